@@ -1,0 +1,259 @@
+"""Every error that wan_notebook raises, as one tree.
+
+::
+
+    WanError
+    ├── RequestError (also ValueError)      the request breaks rules; carries all problems at once
+    │   └── ImageInputError                 one input picture cannot be used
+    ├── CellError                           the magic line or the cell's text cannot be read
+    ├── SettingsError                       a setting, folder or key is missing or wrong
+    │   └── MissingKeyError                 no key where one is needed
+    ├── BudgetError                         the call could exceed a cap, so it was not sent
+    ├── ReplayError                         WAN_REPLAY=only, and the answer is not in the store
+    ├── StoreError                          the folder of pictures or the ledger cannot be read or written
+    ├── RecipeError                         a recipe, sidecar or bundle cannot be read
+    ├── ServiceError                        the service answered with an error
+    │   ├── AuthError                       401: key missing, invalid, or of another region
+    │   ├── ForbiddenError                  403: balance or permission
+    │   ├── RateLimitError                  429
+    │   ├── InvalidRequestError             400, 404, 422 and the other 4xx
+    │   ├── ServerError                     5xx
+    │   └── UnexpectedReplyError            a redirect, HTML, cut or unreadable body
+    ├── ConnectionFailedError               the service could not be reached
+    │   ├── NotSentError                    certain: nothing was sent (refused, DNS, TLS)
+    │   └── ConnectionLostError             uncertain: it may have arrived
+    ├── DownloadError                       a result could not be fetched or is no picture
+    └── JobError                            a job ended without its pictures; carries the job's id
+        ├── JobRefused                      never accepted; nothing was paid
+        ├── JobFailed                       the service could not make it; nothing was paid
+        ├── JobCancelled
+        ├── JobInDoubt                      it may have arrived: a person decides
+        ├── JobExpired                      the 24 hours are over
+        └── JobTimeout                      only the waiting ended; the job goes on
+
+In a notebook each one shows as a few lines (``_render_traceback_``), in Python it is a normal exception
+whose attributes say what its text says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a request: which field, which value, why, and what to do."""
+
+    field: str
+    value: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        shown = f" = {self.value}" if self.value else ""
+        return f"{self.field}{shown}: {self.message}" + (f" {self.remedy}" if self.remedy else "")
+
+
+class WanError(Exception):
+    """What happened, and what to do next."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+    def lines(self) -> list[str]:
+        """Return the text as a person reads it, one line a thought."""
+        return [self.message, *([f"  → {self.remedy}"] if self.remedy else [])]
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows exactly these lines; UsageError would be invisible to nbval.
+        first, *rest = self.lines()
+        return [f"{type(self).__name__}: {first}", *rest]
+
+
+class RequestError(WanError, ValueError):
+    """A request breaks one or more rules; nothing was sent."""
+
+    def __init__(self, problems: list[Problem] | tuple[Problem, ...]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(p) for p in self.problems))
+
+    def lines(self) -> list[str]:
+        """Return one line a problem, and that nothing was sent."""
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        return [f"{head}, nothing was sent", *(f"  • {p}" for p in self.problems)]
+
+
+class ImageInputError(RequestError):
+    """One input picture cannot be used; ``problems[0]`` names it."""
+
+    def __init__(self, name: str, message: str, *, remedy: str = "") -> None:
+        super().__init__([Problem(field="image", value=name, message=message, remedy=remedy)])
+
+
+class CellError(WanError):
+    """The magic line or the cell's text cannot be read; nothing was sent."""
+
+
+class SettingsError(WanError):
+    """A setting, a folder or a key is missing or wrong."""
+
+
+class MissingKeyError(SettingsError):
+    """No key is set where one is needed."""
+
+
+class BudgetError(WanError):
+    """The call could exceed a cap, so it was not sent."""
+
+
+class ReplayError(WanError):
+    """Only stored answers are allowed, and this request has none."""
+
+
+class StoreError(WanError):
+    """The folder of pictures or the ledger cannot be read or written."""
+
+
+class RecipeError(WanError):
+    """A recipe, a sidecar or a bundle cannot be read."""
+
+
+class ServiceError(WanError):
+    """The service answered with an error.
+
+    ``http_status`` is None when the error came inside a successful reply; ``code`` and ``request_id`` are the
+    service's own words, empty if it gave none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        request_id: str = "",
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+        remedy: str = "",
+    ) -> None:
+        self.code = code
+        self.request_id = request_id
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s
+        self.service_message = message
+        facts = [
+            f"HTTP {http_status}" if http_status else "",
+            code,
+            f"request id {request_id}" if request_id else "",
+        ]
+        shown = ", ".join(f for f in facts if f)
+        super().__init__(f"{message} ({shown})" if shown else message, remedy=remedy)
+
+
+class AuthError(ServiceError):
+    """401: the key is missing, invalid, or belongs to another region."""
+
+
+class ForbiddenError(ServiceError):
+    """403: the balance does not suffice, or the key lacks a permission."""
+
+
+class RateLimitError(ServiceError):
+    """429: too many requests; ``retry_after_s`` says how long the service wants to be left alone."""
+
+
+class InvalidRequestError(ServiceError):
+    """The service refused the request as such: 400, 404, 422 and the other 4xx."""
+
+
+class ServerError(ServiceError):
+    """5xx: the service itself failed."""
+
+
+class UnexpectedReplyError(ServiceError):
+    """The reply is a redirect, HTML, cut or unreadable; ``head`` keeps its first 200 bytes for the log."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        head: str = "",
+        http_status: int | None = None,
+        request_id: str = "",
+        salvaged_task_id: str = "",
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, http_status=http_status, request_id=request_id, remedy=remedy)
+        self.head = head[:200]
+        self.salvaged_task_id = salvaged_task_id
+
+
+class ConnectionFailedError(WanError):
+    """The service could not be reached."""
+
+    def __init__(self, message: str, *, kind: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
+
+
+class NotSentError(ConnectionFailedError):
+    """It is certain that nothing was sent: connection refused, unknown host, TLS failure."""
+
+
+class ConnectionLostError(ConnectionFailedError):
+    """The connection broke or timed out after sending began: the request may have arrived."""
+
+
+class DownloadError(WanError):
+    """A result could not be fetched, or is no picture; ``kind`` names the fault, ``http_status`` if there was one."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "",
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s
+
+
+class JobError(WanError):
+    """A job ended without its pictures; ``job_id`` finds it in the history."""
+
+    def __init__(self, message: str, *, job_id: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.job_id = job_id
+
+
+class JobRefused(JobError):
+    """The service never accepted the job; nothing was paid."""
+
+
+class JobFailed(JobError):
+    """The service could not make it; failed jobs cost nothing (WAN_API §4)."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+
+class JobInDoubt(JobError):
+    """The submit may or may not have arrived; it is never repeated by itself."""
+
+
+class JobExpired(JobError):
+    """The service's 24 hours were over before the pictures were fetched."""
+
+
+class JobTimeout(JobError, TimeoutError):
+    """Only the waiting ended; the job goes on and its pictures will be fetched."""

@@ -1,0 +1,43 @@
+"""One checked input picture, as plain data: what ``images.py`` makes and everything above it carries."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """A picture that may be uploaded as it is.
+
+    ``identity`` is a tagged hash of what the person gave (original bytes, or mode, size and pixels of a picture in
+    memory), so that a fingerprint does not change with an encoder's version; ``data`` are the bytes that are sent.
+    """
+
+    name: str
+    identity: str
+    data: bytes = field(repr=False)
+    mime: str
+    width_px: int
+    height_px: int
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the bytes that are sent, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the upload."""
+        return len(self.data)
+
+
+@dataclass(frozen=True)
+class PendingImage:
+    """A picture of a job that is not finished yet: waited for in the background, then sent."""
+
+    name: str
+    job_id: str
+    index: int | None = None

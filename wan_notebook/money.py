@@ -1,0 +1,106 @@
+"""Amounts with a currency and a source; sums that never mix either.
+
+Unknown is never 0 (DESIGN: money is Decimal with a currency and a source).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
+
+
+class Source(StrEnum):
+    """Who says what it cost."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+    SIMULATED = "simulated"
+    STORED = "stored"
+
+
+def to_decimal(value: object) -> Decimal | None:
+    """Read a decimal amount as the gateway sends it; None for what is no finite number ≥ 0."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def format_amount(amount: Decimal, currency: str = "USD") -> str:
+    """Write an amount with at least two decimals and no rounding: ``$0.03``, ``$0.0255``, ``JPY 5.00``."""
+    text = f"{amount.normalize():f}" if amount else "0"
+    whole, _, fraction = text.partition(".")
+    shown = f"{whole}.{fraction.ljust(2, '0')}"
+    symbol = SYMBOLS.get(currency)
+    return f"{symbol}{shown}" if symbol else f"{currency} {shown}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something cost. ``amount`` is None exactly if the source is unknown."""
+
+    amount: Decimal | None = None
+    currency: str = "USD"
+    source: Source = Source.UNKNOWN
+    note: str = ""
+
+    @classmethod
+    def zero(cls, source: Source, note: str = "") -> Cost:
+        """Return a price of nothing, with its reason."""
+        return cls(Decimal(0), source=source, note=note)
+
+    def __str__(self) -> str:
+        if self.amount is None:
+            return "price unknown"
+        shown = format_amount(self.amount, self.currency)
+        match self.source:
+            case Source.REPORTED:
+                return shown
+            case Source.ESTIMATED:
+                return f"≈{shown}" + (f" ({self.note})" if self.note else " estimated")
+            case Source.SIMULATED:
+                return "$0.00 simulated" + (f" ({self.note})" if self.note else "")
+            case Source.STORED:
+                return "from store · $0.00"
+            case _:
+                return shown
+
+
+@dataclass(frozen=True)
+class Total:
+    """A sum that keeps sources and currencies apart; ``unknown`` counts what has no price."""
+
+    amounts: tuple[tuple[Source, str, Decimal], ...] = ()
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, costs: Iterable[Cost]) -> Total:
+        """Add up; free by source (simulated, stored) is left out of the amounts."""
+        sums: dict[tuple[Source, str], Decimal] = {}
+        unknown = 0
+        for cost in costs:
+            if cost.amount is None:
+                unknown += 1
+            elif cost.source in (Source.REPORTED, Source.ESTIMATED):
+                key = (cost.source, cost.currency)
+                sums[key] = sums.get(key, Decimal(0)) + cost.amount
+        return cls(tuple((s, c, a) for (s, c), a in sorted(sums.items())), unknown)
+
+    def known(self, currency: str = "USD") -> Decimal:
+        """Return reported and estimated amounts of one currency together: what a cap counts."""
+        return sum((a for _, c, a in self.amounts if c == currency), Decimal(0))
+
+    def __str__(self) -> str:
+        order = (Source.REPORTED, Source.ESTIMATED)
+        parts = [f"{format_amount(a, c)} {s}" for want in order for s, c, a in self.amounts if s is want]
+        if self.unknown:
+            parts.append(f"{self.unknown} unknown")
+        return " + ".join(parts) if parts else "$0.00"
