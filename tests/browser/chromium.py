@@ -1,0 +1,82 @@
+"""Find a Chromium or Chrome on this machine, start it, and print pages with it.
+
+Needs only the standard library until `launch` is called, so that `make` can ask
+`python -m tests.browser.chromium` for the browser's path before anything else works.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MAC_APPS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+# No sandbox: a container's root cannot have one. No resolver, no proxy: a page reaches 127.0.0.1 and nothing else.
+ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+class BrowserNotFoundError(RuntimeError):
+    """No Chromium or Chrome is installed, or `WAN_TEST_BROWSER` names none."""
+
+
+def find_browser(environ: Mapping[str, str] = os.environ, apps: tuple[str, ...] = MAC_APPS) -> Path:
+    """Return the path of the browser to test with: `WAN_TEST_BROWSER`, else one on PATH, else a macOS app."""
+    if named := environ.get("WAN_TEST_BROWSER"):
+        found = shutil.which(named, path=environ.get("PATH"))
+        if not found:
+            raise BrowserNotFoundError(f"WAN_TEST_BROWSER={named!r} is no program that can be run")
+        return Path(found)
+    for name in NAMES:
+        if found := shutil.which(name, path=environ.get("PATH", "")):
+            return Path(found)
+    for app in apps:
+        if os.access(app, os.X_OK):
+            return Path(app)
+    raise BrowserNotFoundError(
+        "No Chromium or Chrome was found (PATH: " + ", ".join(NAMES) + "; macOS applications). "
+        "Install one (Debian: apt-get install chromium), or set WAN_TEST_BROWSER to its path."
+    )
+
+
+def launch(playwright: Any, **options: Any) -> Any:
+    """Start the machine's browser under Playwright, headless."""
+    return playwright.chromium.launch(executable_path=str(find_browser()), args=list(ARGS), **options)
+
+
+def print_pdf(source: str | Path, target: Path, *, timeout_s: float = 60) -> Path:
+    """Print an HTML file or URL to a PDF with the browser alone, as a person without Playwright would."""
+    url = Path(source).resolve().as_uri() if isinstance(source, Path) else source
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [str(find_browser()), "--headless", *ARGS, f"--user-data-dir={profile}"]
+        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    if done.returncode or not target.exists():
+        raise RuntimeError(f"{command[0]} printed no PDF (exit {done.returncode}):\n{done.stderr[-2000:]}")
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        print(find_browser())
+    except BrowserNotFoundError as problem:
+        sys.exit(str(problem))

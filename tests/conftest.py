@@ -1,0 +1,157 @@
+"""What holds for every test: a private home, no settings from outside, no network but this machine.
+
+Helpers are imported by absolute name (`from tests.lab.harness import Lab`). Fixtures here: `chromium`, one
+browser a test module. It is not one a session, because Playwright's loop stays current in the main thread as
+long as it lives, and `asyncio.run` in a later test would then refuse to work.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # a bare `pytest` does not put the checkout on the path; `python -m pytest` does
+    sys.path.insert(0, str(ROOT))
+
+from tests.environment import KEPT, PREFIXES, private_environment  # noqa: E402
+
+settings.register_profile(
+    "wan",
+    deadline=None,  # a noisy machine is slow at times, and that is no failure
+    max_examples=60,
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else DirectoryBasedExampleDatabase(ROOT / ".hypothesis"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("wan")
+
+# ------------------------------------------------------------------ a private home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What outlives one test: servers and browsers, and what libraries read once (key store, slow font cache)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in private_environment(tmp_path_factory.mktemp("home")).items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        patch.setenv("MPLBACKEND", "Agg")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test inherits settings, and none touches the person's folders or leaves files in the checkout."""
+    for name in [n for n in os.environ if n.startswith(PREFIXES) and n not in KEPT]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, value in private_environment(home).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WAN_HOME", str(tmp_path / "wan-pictures"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+
+# ------------------------------------------------------------------ no network
+
+
+class NetworkBlockedError(RuntimeError):
+    """A test tried to reach another machine; it is no OSError, so that no code takes it for a broken line."""
+
+
+ATTEMPTS: list[str] = []
+
+
+def is_loopback(host: object) -> bool:
+    """Tell whether a host names this machine (`None` and the empty string do: they are for listening)."""
+    if host in (None, "", "localhost", b"localhost"):
+        return True
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    try:
+        address = ipaddress.ip_address(name.split("%")[0])
+    except ValueError:
+        return name in (socket.gethostname(), "ip6-localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def _refuse(where: object) -> None:
+    ATTEMPTS.append(repr(where))
+    raise NetworkBlockedError(
+        f"a test tried to reach {where!r}; tests talk to 127.0.0.1 only: give the client a transport instead"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse every connection and every name look-up that leaves this machine."""
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not is_loopback(address[0]):
+            _refuse(address)
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        check(self, address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        check(self, address)
+        return connect_ex(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_loopback(host):
+            _refuse(host)
+        return look_up(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _network_attempts() -> Iterator[None]:
+    """Fail a test whose code tried the network and swallowed the refusal, in a thread or an `except`."""
+    ATTEMPTS.clear()
+    yield
+    attempts = list(ATTEMPTS)
+    ATTEMPTS.clear()
+    assert not attempts, f"tried to reach {', '.join(attempts)}"
+
+
+# ------------------------------------------------------------------ the browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Give a headless Chromium under Playwright to the tests of one module."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.chromium import launch
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Leave each phase's report on the item, so that a fixture can photograph a failure."""
+    report = yield
+    setattr(item, f"report_{report.when}", report)
+    return report

@@ -1,0 +1,188 @@
+"""JupyterLab, Notebook 7 and Voilà as processes of their own: private folders, a free port, no token, no news."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.environment import KEPT, PREFIXES, ROOT, private_environment
+
+# Settings without which a test would wait for toasts, or read an empty text from an output that is scrolled away.
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Light", "adaptive-theme": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},  # a test says itself when it saves
+}
+
+
+def clean_environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without anybody's settings, with private folders, for a server and its kernels."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES) or k in KEPT}
+    python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    bin_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    private = {**private_environment(home), "PYTHONPATH": python_path, "PATH": bin_path}
+    return {**kept, **private, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "WAN_PROVIDER": "simulator", **extra}
+
+
+def write_kernelspec(data_dir: Path, name: str, python: Path, env: Mapping[str, str]) -> None:
+    """Register a kernel that runs `python` under `name`, with extra environment variables."""
+    folder = data_dir / "kernels" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {
+        "argv": [str(python), "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": f"Python ({name})",
+        "language": "python",
+        "env": dict(env),
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+
+
+class Server:
+    """One Jupyter server process; `url` is its base, `root` the folder that it serves."""
+
+    arguments: tuple[str, ...] = ()  # after `python -m`
+    ready_path = "/api/status"
+
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
+        self.root = folder / "root"
+        self.home = folder / "home"
+        self.log_path = folder / "server.log"
+        self.env = clean_environment(self.home, env or {})
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        for path in (self.root, self.home):
+            path.mkdir(parents=True, exist_ok=True)
+        self._write_settings()
+        self.add_kernel("python3", Path(sys.executable))
+
+    def _write_settings(self) -> None:
+        folder = Path(self.env["JUPYTER_CONFIG_DIR"]) / "labconfig"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "default_setting_overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
+
+    def add_kernel(self, name: str, python: Path, env: Mapping[str, str] | None = None) -> str:
+        """Register a further kernel; a page that is opened afterwards knows it."""
+        write_kernelspec(Path(self.env["JUPYTER_DATA_DIR"]), name, python, env or {})
+        return name
+
+    def command(self, port: int) -> list[str]:
+        """Return the command line of the server on one port."""
+        return [sys.executable, "-m", *(a.format(port=port, root=self.root) for a in self.arguments)]
+
+    def start(self, timeout_s: float = 60) -> Server:
+        """Start the process and wait until it answers; another port is tried if the first was just taken."""
+        for _ in range(5):
+            port = free_port()
+            with self.log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self.command(port),
+                    cwd=self.root,
+                    env=self.env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self.url = f"http://127.0.0.1:{port}"
+            if self._answers(time.monotonic() + timeout_s):
+                return self
+            self.stop()
+        raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log()[-3000:]}")
+
+    def _answers(self, end: float) -> bool:
+        while time.monotonic() < end and self._process and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(self.url + self.ready_path, timeout=5) as answer:  # noqa: S310
+                    return self.is_ready(answer.read().decode())
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        return False
+
+    def is_ready(self, body: str) -> bool:
+        """Tell by the body that this server answers, and not another one which took the port."""
+        return "started" in body
+
+    def log(self) -> str:
+        """Return what the server and its kernels wrote."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def stop(self) -> None:
+        """End the server and its kernels: politely, then the whole process group."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # the group is ours: start_new_session
+        self._process.wait(timeout=15)
+        self._process = None
+
+
+_ALLOW = (
+    "--allow-root",
+    "--no-browser",
+    "--ServerApp.port={port}",
+    "--ServerApp.port_retries=0",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.root_dir={root}",
+    "--IdentityProvider.token=",
+    "--ServerApp.password=",
+    "--ServerApp.disable_check_xsrf=True",
+    "--KernelSpecManager.ensure_native_kernel=False",
+)
+
+
+class LabServer(Server):
+    """JupyterLab."""
+
+    arguments = ("jupyter", "lab", *_ALLOW, "--LabApp.news_url=", "--LabApp.expose_app_in_browser=True")
+    page_path = "/lab/workspaces/{workspace}/tree/{notebook}?reset"
+
+
+class NotebookServer(Server):
+    """Notebook 7."""
+
+    arguments = ("jupyter", "notebook", *_ALLOW, "--JupyterNotebookApp.expose_app_in_browser=True")
+    page_path = "/notebooks/{notebook}"
+
+
+class VoilaServer(Server):
+    """Voilà: a notebook as a page, its cells run by the server while the page loads."""
+
+    arguments = ("voila", "{root}", "--no-browser", "--Voila.ip=127.0.0.1", "--port={port}", "--debug")
+    ready_path = "/"
+    page_path = "/voila/render/{notebook}"
+
+    def is_ready(self, body: str) -> bool:
+        """Voilà's front page is a list of notebooks."""
+        return "voila" in body.lower()
+
+
+def free_port() -> int:
+    """Return a port that the system says is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a test's folder; a kernel that is just dying may still write into it."""
+    shutil.rmtree(folder, ignore_errors=True)
