@@ -97,7 +97,7 @@ class Lab:
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.console: list[tuple[str, str]] = []
-        self._forgiven = [re.compile(pattern) for pattern in FORGIVEN]
+        self._forgiven = [re.compile(pattern) for pattern in (*FORGIVEN, *server.forgiven)]
         self._name = ""
         self._dark = False
         self.page.set_default_timeout(60_000)
@@ -281,7 +281,10 @@ class Lab:
         self.page.evaluate(
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", THEMES[name]
         )
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{json.dumps(not self._dark)}']")
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-light='{json.dumps(not self._dark)}']",
+            state="attached",  # Playwright calls it hidden
+        )
 
     def forgive(self, pattern: str) -> None:
         """Allow uncaught JavaScript errors that match a regular expression."""

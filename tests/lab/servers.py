@@ -59,6 +59,7 @@ class Server:
 
     arguments: tuple[str, ...] = ()  # after `python -m`
     ready_path = "/api/status"
+    forgiven: tuple[str, ...] = ()  # patterns of the front end's own uncaught errors
 
     def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
         self.root = folder / "root"
@@ -162,6 +163,7 @@ class NotebookServer(Server):
 
     arguments = ("jupyter", "notebook", *_ALLOW, "--JupyterNotebookApp.expose_app_in_browser=True")
     page_path = "/notebooks/{notebook}"
+    forgiven = (r"^Cannot read properties of undefined \(reading 'schema'\)$",)  # 7.6, on every page, empty ones too
 
 
 class VoilaServer(Server):

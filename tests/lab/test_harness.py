@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from tests.environment import ROOT
 from tests.lab.harness import Lab
 
 COUNTER = """
@@ -63,3 +67,77 @@ def test_saved_outputs_are_there_when_reopened(lab: Lab) -> None:
     assert "lasting" in lab.out_text(0)
     lab.run_cell(1)
     assert "fresh" in lab.out_text(1)
+
+
+def test_interrupt_restart_reload_and_theme(lab: Lab, tmp_path: Path) -> None:
+    """What a person's hands can do to a running notebook can be done here."""
+    lab.write("a.ipynb", ["import time\nprint('begun')\ntime.sleep(100)", "x = 5", "print('x' in dir())"])
+    lab.open("a.ipynb")
+    lab.run_cell(0, wait=False)
+    lab.wait_text(0, "begun")
+    lab.interrupt()
+    lab.wait_done(timeout_s=20)
+    assert "KeyboardInterrupt" in lab.out_text(0)
+    lab.run_cell(1)
+    lab.reload()
+    lab.run_cell(2)
+    assert lab.out_text(2).strip() == "True"
+    lab.restart_kernel()
+    lab.run_cell(2)
+    assert lab.out_text(2).strip() == "False"
+    light = lab.shot(tmp_path / "light.png").read_bytes()
+    lab.theme("dark")
+    assert lab.shot(tmp_path / "dark.png").read_bytes() != light
+
+
+def test_a_page_reloaded_in_mid_run_can_be_waited_for(lab: Lab) -> None:
+    """After a reload the kernel's work goes on, and `wait_done` still knows when it is over."""
+    lab.write("a.ipynb", ["import time, pathlib\ntime.sleep(4)\npathlib.Path('over').touch()"])
+    lab.open("a.ipynb")
+    lab.run_cell(0, wait=False)
+    lab.reload()
+    assert not (lab.folder / "over").exists()
+    lab.wait_done()
+    assert (lab.folder / "over").exists()
+
+
+def test_kernels_have_no_settings_from_outside(lab: Lab) -> None:
+    """A kernel sees the simulator as its provider, a private home, and this checkout's package."""
+    show = "import os, wan_notebook\nprint(sorted(k for k in os.environ if k.startswith(('WAN_', 'DASH'))))"
+    lab.write("a.ipynb", [show, "print(os.environ['HOME'], wan_notebook.__file__)"])
+    lab.open("a.ipynb")
+    lab.run_all()
+    assert lab.out_text(0).strip() == "['WAN_PROVIDER']"
+    home, package = lab.out_text(1).split()
+    assert Path(home) == lab.server.home
+    assert Path(package).parent.parent == ROOT
+
+
+def test_an_uncaught_script_error_is_noticed(lab: Lab) -> None:
+    """A script that fails in the page cannot pass unseen; forgiving is by pattern."""
+    lab.write(
+        "a.ipynb", ["from IPython.display import Javascript; Javascript('setTimeout(() => { throw Error(\"boo\") })')"]
+    )
+    lab.open("a.ipynb")
+    lab.run_all()
+    lab.page.wait_for_timeout(300)
+    assert any("boo" in error for error in lab.uncaught())
+    lab.forgive("^boo$")
+    assert lab.uncaught() == []
+
+
+def test_the_older_kernel_generation_runs_the_project(lab: Lab, kernel6: str) -> None:
+    """The second environment has ipykernel 6.31 and imports this package."""
+    lab.write("a.ipynb", ["import ipykernel, wan_notebook, ipywidgets\nprint(ipykernel.__version__)"], kernel=kernel6)
+    lab.open("a.ipynb")
+    lab.run_all()
+    assert lab.out_text(0).startswith("6.31.")
+
+
+def test_a_kernel_with_its_own_environment(lab: Lab) -> None:
+    """A test can give its kernel variables that no other test sees."""
+    name = lab.server.add_kernel("with-price", Path(sys.executable), {"WAN_SIMULATOR_PRICE": "0.5"})
+    lab.write("a.ipynb", ["import os; print(os.environ['WAN_SIMULATOR_PRICE'])"], kernel=name)
+    lab.open("a.ipynb")
+    lab.run_all()
+    assert lab.out_text(0).strip() == "0.5"
