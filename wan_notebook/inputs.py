@@ -13,6 +13,7 @@ class InputImage:
 
     ``identity`` is a tagged hash of what the person gave (original bytes, or mode, size and pixels of a picture in
     memory), so that a fingerprint does not change with an encoder's version; ``data`` are the bytes that are sent.
+    ``source_job`` and ``source_index`` say which earlier result it was, if any.
     """
 
     name: str
@@ -22,6 +23,8 @@ class InputImage:
     width_px: int
     height_px: int
     notes: tuple[str, ...] = ()
+    source_job: str = ""
+    source_index: int | None = None
 
     @cached_property
     def sha256(self) -> str:

@@ -1,0 +1,119 @@
+"""Caps on money or pictures: read, stored, and checked inside the transaction that would create the jobs.
+
+A cap in ``WAN_BUDGET`` cannot be raised from a notebook, only tightened: every cap that is set counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from .errors import BudgetError
+from .money import format_amount, to_decimal
+
+Per = Literal["day", "notebook", "total"]
+PERIODS: tuple[Per, ...] = ("day", "notebook", "total")
+
+_CAP = re.compile(
+    r"\s*(?P<currency>[$¥€]|[A-Z]{3}\s)?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>pictures?|USD|CNY|EUR)?"
+    r"(?:\s*(?:/|per)\s*(?P<per>day|notebook|total))?\s*\Z",
+    re.IGNORECASE,
+)
+_CURRENCY = {"$": "USD", "¥": "CNY", "€": "EUR"}
+
+
+@dataclass(frozen=True)
+class Cap:
+    """At most ``amount`` (of ``currency``, or pictures if that is empty) per ``per``."""
+
+    amount: Decimal
+    per: Per
+    currency: str = "USD"
+    source: str = "%wan budget"
+
+    @property
+    def counts_pictures(self) -> bool:
+        """Whether it caps pictures rather than money."""
+        return not self.currency
+
+    @property
+    def text(self) -> str:
+        """Return the cap as it is written: ``$5.00 per day``, ``40 pictures per notebook``."""
+        return f"{self.shown(self.amount)} per {self.per}" if self.per != "total" else f"{self.shown(self.amount)} in total"
+
+    def shown(self, amount: Decimal) -> str:
+        """Write an amount in this cap's unit."""
+        return f"{amount:f} pictures" if self.counts_pictures else format_amount(amount, self.currency)
+
+    def command(self, amount: Decimal) -> str:
+        """Return the command that sets this cap to another amount."""
+        unit = " pictures" if self.counts_pictures else "" if self.currency == "USD" else f" {self.currency}"
+        return f"%wan budget {amount.normalize():f}{unit} --per {self.per}"
+
+
+@dataclass(frozen=True)
+class Used:
+    """What counts against a cap: spent, reserved for open jobs (``in_doubt`` too), and how many of unknown price."""
+
+    spent: Decimal
+    reserved: Decimal
+    unknown: int = 0
+
+
+def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget") -> Cap:
+    """Read ``5.00``, ``$5 per day``, ``40 pictures/notebook``. Raises ``BudgetError``."""
+    match = _CAP.match(text)
+    amount = to_decimal(match["amount"]) if match else None
+    if match is None or amount is None:
+        message = f"budget = {text!r} is no amount."
+        raise BudgetError(message, remedy="Write e.g. `%wan budget 5.00 --per day` or `%wan budget 40 pictures`.")
+    chosen = (per or match["per"] or "total").lower()
+    if chosen not in PERIODS:
+        message = f"--per = {chosen!r} is not known."
+        raise BudgetError(message, remedy=f"Use one of: {', '.join(PERIODS)}.")
+    unit = (match["unit"] or "").upper()
+    mark = (match["currency"] or "").strip()
+    if unit.startswith("PICTURE"):
+        return Cap(amount, chosen, "", source)  # type: ignore[arg-type] # checked against PERIODS
+    currency = _CURRENCY.get(mark, mark.upper()) or unit or "USD"
+    return Cap(amount, chosen, currency, source)  # type: ignore[arg-type] # checked against PERIODS
+
+
+def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> None:
+    """Refuse a call that could exceed a cap. ``call`` is the most it can cost (or make), None if nobody knows."""
+    if call is None or used.unknown:
+        what = "this call's price is not known" if call is None else f"{used.unknown} earlier jobs have no known price"
+        message = f"the budget of {cap.text} ({cap.source}) cannot be kept: {what}. Nothing was sent."
+        raise BudgetError(message, remedy=no_price_remedy())
+    most = used.spent + used.reserved + call
+    if most <= cap.amount:
+        return
+    reserved = f", {cap.shown(used.reserved)} reserved for open jobs" if used.reserved else ""
+    message = (
+        f"this call could cost {call_text} and exceed the budget of {cap.text} ({cap.source}): "
+        f"{cap.shown(used.spent)} spent{reserved}. Nothing was sent."
+    )
+    if cap.source == "WAN_BUDGET":
+        raise BudgetError(message, remedy="WAN_BUDGET sets this cap; it can only be raised where it is set.")
+    raise BudgetError(message, remedy=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
+
+
+def no_price_remedy() -> str:
+    """Return the three ways out where a price is not known."""
+    return (
+        "Three ways out: make one picture without this cap, so that its price becomes known; set it with "
+        "`%wan config price=0.03`; or count pictures instead: `%wan budget 40 pictures`."
+    )
+
+
+def tightest(caps: Sequence[Cap]) -> list[Cap]:
+    """Return, of the caps on the same thing, the lowest: an environment's cap can only be tightened."""
+    lowest: dict[tuple[Per, str], Cap] = {}
+    for cap in caps:
+        key = (cap.per, cap.currency)
+        if key not in lowest or cap.amount < lowest[key].amount:
+            lowest[key] = cap
+    return list(lowest.values())
