@@ -42,7 +42,7 @@ class Cap:
     @property
     def text(self) -> str:
         """Return the cap as it is written: ``$5.00 per day``, ``40 pictures per notebook``."""
-        return f"{self.shown(self.amount)} per {self.per}" if self.per != "total" else f"{self.shown(self.amount)} in total"
+        return f"{self.shown(self.amount)} {'in total' if self.per == 'total' else f'per {self.per}'}"
 
     def shown(self, amount: Decimal) -> str:
         """Write an amount in this cap's unit."""
@@ -77,9 +77,9 @@ def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget")
     unit = (match["unit"] or "").upper()
     mark = (match["currency"] or "").strip()
     if unit.startswith("PICTURE"):
-        return Cap(amount, chosen, "", source)  # type: ignore[arg-type] # checked against PERIODS
+        return Cap(amount, chosen, "", source)
     currency = _CURRENCY.get(mark, mark.upper()) or unit or "USD"
-    return Cap(amount, chosen, currency, source)  # type: ignore[arg-type] # checked against PERIODS
+    return Cap(amount, chosen, currency, source)
 
 
 def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> None:
