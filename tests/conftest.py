@@ -124,10 +124,10 @@ def _no_network() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _network_attempts() -> Iterator[None]:
+def network_attempts() -> Iterator[list[str]]:
     """Fail a test whose code tried the network and swallowed the refusal, in a thread or an `except`."""
     ATTEMPTS.clear()
-    yield
+    yield ATTEMPTS
     attempts = list(ATTEMPTS)
     ATTEMPTS.clear()
     assert not attempts, f"tried to reach {', '.join(attempts)}"

@@ -1,0 +1,34 @@
+"""Fixtures for front-end modules; `tests.browser.page` tells how to use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.page import WidgetPage
+from tests.environment import ROOT
+
+HERE = Path(__file__).parent
+STATIC = ROOT / "wan_notebook/views/static"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder `browser`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture
+def widgets(chromium: Any) -> Iterator[WidgetPage]:
+    """Give a bare page that serves the package's front-end modules."""
+    page = WidgetPage(chromium, STATIC)
+    try:
+        yield page
+        problems = page.uncaught()
+    finally:
+        page.close()
+    assert not problems, f"in the page: {problems}"
