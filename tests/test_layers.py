@@ -23,8 +23,8 @@ PACKAGE = "wan_notebook"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulator",),  # an independent service: imports nothing of ours, see MAY_IMPORT
     ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "secret", "folders"),
-    ("rules", "keys", "words"),  # parts of the rows below that are worth a file
-    ("request", "settings", "images", "recipe"),
+    ("rules", "keys", "words", "options"),  # parts of the rows below that are worth a file
+    ("request", "settings", "images", "recipe", "line", "usage"),
     ("cell", "wire"),
     ("client", "ledger", "store"),
     ("replay", "budget"),
