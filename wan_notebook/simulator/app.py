@@ -17,7 +17,8 @@ from . import dashscope, gateway
 from .config import SimulatorConfig
 from .core import Simulator
 from .errors import NOT_FOUND, ApiError
-from .mishaps import AWAY_PATH, Exchange, serve_away, strike
+from .exchange import Exchange
+from .mishaps import AWAY_PATH, serve_away, strike
 from .replies import dialect_of, error_reply
 from .results import RESULT_ROUTE, serve_result
 from .signing import RESULTS_PATH

@@ -59,6 +59,11 @@ class SimulatorConfig:
         return cls(**{**found, **settings})
 
 
+def parse_price(text: str) -> Decimal:
+    """Read a price in USD; raise ValueError unless it is a number of at least 0."""
+    return _number("price", text)
+
+
 def _number(name: str, text: str) -> Decimal:
     try:
         number = Decimal(text)

@@ -34,3 +34,9 @@ class ApiError(Exception):
 def invalid(field: str, problem: str) -> ApiError:
     """Make the 400 for one field of a request."""
     return ApiError(400, INVALID_PARAMETER, f"{field}: {problem}")
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Write a wrong value for an error message, shortened."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"

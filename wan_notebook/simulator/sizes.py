@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from .errors import invalid
+from .errors import invalid, shown
 
 Size = tuple[int, int]
 
@@ -41,7 +41,7 @@ def output_size(size: str | None, *, mode: str, last_input: Size | None) -> Size
     match = _EXPLICIT.fullmatch(size)
     if match is None:
         tiers = "1K, 2K or " if mode == "edit" else ""
-        raise invalid(FIELD, f"must be {tiers}W*H such as 1280*1280, got {size!r}")
+        raise invalid(FIELD, f"must be {tiers}W*H such as 1280*1280, got {shown(size)}")
     return _explicit_size(int(match[1]), int(match[2]), mode)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ApiError, invalid
+from .errors import ApiError, invalid, shown
 from .inputs import InputPicture
 from .order import Mode, Order, images_made
 from .sizes import output_size
@@ -66,7 +66,7 @@ def read_order(document: dict[str, Any], service: Service, read_picture: Callabl
     text, sources = _content(document, mode)
     most_n = _most_images(parameters, mode, service)
     size = _optional(parameters, "size", str, "a string")
-    negative = _optional(parameters, "negative_prompt", str, "a string") or ""
+    negative = _clean(_optional(parameters, "negative_prompt", str, "a string") or "")
     seed = _integer(parameters, "seed", 0, MOST_SEED, default=None)
     flags = {
         "prompt_extend": _flag(parameters, "prompt_extend", default=True),
@@ -95,7 +95,7 @@ def _check_model(model: object, service: Service) -> None:
     if model is None:
         raise invalid("model", "is required")
     if model != service.model:
-        raise ApiError(400, "ModelNotFound", f"model: {model!r} does not exist, use {service.model!r}")
+        raise ApiError(400, "ModelNotFound", f"model: {shown(model)} does not exist, use {service.model!r}")
 
 
 def _parameters(document: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _content(document: dict[str, Any], mode: Mode) -> tuple[str, list[tuple[str,
         if not isinstance(value, str) or not value.strip():
             raise invalid(f"{where}.{kind}", "must be a non-empty string")
         if kind == "text":
-            texts.append(value)
+            texts.append(_clean(value))
         else:
             sources.append((f"{where}.image", value))
     if len(texts) != 1:
@@ -133,6 +133,11 @@ def _content(document: dict[str, Any], mode: Mode) -> tuple[str, list[tuple[str,
             f"must contain {least} to {most} images when enable_interleave is {flag}, got {len(sources)}",
         )
     return texts[0], sources
+
+
+def _clean(text: str) -> str:
+    """Replace halves of surrogate pairs: JSON can carry them, nothing after it can."""
+    return text.encode(errors="replace").decode()
 
 
 def _content_items(document: dict[str, Any]) -> list[Any]:
@@ -155,7 +160,7 @@ def _most_images(parameters: dict[str, Any], mode: Mode, service: Service) -> in
     max_images = _integer(parameters, "max_images", 1, MOST_MAX_IMAGES, default=MOST_MAX_IMAGES)
     if mode == "interleave":
         if _integer(parameters, "n", 1, MOST_N, default=1) != 1:
-            raise invalid("parameters.n", f"must be 1 when enable_interleave is true, got {parameters['n']}")
+            raise invalid("parameters.n", f"must be 1 when enable_interleave is true, got {shown(parameters['n'])}")
         return max_images or 1
     return _integer(parameters, "n", 1, MOST_N, default=service.default_n) or 1
 
@@ -163,7 +168,7 @@ def _most_images(parameters: dict[str, Any], mode: Mode, service: Service) -> in
 def _optional(parameters: dict[str, Any], name: str, kind: type, called: str) -> Any:
     value = parameters.get(name)
     if value is not None and type(value) is not kind:
-        raise invalid(f"parameters.{name}", f"must be {called}, got {value!r}")
+        raise invalid(f"parameters.{name}", f"must be {called}, got {shown(value)}")
     return value
 
 
@@ -177,5 +182,5 @@ def _integer(parameters: dict[str, Any], name: str, least: int, most: int, *, de
     if value is None:
         return default
     if not least <= value <= most:
-        raise invalid(f"parameters.{name}", f"must be between {least} and {most}, got {value}")
+        raise invalid(f"parameters.{name}", f"must be between {least} and {most}, got {shown(value)}")
     return int(value)
