@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wan_notebook.errors import SettingsError
+
 from .base import Call, Dialect, Output, Phase, ServiceFault, Submitted, TaskPage, TaskState
 from .body import encode_body
 from .dashscope import DashScope

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from wan_notebook.request import ImageRequest
-
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Phase(StrEnum):
@@ -54,8 +51,8 @@ class TaskState:
     error_message: str = ""
     request_id: str = ""
     cost_usd: Decimal | None = None
-    usage: Mapping[str, Any] = NOTHING
-    metadata: Mapping[str, Any] = NOTHING
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     duration_s: float | None = None
     submitted_at_text: str = ""
     ended_at_text: str = ""
@@ -84,8 +81,8 @@ class Call:
 
     method: Literal["GET", "POST"]
     path: str
-    headers: Mapping[str, str] = NOTHING
-    params: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from wan_notebook import catalog as c
 from wan_notebook.request import ImageRequest
+
 from . import liberal as read
 from .base import Call, Output, Phase, ServiceFault, Submitted, TaskPage, TaskState
 from .body import task_fields

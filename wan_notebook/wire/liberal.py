@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from wan_notebook.errors import SettingsError
 from wan_notebook.money import to_decimal
-from .base import NOTHING, Output, Phase, ServiceFault
+
+from .base import Output, Phase, ServiceFault
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a JSON object as it is, and an empty one for everything else."""
-    return value if isinstance(value, dict) else NOTHING
+    return value if isinstance(value, dict) else {}
 
 
 def sequence(value: Any) -> list[Any]:
@@ -121,8 +122,8 @@ def record(value: Any) -> Mapping[str, Any]:
     try:
         size = len(json.dumps(found, ensure_ascii=False, allow_nan=False).encode()) if found else 0
     except (ValueError, RecursionError, TypeError):
-        return NOTHING
-    return found if size <= RECORD_MAX_BYTES else NOTHING
+        return {}
+    return found if size <= RECORD_MAX_BYTES else {}
 
 
 # What several services share -----------------------------------------------------------------------------------------

@@ -1,0 +1,274 @@
+"""``Client``: submit, status, cancel, list, download. Each call is one attempt; what to repeat is decided above."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+
+from wan_notebook import catalog as c
+from wan_notebook.errors import InvalidRequestError, SettingsError
+from wan_notebook.request import ImageRequest
+from wan_notebook.secret import Secret
+from wan_notebook.wire import Call, ServiceFault, Submitted, TaskPage, TaskState, dialect_for, encode_body
+
+from .download import Downloaded, Downloader
+from .hosts import Hosts, Resolver, resolve
+from .network import Network, Reply
+from .replies import Reader, http_time, parse, request_id_of
+from .sinks import DownloadProgress
+from .timeouts import Timeouts
+
+LIST_PAGE_SIZE: Final = 100
+LIST_PAGES_MAX: Final = 50
+LIST_WINDOW: Final = timedelta(hours=24)
+"""DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
+
+_CREATES_NO_TASK: Final = (400, 422)
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
+class Client:
+    """Speaks to one service. Asynchronous, for one event loop; at most ten connections, reused.
+
+    ``envelope`` is ``auto``, ``flat`` or ``params`` (WAN_API §2). ``app`` is an ASGI application that stands in for the
+    service at ``base_url``, in this process; ``transport`` replaces the network altogether. Errors never carry the key.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: str,
+        base_url: str,
+        key: Secret | None,
+        envelope: str = "auto",
+        transport: httpx.AsyncBaseTransport | None = None,
+        app: Any | None = None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self.provider = provider
+        self.dialect = dialect_for(provider)
+        self.base_url = self.dialect.base_url(base_url)
+        self.envelope = _checked_envelope(envelope, self.dialect.envelopes)
+        self.clock_offset_s: float | None = None
+        self._timeouts = timeouts
+        self._wall_clock = wall_clock
+        _check_key(key)
+        host = _host_of(self.base_url)
+        self._reader = Reader(self.dialect, host, key.mask if key else str, wall_clock)
+        self._network = Network(base_url=self.base_url, key=key, timeouts=timeouts, transport=transport, app=app)
+        is_real = transport is None and app is None
+        hosts = Hosts(resolver or (resolve if is_real else None), private=(host,) if app is not None else ())
+        self._downloader = Downloader(
+            self._network, hosts, base_host=host, timeouts=timeouts, wall_clock=wall_clock, monotonic=monotonic
+        )
+
+    def __repr__(self) -> str:
+        return f"Client(provider={self.provider!r}, base_url={self.base_url!r})"
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether the service has a cancel call."""
+        return self.dialect.can_cancel
+
+    @property
+    def can_list(self) -> bool:
+        """Whether the service has a task list."""
+        return self.dialect.can_list
+
+    @property
+    def requests_sent(self) -> Counter[str]:
+        """Count of requests by kind: submit, poll, cancel, list, download, fetch."""
+        return self._network.requests_sent
+
+    async def submit(self, request: ImageRequest) -> Submitted:
+        """Start a task with one POST, never repeated.
+
+        Only the envelope ``auto`` sends a second one, after HTTP 400 or 422, which create no task (WAN_API §2); what
+        worked is remembered in ``envelope``. Raises ``NotSentError``, ``ConnectionLostError``,
+        ``UnexpectedReplyError`` (with ``salvaged_task_id`` if the cut reply shows one) and the service's errors.
+        """
+        if self.envelope != "auto":
+            return await self._submit_as(request, self.envelope)
+        first, *others = self.dialect.envelopes
+        try:
+            submitted = await self._submit_as(request, first)
+        except InvalidRequestError as error:
+            if error.http_status not in _CREATES_NO_TASK or not others:
+                raise
+            refusal = error
+        else:
+            self.envelope = first
+            return submitted
+        return await self._submit_otherwise(request, others[0], refusal)
+
+    async def status(self, task_id: str) -> TaskState:
+        """Ask once for a task's state. Raises like ``submit``; an unreadable reply says nothing about the task."""
+        reply = await self._send("poll", self.dialect.poll(task_id), self._timeouts.status_s)
+        text = self._reader.text_of(reply)
+        state = None if reply.cut else self.dialect.read_poll(parse(text), task_id=task_id)
+        if state is None:
+            raise self._reader.unreadable(reply, wanted="state of the task")
+        if state.error_code or state.error_message:
+            state = self._with_masked_error(state, text)
+        return state if state.request_id else replace(state, request_id=request_id_of(reply))
+
+    async def cancel(self, task_id: str) -> bool:
+        """Ask the service to cancel a task; False if it cannot, or can no longer (WAN_API §3: pending only)."""
+        if not self.can_cancel:
+            return False
+        try:
+            reply = await self._send("cancel", self.dialect.cancel(task_id), self._timeouts.status_s)
+        except InvalidRequestError:
+            return False
+        if reply.cut:
+            raise self._reader.unreadable(reply, wanted="answer to the cancel")
+        return not self.dialect.read_error(parse(self._reader.text_of(reply)), reply.http_status).code
+
+    async def list_tasks(self, *, start: datetime, end: datetime, status: str | None = None) -> list[TaskState]:
+        """Return this model's tasks submitted between two times, each once, at most 5000 a day.
+
+        The times go out as they stand: the service's clock has no zone (WAN_API §3). Raises like ``status``, and
+        ``InvalidRequestError`` where the service has no list.
+        """
+        if not self.can_list:
+            raise InvalidRequestError(f"The {self.dialect.name} has no list of tasks.")
+        found: dict[str, TaskState] = {}
+        while start < end:
+            until = min(end, start + LIST_WINDOW)
+            await self._list_window(found, start, until, status)
+            start = until
+        return list(found.values())
+
+    async def download(
+        self, url: str, *, part: Path, max_bytes: int = c.RESULT_MAX_BYTES, resume: DownloadProgress | None = None
+    ) -> Downloaded:
+        """Fetch a result into ``part`` in one attempt, without the key (WAN_API §4).
+
+        The part file stays after a failure; with the same ``resume`` object the next attempt continues it. Raises
+        ``DownloadError``, its kinds as in ``Downloader``, and ``StoreError`` if the file cannot be written.
+        """
+        progress = resume if resume is not None else DownloadProgress()
+        return await self._downloader.to_file(url, part=part, max_bytes=max_bytes, progress=progress)
+
+    async def download_bytes(self, url: str, *, max_bytes: int = c.RESULT_MAX_BYTES) -> bytes:
+        """Fetch a result into memory, for when the disk is full. Raises ``DownloadError``."""
+        return await self._downloader.to_memory(url, kind="download", max_bytes=max_bytes, is_typed=False)
+
+    async def fetch_image(self, url: str) -> bytes:
+        """Fetch a picture that a person names by its URL, 10 MB at most, without the key. Raises ``DownloadError``."""
+        return await self._downloader.to_memory(url, kind="fetch", max_bytes=c.IMAGE_FILE_MAX_BYTES, is_typed=True)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._network.aclose()
+
+    # One call ---------------------------------------------------------------------------------------------------------
+
+    async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
+        call = self.dialect.submit(request, envelope=envelope)
+        body = encode_body(call)
+        reply = await self._send("submit", call, self._timeouts.submit_deadline_s(len(body)), body)
+        self._note_clock(reply)
+        text = "" if reply.cut else self._reader.text_of(reply)
+        match self.dialect.read_submit(parse(text)):
+            case Submitted() as submitted:
+                return submitted if submitted.request_id else replace(submitted, request_id=request_id_of(reply))
+            case ServiceFault():
+                raise self._reader.refused(reply)
+            case None:
+                raise self._reader.unreadable(reply, wanted="task id", salvage=True)
+
+    async def _submit_otherwise(self, request: ImageRequest, envelope: str, refusal: InvalidRequestError) -> Submitted:
+        """Try the other envelope; if that is refused as well, the first refusal is the one that counts."""
+        try:
+            submitted = await self._submit_as(request, envelope)
+        except InvalidRequestError:
+            pass  # any other error is raised: a task may exist, or the service wants to be asked later
+        else:
+            self.envelope = envelope
+            return submitted
+        raise InvalidRequestError(
+            f"{refusal.service_message} Both forms of the body were refused: {', '.join(self.dialect.envelopes)}.",
+            code=refusal.code,
+            request_id=refusal.request_id,
+            http_status=refusal.http_status,
+            remedy=refusal.remedy,
+        )
+
+    async def _send(self, kind: str, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
+        query = f"?{urlencode(call.params)}" if call.params else ""
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
+        reply = await self._network.exchange(
+            kind,
+            call.method,
+            f"{self.base_url}{call.path}{query}",
+            headers=headers,
+            content=body,
+            deadline_s=deadline_s,
+        )
+        if error := self._reader.error_of(reply):
+            raise error
+        return reply
+
+    async def _list_window(
+        self, found: dict[str, TaskState], start: datetime, end: datetime, status: str | None
+    ) -> None:
+        count = 0
+        for page in range(1, LIST_PAGES_MAX + 1):
+            call = self.dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE, status=status)
+            reply = await self._send("list", call, self._timeouts.status_s)
+            body = None if reply.cut else parse(self._reader.text_of(reply))
+            if body is None:
+                raise self._reader.unreadable(reply, wanted="list of tasks")
+            listed: TaskPage = self.dialect.read_list(body)
+            is_new = any(task.task_id not in found for task in listed.tasks)
+            found |= {task.task_id: task for task in listed.tasks}
+            count += len(listed.tasks)
+            # A page shorter than asked proves nothing: the service may have a smaller limit of its own.
+            is_last = count >= listed.total if listed.total is not None else listed.pages == page
+            if not is_new or is_last:
+                return
+
+    def _with_masked_error(self, state: TaskState, text: str) -> TaskState:
+        masked = self.dialect.read_poll(parse(self._reader.mask(text)), task_id=state.task_id)
+        if masked is None:
+            return replace(state, error_code="", error_message="")
+        return replace(state, error_code=masked.error_code, error_message=masked.error_message)
+
+    def _note_clock(self, reply: Reply) -> None:
+        if (server_s := http_time(reply.headers.get("date", ""))) is not None:
+            self.clock_offset_s = server_s - self._wall_clock()
+
+
+def _host_of(base_url: str) -> str:
+    try:
+        return httpx.URL(base_url).host
+    except httpx.InvalidURL:
+        pass
+    raise SettingsError(f"The base URL {base_url!r} cannot be used.", remedy="Set WAN_BASE_URL, or leave it out.")
+
+
+def _checked_envelope(envelope: str, known: tuple[str, ...]) -> str:
+    if len(known) == 1:
+        return known[0]  # the service has one form only; the setting belongs to the gateway
+    if envelope not in ("auto", *known):
+        raise SettingsError(f"envelope = {envelope!r} is not known.", remedy=f"Known: auto, {', '.join(known)}.")
+    return envelope
+
+
+def _check_key(key: Secret | None) -> None:
+    """Refuse a key that no header can carry: httpx would name it in its error."""
+    if key and not all("!" <= character <= "~" and character not in '"\\' for character in key.reveal()):
+        message = "The key contains a character that no key has (a space, a quote, a letter with an accent …)."
+        raise SettingsError(message, remedy="Copy it again: `%wan login`.")

@@ -1,0 +1,205 @@
+"""The one place that opens connections: at most ten, reused, the key added only for the configured origin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+from wan_notebook._version import __version__
+from wan_notebook.errors import ConnectionFailedError, SettingsError
+from wan_notebook.secret import Secret
+
+from .failures import explain, timed_out
+from .timeouts import Timeouts
+
+REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
+CONNECTIONS_MAX: Final = 10
+KEEPALIVE_S: Final = 30.0
+"""Below the idle limit of usual servers: a POST on a connection that they are just closing would be in doubt."""
+
+_HEADERS: Final = {"User-Agent": f"wan-notebook/{__version__}"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it arrived; ``cut`` says why it is incomplete, empty if it is whole."""
+
+    http_status: int
+    headers: httpx.Headers = field(repr=False)
+    data: bytes = field(repr=False)
+    cut: str = ""
+
+
+class KeyAuth(httpx.Auth):
+    """Add the key to a request for the configured origin, at the last moment, and to no other."""
+
+    def __init__(self, key: Secret, base_url: str) -> None:
+        self._key = key
+        self._origin = origin(httpx.URL(base_url))
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Set the header; the request's own repr does not show headers."""
+        if origin(request.url) == self._origin:
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+    def __repr__(self) -> str:
+        return "KeyAuth(•••)"
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """An ASGI application in this process, in place of a network."""
+
+    def __init__(self, app: Any) -> None:
+        self._inner = httpx.ASGITransport(app=app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Run the application; whatever it raises is to us a connection that broke."""
+        try:
+            return await self._inner.handle_async_request(request)
+        except httpx.HTTPError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border to foreign code: it may raise anything
+            name = type(error).__name__
+        message = f"the application in this process failed: {name}"
+        raise httpx.ReadError(message, request=request)
+
+
+class Network:
+    """Sends requests. ``requests_sent`` counts them by kind: submit, poll, cancel, list, download, fetch."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        key: Secret | None,
+        timeouts: Timeouts,
+        transport: httpx.AsyncBaseTransport | None = None,
+        app: Any | None = None,
+    ) -> None:
+        self._base = httpx.URL(base_url)
+        self._auth = KeyAuth(key, base_url) if key else None
+        self._transport = InProcess(app) if app is not None else transport
+        self._app_only = app is not None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._connect_s = timeouts.connect_s
+        self.requests_sent: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"Network({self._base.host})"
+
+    async def exchange(
+        self, kind: str, method: str, url: str, *, headers: Mapping[str, str], content: bytes, deadline_s: float
+    ) -> Reply:
+        """Send one API request with the key and read the answer as far as it comes.
+
+        Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came.
+        """
+        failure: ConnectionFailedError
+        partial = _Partial()
+        async with self._permits:
+            request = self._request(method, url, headers, content)
+            client = self._client_for(request.url)
+            self.requests_sent[kind] += 1
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await partial.receive(client, request, self._auth)
+                return partial.reply("")
+            except TimeoutError:
+                failure = timed_out(self._base.host, f"deadline of {deadline_s:.0f} s")
+            except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
+                failure = explain(error, self._base.host)
+        if partial.http_status:
+            return partial.reply(failure.message)
+        raise failure
+
+    @asynccontextmanager
+    async def open(
+        self, kind: str, url: httpx.URL, *, headers: Mapping[str, str], read_s: float
+    ) -> AsyncIterator[httpx.Response]:
+        """Open an answer for reading, never with the key. Raises httpx's exceptions."""
+        async with self._permits:
+            request = self._request("GET", url, headers, b"", read_s=read_s)
+            client = self._client_for(url)
+            self.requests_sent[kind] += 1
+            response = await client.send(request, auth=None, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.aclose()
+
+    def _request(
+        self, method: str, url: httpx.URL | str, headers: Mapping[str, str], content: bytes, read_s: float | None = None
+    ) -> httpx.Request:
+        # Built without the client, whose merging of headers and parameters costs as much as the rest. Writing has no
+        # time-out of its own: httpcore would count the whole body as one write.
+        timeout = {"connect": self._connect_s, "read": read_s, "write": None, "pool": None}
+        return httpx.Request(
+            method, url, headers={**_HEADERS, **headers}, content=content, extensions={"timeout": timeout}
+        )
+
+    def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
+        is_ours = self._transport is not None and not (self._app_only and origin(url) != origin(self._base))
+        if is_ours not in self._clients:
+            self._clients[is_ours] = _open_client(self._transport if is_ours else None)
+        return self._clients[is_ours]
+
+
+class _Partial:
+    """An answer while it arrives: what came before a cut is kept."""
+
+    def __init__(self) -> None:
+        self.http_status = 0
+        self._headers = httpx.Headers()
+        self._data = bytearray()
+        self._is_too_long = False
+
+    async def receive(self, client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth | None) -> None:
+        response = await client.send(request, auth=auth, stream=True)
+        try:
+            self.http_status, self._headers = response.status_code, response.headers
+            async for chunk in response.aiter_bytes():
+                self._data += chunk
+                if len(self._data) > REPLY_MAX_BYTES:
+                    self._is_too_long = True
+                    return
+        finally:
+            await response.aclose()
+
+    def reply(self, cut: str) -> Reply:
+        if self._is_too_long:
+            cut = f"larger than {REPLY_MAX_BYTES:,} bytes"
+        return Reply(self.http_status, self._headers, bytes(self._data), cut)
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port, the default port as none."""
+    return url.scheme, url.host, url.port
+
+
+def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    # More connections kept than allowed to be open: with httpx's defaults its pool reopens one for every request.
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
+    )
+    try:
+        if transport is not None:
+            return httpx.AsyncClient(transport=transport, follow_redirects=False)
+        return httpx.AsyncClient(verify=httpx.create_ssl_context(), limits=limits, follow_redirects=False)
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
+        failure = SettingsError(f"The network settings cannot be used ({type(error).__name__}).", remedy=remedy)
+    raise failure

@@ -1,0 +1,178 @@
+"""From an answer to what it means: JSON, or the error that a person can act on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from wan_notebook import catalog as c
+from wan_notebook.errors import (
+    AuthError,
+    ForbiddenError,
+    InvalidRequestError,
+    RateLimitError,
+    ServerError,
+    ServiceError,
+    UnexpectedReplyError,
+)
+from wan_notebook.wire import Dialect, ServiceFault
+
+from .network import Reply
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID_HEADERS: Final = ("x-request-id", "x-dashscope-request-id")
+_TOO_LARGE: Final = 413
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads answers of one service; every text that becomes part of an error goes through ``mask`` first."""
+
+    dialect: Dialect
+    host: str
+    mask: Callable[[str], str]
+    wall_clock: Callable[[], float]
+
+    def text_of(self, reply: Reply) -> str:
+        """Return the body as text, whatever its bytes are."""
+        return reply.data.decode("utf-8", "replace").removeprefix("\ufeff")
+
+    def error_of(self, reply: Reply) -> ServiceError | None:
+        """Return the error that an answer's status means; None for 2xx."""
+        status = reply.http_status
+        if 200 <= status < 300:
+            return None
+        text = self.mask(self.text_of(reply))
+        log.debug("HTTP %d from %s, %d bytes: %r", status, self.host, len(reply.data), text[:200])
+        if not 400 <= status < 600:
+            return self._unexpected_status(reply, text)
+        fault = self._fault_of(text, status, reply)
+        if status >= 500:
+            kind: type[ServiceError] = ServerError
+        else:
+            kind = {401: AuthError, 402: ForbiddenError, 403: ForbiddenError, 429: RateLimitError}.get(
+                status, InvalidRequestError
+            )
+        wait_s = retry_after_s(reply.headers.get("retry-after"), reply.headers.get("date"), self.wall_clock)
+        return kind(
+            fault.message or _DEFAULTS.get(status // 100, "The service refused."),
+            code=fault.code,
+            request_id=fault.request_id,
+            http_status=status,
+            retry_after_s=wait_s,
+            remedy=self._remedy(status, wait_s),
+        )
+
+    def refused(self, reply: Reply) -> InvalidRequestError:
+        """Return the error for a submit that failed inside a successful answer (WAN_API §2)."""
+        fault = self._fault_of(self.mask(self.text_of(reply)), reply.http_status, reply)
+        message = fault.message or "The service did not accept the task."
+        return InvalidRequestError(message, code=fault.code, request_id=fault.request_id)
+
+    def unreadable(self, reply: Reply, *, wanted: str, salvage: bool = False) -> UnexpectedReplyError:
+        """Return the error for a 2xx answer that is cut, no JSON, or says nothing of what was asked."""
+        text = self.mask(self.text_of(reply))
+        if reply.cut:
+            what = f"was cut after {len(reply.data):,} bytes ({self.mask(reply.cut).rstrip('.')})"
+        elif is_page(reply, text):
+            what = "is a web page"
+        else:
+            fault = self._fault_of(text, reply.http_status, reply)
+            what = f"holds no {wanted}" + (f"; it says: {fault.message}" if fault.message else "")
+        log.debug("answer of %s not understood: it %s; begins %r", self.host, what, text[:200])
+        remedy = "A proxy or a login page of the network may stand between." if "web page" in what else ""
+        return UnexpectedReplyError(
+            f"The answer of {self.host} {what}.",
+            head=text[:200],
+            http_status=reply.http_status,
+            request_id=request_id_of(reply),
+            salvaged_task_id=self.dialect.salvage_task_id(reply.data) if salvage else "",
+            remedy=remedy,
+        )
+
+    def _unexpected_status(self, reply: Reply, text: str) -> UnexpectedReplyError:
+        if 300 <= reply.http_status < 400:
+            message = f"{self.host} redirected the request; that is never followed, since the key would go along."
+            remedy = "Set WAN_BASE_URL to the address that the service has now."
+        else:
+            message, remedy = f"{self.host} answered with a status that does not exist.", ""
+        return UnexpectedReplyError(
+            message, head=text[:200], http_status=reply.http_status, request_id=request_id_of(reply), remedy=remedy
+        )
+
+    def _fault_of(self, text: str, status: int, reply: Reply) -> ServiceFault:
+        if is_page(reply, text):
+            fault = ServiceFault(message="The service answered with a web page instead of data.")
+        else:
+            body = parse(text)
+            fault = self.dialect.read_error(text if body is None else body, status)
+        return ServiceFault(fault.code, fault.message, fault.request_id or request_id_of(reply))
+
+    def _remedy(self, status: int, wait_s: float | None) -> str:
+        match status:
+            case 401 if self.dialect.name == "dashscope":
+                regions = ", ".join(c.DASHSCOPE_REGIONS)
+                return (
+                    f"A key belongs to one region ({regions}); this is {self.host}. `%wan login` finds the right one."
+                )
+            case 401:
+                return "`%wan login` stores another key; a key of another service or region is not accepted here."
+            case 402 | 403:
+                return "Check the account's balance, and that the key may use this model."
+            case 429:
+                return f"Wait {wait_s:.0f} s." if wait_s else "Wait a little; running tasks go on."
+            case _ if status == _TOO_LARGE:
+                return "Send fewer or smaller pictures."
+        return ""
+
+
+_DEFAULTS: Final = {4: "The service refused the request.", 5: "The service failed."}
+
+
+def parse(text: str) -> Any:
+    """Read JSON; None for what is none, too deep, or has absurdly long numbers."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_page(reply: Reply, text: str) -> bool:
+    """Tell whether an answer is HTML or XML: never read any further."""
+    return text.lstrip()[:1] == "<" or "html" in reply.headers.get("content-type", "").lower()
+
+
+def request_id_of(reply: Reply) -> str:
+    """Return the request id that the headers give, empty if none."""
+    found = next((value for name in _REQUEST_ID_HEADERS if (value := reply.headers.get(name))), "")
+    return found if found.isprintable() else ""
+
+
+def retry_after_s(value: str | None, date: str | None, wall_clock: Callable[[], float]) -> float | None:
+    """Read ``Retry-After`` in seconds: a number, or a date measured against the server's own clock if it gives one."""
+    if not value:
+        return None
+    try:
+        wait_s = float(value)
+    except ValueError:
+        until, now = http_time(value), http_time(date or "")
+        if until is None:
+            return None
+        wait_s = until - (wall_clock() if now is None else now)
+    return max(0.0, wait_s) if math.isfinite(wait_s) else None
+
+
+def http_time(value: str) -> float | None:
+    """Read a date of HTTP as unix seconds; None if it is none."""
+    try:
+        found: datetime = parsedate_to_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
