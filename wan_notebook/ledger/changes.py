@@ -1,0 +1,263 @@
+"""The writes that make and move a job: each one an operation inside the writer's transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from wan_notebook.states import JobState, may_follow
+
+from . import codec, schema
+from .faults import LedgerConflict, LedgerError
+from .job_row import JobDetails, JobRow
+from .rows import InputRecord, JobDraft, Owner, PictureRecord
+from .tx import Tx, insert
+
+Load = Callable[[int], JobDetails]
+
+_FIXED = frozenset({"seq", "id", "state", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"})
+_FIXED_OWNER = frozenset({"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until"})
+_SEARCHED = frozenset({"prompt", "negative_prompt", "name", "seed"})
+_DRAFT_CHILDREN = frozenset({"inputs", "created_at", "batch_id", "part"})
+_DRAFT_COLUMNS = tuple(
+    name for name in (*codec.JOB_COLUMNS, *codec.TEXT_COLUMNS) if name in JobDraft.__dataclass_fields__
+)
+_TEXT_SET = frozenset(codec.TEXT_COLUMNS)
+
+_j = schema.jobs.c
+_CURRENT = sa.select(_j.seq, _j.state, _j.owner_token, _j.first_running_at, _j.finished_at).where(
+    _j.id == sa.bindparam("id")
+)
+_TAKEN = sa.select(_j.seq).where(_j.id == sa.bindparam("id"))
+_INSERT_EVENT = insert(schema.events, ("job_seq", "at", "kind", "state", "detail"))
+_INSERT_INPUT = insert(schema.inputs, ("job_seq", *codec.INPUT_COLUMNS))
+_INSERT_TAG = insert(schema.job_tags, ("job_seq", "tag"))
+_INSERT_SEARCH = insert(schema.job_search, ("job_seq", "haystack"))
+_DROP_INPUTS = sa.delete(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("job_seq"))
+_REVIVE_FILE = sa.delete(schema.deletions).where(schema.deletions.c.file == sa.bindparam("file"))
+_SEARCHED_NOW = (
+    sa.select(_j.id, schema.job_texts.c.prompt, schema.job_texts.c.negative_prompt, _j.name, _j.tags, _j.seed)
+    .join(schema.job_texts, schema.job_texts.c.job_seq == _j.seq)
+    .where(_j.seq == sa.bindparam("seq"))
+)
+
+_p = schema.pictures.c
+_PICTURE_NOW = sa.select(_p.saved_at, _p.starred, _p.rejected).where(
+    _p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx")
+)
+_DROP_PICTURE = sa.delete(schema.pictures).where(_p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx"))
+_INSERT_PICTURE = insert(schema.pictures, ("job_seq", *codec.PICTURE_COLUMNS))
+_COUNT_PICTURES = (
+    sa.update(schema.jobs)
+    .where(_j.seq == sa.bindparam("seq"))
+    .values(
+        picture_count=sa.select(sa.func.count())
+        .where(_p.job_seq == sa.bindparam("seq"), _p.saved_at.is_not(None))
+        .scalar_subquery()
+    )
+)
+
+
+def new_id() -> str:
+    """Return a fresh id: ten lowercase hex digits, the first a letter, so that no tool takes it for a number."""
+    return secrets.choice("abcdef") + secrets.token_hex(5)[:9]
+
+
+def create_jobs(tx: Tx, drafts: Sequence[JobDraft], owner: Owner | None, lease_s: float) -> list[str]:
+    """Insert jobs with their inputs, tags and first event; all or none."""
+    ids: list[str] = []
+    held = owner_columns(owner, tx.now + lease_s) if owner is not None else {}
+    for part, draft in enumerate(drafts):
+        ids.append(_unused_id(tx))
+        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (ids[0], part)
+        _create(tx, draft, {"id": ids[-1], "batch_id": batch_id, "part": place, **held})
+    return ids
+
+
+def _unused_id(tx: Tx) -> str:
+    while tx.run(_TAKEN, {"id": (made := new_id())}).fetchone():
+        pass
+    return made
+
+
+def owner_columns(owner: Owner, until: float) -> dict[str, Any]:
+    """Return the columns that say who holds a job, and until when."""
+    return {
+        "owner_host": owner.host,
+        "owner_pid": owner.pid,
+        "owner_started": owner.started,
+        "owner_token": owner.token,
+        "lease_until": until,
+    }
+
+
+def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any]) -> None:
+    at = tx.now if draft.created_at is None else draft.created_at
+    given = {name: getattr(draft, name) for name in _DRAFT_COLUMNS if name not in _DRAFT_CHILDREN}
+    values = {name: codec.encode(name, value) for name, value in {**given, **own, "created_at": at}.items()}
+    narrow = {name: value for name, value in values.items() if name not in _TEXT_SET}
+    seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
+    wide = {"job_seq": seq, **{name: value for name, value in values.items() if name in _TEXT_SET}}
+    tx.run(insert(schema.job_texts, tuple(wide)), wide)
+    haystack = codec.search_text(own["id"], draft.prompt, draft.negative_prompt, draft.name, *draft.tags, draft.seed)
+    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": haystack})
+    if draft.tags:
+        rows = [{"job_seq": seq, "tag": codec.encode_text(tag)} for tag in dict.fromkeys(draft.tags)]
+        tx.run_many(_INSERT_TAG, rows)
+    set_inputs(tx, seq, draft.inputs)
+    add_event(tx, seq, at, "state", draft.state.value, {})
+
+
+def set_inputs(tx: Tx, seq: int, records: Sequence[InputRecord]) -> None:
+    """Write a job's input pictures; their kept files are wanted from now on."""
+    rows = []
+    for record in records:
+        rows.append({"job_seq": seq, **dict(zip(codec.INPUT_COLUMNS, codec.input_values(record), strict=True))})
+        tx.run(_REVIVE_FILE, {"file": rows[-1]["file"]})
+    if rows:
+        tx.run_many(_INSERT_INPUT, rows)
+
+
+def add_event(tx: Tx, seq: int, at: float, kind: str, state: str, detail: Mapping[str, Any]) -> None:
+    """Append to a job's history."""
+    text = codec.encode_json(detail) if detail else "{}"
+    tx.run(_INSERT_EVENT, {"job_seq": seq, "at": at, "kind": kind, "state": state, "detail": text})
+
+
+def transition(
+    tx: Tx,
+    job_id: str,
+    state: JobState,
+    *,
+    load: Load,
+    detail: Mapping[str, Any],
+    columns: Mapping[str, Any],
+    expect: Collection[JobState],
+    holder: str,
+    pictures: Sequence[PictureRecord],
+) -> JobRow:
+    """Move a job, if it may move from where it is now; record what came with it and when."""
+    seq, now_text, token, first_running_at, finished_at = _current(tx, job_id)
+    current = JobState(now_text)
+    _check_move(job_id, current, state, expect)
+    _check_holder(job_id, current, token, holder)
+    stamps = _stamps(state, tx.now, first_running_at, finished_at)
+    narrow, wide = _split({**stamps, **columns})
+    for record in pictures:
+        save_picture(tx, seq, record)
+    add_event(tx, seq, tx.now, "state", state.value, detail)
+    tx.update(schema.job_texts, "job_seq", seq, wide)
+    row = tx.update_returning(schema.jobs, "seq", seq, {"state": state.value, **narrow})
+    return codec.job_row(row, load)
+
+
+def _current(tx: Tx, job_id: str) -> Sequence[Any]:
+    row: Sequence[Any] | None = tx.run(_CURRENT, {"id": job_id}).fetchone()
+    if row is None:
+        raise LedgerError(f"The ledger has no job {job_id!r}.", remedy="%wan history lists the jobs of this folder.")
+    return row
+
+
+def seq_of(tx: Tx, job_id: str) -> int:
+    """Return the key of a job's row; ``LedgerError`` if there is none."""
+    return int(_current(tx, job_id)[0])
+
+
+def _check_move(job_id: str, current: JobState, new: JobState, expect: Collection[JobState]) -> None:
+    # Staying where one is must be asked for: of two kernels that both mean intent → sending, the second one
+    # would otherwise pass as sending → sending, and pay twice.
+    allowed = current in expect if expect else current is not new
+    if not allowed or not may_follow(current, new):
+        raise LedgerConflict(f"Job {job_id} is {current}, so it cannot become {new}.", job_id=job_id, current=current)
+
+
+def _check_holder(job_id: str, current: JobState, token: str, holder: str) -> None:
+    if holder and token != holder:
+        raise LedgerConflict(
+            f"Job {job_id} is looked after by another kernel.", job_id=job_id, current=current, holder=token
+        )
+
+
+def _stamps(
+    state: JobState, now: float, first_running_at: float | None, finished_at: float | None
+) -> dict[str, float | None]:
+    match state:
+        case JobState.SENDING:
+            return {"sending_at": now}
+        case JobState.ACCEPTED:
+            return {"accepted_at": now, "finished_at": None}
+        case JobState.RUNNING:
+            return {"first_running_at": now if first_running_at is None else first_running_at}
+        case JobState.SAVED:
+            return {"saved_at": now, "finished_at": now if finished_at is None else finished_at}
+        case JobState.SUCCEEDED | JobState.FAILED | JobState.CANCELLED | JobState.REFUSED:
+            return {"finished_at": now}
+        case JobState.EXPIRED:
+            return {"finished_at": now if finished_at is None else finished_at}
+        case _:
+            return {}
+
+
+def _split(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    if bad := (_FIXED | _FIXED_OWNER) & columns.keys():
+        raise LedgerError(f"The columns {sorted(bad)} of a job are not set this way.")
+    narrow: dict[str, Any] = {}
+    wide: dict[str, Any] = {}
+    for name, value in columns.items():
+        (wide if name in _TEXT_SET else narrow)[name] = codec.encode(name, value)
+    return narrow, wide
+
+
+def update(
+    tx: Tx, job_id: str, *, load: Load, columns: Mapping[str, Any], inputs: Sequence[InputRecord] | None, holder: str
+) -> JobRow:
+    """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
+    seq, state, token, *_ = _current(tx, job_id)
+    _check_holder(job_id, JobState(state), token, holder)
+    narrow, wide = _split(columns)
+    if inputs is not None:
+        tx.run(_DROP_INPUTS, {"job_seq": seq})
+        set_inputs(tx, seq, inputs)
+    tx.update(schema.job_texts, "job_seq", seq, wide)
+    row = tx.update_returning(schema.jobs, "seq", seq, narrow or {"seq": seq})
+    if columns.keys() & (_SEARCHED | {"tags"}):
+        reindex(tx, seq)
+    return codec.job_row(row, load)
+
+
+def reindex(tx: Tx, seq: int) -> None:
+    """Write anew what the history's search and the tag filter look through."""
+    job_id, prompt, negative, name, tags, seed = tx.run(_SEARCHED_NOW, {"seq": seq}).fetchone()
+    words = [codec.decode_text(text) for text in (prompt, negative, name)]
+    tx.update(schema.job_search, "job_seq", seq, {"haystack": codec.search_text(job_id, *words, tags, seed)})
+
+
+def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
+    """Write what is known of a picture. One that is on disk is never forgotten for an address; stars are kept."""
+    now = tx.run(_PICTURE_NOW, {"job_seq": seq, "idx": record.idx}).fetchone()
+    values = dict(zip(codec.PICTURE_COLUMNS, codec.picture_values(record), strict=True))
+    if now is not None:
+        if now[0] is not None and record.saved_at is None:
+            return record
+        values |= {"starred": now[1], "rejected": now[2]}
+        tx.run(_DROP_PICTURE, {"job_seq": seq, "idx": record.idx})
+    tx.run(_INSERT_PICTURE, {"job_seq": seq, **values})
+    if record.saved_at is not None or (now is not None and now[0] is not None):
+        tx.run(_COUNT_PICTURES, {"seq": seq})
+    return record
+
+
+def save_picture_of(tx: Tx, job_id: str, record: PictureRecord) -> PictureRecord:
+    """Write what is known of a picture of the job with this id."""
+    return save_picture(tx, seq_of(tx, job_id), record)
+
+
+def cancel_unsent(tx: Tx, ids: Sequence[str], load: Load) -> None:
+    """Cancel jobs whose caller was interrupted before it could send them: nobody else would, or someone would twice."""
+    move = partial(transition, load=load, detail={"why": "interrupted before sending"}, columns={}, holder="")
+    for job_id in ids:
+        move(tx, job_id, JobState.CANCELLED, expect={JobState.INTENT}, pictures=())

@@ -1,0 +1,178 @@
+"""Reading jobs: by id, by fingerprint, by batch, the open ones. Children come in one query each, however many jobs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from wan_notebook.states import OPEN, JobState
+
+from . import codec, schema
+from .faults import LedgerError
+from .job_row import JobDetails, JobRow
+from .rows import Event, InputRecord, PictureRecord
+from .tx import Read
+
+By = Literal["asked", "sent"]
+
+_j = schema.jobs.c
+_p = schema.pictures.c
+_t = schema.job_texts.c
+_OPEN_STATES = sorted(OPEN)
+_NEWEST = (_j.created_at.desc(), _j.seq.desc())
+
+
+def _unloadable(seq: int) -> JobDetails:
+    message = f"row {seq} was read without its details"
+    raise AssertionError(message)
+
+
+def rows_of(read: Read, found: Sequence[Sequence[Any]]) -> list[JobRow]:
+    """Make job rows of rows of ``jobs``, with details and children."""
+    details = load_details(read, {row[0]: row[1] for row in found})
+    made = []
+    for row in found:
+        job = codec.job_row(row, _unloadable)
+        job.__dict__["details"] = details[job.seq]  # where cached_property keeps it
+        made.append(job)
+    return made
+
+
+def load_details(read: Read, ids: dict[int, str]) -> dict[int, JobDetails]:
+    """Return details by ``seq``; ``ids`` maps it to the job's id. Asks in portions that SQLite's parameters allow."""
+    made: dict[int, JobDetails] = {}
+    seqs = list(ids)
+    for start in range(0, len(seqs), 500):
+        made |= _load_portion(read, seqs[start : start + 500], ids)
+    return made
+
+
+def _load_portion(read: Read, seqs: list[int], ids: dict[int, str]) -> dict[int, JobDetails]:
+    inputs: dict[int, list[InputRecord]] = {}
+    for seq, *row in _children(read, schema.inputs, seqs, "position"):
+        inputs.setdefault(seq, []).append(codec.input_record(row))
+    pictures: dict[int, list[PictureRecord]] = {}
+    for seq, *row in _children(read, schema.pictures, seqs, "idx"):
+        pictures.setdefault(seq, []).append(codec.picture_record(row, ids[seq]))
+    return {
+        seq: JobDetails(
+            **codec.text_values(row), inputs=tuple(inputs.get(seq, ())), pictures=tuple(pictures.get(seq, ()))
+        )
+        for seq, *row in read(sa.select(schema.job_texts).where(_t.job_seq.in_(seqs)))
+    }
+
+
+def _children(read: Read, table: sa.Table, seqs: list[int], order: str) -> Sequence[Sequence[Any]]:
+    key = table.c.job_seq
+    return read(sa.select(table).where(key.in_(seqs)).order_by(key, table.c[order]))
+
+
+def get(read: Read, id_or_prefix: str) -> JobRow:
+    """Return the job with this id or unique beginning of one; ``LedgerError`` names the nearest otherwise."""
+    wanted = id_or_prefix.strip().lower()
+    exact = read(sa.select(schema.jobs).where(_j.id == wanted))
+    found = exact or (_starting_with(read, wanted) if wanted and wanted.isalnum() else [])
+    if len(found) == 1:
+        return rows_of(read, found)[0]
+    if found:
+        raise LedgerError(
+            f"{wanted!r} begins {len(found) if len(found) < 10 else 'many'} ids: {_listed(row[1] for row in found)}.",
+            remedy="Give one more character.",
+        )
+    raise LedgerError(f"No job has the id {id_or_prefix[:40]!r}.", remedy=_nearest(read, wanted))
+
+
+def _starting_with(read: Read, prefix: str) -> Sequence[Any]:
+    # A range, not LIKE: it uses the index of ids, whatever the collation.
+    found = sa.select(schema.jobs).where(_j.id >= prefix, _j.id < prefix + "g").order_by(*_NEWEST).limit(10)
+    return read(found)
+
+
+def _nearest(read: Read, wanted: str) -> str:
+    known = [row[0] for row in read(sa.select(_j.id).order_by(*_NEWEST).limit(500))]
+    heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
+    near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)] or known[:3]
+    if not near:
+        return "This folder has no jobs yet."
+    return f"Nearest: {_listed(near)}. %wan history lists all."
+
+
+def _listed(ids: Any) -> str:
+    shown = [str(job_id) for job_id in ids]
+    return ", ".join(shown[:5]) + (", …" if len(shown) > 5 else "")
+
+
+def _matching(fingerprint: str, by: By, simulated_ok: bool) -> sa.Select[Any]:
+    column = _j.fp_asked if by == "asked" else _j.fp_sent
+    found = sa.select(schema.jobs).where(column == fingerprint)
+    return found if simulated_ok else found.where(_j.simulated == 0)
+
+
+def find_answer(read: Read, fingerprint: str, *, by: By, simulated_ok: bool, cell_id: str = "") -> JobRow | None:
+    """Return the newest saved take that has something to show and all of whose delivered pictures are on disk.
+
+    A picture that came as bytes which are no picture, kept as ``.corrupt``, holds nothing back: to ask again would
+    be to pay again.
+    """
+    waiting = sa.exists().where(_p.job_seq == _j.seq, _p.saved_at.is_(None), _p.corrupt_file == "")
+    has_text = sa.exists().where(_t.job_seq == _j.seq, _t["items"].contains('"text"'))
+    found = _matching(fingerprint, by, simulated_ok).where(
+        _j.state == JobState.SAVED.value,
+        _j.trashed_at.is_(None),
+        ~waiting,
+        (_j.picture_count > 0) | has_text,
+    )
+    nearness = [(_j.cell_id == cell_id).desc()] if cell_id else []
+    return _first(read, found.order_by(*nearness, *_NEWEST))
+
+
+def find_open(read: Read, fingerprint: str, *, by: By, simulated_ok: bool) -> JobRow | None:
+    """Return the newest job that still costs or owes something, ``in_doubt`` included."""
+    found = _matching(fingerprint, by, simulated_ok).where(_j.state.in_(_OPEN_STATES))
+    return _first(read, found.order_by(*_NEWEST))
+
+
+def _first(read: Read, found: sa.Select[Any]) -> JobRow | None:
+    rows = rows_of(read, read(found.limit(1)))
+    return rows[0] if rows else None
+
+
+def takes(read: Read, fingerprint: str, by: By) -> list[JobRow]:
+    """Return every job of this request that is not in the trash, oldest first."""
+    found = _matching(fingerprint, by, simulated_ok=True).where(_j.trashed_at.is_(None))
+    return rows_of(read, read(found.order_by(_j.created_at, _j.seq)))
+
+
+def open_jobs(read: Read) -> list[JobRow]:
+    """Return the jobs that still cost or owe something, oldest first."""
+    found = sa.select(schema.jobs).where(_j.state.in_(_OPEN_STATES)).order_by(_j.created_at, _j.seq)
+    return rows_of(read, read(found))
+
+
+def batch(read: Read, batch_id: str) -> list[JobRow]:
+    """Return the jobs of one batch, in the order of their parts."""
+    found = sa.select(schema.jobs).where(_j.batch_id == batch_id).order_by(_j.part, _j.seq)
+    return rows_of(read, read(found))
+
+
+def events(read: Read, job_id: str) -> list[Event]:
+    """Return what happened to a job, oldest first."""
+    e = schema.events.c
+    found = (
+        sa.select(e.at, e.kind, e.state, e.detail)
+        .join(schema.jobs, _j.seq == e.job_seq)
+        .where(_j.id == job_id)
+        .order_by(e.id)
+    )
+    return [codec.event(row) for row in read(found)]
+
+
+def details_of(read: Read, seq: int) -> JobDetails:
+    """Return the details of one row; ``LedgerError`` if it is gone."""
+    made = load_details(read, {row[0]: row[1] for row in read(sa.select(_j.seq, _j.id).where(_j.seq == seq))})
+    if seq not in made:
+        raise LedgerError(f"The ledger's row {seq} is gone.")
+    return made[seq]

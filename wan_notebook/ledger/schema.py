@@ -1,0 +1,208 @@
+"""The tables of the ledger, their version, and how an older file becomes a current one.
+
+``jobs`` is kept narrow, since the history and the sums scan it whole: long texts live in ``job_texts``, what is
+searched in ``job_search``. Money is TEXT (a decimal exactly as it was reported), JSON is TEXT, times are REAL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
+
+SCHEMA_VERSION: Final = 1
+
+MIGRATIONS: Final[Mapping[int, Sequence[str]]] = MappingProxyType({})
+"""From version N to N+1: statements that only add (a table, a column, an index), never change or drop."""
+
+metadata = sa.MetaData()
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _json(name: str, empty: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=empty)
+
+
+def _flag(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    _text("batch_id"),
+    _count("part"),
+    Column("state", Text, nullable=False),
+    _text("provider"),
+    _flag("simulated"),
+    _text("model"),
+    _text("mode"),
+    _text("fp_asked"),
+    _text("fp_sent"),
+    Column("seed", Integer),
+    _count("n"),
+    _text("size_tier"),
+    _text("task_id"),
+    _text("request_id"),
+    _text("envelope"),
+    _text("name"),
+    _json("tags", "[]"),
+    _text("notebook"),
+    _text("cell_id"),
+    _text("user"),
+    _text("key_fingerprint"),
+    Column("reserved_amount", Text),
+    _text("reserved_currency"),
+    Column("cost_amount", Text),
+    _text("cost_currency"),
+    _text("cost_source"),
+    _text("cost_note"),
+    _text("error_code"),
+    Column("created_at", Float, nullable=False),
+    Column("sending_at", Float),
+    Column("accepted_at", Float),
+    Column("first_running_at", Float),
+    Column("finished_at", Float),
+    Column("saved_at", Float),
+    Column("duration_s", Float),
+    Column("expires_at", Float),
+    _text("owner_host"),
+    Column("owner_pid", Integer),
+    Column("owner_started", Float),
+    _text("owner_token"),
+    Column("lease_until", Float),
+    _flag("starred"),
+    _flag("rejected"),
+    Column("trashed_at", Float),
+    Column("purged_at", Float),
+    Column("imported_at", Float),
+    _count("missing"),
+    _count("picture_count"),
+)
+
+job_texts = sa.Table(
+    "job_texts",
+    metadata,
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    _text("prompt"),
+    _text("negative_prompt"),
+    _text("base_url"),
+    _json("parameters", "{}"),
+    _json("request", "{}"),
+    _json("versions", "{}"),
+    _json("usage", "{}"),
+    _json("metadata", "{}"),
+    _json("items", "[]"),
+    _json("notes", "[]"),
+    _json("pending_inputs", "[]"),
+    _text("error_message"),
+    _text("service_submit_text"),
+    _text("service_end_text"),
+)
+
+job_search = sa.Table(
+    "job_search",
+    metadata,
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    _text("haystack"),
+)
+
+job_tags = sa.Table(
+    "job_tags",
+    metadata,
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    Column("tag", Text, primary_key=True),
+)
+
+inputs = sa.Table(
+    "inputs",
+    metadata,
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _text("name"),
+    _text("identity"),
+    _text("sha256"),
+    _text("file"),
+    _count("width_px"),
+    _count("height_px"),
+    _text("mime"),
+    _text("source_job"),
+    Column("source_index", Integer),
+)
+
+pictures = sa.Table(
+    "pictures",
+    metadata,
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _text("url"),
+    _text("remote_id"),
+    _text("sha256"),
+    _text("file"),
+    _text("file_sha256"),
+    Column("width_px", Integer),
+    Column("height_px", Integer),
+    Column("size_bytes", Integer),
+    _text("mime"),
+    _text("note"),
+    _text("corrupt_file"),
+    Column("saved_at", Float),
+    _flag("starred"),
+    _flag("rejected"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), nullable=False),
+    Column("at", Float, nullable=False),
+    _text("kind"),
+    _text("state"),
+    _json("detail", "{}"),
+)
+
+meta = sa.Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
+
+deletions = sa.Table("deletions", metadata, Column("file", Text, primary_key=True))
+"""Files of purged jobs that are still to be deleted: a crash between the two steps leaves no forgotten picture."""
+
+Index("jobs_asked", jobs.c.fp_asked)
+Index("jobs_sent", jobs.c.fp_sent)
+Index("jobs_batch", jobs.c.batch_id)
+Index("jobs_state", jobs.c.state)
+Index("jobs_task", jobs.c.task_id)
+Index("jobs_created", jobs.c.created_at)
+Index("jobs_notebook", jobs.c.notebook, jobs.c.created_at)
+Index("jobs_durations", jobs.c.provider, jobs.c.model, jobs.c.mode, jobs.c.size_tier, jobs.c.n, jobs.c.finished_at)
+Index("job_tags_tag", job_tags.c.tag)
+Index("inputs_file", inputs.c.file)
+Index("pictures_sha256", pictures.c.sha256)
+Index("events_job", events.c.job_seq)
+
+
+def create_script() -> list[str]:
+    """Return the statements that make an empty ledger of the current version."""
+    from sqlalchemy.dialects import sqlite
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    dialect = sqlite.dialect()
+    script = []
+    for table in metadata.sorted_tables:
+        script.append(str(CreateTable(table).compile(dialect=dialect)).strip())
+        ordered = sorted(table.indexes, key=lambda index: str(index.name))
+        script += [str(CreateIndex(index).compile(dialect=dialect)).strip() for index in ordered]
+    return script

@@ -1,0 +1,77 @@
+"""Statements inside the writer's transaction: SQLAlchemy Core to say them, the driver's connection to run them.
+
+Compiled once and run on the driver's connection: through SQLAlchemy's execution a state change costs 0.30 ms of CPU,
+this way 0.05 ms, and the difference would be most of what a job's writes may cost. Reads elsewhere use Core as usual.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from .connect import dialect
+
+Read = Callable[[sa.Select[Any]], Sequence[Sequence[Any]]]
+"""How a query is asked: on a reading connection, or inside the writer's transaction."""
+
+
+@cache
+def compiled(statement: sa.ClauseElement) -> tuple[str, tuple[str, ...]]:
+    """Return a statement as SQL, and the names of its parameters in the order in which it takes them."""
+    made: Any = statement.compile(dialect=dialect())
+    return str(made), tuple(made.positiontup or ())
+
+
+@cache
+def insert(table: sa.Table, columns: Sequence[str]) -> sa.Insert:
+    """Return ``INSERT`` of the named columns; its parameters bear their names."""
+    return table.insert().values({name: sa.bindparam(name) for name in columns})
+
+
+@cache
+def update(table: sa.Table, columns: Sequence[str], key: str, returning: bool = False) -> sa.Update:
+    """Return ``UPDATE`` of the named columns where ``key`` is the parameter ``where``, giving back the whole row."""
+    made = table.update().where(table.c[key] == sa.bindparam("where"))
+    made = made.values({name: sa.bindparam(f"set_{name}") for name in columns})
+    return made.returning(*table.columns) if returning else made
+
+
+class Tx:
+    """The writer's open transaction. ``now`` is its wall clock."""
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self.connection = connection
+        self.now = now
+
+    def run(self, statement: sa.ClauseElement, values: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+        """Run one statement with its parameters by name."""
+        sql, order = compiled(statement)
+        given = values or {}
+        return self.connection.execute(sql, [given[name] for name in order])
+
+    def read(self, statement: sa.Select[Any]) -> Sequence[Sequence[Any]]:
+        """Ask a query that carries its own values; it sees what this transaction did."""
+        made: Any = statement.compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})
+        return self.connection.execute(str(made), [made.params[name] for name in made.positiontup or ()]).fetchall()
+
+    def run_many(self, statement: sa.ClauseElement, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        sql, order = compiled(statement)
+        self.connection.executemany(sql, [[row[name] for name in order] for row in rows])
+
+    def update(self, table: sa.Table, key: str, where: Any, values: Mapping[str, Any]) -> None:
+        """Set columns (already encoded) of the rows whose ``key`` is ``where``."""
+        if values:
+            statement = update(table, tuple(values), key)
+            self.run(statement, {"where": where, **{f"set_{name}": value for name, value in values.items()}})
+
+    def update_returning(self, table: sa.Table, key: str, where: Any, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Set columns (already encoded) of the one row whose ``key`` is ``where``, and return that row."""
+        statement = update(table, tuple(values), key, returning=True)
+        cursor = self.run(statement, {"where": where, **{f"set_{name}": value for name, value in values.items()}})
+        row: Sequence[Any] = cursor.fetchone()
+        return row

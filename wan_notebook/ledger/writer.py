@@ -1,0 +1,159 @@
+"""One thread that writes: what is queued becomes one durable transaction, each operation in its own savepoint.
+
+An operation's future resolves after the commit that holds it, never before. Not safe across ``os.fork``: a child must
+open its own ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from .connect import connect
+from .faults import LedgerError, concerns_file, explain, is_busy
+from .tx import Tx
+
+T = TypeVar("T")
+
+BATCH_MAX: Final = 256
+"""The most operations that share a commit: bounds how long the first of them waits."""
+
+CLOSE_S: Final = 0.4
+"""How long closing waits for the queue to be written; a kernel's shutdown may not be held up for half a second."""
+
+
+class Operation(Generic[T]):
+    """One piece of work inside a transaction, and the future of its result."""
+
+    def __init__(self, work: Callable[[Tx], T], at: float) -> None:
+        self.work = work
+        self.at = at
+        self.future: Future[T] = Future()
+        # A future that counts as running cannot be cancelled: an awaiting task that is cancelled must not take back
+        # the row that says what was paid for.
+        self.future.set_running_or_notify_cancel()
+        self.withdrawn = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Do the work in a savepoint; an error of its own undoes it alone, one of the disk ends the transaction."""
+        self.error = None
+        connection.execute("SAVEPOINT operation")
+        try:
+            self.result = self._work_unless_withdrawn(connection)
+        except Exception as error:
+            if concerns_file(error):
+                raise
+            self.error = error
+            connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+
+    def _work_unless_withdrawn(self, connection: sqlite3.Connection) -> T:
+        if self.withdrawn:
+            raise LedgerError("The change was withdrawn before it was made.")
+        return self.work(Tx(connection, self.at))
+
+    def resolve(self, path: Path) -> None:
+        """Tell whoever waits."""
+        if isinstance(self.error, sqlite3.Error | OSError):
+            fault = explain(path, self.error)
+            fault.__cause__ = self.error
+            self.future.set_exception(fault)
+        elif self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]
+
+
+class Writer:
+    """The writing thread of one ledger."""
+
+    def __init__(self, path: Path, wall_clock: Callable[[], float]) -> None:
+        self._path = path
+        self._wall_clock = wall_clock
+        self._queue: queue.SimpleQueue[Operation[Any] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._serve, name="wan-ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether the caller runs on the writing thread (in a future's callback), where waiting would never end."""
+        return threading.current_thread() is self._thread
+
+    def submit(self, work: Callable[[Tx], T]) -> Operation[T]:
+        """Queue an operation; its future resolves once it is durable."""
+        operation = Operation(work, self._wall_clock())
+        with self._lock:
+            if not self._closed:
+                self._queue.put(operation)
+                return operation
+        operation.future.set_exception(LedgerError(f"The ledger {self._path} is closed."))
+        return operation
+
+    def close(self) -> None:
+        """Write what is queued and stop, waiting 0.4 s at most; what takes longer goes on in the background."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        if not self.is_this_thread:
+            self._thread.join(CLOSE_S)
+
+    def _serve(self) -> None:
+        while self._commit(self._take()):
+            pass
+        self._drop()
+
+    def _take(self) -> list[Operation[Any] | None]:
+        batch = [self._queue.get()]
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < BATCH_MAX:
+                batch.append(self._queue.get_nowait())
+        return batch
+
+    def _commit(self, batch: list[Operation[Any] | None]) -> bool:
+        operations = [operation for operation in batch if operation is not None]
+        if operations:
+            self._transact(operations)
+        for operation in operations:
+            operation.resolve(self._path)
+        return None not in batch
+
+    def _transact(self, operations: list[Operation[Any]]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = connect(self._path)
+            # IMMEDIATE: what an operation reads stays true until it is committed, whatever other kernels do.
+            self._connection.execute("BEGIN IMMEDIATE")
+            for operation in operations:
+                operation.run(self._connection)
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens, or all writes hang
+            # After a failed commit the connection's state is not worth trusting: the next batch opens a new one.
+            self._drop()
+            self._fail(operations, error)
+
+    def _fail(self, operations: list[Operation[Any]], error: Exception) -> None:
+        if len(operations) > 1 and not is_busy(error):
+            # On a disk that is almost full one large operation must not take the small ones with it.
+            for operation in operations:
+                self._transact([operation])
+            return
+        for operation in operations:
+            operation.error = operation.error or error
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()  # rolls back what is open
+            self._connection = None
