@@ -70,4 +70,5 @@ def _through_pillow(data: bytes, mime: str | None) -> Container:
         raise not_an_image(data)
     with quietly(), reading(), open_picture(data, mime) as picture:
         known = mime or f"image/{(picture.format or 'unknown').lower()}"
-        return Container(source=data, mime=known, width_px=picture.width, height_px=picture.height)
+        animated = getattr(picture, "n_frames", 1) > 1
+        return Container(data, known, picture.width, picture.height, animated=animated)

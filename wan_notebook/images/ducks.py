@@ -63,8 +63,8 @@ def _looks_like_image(value: object) -> bool:
         return _looks_like_pixels(value)
     if issubclass(kind, bytes | bytearray | memoryview | io.BytesIO):
         return _starts_like_image(value)
-    if isinstance(value, PurePath):
-        return value.suffix.lower() in _SUFFIXES
+    if issubclass(kind, PurePath):
+        return str(value).lower().endswith(_SUFFIXES)
     if issubclass(kind, str):
         return _names_image(str(value))
     return any(method_of(value, name) is not None for name in ("savefig", "_repr_png_", "_repr_jpeg_"))

@@ -77,6 +77,7 @@ class Container:
     pieces: tuple[tuple[int, int] | bytes, ...] = ()
     icc: bytes = b""
     may_be_turned: bool = False
+    animated: bool = False
 
     @property
     def facts(self) -> PictureFacts:

@@ -66,6 +66,7 @@ def webp(data: bytes) -> Container:
         width_px=facts.width_px,
         height_px=facts.height_px,
         plain=not moving_or_clear,
+        animated=b"ANMF" in kinds,
         pieces=pieces,
         icc=icc,
         may_be_turned=bool(kinds & {b"EXIF", b"XMP "}),
@@ -122,15 +123,16 @@ def gif(data: bytes) -> Container:
     """Check that a GIF reaches its trailer; it is always decoded, for it is never plain RGB."""
     facts = gif_header(data)
     pos = 13 + _colour_table_bytes(data[10])
+    frames = 0
     while pos < len(data):
         kind = data[pos]
         if kind == 0x3B:
-            return Container(source=data, mime=facts.mime, width_px=facts.width_px, height_px=facts.height_px)
+            return Container(data, facts.mime, facts.width_px, facts.height_px, animated=frames > 1)
         if kind == 0x21:
             pos = _after_sub_blocks(data, pos + 2)
         elif kind == 0x2C and pos + 10 <= len(data):
-            flags = data[pos + 9]
-            pos = _after_sub_blocks(data, pos + 11 + _colour_table_bytes(flags))
+            frames += 1
+            pos = _after_sub_blocks(data, pos + 11 + _colour_table_bytes(data[pos + 9]))
         else:
             break
     if pos >= len(data) or data[pos] == 0x2C:

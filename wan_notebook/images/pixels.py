@@ -17,9 +17,10 @@ TURNED: Final = "turned upright as its Exif says"
 CONVERTED: Final = "colours converted to sRGB"
 
 
-def plain_rgb(picture: Image) -> tuple[Image, tuple[str, ...]]:
+def plain_rgb(picture: Image, *, owned: bool) -> tuple[Image, tuple[str, ...]]:
     """Return the picture as upright RGB without any metadata, and what was done to what is seen.
 
+    ``owned`` allows to change the picture itself; a person's own object is copied instead.
     Call inside ``reading()``: broken pixels and profiles raise whatever Pillow raises.
     """
     notes = []
@@ -38,13 +39,10 @@ def plain_rgb(picture: Image) -> tuple[Image, tuple[str, ...]]:
     if orientation in _TRANSPOSITION:
         rgb = rgb.transpose(_transposition(orientation))
         notes.append(TURNED)
-    return _bare(rgb, picture), tuple(notes)
-
-
-def _bare(rgb: Image, given: Image) -> Image:
-    bare = rgb.copy() if rgb is given else rgb  # never the person's own object
-    bare.info = {}
-    return bare
+    if rgb is picture and not owned:
+        rgb = rgb.copy()
+    rgb.info = {}
+    return rgb, tuple(notes)
 
 
 _TRANSPOSITION: Final = {

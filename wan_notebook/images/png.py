@@ -72,6 +72,7 @@ def inspect(data: bytes) -> Container:
         plain=depth == 8 and colour_type == _RGB and b"tRNS" not in kinds,
         pieces=(SIGNATURE, *((c.start, c.end) for c in found if c.kind in _KEEP)),
         icc=next((_icc(data[c.start + 8 : c.end - 4]) for c in found if c.kind == b"iCCP"), b""),
+        animated=b"acTL" in kinds,
         may_be_turned=any(_may_hold_orientation(data, chunk) for chunk in found),
     )
 

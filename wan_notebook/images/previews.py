@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _QUALITIES: Final = (80, 65, 50, 35)
 _SHRINK: Final = 0.8
+_WEBP_METHOD: Final = 2  # half the time of the default for a twentieth more bytes
 _GAP_PX: Final = 4
 _THUMBNAIL_MODES: Final = frozenset({"RGB", "L", "RGBA", "CMYK", "YCbCr"})
 
@@ -45,10 +46,10 @@ def _thumbnail(data: bytes, max_px: int) -> Image:
     with reading():
         picture: Image = open_picture(data, facts.mime)
         if picture.mode not in _THUMBNAIL_MODES:
-            picture, _ = plain_rgb(picture)
+            picture, _ = plain_rgb(picture, owned=True)
         # For JPEG this decodes at a fraction of the size; the gap makes the rest five times as fast.
         picture.thumbnail((max_px, max_px), Resampling.LANCZOS, reducing_gap=2.0)
-        rgb, _ = plain_rgb(picture)
+        rgb, _ = plain_rgb(picture, owned=True)
         return rgb
 
 
@@ -72,7 +73,7 @@ def _within(picture: Image, max_bytes: int | None, format: Literal["webp", "jpeg
 def _save(picture: Image, format: Literal["webp", "jpeg"], quality: int) -> bytes:
     buffer = io.BytesIO()
     if format == "webp":
-        picture.save(buffer, "WEBP", quality=quality, method=4)
+        picture.save(buffer, "WEBP", quality=quality, method=_WEBP_METHOD)
     else:
         picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
