@@ -1,0 +1,7 @@
+"""The folder of pictures: every file in it has a name that says what it is, and none is ever overwritten."""
+
+from .files import Files
+from .names import picture_name, safe_relative
+from .store import Saved, Staged, Store, Usage
+
+__all__ = ["Files", "Saved", "Staged", "Store", "Usage", "picture_name", "safe_relative"]

@@ -1,0 +1,271 @@
+"""Picture and input files under one visible folder: written durably, named once, never overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import os
+import platform
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from wan_notebook.errors import StoreError
+from wan_notebook.inputs import InputImage
+
+from . import names, parts
+from .files import Files, explained
+
+GITIGNORE: Final = (
+    "# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
+)
+_PLACES_MAX: Final = 100
+
+
+class Saved(NamedTuple):
+    """A file in the store: its path relative to the folder, the hash of its bytes in hex, and their number."""
+
+    file: str
+    file_sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Bytes that are safe on the disk and have no name yet; ``file`` is the one they are meant to get."""
+
+    temporary: Path
+    part: Path
+    file: str
+    file_sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much the folder holds, everything counted."""
+
+    size_bytes: int
+    files: int
+
+
+class Store:
+    """One folder of pictures. Nothing is created before something is written."""
+
+    def __init__(self, folder: Path, *, files: Files | None = None, pid: int | None = None, host: str = "") -> None:
+        self.folder = folder
+        self._files = files or Files()
+        name = host or platform.node()
+        self._host = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        self._writer = f"{self._host}-{os.getpid() if pid is None else pid}"
+
+    # ------------------------------------------------------------------ the folder
+
+    def ensure(self) -> None:
+        """Create the folder, with a ``.gitignore`` that keeps it out of version control. Raises ``StoreError``."""
+        with explained(self.folder, "Creating"):
+            if self._files.make_folder(self.folder):
+                with contextlib.suppress(FileExistsError):
+                    self._files.write_new(self.folder / ".gitignore", GITIGNORE.encode())
+                self._files.sync_folder(self.folder)
+                self._files.sync_folder(self.folder.parent)
+
+    def check_writable(self, need_bytes: int = 0) -> None:
+        """Make sure that pictures can be saved, before money is spent. Raises ``StoreError``: read-only, or full."""
+        self.ensure()
+        with explained(self.folder, "Writing to"):
+            probe = self._temporary("probe")
+            try:
+                self._files.write_new(probe, b"is this disk writable?\n")
+            finally:
+                _discard(probe)
+            free = self._files.free_bytes(self.folder)
+        if free < need_bytes:
+            raise StoreError(
+                f"The disk of {self.folder} has {free / 1e6:.0f} MB free, and this needs {need_bytes / 1e6:.0f} MB.",
+                remedy="Free some space there, or set WAN_HOME to a folder on another disk. Nothing was sent.",
+            )
+
+    def path(self, relative: str) -> Path:
+        """Return the full path of a file of the store. Raises ``StoreError`` if it leads out of the folder."""
+        return names.inside(self.folder, relative)
+
+    def usage(self) -> Usage:
+        """Count everything in the folder."""
+        sizes = []
+        for root, _, found in os.walk(self.folder):
+            for name in found:
+                with contextlib.suppress(OSError):
+                    sizes.append(Path(root, name).stat().st_size)
+        return Usage(size_bytes=sum(sizes), files=len(sizes))
+
+    # ------------------------------------------------------------------ inputs
+
+    def save_input(self, image: InputImage) -> str:
+        """Keep an input picture as it is sent; return its path. Kept once, however often it is given."""
+        ext = names.EXTENSIONS.get(image.mime, "bin")
+        short = f"inputs/{image.sha256[:16]}.{ext}"
+        # Somebody may have changed the kept file: then the full hash is the name.
+        for relative in (short, f"inputs/{image.sha256}.{ext}"):
+            if self.holds(relative, image.sha256):
+                return relative
+            if not self.path(relative).exists():
+                return self.add(relative, image.data).file
+        raise StoreError(f"{self.path(short)} was changed by hand.", remedy="Delete it; it will be written again.")
+
+    # ------------------------------------------------------------------ pictures
+
+    def part_path(self, job_id: str, idx: int) -> Path:
+        """Return where this process downloads picture ``idx`` of a job; no other process uses the same path."""
+        self._folder_for(self.folder / parts.FOLDER)
+        return self.folder / parts.FOLDER / f"{names.slug(job_id)}-{idx}.{self._writer}.part"
+
+    def clean_parts(self) -> list[str]:
+        """Delete what downloads of dead processes left behind; return their names."""
+        return parts.clean(self.folder / parts.FOLDER, self._host)
+
+    def picture_name(self, created_at_local: dt.datetime, prompt: str, seed: int | None, idx: int, ext: str) -> str:
+        """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``."""
+        return names.picture_name(created_at_local, prompt, seed, idx, ext, self.exists)
+
+    def stage(self, part: Path, relative: str, *, embed: Callable[[bytes], bytes] | None = None) -> Staged:
+        """Make a download durable, with ``embed`` applied to its bytes, but do not name it yet.
+
+        Whoever records ``file`` and ``file_sha256`` now can tell after a crash, by ``holds``, that ``publish`` had
+        been done. The part stays as it is if this fails, or if ``embed`` raises.
+        """
+        target = self.path(relative)
+        with explained(target, "Saving"):
+            data = part.read_bytes()
+            if embed is None:
+                self._files.sync(part)
+                return Staged(part, part, relative, _sha256(data), len(data))
+            data = embed(data)
+            temporary = part.with_name(f"{part.name.removesuffix('.part')}.ready")
+            temporary.unlink(missing_ok=True)
+            self._write(temporary, data)
+            return Staged(temporary, part, relative, _sha256(data), len(data))
+
+    def publish(self, staged: Staged) -> Saved:
+        """Give staged bytes their name, or its next free variant: no file is ever overwritten. Then drop the part."""
+        final = self._name(staged)
+        if staged.part != staged.temporary:
+            _discard(staged.part)
+        return Saved(final, staged.file_sha256, staged.size_bytes)
+
+    def finalize(self, part: Path, relative: str, *, embed: Callable[[bytes], bytes] | None = None) -> Saved:
+        """Stage and publish in one call."""
+        return self.publish(self.stage(part, relative, embed=embed))
+
+    def keep_corrupt(self, part: Path, relative: str) -> str:
+        """Keep bytes that are no picture, beside where the picture would be, as ``….corrupt``; return their path."""
+        return self.finalize(part, f"{relative}.corrupt").file
+
+    def add(self, relative: str, data: bytes) -> Saved:
+        """Write a new file durably. The same bytes under the same name are left alone, other ones are not touched."""
+        self._folder_for(self.folder / parts.FOLDER)
+        temporary = self._temporary("new")
+        with explained(self.path(relative), "Saving"):
+            self._write(temporary, data)
+        staged = Staged(temporary, temporary, relative, _sha256(data), len(data))
+        try:
+            return self.publish(staged)
+        finally:
+            _discard(temporary)
+
+    def write_sidecar(self, relative: str, text: str) -> str:
+        """Write ``<picture>.json`` beside a picture, replacing an older one; return its path."""
+        sidecar = f"{relative}.json"
+        target = self.path(sidecar)
+        self._folder_for(target.parent)
+        temporary = self._temporary("json")
+        with explained(target, "Saving"):
+            try:
+                self._write(temporary, text.encode("utf-8", "backslashreplace"))
+                temporary.replace(target)
+            finally:
+                _discard(temporary)
+            self._files.sync_folder(target.parent)
+        return sidecar
+
+    # ------------------------------------------------------------------ what is there
+
+    def exists(self, relative: str) -> bool:
+        """Say whether the store has a file of this name."""
+        return self.path(relative).is_file()
+
+    def holds(self, relative: str, sha256: str) -> bool:
+        """Say whether a file is here with exactly these bytes."""
+        try:
+            return _sha256(self.path(relative).read_bytes()) == sha256
+        except OSError:
+            return False
+
+    def read(self, relative: str) -> bytes:
+        """Return a file's bytes. Raises ``StoreError`` if it is gone."""
+        path = self.path(relative)
+        with explained(path, "Reading"):
+            return path.read_bytes()
+
+    def delete(self, relative: str) -> bool:
+        """Delete a file and its sidecar; say whether it was there. Its folder goes when it is empty."""
+        path = self.path(relative)
+        with explained(path, "Deleting"):
+            was_there = path.is_file()
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}.json").unlink(missing_ok=True)
+        if path.parent != self.folder:
+            with contextlib.suppress(OSError):  # it holds other files
+                path.parent.rmdir()
+        return was_there
+
+    # ------------------------------------------------------------------ how
+
+    def _name(self, staged: Staged) -> str:
+        folder = self.path(staged.file).parent
+        self._folder_for(folder)
+        wanted = staged.file
+        for _ in range(_PLACES_MAX):
+            final = self.path(wanted)
+            with explained(final, "Saving"):
+                try:
+                    self._files.publish(staged.temporary, final)
+                except FileExistsError:
+                    if self.holds(wanted, staged.file_sha256):
+                        _discard(staged.temporary)
+                        return wanted
+                    wanted = names.free_name(staged.file, lambda name: os.path.lexists(self.path(name)))
+                    continue
+                self._files.sync_folder(folder)
+                return wanted
+        raise StoreError(f"No free name like {staged.file} could be had.", remedy="Move some files elsewhere.")
+
+    def _write(self, temporary: Path, data: bytes) -> None:
+        try:
+            self._files.write_new(temporary, data)
+        except OSError:
+            _discard(temporary)
+            raise
+
+    def _folder_for(self, path: Path) -> None:
+        self.ensure()
+        with explained(path, "Creating"):
+            if self._files.make_folder(path):
+                self._files.sync_folder(path.parent)
+
+    def _temporary(self, what: str) -> Path:
+        folder = self.folder / parts.FOLDER
+        place = folder if folder.is_dir() else self.folder
+        return place / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
