@@ -1,0 +1,391 @@
+"""``Job``: what a person holds. It knows no IPython, and waiting for it works inside any running loop.
+
+The state itself lives in the ledger and in ``LiveJob``; a handle only reads it, waits for it and asks for changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import JobTimeout, StoreError
+from ..ledger import JobRow, PictureRecord
+from ..money import Cost, Total
+from ..request import ImageRequest
+from ..states import SETTLED, JobState
+from .live import LiveJob
+from .outcome import cost_of_row, error_of, status_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+HEARTBEAT_S = 0.2  # an interrupt of `await job` is noticed after this at the latest (a sleeping loop is not woken)
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """Only the waiting was interrupted; the job goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.message]
+
+
+class WaitCancelled(asyncio.CancelledError):
+    """``await job`` was cancelled; the job goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.message]
+
+
+class Owner(Protocol):
+    """What a handle needs of the engine behind it."""
+
+    def cancel(self, jobs: Sequence[LiveJob]) -> str:
+        """Ask the service to cancel and return an honest answer."""
+
+    def read_picture(self, picture: PictureRecord, *, clean: bool) -> bytes:
+        """Return a picture's bytes, with its recipe or as the service sent them."""
+
+    def path_of(self, relative: str) -> Path:
+        """Return where a file of the store lies."""
+
+    def call_back(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call a person's function where it may wait."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a job. ``job[0]`` gives it; ``image`` opens it, ``file`` is where it lies."""
+
+    job: Job
+    index: int
+    live: LiveJob
+    record: PictureRecord
+
+    @property
+    def file(self) -> Path:
+        """The full picture on disk."""
+        return self.job.owner.path_of(self.record.file)
+
+    @property
+    def image(self) -> Image:
+        """The picture as a PIL image."""
+        return open_image(self.file)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed it was made with; pictures of one batch share it."""
+        return self.live.row.seed
+
+    @property
+    def data(self) -> bytes:
+        """The bytes as the service sent them."""
+        return self.job.owner.read_picture(self.record, clean=True)
+
+    def save(self, path: str | Path, *, clean: bool = False) -> Path:
+        """Copy the file to ``path``; ``clean`` leaves the recipe out."""
+        return _write(Path(path), self.job.owner.read_picture(self.record, clean=clean))
+
+    def __repr__(self) -> str:
+        size = f"{self.record.width_px}×{self.record.height_px}"
+        return f"<picture {self.index} of job {self.live.id}: {size}, seed {self.seed}, {self.file}>"
+
+
+class Job:
+    """One request's life, from the moment it is on disk. Use it at once: what needs the result waits for it.
+
+    A handle covers one task of the service, or several that belong together (``-n 3`` without images, a seed sweep).
+    """
+
+    def __init__(self, lives: Sequence[LiveJob], owner: Owner, *, request: ImageRequest, name: str = "") -> None:
+        self.lives = tuple(lives)
+        self.owner = owner
+        self.name = name
+        self._request = request
+
+    # What it is ------------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id in the history; of several, the first one's."""
+        return self.lives[0].id
+
+    @property
+    def request(self) -> ImageRequest:
+        """What was asked, with the seed that was used."""
+        return self._request
+
+    @property
+    def rows(self) -> tuple[JobRow, ...]:
+        """The ledger's rows."""
+        return tuple(live.row for live in self.lives)
+
+    @property
+    def status(self) -> str:
+        """A state's name; of several jobs, the one that is furthest from being saved."""
+        return _furthest(self.lives).state.value
+
+    @property
+    def is_done(self) -> bool:
+        """Whether waiting is over, well or badly."""
+        return all(live.is_settled for live in self.lives)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as sent."""
+        return self._request.prompt
+
+    @property
+    def mode(self) -> str:
+        """``edit``, ``text to image`` or ``illustrated text``."""
+        return self._request.mode.value
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; of several jobs, the first one's (see ``seeds``)."""
+        return self.lives[0].row.seed
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        """Every job's seed, in order."""
+        return tuple(live.row.seed for live in self.lives)
+
+    @property
+    def cost(self) -> Cost:
+        """What it cost, with its source; unknown as long as nobody said."""
+        costs = [cost_of_row(live.row) for live in self.lives]
+        return costs[0] if len(costs) == 1 else _together(costs)
+
+    @property
+    def missing(self) -> int:
+        """How many pictures were asked for and not delivered, as far as that is settled."""
+        return sum(live.row.missing or 0 for live in self.lives if live.is_settled)
+
+    @property
+    def text(self) -> str:
+        """The text between the pictures of illustrated text."""
+        self.wait()
+        return "\n\n".join(str(item["text"]) for live in self.lives for item in live.row.items or () if "text" in item)
+
+    # Waiting ---------------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is over, at most ``timeout`` seconds; return whether it is. Never raises for a failed job.
+
+        Kernel → Interrupt ends the waiting, never the job.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            for future in [live.settled() for live in self.lives]:
+                if not _wait_for(future, deadline):
+                    return False
+        except KeyboardInterrupt:
+            raise WaitInterrupted(self._come_back()) from None
+        return True
+
+    def result(self, timeout: float | None = None) -> Job:
+        """Wait and return this job. Raises ``JobError`` if it ended without pictures, ``JobTimeout`` if it goes on."""
+        if not self.wait(timeout):
+            message = f"job {self.id} is still {self.status} after {timeout:g} s; it goes on."
+            raise JobTimeout(message, job_id=self.id, remedy=f"Wait for it with `%wan wait {self.id}`.")
+        return self._checked()
+
+    def __await__(self) -> Generator[Any, None, Job]:
+        return self._waited().__await__()
+
+    async def _waited(self) -> Job:
+        try:
+            for live in self.lives:
+                future = asyncio.wrap_future(live.settled())
+                while not future.done():
+                    await asyncio.wait([future], timeout=HEARTBEAT_S)
+        except asyncio.CancelledError:
+            raise WaitCancelled(self._come_back()) from None
+        return self._checked()
+
+    def add_done_callback(self, fn: Callable[[Job], object]) -> None:
+        """Call ``fn(job)`` once it is over, on a thread of its own kind: it may wait for other jobs."""
+        left = len(self.lives)
+
+        def one_done(_future: Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self.owner.call_back(fn, self)
+
+        for live in self.lives:
+            live.settled().add_done_callback(one_done)
+
+    def cancel(self) -> str:
+        """Cancel it where the service can, and say honestly what that means."""
+        return self.owner.cancel(self.lives)
+
+    # The pictures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Every saved picture, in order. Waits; raises ``JobError`` if there is none because the job failed."""
+        self.wait()
+        found = self.saved_pictures
+        if not found:
+            self._checked()
+        return found
+
+    @property
+    def saved_pictures(self) -> tuple[Picture, ...]:
+        """The pictures that are on disk now, without waiting."""
+        pairs = [(live, record) for live in self.lives for record in live.row.pictures if record.saved_at]
+        return tuple(Picture(self, index, live, record) for index, (live, record) in enumerate(pairs))
+
+    @property
+    def images(self) -> list[Image]:
+        """The pictures as PIL images. Waits."""
+        return [picture.image for picture in self.pictures if picture.record.kind == "image"]
+
+    @property
+    def files(self) -> list[Path]:
+        """Where the pictures lie. Waits."""
+        return [picture.file for picture in self.pictures]
+
+    def save(self, path: str | Path, *, clean: bool = False) -> list[Path]:
+        """Copy the pictures to ``path``: a file for one, a folder (or a name that gets numbers) for several.
+
+        ``clean`` leaves the recipe out. Raises ``StoreError`` if the place cannot be written.
+        """
+        target = Path(path).expanduser()
+        pictures = self.pictures
+        if not target.suffix or target.is_dir():
+            return [p.save(target / p.file.name, clean=clean) for p in pictures]
+        if len(pictures) == 1:
+            return [pictures[0].save(target, clean=clean)]
+        return [
+            p.save(target.with_name(f"{target.stem}-{i + 1}{target.suffix}"), clean=clean)
+            for i, p in enumerate(pictures)
+        ]
+
+    def __getitem__(self, index: int) -> Picture:
+        pictures = self.pictures
+        try:
+            return pictures[index]
+        except IndexError:
+            message = f"job {self.id} has {len(pictures)} pictures; there is no [{index}]."
+            raise IndexError(message) from None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self.pictures)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data: requests, seeds, states, files, costs."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "mode": self.mode,
+            "request": self._request.canonical(with_seed=True),
+            "cost": str(self.cost),
+            "missing": self.missing,
+            "jobs": [live.row.to_dict() for live in self.lives],
+        }
+
+    def __repr__(self) -> str:
+        return status_line(self.rows, self._request.mode.value)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _checked(self) -> Job:
+        for live in self.lives:
+            if live.state is not JobState.SAVED:
+                raise error_of(live.row)
+        return self
+
+    def _come_back(self) -> str:
+        return (
+            f"Stopped waiting; job {self.id} goes on ({self.status}) and its pictures will be fetched. "
+            f"Come back with `%wan wait {self.id}` or `%wan show {self.id}`."
+        )
+
+
+def _wait_for(future: Future[None], deadline: float | None) -> bool:
+    # In slices: a lock without a time limit cannot be interrupted everywhere.
+    while not future.done():
+        left = 3600.0 if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            future.result(timeout=min(left, HEARTBEAT_S))
+        except TimeoutError:
+            continue
+    return True
+
+
+_ORDER = (
+    JobState.IN_DOUBT,
+    JobState.FAILED,
+    JobState.REFUSED,
+    JobState.EXPIRED,
+    JobState.CANCELLED,
+    JobState.INTENT,
+    JobState.SENDING,
+    JobState.ACCEPTED,
+    JobState.RUNNING,
+    JobState.SUCCEEDED,
+    JobState.SAVED,
+)
+
+
+def _furthest(lives: Sequence[LiveJob]) -> LiveJob:
+    running = [live for live in lives if live.state not in SETTLED]
+    return min(running or lives, key=lambda live: _ORDER.index(live.state))
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    sources = {(cost.source, cost.currency) for cost in costs}
+    amounts = [cost.amount for cost in costs]
+    if len(sources) == 1 and None not in amounts:
+        source, currency = next(iter(sources))
+        total = sum((a for a in amounts if a is not None), start=type(amounts[0])(0) if amounts[0] is not None else 0)
+        return Cost(total, currency, source, costs[0].note)  # type: ignore[arg-type]
+    return Cost(note=str(Total.of(costs)))
+
+
+def open_image(path: Path) -> Image:
+    """Open and load a picture; the file is closed again."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.copy() if image.mode == "RGB" else image.convert("RGB")
+    except OSError as error:
+        message = f"the picture {path} cannot be opened ({error})."
+        raise StoreError(message, remedy="Look with `%wan verify` what is missing.") from error
+
+
+def _write(path: Path, data: bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        message = f"cannot write {path} ({error.strerror or error})."
+        raise StoreError(message, remedy="Choose another place, or make room.") from error
+    return path
+
+
+__all__ = ["Job", "Owner", "Picture", "WaitCancelled", "WaitInterrupted", "open_image"]

@@ -1,0 +1,98 @@
+"""Who works on a job: one kernel at a time, by a lease in the ledger. A dead local owner is replaced at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import WanError
+from ..ledger import JobRow, Ledger, Owner
+
+log = logging.getLogger(__name__)
+RENEW_EVERY_S = 5.0
+SAME_START_S = 2.0  # clocks of one machine agree on a process's start at least this well
+
+
+class Leases:
+    """The identity of this kernel and the leases that it holds."""
+
+    def __init__(self, ledger: Ledger, *, wall_clock: Callable[[], float] = time.time) -> None:
+        self._ledger = ledger
+        self._wall_clock = wall_clock
+        self.owner = Owner(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=process_start(os.getpid()) or 0.0,
+            token=secrets.token_hex(8),
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def claim(self, rows: Sequence[JobRow]) -> dict[str, JobRow]:
+        """Take the jobs that nobody living holds; return their rows as they are now."""
+        if not rows:
+            return {}
+        dead = {row.owner.token for row in rows if row.owner is not None and self.is_dead(row.owner)}
+        held = await asyncio.wrap_future(self._ledger.lease([row.id for row in rows], self.owner, replacing=dead))
+        loop = asyncio.get_running_loop()
+        return {job_id: await loop.run_in_executor(None, self._ledger.get, job_id) for job_id in held}
+
+    def is_dead(self, owner: Owner) -> bool:
+        """Whether an owner on this machine certainly lives no more."""
+        if owner.host != self.owner.host or owner.pid == self.owner.pid:
+            return False
+        started = process_start(owner.pid)
+        return started is None or (owner.started > 0 and abs(started - owner.started) > SAME_START_S)
+
+    def keep(self, owned: Callable[[], list[str]]) -> None:
+        """Renew the leases of what is owned, as long as anything is. Call on the loop."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._renew(owned), name="wan-leases")
+
+    def release(self, job_ids: Sequence[str]) -> None:
+        """Let go, so that another kernel need not wait for the lease to run out."""
+        if job_ids:
+            self._ledger.release(job_ids, self.owner)
+
+    async def _renew(self, owned: Callable[[], list[str]]) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            job_ids = owned()
+            if not job_ids:
+                return
+            try:
+                await asyncio.wrap_future(self._ledger.renew(job_ids, self.owner))
+            except WanError as error:  # a full disk must not end the renewing
+                log.warning("leases could not be renewed: %s", error)
+
+
+def process_start(pid: int) -> float | None:
+    """Return when a process of this machine started, in Unix seconds; None if there is none, 0.0 if nobody can say."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        ticks = float(stat.read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    except FileNotFoundError:
+        if Path("/proc/stat").exists():
+            return None
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0.0
+    return 0.0 if _is_alive(pid) else None
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # signal 0 would end it there; the lease's time decides instead
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

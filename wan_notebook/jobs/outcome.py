@@ -1,0 +1,100 @@
+"""What a row of the ledger means to a person: its cost, its error, its one line. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from ..errors import JobCancelled, JobError, JobExpired, JobFailed, JobInDoubt, JobRefused
+from ..ledger import JobRow
+from ..money import Cost, Source, format_amount
+from ..rules import Mode
+from ..states import FREE, OPEN, JobState
+from ..wire import TaskState
+
+Price = tuple[Decimal, str, str]
+"""Amount of one picture, currency, where it comes from."""
+
+
+def cost_of_row(row: JobRow) -> Cost:
+    """Return what a job cost. Failed, refused and cancelled jobs cost nothing (WAN_API §4)."""
+    state = JobState(row.state)
+    if state in FREE:
+        return Cost.zero(Source.SIMULATED if row.simulated else Source.REPORTED)
+    if row.cost_amount is None and row.simulated:
+        return Cost.zero(Source.SIMULATED)
+    return row.cost
+
+
+def cost_of_task(state: TaskState, *, simulated: bool, price: Price | None, pictures: int) -> Cost:
+    """Return what a finished task cost: as reported, else the unit price × pictures made, else unknown (WAN_API §4).
+
+    ``price`` is (amount a picture, currency, where it comes from).
+    """
+    if simulated:
+        would = f"would cost {format_amount(state.cost_usd)}" if state.cost_usd is not None else ""
+        return Cost.zero(Source.SIMULATED, would)
+    if state.cost_usd is not None:
+        return Cost(state.cost_usd, "USD", Source.REPORTED)
+    if not pictures:
+        return Cost.zero(Source.ESTIMATED, "no picture was made")
+    if price is None:
+        return Cost()
+    amount, currency, note = price
+    return Cost(amount * pictures, currency, Source.ESTIMATED, note)
+
+
+def fewest_pictures(parameters: Mapping[str, object], mode: str) -> int:
+    """Return how many pictures a success promises at least: ``n`` when editing, else 1 (WAN_API §1)."""
+    asked = parameters.get("n")
+    return asked if mode == Mode.EDIT and isinstance(asked, int) else 1
+
+
+def missing_of(row: JobRow, delivered: int) -> int:
+    """Return how many pictures were asked for and not delivered; illustrated text promises only an upper limit."""
+    least = fewest_pictures(row.parameters, row.mode) if row.mode != Mode.ILLUSTRATED else min(delivered, row.n)
+    return max(0, least - delivered)
+
+
+_KIND: dict[JobState, tuple[type[JobError], str, str]] = {
+    JobState.REFUSED: (JobRefused, "was not accepted; nothing was paid", "Mend what the message names and run again."),
+    JobState.FAILED: (JobFailed, "failed; failed jobs cost nothing", "Change the prompt or the picture and run again."),
+    JobState.CANCELLED: (JobCancelled, "was cancelled", "Run the cell again to ask anew."),
+    JobState.EXPIRED: (
+        JobExpired,
+        "expired: the service keeps results for 24 hours",
+        "What is on disk stays; run with --fresh to ask (and pay) anew.",
+    ),
+    JobState.IN_DOUBT: (
+        JobInDoubt,
+        "may or may not have reached the service; it is not sent again by itself, since that could be paid twice",
+        "Decide with `%wan resolve {id}`: adopt the task, send again knowingly, or abandon.",
+    ),
+}
+
+
+def error_of(row: JobRow) -> JobError:
+    """Return the error that a job which did not end with its pictures is."""
+    state = JobState(row.state)
+    kind, text, remedy = _KIND.get(state, (JobError, f"is {state}", "Wait for it with `%wan wait {id}`."))
+    service = ": ".join(part for part in (row.error_code, row.error_message) if part)
+    said = f" ({service})" if service else ""
+    asked = f", request id {row.request_id}" if row.request_id and state is not JobState.CANCELLED else ""
+    return kind(f"job {row.id} {text}{said}{asked}.", job_id=row.id, remedy=remedy.format(id=row.id))
+
+
+def status_line(rows: Sequence[JobRow], mode: str) -> str:
+    """Return one line about one or several jobs that belong together."""
+    first = rows[0]
+    words = first.prompt.split()
+    prompt = " ".join(words)[:40] + ("…" if len(" ".join(words)) > 40 else "")
+    pictures = sum(1 for row in rows for picture in row.pictures if picture.saved_at)
+    states = " ".join(sorted({row.state for row in rows}))
+    seeds = f"seed {first.seed}" if len(rows) == 1 else f"seeds {first.seed}…{rows[-1].seed}"
+    count = f"{pictures} picture{'' if pictures == 1 else 's'}"
+    return f"<Job {first.id}: {states}, {mode}, {count}, {seeds}, {prompt!r}>"
+
+
+def is_open(row: JobRow) -> bool:
+    """Whether it still costs or owes something."""
+    return JobState(row.state) in OPEN

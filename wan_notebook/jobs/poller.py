@@ -1,0 +1,208 @@
+"""One poller for each service account: it asks for all running tasks, under one pace, and hands the answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ..client import Client
+from ..errors import WanError
+from ..schedule import (
+    AskAgain,
+    Durations,
+    Expired,
+    Fault,
+    FaultKind,
+    Pacer,
+    PausePolls,
+    PollDecision,
+    PollQueue,
+    PollSetting,
+    decide_incomplete,
+    decide_poll,
+    decide_unknown,
+)
+from ..wire import Phase, TaskState
+from .trouble import fault_of
+
+log = logging.getLogger(__name__)
+AT_ONCE = 10  # as many queries under way as the client has connections
+LONGEST_SLEEP_S = 30.0  # a laptop that slept is noticed after this at the latest
+
+
+@dataclass(eq=False)
+class Watch:
+    """A task that is asked for. Its age counts by the wall clock: monotonic time stops while a laptop sleeps."""
+
+    job_id: str
+    task_id: str
+    expected: int
+    accepted_at: float
+    same_key: bool
+    on_state: Callable[[TaskState], Awaitable[None]]
+    on_note: Callable[[str], None]
+    done: asyncio.Future[TaskState | Expired] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    failures: int = 0
+    unknowns: int = 0
+    incompletes: int = 0
+
+
+class Poller:
+    """Ask for tasks until they end. Lives on the runtime's loop."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        pacer: Pacer,
+        setting: PollSetting,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.client = client
+        self.pacer = pacer
+        self._queue = PollQueue(pacer, setting=setting)
+        self._rng, self._clock, self._wall = rng, clock, wall_clock
+        self._watches: dict[str, Watch] = {}
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def resume(self) -> None:
+        """Ask again at once after a pause that waited for a person."""
+        self.pacer.resume()
+        self._wake.set()
+
+    async def watch(self, watch: Watch, kind: Durations) -> TaskState | Expired:
+        """Ask for a task until it ended; cancelling this stops the asking, never the task."""
+        self._watches[watch.job_id] = watch
+        age_s = max(0.0, self._wall() - watch.accepted_at)
+        self._queue.add(watch.job_id, kind, accepted_s=self._clock() - age_s)
+        self._wake.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="wan-poller")
+        try:
+            return await watch.done
+        finally:
+            self._watches.pop(watch.job_id, None)
+            self._queue.discard(watch.job_id, self._clock())
+
+    async def _run(self) -> None:
+        while self._watches:
+            self._wake.clear()
+            wait_s = self._queue.wait_s(self._clock())
+            if wait_s > 0:
+                await self._sleep(min(wait_s, LONGEST_SLEEP_S))
+                continue
+            await self._slots.acquire()
+            job_id = self._queue.take(self._clock())
+            watch = self._watches.get(job_id) if job_id is not None else None
+            if watch is None:
+                self._slots.release()
+                if job_id is not None:
+                    self._queue.discard(job_id, self._clock())
+                continue
+            asking = asyncio.create_task(self._ask(watch))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asked)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        self._slots.release()
+        self._wake.set()
+
+    async def _sleep(self, for_s: float) -> None:
+        try:
+            async with asyncio.timeout(for_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _ask(self, watch: Watch) -> None:
+        try:
+            state = await self.client.status(watch.task_id)
+        except WanError as error:
+            watch.failures += 1
+            fault = fault_of(error, watch.failures)
+            decision = decide_poll(fault, self._rng, age_s=self._age_s(watch), same_key=watch.same_key)
+            self._follow(watch, decision, f"{decision.reason}: {error.message}")
+            return
+        except Exception as error:  # a bug in a reader must not end the asking for all
+            log.exception("a query failed")
+            self._end(watch, error)
+            return
+        watch.failures = 0
+        try:
+            await self._heard(watch, state)
+        except Exception as error:  # noqa: BLE001 - e.g. a full disk: handed to this job's coroutine, which reports it
+            self._end(watch, error)
+
+    async def _heard(self, watch: Watch, state: TaskState) -> None:
+        match state.phase:
+            case Phase.UNKNOWN:
+                watch.unknowns += 1
+                fault = Fault(kind=FaultKind.HTTP_STATUS, http_status=404, attempt=watch.unknowns)
+                decision = decide_unknown(fault, self._rng, age_s=self._age_s(watch), same_key=watch.same_key)
+                self._follow(watch, decision, decision.reason)
+            case Phase.PENDING | Phase.RUNNING:
+                watch.unknowns = 0
+                await watch.on_state(state)
+                self._queue.running(watch.job_id, self._clock())
+            case Phase.SUCCEEDED:
+                self._succeeded(watch, state)
+            case Phase.FAILED | Phase.CANCELLED:
+                self._end(watch, state)
+
+    def _succeeded(self, watch: Watch, state: TaskState) -> None:
+        delivered = sum(1 for output in state.outputs if output.kind != "text")
+        said = any(output.kind == "text" for output in state.outputs)
+        watch.incompletes += 1
+        again = decide_incomplete(
+            delivered=delivered if delivered or not said else watch.expected,
+            expected=watch.expected,
+            attempt=watch.incompletes,
+            rng=self._rng,
+        )
+        if again is not None:
+            self._follow(watch, again, again.reason)
+            return
+        self._queue.finished(watch.job_id, self._clock(), state.duration_s)
+        self._end(watch, state)
+
+    def _follow(self, watch: Watch, decision: PollDecision, note: str) -> None:
+        now_s = self._clock()
+        watch.on_note(note)
+        match decision:
+            case Expired():
+                self._end(watch, decision)
+            case AskAgain(after_s=after_s):
+                self._queue.retry(watch.job_id, now_s, after_s)
+            case PausePolls(after_s=after_s, slow_down=slow_down):
+                if slow_down:
+                    self.pacer.slow_down(now_s)
+                # Without a time a person has to act; a look every minute notices when they did elsewhere.
+                self.pacer.pause(now_s, 60.0 if after_s is None else after_s)
+                self._queue.retry(watch.job_id, now_s, 0.0)
+
+    def _end(self, watch: Watch, outcome: TaskState | Expired | Exception) -> None:
+        self._queue.discard(watch.job_id, self._clock())
+        if watch.done.done():
+            return
+        if isinstance(outcome, Exception):
+            watch.done.set_exception(outcome)
+        else:
+            watch.done.set_result(outcome)
+
+    def _age_s(self, watch: Watch) -> float:
+        return max(0.0, self._wall() - watch.accepted_at)

@@ -1,0 +1,140 @@
+"""From a task to its row in the ledger and to the recipe in its pictures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..inputs import InputImage, PendingImage
+from ..jobs.download import Embed
+from ..jobs.waiting import input_records
+from ..ledger import InputRecord, JobDraft, JobRow, PictureRecord
+from ..recipe import Recipe, embed, write_sidecar
+from ..settings import Settings
+from ..store import Store
+from .caps import Price
+from .meetings import RUN_KEY
+from .replay import Part
+
+if TYPE_CHECKING:
+    from .core import Order
+
+EMBED_KEY = "embed"
+"""Where a job's ``versions`` keep what ``--no-embed`` said, so that a later kernel obeys it too."""
+
+
+def draft_of(part: Part, settings: Settings, order: Order, unit: Price | None, store: Store, run: str) -> JobDraft:
+    """Return the row that is committed before anything is sent; its inputs are on disk then too."""
+    request, provider = part.request, settings.provider
+    parameters = request.parameters()
+    notes = (*order.hints, *(note for i in request.images if isinstance(i, InputImage) for note in i.notes))
+    return JobDraft(
+        provider=provider.name,
+        base_url=provider.base_url,
+        simulated=provider.name == "simulator",
+        model=request.model,
+        mode=request.mode.value,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        parameters=parameters,
+        request=request.canonical(with_seed=True),
+        fp_asked=part.fp_asked,
+        fp_sent=part.fp_sent,
+        seed=request.seed,
+        n=request.pictures_asked,
+        size_tier=str(parameters.get("size", "")),
+        name=order.name,
+        tags=order.tags,
+        notebook=order.place.notebook,
+        cell_id=order.place.cell_id,
+        user=settings.user,
+        key_fingerprint=provider.key.fingerprint if provider.key else "",
+        versions={**software(), RUN_KEY: run, **({} if order.embed is None else {EMBED_KEY: order.embed})},
+        reserved_amount=unit[0] * request.pictures_asked if unit else None,
+        reserved_currency=unit[1] if unit else "",
+        notes=notes,
+        pending_inputs=tuple(_pending(i) for i in request.images if isinstance(i, PendingImage)),
+        inputs=input_records(request, store),
+    )
+
+
+def _pending(image: PendingImage) -> dict[str, Any]:
+    return {"name": image.name, "job": image.job_id, "index": image.index}
+
+
+@cache
+def software() -> dict[str, str]:
+    """Return the versions of what makes a picture's record."""
+    found = {"wan-notebook": __version__, "python": platform.python_version()}
+    for name in ("pillow", "httpx", "ipykernel"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def recipe_of(row: JobRow, picture: PictureRecord) -> Recipe:
+    """Return what a picture's file says about itself: never a key, a signed address or a local path."""
+    return Recipe(
+        model=row.model,
+        provider=row.provider,
+        simulated=row.simulated,
+        task_id=row.task_id,
+        job_id=row.id,
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt,
+        mode=row.mode,
+        parameters=dict(row.parameters),
+        picture_index=picture.idx,
+        width_px=picture.width_px or 0,
+        height_px=picture.height_px or 0,
+        inputs=tuple(_recipe_inputs(row.inputs)),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        fingerprint_asked=row.fp_asked,
+        fingerprint_sent=row.fp_sent,
+        sha256=picture.sha256,
+        versions={k: str(v) for k, v in row.versions.items() if k not in (RUN_KEY, EMBED_KEY)},
+    )
+
+
+def _recipe_inputs(records: Sequence[InputRecord]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": r.name,
+            "identity": r.identity,
+            "sha256": r.sha256,
+            "width_px": r.width_px,
+            "height_px": r.height_px,
+        }
+        for r in records
+    ]
+
+
+def _wants_recipe(row: JobRow, settings: Settings) -> bool:
+    """Whether this job's pictures carry their recipe: as the cell said, else as configured."""
+    return bool(row.versions.get(EMBED_KEY, settings.embed))
+
+
+def embedder(settings: Callable[[], Settings]) -> Embed:
+    """Return what writes the recipe into a picture's bytes, unless that is switched off."""
+
+    def write(data: bytes, row: JobRow, picture: PictureRecord) -> bytes:
+        return embed(data, recipe_of(row, picture)) if _wants_recipe(row, settings()) else data
+
+    return write
+
+
+def sidecar_writer(settings: Callable[[], Settings], store: Store) -> Callable[[JobRow, PictureRecord], None]:
+    """Return what writes the JSON file beside a picture."""
+
+    def write(row: JobRow, picture: PictureRecord) -> None:
+        if _wants_recipe(row, settings()):
+            store.write_sidecar(picture.file, write_sidecar(recipe_of(row, picture)))
+
+    return write

@@ -1,0 +1,111 @@
+"""Which jobs a request needs, and which it already has (DESIGN: Replay). Only look-ups: nothing is created here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import catalog
+from ..errors import ReplayError
+from ..ledger import JobRow, Ledger
+from ..request import ImageRequest
+from ..settings import Replay
+from ..states import JobState
+from .meetings import Meetings, Place, choose_take
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task: its request with a concrete seed, and the stored or open job that answers it, if there is one."""
+
+    request: ImageRequest
+    fp_asked: str
+    fp_sent: str
+    answer: JobRow | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the answer is complete already, rather than on its way."""
+        return self.answer is not None and self.answer.is_final
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How one call looks for answers."""
+
+    ledger: Ledger | None
+    replay: Replay
+    fresh: bool
+    simulated_ok: bool
+    meetings: Meetings
+    place: Place
+    rng: random.Random
+
+    def parts(self, request: ImageRequest) -> list[Part]:
+        """Return a request's tasks, each with its answer if the store has one or one is on its way."""
+        asked = request.fingerprint(with_seed=request.seed is not None)
+        is_seedless = request.seed is None
+        first = self._seedless(asked) if is_seedless else None
+        seed = first.seed if first is not None else request.seed
+        if seed is None:
+            seed = self.rng.randint(0, catalog.SEED_MAX - request.n)
+        found = []
+        for index, task in enumerate(request.split(seed)):
+            sent = task.fingerprint(with_seed=True)
+            # Only the first of several seedless tasks answers for the request; the others go by their seeds.
+            fp_asked = asked if index == 0 and is_seedless else sent
+            answer = first if index == 0 else None
+            if answer is None and not (is_seedless and first is None):
+                answer = self._seeded(sent)
+            found.append(Part(task, fp_asked, sent, answer))
+        return found
+
+    def _seedless(self, fingerprint: str) -> JobRow | None:
+        meeting = self.meetings.meet(fingerprint, self.place)
+        if self.ledger is None or self.fresh:
+            return None
+        if self.replay != "only":
+            opened = self.ledger.find_open(fingerprint, by="asked", simulated_ok=self.simulated_ok)
+            if opened is not None or self.replay == "off":
+                return opened
+        takes = complete_takes(self.ledger, fingerprint, simulated_ok=self.simulated_ok)
+        chosen = choose_take(takes, meeting)
+        # A store that only replays shows what it has, however often a cell is run.
+        return chosen or (takes[0] if takes and self.replay == "only" else None)
+
+    def _seeded(self, fingerprint: str) -> JobRow | None:
+        if self.ledger is None or self.fresh:
+            return None
+        if self.replay != "only":
+            opened = self.ledger.find_open(fingerprint, by="sent", simulated_ok=self.simulated_ok)
+            if opened is not None or self.replay == "off":
+                return opened
+        return self.ledger.find_answer(
+            fingerprint, by="sent", simulated_ok=self.simulated_ok, cell_id=self.place.cell_id
+        )
+
+
+def complete_takes(ledger: Ledger, fingerprint: str, *, simulated_ok: bool) -> list[JobRow]:
+    """Return the complete answers to a seedless request, newest first. Simulated ones never serve a real provider."""
+    return [
+        take
+        for take in reversed(ledger.takes(fingerprint, "asked"))
+        if take.state is JobState.SAVED and (simulated_ok or not take.simulated)
+    ]
+
+
+def refuse_if_only(parts: Sequence[Part], replay: Replay, *, fresh: bool) -> None:
+    """Under ``WAN_REPLAY=only`` nothing is bought: what is not in the store is an error."""
+    if replay != "only":
+        return
+    if fresh:
+        message = "--fresh asks for a new picture, and WAN_REPLAY=only never buys."
+        raise ReplayError(message, remedy="Leave out --fresh, or unset WAN_REPLAY.")
+    if missing := [part for part in parts if part.answer is None]:
+        first = missing[0]
+        prompt = " ".join(first.request.prompt.split())
+        shown = prompt[:60] + ("…" if len(prompt) > 60 else "")
+        seeds = "no seed asked" if first.fp_asked != first.fp_sent else f"seed {first.request.seed}"
+        message = f"WAN_REPLAY=only, and the store has no answer to {shown!r} ({seeds})."
+        raise ReplayError(message, remedy="Unset WAN_REPLAY to ask the service, or add the store that has it.")

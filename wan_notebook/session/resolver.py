@@ -1,0 +1,134 @@
+"""From what a person names to a picture: variables, files, addresses, jobs and their pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import ImageInputError, StoreError, WanError
+from ..images import load_image, mime_of
+from ..inputs import InputImage, PendingImage
+from ..jobs import Job, LiveJob, Picture
+from ..ledger import JobRow, Ledger, PictureRecord
+from ..recipe import strip
+from ..states import SETTLED, JobState
+from ..store import Store
+
+UNFETCHED = "url:"
+"""Prefix of a pending image's job id that stands for an address which a dry run must not fetch."""
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Implements ``cell.Resolver`` for one call. ``may_fetch`` is False in a dry run: it fetches nothing."""
+
+    namespace: Mapping[str, Any]
+    ledger: Callable[[], Ledger | None]
+    store: Store
+    live: Callable[[JobRow], LiveJob]
+    download: Callable[[str], bytes]
+    may_fetch: bool = True
+
+    def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
+        """Return the pictures that a value is; a job without an index must have exactly one."""
+        if isinstance(value, Job):
+            return (self._of_job(value, name),)
+        if isinstance(value, Picture):
+            return (self._of_record(value.live.row, value.record, name),)
+        if isinstance(value, list | tuple):
+            return tuple(image for index, item in enumerate(value) for image in self.image(item, f"{name}[{index}]"))
+        if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+            return (self._of_url(value, name),)
+        return (load_image(value, name=name, fetch=self.download),)
+
+    def job_image(self, job_id: str, index: int | None, name: str) -> InputImage | PendingImage:
+        """Return a picture of a job in the history, by the job's id in any kernel."""
+        ledger = self.ledger()
+        if ledger is None:
+            raise ImageInputError(name, "there is no history here, so no job has that id.")
+        try:
+            row = ledger.get(job_id)
+        except StoreError as error:
+            raise ImageInputError(name, error.message, remedy=error.remedy) from None
+        return self._of_lives([self.live(row)], index, name)
+
+    def _of_job(self, job: Job, name: str) -> InputImage | PendingImage:
+        return self._of_lives(job.lives, None, name)
+
+    def _of_lives(self, lives: Sequence[LiveJob], index: int | None, name: str) -> InputImage | PendingImage:
+        first = lives[0]
+        waiting = [live for live in lives if live.state not in SETTLED]
+        if waiting:
+            asked = sum(live.row.n for live in lives)
+            if index is None and asked > 1:
+                raise ImageInputError(name, f"the job makes {asked} pictures.", remedy=_choices(name, asked))
+            return _pending(lives, index or 0, name)
+        pairs = [(live.row, p) for live in lives for p in live.row.pictures if p.saved_at and p.kind == "image"]
+        if not pairs:
+            state = next((live.state for live in lives if live.state is not JobState.SAVED), first.state)
+            raise ImageInputError(name, f"job {first.id} is {state} and has no picture.", remedy="Run its cell again.")
+        if index is None:
+            if len(pairs) > 1:
+                raise ImageInputError(name, f"the job has {len(pairs)} pictures.", remedy=_choices(name, len(pairs)))
+            index = 0
+        if not -len(pairs) <= index < len(pairs):
+            text = f"the job has {len(pairs)} picture{'s' if len(pairs) > 1 else ''}, there is no [{index}]."
+            raise ImageInputError(name, text, remedy=_choices(name, len(pairs)))
+        return self._of_record(*pairs[index], name)
+
+    def _of_record(self, row: JobRow, record: PictureRecord, name: str) -> InputImage:
+        return image_of_record(self.store, row, record, name)
+
+    def _of_url(self, url: str, name: str) -> InputImage | PendingImage:
+        """Fetch an address once; what was fetched is kept and serves every later run."""
+        short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
+        ledger = self.ledger()
+        key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+        if ledger is not None and (kept := ledger.meta_get(key)):
+            try:
+                return load_image(self.store.read(kept), name=short)
+            except WanError:
+                pass  # the kept copy is gone: fetch it anew
+        if not self.may_fetch:
+            return PendingImage(name=short, job_id=UNFETCHED + url)
+        data = self.download(url)
+        image = load_image(data, name=short)
+        if ledger is not None:
+            ledger.meta_set(key, self.store.add(_kept_name(data, image), data).file)
+        return image
+
+
+def image_of_record(store: Store, row: JobRow, record: PictureRecord, name: str) -> InputImage:
+    """Return a job's saved picture as an input, as the service sent it."""
+    try:
+        image = load_image(strip(store.read(record.file)), name=name)
+    except StoreError as error:
+        raise ImageInputError(name, error.message, remedy=error.remedy) from None
+    return replace(image, source_job=row.id, source_index=record.idx)
+
+
+def _kept_name(data: bytes, image: InputImage) -> str:
+    """Name what was fetched by its bytes, which may differ from what is sent (metadata, transparency)."""
+    suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
+    return f"inputs/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+
+
+def _pending(lives: Sequence[LiveJob], index: int, name: str) -> PendingImage:
+    """Name the job that will make the picture: the tasks of one card make theirs in order."""
+    for live in lives:
+        if index < live.row.n:
+            return PendingImage(name=name, job_id=live.id, index=index)
+        index -= live.row.n
+    asked = sum(live.row.n for live in lives)
+    raise ImageInputError(name, f"the job makes {asked} pictures.", remedy=_choices(name, asked))
+
+
+def _choices(name: str, count: int) -> str:
+    base = name.split("[", 1)[0]
+    shown = ", ".join(f"{base}[{k}]" for k in range(min(count, 6)))
+    return f"Choose one: {shown}{', …' if count > 6 else ''}."
+
+
+__all__ = ["UNFETCHED", "Resolver", "image_of_record"]
