@@ -65,9 +65,14 @@ class ReadLine:
         return next((g.yes for g in reversed(self.given) if g.option.name == name), None)
 
 
-def read_line(line: str, options: Sequence[Option], *, places: Sequence[Kind] = (), help_at: str = "%wan?") -> ReadLine:
-    """Read options and words; nothing is raised, problems are listed. ``places``: the kinds of the words in order."""
-    reader = _Reader(line, (*options, HELP), tuple(places), help_at)
+def read_line(
+    line: str, options: Sequence[Option], *, places: Sequence[Kind] | None = None, help_at: str = "%wan?"
+) -> ReadLine:
+    """Read options and words; nothing is raised, problems are listed.
+
+    ``places`` are the kinds of the words in order, None for a cell's first line, where no word belongs.
+    """
+    reader = _Reader(line, (*options, HELP), tuple(places or ()), help_at, has_body=places is None)
     reader.read()
     _find_repetitions(reader)
     return ReadLine(
@@ -109,6 +114,7 @@ class _Reader:
     options: tuple[Option, ...]
     places: tuple[Kind, ...]
     help_at: str
+    has_body: bool
     position: int = 0
     given: list[Given] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
@@ -231,7 +237,7 @@ class _Reader:
 
     def _about_stray(self, text: str) -> tuple[str, str]:
         last = self.given[-1] if self.given else None
-        if self.places:
+        if not self.has_body:
             return "is one word too many.", f"{self.help_at} shows how it is written."
         if last and last.word and not last.word.quoted and last.option.kind in EXPRESSIONS:
             example = f"{last.flag} ({last.word.text} {text.split()[0]} …)"

@@ -24,12 +24,13 @@ class Kind(StrEnum):
     DURATION = "duration"
     SINCE = "since"
     JOB = "job"
+    JOB_OR_FILE = "job or file"
     PATH = "path"
     WORDS = "words"
     TEXT_TO_THE_END = "text to the end"
 
 
-EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB})
+EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
 """Kinds that are read as a balanced expression; the others are quoted texts or bare words."""
 
 
@@ -172,9 +173,11 @@ SUBCOMMANDS: Final = (
     Subcommand("nest", "", "let cells written for scripts call asyncio.run (ipykernel 6)"),
     Subcommand(
         *("panel", "[--from JOB]", "open the panel"),
-        options=(Option("job", ("--from",), Kind.JOB, "JOB", "filled in from this job or picture"),),
+        options=(Option("job", ("--from",), Kind.JOB_OR_FILE, "JOB", "filled in from this job or picture"),),
     ),
-    Subcommand("recall", "JOB | PICTURE", "write the cell that made it below, without running it", _JOB, 1),
+    Subcommand(
+        "recall", "JOB | PICTURE", "write the cell that made it below, without running it", (Kind.JOB_OR_FILE,), 1
+    ),
     Subcommand("star", "JOB", "star a job or one picture (job[0]), or take the star away", _JOB, 1),
     Subcommand("trash", "JOB", "delete pictures, inputs and prompt after 30 days; the cost stays", _JOB, 1),
     Subcommand(
@@ -183,7 +186,7 @@ SUBCOMMANDS: Final = (
     ),
     Subcommand("verify", "[NOTEBOOK]", "check that every picture shown is present and unchanged", (Kind.PATH,)),
     Subcommand("methods", "[--latex]", "a paragraph for the paper", options=(_flag("latex", "as LaTeX"),)),
-    Subcommand("help", "", "show this help"),
+    Subcommand("help", "[COMMAND]", "show this help, or one command's", (Kind.TEXT,)),
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .errors import Problem, RequestError
 from .evaluate import nearest, raised
-from .words import quote, unescape
+from .words import quoted, unescape
 
 _NEGATIVE: Final = re.compile(r"[ \t]*negative prompt:(.*)\Z", re.IGNORECASE)
 _NAME: Final = re.compile(r"\s*([^\W\d]\w*)")
@@ -93,9 +93,7 @@ def escape(text: str) -> str:
 
 def literal(text: str) -> str:
     """Write characters that an editor or a cell would lose, as a field that gives them back."""
-    quoted = quote(text)
-    quoted = quoted if quoted.startswith('"') else f'"{quoted}"'
-    return "{" + quoted + "}"
+    return "{" + quoted(text) + "}"
 
 
 def split_negative(body: str) -> tuple[str, str | None]:
@@ -175,9 +173,9 @@ def _take(value: Any, step: re.Match[str], field: str, shown: str) -> Any:
 
 def _keys(step: re.Match[str]) -> list[Any]:
     """Return the keys that an item may mean, in order: ``[0]`` is a position, or else the text ``0``."""
-    for quoted in (step["double"], step["single"]):
-        if quoted is not None:
-            return [unescape(quoted)]
+    for key in (step["double"], step["single"]):
+        if key is not None:
+            return [unescape(key)]
     bare = step["bare"].strip()
     return [int(bare), bare] if re.fullmatch(r"-?\d{1,18}", bare, re.ASCII) else [bare]
 

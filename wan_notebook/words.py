@@ -164,6 +164,11 @@ def quote(text: str) -> str:
     """Write a text so that ``text_at`` reads it back; bare if it can be."""
     if text and text[0] not in _CLOSING_QUOTE and text[0] not in DASHES and not any(map(_needs_quotes, text)):
         return text
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Write a text in quotes, on one line, so that ``unescape`` gives it back."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 
@@ -173,13 +178,18 @@ def unescape(text: str) -> str:
 
 
 def _needs_quotes(character: str) -> bool:
-    return is_space(character) or not character.isprintable()
+    return is_space(character) or not _is_shown(character)
+
+
+def _is_shown(character: str) -> bool:
+    # a joiner is part of an emoji or a letter; beyond the first plane \u cannot name a character
+    return character.isprintable() or character in "\u200c\u200d" or ord(character) > 0xFFFF
 
 
 def _escaped(character: str) -> str:
     if character in '\\"':
         return "\\" + character
-    if character == " " or character.isprintable() or ord(character) > 0xFFFF:
+    if character == " " or (_is_shown(character) and not is_space(character)):
         return character
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character, f"\\u{ord(character):04x}")
 
