@@ -1,0 +1,265 @@
+"""The lasting output of a cell: a card of one or several jobs as a MIME bundle that needs no JavaScript and no styles.
+
+``bundle`` is the one renderer for magic, panel, scripts and exported pages. Its parts: the state and its facts, the
+pictures (or why there are none), notes, and the prompt with its parameters folded away.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from wan_notebook import images
+from wan_notebook.views import html as h
+from wan_notebook.views.article import article
+from wan_notebook.views.figures import figure, layout_for, placeholder, row, seed_text, state_mark
+from wan_notebook.views.looks import card_state, headline, look, plural, summary
+from wan_notebook.views.model import CardView, JobView, PictureView
+from wan_notebook.views.record import record
+from wan_notebook.views.terminal import card_text
+from wan_notebook.views.thumbs import HTML_BYTES, MAX_SHOWN, SHEET_BYTES, Thumb, as_thumb, side_px, small_copies
+from wan_notebook.views.trouble import trouble
+
+Bundle = tuple[dict[str, str], dict[str, Any]]
+
+SCHEMA: Final = 1
+_METADATA_BYTES: Final = 40_000
+_LEAST_PICTURE_BYTES: Final = 2_400
+_MANY: Final = 16
+_TEXT_SCALES: Final = (1.0, 0.4, 0.15, 0.05)
+
+
+def bundle(card: CardView, *, max_bytes: int = HTML_BYTES) -> Bundle:
+    """Return ``(data, metadata)`` of a card: HTML, plain text and, with pictures, one JPEG contact sheet.
+
+    The whole stays within ``max_bytes`` for any number of pictures and any length of text. ``metadata["wan"]`` names
+    jobs, fingerprints and hashes, for verification.
+    """
+    drawing = _Drawing(card)
+    data: dict[str, str] = {"text/plain": card_text(card)}
+    metadata: dict[str, Any] = {"wan": card_metadata(card)}
+    sheet_bytes = SHEET_BYTES if len(card.pictures) <= _MANY else SHEET_BYTES * 2 // 3
+    spent = _json_bytes(data) + _json_bytes(metadata) + sheet_bytes * 4 // 3 + 200
+    data["text/html"] = drawing.within(max_bytes - spent)
+    if sheet := drawing.sheet(sheet_bytes):
+        data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
+    return data, metadata
+
+
+def pages(card: CardView) -> list[Bundle]:
+    """Return as many outputs as all pictures need, each within the bytes of one (``%wan show JOB --all``)."""
+    parts: list[list[JobView]] = [[]]
+    count = 0
+    for job in card.jobs:
+        weight = max(1, len(job.pictures))
+        if parts[-1] and count + weight > MAX_SHOWN // 2:
+            parts.append([])
+            count = 0
+        parts[-1].append(job)
+        count += weight
+    if len(parts) == 1:
+        return [bundle(card)]
+    titles = [f"{card.title + ' · ' if card.title else ''}part {i + 1} of {len(parts)}" for i in range(len(parts))]
+    return [
+        bundle(CardView(jobs=tuple(jobs), title=title, total_text=card.total_text, show_command=card.show_command))
+        for jobs, title in zip(parts, titles, strict=True)
+    ]
+
+
+def card_metadata(card: CardView) -> dict[str, Any]:
+    """Return what names this output's jobs and pictures to a program; jobs beyond its bytes are counted."""
+    entries: list[dict[str, Any]] = []
+    size = 0
+    for job in card.jobs:
+        entry = {
+            "id": job.job_id,
+            "state": str(job.state),
+            "fingerprint_asked": job.fingerprint_asked,
+            "fingerprint_sent": job.fingerprint_sent,
+            "sha256": [picture.sha256 for picture in job.pictures],
+        }
+        size += _json_bytes(entry)
+        if size > _METADATA_BYTES:
+            break
+        entries.append(entry)
+    left_off = len(card.jobs) - len(entries)
+    return {"schema": SCHEMA, "jobs": entries, **({"jobs_left_off": left_off} if left_off else {})}
+
+
+def _json_bytes(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8"))
+
+
+class _Drawing:
+    """One card being drawn: first without pictures, to know the bytes that are left for them."""
+
+    def __init__(self, card: CardView) -> None:
+        self.card = card
+        self.shown = card.pictures[:MAX_SHOWN]
+        self.small: Sequence[Any] = ()
+
+    def within(self, max_bytes: int) -> str:
+        for scale in _TEXT_SCALES:
+            shell = _json_bytes(card_html(self.card, {}, text_scale=scale))
+            least = len(self.shown) * _LEAST_PICTURE_BYTES
+            if shell + least <= max_bytes:
+                break
+        each = max(300, (max_bytes - shell) // max(1, len(self.shown)) - 120)
+        self.small = small_copies(self.shown, max_px=side_px(len(self.shown)), bytes_each=each * 3 // 4)
+        thumbs = {id(p): t for p, s in zip(self.shown, self.small, strict=True) if (t := as_thumb(s))}
+        return card_html(self.card, thumbs, text_scale=scale)
+
+    def sheet(self, max_bytes: int) -> bytes | None:
+        if self.card.sheet is not None and len(self.card.sheet) <= max_bytes:
+            return self.card.sheet
+        found = [small.data for small in self.small if small is not None]
+        return images.contact_sheet(found, max_bytes=max_bytes) if found else None
+
+
+# ------------------------------------------------------------------ HTML
+
+
+def card_html(card: CardView, thumbs: Mapping[int, Thumb], *, text_scale: float = 1.0) -> str:
+    """Return a card's HTML; ``thumbs`` are by ``id`` of the picture, and what has none is described."""
+    tone = look(card_state(card)).tone
+    if len(card.jobs) == 1:
+        return h.frame(_one(card, card.jobs[0], thumbs, text_scale), tone)
+    return h.frame(_several(card, thumbs, text_scale), tone)
+
+
+def _one(card: CardView, job: JobView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
+    return "".join(
+        (
+            _header(card, job),
+            _served(job),
+            trouble(job),
+            _pictures(job, thumbs, text_scale),
+            _missing(job),
+            _notes((job,)),
+            record((job,), text_scale=text_scale),
+        )
+    )
+
+
+def _header(card: CardView, job: JobView) -> str:
+    many = len(job.pictures) > 1
+    parts = (
+        state_mark(job.state),
+        h.esc(headline(job)),
+        h.bdi(h.one_line(card.title, 80)) if card.title else "",
+        h.esc(job.mode),
+        plural(len(job.pictures), "picture") if many else "",
+        h.esc(h.one_line(job.cost_text, 80)) if many and not job.replay_text else "",
+        h.esc(h.one_line(job.when_text, 40)) if not job.replay_text else "",
+        f'<span style="{h.MUTED}">job {h.code(job.job_id)}</span>',
+    )
+    return h.div(h.facts(parts))
+
+
+def _served(job: JobView) -> str:
+    """Say what came without a price: from the store, or from the simulator."""
+    replay = h.facts((f"↺ {h.esc(job.replay_text)}" if job.replay_text else "", h.rich(job.again_text)))
+    practice = f"◇ {h.rich(h.one_line(job.simulated_note, 400))}" if job.simulated_note else ""
+    return h.div(replay) + h.div(practice)
+
+
+def _pictures(job: JobView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
+    if len(job.items) > len(job.pictures):
+        return article(job, thumbs, text_scale=text_scale)
+    shown = job.pictures[:MAX_SHOWN]
+    layout = layout_for(len(shown))
+    return row([figure(p, job, thumbs.get(id(p)), layout) for p in shown]) + _more(len(job.pictures), job.job_id)
+
+
+def _more(count: int, job_id: str, command: str = "") -> str:
+    if count <= MAX_SHOWN:
+        return ""
+    return h.div(
+        f"and {count - MAX_SHOWN} more: {h.code((command or f'%wan show {job_id}') + ' --all')}", "margin-top:4px"
+    )
+
+
+def _missing(job: JobView) -> str:
+    if not job.missing:
+        return ""
+    were = "was" if job.missing == 1 else "were"
+    return h.div(f"{plural(job.missing, 'picture')} that {were} asked for {were} not delivered.", "margin-top:6px")
+
+
+def _notes(jobs: Sequence[JobView]) -> str:
+    lines = dict.fromkeys(h.one_line(note, 400) for job in jobs for note in job.notes)
+    return h.div(
+        "".join(h.div(f"Note: {h.rich(n)}", h.MUTED) for n in list(lines)[:12]), "margin-top:8px", "font-size:92%"
+    )
+
+
+# ------------------------------------------------------------------ several jobs
+
+
+def _several(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
+    first = card.jobs[0]
+    count = len(card.pictures)
+    same_mode = first.mode if all(j.mode == first.mode for j in card.jobs) else ""
+    state = card_state(card)
+    alike = all(job.state == state for job in card.jobs)
+    mark = state_mark(state) if alike else f"{_icon(state)} <b>{h.esc(summary(card.jobs))}</b>"
+    header = h.facts(
+        (
+            mark,
+            h.bdi(h.one_line(card.title, 80)) if card.title else "",
+            h.esc(same_mode),
+            plural(count, "picture"),
+            f"total {h.bdi(h.one_line(card.total_text, 120))}" if card.total_text else "",
+            f'<span style="{h.MUTED}">{plural(len(card.jobs), "job")}, first {h.code(first.job_id)}</span>',
+        )
+    )
+    served = "".join(dict.fromkeys(_served(job) for job in card.jobs if job.replay_text or job.simulated_note))
+    if any(len(job.items) > 1 or len(job.items) > len(job.pictures) for job in card.jobs):
+        body = _sections(card, thumbs, text_scale)
+    else:
+        body = _grid(card, thumbs)
+    return "".join((h.div(header), served, body, _notes(card.jobs), record(card.jobs, text_scale=text_scale)))
+
+
+def _icon(state: str) -> str:
+    seen = look(state)
+    return f'<span style="color:{seen.tone};font-weight:bold">{h.esc(seen.icon)}</span>'
+
+
+def _figure_or_state(
+    job: JobView, pictures: Sequence[PictureView], thumbs: Mapping[int, Thumb], count: int
+) -> list[str]:
+    layout = layout_for(max(2, count))
+    if not pictures:
+        return [placeholder(job, layout)]
+    return [figure(p, job, thumbs.get(id(p)), layout) for p in pictures]
+
+
+def _grid(card: CardView, thumbs: Mapping[int, Thumb]) -> str:
+    """Show one picture (or state) a job: a seed sweep."""
+    shown = card.jobs[:MAX_SHOWN]
+    cells = [cell for job in shown for cell in _figure_or_state(job, job.pictures, thumbs, len(shown))]
+    return row(cells) + _more(len(card.jobs), card.jobs[0].job_id, card.show_command)
+
+
+def _sections(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
+    """Show each job's pictures, or its article, under a line that names it."""
+    pieces: list[str] = []
+    left = MAX_SHOWN
+    total = sum(max(1, len(job.pictures)) for job in card.jobs)
+    share = text_scale / len(card.jobs)
+    for job in card.jobs:
+        if left <= 0:
+            break
+        label = (f"<b>{h.esc(seed_text(job.seed) or job.job_id)}</b>", h.esc(h.one_line(job.cost_text, 80)))
+        pieces.append(h.div(h.facts(label), "margin-top:14px"))
+        if len(job.items) > len(job.pictures):
+            pieces.append(article(job, thumbs, text_scale=share))
+            left -= max(1, len(job.pictures))
+        else:
+            cells = _figure_or_state(job, job.pictures[:left], thumbs, min(total, MAX_SHOWN))
+            left -= len(cells)
+            pieces.append(row(cells))
+    return "".join(pieces) + _more(total, card.jobs[0].job_id, card.show_command)

@@ -1,0 +1,114 @@
+"""Which small copy of each picture goes into an output, so that any number of pictures stays within its bytes.
+
+Quality gives way first, then size, then number. A ready-made preview that fits is used as it is: decoding a 2048² PNG
+takes 100 ms, which a replayed cell does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from wan_notebook import images
+from wan_notebook.views.model import PictureView, Preview
+
+MAX_SHOWN: Final = 64
+"""More pictures than this are counted, not shown: their thumbnails would say nothing at the bytes that are left."""
+
+HTML_BYTES: Final = 400_000
+SHEET_BYTES: Final = 60_000
+_DECODERS: Final = 2  # the decoder releases the GIL; more threads gained nothing
+_CLOSE_ENOUGH: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A picture as it goes into the page: a data URL with its real size in px."""
+
+    url: str
+    width_px: int
+    height_px: int
+
+
+def side_px(count: int) -> int:
+    """Return the longest side for pictures in an output of ``count``: 1024 px alone, 640 up to four, else 256."""
+    if count <= 1:
+        return 1024
+    return 640 if count <= 4 else 256
+
+
+def preview_plan(count: int) -> tuple[int, int]:
+    """Return ``(max_px, max_bytes)`` of the preview worth keeping for each of ``count`` pictures shown together.
+
+    A preview made to this plan when a picture is saved goes into its card untouched.
+    """
+    shares = {1024: 180_000, 640: 54_000, 256: 9_000}
+    side = side_px(count)
+    return side, min(shares[side], 230_000 // max(1, min(count, MAX_SHOWN)))
+
+
+def _made(data: bytes, max_px: int, max_bytes: int) -> Preview | None:
+    try:
+        small, width, height = images.preview(data, max_px=max_px, max_bytes=max_bytes)
+    except images.NotAPictureError:
+        return None  # the caption says that it cannot be shown; the file is still there
+    return Preview(data=small, width_px=width, height_px=height)
+
+
+def ready(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
+    """Return the largest ready-made preview that fits as it is, if it is large enough to stand for the picture."""
+    fits = [p for p in picture.previews if max(p.width_px, p.height_px) <= max_px and len(p.data) <= max_bytes]
+    best = max(fits, key=lambda p: p.width_px * p.height_px, default=None)
+    if best is None:
+        return None
+    whole = max(picture.width_px, picture.height_px) or max_px
+    return best if max(best.width_px, best.height_px) >= _CLOSE_ENOUGH * min(max_px, whole) else None
+
+
+def source_of(picture: PictureView, max_px: int) -> bytes | None:
+    """Return the cheapest bytes to make a copy of ``max_px`` from: a larger preview, the file, any preview."""
+    larger = [p for p in picture.previews if max(p.width_px, p.height_px) >= max_px]
+    if larger:
+        return min(larger, key=lambda p: p.width_px * p.height_px).data
+    if picture.data is not None:
+        return picture.data
+    return max(picture.previews, key=lambda p: p.width_px * p.height_px).data if picture.previews else None
+
+
+def small_copy(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
+    """Return a copy within both limits; None for a video, a missing file or bytes that are no picture."""
+    if picture.kind != "image":
+        return None
+    if found := ready(picture, max_px, max_bytes):
+        return found
+    source = source_of(picture, max_px)
+    return None if source is None else _made(source, max_px, max_bytes)
+
+
+def small_copies(pictures: Sequence[PictureView], *, max_px: int, bytes_each: int) -> list[Preview | None]:
+    """Return a copy of each picture; several that must be decoded are done on two threads."""
+    found = [ready(p, max_px, bytes_each) if p.kind == "image" else None for p in pictures]
+    todo = [i for i, (f, p) in enumerate(zip(found, pictures, strict=True)) if f is None and p.kind == "image"]
+    if len(todo) > 1:
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            made = list(pool.map(lambda i: small_copy(pictures[i], max_px, bytes_each), todo))
+    else:
+        made = [small_copy(pictures[i], max_px, bytes_each) for i in todo]
+    for i, preview in zip(todo, made, strict=True):
+        found[i] = preview
+    return found
+
+
+def as_thumb(preview: Preview | None) -> Thumb | None:
+    """Return a preview as a data URL."""
+    if preview is None:
+        return None
+    return Thumb(images.data_url(preview.data, preview.mime), preview.width_px, preview.height_px)
+
+
+def shown_size(width_px: int, height_px: int, *, max_width: int, max_height: int) -> tuple[int, int]:
+    """Return the size in CSS px at which a picture is shown within a box; it is never enlarged."""
+    scale = min(1.0, max_width / max(1, width_px), max_height / max(1, height_px))
+    return max(1, round(width_px * scale)), max(1, round(height_px * scale))
