@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -74,5 +75,5 @@ def _number(name: str, text: str) -> Decimal:
 
 
 def _require_not_negative(name: str, value: float | Decimal) -> None:
-    if not (value >= 0 and value < Decimal("Infinity")):
+    if not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
