@@ -65,11 +65,12 @@ class Downloader:
         try:
             content_type = await self._receive("download", url, sink, max_bytes, self._base_host)
         except DownloadError as error:
+            await sink.close()
             if error.kind == "too_large":
                 sink.discard()
             raise
         finally:
-            sink.close()
+            await sink.close()
         return Downloaded(sink.bytes_done, sink.sha256, content_type, sink.head, sink.resumed_from)
 
     async def to_memory(self, url: str, *, kind: str, max_bytes: int, is_typed: bool) -> bytes:
@@ -111,12 +112,13 @@ class Downloader:
             raise DownloadError(message, kind="private")
 
     async def _read(self, response: httpx.Response, sink: Sink, max_bytes: int) -> None:
-        if not await sink.begin(response):
+        if not sink.begin(response):
             return
         watch = _Watch(self._timeouts, self._monotonic)
         _check_size(sink.total_bytes or 0, max_bytes)
         async for chunk in response.aiter_bytes():
             sink.write(chunk)
+            await sink.drain()
             _check_size(sink.bytes_done, max_bytes)
             watch.feed(len(chunk))
         if not sink.bytes_done or sink.bytes_done < (sink.total_bytes or 0):

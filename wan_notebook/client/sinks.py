@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
-from io import BufferedWriter
+from io import FileIO
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import httpx
 
 from wan_notebook.errors import DownloadError, StoreError
 
-BUFFER_BYTES: Final = 256 * 1024
+BATCH_BYTES: Final = 1024 * 1024
+INLINE_BYTES: Final = 128 * 1024
 HEAD_BYTES: Final = 64
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 _LENGTH: Final = re.compile(r"\d{1,18}")
@@ -45,11 +46,14 @@ class Sink(Protocol):
     def accepts(self, http_status: int) -> bool:
         """Tell whether a status brings what was asked for."""
 
-    async def begin(self, response: httpx.Response) -> bool:
+    def begin(self, response: httpx.Response) -> bool:
         """Prepare for an answer's bytes; False if there is nothing left to read."""
 
     def write(self, chunk: bytes) -> None:
         """Take some bytes."""
+
+    async def drain(self) -> None:
+        """Make room, if much has been taken."""
 
 
 class MemorySink:
@@ -72,7 +76,7 @@ class MemorySink:
         """Take a whole answer only."""
         return http_status == httpx.codes.OK
 
-    async def begin(self, response: httpx.Response) -> bool:
+    def begin(self, response: httpx.Response) -> bool:
         """Note the announced length."""
         self.total_bytes = _content_length(response)
         return True
@@ -81,15 +85,26 @@ class MemorySink:
         """Append."""
         self.data += chunk
 
+    async def drain(self) -> None:
+        """Do nothing."""
+
 
 class FileSink:
-    """Writes to a file and hashes in the same pass; continues it where the server lets it, else starts anew."""
+    """Hashes and writes a file in one pass; continues it where the server lets it, else starts anew.
+
+    Batches go to a worker thread while the next bytes arrive: hashing and writing then cost no time on the line. What
+    is small is written at once, since the way to a thread would cost more.
+    """
 
     def __init__(self, part: Path, progress: DownloadProgress) -> None:
         self._part = part
         self._progress = progress
-        self._file: BufferedWriter | None = None
+        self._mode: Literal["wb", "ab"] | None = None
+        self._file: FileIO | None = None
         self._hash = hashlib.sha256()
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._pending: asyncio.Future[None] | None = None
         self._is_asked_for_rest = False
         self.head = b""
         self.bytes_done = 0
@@ -98,7 +113,7 @@ class FileSink:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything written, in hex."""
+        """Hash of everything written, in hex; complete after ``close``."""
         return self._hash.hexdigest()
 
     def headers(self) -> dict[str, str]:
@@ -113,71 +128,103 @@ class FileSink:
         """Take a whole answer, or the rest if it was asked for (416: nothing is left)."""
         return http_status == httpx.codes.OK or (self._is_asked_for_rest and http_status in (206, 416))
 
-    async def begin(self, response: httpx.Response) -> bool:
-        """Open the file for a whole answer or for the rest. Raises ``DownloadError`` (``range``), ``StoreError``."""
+    def begin(self, response: httpx.Response) -> bool:
+        """Prepare for a whole answer or for the rest. Raises ``DownloadError`` (``range``)."""
         if response.status_code == httpx.codes.OK:
             etag = response.headers.get("etag", "")
             is_strong = etag.startswith('"')  # a weak one may name other bytes
             self._progress.validator = etag if is_strong else response.headers.get("last-modified", "")
             self._progress.total_bytes = self.total_bytes = _content_length(response)
-            self._open("wb")
+            self._mode = "wb"
             return True
-        await self._continue(response)
-        return response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+        have = self._part.stat().st_size
+        match = _RANGE.match(response.headers.get("content-range", ""))
+        has_rest = response.status_code == httpx.codes.PARTIAL_CONTENT
+        fits = match is not None and int(match[1]) == have if has_rest else have == self._progress.total_bytes
+        if not fits:
+            self.discard()
+            raise DownloadError("The server sent another part than was asked for; it will start anew.", kind="range")
+        stated = int(match[2]) if match is not None and match[2] != "*" else None
+        self.total_bytes = self._progress.total_bytes if stated is None else stated
+        self.bytes_done = self.resumed_from = have
+        self._mode = "ab"
+        return has_rest
 
     def write(self, chunk: bytes) -> None:
-        """Hash and write. Raises ``StoreError``."""
-        self._hash.update(chunk)
-        if len(self.head) < HEAD_BYTES:
-            self.head += chunk[: HEAD_BYTES - len(self.head)]
+        """Take some bytes into the batch."""
+        self._batch.append(chunk)
+        self._batch_bytes += len(chunk)
         self.bytes_done += len(chunk)
-        if self._file is not None:
-            try:
-                self._file.write(chunk)
-            except OSError as error:
-                raise _disk_error(self._part, error) from error
 
-    def close(self) -> None:
-        """Write out what is buffered; fsync is the store's. Raises ``StoreError``."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                raise _disk_error(self._part, error) from error
+    async def drain(self) -> None:
+        """Hand a full batch to the worker thread, when it is done with the one before. Raises ``StoreError``."""
+        if self._batch_bytes >= BATCH_BYTES:
+            await self._hand_over()
+
+    async def close(self) -> None:
+        """Write what is left and close the file; fsync is the store's. Raises ``StoreError``."""
+        await asyncio.shield(self._close())
 
     def discard(self) -> None:
         """Delete what is there; the next attempt starts anew."""
         self._progress.validator, self._progress.total_bytes = "", None
         self._part.unlink(missing_ok=True)
 
-    async def _continue(self, response: httpx.Response) -> None:
-        have = self._part.stat().st_size
-        match = _RANGE.match(response.headers.get("content-range", ""))
-        if response.status_code == httpx.codes.PARTIAL_CONTENT:
-            fits = match is not None and int(match[1]) == have
-            self.total_bytes = int(match[2]) if match is not None and match[2] != "*" else self._progress.total_bytes
-        else:  # nothing left: right exactly if everything is here
-            fits = have == self._progress.total_bytes
-            self.total_bytes = have
-        if not fits:
-            self.discard()
-            raise DownloadError("The server sent another part than was asked for; it will start anew.", kind="range")
-        await asyncio.to_thread(self._take_what_is_there)
-        self.resumed_from = have
-        self._open("ab")
-
-    def _take_what_is_there(self) -> None:
-        with self._part.open("rb") as file:
-            while chunk := file.read(BUFFER_BYTES):
-                self.write(chunk)
-
-    def _open(self, mode: str) -> None:
+    async def _close(self) -> None:
         try:
-            # Buffered: TLS delivers 16 KB at a time, and each write is a system call.
-            self._file = open(self._part, mode, buffering=BUFFER_BYTES)  # type: ignore[assignment]  # noqa: PTH123, SIM115
+            if self._mode is None:
+                return
+            if self._pending is None and self._batch_bytes <= INLINE_BYTES and not self.resumed_from:
+                self._store(self._take())
+            else:
+                await self._hand_over()
+                await self._settle()
+        finally:
+            self._mode = None
+            if self._file is not None:
+                self._file.close()
+
+    async def _hand_over(self) -> None:
+        await self._settle()
+        self._pending = asyncio.get_running_loop().run_in_executor(None, self._store, self._take())
+
+    async def _settle(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            await pending
+
+    def _take(self) -> bytes:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        return b"".join(batch)
+
+    def _store(self, data: bytes) -> None:
+        try:
+            if self._file is None:
+                self._open()
+            self._add(data)
+            _write_all(self._file, data)
         except OSError as error:
-            raise _disk_error(self._part, error) from error
+            remedy = "Free some space or make the folder writable; the picture is still at the service."
+            reason = error.strerror or type(error).__name__
+            raise StoreError(f"{self._part} cannot be written: {reason}.", remedy=remedy) from error
+
+    def _open(self) -> None:
+        if self._mode == "ab":
+            with self._part.open("rb") as file:
+                while chunk := file.read(BATCH_BYTES):
+                    self._add(chunk)
+        self._file = FileIO(self._part, self._mode or "wb")
+
+    def _add(self, data: bytes) -> None:
+        self._hash.update(data)
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
+
+
+def _write_all(file: FileIO | None, data: bytes) -> None:
+    view = memoryview(data)
+    while file is not None and view:
+        view = view[file.write(view) or 0 :]
 
 
 def _content_length(response: httpx.Response) -> int | None:
@@ -185,8 +232,3 @@ def _content_length(response: httpx.Response) -> int | None:
         return None  # it counts the compressed bytes
     length = response.headers.get("content-length", "")
     return int(length) if _LENGTH.fullmatch(length) else None
-
-
-def _disk_error(path: Path, error: OSError) -> StoreError:
-    remedy = "Free some space or make the folder writable; the picture is still at the service."
-    return StoreError(f"{path} cannot be written: {error.strerror or type(error).__name__}.", remedy=remedy)
