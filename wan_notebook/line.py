@@ -27,7 +27,7 @@ _ELSEWHERE: Final = {  # what other tools call it
     "--out": "--as, or %wan save JOB PATH",
     "--output": "--as, or %wan save JOB PATH",
 }
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|sec|m|min|h|d|w|)\Z", re.IGNORECASE)
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|sec|m|min|h|d|w|)\Z", re.IGNORECASE | re.ASCII)
 _UNIT_S: Final = {"": 1, "ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -210,6 +210,7 @@ class _Reader:
         remedy = f"Write {flag} {option.metavar}"
         if following and not self._find(following.flag):
             remedy += f'; a value that begins with a dash needs quotes: {flag} "{following.text}"'
+            self.position = following.end  # it was meant as the value: one problem, not two
         self.problems.append(Problem(flag, "", "its value is missing.", f"{remedy}."))
 
     def _read_word(self) -> None:

@@ -26,6 +26,7 @@ _STEP: Final = re.compile(
 )
 _TAIL: Final = re.compile(r"\s*(?:!(?P<conversion>[rsa]))?(?::(?P<spec>[^{}\n]*))?\}")
 _LITERAL: Final = re.compile(r'\{"((?:[^"\\\n]|\\.)*)"\}')
+_CLOSED: Final = re.compile(r"\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\}")
 _WIDE: Final = re.compile(r"\d{5,}")
 _CONVERT: Final[dict[str, Callable[[Any], str]]] = {"r": repr, "s": str, "a": ascii}
 _BRACES: Final = "Write {{ and }} for braces, or add --raw."
@@ -45,6 +46,7 @@ _FOREIGN: Final = (  # spellings of other tools, which this model takes for word
     (re.compile(r"\(([^()\n]{1,60}):\d+(?:\.\d+)?\)"), "weights like ({0}:1.3) are not known here: say it in words"),
     (re.compile(r"<lora:([^<>:\n]{1,60})"), "<lora:{0}> is not known here: there are no LoRAs, give a picture with -i"),
     (re.compile(r"\S\s*(::-?\d+(?:\.\d+)?)"), "{0} is no weight here: say in words what matters more"),
+    (re.compile(r"\A\s*[\"“][^\"“”]*[\"”]\s*\Z"), "the quotes around the text are part of the prompt"),
     (re.compile(r"\bSeed:\s*(\d+)", re.IGNORECASE), "a seed in the text is not read: use --seed {0} in the first line"),
 )
 
@@ -120,7 +122,7 @@ def _next_brace(text: str, position: int) -> int:
 
 def _after_field(text: str, brace: int) -> int:
     """Return where to go on after a field that cannot be read: after its closing brace, if it has one nearby."""
-    end = re.compile(r"\{[^{}\n]*\}").match(text, brace)
+    end = _CLOSED.match(text, brace)
     return end.end() if end else brace + 1
 
 
