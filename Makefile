@@ -34,7 +34,6 @@ test: ## Run every check, in order, up to the first that fails
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory notebooks
 	@$(MAKE) --no-print-directory browser
-	$(call TITLE,every check passed)
 
 lint: .venv/.full ## ruff: rules and format
 	$(call TITLE,ruff)
@@ -76,7 +75,7 @@ install: .venv/.full ## Only make .venv
 
 clean: ## Remove what these targets made
 	rm -rf .venv .venv-k6 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find wan_notebook tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- the environment
 
@@ -90,7 +89,7 @@ clean: ## Remove what these targets made
 # The demo needs a kernel and an exporter, no test tools.
 .venv/.demo: pyproject.toml | .venv/.python
 	@echo "Installing the package with what runs a notebook (a minute or two the first time)"
-	@$(PY) -m pip install --quiet -e '.[notebook,simulator]' </dev/null
+	@$(PY) -m pip install --quiet -e '.[notebook]' </dev/null
 	@touch $@
 
 .venv/.full: pyproject.toml | .venv/.python

@@ -17,7 +17,9 @@ own, and a fresh kernel for each notebook that it opens:
         lab.shot("/tmp/x.png")
         assert "saved" in lab.out_text(1)
 
-Cells are code cells, counted from 0. `lab.cell(i)`, `lab.output(i)` are Playwright locators, `lab.page` the page.
+Cells are code cells, counted from 0; in `write`, a text that starts with `#md ` makes a Markdown cell, which has no
+number. `lab.cell(i)`, `lab.output(i)` are Playwright locators, `lab.page` the page; `lab.prompt(i)`, `lab.source(i)`,
+`lab.n_cells()` tell what is there; `lab.type_into(i, text)` types, and `lab.completions()` presses Tab.
 `lab.folder` is the notebook's folder on disk. `lab.write(..., kernel="k6")` uses the kernel of the fixture `kernel6`
 (ipykernel 6.31 in an environment of its own); `lab.server.add_kernel(name, python, env={...})` registers another, for
 example one with `WAN_SIMULATOR_SECONDS=0`. Kernels see `WAN_PROVIDER=simulator`, a private home and this checkout.
@@ -208,13 +210,17 @@ class Lab:
         """Interrupt the kernel, as the stop button does."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 
-    def execute_quietly(self, code: str) -> None:
-        """Run code in the kernel without a cell, and without an entry in its history."""
-        self.page.evaluate(
-            "async code => { const k = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;"
-            " await k.requestExecute({code, silent: true, store_history: false}).done; }",
-            code,
-        )
+    def type_into(self, index: int, text: str) -> None:
+        """Put the cursor at the end of a code cell and type, key by key, so that completers see it."""
+        self.cell(index).locator(".jp-InputArea-editor .cm-content").click()
+        self.page.keyboard.press("Control+End")
+        self.page.keyboard.type(text)
+
+    def completions(self) -> list[str]:
+        """Press Tab and return what the completer offers (a single match is inserted at once, and offers nothing)."""
+        self.page.keyboard.press("Tab")
+        self.page.wait_for_selector(".jp-Completer-item")
+        return [str(t).strip() for t in self.page.locator(".jp-Completer-item .jp-Completer-match").all_text_contents()]
 
     # -------------------------------------------------------------- look
 

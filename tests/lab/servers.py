@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,8 @@ from typing import Any
 
 from tests.environment import KEPT, PREFIXES, ROOT, private_environment
 
-# Settings without which a test would wait for toasts, or read an empty text from an output that is scrolled away.
+# Settings without which a test would wait for toasts, read an empty text from an output that is scrolled away, or get
+# no completions because the first ones take the kernel more than a second.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -27,6 +27,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "doNotDisturbMode": True,
     },
     "@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Light", "adaptive-theme": False},
+    "@jupyterlab/completer-extension:manager": {"providerTimeout": 20_000},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},  # a test says itself when it saves
 }
@@ -38,6 +39,7 @@ def clean_environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     bin_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     private = {**private_environment(home), "PYTHONPATH": python_path, "PATH": bin_path}
+    private["JUPYTER_PREFER_ENV_PATH"] = "0"  # else the environment's own "python3" hides the one that is written here
     return {**kept, **private, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "WAN_PROVIDER": "simulator", **extra}
 
 
@@ -183,8 +185,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a test's folder; a kernel that is just dying may still write into it."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -139,5 +139,20 @@ def test_a_kernel_with_its_own_environment(lab: Lab) -> None:
     name = lab.server.add_kernel("with-price", Path(sys.executable), {"WAN_SIMULATOR_PRICE": "0.5"})
     lab.write("a.ipynb", ["import os; print(os.environ['WAN_SIMULATOR_PRICE'])"], kernel=name)
     lab.open("a.ipynb")
+    assert lab.page.locator(".jp-Toolbar-kernelName:visible").inner_text() == "Python (with-price)"
     lab.run_all()
     assert lab.out_text(0).strip() == "0.5"
+
+
+def test_typed_text_reaches_the_completer(lab: Lab) -> None:
+    """Keys arrive one by one, and Tab shows what the kernel offers."""
+    lab.write("a.ipynb", ["long_name_one, long_name_two = 1, 2", "print(long_na"])
+    lab.open("a.ipynb")
+    lab.run_cell(0)
+    lab.type_into(1, "me")
+    assert lab.completions() == ["long_name_one", "long_name_two"]
+    lab.page.keyboard.press("Enter")
+    lab.type_into(1, ")")
+    assert lab.source(1) == "print(long_name_one)"
+    lab.run_cell(1)
+    assert lab.out_text(1).strip() == "1"
