@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import time
@@ -248,6 +249,20 @@ def test_in_process_a_cut_body_is_shorter_than_promised(caller, request_of, name
     caller.simulator.add_fault(f"submit.{name}")
     response = caller.submit("gateway", request_of())
     assert len(response.content) < int(response.headers["content-length"])
+
+
+@pytest.mark.parametrize("name", ["stall_before", "stall_after", "stall_mid_body"])
+def test_in_process_a_stalled_answer_waits_until_the_caller_gives_up(caller, name):
+    """Where there is no socket, the request simply does not end; cancelling it ends it."""
+    caller.simulator.add_fault(f"poll.{name}")
+
+    async def give_up():
+        transport = httpx.ASGITransport(app=caller.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
+            await asyncio.wait_for(client.get(f"{TASKS}/x", headers=caller.headers), 0.05)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
 
 
 class TestPlan:

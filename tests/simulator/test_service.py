@@ -73,20 +73,19 @@ class TestQueryLimit:
 class TestDurations:
     """How long tasks take."""
 
-    def durations(self, caller, request_of, count):
-        """Submit tasks and return their durations."""
-        ids = [caller.task("gateway", request_of()) for _ in range(count)]
-        return [caller.simulator.find_any(task_id).duration_s for task_id in ids]
+    def durations(self, caller, count):
+        """Draw durations as submits do."""
+        return [caller.simulator._draw_duration(make_task().order) for _ in range(count)]
 
-    def test_fixed_without_sigma(self, make_caller, request_of):
+    def test_fixed_without_sigma(self, make_caller):
         """Every task takes the set time."""
-        assert self.durations(make_caller(seconds=7.0), request_of, 2) == [7.0, 7.0]
+        assert self.durations(make_caller(seconds=7.0), 2) == [7.0, 7.0]
 
-    def test_lognormal_with_sigma(self, make_caller, request_of):
+    def test_lognormal_with_sigma(self, make_caller):
         """The law has the set median, and the same seed draws the same durations."""
         first, second = (make_caller(seconds=12.0, sigma=0.4, durations_seed=7) for _ in range(2))
-        drawn = self.durations(first, request_of, 200)
-        assert drawn == self.durations(second, request_of, 200)
+        drawn = self.durations(first, 200)
+        assert drawn == self.durations(second, 200)
         assert median(drawn) == pytest.approx(12, rel=0.12)
         assert len(set(drawn)) == 200
 
@@ -210,7 +209,7 @@ class TestStateFile:
         def write(worker):
             try:
                 store = SqliteStore(path)
-                for number in range(20):
+                for number in range(10):
                     store.add(make_task(f"{worker}-{number}"))
             except Exception as problem:  # noqa: BLE001 (a thread must hand over whatever happened)
                 errors.append(problem)
@@ -221,7 +220,7 @@ class TestStateFile:
         for thread in threads:
             thread.join()
         assert errors == []
-        assert len(SqliteStore(path).of_account("a")) == 80
+        assert len(SqliteStore(path).of_account("a")) == 40
 
     def test_the_key_is_not_in_the_file(self, make_caller, request_of, tmp_path):
         """An account is kept as a hash."""

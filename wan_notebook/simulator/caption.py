@@ -28,12 +28,10 @@ _SPACES = re.compile(r"\s+")
 
 
 @functools.lru_cache(maxsize=32)
-def font(size_px: int, *, cjk: bool = False) -> ImageFont.FreeTypeFont:
-    """Return Pillow's own font, or a system font with Chinese where there is one."""
-    if cjk:
-        for path in _CJK_FONTS:
-            if Path(path).exists():
-                return ImageFont.truetype(path, size_px)
+def font(size_px: int, path: str = "") -> ImageFont.FreeTypeFont:
+    """Return the font of a file, or Pillow's own."""
+    if path:
+        return ImageFont.truetype(path, size_px)
     face = ImageFont.load_default(size_px)
     if not isinstance(face, ImageFont.FreeTypeFont):
         raise TypeError("Pillow was built without FreeType: the simulator cannot write on its pictures")
@@ -104,9 +102,9 @@ def _drawable(prompt: str, text_px: int) -> tuple[str, ImageFont.FreeTypeFont]:
     text = _SPACES.sub(" ", prompt).strip()[:400]
     if not _FOREIGN.search(text):
         return text, font(text_px)
-    face = font(text_px, cjk=True)
-    if face.path:
-        return text, face
+    path = next((path for path in _CJK_FONTS if Path(path).exists()), None)
+    if path:
+        return text, font(text_px, path)
     return _FOREIGN.sub(lambda run: f"({len(run[0])} characters this font lacks)", text), font(text_px)
 
 

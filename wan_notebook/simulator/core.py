@@ -9,6 +9,8 @@ import random
 import threading
 import uuid
 from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from .config import SimulatorConfig
@@ -25,6 +27,20 @@ from .transports import Transports
 from .validate import Service, read_order
 
 KEPT_PICTURES = 8
+SMALL_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """Hold the bytes of a result and their strong validator, which is costly to compute for each request."""
+
+    content: bytes = field(repr=False)
+    etag: str
+
+    @classmethod
+    def of(cls, content: bytes) -> ResultFile:
+        """Make the file of some bytes."""
+        return cls(content, f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"')
 
 
 class Simulator:
@@ -48,7 +64,8 @@ class Simulator:
         self._store: TaskStore = SqliteStore(config.state_path) if config.state_path else MemoryStore()
         self._limiter = QueryLimiter(config.queries_per_s)
         self._durations = random.Random(config.durations_seed)  # noqa: S311 (durations, not secrets)
-        self._pictures: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._fixed = ResultFile.of(config.fixed_picture) if config.fixed_picture is not None else None
+        self._pictures: OrderedDict[tuple[str, int], ResultFile] = OrderedDict()
         self._painting = threading.Lock()
 
     @property
@@ -79,13 +96,16 @@ class Simulator:
         if not self._limiter.admits(account, self.now()):
             raise ApiError(429, RATE_LIMITED, "Requests rate limit exceeded, please try again later.")
 
-    async def submit(self, document: dict[str, Any], service: Service, dialect: Dialect, account: str) -> Task:
-        """Check a flat request and start its task; raise ApiError for what the service refuses."""
-        # Decoding big pictures must not hold up the loop that others poll on.
-        if "data:" in str(document.get("input"))[:100_000]:
-            order = await asyncio.to_thread(read_order, document, service, self._read_picture)
-        else:
-            order = read_order(document, service, self._read_picture)
+    async def submit(
+        self, body: bytes, parse: Callable[[bytes], dict[str, Any]], service: Service, dialect: Dialect, account: str
+    ) -> Task:
+        """Check a request, made flat by `parse`, and start its task; raise ApiError for what the service refuses."""
+
+        def read() -> Order:
+            return read_order(parse(body), service, self._read_picture)
+
+        # Megabytes of base64 and their pictures must not hold up the loop that others poll on.
+        order = await asyncio.to_thread(read) if len(body) > SMALL_BODY_BYTES else read()
         task = Task(
             task_id=str(uuid.uuid4()),
             account=account,
@@ -126,22 +146,23 @@ class Simulator:
         self._store.cancel(task.task_id, self.now())
         return True
 
-    async def picture(self, task: Task, index: int) -> bytes:
-        """Return the PNG of one result, painted when it is first asked for."""
-        if self.config.fixed_picture is not None:
-            return self.config.fixed_picture
+    async def picture(self, task: Task, index: int) -> ResultFile:
+        """Return the file of one result, painted when it is first asked for."""
+        if self._fixed is not None:
+            return self._fixed
         kept = self._pictures.get((task.task_id, index))
         return kept if kept is not None else await asyncio.to_thread(self._paint, task, index)
 
-    def _paint(self, task: Task, index: int) -> bytes:
+    def _paint(self, task: Task, index: int) -> ResultFile:
         key = (task.task_id, index)
         with self._painting:
-            if key not in self._pictures:
+            file = self._pictures.get(key)
+            if file is None:
                 inputs = [self._input(input_id) for input_id in task.order.inputs]
-                self._pictures[key] = paint_png(task.order, index, inputs)
+                file = self._pictures[key] = ResultFile.of(paint_png(task.order, index, inputs))
                 while len(self._pictures) > KEPT_PICTURES:
                     self._pictures.popitem(last=False)
-            return self._pictures[key]
+            return file
 
     def _input(self, input_id: str) -> InputPicture:
         return self._store.get_input(input_id) or InputPicture(input_id, 1024, 1024)

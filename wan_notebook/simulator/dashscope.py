@@ -28,7 +28,7 @@ async def submit(request: Request) -> Response:
     account = simulator.authorize(request.headers.get("authorization"))
     if request.headers.get("x-dashscope-async", "").lower() != "enable":
         raise ApiError(403, ACCESS_DENIED, "current user api does not support synchronous calls")
-    task = await simulator.submit(parse_json(await request.body()), DASHSCOPE, "dashscope", account)
+    task = await simulator.submit(await request.body(), parse_json, DASHSCOPE, "dashscope", account)
     request_id = new_request_id()
     output = {"task_status": TaskState.PENDING, "task_id": task.task_id}
     return json_reply({"output": output, "request_id": request_id}, headers={"x-request-id": request_id})

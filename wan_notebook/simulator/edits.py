@@ -71,10 +71,11 @@ def _duotone(picture: Image.Image, tint: tuple[Colour, Colour, Colour]) -> Image
 
 
 def _paint(picture: Image.Image, tint: tuple[Colour, Colour, Colour]) -> Image.Image:
-    soft = picture.reduce(2).filter(ImageFilter.ModeFilter(5)).resize(picture.size, Image.Resampling.BICUBIC)
+    soft = picture.reduce(3).filter(ImageFilter.ModeFilter(5)).resize(picture.size, Image.Resampling.BICUBIC)
     flat = ImageOps.posterize(soft, 4)
-    edges = ImageOps.invert(ImageOps.grayscale(soft).filter(ImageFilter.FIND_EDGES)).convert("RGB")
-    painted = ImageChops.multiply(Image.blend(soft, flat, 0.6), edges)
+    edges = ImageOps.invert(ImageOps.grayscale(soft).filter(ImageFilter.FIND_EDGES))
+    ImageDraw.Draw(edges).rectangle((0, 0, edges.width - 1, edges.height - 1), outline=255, width=2)  # no frame
+    painted = ImageChops.multiply(Image.blend(soft, flat, 0.6), edges.convert("RGB"))
     return ImageEnhance.Color(Image.blend(painted, _duotone(painted, tint), 0.3)).enhance(1.35)
 
 

@@ -20,8 +20,13 @@ async def submit(request: Request) -> Response:
     """Start a task, in either envelope."""
     simulator: Simulator = request.app.state.simulator
     account = simulator.authorize(request.headers.get("authorization"))
-    document = unwrap(parse_json(await request.body()), simulator.config.envelope)
-    task = await simulator.submit(document, GATEWAY, "gateway", account)
+    task = await simulator.submit(
+        await request.body(),
+        lambda body: unwrap(parse_json(body), simulator.config.envelope),
+        GATEWAY,
+        "gateway",
+        account,
+    )
     return json_reply(_head(task, "in_progress"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from email.utils import formatdate
 
@@ -49,9 +48,10 @@ async def serve_result(request: Request) -> Response:
     refusal = _refusal(simulator, task, index, request)
     if refusal is not None or task is None:
         return refusal or storage_error(404, "NoSuchKey", "The specified key does not exist.")
-    content = await simulator.picture(task, index)
+    file = await simulator.picture(task, index)
+    content = file.content
     headers = {
-        "etag": etag_of(content),
+        "etag": file.etag,
         "last-modified": formatdate(task.finished_at, usegmt=True),
         "accept-ranges": "bytes",
     }
@@ -61,11 +61,6 @@ async def serve_result(request: Request) -> Response:
     reaches_end = reply.status_code == 200 or (reply.status_code == 206 and served_range.endswith(last_byte))
     request.scope["wan.whole_picture"] = request.method == "GET" and reaches_end
     return reply
-
-
-def etag_of(content: bytes) -> str:
-    """Return the strong validator of a file."""
-    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"'
 
 
 def _refusal(simulator: Simulator, task: Task | None, index: int, request: Request) -> Response | None:

@@ -43,8 +43,8 @@ PALETTES = {
 _WORDS = {
     "night": ("night", "star", "moon", "夜", "星", "月"),
     "snow": ("snow", "winter", "ice", "frost", "雪", "冬"),
-    "forest": ("forest", "tree", "jungle", "garden", "森", "树", "林"),
     "autumn": ("autumn", "fall", "harvest", "秋"),
+    "forest": ("forest", "tree", "jungle", "garden", "森", "树", "林"),
     "desert": ("desert", "dune", "sand", "沙"),
     "dusk": ("dusk", "sunset", "evening", "晚", "夕"),
     "dawn": ("dawn", "sunrise", "morning", "晨", "朝"),
