@@ -1,0 +1,351 @@
+"""The dialects: every documented example is a file in data/wire, and what it means is written beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wan_notebook.errors import RequestError, SettingsError
+from wan_notebook.inputs import InputImage, PendingImage
+from wan_notebook.request import ImageRequest
+from wan_notebook.wire import (
+    Output,
+    Phase,
+    ServiceFault,
+    Submitted,
+    TaskPage,
+    TaskState,
+    dialect_for,
+    encode_body,
+)
+
+EXAMPLES = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((Path(__file__).parent / "data" / "wire").glob("*.json"))
+}
+
+
+def examples(*kinds: str) -> list[str]:
+    """Name the example files of some kinds."""
+    return [name for name, example in EXAMPLES.items() if example["kind"] in kinds]
+
+
+def request_of(fields: dict[str, Any]) -> ImageRequest:
+    """Build the request that an example file describes."""
+    images = [
+        InputImage(f"image {k}", f"id {k}", base64.b64decode(data), mime, 300, 300)
+        for k, (mime, data) in enumerate(fields.get("images", []), 1)
+    ]
+    return ImageRequest(**{**fields, "images": images})
+
+
+def plain(value: Any) -> Any:
+    """Bring what a reader returns into the form in which the example files write it."""
+    if isinstance(value, Output):
+        return [value.kind, value.url, value.text, value.remote_id]
+    if isinstance(value, Decimal):
+        return str(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def shown(value: object, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader found, for the fields that an example file states."""
+    return {name: plain(getattr(value, name)) for name in wanted}
+
+
+@pytest.mark.parametrize("name", examples("request"))
+def test_a_request_is_sent_exactly_as_documented(name: str) -> None:
+    """WAN_API §1-§3: one text first, then the pictures in their order, `n` and the seed always, each envelope."""
+    example = EXAMPLES[name]
+    call = dialect_for(example["dialect"]).submit(request_of(example["request"]), envelope=example["envelope"])
+    assert json.loads(encode_body(call)) == example["body"]
+    assert (call.method, call.path, dict(call.headers)) == (example["method"], example["path"], example["headers"])
+
+
+@pytest.mark.parametrize("name", examples("submit", "fault"))
+def test_a_submit_reply_means_what_is_documented(name: str) -> None:
+    """WAN_API §2, §3: an id is a task; an error and no id is a failed submit, whatever its shape."""
+    example = EXAMPLES[name]
+    found = dialect_for(example["dialect"]).read_submit(example["body"])
+    assert isinstance(found, Submitted if example["kind"] == "submit" else ServiceFault)
+    assert shown(found, example["means"]) == example["means"]
+
+
+@pytest.mark.parametrize("name", examples("poll"))
+def test_a_poll_reply_means_what_is_documented(name: str) -> None:
+    """WAN_API §2, §3: status, results in order, cost as Decimal, the server's own duration, errors of both shapes."""
+    example = EXAMPLES[name]
+    state = dialect_for(example["dialect"]).read_poll(example["body"], task_id="task-7f3a")
+    assert state is not None
+    assert shown(state, example["means"]) == example["means"]
+    json.dumps({"usage": state.usage, "metadata": state.metadata})  # the ledger stores them
+
+
+@pytest.mark.parametrize("name", examples("list"))
+def test_a_task_list_means_what_is_documented(name: str) -> None:
+    """WAN_API §3: the list is enough to find a task whose submit reply was lost; its times are unix milliseconds."""
+    example = EXAMPLES[name]
+    page = dialect_for(example["dialect"]).read_list(example["body"])
+    assert (page.total, page.pages) == (example["means"]["total"], example["means"]["pages"])
+    wanted = example["means"]["tasks"]
+    assert [shown(task, want) for task, want in zip(page.tasks, wanted, strict=True)] == wanted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": {"task_list": [{"task_id": "a", "task_status": "PENDING"}]}},
+        {"tasks": [{"output": {"task_id": "a", "task_status": "PENDING"}}]},
+        {"output": {"data": [{"task_id": "a", "status": "pending"}]}, "total": "1"},
+    ],
+)
+def test_a_task_list_is_read_under_any_plausible_name(body: dict[str, Any]) -> None:
+    """The page documents the call but not its reply: be liberal in what is accepted."""
+    (task,) = dialect_for("dashscope").read_list(body).tasks
+    assert (task.task_id, task.phase) == ("a", Phase.PENDING)
+
+
+def test_list_call_writes_times_as_they_stand() -> None:
+    """WAN_API §3: YYYYMMDDhhmmss without a zone, this model only, a page at a time."""
+    start, end = datetime(2026, 1, 9, 3, 4, 5, tzinfo=UTC), datetime(2026, 1, 10, tzinfo=UTC)
+    call = dialect_for("dashscope").list_tasks(start=start, end=end, page=2, page_size=50, status="SUCCEEDED")
+    assert (call.method, call.path) == ("GET", "/tasks")
+    assert dict(call.params) == {
+        "start_time": "20260109030405",
+        "end_time": "20260110000000",
+        "model_name": "wan2.6-image",
+        "page_no": "2",
+        "page_size": "50",
+        "status": "SUCCEEDED",
+    }
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "phase"),
+    [
+        ("gateway", "pending", Phase.PENDING),
+        ("gateway", "processing", Phase.RUNNING),
+        ("gateway", "COMPLETED", Phase.SUCCEEDED),
+        ("gateway", "Failed", Phase.FAILED),
+        ("gateway", "unknown", Phase.RUNNING),
+        ("gateway", "warming_up", Phase.RUNNING),
+        ("dashscope", "suspended", Phase.RUNNING),
+        ("dashscope", "unknown", Phase.UNKNOWN),
+        ("dashscope", "succeeded", Phase.SUCCEEDED),
+    ],
+)
+def test_statuses_are_read_in_any_case_and_unknown_ones_are_still_running(
+    provider: str, status: str, phase: Phase
+) -> None:
+    """WAN_API §2: unknown values mean still running; only DashScope's UNKNOWN means that there is no such task."""
+    body = {"status": status} if provider == "gateway" else {"output": {"task_status": status}}
+    state = dialect_for(provider).read_poll(body, task_id="t")
+    assert state is not None
+    assert (state.phase, state.raw_status, state.task_id) == (phase, status, "t")
+
+
+@pytest.mark.parametrize(
+    ("raw", "progress"),
+    [(0.4, 0.4), ("0.4", 0.4), (1, 1.0), (40, 0.4), (-1, None), (True, None), ("soon", None), (1e9, None)],
+)
+def test_progress_is_a_fraction_or_nothing(raw: object, progress: float | None) -> None:
+    """WAN_API §2: 0.0-1.0, often absent; numbers may come as texts, and nonsense is no progress."""
+    state = dialect_for("gateway").read_poll({"status": "in_progress", "progress": raw}, task_id="t")
+    assert state is not None
+    assert state.progress == progress
+
+
+@pytest.mark.parametrize("cost", ["1e999999", "1e-999999", "-1", "NaN", "free", True, [], "9" * 40, 10**400])
+def test_a_cost_that_is_no_price_is_unknown_and_never_zero(cost: object) -> None:
+    """Unknown is never 0, and a hostile amount must not fill the memory when it is written out."""
+    state = dialect_for("gateway").read_poll({"status": "completed", "usage": {"cost": cost}}, task_id="t")
+    assert state is not None
+    assert state.cost_usd is None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [{"content": {"type": "image", "url": "https://h/1.png"}}],
+        {"content": [{"type": "image", "url": "https://h/1.png"}]},
+        [{"type": "image", "url": "https://h/1.png"}],
+        [{"content": [{"image": "https://h/1.png"}]}],
+        [{"content": [{"type": "image_url", "image_url": {"url": "https://h/1.png"}}]}],
+        [{"content": [None, 3, {"type": "image", "url": " https://h/1.png "}, {"type": "image"}]}],
+    ],
+)
+def test_gateway_output_is_found_in_every_likely_shape(output: object) -> None:
+    """WAN_API §2: one output group or several; a paid picture must not be lost to a changed wrapping."""
+    state = dialect_for("gateway").read_poll({"status": "completed", "output": output}, task_id="t")
+    assert state is not None
+    assert [(o.kind, o.url) for o in state.outputs] == [("image", "https://h/1.png")]
+    assert state.files == state.outputs
+
+
+def test_results_of_older_models_and_partial_failures_are_read() -> None:
+    """WAN_API §3: a task with several subtasks is SUCCEEDED if one succeeded; the others carry an error, no URL."""
+    results = [{"url": "https://h/1.png"}, {"code": "InternalError", "message": "sorry"}]
+    body = {"output": {"task_status": "SUCCEEDED", "results": results, "video_url": "https://h/v"}}
+    state = dialect_for("dashscope").read_poll(body, task_id="t")
+    assert state is not None
+    assert [(o.kind, o.url) for o in state.outputs] == [("image", "https://h/1.png"), ("video", "https://h/v")]
+    assert (state.error_code, state.error_message) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("submit_time", "end_time"),
+    [("", ""), ("2026-01-09 17:52:04", None), ("2026-01-09 17:52:04", "2026-01-09 17:52:03"), (3, 4), ("x", "y")],
+)
+def test_a_duration_needs_two_times_of_one_clock(submit_time: object, end_time: object) -> None:
+    """Times that are missing, unreadable or in the wrong order teach nothing about durations."""
+    body = {"output": {"task_status": "SUCCEEDED", "submit_time": submit_time, "end_time": end_time}}
+    state = dialect_for("dashscope").read_poll(body, task_id="t")
+    assert state is not None
+    assert state.duration_s is None
+
+
+@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
+@pytest.mark.parametrize("body", [None, 3, "", "no", [], {}, {"message": "ok"}, {"code": 0, "message": "done"}])
+def test_a_submit_reply_without_id_or_error_is_neither_accepted_nor_refused(provider: str, body: object) -> None:
+    """Nobody knows what happened then: the job must become in_doubt, not refused and not accepted."""
+    assert dialect_for(provider).read_submit(body) is None
+
+
+@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
+@pytest.mark.parametrize("body", [None, [], {}, {"error": {"message": "busy"}}, {"output": {}}, {"output": []}])
+def test_a_poll_reply_that_says_nothing_of_the_task_is_not_an_answer(provider: str, body: object) -> None:
+    """An error without a status is the query's, not the task's: the task must not be taken for failed."""
+    assert dialect_for(provider).read_poll(body, task_id="t") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error": {"code": "E1", "message": "no"}}, "E1", "no"),
+        ({"error": {"type": "E1", "message": "no"}}, "E1", "no"),
+        ({"error": "no"}, "", "no"),
+        ({"message": "no"}, "", "no"),
+        ({"code": "E1", "message": "no"}, "E1", "no"),
+        ({"code": 1403, "msg": "no"}, "1403", "no"),
+        ({"code": 403, "message": "no"}, "", "no"),
+        ({"detail": "no"}, "", "no"),
+        ({"output": {"code": "E1", "message": "no"}}, "E1", "no"),
+        ("no", "", "no"),
+        (None, "", ""),
+        ([1, 2], "", ""),
+        ({"message": "a\x1b[31m\r\nb\u202e"}, "", "a [31m b"),
+    ],
+)
+def test_errors_of_every_shape_are_read_as_harmless_words(body: object, code: str, message: str) -> None:
+    """WAN_API §2: `message` or `error`, a string or an object, or no JSON at all; never a terminal's escape codes."""
+    fault = dialect_for("gateway").read_error(body, 403)
+    assert (fault.code, fault.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("provider", "partial", "task_id"),
+    [
+        ("gateway", b'{"id": "task-7f3a", "stat', "task-7f3a"),
+        ("gateway", b'{"request_id": "r-1", "id" : "task-7f3a"', "task-7f3a"),
+        ("gateway", b'{"id": "task-7f', ""),
+        ("gateway", b'{"request_id": "r-12345"', ""),
+        ("gateway", b'{"id": "../../x"', ""),
+        ("dashscope", b'{"output":{"task_status":"PENDING","task_id":"0385dc79-5ff8"},"requ', "0385dc79-5ff8"),
+        ("dashscope", b'{"request_id":"4909100c","output":{"task_id":"0385dc', ""),
+        ("dashscope", b"\xff\x00", ""),
+    ],
+)
+def test_a_task_id_is_salvaged_from_a_cut_reply_only_if_it_is_whole(
+    provider: str, partial: bytes, task_id: str
+) -> None:
+    """A cut reply is searched for its task id; half an id would name another task."""
+    assert dialect_for(provider).salvage_task_id(partial) == task_id
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "base"),
+    [
+        ("gateway", "https://cloud.vtrix.ai", "https://cloud.vtrix.ai"),
+        ("gateway", " https://cloud.vtrix.ai/ ", "https://cloud.vtrix.ai"),
+        ("gateway", "https://cloud.vtrix.ai/model/v1/generation", "https://cloud.vtrix.ai"),
+        ("simulator", "http://127.0.0.1:8123/", "http://127.0.0.1:8123"),
+        ("dashscope", "https://dashscope.aliyuncs.com", "https://dashscope.aliyuncs.com/api/v1"),
+        ("dashscope", "https://dashscope.aliyuncs.com/api/v1/", "https://dashscope.aliyuncs.com/api/v1"),
+        ("dashscope", "https://w1.cn-beijing.maas.aliyuncs.com", "https://w1.cn-beijing.maas.aliyuncs.com/api/v1"),
+        ("dashscope", "http://127.0.0.1:9/proxy/", "http://127.0.0.1:9/proxy/api/v1"),
+    ],
+)
+def test_base_urls_are_brought_into_one_form(provider: str, given: str, base: str) -> None:
+    """WAN_API §3: a base URL may be given with or without `/api/v1`; a trailing slash never doubles."""
+    assert dialect_for(provider).base_url(given) == base
+
+
+@pytest.mark.parametrize(
+    "url", ["", "cloud.vtrix.ai", "ftp://h", "https://", "http://[::1", "https://h:99999999", "https://u:p@h"]
+)
+def test_a_base_url_that_cannot_work_is_an_error_with_a_remedy(url: str) -> None:
+    """A wrong WAN_BASE_URL is told before anything is sent, and never shows a password."""
+    with pytest.raises(SettingsError) as caught:
+        dialect_for("gateway").base_url(url)
+    assert caught.value.remedy
+    assert "u:p" not in str(caught.value)
+
+
+def test_megabytes_of_picture_are_put_into_the_body_whole() -> None:
+    """The base64 bypasses the JSON encoder; the body must be the same as if it had not."""
+    data = bytes(range(256)) * 4000
+    images = [InputImage("a", "a", data, "image/png", 300, 300), InputImage("b", "b", data[:-1], "image/bmp", 300, 300)]
+    request = ImageRequest(prompt='say "hi" \\ \u2028 {}', images=images, seed=1)
+    body = json.loads(encode_body(dialect_for("gateway").submit(request, envelope="flat")))
+    text, first, second = body["input"]["messages"][0]["content"]
+    assert text == {"text": request.prompt}
+    assert first["image"] == "data:image/png;base64," + base64.b64encode(data).decode()
+    assert second["image"] == "data:image/bmp;base64," + base64.b64encode(data[:-1]).decode()
+
+
+def test_a_picture_that_is_not_finished_is_never_sent() -> None:
+    """Whoever submits resolves pending pictures first; a placeholder must not reach a paid service."""
+    request = ImageRequest(prompt="a", images=[PendingImage("job", "a3f")])
+    with pytest.raises(RequestError, match="not finished"):
+        dialect_for("gateway").submit(request, envelope="flat")
+
+
+def test_unknown_providers_and_envelopes_are_named() -> None:
+    """A misspelt setting is an error that says what is known."""
+    with pytest.raises(SettingsError, match="dashscope"):
+        dialect_for("dashskope")
+    with pytest.raises(SettingsError, match="params"):
+        dialect_for("gateway").submit(ImageRequest(prompt="a"), envelope="nested")
+
+
+def test_what_a_service_lacks_is_said() -> None:
+    """WAN_API §2: the gateway documents neither cancel nor list."""
+    gateway = dialect_for("gateway")
+    assert (gateway.can_cancel, gateway.can_list, gateway.read_list({"data": [1]})) == (False, False, TaskPage())
+    with pytest.raises(NotImplementedError):
+        gateway.cancel("t")
+    with pytest.raises(NotImplementedError):
+        gateway.list_tasks(start=datetime.now(UTC), end=datetime.now(UTC), page=1, page_size=1)
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"), [("gateway", "/model/v1/generation/task/a%2Fb%3F"), ("dashscope", "/tasks/a%2Fb%3F")]
+)
+def test_task_ids_are_quoted_in_paths(provider: str, path: str) -> None:
+    """An id comes from outside: it must not lead to another call."""
+    dialect = dialect_for(provider)
+    assert dialect.poll("a/b?").path == path
+    if dialect.can_cancel:
+        assert dialect.cancel("a/b?").path == f"{path}/cancel"
+
+
+def test_a_result_url_is_not_shown_by_repr() -> None:
+    """The query string is a signature: it must not reach logs or tracebacks by accident."""
+    state = TaskState("t", Phase.SUCCEEDED, outputs=(Output("image", url="https://h/1.png?Signature=abc"),))
+    assert "Signature" not in repr(state)
