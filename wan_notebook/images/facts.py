@@ -8,8 +8,8 @@ from typing import Final
 
 from wan_notebook.errors import WanError
 
-MAX_PIXELS: Final = 89_000_000
-"""More declared pixels than this are called a decompression bomb; just under where Pillow itself begins to warn."""
+MAX_PIXELS: Final = 120_000_000
+"""More declared pixels than this are called a decompression bomb; the largest cameras have some 100 million."""
 
 FORMAT_NAME: Final = {
     "image/png": "PNG",

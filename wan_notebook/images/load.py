@@ -39,9 +39,9 @@ def load_image(value: object, *, name: str, fetch: Callable[[str], bytes] | None
     if isinstance(value, io.BytesIO):
         return upload.from_bytes(value.getvalue(), name=name)
     if is_pil(value):
-        return _from_picture(value, name=name)
+        return upload.from_pixels(value, name=name)
     if is_array(value):
-        return _from_picture(_picture_of_array(value, name=name), name=name)
+        return upload.from_pixels(_picture_of_array(value, name=name), name=name)
     rendered = _rendered(value, name=name)
     if rendered is None:
         raise ImageInputError(name, f"it is {_kind(value)}, not an image.", remedy=_ACCEPTED)
@@ -51,14 +51,7 @@ def load_image(value: object, *, name: str, fetch: Callable[[str], bytes] | None
             picture.load()
     except NotAPictureError as exc:
         raise ImageInputError(name, f"what {_kind(value)} shows of itself is no picture: {exc.message}.") from exc
-    return _from_picture(picture, name=name)
-
-
-def _from_picture(picture: Any, *, name: str) -> InputImage:
-    try:
-        return upload.from_pixels(picture, name=name)
-    except NotAPictureError as exc:
-        raise ImageInputError(name, f"{exc.message}.", remedy=exc.remedy) from exc
+    return upload.from_pixels(picture, name=name)
 
 
 def _kind(value: object) -> str:
@@ -90,7 +83,8 @@ def _picture_of_array(array: Any, *, name: str) -> Any:
         remedy = f"Put the channels last: {name}.transpose(1, 2, 0)." if turned else "Pick one H×W×3 part of it."
         raise ImageInputError(name, f"it is {shown}; a picture is H×W, H×W×3 or H×W×4.", remedy=remedy)
     if shape[0] * shape[1] > MAX_PIXELS:
-        raise too_large(shape[1], shape[0])
+        bomb = too_large(shape[1], shape[0])
+        raise ImageInputError(name, f"{bomb.message}.", remedy=bomb.remedy)
     if 0 in shape:
         raise ImageInputError(name, f"it is {shown}: it is empty.")
     pixels = _bytes_of_floats(array, name=name, shown=shown) if array.dtype.kind == "f" else array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ _FAULTS: Final = (
 )
 
 
+_FILTERS = threading.RLock()
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """Turn whatever Pillow raises about a picture into NotAPictureError."""
@@ -64,17 +68,18 @@ def reading() -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Silence Pillow's warnings about odd metadata; for the main thread, since filters belong to the process."""
-    with warnings.catch_warnings():
+    """Silence Pillow's warnings about odd metadata and many pixels, one thread at a time."""
+    # Filters belong to the process: two threads that restore them crosswise would silence it for good.
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def too_large(width_px: int = 0, height_px: int = 0) -> NotAPictureError:
+def too_large(width_px: int = 0, height_px: int = 0, *, limit: int = MAX_PIXELS) -> NotAPictureError:
     """Return the error for a decompression bomb."""
     size = f"{width_px}×{height_px} = {width_px * height_px / 1e6:.0f} million" if width_px else "far too many"
     return NotAPictureError(
-        f"it declares {size} pixels; more than {MAX_PIXELS // 1_000_000} million are not decoded",
+        f"it declares {size} pixels; more than {limit // 1_000_000} million are not decoded",
         kind="too-large",
         remedy="Reduce it with an image editor first.",
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from wan_notebook.images.containers import probe
-from wan_notebook.images.facts import FORMAT_NAME, MAX_PIXELS, NotAPictureError
+from wan_notebook.images.facts import FORMAT_NAME, NotAPictureError
 from wan_notebook.images.pillow import open_picture, reading, too_large
 from wan_notebook.images.pixels import plain_rgb
 from wan_notebook.images.upload import in_bytes
@@ -18,6 +18,8 @@ from wan_notebook.inputs import InputImage
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_MAX_PIXELS: Final = 89_000_000
+"""Pillow warns above; uploads and results are smaller, and warnings cannot be silenced in one thread alone."""
 _QUALITIES: Final = (80, 65, 50, 35)
 _SHRINK: Final = 0.8
 _WEBP_METHOD: Final = 2  # half the time of the default for a twentieth more bytes
@@ -41,8 +43,8 @@ def _thumbnail(data: bytes, max_px: int) -> Image:
     from PIL.Image import Resampling
 
     facts = probe(data)
-    if facts.width_px * facts.height_px > MAX_PIXELS:
-        raise too_large(facts.width_px, facts.height_px)
+    if facts.width_px * facts.height_px > _MAX_PIXELS:
+        raise too_large(facts.width_px, facts.height_px, limit=_MAX_PIXELS)
     with reading():
         picture: Image = open_picture(data, facts.mime)
         if picture.mode not in _THUMBNAIL_MODES:

@@ -60,8 +60,8 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
 
 def from_pixels(picture: Image, *, name: str) -> InputImage:
     """Check a picture in memory; it goes out as PNG, or as JPEG if it came from one or a PNG would be too large."""
-    _check_size(picture.width, picture.height, name=name, kind=f"{picture.mode} image")
     try:
+        _check_size(picture.width, picture.height, name=name, kind=f"{picture.mode} image")
         with quietly(), reading():
             picture.load()
             identity = pixel_identity(picture)
