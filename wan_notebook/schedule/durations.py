@@ -1,10 +1,4 @@
-"""What past tasks tell about the next one: a law of durations, learned, with an honest prior.
-
-The density is a kernel estimate on the logarithm of the duration, because durations of tasks spread by factors, not by
-seconds. A weak prior of a few pseudo-observations keeps it honest when the past is short and beyond the longest task
-seen. Tasks that are still running count as well: they are known to last longer than they already did, and a model that
-learned only from the first finishers of a batch would think all tasks short.
-"""
+"""What past tasks tell about the next one: how long it will take, and when it is likely to have finished unseen."""
 
 from __future__ import annotations
 
@@ -14,55 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-SHORTEST_S = 0.01
-"""Shorter durations count as this long: clocks of services have a resolution of a millisecond or worse."""
+from .density import LONGEST_S, MEMORY, PRIOR_WEIGHT, estimate, usable
 
-LONGEST_S = 24 * 3600.0
-"""The service forgets a task after this (WAN_API section 4): a longer duration is a broken clock, not a task."""
-
-MEMORY = 200
-"""Newest durations that a model is learned from: the service of last month is not the service of today."""
-
-_GRID_END_S = 48 * 3600.0
-_COARSE_STEP = 1.12  # ratio of neighbouring grid times where nothing was seen
-_FINE_STEP = 1.012  # and where durations were seen
-_KERNEL_REACH = 4.0  # bandwidths; beyond it a kernel is 0 or 1
-_TYPICAL_SPREAD = 0.4  # of log durations, for the bandwidth while few are known
-_SPREAD_WEIGHT = 3.0  # durations that this typical spread is worth
-_NARROWEST_SPREAD = 0.04
-_PRIOR_WEIGHT = 2.0  # pseudo-observations
-_BANDWIDTHS = (0.9, 0.6, 0.4)  # of spread * count ** -0.2; the likeliest is taken
 _REFIT_AFTER = 0.15  # new durations, as a part of those that the model knows
-_PICKED_FROM = 60  # durations compared when the bandwidth is picked: the cost grows with the square
-
-
-def _normal_cdf(z: float) -> float:
-    return 0.5 * math.erfc(-z * math.sqrt(0.5))
-
-
-def prior_cdf(time_s: float) -> float:
-    """Return the probability, before anything is known, that a task takes at most `time_s` seconds.
-
-    The documented example took 21 s (WAN_API section 3); real durations are unknown, hence the width. A small part is
-    immediate (simulators, cached answers), and a small part has no scale at all, so that a task which has run for an
-    hour is expected to take another, not to finish at any moment.
-    """
-    if time_s <= 0:
-        return 0.0
-    log_s = math.log(time_s)
-    usual = _normal_cdf((log_s - math.log(18.0)) / 0.7)
-    instant = _normal_cdf((log_s - math.log(0.2)) / 0.8)
-    scaleless = time_s / (time_s + 60.0)
-    return 0.88 * usual + 0.08 * instant + 0.04 * scaleless
-
-
-def usable(durations_s: Iterable[float]) -> list[float]:
-    """Return the durations that can be true, the newest `MEMORY` of them, clamped to `SHORTEST_S`.
-
-    Negative, endless, not-a-number and longer-than-`LONGEST_S` values are dropped: they come from broken clocks.
-    """
-    kept = [max(SHORTEST_S, float(value)) for value in durations_s if 0 <= value <= LONGEST_S]
-    return kept[-MEMORY:]
+_ETA_TAIL = 0.1  # left out on either side of an interval
+_ETA_DOUBTFUL_TAIL = 0.05
+_ETA_SUPPORT = 2.0  # durations known beyond an age, below which the law is doubtful there,
+_ETA_LATE = 0.4  # if fewer tasks than this share run on
+_ETA_ENDS = 0.004  # share of tasks that run on, below which nothing is said
+_SIGHTINGS_FIRST = 4  # running tasks that are news to a model of few durations
+_SIGHTINGS_GROWTH = 1.4
+_WELL_KNOWN = 20
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +27,9 @@ class DurationModel:
     """Answer how long a task of one kind takes. Built by `fit`; every look-up is a bisection in a grid."""
 
     count: int
-    longest_s: float
+    """Durations it was learned from."""
+    running: int
+    """Tasks still running whose ages it knows."""
     times_s: tuple[float, ...] = field(repr=False)
     cdf_at: tuple[float, ...] = field(repr=False)
     area_at: tuple[float, ...] = field(repr=False)
@@ -80,16 +39,10 @@ class DurationModel:
         """Learn from the durations of finished tasks (seconds, newest last) and the ages of those still running."""
         past = usable(past_s)
         ages = sorted(value for value in running_s if 0 < value <= LONGEST_S)
-        times = _grid(past)
-        mass = [_PRIOR_WEIGHT * prior_cdf(time) for time in times]
-        mass[-1] = _PRIOR_WEIGHT
-        if past:
-            logs = sorted(math.log(value) for value in past)
-            _add_kernels(mass, [math.log(time) for time in times[1:]], logs, _bandwidth(logs))
-        cdf = _cdf(mass, times, ages)
+        times, cdf = estimate(past, ages)
         steps = (0.5 * (cdf[i] + cdf[i + 1]) * (times[i + 1] - times[i]) for i in range(len(times) - 1))
         area = tuple(accumulate(steps, initial=0.0))
-        return cls(len(past), max(past, default=0.0), tuple(times), tuple(cdf), area)
+        return cls(len(past), len(ages), tuple(times), tuple(cdf), area)
 
     def _cell(self, time_s: float) -> tuple[int, float]:
         """Return the grid cell of a time and how far into it the time lies (0 to 1)."""
@@ -124,15 +77,15 @@ class DurationModel:
     def _survival(self, time_s: float) -> float:
         return max(1e-12, 1.0 - self.cdf(time_s))
 
-    def quantile(self, p: float, *, elapsed_s: float = 0.0) -> float:
-        """Return the duration that a share `p` of the tasks still running at `elapsed_s` does not exceed."""
+    def quantile(self, p: float, *, elapsed_s: float = 0.0, until_s: float = math.inf) -> float:
+        """Return the duration that a share `p` of the tasks which end between `elapsed_s` and `until_s` keep to."""
         reached = self.cdf(elapsed_s)
-        wanted = reached + min(1.0, max(0.0, p)) * (1.0 - reached)
+        wanted = reached + min(1.0, max(0.0, p)) * (self.cdf(until_s) - reached)
         index = min(bisect_right(self.cdf_at, wanted), len(self.cdf_at) - 1) - 1
         low, high = self.cdf_at[index], self.cdf_at[index + 1]
         part = (wanted - low) / (high - low) if high > low else 0.0
         time_s = self.times_s[index] + min(1.0, part) * (self.times_s[index + 1] - self.times_s[index])
-        return max(time_s, elapsed_s)
+        return min(max(time_s, elapsed_s), until_s)
 
     def finished_since(self, last_s: float, now_s: float) -> float:
         """Return the probability that a task which ran at the age `last_s` has finished at the age `now_s`."""
@@ -143,99 +96,70 @@ class DurationModel:
         seen = self.cdf(last_s) * (now_s - last_s)
         return max(0.0, self.area(now_s) - self.area(last_s) - seen) / self._survival(last_s)
 
+    def age_of_waste(self, last_s: float, waste_s: float) -> float:
+        """Return the age at which the waste since `last_s` reaches `waste_s` (both in seconds)."""
+        times, areas = self.times_s, self.area_at
+        reached = self.cdf(last_s)
+        # The waste at a grid time t is (area(t) - reached * t - start) / survival, and it only grows.
+        start = self.area(last_s) - reached * last_s
+        wanted = waste_s * self._survival(last_s) + start
+        low, high = bisect_right(times, last_s), len(times) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if areas[middle] - reached * times[middle] >= wanted:
+                high = middle
+            else:
+                low = middle + 1
+        if low > high:
+            return math.inf
+        # Within the cell the cdf is a line, so the missing waste is a quadratic in the time from `before_s` on.
+        before_s = max(last_s, times[low - 1])
+        missing = wanted - (self.area(before_s) - reached * before_s)
+        height = max(0.0, self.cdf(before_s) - reached)
+        slope = (self.cdf_at[low] - self.cdf_at[low - 1]) / (times[low] - times[low - 1])
+        root = height + math.sqrt(height * height + max(0.0, 2.0 * slope * missing))
+        return min(times[low], before_s + max(0.0, 2.0 * missing / root)) if root > 0 else times[low]
+
     def eta(self, elapsed_s: float) -> tuple[float, float] | None:
         """Return the 80 % interval of the REMAINING seconds of a task that runs at `elapsed_s`.
 
-        None: the task runs longer than all that is known of its kind can tell.
+        Where hardly any known duration lies beyond, the interval is drawn wider, for the law itself is doubtful there.
+        None: the task runs longer than nearly all that is known of its kind.
         """
         if not 0 <= elapsed_s < LONGEST_S:
             return None
-        return (
-            self.quantile(0.1, elapsed_s=elapsed_s) - elapsed_s,
-            self.quantile(0.9, elapsed_s=elapsed_s) - elapsed_s,
-        )
-
-
-def _grid(past: Sequence[float]) -> list[float]:
-    """Return grid times from 0 on: fine around the durations seen, coarse elsewhere."""
-    fine_from, fine_to = (min(past) * 0.5, max(past) * 2.0) if past else (0.5, 120.0)
-    times = [0.0, SHORTEST_S / 2]
-    while times[-1] < _GRID_END_S:
-        step = _FINE_STEP if fine_from <= times[-1] <= fine_to else _COARSE_STEP
-        times.append(times[-1] * step)
-    return times
-
-
-def _spread(logs: Sequence[float]) -> float:
-    """Return the standard deviation of log durations, drawn towards the typical one while they are few."""
-    count = len(logs)
-    mean = math.fsum(logs) / count
-    squares = math.fsum((value - mean) ** 2 for value in logs)
-    wide = math.sqrt((squares + _SPREAD_WEIGHT * _TYPICAL_SPREAD**2) / (count - 1 + _SPREAD_WEIGHT))
-    return max(_NARROWEST_SPREAD, wide)
-
-
-def _bandwidth(logs: Sequence[float]) -> float:
-    """Return the kernel width under which each duration is likeliest, judged by the others."""
-    base = _spread(logs) * math.pow(len(logs), -0.2)
-    if len(logs) < 10:
-        return base * _BANDWIDTHS[0]
-    some = logs[:: max(1, len(logs) // _PICKED_FROM)]
-
-    def score(factor: float) -> float:
-        width = base * factor
-        total = 0.0
-        for i, x in enumerate(some):
-            near = sum(
-                math.exp(-0.5 * ((x - y) / width) ** 2) for j, y in enumerate(some) if j != i and abs(x - y) < 4 * width
-            )
-            total += math.log(near / width + 0.01 * len(some))
-        return total
-
-    return base * max(_BANDWIDTHS, key=score)
-
-
-def _add_kernels(mass: list[float], log_times: Sequence[float], logs: Sequence[float], width: float) -> None:
-    """Add to the mass at each grid time (the first is time 0) one smoothed step for each duration."""
-    reach = _KERNEL_REACH * width
-    first = last = 0  # durations [first, last) are near this grid time; those before `first` lie wholly below it
-    for i, log_time in enumerate(log_times, start=1):
-        while last < len(logs) and logs[last] < log_time + reach:
-            last += 1
-        while first < last and logs[first] < log_time - reach:
-            first += 1
-        mass[i] += first + sum(_normal_cdf((log_time - logs[k]) / width) for k in range(first, last))
-
-
-def _cdf(mass: Sequence[float], times: Sequence[float], ages: Sequence[float]) -> list[float]:
-    """Turn mass into a cdf that knows of the tasks still running (the Susarla-Van Ryzin estimate).
-
-    In each cell the hazard is the mass that falls into it over everything that can still fall: the mass beyond and the
-    running tasks older than the cell.
-    """
-    total = mass[-1]
-    if not ages:
-        return [min(1.0, value / total) for value in mass]
-    survival = 1.0
-    cdf = [0.0]
-    for i in range(1, len(times)):
-        at_risk = total - mass[i - 1] + len(ages) - bisect_right(ages, times[i - 1])
-        if at_risk > 0:
-            survival *= max(0.0, 1.0 - (mass[i] - mass[i - 1]) / at_risk)
-        cdf.append(1.0 - survival)
-    return cdf
+        beyond = 1.0 - self.cdf(elapsed_s)
+        if beyond < _ETA_ENDS:
+            return None
+        doubtful = beyond < _ETA_LATE and beyond * (self.count + PRIOR_WEIGHT) < _ETA_SUPPORT
+        tail = _ETA_DOUBTFUL_TAIL if doubtful else _ETA_TAIL
+        low_s = self.quantile(tail, elapsed_s=elapsed_s)
+        return low_s - elapsed_s, self.quantile(1.0 - tail, elapsed_s=elapsed_s) - elapsed_s
 
 
 class Durations:
     """The durations of one kind of task (provider, model, mode, size tier, n) and the model fitted to them."""
 
-    __slots__ = ("_new", "_past", "model")
+    __slots__ = ("_guesses", "_new", "_past", "_sightings", "_sightings_wanted", "model")
 
     def __init__(self, past_s: Iterable[float] = ()) -> None:
         """Start from the durations of the past in seconds, newest last."""
         self._past = usable(past_s)
         self._new = 0
+        self._guesses = 0
+        self._sightings = 0
+        self._sightings_wanted = _SIGHTINGS_FIRST
         self.model = DurationModel.fit(self._past)
+
+    def guess_s(self, last_s: float, found_s: float) -> float:
+        """Guess the duration of a task that ran at the age `last_s` and had finished at the age `found_s`.
+
+        The guesses are spread over the interval as the model has it (in golden steps, hence evenly): a middle would
+        heap them up where the polls happen to be.
+        """
+        self._guesses += 1
+        part = (self._guesses * _GOLDEN) % 1.0
+        return self.model.quantile(part, elapsed_s=last_s, until_s=max(last_s, found_s))
 
     def add(self, duration_s: float) -> bool:
         """Remember a duration in seconds; return True when enough are new for `refit` to pay."""
@@ -243,6 +167,17 @@ class Durations:
         del self._past[:-MEMORY]
         self._new += 1
         return self._new > _REFIT_AFTER * self.model.count
+
+    def seen_running(self) -> bool:
+        """Note that a task was seen running; return True when a model of few durations should know of such tasks.
+
+        In a first batch the first polls that come too early then spare all others the same.
+        """
+        self._sightings += 1
+        if self.model.count >= _WELL_KNOWN or self._sightings < self._sightings_wanted:
+            return False
+        self._sightings_wanted = math.ceil(self._sightings_wanted * _SIGHTINGS_GROWTH)
+        return True
 
     def refit(self, running_s: Iterable[float] = ()) -> None:
         """Fit the model to all that is known, the ages (seconds) of running tasks included."""

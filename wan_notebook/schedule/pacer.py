@@ -19,7 +19,7 @@ SHARE_USED = 0.95
 _HOLD_S = WINDOW_S + 0.01  # a hundredth more, for clocks that tick unevenly
 _HALVE_AT_MOST_EVERY_S = 1.0  # answers to queries sent before the first 429 tell nothing new
 _RECOVERY_S = 60.0  # from nothing back to the full rate
-_SLOWEST_PER_S = 0.5
+_SLOWEST_PER_S = 0.05
 
 
 class Pacer:
@@ -73,9 +73,9 @@ class Pacer:
         """Count a query that is sent now, if it may be; `answered` must follow, whatever becomes of it."""
         if self.wait_s(now_s) > 0:
             return False
-        rate = self.rate_per_s(now_s)
-        # One interval late is made up for, no more: an idle hour or a sleep earns no burst.
-        self._next_s = -math.inf if rate == math.inf else max(self._next_s + 1 / rate, now_s)
+        interval_s = 1.0 / self.rate_per_s(now_s)
+        # Half an interval of lateness is made up for, no more: an idle hour or a sleep earns no burst.
+        self._next_s = max(self._next_s + interval_s, now_s + interval_s / 2)
         self._under_way += 1
         return True
 

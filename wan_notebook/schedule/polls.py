@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .durations import DurationModel, Durations
 from .pacer import Pacer
@@ -20,6 +19,10 @@ from .pacer import Pacer
 ALMOST_SURE = 0.9
 """A task that has finished with this probability is asked for at once: waiting longer saves no poll."""
 
+_COLD = 0.5  # how much more waste a poll must promise when nothing is known
+_COLD_FADES_OVER = 4.0  # durations
+_PHASES = 8  # first polls of tasks that start together are spread: waste times 0.5 to 1.5, in this many steps,
+_PHASE_STEP = 5  # in an order that spreads the first few as well
 _RANKS_LAST_S = 0.2  # due tasks are ranked anew after this: ranks move slowly, and ranking costs time
 
 
@@ -30,6 +33,8 @@ class PollSetting:
     waste_s: float
     min_interval_s: float = 0.25
     max_interval_s: float = 30.0
+    first_look_s: float = math.inf
+    """While nothing at all is known of a kind, its first poll comes no later: what is instant or fails is seen soon."""
 
     def __post_init__(self) -> None:
         if not (0 < self.waste_s < math.inf and 0 < self.min_interval_s <= self.max_interval_s < math.inf):
@@ -39,11 +44,20 @@ class PollSetting:
             )
 
 
-PROMPT = PollSetting(waste_s=0.085)
-"""About 7 polls a task of 12 s, seen 0.7 s after it finished."""
+PROMPT = PollSetting(waste_s=0.1, first_look_s=0.5)
+"""About 7 polls for a task of 12 s, seen 0.65 s after it finished."""
 
-ECONOMICAL = PollSetting(waste_s=0.6, min_interval_s=1.0, max_interval_s=60.0)
-"""About 3 polls a task of 12 s, seen 1.8 s after it finished."""
+ECONOMICAL = PollSetting(waste_s=0.55, min_interval_s=1.0, max_interval_s=60.0)
+"""About 3 polls for a task of 12 s, seen 1.8 s after it finished."""
+
+
+def cautious(setting: PollSetting, known: int) -> PollSetting:
+    """Return the setting for a kind of which `known` durations are known: the fewer, the more a poll must promise.
+
+    A first batch pays for the prior's wrong guesses with polls that come too early; asking for more from each poll
+    keeps it, all in all, below the polls that a fixed interval of 3 s takes.
+    """
+    return replace(setting, waste_s=setting.waste_s * (1 + _COLD / (1 + known / _COLD_FADES_OVER)))
 
 
 def next_poll_s(model: DurationModel, last_s: float | None, setting: PollSetting = PROMPT) -> float:
@@ -51,40 +65,30 @@ def next_poll_s(model: DurationModel, last_s: float | None, setting: PollSetting
 
     `last_s` is the age at which it was last asked for and still ran; None: never.
     """
-    seen_s = 0.0 if last_s is None else last_s
-    earliest = seen_s if last_s is None else seen_s + setting.min_interval_s
-    latest = seen_s + setting.max_interval_s
-    wanted = min(_age_of_waste(model, seen_s, setting.waste_s), model.quantile(ALMOST_SURE, elapsed_s=seen_s))
-    return min(max(wanted, earliest), latest)
-
-
-def _age_of_waste(model: DurationModel, last_s: float, waste_s: float) -> float:
-    """Return the age at which the waste since `last_s` reaches `waste_s`: bisection, for it only grows."""
-    times = model.times_s
-    low, high = bisect_right(times, last_s), len(times) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if model.waste_since(last_s, times[middle]) >= waste_s:
-            high = middle
-        else:
-            low = middle + 1
-    if low >= len(times):
-        return math.inf
-    before_s, after_s = max(last_s, times[low - 1]), times[low]
-    less, more = model.waste_since(last_s, before_s), model.waste_since(last_s, after_s)
-    part = (waste_s - less) / (more - less) if more > less else 1.0
-    return before_s + min(1.0, max(0.0, part)) * (after_s - before_s)
+    seen_s, earliest_s = (0.0, 0.0) if last_s is None else (last_s, last_s + setting.min_interval_s)
+    latest_s = seen_s + setting.max_interval_s
+    if last_s is None and model.count == model.running == 0:
+        latest_s = min(latest_s, setting.first_look_s)
+    likely_s = model.age_of_waste(seen_s, setting.waste_s)
+    sure_s = model.quantile(ALMOST_SURE, elapsed_s=seen_s)
+    return min(max(min(likely_s, sure_s), earliest_s), latest_s)
 
 
 @dataclass(slots=True)
 class _Task:
     task_id: str
     kind: Durations
+    setting: PollSetting
+    first_setting: PollSetting
     accepted_s: float
     last_s: float | None  # age at the last answered poll
-    due_s: float = 0.0
-    plan: int = 0  # entries of older plans in the heap are void
+    held_until_s: float = -math.inf  # after a poll without an answer
+    plan: int = 0  # number of its entry in the heap; entries of older plans are void
     asked_s: float | None = None  # set while a poll is under way
+
+    @property
+    def present_setting(self) -> PollSetting:
+        return self.first_setting if self.last_s is None else self.setting
 
 
 class PollQueue:
@@ -98,6 +102,8 @@ class PollQueue:
         self.pacer = pacer
         self.setting = setting
         self._tasks: dict[str, _Task] = {}
+        self._added = 0
+        self._plans = 0
         self._heap: list[tuple[float, int, str]] = []
         self._due: dict[str, None] = {}
         self._ranked: list[str] = []  # due tasks, the most wasteful last
@@ -114,28 +120,35 @@ class PollQueue:
 
     def add(self, task_id: str, kind: Durations, *, accepted_s: float) -> None:
         """Take up a task that was accepted at `accepted_s`, which may be long ago: an earlier kernel's task."""
+        if not math.isfinite(accepted_s):
+            raise ValueError(f"accepted_s must be a time in seconds, got {accepted_s}")
         if task_id not in self._tasks:
-            task = self._tasks[task_id] = _Task(task_id, kind, accepted_s, None)
-            self._plan_by_model(task)
+            setting = cautious(self.setting, kind.model.count)
+            phase = (self._added * _PHASE_STEP + _PHASES // 2) % _PHASES
+            first = replace(setting, waste_s=setting.waste_s * (0.5 + (phase + 0.5) / _PHASES))
+            task = self._tasks[task_id] = _Task(task_id, kind, setting, first, accepted_s, None)
+            self._added += 1
+            self._plan(task)
 
-    def _plan(self, task: _Task, age_s: float) -> None:
+    def _plan(self, task: _Task) -> None:
+        """Enter the task's next poll, by the model and not before a retry is allowed."""
+        age_s = next_poll_s(task.kind.model, task.last_s, task.present_setting)
+        self._enter(task, task.accepted_s + age_s)
+
+    def _enter(self, task: _Task, due_s: float) -> None:
         self._due.pop(task.task_id, None)
-        task.plan += 1
-        task.due_s = task.accepted_s + age_s
-        heapq.heappush(self._heap, (task.due_s, task.plan, task.task_id))
-
-    def _plan_by_model(self, task: _Task) -> None:
-        self._plan(task, next_poll_s(task.kind.model, task.last_s, self.setting))
+        self._plans += 1
+        task.plan = self._plans
+        heapq.heappush(self._heap, (max(due_s, task.held_until_s), task.plan, task.task_id))
 
     def _gather(self, now_s: float) -> None:
         """Move what has become due from the heap to the due tasks."""
         while self._heap:
-            due_s, plan, task_id = self._heap[0]
-            task = self._tasks.get(task_id)
-            if task is not None and task.plan == plan:
-                if due_s > now_s:
+            entry = self._heap[0]
+            if self._is_valid(entry):
+                if entry[0] > now_s:
                     return
-                self._due[task_id] = None
+                self._due[entry[2]] = None
             heapq.heappop(self._heap)
 
     def _waste(self, task_id: str, now_s: float) -> float:
@@ -184,15 +197,18 @@ class PollQueue:
         if task is not None and task.asked_s is not None:
             task.last_s = max(0.0, task.asked_s - task.accepted_s)
             task.asked_s = None
-            self._plan_by_model(task)
+            if task.kind.seen_running():
+                self.replan(task.kind)
+            else:
+                self._plan(task)
 
     def retry(self, task_id: str, now_s: float, after_s: float) -> None:
         """Note that a poll brought no answer: ask again after `after_s` seconds."""
         task = self._answered(task_id, now_s)
         if task is not None and task.asked_s is not None:
-            earliest_s = task.asked_s + self.setting.min_interval_s
+            task.held_until_s = max(task.asked_s + task.setting.min_interval_s, now_s + after_s)
             task.asked_s = None
-            self._plan(task, max(earliest_s, now_s + max(0.0, after_s)) - task.accepted_s)
+            self._enter(task, task.held_until_s)
 
     def discard(self, task_id: str, now_s: float) -> None:
         """Forget a task: failed, cancelled, expired, or another kernel's now."""
@@ -203,7 +219,7 @@ class PollQueue:
     def finished(self, task_id: str, now_s: float, duration_s: float | None = None) -> None:
         """Forget a task that succeeded and learn how long it took.
 
-        `duration_s` is the service's own figure; without one the middle between the last two polls is taken.
+        `duration_s` is the service's own figure; without one it is estimated from the last two polls.
         """
         task = self._tasks.get(task_id)
         self.discard(task_id, now_s)
@@ -211,7 +227,7 @@ class PollQueue:
             return
         if duration_s is None:
             asked_s = now_s if task.asked_s is None else task.asked_s
-            duration_s = ((task.last_s or 0.0) + asked_s - task.accepted_s) / 2
+            duration_s = task.kind.guess_s(task.last_s or 0.0, asked_s - task.accepted_s)
         if task.kind.add(duration_s):
             self.replan(task.kind)
 
@@ -219,6 +235,17 @@ class PollQueue:
         """Fit the model of a kind anew, with the ages of its running tasks, and plan their polls by it."""
         mates = [task for task in self._tasks.values() if task.kind is kind]
         kind.refit(mate.last_s for mate in mates if mate.last_s)
+        planned: dict[tuple[float | None, float], float] = {}  # tasks that started together share their plan
         for mate in mates:
             if mate.asked_s is None:
-                self._plan_by_model(mate)
+                setting = mate.present_setting
+                key = (mate.last_s, setting.waste_s)
+                if key not in planned:
+                    planned[key] = next_poll_s(kind.model, mate.last_s, setting)
+                self._enter(mate, mate.accepted_s + planned[key])
+        self._heap = [entry for entry in self._heap if self._is_valid(entry)]
+        heapq.heapify(self._heap)
+
+    def _is_valid(self, entry: tuple[float, int, str]) -> bool:
+        task = self._tasks.get(entry[2])
+        return task is not None and task.plan == entry[1]

@@ -42,8 +42,11 @@ UNKNOWN_MAY_APPEAR_S = 60.0
 SUBMIT_ATTEMPTS = 6
 POLL_UNKNOWN_ATTEMPTS = 4
 INCOMPLETE_ATTEMPTS = 4
-CONTENT_ATTEMPTS = 3
-"""Fetches of a picture whose bytes are wrong, before they are kept as they are."""
+CORRUPT_ATTEMPTS = 3
+"""Fetches of a whole picture whose checksums are wrong, before it is kept as it is."""
+
+CONTENT_ATTEMPTS = 8
+"""Fetches of what is cut or is no picture at all (a portal's page): about a minute of them."""
 
 URL_REFRESH_ATTEMPTS = 2
 REFRESH_EVERY = 5
@@ -139,8 +142,8 @@ def decide_poll(fault: Fault, rng: random.Random, *, age_s: float, same_key: boo
         if fault.http_status in (404, 410):
             return decide_unknown(fault, rng, age_s=age_s, same_key=same_key)
         return AskAgain(wait_s, text)
-    if fault.kind is FaultKind.CONNECTION_LOST and fault.attempt == 1:
-        return AskAgain(0.0, "the connection was lost")
+    if fault.kind in (FaultKind.CONNECTION_LOST, FaultKind.TIMEOUT_AFTER_SEND) and fault.attempt == 1:
+        return AskAgain(0.0, f"the answer was lost ({fault.kind})")
     return AskAgain(wait_s, f"no usable answer ({fault.kind})")
 
 
@@ -186,7 +189,7 @@ def decide_download(fault: Fault, rng: random.Random, *, age_s: float, refreshed
         if refreshed >= URL_REFRESH_ATTEMPTS:
             return Expired("the result expired: its address is refused and the service gives no fresh one")
         return RefreshUrl(0.0 if refreshed == 0 else backoff_s(refreshed + 1, rng), "the address is no longer valid")
-    if kind in WRONG_CONTENT and fault.attempt >= CONTENT_ATTEMPTS:
+    if kind in WRONG_CONTENT and fault.attempt >= (CORRUPT_ATTEMPTS if kind is FaultKind.CORRUPT else CONTENT_ATTEMPTS):
         return KeepAside(f"the bytes are no whole picture ({kind}) after {fault.attempt} fetches")
     wait_s = _wait_s(fault, rng, QUERY_RETRY_AFTER_CAP_S)
     if fault.attempt % REFRESH_EVERY == 0:
