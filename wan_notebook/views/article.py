@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wan_notebook.views import html as h
-from wan_notebook.views.figures import Layout, figure, layout_for
+from wan_notebook.views.figures import Layout, figure, grid, layout_for
 from wan_notebook.views.model import JobView, TextView
 from wan_notebook.views.thumbs import MAX_SHOWN, Thumb
 
@@ -37,7 +37,7 @@ def article(job: JobView, thumbs: Mapping[int, Thumb], *, text_scale: float = 1.
     """Return texts and pictures in the service's order; text beyond its bytes is counted, and is in the file."""
     count = len(job.pictures)
     base = layout_for(count)
-    layout = Layout(f"width:100%;max-width:{base.max_width}px", base.max_width, base.max_height)
+    layout = Layout(f"width:100%;max-width:{base.max_width}px", base.max_width, base.max_height, gap_px=0)
     left = int(TEXT_CHARACTERS * text_scale)
     pieces: list[str] = []
     shown = cut = 0
@@ -48,12 +48,9 @@ def article(job: JobView, thumbs: Mapping[int, Thumb], *, text_scale: float = 1.
             left = max(0, left - len(item.text))
         elif shown < MAX_SHOWN:
             shown += 1
-            pieces.append(h.div(figure(item, job, thumbs.get(id(item)), layout) + _BREAK, "margin-top:12px"))
+            pieces.append(grid([figure(item, job, thumbs.get(id(item)), layout)], layout))
     if cut:
         pieces.append(h.div(f"… {cut} more characters: {h.code(f'%wan show {job.job_id} --all')}", h.MUTED))
     if count > shown:
         pieces.append(h.div(f"and {count - shown} more: {h.code(f'%wan show {job.job_id} --all')}"))
     return "".join(pieces)
-
-
-_BREAK: Final = '<br clear="all" style="display:none">'

@@ -1,7 +1,6 @@
 """One picture with its caption, and how several of them stand together.
 
-A figure is a small table of its own: with styles the tables flow and wrap like words, with none they float (``align``),
-and with neither they stand below each other.
+They are cells of a table whose styles let them flow and wrap like words; without any style it is a plain grid.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Final
 
 from wan_notebook.states import JobState
 from wan_notebook.views import html as h
-from wan_notebook.views.looks import headline, look
+from wan_notebook.views.looks import headline, is_final, look
 from wan_notebook.views.model import JobView, PictureView
 from wan_notebook.views.thumbs import Thumb, shown_size
 
@@ -22,17 +21,19 @@ _ALT_CHARACTERS: Final = 120
 
 @dataclass(frozen=True)
 class Layout:
-    """How wide a figure is (CSS) and the box that its picture fits in, in px."""
+    """How wide a figure is (CSS), the box that its picture fits in (px), and cells a row where styles are removed."""
 
     width: str
     max_width: int
     max_height: int
+    per_row: int = 1
+    gap_px: int = 14
 
 
 # One column where two would be cramped: the middle term is huge below 560 px and negative above.
-_ALONE: Final = Layout("width:100%", 1024, 680)
+_ALONE: Final = Layout("width:100%", 1024, 680, gap_px=0)
 _PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100%);max-width:640px", 640, 640)
-_GRID: Final = Layout("width:clamp(150px,25% - 16px,256px)", 256, 256)
+_GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
 
 
 def layout_for(count: int) -> Layout:
@@ -48,28 +49,25 @@ def size_text(picture: PictureView) -> str:
     return f"{picture.width_px} × {picture.height_px} px" if known else ""
 
 
-def seed_text(seed: int | None, note: str = "") -> str:
-    """Return ``seed 5 · 3 of 4, one batch``."""
-    return h.SEPARATOR.join(part for part in (f"seed {seed}" if seed is not None else "", note) if part)
+def seed_text(seed: int | None) -> str:
+    """Return ``seed 5``; nothing for an unknown one."""
+    return f"seed {seed}" if seed is not None else ""
 
 
 def caption(picture: PictureView, job: JobView) -> str:
-    """Return the lines under a picture: what to paste and its seed; size, cost, time; the file."""
-    first = h.facts(
-        (
-            h.code(h.one_line(picture.expr, 60)) if picture.expr else "",
-            h.esc(h.one_line(seed_text(picture.seed, picture.seed_note), 80)),
-            "rewrite on" if job.rewrite else "",
-        )
+    """Return the lines under a picture: what to paste, its seed and file; its size, cost and time; remarks."""
+    first = (
+        h.code(h.one_line(picture.expr, 60)) if picture.expr else "",
+        h.unbroken(seed_text(picture.seed)),
+        h.unbroken(h.one_line(picture.seed_note, 60)),
+        h.unbroken("rewrite on" if job.rewrite else ""),
+        h.link(picture.file, h.unbroken("full file")) if picture.file and can_be_had(picture) else "",
     )
-    second = [
-        h.esc(t) for t in (size_text(picture), h.one_line(picture.cost_text, 80), h.one_line(picture.time_text, 40))
-    ]
+    texts = (size_text(picture), h.one_line(picture.cost_text, 80), h.one_line(picture.time_text, 40))
     marks = h.facts(("★ starred" if picture.starred else "", "rejected" if picture.rejected else ""))
-    file = h.link(picture.file, "full file") if picture.file else ""
     lines = [
-        h.div(first),
-        h.div(h.facts([*second, file]), h.MUTED),
+        h.div(h.facts(first)),
+        h.div(h.facts(h.unbroken(text) for text in texts), h.MUTED),
         h.div(marks),
         h.div(h.rich(h.one_line(picture.note, 300)), h.MUTED) if picture.note else "",
     ]
@@ -86,8 +84,10 @@ def alt_text(picture: PictureView, job: JobView) -> str:
 
 def image(picture: PictureView, job: JobView, thumb: Thumb, layout: Layout) -> str:
     """Return the picture itself, linked to its file; its place is reserved before it is decoded."""
+    # The picture's own size, not its copy's: where bytes are few a smaller copy is drawn as large as its neighbours.
+    whole = (picture.width_px, picture.height_px) if picture.width_px and picture.height_px else ()
     width, height = shown_size(
-        thumb.width_px, thumb.height_px, max_width=layout.max_width, max_height=layout.max_height
+        *(whole or (thumb.width_px, thumb.height_px)), max_width=layout.max_width, max_height=layout.max_height
     )
     tag = (
         f'<img src="{thumb.url}" alt="{h.esc(alt_text(picture, job))}" width="{width}" height="{height}" '
@@ -96,31 +96,29 @@ def image(picture: PictureView, job: JobView, thumb: Thumb, layout: Layout) -> s
     return h.link(picture.file, tag)
 
 
-def no_image(picture: PictureView) -> str:
+def can_be_had(picture: PictureView) -> bool:
+    """Say whether there are bytes behind a picture's caption."""
+    return picture.data is not None or bool(picture.previews) or picture.kind != "image"
+
+
+def no_image(picture: PictureView, job: JobView) -> str:
     """Say why a picture is not shown, and where its file is or was."""
     where = h.bdi(h.one_line(picture.file or picture.full_path, 200))
     if picture.kind != "image":
         text = f"▶ {h.esc(picture.kind)}, kept as a file: {h.link(picture.file, where)}"
-    elif picture.data is None and not picture.previews:
-        text = f"∅ The file is missing: {where}" if picture.file or picture.full_path else "∅ The file is missing"
+    elif not (picture.file or picture.full_path):
+        text = "∅ No picture" if is_final(job.state) else "↓ Being fetched"
+    elif not can_be_had(picture):
+        text = f"∅ The file is missing: {where}"
     else:
         text = f"∅ This file cannot be shown as a picture: {h.link(picture.file, where)}"
     return h.div(text, SMALL, "border:1px dashed rgba(128,128,128,.6);border-radius:4px;padding:24px 12px")
 
 
-def table(inner: str, layout: Layout) -> str:
-    """Put a figure's HTML into a table that flows with its neighbours."""
-    flow = "display:inline-table;float:none;table-layout:fixed;vertical-align:top;margin:0 14px 14px 0"
-    return (
-        f'<table align="left" style="{flow};{layout.width};border-collapse:collapse;border:none;font-size:inherit;'
-        f'color:inherit"><tr style="background:none"><td style="{h.LEFT};padding:0">{inner}</td></tr></table>'
-    )
-
-
 def figure(picture: PictureView, job: JobView, thumb: Thumb | None, layout: Layout) -> str:
     """Return a picture with its caption."""
-    shown = image(picture, job, thumb, layout) if thumb else no_image(picture)
-    return table(shown + caption(picture, job), layout)
+    shown = image(picture, job, thumb, layout) if thumb else no_image(picture, job)
+    return cell(shown + caption(picture, job), layout)
 
 
 def placeholder(job: JobView, layout: Layout) -> str:
@@ -135,7 +133,7 @@ def placeholder(job: JobView, layout: Layout) -> str:
         + (h.div(h.code(doubt), SMALL) if doubt else "")
     )
     box = h.div(inner, f"border:1px dashed {seen.tone};border-radius:4px;padding:14px 12px")
-    return table(box, layout)
+    return cell(box, layout)
 
 
 def state_mark(state: str) -> str:
@@ -144,9 +142,17 @@ def state_mark(state: str) -> str:
     return f'<span style="color:{seen.tone};font-weight:bold">{h.esc(seen.icon)}</span> <b>{h.esc(seen.word)}</b>'
 
 
-def row(figures: Sequence[str]) -> str:
-    """Let figures flow; the break ends the floating where no style did."""
-    if not figures:
+def cell(inner: str, layout: Layout) -> str:
+    """Put a figure's HTML into a cell that flows with its neighbours."""
+    gap = f"0 {layout.gap_px}px 14px 0"
+    return f'<td valign="top" style="display:inline-block;{layout.width};padding:{gap};{h.LEFT}">{inner}</td>'
+
+
+def grid(cells: Sequence[str], layout: Layout) -> str:
+    """Let figures flow: as many side by side as there is room for."""
+    if not cells:
         return ""
-    inner = "".join(figures)
-    return f'<div style="margin:10px -14px 0 0">{inner}<br clear="all" style="display:none"></div>'
+    rows = [cells[i : i + layout.per_row] for i in range(0, len(cells), layout.per_row)]
+    inner = "".join(f'<tr style="display:inline;background:none">{"".join(row)}</tr>' for row in rows)
+    block = f"display:block;border:none;font-size:inherit;color:inherit;margin:10px -{layout.gap_px}px 0 0"
+    return f'<table style="{block}"><tbody style="display:block">{inner}</tbody></table>'

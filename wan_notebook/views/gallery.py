@@ -9,17 +9,26 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from wan_notebook import images
 from wan_notebook.views import html as h
 from wan_notebook.views.article import article
-from wan_notebook.views.figures import figure, layout_for, placeholder, row, seed_text, state_mark
+from wan_notebook.views.figures import figure, grid, layout_for, placeholder, seed_text, state_mark
 from wan_notebook.views.looks import card_state, headline, look, plural, summary
-from wan_notebook.views.model import CardView, JobView, PictureView
+from wan_notebook.views.model import CardView, JobView, PictureView, Preview
 from wan_notebook.views.record import record
 from wan_notebook.views.terminal import card_text
-from wan_notebook.views.thumbs import HTML_BYTES, MAX_SHOWN, SHEET_BYTES, Thumb, as_thumb, side_px, small_copies
+from wan_notebook.views.thumbs import (
+    HTML_BYTES,
+    MAX_SHOWN,
+    SHEET_BYTES,
+    Thumb,
+    as_thumb,
+    contact_sheet,
+    side_px,
+    small_copies,
+)
 from wan_notebook.views.trouble import trouble
 
 Bundle = tuple[dict[str, str], dict[str, Any]]
@@ -98,7 +107,7 @@ class _Drawing:
     def __init__(self, card: CardView) -> None:
         self.card = card
         self.shown = card.pictures[:MAX_SHOWN]
-        self.small: Sequence[Any] = ()
+        self.small: Sequence[Preview | None] = ()
 
     def within(self, max_bytes: int) -> str:
         for scale in _TEXT_SCALES:
@@ -114,8 +123,9 @@ class _Drawing:
     def sheet(self, max_bytes: int) -> bytes | None:
         if self.card.sheet is not None and len(self.card.sheet) <= max_bytes:
             return self.card.sheet
-        found = [small.data for small in self.small if small is not None]
-        return images.contact_sheet(found, max_bytes=max_bytes) if found else None
+        # Its cells are no larger than what was just made, which is cheaper to read than the files.
+        kept = [replace(p, previews=(*p.previews, s)) for p, s in zip(self.shown, self.small, strict=True) if s]
+        return contact_sheet(kept, max_bytes=max_bytes)
 
 
 # ------------------------------------------------------------------ HTML
@@ -170,7 +180,9 @@ def _pictures(job: JobView, thumbs: Mapping[int, Thumb], text_scale: float) -> s
         return article(job, thumbs, text_scale=text_scale)
     shown = job.pictures[:MAX_SHOWN]
     layout = layout_for(len(shown))
-    return row([figure(p, job, thumbs.get(id(p)), layout) for p in shown]) + _more(len(job.pictures), job.job_id)
+    return grid([figure(p, job, thumbs.get(id(p)), layout) for p in shown], layout) + _more(
+        len(job.pictures), job.job_id
+    )
 
 
 def _more(count: int, job_id: str, command: str = "") -> str:
@@ -241,7 +253,7 @@ def _grid(card: CardView, thumbs: Mapping[int, Thumb]) -> str:
     """Show one picture (or state) a job: a seed sweep."""
     shown = card.jobs[:MAX_SHOWN]
     cells = [cell for job in shown for cell in _figure_or_state(job, job.pictures, thumbs, len(shown))]
-    return row(cells) + _more(len(card.jobs), card.jobs[0].job_id, card.show_command)
+    return grid(cells, layout_for(max(2, len(shown)))) + _more(len(card.jobs), card.jobs[0].job_id, card.show_command)
 
 
 def _sections(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
@@ -261,5 +273,5 @@ def _sections(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) ->
         else:
             cells = _figure_or_state(job, job.pictures[:left], thumbs, min(total, MAX_SHOWN))
             left -= len(cells)
-            pieces.append(row(cells))
+            pieces.append(grid(cells, layout_for(max(2, min(total, MAX_SHOWN)))))
     return "".join(pieces) + _more(total, card.jobs[0].job_id, card.show_command)

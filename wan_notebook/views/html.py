@@ -20,9 +20,8 @@ MUTED: Final = "opacity:.75"
 LEFT: Final = "text-align:left;vertical-align:top"
 
 # Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_KEPT: Final = frozenset("\n\t")
 _SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
+_UNBROKEN: Final = 24
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _LINES: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 
@@ -32,8 +31,6 @@ def _visible(match: re.Match[str]) -> str:
     point = ord(character)
     if 0xD800 <= point <= 0xDFFF:
         return "\ufffd"  # half a pair cannot be written as UTF-8 at all
-    if point < 0x20:
-        return chr(0x2400 + point)
     return f"[U+{point:04X}]"
 
 
@@ -63,6 +60,11 @@ def esc(text: object) -> str:
 def bdi(text: object) -> str:
     """Escape text and isolate its direction, so that it cannot reorder its neighbours."""
     return f"<bdi>{esc(text)}</bdi>"
+
+
+def unbroken(text: str) -> str:
+    """Escape a short fact so that it does not break across lines (``3.2 s``), by characters and not by style."""
+    return bdi(text.replace(" ", "\u00a0") if len(text) <= _UNBROKEN else text) if text else ""
 
 
 def code(text: object) -> str:
@@ -135,10 +137,10 @@ def details(summary: str, inner: str, *, is_open: bool = False) -> str:
     )
 
 
-def rows(pairs: Iterable[tuple[str, str]], *, label_width: str = "9.5em") -> str:
+def rows(pairs: Iterable[tuple[str, str]], *, label_width: str = "7.7em") -> str:
     """Lay out names and HTML values in two columns."""
     cells = "".join(
-        f'<tr style="background:none"><td width="130" style="{LEFT};width:{label_width};padding:2px 14px 2px 0;'
+        f'<tr style="background:none"><td width="112" style="{LEFT};width:{label_width};padding:2px 14px 2px 0;'
         f'{MUTED}">{esc(name)}</td><td style="{LEFT};padding:2px 0;overflow-wrap:anywhere">{value}</td></tr>'
         for name, value in pairs
         if value

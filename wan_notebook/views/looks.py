@@ -64,10 +64,10 @@ def plural(count: int, noun: str) -> str:
 
 
 def summary(jobs: Iterable[JobView]) -> str:
-    """Return how many jobs are in which state: ``6 saved · 1 running · 1 failed``."""
+    """Return how many jobs are in which state: ``1 running, 6 saved, 1 failed``."""
     counts = Counter(job.state for job in jobs)
     known = [state for state in _ORDER if state in counts]
-    return " · ".join(f"{counts[s]} {look(s).word}" for s in [*known, *sorted(counts.keys() - set(known))])
+    return ", ".join(f"{counts[s]} {look(s).word}" for s in [*known, *sorted(counts.keys() - set(known))])
 
 
 def card_state(card: CardView) -> str:

@@ -18,9 +18,9 @@ def trouble(job: JobView) -> str:
         return _open(job)
     pairs = [
         ("What happened", happened(job)),
-        ("What it cost", h.rich(cost_sentence(job))),
-        ("What to do next", _next(job)),
-        ("The service's ids", _ids(job)),
+        ("Cost", h.rich(cost_sentence(job))),
+        ("What next", _next(job)),
+        ("Service ids", _ids(job)),
     ]
     return h.div(h.rows(pairs), "margin-top:8px")
 
@@ -61,7 +61,7 @@ def _open(job: JobView) -> str:
         ("Seed", h.esc(job.seed) if job.seed is not None else ""),
         ("Expected size", h.bdi(job.expected_size_text) if job.expected_size_text else ""),
         ("Time left", h.esc(job.eta_text)),
-        ("Can be had", h.esc(job.expires_text)),
+        ("Result kept", h.esc(job.expires_text)),
         ("See it", f"{h.code(f'%wan show {job.job_id}')} shows how it stands, and the pictures once they are saved"),
     ]
     return h.div(h.rows(pairs), "margin-top:8px")
