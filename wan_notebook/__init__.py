@@ -1,5 +1,65 @@
-"""Make pictures with Wan 2.6 Image inside a Jupyter notebook."""
+"""Make pictures with Alibaba's Wan 2.6 Image model inside a Jupyter notebook.
+
+In a notebook: ``%load_ext wan_notebook``, then ``%%wan`` and a prompt. In Python: ``wan.generate("a fox in snow")``.
+Importing this package imports nothing heavy; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
+    from .api import compare as compare
+    from .api import generate as generate
+    from .api import history as history
+    from .api import panel as panel
+    from .errors import WanError as WanError
+    from .jobs import Job as Job
+    from .jobs import Picture as Picture
+    from .request import ImageRequest as ImageRequest
+
+_HOMES = {
+    "ImageRequest": "request",
+    "Job": "jobs",
+    "Picture": "jobs",
+    "WanError": "errors",
+    "compare": "api",
+    "generate": "api",
+    "history": "api",
+    "panel": "api",
+}
+_EXTENSION = "_wan_notebook_extension"
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604, RUF100 - names that __getattr__ gives
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """Register ``%wan`` and ``%%wan`` (``%load_ext wan_notebook``)."""
+    from .magic import Extension
+
+    if getattr(ip, _EXTENSION, None) is None:
+        extension = Extension(ip)
+        setattr(ip, _EXTENSION, extension)
+        extension.load()
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    """Take everything back (``%unload_ext wan_notebook``); jobs on the service go on."""
+    extension = getattr(ip, _EXTENSION, None)
+    if extension is not None:
+        extension.unload()
+        setattr(ip, _EXTENSION, None)

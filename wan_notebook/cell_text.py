@@ -10,7 +10,7 @@ from .errors import CellError, RequestError
 from .evaluate import parse_expression
 from .request import ImageRequest
 from .template import escape, literal, split_negative
-from .words import expression_at, is_space, option_at, quote
+from .words import expression_at, has_image_suffix, is_space, looks_like_place, option_at, quote
 
 _LOST: Final = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 _EDGES: Final = re.compile(r"\A\s+|\s+\Z")
@@ -81,6 +81,8 @@ def _image(text: str) -> str:
     """Write an expression so that it is one word: in brackets if it has spaces, quoted if it is none."""
     if _reads_as_one(text):
         return text
+    if has_image_suffix(text) or looks_like_place(text):
+        return _quoted_path(text)
     try:
         parse_expression(text, "image")
     except RequestError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .folders import config_dir, write_private
 from .secret import Secret
@@ -58,7 +59,7 @@ class KeyStore:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def _keyring(self):  # type: ignore[no-untyped-def] # noqa: ANN202 - keyring ships no types
+    def _keyring(self) -> Any:  # keyring ships no types
         if not self._use_keyring:
             return None
         try:

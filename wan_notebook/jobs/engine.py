@@ -107,6 +107,10 @@ class Engine:
         """Call a person's function where it may wait."""
         self.parts.runtime.call_back(fn, *args)
 
+    def let_go(self) -> None:
+        """Release the leases, so that another kernel need not wait for them to run out."""
+        self.leases.release(self._owned())
+
     def forget_clients(self) -> None:
         """Let pollers and gates be made anew, after a key or an address changed."""
         self.parts.runtime.call(self._forget_clients)

@@ -24,6 +24,15 @@ from .outcome import cost_of_row, error_of, status_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_renderer: Callable[[Job], None] | None = None
+
+
+def set_renderer(renderer: Callable[[Job], None] | None) -> None:
+    """Say how a job displays itself in a cell; this layer knows no display."""
+    global _renderer
+    _renderer = renderer
+
+
 HEARTBEAT_S = 0.2  # an interrupt of `await job` is noticed after this at the latest (a sleeping loop is not woken)
 
 
@@ -109,10 +118,20 @@ class Job:
     A handle covers one task of the service, or several that belong together (``-n 3`` without images, a seed sweep).
     """
 
-    def __init__(self, lives: Sequence[LiveJob], owner: Owner, *, request: ImageRequest, name: str = "") -> None:
+    def __init__(
+        self,
+        lives: Sequence[LiveJob],
+        owner: Owner,
+        *,
+        request: ImageRequest,
+        name: str = "",
+        replayed: frozenset[str] = frozenset(),
+    ) -> None:
         self.lives = tuple(lives)
         self.owner = owner
         self.name = name
+        self.replayed = replayed
+        self.shown_in = ""
         self._request = request
 
     # What it is ------------------------------------------------------------------------------------------------------
@@ -303,6 +322,11 @@ class Job:
             "missing": self.missing,
             "jobs": [live.row.to_dict() for live in self.lives],
         }
+
+    def _ipython_display_(self) -> None:
+        if _renderer is None:
+            raise NotImplementedError  # IPython then shows the repr
+        _renderer(self)
 
     def __repr__(self) -> str:
         return status_line(self.rows, self._request.mode.value)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from ..inputs import InputImage
 from ..ledger import JobRow
 from ..request import ImageRequest
 from ..states import SETTLED, JobState
@@ -28,8 +27,6 @@ class LiveJob:
     eta_s: tuple[float, float] | None = None
     note: str = ""
     cancel_asked: bool = False
-    replayed_at: float | None = None
-    pending: tuple[InputImage, ...] = ()
     _listeners: list[Listener] = field(default_factory=list)
     _waiters: list[Future[None]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..client import Client
 from ..errors import WanError
@@ -48,6 +48,7 @@ class Watch:
     done: asyncio.Future[TaskState | Expired] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    running_at: float | None = None
     failures: int = 0
     unknowns: int = 0
     incompletes: int = 0
@@ -157,6 +158,7 @@ class Poller:
                 self._follow(watch, decision, decision.reason)
             case Phase.PENDING | Phase.RUNNING:
                 watch.unknowns = 0
+                watch.running_at = self._wall()
                 await watch.on_state(state)
                 self._queue.running(watch.job_id, self._clock())
             case Phase.SUCCEEDED:
@@ -178,6 +180,10 @@ class Poller:
             self._follow(watch, again, again.reason)
             return
         self._queue.finished(watch.job_id, self._clock(), state.duration_s)
+        if state.duration_s is None:
+            # The gateway tells no times: the middle between the last two answers teaches later kernels.
+            middle = ((watch.running_at or watch.accepted_at) + self._wall()) / 2
+            state = replace(state, duration_s=max(0.0, middle - watch.accepted_at))
         self._end(watch, state)
 
     def _follow(self, watch: Watch, decision: PollDecision, note: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .core import Order, Session
+from .core import Order, Session, default_session
 from .meetings import Place
 
-__all__ = ["Order", "Place", "Session"]
+__all__ = ["Order", "Place", "Session", "default_session"]

@@ -32,6 +32,15 @@ class Caps:
         found += [parse_cap(text) for text in self._stored()]
         return tightest(found)
 
+    def lines(self) -> list[str]:
+        """Return one line a cap: what is spent and reserved of it."""
+        found = []
+        for cap in self.all():
+            used = self.used(cap, self._ledger)
+            reserved = f", {cap.shown(used.reserved)} reserved" if used.reserved else ""
+            found.append(f"{cap.text} ({cap.source}): {cap.shown(used.spent)} spent{reserved}")
+        return found or ["no cap is set (`%wan budget 5.00 --per day`)"]
+
     def set(self, cap: Cap) -> None:
         """Remember a cap. An amount without a known price is refused, since it could not be kept."""
         if not cap.counts_pictures and self.unit_price(self._settings.provider.name) is None:

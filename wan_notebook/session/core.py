@@ -12,7 +12,6 @@ from typing import Any
 
 from ..cell import CellCall
 from ..client import Client
-from ..errors import MissingKeyError
 from ..folders import LEDGER_NAME, remember_folder
 from ..jobs import Engine, Job, LiveJob, Parts
 from ..ledger import JobRow, Ledger
@@ -22,11 +21,15 @@ from ..schedule import ECONOMICAL, PROMPT
 from ..settings import Settings, Sources, read_settings
 from ..store import Store
 from .caps import Caps
+from .doubts import Doubts
 from .drafts import draft_of, embedder, sidecar_writer
 from .meetings import Meetings, Place
 from .providers import Providers
+from .rebuild import rebuild
 from .replay import Lookup, Part, refuse_if_only
 from .resolver import Resolver, image_of_record
+
+TRASH_KEPT_S = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,11 @@ class Session:
         self.meetings = Meetings()
         self.wall_clock = wall_clock
         self.last: list[tuple[Place, Job]] = []
+        self.place: Callable[[], Place] = Place
+        self.doubts = Doubts(self)
         self._rng = rng or random.SystemRandom()
         self._homes: dict[Path, Home] = {}
+        self.is_closed = False
         self._guard = threading.RLock()
 
     # What there is ---------------------------------------------------------------------------------------------------
@@ -122,7 +128,7 @@ class Session:
             namespace=namespace,
             ledger=self.ledger,
             store=home.store if home else Store(self.settings().folder),
-            live=lambda row: self._need_home().engine.live(row),
+            live=lambda row: self.need_home().engine.live(row),
             download=self.download,
             may_fetch=may_fetch,
         )
@@ -142,12 +148,9 @@ class Session:
         wanted = [part for part in parts if part.answer is None]
         made = iter(self._create(settings, order, wanted) if wanted else ())
         lives = [self._answered(part, order) if part.answer is not None else next(made) for part in parts]
-        request = (
-            parts[0].request if len(order.requests) == 1 else order.requests[0].replace(seed=parts[0].request.seed)
-        )
-        if len(parts) > 1 and len(order.requests) == 1:
-            request = order.requests[0].replace(seed=parts[0].request.seed)
-        job = Job(lives, self._need_home().engine, request=request, name=order.name)
+        request = order.requests[0].replace(seed=parts[0].request.seed)
+        replayed = frozenset(part.answer.id for part in parts if part.answer is not None and part.is_replay)
+        job = Job(lives, self.need_home().engine, request=request, name=order.name, replayed=replayed)
         self.last.append((order.place, job))
         return job
 
@@ -166,16 +169,42 @@ class Session:
 
     def job(self, id_or_prefix: str) -> Job:
         """Return a handle of a job of the history. Raises ``LedgerError`` naming the nearest ids."""
-        home = self._need_home()
+        home = self.need_home()
         return self.job_of_row(home.ledger.get(id_or_prefix))
 
     def job_of_row(self, row: JobRow) -> Job:
         """Return a handle of a row's job; one that is open is followed."""
-        home = self._need_home()
-        live = home.engine.live(row)
-        if not live.is_settled and self.replay_mode(self.settings()) != "only":
-            home.engine.take_up([row])
-        return Job([live], home.engine, request=request_of_row(row, home.store), name=row.name)
+        home = self.need_home()
+        rows = home.ledger.batch(row.batch_id) if row.id == row.batch_id else [row]
+        lives = [home.engine.live(one) for one in rows]
+        waiting = [live.row for live in lives if not live.is_settled]
+        if waiting and self.replay_mode(self.settings()) != "only":
+            home.engine.take_up(waiting)
+        return Job(lives, home.engine, request=self.request_of(row), name=row.name)
+
+    def request_of(self, row: JobRow) -> ImageRequest:
+        """Rebuild the request that a row was made from."""
+        return rebuild(row, self.need_home().store)
+
+    def submit_again(self, job: Job, doubtful: Sequence[LiveJob]) -> Job:
+        """Order anew what is in doubt, because a person decided so. Only whole requests are repeated."""
+        requests = tuple(self.request_of(live.row) for live in doubtful)
+        order = Order(requests, name=job.name, tags=doubtful[0].row.tags, fresh=True, place=self.place())
+        return self.submit(order)
+
+    def refresh(self, job: Job) -> None:
+        """Read a job's rows again, after a person changed them."""
+        ledger = self.need_home().ledger
+        for live in job.lives:
+            live.changed(ledger.get(live.id))
+
+    def empty_trash(self) -> int:
+        """Delete the files of jobs that have been in the trash for 30 days; return how many."""
+        home = self.need_home()
+        files = home.ledger.purge_trash(self.wall_clock() - TRASH_KEPT_S)
+        gone = [file for file in files if home.store.delete(file) or not home.store.exists(file)]
+        home.ledger.files_deleted(gone)
+        return len(gone)
 
     def resume(self) -> list[LiveJob]:
         """Take up every open job of the ledger that no living kernel owns."""
@@ -202,19 +231,21 @@ class Session:
 
     def close(self) -> None:
         """Let go of everything; jobs on the service go on, and their ids are safe."""
+        self.is_closed = True
         self.runtime.stop()
         with self._guard:
             homes, self._homes = list(self._homes.values()), {}
         for home in homes:
+            home.engine.let_go()
             home.ledger.close()
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _need_home(self) -> Home:
+    def need_home(self) -> Home:
+        """Return the folder of pictures with its ledger, made if need be."""
         home = self.home()
-        if home is None:  # cannot be: home() creates it
-            message = "no folder"
-            raise MissingKeyError(message)
+        if home is None:
+            raise AssertionError  # home() creates it
         return home
 
     def _lookup(self, settings: Settings, order: Order, *, meetings: Meetings | None = None) -> Lookup:
@@ -232,10 +263,9 @@ class Session:
         if part.answer is None:
             message = "a part without an answer"
             raise LookupError(message)
-        home = self._need_home()
+        home = self.need_home()
         live = home.engine.live(part.answer)
         if part.is_replay:
-            live.replayed_at = self.wall_clock()
             home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
         else:
             home.engine.take_up([part.answer])
@@ -243,7 +273,7 @@ class Session:
 
     def _create(self, settings: Settings, order: Order, parts: Sequence[Part]) -> list[LiveJob]:
         self.providers.require_key(settings, self.ledger())
-        home = self._need_home()
+        home = self.need_home()
         home.store.check_writable(need_bytes=len(parts) * 16 * 1024 * 1024)
         caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
         unit = caps.unit_price(settings.provider.name)
@@ -279,8 +309,13 @@ class Session:
         )
 
 
-def request_of_row(row: JobRow, store: Store) -> ImageRequest:
-    """Rebuild a request from its record; inputs whose files are gone stand as their names."""
-    from .rebuild import rebuild
+_default: list[Session] = []
+_default_guard = threading.Lock()
 
-    return rebuild(row, store)
+
+def default_session() -> Session:
+    """Return this process's session, made on first use."""
+    with _default_guard:
+        if not _default or _default[0].is_closed:
+            _default[:] = [Session()]
+        return _default[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from .._version import __version__
 from ..inputs import InputImage, PendingImage
 from ..jobs.download import Embed
+from ..jobs.outcome import cost_of_row
 from ..jobs.waiting import input_records
 from ..ledger import InputRecord, JobDraft, JobRow, PictureRecord
-from ..recipe import Recipe, embed, write_sidecar
+from ..recipe import Recipe, RecipeInput, RecipeParameters, RecipePicture, embed, write_sidecar
 from ..settings import Settings
 from ..store import Store
 from .caps import Price
@@ -80,40 +83,45 @@ def software() -> dict[str, str]:
 
 def recipe_of(row: JobRow, picture: PictureRecord) -> Recipe:
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
+    known = {f.name for f in fields(RecipeParameters)}
+    times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
     return Recipe(
         model=row.model,
         provider=row.provider,
-        simulated=row.simulated,
-        task_id=row.task_id,
-        job_id=row.id,
+        mode=row.mode,
         prompt=row.prompt,
         negative_prompt=row.negative_prompt,
-        mode=row.mode,
-        parameters=dict(row.parameters),
-        picture_index=picture.idx,
-        width_px=picture.width_px or 0,
-        height_px=picture.height_px or 0,
-        inputs=tuple(_recipe_inputs(row.inputs)),
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-        fingerprint_asked=row.fp_asked,
-        fingerprint_sent=row.fp_sent,
-        sha256=picture.sha256,
+        job_id=row.id,
+        task_id=row.task_id,
+        parameters=RecipeParameters(**{k: v for k, v in row.parameters.items() if k in known}),
+        picture=RecipePicture(
+            index=picture.idx,
+            count=max(1, len(row.pictures)),
+            sha256=picture.sha256,
+            width_px=picture.width_px,
+            height_px=picture.height_px,
+        ),
+        seeds=() if row.seed is None else (row.seed,),
+        inputs=tuple(_recipe_input(record) for record in row.inputs),
+        times={name: _iso(at) for name, at in times.items() if at is not None},
+        cost=cost_of_row(row),
+        fingerprints={"asked": row.fp_asked, "sent": row.fp_sent},
         versions={k: str(v) for k, v in row.versions.items() if k not in (RUN_KEY, EMBED_KEY)},
     )
 
 
-def _recipe_inputs(records: Sequence[InputRecord]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": r.name,
-            "identity": r.identity,
-            "sha256": r.sha256,
-            "width_px": r.width_px,
-            "height_px": r.height_px,
-        }
-        for r in records
-    ]
+def _recipe_input(record: InputRecord) -> RecipeInput:
+    return RecipeInput(
+        name=record.name,
+        identity=record.identity,
+        sha256=record.sha256,
+        width_px=record.width_px,
+        height_px=record.height_px,
+    )
+
+
+def _iso(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
 
 
 def _wants_recipe(row: JobRow, settings: Settings) -> bool:

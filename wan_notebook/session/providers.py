@@ -12,6 +12,7 @@ from ..client import Client
 from ..errors import MissingKeyError
 from ..folders import data_dir
 from ..ledger import JobRow, Ledger
+from ..secret import Secret
 from ..settings import KEY_VARIABLE, Settings, with_base_url
 
 IN_PROCESS_URL = "http://simulator.invalid"
@@ -54,6 +55,10 @@ class Providers:
                 **({"app": self.app()} if in_process else {}),
             )
         return self._clients[key]
+
+    def make(self, *, provider: str, base_url: str, key: Secret | None) -> Client:
+        """Return a new client that nobody else uses: to try a key."""
+        return self._factory(provider=provider, base_url=base_url, key=key)
 
     def fetcher(self, settings: Settings) -> Client:
         """Return a client that fetches a person's input pictures; it never uses a key."""

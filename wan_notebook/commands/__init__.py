@@ -1,0 +1,39 @@
+"""The subcommands of ``%wan``: each takes its parsed call and a context, and shows what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..subcommands import SubCall
+from . import on_jobs, on_money, on_setup, on_view
+from .context import Context
+
+COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
+    "status": on_view.do_status,
+    "help": on_view.do_help,
+    "history": on_view.do_history,
+    "show": on_jobs.do_show,
+    "wait": on_jobs.do_wait,
+    "cancel": on_jobs.do_cancel,
+    "resume": on_jobs.do_resume,
+    "resolve": on_jobs.do_resolve,
+    "save": on_jobs.do_save,
+    "recall": on_jobs.do_recall,
+    "star": on_jobs.do_star,
+    "trash": on_jobs.do_trash,
+    "cost": on_money.do_cost,
+    "budget": on_money.do_budget,
+    "config": on_setup.do_config,
+    "login": on_setup.do_login,
+    "doctor": on_setup.do_doctor,
+    "nest": on_setup.do_nest,
+}
+
+
+def run(call: SubCall, context: Context) -> None:
+    """Carry out one command."""
+    COMMANDS[call.name](call, context)
+
+
+__all__ = ["COMMANDS", "Context", "run"]

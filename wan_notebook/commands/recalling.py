@@ -1,0 +1,99 @@
+"""From a job, a picture file or a sidecar to the ``%%wan`` cell that asks the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..cell_text import cell_text, image_expression
+from ..errors import CellError, RecipeError, RequestError, StoreError
+from ..inputs import InputImage
+from ..recipe import ForeignRecipe, Recipe, read_any, read_sidecar
+from ..request import ImageRequest
+from ..rules import Mode
+from .context import Context
+from .naming import find_pictures
+
+
+def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
+    """Return the cell's text, and what could not be carried over. Raises ``CellError``, ``RecipeError``."""
+    path = Path(word).expanduser()
+    if path.is_file():
+        return text_of_file(path, ctx)
+    job, index = find_pictures(ctx, word)
+    live = job.lives[0] if index is None else job[index].live
+    request = ctx.session.request_of(live.row)
+    return ctx.presenter().cell_text(request, live.row), []
+
+
+def text_of_file(path: Path, ctx: Context) -> tuple[str, list[str]]:
+    """Return the cell of a picture or sidecar."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror or error})."
+        raise CellError(message, remedy="Check the path.") from error
+    recipe = read_sidecar(data.decode("utf-8", "replace")) if path.suffix == ".json" else read_any(data)
+    if recipe is None:
+        message = f"{path.name} carries no recipe."
+        raise RecipeError(message, remedy="Only pictures made here, or by A1111 or InvokeAI, say how they were made.")
+    if isinstance(recipe, ForeignRecipe):
+        return _foreign(recipe)
+    return _ours(recipe, ctx)
+
+
+def _ours(recipe: Recipe, ctx: Context) -> tuple[str, list[str]]:
+    parameters, notes = recipe.parameters, []
+    mode = Mode(recipe.mode) if recipe.mode in set(Mode) else Mode.TEXT_TO_IMAGE
+    expressions = []
+    for image in recipe.inputs:
+        kept = _kept_input(image.sha256, ctx)
+        expressions.append(image_expression(kept) if kept else "MISSING")
+        if not kept:
+            notes.append(f"# the input {image.name} ({image.width_px}×{image.height_px}) is not in this store: name it")
+    fields: dict[str, Any] = {
+        "prompt": recipe.prompt,
+        "negative_prompt": recipe.negative_prompt,
+        "size": None if mode is Mode.EDIT and parameters.size == "1K" else parameters.size,
+        "watermark": bool(parameters.watermark),
+        "interleave": mode is Mode.ILLUSTRATED,
+        "images": tuple(
+            InputImage(name=i.name, identity=i.identity, data=b"", mime="", width_px=i.width_px, height_px=i.height_px)
+            for i in recipe.inputs
+        ),
+    }
+    if mode is Mode.EDIT:
+        fields |= {"n": parameters.n or 1, "prompt_extend": parameters.prompt_extend}
+    elif mode is Mode.ILLUSTRATED:
+        fields["max_images"] = parameters.max_images
+    return _written(fields, expressions, parameters.seed, notes)
+
+
+def _foreign(recipe: ForeignRecipe) -> tuple[str, list[str]]:
+    notes = [f"# not carried over: {text}" for text in recipe.not_carried]
+    fields = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt, "size": recipe.size}
+    try:
+        return _written(fields, [], recipe.seed, notes)
+    except RequestError as error:
+        bad = {problem.field for problem in error.problems}
+        notes += [f"# not carried over: {problem}" for problem in error.problems]
+        kept = {name: value for name, value in fields.items() if name not in bad}
+        seed = None if "seed" in bad else recipe.seed
+        return _written({"prompt": recipe.prompt[:2000] or "…", **kept}, [], seed, notes)
+
+
+def _written(
+    fields: dict[str, Any], expressions: list[str], seed: int | None, notes: list[str]
+) -> tuple[str, list[str]]:
+    request = ImageRequest(**fields, seed=seed)
+    return cell_text(request, image_expressions=expressions, seed=seed), notes
+
+
+def _kept_input(sha256: str, ctx: Context) -> str:
+    """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
+    folder = ctx.home.store.folder / "inputs"
+    try:
+        found = next(iter(sorted(folder.glob(f"{sha256[:16]}.*"))), None) if sha256 else None
+    except (OSError, StoreError):
+        return ""
+    return ctx.presenter().link(found) if found else ""

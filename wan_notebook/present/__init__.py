@@ -1,0 +1,8 @@
+"""From jobs and the ledger to the plain data that views show. The only place that knows both sides."""
+
+from __future__ import annotations
+
+from .cards import Presenter
+from .tables import Tables
+
+__all__ = ["Presenter", "Tables"]

@@ -1,0 +1,261 @@
+"""Jobs as cards: everything that a card says about a job, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from ..cell_text import cell_text, image_expression
+from ..jobs import Job, LiveJob, Picture
+from ..jobs.outcome import cost_of_row, error_of
+from ..ledger import InputRecord, JobRow, PictureRecord
+from ..money import Cost, Source, Total, format_amount
+from ..request import ImageRequest
+from ..rules import Mode, expected_size
+from ..session import Session
+from ..session.core import Home
+from ..states import FREE, JobState
+from ..views.model import CardView, CompareItem, JobView, PictureView, TextView
+from . import words
+from .previews import Previews
+
+_TROUBLE = FREE | {JobState.IN_DOUBT, JobState.EXPIRED}
+
+
+class Presenter:
+    """Makes the plain data of cards from jobs. ``base`` is the notebook's folder: links start there."""
+
+    def __init__(self, session: Session, home: Home, *, base: Path | None = None) -> None:
+        self._session = session
+        self._home = home
+        self._base = base or session.sources.cwd
+        self._previews = Previews(home.store)
+
+    def card(self, job: Job, *, with_pictures: bool = True) -> CardView:
+        """Return the card of one handle: one job, or several that belong together."""
+        count = sum(len(live.row.pictures) for live in job.lives) if with_pictures else 0
+        jobs, first = [], 0
+        for live in job.lives:
+            jobs.append(self._job(job, live, first, count))
+            first += len([p for p in live.row.pictures if p.saved_at])
+        several = len(jobs) > 1
+        return CardView(
+            jobs=tuple(jobs),
+            title=_title(job) if several else "",
+            total_text=_total([cost_of_row(live.row) for live in job.lives]) if several else "",
+        )
+
+    def _job(self, job: Job, live: LiveJob, first: int, count: int) -> JobView:
+        row, now = live.row, self._session.wall_clock()
+        state = live.state
+        is_replay = row.id in job.replayed
+        request = job.request.replace(n=1, seed=row.seed) if len(job.lives) > 1 and _is_alone(job) else job.request
+        return JobView(
+            job_id=row.id,
+            state=state.value,
+            mode=row.mode,
+            prompt=row.prompt,
+            negative_prompt=row.negative_prompt,
+            seed=row.seed,
+            model=row.model,
+            provider=row.provider,
+            items=self._items(job, row, first, count) if count else (),
+            cost_text=_cost_text(row, is_replay=is_replay),
+            most_text=_most_text(row),
+            elapsed_s=_elapsed_s(row, now),
+            eta_text=words.eta_text(self._home.engine.estimates.remaining_s(row, now)),
+            progress=live.progress,
+            when_text=words.when_text(row.created_at),
+            expires_text=_expires_text(row),
+            expected_size_text=expected_text(job.request),
+            can_cancel=self._can_cancel(row),
+            cancel_requested=live.cancel_asked,
+            notes=(*row.notes, *([live.note] if live.note else [])),
+            error_lines=_error_lines(row),
+            next_text=error_of(row).remedy if state in _TROUBLE and state is not JobState.IN_DOUBT else "",
+            replay_text=f"from store · $0.00 · {words.day_text(row.created_at)}" if is_replay else "",
+            again_text="run again for a new picture" if is_replay and row.fp_asked != row.fp_sent else "",
+            name=job.name,
+            rewrite=bool(row.parameters.get("prompt_extend")) if row.mode == Mode.EDIT else None,
+            fingerprint_asked=row.fp_asked,
+            fingerprint_sent=row.fp_sent,
+            missing=row.missing or 0,
+            tags=row.tags,
+            simulated_note=self._simulated_note(row),
+            task_id=row.task_id,
+            request_id=row.request_id,
+            parameters=_parameters(row),
+            cell_text=self.cell_text(request, row),
+        )
+
+    def _items(self, job: Job, row: JobRow, first: int, count: int) -> tuple[PictureView | TextView, ...]:
+        found: list[PictureView | TextView] = []
+        by_index = {record.idx: record for record in row.pictures}
+        shown = 0
+        for item in row.items:
+            if "text" in item:
+                found.append(TextView(text=str(item["text"])))
+            elif (record := by_index.get(int(item["picture"]))) is not None:
+                found.append(self._picture(job, row, record, first + shown, count))
+                shown += bool(record.saved_at)
+        return tuple(found)
+
+    def _picture(self, job: Job, row: JobRow, record: PictureRecord, index: int, count: int) -> PictureView:
+        several = len(row.pictures) > 1
+        path = self._home.engine.path_of(record.file) if record.saved_at else None
+        return PictureView(
+            job_id=row.id,
+            index=index,
+            expr=f"{job.name or row.id}[{index if job.name else record.idx}]",
+            seed=row.seed,
+            seed_note=f"{record.idx + 1} of {len(row.pictures)}, one batch" if several else "",
+            width_px=record.width_px or 0,
+            height_px=record.height_px or 0,
+            file=words.relative_link(path, self._base) if path else "",
+            full_path=str(path) if path else "",
+            mime=record.mime or "image/png",
+            previews=self._previews.get(record, count),
+            cost_text=_each_text(row),
+            time_text=words.duration_text(_took_s(row)),
+            sha256=record.sha256,
+            starred=record.starred,
+            rejected=record.rejected,
+            note=_picture_note(record),
+            kind=record.kind,
+        )
+
+    def takes(self, job: Job) -> CardView:
+        """Return every answer to a job's request as one card, newest first."""
+        row = job.rows[0]
+        by: Literal["asked", "sent"] = "asked" if row.fp_asked != row.fp_sent else "sent"
+        rows = self._home.ledger.takes(row.fp_asked if by == "asked" else row.fp_sent, by)
+        lives = [self._home.engine.live(take) for take in reversed(rows)]
+        together = Job(lives, self._home.engine, request=job.request, name="")
+        card = self.card(together)
+        return replace(card, title=f"{len(rows)} takes of one request, newest first")
+
+    def compare_item(self, picture: Picture, count: int) -> CompareItem:
+        """Return one picture of a side-by-side, with the facts in which it may differ."""
+        row = picture.live.row
+        view = self._picture(picture.job, row, picture.record, picture.index, count)
+        facts = {
+            "seed": str(row.seed),
+            "size": f"{picture.record.width_px}×{picture.record.height_px}",
+            "mode": row.mode,
+            "negative prompt": row.negative_prompt,
+            "cost": _each_text(row),
+        }
+        return CompareItem(picture=view, prompt=row.prompt, facts=tuple((k, v) for k, v in facts.items() if v))
+
+    def link(self, path: Path) -> str:
+        """Return a path as the notebook's folder sees it."""
+        return words.relative_link(path, self._base)
+
+    def _can_cancel(self, row: JobRow) -> bool:
+        if row.state in (JobState.INTENT,):
+            return True
+        if row.state not in (JobState.ACCEPTED, JobState.RUNNING):
+            return False
+        return self._session.providers.client_of_row(self._session.settings, row).can_cancel
+
+    def _simulated_note(self, row: JobRow) -> str:
+        provider = self._session.settings().provider
+        if not row.simulated or provider.is_named or provider.name != "simulator":
+            return ""
+        return f"No key found (looked in {', '.join(provider.looked_in)}): practice picture. `%wan login`"
+
+    def cell_text(self, request: ImageRequest, row: JobRow) -> str:
+        """Return the ``%%wan`` cell that asks the same, with inputs named so that it runs in any kernel."""
+        expressions = [self._expression(record) for record in row.inputs]
+        expressions += [f"{i['job']}[{i['index'] or 0}]" for i in row.pending_inputs]
+        return cell_text(request, image_expressions=expressions, name=row.name, tags=row.tags, seed=row.seed)
+
+    def _expression(self, record: InputRecord) -> str:
+        if record.source_job:
+            return f"{record.source_job}[{record.source_index or 0}]"
+        return image_expression(words.relative_link(self._home.engine.path_of(record.file), self._base))
+
+
+def expected_text(request: ImageRequest) -> str:
+    """Return the expected size and whose shape it is: ``≈1108×1478, shape of image 3 (ref)``."""
+    expected = expected_size(request)
+    if expected is None:
+        return ""
+    width, height, whose = expected
+    return f"{width}×{height}" if whose in ("as asked", "default") else f"≈{width}×{height}, {whose}"
+
+
+def _is_alone(job: Job) -> bool:
+    return job.request.mode is Mode.TEXT_TO_IMAGE
+
+
+def _title(job: Job) -> str:
+    seeds = [seed for seed in job.seeds if seed is not None]
+    return f"seeds {seeds[0]}…{seeds[-1]}" if len(seeds) > 1 else ""
+
+
+def _total(costs: Sequence[Cost]) -> str:
+    sources = {cost.source for cost in costs}
+    return "$0.00 simulated" if sources == {Source.SIMULATED} else str(Total.of(costs))
+
+
+def _cost_text(row: JobRow, *, is_replay: bool) -> str:
+    if is_replay:
+        return "from store · $0.00"
+    if row.state in (JobState.SAVED, JobState.SUCCEEDED, JobState.EXPIRED) and (row.cost_source or row.simulated):
+        return str(cost_of_row(row))
+    return ""
+
+
+def _each_text(row: JobRow) -> str:
+    """Return what one picture cost: the bill divided by what was made."""
+    cost, count = cost_of_row(row), max(1, len(row.pictures))
+    if cost.amount is None or cost.source not in (Source.REPORTED, Source.ESTIMATED):
+        return "$0.00 simulated" if row.simulated else str(cost)
+    each = (cost.amount / count).quantize(Decimal("0.0001")).normalize()
+    return f"{'≈' if cost.source is Source.ESTIMATED else ''}{format_amount(each, cost.currency)}"
+
+
+def _most_text(row: JobRow) -> str:
+    if row.simulated:
+        return "$0.00 simulated"
+    if row.reserved_amount is None:
+        return "price unknown"
+    return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
+
+
+def _elapsed_s(row: JobRow, now: float) -> float:
+    end = row.saved_at or row.finished_at
+    return max(0.0, (end or now) - row.created_at)
+
+
+def _took_s(row: JobRow) -> float | None:
+    if row.duration_s is not None:
+        return row.duration_s
+    if row.finished_at is None or row.accepted_at is None:
+        return None
+    return max(0.0, row.finished_at - row.accepted_at)
+
+
+def _expires_text(row: JobRow) -> str:
+    if row.expires_at is None or row.state not in (JobState.ACCEPTED, JobState.RUNNING, JobState.SUCCEEDED):
+        return ""
+    return f"until {words.when_text(row.expires_at)}"
+
+
+def _error_lines(row: JobRow) -> tuple[str, ...]:
+    return (error_of(row).message,) if row.state in _TROUBLE else ()
+
+
+def _picture_note(record: PictureRecord) -> str:
+    if record.corrupt_file:
+        return f"{record.note}; the bytes are kept in {record.corrupt_file}".lstrip("; ")
+    return record.note
+
+
+def _parameters(row: JobRow) -> tuple[tuple[str, str], ...]:
+    hidden = {"seed", "negative_prompt", "enable_interleave"}
+    return tuple((name, str(value)) for name, value in sorted(row.parameters.items()) if name not in hidden)

@@ -1,0 +1,288 @@
+"""The ledger as tables: history, cost, where one stands, what would be sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..folders import LEDGER_NAME, known_folders
+from ..inputs import InputImage
+from ..jobs.outcome import cost_of_row
+from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, peek_open
+from ..money import Source, Total
+from ..request import ImageRequest
+from ..session import Order, Session
+from ..session.caps import Caps
+from ..session.core import Home
+from ..session.replay import Part
+from ..store import Store
+from ..views.model import (
+    CostRowView,
+    CostSection,
+    CostView,
+    DryRunImage,
+    DryRunView,
+    HistoryRowView,
+    HistoryView,
+    PictureView,
+    StatusView,
+)
+from ..wire import dialect_for
+from . import words
+from .cards import expected_text
+from .previews import Previews
+
+THUMB_PX, THUMB_BYTES = 64, 3_000
+SECTIONS = ("day", "notebook", "tag")
+
+
+class Tables:
+    """Makes the plain data of tables. ``base`` is the notebook's folder: links start there."""
+
+    def __init__(self, session: Session, home: Home, *, base: Path) -> None:
+        self._session, self._home, self._base = session, home, base
+
+    def history(self, query: HistoryQuery, *, everywhere: bool = False) -> HistoryView:
+        """Return a page of the history, of this folder or of all the person's."""
+        rows: list[tuple[float, HistoryRowView]] = []
+        totals: list[Total] = []
+        count = pictures = 0
+        for ledger, store in self._places(everywhere=everywhere):
+            page: HistoryPage = ledger.history(query)
+            rows += [(row.created_at, self._row(row, store)) for row in page.rows]
+            totals.append(page.total)
+            count, pictures = count + page.total_rows, pictures + page.pictures
+        rows.sort(key=lambda pair: pair[0], reverse=query.descending)
+        shown = tuple(view for _, view in rows[: query.limit])
+        more = f"`%wan history --limit {min(count, query.limit * 5)}`" if count > len(shown) else ""
+        return HistoryView(
+            rows=shown,
+            total_rows=count,
+            total_pictures=pictures,
+            total_text=str(_sum(totals)),
+            filter_text=_filter_text(query),
+            more_text=more,
+        )
+
+    def cost(self, *, by: str | None = None, everywhere: bool = False) -> CostView:
+        """Return the spend, cut as asked: by day, notebook and tag if nothing is said."""
+        sections: dict[str, dict[str, CostRowView]] = {name: {} for name in ([by] if by else SECTIONS)}
+        totals: list[Total] = []
+        jobs = pictures = 0
+        reserved = []
+        for ledger, _ in self._places(everywhere=everywhere):
+            spend = ledger.spend()
+            totals.append(spend.total)
+            jobs, pictures = jobs + spend.jobs, pictures + spend.pictures_made
+            reserved += [f"{amount} {currency}" for currency, amount in spend.reserved.amounts]
+            for name, found in sections.items():
+                for row in ledger.cost_by(name):  # type: ignore[arg-type] # the grammar allows only its keys
+                    view = _bar(row.key, row.total, row.jobs, row.pictures)
+                    found[row.key] = _joined(found[row.key], view) if row.key in found else view
+        return CostView(
+            sections=tuple(
+                CostSection(title=f"by {name}", rows=tuple(found.values())) for name, found in sections.items() if found
+            ),
+            total_text=str(_sum(totals)),
+            jobs=jobs,
+            pictures=pictures,
+            reserved_text=", ".join(reserved),
+            budget_lines=tuple(self._caps().lines()),
+        )
+
+    def status(self) -> StatusView:
+        """Return where one stands: service, folder, open jobs, money, and what to type next."""
+        settings = self._session.settings()
+        provider = settings.provider
+        summary = peek_open(self._home.ledger.path)
+        spend = self._home.ledger.spend()
+        page = self._home.ledger.history(HistoryQuery(limit=1))
+        running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
+        if provider.name == "simulator":
+            steps = (
+                "`%wan login` for real pictures",
+                "`%wan make a fox in snow` to practise",
+                "`%wan?` for everything",
+            )
+        else:
+            steps = ("`%wan make a fox in snow`", "`%wan history`", "`%wan?` for everything")
+        return StatusView(
+            lines=(
+                ("service", f"{provider.name} ({provider.chosen_because})"),
+                ("pictures", f"{page.pictures} in {words.relative_link(settings.folder, self._base)}"),
+                ("jobs", running if summary else "none open"),
+                ("spent", str(spend.total)),
+                ("budget", "; ".join(self._caps().lines())),
+            ),
+            next_lines=steps,
+        )
+
+    def dry_run(self, order: Order) -> DryRunView:
+        """Return the exact request, its expected size and the most it can cost; nothing is sent or fetched."""
+        settings, parts = self._session.plan(order)
+        request = parts[0].request
+        dialect = dialect_for(settings.provider.name)
+        call = dialect.submit(_without_pixels(request), envelope=dialect.envelopes[0])
+        wanted = [part for part in parts if part.answer is None]
+        most = self._caps().most_text(wanted, settings.provider.name)
+        answered = [part.answer for part in parts if part.answer is not None]
+        return DryRunView(
+            request_json=json.dumps(_named(call.body, request), indent=2, ensure_ascii=False),
+            mode=request.mode.value,
+            endpoint=f"{call.method} {settings.provider.base_url.rstrip('/')}/{call.path.lstrip('/')}",
+            expected_size_text=expected_text(request),
+            most_text=most,
+            calls=len(parts),
+            images=tuple(_dry_image(image) for image in request.images if isinstance(image, InputImage)),
+            notes=(*order.hints, *_notes(parts)),
+            answered_text=f"from store · $0.00 · {words.day_text(answered[0].created_at)}" if answered else "",
+        )
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _row(self, row: JobRow, store: Store) -> HistoryRowView:
+        cost = cost_of_row(row)
+        saved = [p for p in row.pictures if p.saved_at]
+        return HistoryRowView(
+            job_id=row.id,
+            state=row.state.value,
+            when_text=words.when_text(row.created_at),
+            prompt=row.prompt,
+            mode=row.mode,
+            size_text=f"{saved[0].width_px}×{saved[0].height_px}" if saved else row.size_tier,
+            seed=row.seed,
+            n=len(saved) if saved else row.n,
+            duration_text=words.duration_text(row.duration_s),
+            cost_text=str(cost),
+            cost_source=cost.source.value,
+            picture=self._thumb(row, store),
+            starred=row.starred,
+            tags=row.tags,
+            name=row.name,
+            notebook=Path(row.notebook).name,
+        )
+
+    def _thumb(self, row: JobRow, store: Store) -> PictureView | None:
+        record = next((p for p in row.pictures if p.saved_at), None)
+        if record is None:
+            return None
+        path = store.folder / record.file
+        return PictureView(
+            job_id=row.id,
+            index=record.idx,
+            width_px=record.width_px or 0,
+            height_px=record.height_px or 0,
+            file=words.relative_link(path, self._base),
+            full_path=str(path),
+            previews=Previews(store).of_size(record, THUMB_PX * 2, THUMB_BYTES * 2),
+            kind=record.kind,
+        )
+
+    @contextmanager
+    def _opened(self, folder: Path) -> Iterator[Ledger]:
+        ledger = Ledger.open(folder / LEDGER_NAME)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def _places(self, *, everywhere: bool) -> Iterator[tuple[Ledger, Store]]:
+        yield self._home.ledger, self._home.store
+        for folder in known_folders() if everywhere else ():
+            if folder != self._home.store.folder:
+                with self._opened(folder) as ledger:
+                    yield ledger, Store(folder)
+
+    def _caps(self) -> Caps:
+        place = self._session.place()
+        return Caps(self._session.settings(), self._home.ledger, self._session.sources, place.notebook)
+
+
+def _sum(totals: Sequence[Total]) -> Total:
+    sums: dict[tuple[Source, str], Any] = {}
+    for total in totals:
+        for source, currency, amount in total.amounts:
+            sums[source, currency] = sums.get((source, currency), 0) + amount
+    return Total(tuple((s, c, a) for (s, c), a in sorted(sums.items())), sum(t.unknown for t in totals))
+
+
+def _bar(key: str, total: Total, jobs: int, pictures: int) -> CostRowView:
+    currency = total.amounts[0][1] if total.amounts else "USD"
+    return CostRowView(
+        label=key or "(none)",
+        amount=float(total.known(currency)),
+        currency=currency,
+        amount_text=str(total),
+        jobs=jobs,
+        pictures=pictures,
+    )
+
+
+def _joined(one: CostRowView, other: CostRowView) -> CostRowView:
+    return CostRowView(
+        label=one.label,
+        amount=one.amount + other.amount,
+        currency=one.currency,
+        amount_text=f"{one.amount_text} + {other.amount_text}",
+        jobs=one.jobs + other.jobs,
+        pictures=one.pictures + other.pictures,
+    )
+
+
+def _filter_text(query: HistoryQuery) -> str:
+    parts = [
+        f"“{query.words}”" if query.words else "",
+        "running" if query.running else "",
+        f"since {words.when_text(query.since)}" if query.since is not None else "",
+        f"tag {query.tag}" if query.tag else "",
+        f"notebook {Path(query.notebook).name}" if query.notebook else "",
+        f"seed {query.seed}" if query.seed is not None else "",
+        f"state {query.state}" if query.state else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _without_pixels(request: ImageRequest) -> ImageRequest:
+    """Return the request with empty uploads: the body is built without encoding megabytes that are not shown."""
+    images = tuple(
+        InputImage(name=i.name, identity=i.identity, data=b"", mime=i.mime, width_px=i.width_px, height_px=i.height_px)
+        for i in request.images
+        if isinstance(i, InputImage)
+    )
+    return request.model_construct(**{**dict(request), "images": images})
+
+
+def _named(value: Any, request: ImageRequest) -> Any:
+    """Return the body with each picture as its name, size, bytes and hash instead of base64."""
+    described = iter([_described(image) for image in request.images if isinstance(image, InputImage)])
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: next(described, v) if k == "image" else walk(v) for k, v in node.items()}
+        return [walk(item) for item in node] if isinstance(node, list | tuple) else node
+
+    return walk(value)
+
+
+def _described(image: InputImage) -> str:
+    return f"<{image.name}: {image.width_px}×{image.height_px}, {image.size_bytes} bytes, sha256 {image.sha256[:12]}…>"
+
+
+def _dry_image(image: InputImage) -> DryRunImage:
+    return DryRunImage(
+        name=image.name,
+        width_px=image.width_px,
+        height_px=image.height_px,
+        size_bytes=image.size_bytes,
+        sha256=image.sha256,
+        mime=image.mime,
+        note="; ".join(image.notes),
+    )
+
+
+def _notes(parts: Sequence[Part]) -> tuple[str, ...]:
+    pending = [i.name for i in parts[0].request.images if not isinstance(i, InputImage)]
+    return tuple(f"{name} is not here yet: a dry run fetches nothing and waits for no job" for name in pending)

@@ -1,0 +1,53 @@
+"""Times, durations and links, as a person reads them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+
+def day_text(at: float) -> str:
+    """Write a day: ``24 Nov``, with the year if it is not this one."""
+    moment = dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone()
+    year = "" if moment.year == dt.datetime.now().astimezone().year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}"
+
+
+def when_text(at: float | None) -> str:
+    """Write a local time: ``24 Nov 14:32``."""
+    if at is None:
+        return ""
+    return f"{day_text(at)} {dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone():%H:%M}"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Write a duration: ``8.4 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def eta_text(remaining_s: tuple[float, float] | None) -> str:
+    """Write an 80 % interval of the remaining time: ``about 8–14 s more``."""
+    if remaining_s is None:
+        return ""
+    low, high = (max(0, round(s)) for s in remaining_s)
+    if high < 1:
+        return "any moment"
+    if high >= 120:
+        return f"about {low // 60}–{-(-high // 60)} min more"
+    return f"about {low}–{high} s more"
+
+
+def relative_link(path: Path, base: Path) -> str:
+    """Return a path from the notebook's folder, with ``/``: what Jupyter serves as a link."""
+    try:
+        return Path(os.path.relpath(path, base)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()
