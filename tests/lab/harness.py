@@ -47,7 +47,7 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # The front end's own complaint about a cell whose kernel was restarted under it; nothing of ours can cause it.
 FORGIVEN = (r"Canceled future for execute_request", r"^Error: Canceled$")
 
-_READY = """async () => {
+_READY = """async idle => {
   const app = window.jupyterapp;
   const panel = app && app.shell.currentWidget;
   if (!panel || !panel.context || !panel.sessionContext) return false;
@@ -55,6 +55,7 @@ _READY = """async () => {
   await panel.sessionContext.ready;
   const kernel = panel.sessionContext.session && panel.sessionContext.session.kernel;
   if (!kernel || kernel.connectionStatus !== 'connected') return false;
+  if (!idle) return true;
   await kernel.requestKernelInfo();
   return kernel.status === 'idle';
 }"""
@@ -151,7 +152,7 @@ class Lab:
         while time.monotonic() < end:
             for button in self.page.query_selector_all(".jp-Dialog .jp-mod-accept"):
                 button.click()  # "Select Kernel" and its like: the suggestion is right
-            if self._connected() and (not idle or self.page.evaluate(_READY)):
+            if self._connected() and self.page.evaluate(_READY, idle):
                 return
             self.page.wait_for_timeout(100)
         raise TimeoutError(f"no kernel answered {self._name} in {timeout_s} s:\n{self.server.log()[-2000:]}")
