@@ -22,30 +22,36 @@ PACKAGE = "wan_notebook"
 # Lowest first. A name is a module or a package directly under wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulator",),  # an independent service: imports nothing of ours, see MAY_IMPORT
+    # Data, words and rules that know nothing else; a text on its way to a request.
     ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "secret", "folders"),
-    ("rules", "keys", "words", "options"),  # parts of the rows below that are worth a file
-    ("request", "settings", "images", "recipe", "line", "usage"),
-    ("cell", "wire"),
+    ("rules", "keys", "words", "options", "transform"),
+    ("request", "settings", "images", "recipe", "line", "usage", "evaluate"),
+    ("cell_images", "template", "subcommands"),
+    ("cell", "cell_text", "wire"),
+    # What reaches out, and what is kept.
     ("client", "ledger", "store"),
     ("replay", "budget"),
     ("jobs",),
     ("session",),
-    ("views", "bundle", "doctor", "login"),
+    # What people see and type.
+    ("views", "host", "bundle", "doctor", "login", "fetching", "greeting", "completion"),
+    ("present",),
+    ("api", "show"),
+    ("commands",),
+    ("runner",),
     ("magic", "testing", "demo"),
     ("__main__",),
     ("__init__",),  # the public names; nobody inside imports from here
 )
+PEOPLE = frozenset(name for names in LAYERS[LAYERS.index(("session",)) + 1 :] for name in names)
 
 # Who may import this; everybody else may not, whatever the row.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "simulator": frozenset({"session", "__main__"}),
     "httpx": frozenset({"client"}),
     "sqlalchemy": frozenset({"ledger"}),
-    # What a person sees begins above the session: everything up to it works in a plain script.
-    **{
-        name: frozenset({"views", "bundle", "doctor", "login", "magic", "testing", "demo", "__main__", "__init__"})
-        for name in ("IPython", "ipykernel", "ipywidgets", "anywidget")
-    },
+    # Everything up to the session works in a plain script.
+    **dict.fromkeys(("IPython", "ipykernel", "ipywidgets", "anywidget"), PEOPLE),
 }
 
 HEAVY = ("httpx", "sqlalchemy", "pandas", "anywidget", "ipywidgets", "PIL", "pydantic", "starlette", "numpy")
@@ -134,7 +140,7 @@ def problems_of(
             continue
         if target in may_import and unit not in may_import[target]:
             allowed = ", ".join(sorted(may_import[target]))
-            problems.append(f"{where}: {unit} imports {target}, which is for {allowed}")
+            problems.append(f"{where}: {unit} imports {target}, which is only for {allowed}")
         elif found.target.startswith(".") and unit in row and row.get(target, len(layers)) >= row[unit]:
             problems.append(f"{where}: {unit} imports {target}, which is not in a lower layer")
     return problems + cycles(inside)
@@ -265,4 +271,4 @@ def test_a_reserved_library_is_refused_elsewhere(tmp_path: Path) -> None:
     """One home for each of the libraries that the rest must not know."""
     for source in ("import httpx", "from httpx import Client", "def f():\n    import httpx._client"):
         (problem,) = check(tmp_path, middle=source)
-        assert "middle imports httpx, which is for low" in problem
+        assert "middle imports httpx, which is only for low" in problem
