@@ -17,12 +17,12 @@ from wan_notebook import catalog as c
 from wan_notebook.errors import InvalidRequestError, SettingsError
 from wan_notebook.request import ImageRequest
 from wan_notebook.secret import Secret
-from wan_notebook.wire import Call, ServiceFault, Submitted, TaskPage, TaskState, dialect_for, encode_body
+from wan_notebook.wire import Call, ServiceFault, Submitted, TaskState, dialect_for, encode_body
 
 from .download import Downloaded, Downloader
 from .hosts import Hosts, Resolver, resolve
 from .network import Network, Reply
-from .replies import Reader, http_time, parse, request_id_of
+from .replies import Reader, http_time
 from .sinks import DownloadProgress
 from .timeouts import Timeouts
 
@@ -115,13 +115,12 @@ class Client:
     async def status(self, task_id: str) -> TaskState:
         """Ask once for a task's state. Raises like ``submit``; an unreadable reply says nothing about the task."""
         reply = await self._send("poll", self.dialect.poll(task_id), self._timeouts.status_s)
-        text = self._reader.text_of(reply)
-        state = None if reply.cut else self.dialect.read_poll(parse(text), task_id=task_id)
+        state = self.dialect.read_poll(self._reader.body_of(reply), task_id=task_id)
         if state is None:
             raise self._reader.unreadable(reply, wanted="state of the task")
         if state.error_code or state.error_message:
-            state = self._with_masked_error(state, text)
-        return state if state.request_id else replace(state, request_id=request_id_of(reply))
+            state = self._with_masked_error(state, reply)
+        return state if state.request_id else replace(state, request_id=self._reader.request_id_of(reply))
 
     async def cancel(self, task_id: str) -> bool:
         """Ask the service to cancel a task; False if it cannot, or can no longer (WAN_API §3: pending only)."""
@@ -133,7 +132,7 @@ class Client:
             return False
         if reply.cut:
             raise self._reader.unreadable(reply, wanted="answer to the cancel")
-        return not self.dialect.read_error(parse(self._reader.text_of(reply)), reply.http_status).code
+        return not self.dialect.read_error(self._reader.body_of(reply), reply.http_status).code
 
     async def list_tasks(self, *, start: datetime, end: datetime, status: str | None = None) -> list[TaskState]:
         """Return this model's tasks submitted between two times, each once, at most 5000 a day.
@@ -180,10 +179,11 @@ class Client:
         body = encode_body(call)
         reply = await self._send("submit", call, self._timeouts.submit_deadline_s(len(body)), body)
         self._note_clock(reply)
-        text = "" if reply.cut else self._reader.text_of(reply)
-        match self.dialect.read_submit(parse(text)):
+        match self.dialect.read_submit(self._reader.body_of(reply)):
+            case Submitted() as submitted if submitted.request_id:
+                return submitted
             case Submitted() as submitted:
-                return submitted if submitted.request_id else replace(submitted, request_id=request_id_of(reply))
+                return replace(submitted, request_id=self._reader.request_id_of(reply))
             case ServiceFault():
                 raise self._reader.refused(reply)
             case None:
@@ -228,10 +228,9 @@ class Client:
         for page in range(1, LIST_PAGES_MAX + 1):
             call = self.dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE, status=status)
             reply = await self._send("list", call, self._timeouts.status_s)
-            body = None if reply.cut else parse(self._reader.text_of(reply))
-            if body is None:
+            if self._reader.body_of(reply) is None:
                 raise self._reader.unreadable(reply, wanted="list of tasks")
-            listed: TaskPage = self.dialect.read_list(body)
+            listed = self.dialect.read_list(self._reader.body_of(reply))
             is_new = any(task.task_id not in found for task in listed.tasks)
             found |= {task.task_id: task for task in listed.tasks}
             count += len(listed.tasks)
@@ -240,8 +239,9 @@ class Client:
             if not is_new or is_last:
                 return
 
-    def _with_masked_error(self, state: TaskState, text: str) -> TaskState:
-        masked = self.dialect.read_poll(parse(self._reader.mask(text)), task_id=state.task_id)
+    def _with_masked_error(self, state: TaskState, reply: Reply) -> TaskState:
+        # Masked before it is cut to length: half a key is still a part of it.
+        masked = self.dialect.read_poll(self._reader.masked_body_of(reply), task_id=state.task_id)
         if masked is None:
             return replace(state, error_code="", error_message="")
         return replace(state, error_code=masked.error_code, error_message=masked.error_message)
@@ -256,7 +256,7 @@ def _host_of(base_url: str) -> str:
         return httpx.URL(base_url).host
     except httpx.InvalidURL:
         pass
-    raise SettingsError(f"The base URL {base_url!r} cannot be used.", remedy="Set WAN_BASE_URL, or leave it out.")
+    raise SettingsError(f"The base URL {base_url[:100]!r} cannot be used.", remedy="Set WAN_BASE_URL, or leave it out.")
 
 
 def _checked_envelope(envelope: str, known: tuple[str, ...]) -> str:

@@ -60,7 +60,7 @@ def _explain_connect(error: httpx.ConnectError, host: str) -> NotSentError:
             case ssl.SSLCertVerificationError():
                 return _tls(host, f"its certificate is not accepted ({cause.verify_message})")
             case ssl.SSLError():
-                return _tls(host, f"TLS failed ({cause.reason or 'no reason given'})")
+                return _tls(host, f"TLS failed ({getattr(cause, 'reason', None) or 'no reason given'})")
             case socket.gaierror():
                 return _not_sent(f"The host {host} is not known (DNS).", "dns")
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):

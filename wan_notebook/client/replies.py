@@ -40,16 +40,28 @@ class Reader:
     mask: Callable[[str], str]
     wall_clock: Callable[[], float]
 
-    def text_of(self, reply: Reply) -> str:
-        """Return the body as text, whatever its bytes are."""
-        return reply.data.decode("utf-8", "replace").removeprefix("\ufeff")
+    def body_of(self, reply: Reply) -> Any:
+        """Return the body's JSON; None if it is none or was cut.
+
+        Callers that may raise keep it in no variable: a debugger shows those, and a service may echo the key.
+        """
+        return None if reply.cut else _parse(_text_of(reply))
+
+    def masked_body_of(self, reply: Reply) -> Any:
+        """Return the same with the key masked, for texts that become part of an error."""
+        return None if reply.cut else _parse(self.mask(_text_of(reply)))
+
+    def request_id_of(self, reply: Reply) -> str:
+        """Return the request id that the headers give, empty if none."""
+        found = next((value for name in _REQUEST_ID_HEADERS if (value := reply.headers.get(name))), "")
+        return self.mask(found) if found.isprintable() else ""
 
     def error_of(self, reply: Reply) -> ServiceError | None:
         """Return the error that an answer's status means; None for 2xx."""
         status = reply.http_status
         if 200 <= status < 300:
             return None
-        text = self.mask(self.text_of(reply))
+        text = self.mask(_text_of(reply))
         log.debug("HTTP %d from %s, %d bytes: %r", status, self.host, len(reply.data), text[:200])
         if not 400 <= status < 600:
             return self._unexpected_status(reply, text)
@@ -72,13 +84,13 @@ class Reader:
 
     def refused(self, reply: Reply) -> InvalidRequestError:
         """Return the error for a submit that failed inside a successful answer (WAN_API §2)."""
-        fault = self._fault_of(self.mask(self.text_of(reply)), reply.http_status, reply)
+        fault = self._fault_of(self.mask(_text_of(reply)), reply.http_status, reply)
         message = fault.message or "The service did not accept the task."
         return InvalidRequestError(message, code=fault.code, request_id=fault.request_id)
 
     def unreadable(self, reply: Reply, *, wanted: str, salvage: bool = False) -> UnexpectedReplyError:
         """Return the error for a 2xx answer that is cut, no JSON, or says nothing of what was asked."""
-        text = self.mask(self.text_of(reply))
+        text = self.mask(_text_of(reply))
         if reply.cut:
             what = f"was cut after {len(reply.data):,} bytes ({self.mask(reply.cut).rstrip('.')})"
         elif is_page(reply, text):
@@ -92,7 +104,7 @@ class Reader:
             f"The answer of {self.host} {what}.",
             head=text[:200],
             http_status=reply.http_status,
-            request_id=request_id_of(reply),
+            request_id=self.request_id_of(reply),
             salvaged_task_id=self.dialect.salvage_task_id(reply.data) if salvage else "",
             remedy=remedy,
         )
@@ -104,16 +116,16 @@ class Reader:
         else:
             message, remedy = f"{self.host} answered with a status that does not exist.", ""
         return UnexpectedReplyError(
-            message, head=text[:200], http_status=reply.http_status, request_id=request_id_of(reply), remedy=remedy
+            message, head=text[:200], http_status=reply.http_status, request_id=self.request_id_of(reply), remedy=remedy
         )
 
     def _fault_of(self, text: str, status: int, reply: Reply) -> ServiceFault:
         if is_page(reply, text):
             fault = ServiceFault(message="The service answered with a web page instead of data.")
         else:
-            body = parse(text)
+            body = _parse(text)
             fault = self.dialect.read_error(text if body is None else body, status)
-        return ServiceFault(fault.code, fault.message, fault.request_id or request_id_of(reply))
+        return ServiceFault(fault.code, fault.message, fault.request_id or self.request_id_of(reply))
 
     def _remedy(self, status: int, wait_s: float | None) -> str:
         match status:
@@ -136,8 +148,12 @@ class Reader:
 _DEFAULTS: Final = {4: "The service refused the request.", 5: "The service failed."}
 
 
-def parse(text: str) -> Any:
-    """Read JSON; None for what is none, too deep, or has absurdly long numbers."""
+def _text_of(reply: Reply) -> str:
+    return reply.data.decode("utf-8", "replace").removeprefix("\ufeff")
+
+
+def _parse(text: str) -> Any:
+    # Too deep, or with absurdly long numbers, is no JSON either.
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -147,12 +163,6 @@ def parse(text: str) -> Any:
 def is_page(reply: Reply, text: str) -> bool:
     """Tell whether an answer is HTML or XML: never read any further."""
     return text.lstrip()[:1] == "<" or "html" in reply.headers.get("content-type", "").lower()
-
-
-def request_id_of(reply: Reply) -> str:
-    """Return the request id that the headers give, empty if none."""
-    found = next((value for name in _REQUEST_ID_HEADERS if (value := reply.headers.get(name))), "")
-    return found if found.isprintable() else ""
 
 
 def retry_after_s(value: str | None, date: str | None, wall_clock: Callable[[], float]) -> float | None:

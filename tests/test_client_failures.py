@@ -1,0 +1,327 @@
+"""What may go wrong on the line: certainly not sent or possibly arrived, and the key in none of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+import ssl
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.client_kit import BASE, KEY, REQUEST, Answers, Handler, client, never, pieces, raised, run
+from wan_notebook.client import Client, Timeouts
+from wan_notebook.errors import (
+    ConnectionFailedError,
+    ConnectionLostError,
+    DownloadError,
+    NotSentError,
+    ServiceError,
+    SettingsError,
+    UnexpectedReplyError,
+)
+from wan_notebook.secret import Secret
+
+NOT_SENT = {
+    httpx.ConnectError: "unreachable",
+    httpx.ConnectTimeout: "connect_timeout",
+    httpx.PoolTimeout: "pool",
+    httpx.ProxyError: "proxy",
+    httpx.UnsupportedProtocol: "url",
+    httpx.LocalProtocolError: "protocol",
+    httpx.InvalidURL: "url",
+}
+
+
+async def submit(c: Client) -> Any:
+    """Submit the usual request."""
+    return await c.submit(REQUEST)
+
+
+async def status(c: Client) -> Any:
+    """Ask for the usual task."""
+    return await c.status("task-7f3a")
+
+
+def httpx_exceptions() -> list[type[Exception]]:
+    """Return every exception class that httpx exports and that can be made from a message."""
+    found = [v for v in vars(httpx).values() if inspect.isclass(v) and issubclass(v, Exception)]
+    return [v for v in found if v not in (httpx.HTTPStatusError, httpx.StreamConsumed, httpx.StreamClosed)]
+
+
+def test_the_table_of_exceptions_is_complete() -> None:
+    """A new version of httpx may bring new ones: they must be looked at."""
+    assert len(httpx_exceptions()) >= 24
+    assert set(NOT_SENT) <= set(httpx_exceptions())
+
+
+@pytest.mark.parametrize("kind", httpx_exceptions(), ids=lambda kind: kind.__name__)
+def test_every_exception_of_httpx_becomes_one_of_ours(kind: type[Exception]) -> None:
+    """Only what certainly preceded the request is NotSentError; everything else may have arrived."""
+    is_plain = kind in (httpx.RequestNotRead, httpx.ResponseNotRead)
+    error = raised(submit, client(Answers(kind() if is_plain else kind(f"{BASE} Bearer {KEY}"))))
+    assert isinstance(error, ConnectionFailedError)
+    assert type(error) is (NotSentError if kind in NOT_SENT else ConnectionLostError)
+    lost = "timeout" if issubclass(kind, httpx.TimeoutException) else "lost"
+    assert error.kind == NOT_SENT.get(kind, lost)
+    assert "service.example" in str(error) or error.kind == "pool"
+
+
+@pytest.mark.parametrize("kind", [httpx.StreamConsumed, httpx.StreamClosed, RuntimeError, ssl.SSLError, OSError])
+def test_whatever_else_breaks_may_have_arrived(kind: type[Exception]) -> None:
+    """An exception that nobody expected must not look like a refusal, nor show what its frames hold."""
+    error = raised(submit, client(Answers(kind())))
+    assert isinstance(error, ConnectionLostError)
+    assert kind.__name__ in str(error)
+
+
+def connect_error(cause: BaseException) -> httpx.ConnectError:
+    """Build what httpx raises, with its cause two levels down as in reality."""
+    middle = OSError("All connection attempts failed")
+    middle.__cause__ = cause
+    error = httpx.ConnectError("failed")
+    error.__cause__ = middle
+    return error
+
+
+def certificate_error() -> ssl.SSLCertVerificationError:
+    """Build the error of a certificate that nobody signed."""
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "word"),
+    [
+        (ConnectionRefusedError(111, "refused"), "refused", "refused"),
+        (socket.gaierror(-2, "Name or service not known"), "dns", "DNS"),
+        (certificate_error(), "tls", "self-signed certificate"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "tls", "TLS"),
+        (ExceptionGroup("many", [OSError("x"), ConnectionRefusedError(111, "refused")]), "refused", "refused"),
+        (OSError(101, "Network is unreachable"), "unreachable", "No connection"),
+    ],
+    ids=["refused", "dns", "certificate", "tls", "group", "unreachable"],
+)
+def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word: str) -> None:
+    """TLS stops everything while refused and DNS are tried again, so they must be told apart."""
+    error = raised(submit, client(Answers(connect_error(cause))))
+    assert isinstance(error, NotSentError)
+    assert error.kind == kind
+    assert word in str(error)
+    assert error.remedy
+    assert kind != "tls" or "never switched off" in error.remedy
+
+
+def test_causes_in_a_ring_are_walked_once() -> None:
+    """Exception chains can be circular; explaining one must end."""
+    error = httpx.ConnectError("failed")
+    inner = OSError("inner")
+    error.__cause__, inner.__context__ = inner, error
+    assert isinstance(raised(submit, client(Answers(error))), NotSentError)
+
+
+# Deadlines -----------------------------------------------------------------------------------------------------------
+
+SHORT = Timeouts(submit_s=0.05, status_s=0.05)
+
+
+def test_a_service_that_never_answers_meets_the_deadline() -> None:
+    """After sending began, time is no proof that nothing arrived."""
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await never()
+        return httpx.Response(200)
+
+    for work in (submit, status):
+        error = raised(work, client(silent, timeouts=SHORT))
+        assert isinstance(error, ConnectionLostError)
+        assert error.kind == "timeout"
+
+
+def test_a_trickle_meets_the_deadline_and_keeps_what_came() -> None:
+    """Each byte resets a read time-out, so there is an overall deadline; the id that came is not lost."""
+    body = pieces(b'{"id": "task-7f3a", ', is_endless=True)
+    error = raised(submit, client(Answers(httpx.Response(200, content=body)), timeouts=SHORT))
+    assert isinstance(error, UnexpectedReplyError)
+    assert error.salvaged_task_id == "task-7f3a"
+    assert "deadline" in str(error)
+
+
+def test_a_long_body_gets_more_time() -> None:
+    """Four pictures of 10 MB take minutes on a slow line; a deadline in mid-upload would leave them in doubt."""
+    timeouts = Timeouts()
+    assert timeouts.submit_deadline_s(0) == 120
+    assert timeouts.submit_deadline_s(50_000_000) == pytest.approx(520)
+
+
+def test_a_call_that_is_cancelled_gives_its_connection_back() -> None:
+    """Ten abandoned calls must not block the eleventh."""
+    calls: list[httpx.Request] = []
+    all_hang = asyncio.Event()
+
+    async def first_ten_hang(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        if len(calls) == 10:
+            all_hang.set()
+        if len(calls) <= 10:
+            await never()
+        return httpx.Response(200, json={"status": "pending"})
+
+    async def work(c: Client) -> Any:
+        hanging = [asyncio.ensure_future(c.status("t")) for _ in range(10)]
+        await all_hang.wait()
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        return await c.status("t")
+
+    assert run(work, client(first_ten_hang)).raw_status == "pending"
+
+
+def test_at_most_ten_calls_are_under_way() -> None:
+    """Httpx's pool degrades with waiting callers, so they wait in front of it."""
+    now, most = 0, 0
+
+    async def counting(request: httpx.Request) -> httpx.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        now -= 1
+        return httpx.Response(200, json={"status": "pending"})
+
+    async def work(c: Client) -> None:
+        await asyncio.gather(*(c.status("t") for _ in range(60)))
+
+    run(work, client(counting))
+    assert most == 10
+
+
+# The key -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(400, json={"error": {"code": KEY, "message": f"bad key {KEY}"}, "request_id": KEY}),
+        httpx.Response(401, text=f"no such key: {KEY}"),
+        httpx.Response(500, json={"message": "x" * 490 + KEY}),
+        httpx.Response(200, text=f"echo {KEY}"),
+        httpx.Response(200, html=f"<p>{KEY}</p>"),
+        httpx.Response(200, json={"error": {"message": f"bad key {KEY}"}}),
+        httpx.Response(500, headers={"x-request-id": KEY}),
+        httpx.Response(302, headers={"location": f"https://evil.example/{KEY}"}, text=KEY),
+    ],
+)
+def test_a_service_that_echoes_the_key_does_not_show_it(answer: httpx.Response) -> None:
+    """Error texts are displayed and saved in notebooks: the key is masked before they are cut to length."""
+    error = raised(submit, client(Answers(answer), envelope="flat"))  # `raised` searches for it
+    assert isinstance(error, ServiceError)
+    assert KEY[:10] not in error.code + error.request_id + error.service_message + getattr(error, "head", "")
+
+
+def test_a_failed_task_that_echoes_the_key_does_not_show_it() -> None:
+    """The task's own error goes into the ledger and onto the card."""
+    body = {"id": "t", "status": "failed", "error": {"code": KEY, "message": "y" * 495 + KEY}}
+    state = run(status, client(Answers(httpx.Response(200, json=body))))
+    assert KEY[:6] not in state.error_code + state.error_message
+    assert state.error_message.startswith("yyy")
+
+
+def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    """People switch debug logging on and paste it into issues."""
+    with caplog.at_level(logging.DEBUG):
+        raised(status, client(Answers(httpx.Response(400, json={"error": f"bad key {KEY}"}))))
+        raised(submit, client(Answers(httpx.Response(200, text=f"echo {KEY}"))))
+        run(status, client(Answers(httpx.Response(200, json={"status": "odd", "output": [{"content": [{"a": 1}]}]}))))
+    assert "odd" in caplog.text
+    assert KEY[:10] not in caplog.text
+
+
+def test_nothing_of_the_client_shows_the_key() -> None:
+    """A repr is one line of a debugger away."""
+    c = client(Answers())
+    for thing in (c, c._network, c._network._auth, c._downloader, vars(c), vars(c._network)):
+        assert KEY[:10] not in repr(thing)
+
+
+def test_the_key_goes_to_the_configured_origin_only() -> None:
+    """Should a request for another host ever be sent with it by mistake, the key is not added."""
+    auth = client(Answers())._network._auth
+    assert auth is not None
+    for url, has_key in [
+        (f"{BASE}/x", True),
+        ("http://service.example/x", False),
+        ("https://service.example:8443/x", False),
+        ("https://files.example/x", False),
+    ]:
+        request = httpx.Request("GET", url)
+        next(auth.sync_auth_flow(request))
+        assert ("authorization" in request.headers) is has_key
+
+
+# In this process -----------------------------------------------------------------------------------------------------
+
+
+def app_of(handler: Handler) -> Any:
+    """Make an ASGI application of a handler."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        headers = [(name, value) for name, value in scope["headers"]]
+        answer = handler(httpx.Request(scope["method"], f"http://sim{scope['path']}", headers=headers))
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.headers.raw})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    return app
+
+
+def in_process(handler: Handler) -> Client:
+    """Return a client for an application in this process."""
+    return Client(provider="simulator", base_url="http://simulator", key=Secret(KEY), app=app_of(handler))
+
+
+def test_an_application_in_this_process_is_asked_instead_of_a_network() -> None:
+    """The simulator without a port: calls and results alike, the key only for calls."""
+    answers = Answers(httpx.Response(200, json={"id": "task-1"}), httpx.Response(200, content=b"picture"))
+
+    async def work(c: Client) -> Any:
+        return (await c.submit(REQUEST)).task_id, await c.download_bytes("http://simulator/files/1.png")
+
+    assert run(work, in_process(answers)) == ("task-1", b"picture")
+    assert ["authorization" in r.headers for r in answers.requests] == [True, False]
+
+
+def test_an_application_that_fails_is_a_lost_connection() -> None:
+    """Whatever it raises, the request had arrived."""
+    error = raised(submit, in_process(Answers(ZeroDivisionError("boom"))))
+    assert isinstance(error, ConnectionLostError)
+    assert error.kind == "lost"
+
+
+# The environment -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), [("ALL_PROXY", "gopher://p:1"), ("SSL_CERT_FILE", "/no/such/file")])
+def test_network_settings_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A proxy or certificate variable that is wrong is a setting, not a crash in the middle of a job."""
+    monkeypatch.setenv(name, value)
+    c = Client(provider="gateway", base_url="http://127.0.0.1:9", key=Secret(KEY))
+    error = raised(status, c)
+    assert isinstance(error, SettingsError)
+    assert name in error.remedy
+
+
+def test_a_download_never_carries_the_key_in_its_errors() -> None:
+    """Downloads have no key, and their errors no signed query string."""
+
+    async def work(c: Client) -> Any:
+        return await c.download_bytes("https://files.example/1.png?Signature=abc")
+
+    error = raised(work, client(Answers(httpx.ConnectError("x"))))
+    assert isinstance(error, DownloadError)
+    assert (error.kind, "Signature" in str(error)) == ("unreachable", False)
