@@ -17,8 +17,6 @@ from .present import Presenter, Tables
 from .request import ImageRequest
 from .rules import Mode, size_like
 from .session import Order, Session, default_session
-from .views.tables import compare as compare_bundle
-from .views.tables import history as history_bundle
 
 
 def generate(
@@ -155,6 +153,8 @@ class History:
         return frame
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from .views.tables import history as history_bundle
+
         tables = Tables(self.session, self.session.need_home(), base=host.notebook_folder())
         return history_bundle(tables.history(self.query, everywhere=self.everywhere))
 
@@ -273,6 +273,8 @@ class Comparison:
     items: tuple[Any, ...]
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from .views.tables import compare as compare_bundle
+
         return compare_bundle(self.items)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .errors import JobTimeout
@@ -122,11 +122,16 @@ class LiveDisplay:
 
         from .views.card import LiveCard
 
-        self._card = LiveCard(self._presenter.card(self._job, with_pictures=False))
-        self._card.on_cancel(lambda: self._runtime.call_back(self._job.cancel))
+        card = self._presenter.card(self._job, with_pictures=False)
+        self._card = LiveCard(card, on_cancel=self._cancel, wall_clock=self._presenter.wall_clock)
         self._handle = display(self._card, display_id=True)
         self._stops = [live.listen(self._changed) for live in self._job.lives]
         self._runtime.submit(self._follow())
+
+    def _cancel(self, job_ids: Sequence[str]) -> None:
+        """Pass the wish on; the answer comes back as a change of the job."""
+        wanted = [live for live in self._job.lives if live.id in job_ids]
+        self._runtime.call_back(self._job.owner.cancel, wanted)
 
     def _changed(self, _live: LiveJob) -> None:
         self._dirty.set()

@@ -50,6 +50,8 @@ class Parts:
     key_fingerprint_for: Callable[[JobRow], str]
     price_for: Callable[[JobRow], Price | None]
     picture_of: Callable[[JobRow, PictureRecord, str], InputImage]
+    hint_for: Callable[[JobRow], Sequence[float]] = lambda _row: ()
+    """Durations in seconds to begin with, where the service says them by itself: the simulator's setting."""
     embed: Embed | None = None
     sidecar: Callable[[JobRow, PictureRecord], None] | None = None
     setting: PollSetting = PROMPT
@@ -65,7 +67,7 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.moves = Moves(parts.ledger, wall_clock=parts.wall_clock)
-        self.estimates = Estimates(parts.ledger)
+        self.estimates = Estimates(parts.ledger, parts.hint_for)
         self.lives: dict[str, LiveJob] = {}
         self.inputs = WaitingInputs(parts.ledger, parts.store, parts.picture_of, self.moves, self.live)
         self.leases = Leases(parts.ledger, wall_clock=parts.wall_clock)

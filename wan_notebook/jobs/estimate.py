@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ..ledger import DurationKey, JobRow, Ledger
 from ..schedule import Durations
 from ..states import JobState
@@ -10,15 +12,16 @@ from ..states import JobState
 class Estimates:
     """One learned law of durations for each provider, model, mode, size tier and count of pictures."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, hint_s: Callable[[JobRow], Sequence[float]]) -> None:
         self._ledger = ledger
+        self._hint_s = hint_s
         self._kinds: dict[DurationKey, Durations] = {}
 
     def kind(self, row: JobRow) -> Durations:
         """Return the law of a job's kind, read from the ledger the first time."""
         key = key_of(row)
         if key not in self._kinds:
-            self._kinds[key] = Durations(self._ledger.durations(key))
+            self._kinds[key] = Durations(self._ledger.durations(key) or self._hint_s(row))
         return self._kinds[key]
 
     def remaining_s(self, row: JobRow, now: float) -> tuple[float, float] | None:

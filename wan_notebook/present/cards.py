@@ -33,6 +33,7 @@ class Presenter:
         self._home = home
         self._base = base or session.sources.cwd
         self._previews = Previews(home.store)
+        self.wall_clock = session.wall_clock
 
     def card(self, job: Job, *, with_pictures: bool = True) -> CardView:
         """Return the card of one handle: one job, or several that belong together."""

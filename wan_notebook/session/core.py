@@ -300,6 +300,7 @@ class Session:
                 key_fingerprint_for=lambda row: self.providers.key_fingerprint(self.settings, row),
                 price_for=lambda row: Caps(self.settings(), ledger, self.sources, "").unit_price(row.provider),
                 picture_of=lambda row, record, name: image_of_record(store, row, record, name),
+                hint_for=self.providers.durations_s,
                 embed=embedder(self.settings),
                 sidecar=sidecar_writer(self.settings, store),
                 setting=ECONOMICAL if settings.polling == "economical" else PROMPT,

@@ -75,6 +75,12 @@ class Providers:
             self._app = self._make_simulator()
         return self._app
 
+    def durations_s(self, row: JobRow) -> tuple[float, ...]:
+        """Return how long the simulator inside this process says that its tasks take."""
+        if row.base_url != IN_PROCESS_URL:
+            return ()
+        return (self.app().state.simulator.config.seconds,) * 4
+
     def client_of_row(self, settings_for: Callable[..., Settings], row: JobRow) -> Client:
         """Return the client that can ask for an earlier job: at the address where it was submitted, if it is safe.
 

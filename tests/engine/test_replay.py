@@ -1,0 +1,172 @@
+"""What is bought, what is shown again, and what is joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.engine.conftest import House
+from wan_notebook.errors import MissingKeyError, ReplayError
+from wan_notebook.session import Place
+
+LONG_S = 20
+
+
+def test_a_seed_that_was_answered_is_never_bought_again(house: House, ask: Callable[..., Any]) -> None:
+    """A seeded request that has an answer shows it, in any kernel, and sends nothing."""
+    first = ask(house.kernel(), seed=5).result(LONG_S)
+    again = ask(house.kernel(), seed=5).result(LONG_S)
+
+    assert first.files == again.files
+    assert again.replayed == {first.id}
+    assert house.service.tasks_created == 1
+
+
+def test_adding_the_seed_that_a_caption_shows_is_free(house: House, ask: Callable[..., Any]) -> None:
+    """A picture made without a seed answers the same request with its seed."""
+    session = house.kernel()
+    first = ask(session).result(LONG_S)
+
+    assert ask(session, seed=first.seed).id == first.id
+    assert house.service.tasks_created == 1
+
+
+def test_a_seedless_request_is_served_once_a_kernel_then_asked_anew(house: House, ask: Callable[..., Any]) -> None:
+    """The first meeting of a kernel shows the stored picture, the next run of the same cell asks for a new one."""
+    first = ask(house.kernel()).result(LONG_S)
+    session = house.kernel()
+    session.place = lambda: Place(cell_id="a", execution="1")
+    served = ask(session)
+    session.place = lambda: Place(cell_id="a", execution="2")
+    anew = ask(session).result(LONG_S)
+
+    assert served.id == first.id
+    assert anew.id != first.id
+    assert house.service.tasks_created == 2
+
+
+def test_a_loop_of_seedless_requests_replays_take_by_take(house: House, ask: Callable[..., Any]) -> None:
+    """A script that makes three pictures of one prompt shows the same three when it runs again, for nothing."""
+    session = house.kernel()
+    first = [ask(session).result(LONG_S).id for _ in range(3)]
+    session = house.kernel()
+    again = [ask(session).result(LONG_S).id for _ in range(3)]
+
+    assert first == again
+    assert len(set(first)) == 3
+    assert house.service.tasks_created == 3
+
+
+def test_twin_cells_replay_each_its_own_picture(house: House, ask: Callable[..., Any]) -> None:
+    """Two cells with the same seedless prompt keep their own pictures, and run again in any order for nothing."""
+    session = house.kernel()
+    made = {}
+    for cell in ("a", "b"):
+        for execution in ("1", "2"):  # the second run of each cell asks for its own picture
+            session.place = lambda cell=cell, execution=execution: Place(cell_id=cell, execution=cell + execution)
+            made[cell] = ask(session).result(LONG_S).id
+    bought = house.service.tasks_created
+    session = house.kernel()
+    shown = {}
+    for cell in ("b", "a"):
+        session.place = lambda cell=cell: Place(cell_id=cell, execution="x" + cell)
+        shown[cell] = ask(session).id
+
+    assert made == shown
+    assert house.service.tasks_created == bought
+
+
+def test_an_open_request_is_joined(house: House, ask: Callable[..., Any]) -> None:
+    """What is still running is waited for, never bought a second time, in another kernel either."""
+    house.config["seconds"] = 0.3
+    one, two = house.kernel(), house.kernel()
+    first, joined = ask(one, seed=5), ask(two, seed=5)
+
+    assert joined.id == first.id
+    assert joined.result(LONG_S).files == first.result(LONG_S).files
+    assert house.service.tasks_created == 1
+
+
+def test_fresh_always_asks(house: House, ask: Callable[..., Any]) -> None:
+    """--fresh buys, and both answers stay as takes."""
+    session = house.kernel()
+    first = ask(session, seed=5).result(LONG_S)
+    second = ask(session, seed=5, fresh=True).result(LONG_S)
+
+    assert first.id != second.id
+    assert house.service.tasks_created == 2
+
+
+def test_replay_only_never_buys(house: House, ask: Callable[..., Any]) -> None:
+    """WAN_REPLAY=only shows what is there, and names what is not."""
+    first = ask(house.kernel(), seed=5).result(LONG_S)
+    only = house.kernel(WAN_REPLAY="only")
+
+    assert ask(only, seed=5).id == first.id
+    with pytest.raises(ReplayError, match="seed 6"):
+        ask(only, seed=6)
+    with pytest.raises(ReplayError, match="fresh"):
+        ask(only, seed=5, fresh=True)
+    assert house.service.tasks_created == 1
+
+
+def test_several_pictures_are_tasks_with_consecutive_seeds(house: House, ask: Callable[..., Any]) -> None:
+    """-n 3 without images is three tasks of one picture; a re-run replays all three, a longer one buys the rest."""
+    first = ask(house.kernel(), n=3).result(LONG_S)
+    again = ask(house.kernel(), n=3).result(LONG_S)
+    longer = ask(house.kernel(), n=4, seed=first.seed).result(LONG_S)
+
+    assert first.seeds == (first.seed, first.seed + 1, first.seed + 2)
+    assert len(first.images) == 3
+    assert again.files == first.files
+    assert longer.files[:3] == first.files
+    assert house.service.tasks_created == 4
+
+
+def test_simulated_answers_never_serve_a_real_provider(house: House, ask: Callable[..., Any]) -> None:
+    """A practice picture must not pass for a real one."""
+    ask(house.kernel(), seed=5).result(LONG_S)
+    real = house.kernel(WAN_PROVIDER="gateway")
+
+    with pytest.raises(MissingKeyError, match="WAN_API_KEY"):
+        ask(real, seed=5)
+
+
+def test_an_unfinished_job_can_be_an_input(house: House, ask: Callable[..., Any]) -> None:
+    """An edit of a running job waits for it in the background, and is recorded with its real input."""
+    house.config["seconds"] = 0.3
+    session = house.kernel()
+    fox = ask(session, seed=5)
+    edit = ask(session, "at night", images=[fox], seed=6)
+
+    assert edit.status == "intent"
+    assert edit.result(LONG_S).rows[0].inputs[0].source_job == fox.id
+    assert ask(house.kernel(), "at night", images=[fox], seed=6).id == edit.id
+    assert house.service.tasks_created == 2
+
+
+def test_an_input_whose_job_failed_sends_nothing(house: House, ask: Callable[..., Any]) -> None:
+    """An edit of a picture that never came is refused, with the reason, and nothing is paid."""
+    session = house.kernel()
+    broken = ask(session, "[[fail]] a fox", seed=5)
+    edit = ask(session, "at night", images=[broken]) if not broken.is_done else None
+    broken.wait(LONG_S)
+    if edit is not None:
+        edit.wait(LONG_S)
+        assert edit.status == "refused"
+
+    assert broken.status == "failed"
+    assert house.service.tasks_created == 1
+
+
+def test_pictures_in_memory_are_the_same_request(house: House, ask: Callable[..., Any], tmp_path: Path) -> None:
+    """An image counts by its pixels, whatever object holds them."""
+    one, two = Image.new("RGB", (300, 300), "red"), Image.new("RGB", (300, 300), "red")
+    first = ask(house.kernel(), images=[one], seed=5).result(LONG_S)
+
+    assert ask(house.kernel(), images=[two], seed=5).id == first.id
+    assert house.service.tasks_created == 1
