@@ -15,7 +15,7 @@ from typing import Any, Final
 from wan_notebook.views import html as h
 from wan_notebook.views.article import article
 from wan_notebook.views.figures import figure, grid, layout_for, placeholder, seed_text, state_mark
-from wan_notebook.views.looks import card_state, headline, look, plural, summary
+from wan_notebook.views.looks import card_state, headline, look, plural, summary, total_phrase
 from wan_notebook.views.model import CardView, JobView, PictureView, Preview
 from wan_notebook.views.record import record
 from wan_notebook.views.terminal import card_text
@@ -223,7 +223,7 @@ def _several(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> 
             h.bdi(h.one_line(card.title, 80)) if card.title else "",
             h.esc(same_mode),
             plural(count, "picture"),
-            f"total {h.bdi(h.one_line(card.total_text, 120))}" if card.total_text else "",
+            h.bdi(h.one_line(total_phrase(card), 140)) if card.total_text else "",
             f'<span style="{h.MUTED}">{plural(len(card.jobs), "job")}, first {h.code(first.job_id)}</span>',
         )
     )

@@ -70,6 +70,12 @@ def summary(jobs: Iterable[JobView]) -> str:
     return ", ".join(f"{counts[s]} {look(s).word}" for s in [*known, *sorted(counts.keys() - set(known))])
 
 
+def total_phrase(card: CardView) -> str:
+    """Return ``total $0.24 reported``, or ``up to $0.24`` as it is."""
+    text = " ".join(card.total_text.split())
+    return text if not text or text.startswith("up to") else f"total {text}"
+
+
 def card_state(card: CardView) -> str:
     """Return the state that stands for the whole card: still open first, then what needs a person, then saved."""
     states = [job.state for job in card.jobs]

@@ -17,6 +17,7 @@ from wan_notebook.views.looks import (
     next_sentence,
     plural,
     summary,
+    total_phrase,
 )
 from wan_notebook.views.model import CardView, JobView, PictureView, TextView
 
@@ -49,7 +50,7 @@ def card_line(card: CardView) -> str:
         f"{look(card_state(card)).icon} {summary(card.jobs)}",
         card.title,
         plural(len(card.pictures), "picture"),
-        f"total {card.total_text}" if card.total_text else "",
+        total_phrase(card),
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
 

@@ -1,0 +1,305 @@
+// The live card of a cell. Python words everything (views/live.py); the page counts seconds, shows a click at once,
+// and shows the pictures itself if no lasting output came to replace it (after a page reload). Text from outside
+// reaches the page through textContent only.
+
+const RESULT_DELAY_MS = 1500; // the lasting output usually replaces the card well within this
+const TICK_MS = 100;
+
+/** Make an element with a class and, if given, a text. */
+function make(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+/** Change a text only if it differs, so that a selection in it survives. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Return nodes for a text in which pieces between backticks are code; each keeps its own direction. */
+function richNodes(text) {
+  return text
+    .split(/(`[^`]+`)/)
+    .filter(Boolean)
+    .map((piece) => {
+      const isCode = piece.length > 2 && piece.startsWith("`") && piece.endsWith("`");
+      const node = make(isCode ? "code" : "bdi", "", isCode ? piece.slice(1, -1) : piece);
+      if (isCode) node.dir = "ltr";
+      return node;
+    });
+}
+
+/** Show lines, one block each; nothing is touched if they are the same. */
+function setLines(element, lines, className = "") {
+  const key = JSON.stringify(lines);
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  element.replaceChildren(
+    ...lines.map((line) => {
+      const block = make("div", className);
+      block.append(...richNodes(line));
+      return block;
+    }),
+  );
+}
+
+/** Show facts on one line, separated by a middle dot and isolated from each other. */
+function setFacts(element, facts) {
+  const key = JSON.stringify(facts);
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  const nodes = facts.flatMap((fact, i) => [i ? " · " : "", make("bdi", "", fact)]);
+  element.replaceChildren(...nodes);
+  element.title = facts.join(" · ");
+}
+
+/** Write a duration as Python does: 8.4 s, 2 min 5 s, 3 h 10 min. */
+export function durationText(seconds) {
+  if (seconds < 60) return `${(Math.floor(seconds * 10) / 10).toFixed(1)} s`;
+  const whole = Math.floor(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Know how long ago the kernel sent what is shown, whatever the two clocks say. */
+function makeClock() {
+  let arrivedMs = performance.now();
+  let ageS = 0;
+  return {
+    /** What a page that was just opened finds may be old: believe the clocks until the kernel has answered. */
+    found(sentAt) {
+      arrivedMs = performance.now();
+      ageS = Math.min(Math.max(0, Date.now() / 1000 - sentAt), 86_400);
+    },
+    arrived() {
+      arrivedMs = performance.now();
+      ageS = 0;
+    },
+    corrected(sentAt, kernelNow) {
+      arrivedMs = performance.now();
+      ageS = Math.max(0, kernelNow - sentAt);
+    },
+    sinceSentS() {
+      return ageS + (performance.now() - arrivedMs) / 1000;
+    },
+  };
+}
+
+/** Make the row of one job: built once, then only its texts change, and its height never. */
+function makeRow(several, onCancel) {
+  const row = make("div", "wan-job");
+  const label = make("div", "wan-label wan-cut");
+  const icon = make("span", "wan-icon");
+  icon.ariaHidden = "true";
+  const word = make("b");
+  const name = make("bdi");
+  label.append(icon, " ", word, " · ", name);
+  const time = make("div", "wan-time");
+  const progress = make("progress");
+  progress.max = 1;
+  const eta = make("div", "wan-eta wan-cut wan-muted");
+  const act = make("div", "wan-act");
+  const button = make("button", "", "Cancel");
+  button.type = "button";
+  act.append(button);
+  const reason = make("div", "wan-reason wan-cut wan-muted");
+  row.append(...(several ? [label] : []), time, progress, eta, act, reason);
+  let job = null;
+  button.addEventListener("click", () => {
+    if (job && button.ariaDisabled !== "true") onCancel(job.id);
+  });
+
+  function updateProgress() {
+    if (job.progress === null) progress.removeAttribute("value");
+    else progress.value = job.progress;
+    progress.ariaLabel = `progress of ${job.label}`;
+  }
+
+  function updateButton(requested) {
+    // Not `disabled`: that would throw the keyboard's focus away.
+    button.ariaDisabled = String(requested);
+    button.ariaLabel = requested ? null : `Cancel ${job.label}`;
+    setText(button, requested ? "cancel requested" : "Cancel");
+    act.toggleAttribute("data-absent", !(job.can_cancel || (requested && job.ticking)));
+  }
+
+  return {
+    row,
+    update(next, asked) {
+      job = next;
+      row.style.setProperty("--wan-tone", next.tone);
+      row.toggleAttribute("data-over", !next.ticking);
+      setText(icon, next.icon);
+      setText(word, next.word);
+      setText(name, next.label);
+      setText(eta, next.eta);
+      eta.title = next.eta;
+      setLines(reason, several && next.reason ? [next.reason] : []);
+      reason.title = reason.textContent;
+      updateProgress();
+      updateButton(asked || next.cancel_requested);
+    },
+    tick(sinceSentS) {
+      if (!job || job.elapsed_s === null) return setText(time, "");
+      setText(time, durationText(job.elapsed_s + (job.ticking ? sinceSentS : 0)));
+    },
+  };
+}
+
+/** Make a figure of a picture that came as bytes. */
+function makeFigure(caption, bytes, urls) {
+  const figure = make("figure");
+  const image = make("img");
+  const url = URL.createObjectURL(new Blob([bytes], { type: caption.mime }));
+  urls.push(url);
+  image.src = url;
+  image.alt = caption.alt;
+  image.width = caption.width_px;
+  image.height = caption.height_px;
+  const text = make("figcaption");
+  const code = make("code", "", caption.code);
+  const facts = make("span");
+  setFacts(facts, caption.facts);
+  text.append(...(caption.code ? [code, " · "] : []), facts);
+  figure.append(image, text);
+  return figure;
+}
+
+/** Build the card's skeleton. */
+function makeParts(several) {
+  const parts = {
+    root: make("section", "wan-card"),
+    head: make("div", "wan-cut"),
+    icon: make("span", "wan-icon"),
+    word: make("b"),
+    facts: make("span"),
+    jobs: make("div", several ? "wan-jobs wan-several" : "wan-jobs"),
+    more: make("div", "wan-cut wan-muted"),
+    ending: make("div", "wan-lines"),
+    lines: make("div", "wan-lines"),
+    result: make("div", "wan-result"),
+    said: make("div", "wan-said"),
+  };
+  parts.root.ariaLabel = "Wan job";
+  parts.icon.ariaHidden = "true";
+  parts.said.role = "status"; // polite: a change of state is read out, the seconds are not
+  parts.head.append(parts.icon, " ", parts.word, " · ", parts.facts);
+  parts.root.append(parts.head, parts.jobs, parts.more, parts.ending, parts.lines, parts.result, parts.said);
+  return parts;
+}
+
+function render({ model, el, signal }) {
+  const several = model.get("view").jobs.length > 1;
+  const parts = makeParts(several);
+  const clock = makeClock();
+  const rows = new Map();
+  const asked = new Set();
+  const urls = [];
+  const opened = performance.now();
+  let showTimer = 0;
+
+  const view = () => model.get("view");
+
+  function updateHead() {
+    const { icon, word, facts, tone, jobs } = view();
+    parts.root.style.setProperty("--wan-tone", tone);
+    setText(parts.icon, icon);
+    const waiting = !several && jobs.some((job) => asked.has(job.id) && job.ticking);
+    setText(parts.word, waiting ? `${word}, cancel requested` : word);
+    setFacts(parts.facts, facts);
+    const said = [parts.word.textContent, ...facts].join(" · ");
+    setText(parts.said, said);
+  }
+
+  function updateJobs() {
+    const { jobs, jobs_left_off: left } = view();
+    for (const job of jobs) {
+      if (!job.ticking) asked.delete(job.id);
+      if (!rows.has(job.id)) {
+        const row = makeRow(several, cancel);
+        rows.set(job.id, row);
+        parts.jobs.append(row.row);
+      }
+      rows.get(job.id).update(job, asked.has(job.id));
+    }
+    const below = several ? (left ? [`and ${left} more`] : []) : jobs[0].facts;
+    setFacts(parts.more, below);
+  }
+
+  function updateLines() {
+    const { jobs, lines } = view();
+    setLines(parts.ending, several ? [] : jobs[0].lines);
+    setLines(parts.lines, lines, "wan-muted");
+  }
+
+  function updateTimes() {
+    for (const row of rows.values()) row.tick(clock.sinceSentS());
+  }
+
+  /** Show the pictures here, once it is clear that no lasting output takes this card's place. */
+  function updateResult() {
+    clearTimeout(showTimer);
+    const { done, pictures, thumbs } = view();
+    if (!done) return;
+    const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished job: at once
+    if (!pictures) return;
+    showTimer = setTimeout(() => showResult(thumbs, pictures), wait);
+  }
+
+  function showResult(captions, pictures) {
+    const bytes = model.get("thumbs");
+    const figures = captions.slice(0, bytes.length).map((caption, i) => makeFigure(caption, bytes[i], urls));
+    const hint = make("div");
+    const left = pictures - figures.length;
+    const more = left > 0 && figures.length ? `and ${left} more. ` : "";
+    const { show } = view();
+    hint.append(...richNodes(`${more}This view ends with the kernel: \`${show}\` in a cell makes it lasting.`));
+    parts.result.replaceChildren(...figures, hint);
+  }
+
+  function updateAll() {
+    updateHead();
+    updateJobs();
+    updateLines();
+    updateTimes();
+    updateResult();
+  }
+
+  function cancel(id) {
+    asked.add(id);
+    updateHead();
+    updateJobs();
+    model.send({ kind: "cancel", jobs: [id] });
+  }
+
+  function onView() {
+    clock.arrived();
+    updateAll();
+  }
+
+  function onMessage(message) {
+    if (message?.kind !== "clock") return;
+    clock.corrected(view().sent_at, message.now);
+    updateTimes();
+  }
+
+  clock.found(view().sent_at);
+  updateAll();
+  el.append(parts.root);
+  model.on("change:view", onView);
+  model.on("msg:custom", onMessage);
+  const ticker = setInterval(updateTimes, TICK_MS);
+  model.send({ kind: "hello" });
+  signal.addEventListener("abort", () => {
+    clearInterval(ticker);
+    clearTimeout(showTimer);
+    model.off("change:view", onView);
+    model.off("msg:custom", onMessage);
+    for (const url of urls) URL.revokeObjectURL(url);
+  });
+}
+
+export default { render };
