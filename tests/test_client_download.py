@@ -404,7 +404,8 @@ def test_names_are_judged_by_what_they_resolve_to(tmp_path: Path) -> None:
 
     async def resolver(host: str) -> list[str]:
         asked.append(host)
-        return {"files.example": ["93.184.216.34"], "inner.example": ["93.184.216.34", "10.0.0.1"]}.get(host, [])
+        known = {"files.example": ["93.184.216.34"], "inner.example": ["93.184.216.34", "10.0.0.1"]}
+        return known.get(host, ["93.184.216.35"])
 
     answers = Answers(httpx.Response(200, text="x"), redirect("http://inner.example/x"))
     c = client(answers, resolver=resolver)

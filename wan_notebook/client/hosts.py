@@ -37,17 +37,17 @@ class Hosts:
     async def is_private(self, host: str) -> bool:
         """Tell whether a host is this machine, its local network, or otherwise not on the public internet."""
         name = host.rstrip(".").lower()
-        if name not in self._known:
-            self._known[name] = await self._judge(name)
-        return self._known[name]
-
-    async def _judge(self, name: str) -> bool:
+        if name in self._known:
+            return self._known[name]
         if name == "localhost" or name.endswith(".localhost"):
             return True
         if (literal := _is_private_address(name)) is not None:
             return literal
         addresses = await self._resolver(name) if self._resolver else []
-        return any(_is_private_address(address) for address in addresses)
+        found = any(_is_private_address(address) for address in addresses)
+        if addresses:  # a name that is unknown now may be known later
+            self._known[name] = found
+        return found
 
 
 def _is_private_address(text: str) -> bool | None:
