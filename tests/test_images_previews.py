@@ -165,7 +165,7 @@ def test_what_looks_like_an_image(value: object) -> None:
         Path("x.csv"),
         b"text",
         [],
-        np.zeros(5),
+        np.zeros(500),
         np.zeros((5, 5)),
         np.zeros((300, 300), int),
         Drawable,

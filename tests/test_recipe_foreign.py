@@ -206,6 +206,14 @@ def test_packed_recipes_are_read_and_bombs_are_not(kind: bytes) -> None:
     assert read_recipe(cut) is None
 
 
+def test_only_a_parameters_text_right_behind_ours_is_ours() -> None:
+    """A program that dropped our second chunk must not make ``strip`` take away somebody's text further on."""
+    recipe = Recipe(model="m", provider="p", mode="edit", prompt="fox")
+    ours = chunk(b"iTXt", b"wan_notebook\0\0\0\0\0" + recipe.to_json().encode())
+    rest = chunk(b"gAMA", b"\0\0\xb1\x8f") + chunk(b"tEXt", b"parameters\0theirs")
+    assert strip(behind_header(ours, rest)) == behind_header(rest)
+
+
 def test_hostile_chunk_lengths_end_the_search() -> None:
     """A length beyond the file, or very many empty chunks, cost a bounded time."""
     assert read_any(behind_header(b"\xff\xff\xff\xffiTXtwan_notebook\0")) is None

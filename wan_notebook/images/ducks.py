@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from wan_notebook.images.facts import mime_of
 from wan_notebook.inputs import InputImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _SUFFIXES: Final = (
     ".png",
@@ -26,12 +29,12 @@ _SUFFIXES: Final = (
 )
 
 
-def is_pil(value: object) -> bool:
+def is_pil(value: object) -> TypeGuard[Image]:
     """Tell a Pillow image without importing Pillow."""
     return _is_a(value, "PIL.Image", "Image")
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[Any]:
     """Tell a NumPy array without importing NumPy."""
     return _is_a(value, "numpy", "ndarray")
 
