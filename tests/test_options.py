@@ -98,6 +98,12 @@ def test_an_image_is_one_word_as_it_stands(expression):
         assert found.word_of("n").value == "2"
 
 
+def test_an_apostrophe_in_a_path_opens_no_string():
+    """Two names with apostrophes are two paths, not one string between them."""
+    found = read("-i cat's.jpg -i dog's.jpg")
+    assert [word.value for word in found.words_of("image")] == ["cat's.jpg", "dog's.jpg"]
+
+
 @pytest.mark.parametrize("line", ["-n 3", "-n=3", "-n3", "-n  3", "-n= 3", "–n 3", "–n3", "—n=3"])
 def test_n_may_be_written_in_every_usual_way(line):
     """``-n 3``, ``-n=3``, ``-n3``, and dashes that a word processor made."""
@@ -185,6 +191,8 @@ def test_rewriting_has_every_spelling(line, said):
         ("--wait --no-wait", ["contradict"]),
         ("--rewrite --no-prompt-extend", ["--rewrite", "--no-prompt-extend", "contradict"]),
         ("a red fox", ["a red fox", "cell's text", "%wan make"]),
+        ("-i photo photo1", ["-i photo -i photo1"]),
+        ("-i photo, photo1", ["-i photo -i photo1"]),
         ("-i a + b", ["brackets", "-i (a +"]),
         ("--negative very dark", ["quotes", '"very dark"']),
         ("--watermark false", ["--watermark=false"]),

@@ -240,7 +240,11 @@ class _Reader:
         last = self.given[-1] if self.given else None
         if not self.has_body:
             return "is one word too many.", f"{self.help_at} shows how it is written."
-        if last and last.word and not last.word.quoted and last.option.kind in EXPRESSIONS:
+        if last and last.word and last.option.kind is Kind.IMAGE and re.match(r"[\w~./\"'\[]", text):
+            more = (
+                f" For another picture repeat {last.flag}: {last.flag} {last.word.text.rstrip(',')} {last.flag} {text}"
+            )
+        elif last and last.word and not last.word.quoted and last.option.kind in EXPRESSIONS:
             example = f"{last.flag} ({last.word.text} {text.split()[0]} …)"
             more = f" An expression with spaces needs brackets: {example}."
         elif last and last.word and not last.word.quoted:
