@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from wan_notebook.errors import ImageInputError
+from wan_notebook.errors import DownloadError, ImageInputError
 from wan_notebook.images import NotAPictureError, check_picture, load_image, looks_like_image, mime_of, preview, probe
 
 
@@ -112,6 +112,20 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello there")
     with pytest.raises(ImageInputError, match=r"image = .*notes.txt: the file is text"):
         load_image(tmp_path / "notes.txt", name=str(tmp_path / "notes.txt"))
+
+
+def test_a_failing_fetch_names_the_image() -> None:
+    """What goes wrong while fetching a URL is said about that image; so is a fetch that nobody supplied."""
+
+    def fetch(url: str) -> bytes:
+        raise DownloadError("404 not found")
+
+    with pytest.raises(ImageInputError, match=r"example.org/a.png.*404 not found"):
+        load_image("https://example.org/a.png", name="https://example.org/a.png", fetch=fetch)
+    with pytest.raises(ImageInputError, match="cannot be fetched here"):
+        load_image("https://example.org/a.png", name="ref")
+    with pytest.raises(ImageInputError, match="more than 10 MB"):
+        load_image("https://example.org/a.png", name="ref", fetch=lambda _: b"\0" * (10 * 1024 * 1024 + 1))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image, ImageCms
 
-from wan_notebook.errors import DownloadError, ImageInputError
+from wan_notebook.errors import ImageInputError
 from wan_notebook.images import describe, load_image
 from wan_notebook.inputs import InputImage
 
@@ -279,20 +279,6 @@ def test_description_is_short() -> None:
     """One line names what is sent."""
     image = load_image(encoded(gradient(), "JPEG"), name="photo")
     assert describe(image).startswith("photo (320×256 JPEG, ")
-
-
-def test_a_failing_fetch_names_the_image() -> None:
-    """What goes wrong while fetching a URL is said about that image; so is a fetch that nobody supplied."""
-
-    def fetch(url: str) -> bytes:
-        raise DownloadError("404 not found")
-
-    with pytest.raises(ImageInputError, match=r"example.org/a.png.*404 not found"):
-        load_image("https://example.org/a.png", name="https://example.org/a.png", fetch=fetch)
-    with pytest.raises(ImageInputError, match="cannot be fetched here"):
-        load_image("https://example.org/a.png", name="ref")
-    with pytest.raises(ImageInputError, match="more than 10 MB"):
-        load_image("https://example.org/a.png", name="ref", fetch=lambda _: b"\0" * (LIMIT + 1))
 
 
 @settings(max_examples=40, deadline=None)
