@@ -21,12 +21,14 @@ Load = Callable[[int], JobDetails]
 
 _FIXED = frozenset({"seq", "id", "state", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"})
 _FIXED_OWNER = frozenset({"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until"})
-_SEARCHED = frozenset({"prompt", "negative_prompt", "name", "seed"})
+_SEARCHED = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
 _DRAFT_CHILDREN = frozenset({"inputs", "created_at", "batch_id", "part"})
 _DRAFT_COLUMNS = tuple(
     name for name in (*codec.JOB_COLUMNS, *codec.TEXT_COLUMNS) if name in JobDraft.__dataclass_fields__
 )
 _TEXT_SET = frozenset(codec.TEXT_COLUMNS)
+
+_NEEDED = {"cost_amount": ("cost_source", "cost_currency"), "reserved_amount": ("reserved_currency",)}
 
 _j = schema.jobs.c
 _CURRENT = sa.select(_j.seq, _j.state, _j.owner_token, _j.first_running_at, _j.finished_at).where(
@@ -36,6 +38,8 @@ _TAKEN = sa.select(_j.seq).where(_j.id == sa.bindparam("id"))
 _INSERT_EVENT = insert(schema.events, ("job_seq", "at", "kind", "state", "detail"))
 _INSERT_INPUT = insert(schema.inputs, ("job_seq", *codec.INPUT_COLUMNS))
 _INSERT_TAG = insert(schema.job_tags, ("job_seq", "tag"))
+_DROP_TAGS = sa.delete(schema.job_tags).where(schema.job_tags.c.job_seq == sa.bindparam("job_seq"))
+_DROP_SEARCH = sa.delete(schema.job_search).where(schema.job_search.c.job_seq == sa.bindparam("job_seq"))
 _INSERT_SEARCH = insert(schema.job_search, ("job_seq", "haystack"))
 _DROP_INPUTS = sa.delete(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("job_seq"))
 _REVIVE_FILE = sa.delete(schema.deletions).where(schema.deletions.c.file == sa.bindparam("file"))
@@ -43,6 +47,13 @@ _SEARCHED_NOW = (
     sa.select(_j.id, schema.job_texts.c.prompt, schema.job_texts.c.negative_prompt, _j.name, _j.tags, _j.seed)
     .join(schema.job_texts, schema.job_texts.c.job_seq == _j.seq)
     .where(_j.seq == sa.bindparam("seq"))
+)
+_k = schema.cost_kinds.c
+_ADD_KIND = sa.insert(schema.cost_kinds).from_select(
+    ["source", "currency", "odd"],
+    sa.select(*[sa.bindparam(name, type_=_k[name].type) for name in ("source", "currency", "odd")]).where(
+        ~sa.exists().where(*[_k[name] == sa.bindparam(name) for name in ("source", "currency", "odd")])
+    ),
 )
 
 _p = schema.pictures.c
@@ -98,16 +109,12 @@ def owner_columns(owner: Owner, until: float) -> dict[str, Any]:
 def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any]) -> None:
     at = tx.now if draft.created_at is None else draft.created_at
     given = {name: getattr(draft, name) for name in _DRAFT_COLUMNS if name not in _DRAFT_CHILDREN}
-    values = {name: codec.encode(name, value) for name, value in {**given, **own, "created_at": at}.items()}
-    narrow = {name: value for name, value in values.items() if name not in _TEXT_SET}
+    narrow, wide = split(tx, {**given, **own, "created_at": at})
     seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
-    wide = {"job_seq": seq, **{name: value for name, value in values.items() if name in _TEXT_SET}}
-    tx.run(insert(schema.job_texts, tuple(wide)), wide)
-    haystack = codec.search_text(own["id"], draft.prompt, draft.negative_prompt, draft.name, *draft.tags, draft.seed)
-    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": haystack})
-    if draft.tags:
-        rows = [{"job_seq": seq, "tag": codec.encode_text(tag)} for tag in dict.fromkeys(draft.tags)]
-        tx.run_many(_INSERT_TAG, rows)
+    tx.run(insert(schema.job_texts, ("job_seq", *wide)), {"job_seq": seq, **wide})
+    words = (own["id"], draft.prompt, draft.negative_prompt, draft.name, draft.seed, *draft.tags)
+    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
+    _put_tags(tx, seq, draft.tags)
     set_inputs(tx, seq, draft.inputs)
     add_event(tx, seq, at, "state", draft.state.value, {})
 
@@ -146,12 +153,14 @@ def transition(
     _check_move(job_id, current, state, expect)
     _check_holder(job_id, current, token, holder)
     stamps = _stamps(state, tx.now, first_running_at, finished_at)
-    narrow, wide = _split({**stamps, **columns})
+    narrow, wide = split(tx, {**stamps, **_checked(columns)})
     for record in pictures:
         save_picture(tx, seq, record)
     add_event(tx, seq, tx.now, "state", state.value, detail)
     tx.update(schema.job_texts, "job_seq", seq, wide)
-    row = tx.update_returning(schema.jobs, "seq", seq, {"state": state.value, **narrow})
+    row = tx.update_job(seq, {"state": state.value, **narrow})
+    if columns.keys() & _SEARCHED:
+        reindex(tx, seq)
     return codec.job_row(row, load)
 
 
@@ -202,13 +211,26 @@ def _stamps(
             return {}
 
 
-def _split(columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _checked(columns: Mapping[str, Any]) -> Mapping[str, Any]:
     if bad := (_FIXED | _FIXED_OWNER) & columns.keys():
         raise LedgerError(f"The columns {sorted(bad)} of a job are not set this way.")
+    return columns
+
+
+def split(tx: Tx, columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Encode columns for ``jobs`` and for ``job_texts``. An amount without its source or currency is refused."""
+    for amount, needed in _NEEDED.items():
+        if columns.get(amount) is not None and not all(columns.get(name) for name in needed):
+            raise LedgerError(f"{amount} needs {' and '.join(needed)}, set together with it.")
     narrow: dict[str, Any] = {}
     wide: dict[str, Any] = {}
     for name, value in columns.items():
         (wide if name in _TEXT_SET else narrow)[name] = codec.encode(name, value)
+    if "cost_amount" in narrow:
+        narrow["cost_nano"] = codec.nano(columns["cost_amount"])
+        if columns["cost_amount"] is not None:
+            kind = {"source": narrow["cost_source"], "currency": narrow["cost_currency"]}
+            tx.run(_ADD_KIND, {**kind, "odd": int(narrow["cost_nano"] is None)})
     return narrow, wide
 
 
@@ -218,22 +240,31 @@ def update(
     """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
     seq, state, token, *_ = _current(tx, job_id)
     _check_holder(job_id, JobState(state), token, holder)
-    narrow, wide = _split(columns)
+    narrow, wide = split(tx, _checked(columns))
     if inputs is not None:
         tx.run(_DROP_INPUTS, {"job_seq": seq})
         set_inputs(tx, seq, inputs)
     tx.update(schema.job_texts, "job_seq", seq, wide)
-    row = tx.update_returning(schema.jobs, "seq", seq, narrow or {"seq": seq})
-    if columns.keys() & (_SEARCHED | {"tags"}):
+    row = tx.update_job(seq, narrow or {"seq": seq})
+    if columns.keys() & _SEARCHED:
         reindex(tx, seq)
     return codec.job_row(row, load)
 
 
 def reindex(tx: Tx, seq: int) -> None:
-    """Write anew what the history's search and the tag filter look through."""
-    job_id, prompt, negative, name, tags, seed = tx.run(_SEARCHED_NOW, {"seq": seq}).fetchone()
-    words = [codec.decode_text(text) for text in (prompt, negative, name)]
-    tx.update(schema.job_search, "job_seq", seq, {"haystack": codec.search_text(job_id, *words, tags, seed)})
+    """Write anew what the history's search and the tag filter look through, after the columns have changed."""
+    tx.run(_DROP_SEARCH, {"job_seq": seq})
+    tx.run(_DROP_TAGS, {"job_seq": seq})
+    job_id, prompt, negative, name, tags_text, seed = tx.run(_SEARCHED_NOW, {"seq": seq}).fetchone()
+    tags = codec.decode_list(tags_text)
+    words = (job_id, *[codec.decode_text(text) for text in (prompt, negative, name)], seed, *tags)
+    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
+    _put_tags(tx, seq, tags)
+
+
+def _put_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
+    if tags:
+        tx.run_many(_INSERT_TAG, [{"job_seq": seq, "tag": codec.encode_text(tag)} for tag in dict.fromkeys(tags)])
 
 
 def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
@@ -246,6 +277,8 @@ def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
         values |= {"starred": now[1], "rejected": now[2]}
         tx.run(_DROP_PICTURE, {"job_seq": seq, "idx": record.idx})
     tx.run(_INSERT_PICTURE, {"job_seq": seq, **values})
+    for file in filter(None, (values["file"], values["corrupt_file"])):
+        tx.run(_REVIVE_FILE, {"file": file})
     if record.saved_at is not None or (now is not None and now[0] is not None):
         tx.run(_COUNT_PICTURES, {"seq": seq})
     return record

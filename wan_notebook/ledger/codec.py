@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
+from wan_notebook.money import Source, to_decimal
 from wan_notebook.states import JobState
 
 from . import schema
@@ -42,6 +43,18 @@ def encode_text(value: Any) -> str:
 def decode_text(value: str) -> str:
     """Return stored text as it was given."""
     return str(json.loads(value[len(_MARK) :])) if value.startswith(_MARK) else value
+
+
+def _object(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return encode_json(value)
+
+
+def _list(value: Any) -> str:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise TypeError
+    return encode_json(value)
 
 
 def encode_json(value: Any) -> str:
@@ -81,6 +94,14 @@ def _real(value: Any) -> float | None:
     return float(value)
 
 
+def decimal_of(value: object) -> Decimal:
+    """Return an exported amount; ``LedgerError`` if it is no decimal."""
+    amount = to_decimal(value)
+    if amount is None:
+        raise LedgerError(f"{str(value)[:40]!r} is no amount.")
+    return amount
+
+
 def _decimal(value: Any) -> str | None:
     if value is None:
         return None
@@ -89,10 +110,22 @@ def _decimal(value: Any) -> str | None:
     return str(value)
 
 
+def nano(amount: Decimal | None) -> int | None:
+    """Return an amount in billionths if it is a whole number of them and below a million, so that sums stay exact."""
+    if amount is None or not 0 <= amount < 1_000_000:
+        return None
+    exponent = amount.as_tuple().exponent
+    return int(amount * 10**9) if isinstance(exponent, int) and exponent >= -9 else None
+
+
 def _flag(value: Any) -> int:
     if not isinstance(value, bool):
         raise TypeError
     return int(value)
+
+
+def _source(value: Any) -> str:
+    return Source(value).value if value != "" else ""
 
 
 def _state(value: Any) -> str:
@@ -111,8 +144,12 @@ def _encoder(column: sa.Column[Any]) -> Callable[[Any], Any]:
         return _flag
     if name in _DECIMALS:
         return _decimal
-    if name in _OBJECTS | _LISTS:
-        return encode_json
+    if name in _OBJECTS:
+        return _object
+    if name in _LISTS:
+        return _list
+    if name == "cost_source":
+        return _source
     if name == "state":
         return _state
     if isinstance(column.type, sa.Float):
@@ -139,7 +176,7 @@ def _tables(*tables: sa.Table) -> dict[str, Callable[[Any], Any]]:
     return {column.name: _encoder(column) for table in tables for column in table.columns}
 
 
-JOB_COLUMNS = tuple(column.name for column in schema.jobs.columns)
+JOB_COLUMNS = tuple(column.name for column in schema.JOB)
 TEXT_COLUMNS = tuple(column.name for column in schema.job_texts.columns if column.name != "job_seq")
 INPUT_COLUMNS = tuple(column.name for column in schema.inputs.columns if column.name != "job_seq")
 PICTURE_COLUMNS = tuple(column.name for column in schema.pictures.columns if column.name != "job_seq")
@@ -148,18 +185,18 @@ _ENCODERS = _tables(schema.jobs, schema.job_texts)
 _CHILD_ENCODERS = {**_tables(schema.inputs), **_tables(schema.pictures)}
 
 
-def _decoders(table: sa.Table) -> tuple[Callable[[Any], Any] | None, ...]:
+def _decoders(columns: Iterable[sa.Column[Any]]) -> tuple[Callable[[Any], Any] | None, ...]:
     return tuple(
         _decoder(column.name, is_text=isinstance(column.type, sa.Text))
-        for column in table.columns
+        for column in columns
         if column.name != "job_seq"
     )
 
 
-_JOB_DECODERS = _decoders(schema.jobs)
-_TEXT_DECODERS = _decoders(schema.job_texts)
-_INPUT_DECODERS = _decoders(schema.inputs)
-_PICTURE_DECODERS = _decoders(schema.pictures)
+_JOB_DECODERS = _decoders(schema.JOB)
+_TEXT_DECODERS = _decoders(schema.job_texts.columns)
+_INPUT_DECODERS = _decoders(schema.inputs.columns)
+_PICTURE_DECODERS = _decoders(schema.pictures.columns)
 
 
 def encode(name: str, value: Any) -> Any:
@@ -173,7 +210,7 @@ def _encode(encoders: Mapping[str, Callable[[Any], Any]], name: str, value: Any)
     except KeyError:
         raise LedgerError(f"The ledger has no column {name!r}.") from None
     except (TypeError, ValueError):
-        raise LedgerError(f"The ledger cannot store {value!r} as {name!r}.") from None
+        raise LedgerError(f"The ledger cannot store {repr(value)[:80]} as {name!r}.") from None
 
 
 def input_values(record: InputRecord) -> tuple[Any, ...]:
@@ -217,3 +254,8 @@ def event(row: Sequence[Any]) -> Event:
     """Return ``at, kind, state, detail`` of a row of ``events``."""
     at, kind, state, detail = row
     return Event(at=at, kind=kind, state=state, detail=json.loads(detail))
+
+
+def decode_list(text: str) -> tuple[Any, ...]:
+    """Return a stored JSON list."""
+    return tuple(json.loads(text))

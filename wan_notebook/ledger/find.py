@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from wan_notebook.states import OPEN, JobState
+from wan_notebook.states import JobState
 
 from . import codec, schema
+from .clauses import OPEN_CLAUSE
 from .faults import LedgerError
 from .job_row import JobDetails, JobRow
 from .rows import Event, InputRecord, PictureRecord
@@ -21,7 +22,6 @@ By = Literal["asked", "sent"]
 _j = schema.jobs.c
 _p = schema.pictures.c
 _t = schema.job_texts.c
-_OPEN_STATES = sorted(OPEN)
 _NEWEST = (_j.created_at.desc(), _j.seq.desc())
 
 
@@ -73,7 +73,7 @@ def _children(read: Read, table: sa.Table, seqs: list[int], order: str) -> Seque
 def get(read: Read, id_or_prefix: str) -> JobRow:
     """Return the job with this id or unique beginning of one; ``LedgerError`` names the nearest otherwise."""
     wanted = id_or_prefix.strip().lower()
-    exact = read(sa.select(schema.jobs).where(_j.id == wanted))
+    exact = read(sa.select(*schema.JOB).where(_j.id == wanted))
     found = exact or (_starting_with(read, wanted) if wanted and wanted.isalnum() else [])
     if len(found) == 1:
         return rows_of(read, found)[0]
@@ -87,7 +87,7 @@ def get(read: Read, id_or_prefix: str) -> JobRow:
 
 def _starting_with(read: Read, prefix: str) -> Sequence[Any]:
     # A range, not LIKE: it uses the index of ids, whatever the collation.
-    found = sa.select(schema.jobs).where(_j.id >= prefix, _j.id < prefix + "g").order_by(*_NEWEST).limit(10)
+    found = sa.select(*schema.JOB).where(_j.id >= prefix, _j.id < prefix + "g").order_by(_j.id).limit(10)
     return read(found)
 
 
@@ -107,7 +107,7 @@ def _listed(ids: Any) -> str:
 
 def _matching(fingerprint: str, by: By, simulated_ok: bool) -> sa.Select[Any]:
     column = _j.fp_asked if by == "asked" else _j.fp_sent
-    found = sa.select(schema.jobs).where(column == fingerprint)
+    found = sa.select(*schema.JOB).where(column == fingerprint)
     return found if simulated_ok else found.where(_j.simulated == 0)
 
 
@@ -131,7 +131,7 @@ def find_answer(read: Read, fingerprint: str, *, by: By, simulated_ok: bool, cel
 
 def find_open(read: Read, fingerprint: str, *, by: By, simulated_ok: bool) -> JobRow | None:
     """Return the newest job that still costs or owes something, ``in_doubt`` included."""
-    found = _matching(fingerprint, by, simulated_ok).where(_j.state.in_(_OPEN_STATES))
+    found = _matching(fingerprint, by, simulated_ok).where(sa.text(OPEN_CLAUSE))
     return _first(read, found.order_by(*_NEWEST))
 
 
@@ -148,13 +148,13 @@ def takes(read: Read, fingerprint: str, by: By) -> list[JobRow]:
 
 def open_jobs(read: Read) -> list[JobRow]:
     """Return the jobs that still cost or owe something, oldest first."""
-    found = sa.select(schema.jobs).where(_j.state.in_(_OPEN_STATES)).order_by(_j.created_at, _j.seq)
+    found = sa.select(*schema.JOB).where(sa.text(OPEN_CLAUSE)).order_by(_j.created_at, _j.seq)
     return rows_of(read, read(found))
 
 
 def batch(read: Read, batch_id: str) -> list[JobRow]:
     """Return the jobs of one batch, in the order of their parts."""
-    found = sa.select(schema.jobs).where(_j.batch_id == batch_id).order_by(_j.part, _j.seq)
+    found = sa.select(*schema.JOB).where(_j.batch_id == batch_id).order_by(_j.part, _j.seq)
     return rows_of(read, read(found))
 
 

@@ -47,54 +47,54 @@ class JobRow:
 
     seq: int
     id: str
-    batch_id: str
-    part: int
     state: JobState
-    provider: str
     simulated: bool
+    created_at: float
+    trashed_at: float | None
+    imported_at: float | None
+    cost_amount: Decimal | None
+    cost_currency: str
+    cost_source: str
+    n: int
+    picture_count: int
+    seed: int | None
+    duration_s: float | None
+    starred: bool
+    rejected: bool
+    notebook: str
+    user: str
+    provider: str
     model: str
     mode: str
+    size_tier: str
+    batch_id: str
+    part: int
     fp_asked: str
     fp_sent: str
-    seed: int | None
-    n: int
-    size_tier: str
     task_id: str
     request_id: str
     envelope: str
     name: str
     tags: tuple[str, ...]
-    notebook: str
     cell_id: str
-    user: str
     key_fingerprint: str
     reserved_amount: Decimal | None
     reserved_currency: str
-    cost_amount: Decimal | None
-    cost_currency: str
-    cost_source: str
     cost_note: str
     error_code: str
-    created_at: float
     sending_at: float | None
     accepted_at: float | None
     first_running_at: float | None
     finished_at: float | None
     saved_at: float | None
-    duration_s: float | None
     expires_at: float | None
     owner_host: str
     owner_pid: int | None
     owner_started: float | None
     owner_token: str
     lease_until: float | None
-    starred: bool
-    rejected: bool
-    trashed_at: float | None
     purged_at: float | None
-    imported_at: float | None
     missing: int
-    picture_count: int
     load: Callable[[int], JobDetails] = field(repr=False, compare=False)
 
     @cached_property

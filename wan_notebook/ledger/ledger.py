@@ -7,94 +7,26 @@ that nothing may wait inside a future's done-callback, since that runs on the wr
 
 from __future__ import annotations
 
-import contextlib
-import time
-import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any
 
 from wan_notebook.states import JobState
 
-from . import changes, find, lease, spend
-from .connect import Journal, prepare, reading_engine
-from .faults import LedgerError, explain
-from .figures import CostRow, DurationKey, Price, Spend
-from .job_row import JobDetails, JobRow
-from .rows import Event, InputRecord, JobDraft, Owner, PictureRecord
-from .spend import CostKey, SpendReader
-from .tx import Read, Tx
-from .writer import Writer
-
-T = TypeVar("T")
+from . import changes, curate, lease, transfer
+from .asking import Asking
+from .figures import ImportReport
+from .job_row import JobRow
+from .rows import InputRecord, JobDraft, Owner, PictureRecord
+from .spend import SpendReader
+from .tx import Tx
 
 LEASE_S = 15.0
 """How long a kernel holds a job without saying so again."""
 
 
-class Ledger:
+class Ledger(Asking):
     """One ledger file, open for this process. Make one with ``Ledger.open``."""
-
-    def __init__(self, path: Path, wall_clock: Callable[[], float]) -> None:
-        self.path = path
-        self._wall_clock = wall_clock
-        self._engine = reading_engine(path)
-        self._writer = Writer(path, wall_clock)
-        # Runs at exit too; what it holds must not be the ledger itself, or that would live for ever.
-        self._closing = weakref.finalize(self, _close, self._writer, self._engine)
-
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        journal: Journal = "auto",
-        wall_clock: Callable[[], float] = time.time,
-        mounts: str | None = None,
-    ) -> Ledger:
-        """Open the ledger in this file, creating it or bringing it up to date. Raises ``LedgerError``.
-
-        ``journal`` is SQLite's: ``auto`` means a write-ahead log, but a rollback journal on a network filesystem
-        (told from ``mounts``, by default ``/proc/mounts``).
-        """
-        prepare(path, journal=journal, mounts=mounts)
-        return cls(path, wall_clock)
-
-    def close(self) -> None:
-        """Write what is queued and close; waits half a second at most. May be called twice."""
-        self._closing()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # ------------------------------------------------------------------ how calls reach the file
-
-    def _write(self, work: Callable[[Tx], T]) -> Future[T]:
-        return self._writer.submit(work).future
-
-    def _write_now(self, work: Callable[[Tx], T]) -> T:
-        if self._writer.is_this_thread:
-            message = "a future's callback may not wait for the ledger: it runs on the thread that writes"
-            raise RuntimeError(message)
-        return self._write(work).result()
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Read]:
-        try:
-            with self._engine.connect() as connection:
-                yield lambda statement: connection.execute(statement).all()
-        except sa.exc.DBAPIError as error:
-            raise explain(self.path, error.orig or error) from error
-
-    def _load(self, seq: int) -> JobDetails:
-        with self._reading() as read:
-            return find.details_of(read, seq)
 
     # ------------------------------------------------------------------ making and moving jobs
 
@@ -210,68 +142,48 @@ class Ledger:
         """Let go of jobs."""
         return self._write(lambda tx: lease.release(tx, job_ids, owner))
 
-    # ------------------------------------------------------------------ finding jobs
+    # ------------------------------------------------------------------ what a person does to a job
 
-    def get(self, id_or_prefix: str) -> JobRow:
-        """Return the job with this id or unique beginning of one. Raises ``LedgerError`` that names the nearest."""
-        with self._reading() as read:
-            return find.get(read, id_or_prefix)
+    def star(self, job_id: str, idx: int | None = None, *, on: bool = True) -> None:
+        """Star a job, or one picture of it."""
+        self._write_now(lambda tx: curate.mark(tx, "starred", job_id, idx, on))
 
-    def find_answer(self, fingerprint: str, *, by: find.By, simulated_ok: bool, cell_id: str = "") -> JobRow | None:
-        """Return the newest saved take whose delivered pictures are all on disk, that of ``cell_id`` first."""
-        with self._reading() as read:
-            return find.find_answer(read, fingerprint, by=by, simulated_ok=simulated_ok, cell_id=cell_id)
+    def reject(self, job_id: str, idx: int | None = None, *, on: bool = True) -> None:
+        """Reject a job, or one picture of it; it stays in the history and still answers."""
+        self._write_now(lambda tx: curate.mark(tx, "rejected", job_id, idx, on))
 
-    def find_open(self, fingerprint: str, *, by: find.By, simulated_ok: bool) -> JobRow | None:
-        """Return the newest job of this request that is still open, ``in_doubt`` included."""
-        with self._reading() as read:
-            return find.find_open(read, fingerprint, by=by, simulated_ok=simulated_ok)
+    def tag(self, job_id: str, *add: str, remove: Collection[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags; return those that the job has now."""
+        return self._write_now(lambda tx: curate.tag(tx, job_id, add, remove))
 
-    def takes(self, fingerprint: str, by: find.By) -> list[JobRow]:
-        """Return every job of this request that is not in the trash, oldest first."""
-        with self._reading() as read:
-            return find.takes(read, fingerprint, by)
+    def trash(self, job_id: str, *, on: bool = True) -> None:
+        """Put a job into the trash, or take it out. Raises ``LedgerError`` for an open job."""
+        self._write_now(lambda tx: curate.trash(tx, job_id, on))
 
-    def batch(self, batch_id: str) -> list[JobRow]:
-        """Return the jobs of one batch in the order of their parts."""
-        with self._reading() as read:
-            return find.batch(read, batch_id)
+    def purge_trash(self, older_than: float) -> list[str]:
+        """Forget prompts, inputs and pictures of jobs trashed before a time (Unix seconds); costs stay.
 
-    def open_jobs(self) -> list[JobRow]:
-        """Return the jobs that still cost or owe something, oldest first."""
-        with self._reading() as read:
-            return find.open_jobs(read)
+        Returns the files to delete, those of an earlier call that crashed included: delete them, then say so to
+        ``files_deleted``.
+        """
+        return self._write_now(lambda tx: curate.purge(tx, older_than))
 
-    def events(self, job_id: str) -> list[Event]:
-        """Return what happened to a job, oldest first."""
-        with self._reading() as read:
-            return find.events(read, job_id)
+    def files_deleted(self, files: Collection[str]) -> None:
+        """Confirm that these files of purged jobs are gone."""
+        self._write_now(lambda tx: curate.files_deleted(tx, files))
 
-    # ------------------------------------------------------------------ figures
+    def record_shown(self, job_id: str, notebook: str, cell_id: str, how: str) -> Future[None]:
+        """Remember that a job was shown in a cell, as an event."""
+        return self._write(lambda tx: curate.record_shown(tx, job_id, notebook, cell_id, how))
 
-    def durations(self, key: DurationKey, limit: int = 200) -> list[float]:
-        """Return the newest durations (``duration_s``) of jobs of one kind in seconds, newest last."""
-        with self._reading() as read:
-            return spend.durations(read, key, limit)
+    def meta_set(self, key: str, value: str | None) -> None:
+        """Remember a value under a key; None forgets it."""
+        self._write_now(lambda tx: curate.meta_set(tx, key, value))
 
-    def last_price(self, provider: str, model: str) -> Price | None:
-        """Return what a picture last cost as reported by the service; None if it never said."""
-        with self._reading() as read:
-            return spend.last_price(read, provider, model)
+    def import_rows(self, rows: Iterable[Mapping[str, Any]]) -> ImportReport:
+        """Add jobs of a bundle that this ledger does not have; all or none, and safe to repeat.
 
-    def spend(self, since: float | None = None, notebook: str | None = None) -> Spend:
-        """Return what jobs created since a time, or of one notebook, cost and may still cost."""
-        with self._reading() as read:
-            return SpendReader(read).spend(since=since, notebook=notebook)
-
-    def cost_by(self, by: CostKey, *, since: float | None = None) -> list[CostRow]:
-        """Return costs by local day, notebook, tag or user."""
-        if by not in ("day", "notebook", "tag", "user"):
-            raise LedgerError(f"Costs cannot be summed by {by!r}.", remedy="By day, notebook, tag or user.")
-        with self._reading() as read:
-            return spend.cost_by(read, by, since)
-
-
-def _close(writer: Writer, engine: sa.Engine) -> None:
-    writer.close()
-    engine.dispose()
+        Their cost was paid elsewhere: it is shown, and counts in no sum. Raises ``LedgerError`` if a row is not sound.
+        """
+        given = list(rows)
+        return self._write_now(lambda tx: transfer.import_rows(tx, given))

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wan_notebook.states import OPEN, JobState
+from wan_notebook.states import JobState
+
+from .clauses import OPEN_CLAUSE
 
 _WAIT_S = 0.2
-_STATES = [state.value for state in sorted(OPEN)]
-_QUERY = (
-    f"SELECT state, count(*), min(expires_at) FROM jobs WHERE state IN ({', '.join('?' * len(_STATES))}) GROUP BY 1"  # noqa: S608
-)
+_QUERY = f"SELECT state, count(*), min(expires_at) FROM jobs WHERE {OPEN_CLAUSE} GROUP BY state"  # noqa: S608
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ def peek_open(path: Path) -> OpenSummary:
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
-            return _summary(connection.execute(_QUERY, _STATES))
+            return _summary(connection.execute(_QUERY))
     except (sqlite3.Error, OSError) as error:
         return OpenSummary(problem=f"{path}: {error}")
 

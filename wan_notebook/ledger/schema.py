@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
+
+from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE, STARRED_CLAUSE
 
 SCHEMA_VERSION: Final = 1
 
@@ -42,55 +44,59 @@ jobs = sa.Table(
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
-    _text("batch_id"),
-    _count("part"),
+    # First what is scanned: SQLite reads a row from its beginning, as far as it must.
     Column("state", Text, nullable=False),
-    _text("provider"),
     _flag("simulated"),
+    Column("created_at", Float, nullable=False),
+    Column("trashed_at", Float),
+    Column("imported_at", Float),
+    Column("cost_amount", Text),
+    _text("cost_currency"),
+    _text("cost_source"),
+    Column("cost_nano", Integer),
+    _count("n"),
+    _count("picture_count"),
+    Column("seed", Integer),
+    Column("duration_s", Float),
+    _flag("starred"),
+    _flag("rejected"),
+    _text("notebook"),
+    _text("user"),
+    _text("provider"),
     _text("model"),
     _text("mode"),
+    _text("size_tier"),
+    _text("batch_id"),
+    _count("part"),
     _text("fp_asked"),
     _text("fp_sent"),
-    Column("seed", Integer),
-    _count("n"),
-    _text("size_tier"),
     _text("task_id"),
     _text("request_id"),
     _text("envelope"),
     _text("name"),
     _json("tags", "[]"),
-    _text("notebook"),
     _text("cell_id"),
-    _text("user"),
     _text("key_fingerprint"),
     Column("reserved_amount", Text),
     _text("reserved_currency"),
-    Column("cost_amount", Text),
-    _text("cost_currency"),
-    _text("cost_source"),
     _text("cost_note"),
     _text("error_code"),
-    Column("created_at", Float, nullable=False),
     Column("sending_at", Float),
     Column("accepted_at", Float),
     Column("first_running_at", Float),
     Column("finished_at", Float),
     Column("saved_at", Float),
-    Column("duration_s", Float),
     Column("expires_at", Float),
     _text("owner_host"),
     Column("owner_pid", Integer),
     Column("owner_started", Float),
     _text("owner_token"),
     Column("lease_until", Float),
-    _flag("starred"),
-    _flag("rejected"),
-    Column("trashed_at", Float),
     Column("purged_at", Float),
-    Column("imported_at", Float),
     _count("missing"),
-    _count("picture_count"),
 )
+JOB = tuple(column for column in jobs.columns if column.name != "cost_nano")
+"""The columns that a job row shows. ``cost_nano`` is the amount in billionths, for sums only: see sums.py."""
 
 job_texts = sa.Table(
     "job_texts",
@@ -180,17 +186,39 @@ meta = sa.Table("meta", metadata, Column("key", Text, primary_key=True), _text("
 deletions = sa.Table("deletions", metadata, Column("file", Text, primary_key=True))
 """Files of purged jobs that are still to be deleted: a crash between the two steps leaves no forgotten picture."""
 
+cost_kinds = sa.Table(
+    "cost_kinds",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("odd", Integer, primary_key=True, autoincrement=False),
+)
+"""Which sources and currencies amounts have had: the few sums to make. ``odd`` ones have no ``cost_nano``."""
+
+
+def _partial(name: str, clause: str, *columns: Column[Any]) -> None:
+    Index(name, *columns, sqlite_where=sa.text(clause), postgresql_where=sa.text(clause))
+
+
 Index("jobs_asked", jobs.c.fp_asked)
 Index("jobs_sent", jobs.c.fp_sent)
 Index("jobs_batch", jobs.c.batch_id)
-Index("jobs_state", jobs.c.state)
 Index("jobs_task", jobs.c.task_id)
-Index("jobs_created", jobs.c.created_at)
+Index(  # holds all that a sum over the history reads: half the time of reading the rows
+    "jobs_created",
+    *[jobs.c[name] for name in ("created_at", "trashed_at", "state", "simulated", "imported_at")],
+    *[jobs.c[name] for name in ("picture_count", "n", "cost_source", "cost_currency", "cost_nano", "cost_amount")],
+)
 Index("jobs_notebook", jobs.c.notebook, jobs.c.created_at)
 Index("jobs_durations", jobs.c.provider, jobs.c.model, jobs.c.mode, jobs.c.size_tier, jobs.c.n, jobs.c.finished_at)
+_partial("jobs_open", OPEN_CLAUSE, jobs.c.state)
+_partial("jobs_prices", REPORTED_CLAUSE, jobs.c.provider, jobs.c.model, jobs.c.created_at)
+_partial("jobs_starred", STARRED_CLAUSE, jobs.c.seq)
 Index("job_tags_tag", job_tags.c.tag)
 Index("inputs_file", inputs.c.file)
 Index("pictures_sha256", pictures.c.sha256)
+Index("pictures_file", pictures.c.file)
+_partial("pictures_starred", STARRED_CLAUSE, pictures.c.job_seq)
 Index("events_job", events.c.job_seq)
 
 

@@ -1,53 +1,31 @@
-"""What was spent, what is reserved, what a picture last cost.
-
-Sums are exact: amounts stay decimal text in the database, equal ones are counted there, and only the few distinct
-ones are multiplied and added here.
-"""
+"""What was spent, what is reserved, what a picture last cost, how long jobs took."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_UP, Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from wan_notebook.money import Source, Total
-from wan_notebook.states import OPEN, JobState
+from wan_notebook.money import Total
+from wan_notebook.states import JobState
 
 from . import codec, find, schema
+from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE
 from .figures import CostRow, DurationKey, Price, Reserved, Spend
 from .job_row import JobRow
-from .tx import Read
+from .sums import Sum, add_up
+from .tx import Condition, Read
 
 CostKey = Literal["day", "notebook", "tag", "user"]
 
 _j = schema.jobs.c
 _QUARTER_HOUR_S = 900
 _PRICE_STEP = Decimal("0.000001")
-_BILLED = frozenset({JobState.SUCCEEDED, JobState.SAVED, JobState.EXPIRED})
-"""Ended at the service with a bill: without a reported amount their cost is unknown, never 0."""
-
-
-def money_columns() -> tuple[sa.ColumnElement[Any], ...]:
-    """Return what rows are grouped by before they are added up: few distinct values, however many rows."""
-    return (_j.cost_source, _j.cost_currency, _j.cost_amount, _j.state, _j.simulated)
-
-
-def add_up(groups: Iterable[Sequence[Any]]) -> Total:
-    """Add groups of ``(source, currency, amount, state, simulated, count)``; simulated ones cost nothing."""
-    sums: dict[tuple[Source, str], Decimal] = {}
-    unknown = 0
-    for source, currency, amount, state, simulated, count in groups:
-        if simulated:
-            continue
-        if amount is None:
-            unknown += count if JobState(state) in _BILLED else 0
-        elif source in (Source.REPORTED, Source.ESTIMATED):
-            key = (Source(source), currency)
-            sums[key] = sums.get(key, Decimal(0)) + Decimal(amount) * count
-    return Total(tuple((source, currency, amount) for (source, currency), amount in sorted(sums.items())), unknown)
+_OURS = (_j.simulated == 0, _j.imported_at.is_(None))
+_NOTHING = Sum(jobs=0, made=0, billed=0, total=Total())
 
 
 class SpendReader:
@@ -58,15 +36,12 @@ class SpendReader:
 
     def spend(self, *, since: float | None = None, notebook: str | None = None) -> Spend:
         """Return what jobs created since a time, or of one notebook, cost and may still cost."""
-        wanted = [_j.simulated == 0, _j.imported_at.is_(None)]
+        wanted: list[Condition] = [*_OURS]
         if since is not None:
             wanted.append(_j.created_at >= since)
         if notebook is not None:
             wanted.append(_j.notebook == codec.encode_text(notebook))
-        by = (*money_columns(), _j.reserved_currency, _j.reserved_amount)
-        count = sa.func.count()
-        figures = (count, sa.func.sum(_j.n), sa.func.sum(_j.picture_count))
-        return _spend(self._read(sa.select(*by, *figures).where(*wanted).group_by(*by)))
+        return _spend(self._read, wanted)
 
     def last_price(self, provider: str, model: str) -> Price | None:
         """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
@@ -81,31 +56,31 @@ class SpendReader:
         return find.find_answer(self._read, fingerprint, by=by, simulated_ok=simulated_ok)
 
 
-def _spend(groups: Sequence[Sequence[Any]]) -> Spend:
+def _spend(read: Read, wanted: Sequence[Condition]) -> Spend:
+    everything = add_up(read, wanted).get(None, _NOTHING)
     reserved: dict[str, Decimal] = {}
-    unpriced = made = pending = jobs = 0
-    for *money, currency, amount, count, asked, delivered in groups:
-        jobs += count
-        state, known = JobState(money[3]), money[2] is not None
-        if state is JobState.EXPIRED:
-            made += asked
-        elif state in OPEN:
-            pending += asked
+    unpriced = pending = half_saved = awaited = 0
+    by = (_j.state, _j.cost_amount.is_not(None), _j.reserved_currency, _j.reserved_amount)
+    figures = (sa.func.count(), sa.func.sum(_j.n), sa.func.sum(_j.picture_count))
+    for state, is_priced, currency, amount, count, asked, saved in read(
+        sa.select(*by, *figures).where(sa.text(OPEN_CLAUSE), *wanted).group_by(*by)
+    ):
+        pending += asked
+        half_saved += saved
+        if is_priced:  # the service has said what it cost: that is spent, not reserved
+            continue
+        awaited += count if state == JobState.SUCCEEDED else 0
+        if amount is None:
+            unpriced += count
         else:
-            made += delivered
-        if state in OPEN and not known:
-            if amount is None:
-                unpriced += count
-            else:
-                reserved[currency] = reserved.get(currency, Decimal(0)) + Decimal(amount) * count
-    # An open job without an amount is reserved, not spent: only what is over counts as unknown.
-    settled = [(*money, count) for *money, _, _, count, _, _ in groups if JobState(money[3]) not in OPEN or money[2]]
+            reserved[currency] = reserved.get(currency, Decimal(0)) + Decimal(amount) * count
     return Spend(
-        total=add_up(settled),
+        # A finished job that is not fetched yet is reserved, so its cost does not count as unknown as well.
+        total=Total(everything.total.amounts, everything.total.unknown - awaited),
         reserved=Reserved(amounts=tuple(sorted(reserved.items())), unknown=unpriced),
-        pictures_made=made,
+        pictures_made=everything.billed - half_saved,
         pictures_reserved=pending,
-        jobs=jobs,
+        jobs=everything.jobs,
     )
 
 
@@ -114,18 +89,21 @@ def last_price(read: Read, provider: str, model: str) -> Price | None:
     pictures = sa.select(sa.func.count()).where(schema.pictures.c.job_seq == _j.seq).scalar_subquery()
     found = (
         sa.select(_j.cost_amount, _j.cost_currency, _j.created_at, pictures)
-        .where(_j.provider == provider, _j.model == model, _j.cost_source == Source.REPORTED.value)
-        .where(_j.simulated == 0, _j.cost_amount.is_not(None), pictures > 0)
-        .order_by(_j.created_at.desc(), _j.seq.desc())
+        .where(_j.provider == provider, _j.model == model, sa.text(REPORTED_CLAUSE))
+        .where(*_OURS, _j.cost_amount.is_not(None), pictures > 0)
+        .order_by(_j.created_at.desc())
         .limit(1)
     )
     rows = read(found)
     if not rows:
         return None
     amount, currency, at, count = rows[0]
-    each = Decimal(amount) / count
-    day = dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().date()
-    return Price(each.quantize(_PRICE_STEP, rounding=ROUND_UP).normalize(), currency, day)
+    each = (Decimal(amount) / count).quantize(_PRICE_STEP, rounding=ROUND_UP)
+    return Price(Decimal(f"{each.normalize():f}"), currency, _local_day(at))
+
+
+def _local_day(at: float) -> dt.date:
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().date()
 
 
 def durations(read: Read, key: DurationKey, limit: int) -> list[float]:
@@ -141,7 +119,7 @@ def durations(read: Read, key: DurationKey, limit: int) -> list[float]:
 
 
 def cost_by(read: Read, by: CostKey, since: float | None) -> list[CostRow]:
-    """Return costs by local day, notebook, tag or user; days in order, the rest by name."""
+    """Return costs by local day, notebook, tag or user, in the order of their names."""
     label: sa.ColumnElement[Any]
     source: sa.FromClause = schema.jobs
     if by == "day":
@@ -152,26 +130,12 @@ def cost_by(read: Read, by: CostKey, since: float | None) -> list[CostRow]:
         source = schema.jobs.join(schema.job_tags, schema.job_tags.c.job_seq == _j.seq)
     else:
         label = _j.notebook if by == "notebook" else _j.user
-    columns = (label, *money_columns())
-    found = sa.select(*columns, sa.func.count(), sa.func.sum(_j.picture_count)).select_from(source)
-    found = found.where(_j.simulated == 0, _j.imported_at.is_(None)).group_by(*columns)
+    wanted: list[Condition] = [*_OURS]
     if since is not None:
-        found = found.where(_j.created_at >= since)
-    groups: dict[str, list[Sequence[Any]]] = {}
-    for value, *rest in read(found):
-        groups.setdefault(_label(by, value), []).append(rest)
+        wanted.append(_j.created_at >= since)
+    key_of = (lambda at: _local_day(at * _QUARTER_HOUR_S).isoformat()) if by == "day" else codec.decode_text
+    rows = add_up(read, wanted, source=source, label=label, key_of=key_of)
     return [
-        CostRow(
-            key=name,
-            jobs=sum(row[-2] for row in rows),
-            pictures=sum(row[-1] for row in rows),
-            total=add_up(row[:-1] for row in rows),
-        )
-        for name, rows in sorted(groups.items())
+        CostRow(key=name, jobs=figures.jobs, pictures=figures.made, total=figures.total)
+        for name, figures in sorted(rows.items())
     ]
-
-
-def _label(by: CostKey, value: Any) -> str:
-    if by == "day":
-        return dt.datetime.fromtimestamp(value * _QUARTER_HOUR_S, tz=dt.UTC).astimezone().date().isoformat()
-    return codec.decode_text(value)

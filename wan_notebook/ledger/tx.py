@@ -13,10 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from . import schema
 from .connect import dialect
 
 Read = Callable[[sa.Select[Any]], Sequence[Sequence[Any]]]
 """How a query is asked: on a reading connection, or inside the writer's transaction."""
+
+Condition = sa.ColumnElement[bool] | sa.TextClause
 
 
 @cache
@@ -34,10 +37,10 @@ def insert(table: sa.Table, columns: Sequence[str]) -> sa.Insert:
 
 @cache
 def update(table: sa.Table, columns: Sequence[str], key: str, returning: bool = False) -> sa.Update:
-    """Return ``UPDATE`` of the named columns where ``key`` is the parameter ``where``, giving back the whole row."""
+    """Return ``UPDATE`` of the named columns where ``key`` is the parameter ``where``, giving back the job's row."""
     made = table.update().where(table.c[key] == sa.bindparam("where"))
     made = made.values({name: sa.bindparam(f"set_{name}") for name in columns})
-    return made.returning(*table.columns) if returning else made
+    return made.returning(*schema.JOB) if returning else made
 
 
 class Tx:
@@ -69,9 +72,9 @@ class Tx:
             statement = update(table, tuple(values), key)
             self.run(statement, {"where": where, **{f"set_{name}": value for name, value in values.items()}})
 
-    def update_returning(self, table: sa.Table, key: str, where: Any, values: Mapping[str, Any]) -> Sequence[Any]:
-        """Set columns (already encoded) of the one row whose ``key`` is ``where``, and return that row."""
-        statement = update(table, tuple(values), key, returning=True)
-        cursor = self.run(statement, {"where": where, **{f"set_{name}": value for name, value in values.items()}})
+    def update_job(self, seq: int, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Set columns (already encoded) of one job, and return its row."""
+        statement = update(schema.jobs, tuple(values), "seq", returning=True)
+        cursor = self.run(statement, {"where": seq, **{f"set_{name}": value for name, value in values.items()}})
         row: Sequence[Any] = cursor.fetchone()
         return row

@@ -76,7 +76,8 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(*_words(path, doing, error)[:1], remedy=_words(path, doing, error)[1]) from error
+        message, remedy = _words(path, doing, error)
+        raise StoreError(message, remedy=remedy) from error
 
 
 def _words(path: Path, doing: str, error: OSError) -> tuple[str, str]:

@@ -1,0 +1,89 @@
+"""What every call of the ledger stands on: the open file, its writing thread, its reading connections."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Self, TypeVar
+
+import sqlalchemy as sa
+
+from . import find
+from .connect import Journal, prepare, reading_engine
+from .faults import explain
+from .job_row import JobDetails
+from .tx import Read, Tx
+from .writer import Writer
+
+T = TypeVar("T")
+
+
+class Core:
+    """One ledger file, open for this process."""
+
+    def __init__(self, path: Path, wall_clock: Callable[[], float]) -> None:
+        self.path = path
+        self._wall_clock = wall_clock
+        self._engine = reading_engine(path)
+        self._writer = Writer(path, wall_clock)
+        # Runs at exit too; what it holds must not be the ledger itself, or that would live for ever.
+        self._closing = weakref.finalize(self, _close, self._writer, self._engine)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        journal: Journal = "auto",
+        wall_clock: Callable[[], float] = time.time,
+        mounts: str | None = None,
+    ) -> Self:
+        """Open the ledger in this file, creating it or bringing it up to date. Raises ``LedgerError``.
+
+        ``journal`` is SQLite's: ``auto`` means a write-ahead log, but a rollback journal on a network filesystem
+        (told from ``mounts``, by default ``/proc/mounts``).
+        """
+        prepare(path, journal=journal, mounts=mounts)
+        return cls(path, wall_clock)
+
+    def close(self) -> None:
+        """Write what is queued and close; waits half a second at most. May be called twice."""
+        self._closing()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ how calls reach the file
+
+    def _write(self, work: Callable[[Tx], T]) -> Future[T]:
+        return self._writer.submit(work).future
+
+    def _write_now(self, work: Callable[[Tx], T]) -> T:
+        if self._writer.is_this_thread:
+            message = "a future's callback may not wait for the ledger: it runs on the thread that writes"
+            raise RuntimeError(message)
+        return self._write(work).result()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Read]:
+        try:
+            with self._engine.connect() as connection:
+                yield lambda statement: connection.execute(statement).all()
+        except sa.exc.DBAPIError as error:
+            raise explain(self.path, error.orig or error) from error
+
+    def _load(self, seq: int) -> JobDetails:
+        with self._reading() as read:
+            return find.details_of(read, seq)
+
+
+def _close(writer: Writer, engine: sa.Engine) -> None:
+    writer.close()
+    engine.dispose()
