@@ -11,7 +11,7 @@ from ..jobs import Job
 from ..ledger import Ledger
 from ..present import Presenter, Tables
 from ..session import Session
-from ..session.core import Home
+from ..session.home import Home
 
 
 @dataclass(frozen=True)

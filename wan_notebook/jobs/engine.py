@@ -246,13 +246,14 @@ class Engine:
             held=self._held,
             wall_clock=parts.wall_clock,
         )
+        wanted = live.row.pictures
         settled = await fetcher.fetch_all(live)
-        saved = [p for p in live.row.pictures if p.saved_at]
-        left = [p for p in live.row.pictures if not p.saved_at and not p.corrupt_file]
+        saved = [p for p in (*wanted, *settled) if p.saved_at]
+        left = len([p for p in wanted if not p.saved_at and not p.corrupt_file]) - len(settled)
         now = parts.wall_clock()
         expired = (live.row.expires_at or now + 1) <= now
         if left and not expired:
-            count = f"{len(left)} of {len(live.row.pictures)} pictures"
+            count = f"{left} of {len(wanted)} pictures"
             live.note = f"{count} are not fetched yet; `%wan resume` tries again"
             live.changed()
             return

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from .. import catalog
 from ..errors import ServiceError, WanError
-from ..ledger import JobRow, Ledger
+from ..ledger import JobDetails, JobRow, Ledger, PictureRecord
 from ..states import JobState
 from .live import LiveJob
+
+_DETAILS = frozenset(f.name for f in fields(JobDetails))
+
+
+def carry_details(old: JobRow, new: JobRow) -> None:
+    """Let a new row keep what the old one has read, where a transition did not touch it: a query less each time."""
+    if "details" in vars(old):
+        vars(new)["details"] = old.details
 
 
 class Moves:
@@ -22,11 +31,22 @@ class Moves:
         self.wall_clock = wall_clock
 
     async def to(
-        self, live: LiveJob, state: JobState, *, detail: Mapping[str, Any] | None = None, **columns: Any
+        self,
+        live: LiveJob,
+        state: JobState,
+        *,
+        detail: Mapping[str, Any] | None = None,
+        expect: JobState | None = None,
+        pictures: Sequence[PictureRecord] = (),
+        **columns: Any,
     ) -> None:
         """Commit a transition, then tell. Raises ``LedgerConflict`` if another kernel was first."""
-        move = self.ledger.transition(live.id, state, detail=detail or {}, **columns)
+        move = self.ledger.transition(
+            live.id, state, detail=detail or {}, expect=expect or (), pictures=pictures, **columns
+        )
         row: JobRow = await asyncio.wrap_future(move)
+        if not (pictures or _DETAILS.intersection(columns)):
+            carry_details(live.row, row)
         live.note = ""
         live.changed(row)
 

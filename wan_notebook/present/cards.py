@@ -16,7 +16,7 @@ from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
 from ..rules import Mode, expected_size
 from ..session import Session
-from ..session.core import Home
+from ..session.home import Home
 from ..states import FREE, JobState
 from ..views.model import CardView, CompareItem, JobView, PictureView, TextView
 from . import words

@@ -16,7 +16,7 @@ from ..money import Source, Total
 from ..request import ImageRequest
 from ..session import Order, Session
 from ..session.caps import Caps
-from ..session.core import Home
+from ..session.home import Home
 from ..session.replay import Part
 from ..store import Store
 from ..views.model import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .core import Order, Session, default_session
+from .core import Session, default_session
 from .meetings import Place
+from .order import Order
 
 __all__ = ["Order", "Place", "Session", "default_session"]

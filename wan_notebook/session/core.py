@@ -6,67 +6,27 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..cell import CellCall
 from ..client import Client
-from ..folders import LEDGER_NAME, remember_folder
-from ..jobs import Engine, Job, LiveJob, Parts
+from ..jobs import Job, LiveJob
 from ..ledger import JobRow, Ledger
 from ..request import ImageRequest
 from ..runtime import Runtime
-from ..schedule import ECONOMICAL, PROMPT
-from ..settings import Settings, Sources, read_settings
+from ..settings import Replay, Settings, Sources, read_settings
 from ..store import Store
 from .caps import Caps
 from .doubts import Doubts
-from .drafts import draft_of, embedder, sidecar_writer
+from .home import Home, Homes
 from .meetings import Meetings, Place
+from .order import Order
+from .ordering import Ordering
 from .providers import Providers
 from .rebuild import rebuild
 from .replay import Lookup, Part, refuse_if_only
-from .resolver import Resolver, image_of_record
+from .resolver import Resolver
 
 TRASH_KEPT_S = 30 * 24 * 3600.0
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is wanted: validated requests and how they are to be treated."""
-
-    requests: tuple[ImageRequest, ...]
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    fresh: bool = False
-    provider: str | None = None
-    embed: bool | None = None
-    hints: tuple[str, ...] = ()
-    place: Place = field(default_factory=Place)
-
-    @classmethod
-    def of_cell(cls, call: CellCall, place: Place) -> Order:
-        """Return the order that a cell is."""
-        return cls(
-            requests=call.requests,
-            name=call.name or "",
-            tags=call.tags,
-            fresh=call.fresh,
-            provider=call.provider,
-            embed=call.embed,
-            hints=call.hints,
-            place=place,
-        )
-
-
-@dataclass(eq=False)
-class Home:
-    """One folder of pictures with its ledger and its engine."""
-
-    store: Store
-    ledger: Ledger
-    engine: Engine
 
 
 class Session:
@@ -90,31 +50,31 @@ class Session:
         self.place: Callable[[], Place] = Place
         self.doubts = Doubts(self)
         self._rng = rng or random.SystemRandom()
-        self._homes: dict[Path, Home] = {}
+        self._homes = Homes(self)
+        self._settings: dict[str | None, tuple[object, Settings]] = {}
         self.is_closed = False
-        self._guard = threading.RLock()
 
     # What there is ---------------------------------------------------------------------------------------------------
 
     def settings(self, provider: str | None = None) -> Settings:
         """Return the settings as they are now: the environment may change between cells."""
-        settings = read_settings(self.sources, provider=provider)
-        return self.providers.located(settings)
+        stamp = self.sources.stamp()
+        known = self._settings.get(provider)
+        if known is None or known[0] != stamp:
+            known = (stamp, self.providers.located(read_settings(self.sources, provider=provider)))
+            self._settings[provider] = known
+        return known[1]
 
     def home(self, *, create: bool = True) -> Home | None:
         """Return the folder of pictures with its ledger; None if there is none yet and none is to be made."""
-        settings = self.settings()
-        with self._guard:
-            found = self._homes.get(settings.folder)
-            if found is not None or not (create or (settings.folder / LEDGER_NAME).is_file()):
-                return found
-            store = Store(settings.folder)
-            if create:
-                store.ensure()
-            ledger = Ledger.open(settings.folder / LEDGER_NAME, wall_clock=self.wall_clock)
-            remember_folder(settings.folder)
-            home = self._homes[settings.folder] = Home(store, ledger, self._engine(settings, store, ledger))
-            return home
+        return self._homes.get(self.settings(), create=create)
+
+    def need_home(self) -> Home:
+        """Return the folder of pictures with its ledger, made if need be."""
+        home = self.home()
+        if home is None:
+            raise AssertionError  # home() creates it
+        return home
 
     def ledger(self) -> Ledger | None:
         """Return the ledger if there is one."""
@@ -141,31 +101,28 @@ class Session:
         Raises ``BudgetError``, ``ReplayError``, ``SettingsError`` or ``StoreError``; then nothing was sent.
         """
         settings = self.settings(order.provider)
-        lookup = self._lookup(settings, order)
-        parts = [part for request in order.requests for part in lookup.parts(request)]
-        replay = self.replay_mode(settings)
-        refuse_if_only(parts, replay, fresh=order.fresh)
-        wanted = [part for part in parts if part.answer is None]
-        made = iter(self._create(settings, order, wanted) if wanted else ())
-        lives = [self._answered(part, order) if part.answer is not None else next(made) for part in parts]
+        parts = self._lookup(settings, order).all_parts(order.requests)
+        refuse_if_only(parts, self.replay_mode(settings), fresh=order.fresh)
+        if any(part.answer is None for part in parts):
+            parts = self._ordering(settings, order).create(parts)
+        engine = self.need_home().engine
+        lives = [self._live(part, order) for part in parts]
+        self._begin(parts, lives)
+        replayed = frozenset(live.id for part, live in zip(parts, lives, strict=True) if part.is_replay)
         request = order.requests[0].replace(seed=parts[0].request.seed)
-        replayed = frozenset(part.answer.id for part in parts if part.answer is not None and part.is_replay)
-        job = Job(lives, self.need_home().engine, request=request, name=order.name, replayed=replayed)
+        job = Job(lives, engine, request=request, name=order.name, replayed=replayed)
         self.last.append((order.place, job))
         return job
 
     def plan(self, order: Order) -> tuple[Settings, list[Part]]:
         """Return what ``submit`` would do, without doing it: for a dry run."""
         settings = self.settings(order.provider)
-        lookup = self._lookup(settings, order, meetings=Meetings())
-        return settings, [part for request in order.requests for part in lookup.parts(request)]
+        return settings, self._lookup(settings, order, meetings=Meetings()).all_parts(order.requests)
 
-    def replay_mode(self, settings: Settings) -> Any:
+    def replay_mode(self, settings: Settings) -> Replay:
         """Return the mode of replay; an opened bundle's store says by itself that it never buys."""
-        ledger = self.ledger()
-        if settings.replay == "on" and ledger is not None and ledger.meta_get("replay") == "only":
-            return "only"
-        return settings.replay
+        home = self.home(create=False)
+        return "only" if settings.replay == "on" and home is not None and home.replays_only else settings.replay
 
     def job(self, id_or_prefix: str) -> Job:
         """Return a handle of a job of the history. Raises ``LedgerError`` naming the nearest ids."""
@@ -225,28 +182,17 @@ class Session:
 
     def forget_clients(self) -> None:
         """Use new keys and addresses from now on."""
+        self._settings.clear()
         self.providers.forget()
-        for home in self._homes.values():
-            home.engine.forget_clients()
+        self._homes.each(lambda home: home.engine.forget_clients())
 
     def close(self) -> None:
         """Let go of everything; jobs on the service go on, and their ids are safe."""
         self.is_closed = True
         self.runtime.stop()
-        with self._guard:
-            homes, self._homes = list(self._homes.values()), {}
-        for home in homes:
-            home.engine.let_go()
-            home.ledger.close()
+        self._homes.close()
 
     # ------------------------------------------------------------------------------------------------------------------
-
-    def need_home(self) -> Home:
-        """Return the folder of pictures with its ledger, made if need be."""
-        home = self.home()
-        if home is None:
-            raise AssertionError  # home() creates it
-        return home
 
     def _lookup(self, settings: Settings, order: Order, *, meetings: Meetings | None = None) -> Lookup:
         return Lookup(
@@ -259,55 +205,32 @@ class Session:
             rng=self._rng,
         )
 
-    def _answered(self, part: Part, order: Order) -> LiveJob:
+    def _ordering(self, settings: Settings, order: Order) -> Ordering:
+        self.providers.require_key(settings, self.ledger())
+        home = self.need_home()
+        caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
+        return Ordering(settings, order, home, caps, run=self.meetings.run(order.place))
+
+    def _live(self, part: Part, order: Order) -> LiveJob:
         if part.answer is None:
-            message = "a part without an answer"
-            raise LookupError(message)
+            raise AssertionError  # what had no answer was ordered
         home = self.need_home()
         live = home.engine.live(part.answer)
         if part.is_replay:
             home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
-        else:
-            home.engine.take_up([part.answer])
         return live
 
-    def _create(self, settings: Settings, order: Order, parts: Sequence[Part]) -> list[LiveJob]:
-        self.providers.require_key(settings, self.ledger())
-        home = self.need_home()
-        home.store.check_writable(need_bytes=len(parts) * 16 * 1024 * 1024)
-        caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
-        unit = caps.unit_price(settings.provider.name)
-        drafts = [draft_of(part, settings, order, unit, home.store, self.meetings.run(order.place)) for part in parts]
-        ids = home.ledger.create_jobs(
-            drafts, check=caps.checker(parts, settings.provider.name), owner=home.engine.leases.owner
-        )
-        self.providers.note_real(settings, home.ledger)
-        lives = []
-        for job_id, part in zip(ids, parts, strict=True):
-            live = home.engine.live(home.ledger.get(job_id))
-            live.request = part.request
-            lives.append(live)
-        home.engine.start(lives)
-        return lives
-
-    def _engine(self, settings: Settings, store: Store, ledger: Ledger) -> Engine:
-        return Engine(
-            Parts(
-                runtime=self.runtime,
-                ledger=ledger,
-                store=store,
-                client_for=lambda row: self.providers.client_of_row(self.settings, row),
-                key_fingerprint_for=lambda row: self.providers.key_fingerprint(self.settings, row),
-                price_for=lambda row: Caps(self.settings(), ledger, self.sources, "").unit_price(row.provider),
-                picture_of=lambda row, record, name: image_of_record(store, row, record, name),
-                hint_for=self.providers.durations_s,
-                embed=embedder(self.settings),
-                sidecar=sidecar_writer(self.settings, store),
-                setting=ECONOMICAL if settings.polling == "economical" else PROMPT,
-                queries_per_s=settings.queries_per_s,
-                wall_clock=self.wall_clock,
-            )
-        )
+    def _begin(self, parts: Sequence[Part], lives: Sequence[LiveJob]) -> None:
+        """Send what is new, follow what was joined."""
+        engine = self.need_home().engine
+        pairs = list(zip(parts, lives, strict=True))
+        for part, live in pairs:
+            if part.is_new:
+                live.request = part.request
+        if new := [live for part, live in pairs if part.is_new]:
+            engine.start(new)
+        if joined := [live.row for part, live in pairs if not part.is_new and not part.is_replay]:
+            engine.take_up(joined)
 
 
 _default: list[Session] = []

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..client import Client
 from ..errors import CellError, WanError
 from ..jobs import Job, LiveJob
 from ..jobs.submit import accept
 from ..ledger import JobRow
+from ..runtime import Runtime
+from ..settings import Settings
 from ..states import JobState
 from ..wire import Phase, Submitted, TaskState
-
-if TYPE_CHECKING:
-    from .core import Session
+from .home import Home
+from .providers import Providers
 
 WINDOW = dt.timedelta(hours=14)
 """The service's times carry no zone (WAN_API §3): a task may stand anywhere within the world's zones."""
@@ -35,10 +36,27 @@ class Candidate:
     state: TaskState
 
 
+class Kernel(Protocol):
+    """What is needed of the session."""
+
+    runtime: Runtime
+    providers: Providers
+    wall_clock: Callable[[], float]
+
+    def settings(self, provider: str | None = None) -> Settings:
+        """Return the settings as they are now."""
+
+    def need_home(self) -> Home:
+        """Return the folder with its ledger and engine."""
+
+    def submit_again(self, job: Job, doubtful: Sequence[LiveJob]) -> Job:
+        """Order anew what is in doubt."""
+
+
 class Doubts:
     """What can be known and done about a submit whose outcome nobody knows."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Kernel) -> None:
         self._session = session
 
     def candidates(self, row: JobRow) -> list[Candidate]:

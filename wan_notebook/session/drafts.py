@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._version import __version__
 from ..inputs import InputImage, PendingImage
@@ -21,10 +21,8 @@ from ..settings import Settings
 from ..store import Store
 from .caps import Price
 from .meetings import RUN_KEY
+from .order import Order
 from .replay import Part
-
-if TYPE_CHECKING:
-    from .core import Order
 
 EMBED_KEY = "embed"
 """Where a job's ``versions`` keep what ``--no-embed`` said, so that a later kernel obeys it too."""

@@ -16,7 +16,6 @@ from ..secret import Secret
 from ..settings import KEY_VARIABLE, Settings, with_base_url
 
 IN_PROCESS_URL = "http://simulator.invalid"
-REAL = "has_real_pictures"
 Factory = Callable[..., Client]
 
 
@@ -109,18 +108,13 @@ class Providers:
         reason = ""
         if provider.is_url_named:
             reason = "WAN_BASE_URL names a service"
-        elif ledger is not None and ledger.meta_get(REAL):
+        elif ledger is not None and ledger.has_real():
             reason = "this folder holds real pictures"
         if reason:
             looked = ", ".join(provider.looked_in)
             message = f"no key was found (looked in {looked}), and {reason}."
             remedy = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
             raise MissingKeyError(message, remedy=remedy)
-
-    def note_real(self, settings: Settings, ledger: Ledger) -> None:
-        """Remember that a folder holds real pictures."""
-        if settings.provider.name != "simulator" and not ledger.meta_get(REAL):
-            ledger.meta_set(REAL, "1")
 
     def forget(self) -> None:
         """Make clients anew on next use; jobs that run keep theirs."""

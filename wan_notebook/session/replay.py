@@ -23,6 +23,7 @@ class Part:
     fp_asked: str
     fp_sent: str
     answer: JobRow | None = None
+    is_new: bool = False
 
     @property
     def is_replay(self) -> bool:
@@ -42,8 +43,15 @@ class Lookup:
     place: Place
     rng: random.Random
 
+    def all_parts(self, requests: Sequence[ImageRequest]) -> list[Part]:
+        """Return the tasks of several requests."""
+        return [part for request in requests for part in self.parts(request)]
+
     def parts(self, request: ImageRequest) -> list[Part]:
-        """Return a request's tasks, each with its answer if the store has one or one is on its way."""
+        """Return a request's tasks, each with its answer if the store has one.
+
+        What is still open is found later, in the transaction that would create its twin (``ordering``).
+        """
         asked = request.fingerprint(with_seed=request.seed is not None)
         is_seedless = request.seed is None
         first = self._seedless(asked) if is_seedless else None
@@ -63,24 +71,16 @@ class Lookup:
 
     def _seedless(self, fingerprint: str) -> JobRow | None:
         meeting = self.meetings.meet(fingerprint, self.place)
-        if self.ledger is None or self.fresh:
+        if self.ledger is None or self.fresh or self.replay == "off":
             return None
-        if self.replay != "only":
-            opened = self.ledger.find_open(fingerprint, by="asked", simulated_ok=self.simulated_ok)
-            if opened is not None or self.replay == "off":
-                return opened
         takes = complete_takes(self.ledger, fingerprint, simulated_ok=self.simulated_ok)
-        chosen = choose_take(takes, meeting)
+        chosen = choose_take(takes, meeting) if takes else None
         # A store that only replays shows what it has, however often a cell is run.
         return chosen or (takes[0] if takes and self.replay == "only" else None)
 
     def _seeded(self, fingerprint: str) -> JobRow | None:
-        if self.ledger is None or self.fresh:
+        if self.ledger is None or self.fresh or self.replay == "off":
             return None
-        if self.replay != "only":
-            opened = self.ledger.find_open(fingerprint, by="sent", simulated_ok=self.simulated_ok)
-            if opened is not None or self.replay == "off":
-                return opened
         return self.ledger.find_answer(
             fingerprint, by="sent", simulated_ok=self.simulated_ok, cell_id=self.place.cell_id
         )

@@ -1,0 +1,55 @@
+"""What the durable engine costs: CPU per zero-second job, as a ratio to a bare httpx loop in the same run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import bare
+from benchmarks.service import service
+from wan_notebook.api import generate
+from wan_notebook.session import Session
+from wan_notebook.settings import Sources
+
+
+def make_session(base_url: str, folder: Path, **env: str) -> Session:
+    """Return a session over a service on a port, with the limit lifted."""
+    settings = {
+        "WAN_PROVIDER": "gateway",
+        "WAN_API_KEY": "bench",
+        "WAN_BASE_URL": base_url,
+        "WAN_HOME": str(folder / "wan-pictures"),
+        "WAN_QUERIES_PER_S": "0",
+    }
+    return Session(Sources(env={**settings, **env}, cwd=folder, config_path=folder / "config.json"))
+
+
+def run(base_url: str, count: int, *, prompt: str = "a fox") -> tuple[float, float, Session]:
+    """Order ``count`` jobs and wait for all; return CPU and wall seconds, everything committed and fsynced."""
+    with tempfile.TemporaryDirectory() as name:
+        session = make_session(base_url, Path(name))
+        generate("warm up", seed=1, session=session).result(60)
+        cpu, wall = time.process_time(), time.perf_counter()
+        jobs = [generate(prompt, seed=seed, session=session) for seed in range(count)]
+        for job in jobs:
+            job.result(300)
+        spent = time.process_time() - cpu, time.perf_counter() - wall
+        session.close()
+        return *spent, session
+
+
+def main() -> None:
+    """Print the figures for 500 and 1000 jobs."""
+    for count in [int(c) for c in os.environ.get('BENCH_JOBS', '500,1000').split(',')]:
+        with service() as base_url:
+            bare.measure(base_url, 20)
+            bare_cpu, bare_wall = bare.measure(base_url, count)
+            cpu, wall, _ = run(base_url, count)
+        print(
+            f"{count} zero-second jobs: {cpu / count * 1000:.2f} ms CPU a job, bare loop {bare_cpu / count * 1000:.2f} ms, "
+            f"ratio {cpu / bare_cpu:.2f}; wall {wall:.1f} s (bare {bare_wall:.1f} s)"
+        )
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

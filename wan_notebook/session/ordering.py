@@ -1,0 +1,82 @@
+"""Creating the jobs that have no answer yet: everything on disk, within the budget, and never a twin of an open one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..ledger import JobRow, SpendReader
+from ..settings import Settings
+from .caps import Caps
+from .drafts import draft_of
+from .home import Home
+from .order import Order
+from .replay import Part
+
+ROOM_BYTES = 16 * 1024 * 1024
+"""Free space that is asked for each picture: a 2048² PNG needs at most about 13 MB."""
+
+
+class _AlreadyOpenError(Exception):
+    """Raised inside the transaction: other kernels have begun some of these requests."""
+
+    def __init__(self, rows: Mapping[int, JobRow]) -> None:
+        super().__init__()
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """One call's way into the ledger."""
+
+    settings: Settings
+    order: Order
+    home: Home
+    caps: Caps
+    run: str
+
+    def create(self, parts: Sequence[Part]) -> list[Part]:
+        """Return the parts, each with its job: a new one, or an open one that it joins.
+
+        Raises ``StoreError`` or ``BudgetError``; then no job was created.
+        """
+        settled = list(parts)
+        while wanted := [index for index, part in enumerate(settled) if part.answer is None]:
+            try:
+                rows = self._insert([settled[index] for index in wanted])
+            except _AlreadyOpenError as found:
+                for position, row in found.rows.items():
+                    settled[wanted[position]] = replace(settled[wanted[position]], answer=row)
+                continue
+            for index, row in zip(wanted, rows, strict=True):
+                settled[index] = replace(settled[index], answer=row, is_new=True)
+        return settled
+
+    def _insert(self, parts: Sequence[Part]) -> list[JobRow]:
+        home, provider = self.home, self.settings.provider.name
+        home.store.check_writable(need_bytes=len(parts) * ROOM_BYTES)
+        unit = self.caps.unit_price(provider)
+        drafts = [draft_of(part, self.settings, self.order, unit, home.store, self.run) for part in parts]
+        check_budget = self.caps.checker(parts, provider)
+
+        def check(reader: SpendReader) -> None:
+            self._check_open(parts, reader)
+            if check_budget is not None:
+                check_budget(reader)
+
+        ids = home.ledger.create_jobs(drafts, check=check, owner=home.engine.leases.owner)
+        return [home.ledger.get(job_id) for job_id in ids]
+
+    def _check_open(self, parts: Sequence[Part], reader: SpendReader) -> None:
+        """An open request is joined, never bought again; in the transaction, so that two kernels cannot both begin."""
+        if self.order.fresh:
+            return
+        simulated_ok = self.settings.provider.name == "simulator"
+        rows = {}
+        for position, part in enumerate(parts):
+            fingerprint, by = (part.fp_asked, "asked") if part.fp_asked != part.fp_sent else (part.fp_sent, "sent")
+            row = reader.find_open(fingerprint, by="asked" if by == "asked" else "sent", simulated_ok=simulated_ok)
+            if row is not None:
+                rows[position] = row
+        if rows:
+            raise _AlreadyOpenError(rows)
