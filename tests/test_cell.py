@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from wan_notebook.catalog import TASKS_PER_CALL_MAX
+from tests.cell_names import Pictures, notebook, picture, problems_of
 from wan_notebook.cell import CellCall, asks_for_help, is_dry_run, read_cell
-from wan_notebook.errors import CellError, ImageInputError, RequestError
-from wan_notebook.inputs import InputImage, PendingImage
+from wan_notebook.errors import CellError, RequestError
 from wan_notebook.request import Mode
-
-
-def picture(name, width_px=640, height_px=480):
-    """Make a picture without a file behind it."""
-    return InputImage(name, f"test:{name}", b"data", "image/png", width_px, height_px)
-
-
-class Pictures:
-    """Resolves what a test puts into it, and remembers what it was asked."""
-
-    def __init__(self, **namespace):
-        self.namespace = namespace
-        self.asked = []
-
-    def image(self, value, name):
-        self.asked.append((value, name))
-        if isinstance(value, InputImage):
-            return (replace(value, name=name),)
-        if isinstance(value, PendingImage):
-            return (replace(value, name=name),)
-        raise ImageInputError(name, f"it is {type(value).__name__}, not an image.", remedy="Give a picture.")
-
-    def job_image(self, job_id, index, name):
-        self.asked.append((job_id, index))
-        if index is None:
-            raise ImageInputError(name, "it made 2 pictures.", remedy=f"Choose {job_id}[0] or {job_id}[1].")
-        return picture(name)
 
 
 @pytest.fixture
 def names():
     """A notebook's variables."""
-    return Pictures(
-        photo=picture("x"),
-        photo1=picture("y", 300, 900),
-        running=PendingImage("z", "a3f9c2", 0),
-        animal="fox",
-        count=3,
-        seeds=[3, 4, 5],
-        width=1280,
-    )
-
-
-def problems_of(line, body, resolver):
-    """Return the text of the one error that a cell gives."""
-    with pytest.raises(RequestError) as caught:
-        read_cell(line, body, resolver)
-    return "\n".join(caught.value.lines())
+    return notebook()
 
 
 def test_a_cell_without_options_is_text_to_image(names):
@@ -126,111 +81,6 @@ def test_the_negative_prompt_stands_in_one_place(names):
     """A last line, or an option, but not both."""
     assert read_cell("", "a fox\nNegative prompt: {animal}", names).requests[0].negative_prompt == "fox"
     assert "Keep one" in problems_of("--negative dark", "a fox\nNegative prompt: blurry", names)
-
-
-@pytest.mark.parametrize(
-    ("line", "seeds"),
-    [
-        ("--seed 5", [5]),
-        ("--seed 5..8", [5, 6, 7, 8]),
-        ("--seed 5...7", [5, 6, 7]),
-        ("--seed 5…7", [5, 6, 7]),
-        ("--seed 9,5,12", [9, 5, 12]),
-        ("--seed 9, 5, 12", [9, 5, 12]),
-        ("--seed 1..3,9", [1, 2, 3, 9]),
-        ("--seed seeds", [3, 4, 5]),
-        ("--seed range(0,30,10)", [0, 10, 20]),
-        ("--seed count..count+1", [3, 4]),
-        ("--seed [count, 8]", [3, 8]),
-        ("--seed (1, 2)", [1, 2]),
-        ("--seed (s for s in seeds)", [3, 4, 5]),
-        ("--seed None", [None]),
-        ("", [None]),
-    ],
-)
-def test_seeds_make_one_request_each_in_order(names, line, seeds):
-    """A sweep is one request a seed, in the order that was asked."""
-    call = read_cell(line, "a fox", names)
-    assert [request.seed for request in call.requests] == seeds
-    assert call.seeds_asked is (seeds != [None])
-
-
-def test_a_seed_is_asked_once(names):
-    """A doubled seed would be paid twice for the same picture."""
-    call = read_cell("--seed 5,6,5", "a fox", names)
-    assert [request.seed for request in call.requests] == [5, 6]
-    assert "seed 5" in call.hints[0]
-
-
-@pytest.mark.parametrize(
-    ("line", "part"),
-    [
-        ("--seed -1", "0 to 2147483647"),
-        ("--seed 2**31", "0 to 2147483647"),
-        ("--seed 1.5", "whole number"),
-        ("--seed True", "whole number"),
-        ("--seed 'x'", "whole number"),
-        ("--seed [1,'x']", "whole number"),
-        ("--seed 5-8", "5..8"),
-        ("--seed 8..5", "Write 5..8"),
-        ("--seed 1..x", "no variable x"),
-        ("--seed 1.5..3", "whole numbers"),
-        ("--seed []", "no seed"),
-        ("--seed {}", "dict"),
-        ("--seed 10**5000", "too large"),
-        ("--seed 1/0", "ZeroDivisionError"),
-        ("--seed 0..2000000000", f"at most {TASKS_PER_CALL_MAX}"),
-        ("--seed range(10**12)", f"at most {TASKS_PER_CALL_MAX}"),
-        ("-n 2 --seed 5..8", "-n"),
-        ("-i photo -n 4 --seed 1..26", "104"),
-    ],
-)
-def test_a_seed_that_cannot_be_is_a_problem(names, line, part):
-    """Seeds are counted and checked before anything is made of them."""
-    assert part in problems_of(line, "a fox", names)
-
-
-def test_several_pictures_a_seed_are_for_editing(names):
-    """In editing ``-n`` counts pictures of one task, so it goes with several seeds."""
-    call = read_cell("-i photo -n 4 --seed 1..25", "a fox", names)
-    assert len(call.requests) == 25
-    assert {request.n for request in call.requests} == {4}
-
-
-@pytest.mark.parametrize(
-    ("line", "size"),
-    [
-        ("--like photo1 -i photo", "736*2208"),
-        ("--like photo1 -i photo --size 1k", "736*2208"),
-        ("--like photo1 -i photo --size 2K", "1168*3536"),
-        ("--like photo1", "736*2208"),
-        ("--like photo1 --interleave", "736*2208"),
-        ("--like a3f[1]", "1472*1104"),
-    ],
-)
-def test_like_sends_the_size_of_a_picture(names, line, size):
-    """The shape of one picture at a tier becomes an explicit size."""
-    call = read_cell(line, "a fox", names)
-    assert call.requests[0].size == size
-    assert call.like == line.split()[1]
-
-
-@pytest.mark.parametrize(
-    ("line", "parts"),
-    [
-        ("--like photo1 -i photo --size 16:9", ["like = photo1", "--size 16:9"]),
-        ("--like photo1 -i photo --size 800x800", ["--size 800x800"]),
-        ("--like photo1 --size 2K", ["1280×1280"]),
-        ("--like [photo,photo1]", ["2 pictures"]),
-        ("--like running", ["not finished", "%wan wait a3f9c2"]),
-        ("--like animal", ["not an image"]),
-        ("--like nobody", ["like = nobody", "no variable nobody"]),
-    ],
-)
-def test_like_follows_one_known_picture(names, line, parts):
-    """Where the size would be a guess, it is a problem instead."""
-    for part in parts:
-        assert part in problems_of(line, "a fox", names)
 
 
 def test_a_picture_is_evaluated_once():
