@@ -115,10 +115,12 @@ def no_image(picture: PictureView, job: JobView) -> str:
     return h.div(text, SMALL, "border:1px dashed rgba(128,128,128,.6);border-radius:4px;padding:24px 12px")
 
 
-def figure(picture: PictureView, job: JobView, thumb: Thumb | None, layout: Layout) -> str:
-    """Return a picture with its caption."""
+def figure(
+    picture: PictureView, job: JobView, thumb: Thumb | None, layout: Layout, *, above: str = "", below: str = ""
+) -> str:
+    """Return a picture with its caption, and HTML above and below both."""
     shown = image(picture, job, thumb, layout) if thumb else no_image(picture, job)
-    return cell(shown + caption(picture, job), layout)
+    return cell(above + shown + caption(picture, job) + below, layout)
 
 
 def placeholder(job: JobView, layout: Layout) -> str:
@@ -136,10 +138,11 @@ def placeholder(job: JobView, layout: Layout) -> str:
     return cell(box, layout)
 
 
-def state_mark(state: str) -> str:
-    """Return a state as coloured icon and bold word."""
+def state_mark(state: str, *, bold: bool = True) -> str:
+    """Return a state as coloured icon and word."""
     seen = look(state)
-    return f'<span style="color:{seen.tone};font-weight:bold">{h.esc(seen.icon)}</span> <b>{h.esc(seen.word)}</b>'
+    word = f"<b>{h.esc(seen.word)}</b>" if bold else h.unbroken(seen.word)
+    return f'<span style="color:{seen.tone};font-weight:bold">{h.esc(seen.icon)}</span> {word}'
 
 
 def cell(inner: str, layout: Layout) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from wan_notebook.views import html as h
 from wan_notebook.views.article import article
 from wan_notebook.views.figures import figure, grid, layout_for, placeholder, seed_text, state_mark
 from wan_notebook.views.looks import card_state, headline, look, plural, summary, total_phrase
-from wan_notebook.views.model import CardView, JobView, PictureView, Preview
+from wan_notebook.views.model import CardView, JobView, PictureView
 from wan_notebook.views.record import record
 from wan_notebook.views.terminal import card_text
 from wan_notebook.views.thumbs import (
@@ -46,13 +46,48 @@ def bundle(card: CardView, *, max_bytes: int = HTML_BYTES) -> Bundle:
     The whole stays within ``max_bytes`` for any number of pictures and any length of text. ``metadata["wan"]`` names
     jobs, fingerprints and hashes, for verification.
     """
-    drawing = _Drawing(card)
-    data: dict[str, str] = {"text/plain": card_text(card)}
-    metadata: dict[str, Any] = {"wan": card_metadata(card)}
-    sheet_bytes = SHEET_BYTES if len(card.pictures) <= _MANY else SHEET_BYTES * 2 // 3
-    spent = _json_bytes(data) + _json_bytes(metadata) + sheet_bytes * 4 // 3 + 200
-    data["text/html"] = drawing.within(max_bytes - spent)
-    if sheet := drawing.sheet(sheet_bytes):
+    return bundle_of(
+        lambda thumbs, text_scale: card_html(card, thumbs, text_scale=text_scale),
+        card.pictures,
+        text=card_text(card),
+        metadata={"wan": card_metadata(card)},
+        sheet=card.sheet,
+        max_bytes=max_bytes,
+    )
+
+
+def bundle_of(
+    draw: Callable[[dict[int, Thumb], float], str],
+    pictures: Sequence[PictureView],
+    *,
+    text: str,
+    metadata: dict[str, Any],
+    sheet: bytes | None = None,
+    max_bytes: int = HTML_BYTES,
+) -> Bundle:
+    """Return an output with pictures, within its bytes.
+
+    ``draw`` makes the HTML from thumbnails (by ``id`` of the picture) and a scale for long texts; it is drawn without
+    pictures first, to know the bytes that are left for them.
+    """
+    data = {"text/plain": text}
+    sheet_bytes = SHEET_BYTES if len(pictures) <= _MANY else SHEET_BYTES * 2 // 3
+    left = max_bytes - _json_bytes(data) - _json_bytes(metadata) - (sheet_bytes * 4 // 3 if pictures else 0) - 200
+    shown = pictures[:MAX_SHOWN]
+    scale, shell = 1.0, 0
+    for scale in _TEXT_SCALES:
+        shell = _json_bytes(draw({}, scale))
+        if shell + len(shown) * _LEAST_PICTURE_BYTES <= left:
+            break
+    each = max(300, (left - shell) // max(1, len(shown)) - 120)
+    small = small_copies(shown, max_px=side_px(len(shown)), bytes_each=each * 3 // 4)
+    thumbs = {id(p): t for p, s in zip(shown, small, strict=True) if (t := as_thumb(s))}
+    data["text/html"] = draw(thumbs, scale)
+    if sheet is None or len(sheet) > sheet_bytes:
+        # Its cells are no larger than what was just made, which is cheaper to read than the files.
+        kept = [replace(p, previews=(*p.previews, s)) for p, s in zip(shown, small, strict=True) if s]
+        sheet = contact_sheet(kept, max_bytes=sheet_bytes)
+    if sheet:
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
     return data, metadata
 
@@ -99,33 +134,6 @@ def card_metadata(card: CardView) -> dict[str, Any]:
 
 def _json_bytes(value: object) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8"))
-
-
-class _Drawing:
-    """One card being drawn: first without pictures, to know the bytes that are left for them."""
-
-    def __init__(self, card: CardView) -> None:
-        self.card = card
-        self.shown = card.pictures[:MAX_SHOWN]
-        self.small: Sequence[Preview | None] = ()
-
-    def within(self, max_bytes: int) -> str:
-        for scale in _TEXT_SCALES:
-            shell = _json_bytes(card_html(self.card, {}, text_scale=scale))
-            least = len(self.shown) * _LEAST_PICTURE_BYTES
-            if shell + least <= max_bytes:
-                break
-        each = max(300, (max_bytes - shell) // max(1, len(self.shown)) - 120)
-        self.small = small_copies(self.shown, max_px=side_px(len(self.shown)), bytes_each=each * 3 // 4)
-        thumbs = {id(p): t for p, s in zip(self.shown, self.small, strict=True) if (t := as_thumb(s))}
-        return card_html(self.card, thumbs, text_scale=scale)
-
-    def sheet(self, max_bytes: int) -> bytes | None:
-        if self.card.sheet is not None and len(self.card.sheet) <= max_bytes:
-            return self.card.sheet
-        # Its cells are no larger than what was just made, which is cheaper to read than the files.
-        kept = [replace(p, previews=(*p.previews, s)) for p, s in zip(self.shown, self.small, strict=True) if s]
-        return contact_sheet(kept, max_bytes=max_bytes)
 
 
 # ------------------------------------------------------------------ HTML

@@ -11,10 +11,6 @@ from wan_notebook.views.model import JobView
 PROMPT_CHARACTERS: Final = 2_500
 _JOBS: Final = 12
 _ROWS: Final = 40
-_PRE: Final = (
-    "white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font-size:92%;line-height:1.5;"
-    "background:rgba(128,128,128,.12);border-radius:4px;padding:8px 10px;color:inherit;text-align:start"
-)
 
 
 def record(jobs: Sequence[JobView], *, text_scale: float = 1.0) -> str:
@@ -48,13 +44,9 @@ def _whole(job: JobView, limit: int, *, seeds: str | None = None) -> str:
         ("Negative prompt", _text(job.negative_prompt, limit) if job.negative_prompt else ""),
         *_parameters(job, seeds=str(job.seed) if seeds is None and job.seed is not None else seeds or ""),
     ]
-    cell = h.div("The cell that asks the same:", "margin-top:8px", h.MUTED) + _pre(job.cell_text, limit)
+    text = job.cell_text if len(job.cell_text) <= limit + 400 else job.cell_text[: limit + 400] + "…"
+    cell = h.div("The cell that asks the same:", "margin-top:8px", h.MUTED) + h.pre(text)
     return h.rows(pairs) + (cell if job.cell_text else "")
-
-
-def _pre(text: str, limit: int) -> str:
-    cut = text if len(text) <= limit + 400 else text[: limit + 400] + "…"
-    return f'<pre dir="ltr" style="{_PRE}">{h.esc(cut)}</pre>'
 
 
 def _parameters(job: JobView, *, seeds: str) -> list[tuple[str, str]]:
