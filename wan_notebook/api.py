@@ -153,7 +153,7 @@ class History:
         return frame
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from .views.tables import history as history_bundle
+        from .views.tables import history_bundle
 
         tables = Tables(self.session, self.session.need_home(), base=host.notebook_folder())
         return history_bundle(tables.history(self.query, everywhere=self.everywhere))
@@ -273,7 +273,7 @@ class Comparison:
     items: tuple[Any, ...]
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from .views.tables import compare as compare_bundle
+        from .views.compare import compare_bundle
 
         return compare_bundle(self.items)
 

@@ -88,7 +88,7 @@ def _document() -> None:
 def _matcher(shell: Any, magics: WanMagics) -> Any:
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
-    @context_matcher()  # type: ignore[no-untyped-call] # IPython's decorator has no types
+    @context_matcher()
     def wan_matcher(context: CompletionContext) -> Any:
         from .completion import complete
 

@@ -15,7 +15,7 @@ from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
 from .usage import help_text
-from .views.tables import dry_run
+from .views.dryrun import dry_run_bundle
 
 LAST = "_wan"
 
@@ -64,7 +64,7 @@ class Runner:
         order = Order.of_cell(call, place)
         if call.dry_run:
             context = self._context()
-            context.publish(dry_run(context.tables().dry_run(order)))
+            context.publish(dry_run_bundle(context.tables().dry_run(order)))
             return None
         job = self.session.submit(order)
         if call.name:

@@ -12,6 +12,7 @@ from ..ledger import Ledger
 from ..present import Presenter, Tables
 from ..session import Session
 from ..session.home import Home
+from .naming import find_job, find_pictures
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,15 @@ class Context:
         """Write plain lines into the cell."""
         print(text)  # noqa: T201 - on the cell's own thread
 
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The notebook's variables."""
+        return self.shell.user_ns if self.shell is not None else {}
+
     def job(self, word: str = "") -> Job:
         """Return the job that a word names: a variable, an id or its beginning; without one the last job."""
-        from .naming import find_job
+        return find_job(self.session, self.variables, word)
 
-        return find_job(self, word)
+    def pictures(self, word: str) -> tuple[Job, int | None]:
+        """Return a job and, for ``job[1]``, the index of one of its pictures."""
+        return find_pictures(self.session, self.variables, word)

@@ -10,18 +10,18 @@ from ..ledger import peek_open
 from ..show import display_pages, show
 from ..states import SETTLED
 from ..subcommands import SubCall
+from ..views.gallery import bundle
 from .context import Context
-from .naming import find_pictures
 from .recalling import recall_text
 
 
 def do_show(call: SubCall, ctx: Context) -> None:
     """Show a job again; a running one gets a live card."""
     word = call.positionals[0] if call.positionals else ""
-    job, _ = find_pictures(ctx, word)
+    job, _ = ctx.pictures(word)
     presenter = ctx.presenter()
     if call.options.get("takes"):
-        ctx.publish(presenter.takes(job))
+        ctx.publish(bundle(presenter.takes(job)))
     elif call.options.get("all") and job.is_done:
         display_pages(job, presenter)
     else:
@@ -73,7 +73,7 @@ def do_resolve(call: SubCall, ctx: Context) -> None:
 def do_save(call: SubCall, ctx: Context) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
     word, path = call.positionals
-    job, index = find_pictures(ctx, word)
+    job, index = ctx.pictures(word)
     clean = bool(call.options.get("clean"))
     saved = job.save(path, clean=clean) if index is None else [job[index].save(Path(path).expanduser(), clean=clean)]
     ctx.say("\n".join(f"saved {file}" for file in saved))
@@ -89,7 +89,7 @@ def do_recall(call: SubCall, ctx: Context) -> None:
 
 def do_star(call: SubCall, ctx: Context) -> None:
     """Star a job or a picture, or take the star away."""
-    job, index = find_pictures(ctx, call.positionals[0])
+    job, index = ctx.pictures(call.positionals[0])
     if index is None:
         starred = not job.rows[0].starred
         for row in job.rows:

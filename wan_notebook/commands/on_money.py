@@ -8,14 +8,14 @@ from .. import host
 from ..budget import Cap, Per
 from ..session.caps import Caps
 from ..subcommands import SubCall
-from ..views.tables import cost
+from ..views.costs import cost_bundle
 from .context import Context
 
 
 def do_cost(call: SubCall, ctx: Context) -> None:
     """Show what was spent."""
     by = call.options.get("by")
-    ctx.publish(cost(ctx.tables().cost(by=by, everywhere=bool(call.options.get("everywhere")))))
+    ctx.publish(cost_bundle(ctx.tables().cost(by=by, everywhere=bool(call.options.get("everywhere")))))
 
 
 def do_budget(call: SubCall, ctx: Context) -> None:

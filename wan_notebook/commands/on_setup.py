@@ -13,7 +13,7 @@ from ..money import SYMBOLS, to_decimal
 from ..present.doctor import PROBE_TASK, examine
 from ..secret import Secret
 from ..subcommands import SubCall
-from ..views.tables import doctor
+from ..views.tables import doctor_bundle
 from .context import Context
 
 _FLAGS: Final = {
@@ -176,7 +176,7 @@ def _prompts(ctx: Context) -> tuple[Callable[[str], str], Callable[[str], str]]:
 
 def do_doctor(_call: SubCall, ctx: Context) -> None:
     """Check keys, service, folder, front end and versions."""
-    ctx.publish(doctor(examine(ctx.session, ctx.shell)))
+    ctx.publish(doctor_bundle(examine(ctx.session, ctx.shell)))
 
 
 def do_nest(_call: SubCall, ctx: Context) -> None:

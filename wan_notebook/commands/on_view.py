@@ -10,7 +10,7 @@ from ..ledger import HistoryQuery
 from ..options import subcommand
 from ..subcommands import SubCall
 from ..usage import help_text, subcommand_help
-from ..views.tables import history, status
+from ..views.tables import history_bundle, status_bundle
 from .context import Context
 
 DEFAULT_LIMIT = 20
@@ -18,7 +18,7 @@ DEFAULT_LIMIT = 20
 
 def do_status(_call: SubCall, ctx: Context) -> None:
     """Say in five lines where one stands and what to type next."""
-    ctx.publish(status(ctx.tables().status()))
+    ctx.publish(status_bundle(ctx.tables().status()))
 
 
 def do_help(call: SubCall, ctx: Context) -> None:
@@ -40,7 +40,7 @@ def do_history(call: SubCall, ctx: Context) -> None:
         state=options.get("state"),
         limit=options.get("limit") or DEFAULT_LIMIT,
     )
-    ctx.publish(history(ctx.tables().history(query, everywhere=bool(options.get("everywhere")))))
+    ctx.publish(history_bundle(ctx.tables().history(query, everywhere=bool(options.get("everywhere")))))
 
 
 def _since(value: dt.timedelta | dt.datetime | None) -> float | None:

@@ -12,7 +12,6 @@ from ..recipe import ForeignRecipe, Recipe, read_any, read_sidecar
 from ..request import ImageRequest
 from ..rules import Mode
 from .context import Context
-from .naming import find_pictures
 
 
 def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
@@ -20,7 +19,7 @@ def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
     path = Path(word).expanduser()
     if path.is_file():
         return text_of_file(path, ctx)
-    job, index = find_pictures(ctx, word)
+    job, index = ctx.pictures(word)
     live = job.lives[0] if index is None else job[index].live
     request = ctx.session.request_of(live.row)
     return ctx.presenter().cell_text(request, live.row), []
