@@ -50,6 +50,16 @@ class Asking(Core):
         with self._reading() as read:
             return find.open_jobs(read)
 
+    def has_real(self) -> bool:
+        """Say whether any job here went to a real service and may have made something."""
+        with self._reading() as read:
+            return find.has_real(read)
+
+    def task_ids(self) -> frozenset[str]:
+        """Return the service's ids of all jobs that have one."""
+        with self._reading() as read:
+            return find.task_ids(read)
+
     def events(self, job_id: str) -> list[Event]:
         """Return what happened to a job, oldest first."""
         with self._reading() as read:
@@ -67,10 +77,13 @@ class Asking(Core):
         with self._reading() as read:
             return spend.last_price(read, provider, model)
 
-    def spend(self, since: float | None = None, notebook: str | None = None) -> Spend:
-        """Return what jobs created since a time, or of one notebook, cost and may still cost."""
+    def spend(self, since: float | None = None, notebook: str | None = None, *, simulated: bool = False) -> Spend:
+        """Return what jobs created since a time, or of one notebook, cost and may still cost.
+
+        Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money.
+        """
         with self._reading() as read:
-            return SpendReader(read).spend(since=since, notebook=notebook)
+            return SpendReader(read).spend(since=since, notebook=notebook, simulated=simulated)
 
     def cost_by(self, by: CostKey, *, since: float | None = None) -> list[CostRow]:
         """Return costs by local day, notebook, tag or user."""

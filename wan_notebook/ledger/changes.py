@@ -35,7 +35,16 @@ _CURRENT = sa.select(_j.seq, _j.state, _j.owner_token, _j.first_running_at, _j.f
     _j.id == sa.bindparam("id")
 )
 _TAKEN = sa.select(_j.seq).where(_j.id == sa.bindparam("id"))
-_INSERT_EVENT = insert(schema.events, ("job_seq", "at", "kind", "state", "detail"))
+_INSERT_EVENT = schema.events.insert().values(
+    {name: sa.bindparam(name) for name in ("job_seq", "at", "kind", "state", "detail")}
+    | {
+        "nr": sa.select(
+            sa.func.coalesce(sa.func.max(schema.events.c.nr) + sa.literal_column("1"), sa.literal_column("0"))
+        )
+        .where(schema.events.c.job_seq == sa.bindparam("job_seq"))
+        .scalar_subquery()
+    }
+)
 _INSERT_INPUT = insert(schema.inputs, ("job_seq", *codec.INPUT_COLUMNS))
 _INSERT_TAG = insert(schema.job_tags, ("job_seq", "tag"))
 _DROP_TAGS = sa.delete(schema.job_tags).where(schema.job_tags.c.job_seq == sa.bindparam("job_seq"))

@@ -9,3 +9,4 @@ from wan_notebook.states import OPEN
 OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(state.value) for state in sorted(OPEN))})"
 REPORTED_CLAUSE: Final = "cost_source = 'reported'"
 STARRED_CLAUSE: Final = "starred = 1"
+TIMED_CLAUSE: Final = "duration_s IS NOT NULL"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ from . import codec, schema
 from .changes import add_event, reindex, seq_of
 from .faults import LedgerError
 from .tx import Tx, insert
+
+_PORTION = 500  # as many parameters as any SQLite takes
 
 _j = schema.jobs.c
 _p = schema.pictures.c
@@ -36,12 +38,6 @@ _OWN_FILES = (
     sa.select(_p.corrupt_file).where(_p.job_seq == sa.bindparam("seq")),
     sa.select(_i.file).where(_i.job_seq == sa.bindparam("seq")),
 )
-_WANTED = sa.select(
-    sa.exists().where(_p.file == sa.bindparam("file"))
-    | sa.exists().where(_p.corrupt_file == sa.bindparam("file"))
-    | sa.exists().where(_i.file == sa.bindparam("file"))
-)
-_HAS_DELETION = sa.select(schema.deletions.c.file).where(schema.deletions.c.file == sa.bindparam("name"))
 _INSERT_DELETION = insert(schema.deletions, ("file",))
 _DROP_DELETION = sa.delete(schema.deletions).where(schema.deletions.c.file == sa.bindparam("name"))
 _ALL_DELETIONS = sa.select(schema.deletions.c.file).order_by(schema.deletions.c.file)
@@ -92,12 +88,24 @@ def purge(tx: Tx, older_than: float) -> list[str]:
     The list is kept until ``files_deleted`` is told, so that a crash in between leaves no forgotten file. A file that
     another job uses is not in it.
     """
+    files: set[str] = set()
     for (seq,) in tx.run(_DUE, {"before": older_than}).fetchall():
-        _forget(tx, int(seq))
+        files |= _forget(tx, int(seq))
+    files -= {row[0] for row in tx.run(_ALL_DELETIONS).fetchall()} | _still_used(tx, sorted(files))
+    tx.run_many(_INSERT_DELETION, [{"file": file} for file in sorted(files)])
     return [codec.decode_text(row[0]) for row in tx.run(_ALL_DELETIONS).fetchall()]
 
 
-def _forget(tx: Tx, seq: int) -> None:
+def _still_used(tx: Tx, files: Sequence[str]) -> set[str]:
+    used: set[str] = set()
+    for start in range(0, len(files), _PORTION):
+        some = files[start : start + _PORTION]
+        for column in (_p.file, _p.corrupt_file, _i.file):
+            used |= {row[0] for row in tx.read(sa.select(column).where(column.in_(some)))}
+    return used
+
+
+def _forget(tx: Tx, seq: int) -> set[str]:
     files = {row[0] for query in _OWN_FILES for row in tx.run(query, {"seq": seq}).fetchall()} - {""}
     texts = {name: codec.encode(name, value) for name, value in _FORGOTTEN_TEXTS.items()}
     tx.update(schema.job_texts, "job_seq", seq, texts)
@@ -106,9 +114,7 @@ def _forget(tx: Tx, seq: int) -> None:
     tx.run(_DROP_EVENT_DETAILS, {"seq": seq})
     tx.update(schema.jobs, "seq", seq, {"name": "", "purged_at": tx.now})
     reindex(tx, seq)
-    for file in files:
-        if not tx.run(_WANTED, {"file": file}).fetchone()[0] and not tx.run(_HAS_DELETION, {"name": file}).fetchone():
-            tx.run(_INSERT_DELETION, {"file": file})
+    return files
 
 
 def files_deleted(tx: Tx, files: Collection[str]) -> None:

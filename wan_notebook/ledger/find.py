@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from wan_notebook.states import JobState
+from wan_notebook.states import FREE, JobState
 
 from . import codec, schema
 from .clauses import OPEN_CLAUSE
@@ -158,6 +158,17 @@ def batch(read: Read, batch_id: str) -> list[JobRow]:
     return rows_of(read, read(found))
 
 
+def has_real(read: Read) -> bool:
+    """Say whether any job here went to a real service and may have made something."""
+    free = [state.value for state in sorted(FREE)]
+    return bool(read(sa.select(_j.seq).where(_j.simulated == 0, _j.state.not_in(free)).limit(1)))
+
+
+def task_ids(read: Read) -> frozenset[str]:
+    """Return the service's ids of all jobs that have one."""
+    return frozenset(codec.decode_text(row[0]) for row in read(sa.select(_j.task_id).where(_j.task_id != "")))
+
+
 def events(read: Read, job_id: str) -> list[Event]:
     """Return what happened to a job, oldest first."""
     e = schema.events.c
@@ -165,7 +176,7 @@ def events(read: Read, job_id: str) -> list[Event]:
         sa.select(e.at, e.kind, e.state, e.detail)
         .join(schema.jobs, _j.seq == e.job_seq)
         .where(_j.id == job_id)
-        .order_by(e.id)
+        .order_by(e.nr)
     )
     return [codec.event(row) for row in read(found)]
 

@@ -1,7 +1,9 @@
 """The tables of the ledger, their version, and how an older file becomes a current one.
 
 ``jobs`` is kept narrow, since the history and the sums scan it whole: long texts live in ``job_texts``, what is
-searched in ``job_search``. Money is TEXT (a decimal exactly as it was reported), JSON is TEXT, times are REAL.
+searched in ``job_search``. Each page that a commit touches is written and checksummed, so there are few indexes, and
+children are stored within their key (no rowid). Money is TEXT (a decimal exactly as it was reported), JSON is TEXT,
+times are REAL.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
 
-from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE, STARRED_CLAUSE
+from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE, STARRED_CLAUSE, TIMED_CLAUSE
 
 SCHEMA_VERSION: Final = 1
 
@@ -130,6 +132,7 @@ job_tags = sa.Table(
     metadata,
     Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
     Column("tag", Text, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 inputs = sa.Table(
@@ -146,6 +149,7 @@ inputs = sa.Table(
     _text("mime"),
     _text("source_job"),
     Column("source_index", Integer),
+    sqlite_with_rowid=False,
 )
 
 pictures = sa.Table(
@@ -168,17 +172,19 @@ pictures = sa.Table(
     Column("saved_at", Float),
     _flag("starred"),
     _flag("rejected"),
+    sqlite_with_rowid=False,
 )
 
 events = sa.Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("job_seq", Integer, ForeignKey("jobs.seq"), nullable=False),
+    Column("job_seq", Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False),
+    Column("nr", Integer, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
     _text("kind"),
     _text("state"),
     _json("detail", "{}"),
+    sqlite_with_rowid=False,
 )
 
 meta = sa.Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
@@ -192,6 +198,7 @@ cost_kinds = sa.Table(
     Column("source", Text, primary_key=True),
     Column("currency", Text, primary_key=True),
     Column("odd", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 """Which sources and currencies amounts have had: the few sums to make. ``odd`` ones have no ``cost_nano``."""
 
@@ -203,23 +210,22 @@ def _partial(name: str, clause: str, *columns: Column[Any]) -> None:
 Index("jobs_asked", jobs.c.fp_asked)
 Index("jobs_sent", jobs.c.fp_sent)
 Index("jobs_batch", jobs.c.batch_id)
-Index("jobs_task", jobs.c.task_id)
 Index(  # holds all that a sum over the history reads: half the time of reading the rows
     "jobs_created",
     *[jobs.c[name] for name in ("created_at", "trashed_at", "state", "simulated", "imported_at")],
     *[jobs.c[name] for name in ("picture_count", "n", "cost_source", "cost_currency", "cost_nano", "cost_amount")],
 )
 Index("jobs_notebook", jobs.c.notebook, jobs.c.created_at)
-Index("jobs_durations", jobs.c.provider, jobs.c.model, jobs.c.mode, jobs.c.size_tier, jobs.c.n, jobs.c.finished_at)
+_partial(
+    "jobs_durations",
+    TIMED_CLAUSE,
+    *[jobs.c[name] for name in ("provider", "model", "mode", "size_tier", "n", "finished_at")],
+)
 _partial("jobs_open", OPEN_CLAUSE, jobs.c.state)
 _partial("jobs_prices", REPORTED_CLAUSE, jobs.c.provider, jobs.c.model, jobs.c.created_at)
 _partial("jobs_starred", STARRED_CLAUSE, jobs.c.seq)
 Index("job_tags_tag", job_tags.c.tag)
-Index("inputs_file", inputs.c.file)
-Index("pictures_sha256", pictures.c.sha256)
-Index("pictures_file", pictures.c.file)
 _partial("pictures_starred", STARRED_CLAUSE, pictures.c.job_seq)
-Index("events_job", events.c.job_seq)
 
 
 def create_script() -> list[str]:

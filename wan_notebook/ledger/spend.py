@@ -13,7 +13,7 @@ from wan_notebook.money import Total
 from wan_notebook.states import JobState
 
 from . import codec, find, schema
-from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE
+from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE, TIMED_CLAUSE
 from .figures import CostRow, DurationKey, Price, Reserved, Spend
 from .job_row import JobRow
 from .sums import Sum, add_up
@@ -34,9 +34,12 @@ class SpendReader:
     def __init__(self, read: Read) -> None:
         self._read = read
 
-    def spend(self, *, since: float | None = None, notebook: str | None = None) -> Spend:
-        """Return what jobs created since a time, or of one notebook, cost and may still cost."""
-        wanted: list[Condition] = [*_OURS]
+    def spend(self, *, since: float | None = None, notebook: str | None = None, simulated: bool = False) -> Spend:
+        """Return what jobs created since a time, or of one notebook, cost and may still cost.
+
+        Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money.
+        """
+        wanted: list[Condition] = [_j.simulated == int(simulated), _j.imported_at.is_(None)]
         if since is not None:
             wanted.append(_j.created_at >= since)
         if notebook is not None:
@@ -111,7 +114,7 @@ def durations(read: Read, key: DurationKey, limit: int) -> list[float]:
     found = (
         sa.select(_j.duration_s)
         .where(_j.provider == key.provider, _j.model == key.model, _j.mode == key.mode)
-        .where(_j.size_tier == key.size_tier, _j.n == key.n, _j.duration_s.is_not(None))
+        .where(_j.size_tier == key.size_tier, _j.n == key.n, sa.text(TIMED_CLAUSE))
         .order_by(_j.finished_at.desc(), _j.seq.desc())
         .limit(limit)
     )

@@ -82,8 +82,7 @@ class Writer:
         self._closed = False
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._thread = threading.Thread(target=self._serve, name="wan-ledger", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def is_this_thread(self) -> bool:
@@ -96,6 +95,9 @@ class Writer:
         with self._lock:
             if not self._closed:
                 self._queue.put(operation)
+                if self._thread is None:  # a ledger that is only read has none
+                    self._thread = threading.Thread(target=self._serve, name="wan-ledger", daemon=True)
+                    self._thread.start()
                 return operation
         operation.future.set_exception(LedgerError(f"The ledger {self._path} is closed."))
         return operation
@@ -106,8 +108,9 @@ class Writer:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
-        if not self.is_this_thread:
-            self._thread.join(CLOSE_S)
+            thread = self._thread
+        if thread is not None and not self.is_this_thread:
+            thread.join(CLOSE_S)
 
     def _serve(self) -> None:
         while self._commit(self._take()):
