@@ -9,7 +9,7 @@ from typing import Any
 from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
-from .jobs import Job
+from .jobs import Job, set_renderer
 from .present import Presenter
 from .session import Order, Place, Session, default_session
 from .show import show
@@ -27,13 +27,15 @@ class Runner:
         self.shell = shell
         self.session = session or default_session()
         self.session.place = lambda: host.place(self.shell)
+        set_renderer(self.render)
 
     def line(self, line: str) -> Any:
         """Run one subcommand. ``make`` returns its job."""
         call = read_subcall(line)
         if call.name == "make":
             # A one-line prompt is verbatim, braces and all.
-            return self._order(f"{call.options.get('line', '')} --raw".strip(), call.positionals[0])
+            options = str(call.options.get("line", ""))
+            return self._order(options if "--raw" in options else f"{options} --raw".strip(), call.positionals[0])
         return run(call, self._context())
 
     def cell(self, line: str, body: str) -> None:
@@ -51,8 +53,16 @@ class Runner:
         """Return the ids of this kernel's jobs, newest first, for completion."""
         return tuple(dict.fromkeys(job.id for _, job in reversed(self.session.last)))
 
+    def render(self, job: Job) -> None:
+        """Display a job that a cell's last line names, unless this very cell has shown it already."""
+        if job.shown_in != host.place(self.shell).execution:
+            presenter = Presenter(self.session, self.session.need_home(), base=host.notebook_folder())
+            front = host.front_end(self.shell)
+            show(job, presenter, self.session.runtime, front, wait=False, raises=False)
+
     def close(self) -> None:
         """Let go; jobs on the service go on."""
+        set_renderer(None)
         self.session.close()
 
     # ------------------------------------------------------------------------------------------------------------------

@@ -126,11 +126,14 @@ class Tables:
         request = parts[0].request
         dialect = dialect_for(settings.provider.name)
         call = dialect.submit(_without_pixels(request), envelope=dialect.envelopes[0])
+        body = _named(call.body, request)
+        if order.requests[0].seed is None and parts[0].answer is None:
+            body = _with_seed(body, "(chosen when it is sent)")
         wanted = [part for part in parts if part.answer is None]
         most = self._caps().most_text(wanted, settings.provider.name)
         answered = [part.answer for part in parts if part.answer is not None]
         return DryRunView(
-            request_json=json.dumps(_named(call.body, request), indent=2, ensure_ascii=False),
+            request_json=json.dumps(body, indent=2, ensure_ascii=False),
             mode=request.mode.value,
             endpoint=f"{call.method} {settings.provider.base_url.rstrip('/')}/{call.path.lstrip('/')}",
             expected_size_text=expected_text(request),
@@ -265,6 +268,13 @@ def _named(value: Any, request: ImageRequest) -> Any:
         return [walk(item) for item in node] if isinstance(node, list | tuple) else node
 
     return walk(value)
+
+
+def _with_seed(node: Any, text: str) -> Any:
+    """Return the body with a text in the place of the seed."""
+    if isinstance(node, dict):
+        return {k: text if k == "seed" else _with_seed(v, text) for k, v in node.items()}
+    return [_with_seed(item, text) for item in node] if isinstance(node, list | tuple) else node
 
 
 def _described(image: InputImage) -> str:

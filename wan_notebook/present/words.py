@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 
+_FAR = 4
+
+
 def day_text(at: float) -> str:
     """Write a day: ``24 Nov``, with the year if it is not this one."""
     moment = dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone()
@@ -48,6 +51,8 @@ def eta_text(remaining_s: tuple[float, float] | None) -> str:
 def relative_link(path: Path, base: Path) -> str:
     """Return a path from the notebook's folder, with ``/``: what Jupyter serves as a link."""
     try:
-        return Path(os.path.relpath(path, base)).as_posix()
+        relative = Path(os.path.relpath(path, base))
     except ValueError:  # another drive
         return path.as_posix()
+    # Far away it is no link that Jupyter could serve; then the full path says more.
+    return path.as_posix() if relative.parts[:_FAR] == ("..",) * _FAR else relative.as_posix()
