@@ -47,7 +47,7 @@ def _image(index: int, image: DryRunImage) -> tuple[str, ...]:
     return (
         h.unbroken(f"image {index + 1}"),
         h.bdi(h.one_line(image.name, 80)) + note,
-        h.unbroken(f"{image.width_px} × {image.height_px} px{kind}"),
+        h.unbroken(f"{image.width_px}×{image.height_px} px{kind}"),
         h.unbroken(bytes_text(image.size_bytes)),
         h.code(image.sha256[:16]),
     )

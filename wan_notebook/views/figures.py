@@ -44,9 +44,9 @@ def layout_for(count: int) -> Layout:
 
 
 def size_text(picture: PictureView) -> str:
-    """Return ``1280 × 1280 px``."""
+    """Return ``1280×1280 px``."""
     known = picture.width_px and picture.height_px
-    return f"{picture.width_px} × {picture.height_px} px" if known else ""
+    return f"{picture.width_px}×{picture.height_px} px" if known else ""
 
 
 def seed_text(seed: int | None) -> str:
@@ -156,6 +156,6 @@ def grid(cells: Sequence[str], layout: Layout) -> str:
     if not cells:
         return ""
     rows = [cells[i : i + layout.per_row] for i in range(0, len(cells), layout.per_row)]
-    inner = "".join(f'<tr style="display:inline;background:none">{"".join(row)}</tr>' for row in rows)
+    inner = "".join(f'<tr style="display:inline;padding:0;background:none">{"".join(row)}</tr>' for row in rows)
     block = f"display:block;border:none;font-size:inherit;color:inherit;margin:10px -{layout.gap_px}px 0 0"
     return f'<table style="{block}"><tbody style="display:block">{inner}</tbody></table>'

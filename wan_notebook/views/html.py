@@ -17,7 +17,7 @@ from urllib.parse import quote
 SEPARATOR: Final = " · "
 BORDER: Final = "1px solid rgba(128,128,128,.4)"
 MUTED: Final = "opacity:.75"
-LEFT: Final = "text-align:left;vertical-align:top"
+LEFT: Final = "text-align:left;vertical-align:top;line-height:1.5"
 
 # Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
 _SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
@@ -146,11 +146,11 @@ def pre(text: str) -> str:
     return f'<pre dir="ltr" style="{look}">{esc(text)}</pre>'
 
 
-def rows(pairs: Iterable[tuple[str, str]], *, label_width: str = "7.7em") -> str:
+def rows(pairs: Iterable[tuple[str, str]], *, label_width: str = "8.2em") -> str:
     """Lay out names and HTML values in two columns."""
     cells = "".join(
         f'<tr style="background:none"><td width="112" style="{LEFT};width:{label_width};padding:2px 14px 2px 0;'
-        f'{MUTED}">{esc(name)}</td><td style="{LEFT};padding:2px 0;overflow-wrap:anywhere">{value}</td></tr>'
+        f'white-space:nowrap;{MUTED}">{esc(name)}</td><td style="{LEFT};padding:2px 0;overflow-wrap:anywhere">{value}</td></tr>'
         for name, value in pairs
         if value
     )

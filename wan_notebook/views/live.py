@@ -54,7 +54,7 @@ def live_state(card: CardView) -> dict[str, Any]:
         "jobs_left_off": max(0, len(card.jobs) - MAX_JOBS),
         "can_cancel": any(job.can_cancel for job in card.jobs),
         "done": all(is_final(job.state) or job.state == JobState.IN_DOUBT for job in card.jobs),
-        "show": card.show_command or (f"%wan show {card.jobs[0].job_id}" if card.jobs else ""),
+        "show": card.show_command or f"%wan show {card.jobs[0].job_id}",
         "pictures": len(card.pictures),
         "thumbs": [],
     }

@@ -139,6 +139,10 @@ class CardView:
     """What shows it again, if not ``%wan show FIRST-JOB``."""
     sheet: bytes | None = None
 
+    def __post_init__(self) -> None:
+        if not self.jobs:
+            raise ValueError("a card shows at least one job")
+
     @property
     def pictures(self) -> tuple[PictureView, ...]:
         """Return the pictures of all jobs, in order."""

@@ -51,6 +51,7 @@ def cell(inner: str, column: Column, *, tag: str = "td", muted: bool = False) ->
         f"text-align:{'right' if column.is_number else 'left'}",
         "vertical-align:middle" if tag == "td" else "vertical-align:bottom",
         "padding:5px 14px 5px 0",
+        "line-height:1.5",
         "white-space:nowrap" if column.is_number or column.is_unbroken else "overflow-wrap:anywhere;min-width:11em",
         f"min-width:{column.min_width}" if column.min_width else "",
         "font-variant-numeric:tabular-nums" if column.is_number else "",

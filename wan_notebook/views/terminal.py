@@ -70,8 +70,8 @@ def columns(lines: Sequence[Sequence[str]], *, indent: str = "  ", right: Sequen
     return out
 
 
-def picture_cells(picture: PictureView) -> list[str]:
-    """Return a picture's cells: expression, seed, size, cost, time, path."""
+def picture_cells(picture: PictureView, *, full_paths: bool) -> list[str]:
+    """Return a picture's cells: expression, seed, size, cost, time, path (from the notebook's folder, or absolute)."""
     size = f"{picture.width_px}×{picture.height_px}" if picture.width_px and picture.height_px else ""
     seed = f"seed {picture.seed}" if picture.seed is not None else ""
     texts = (
@@ -80,22 +80,26 @@ def picture_cells(picture: PictureView) -> list[str]:
         size,
         picture.cost_text,
         picture.time_text,
-        picture.full_path or picture.file,
+        (picture.full_path or picture.file) if full_paths else (picture.file or picture.full_path),
     )
     return [*(h.one_line(t, 60) for t in texts[:-1]), h.one_line(texts[-1], 400)]
 
 
-def card_text(card: CardView) -> str:
-    """Return a whole card as text."""
+def card_text(card: CardView, *, full_paths: bool = False) -> str:
+    """Return a whole card as text.
+
+    A saved notebook gets paths from its own folder, since an absolute one tells whose computer it was; a terminal asks
+    for ``full_paths``.
+    """
     lines = [card_line(card)]
     if len(card.jobs) == 1:
-        lines += job_body(card.jobs[0])
+        lines += job_body(card.jobs[0], full_paths=full_paths)
     else:
-        lines += _several(card)
+        lines += _several(card, full_paths=full_paths)
     return "\n".join(lines)
 
 
-def job_body(job: JobView) -> list[str]:
+def job_body(job: JobView, *, full_paths: bool = False) -> list[str]:
     """Return the lines under a job's first one."""
     lines: list[str] = []
     if job.again_text and job.replay_text:
@@ -103,7 +107,7 @@ def job_body(job: JobView) -> list[str]:
     if job.simulated_note:
         lines.append(f"  {h.one_line(h.plain_of(job.simulated_note), 400)}")
     lines += _trouble(job)
-    lines += _items(job)
+    lines += _items(job, full_paths=full_paths)
     if job.missing:
         lines.append(f"  {plural(job.missing, 'picture')} asked for and not delivered")
     if job.rewrite and job.pictures:
@@ -111,9 +115,9 @@ def job_body(job: JobView) -> list[str]:
     return [*lines, *(f"  Note: {h.one_line(h.plain_of(note), 400)}" for note in job.notes[:_LINES])]
 
 
-def _items(job: JobView) -> list[str]:
+def _items(job: JobView, *, full_paths: bool) -> list[str]:
     if len(job.items) == len(job.pictures):
-        lines = columns([picture_cells(p) for p in job.pictures[:_PICTURES]])
+        lines = columns([picture_cells(p, full_paths=full_paths) for p in job.pictures[:_PICTURES]])
         left = len(job.pictures) - _PICTURES
         return [*lines, f"  and {left} more: %wan show {job.job_id} --all"] if left > 0 else lines
     lines = []
@@ -124,7 +128,7 @@ def _items(job: JobView) -> list[str]:
             left = max(0, left - len(item.text))
             lines += [f"  {line}".rstrip() for line in text.split("\n")] if text else []
         else:
-            lines += columns([picture_cells(item)], indent="  ▣ ")
+            lines += columns([picture_cells(item, full_paths=full_paths)], indent="  ▣ ")
     return lines
 
 
@@ -144,18 +148,18 @@ def _trouble(job: JobView) -> list[str]:
     return lines
 
 
-def _several(card: CardView) -> list[str]:
+def _several(card: CardView, *, full_paths: bool) -> list[str]:
     cells: list[list[str]] = []
     for job in card.jobs:
         mark = f"{look(job.state).icon} {look(job.state).word}"
         if job.pictures:
-            cells += [[mark, *picture_cells(p)] for p in job.pictures]
+            cells += [[mark, *picture_cells(p, full_paths=full_paths)] for p in job.pictures]
         else:
             seed = f"seed {job.seed}" if job.seed is not None else ""
             reason = job.error_lines[0] if job.error_lines else headline(job)
             cells.append([mark, job.job_id, seed, "", "", "", h.one_line(reason, 160)])
     lines = columns(cells[:_PICTURES])
-    command = card.show_command or f"%wan show {card.jobs[0].job_id}" if card.jobs else ""
+    command = card.show_command or f"%wan show {card.jobs[0].job_id}"
     if len(cells) > _PICTURES:
         lines.append(f"  and {len(cells) - _PICTURES} more: {command} --all")
     served = dict.fromkeys(h.one_line(h.plain_of(j.simulated_note), 400) for j in card.jobs if j.simulated_note)

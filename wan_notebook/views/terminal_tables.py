@@ -83,7 +83,7 @@ def _cost_rows(section: CostSection) -> list[str]:
 def compare_text(items: Sequence[CompareItem], title: str = "") -> str:
     """Return a comparison as text: one line a picture."""
     lines = [h.one_line(title, 80) or "Compare"]
-    lines += columns([[h.one_line(i.label, 40), *picture_cells(i.picture)] for i in items[:100]])
+    lines += columns([[h.one_line(i.label, 40), *picture_cells(i.picture, full_paths=False)] for i in items[:100]])
     return "\n".join(lines)
 
 

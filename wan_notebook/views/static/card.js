@@ -113,8 +113,10 @@ function makeRow(several, onCancel) {
   });
 
   function updateProgress() {
-    if (job.progress === null) progress.removeAttribute("value");
-    else progress.value = job.progress;
+    const calm = job.progress === null && matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (job.progress !== null) progress.value = job.progress;
+    else if (calm) progress.value = 0; // no bar that runs to and fro
+    else progress.removeAttribute("value");
     progress.ariaLabel = `progress of ${job.label}`;
   }
 
