@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..client import Client
@@ -26,6 +27,7 @@ from .rebuild import rebuild
 from .replay import Lookup, Part, refuse_if_only
 from .resolver import Resolver
 
+CLOSE_TIMEOUT_S = 0.3
 TRASH_KEPT_S = 30 * 24 * 3600.0
 
 
@@ -189,6 +191,9 @@ class Session:
     def close(self) -> None:
         """Let go of everything; jobs on the service go on, and their ids are safe."""
         self.is_closed = True
+        if self.runtime.is_running:
+            with suppress(TimeoutError):  # a connection that will not close must not hold up a shutdown
+                self.runtime.submit(self.providers.aclose()).result(timeout=CLOSE_TIMEOUT_S)
         self.runtime.stop()
         self._homes.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,7 @@ class Providers:
         self._make_simulator = simulator or _simulator_app
         self._app: Any = None
         self._clients: dict[tuple[str, str, str, str], Client] = {}
+        self._made: list[Client] = []
 
     @property
     def clients(self) -> tuple[Client, ...]:
@@ -39,6 +41,11 @@ class Providers:
             return replace(settings, provider=with_base_url(settings.provider, IN_PROCESS_URL))
         return settings
 
+    def _new(self, **options: Any) -> Client:
+        client = self._factory(**options)
+        self._made.append(client)
+        return client
+
     def client(self, settings: Settings) -> Client:
         """Return the client of the settings' provider."""
         provider = settings.provider
@@ -46,7 +53,7 @@ class Providers:
         key = (provider.name, provider.base_url, fingerprint, settings.envelope)
         if key not in self._clients:
             in_process = provider.base_url == IN_PROCESS_URL
-            self._clients[key] = self._factory(
+            self._clients[key] = self._new(
                 provider=provider.name,
                 base_url=provider.base_url,
                 key=provider.key,
@@ -63,7 +70,7 @@ class Providers:
         """Return a client that fetches a person's input pictures; it never uses a key."""
         key = ("fetch", "", "", "")
         if key not in self._clients:
-            self._clients[key] = self._factory(
+            self._clients[key] = self._new(
                 provider="gateway", base_url=settings.provider.base_url or catalog.GATEWAY_URL, key=None
             )
         return self._clients[key]
@@ -115,6 +122,10 @@ class Providers:
             message = f"no key was found (looked in {looked}), and {reason}."
             remedy = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
             raise MissingKeyError(message, remedy=remedy)
+
+    async def aclose(self) -> None:
+        """Close every connection; call on the loop that uses them."""
+        await asyncio.gather(*(client.aclose() for client in self._made), return_exceptions=True)
 
     def forget(self) -> None:
         """Make clients anew on next use; jobs that run keep theirs."""
