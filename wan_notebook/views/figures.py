@@ -6,14 +6,14 @@ They are cells of a table whose styles let them flow and wrap like words; withou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wan_notebook.states import JobState
 from wan_notebook.views import html as h
 from wan_notebook.views.looks import headline, is_final, look
 from wan_notebook.views.model import JobView, PictureView
-from wan_notebook.views.thumbs import Thumb, shown_size
+from wan_notebook.views.thumbs import FEW, Thumb, shown_size
 
 SMALL: Final = "font-size:92%;line-height:1.5"
 _ALT_CHARACTERS: Final = 120
@@ -28,6 +28,8 @@ class Layout:
     max_height: int
     per_row: int = 1
     gap_px: int = 14
+    is_lean: bool = False
+    """Many pictures: each does without the words and links that another one has already."""
 
 
 # One column where two would be cramped: the middle term is huge below 560 px and negative above.
@@ -36,11 +38,16 @@ _PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100%);max-widt
 _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
 
 
+_MANY: Final = replace(_GRID, is_lean=True)
+
+
 def layout_for(count: int) -> Layout:
     """Return the layout of ``count`` pictures together."""
     if count <= 1:
         return _ALONE
-    return _PAIRS if count <= 4 else _GRID
+    if count <= 4:
+        return _PAIRS
+    return _GRID if count <= FEW else _MANY
 
 
 def size_text(picture: PictureView) -> str:
@@ -74,11 +81,11 @@ def caption(picture: PictureView, job: JobView) -> str:
     return h.div("".join(lines), SMALL, "padding:6px 0 0", "overflow-wrap:anywhere")
 
 
-def alt_text(picture: PictureView, job: JobView) -> str:
+def alt_text(picture: PictureView, job: JobView, *, is_lean: bool = False) -> str:
     """Return what a person who does not see the picture is told."""
     name = picture.expr or f"{picture.job_id}[{picture.index}]"
     seed = f", seed {picture.seed}" if picture.seed is not None else ""
-    prompt = h.one_line(job.prompt, _ALT_CHARACTERS)
+    prompt = "" if is_lean else h.one_line(job.prompt, _ALT_CHARACTERS)
     return f"{name}{seed}" + (f": {prompt}" if prompt else "")
 
 
@@ -89,11 +96,10 @@ def image(picture: PictureView, job: JobView, thumb: Thumb, layout: Layout) -> s
     width, height = shown_size(
         *(whole or (thumb.width_px, thumb.height_px)), max_width=layout.max_width, max_height=layout.max_height
     )
-    tag = (
-        f'<img src="{thumb.url}" alt="{h.esc(alt_text(picture, job))}" width="{width}" height="{height}" '
-        'style="max-width:100%;height:auto;border-radius:4px;vertical-align:top;display:inline-block;margin:0">'
-    )
-    return h.link(picture.file, tag)
+    alt = h.esc(alt_text(picture, job, is_lean=layout.is_lean))
+    look = "max-width:100%;height:auto;border-radius:4px;vertical-align:top;display:inline-block;margin:0"
+    tag = f'<img src="{thumb.url}" alt="{alt}" width="{width}" height="{height}" style="{look}">'
+    return tag if layout.is_lean else h.link(picture.file, tag)
 
 
 def can_be_had(picture: PictureView) -> bool:

@@ -22,10 +22,10 @@ from wan_notebook.views.terminal import card_text
 from wan_notebook.views.thumbs import (
     HTML_BYTES,
     MAX_SHOWN,
-    SHEET_BYTES,
     Thumb,
     as_thumb,
     contact_sheet,
+    sheet_limit,
     side_px,
     small_copies,
 )
@@ -36,7 +36,6 @@ Bundle = tuple[dict[str, str], dict[str, Any]]
 SCHEMA: Final = 1
 _METADATA_BYTES: Final = 40_000
 _LEAST_PICTURE_BYTES: Final = 2_400
-_MANY: Final = 16
 _TEXT_SCALES: Final = (1.0, 0.4, 0.15, 0.05)
 
 
@@ -71,7 +70,7 @@ def bundle_of(
     pictures first, to know the bytes that are left for them.
     """
     data = {"text/plain": text}
-    sheet_bytes = SHEET_BYTES if len(pictures) <= _MANY else SHEET_BYTES * 2 // 3
+    sheet_bytes = sheet_limit(len(pictures))
     left = max_bytes - _json_bytes(data) - _json_bytes(metadata) - (sheet_bytes * 4 // 3 if pictures else 0) - 200
     shown = pictures[:MAX_SHOWN]
     scale, shell = 1.0, 0

@@ -123,7 +123,7 @@ def href(path: str) -> str:
 def link(path: str, label: str) -> str:
     """Link to a file of the store; just its label where there is no link to be had."""
     target = href(path)
-    return f'<a href="{target}" target="_blank" rel="noopener" title="{esc(path)}">{label}</a>' if target else label
+    return f'<a href="{target}" target="_blank" rel="noopener">{label}</a>' if target else label
 
 
 def details(summary: str, inner: str, *, is_open: bool = False) -> str:
@@ -148,9 +148,11 @@ def pre(text: str) -> str:
 
 def rows(pairs: Iterable[tuple[str, str]], *, label_width: str = "8.2em") -> str:
     """Lay out names and HTML values in two columns."""
+    first = f"{LEFT};width:{label_width};padding:2px 14px 2px 0;white-space:nowrap;{MUTED}"
+    second = f"{LEFT};padding:2px 0;overflow-wrap:anywhere"
     cells = "".join(
-        f'<tr style="background:none"><td width="112" style="{LEFT};width:{label_width};padding:2px 14px 2px 0;'
-        f'white-space:nowrap;{MUTED}">{esc(name)}</td><td style="{LEFT};padding:2px 0;overflow-wrap:anywhere">{value}</td></tr>'
+        f'<tr style="background:none"><td width="112" style="{first}">{esc(name)}</td>'
+        f'<td style="{second}">{value}</td></tr>'
         for name, value in pairs
         if value
     )

@@ -18,9 +18,15 @@ from wan_notebook.views.model import PictureView, Preview
 MAX_SHOWN: Final = 64
 """More pictures than this are counted, not shown: their thumbnails would say nothing at the bytes that are left."""
 
+FEW: Final = 16
+"""Up to here captions are full and the contact sheet is large."""
+
 HTML_BYTES: Final = 400_000
 SHEET_BYTES: Final = 60_000
 _SHEET_PX: Final = 640
+_RESERVED_BYTES: Final = 24_000  # head, prompt and parameters
+_CAPTION_BYTES: Final = 1_500  # a figure's HTML, its line of text and its metadata
+_ENOUGH_BYTES: Final = {1024: 180_000, 640: 54_000, 256: 12_000}
 _DECODERS: Final = 2  # the decoder releases the GIL; more threads gained nothing
 _CLOSE_ENOUGH: Final = 0.6
 
@@ -41,14 +47,24 @@ def side_px(count: int) -> int:
     return 640 if count <= 4 else 256
 
 
+def sheet_limit(count: int) -> int:
+    """Return how many bytes the contact sheet of ``count`` pictures may take, from those of the whole output."""
+    return SHEET_BYTES if count <= FEW else SHEET_BYTES * 2 // 3
+
+
 def preview_plan(count: int) -> tuple[int, int]:
     """Return ``(max_px, max_bytes)`` of the preview worth keeping for each of ``count`` pictures shown together.
 
     A preview made to this plan when a picture is saved goes into its card untouched.
     """
-    shares = {1024: 180_000, 640: 54_000, 256: 9_000}
     side = side_px(count)
-    return side, min(shares[side], 230_000 // max(1, min(count, MAX_SHOWN)))
+    shown = max(1, min(count, MAX_SHOWN))
+    share = (HTML_BYTES - sheet_limit(count) * 4 // 3 - _RESERVED_BYTES) // shown - _CAPTION_BYTES
+    return side, min(_ENOUGH_BYTES[side], share * 3 // 4)
+
+
+def _pixels(preview: Preview) -> int:
+    return preview.width_px * preview.height_px
 
 
 def _made(data: bytes, max_px: int, max_bytes: int) -> Preview | None:
@@ -62,9 +78,11 @@ def _made(data: bytes, max_px: int, max_bytes: int) -> Preview | None:
 def ready(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
     """Return the largest ready-made preview that fits as it is, if it is large enough to stand for the picture."""
     fits = [p for p in picture.previews if max(p.width_px, p.height_px) <= max_px and len(p.data) <= max_bytes]
-    best = max(fits, key=lambda p: p.width_px * p.height_px, default=None)
+    best = max(fits, key=_pixels, default=None)
     if best is None:
         return None
+    if picture.data is None and best is max(picture.previews, key=_pixels):
+        return best  # there is nothing better to make one from
     whole = max(picture.width_px, picture.height_px) or max_px
     return best if max(best.width_px, best.height_px) >= _CLOSE_ENOUGH * min(max_px, whole) else None
 
@@ -73,10 +91,10 @@ def source_of(picture: PictureView, max_px: int) -> bytes | None:
     """Return the cheapest bytes to make a copy of ``max_px`` from: a larger preview, the file, any preview."""
     larger = [p for p in picture.previews if max(p.width_px, p.height_px) >= max_px]
     if larger:
-        return min(larger, key=lambda p: p.width_px * p.height_px).data
+        return min(larger, key=_pixels).data
     if picture.data is not None:
         return picture.data
-    return max(picture.previews, key=lambda p: p.width_px * p.height_px).data if picture.previews else None
+    return max(picture.previews, key=_pixels).data if picture.previews else None
 
 
 def small_copy(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
