@@ -1,7 +1,7 @@
 """Between Python values and columns, for every column by name: one table says how each is stored.
 
-Text from outside may hold NUL or lone surrogates, which databases refuse or cut: such text is stored as marked JSON
-and comes back exactly as it was.
+Text from outside may hold NUL or lone surrogates, which databases refuse or cut: such text is stored escaped, behind a
+mark, and comes back exactly as it was.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .faults import LedgerError
 from .job_row import JobDetails, JobRow
 from .rows import Event, InputRecord, PictureRecord
 
-_MARK = "wan-json:"
+_MARK = "wan-escaped:"
 _AWKWARD = re.compile("[\x00\ud800-\udfff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -37,12 +37,12 @@ def encode_text(value: Any) -> str:
     else:
         plain = not _AWKWARD.search(value) and not value.startswith(_MARK)
     # str(): an enumeration's member is a str to Python, but drivers want the plain type.
-    return str(value) if plain else _MARK + json.dumps(value)
+    return str(value) if plain else _MARK + value.encode("unicode_escape").decode("ascii")
 
 
 def decode_text(value: str) -> str:
     """Return stored text as it was given."""
-    return str(json.loads(value[len(_MARK) :])) if value.startswith(_MARK) else value
+    return value[len(_MARK) :].encode("ascii").decode("unicode_escape") if value.startswith(_MARK) else value
 
 
 def _object(value: Any) -> str:

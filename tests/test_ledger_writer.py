@@ -1,0 +1,409 @@
+"""The writing thread: what it says is done is on the disk, whatever fails beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ledger_kit import DRAFT, create, draft, move, opened
+from wan_notebook.errors import BudgetError, StoreError
+from wan_notebook.ledger import Ledger, LedgerConflict, LedgerError, connect, writer
+from wan_notebook.states import JobState
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger is."""
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    """A ledger of its own."""
+    with opened(path) as made:
+        yield made
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Hold the write lock, as another kernel or a backup program would."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def test_what_is_told_is_committed(ledger: Ledger, path: Path) -> None:
+    """A future resolves after its commit: anybody else sees the change before the caller is told."""
+    job_id = create(ledger)
+    seen: list[Any] = []
+
+    def look(_: object) -> None:
+        other = sqlite3.connect(path)
+        seen.append(other.execute("SELECT state FROM jobs WHERE id = ?", [job_id]).fetchone()[0])
+        other.close()
+
+    moved = ledger.transition(job_id, JobState.SENDING)
+    moved.add_done_callback(look)
+    moved.result(10)
+    create(ledger)  # the callback runs on the writing thread, so it is over before another write is
+    assert seen == ["sending"]
+
+
+def test_what_waits_together_is_committed_together(ledger: Ledger, path: Path) -> None:
+    """Concurrent jobs share a commit: fifty changes that waited need a few fsyncs, not fifty."""
+    ids = ledger.create_jobs([DRAFT] * 50)
+    statements: list[str] = []
+    ledger._writer._connection.set_trace_callback(statements.append)
+    with locked(path):
+        moves = [ledger.transition(job_id, JobState.SENDING) for job_id in ids]
+    assert all(moved.result(10).state is JobState.SENDING for moved in moves)
+    assert 1 <= statements.count("COMMIT") <= 2  # the first change may have been taken alone
+
+
+def test_a_failing_change_breaks_no_other(ledger: Ledger, path: Path) -> None:
+    """A conflict in the middle of a shared commit is its own affair."""
+    ids = ledger.create_jobs([DRAFT] * 3)
+    with locked(path):
+        moves = [
+            ledger.transition(ids[0], JobState.SENDING),
+            ledger.transition(ids[1], JobState.SAVED),
+            ledger.update(ids[1], colour="red"),
+            ledger.transition(ids[2], JobState.SENDING),
+        ]
+    assert isinstance(moves[1].exception(10), LedgerConflict)
+    assert isinstance(moves[2].exception(10), LedgerError)
+    assert [ledger.get(job_id).state for job_id in ids] == ["sending", "intent", "sending"]
+
+
+def test_a_failing_change_leaves_nothing_of_itself(ledger: Ledger) -> None:
+    """A change that fails half way is undone whole: its event is gone with it."""
+    job_id = create(ledger)
+    with pytest.raises(LedgerError):
+        move(ledger, job_id, JobState.SENDING, duration_s="long")
+    row = ledger.get(job_id)
+    assert (row.state, row.sending_at) == (JobState.INTENT, None)
+    assert len(ledger.events(job_id)) == 1
+
+
+def test_a_check_that_refuses_stops_the_creation(ledger: Ledger) -> None:
+    """A budget is asked inside the transaction, and its refusal reaches the caller as it is."""
+
+    def refuse(_: object) -> None:
+        raise BudgetError("too much")
+
+    with pytest.raises(BudgetError, match="too much"):
+        ledger.create_jobs([DRAFT], check=refuse)
+    assert ledger.open_jobs() == []
+
+
+def test_two_kernels_cannot_both_slip_under_a_cap(path: Path) -> None:
+    """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
+
+    def at_most_one(reader: Any) -> None:
+        if reader.spend().pictures_reserved >= 2:
+            raise BudgetError("no room")
+
+    with opened(path) as one, opened(path) as two:
+        refused = []
+
+        def order(ledger: Ledger) -> None:
+            try:
+                ledger.create_jobs([DRAFT], check=at_most_one)
+            except BudgetError:
+                refused.append(1)
+
+        threads = [threading.Thread(target=order, args=[ledger]) for ledger in (one, two) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(one.open_jobs()) == 1
+        assert len(refused) == 9
+
+
+# ------------------------------------------------------------------ disks
+
+
+def limited(spare_pages: int) -> Any:
+    """Return a ``connect`` whose database may grow by so many pages: SQLite's own full disk."""
+
+    def connected(path: Path, **options: Any) -> sqlite3.Connection:
+        connection = connect.connect(path, **options)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages + spare_pages}")
+        return connection
+
+    return connected
+
+
+def test_a_full_disk_is_said_and_survived(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the caller learns path and remedy; when there is room again, writing goes on."""
+    job_id = create(ledger)
+    ledger._writer._drop()
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "connect", limited(0))
+        with pytest.raises(StoreError, match="disk is full") as caught:
+            ledger.create_jobs([draft(prompt="狐" * 2000)] * 50)
+        assert str(path) in str(caught.value)
+        assert "Free some space" in caught.value.remedy
+        assert ledger.get(job_id).state is JobState.INTENT
+    assert move(ledger, job_id, JobState.SENDING).state is JobState.SENDING
+
+
+def test_a_large_change_does_not_take_small_ones_with_it(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an almost full disk the id of a paid task is still written, whoever shares its commit."""
+    job_id = create(ledger)
+    move(ledger, job_id, JobState.SENDING)
+    ledger._writer._drop()
+    monkeypatch.setattr(writer, "connect", limited(1))
+    with locked(path):
+        large = ledger._write(
+            lambda tx: tx.connection.execute("INSERT INTO meta VALUES ('x', zeroblob(1000000))").rowcount
+        )
+        small = ledger.transition(job_id, JobState.ACCEPTED, task_id="paid")
+    assert isinstance(large.exception(10), StoreError)
+    assert small.result(10).task_id == "paid"
+
+
+def test_a_file_size_limit_of_the_system_is_survived(path: Path) -> None:
+    """A real write error of the system: what was told before it is there, what failed is said, nothing is torn."""
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+from tests.ledger_kit import create
+from wan_notebook.errors import StoreError
+from wan_notebook.ledger import Ledger
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Ledger.open(Path({str(path)!r})) as ledger:
+    print(create(ledger), flush=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    try:
+        for _ in range(200):
+            print(create(ledger, prompt="x" * 2000), flush=True)
+    except StoreError as error:
+        print(error.remedy, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+        cwd=Path.cwd(),
+        env=_environment(),
+    )
+    assert "Free some space" in done.stderr or "disk" in done.stderr
+    told = done.stdout.split()
+    assert 1 < len(told) < 200
+    with opened(path) as ledger:
+        assert [row.id for row in ledger.open_jobs()] == told
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+
+
+def test_a_locked_file_is_said(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that holds the file for longer than we wait is named as the reason, and nothing was changed."""
+    job_id = create(ledger)
+    ledger._writer._drop()
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 0.05)
+    with locked(path), pytest.raises(LedgerError, match="locked"):
+        move(ledger, job_id, JobState.SENDING)
+    assert move(ledger, job_id, JobState.SENDING).state is JobState.SENDING
+
+
+def test_a_damaged_file_is_said(path: Path) -> None:
+    """Garbage in the file becomes an error that names it and says that the pictures are safe."""
+    with opened(path) as ledger:
+        ledger.create_jobs([DRAFT] * 50)
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    with pytest.raises(StoreError, match="damaged") as caught, opened(path) as ledger:
+        ledger.open_jobs()
+    assert "picture files are not touched" in caught.value.remedy
+
+
+# ------------------------------------------------------------------ threads
+
+
+def test_a_cancelled_wait_does_not_take_the_write_back(ledger: Ledger, path: Path) -> None:
+    """Whoever stops waiting for a row that says what was paid cannot thereby unwrite it."""
+    job_id = create(ledger)
+    move(ledger, job_id, JobState.SENDING)
+
+    async def give_up() -> None:
+        with locked(path):
+            wait = asyncio.ensure_future(
+                asyncio.wrap_future(ledger.transition(job_id, JobState.ACCEPTED, task_id="paid"))
+            )
+            await asyncio.sleep(0)
+            wait.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await wait
+
+    asyncio.run(give_up())
+    ledger.meta_set("later", "x")
+    assert ledger.get(job_id).task_id == "paid"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[threading.Event]:
+    """Let SIGUSR1 interrupt like Ctrl-C; the event tells that it has."""
+    came = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield came
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_interrupt_before_the_commit_leaves_no_job(
+    ledger: Ledger, path: Path, interruptible: threading.Event
+) -> None:
+    """Ctrl-C while the ledger is busy: the job that nobody was told of is never made."""
+    ledger.meta_set("x", "y")
+    with locked(path):
+        waiting = threading.Thread(target=_interrupt_main_soon)
+        waiting.start()
+        with pytest.raises(KeyboardInterrupt):
+            ledger.create_jobs([DRAFT])
+        waiting.join()
+    ledger.meta_set("x", "z")
+    assert ledger.history().total_rows == 0
+
+
+def _interrupt_main_soon() -> None:
+    main = threading.main_thread().ident
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:  # until the main thread waits for the ledger's answer
+        frame = sys._current_frames().get(main or 0)
+        names = [step.name for step in traceback.extract_stack(frame)] if frame else []
+        if names[-2:] == ["result", "wait"] and "create_jobs" in names:
+            break
+        time.sleep(0.005)
+    signal.pthread_kill(main or 0, signal.SIGUSR1)
+
+
+def test_an_interrupt_during_the_commit_leaves_no_open_job(ledger: Ledger, interruptible: threading.Event) -> None:
+    """Ctrl-C when the job is already made: it is cancelled, or some later kernel would send it unasked."""
+
+    def interrupt_main(_: object) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert interruptible.wait(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        ledger.create_jobs([DRAFT], check=interrupt_main)
+    deadline = time.monotonic() + 10
+    while ledger.open_jobs() or not ledger.history().total_rows:
+        ledger.meta_set("x", "y")
+        assert time.monotonic() < deadline
+    assert [row.state for row in ledger.history().rows] == [JobState.CANCELLED]
+
+
+def test_a_callback_cannot_wait_for_its_own_thread(ledger: Ledger) -> None:
+    """Waiting on the writing thread for the writing thread is refused, where it would hang for ever."""
+    errors: list[BaseException] = []
+
+    def misuse(_: object) -> None:
+        for call in (lambda: create(ledger), lambda: ledger.meta_set("x", "y")):
+            try:
+                call()
+            except RuntimeError as error:
+                errors.append(error)
+
+    ledger.record_shown(create(ledger), "", "", "replay").add_done_callback(misuse)
+    ledger.meta_set("later", "x")
+    assert len(errors) == 2
+
+
+def test_closing_writes_what_is_queued(path: Path) -> None:
+    """A kernel that ends keeps what it was about to write."""
+    with opened(path) as ledger:
+        ids = ledger.create_jobs([DRAFT] * 20)
+        moves = [ledger.transition(job_id, JobState.SENDING) for job_id in ids]
+    assert all(moved.done() for moved in moves)
+    with opened(path) as ledger:
+        assert {row.state for row in ledger.open_jobs()} == {JobState.SENDING}
+
+
+def test_closing_never_holds_up_the_shutdown(ledger: Ledger, path: Path) -> None:
+    """With a file that another program keeps locked, closing gives up waiting within half a second."""
+    create(ledger)
+    with locked(path):
+        late = ledger.update(ledger.open_jobs()[0].id, name="late")
+        begin = time.monotonic()
+        ledger.close()
+        ledger.close()
+        assert time.monotonic() - begin < 2  # 0.4 s, and what a busy machine adds
+        assert not late.done()
+    assert late.result(10).name == "late"
+
+
+def test_after_closing_writes_are_refused(path: Path) -> None:
+    """A write after the end fails at once and says why, instead of waiting for ever."""
+    with opened(path) as ledger:
+        job_id = create(ledger)
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.transition(job_id, JobState.SENDING).result(10)
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.create_jobs([draft()])
+
+
+def test_a_ledger_that_is_only_read_has_no_thread(path: Path) -> None:
+    """Looking at the ledgers of other folders starts nothing."""
+    with opened(path) as ledger:
+        before = threading.active_count()
+        ledger.history()
+        assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("journal", ["wal", "rollback"])
+def test_kill_9_loses_nothing_that_was_told(path: Path, journal: str) -> None:
+    """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""
+    code = f"""
+from pathlib import Path
+from tests.ledger_kit import WAY, create, saved_picture
+from wan_notebook.ledger import Ledger
+ledger = Ledger.open(Path({str(path)!r}), journal={journal!r})
+while True:
+    job_id = create(ledger, tags=("a", "b"))
+    print(job_id, "intent", flush=True)
+    for state in WAY:
+        ledger.transition(job_id, state, pictures=[saved_picture()], detail={{"x": "y" * 500}}).result()
+        print(job_id, state, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=_environment()) as child:
+        assert child.stdout is not None
+        told = dict(child.stdout.readline().split() for _ in range(150))
+        child.kill()
+        told |= dict(line.split() for line in child.stdout.read().splitlines() if line.count(" ") == 1)
+    order = ["intent", "sending", "accepted", "running", "succeeded", "saved"]
+    with opened(path) as ledger:
+        for job_id, state in told.items():
+            row = ledger.get(job_id)
+            assert order.index(row.state) >= order.index(state)
+            assert [event.state for event in ledger.events(job_id)] == order[: order.index(row.state) + 1]
+            assert len(row.pictures) == (row.state != "intent")
+        assert ledger.history().total_rows - len(told) in (0, 1)
