@@ -1,0 +1,231 @@
+"""`%wan` and `%%wan` in IPython: what a cell does, shows and leaves behind; errors that are short and exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from PIL import Image
+
+import wan_notebook
+from wan_notebook.errors import CellError, MissingKeyError, RequestError, StoreError
+from wan_notebook.jobs import Job
+from wan_notebook.ledger import LedgerError
+from wan_notebook.session import default_session
+
+
+class Notebook:
+    """A shell in which cells run, as a person would run them."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.names = shell.user_ns
+
+    def run(self, cell: str) -> str:
+        """Run a cell; return what it shows as plain text. Raises the cell's error."""
+        with capture_output() as captured:
+            result = self.shell.run_cell(cell, store_history=True)
+        if result.error_in_exec or result.error_before_exec:
+            raise result.error_in_exec or result.error_before_exec
+        shown = [output.data.get("text/plain", "") for output in captured.outputs]
+        return "\n".join([captured.stdout, *shown])
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notebook]:
+    """A fresh shell with the extension loaded, on a simulator that is quick."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    monkeypatch.setenv("WAN_HOME", str(tmp_path / "wan-pictures"))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "wan_notebook")
+    yield Notebook(shell)
+    shell.run_line_magic("unload_ext", "wan_notebook")
+    default_session().close()
+    InteractiveShell.clear_instance()
+
+
+def requests(notebook: Notebook) -> int:
+    """Count what was sent to the service."""
+    return sum(sum(client.requests_sent.values()) for client in default_session().providers.clients)
+
+
+def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
+    """The body is the prompt, --as binds the job, the output names what to paste."""
+    shown = notebook.run("%%wan --as fox --seed 5\na fox in {place}".replace("{place}", "snow"))
+
+    assert isinstance(notebook.names["fox"], Job)
+    assert notebook.names["fox"].images[0].size == (1280, 1280)
+    assert "fox[0]" in shown
+    assert "seed 5" in shown
+
+
+def test_variables_stand_in_the_text_and_values_are_not_expanded_again(notebook: Notebook) -> None:
+    """{name} comes from the notebook; a value's own braces stay."""
+    notebook.names.update(animal="a {fox}", place={"where": "snow"})
+    notebook.run("%%wan --as job --seed 5\n{animal} in {place[where]}, {{literally}}\nNegative prompt: text")
+
+    assert notebook.names["job"].prompt == "a {fox} in snow, {literally}"
+    assert notebook.names["job"].request.negative_prompt == "text"
+
+
+def test_a_one_line_prompt_is_verbatim(notebook: Notebook) -> None:
+    """Apostrophes, question marks and braces reach the service as typed, and the job comes back."""
+    notebook.run("job = %wan make --seed 5 what's {this}, a fox or a dog?")
+
+    assert notebook.names["job"].prompt == "what's {this}, a fox or a dog?"
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "words"),
+    [
+        ("%%wan", RequestError, "empty"),
+        ("%%wan\n   \n", RequestError, "empty"),
+        ("%%wan -i missing\nx", RequestError, "missing"),
+        ("%%wan -i number\nx", RequestError, "not an image"),
+        ("%%wan -i nothing.png\nx", RequestError, "no file"),
+        ("%%wan -i tiny\nx", RequestError, "240"),
+        ("%%wan --seed 5 --sise 2K\nx", CellError, "--size"),
+        ("%%wan stray\nx", CellError, "%wan make"),
+        ("%wan mkae a fox", CellError, "make"),
+        ("%wan show nosuchjob", LedgerError, "No job"),
+        ("%%wan --provider gateway\nx", MissingKeyError, "WAN_API_KEY"),
+        ("%%wan --as 2fox\nx", CellError, "2fox"),
+        ("%%wan\na {animl} in snow", RequestError, "animal"),
+        ("%wan budget lots", CellError, "lots"),
+        ("%wan config colour=red", RequestError, "colour"),
+    ],
+)
+def test_bad_input_is_a_short_error_and_nothing_is_sent(
+    notebook: Notebook, cell: str, kind: type[Exception], words: str
+) -> None:
+    """What happened, the offending value, what to do; no traceback, no request, no job."""
+    notebook.names.update(number=3, tiny=Image.new("RGB", (100, 100)), animal="fox")
+    with pytest.raises(kind, match=words) as caught:
+        notebook.run(cell)
+
+    lines = caught.value._render_traceback_()
+    assert len(lines) <= 5
+    assert all(len(line) < 400 for line in lines)
+    assert requests(notebook) == 0
+    assert not wan_notebook.history()
+
+
+def test_a_dry_run_sends_and_fetches_nothing(notebook: Notebook) -> None:
+    """It shows the exact request with pictures by name, size and hash, and the most it can cost."""
+    notebook.names["photo"] = np.zeros((300, 400, 3), dtype=np.uint8)
+    shown = notebook.run("%%wan --dry-run -i photo -i http://127.0.0.1:9/x.png --size 2K\nblue")
+
+    assert "photo: 400×300" in shown
+    assert "nothing was sent" in shown
+    assert "base64" not in shown
+    assert requests(notebook) == 0
+
+
+def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
+    """Editing `_wan` takes the picture made before, and a re-run of the edit does not edit its own result."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    notebook.run("%%wan -i _wan --as edit --seed 6\nat night")
+
+    assert notebook.names["edit"].rows[0].inputs[0].source_job == notebook.names["fox"].id
+
+
+def test_a_seed_sweep_is_one_card_of_labelled_jobs(notebook: Notebook) -> None:
+    """One job a seed, the total said."""
+    shown = notebook.run("%%wan --seed 5..7 --as sweep\na fox")
+
+    assert notebook.names["sweep"].seeds == (5, 6, 7)
+    assert all(f"seed {seed}" in shown for seed in (5, 6, 7))
+
+
+def test_a_failed_job_fails_the_cell(notebook: Notebook) -> None:
+    """Run All stops at the cell whose picture did not come, and the card says that it cost nothing."""
+    with pytest.raises(Exception, match="cost nothing"):
+        notebook.run("%%wan\n[[fail]] a fox")
+
+
+def test_a_success_without_a_picture_shows_its_text(notebook: Notebook) -> None:
+    """0 pictures is an answer, not an error."""
+    assert "0 pictures" in notebook.run("%%wan\n[[empty]] a fox")
+
+
+def test_the_help_names_every_option(notebook: Notebook) -> None:
+    """``%wan?`` and ``%%wan?`` show the whole help."""
+    for method in (
+        notebook.shell.magics_manager.magics["line"]["wan"],
+        notebook.shell.magics_manager.magics["cell"]["wan"],
+    ):
+        assert "--dry-run" in str(method.__doc__)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "history", "cost", "budget", "config", "doctor", "history fox --since 7d", "resume"]
+)
+def test_commands_answer_in_an_empty_folder(notebook: Notebook, command: str) -> None:
+    """Before there is any picture, every question has an answer."""
+    assert notebook.run(f"%wan {command}".strip()).strip()
+
+
+def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
+    """A saved copy carries its recipe, a clean one does not, and the recipe becomes the cell that made it."""
+    notebook.run("%%wan --as fox --seed 5 --size 16:9\na fox\nNegative prompt: text")
+    notebook.run(f"%wan save fox {tmp_path / 'fox.png'}")
+    notebook.run(f"%wan save fox {tmp_path / 'clean.png'} --clean")
+    recalled = notebook.run(f"%wan recall {tmp_path / 'fox.png'}")
+
+    assert "--size 1280*720" in recalled or "--size 16:9" in recalled
+    assert "--seed 5" in recalled
+    assert "a fox\nNegative prompt: text" in recalled
+    with pytest.raises(Exception, match="no recipe"):
+        notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
+
+
+def test_stars_and_trash(notebook: Notebook) -> None:
+    """A star is put on and taken off; the trash keeps the cost and can be undone."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    job = notebook.names["fox"].id
+    assert "is starred" in notebook.run("%wan star fox")
+    assert "no longer" in notebook.run("%wan star fox")
+    assert "30 days" in notebook.run(f"%wan trash {job}")
+    assert len(wan_notebook.history()) == 0
+    assert "out of the trash" in notebook.run(f"%wan trash {job}")
+    assert len(wan_notebook.history()) == 1
+
+
+def test_the_history_is_a_data_frame(notebook: Notebook) -> None:
+    """One row a job, types right, Decimal kept."""
+    notebook.run("%%wan --seed 5..6\na fox")
+    frame = wan_notebook.history().to_pandas()
+
+    assert list(frame["seed"]) == [6, 5]
+    assert str(frame["created_at"].dtype).startswith("datetime64")
+    assert set(frame["cost_source"]) == {"simulated"}
+
+
+def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
+    notebook: Notebook, monkeypatch: Any, tmp_path: Path
+) -> None:
+    """No room for the picture means no request: the money stays."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("WAN_HOME", str(tmp_path / "file" / "wan-pictures"))
+    with pytest.raises(StoreError):
+        notebook.run("%%wan\na fox")
+
+    assert requests(notebook) == 0
+
+
+def test_unloading_takes_everything_back(notebook: Notebook) -> None:
+    """No magic, no matcher, no transformer stays; loading twice registers once."""
+    before = len(notebook.shell.input_transformers_cleanup)
+    notebook.shell.run_line_magic("load_ext", "wan_notebook")
+    wan_notebook.load_ipython_extension(notebook.shell)
+    assert len(notebook.shell.input_transformers_cleanup) == before
+    wan_notebook.unload_ipython_extension(notebook.shell)
+
+    assert "wan" not in notebook.shell.magics_manager.magics["cell"]
+    assert len(notebook.shell.input_transformers_cleanup) == before - 1
