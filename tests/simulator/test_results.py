@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
+from wan_notebook.simulator import core
 from wan_notebook.simulator.signing import RESULTS_PATH
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
@@ -192,6 +193,18 @@ class TestPictures:
             made.add(len(caller.result_urls("gateway", task_id)))
         assert made == {2, 3, 4, 5}
         assert len(self.fetch(caller, request_of(max_images=1, size="768*768"))) == 1
+
+    def test_few_pictures_are_kept_in_memory(self, caller, request_of, monkeypatch):
+        """Painted files are kept for the next request, but only the last few."""
+        painted = []
+        monkeypatch.setattr(core, "paint_png", lambda _order, index, _inputs: painted.append(index) or b"picture")
+        for _ in range(core.KEPT_PICTURES + 3):
+            task_id = caller.task("gateway", request_of(max_images=1))
+            caller.clock.advance(10)
+            (url,) = caller.result_urls("gateway", task_id)
+            assert [caller.fetch(url).content for _ in range(2)] == [b"picture"] * 2
+        assert len(painted) == core.KEPT_PICTURES + 3
+        assert len(caller.simulator._pictures) == core.KEPT_PICTURES
 
     def test_fewer_is_a_word_away(self, caller, request_of, data_url):
         """A prompt can ask for one picture fewer than n."""

@@ -11,6 +11,7 @@ from statistics import median
 import pytest
 
 from wan_notebook.simulator import SimulatorConfig, create_app
+from wan_notebook.simulator.inputs import InputPicture
 from wan_notebook.simulator.limiter import QueryLimiter
 from wan_notebook.simulator.order import Order
 from wan_notebook.simulator.store import KEPT_S, MemoryStore, SqliteStore
@@ -177,6 +178,14 @@ class TestStores:
         store.add(make_task("t3", submitted_at=1001.0 + KEPT_S))
         assert store.get("t1") is None
         assert store.get("t2") is not None
+
+    def test_inputs_live_as_long_as_they_are_used(self, store):
+        """An input is forgotten two days after its last use, not after its first."""
+        for input_id, used_at in (("old", 1000.0), ("used", 1000.0), ("used", 5000.0)):
+            store.add_input(InputPicture(input_id, 640, 480, b"jpeg"), used_at)
+        store.add(make_task(submitted_at=2000.0 + KEPT_S))
+        assert store.get_input("old") is None
+        assert store.get_input("used") == InputPicture("used", 640, 480, b"jpeg")
 
 
 class TestStateFile:

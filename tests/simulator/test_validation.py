@@ -196,6 +196,15 @@ class TestSizes:
         """Tiers follow the last input, explicit sizes go to the nearest multiple of 16, interleaved follows."""
         assert output_size(size, mode=mode, last_input=last_input) == expected
 
+    @pytest.mark.parametrize(
+        ("size", "mode"),
+        [("767*768", "interleave"), ("1280*1281", "interleave"), ("2048*2049", "edit"), ("1601*400", "edit")],
+    )
+    def test_one_pixel_beyond_a_limit_is_refused(self, size, mode):
+        """The limits are exact: the rounding to the grid comes after them."""
+        with pytest.raises(ApiError, match=r"parameters\.size"):
+            output_size(size, mode=mode, last_input=(500, 500))
+
     @given(width=SIDES, height=SIDES, tier=st.sampled_from(["1K", "2K"]))
     def test_tiers_keep_shape_and_total(self, width, height, tier):
         """Any input gives about the tier's pixels, in its shape, on the grid."""
