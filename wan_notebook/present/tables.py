@@ -12,7 +12,7 @@ from ..folders import LEDGER_NAME, known_folders
 from ..inputs import InputImage
 from ..jobs.outcome import cost_of_row
 from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, peek_open
-from ..money import Source, Total
+from ..money import Cost, Source, Total
 from ..request import ImageRequest
 from ..session import Order, Session
 from ..session.caps import Caps
@@ -91,7 +91,15 @@ class Tables:
             pictures=pictures,
             reserved_text=", ".join(reserved),
             budget_lines=tuple(self._caps().lines()),
+            notes=tuple(self._practice()),
         )
+
+    def _practice(self) -> Iterator[str]:
+        """Say what was made without a bill, so that an empty sum does not look like an empty folder."""
+        spend = self._home.ledger.spend(simulated=True)
+        if spend.jobs:
+            count = spend.pictures_made
+            yield f"Besides, {count} practice picture{'' if count == 1 else 's'} by the simulator, which bills nothing."
 
     def status(self) -> StatusView:
         """Return where one stands: service, folder, open jobs, money, and what to type next."""
@@ -147,7 +155,7 @@ class Tables:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _row(self, row: JobRow, store: Store) -> HistoryRowView:
-        cost = cost_of_row(row)
+        shown, source = _cost_cells(cost_of_row(row))
         saved = [p for p in row.pictures if p.saved_at]
         return HistoryRowView(
             job_id=row.id,
@@ -159,8 +167,8 @@ class Tables:
             seed=row.seed,
             n=len(saved) if saved else row.n,
             duration_text=words.duration_text(row.duration_s),
-            cost_text=str(cost),
-            cost_source=cost.source.value,
+            cost_text=shown,
+            cost_source=source,
             picture=self._thumb(row, store),
             starred=row.starred,
             tags=row.tags,
@@ -202,6 +210,13 @@ class Tables:
     def _caps(self) -> Caps:
         place = self._session.place()
         return Caps(self._session.settings(), self._home.ledger, self._session.sources, place.notebook)
+
+
+def _cost_cells(cost: Cost) -> tuple[str, str]:
+    """Return an amount and where it comes from, apart: together they are too long for a column."""
+    if not cost.note:
+        return str(cost), cost.source.value
+    return str(cost).removesuffix(f" ({cost.note})"), cost.note
 
 
 def _sum(totals: Sequence[Total]) -> Total:
