@@ -102,7 +102,7 @@ class Asking(Core):
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
         with self._reading() as read:
-            rows = read(sa.select(schema.meta.c.value).where(schema.meta.c.key == key))
+            rows = read(sa.select(schema.meta.c.value).where(schema.meta.c.key == codec.encode_text(key)))
         return codec.decode_text(rows[0][0]) if rows else None
 
     def export_rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -174,7 +174,7 @@ def transition(
 
 
 def _current(tx: Tx, job_id: str) -> Sequence[Any]:
-    row: Sequence[Any] | None = tx.run(_CURRENT, {"id": job_id}).fetchone()
+    row: Sequence[Any] | None = tx.run(_CURRENT, {"id": codec.encode_text(job_id)}).fetchone()
     if row is None:
         raise LedgerError(f"The ledger has no job {job_id!r}.", remedy="%wan history lists the jobs of this folder.")
     return row

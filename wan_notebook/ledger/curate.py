@@ -131,6 +131,7 @@ def record_shown(tx: Tx, job_id: str, notebook: str, cell_id: str, how: str) -> 
 
 def meta_set(tx: Tx, key: str, value: str | None) -> None:
     """Remember a value under a key; None forgets it."""
-    tx.run(_DROP_META, {"name": key})
+    name = codec.encode_text(key)
+    tx.run(_DROP_META, {"name": name})
     if value is not None:
-        tx.run(_PUT_META, {"key": key, "value": codec.encode_text(value)})
+        tx.run(_PUT_META, {"key": name, "value": codec.encode_text(value)})

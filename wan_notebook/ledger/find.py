@@ -73,8 +73,9 @@ def _children(read: Read, table: sa.Table, seqs: list[int], order: str) -> Seque
 def get(read: Read, id_or_prefix: str) -> JobRow:
     """Return the job with this id or unique beginning of one; ``LedgerError`` names the nearest otherwise."""
     wanted = id_or_prefix.strip().lower()
-    exact = read(sa.select(*schema.JOB).where(_j.id == wanted))
-    found = exact or (_starting_with(read, wanted) if wanted and wanted.isalnum() else [])
+    found: Sequence[Any] = []
+    if wanted.isascii() and wanted.isalnum():
+        found = read(sa.select(*schema.JOB).where(_j.id == wanted)) or _starting_with(read, wanted)
     if len(found) == 1:
         return rows_of(read, found)[0]
     if found:
@@ -107,7 +108,7 @@ def _listed(ids: Any) -> str:
 
 def _matching(fingerprint: str, by: By, simulated_ok: bool) -> sa.Select[Any]:
     column = _j.fp_asked if by == "asked" else _j.fp_sent
-    found = sa.select(*schema.JOB).where(column == fingerprint)
+    found = sa.select(*schema.JOB).where(column == codec.encode_text(fingerprint))
     return found if simulated_ok else found.where(_j.simulated == 0)
 
 
@@ -125,7 +126,7 @@ def find_answer(read: Read, fingerprint: str, *, by: By, simulated_ok: bool, cel
         ~waiting,
         (_j.picture_count > 0) | has_text,
     )
-    nearness = [(_j.cell_id == cell_id).desc()] if cell_id else []
+    nearness = [(_j.cell_id == codec.encode_text(cell_id)).desc()] if cell_id else []
     return _first(read, found.order_by(*nearness, *_NEWEST))
 
 
@@ -154,7 +155,7 @@ def open_jobs(read: Read) -> list[JobRow]:
 
 def batch(read: Read, batch_id: str) -> list[JobRow]:
     """Return the jobs of one batch, in the order of their parts."""
-    found = sa.select(*schema.JOB).where(_j.batch_id == batch_id).order_by(_j.part, _j.seq)
+    found = sa.select(*schema.JOB).where(_j.batch_id == codec.encode_text(batch_id)).order_by(_j.part, _j.seq)
     return rows_of(read, read(found))
 
 
@@ -175,7 +176,7 @@ def events(read: Read, job_id: str) -> list[Event]:
     found = (
         sa.select(e.at, e.kind, e.state, e.detail)
         .join(schema.jobs, _j.seq == e.job_seq)
-        .where(_j.id == job_id)
+        .where(_j.id == codec.encode_text(job_id))
         .order_by(e.nr)
     )
     return [codec.event(row) for row in read(found)]

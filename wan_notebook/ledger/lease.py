@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from wan_notebook.states import FINAL
 
-from . import schema
+from . import codec, schema
 from .changes import add_event, owner_columns
 from .rows import Owner
 from .tx import Tx
@@ -34,7 +34,7 @@ def lease(
     """Take each open job that nobody holds, whose lease is over, or whose holder is in ``replacing``; return them."""
     held = set()
     for job_id in job_ids:
-        row = tx.run(_HOLDER, {"id": job_id}).fetchone()
+        row = tx.run(_HOLDER, {"id": codec.encode_text(job_id)}).fetchone()
         if row is None or row[1] in FINAL:
             continue
         seq, _, token, until = row

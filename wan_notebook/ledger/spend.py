@@ -92,7 +92,9 @@ def last_price(read: Read, provider: str, model: str) -> Price | None:
     pictures = sa.select(sa.func.count()).where(schema.pictures.c.job_seq == _j.seq).scalar_subquery()
     found = (
         sa.select(_j.cost_amount, _j.cost_currency, _j.created_at, pictures)
-        .where(_j.provider == provider, _j.model == model, sa.text(REPORTED_CLAUSE))
+        .where(
+            _j.provider == codec.encode_text(provider), _j.model == codec.encode_text(model), sa.text(REPORTED_CLAUSE)
+        )
         .where(*_OURS, _j.cost_amount.is_not(None), pictures > 0)
         .order_by(_j.created_at.desc())
         .limit(1)
