@@ -24,7 +24,7 @@ def compare_bundle(items: Sequence[CompareItem], *, title: str = "") -> Bundle:
     def draw(thumbs: dict[int, Thumb], text_scale: float) -> str:
         return _html(mine, title, len(items), thumbs, text_scale)
 
-    metadata = {"schema": 1, "view": "compare", "sha256": [item.picture.sha256 for item in mine]}
+    metadata = {"schema": 1, "view": "compare", "sha256": [h.one_line(item.picture.sha256, 80) for item in mine]}
     return bundle_of(
         draw, tuple(item.picture for item in mine), text=compare_text(items, title), metadata={"wan": metadata}
     )

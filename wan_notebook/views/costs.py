@@ -11,7 +11,7 @@ from wan_notebook.views.tables import Bundle, Column, as_bundle, data_table
 from wan_notebook.views.terminal_tables import block_bar, cost_text
 
 _BLOCKS: Final = 20
-_ROWS: Final = 120
+_ROWS: Final = 60
 _COLUMNS: Final = (
     Column("", is_unbroken=True, min_width="10em"),
     Column("", is_spare=True, min_width="6em"),

@@ -10,7 +10,7 @@ from wan_notebook.views.model import DryRunImage, DryRunView
 from wan_notebook.views.tables import Bundle, Column, as_bundle, data_table
 from wan_notebook.views.terminal_tables import bytes_text, dry_run_text
 
-_JSON_CHARACTERS: Final = 60_000
+_JSON_CHARACTERS: Final = 20_000
 _IMAGES: Final = (
     Column("", is_unbroken=True),
     Column("Name", is_spare=True),

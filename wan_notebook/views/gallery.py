@@ -117,11 +117,11 @@ def card_metadata(card: CardView) -> dict[str, Any]:
     size = 0
     for job in card.jobs:
         entry = {
-            "id": job.job_id,
-            "state": str(job.state),
-            "fingerprint_asked": job.fingerprint_asked,
-            "fingerprint_sent": job.fingerprint_sent,
-            "sha256": [picture.sha256 for picture in job.pictures],
+            "id": h.one_line(job.job_id, 80),
+            "state": h.one_line(job.state, 80),
+            "fingerprint_asked": h.one_line(job.fingerprint_asked, 120),
+            "fingerprint_sent": h.one_line(job.fingerprint_sent, 120),
+            "sha256": [h.one_line(picture.sha256, 80) for picture in job.pictures],
         }
         size += _json_bytes(entry)
         if size > _METADATA_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from wan_notebook.images import data_url
@@ -100,6 +100,10 @@ def history_bundle(view: HistoryView) -> Bundle:
         html = _history_html(view, thumbs)
         if len(html.encode("utf-8")) <= HTML_BYTES * 9 // 10:
             break
+    while len(html.encode("utf-8")) > HTML_BYTES * 9 // 10:  # the foot says how many of all are shown
+        keep = len(view.rows) * HTML_BYTES * 8 // 10 // len(html.encode("utf-8"))
+        view = replace(view, rows=view.rows[: max(1, keep)])
+        html = _history_html(view, {})
     return as_bundle(html, history_text(view), "history")
 
 

@@ -96,7 +96,7 @@ def card_text(card: CardView, *, full_paths: bool = False) -> str:
         lines += job_body(card.jobs[0], full_paths=full_paths)
     else:
         lines += _several(card, full_paths=full_paths)
-    return "\n".join(lines)
+    return h.safe_text("\n".join(lines))
 
 
 def job_body(job: JobView, *, full_paths: bool = False) -> list[str]:
@@ -142,7 +142,7 @@ def _trouble(job: JobView) -> list[str]:
         return [*lines, f"  {shown}"] if shown else lines
     lines.append(f"  Cost: {h.one_line(cost_sentence(job), 300)}")
     if job.state == JobState.IN_DOUBT:
-        return lines + columns([(command, what) for command, what in choices(job)])
+        return lines + columns([(h.one_line(command, 200), what) for command, what in choices(job)])
     if following := next_sentence(job):
         lines.append(f"  Next: {h.one_line(h.plain_of(following), 400)}")
     return lines

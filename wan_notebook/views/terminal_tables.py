@@ -52,7 +52,9 @@ def history_text(view: HistoryView) -> str:
     shown = len(view.rows)
     count = plural(view.total_rows, "job") if shown >= view.total_rows else f"{shown} of {view.total_rows} jobs"
     totals = h.SEPARATOR.join((count, plural(view.total_pictures, "picture"), h.one_line(view.total_text, 160)))
-    return "\n".join([*lines, totals, *([h.one_line(h.plain_of(view.more_text), 200)] if view.more_text else [])])
+    return h.safe_text(
+        "\n".join([*lines, totals, *([h.one_line(h.plain_of(view.more_text), 200)] if view.more_text else [])])
+    )
 
 
 def cost_text(view: CostView) -> str:
@@ -63,7 +65,7 @@ def cost_text(view: CostView) -> str:
     for section in view.sections:
         if section.rows:
             lines += ["", h.one_line(section.title, 80), *_cost_rows(section)]
-    return "\n".join(lines)
+    return h.safe_text("\n".join(lines))
 
 
 def _cost_rows(section: CostSection) -> list[str]:
@@ -84,7 +86,7 @@ def compare_text(items: Sequence[CompareItem], title: str = "") -> str:
     """Return a comparison as text: one line a picture."""
     lines = [h.one_line(title, 80) or "Compare"]
     lines += columns([[h.one_line(i.label, 40), *picture_cells(i.picture, full_paths=False)] for i in items[:100]])
-    return "\n".join(lines)
+    return h.safe_text("\n".join(lines))
 
 
 def dry_run_text(view: DryRunView) -> str:
@@ -108,13 +110,13 @@ def dry_run_text(view: DryRunView) -> str:
     ]
     lines += columns(cells, right=(3,))
     lines += [f"  Note: {h.one_line(h.plain_of(note), 400)}" for note in view.notes[:20]]
-    return "\n".join([*lines, h.safe_text(view.request_json[:60_000])])
+    return h.safe_text("\n".join([*lines, h.safe_text(view.request_json[:20_000])]))
 
 
 def status_text(view: StatusView) -> str:
     """Return where one stands as text."""
     lines = columns([[h.one_line(name, 40), h.one_line(h.plain_of(text), 300)] for name, text in view.lines], indent="")
-    return "\n".join([*lines, *(h.one_line(h.plain_of(line), 300) for line in view.next_lines)])
+    return h.safe_text("\n".join([*lines, *(h.one_line(h.plain_of(line), 300) for line in view.next_lines)]))
 
 
 def doctor_text(view: DoctorView) -> str:
@@ -127,4 +129,4 @@ def doctor_text(view: DoctorView) -> str:
         lines.append(f"  {_LEVELS.get(line.level, '·')} {name}{pad}  {h.one_line(h.plain_of(line.text), 400)}")
         if line.remedy:
             lines.append(f"    {' ' * width}  → {h.one_line(h.plain_of(line.remedy), 400)}")
-    return "\n".join(lines)
+    return h.safe_text("\n".join(lines))

@@ -1,0 +1,55 @@
+// The button that spends money. A click shows at once, whatever the kernel does; it carries the texts as they stand in
+// the page, since what was typed last may still be on its way, and the price that the person saw.
+
+const FIELDS = ["prompt", "negative", "n", "max_images", "seed", "tags", "name"];
+
+function render({ model, el, signal }) {
+  const root = ownKeys(make("div", "wan-run"));
+  const button = makeButton("", click, { className: "wan-run-button" });
+  const detail = make("div", "wan-run-detail");
+  const lines = make("div", "wan-run-lines");
+  detail.id = `wan-run-${Math.random().toString(36).slice(2, 8)}`;
+  button.setAttribute("aria-describedby", detail.id);
+  lines.role = "alert";
+  root.append(button, detail, lines);
+  el.append(root);
+  let clicked = 0; // the number of the click that the kernel has not answered yet
+
+  const isWaiting = () => clicked > model.get("answered");
+
+  function update() {
+    const waiting = isWaiting();
+    setText(button, waiting ? "Queued…" : model.get("label"));
+    setDisabled(button, waiting || !model.get("enabled"));
+    setText(detail, waiting ? "sent to the kernel; it starts as soon as the kernel can take it" : model.get("detail"));
+    setLines(lines, waiting ? [] : model.get("lines"));
+    root.toggleAttribute("data-waiting", waiting);
+  }
+
+  function click() {
+    if (isWaiting()) return;
+    clicked = Math.max(clicked, model.get("answered")) + 1;
+    const texts = {};
+    const panel = el.closest(".wan-panel");
+    for (const name of FIELDS) {
+      const field = panel?.querySelector(`.wan-f-${name} textarea, .wan-f-${name} input`);
+      if (field) texts[name] = field.value;
+    }
+    update();
+    model.send({ kind: "generate", click: clicked, shown: model.get("label"), texts });
+  }
+
+  function onKey(event) {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return;
+    if (!event.target.closest?.(".wan-panel")?.contains(el)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (button.ariaDisabled !== "true") click();
+  }
+
+  listen(model, signal, "change", update);
+  document.addEventListener("keydown", onKey, { signal });
+  update();
+}
+
+export default { render };
