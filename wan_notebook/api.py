@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from . import host
+from . import data_out, host
 from .errors import CellError, ImageInputError, Problem, RequestError
+from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
 from .jobs import Job, Picture
-from .ledger import HistoryPage, HistoryQuery, JobRow
+from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
 from .present import Presenter, Tables
 from .request import ImageRequest
 from .rules import Mode, size_like
 from .session import Order, Session, default_session
+
+SHOWN = 20
 
 
 def generate(
@@ -109,11 +113,16 @@ def _requests(fields: Mapping[str, Any], seeds: Sequence[Any], problems: list[Pr
 
 @dataclass(frozen=True)
 class History:
-    """A part of the history; it shows itself as a table, and ``to_pandas`` gives it as data."""
+    """A part of the history; it shows itself as a table, and the ``to_…`` methods give it as data.
+
+    The table, ``len`` and iteration are the newest ``query.limit`` jobs. The data are every job that matched, unless a
+    limit was asked for (``is_limited``). Their columns, with units, are ``wan_notebook.data_out.COLUMNS``.
+    """
 
     session: Session
     query: HistoryQuery
     everywhere: bool = False
+    is_limited: bool = True
 
     @cached_property
     def page(self) -> HistoryPage:
@@ -129,28 +138,37 @@ class History:
     def __getitem__(self, index: int) -> Job:
         return self.session.job_of_row(self.page.rows[index])
 
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield one flat record a job, newest first."""
+        home = self.session.need_home()
+        yield from data_out.matching(home.ledger, home.store.folder, self.query, is_limited=self.is_limited)
+        for folder in known_folders() if self.everywhere else ():
+            if folder != home.store.folder:
+                with Ledger.open(folder / LEDGER_NAME) as ledger:
+                    yield from data_out.matching(ledger, folder, self.query, is_limited=self.is_limited)
+
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return one flat record a job; the columns are those of ``to_pandas``."""
-        return [record_of(row) for row in self.page.rows]
+        """Return the records as a list: times in Unix seconds, money as ``Decimal``, None for what is missing."""
+        return list(self.records())
 
     def to_pandas(self) -> Any:
-        """Return a pandas DataFrame, one row a job.
+        """Return a pandas DataFrame, one row a job; times are UTC, ``cost_amount`` stays ``Decimal``.
 
-        Times are UTC, durations seconds, sizes pixels; ``cost_amount`` stays ``Decimal`` in ``cost_currency``, and is
-        missing where nobody said. Raises ``CellError`` without the ``pandas`` extra.
+        Raises ``CellError`` without the ``pandas`` extra.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            message = "pandas is not installed."
-            raise CellError(message, remedy='Run `pip install "wan-notebook[pandas]"`.') from error
-        frame = pd.DataFrame(self.to_dicts(), columns=list(COLUMNS))
-        for column, kind in COLUMNS.items():
-            if kind == "time":
-                frame[column] = pd.to_datetime(frame[column], unit="s", utc=True)
-            elif kind != "object":
-                frame[column] = frame[column].astype(kind)
-        return frame
+        return data_out.to_pandas(self.records())
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write a Parquet file (money as ``decimal128``) and return its path. Raises ``CellError``, ``StoreError``."""
+        return data_out.to_parquet(self.records(), path)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write a CSV file in UTF-8 and return its path. Raises ``StoreError``."""
+        return data_out.to_csv(self.records(), path)
+
+    def to_jsonl(self, path: str | Path) -> Path:
+        """Write JSON Lines, one job a line, and return the path. Raises ``StoreError``."""
+        return data_out.to_jsonl(self.records(), path)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         from .views.tables import history_bundle
@@ -162,108 +180,45 @@ class History:
         return f"<History: {len(self)} of {self.page.total_rows} jobs, {self.page.total}>"
 
 
-COLUMNS: dict[str, str] = {
-    "id": "string",
-    "created_at": "time",
-    "state": "string",
-    "mode": "string",
-    "prompt": "string",
-    "negative_prompt": "string",
-    "seed": "Int64",
-    "n": "Int64",
-    "pictures": "Int64",
-    "missing": "Int64",
-    "width_px": "Int64",
-    "height_px": "Int64",
-    "size": "string",
-    "rewrite": "boolean",
-    "model": "string",
-    "provider": "string",
-    "simulated": "boolean",
-    "task_id": "string",
-    "duration_s": "Float64",
-    "cost_amount": "object",
-    "cost_currency": "string",
-    "cost_source": "string",
-    "tags": "object",
-    "name": "string",
-    "notebook": "string",
-    "user": "string",
-    "starred": "boolean",
-    "files": "object",
-    "sha256": "object",
-    "error_code": "string",
-    "error_message": "string",
-}
-"""The columns of ``to_pandas`` with their types."""
-
-
-def record_of(row: JobRow) -> dict[str, Any]:
-    """Return one job as a flat record."""
-    saved = [p for p in row.pictures if p.saved_at]
-    cost = row.cost
-    return {
-        "id": row.id,
-        "created_at": row.created_at,
-        "state": row.state.value,
-        "mode": row.mode,
-        "prompt": row.prompt,
-        "negative_prompt": row.negative_prompt,
-        "seed": row.seed,
-        "n": row.n,
-        "pictures": len(saved),
-        "missing": row.missing,
-        "width_px": saved[0].width_px if saved else None,
-        "height_px": saved[0].height_px if saved else None,
-        "size": row.parameters.get("size"),
-        "rewrite": row.parameters.get("prompt_extend"),
-        "model": row.model,
-        "provider": row.provider,
-        "simulated": row.simulated,
-        "task_id": row.task_id,
-        "duration_s": row.duration_s,
-        "cost_amount": cost.amount if cost.amount is None else Decimal(cost.amount),
-        "cost_currency": cost.currency,
-        "cost_source": cost.source.value,
-        "tags": list(row.tags),
-        "name": row.name,
-        "notebook": row.notebook,
-        "user": row.user,
-        "starred": row.starred,
-        "files": [p.file for p in saved],
-        "sha256": [p.sha256 for p in saved],
-        "error_code": row.error_code,
-        "error_message": row.error_message,
-    }
-
-
 def history(
     words: str = "",
     *,
     state: str | None = None,
     running: bool = False,
-    since: float | None = None,
+    since: float | dt.date | None = None,
+    until: float | dt.date | None = None,
     tag: str = "",
     notebook: str = "",
     seed: int | None = None,
     starred: bool = False,
-    limit: int = 20,
+    limit: int | None = None,
     everywhere: bool = False,
     session: Session | None = None,
 ) -> History:
-    """Return the newest jobs that match. ``since`` is in Unix seconds; ``limit`` counts rows."""
+    """Return the jobs that match, newest first.
+
+    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
+    midnight. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
+    """
     query = HistoryQuery(
         words=words,
         state=state,
         running=running,
-        since=since,
+        since=_seconds(since),
+        until=_seconds(until),
         tag=tag,
         notebook=notebook,
         seed=seed,
         starred=starred,
-        limit=limit,
+        limit=SHOWN if limit is None else limit,
     )
-    return History(session or default_session(), query, everywhere)
+    return History(session or default_session(), query, everywhere, is_limited=limit is not None)
+
+
+def _seconds(when: float | dt.date | None) -> float | None:
+    if isinstance(when, dt.datetime):
+        return when.timestamp()
+    return dt.datetime.combine(when, dt.time()).timestamp() if isinstance(when, dt.date) else when
 
 
 @dataclass(frozen=True)
@@ -296,4 +251,4 @@ def panel(**options: Any) -> Any:
     return Panel(default_session(), **options)
 
 
-__all__ = ["COLUMNS", "Comparison", "History", "compare", "generate", "history", "panel", "record_of"]
+__all__ = ["Comparison", "History", "compare", "generate", "history", "panel"]

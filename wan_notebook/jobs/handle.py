@@ -20,6 +20,7 @@ from ..request import ImageRequest
 from ..states import SETTLED, JobState
 from .live import LiveJob
 from .outcome import cost_of_row, error_of, status_line
+from .plain import plain_row
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -312,7 +313,10 @@ class Job:
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain data: requests, seeds, states, files, costs."""
+        """Return the record as JSON-ready data: requests, seeds, states, files, costs.
+
+        Times are ISO 8601 UTC, money decimal text; nothing in it names a key.
+        """
         return {
             "id": self.id,
             "status": self.status,
@@ -320,7 +324,7 @@ class Job:
             "request": self._request.canonical(with_seed=True),
             "cost": str(self.cost),
             "missing": self.missing,
-            "jobs": [live.row.to_dict() for live in self.lives],
+            "jobs": [plain_row(live.row) for live in self.lives],
         }
 
     def _ipython_display_(self) -> None:
