@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs",),
     ("session",),
     # What people see and type.
-    ("views", "host", "bundle", "doctor", "login", "fetching", "greeting", "completion"),
+    ("views", "host", "bundle", "data_out", "doctor", "login", "fetching", "greeting", "completion"),
     ("present",),
     ("api", "show"),
     ("commands",),
