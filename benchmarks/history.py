@@ -65,7 +65,7 @@ def _tables(chance: random.Random) -> list[tuple[str, tuple[str, ...], Rows]]:
         yield at, _prompt(at), request, request, '{"wan_notebook": "1.0", "python": "3.12"}', '[{"picture": 0}]'
 
     def search(at: int) -> Iterator[tuple[Any, ...]]:
-        yield at, f"{at:010x}\n{_prompt(at)}\n{at % 1000}"
+        yield at, f"{_prompt(at)}\n{at:010x}\n{at % 1000}"
 
     def pictures(at: int) -> Iterator[tuple[Any, ...]]:
         for idx in range(2):

@@ -52,14 +52,14 @@ CREATE TABLE job_search (
 	PRIMARY KEY (job_seq), 
 	FOREIGN KEY(job_seq) REFERENCES jobs (seq)
 );
-INSERT INTO "job_search" VALUES(1,'ae78354fe4
-a fox in snow   狐
+INSERT INTO "job_search" VALUES(1,'a fox in snow   狐
 dogs
+b48299b8ab
 5
 study');
-INSERT INTO "job_search" VALUES(2,'d1f384bfd7
-an open job
+INSERT INTO "job_search" VALUES(2,'an open job
 dogs
+e8ddf6e35a
 5');
 CREATE TABLE job_tags (
 	job_seq INTEGER NOT NULL, 
@@ -145,8 +145,8 @@ CREATE TABLE jobs (
 	PRIMARY KEY (seq), 
 	UNIQUE (id)
 );
-INSERT INTO "jobs" VALUES(1,'ae78354fe4','saved',0,1795608000.0,NULL,NULL,'0.061','USD','reported',61000000,2,2,5,NULL,0,0,'','','gateway','wan26_image','edit','1K','ae78354fe4',0,'wan1:sha256:asked','wan1:sha256:sent','','','','','["study"]','','','0.06','USD','','',1795608000.0,1795608000.0,1795608000.0,1795608000.0,1795608000.0,NULL,'',NULL,NULL,'',NULL,NULL,0);
-INSERT INTO "jobs" VALUES(2,'d1f384bfd7','intent',0,1795608060.0,NULL,NULL,NULL,'','',NULL,2,0,5,NULL,0,0,'','','gateway','wan26_image','edit','1K','d1f384bfd7',0,'wan1:sha256:asked','wan1:sha256:sent','','','','','[]','','','0.06','USD','','',NULL,NULL,NULL,NULL,NULL,NULL,'',NULL,NULL,'',NULL,NULL,0);
+INSERT INTO "jobs" VALUES(1,'b48299b8ab','saved',0,1795608000.0,NULL,NULL,'0.061','USD','reported',61000000,2,2,5,NULL,0,0,'','','gateway','wan26_image','edit','1K','b48299b8ab',0,'wan1:sha256:asked','wan1:sha256:sent','','','','','["study"]','','','0.06','USD','','',1795608000.0,1795608000.0,1795608000.0,1795608000.0,1795608000.0,NULL,'',NULL,NULL,'',NULL,NULL,0);
+INSERT INTO "jobs" VALUES(2,'e8ddf6e35a','intent',0,1795608060.0,NULL,NULL,NULL,'','',NULL,2,0,5,NULL,0,0,'','','gateway','wan26_image','edit','1K','e8ddf6e35a',0,'wan1:sha256:asked','wan1:sha256:sent','','','','','[]','','','0.06','USD','','',NULL,NULL,NULL,NULL,NULL,NULL,'',NULL,NULL,'',NULL,NULL,0);
 CREATE TABLE meta (
 	"key" TEXT NOT NULL, 
 	value TEXT DEFAULT '' NOT NULL, 

@@ -121,7 +121,7 @@ def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any]) -> None:
     narrow, wide = split(tx, {**given, **own, "created_at": at})
     seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
     tx.run(insert(schema.job_texts, ("job_seq", *wide)), {"job_seq": seq, **wide})
-    words = (own["id"], draft.prompt, draft.negative_prompt, draft.name, draft.seed, *draft.tags)
+    words = (draft.prompt, draft.negative_prompt, draft.name, own["id"], draft.seed, *draft.tags)
     tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
     _put_tags(tx, seq, draft.tags)
     set_inputs(tx, seq, draft.inputs)
@@ -266,7 +266,7 @@ def reindex(tx: Tx, seq: int) -> None:
     tx.run(_DROP_TAGS, {"job_seq": seq})
     job_id, prompt, negative, name, tags_text, seed = tx.run(_SEARCHED_NOW, {"seq": seq}).fetchone()
     tags = codec.decode_list(tags_text)
-    words = (job_id, *[codec.decode_text(text) for text in (prompt, negative, name)], seed, *tags)
+    words = (*[codec.decode_text(text) for text in (prompt, negative, name)], job_id, seed, *tags)
     tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
     _put_tags(tx, seq, tags)
 

@@ -67,6 +67,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     # A commit must survive a power cut: with NORMAL the newest ones of a WAL may be lost.
     connection.execute("PRAGMA synchronous=FULL")
+    # Emptying the trash must leave no prompt in the free space of the file.
+    connection.execute("PRAGMA secure_delete=ON")
     return connection
 
 
