@@ -6,6 +6,7 @@ Importing this package imports nothing heavy; each name is loaded when it is fir
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
     from .jobs import Job as Job
     from .jobs import Picture as Picture
     from .request import ImageRequest as ImageRequest
+
+# What the background thread logs must not be printed into whatever cell runs now.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "ImageRequest": "request",
