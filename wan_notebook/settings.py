@@ -22,6 +22,18 @@ from .money import to_decimal
 from .secret import Secret
 
 CONFIG_NAME = "config.json"
+VARIABLES = (
+    "WAN_PROVIDER",
+    "WAN_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "WAN_BASE_URL",
+    "WAN_HOME",
+    "WAN_REPLAY",
+    "WAN_BUDGET",
+    "WAN_QUERIES_PER_S",
+)
+"""Every variable of the environment that is read here."""
+
 KEY_VARIABLE = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
 Replay = Literal["on", "only", "off"]
 
@@ -68,6 +80,15 @@ class Sources:
     keys: KeyStore = field(default_factory=KeyStore)
     session: dict[str, Any] = field(default_factory=dict)
     session_keys: dict[str, Secret] = field(default_factory=dict)
+
+    def stamp(self) -> tuple[object, ...]:
+        """Return what changes when any setting does: cheap enough to ask before each use."""
+        try:
+            written = self.config_path.stat().st_mtime_ns
+        except OSError:
+            written = 0
+        keys = tuple((name, key.fingerprint) for name, key in self.session_keys.items())
+        return (written, keys, tuple(self.session.items()), tuple(map(self.env.get, VARIABLES)))
 
     def stored(self) -> dict[str, Any]:
         """Return what ``%wan config`` and ``%wan login`` stored."""

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 from pathlib import Path
 
-
 _FAR = 4
 
 
