@@ -71,3 +71,80 @@ def test_restart_and_run_all_makes_no_request(lab: Lab, quick: str) -> None:
     assert lab.out_text(4).strip() == "{}"
     assert "from store" in lab.out_text(1)
     assert "from store" in lab.out_text(2)
+
+
+def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab, slow: str) -> None:
+    """Kernel → Interrupt comes through at once, in `job.images` and in `await job`, and says how to come back."""
+    cells = [SETUP, FOX, "fox.images", "await fox", "fox.wait(); print(fox.status)"]
+    lab.write("interrupt.ipynb", cells, kernel=slow)
+    lab.open("interrupt.ipynb")
+    lab.run_cell(0)
+    lab.run_cell(1)
+    for cell in (2, 3):
+        lab.run_cell(cell, wait=False)
+        lab.page.wait_for_timeout(300)
+        lab.interrupt()
+        lab.wait_text(cell, "goes on")
+    lab.run_cell(4)
+
+    assert "%wan wait" in lab.out_text(2)
+    assert "saved" in lab.out_text(4)
+
+
+def test_a_reload_in_mid_run_shows_the_result_in_the_widget(lab: Lab, slow: str) -> None:
+    """After a reload the lasting output cannot arrive; the card shows the picture and how to make it lasting."""
+    lab.write("reload.ipynb", [SETUP, FOX, "%wan show fox"], kernel=slow)
+    lab.open("reload.ipynb")
+    lab.run_cell(0)
+    lab.run_cell(1)
+    lab.wait_text(1, "running")
+    lab.save()
+    lab.reload()
+    lab.wait_text(1, "%wan show")
+    lab.shot(Path("/tmp/wan-reload.png"))
+    lab.run_cell(2)
+    lab.wait_text(2, "saved")
+
+
+def test_run_all_with_five_cells(lab: Lab, quick: str) -> None:
+    """Five cells, edits of earlier results among them, all come back with their pictures."""
+    cells = [
+        SETUP,
+        FOX,
+        "%%wan -i fox --as night --seed 6\nat night",
+        "%%wan -n 2 --seed 7 --as owls\nan owl",
+        "%%wan -i owls[1] --seed 8\nan owl in a hat",
+        "%%wan --interleave --max-images 2 --seed 9\ntwo steps",
+        "[j.wait() for j in (fox, night, owls)]; print('all there')",
+    ]
+    lab.write("five.ipynb", cells, kernel=quick)
+    lab.open("five.ipynb")
+    lab.run_all()
+    for cell in range(1, 6):
+        lab.wait_text(cell, "saved")
+
+    lab.theme("dark")
+    lab.shot(Path("/tmp/wan-five-dark.png"))
+    assert "all there" in lab.out_text(6)
+
+
+def test_an_old_kernel_shows_the_same(lab: Lab, kernel6: str) -> None:
+    """ipykernel 6.31: the card is live, then the gallery takes its place."""
+    lab.write("old.ipynb", [SETUP, FOX], kernel=kernel6)
+    lab.open("old.ipynb")
+    lab.run_cell(0)
+    lab.run_cell(1)
+    lab.wait_text(1, "saved")
+    lab.save()
+
+    assert "text/html" in lab.saved()["cells"][1]["outputs"][0]["data"]
+
+
+def test_notebook_7_shows_the_same(notebook7: Lab) -> None:
+    """The card and the gallery in Jupyter Notebook 7."""
+    notebook7.write("seven.ipynb", [SETUP, FOX])
+    notebook7.open("seven.ipynb")
+    notebook7.run_cell(0)
+    notebook7.run_cell(1)
+    notebook7.wait_text(1, "saved")
+    notebook7.wait_css("img[alt]")
