@@ -34,7 +34,7 @@ class Layout:
 
 # One column where two would be cramped: the middle term is huge below 560 px and negative above.
 _ALONE: Final = Layout("width:100%", 1024, 680, gap_px=0)
-_PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100%);max-width:640px", 640, 640)
+_PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100% - 14px);max-width:640px", 640, 640)
 _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
 
 

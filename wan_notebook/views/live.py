@@ -36,6 +36,15 @@ _CLOCK_DRIFT_S: Final = 1.5
 _LINES: Final = 8
 
 
+def _safe(value: Any) -> Any:
+    """Return plain data with every text in it safe to show and to encode."""
+    if isinstance(value, str):
+        return h.safe_text(value)
+    if isinstance(value, dict):
+        return {key: _safe(inner) for key, inner in value.items()}
+    return [_safe(inner) for inner in value] if isinstance(value, list) else value
+
+
 def live_state(card: CardView) -> dict[str, Any]:
     """Return what the live card shows; texts keep their backticks, which the browser turns into code."""
     state = card_state(card)
@@ -43,8 +52,8 @@ def live_state(card: CardView) -> dict[str, Any]:
     one = card.jobs[0] if len(card.jobs) == 1 else None
     served = dict.fromkeys(h.one_line(f"◇ {j.simulated_note}", 400) for j in card.jobs if j.simulated_note)
     notes = dict.fromkeys(h.one_line(n, 400) for j in card.jobs for n in j.notes)
-    return {
-        "state": state,
+    shown = {
+        "state": str(state),
         "icon": seen.icon,
         "word": seen.word if one else summary(card.jobs),
         "tone": seen.tone,
@@ -58,6 +67,7 @@ def live_state(card: CardView) -> dict[str, Any]:
         "pictures": len(card.pictures),
         "thumbs": [],
     }
+    return {name: _safe(value) for name, value in shown.items()}
 
 
 def _one_facts(card: CardView, job: JobView) -> tuple[str, ...]:
@@ -135,7 +145,7 @@ def thumbs_of(card: CardView) -> tuple[list[dict[str, Any]], list[bytes]]:
         }
         for p, j, small in kept
     ]
-    return captions, [small.data for _, _, small in kept]
+    return [_safe(caption) for caption in captions], [small.data for _, _, small in kept]
 
 
 def _thumb_facts(picture: PictureView, job: JobView) -> list[str]:
