@@ -35,7 +35,10 @@ FREE = frozenset({JobState.REFUSED, JobState.FAILED, JobState.CANCELLED})
 
 _NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.INTENT: frozenset({JobState.SENDING, JobState.REFUSED, JobState.CANCELLED}),
-    JobState.SENDING: frozenset({JobState.SENDING, JobState.ACCEPTED, JobState.REFUSED, JobState.IN_DOUBT}),
+    # `cancelled` follows only what certainly did not arrive: refused connections, 429, while it waits for the next try.
+    JobState.SENDING: frozenset(
+        {JobState.SENDING, JobState.ACCEPTED, JobState.REFUSED, JobState.CANCELLED, JobState.IN_DOUBT}
+    ),
     JobState.IN_DOUBT: frozenset({JobState.ACCEPTED, JobState.REFUSED, JobState.CANCELLED, JobState.EXPIRED}),
     JobState.ACCEPTED: frozenset(
         {JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from ..client import Client
 from ..errors import WanError
-from ..ledger import JobRow
+from ..ledger import JobRow, LedgerConflict
 from ..states import JobState
 from .live import LiveJob
 from .moves import Moves
 
 
-async def cancel_all(lives: Sequence[LiveJob], client_for: Callable[[JobRow], Client], moves: Moves) -> str:
-    """Ask to cancel each job; return one line a job."""
-    return "\n".join([await _cancel(live, client_for, moves) for live in lives])
+async def cancel_all(
+    lives: Sequence[LiveJob],
+    client_for: Callable[[JobRow], Client],
+    moves: Moves,
+    is_ours: Callable[[LiveJob], bool],
+) -> str:
+    """Ask to cancel each job; return one line a job. ``is_ours``: whether this kernel works on it."""
+    return "\n".join(await asyncio.gather(*(_cancel(live, client_for, moves, is_ours=is_ours(live)) for live in lives)))
 
 
-async def _cancel(live: LiveJob, client_for: Callable[[JobRow], Client], moves: Moves) -> str:
+async def _cancel(live: LiveJob, client_for: Callable[[JobRow], Client], moves: Moves, *, is_ours: bool) -> str:
+    if live.state is JobState.IN_DOUBT:
+        return f"job {live.id} is in doubt: it may have arrived. Decide with `%wan resolve {live.id}`."
     if live.is_settled:
         return f"job {live.id} is already {live.state}; there is nothing to cancel."
     live.cancel_asked = True
     live.changed()
-    match live.state:
-        case JobState.INTENT:
-            return f"job {live.id} was not sent yet and will not be; nothing is paid."
-        case JobState.SENDING:
+    if live.state is JobState.SUCCEEDED:
+        return f"job {live.id} is finished and paid for; its pictures are being fetched."
+    if live.state is JobState.INTENT or (live.state is JobState.SENDING and is_ours and not live.is_sending):
+        return await _withhold(live, moves, is_ours=is_ours)
+    if live.state is JobState.SENDING:
+        return f"job {live.id} is on its way to the service; once it is accepted, cancel it again."
+    return await _ask(live, client_for(live.row), moves)
+
+
+async def _withhold(live: LiveJob, moves: Moves, *, is_ours: bool) -> str:
+    """Cancel what the service certainly has nothing of; if it is another kernel's, the ledger says who was first."""
+    try:
+        await moves.to(live, JobState.CANCELLED, expect=live.state, detail={"how": "cancelled before it was sent"})
+    except LedgerConflict as conflict:
+        # Ours, about to be sent: that looks whether it was cancelled just before it goes.
+        if not is_ours and conflict.current is not JobState.CANCELLED:
             return f"job {live.id} is on its way to the service; once it is accepted, cancel it again."
-        case JobState.SUCCEEDED:
-            return f"job {live.id} is finished and paid for; its pictures are being fetched."
-    client = client_for(live.row)
+    return f"job {live.id} was not sent and will not be; nothing is paid."
+
+
+async def _ask(live: LiveJob, client: Client, moves: Moves) -> str:
     if not client.can_cancel:
         return f"{client.provider} cannot cancel: the picture of job {live.id} will still be made, billed and fetched."
     try:

@@ -7,22 +7,22 @@ after all retries are kept beside it as ``.corrupt``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
-import hashlib
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .. import catalog
 from ..client import Client, DownloadProgress
 from ..errors import DownloadError, StoreError, WanError
-from ..images import NotAPictureError, check_picture, mime_of
-from ..ledger import JobRow, Ledger, PictureRecord
+from ..ledger import JobRow, PictureRecord
 from ..schedule import (
+    DownloadDecision,
     Expired,
     FetchAgain,
     HoldBytes,
@@ -33,20 +33,12 @@ from ..schedule import (
 )
 from ..store import Staged, Store
 from ..wire import TaskState
+from .checks import SUFFIX, bytes_of, checked, write_part
 from .live import LiveJob
+from .moves import Moves
 from .trouble import fault_of
 
 log = logging.getLogger(__name__)
-MAX_PIXELS = 4 * catalog.TOTAL_2K_PX  # far above any size that can be asked for: a bomb, not a surprise
-SUFFIX = {
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/bmp": "bmp",
-    "image/gif": "gif",
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-}
 Embed = Callable[[bytes, JobRow, PictureRecord], bytes]
 
 
@@ -71,11 +63,32 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """What became of one picture: saved, kept aside as no picture, gone for good, or left for a person to see to."""
+
+    record: PictureRecord
+    how: Literal["saved", "aside", "gone", "left"]
+    reason: str = ""
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """One picture on its way to the disk, over as many fetches as it takes."""
+
+    picture: PictureRecord
+    part: Path | None = None
+    progress: DownloadProgress = field(default_factory=DownloadProgress)
+    held: bytes = b""
+    failures: int = 0
+    refreshed: int = 0
+
+
+@dataclass(frozen=True)
 class Fetcher:
     """What fetching needs; ``embed`` writes the recipe into a picture's bytes, None leaves them as they came."""
 
     client: Client
-    ledger: Ledger
+    moves: Moves
     store: Store
     rng: random.Random
     in_worker: Callable[..., Awaitable[Any]]
@@ -83,128 +96,160 @@ class Fetcher:
     sidecar: Callable[[JobRow, PictureRecord], None] | None
     held: Held = field(default_factory=Held)
     wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def fetch_all(self, live: LiveJob) -> list[PictureRecord]:
-        """Fetch every picture that is not there yet; return those that are settled now: saved, or kept aside."""
+    async def fetch_all(self, live: LiveJob) -> list[Fetched]:
+        """Fetch every picture that is not there yet, all at once.
+
+        A picture that is the only one still to come is on disk then but not yet in the ledger: the caller writes it
+        together with the end of the job.
+        """
         open_ones = [p for p in live.row.pictures if not p.saved_at and not p.corrupt_file]
-        results = await asyncio.gather(*(self._fetch(live, picture) for picture in open_ones))
-        return [record for record in results if record is not None]
+        is_last = len(open_ones) == 1
+        return await asyncio.gather(*(self._fetch(live, picture, tells=not is_last) for picture in open_ones))
 
-    async def _fetch(self, live: LiveJob, picture: PictureRecord) -> PictureRecord | None:
-        """Fetch one picture, following the policy; None if it has to be left for later or is gone."""
-        failures = refreshed = 0
-        part = self.store.part_path(live.id, picture.idx)
-        progress, held = DownloadProgress(), b""
-        while True:
-            try:
-                record = await self._fetch_once(live, picture, part, progress, held)
-            except WanError as error:
-                failures += 1
-                fault = fault_of(_as_download(error), failures)
-                decision = decide_download(fault, self.rng, age_s=self._age_s(live.row), refreshed=refreshed)
-                log.debug("download of %s[%d]: %s", live.id, picture.idx, decision.reason)
-                live.note = f"picture {picture.idx + 1}: {decision.reason} ({error.message})"
-                live.changed()
-                match decision:
-                    case FetchAgain(after_s=after_s, resume=resume):
-                        if not resume:
-                            part.unlink(missing_ok=True)
-                            progress = DownloadProgress()
-                        await asyncio.sleep(after_s)
-                    case RefreshUrl(after_s=after_s):
-                        refreshed += 1
-                        await asyncio.sleep(after_s)
-                        picture = await self._fresh_url(live, picture)
-                    case HoldBytes(after_s=after_s):
-                        held = held or await self._hold(picture)
-                        await asyncio.sleep(after_s)
-                    case KeepAside():
-                        return await self._keep_aside(live, picture, part, decision.reason)
-                    case StopFetch() | Expired():
-                        await self._note(live, picture, decision.reason)
-                        return None
-            else:
-                return record
+    async def _fetch(self, live: LiveJob, picture: PictureRecord, *, tells: bool) -> Fetched:
+        """Fetch one picture, following the policy."""
+        at = _Attempt(picture)
+        try:
+            while True:
+                try:
+                    record = await self._fetch_once(live, at)
+                    break
+                except WanError as error:
+                    ended = await self._after(live, at, error)
+                    if ended is not None:
+                        return ended
+        finally:
+            self._drop(at)
+        if tells:
+            await self.moves.picture(live, record)
+        return Fetched(record, "saved")
 
-    async def _fetch_once(
-        self, live: LiveJob, picture: PictureRecord, part: Path, progress: DownloadProgress, held: bytes
-    ) -> PictureRecord:
-        if picture.file and self.store.holds(picture.file, picture.file_sha256):
-            record = picture  # a kernel was killed between the file's name and its record
-        else:
-            if not picture.url:
+    async def _after(self, live: LiveJob, at: _Attempt, error: WanError) -> Fetched | None:
+        """Do what the policy says after a fault; None: fetch again."""
+        at.failures += 1
+        fault = fault_of(_as_download(error), at.failures)
+        decision = decide_download(fault, self.rng, age_s=self._age_s(live.row), refreshed=at.refreshed)
+        log.debug("download of %s[%d]: %s", live.id, at.picture.idx, decision.reason)
+        live.note = f"picture {at.picture.idx + 1}: {decision.reason} ({error.message})"
+        live.changed()
+        return await self._follow(live, at, decision, error)
+
+    async def _follow(self, live: LiveJob, at: _Attempt, decision: DownloadDecision, error: WanError) -> Fetched | None:
+        match decision:
+            case FetchAgain(after_s=after_s, resume=resume):
+                self._drop(at)
+                if not resume:
+                    await self._restart(at)
+                await self.sleep(after_s)
+            case RefreshUrl(after_s=after_s):
+                at.refreshed += 1
+                await self.sleep(after_s)
+                at.picture = await self._fresh_url(live, at.picture)
+            case HoldBytes(after_s=after_s):
+                if not at.held:
+                    await self._hold(at)
+                await self.sleep(after_s)
+            case KeepAside():
+                return await self._keep_aside(live, at, decision.reason)
+            case StopFetch() | Expired():
+                reason = f"{decision.reason} ({error.message})"
+                await self.moves.picture(live, replace(at.picture, note=reason))
+                return Fetched(at.picture, "gone" if isinstance(decision, Expired) else "left", reason)
+        return None
+
+    async def _fetch_once(self, live: LiveJob, at: _Attempt) -> PictureRecord:
+        if not await self._is_there(at.picture):
+            if not at.picture.url:
                 message = "the service gave no address for this picture"
                 raise DownloadError(message, kind="gone")
-            if not held:
-                await self.client.download(picture.url, part=part, max_bytes=catalog.RESULT_MAX_BYTES, resume=progress)
-            record, staged = await self.in_worker(self._stage, live.row, picture, part, held)
-            await asyncio.wrap_future(self.ledger.save_picture(live.id, record))
+            if at.part is None:
+                at.part = await self.in_worker(self.store.part_path, live.id, at.picture.idx)
+            if not at.held:
+                most = catalog.RESULT_MAX_BYTES
+                await self.client.download(at.picture.url, part=at.part, max_bytes=most, resume=at.progress)
+            record, staged = await self.in_worker(self._stage, live.row, at.picture, at.part, at.held)
+            # Its name and hash first: after a crash it is told from them that the file had got its name.
+            await self.moves.picture(live, record)
             saved = await self.in_worker(self.store.publish, staged)
-            record = replace(record, file=saved.file)
-            if held:
-                self.held.release(len(held))
-        record = replace(record, saved_at=self.wall_clock(), url="")
+            at.picture = replace(record, file=saved.file)
         if self.sidecar is not None:
-            await self.in_worker(self.sidecar, live.row, record)
-        await self._recorded(live, record)
-        return record
+            await self.in_worker(self._describe, live.row, at.picture)
+        return replace(at.picture, saved_at=self.wall_clock(), url="")
 
-    async def _hold(self, picture: PictureRecord) -> bytes:
-        """Keep a picture in memory while the disk takes nothing, as long as there is room for it."""
-        if not self.held.has_room():
-            return b""
+    async def _is_there(self, picture: PictureRecord) -> bool:
+        """Whether a kernel was killed between the file's name and its record."""
+        return bool(picture.file and await self.in_worker(self.store.holds, picture.file, picture.file_sha256))
+
+    def _describe(self, row: JobRow, record: PictureRecord) -> None:
+        """Write the sidecar; the picture is safe without it."""
         try:
-            data = await self.client.download_bytes(picture.url, max_bytes=catalog.RESULT_MAX_BYTES)
-        except WanError:
-            return b""
-        self.held.take(len(data))
-        return data
+            if self.sidecar is not None:
+                self.sidecar(row, record)
+        except (WanError, OSError, ValueError) as error:
+            log.warning("the description of %s could not be written: %s", record.file, error)
 
-    async def _recorded(self, live: LiveJob, record: PictureRecord) -> None:
-        await asyncio.wrap_future(self.ledger.save_picture(live.id, record))
-        live.changed(replace(live.row))  # a copy reads its pictures anew
+    async def _hold(self, at: _Attempt) -> None:
+        """Keep a picture in memory while the disk takes nothing, as long as there is room for it."""
+        if not at.picture.url or not self.held.has_room():
+            return
+        try:
+            data = await self.client.download_bytes(at.picture.url, max_bytes=catalog.RESULT_MAX_BYTES)
+        except WanError:
+            return
+        at.held = data
+        self.held.take(len(data))
+
+    def _drop(self, at: _Attempt) -> None:
+        """Forget bytes that were kept in memory: they are on disk now, or no good."""
+        self.held.release(len(at.held))
+        at.held = b""
+
+    async def _restart(self, at: _Attempt) -> None:
+        """Begin a fetch from nothing."""
+        at.progress = DownloadProgress()
+        if at.part is not None:
+            with contextlib.suppress(OSError):
+                at.part.unlink(missing_ok=True)
 
     def _stage(self, row: JobRow, picture: PictureRecord, part: Path, held: bytes) -> tuple[PictureRecord, Staged]:
         """Check the bytes and make them durable, with their recipe, but without their name. Runs in a worker thread."""
-        if held:
-            _write_part(part, held)
-        data = part.read_bytes()
-        try:
-            facts = check_picture(data, max_pixels=MAX_PIXELS)
-            mime, width, height = facts.mime, facts.width_px, facts.height_px
-        except NotAPictureError as error:
-            mime, width, height = mime_of(data) or "", 0, 0
-            if picture.kind != "video" and not mime.startswith("video/"):
-                raise DownloadError(error.message, kind=error.kind) from None
-        record = replace(
-            picture,
-            kind="video" if mime.startswith("video/") else picture.kind,
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            mime=mime,
-            width_px=width,
-            height_px=height,
-            note=_size_note(row, width, height),
-        )
-        embed = self.embed
-        write = (lambda raw: embed(raw, row, record)) if embed and mime.startswith("image/") else None
-        staged = self.store.stage(part, self._name(row, picture, SUFFIX.get(mime, "bin")), embed=write)
+        data = bytes_of(part, held)
+        record = checked(data, row, picture)
+        write = self._writes(row, record) if self.embed and record.mime.startswith("image/") else None
+        staged = self.store.stage(part, self._name(row, picture, SUFFIX.get(record.mime, "bin")), embed=write)
         return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged
+
+    def _writes(self, row: JobRow, record: PictureRecord) -> Callable[[bytes], bytes]:
+        def write(raw: bytes) -> bytes:
+            try:
+                return self.embed(raw, row, record) if self.embed else raw
+            except Exception:  # a recipe that cannot be written must not cost a paid picture
+                log.exception("the recipe of %s could not be written into its picture", row.id)
+                return raw
+
+        return write
 
     def _name(self, row: JobRow, picture: PictureRecord, suffix: str) -> str:
         made = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
         return self.store.picture_name(made, row.prompt, row.seed, picture.idx, suffix)
 
-    async def _keep_aside(self, live: LiveJob, picture: PictureRecord, part: Path, reason: str) -> PictureRecord | None:
-        name = self._name(live.row, picture, "png")
+    async def _keep_aside(self, live: LiveJob, at: _Attempt, reason: str) -> Fetched:
+        name = self._name(live.row, at.picture, "png")
         try:
-            kept = await asyncio.to_thread(self.store.keep_corrupt, part, name)
+            if at.part is None:
+                at.part = await self.in_worker(self.store.part_path, live.id, at.picture.idx)
+            if at.held:
+                await self.in_worker(write_part, at.part, at.held)
+            kept = await self.in_worker(self.store.keep_corrupt, at.part, name)
         except StoreError as error:  # nothing was received, or the disk is full too: the address is kept
-            await self._note(live, picture, f"{reason}; {error.message}")
-            return None
-        record = replace(picture, corrupt_file=kept, note=reason)
-        await self._recorded(live, record)
-        return record
+            record = replace(at.picture, note=f"{reason}; {error.message}")
+            await self.moves.picture(live, record)
+            return Fetched(record, "left", record.note)
+        record = replace(at.picture, corrupt_file=kept, note=reason)
+        await self.moves.picture(live, record)
+        return Fetched(record, "aside", reason)
 
     async def _fresh_url(self, live: LiveJob, picture: PictureRecord) -> PictureRecord:
         """Ask the task for a new address; the old one stays if there is none."""
@@ -213,41 +258,17 @@ class Fetcher:
         except WanError:
             return picture
         urls = picture_urls(state)
-        if picture.idx < len(urls) and urls[picture.idx] != picture.url:
+        if picture.idx < len(urls) and urls[picture.idx]:
             return replace(picture, url=urls[picture.idx])
         return picture
-
-    async def _note(self, live: LiveJob, picture: PictureRecord, reason: str) -> None:
-        await self._recorded(live, replace(picture, note=reason))
 
     def _age_s(self, row: JobRow) -> float:
         return max(0.0, self.wall_clock() - (row.finished_at or row.accepted_at or row.created_at))
 
 
-def _write_part(part: Path, data: bytes) -> None:
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-    except OSError as error:
-        message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
-        raise StoreError(message, remedy="Free some space; the picture is kept in memory until then.") from error
-
-
 def picture_urls(state: TaskState) -> list[str]:
     """Return the addresses of a task's pictures (and videos), in order."""
     return [output.url for output in state.outputs if output.kind != "text"]
-
-
-def _size_note(row: JobRow, width_px: int, height_px: int) -> str:
-    asked = str(row.parameters.get("size") or "")
-    width, star, height = asked.partition("*")
-    if not star or not width_px:
-        return ""
-    step = catalog.SIZE_STEP_PX
-    rounded = [round(int(side) / step) * step for side in (width, height)]
-    if [width_px, height_px] in (rounded, [int(width), int(height)]):
-        return ""
-    return f"{width_px}×{height_px} came, {width}×{height} was asked"
 
 
 def _as_download(error: WanError) -> WanError:

@@ -1,64 +1,33 @@
 """The engine: takes up jobs that are on disk and brings each to its end, on the one background thread.
 
-It owns the pollers, the submit gates and the leases; what follows what is in ``submit``, ``poller`` and ``download``.
+It decides who works on a job; what is done is in ``course``, and what jobs of one account share in ``services``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import catalog
-from ..client import Client
-from ..errors import StoreError, WanError
-from ..inputs import InputImage
-from ..ledger import JobRow, Ledger, LedgerConflict, PictureRecord
+from ..errors import WanError
+from ..ledger import JobRow, LedgerConflict, PictureRecord
 from ..recipe import strip
-from ..runtime import Runtime
-from ..schedule import PROMPT, Expired, Pacer, PollSetting
-from ..states import JobState
-from ..store import Store
-from ..wire import Phase, TaskState
-from .download import Embed, Fetcher, Held
+from .cancel import cancel_all
+from .course import Course
 from .estimate import Estimates
 from .leases import Leases
 from .live import LiveJob
 from .moves import Moves
-from .outcome import Price, fewest_pictures, missing_of
-from .poller import Poller, Watch
-from .results import read_end
-from .submit import SubmitGate, submit_job
+from .parts import Parts
+from .services import Services
 from .waiting import WaitingInputs
+from .watching import Watcher
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the engine is made of; tests give their own clocks, stores and clients."""
-
-    runtime: Runtime
-    ledger: Ledger
-    store: Store
-    client_for: Callable[[JobRow], Client]
-    key_fingerprint_for: Callable[[JobRow], str]
-    price_for: Callable[[JobRow], Price | None]
-    picture_of: Callable[[JobRow, PictureRecord, str], InputImage]
-    hint_for: Callable[[JobRow], Sequence[float]] = lambda _row: ()
-    """Durations in seconds to begin with, where the service says them by itself: the simulator's setting."""
-    embed: Embed | None = None
-    sidecar: Callable[[JobRow, PictureRecord], None] | None = None
-    setting: PollSetting = PROMPT
-    queries_per_s: float = catalog.QUERIES_PER_S
-    rng: random.Random = field(default_factory=random.Random)
-    clock: Callable[[], float] = time.monotonic
-    wall_clock: Callable[[], float] = time.time
+CANCEL_S = 60.0
+"""How long a person waits for the service's word on a cancel: longer than the client's own limit for one call."""
 
 
 class Engine:
@@ -66,25 +35,31 @@ class Engine:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.moves = Moves(parts.ledger, wall_clock=parts.wall_clock)
+        self.moves = Moves(parts.ledger, wall_clock=parts.wall_clock, sleep=parts.sleep)
         self.estimates = Estimates(parts.ledger, parts.hint_for)
         self.lives: dict[str, LiveJob] = {}
+        self.services = Services(parts)
+        self.leases = Leases(parts.ledger, wall_clock=parts.wall_clock, sleep=parts.sleep)
         self.inputs = WaitingInputs(parts.ledger, parts.store, parts.picture_of, self.moves, self.live)
-        self.leases = Leases(parts.ledger, wall_clock=parts.wall_clock)
-        self._pollers: dict[int, Poller] = {}
-        self._gates: dict[int, SubmitGate] = {}
-        self._held = Held()
+        self._course = Course(parts, self.moves, self.services, self.estimates, self.inputs)
+        self._watcher = Watcher(parts.ledger, self.leases, self._take_over, parts.sleep)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._mine: dict[str, LiveJob] = {}
 
     # From any thread -------------------------------------------------------------------------------------------------
 
     def live(self, row: JobRow) -> LiveJob:
         """Return this kernel's view of a job, the same one each time."""
-        return self.lives.setdefault(row.id, LiveJob(row))
+        live = self.lives.setdefault(row.id, LiveJob(row))
+        if live.row is not row and live.state is not row.state and row.id not in self._mine:
+            live.row = row  # another kernel moved it
+            self.parts.runtime.call(live.changed)
+        return live
 
     def start(self, lives: Sequence[LiveJob]) -> None:
         """Bring new jobs to their end; returns at once."""
-        self.parts.runtime.submit(self._start(lives))
+        self._mine |= {live.id: live for live in lives}
+        self.parts.runtime.call(self._start, lives)
 
     def take_up(self, rows: Sequence[JobRow]) -> list[LiveJob]:
         """Take up jobs that an earlier kernel left, or watch those that another one owns."""
@@ -94,7 +69,11 @@ class Engine:
 
     def cancel(self, jobs: Sequence[LiveJob]) -> str:
         """Cancel what can be cancelled; return an honest answer. Waits for the service's word."""
-        return self.parts.runtime.submit(self._cancel(jobs)).result(timeout=30)
+        work = cancel_all(jobs, self.parts.client_for, self.moves, lambda live: live.id in self._running)
+        try:
+            return self.parts.runtime.submit(work).result(timeout=CANCEL_S)
+        except TimeoutError:
+            return f"the service did not say within {CANCEL_S:.0f} s whether it cancelled; the cards will tell."
 
     def read_picture(self, picture: PictureRecord, *, clean: bool) -> bytes:
         """Return a picture's bytes; ``clean`` as the service sent them."""
@@ -114,202 +93,94 @@ class Engine:
         self.leases.release(self._owned())
 
     def forget_clients(self) -> None:
-        """Let pollers and gates be made anew, after a key or an address changed."""
-        self.parts.runtime.call(self._forget_clients)
+        """Go on with new keys and addresses."""
+        self.parts.runtime.call(self.services.forget)
 
     # On the loop -----------------------------------------------------------------------------------------------------
 
-    async def _start(self, lives: Sequence[LiveJob]) -> None:
-        for gate in self._gates.values():
-            gate.stopped_by = None  # a person asked anew: what stopped the queue may be mended
+    def _start(self, lives: Sequence[LiveJob]) -> None:
+        self.services.by_hand()
         for live in lives:
-            self._spawn(live)
-        self.leases.keep(self._owned)
+            self._spawn(live, is_new=True)
+        self._keep()
 
     async def _take_up(self, lives: Sequence[LiveJob]) -> None:
-        free = [live for live in lives if live.id not in self._running]
-        mine = await self.leases.claim([live.row for live in free])
+        self.services.by_hand()
+        free = [live for live in lives if live.id not in self._running and not live.is_settled]
+        try:
+            mine = await self.leases.claim([live.row for live in free])
+        except WanError as error:
+            for live in free:
+                live.stop(error.message)
+            return
         for live in free:
-            if live.id in mine:
+            if live.id in mine and live.id not in self._running:
+                self._watcher.remove(live.id)
                 live.row = mine[live.id]
-                self._spawn(live, is_new=False)
-        others = [live for live in free if live.id not in mine]
-        if others:
-            self._spawn_task("watch " + others[0].id, self._watch_others(others))
-        self.leases.keep(self._owned)
+                self._take_over(live)
+        self._watcher.add([live for live in free if live.id not in mine])
+        self._keep()
 
-    def _owned(self) -> list[str]:
-        return [job_id for job_id, live in self.lives.items() if job_id in self._running and not live.is_settled]
+    def _take_over(self, live: LiveJob) -> None:
+        live.stopped = ""
+        self._mine[live.id] = live
+        self._spawn(live, is_new=False)
+        self._keep()
 
-    def _spawn(self, live: LiveJob, *, is_new: bool = True) -> None:
-        self._spawn_task(live.id, self._guarded(live, is_new=is_new))
-
-    def _spawn_task(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=f"wan-job-{name}")
-        self._running[name] = task
-        task.add_done_callback(lambda _t: self._running.pop(name, None) if self._running.get(name) is task else None)
+    def _spawn(self, live: LiveJob, *, is_new: bool) -> None:
+        if live.id in self._running:
+            return
+        task = asyncio.get_running_loop().create_task(self._guarded(live, is_new=is_new), name=f"wan-job-{live.id}")
+        self._running[live.id] = task
+        task.add_done_callback(lambda _task: self._running.pop(live.id, None))
 
     async def _guarded(self, live: LiveJob, *, is_new: bool) -> None:
         """Run a job; a fault of ours or of the disk is shown on its card instead of vanishing in a thread."""
         try:
-            await self._run(live, is_new=is_new)
+            await self._course.run(live, is_new=is_new)
         except LedgerConflict as conflict:
             log.info("job %s was moved by another kernel (%s)", live.id, conflict)
-            live.changed(await self._fresh_row(live))
-            if not live.is_settled:
-                self._spawn_task("watch " + live.id, self._watch_others([live]))
+            await self._watch_instead(live)
         except WanError as error:
-            live.note = error.message
-            live.changed()
             log.warning("job %s: %s", live.id, error)
+            live.stop(error.message)
         except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
             log.exception("job %s", live.id)
-            live.note = f"internal error: {type(error).__name__}: {error}"
-            live.changed()
+            live.stop(f"internal error: {type(error).__name__}: {error}")
+        if live.ends_waiting:
+            held = self._mine.pop(live.id, None)
+            if held is not None and not live.is_settled:
+                self.leases.release([live.id])
 
-    async def _run(self, live: LiveJob, *, is_new: bool) -> None:
-        if not is_new:
-            await self._settle_unsent(live)
-        if live.state is JobState.INTENT:
-            request = await self.inputs.resolve(live)
-            if request is not None:
-                client = self.parts.client_for(live.row)
-                await submit_job(live, request, self._gate(client), self.moves, self.parts.rng)
-        if live.state in (JobState.ACCEPTED, JobState.RUNNING):
-            await self._follow(live)
-        if live.state is JobState.SUCCEEDED:
-            await self._fetch(live)
+    async def _watch_instead(self, live: LiveJob) -> None:
+        self._mine.pop(live.id, None)
+        try:
+            row = await asyncio.get_running_loop().run_in_executor(None, self.parts.ledger.get, live.id)
+            live.changed(row)
+        except WanError as error:
+            live.stop(error.message)
+        if not live.ends_waiting:
+            self._watcher.add([live])
 
-    async def _settle_unsent(self, live: LiveJob) -> None:
-        """Say what an earlier kernel's unfinished submit means: not sent, or nobody knows."""
-        if live.state is JobState.INTENT:
-            reason = "the kernel ended before it was sent"
-            await self.moves.fail(live, JobState.REFUSED, StoreError(f"{reason}; nothing was paid"), reason)
-        elif live.state is JobState.SENDING:
-            reason = "the kernel ended while it was being sent"
-            await self.moves.fail(live, JobState.IN_DOUBT, StoreError(reason), reason)
+    def _lost(self, job_ids: Collection[str]) -> None:
+        """Another kernel took these while this one slept: show what it does, and send or ask nothing more."""
+        for job_id in job_ids:
+            live, task = self._mine.get(job_id), self._running.get(job_id)
+            if live is None or live.is_settled or live.is_sending or task is None:
+                continue  # a POST under way is never cut: its answer holds the task's id
+            self._mine.pop(job_id)
+            task.cancel()
+            self._watcher.add([live])
 
-    async def _follow(self, live: LiveJob) -> None:
-        client, row = self.parts.client_for(live.row), live.row
-        kind = self.estimates.kind(row)
-        watch = Watch(
-            job_id=row.id,
-            task_id=row.task_id or "",
-            expected=fewest_pictures(row.parameters, row.mode),
-            accepted_at=row.accepted_at or row.created_at,
-            same_key=row.key_fingerprint in ("", self.parts.key_fingerprint_for(row)),
-            on_state=lambda state: self._progress(live, state),
-            on_note=lambda note: self._noted(live, note),
-        )
-        outcome = await self._poller(client).watch(watch, kind)
-        if isinstance(outcome, Expired):
-            await self.moves.to(
-                live, JobState.EXPIRED, detail={"reason": outcome.reason}, error_message=outcome.reason,
-                finished_at=self.parts.wall_clock(),
-            )  # fmt: skip
-        else:
-            await self._ended(live, outcome)
+    def _owned(self) -> list[str]:
+        return [job_id for job_id, live in list(self._mine.items()) if not live.is_settled]
 
-    async def _progress(self, live: LiveJob, state: TaskState) -> None:
-        live.note = ""
-        if state.phase is Phase.RUNNING and live.state is JobState.ACCEPTED:
-            await self.moves.to(live, JobState.RUNNING, first_running_at=self.parts.wall_clock())
-        live.progress = state.progress
-        live.changed()
+    def _keep(self) -> None:
+        self.leases.keep(self._owned, self._lost, self._share_limits)
 
-    def _noted(self, live: LiveJob, note: str) -> None:
-        live.note = note
-        live.changed()
-
-    async def _ended(self, live: LiveJob, state: TaskState) -> None:
-        end = read_end(state, live.row, self.parts.price_for(live.row))
-        detail = {"status": state.raw_status, "pictures": len(end.pictures)}
-        await self.moves.to(
-            live,
-            end.state,
-            detail=detail,
-            pictures=end.pictures,
-            finished_at=self.parts.wall_clock(),
-            **end.columns,
-        )
-
-    async def _fetch(self, live: LiveJob) -> None:
-        parts = self.parts
-        fetcher = Fetcher(
-            client=parts.client_for(live.row),
-            ledger=parts.ledger,
-            store=parts.store,
-            rng=parts.rng,
-            in_worker=parts.runtime.in_worker,
-            embed=parts.embed,
-            sidecar=parts.sidecar,
-            held=self._held,
-            wall_clock=parts.wall_clock,
-        )
-        wanted = live.row.pictures
-        settled = await fetcher.fetch_all(live)
-        saved = [p for p in (*wanted, *settled) if p.saved_at]
-        left = len([p for p in wanted if not p.saved_at and not p.corrupt_file]) - len(settled)
-        now = parts.wall_clock()
-        expired = (live.row.expires_at or now + 1) <= now
-        if left and not expired:
-            count = f"{left} of {len(wanted)} pictures"
-            live.note = f"{count} are not fetched yet; `%wan resume` tries again"
-            live.changed()
-            return
-        if left and not saved and not settled:
-            await self.moves.to(live, JobState.EXPIRED, detail={"reason": "the pictures can no longer be fetched"})
-            return
-        await self.moves.to(
-            live,
-            JobState.SAVED,
-            saved_at=now,
-            missing=missing_of(live.row, len(saved)),
-            detail={"pictures": len(saved)},
-        )
-
-    async def _watch_others(self, lives: Sequence[LiveJob]) -> None:
-        """Show the truth of jobs that another kernel owns; take over those whose owner died."""
-        waiting = {live.id: live for live in lives}
-        while waiting:
-            await asyncio.sleep(1.0)
-            for job_id, live in list(waiting.items()):
-                row = await self._fresh_row(live)
-                if row.state != live.row.state or len(row.pictures) != len(live.row.pictures):
-                    live.changed(row)
-                if live.is_settled:
-                    del waiting[job_id]
-            for job_id in await self.leases.claim([live.row for live in waiting.values()]):
-                self._spawn(waiting.pop(job_id), is_new=False)
-
-    async def _cancel(self, lives: Sequence[LiveJob]) -> str:
-        from .cancel import cancel_all
-
-        return await cancel_all(lives, self.parts.client_for, self.moves)
-
-    async def _fresh_row(self, live: LiveJob) -> JobRow:
-        return await asyncio.get_running_loop().run_in_executor(None, self.parts.ledger.get, live.id)
-
-    def _poller(self, client: Client) -> Poller:
-        if id(client) not in self._pollers:
-            limit = self.parts.queries_per_s
-            self._pollers[id(client)] = Poller(
-                client,
-                pacer=Pacer(queries_per_s=limit),
-                setting=self.parts.setting,
-                rng=self.parts.rng,
-                clock=self.parts.clock,
-                wall_clock=self.parts.wall_clock,
-            )
-        return self._pollers[id(client)]
-
-    def _gate(self, client: Client) -> SubmitGate:
-        return self._gates.setdefault(id(client), SubmitGate(client))
-
-    def _forget_clients(self) -> None:
-        for poller in self._pollers.values():
-            poller.resume()
-        self._gates.clear()
+    async def _share_limits(self) -> None:
+        rows = await asyncio.get_running_loop().run_in_executor(None, self.parts.ledger.open_jobs)
+        self.services.share(rows, self.leases.owner.token, self.parts.wall_clock())
 
 
 __all__ = ["Engine", "Parts"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import JobTimeout, StoreError
+from ..errors import JobError, JobTimeout, StoreError
 from ..ledger import JobRow, PictureRecord
 from ..money import Cost, Total
 from ..request import ImageRequest
@@ -204,7 +204,8 @@ class Job:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is over, at most ``timeout`` seconds; return whether it is. Never raises for a failed job.
 
-        Kernel → Interrupt ends the waiting, never the job.
+        Kernel → Interrupt ends the waiting, never the job. Raises ``JobError`` where waiting would be in vain: the
+        job is not over, and nobody can go on with it before a person acts.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -213,6 +214,7 @@ class Job:
                     return False
         except KeyboardInterrupt:
             raise WaitInterrupted(self._come_back()) from None
+        self._check_stopped()
         return True
 
     def result(self, timeout: float | None = None) -> Job:
@@ -233,6 +235,7 @@ class Job:
                     await asyncio.wait([future], timeout=HEARTBEAT_S)
         except asyncio.CancelledError:
             raise WaitCancelled(self._come_back()) from None
+        self._check_stopped()
         return self._checked()
 
     def add_done_callback(self, fn: Callable[[Job], object]) -> None:
@@ -342,6 +345,12 @@ class Job:
             if live.state is not JobState.SAVED:
                 raise error_of(live.row)
         return self
+
+    def _check_stopped(self) -> None:
+        for live in self.lives:
+            if live.stopped and not live.is_settled:
+                message = f"job {live.id} is {live.state} and does not go on: {live.stopped}"
+                raise JobError(message, job_id=live.id, remedy="Mend that, then `%wan resume`. Nothing is sent again.")
 
     def _come_back(self) -> str:
         return (

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from ..errors import WanError
@@ -22,9 +22,16 @@ SAME_START_S = 2.0  # clocks of one machine agree on a process's start at least 
 class Leases:
     """The identity of this kernel and the leases that it holds."""
 
-    def __init__(self, ledger: Ledger, *, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._ledger = ledger
         self._wall_clock = wall_clock
+        self._sleep = sleep
         self.owner = Owner(
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -49,26 +56,46 @@ class Leases:
         started = process_start(owner.pid)
         return started is None or (owner.started > 0 and abs(started - owner.started) > SAME_START_S)
 
-    def keep(self, owned: Callable[[], list[str]]) -> None:
-        """Renew the leases of what is owned, as long as anything is. Call on the loop."""
+    def may_claim(self, row: JobRow) -> bool:
+        """Whether a job seems to be nobody's; ``claim`` then decides inside the ledger."""
+        owner = row.owner
+        is_over = row.lease_until is None or row.lease_until < self._wall_clock()
+        return owner is None or is_over or owner.token == self.owner.token or self.is_dead(owner)
+
+    def keep(
+        self,
+        owned: Callable[[], list[str]],
+        lost: Callable[[Collection[str]], None],
+        beat: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Renew the leases of what is owned, as long as anything is; tell of those that others took. On the loop.
+
+        ``beat`` is called along with each renewal.
+        """
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._renew(owned), name="wan-leases")
+            self._task = asyncio.create_task(self._renew(owned, lost, beat), name="wan-leases")
 
     def release(self, job_ids: Sequence[str]) -> None:
         """Let go, so that another kernel need not wait for the lease to run out."""
         if job_ids:
             self._ledger.release(job_ids, self.owner)
 
-    async def _renew(self, owned: Callable[[], list[str]]) -> None:
-        while True:
-            await asyncio.sleep(RENEW_EVERY_S)
-            job_ids = owned()
-            if not job_ids:
-                return
+    async def _renew(
+        self,
+        owned: Callable[[], list[str]],
+        lost: Callable[[Collection[str]], None],
+        beat: Callable[[], Awaitable[None]],
+    ) -> None:
+        while job_ids := owned():
             try:
-                await asyncio.wrap_future(self._ledger.renew(job_ids, self.owner))
+                await beat()
+                await self._sleep(RENEW_EVERY_S)
+                if job_ids := owned():
+                    held = await asyncio.wrap_future(self._ledger.renew(job_ids, self.owner))
+                    lost(set(job_ids) - held)
             except WanError as error:  # a full disk must not end the renewing
                 log.warning("leases could not be renewed: %s", error)
+                await self._sleep(1.0)
 
 
 def process_start(pid: int) -> float | None:

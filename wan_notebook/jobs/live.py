@@ -19,14 +19,19 @@ Listener = Callable[["LiveJob"], None]
 
 @dataclass(eq=False)
 class LiveJob:
-    """One job of the ledger, alive in this kernel. Times are seconds of the wall clock."""
+    """One job of the ledger, alive in this kernel. Times are seconds of the wall clock.
+
+    ``stopped`` says why nobody works on it here although it is not over; ``is_sending`` that its POST is under way.
+    """
 
     row: JobRow
     request: ImageRequest | None = None
     progress: float | None = None
     eta_s: tuple[float, float] | None = None
     note: str = ""
+    stopped: str = ""
     cancel_asked: bool = False
+    is_sending: bool = False
     _listeners: list[Listener] = field(default_factory=list)
     _waiters: list[Future[None]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -43,8 +48,13 @@ class LiveJob:
 
     @property
     def is_settled(self) -> bool:
-        """Whether waiting is over: final, or a person has to decide."""
+        """Whether it is over: final, or a person has to decide."""
         return self.state in SETTLED
+
+    @property
+    def ends_waiting(self) -> bool:
+        """Whether waiting for it is in vain: it is settled, or nobody works on it."""
+        return bool(self.stopped) or self.is_settled
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(self)`` after each change, on the runtime's thread; returns what ends it."""
@@ -58,13 +68,18 @@ class LiveJob:
 
         return stop
 
+    def stop(self, reason: str) -> None:
+        """Say why nobody works on it any more, to whoever looks and whoever waits."""
+        self.note = self.stopped = reason
+        self.changed()
+
     def changed(self, row: JobRow | None = None) -> None:
         """Take over a new row, if any, and tell everybody."""
         if row is not None:
             self.row = row
         with self._guard:
             listeners = tuple(self._listeners)
-            waiters, self._waiters = (self._waiters, []) if self.is_settled else ([], self._waiters)
+            waiters, self._waiters = (self._waiters, []) if self.ends_waiting else ([], self._waiters)
         for waiter in waiters:
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(None)
@@ -75,7 +90,7 @@ class LiveJob:
         """Return a future that is done once waiting is over."""
         future: Future[None] = Future()
         with self._guard:
-            if not self.is_settled:
+            if not self.ends_waiting:
                 self._waiters.append(future)
                 return future
         future.set_result(None)

@@ -35,8 +35,12 @@ class WaitingInputs:
             images = [await self._picture(live, image) for image in request.images]
             complete = request.replace(images=tuple(images))
         except WanError as error:
+            if live.is_settled:
+                return None
             reason = "an input could not be had" if not isinstance(error, RequestError) else "an input does not fit"
             await self._moves.fail(live, JobState.REFUSED, error, reason)
+            return None
+        if live.is_settled:  # cancelled while it waited
             return None
         await self._record(live, complete)
         live.request = complete

@@ -42,12 +42,15 @@ class Session:
         providers: Providers | None = None,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
+        engine_parts: Mapping[str, Any] | None = None,
     ) -> None:
+        """Make a session; ``engine_parts`` replace some of ``jobs.Parts``: clocks and waiting, for tests."""
         self.sources = sources or Sources()
         self.runtime = runtime or Runtime()
         self.providers = providers or Providers()
         self.meetings = Meetings()
         self.wall_clock = wall_clock
+        self.engine_parts = engine_parts or {}
         self.last: list[tuple[Place, Job]] = []
         self.place: Callable[[], Place] = Place
         self.doubts = Doubts(self)
@@ -148,7 +151,8 @@ class Session:
     def submit_again(self, job: Job, doubtful: Sequence[LiveJob]) -> Job:
         """Order anew what is in doubt, because a person decided so. Only whole requests are repeated."""
         requests = tuple(self.request_of(live.row) for live in doubtful)
-        order = Order(requests, name=job.name, tags=doubtful[0].row.tags, fresh=True, place=self.place())
+        row = doubtful[0].row
+        order = Order(requests, name=job.name, tags=row.tags, fresh=True, provider=row.provider, place=self.place())
         return self.submit(order)
 
     def refresh(self, job: Job) -> None:

@@ -84,12 +84,17 @@ class Doubts:
             raise CellError(message, remedy=f"Look at it with `%wan show {job.id}`.")
         if choice == "adopt":
             return self._adopt(doubtful[0] if doubtful else job.lives[0], task_id)
+        if choice == "again":
+            again = self._session.submit_again(job, doubtful)  # first: a budget or a full disk may refuse it
+            for live in doubtful:
+                self._abandon(live, f"sent again by a person's decision, as job {again.id}")
+            return f"sent again as job {again.id}. If the first one arrived too, both are billed."
+        if choice != "abandon":
+            message = f"{choice!r} is no choice."
+            raise CellError(message, remedy=f"Use: %wan resolve {job.id} adopt TASK, again, or abandon.")
         for live in doubtful:
-            self._abandon(live, again=choice == "again")
-        if choice == "abandon":
-            return f"job {job.id} is given up. If it arrived, it is made and billed, and not fetched."
-        again = self._session.submit_again(job, doubtful)
-        return f"sent again as job {again.id}. If the first one arrived too, both are billed."
+            self._abandon(live, "given up by a person's decision")
+        return f"job {job.id} is given up. If it arrived, it is made and billed, and not fetched."
 
     def _explain(self, live: LiveJob) -> list[str]:
         row = live.row
@@ -104,13 +109,23 @@ class Doubts:
             elif not found:
                 lines.append("  none of its unclaimed tasks of that time fits: it probably did not arrive.")
             lines += [f"  {c.task_id}: fits {c.confidence:.0%} ({c.why}), {c.state.phase}" for c in found[:5]]
+        if salvaged := self._salvaged(row):
+            lines.append(f"  {salvaged}: read from the reply that was cut, and not confirmed by the service.")
         command = f"%wan resolve {row.id}"
         return [*lines, f"  {command} adopt TASK   fetch that task's pictures, pay once",
                 f"  {command} again        send it again, knowingly: it may be billed twice",
                 f"  {command} abandon      give it up"]  # fmt: skip
 
+    def _salvaged(self, row: JobRow) -> str:
+        """Return the task id that was read from a cut reply, if there was one."""
+        events = self._session.need_home().ledger.events(row.id)
+        return next((str(e.detail["salvaged"]) for e in reversed(events) if e.detail.get("salvaged")), "")
+
     def _adopt(self, live: LiveJob, task_id: str) -> str:
         client, home = self._client(live.row), self._session.need_home()
+        if not task_id or task_id in self._known_tasks() - {live.row.task_id}:
+            message = f"the task {task_id} is another job's already." if task_id else "no task is named."
+            raise CellError(message, remedy=f"See which fit: `%wan resolve {live.id}`. Nothing was changed.")
         state = self._session.runtime.submit(client.status(task_id)).result(timeout=60)
         if state.phase is Phase.UNKNOWN:
             message = f"{live.row.provider} does not know a task {task_id}."
@@ -120,9 +135,8 @@ class Doubts:
         home.engine.start([live])
         return f"job {live.id} has task {task_id} now; its pictures will be fetched."
 
-    def _abandon(self, live: LiveJob, *, again: bool) -> None:
+    def _abandon(self, live: LiveJob, reason: str) -> None:
         # Not `refused`: if it did arrive it was billed, so its cost stays unknown rather than nothing.
-        reason = "sent again by a person's decision" if again else "given up by a person's decision"
         work = self._session.need_home().engine.moves.to(
             live, JobState.EXPIRED, detail={"how": reason}, error_message=reason, finished_at=self._session.wall_clock()
         )
@@ -141,19 +155,23 @@ def match(
     """Return how well a task fits a job: by model, and by the time of the submit up to a time zone's offset."""
     if task.model and task.model != row.model:
         return None
-    at = (parse or _read_time)(task.submitted_at_text)
-    if at is None:
+    sent_s = row.sending_at or row.created_at
+    if task.created_at is not None:  # a Unix time, which needs no zone
+        off_s, zone = abs(task.created_at - sent_s), ""
+    elif (at := (parse or _read_time)(task.submitted_at_text)) is not None:
+        apart_s = (at - dt.datetime.fromtimestamp(sent_s, tz=dt.UTC).replace(tzinfo=None)).total_seconds()
+        if abs(apart_s) > WINDOW.total_seconds() + CLOSE_S:
+            return None
+        # Zones differ by quarters of an hour: what remains of the distance tells the moment within one.
+        off_s, zone = abs(apart_s - round(apart_s / QUARTER_S) * QUARTER_S), ", up to a time zone"
+    else:
         return Candidate(task.task_id, 0.1, "the model fits, its time is not told", task)
-    sent = dt.datetime.fromtimestamp(row.sending_at or row.created_at, tz=dt.UTC).replace(tzinfo=None)
-    apart_s = (at - sent).total_seconds()
-    if abs(apart_s) > WINDOW.total_seconds() + CLOSE_S:
-        return None
-    # Zones differ by quarters of an hour: what remains of the distance tells the moment within one.
-    off_s = abs(apart_s - round(apart_s / QUARTER_S) * QUARTER_S)
     closeness = max(0.0, 1.0 - off_s / CLOSE_S)
+    if not zone and not closeness:
+        return None
     prompt = 0.0 if not task.prompt else (0.3 if task.prompt == row.prompt else -0.5)
     confidence = min(0.95, max(0.05, 0.6 * closeness + prompt))
-    why = f"submitted {off_s:.0f} s apart, up to a time zone" + (", same prompt" if prompt > 0 else "")
+    why = f"submitted {off_s:.0f} s apart{zone}" + (", same prompt" if prompt > 0 else "")
     return Candidate(task.task_id, confidence, why, task)
 
 

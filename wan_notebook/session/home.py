@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..folders import LEDGER_NAME, remember_folder
 from ..jobs import Engine, Parts
@@ -41,6 +41,7 @@ class Surroundings(Protocol):
     providers: Providers
     sources: Sources
     wall_clock: Callable[[], float]
+    engine_parts: Mapping[str, Any]
 
     def settings(self, provider: str | None = None) -> Settings:
         """Return the settings as they are now."""
@@ -89,20 +90,19 @@ class Homes:
 
     def _engine(self, settings: Settings, store: Store, ledger: Ledger) -> Engine:
         session = self._session
-        return Engine(
-            Parts(
-                runtime=session.runtime,
-                ledger=ledger,
-                store=store,
-                client_for=lambda row: session.providers.client_of_row(session.settings, row),
-                key_fingerprint_for=lambda row: session.providers.key_fingerprint(session.settings, row),
-                price_for=lambda row: Caps(session.settings(), ledger, session.sources, "").unit_price(row.provider),
-                picture_of=lambda row, record, name: image_of_record(store, row, record, name),
-                hint_for=session.providers.durations_s,
-                embed=embedder(session.settings),
-                sidecar=sidecar_writer(session.settings, store),
-                setting=ECONOMICAL if settings.polling == "economical" else PROMPT,
-                queries_per_s=settings.queries_per_s,
-                wall_clock=session.wall_clock,
-            )
+        parts = Parts(
+            runtime=session.runtime,
+            ledger=ledger,
+            store=store,
+            client_for=lambda row: session.providers.client_of_row(session.settings, row),
+            key_fingerprint_for=lambda row: session.providers.key_fingerprint(session.settings, row),
+            price_for=lambda row: Caps(session.settings(), ledger, session.sources, "").unit_price(row.provider),
+            picture_of=lambda row, record, name: image_of_record(store, row, record, name),
+            hint_for=session.providers.durations_s,
+            embed=embedder(session.settings),
+            sidecar=sidecar_writer(session.settings, store),
+            setting=ECONOMICAL if settings.polling == "economical" else PROMPT,
+            queries_per_s=settings.queries_per_s,
+            wall_clock=session.wall_clock,
         )
+        return Engine(replace(parts, **session.engine_parts))
