@@ -14,6 +14,7 @@ from wan_notebook.client import Client
 from wan_notebook.errors import WanError
 from wan_notebook.request import ImageRequest
 from wan_notebook.secret import Secret
+from wan_notebook.wire import Submitted, TaskState
 
 KEY = "sk-TEST-0123456789abcdef"
 BASE = "https://service.example"
@@ -28,6 +29,16 @@ def client(handler: Handler, *, provider: str = "gateway", **options: Any) -> Cl
     """Return a client whose requests all go to a function."""
     options = {"base_url": BASE, "key": Secret(KEY), "transport": httpx.MockTransport(handler), **options}
     return Client(provider=provider, **options)
+
+
+async def submit(c: Client) -> Submitted:
+    """Submit the usual request."""
+    return await c.submit(REQUEST)
+
+
+async def status(c: Client) -> TaskState:
+    """Ask for the usual task."""
+    return await c.status("task-7f3a")
 
 
 class Answers:

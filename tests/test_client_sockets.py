@@ -12,13 +12,7 @@ import pytest
 
 from tests.client_kit import KEY, REQUEST, assert_no_key, read_request, served
 from wan_notebook.client import Client, DownloadProgress
-from wan_notebook.errors import (
-    ConnectionLostError,
-    DownloadError,
-    NotSentError,
-    UnexpectedReplyError,
-    WanError,
-)
+from wan_notebook.errors import ConnectionLostError, DownloadError, NotSentError, UnexpectedReplyError, WanError
 from wan_notebook.secret import Secret
 
 
