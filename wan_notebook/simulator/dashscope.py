@@ -131,7 +131,8 @@ def _choices(simulator: Simulator, task: Task, request: Request) -> list[dict[st
         return [_choice([image]) for image in images]
     content: list[dict[str, Any]] = []
     for index in range(max(1, len(images))):
-        content.append({"type": "text", "text": text_for(task.order, index)})
+        if text := text_for(task.order, index):
+            content.append({"type": "text", "text": text})
         content += images[index : index + 1]
     return [_choice(content)]
 

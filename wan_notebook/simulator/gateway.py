@@ -75,7 +75,8 @@ def _output(simulator: Simulator, task: Task, request: Request) -> list[dict[str
         return [{"content": [image]} for image in images]
     content: list[dict[str, Any]] = []
     for index in range(max(1, len(images))):
-        content.append({"type": "text", "text": text_for(task.order, index)})
+        if text := text_for(task.order, index):
+            content.append({"type": "text", "text": text})
         content += images[index : index + 1]
     return [{"content": content}]
 

@@ -31,7 +31,12 @@ def result_url(simulator: Simulator, task: Task, index: int, request: Request) -
 
 
 def text_for(order: Order, index: int) -> str:
-    """Write the text that goes before a picture of an illustrated text, the same for the same request."""
+    """Write the text that goes before a picture of an illustrated text, the same for the same request.
+
+    Plain text to image (no input, one picture) comes without a text.
+    """
+    if order.mode == "interleave" and not order.inputs and order.images_n == 1:
+        return ""
     if not order.images_n:
         return f"Simulated text without a picture, for: {order.prompt[:200]}"
     step = _STEPS[index % len(_STEPS)]
