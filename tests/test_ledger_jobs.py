@@ -182,6 +182,12 @@ def test_cost_is_kept_exactly(ledger: Ledger) -> None:
     assert row.reserved == Cost(Decimal("0.06"), "USD", Source.ESTIMATED)
 
 
+def test_a_nonsensical_cost_does_not_stop_a_success(ledger: Ledger) -> None:
+    """A number that can be no price is noted and counts as unknown; the job moves on to its paid pictures."""
+    row = move(ledger, create(ledger), *WAY[:4], **reported("1e999999"))
+    assert (row.state, row.cost.amount, row.cost_note) == (JobState.SUCCEEDED, None, "reported as 1E+999999")
+
+
 def test_a_move_takes_pictures_and_long_columns_along(ledger: Ledger) -> None:
     """Success and the addresses of its pictures are one commit: a crash cannot part them."""
     job_id = create(ledger)

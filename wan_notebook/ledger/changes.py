@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -228,6 +229,10 @@ def _checked(columns: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def split(tx: Tx, columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encode columns for ``jobs`` and for ``job_texts``. An amount without its source or currency is refused."""
+    cost = columns.get("cost_amount")
+    if isinstance(cost, Decimal) and not codec.is_sane(cost):
+        # Nonsense from the service must not keep a paid picture out of the ledger.
+        columns = {**columns, "cost_amount": None, "cost_source": "", "cost_note": f"reported as {str(cost)[:40]}"}
     for amount, needed in _NEEDED.items():
         if columns.get(amount) is not None and not all(columns.get(name) for name in needed):
             raise LedgerError(f"{amount} needs {' and '.join(needed)}, set together with it.")

@@ -23,6 +23,7 @@ from .faults import LedgerError
 from .job_row import JobDetails, JobRow
 from .rows import Event, InputRecord, PictureRecord
 
+_DIGITS_MAX = 30
 _MARK = "wan-escaped:"
 _AWKWARD = re.compile("[\x00\ud800-\udfff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -97,7 +98,7 @@ def _real(value: Any) -> float | None:
 def decimal_of(value: object) -> Decimal:
     """Return an exported amount; ``LedgerError`` if it is no decimal."""
     amount = to_decimal(value)
-    if amount is None:
+    if amount is None or not is_sane(amount):
         raise LedgerError(f"{str(value)[:40]!r} is no amount.")
     return amount
 
@@ -108,6 +109,11 @@ def _decimal(value: Any) -> str | None:
     if not isinstance(value, Decimal) or not value.is_finite():
         raise TypeError
     return str(value)
+
+
+def is_sane(amount: Decimal) -> bool:
+    """Say whether an amount can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
+    return amount.is_finite() and abs(amount.adjusted()) <= _DIGITS_MAX and len(amount.as_tuple().digits) <= _DIGITS_MAX
 
 
 def nano(amount: Decimal | None) -> int | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -19,6 +19,8 @@ from .figures import ImportReport
 from .job_row import JobRow
 from .rows import InputRecord, PictureRecord
 from .tx import Read, Tx, insert
+
+T = TypeVar("T")
 
 EXPORT_VERSION: Final = 1
 CHILDREN_MAX: Final = 100
@@ -98,10 +100,10 @@ def import_rows(tx: Tx, rows: Iterable[Mapping[str, Any]]) -> ImportReport:
     """Add jobs that this ledger does not have; all or none. Raises ``LedgerError`` if a row cannot be trusted."""
     added, present, conflicts = [], [], []
     for row in rows:
-        job = _checked(row)
+        job = _soundly(_checked, row)
         known = tx.run(_KNOWN, {"id": job["id"]}).fetchone()
         if known is None:
-            _insert_soundly(tx, job, row)
+            _soundly(_insert, tx, job, row)
             added.append(job["id"])
         elif tuple(known) == (job["fp_sent"], job["created_at"]):
             present.append(job["id"])
@@ -130,11 +132,11 @@ def _checked(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"fp_sent": "", **job}
 
 
-def _insert_soundly(tx: Tx, job: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+def _soundly(step: Callable[..., T], *given: Any) -> T:
     try:
-        _insert(tx, job, row)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:  # the row is hostile until it has been read
-        raise LedgerError(f"Job {job['id']} of the bundle is not sound ({error}): nothing was imported.") from error
+        return step(*given)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:  # hostile until it has been read
+        raise LedgerError(f"A job of the bundle is not sound ({str(error)[:80]}): nothing was imported.") from error
 
 
 def _insert(tx: Tx, job: Mapping[str, Any], row: Mapping[str, Any]) -> None:
