@@ -47,7 +47,7 @@ class Files:
             temporary.rename(final)  # refuses to overwrite there
             return
         try:
-            final.hardlink_to(temporary)
+            self.link(temporary, final)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -57,6 +57,10 @@ class Files:
             temporary.replace(final)
             return
         temporary.unlink()
+
+    def link(self, temporary: Path, final: Path) -> None:
+        """Give a file a second name; ``FileExistsError`` if it is taken, another error where links do not exist."""
+        final.hardlink_to(temporary)
 
     def make_folder(self, path: Path) -> bool:
         """Create a folder with its parents; say whether it is new."""

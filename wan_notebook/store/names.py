@@ -31,7 +31,7 @@ EXTENSIONS: Final = {
 def slug(text: str, max_bytes: int = SLUG_MAX_BYTES) -> str:
     """Return the words of a text as a part of a file name: letters and digits of any script, joined by ``-``."""
     # Lower case and NFC: two names that a Mac or Windows takes for the same one are then the same one.
-    words = unicodedata.normalize("NFC", text[:400]).lower()
+    words = unicodedata.normalize("NFC", text[:400].lower())
     kept = "".join(c if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") else "-" for c in words)
     parts = [part for part in kept.split("-") if any(c.isalnum() for c in part)]
     made = ""

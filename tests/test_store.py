@@ -1,0 +1,333 @@
+"""The folder of pictures: what is in it is whole, named once, and never overwritten."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import threading
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wan_notebook.errors import StoreError
+from wan_notebook.inputs import InputImage
+from wan_notebook.store import Saved, Store, picture_name, safe_relative
+from wan_notebook.store.names import NAME_MAX_BYTES, slug
+
+AT = dt.datetime(2026, 11, 24, 14, 32, tzinfo=dt.UTC)
+NAME = "2026-11-24/1432-a-fox-s5-1.png"
+
+
+def sha256(data: bytes) -> str:
+    """Return a hash in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store whose folder does not exist yet."""
+    return Store(tmp_path / "wan-pictures")
+
+
+def part_of(store: Store, data: bytes, job_id: str = "abc", idx: int = 0) -> Path:
+    """Return a download with these bytes."""
+    part = store.part_path(job_id, idx)
+    part.write_bytes(data)
+    return part
+
+
+def files_of(store: Store) -> list[str]:
+    """Return every file of the store."""
+    return sorted(str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file())
+
+
+def image(data: bytes = b"a picture", mime: str = "image/png") -> InputImage:
+    """Return an input picture."""
+    return InputImage(name="photo", identity="x", data=data, mime=mime, width_px=1, height_px=1)
+
+
+def test_looking_makes_nothing(store: Store) -> None:
+    """Reading, asking and measuring create no folder."""
+    assert not store.exists(NAME)
+    assert not store.holds(NAME, "x")
+    assert (store.usage().files, store.clean_parts(), store.delete(NAME)) == (0, [], False)
+    assert store.picture_name(AT, "a fox", 5, 0, "png") == NAME
+    with pytest.raises(StoreError, match="not there"):
+        store.read(NAME)
+    assert not store.folder.exists()
+
+
+def test_a_new_folder_stays_out_of_version_control(store: Store) -> None:
+    """The first write brings a .gitignore, which is the person's own from then on."""
+    store.check_writable()
+    ignore = store.folder / ".gitignore"
+    assert "*" in ignore.read_text().splitlines()
+    ignore.write_text("mine")
+    store.save_input(image())
+    assert ignore.read_text() == "mine"
+    ignore.unlink()
+    store.save_input(image(b"another"))
+    assert not ignore.exists()
+
+
+def test_a_picture_gets_its_name_and_the_part_goes(store: Store) -> None:
+    """A finished download becomes the file, byte for byte, and nothing is left beside it."""
+    part = part_of(store, b"png bytes")
+    assert store.finalize(part, NAME) == Saved(NAME, sha256(b"png bytes"), 9)
+    assert store.read(NAME) == b"png bytes"
+    assert store.holds(NAME, sha256(b"png bytes"))
+    assert not store.holds(NAME, sha256(b"other"))
+    assert files_of(store) == [".gitignore", NAME]
+
+
+def test_the_recipe_is_embedded_on_the_way(store: Store) -> None:
+    """What is written is what ``embed`` made; its hash is of the file as written."""
+    saved = store.finalize(part_of(store, b"png"), NAME, embed=lambda data: data + b" with recipe")
+    assert saved == Saved(NAME, sha256(b"png with recipe"), 15)
+    assert store.read(NAME) == b"png with recipe"
+    assert files_of(store) == [".gitignore", NAME]
+
+
+def test_an_embedding_that_fails_loses_nothing(store: Store) -> None:
+    """A recipe that cannot be written must not cost the picture: the download is still there."""
+
+    def embed(_: bytes) -> bytes:
+        raise ValueError("no such chunk")
+
+    part = part_of(store, b"png")
+    with pytest.raises(ValueError, match="no such chunk"):
+        store.finalize(part, NAME, embed=embed)
+    assert store.finalize(part, NAME).file == NAME
+
+
+def test_no_file_is_ever_overwritten(store: Store) -> None:
+    """Another picture of the same name gets a number; the first one keeps its bytes."""
+    assert store.finalize(part_of(store, b"one"), NAME).file == NAME
+    second = store.finalize(part_of(store, b"two"), NAME).file
+    third = store.finalize(part_of(store, b"three"), NAME).file
+    assert (second, third) == ("2026-11-24/1432-a-fox-s5-1_2.png", "2026-11-24/1432-a-fox-s5-1_3.png")
+    assert [store.read(name) for name in (NAME, second, third)] == [b"one", b"two", b"three"]
+
+
+def test_the_same_bytes_are_kept_once(store: Store) -> None:
+    """A picture that is fetched again after a crash is recognised, not doubled."""
+    store.finalize(part_of(store, b"one"), NAME)
+    assert store.finalize(part_of(store, b"one"), NAME).file == NAME
+    assert files_of(store) == [".gitignore", NAME]
+
+
+def test_two_kernels_that_save_at_once_lose_nothing(store: Store) -> None:
+    """Eight threads with one name end as eight files."""
+    names: list[str] = []
+
+    def save(at: int) -> None:
+        names.append(store.finalize(part_of(store, f"{at}".encode(), idx=at), NAME).file)
+
+    threads = [threading.Thread(target=save, args=[at]) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(store.read(name) for name in set(names)) == [f"{at}".encode() for at in range(8)]
+
+
+def test_a_crash_before_the_record_is_recognised(store: Store) -> None:
+    """Who noted name and hash of staged bytes can tell afterwards whether the file got its name."""
+    staged = store.stage(part_of(store, b"png"), NAME, embed=lambda data: data + b"!")
+    assert not store.holds(staged.file, staged.file_sha256)
+    store.publish(staged)
+    assert store.holds(staged.file, staged.file_sha256)
+
+
+def test_bytes_that_are_no_picture_are_kept_beside(store: Store) -> None:
+    """A corrupt download is kept for the person, under a name that says so."""
+    assert store.keep_corrupt(part_of(store, b"<html>"), NAME) == f"{NAME}.corrupt"
+    assert store.keep_corrupt(part_of(store, b"<HTML>"), NAME) != f"{NAME}.corrupt"
+    assert store.read(f"{NAME}.corrupt") == b"<html>"
+
+
+def test_a_sidecar_follows_its_picture(store: Store) -> None:
+    """The sidecar is replaced whole, takes any text, and goes with the picture."""
+    store.finalize(part_of(store, b"png"), NAME)
+    assert store.write_sidecar(NAME, "{}") == f"{NAME}.json"
+    store.write_sidecar(NAME, '{"prompt": "狐 \ud800"}')
+    assert store.read(f"{NAME}.json").decode() == '{"prompt": "狐 \\ud800"}'
+    assert store.delete(NAME)
+    assert files_of(store) == [".gitignore"]
+    assert not (store.folder / "2026-11-24").exists()
+    assert not store.delete(NAME)
+
+
+def test_deleting_keeps_what_else_is_in_the_folder(store: Store) -> None:
+    """A day's folder goes with its last picture, not before."""
+    store.add(NAME, b"a")
+    store.add("2026-11-24/other.png", b"b")
+    store.delete(NAME)
+    assert store.read("2026-11-24/other.png") == b"b"
+
+
+def test_an_input_is_kept_once_under_its_hash(store: Store) -> None:
+    """The same picture given ten times is one file; its name is its content."""
+    name = store.save_input(image())
+    assert name == f"inputs/{sha256(b'a picture')[:16]}.png"
+    before = (store.folder / name).stat().st_mtime_ns
+    assert store.save_input(image()) == name
+    assert (store.folder / name).stat().st_mtime_ns == before
+    assert store.save_input(image(b"jpg", "image/jpeg")).endswith(".jpg")
+    assert store.save_input(image(b"?", "application/x")).endswith(".bin")
+
+
+def test_an_input_that_somebody_changed_is_kept_beside(store: Store) -> None:
+    """What is sent is what is kept, even if the kept file was edited by hand; the edit stays too."""
+    first = store.save_input(image())
+    (store.folder / first).write_bytes(b"edited")
+    second = store.save_input(image())
+    assert second == f"inputs/{sha256(b'a picture')}.png"
+    assert store.read(second) == b"a picture"
+    assert store.save_input(image()) == second
+    (store.folder / second).write_bytes(b"edited too")
+    with pytest.raises(StoreError, match="changed by hand"):
+        store.save_input(image())
+
+
+def test_usage_counts_all(store: Store) -> None:
+    """``doctor`` can say how large the folder is."""
+    store.add(NAME, b"12345")
+    store.add("inputs/x.png", b"123")
+    usage = store.usage()
+    assert usage.files == 3
+    assert usage.size_bytes == 8 + (store.folder / ".gitignore").stat().st_size
+
+
+def test_each_process_downloads_to_its_own_part(tmp_path: Path) -> None:
+    """Two kernels that fetch one picture do not write into one file; job and picture are in the name."""
+    places = {
+        Store(tmp_path, pid=pid, host=host).part_path(job, idx)
+        for pid in (1, 2)
+        for host in ("a", "b")
+        for job in ("x1", "x2")
+        for idx in (0, 1)
+    }
+    assert len(places) == 16
+    assert all(place.name.endswith(".part") and place.parent.is_dir() for place in places)
+
+
+def test_a_part_keeps_its_path_within_a_process(store: Store) -> None:
+    """A download that was broken off is resumed, so its path may not change."""
+    assert store.part_path("abc", 1) == store.part_path("abc", 1)
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("A fox, in SNOW!", "a-fox-in-snow"),
+        ("  ", "picture"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("CON", "con"),
+        ("狐狸在雪中", "狐狸在雪中"),
+        ("<img onerror=alert(1)>", "img-onerror-alert-1"),
+        ("\u202egnp.exe\x00", "gnp-exe"),
+        ("e\u0301te\u0301", "été"),
+        ("हिन्दी", "हिन्दी"),
+        ("\u0301\u0301", "picture"),
+        ("🦊🦊", "picture"),
+        ("a" * 500, "a" * 60),
+        ("狐" * 500, "狐" * 20),
+        ("word " * 100, "-".join(["word"] * 12)),
+    ],
+)
+def test_prompts_become_words_of_a_name(prompt: str, expected: str) -> None:
+    """A name says what was asked, in the prompt's own script, without anything a system could trip over."""
+    assert slug(prompt) == expected
+
+
+@given(
+    st.text(alphabet=st.characters(), max_size=300),
+    st.integers(0, 2**31 - 1) | st.none(),
+    st.integers(0, 9),
+    st.text(max_size=8),
+)
+def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None, idx: int, ext: str) -> None:
+    """Whatever the prompt, the name is safe, short, NFC, lower case, inside the folder, and the same each time."""
+    name = picture_name(AT, prompt, seed, idx, ext)
+    assert name == picture_name(AT, prompt, seed, idx, ext)
+    day, _, file = name.partition("/")
+    assert day == "2026-11-24"
+    assert len(file.encode()) <= NAME_MAX_BYTES
+    assert file == file.lower()
+    assert not set(file) & set('/\\:*?"<>|\x00')
+    assert file.isprintable()
+    assert unicodedata.normalize("NFC", file) == file
+    assert file.startswith("1432-")
+    assert not file.endswith((" ", "."))
+    assert str(safe_relative(name)) == name
+
+
+def test_a_taken_name_is_numbered(store: Store) -> None:
+    """Two pictures of one minute, prompt and seed are told apart."""
+    store.add(NAME, b"x")
+    assert store.picture_name(AT, "a fox", 5, 0, "png") == "2026-11-24/1432-a-fox-s5-1_2.png"
+    assert store.picture_name(AT, "a fox", 5, 1, "png") == "2026-11-24/1432-a-fox-s5-2.png"
+    assert store.picture_name(AT, "a fox", None, 0, "PNG") == "2026-11-24/1432-a-fox-1.png"
+    with pytest.raises(StoreError, match="too many"):
+        picture_name(AT, "a fox", 5, 0, "png", lambda _: True)
+
+
+BAD_PATHS = [
+    "",
+    "/etc/passwd",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./x",
+    "a/.",
+    "C:\\x",
+    "a\\b",
+    "x\x00",
+    "a:b",
+    "a ",
+    "a./b",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_PATHS)
+def test_no_path_leads_out_of_the_folder(store: Store, bad: str) -> None:
+    """A path from a ledger, a bundle or a person is refused if it could leave the folder on any system."""
+    store.ensure()
+    for use in (
+        store.read,
+        store.exists,
+        store.delete,
+        lambda path: store.add(path, b"x"),
+        lambda p: store.holds(p, "x"),
+    ):
+        with pytest.raises(StoreError, match="no path inside"):
+            use(bad)
+
+
+@given(st.text(alphabet="ab./\\:\x00 ~-", max_size=12))
+def test_a_path_that_is_let_through_stays_inside(text: str) -> None:
+    """Whatever is accepted, joined to a folder, is below it."""
+    try:
+        path = safe_relative(text)
+    except StoreError:
+        return
+    joined = os.path.normpath(Path("/store") / path)
+    assert joined.startswith("/store/")
+
+
+def test_a_link_does_not_lead_out_of_the_folder(store: Store, tmp_path: Path) -> None:
+    """A folder of the store that is a link to elsewhere is not followed."""
+    store.ensure()
+    (tmp_path / "outside").mkdir()
+    (store.folder / "day").symlink_to(tmp_path / "outside")
+    with pytest.raises(StoreError, match="leads out"):
+        store.add("day/x.png", b"x")
+    assert not list((tmp_path / "outside").iterdir())
