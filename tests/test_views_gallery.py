@@ -296,6 +296,14 @@ def test_any_length_of_text_fits() -> None:
     assert "more characters: %wan show a3f9c2 --all" in page_of(card(job(items=items))).text
 
 
+def test_text_makes_room_for_pictures() -> None:
+    """An article whose escaped text would fill the output alone is cut, so that its picture can still be seen."""
+    view = card(job(items=(TextView(text="\u202e" * 60_000), picture(0))))  # eight bytes a character
+    data, _ = made = bundle(view)
+    assert size_of(made) <= HTML_BYTES
+    assert max(shown_sizes(data)[0]) >= 256
+
+
 def test_all_pictures_can_be_had_in_several_outputs() -> None:
     """`--all` leaves nothing out: each output within its bytes, together every picture once."""
     view = sweep(70, data=picture_bytes(size=(64, 64), kind="JPEG"))

@@ -23,7 +23,7 @@ FEW: Final = 16
 
 HTML_BYTES: Final = 400_000
 SHEET_BYTES: Final = 60_000
-_SHEET_PX: Final = 640
+_SHEET_PX: Final = 512
 _RESERVED_BYTES: Final = 24_000  # head, prompt and parameters
 _CAPTION_BYTES: Final = 1_500  # a figure's HTML, its line of text and its metadata
 _ENOUGH_BYTES: Final = {1024: 180_000, 640: 54_000, 256: 12_000}
@@ -67,14 +67,6 @@ def _pixels(preview: Preview) -> int:
     return preview.width_px * preview.height_px
 
 
-def _made(data: bytes, max_px: int, max_bytes: int) -> Preview | None:
-    try:
-        small, width, height = images.preview(data, max_px=max_px, max_bytes=max_bytes)
-    except images.NotAPictureError:
-        return None  # the caption says that it cannot be shown; the file is still there
-    return Preview(data=small, width_px=width, height_px=height)
-
-
 def ready(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
     """Return the largest ready-made preview that fits as it is, if it is large enough to stand for the picture."""
     fits = [p for p in picture.previews if max(p.width_px, p.height_px) <= max_px and len(p.data) <= max_bytes]
@@ -97,25 +89,29 @@ def source_of(picture: PictureView, max_px: int) -> bytes | None:
     return max(picture.previews, key=_pixels).data if picture.previews else None
 
 
-def small_copy(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
-    """Return a copy within both limits; None for a video, a missing file or bytes that are no picture."""
-    if picture.kind != "image":
-        return None
-    if found := ready(picture, max_px, max_bytes):
-        return found
+def _made(picture: PictureView, max_px: int, max_bytes: int) -> Preview | None:
     source = source_of(picture, max_px)
-    return None if source is None else _made(source, max_px, max_bytes)
+    if source is None:
+        return None
+    try:
+        data, width, height = images.preview(source, max_px=max_px, max_bytes=max_bytes)
+    except images.NotAPictureError:
+        return None  # the caption says that it cannot be shown; the file is still there
+    return Preview(data=data, width_px=width, height_px=height)
 
 
 def small_copies(pictures: Sequence[PictureView], *, max_px: int, bytes_each: int) -> list[Preview | None]:
-    """Return a copy of each picture; several that must be decoded are done on two threads."""
+    """Return a copy of each picture within both limits; None for a video, a missing file or bytes that are no picture.
+
+    Several that must be decoded are done on two threads.
+    """
     found = [ready(p, max_px, bytes_each) if p.kind == "image" else None for p in pictures]
     todo = [i for i, (f, p) in enumerate(zip(found, pictures, strict=True)) if f is None and p.kind == "image"]
     if len(todo) > 1:
         with ThreadPoolExecutor(_DECODERS) as pool:
-            made = list(pool.map(lambda i: small_copy(pictures[i], max_px, bytes_each), todo))
+            made = list(pool.map(lambda i: _made(pictures[i], max_px, bytes_each), todo))
     else:
-        made = [small_copy(pictures[i], max_px, bytes_each) for i in todo]
+        made = [_made(pictures[i], max_px, bytes_each) for i in todo]
     for i, preview in zip(todo, made, strict=True):
         found[i] = preview
     return found
