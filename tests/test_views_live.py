@@ -15,7 +15,7 @@ from wan_notebook.states import JobState
 from wan_notebook.views.card import LiveCard
 from wan_notebook.views.live import MAX_THUMBS, THUMB_BYTES, Throttle, live_state, same_but_for_time, thumbs_of
 from wan_notebook.views.looks import LOOKS
-from wan_notebook.views.model import CardView
+from wan_notebook.views.model import CardView, TextView
 
 RUNNING = job("running", elapsed_s=12.0, eta_text="about 8–14 s more", can_cancel=True, most_text="up to $0.12")
 
@@ -89,6 +89,14 @@ def test_a_sweep_is_rows_and_a_total() -> None:
         "it may have been accepted, or not: `%wan show beef01`",
         "Bad words.",
     ]
+
+
+def test_a_saved_row_without_its_pictures_does_not_claim_to_have_none() -> None:
+    """A card that is updated while others run comes without pictures: that is no `0 pictures`."""
+    view = live_state(card(RUNNING, job("saved")))
+    assert "0 pictures" not in json.dumps(view)
+    words = live_state(card(job("saved", items=(TextView(text="only words"),))))
+    assert words["facts"][0] == "0 pictures"
 
 
 def test_hostile_text_is_neutralised_before_it_is_sent() -> None:

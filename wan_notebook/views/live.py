@@ -71,7 +71,12 @@ def live_state(card: CardView) -> dict[str, Any]:
 
 
 def _one_facts(card: CardView, job: JobView) -> tuple[str, ...]:
-    return (headline(job), h.one_line(card.title, 80), job.mode, f"job {job.job_id}")
+    return (_headline(job), h.one_line(card.title, 80), job.mode, f"job {job.job_id}")
+
+
+def _headline(job: JobView) -> str:
+    """Return a state's meaning; while it runs a card is filled without pictures, which is not to have none."""
+    return "" if job.state == JobState.SAVED and not job.items else headline(job)
 
 
 def _several_facts(card: CardView) -> tuple[str, ...]:
@@ -115,7 +120,7 @@ def _reason(job: JobView) -> str:
     """Return why a job of a grid has no picture, on one line."""
     if job.state == JobState.IN_DOUBT:
         return f"{look(job.state).meaning}: `%wan show {job.job_id}`"
-    return job.error_lines[0] if job.error_lines else headline(job)
+    return job.error_lines[0] if job.error_lines else _headline(job)
 
 
 def _job_lines(job: JobView) -> list[str]:
