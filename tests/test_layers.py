@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # What people see and type.
     ("views", "host", "bundle", "data_out", "doctor", "login", "fetching", "greeting", "completion"),
     ("present",),
+    ("panel",),
     ("api", "show"),
     ("commands",),
     ("runner",),

@@ -246,7 +246,7 @@ def compare(*pictures: Picture | Job, session: Session | None = None) -> Compari
 
 def panel(**options: Any) -> Any:
     """Return the panel: the same requests with the mouse."""
-    from .views.panel import Panel
+    from .panel import Panel
 
     return Panel(default_session(), **options)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..subcommands import SubCall
-from . import on_jobs, on_money, on_setup, on_view
+from . import on_jobs, on_money, on_panel, on_setup, on_view
 from .context import Context
 
 COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
@@ -19,7 +19,8 @@ COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
     "resume": on_jobs.do_resume,
     "resolve": on_jobs.do_resolve,
     "save": on_jobs.do_save,
-    "recall": on_jobs.do_recall,
+    "recall": on_panel.do_recall,
+    "panel": on_panel.do_panel,
     "star": on_jobs.do_star,
     "trash": on_jobs.do_trash,
     "cost": on_money.do_cost,
