@@ -14,7 +14,8 @@ from .words import expression_at, has_image_suffix, is_space, looks_like_place, 
 
 _LOST: Final = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 _EDGES: Final = re.compile(r"\A\s+|\s+\Z")
-_CONSOLE_SIGN: Final = re.compile(r"^([ \t]*)(>>>|\.{3}(?=[ \t]|$)|\.{3,}:|In \[)", re.MULTILINE)  # IPython takes these away
+# IPython takes these away, older ones three dots alone too.
+_CONSOLE_SIGN: Final = re.compile(r"^([ \t]*)(>>>|\.{3}(?=[ \t]|$)|\.{3,}:|In \[)", re.MULTILINE)
 
 
 def cell_text(
