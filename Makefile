@@ -54,7 +54,7 @@ notebooks: .venv/.full ## Whole notebooks: their tests, and nbval's comparison w
 	@if [ -z "$$(ls notebooks/*.ipynb 2>/dev/null)" ]; then echo "notebooks/ holds no notebook yet"; exit 0; fi; \
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 	$(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" WAN_HOME="$$home/wan-pictures" \
-	  WAN_PROVIDER=simulator PYTHONPATH="$(CURDIR)" \
+	  WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
 	  $(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
 

@@ -80,7 +80,7 @@ def _execute(notebook: Path, output: Path, env: Mapping[str, str]) -> Path:
     nbformat, client, errors = _tools()
     document = nbformat.read(notebook, as_version=4)
     resources = {"metadata": {"path": str(output)}}
-    runner = client(document, timeout=TIMEOUT_S, kernel_name="python3", resources=resources, config=_encrypted())
+    runner = client(document, timeout=TIMEOUT_S, kernel_name="python3", resources=resources, config=encrypted())
     target = output / notebook.name
     try:
         runner.execute(env=dict(env))
@@ -92,7 +92,7 @@ def _execute(notebook: Path, output: Path, env: Mapping[str, str]) -> Path:
     return target
 
 
-def _encrypted() -> Any:
+def encrypted() -> Any:
     """Let kernel and client encrypt what they say where both can; without it the kernel warns on every start."""
     import zmq
     from jupyter_client.manager import KernelManager
