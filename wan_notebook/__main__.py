@@ -1,4 +1,4 @@
-"""The command line: ``python -m wan_notebook demo``, ``fetch``."""
+"""The command line: ``python -m wan_notebook demo``, ``fetch``, ``verify``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ def main(argv: list[str] | None = None) -> int:
     fetch = commands.add_parser("fetch", help="collect the pictures of open jobs, without a notebook")
     fetch.add_argument("folder", nargs="?", type=Path, help="a folder of pictures (default: the nearest one)")
     fetch.add_argument("--timeout", type=float, default=900.0, help="seconds to wait at most (900)")
+    verify = commands.add_parser("verify", help="check that every picture a notebook shows is present and unchanged")
+    verify.add_argument("notebook", type=Path, help="the notebook's file; exit code 0 well, 1 not, 2 unreadable")
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "demo":
             from .demo import run_demo
 
             return run_demo(arguments.output)
+        if arguments.command == "verify":
+            from .commands.on_research import run_verify
+
+            return run_verify(arguments.notebook)
         from .fetching import run_fetch
 
         return run_fetch(arguments.folder, timeout_s=arguments.timeout)

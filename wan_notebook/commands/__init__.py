@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..subcommands import SubCall
-from . import on_jobs, on_money, on_panel, on_setup, on_view
+from . import on_jobs, on_money, on_panel, on_research, on_setup, on_view
 from .context import Context
 
 COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
@@ -29,6 +29,9 @@ COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
     "login": on_setup.do_login,
     "doctor": on_setup.do_doctor,
     "nest": on_setup.do_nest,
+    "bundle": on_research.do_bundle,
+    "verify": on_research.do_verify,
+    "methods": on_research.do_methods,
 }
 
 

@@ -1,0 +1,103 @@
+"""Writing a bundle in one step: hashed as it is written, and never over anything but an older bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..errors import RecipeError, StoreError
+from . import crate
+from .archive import opened
+from .manifest import NAME as MANIFEST
+from .manifest import read_manifest
+from .plan import Content, Plan
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX, _PLAIN_FILE = 3, 0o100644 << 16
+_PACKED: Final = frozenset({".ipynb", ".json", ".jsonl", ".db", ".txt", ".md"})
+_TIGHT: Final = 100
+_TIGHT_FROM_BYTES: Final = 256 * 1024
+
+
+def write_bundle(plan: Plan, target: Path) -> int:
+    """Write a bundle and return its bytes. Raises ``StoreError``; then nothing changed.
+
+    Only an older bundle is replaced. The same plan gives the same bytes: times are fixed, names sorted.
+    """
+    _refuse_foreign(target)
+    part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w") as zipped:
+            hashes = [_put(zipped, c, data, digest) for c, data, digest in _loaded(plan.contents)]
+            head, manifest = plan.describing(hashes)
+            _write(zipped, crate.NAME, head)
+            _write(zipped, MANIFEST, manifest)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+        return target.stat().st_size
+    except OSError as error:
+        message = f"cannot write {target} ({error.strerror or error})."
+        raise StoreError(message, remedy="Choose another place, or make room.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _loaded(contents: Sequence[Content]) -> Iterator[tuple[Content, bytes, str]]:
+    """Yield each content's bytes with their hash; the next one is read and hashed while this one is written."""
+    with ThreadPoolExecutor(1, thread_name_prefix="wan-bundle") as pool:
+        ahead = [pool.submit(_load, content) for content in contents[:1]]
+        for position, content in enumerate(contents):
+            current = ahead.pop(0)
+            if position + 1 < len(contents):
+                ahead.append(pool.submit(_load, contents[position + 1]))
+            data, digest = current.result()
+            yield content, data, digest
+
+
+def _load(content: Content) -> tuple[bytes, str]:
+    data = content.data if content.data is not None else content.source.read_bytes() if content.source else b""
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def _put(zipped: zipfile.ZipFile, content: Content, data: bytes, digest: str) -> str:
+    if len(data) != content.size_bytes or (content.sha256 and digest != content.sha256):
+        message = f"{content.source or content.path} has changed since it was recorded: the bundle was not written."
+        raise StoreError(message, remedy="`%wan verify` says what it should be and how to get it back.")
+    _write(zipped, content.path, data)
+    return digest
+
+
+def _write(zipped: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system, info.external_attr = _UNIX, _PLAIN_FILE
+    info.compress_type = zipfile.ZIP_DEFLATED if _is_packed(name, data) else zipfile.ZIP_STORED
+    zipped.writestr(info, data, compresslevel=6)
+
+
+def _is_packed(name: str, data: bytes) -> bool:
+    """Whether to compress: pictures are compressed already, and what is packed too tightly reads like a bomb."""
+    if Path(name).suffix not in _PACKED:
+        return False
+    return len(data) < _TIGHT_FROM_BYTES or len(zlib.compress(data, 1)) * _TIGHT > len(data)
+
+
+def _refuse_foreign(target: Path) -> None:
+    if not target.exists():
+        return
+    try:
+        with opened(target) as archive:
+            read_manifest(archive.read(MANIFEST))
+    except RecipeError as error:
+        message = f"{target} is there already and is no bundle: it was left alone."
+        raise StoreError(message, remedy="Choose another name.") from error

@@ -1,0 +1,168 @@
+"""Commands for reproducible research: bundle, verify, methods."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .. import host
+from ..bundle import (
+    Opened,
+    Plan,
+    Project,
+    Verification,
+    find_notebook,
+    methods,
+    named_of,
+    open_bundle,
+    plan_bundle,
+    read_document,
+    select,
+    shown_by,
+    verify,
+    verify_notebook,
+    write_bundle,
+)
+from ..errors import CellError, RecipeError, SettingsError, StoreError, WanError
+from ..subcommands import SubCall
+from .context import Context
+from .research_tables import size_text, verification_bundle, verification_text
+
+EXIT_OK, EXIT_PROBLEM, EXIT_UNREADABLE = 0, 1, 2
+_LISTED: Final = 500
+_TEXT_CHARACTERS: Final = 2000
+
+
+def do_bundle(call: SubCall, ctx: Context) -> None:
+    """Pack this notebook with its pictures, or open somebody's bundle."""
+    if source := call.options.get("open"):
+        _open(Path(source).expanduser(), ctx)
+        return
+    home = ctx.home
+    notebook = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
+    named = [item.job_id for item in read_document(notebook).named() if item.job_id]
+    here = shown_by(ctx.session)
+    tag, all_takes = (call.options.get("tags") or ("",))[0], bool(call.options.get("all_takes"))
+    selection = select(home.ledger, [*named, *here], tag=tag, all_takes=all_takes, notebook=str(notebook))
+    plan = plan_bundle(Project.of(notebook, home.ledger, home.store), selection, keys=_keys(ctx), texts=_texts(ctx))
+    target = Path(call.positionals[0]).expanduser()
+    target = target if target.suffix else target.with_suffix(".zip")
+    ctx.say("\n".join([*_listing(plan, target), *_unsaved(named, here, ctx)]))
+    size_bytes = write_bundle(plan, target)
+    ctx.say(f"wrote {target}: {size_text(size_bytes)}")
+
+
+def _open(source: Path, ctx: Context) -> None:
+    home, cwd = ctx.home, Path.cwd().resolve()
+    above = home.store.folder.resolve().parent
+    done = open_bundle(source, home.ledger, home.store, above if cwd.is_relative_to(above) else cwd)
+    ctx.say("\n".join(_opened_lines(source, done)))
+
+
+def _opened_lines(source: Path, done: Opened) -> Iterator[str]:
+    jobs = "1 job" if len(done.added) == 1 else f"{len(done.added)} jobs"
+    here = f" ({len(done.present)} were here already)" if done.present else ""
+    yield f"opened {source.name}: {jobs} added{here}, $0.00: what they cost was paid elsewhere"
+    if done.written or done.restored:
+        restored = f", {len(done.restored)} of them put back where they were missing" if done.restored else ""
+        count = len(done.written) + len(done.restored)
+        yield f"  {count} {'file' if count == 1 else 'files'} written ({size_text(done.written_bytes)}){restored}"
+    for name in done.placed:
+        yield f"  {name}"
+    for note in done.notes:
+        yield f"  note: {note}"
+
+
+def _listing(plan: Plan, target: Path) -> Iterator[str]:
+    """Name every file with its size, and their total, before anything is written."""
+    sizes = plan.sizes
+    yield f"{target.name} will hold {plan.pictures} pictures of {len(plan.rows)} jobs:"
+    for name, size_bytes in sizes[:_LISTED]:
+        yield f"  {size_text(size_bytes):>9}  {name}"
+    if len(sizes) > _LISTED:
+        left = sum(size_bytes for _, size_bytes in sizes[_LISTED:])
+        yield f"  {size_text(left):>9}  in {len(sizes) - _LISTED} more files"
+    yield f"  {size_text(sum(size_bytes for _, size_bytes in sizes)):>9}  in {len(sizes)} files"
+    for note in plan.notes:
+        yield f"note: {note}"
+
+
+def _unsaved(named: list[str], here: tuple[str, ...], ctx: Context) -> Iterator[str]:
+    missing = len(set(here) - set(named))
+    if missing and ctx.front_end is not host.FrontEnd.HEADLESS:  # there the file is written when the run ends
+        jobs = "1 job that this kernel showed is" if missing == 1 else f"{missing} jobs that this kernel showed are"
+        yield f"note: {jobs} not in the saved notebook: save it and repeat, so that its outputs show the same"
+
+
+def _keys(ctx: Context) -> list[str]:
+    """Return every key that could leak, to look for it; it is shown nowhere."""
+    found = []
+    for provider in ("gateway", "dashscope"):
+        try:
+            key = ctx.session.settings(provider).provider.key
+        except SettingsError:
+            continue
+        if key is not None:
+            found += [key.reveal(), key.fingerprint]
+    return found
+
+
+def _texts(ctx: Context) -> list[str]:
+    """Return the short texts among the notebook's variables: an address of an input may be one."""
+    names = ctx.shell.user_ns if ctx.shell is not None else {}
+    return [v for v in list(names.values()) if isinstance(v, str) and len(v) < _TEXT_CHARACTERS]
+
+
+def do_verify(call: SubCall, ctx: Context) -> None:
+    """Check that every picture that the notebook shows is present and unchanged; a problem fails the cell."""
+    if call.positionals:
+        found = verify_notebook(Path(call.positionals[0]).expanduser(), ctx.env, now=ctx.session.wall_clock())
+    else:
+        found = _verify_here(ctx)
+    ctx.publish(verification_bundle(found))
+    if not found.is_ok:
+        raise StoreError(f"{found.summary}.", remedy="The table says how to get each one back.")
+
+
+def _verify_here(ctx: Context) -> Verification:
+    """Check what this notebook's file names and what this kernel has shown: the file may not be saved yet."""
+    rows = [ctx.ledger.get(job_id) for job_id in shown_by(ctx.session)]
+    try:
+        notebook = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
+    except CellError:
+        if not rows:
+            raise
+        named, what = [], "this kernel"
+    else:
+        named, what = read_document(notebook).named(), notebook.name
+    known = {item.job_id for item in named}
+    fresh = named_of([row for row in rows if row.id not in known], "this kernel")
+    return verify([*named, *fresh], ctx.ledger, ctx.home.store, what=what, now=ctx.session.wall_clock())
+
+
+def do_methods(call: SubCall, ctx: Context) -> None:
+    """Show the paragraph for the paper, about the pictures that this notebook shows."""
+    latex = bool(call.options.get("latex"))
+    try:
+        notebook: Path | None = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
+        named = [item.job_id for item in read_document(notebook).named() if item.job_id] if notebook else []
+    except (CellError, RecipeError):
+        notebook, named = None, []
+    selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], notebook=str(notebook or ""))
+    text = methods(selection.rows, latex=latex)
+    data = {"text/plain": text} if latex else {"text/markdown": text, "text/plain": text}
+    ctx.publish((data, {"wan": {"schema": 1, "view": "methods"}}))
+
+
+def run_verify(notebook: Path) -> int:
+    """Check a notebook's file from a command line: 0 if all is well, 1 if not, 2 if it cannot be read."""
+    try:
+        found = verify_notebook(notebook, os.environ, now=time.time())
+    except WanError as error:
+        print("\n".join(error.lines()))  # noqa: T201 - a command line
+        return EXIT_UNREADABLE
+    print(verification_text(found))  # noqa: T201
+    return EXIT_OK if found.is_ok else EXIT_PROBLEM
