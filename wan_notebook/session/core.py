@@ -204,11 +204,13 @@ class Session:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _lookup(self, settings: Settings, order: Order, *, meetings: Meetings | None = None) -> Lookup:
+        home = self.home(create=False)
         return Lookup(
-            ledger=self.ledger(),
+            ledger=home.ledger if home else None,
             replay=self.replay_mode(settings),
             fresh=order.fresh,
-            simulated_ok=settings.provider.name == "simulator",
+            # An opened bundle shows its record as it is, whatever key its reader has.
+            simulated_ok=settings.provider.name == "simulator" or (home is not None and home.replays_only),
             meetings=meetings or self.meetings,
             place=order.place,
             rng=self._rng,
