@@ -9,6 +9,8 @@ import logging
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ import ipywidgets
 from .. import host
 from ..errors import WanError
 from ..jobs import Job
+from ..ledger import JobRow, PictureRecord
 from ..present import Presenter
 from ..session import Place, Session
 from ..views.panel_widgets import CellRecord, Message, RunBar
 from .fields import Fields
-from .form import Form, form_of_cell
+from .form import Form, cell_of, form_of_cell
+from .gallery import GalleryFeed
+from .history import HistoryFeed
 from .jobs import JobsFeed
 from .loop import Follower
 from .reading import Offer, Reading, offer_of, order_of, read_form
@@ -57,7 +62,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._reading: Reading | None = None
         self._notes: tuple[str, ...] = ()
         self._build()
-        super().__init__([self._head(), self._columns()])
+        self._tabs = ipywidgets.Tab([self._columns(), self._history.widget], titles=("Create", "History"))
+        super().__init__([self._head(), self._tabs])
         self.add_class("wan-panel")
         self._start()
 
@@ -69,6 +75,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._run = RunBar(self._on_run)
         self._cell = CellRecord()
         self._jobs = JobsFeed(self._session, self._presenter, self._on_settled)
+        self._gallery = GalleryFeed(self._session, self._home, self._presenter, self._on_picture)
+        self._history = HistoryFeed(
+            self._session, self._home, self._presenter, recall=self._on_history, changed=self._on_settled
+        )
         self._sources = SourcesFeed(
             self._session, self._home, self._namespace, link=self._presenter.link, changed=self._on_change,
             recall=self.recall,
@@ -78,12 +88,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         _latest[:] = [weakref.ref(self)]
         if (events := getattr(self._shell, "events", None)) is not None:
             events.register("post_run_cell", self._on_cell_run)
+        for name, button in self._fields.seed_buttons.items():
+            button.on_click(partial(self._on_seed_click, name))
         self._scanner.touch()
         self._checker.touch()
 
     def close(self) -> None:
         """Take the panel away; jobs go on."""
-        for part in (self._checker, self._scanner, self._jobs):
+        for part in (self._checker, self._scanner, self._jobs, self._gallery, self._history):
             part.close()
         if (events := getattr(self._shell, "events", None)) is not None and self._on_cell_run in events.callbacks.get(
             "post_run_cell", ()
@@ -101,8 +113,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def cell(self) -> str:
         """The ``%%wan`` cell that asks the same."""
-        from .form import cell_of
-
         return cell_of(self.form).text
 
     def fill(self, form: Form) -> None:
@@ -119,9 +129,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def recall_job(self, job: Job, index: int | None = None) -> None:
         """Fill in what made a job or one of its pictures; service, tags and name stay as they are."""
         live = job.lives[0] if index is None else job[index].live
-        text = self._presenter.cell_text(self._session.request_of(live.row), live.row)
-        self._notes = ()
-        self.fill(form_of_cell(text, self.form))
+        self.fill(self._form_of(live.row))
 
     def __repr__(self) -> str:
         return "<Panel of wan_notebook>"
@@ -141,6 +149,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._checker.touch()
 
     def _on_settled(self) -> None:
+        self._gallery.touch()
+        self._history.touch()
         self._scanner.touch()
         self._checker.touch()
 
@@ -150,6 +160,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             if not self._jobs.is_known(job.id):
                 self._jobs.follow(job)
         self._sources.refresh()
+        self._gallery.touch()
+        self._history.touch()
 
     def _check(self) -> None:
         """Read the form and show what it means."""
@@ -169,6 +181,50 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _place(self) -> Place:
         return Place(self._notebook, "", f"panel-{id(self)}-{self._runs}", by_hand=True)
+
+    # ------------------------------------------------------------------ gallery and history
+
+    def _form_of(self, row: JobRow) -> Form:
+        """Return the form with what made a job in it."""
+        self._notes = ()
+        return form_of_cell(self._presenter.cell_text(self._session.request_of(row), row), self.form)
+
+    def _on_history(self, row: JobRow) -> None:
+        self.fill(self._form_of(row))
+        self._tabs.selected_index = 0  # where the form is
+
+    def _on_seed_click(self, name: str, _button: object) -> None:
+        self._session.runtime.call_back(self._on_seed, name)
+
+    def _on_seed(self, name: str) -> None:
+        """Empty the seed, or take the newest picture's or the selected one's."""
+        if name == "New":
+            seed: int | None = None
+        elif name == "Keep":
+            seed = self._gallery.newest_seed()
+        else:
+            found = self._gallery.selected
+            seed = found[0].seed if found else None
+            if found is None:
+                self._fields.notes["seed"].show(hint="Select a picture in the gallery first.")
+                return
+        self._fields.fill(self.form, only={"seed": "" if seed is None else str(seed)})
+        self._checker.touch()
+
+    def _on_picture(self, what: str, row: JobRow, record: PictureRecord) -> None:
+        """Carry out what a picture's button says; nothing is sent."""
+        expression = f"{row.id}[{record.idx}]"
+        match what:
+            case "use" if expression not in self._sources.chosen:
+                self._sources.choose([*self._sources.chosen, expression])
+            case "edit":
+                self.fill(replace(self.form, images=(expression,), prompt="", size="", seed="", interleave=False))
+            case "seed":
+                self._fields.fill(self.form, only={"seed": "" if row.seed is None else str(row.seed)})
+            case "recall" | "newseed":
+                form = self._form_of(row)
+                self.fill(replace(form, seed="") if what == "newseed" else form)
+        self._checker.touch()
 
     # ------------------------------------------------------------------ ordering
 
@@ -222,7 +278,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         boxes = self._fields.boxes()
         left = ipywidgets.VBox([self._run, boxes["prompt"], self._sources.widget, boxes["size"], boxes["numbers"],
                                 boxes["seed"], boxes["checks"], boxes["negative"], boxes["names"]])  # fmt: skip
-        right = ipywidgets.VBox([self._jobs.widget, self._cell])
+        right = ipywidgets.VBox([self._jobs.widget, self._gallery.widget, self._cell])
         left.add_class("wan-left")
         right.add_class("wan-right")
         columns = ipywidgets.HBox([left, right])

@@ -1,0 +1,290 @@
+// The gallery: a grid of small pictures that come when they are scrolled to, stacks of seeds, and the full view.
+// Items are plain JSON in a trait; pictures are asked for by message and held as long as the view.
+
+/** The thumbnails and full pictures of a view, by key; each is asked for once. */
+function makePictures(model, signal, onCome) {
+  const thumbs = makeUrls(signal);
+  const fulls = makeUrls(signal);
+  const details = new Map();
+  const asked = new Set();
+  const images = new Map();
+  const saves = new Map();
+  const askThumbs = makeBatch((keys) => {
+    for (let at = 0; at < keys.length; at += 24) model.send({ kind: "thumbs", keys: keys.slice(at, at + 24) });
+  });
+
+  function once(key, message) {
+    if (asked.has(key)) return;
+    asked.add(key);
+    model.send(message);
+  }
+
+  listen(model, signal, "msg:custom", (message, buffers) => {
+    if (message?.kind === "thumbs") {
+      message.keys.forEach((key, i) => {
+        const url = thumbs.set(key, buffers[i], "image/webp");
+        const image = images.get(key);
+        if (image && url) image.src = url;
+        image?.closest(".wan-tile")?.toggleAttribute("data-gone", !url);
+      });
+    } else if (message?.kind === "full") {
+      if (!fulls.has(message.key)) fulls.set(message.key, buffers[0], message.mime);
+      onCome();
+    } else if (message?.kind === "details") {
+      details.set(message.id, message);
+      onCome();
+    } else if (message?.kind === "save") {
+      saves.get(message.key)?.(buffers[0], message);
+      saves.delete(message.key);
+    }
+  });
+
+  return {
+    thumb: (id) => thumbs.get(id),
+    full: (key) => fulls.get(key),
+    details: (id) => details.get(id),
+    forget: (id) => (details.delete(id), asked.delete(`details:${id}`)),
+    show(image, id) {
+      images.set(id, image);
+      if (thumbs.has(id)) {
+        if (thumbs.get(id)) image.src = thumbs.get(id);
+      } else if (!asked.has(`thumb:${id}`)) {
+        asked.add(`thumb:${id}`);
+        askThumbs(id);
+      }
+    },
+    askFull: (key) => once(`full:${key}`, { kind: "full", key }),
+    askDetails: (id) => once(`details:${id}`, { kind: "details", id }),
+    askSave(id, clean, callback) {
+      const key = `${id}:${clean}:${Math.random()}`;
+      saves.set(key, callback);
+      model.send({ kind: "save", id, clean, key });
+    },
+  };
+}
+
+/** Put items into the order in which they are shown: stacks closed to their newest, or opened. */
+function arrange(items, isStacking, opened) {
+  if (!isStacking) return items.map((item) => ({ item, count: 1, isOpen: false, isFirst: true }));
+  const counts = new Map();
+  for (const item of items) counts.set(item.stack, (counts.get(item.stack) ?? 0) + 1);
+  const seen = new Set();
+  const shown = [];
+  for (const item of items) {
+    if (seen.has(item.stack)) continue;
+    seen.add(item.stack);
+    const isOpen = opened.has(item.stack);
+    const members = isOpen ? items.filter((other) => other.stack === item.stack) : [item];
+    members.forEach((member, i) => shown.push({ item: member, count: counts.get(item.stack), isOpen, isFirst: i === 0 }));
+  }
+  return shown;
+}
+
+function render({ model, el, signal }) {
+  const root = ownKeys(make("section", "wan-gallery"));
+  root.ariaLabel = "Gallery";
+  const said = makeSaid();
+  const opened = new Set();
+  let isStacking = true;
+  let selected = model.get("selected");
+  let shown = [];
+
+  const marked = new Map(); // stars and rejections that the kernel has not answered yet
+  let listed = [];
+  const items = () => listed;
+  const takeItems = () => (listed = model.get("items").map((item) => ({ ...item, ...marked.get(item.id) })));
+  takeItems();
+  const find = (id) => items().find((item) => item.id === id) ?? null;
+  const pictures = makePictures(model, signal, () => (light.refresh(), inspect()));
+  const bar = makeFilters(model, signal, (on) => ((isStacking = on), draw()));
+  const actions = makeActions(act);
+  const inspector = make("div", "wan-inspector");
+  const caption = make("div", "wan-inspector-caption");
+  const captionFacts = make("div", "wan-inspector-facts wan-muted");
+  inspector.append(caption, captionFacts, actions.bar);
+  const grid = make("ul", "wan-grid");
+  grid.ariaLabel = "Pictures; arrow keys move, Enter opens, S stars, X rejects";
+  const more = makeButton("Show more", () => model.send({ kind: "more" }), { className: "wan-small" });
+  const foot = make("div", "wan-gallery-foot");
+  foot.append(more);
+  const tiles = new Map();
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) if (entry.isIntersecting) pictures.show(entry.target.querySelector("img"), entry.target.dataset.id);
+    },
+    { root: grid, rootMargin: "300px 0px" },
+  );
+
+  const flat = () => (isStacking ? [...shown.map((tile) => tile.item.stack)].filter((s, i, a) => a.indexOf(s) === i).flatMap((s) => items().filter((i) => i.stack === s)) : items());
+  const light = makeLightbox(
+    {
+      act,
+      full: (item) => pictures.full(`full:${item.id}`),
+      thumb: (item) => pictures.thumb(item.id),
+      details: (item) => pictures.details(item.id),
+      ask: (item) => (pictures.askFull(`full:${item.id}`), pictures.askDetails(item.id)),
+      select: (item) => select(item.id),
+      current: (item) => find(item.id) ?? item,
+      position: (item) => `${flat().findIndex((other) => other.id === item.id) + 1} of ${flat().length}`,
+      neighbour(item, by) {
+        const all = flat();
+        return all[all.findIndex((other) => other.id === item.id) + by] ?? null;
+      },
+      others: (item) => flat().filter((other) => other.id !== item.id && other.kind === "image").slice(0, 60),
+      comparison(item, value) {
+        const key = value.startsWith("input:") ? `input:${item.id}:${value.slice(6)}` : `full:${value.slice(5)}`;
+        pictures.askFull(key);
+        return pictures.full(key);
+      },
+      closed: (item) => item && tiles.get(item.id)?.querySelector(".wan-tile")?.focus(),
+    },
+    signal,
+  );
+  root.append(bar.root, inspector, grid, foot, light.dialog, said);
+  el.append(root);
+
+  function select(id) {
+    selected = id;
+    for (const [key, tile] of tiles) tile.firstElementChild.ariaPressed = String(key === id);
+    if (model.get("selected") !== id) {
+      model.set("selected", id);
+      model.save_changes();
+    }
+    if (find(id)) pictures.askDetails(id); // so that copying needs no waiting
+    inspect();
+  }
+
+  function inspect() {
+    const item = find(selected);
+    actions.set(item);
+    setText(caption, item ? item.label : items().length ? "Choose a picture to see what can be done with it." : "");
+    caption.dir = "auto";
+    setFacts(captionFacts, item ? item.facts : []);
+  }
+
+  async function act(what, item, button) {
+    if (what === "star" || what === "reject") {
+      const isOn = what === "star" ? !item.star : !item.rej;
+      marked.set(item.id, { ...marked.get(item.id), [what === "star" ? "star" : "rej"]: isOn });
+      takeItems(); // shown at once; the kernel's answer follows when it can
+      draw();
+      model.send({ kind: what, id: item.id, on: isOn });
+      setText(said, what === "star" ? (isOn ? "starred" : "star removed") : isOn ? "rejected" : "not rejected any more");
+    } else if (what === "copy") {
+      const details = pictures.details(item.id);
+      answerOn(button, details ? ((await copyText(details.cell)) ? "Copied" : "Not allowed") : "Not here yet", signal);
+    } else if (what === "download" || what === "clean") {
+      answerOn(button, "Fetching…", signal);
+      pictures.askSave(item.id, what === "clean", (bytes, message) => bytes?.byteLength && saveBytes(bytes, message.name, message.mime));
+    } else if (what === "open") {
+      const url = pictures.full(`full:${item.id}`);
+      pictures.askFull(`full:${item.id}`);
+      if (url) window.open(url, "_blank", "noopener");
+      else answerOn(button, "Fetching… press again", signal);
+    } else {
+      model.send({ kind: "act", what, id: item.id });
+      answerOn(button, "Done", signal);
+      light.close();
+      if (what === "edit") el.closest(".wan-panel")?.querySelector(".wan-f-prompt textarea")?.focus();
+    }
+  }
+
+  function makeTile(id) {
+    const item = make("li");
+    const tile = make("button", "wan-tile");
+    tile.type = "button";
+    tile.dataset.id = id;
+    tile.tabIndex = -1;
+    const image = make("img");
+    image.alt = "";
+    image.decoding = "async";
+    const marks = make("span", "wan-tile-marks");
+    marks.ariaHidden = "true";
+    tile.append(image, marks);
+    tile.addEventListener("click", () => select(id));
+    tile.addEventListener("dblclick", () => find(id) && light.show(find(id)));
+    const stack = makeButton("", () => toggleStack(id), { className: "wan-tile-stack" });
+    const open = makeButton("⤢", () => find(id) && light.show(find(id)), { className: "wan-tile-open", label: "Open the full view" });
+    open.tabIndex = -1; // Enter on the picture does the same
+    item.append(tile, open, stack);
+    observer.observe(tile);
+    return item;
+  }
+
+  function toggleStack(id) {
+    const { stack } = find(id) ?? {};
+    if (opened.has(stack)) opened.delete(stack);
+    else opened.add(stack);
+    draw();
+  }
+
+  function updateTile(li, { item, count, isOpen, isFirst }) {
+    const [tile, , stack] = li.children;
+    const marks = tile.querySelector(".wan-tile-marks");
+    const words = [item.star ? "★" : "", item.rej ? "✕ rejected" : "", item.kind === "video" ? "video" : ""].filter(Boolean);
+    setText(marks, words.join(" "));
+    tile.toggleAttribute("data-rejected", item.rej);
+    tile.title = item.label;
+    tile.ariaLabel = [item.alt, item.star ? "starred" : "", item.rej ? "rejected" : "", count > 1 ? `${count} seeds` : ""].filter(Boolean).join(", ");
+    tile.ariaPressed = String(item.id === selected);
+    stack.hidden = count < 2 || !isFirst;
+    setText(stack, isOpen ? `${count} ▴` : `${count} ▾`);
+    stack.ariaExpanded = String(isOpen);
+    stack.ariaLabel = `${count} pictures that differ only in their seed`;
+    stack.title = isOpen ? "Close the stack" : `${count} seeds: open the stack`;
+    li.className = `wan-tile-item${count > 1 && !isOpen ? " wan-stacked" : ""}${isOpen ? " wan-unstacked" : ""}`;
+  }
+
+  function draw() {
+    shown = arrange(items(), isStacking, opened);
+    const ids = new Set(shown.map((tile) => tile.item.id));
+    for (const [id, li] of tiles) {
+      if (ids.has(id)) continue;
+      observer.unobserve(li.firstElementChild);
+      li.remove();
+      tiles.delete(id);
+    }
+    let place = grid.firstElementChild;
+    for (const tile of shown) {
+      let li = tiles.get(tile.item.id);
+      if (!li) tiles.set(tile.item.id, (li = makeTile(tile.item.id)));
+      updateTile(li, tile);
+      if (li === place) place = place.nextElementSibling;
+      else grid.insertBefore(li, place);
+    }
+    const stops = [...grid.querySelectorAll(".wan-tile")];
+    if (stops.length && !stops.some((tile) => tile.tabIndex === 0)) stops[0].tabIndex = 0;
+    bar.count(items().length, model.get("total"), new Set(items().map((item) => item.stack)).size, isStacking);
+    grid.toggleAttribute("data-empty", !shown.length);
+    grid.dataset.empty = model.get("empty");
+    more.hidden = model.get("total") <= items().length;
+    if (selected && !find(selected)) selected = "";
+    inspect();
+    light.refresh();
+  }
+
+  grid.addEventListener("keydown", (event) => {
+    const item = find(event.target.closest?.(".wan-tile")?.dataset.id);
+    if (!item || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "Enter") light.show(item);
+    else if (event.key === "s") act("star", item, actions.buttons.get("star"));
+    else if (event.key === "x") act("reject", item, actions.buttons.get("reject"));
+    else return;
+    event.preventDefault();
+  });
+  rove(grid, ".wan-tile", {
+    columns: () => Math.max(1, getComputedStyle(grid).gridTemplateColumns.split(" ").length),
+    onMove: (tile) => select(tile.dataset.id),
+  });
+  listen(model, signal, "change:items change:total change:empty", () => {
+    marked.clear();
+    takeItems();
+    draw();
+  });
+  listen(model, signal, "change:tags", bar.update);
+  signal.addEventListener("abort", () => observer.disconnect());
+  draw();
+  model.send({ kind: "hello" });
+}
+
+export default { render };
