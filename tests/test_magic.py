@@ -11,6 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
+from traitlets.config import Config
 
 import wan_notebook
 from wan_notebook.errors import CellError, MissingKeyError, RequestError, StoreError
@@ -42,7 +43,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notebo
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
     monkeypatch.setenv("WAN_HOME", str(tmp_path / "wan-pictures"))
     InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     shell.run_line_magic("load_ext", "wan_notebook")
     yield Notebook(shell)
     shell.run_line_magic("unload_ext", "wan_notebook")

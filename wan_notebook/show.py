@@ -20,7 +20,7 @@ from .present import Presenter
 from .runtime import Runtime
 from .states import JobState
 from .views.gallery import bundle, pages
-from .views.terminal import job_line
+from .views.terminal import card_text, job_line
 
 log = logging.getLogger(__name__)
 UPDATE_EVERY_S = 0.1  # at most ten updates a second: above a thousand messages a second Jupyter drops them
@@ -41,14 +41,14 @@ def show(
     """Display a job in the cell that runs now. With ``raises``, a job that ended badly is this cell's error."""
     waits = host is not FrontEnd.LIVE if wait is None else wait
     if job.is_done:
-        display_result(job, presenter)
+        display_result(job, presenter, full_paths=host is FrontEnd.TERMINAL)
     elif host is FrontEnd.HEADLESS:
         _wait(job, timeout_s or HEADLESS_TIMEOUT_S)
         display_result(job, presenter)
     elif host is FrontEnd.TERMINAL:
         if waits:
             _wait_with_lines(job, presenter, timeout_s)
-        display_result(job, presenter)
+        display_result(job, presenter, full_paths=True)
     else:
         LiveDisplay(job, presenter, runtime).start()
         if waits:
@@ -57,11 +57,17 @@ def show(
         raise_if_failed(job)
 
 
-def display_result(job: Job, presenter: Presenter) -> None:
-    """Display what there is now as lasting HTML, without ``update_display_data``."""
+def display_result(job: Job, presenter: Presenter, *, full_paths: bool = False) -> None:
+    """Display what there is now as lasting HTML, without ``update_display_data``.
+
+    ``full_paths`` is for a terminal, where nothing is a link.
+    """
     from IPython.display import publish_display_data
 
-    data, metadata = bundle(presenter.card(job))
+    card = presenter.card(job)
+    data, metadata = bundle(card)
+    if full_paths:
+        data["text/plain"] = card_text(card, full_paths=True)
     publish_display_data(data, metadata)
 
 
@@ -146,7 +152,8 @@ class LiveDisplay:
                     await asyncio.sleep(UPDATE_EVERY_S)
             card = await self._runtime.in_worker(self._presenter.card, self._job)
             data, metadata = await self._runtime.in_worker(bundle, card)
-            self._card.update(card)  # after a page reload the update below does not arrive: the widget shows it itself
+            # After a page reload the last update does not arrive: the widget shows the pictures itself.
+            await self._runtime.in_worker(self._card.update, card)
             self._handle.update(data, metadata=metadata, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a running job for ever
             log.exception("the card of job %s", self._job.id)

@@ -43,11 +43,12 @@ class Presenter:
             jobs.append(self._job(job, live, first, count))
             first += len([p for p in live.row.pictures if p.saved_at])
         several = len(jobs) > 1
-        return CardView(
+        card = CardView(
             jobs=tuple(jobs),
             title=_title(job) if several else "",
             total_text=_total([cost_of_row(live.row) for live in job.lives]) if several else "",
         )
+        return replace(card, sheet=self._previews.sheet(card)) if job.is_done else card
 
     def _job(self, job: Job, live: LiveJob, first: int, count: int) -> JobView:
         row, now = live.row, self._session.wall_clock()

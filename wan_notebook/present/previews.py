@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from ..errors import StoreError
 from ..images import NotAPictureError, preview, probe
 from ..ledger import PictureRecord
 from ..store import Store
-from ..views.model import Preview
-from ..views.thumbs import preview_plan
+from ..views.model import CardView, Preview
+from ..views.thumbs import contact_sheet, preview_plan, sheet_limit
 
 CACHE = ".cache"
 
@@ -25,6 +26,19 @@ class Previews:
         max_px, max_bytes = preview_plan(count)
         return self.of_size(record, max_px, max_bytes)
 
+    def sheet(self, card: CardView) -> bytes | None:
+        """Return the contact sheet of a card's pictures, made once; None if it has none."""
+        if not card.pictures:
+            return None
+        path = self._store.folder / CACHE / _sheet_name(card)
+        try:
+            return path.read_bytes()
+        except OSError:
+            made = contact_sheet(card.pictures, max_bytes=sheet_limit(len(card.pictures)))
+        if made is not None:
+            _write(path, made)
+        return made
+
     def of_size(self, record: PictureRecord, max_px: int, max_bytes: int) -> tuple[Preview, ...]:
         """Return a picture's preview of at most these pixels and bytes."""
         if record.kind != "image" or not record.saved_at:
@@ -38,6 +52,12 @@ class Previews:
             return ()
         _write(path, data)
         return (Preview(data=data, width_px=width, height_px=height),)
+
+
+def _sheet_name(card: CardView) -> str:
+    """Name a contact sheet by what is on it."""
+    shown = "\n".join(picture.sha256 for picture in card.pictures)
+    return f"sheet-{hashlib.sha256(shown.encode()).hexdigest()[:24]}.jpg"
 
 
 def _read(path: Path) -> Preview | None:

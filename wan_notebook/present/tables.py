@@ -30,12 +30,12 @@ from ..views.model import (
     PictureView,
     StatusView,
 )
+from ..views.tables import THUMB_BYTES, THUMB_PX
 from ..wire import dialect_for
 from . import words
 from .cards import expected_text
 from .previews import Previews
 
-THUMB_PX, THUMB_BYTES = 64, 3_000
 SECTIONS = ("day", "notebook", "tag")
 
 
@@ -188,7 +188,7 @@ class Tables:
             height_px=record.height_px or 0,
             file=words.relative_link(path, self._base),
             full_path=str(path),
-            previews=Previews(store).of_size(record, THUMB_PX * 2, THUMB_BYTES * 2),
+            previews=Previews(store).of_size(record, THUMB_PX, THUMB_BYTES),
             kind=record.kind,
         )
 
