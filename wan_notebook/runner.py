@@ -58,7 +58,7 @@ class Runner:
         if job.shown_in != host.place(self.shell).execution:
             presenter = Presenter(self.session, self.session.need_home(), base=host.notebook_folder())
             front = host.front_end(self.shell)
-            show(job, presenter, self.session.runtime, front, wait=False, raises=False)
+            show(job, presenter, self.session.runtime, front, raises=False)
 
     def close(self) -> None:
         """Let go; jobs on the service go on."""

@@ -40,19 +40,17 @@ def show(
 ) -> None:
     """Display a job in the cell that runs now. With ``raises``, a job that ended badly is this cell's error."""
     waits = host is not FrontEnd.LIVE if wait is None else wait
-    if job.is_done:
-        display_result(job, presenter, full_paths=host is FrontEnd.TERMINAL)
-    elif host is FrontEnd.HEADLESS:
-        _wait(job, timeout_s or HEADLESS_TIMEOUT_S)
-        display_result(job, presenter)
-    elif host is FrontEnd.TERMINAL:
-        if waits:
-            _wait_with_lines(job, presenter, timeout_s)
-        display_result(job, presenter, full_paths=True)
-    else:
+    if host is FrontEnd.LIVE and not job.is_done:
         LiveDisplay(job, presenter, runtime).start()
         if waits:
             _wait(job, timeout_s)
+    else:
+        if waits and host is FrontEnd.HEADLESS:
+            _wait(job, timeout_s or HEADLESS_TIMEOUT_S)
+        elif waits:
+            # A terminal, or a front end whose widgets are not proven: text, then the lasting output directly.
+            _wait_with_lines(job, presenter, timeout_s)
+        display_result(job, presenter, full_paths=host is FrontEnd.TERMINAL)
     if raises and (waits or job.is_done):
         raise_if_failed(job)
 

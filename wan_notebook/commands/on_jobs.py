@@ -25,8 +25,8 @@ def do_show(call: SubCall, ctx: Context) -> None:
     elif call.options.get("all") and job.is_done:
         display_pages(job, presenter)
     else:
-        # To look is not to wait for, and a failed job that is looked at is no error of this cell.
-        show(job, presenter, ctx.session.runtime, ctx.front_end, wait=False, raises=False)
+        # A failed job that is only looked at is no error of this cell.
+        show(job, presenter, ctx.session.runtime, ctx.front_end, raises=False)
 
 
 def do_wait(call: SubCall, ctx: Context) -> None:
