@@ -20,12 +20,12 @@ V1 = Path(__file__).parent / "data" / "ledger_v1.sql"
 
 MOUNTS = r"""
 proc /proc proc rw 0 0
-/dev/vda / ext4 rw 0 0
 tmpfs /tmp tmpfs rw 0 0
 server:/export /home/team nfs4 rw 0 0
 //nas/share /mnt/with\040space cifs rw 0 0
 /dev/vdb /home/team/local ext4 rw 0 0
 me@host: /mnt/ssh fuse.sshfs rw 0 0
+/dev/vda / ext4 rw 0 0
 broken line
 """
 

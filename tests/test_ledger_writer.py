@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger_kit import DRAFT, create, draft, move, opened
+from tests.ledger_kit import DRAFT, create, draft, move, opened, saved_picture
 from wan_notebook.errors import BudgetError, StoreError
 from wan_notebook.ledger import Ledger, LedgerConflict, LedgerError, connect, writer
 from wan_notebook.states import JobState
@@ -95,9 +95,9 @@ def test_a_failing_change_leaves_nothing_of_itself(ledger: Ledger) -> None:
     """A change that fails half way is undone whole: its event is gone with it."""
     job_id = create(ledger)
     with pytest.raises(LedgerError):
-        move(ledger, job_id, JobState.SENDING, duration_s="long")
+        move(ledger, job_id, JobState.SENDING, pictures=[saved_picture(0), saved_picture(1, width_px="wide")])
     row = ledger.get(job_id)
-    assert (row.state, row.sending_at) == (JobState.INTENT, None)
+    assert (row.state, row.sending_at, row.pictures) == (JobState.INTENT, None, ())
     assert len(ledger.events(job_id)) == 1
 
 
@@ -164,6 +164,7 @@ def test_a_full_disk_is_said_and_survived(ledger: Ledger, path: Path, monkeypatc
         assert "Free some space" in caught.value.remedy
         assert ledger.get(job_id).state is JobState.INTENT
     assert move(ledger, job_id, JobState.SENDING).state is JobState.SENDING
+    ledger.create_jobs([draft(prompt="狐" * 2000)] * 50)
 
 
 def test_a_large_change_does_not_take_small_ones_with_it(

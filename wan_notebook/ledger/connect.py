@@ -140,22 +140,19 @@ def _refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
 def _migrate(path: Path, connection: sqlite3.Connection, migrations: Mapping[int, Sequence[str]], version: int) -> None:
     if refuse_newer(path, connection, version) == version:
         return
-    connection.execute("BEGIN IMMEDIATE")  # the version is read again inside: two kernels may open a new file at once
-    try:
-        found = refuse_newer(path, connection, version)
-        if found == 0:
-            _refuse_foreign(path, connection)
-        steps = schema.create_script() if found == 0 else []
-        for at in range(found or schema.SCHEMA_VERSION, version):
-            steps += migrations[at]
-        for statement in steps:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={version}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    # The version is read again inside: two kernels may open a new file at once. An error leaves the transaction open,
+    # and closing the connection takes it back.
+    connection.execute("BEGIN IMMEDIATE")
+    found = refuse_newer(path, connection, version)
+    if found == 0:
+        _refuse_foreign(path, connection)
+    steps = schema.create_script() if found == 0 else []
+    for at in range(found or schema.SCHEMA_VERSION, version):
+        steps += migrations[at]
+    for statement in steps:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={version}")
+    connection.execute("COMMIT")
 
 
 def reading_engine(path: Path) -> sa.Engine:
