@@ -159,3 +159,11 @@ def ended(job: Job) -> Job:
 def ask(session: Session, prompt: str = "a fox in snow", **options: Any) -> Job:
     """Order something."""
     return generate(prompt, session=session, **options)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread does; fail after a while."""
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.broken import BrokenLine, FullDisk
-from tests.engine.kit import WAIT_S, Rig, ask, ended, rig
+from tests.engine.kit import WAIT_S, Rig, ask, ended, rig, until
 from wan_notebook.errors import JobError, JobRefused, StoreError
 from wan_notebook.jobs.submit import AT_ONCE
 from wan_notebook.ledger.writer import Operation
@@ -38,16 +38,6 @@ def broken(made: Rig, **counts: int) -> Counter[tuple[str, str]]:
         plan[phase, kind] = count
     made.transport = lambda app: BrokenLine(app, plan)
     return plan
-
-
-def until(condition: Any) -> None:
-    """Wait for what another thread does; fail after a while."""
-    import time
-
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
 
 
 # ------------------------------------------------------------------ lines
