@@ -13,7 +13,7 @@ import pytest
 from tests.ledger_kit import NOON, WAY, an_input, create, draft, finish, move, opened, reported, saved_picture
 from wan_notebook.errors import StoreError
 from wan_notebook.ledger import HistoryQuery, Ledger, LedgerError, OpenSummary, peek_open, schema
-from wan_notebook.ledger.connect import on_network_filesystem, prepare
+from wan_notebook.ledger.connect import check_readable, on_network_filesystem, prepare
 from wan_notebook.states import JobState
 
 V1 = Path(__file__).parent / "data" / "ledger_v1.sql"
@@ -146,6 +146,33 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught, opened(tmp_path / "file" / "ledger.db"):
         pass
     assert caught.value.remedy
+
+
+def test_a_ledger_that_cannot_be_written_can_be_read(path: Path) -> None:
+    """A bundle on a read-only medium shows its pictures; a write says that it cannot be, and where."""
+    with opened(path) as ledger:
+        job_id = finish(ledger)
+        assert not ledger.is_read_only
+    Path(f"{path}-wal").mkdir()  # where SQLite's log cannot be made, as on a medium that is read-only
+    before = path.read_bytes()
+    with opened(path) as ledger:
+        assert ledger.is_read_only
+        found = ledger.find_answer("wan1:sha256:asked", by="asked", simulated_ok=False)
+        assert found is not None
+        assert found.id == job_id
+        with pytest.raises(StoreError, match="cannot be opened"):
+            create(ledger)
+    assert peek_open(path) == OpenSummary()
+    assert path.read_bytes() == before
+
+
+def test_an_old_ledger_that_cannot_be_written_is_not_half_read(path: Path) -> None:
+    """A file that would need a migration is not read as if it had had one."""
+    with opened(path) as ledger:
+        create(ledger)
+    with pytest.raises(LedgerError, match="older wan_notebook") as caught:
+        check_readable(path, version=schema.SCHEMA_VERSION + 1)
+    assert "Copy the folder" in caught.value.remedy
 
 
 def test_a_ledger_of_version_1_opens_with_everything_in_it(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,11 @@ def on_network_filesystem(path: Path, mounts: str | None = None) -> bool:
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the file. Transactions are begun by our own statements, so that each begins as what it is."""
-    mode = "ro" if read_only else "rwc"
+    """Open the file. Transactions are begun by our own statements, so that each begins as what it is.
+
+    ``read_only`` reads a file on a medium that nobody can write, where SQLite's own files beside it cannot be made.
+    """
+    mode = "ro&immutable=1" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -97,6 +101,20 @@ def prepare(
             connection.close()
     except (sqlite3.Error, OSError) as error:
         raise explain(path, error) from error
+
+
+def check_readable(path: Path, version: int = schema.SCHEMA_VERSION) -> None:
+    """Make sure that a ledger which cannot be written can be read as it is. Raises ``LedgerError``."""
+    try:
+        with contextlib.closing(connect(path, read_only=True)) as connection:
+            found = refuse_newer(path, connection, version)
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    if found != version:
+        raise LedgerError(
+            f"The ledger {path} was written by an older wan_notebook, and cannot be brought up to date here.",
+            remedy="Copy the folder to a place that is writable.",
+        )
 
 
 def _choose_journal(path: Path, connection: sqlite3.Connection, journal: Journal, mounts: str | None) -> None:
@@ -155,11 +173,11 @@ def _migrate(path: Path, connection: sqlite3.Connection, migrations: Mapping[int
     connection.execute("COMMIT")
 
 
-def reading_engine(path: Path) -> sa.Engine:
+def reading_engine(path: Path, *, read_only: bool = False) -> sa.Engine:
     """Return the engine for reads: a few pooled connections that cannot write, each read one consistent snapshot."""
 
     def open_reader() -> sqlite3.Connection:
-        connection = connect(path)
+        connection = connect(path, read_only=read_only)
         connection.execute("PRAGMA query_only=ON")
         return connection
 

@@ -13,8 +13,8 @@ from typing import Self, TypeVar
 import sqlalchemy as sa
 
 from . import find
-from .connect import Journal, prepare, reading_engine
-from .faults import explain
+from .connect import Journal, check_readable, prepare, reading_engine
+from .faults import LedgerError, explain, is_unwritable
 from .job_row import JobDetails
 from .tx import Read, Tx
 from .writer import Writer
@@ -25,10 +25,11 @@ T = TypeVar("T")
 class Core:
     """One ledger file, open for this process."""
 
-    def __init__(self, path: Path, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, wall_clock: Callable[[], float], *, is_read_only: bool = False) -> None:
         self.path = path
+        self.is_read_only = is_read_only
         self._wall_clock = wall_clock
-        self._engine = reading_engine(path)
+        self._engine = reading_engine(path, read_only=is_read_only)
         self._writer = Writer(path, wall_clock)
         # Runs at exit too; what it holds must not be the ledger itself, or that would live for ever.
         self._closing = weakref.finalize(self, _close, self._writer, self._engine)
@@ -45,9 +46,16 @@ class Core:
         """Open the ledger in this file, creating it or bringing it up to date. Raises ``LedgerError``.
 
         ``journal`` is SQLite's: ``auto`` means a write-ahead log, but a rollback journal on a network filesystem
-        (told from ``mounts``, by default ``/proc/mounts``).
+        (told from ``mounts``, by default ``/proc/mounts``). A ledger on a medium that cannot be written is opened
+        for reading (``is_read_only``): its pictures can be shown again, and every write says why it cannot be.
         """
-        prepare(path, journal=journal, mounts=mounts)
+        try:
+            prepare(path, journal=journal, mounts=mounts)
+        except LedgerError as error:
+            if not (path.is_file() and is_unwritable(error.__cause__)):
+                raise
+            check_readable(path)
+            return cls(path, wall_clock, is_read_only=True)
         return cls(path, wall_clock)
 
     def close(self) -> None:

@@ -74,6 +74,12 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_unwritable(error: BaseException | None) -> bool:
+    """Say whether the file may still be read: only writing it, or its journal beside it, is impossible."""
+    codes = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+    return isinstance(error, sqlite3.Error) and _primary(error) in codes
+
+
 def explain(path: Path, error: BaseException) -> LedgerError:
     """Turn an error of SQLite into one that names the file, what happened to it, and what to do."""
     what, remedy = _WORDS.get(_primary(error), (f"SQLite says: {error}", "Run %wan doctor; it checks the folder."))

@@ -45,11 +45,22 @@ def peek_open(path: Path) -> OpenSummary:
     if not path.is_file():
         return OpenSummary()
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
-            return _summary(connection.execute(_QUERY))
+        return _peek(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+            return OpenSummary(problem=f"{path}: {error}")
     except (sqlite3.Error, OSError) as error:
         return OpenSummary(problem=f"{path}: {error}")
+    try:  # on a medium that is read-only SQLite cannot make its files beside it
+        return _peek(path, "mode=ro&immutable=1")
+    except (sqlite3.Error, OSError) as error:
+        return OpenSummary(problem=f"{path}: {error}")
+
+
+def _peek(path: Path, mode: str) -> OpenSummary:
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
+        return _summary(connection.execute(_QUERY))
 
 
 def _summary(rows: Iterable[tuple[Any, ...]]) -> OpenSummary:
