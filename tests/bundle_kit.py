@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from wan_notebook.bundle import Opened, open_bundle, plan_bundle, read_document, select, write_bundle
+from wan_notebook.bundle import Project as Project_
 from wan_notebook.ledger import InputRecord, JobDraft, JobRow, Ledger, PictureRecord
 from wan_notebook.recipe import embed, write_sidecar
 from wan_notebook.request import ImageRequest
@@ -213,3 +216,50 @@ def other(tmp_path: Path) -> Iterator[Project]:
     made = open_project(root)
     yield made
     made.ledger.close()
+
+
+def pack(made: Project, target: Path, *rows: JobRow, **options: Any) -> Path:
+    """Pack a project's jobs (those that its notebook names, if none are given) and return the bundle's path."""
+    named = [item.job_id for item in read_document(made.notebook).named()]
+    keys = options.pop("keys", ())
+    selection = select(made.ledger, [row.id for row in rows] or named, **options)
+    write_bundle(plan_bundle(Project_.of(made.notebook, made.ledger, made.store), selection, keys=keys), target)
+    return target
+
+
+def unpack(source: Path, made: Project, **options: Any) -> Opened:
+    """Open a bundle in a project."""
+    return open_bundle(source, made.ledger, made.store, made.root, **options)
+
+
+def rezip(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """Write a bundle anew with its members changed, and its manifest made to fit them."""
+    with zipfile.ZipFile(source) as zipped:
+        members = {name: zipped.read(name) for name in zipped.namelist()}
+    change(members)
+    manifest = json.loads(members["manifest.json"])
+    known = {entry["path"] for entry in manifest["files"]}
+    manifest["files"] = [
+        {"path": name, "size_bytes": len(data), "sha256": sha256(data)}
+        for name, data in members.items()
+        if name != "manifest.json" and name in known
+    ]
+    members["manifest.json"] = json.dumps(manifest).encode()
+    return zip_of(target, members)
+
+
+def zip_of(target: Path, members: Mapping[str, bytes]) -> Path:
+    """Write a zip file as it is told."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, data in members.items():
+            zipped.writestr(name, data)
+    return target
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file under a folder but the ledger's own."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith("ledger.db")
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import PurePosixPath
 from typing import Final
@@ -32,11 +34,17 @@ _BASE: Final = (
 )
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()  # reads every installed package's list of files
+
+
 def requirements(imported: Iterable[str]) -> bytes:
     """Return the versions that are installed here, of this package's parts and of what the cells import."""
-    distributions = packages_distributions()
     names = {name.lower(): name for name in _BASE}
-    for module in imported:
+    foreign = [module for module in imported if module not in sys.stdlib_module_names]
+    distributions = _distributions() if foreign else {}
+    for module in foreign:
         for name in distributions.get(module, ()):
             names.setdefault(name.lower().replace("_", "-"), name)
     lines = [f"# made with Python {platform.python_version()}"]
