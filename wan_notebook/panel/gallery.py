@@ -206,6 +206,7 @@ class GalleryFeed:
                 "facts": _facts(row, record, full=True),
                 "cell": cell,
                 "inputs": inputs,
+                "paths": _paths(self._home.store.path(record.file)),
             }
         )
 
@@ -245,6 +246,15 @@ class GalleryFeed:
             return None
         record = next((p for p in row.pictures if p.idx == int(index)), None)
         return (row, record) if record is not None else None
+
+
+def _paths(path: Path) -> list[str]:
+    """Return a file's path as a Jupyter page may know its own folder: whole, or from the home folder."""
+    whole = path.as_posix()
+    try:
+        return [whole, f"~/{path.relative_to(Path.home()).as_posix()}"]
+    except ValueError:
+        return [whole]
 
 
 def _filter_of(message: Mapping[str, Any]) -> Filter:

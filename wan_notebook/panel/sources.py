@@ -61,6 +61,7 @@ class SourcesFeed:
         self._makers: dict[str, Callable[[], Thumb]] = {}
         self._thumbs: dict[str, Thumb] = {}
         self._uploads = Uploads()
+        self._names: dict[str, str] = {}  # how uploaded files were called
         self._offers: dict[str, tuple[Upload, Recalled]] = {}
         self._previews = Previews(home.store)
         self._trouble: list[str] = []
@@ -115,7 +116,7 @@ class SourcesFeed:
         self.widget.show(facts=facts, note=shape_note, problems=[*self._trouble, *own, *others])
 
     def _facts(self, text: str, resolver: RememberingResolver) -> dict[str, Any]:
-        label = html.one_line(_label(text), 60)
+        label = html.one_line(self._names.get(text) or _label(text), 60)
         try:
             images = pictures_of(text, resolver)
         except RequestError as error:
@@ -176,7 +177,9 @@ class SourcesFeed:
         """Keep an uploaded picture as an input, so that the cell can name it, and choose it."""
         image = load_image(upload.data, name=upload.name)
         file = self._home.store.save_input(image)
-        self._append(image_expression(self._link(self._home.store.path(file))))
+        expression = image_expression(self._link(self._home.store.path(file)))
+        self._names[expression] = upload.name
+        self._append(expression)
 
     def _answer_offer(self, offer: str, what: str) -> None:
         upload, found = self._offers.pop(offer, (None, None))

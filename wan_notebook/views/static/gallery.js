@@ -177,8 +177,8 @@ function render({ model, el, signal }) {
       answerOn(button, "Fetching…", signal);
       pictures.askSave(item.id, what === "clean", (bytes, message) => bytes?.byteLength && saveBytes(bytes, message.name, message.mime));
     } else if (what === "open") {
-      const url = pictures.full(`full:${item.id}`);
-      pictures.askFull(`full:${item.id}`);
+      const url = servedAddress(pictures.details(item.id)?.paths ?? []) || pictures.full(`full:${item.id}`);
+      if (!url) pictures.askFull(`full:${item.id}`);
       if (url) window.open(url, "_blank", "noopener");
       else answerOn(button, "Fetching… press again", signal);
     } else {

@@ -44,6 +44,20 @@ function makeActions(act) {
   };
 }
 
+/** Return the address under which the page's own server gives a file, if the page says which folder it serves. */
+function servedAddress(paths) {
+  let config = {};
+  try {
+    config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
+  } catch {
+    return "";
+  }
+  const root = String(config.serverRoot ?? "").replace(/\/+$/, "");
+  const path = root && paths.find((one) => one.startsWith(`${root}/`));
+  if (!path || !config.baseUrl) return "";
+  return `${config.baseUrl}files/${path.slice(root.length + 1).split("/").map(encodeURIComponent).join("/")}`;
+}
+
 /** Say on a button what became of a click, for a moment. */
 function answerOn(button, text, signal) {
   const before = button.dataset.text ?? button.textContent;

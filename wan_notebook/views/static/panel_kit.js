@@ -78,6 +78,19 @@ function ownKeys(root) {
   return root;
 }
 
+/** Call back with the panel around a part, once the part is in it: stock boxes put their children in place later. */
+function whenInPanel(el, signal, callback) {
+  const found = () => {
+    const panel = el.closest(".wan-panel");
+    if (panel) callback(panel);
+    return Boolean(panel);
+  };
+  if (found()) return;
+  const observer = new MutationObserver(() => found() && observer.disconnect());
+  observer.observe(document.body, { childList: true, subtree: true });
+  signal.addEventListener("abort", () => observer.disconnect());
+}
+
 /** Hold object URLs by a key, and let go of all of them with the view. */
 function makeUrls(signal) {
   const urls = new Map();

@@ -48,7 +48,12 @@ function render({ model, el, signal }) {
   }
 
   listen(model, signal, "change", update);
-  document.addEventListener("keydown", onKey, { signal });
+  document.addEventListener("keydown", onKey, { signal, capture: true }); // stock fields let no key pass
+  whenInPanel(el, signal, (panel) => {
+    ownKeys(panel); // Ctrl+Enter in a stock field would run the cell again
+    panel.role = "region";
+    panel.ariaLabel = "Wan 2.6 Image panel";
+  });
   update();
 }
 

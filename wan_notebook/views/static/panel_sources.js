@@ -43,7 +43,7 @@ function makeThumbs(model, signal) {
 
 function render({ model, el, signal }) {
   const root = ownKeys(make("section", "wan-sources"));
-  root.ariaLabel = "Pictures";
+  root.ariaLabel = "Input pictures";
   const thumbOf = makeThumbs(model, signal);
   const chips = makeChips(model, { thumbOf, onChange: choose });
   const note = make("div", "wan-note-text");
@@ -78,7 +78,7 @@ function render({ model, el, signal }) {
     tabs.append(button);
   });
   tools.append(tabs, upload, place, add, file);
-  root.append(make("div", "wan-label", "Pictures"), chips.list, note, offer, tools, strip);
+  root.append(make("div", "wan-label", "Input pictures"), chips.list, note, offer, tools, strip);
   el.append(root);
 
   function choose(next) {
