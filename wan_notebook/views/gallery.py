@@ -75,13 +75,13 @@ def bundle_of(
     shown = pictures[:MAX_SHOWN]
     scale, shell = 1.0, 0
     for scale in _TEXT_SCALES:
-        shell = _json_bytes(draw({}, scale))
+        shell = _json_bytes(h.without_math(draw({}, scale)))
         if shell + len(shown) * _LEAST_PICTURE_BYTES <= left:
             break
     each = max(300, (left - shell) // max(1, len(shown)) - 120)
     small = small_copies(shown, max_px=side_px(len(shown)), bytes_each=each * 3 // 4)
     thumbs = {id(p): t for p, s in zip(shown, small, strict=True) if (t := as_thumb(s))}
-    data["text/html"] = draw(thumbs, scale)
+    data["text/html"] = h.without_math(draw(thumbs, scale))
     if sheet is None or len(sheet) > sheet_bytes:
         # Its cells are no larger than what was just made, which is cheaper to read than the files.
         kept = [replace(p, previews=(*p.previews, s)) for p, s in zip(shown, small, strict=True) if s]

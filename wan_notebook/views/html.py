@@ -23,6 +23,7 @@ LEFT: Final = "text-align:left;vertical-align:top;line-height:1.5"
 _SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
 _UNBROKEN: Final = 24
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
+_MATH: Final = re.compile(r"<[^>]*>|[$\\]")
 _LINES: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 
 
@@ -91,6 +92,15 @@ def _plain(text: str) -> str:
 def plain_of(text: object) -> str:
     """Return the text of ``rich`` for a terminal: without the backticks."""
     return _CODE.sub(lambda m: m[2].strip(), safe_text(text))
+
+
+def without_math(page: str) -> str:
+    """Return finished HTML in which no ``$`` or backslash of a text can begin a formula.
+
+    Notebooks typeset what stands between two of them in one element (``$0.03 … $0.06``); each gets its own element,
+    since a class that says so would not survive everywhere.
+    """
+    return _MATH.sub(lambda m: m[0] if m[0][0] == "<" else f"<span>{m[0]}</span>", page)
 
 
 def style(*rules: str) -> str:

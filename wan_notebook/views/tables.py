@@ -42,7 +42,7 @@ class Column:
 
 def as_bundle(html: str, text: str, view: str) -> Bundle:
     """Return a table's MIME bundle."""
-    return {"text/html": html, "text/plain": text}, {"wan": {"schema": 1, "view": view}}
+    return {"text/html": h.without_math(html), "text/plain": text}, {"wan": {"schema": 1, "view": view}}
 
 
 def cell(inner: str, column: Column, *, tag: str = "td", muted: bool = False) -> str:
