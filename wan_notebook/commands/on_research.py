@@ -26,6 +26,7 @@ from ..bundle import (
     verify_notebook,
     write_bundle,
 )
+from ..bundle.prose import count_of, was
 from ..errors import CellError, RecipeError, SettingsError, StoreError, WanError
 from ..subcommands import SubCall
 from .context import Context
@@ -63,13 +64,13 @@ def _open(source: Path, ctx: Context) -> None:
 
 
 def _opened_lines(source: Path, done: Opened) -> Iterator[str]:
-    jobs = "1 job" if len(done.added) == 1 else f"{len(done.added)} jobs"
-    here = f" ({len(done.present)} were here already)" if done.present else ""
+    jobs = count_of(len(done.added), "job")
+    here = f" ({len(done.present)} {was(len(done.present))} here already)" if done.present else ""
     yield f"opened {source.name}: {jobs} added{here}, $0.00: what they cost was paid elsewhere"
     if done.written or done.restored:
         restored = f", {len(done.restored)} of them put back where they were missing" if done.restored else ""
-        count = len(done.written) + len(done.restored)
-        yield f"  {count} {'file' if count == 1 else 'files'} written ({size_text(done.written_bytes)}){restored}"
+        files = count_of(len(done.written) + len(done.restored), "file")
+        yield f"  {files} written ({size_text(done.written_bytes)}){restored}"
     for name in done.placed:
         yield f"  {name}"
     for note in done.notes:
@@ -79,7 +80,7 @@ def _opened_lines(source: Path, done: Opened) -> Iterator[str]:
 def _listing(plan: Plan, target: Path) -> Iterator[str]:
     """Name every file with its size, and their total, before anything is written."""
     sizes = plan.sizes
-    yield f"{target.name} will hold {plan.pictures} pictures of {len(plan.rows)} jobs:"
+    yield f"{target.name} will hold {count_of(plan.pictures, 'picture')} of {count_of(len(plan.rows), 'job')}:"
     for name, size_bytes in sizes[:_LISTED]:
         yield f"  {size_text(size_bytes):>9}  {name}"
     if len(sizes) > _LISTED:
