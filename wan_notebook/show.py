@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +22,8 @@ from .present import Presenter
 from .runtime import Runtime
 from .states import JobState
 from .views.gallery import bundle, pages
-from .views.terminal import card_text, job_line
+from .views.html import cell_width
+from .views.terminal import card_text, waiting_line
 
 log = logging.getLogger(__name__)
 UPDATE_EVERY_S = 0.1  # at most ten updates a second: above a thousand messages a second Jupyter drops them
@@ -86,26 +89,29 @@ def raise_if_failed(job: Job) -> None:
 
 def _wait(job: Job, timeout_s: float | None) -> None:
     if not job.wait(timeout_s):
-        message = f"job {job.id} is still {job.status} after {timeout_s:g} s; it goes on."
-        raise JobTimeout(message, job_id=job.id, remedy=f"Its pictures will be fetched: `%wan show {job.id}`.")
+        raise _timed_out(job, timeout_s or 0.0)
+
+
+def _timed_out(job: Job, timeout_s: float) -> JobTimeout:
+    message = f"job {job.id} is still {job.status} after {timeout_s:g} s; it goes on."
+    return JobTimeout(message, job_id=job.id, remedy=f"Its pictures will be fetched: `%wan show {job.id}`.")
 
 
 def _wait_with_lines(job: Job, presenter: Presenter, timeout_s: float | None) -> None:
     """Wait in a terminal, with one line that is written over."""
     end = None if timeout_s is None else time.monotonic() + timeout_s
     width = 0
-    while not job.wait(1.0):
-        if end is not None and time.monotonic() > end:
-            _wait(job, 0.0)
-        line = job_line(presenter.card(job, with_pictures=False).jobs[0])
-        width = max(width, len(line))
-        _write(f"\r{line.ljust(width)}")
-    _write("\r" + " " * width + "\r")
+    while not job.wait(1.0 if end is None else max(0.0, min(1.0, end - time.monotonic()))):
+        if end is not None and time.monotonic() >= end:
+            raise _timed_out(job, timeout_s or 0.0)
+        line = waiting_line(presenter.card(job, with_pictures=False), shutil.get_terminal_size().columns - 1)
+        width = max(width, cell_width(line))
+        _write(f"\r{line}{' ' * (width - cell_width(line))}")
+    if width:
+        _write("\r" + " " * width + "\r")
 
 
 def _write(text: str) -> None:
-    import sys
-
     sys.stdout.write(text)
     sys.stdout.flush()
 

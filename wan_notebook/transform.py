@@ -22,6 +22,10 @@ def transform_lines(lines: list[str]) -> list[str]:
     return [_as_call(line) for line in lines]
 
 
+# A terminal asks after each line whether the cell is complete; there the body is still to come.
+transform_lines.has_side_effects = True  # type: ignore[attr-defined]
+
+
 def _as_call(line: str) -> str:
     match = _ENDS_IN_QUESTION.match(line)
     if match is None:

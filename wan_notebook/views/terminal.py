@@ -55,6 +55,24 @@ def card_line(card: CardView) -> str:
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
 
 
+def waiting_line(card: CardView, width: int) -> str:
+    """Return one line about a job that is waited for, of at most ``width`` columns: a longer one cannot be replaced."""
+    first = card.jobs[0]
+    several = len(card.jobs) > 1
+    parts = (
+        f"{look(card_state(card)).icon} {summary(card.jobs) if several else look(first.state).word}",
+        f"{first.elapsed_s:.0f} s" if first.elapsed_s is not None else "",
+        f"{first.progress:.0%}" if first.progress is not None and not several else "",
+        first.eta_text,
+        first.notes[-1] if first.notes else "",
+        f"job {first.job_id}",
+    )
+    line = h.one_line(h.SEPARATOR.join(part for part in parts if part), max(8, width))
+    while h.cell_width(line) > width and len(line) > 8:
+        line = f"{line[:-2].rstrip()}…"
+    return line
+
+
 def columns(lines: Sequence[Sequence[str]], *, indent: str = "  ", right: Sequence[int] = ()) -> list[str]:
     """Align cells in columns by their width in a terminal; the numbered ones to the right, the last one ragged."""
     count = max((len(line) for line in lines), default=0)
