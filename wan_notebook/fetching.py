@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import SettingsError
 from .folders import LEDGER_NAME
 from .session import Session
 from .settings import Sources
-from .states import SETTLED, JobState
+from .states import JobState
 
 
 def run_fetch(folder: Path | None, *, timeout_s: float) -> int:
@@ -29,8 +30,8 @@ def run_fetch(folder: Path | None, *, timeout_s: float) -> int:
             return 0
         end = time.monotonic() + timeout_s
         for live in lives:
-            while live.state not in SETTLED and time.monotonic() < end:
-                time.sleep(0.1)
+            with suppress(TimeoutError):
+                live.settled().result(max(0.0, end - time.monotonic()))
             saved = [picture.file for picture in live.row.pictures if picture.saved_at]
             print(f"{live.id}  {live.state}  {' '.join(saved)}  {live.note}".rstrip())  # noqa: T201
         return 0 if all(live.state is JobState.SAVED or live.row.is_final for live in lives) else 1

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 2  # decoding pictures gains nothing from more (measured on 2 cores)
 STOP_TIMEOUT_S = 0.5
+UNDO_TIMEOUT_S = 0.2
 
 
 class DaemonExecutor(ThreadPoolExecutor):
@@ -131,9 +132,12 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        for task in asyncio.all_tasks(loop):
+        # A connection that is just being made takes a few rounds to undo; cut off, it would complain in some cell.
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=UNDO_TIMEOUT_S))
         loop.close()
 
 

@@ -22,8 +22,8 @@ LEASE_S = 15.0
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Rig]:
-    """Two kernels' house; tasks take 30 s, which is a third of a second."""
-    with rig(tmp_path, seconds=30.0) as found:
+    """Two kernels' house; a lease of 15 s lasts 0.75 s here, which a noisy machine does not outlast."""
+    with rig(tmp_path, seconds=10.0, speed=20.0) as found:
         yield found
 
 
@@ -135,7 +135,7 @@ def test_a_closed_kernel_lets_go_at_once(tmp_path: Path) -> None:
 
 def test_who_slept_too_long_stops_and_watches(tmp_path: Path) -> None:
     """A kernel that could not renew finds its job taken: it asks no more and shows what the other one does."""
-    with rig(tmp_path, seconds=400.0, speed=100.0) as made:
+    with rig(tmp_path, seconds=60.0, speed=20.0) as made:
         one, two = made.kernel(), made.kernel()
         job = ask(one, seed=5)
         until(lambda: bool(job.lives[0].row.task_id))
@@ -153,7 +153,7 @@ def test_who_slept_too_long_stops_and_watches(tmp_path: Path) -> None:
 
 def test_the_limit_is_shared(tmp_path: Path) -> None:
     """Each of two kernels with open jobs of one account uses half of the limit, and all of it once it is alone."""
-    with rig(tmp_path, seconds=60.0) as made:
+    with rig(tmp_path, seconds=30.0, speed=20.0) as made:
         one, two = made.kernel(WAN_QUERIES_PER_S="20"), made.kernel(WAN_QUERIES_PER_S="20")
         long = [ask(one, f"long [[30s]] {i}", seed=i) for i in range(2)]
         short = [ask(two, f"short {i}", seed=i) for i in range(2)]
@@ -184,7 +184,7 @@ def test_two_kernels_stay_below_the_limit_together(tmp_path: Path) -> None:
 
 def test_the_same_request_at_the_same_time_is_bought_once(tmp_path: Path) -> None:
     """Two kernels that order the same thing in the same moment make one task and show one picture."""
-    with rig(tmp_path, seconds=2.0) as made:
+    with rig(tmp_path, seconds=1.0, speed=10.0) as made:
         kernels = [made.kernel(), made.kernel()]
         for seed in range(8):
             start, jobs = threading.Barrier(2), []

@@ -26,6 +26,7 @@ from .waiting import WaitingInputs
 from .watching import Watcher
 
 log = logging.getLogger(__name__)
+WIND_UP_LOOK_S = 0.01
 CANCEL_S = 60.0
 """How long a person waits for the service's word on a cancel: longer than the client's own limit for one call."""
 
@@ -95,6 +96,15 @@ class Engine:
     def forget_clients(self) -> None:
         """Go on with new keys and addresses."""
         self.parts.runtime.call(self.services.forget)
+
+    async def wind_up(self) -> None:
+        """End the work of this kernel: a submit under way is waited for, since its answer holds the task's id."""
+        self.services.end()
+        while left := dict(self._running):
+            for job_id, task in left.items():
+                if not self.lives[job_id].is_sending:
+                    task.cancel()
+            await asyncio.wait(left.values(), timeout=WIND_UP_LOOK_S)
 
     # On the loop -----------------------------------------------------------------------------------------------------
 

@@ -108,6 +108,12 @@ class Poller:
             self._end(watch, LET_GO)
         self._wake()
 
+    def end(self) -> None:
+        """Ask no more."""
+        for task in [self._task, *self._asking]:
+            if task is not None:
+                task.cancel()
+
     async def watch(self, watch: Watch) -> Outcome:
         """Ask for a task until it ended; cancelling this stops the asking, never the task."""
         self._watches[watch.job_id] = watch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ class Services:
         known, self._known = self._known, {}
         for service in known.values():
             service.poller.let_go()
+
+    def end(self) -> None:
+        """Ask for nothing and send nothing from now on."""
+        for service in self._known.values():
+            service.poller.end()
+            service.gate.pause(math.inf)
 
     def share(self, rows: Iterable[JobRow], own_token: str, now: float) -> None:
         """Divide each account's limit among the living kernels that have open jobs of it in this ledger."""

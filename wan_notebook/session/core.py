@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
@@ -197,9 +198,13 @@ class Session:
         self.is_closed = True
         if self.runtime.is_running:
             with suppress(TimeoutError):  # a connection that will not close must not hold up a shutdown
-                self.runtime.submit(self.providers.aclose()).result(timeout=CLOSE_TIMEOUT_S)
+                self.runtime.submit(self._wind_up()).result(timeout=CLOSE_TIMEOUT_S)
         self.runtime.stop()
         self._homes.close()
+
+    async def _wind_up(self) -> None:
+        await asyncio.gather(*(home.engine.wind_up() for home in self._homes.all()))
+        await self.providers.aclose()
 
     # ------------------------------------------------------------------------------------------------------------------
 

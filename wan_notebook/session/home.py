@@ -67,9 +67,13 @@ class Homes:
                 self._open[settings.folder] = self._opened(settings)
             return self._open[settings.folder]
 
+    def all(self) -> list[Home]:
+        """Return every open home."""
+        return list(self._open.values())
+
     def each(self, call: Callable[[Home], None]) -> None:
         """Do something with every open home."""
-        for home in list(self._open.values()):
+        for home in self.all():
             call(home)
 
     def close(self) -> None:

@@ -1,0 +1,236 @@
+"""Budgets: a call that could exceed a cap is refused before it is sent, whoever else is buying."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.kit import Rig, ask, ended, rig, until
+from wan_notebook.budget import parse_cap
+from wan_notebook.errors import BudgetError
+from wan_notebook.ledger import JobDraft
+from wan_notebook.session import Place, Session
+from wan_notebook.session.caps import Caps
+from wan_notebook.states import JobState
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Rig]:
+    """A service that bills $0.03 a picture."""
+    with rig(tmp_path) as found:
+        yield found
+
+
+def caps_of(session: Session, notebook: str = "") -> Caps:
+    """Return the caps that bind a notebook."""
+    return Caps(session.settings(), session.need_home().ledger, session.sources, notebook)
+
+
+def set_price(session: Session, price: str = "0.03", currency: str = "USD") -> None:
+    """Set the price of a picture, as ``%wan config price=`` does."""
+    provider = session.settings().provider.name
+    session.sources.store(prices={provider: [price, currency]})
+    assert session.settings().prices[provider] == (Decimal(price), currency)
+
+
+def refused(order: Callable[[], Any], *words: str) -> BudgetError:
+    """Expect a refusal whose message and remedy hold these words."""
+    with pytest.raises(BudgetError) as caught:
+        order()
+    said = f"{caught.value.message} {caught.value.remedy}"
+    for word in words:
+        assert word in said, said
+    return caught.value
+
+
+@pytest.mark.parametrize("per", ["day", "notebook", "total"])
+def test_a_call_that_could_exceed_a_cap_is_not_sent(made: Rig, per: str) -> None:
+    """The message has what was spent, this call's most, and the command that raises the cap; nothing is sent."""
+    session = made.kernel()
+    session.place = lambda: Place(notebook="a.ipynb")
+    set_price(session)
+    caps_of(session, "a.ipynb").set(parse_cap("0.05", per=per))
+    ended(ask(session, seed=1))
+
+    refused(lambda: ask(session, seed=2), "$0.03 spent", "could cost $0.03", f"%wan budget 0.06 --per {per}")
+    assert made.service.tasks_created == 1
+    assert len(session.need_home().ledger.history().rows) == 1
+
+
+def test_a_replay_is_within_every_budget(made: Rig) -> None:
+    """What is in the store is shown, however little may be spent."""
+    session = made.kernel()
+    set_price(session)
+    ended(ask(session, seed=1))
+    caps_of(session).set(parse_cap("0.03"))
+
+    assert ask(made.kernel(), seed=1).status == "saved"
+
+
+def test_another_notebooks_spending_does_not_count(made: Rig) -> None:
+    """A cap per notebook binds that one alone."""
+    session = made.kernel()
+    session.place = lambda: Place(notebook="a.ipynb")
+    caps_of(session, "a.ipynb").set(parse_cap("1 pictures", per="notebook"))
+    ended(ask(session, seed=1))
+    refused(lambda: ask(session, seed=2), "1 pictures spent")
+    session.place = lambda: Place(notebook="b.ipynb")
+
+    assert ended(ask(session, seed=2)).status == "saved"
+
+
+def test_yesterday_does_not_count_today(made: Rig) -> None:
+    """A cap per day begins anew at midnight, local time."""
+    session = made.kernel()
+    made.time.slept_s = -48 * 3600.0
+    ended(ask(session, seed=1))
+    made.time.slept_s = 0.0
+    caps_of(session).set(parse_cap("1 pictures", per="day"))
+    assert ended(ask(session, seed=2)).status == "saved"
+
+    refused(lambda: ask(session, seed=3), "1 pictures spent")
+
+
+def test_several_caps_hold_at_once(made: Rig) -> None:
+    """Money per day and pictures in total are both kept; the tightest refuses."""
+    session = made.kernel()
+    set_price(session)
+    caps = caps_of(session)
+    caps.set(parse_cap("5.00", per="day"))
+    caps.set(parse_cap("2 pictures", per="total"))
+
+    refused(lambda: ask(session, n=3), "2 pictures in total", "3 pictures")
+    assert ended(ask(session, n=2)).status == "saved"
+    assert len(caps.lines()) == 2
+
+
+def test_an_environments_cap_is_only_tightened(made: Rig) -> None:
+    """A notebook may set less than WAN_BUDGET, never more; its message says where it is raised."""
+    session = made.kernel(WAN_BUDGET="2 pictures/total")
+    caps = caps_of(session)
+    caps.set(parse_cap("40 pictures"))
+    refused(lambda: ask(session, n=3), "WAN_BUDGET", "where it is set")
+    caps.set(parse_cap("1 pictures"))
+
+    refused(lambda: ask(session, n=2), "1 pictures in total", "%wan budget")
+    caps.remove()
+    assert [cap.source for cap in caps.all()] == ["WAN_BUDGET"]
+
+
+def test_an_amount_without_a_price_is_refused_when_it_is_set(made: Rig) -> None:
+    """A cap that could not be kept is not taken: three ways out are named, and after one of them it is taken."""
+    session = made.kernel()
+    caps = caps_of(session)
+
+    refused(lambda: caps.set(parse_cap("5.00")), "make one picture", "%wan config price=", "count pictures")
+    assert caps.all() == []
+    ended(ask(session, seed=1))
+    caps_of(session).set(parse_cap("5.00"))
+    assert caps_of(session).unit_price("gateway") == (Decimal("0.03"), "USD", caps.unit_price("gateway")[2])  # type: ignore[index]
+
+
+def test_what_is_in_doubt_counts_as_reserved(made: Rig) -> None:
+    """A submit that may have arrived may be billed: it holds its part of the budget until a person decides."""
+    session = made.kernel()
+    set_price(session)
+    caps_of(session).set(parse_cap("0.05"))
+    made.arm("submit.reset_after")
+    job = ended(ask(session, seed=1))
+
+    assert job.status == "in_doubt"
+    refused(lambda: ask(session, seed=2), "$0.03 reserved")
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [("submit.403", "refused"), ("poll.failed", "failed"), ("submit.429_retry_after:always", "refused")],
+)
+def test_what_failed_counts_nothing(made: Rig, fault: str, state: str) -> None:
+    """Refused and failed jobs cost nothing and free what they had reserved."""
+    session = made.kernel()
+    set_price(session)
+    caps_of(session).set(parse_cap("0.03"))
+    made.arm(fault)
+    assert ended(ask(session, seed=1)).status == state
+    made.arm()
+
+    assert ended(ask(session, seed=2)).status == "saved"
+
+
+def test_what_was_cancelled_before_it_was_sent_counts_nothing(made: Rig) -> None:
+    """Cancelled while it waits for another picture: its reservation is gone."""
+    made.service.config.__dict__["seconds"] = 20.0
+    session = made.kernel()
+    caps_of(session).set(parse_cap("2 pictures"))
+    fox = ask(session, seed=1)
+    edit = ask(session, "at night", images=[fox], seed=2)
+    refused(lambda: ask(session, seed=3), "2 pictures reserved")
+    edit.cancel()
+    until(lambda: edit.status == JobState.CANCELLED)
+
+    assert ended(ask(session, seed=3)).status == "saved"
+
+
+def test_two_kernels_cannot_both_slip_under_a_cap(made: Rig) -> None:
+    """Of two that order at the same moment with room for one, one is refused."""
+    made.service.config.__dict__["seconds"] = 20.0
+    kernels = [made.kernel(WAN_BUDGET="1 pictures"), made.kernel(WAN_BUDGET="1 pictures")]
+    start, said = threading.Barrier(2), []
+
+    def order(number: int) -> None:
+        start.wait()
+        try:
+            ask(kernels[number], f"fox {number}", seed=number)
+            said.append("sent")
+        except BudgetError:
+            said.append("refused")
+
+    threads = [threading.Thread(target=order, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(said) == ["refused", "sent"]
+    until(lambda: made.service.tasks_created == 1)
+
+
+def test_currencies_are_never_mixed(made: Rig) -> None:
+    """A cap in dollars cannot be compared with a price in yuan: refused, naming both ways out."""
+    session = made.kernel()
+    set_price(session, "0.20", "CNY")
+    caps_of(session).set(parse_cap("5.00"))
+
+    refused(lambda: ask(session, seed=1), "CNY", "count pictures")
+    caps_of(session).remove()
+    caps_of(session).set(parse_cap("5.00 CNY"))
+    assert ended(ask(session, seed=1)).status == "saved"
+
+
+def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
+    """Day and total count what was spent in every folder of the person."""
+    with rig(tmp_path / "one") as first, rig(tmp_path / "two") as second:
+        ended(ask(first.kernel(), seed=1))
+        session = second.kernel(WAN_BUDGET="2 pictures/total")
+
+        refused(lambda: ask(session, n=2), "1 pictures spent")
+        assert ended(ask(session, seed=2)).status == "saved"
+
+
+def test_an_unknown_earlier_price_is_not_taken_for_nothing(made: Rig) -> None:
+    """With a job of unknown cost in the sum an amount cannot be kept, and that is said."""
+    session = made.kernel()
+    ledger = session.need_home().ledger
+    draft = JobDraft(
+        provider="gateway", model="wan2.6-image", mode="edit", prompt="x", request={}, fp_asked="a", fp_sent="a"
+    )
+    ledger.create_jobs([draft])
+    session.sources.env["WAN_BUDGET"] = "5.00"  # type: ignore[index]
+
+    refused(lambda: ask(session, seed=1), "cannot be kept", "Three ways out")
+    assert made.service.tasks_created == 0

@@ -1,0 +1,200 @@
+"""Waiting for a job: it can be interrupted, it can happen anywhere, and it never costs the job anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.kit import ask, ended, rig, until
+from tests.environment import ROOT
+from wan_notebook.jobs import WaitCancelled, WaitInterrupted
+from wan_notebook.simulator import SimulatorConfig, create_app
+from wan_notebook.simulator.server import serve_in_thread
+
+SOON_S = 0.5
+
+
+def interrupt_soon() -> list[float]:
+    """Send this process an interrupt in a moment; the list gets the time."""
+    at: list[float] = []
+
+    def send() -> None:
+        at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.15, send).start()
+    return at
+
+
+def test_an_interrupt_ends_the_waiting_only(tmp_path: Path) -> None:
+    """Kernel → Interrupt comes back within half a second, says how to come back, and the job goes on."""
+    with rig(tmp_path, seconds=100.0) as made:
+        job = ask(made.kernel(), seed=5)
+        at = interrupt_soon()
+        with pytest.raises(WaitInterrupted, match=f"%wan wait {job.id}"):
+            job.result()
+
+        assert time.monotonic() - at[0] < SOON_S
+        assert not job.is_done
+        assert ended(job).status == "saved"
+        assert made.service.tasks_created == 1
+
+
+def test_cancelling_await_ends_the_waiting_only(tmp_path: Path) -> None:
+    """``await job`` that is cancelled comes back within half a second, and the job goes on."""
+
+    async def main() -> float:
+        waiting = asyncio.ensure_future(job.__await__.__self__._waited())
+        await asyncio.sleep(0.1)
+        at = time.monotonic()
+        waiting.cancel()
+        with pytest.raises(WaitCancelled, match="goes on"):
+            await waiting
+        return time.monotonic() - at
+
+    with rig(tmp_path, seconds=100.0) as made:
+        job = ask(made.kernel(), seed=5)
+
+        assert asyncio.run(main()) < SOON_S
+        assert ended(job).status == "saved"
+
+
+def test_result_works_inside_a_running_loop(tmp_path: Path) -> None:
+    """A synchronous wait inside a coroutine, as in a notebook's cell, gets its pictures."""
+
+    async def cell() -> int:
+        return len(ask(session, seed=5).result(20).images) + len((await ask(session, seed=6)).images)
+
+    with rig(tmp_path, seconds=1.0) as made:
+        session = made.kernel()
+
+        assert asyncio.run(cell()) == 2
+
+
+def test_callbacks_may_wait_for_jobs(tmp_path: Path) -> None:
+    """More callbacks than threads, each waiting for another job: all get through."""
+    with rig(tmp_path, seconds=5.0) as made:
+        session = made.kernel()
+        done: list[str] = []
+
+        def follow_up(job: object) -> None:
+            done.append(str(ask(session, f"next to {job!r}", seed=len(done)).result(20).status))
+
+        for seed in range(6):
+            ask(session, seed=seed).add_done_callback(follow_up)
+        until(lambda: len(done) == 6)
+
+        assert set(done) == {"saved"}
+
+
+_NEST = """
+import asyncio, sys, threading
+import nest_asyncio
+if "before" in sys.argv: nest_asyncio.apply()
+import wan_notebook as wan
+if "after" in sys.argv: nest_asyncio.apply()
+
+async def main():
+    first = wan.generate("a fox", seed=1).result(30)
+    second = await wan.generate("a cat", seed=2)
+    third = asyncio.run(inner())
+    return [len(job.images) for job in (first, second, third)]
+
+async def inner():
+    return await wan.generate("a dog", seed=3)
+
+done = threading.Event()
+wan.generate("a hen", seed=4).add_done_callback(lambda job: (job.result(30), done.set()))
+print(asyncio.run(main()), done.wait(30))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_whoever_applied_nest_asyncio_is_unharmed(when: str) -> None:
+    """Patched before or after our import, over HTTP: waiting, awaiting and callbacks work."""
+    with serve_in_thread(create_app(SimulatorConfig(seconds=0.05))) as url:
+        env = {**os.environ, "WAN_PROVIDER": "gateway", "WAN_API_KEY": "k", "WAN_BASE_URL": url}
+        command = [sys.executable, "-W", "ignore", "-c", _NEST, when]
+        done = subprocess.run(
+            command, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=50, check=False
+        )
+
+    assert done.stdout.split() == ["[1,", "1,", "1]", "True"], done.stderr[-1500:]
+
+
+_EXIT = """
+import sys, time, atexit
+import wan_notebook as wan
+job = wan.generate("a fox", seed=1)
+while not job.lives[0].row.task_id: time.sleep(0.01)
+print(job.id, job.lives[0].row.task_id, time.time(), flush=True)
+"""
+
+
+def test_the_end_of_a_kernel_is_not_held_up(tmp_path: Path) -> None:
+    """With a job open the interpreter ends within half a second; its id is on disk, and the next kernel fetches it."""
+    app = create_app(SimulatorConfig(seconds=3.0, queries_per_s=0))
+    with serve_in_thread(app) as url:
+        env = {**os.environ, "WAN_PROVIDER": "gateway", "WAN_API_KEY": "k", "WAN_BASE_URL": url}
+        folder = tmp_path / "wan-pictures"
+        env |= {"WAN_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        idle = _seconds([sys.executable, "-c", "import wan_notebook.api, time; print(time.time(), flush=True)"], env)[1]
+        (job_id, task_id), took_s = _seconds([sys.executable, "-c", _EXIT], env)
+        fetch = [sys.executable, "-m", "wan_notebook", "fetch", str(folder)]
+        done = subprocess.run(fetch, env=env, capture_output=True, text=True, timeout=50, check=False)
+
+    assert took_s - idle < SOON_S
+    assert task_id in app.state.simulator._store._tasks
+    assert done.returncode == 0, done.stderr
+    assert f"{job_id}  saved" in done.stdout
+    assert app.state.simulator.tasks_created == 1
+
+
+def _seconds(command: list[str], env: dict[str, str]) -> tuple[list[str], float]:
+    """Run a program that prints the time last; return its other words, and how long it took to end after that."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=50, check=True)
+    *words, at = done.stdout.split()
+    return words, time.time() - float(at)
+
+
+def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
+    """A POST whose answer comes in a moment is not cut by Kernel → Restart: its task's id reaches the disk."""
+    with rig(tmp_path, speed=1.0, fault_pace_s=0.002) as made:
+        made.serve()
+        session = made.kernel()
+        made.arm("submit.trickle")
+        job = ask(session, seed=5)
+        until(lambda: made.service.tasks_created == 1)
+        before = time.monotonic()
+        session.close()
+        took_s = time.monotonic() - before
+        row = made.kernel().need_home().ledger.get(job.id)
+
+        assert row.task_id
+        assert took_s < 2 * SOON_S
+
+
+def test_closing_does_not_wait_long(tmp_path: Path) -> None:
+    """A POST that gets no answer holds nothing up; the next kernel calls the job in doubt."""
+    with rig(tmp_path, speed=1.0) as made:
+        made.serve()
+        session = made.kernel()
+        made.arm("submit.stall_after")
+        ask(session, seed=5)
+        until(lambda: made.service.tasks_created == 1)
+        before = time.monotonic()
+        session.close()
+        took_s = time.monotonic() - before
+        live = made.kernel().resume()[0]
+        live.settled().result(10)
+
+        assert took_s < 2 * SOON_S
+        assert live.state == "in_doubt"
