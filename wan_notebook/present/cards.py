@@ -43,6 +43,8 @@ class Presenter:
             jobs.append(self._job(job, live, first, count))
             first += len([p for p in live.row.pictures if p.saved_at])
         several = len(jobs) > 1
+        if several and (whole := self._whole_text(job)):
+            jobs[0] = replace(jobs[0], cell_text=whole)
         card = CardView(
             jobs=tuple(jobs),
             title=_title(job) if several else "",
@@ -173,7 +175,20 @@ class Presenter:
         """Return the ``%%wan`` cell that asks the same, with inputs named so that it runs in any kernel."""
         expressions = [self._expression(record) for record in row.inputs]
         expressions += [f"{i['job']}[{i['index'] or 0}]" for i in row.pending_inputs]
-        return cell_text(request, image_expressions=expressions, name=row.name, tags=row.tags, seed=row.seed)
+        shown = _without_defaults(request)
+        return cell_text(shown, image_expressions=expressions, name=row.name, tags=row.tags, seed=row.seed)
+
+    def _whole_text(self, job: Job) -> str:
+        """Return the cell that asks for all jobs of a handle; empty where no single cell does, as for takes."""
+        row, seeds = job.lives[0].row, [seed for seed in job.seeds if seed is not None]
+        if len(set(seeds)) != len(job.lives):
+            return ""
+        counts_up = seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+        if _is_alone(job) and job.request.n == len(seeds) and counts_up:
+            return self.cell_text(job.request, row)
+        text = self.cell_text(job.request.replace(n=1) if _is_alone(job) else job.request, row)
+        wanted = f"{seeds[0]}..{seeds[-1]}" if counts_up else ",".join(map(str, seeds))
+        return text.replace(f"--seed {row.seed}", f"--seed {wanted}", 1)
 
     def _expression(self, record: InputRecord) -> str:
         if record.source_job:
@@ -188,6 +203,14 @@ def expected_text(request: ImageRequest) -> str:
         return ""
     width, height, whose = expected
     return f"{width}×{height}" if whose in ("as asked", "default") else f"≈{width}×{height}, {whose}"
+
+
+def _without_defaults(request: ImageRequest) -> ImageRequest:
+    """Return the same request without what the ledger spells out and nobody needs to type."""
+    if request.mode is not Mode.EDIT or (request.size != "1K" and request.prompt_extend is not True):
+        return request
+    size = None if request.size == "1K" else request.size
+    return request.replace(size=size, prompt_extend=None if request.prompt_extend else request.prompt_extend)
 
 
 def _is_alone(job: Job) -> bool:
