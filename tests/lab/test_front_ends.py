@@ -1,0 +1,291 @@
+"""One notebook in every place where people read it: Voilà, exported pages, paper, untrusted, sanitised, a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+
+from tests.browser.chromium import print_pdf
+from tests.lab.harness import Lab, notebook_of
+from tests.lab.servers import clean_environment, write_kernelspec
+from tests.lab.voila import VoilaPage, offline_page
+
+QUICK = {"WAN_SIMULATOR_SECONDS": "0.2"}
+CELLS = [
+    "%load_ext wan_notebook",
+    "%%wan --as fox --seed 5\na red fox in snow for $5 or $6",
+    "%%wan --as owls -n 2 --seed 7 --tag forest\nan owl",
+    "%%wan --interleave --max-images 2 --seed 9\nhow to draw an owl in two steps",
+    "%%wan -i fox --as night --seed 6\nat night",
+    "fox",
+    "import wan_notebook as wan; wan.history()",
+    "print(fox)",
+    "%wan cost",
+    "wan.compare(fox[0], night[0])",
+]
+PAINTED = "() => [...document.images].every(i => i.complete)"
+# Each picture that belongs to an output: decoded, drawn, and as wide as a person can look at.
+PICTURES = """sel => [...document.querySelectorAll(sel + ' img')].map(i =>
+  ({shown: i.complete && i.naturalWidth > 0 && i.getBoundingClientRect().width >= 40, alt: i.alt}))"""
+# Texts whose contrast with what lies behind them is too small: 4.5, or 3 for a sign that a word explains.
+UNREADABLE = r"""sel => {
+  const parse = text => { const p = text.match(/[\d.]+/g).map(Number); return p.length < 4 ? [...p, 1] : p; };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = element => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const bad = [];
+  for (const root of document.querySelectorAll(sel)) {
+    const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+      const text = walk.currentNode.data.trim(), element = walk.currentNode.parentElement;
+      if (!text || !element.checkVisibility({checkOpacity: true})) continue;
+      let alpha = 1;
+      for (let e = element; e; e = e.parentElement) alpha *= +getComputedStyle(e).opacity;
+      const below = ground(element), ink = parse(getComputedStyle(element).color);
+      const [a, b] = [light(over([...ink.slice(0, 3), ink[3] * alpha], below)), light(below)];
+      const contrast = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+      if (contrast < (/[\p{L}\p{N}]/u.test(text) ? 4.5 : 3)) bad.push([text.slice(0, 60), contrast.toFixed(2)]);
+    }
+  }
+  return bad;
+}"""
+
+
+class Executed:
+    """The notebook as `nbconvert --execute` left it: a notebook, its pages, and the folder with the pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "notebook"
+        self.folder.mkdir()
+        env = clean_environment(folder / "home", QUICK)
+        write_kernelspec(Path(env["JUPYTER_DATA_DIR"]), "python3", Path(sys.executable), {})
+        nbformat.write(notebook_of(CELLS), self.folder / "a.ipynb")
+        command = [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--execute",
+            "--to=notebook",
+            "--output=executed.ipynb",
+            "a.ipynb",
+        ]
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        self.path = self.folder / "executed.ipynb"
+        self.page, self.dark = (self._page(theme) for theme in ("light", "dark"))
+
+    def _page(self, theme: str) -> Path:
+        page, _ = HTMLExporter(theme=theme).from_filename(str(self.path))
+        path = self.folder / f"{theme}.html"
+        path.write_text(page, encoding="utf-8")
+        return path
+
+    def html(self, cell: int) -> str:
+        """Return the HTML of a cell's output."""
+        return str(nbformat.read(self.path, as_version=4).cells[cell].outputs[0].data["text/html"])
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """Run the notebook headless, once for all tests here."""
+    return Executed(tmp_path_factory.mktemp("executed"))
+
+
+def assert_pictures(page: Any, css: str, count: int) -> None:
+    """Fail unless so many pictures are seen, each with words for those who do not see it."""
+    page.wait_for_function(PAINTED)
+    pictures = page.evaluate(PICTURES, css)
+    assert len(pictures) == count
+    assert all(p["shown"] and p["alt"] for p in pictures), pictures
+
+
+@pytest.mark.timeout(240)
+def test_voila_shows_the_pictures(voila: VoilaPage) -> None:
+    """In Voilà each cell waits for its job and shows the lasting result; no card is left that still runs."""
+    voila.server.add_kernel("quick", Path(sys.executable), QUICK)
+    voila.write("a.ipynb", CELLS[:4], kernel="quick")
+    voila.open("a.ipynb")
+    voila.page.wait_for_function("() => document.querySelectorAll('#rendered_cells img').length >= 5")
+
+    assert_pictures(voila.page, "#rendered_cells", 5)
+    assert voila.text().count("saved") == 3
+    assert voila.page.locator(".wan-card").count() == 0
+    assert voila.page.evaluate(UNREADABLE, "#rendered_cells .jp-OutputArea-output") == []
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_exported_page_needs_no_network(executed: Executed, chromium: Any, theme: str, javascript: bool) -> None:
+    """What nbconvert exports shows every picture and readable text offline, with and without JavaScript."""
+    path = executed.page if theme == "light" else executed.dark
+    with offline_page(chromium, path, javascript=javascript, dark=theme == "dark") as page:
+        # 1 + 2 + 2 + 1, the fox again, four thumbnails of the history, two compared
+        assert_pictures(page, ".jp-OutputArea-output", 14)
+        text = page.locator("body").inner_text()
+        assert page.evaluate(UNREADABLE, ".jp-OutputArea-output") == []
+    assert text.count("saved") >= 5
+    assert "$0.00 simulated" in text
+
+
+def test_a_printed_page_has_the_pictures(executed: Executed, tmp_path: Path) -> None:
+    """The exported page, printed by the browser alone, holds the pictures on more than one sheet."""
+    pdf = print_pdf(executed.page, tmp_path / "page.pdf").read_bytes()
+
+    widths = [int(w) for w in re.findall(rb"/Subtype\s*/Image[^>]*?/Width\s+(\d+)", pdf)]
+    pages = re.findall(rb"/Type\s*/Page\b", pdf)
+    assert len([w for w in widths if w >= 200]) >= 5, widths  # one picture drawn twice is kept once
+    assert len(pages) >= 2
+
+
+def test_an_untrusted_notebook_shows_the_gallery(lab: Lab, executed: Executed) -> None:
+    """A notebook of somebody else's, whose outputs JupyterLab cleans before it shows them."""
+    shutil.copytree(executed.folder / "wan-pictures", lab.folder / "wan-pictures")
+    shutil.copy(executed.path, lab.folder / "theirs.ipynb")
+    lab.open("theirs.ipynb")
+    trusted = "() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map(c => c.trusted)"
+    assert True not in lab.page.evaluate(trusted)
+
+    for theme in ("light", "dark"):
+        lab.theme(theme)
+        assert_pictures(lab.page, ".jp-NotebookPanel .jp-OutputArea-output", 14)
+        assert lab.page.evaluate(UNREADABLE, ".jp-NotebookPanel .jp-OutputArea-output") == []
+    assert "for $5 or $6" in lab.out_text(1)
+    assert lab.page.locator("mjx-container").count() == 0
+    lab.output(1).locator("summary").click()
+    assert lab.output(1).get_by_text("The cell that asks the same").is_visible()
+
+
+# What a cautious site keeps: layout, text, relative links, pictures; no style, class, script, handler, unknown element.
+SANITISE = """([html, keepPictures]) => {
+  const elements = new Set(('a b br code details div em h1 h2 h3 i img p pre s span strong sub summary sup table tbody '
+    + 'td tfoot th thead tr ul ol li').split(' '));
+  const attributes = new Set('align alt colspan dir height href open rowspan scope src title valign width'.split(' '));
+  const box = document.createElement('article');
+  box.innerHTML = html;
+  for (const element of [...box.querySelectorAll('*')]) {
+    const name = element.localName;
+    if (['script', 'style', 'svg', 'iframe'].includes(name)) element.remove();
+    else if (!elements.has(name)) element.replaceWith(...element.childNodes);
+    else for (const {name: attribute, value} of [...element.attributes]) {
+      const away = !attributes.has(attribute) || (attribute === 'href' && /^[a-z]+:/i.test(value))
+        || (attribute === 'src' && !keepPictures);
+      if (away) element.removeAttribute(attribute);
+    }
+  }
+  document.body.append(box);
+}"""
+
+
+def _sanitised(chromium: Any, tmp_path: Path, html: list[str], *, pictures: bool, shot: Path | None = None) -> Any:
+    path = tmp_path / "empty.html"
+    path.write_text("<!doctype html><meta charset=utf-8><title>x</title><body></body>")
+    with offline_page(chromium, path) as page:
+        for part in html:
+            page.evaluate(SANITISE, [part, pictures])
+        page.wait_for_function(PAINTED)
+        if shot:
+            page.screenshot(path=str(shot), full_page=True)
+        read = """() => [...document.querySelectorAll('article')].map(a => ({
+          text: a.innerText, alts: [...a.querySelectorAll('img')].map(i => i.alt),
+          widths: [...a.querySelectorAll('img')].map(i => i.naturalWidth),
+          order: [...a.querySelectorAll('img, code, summary')].map(e => e.localName),
+          links: [...a.querySelectorAll('a')].map(e => e.getAttribute('href')),
+          tops: [...a.querySelectorAll('img')].map(i => i.getBoundingClientRect().top),
+        }))"""
+        return page.evaluate(read)
+
+
+def _in_order(text: str, *words: str) -> None:
+    flat, at = " ".join(text.split()), 0
+    for word in words:
+        found = flat.find(word, at)
+        assert found >= 0, f"{word!r} is not in {flat[at:]!r}"
+        at = found + len(word)
+
+
+def test_a_site_that_removes_styles_and_scripts_still_reads(executed: Executed, chromium: Any, tmp_path: Path) -> None:
+    """With every style, class, script and handler gone the order, the tables, links and picture texts make sense."""
+    html = [executed.html(cell) for cell in (1, 2, 3, 6)]
+    assert not re.search(r"<(script|style|svg|iframe|form)|\son\w+=|javascript:", "".join(html), re.IGNORECASE)
+    fox, owls, article, history = _sanitised(chromium, tmp_path, html, pictures=True)
+
+    _in_order(fox["text"], "saved", "text to image", "fox[0]", "seed 5", "full file", "1280×1280 px", "Prompt and")
+    assert fox["alts"] == ["fox[0], seed 5: a red fox in snow for $5 or $6"]
+    _in_order(owls["text"], "saved", "2 pictures", "owls[0]", "seed 7", "owls[1]", "seed 8", "Prompt and parameters")
+    assert [alt.partition(":")[0] for alt in owls["alts"]] == ["owls[0], seed 7", "owls[1], seed 8"]
+    assert owls["order"][1:5] == ["img", "code", "img", "code"]
+    # text and pictures take turns
+    first, second = (alt.partition(",")[0] for alt in article["alts"])
+    _in_order(article["text"], "illustrated text", first, second)
+    _in_order(
+        history["text"], "History", "Time, job", "how to draw an owl", "an owl", "a red fox in snow", "4 jobs"[1:]
+    )
+    for part in (fox, owls, article, history):
+        assert all(part["widths"])
+        for link in part["links"]:
+            assert (executed.folder / link).is_file(), link
+
+
+def test_where_even_data_pictures_are_removed_their_words_stay(
+    executed: Executed, chromium: Any, tmp_path: Path
+) -> None:
+    """A site that takes `data:` pictures away too leaves the texts in their place, and links to the files."""
+    fox, owls = _sanitised(chromium, tmp_path, [executed.html(1), executed.html(2)], pictures=False)
+    assert fox["alts"][0].startswith("fox[0], seed 5")
+    assert len(set(owls["links"])) == 2
+    outputs = nbformat.read(executed.path, as_version=4).cells[1].outputs[0].data
+    assert set(outputs) == {"text/html", "text/plain", "image/jpeg"}, "a site that shows no HTML shows the picture"
+
+
+def test_a_headless_notebook_holds_only_lasting_outputs(executed: Executed) -> None:
+    """No widget in what nbconvert leaves, every output within its bytes; `job`, `history`, `print` as promised."""
+    notebook = nbformat.read(executed.path, as_version=4)
+    assert "widgets" not in notebook.metadata
+    for index, cell in enumerate(notebook.cells[1:], start=1):
+        assert len(cell.outputs) == 1, index
+        assert len(json.dumps(cell.outputs[0])) <= 400_000
+        assert "application/vnd.jupyter.widget-view+json" not in cell.outputs[0].get("data", {})
+    assert "fox[0]" in notebook.cells[5].outputs[0].data["text/html"]
+    assert "an owl" in notebook.cells[6].outputs[0].data["text/html"]
+    assert notebook.cells[7].outputs[0].text.count("\n") == 1
+
+
+def _terminal(folder: Path, lines: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
+    typed = "\n".join(lines) + "\n"
+    return subprocess.run(
+        command, input=typed, cwd=folder, env=clean_environment(folder / "home", env), capture_output=True, text=True,
+        timeout=100, check=False,
+    )  # fmt: skip
+
+
+def test_a_plain_terminal_shows_text_with_file_paths(tmp_path: Path) -> None:
+    """IPython without any notebook: a cell is read whole, waits, names its files; a failure is an error; exit 0."""
+    lines = ["%load_ext wan_notebook", "%%wan --as fox --seed 5", "a red fox in snow", "", "", "fox", "print(fox)"]
+    lines += ["%wan history", "%wan make --seed 6 [[fail]] it", "%wan make --seed 8 --timeout 1 [[seconds:60]] an owl"]
+    done = _terminal(tmp_path, lines, QUICK)
+
+    assert done.returncode == 0
+    assert not done.stderr.strip()
+    assert "<div" not in done.stdout
+    files = re.findall(r"(/\S+\.png)", done.stdout)
+    assert len(files) == 2, done.stdout  # the cell and `fox`
+    assert all(Path(file).stat().st_size > 10_000 for file in files)
+    assert "<Job " in done.stdout
+    assert re.search(r"JobFailed: job \w+ failed; failed jobs cost nothing", done.stdout)
+    assert re.search(r"JobTimeout: job \w+ is still \w+ after 1 s; it goes on", done.stdout)
