@@ -230,7 +230,8 @@ class GalleryFeed:
             if not on and (row.starred if what == "star" else row.rejected):
                 mark(row.id, on=False)  # the mark stood on the whole job
             self._home.engine.live(ledger.get(row.id)).changed(ledger.get(row.id))
-        self.touch()
+        self._update()
+        self.widget.send({"kind": "listed"})  # what the page showed before this is over
 
     def _do(self, what: str, item: str) -> None:
         if (found := self._find(item)) is not None:

@@ -276,11 +276,13 @@ function render({ model, el, signal }) {
     columns: () => Math.max(1, getComputedStyle(grid).gridTemplateColumns.split(" ").length),
     onMove: (tile) => select(tile.dataset.id),
   });
-  listen(model, signal, "change:items change:total change:empty", () => {
+  const relist = () => {
     marked.clear();
     takeItems();
     draw();
-  });
+  };
+  listen(model, signal, "change:items change:total change:empty", relist);
+  listen(model, signal, "msg:custom", (message) => message?.kind === "listed" && relist());
   listen(model, signal, "change:tags", bar.update);
   signal.addEventListener("abort", () => observer.disconnect());
   draw();

@@ -1,0 +1,246 @@
+"""The panel in a real JupyterLab: a request built with the mouse, watched, looked at, copied as a cell, and run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.environment import ROOT
+from tests.lab.harness import Lab
+from tests.lab.voila import VoilaPage
+
+LOAD = """%load_ext wan_notebook
+from PIL import Image
+photo = Image.open('data/chelsea.jpg')
+animal = 'fox'"""
+BUTTON = ".wan-run-button"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"> </script> \u202eevil 狐😀"
+
+
+def quick(lab: Lab, seconds: str = "1") -> str:
+    """Return a kernel whose simulator takes so long."""
+    import sys
+
+    return lab.server.add_kernel(f"wan{seconds}", Path(sys.executable), {"WAN_SIMULATOR_SECONDS": seconds})
+
+
+def opened(lab: Lab, *cells: str, load: str = LOAD, seconds: str = "1") -> Any:
+    """Open a notebook with a panel in cell 1, beside real photographs; return the page."""
+    shutil.copytree(ROOT / "notebooks/data", lab.folder / "data")
+    lab.write("a.ipynb", [load, "%wan panel", *cells], kernel=quick(lab, seconds))
+    lab.open("a.ipynb")
+    lab.run_cell(0)
+    lab.run_cell(1)
+    lab.wait_css(BUTTON)
+    return lab.page
+
+
+def ready(lab: Lab, text: str = "Generate · practice (free)") -> None:
+    """Wait until the form has been read and can be sent."""
+    lab.page.wait_for_function(
+        "text => { const b = document.querySelector('.wan-run-button');"
+        " return b.textContent === text && b.ariaDisabled === 'false'; }",
+        arg=text,
+    )
+
+
+def cell_text(lab: Lab) -> str:
+    """Return the equivalent cell."""
+    return str(lab.page.locator(".wan-cell-text").inner_text()).strip()
+
+
+def test_from_a_variable_and_an_upload_to_a_cell_that_runs(lab: Lab) -> None:
+    """Choose a variable, upload a file, write with a name, generate, watch, compare, star, copy, paste, run."""
+    page = opened(lab, "")
+    page.locator(".wan-choice[data-expression=photo]").click()
+    page.locator("input[type=file]").set_input_files(str(lab.folder / "data/coffee.jpg"))
+    page.wait_for_selector(".wan-chip >> nth=1")
+    page.locator(".wan-f-prompt textarea").fill("the {animal} of image 1 with the cup of image 2")
+    page.wait_for_function("document.querySelector('.wan-note-preview').textContent.includes('the fox of image 1')")
+    ready(lab)
+    assert cell_text(lab).startswith("%%wan -i photo -i wan-pictures/inputs/")
+    assert "shape of image 2" in page.locator(".wan-sources .wan-note-text").inner_text()
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-jobrow")
+    page.wait_for_selector(".wan-jobrow[data-over]")
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    page.locator(".wan-tile").first.dblclick()
+    page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
+    page.locator(".wan-light select").select_option("input:0")
+    page.wait_for_selector(".wan-slider:visible")
+    page.locator(".wan-slider-range").fill("80")
+    page.keyboard.press("Escape")
+    page.locator(".wan-inspector").get_by_text("☆ Star").click()
+    page.wait_for_function("document.querySelector('.wan-tile-marks').textContent === '★'")
+    lab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".wan-inspector").get_by_text("Copy as cell").click()
+    page.wait_for_function("document.querySelector('.wan-inspector').textContent.includes('Copied')")
+    lab.cell(2).locator(".cm-content").click()
+    page.keyboard.press("Control+V")
+    assert lab.source(2).startswith("%%wan -i wan-pictures/inputs/")
+    lab.run_cell(2)
+    lab.wait_text(2, "saved")
+
+
+def test_the_panel_survives_a_reload_and_a_busy_kernel(lab: Lab) -> None:
+    """After a reload in mid-run the rows are there, and the picture arrives while another cell computes."""
+    page = opened(lab, "import time; time.sleep(12)", seconds="4")
+    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    ready(lab)
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-jobrow")
+    lab.save()
+    lab.reload()
+    lab.wait_css(BUTTON)
+    assert "a fox in snow" in page.locator(".wan-jobrow").inner_text()
+    assert page.locator(".wan-f-prompt textarea").input_value() == "a fox in snow"
+    lab.run_cell(2, wait=False)
+    page.wait_for_selector(".wan-jobrow[data-over]")
+    page.wait_for_selector(".wan-tile")
+    assert lab.prompt(2) == "[*]:"
+
+
+def test_a_cancel_while_a_cell_computes_shows_at_once(lab: Lab) -> None:
+    """The browser says it before the kernel can; the wish is carried out when the kernel is free."""
+    page = opened(lab, "import time; time.sleep(4)", seconds="60")
+    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    ready(lab)
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-jobrow button:visible >> text=Cancel")
+    lab.run_cell(2, wait=False)
+    page.wait_for_function("document.querySelectorAll('.jp-InputPrompt')[2].textContent.includes('*')")
+    page.locator(".wan-jobrow button:visible", has_text="Cancel").click()
+    assert "cancel requested" in page.locator(".wan-jobrow").inner_text()
+    lab.wait_done()
+    page.wait_for_function(
+        "() => { const t = document.querySelector('.wan-jobrow').textContent;"
+        " return t.includes('cancelled') || t.includes('cannot be cancelled'); }"
+    )
+
+
+def test_problems_stand_beside_their_fields(lab: Lab) -> None:
+    """What cannot be sent cannot be clicked, and each problem is tied to its field."""
+    page = opened(lab)
+    page.locator(".wan-f-prompt textarea").fill("a {nobody} in snow")
+    page.locator(".wan-f-n input").first.fill("0")
+    page.wait_for_selector(".wan-f-prompt [data-wrong] >> text=no variable nobody")
+    page.wait_for_selector(".wan-f-n [data-wrong] >> text=must be 1")
+    assert page.locator(BUTTON).get_attribute("aria-disabled") == "true"
+    assert page.locator(".wan-f-prompt textarea").get_attribute("aria-invalid") == "true"
+    assert page.locator(".wan-note-preview mark").inner_text() == "{nobody}"
+
+
+def test_control_enter_sends_and_does_not_run_the_cell(lab: Lab) -> None:
+    """JupyterLab's own shortcuts stay out of the panel: Ctrl+Enter generates, x rejects and cuts no cell."""
+    page = opened(lab)
+    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    ready(lab)
+    page.locator(".wan-f-prompt textarea").press("Control+Enter")
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    assert lab.prompt(1) == "[2]:"
+    page.locator(".wan-tile").click()
+    page.keyboard.press("x")
+    page.wait_for_selector(".wan-tile", state="detached")
+    assert lab.n_cells() == 2
+
+
+def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
+    """`%wan recall panel` inserts the cell below without running it; `%wan panel --from` fills in and sends nothing."""
+    page = opened(lab, "%wan recall panel", load=f"{LOAD}\nimport wan_notebook as wan")
+    page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
+    page.locator(".wan-f-seed input").fill("7")
+    ready(lab)
+    lab.run_cell(2)
+    assert lab.source(3) == "%%wan --seed 7\na {animal} in snow"
+    lab.run_cell(3)
+    lab.wait_text(3, "saved")
+    page.wait_for_selector(".wan-tile")
+    lab.page.evaluate("window.jupyterapp.commands.execute('notebook:insert-cell-below')")
+    lab.type_into(
+        4, "%wan panel --from " + lab.page.evaluate("document.querySelector('.wan-tile').dataset.id").split("/")[0]
+    )
+    lab.run_cell(4)
+    page.wait_for_function(
+        "() => { const all = document.querySelectorAll('.wan-run-button');"
+        " return all.length === 2 && all[1].textContent === 'From store · $0.00'; }"
+    )
+    assert page.locator(".wan-f-prompt textarea").nth(1).input_value() == "a fox in snow"
+
+
+def test_hostile_text_is_text_in_the_whole_panel(lab: Lab) -> None:
+    """In prompts, file names, tags and variables' values, from the form to gallery, full view and history."""
+    page = opened(lab, load=f"{LOAD}\nevil = {HOSTILE!r}")
+    page.locator(".wan-f-prompt textarea").fill("a {evil} fox " + HOSTILE)
+    page.locator(".wan-f-tags input").fill(HOSTILE)
+    page.locator("input[type=file]").set_input_files(
+        [{"name": f"{HOSTILE.replace('/', '_')}.jpg", "mimeType": "image/jpeg",
+          "buffer": (lab.folder / "data/rocket.jpg").read_bytes()}]
+    )  # fmt: skip
+    page.wait_for_selector(".wan-chip")
+    ready(lab)
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    page.locator(".wan-tile").dblclick()
+    page.wait_for_function("document.querySelector('.wan-light-prompt').textContent.includes('</script>')")
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="History").click()
+    page.wait_for_selector(".wan-history-prompt")
+    assert "<img src=x" in page.locator(".wan-history-prompt").inner_text()
+    assert page.locator("img[src='x']").count() == 0
+    assert "owned" not in page.title()
+
+
+def test_history_searches_sorts_and_recalls(lab: Lab) -> None:
+    """The tab lists the ledger; a row's Recall brings the form back, filled in."""
+    page = opened(
+        lab, load=f"{LOAD}\nimport wan_notebook as wan\nfor k in (5, 3): wan.generate(f'a fox {{k}}', seed=k).result()"
+    )
+    page.get_by_role("tab", name="History").click()
+    page.wait_for_selector(".wan-history tbody tr >> nth=1")
+    page.get_by_role("button", name="Seed").click()
+    page.wait_for_function("document.querySelector('.wan-history tbody tr').textContent.includes('a fox 5')")
+    page.locator(".wan-history .wan-filter-words").fill("fox")
+    page.locator(".wan-history .wan-filter-seed").first.fill("3")
+    page.wait_for_function("document.querySelectorAll('.wan-history tbody tr').length === 1")
+    assert "1 job · 1 picture" in page.locator(".wan-history-totals").inner_text()
+    page.get_by_role("button", name="Recall job").click()
+    page.wait_for_function("document.querySelector('.wan-f-prompt textarea').value === 'a fox 3'")
+    ready(lab, "From store · $0.00")
+
+
+def test_the_older_kernel_generation_has_the_same_panel(lab: Lab, kernel6: str) -> None:
+    """An ipykernel 6.31 handles clicks on other threads and at other times: a request still goes through."""
+    shutil.copytree(ROOT / "notebooks/data", lab.folder / "data")
+    lab.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel"], kernel=kernel6)
+    lab.open("a.ipynb")
+    lab.run_all()
+    lab.wait_css(BUTTON)
+    lab.page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    ready(lab)
+    lab.page.locator(BUTTON).click()
+    lab.page.wait_for_selector(".wan-tile img[src^='blob:']")
+
+
+def test_notebook_7_has_the_same_panel(notebook7: Lab) -> None:
+    """Nothing of JupyterLab's own is used."""
+    notebook7.write("a.ipynb", ["%load_ext wan_notebook", "import wan_notebook as wan; wan.panel()"])
+    notebook7.open("a.ipynb")
+    notebook7.run_all()
+    notebook7.wait_css(BUTTON)
+    notebook7.page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    ready(notebook7)
+    notebook7.page.locator(BUTTON).click()
+    notebook7.page.wait_for_selector(".wan-tile img[src^='blob:']")
+
+
+def test_voila_has_the_same_panel(voila: VoilaPage) -> None:
+    """As a page of its own, without a notebook around it."""
+    voila.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel"])
+    voila.open("a.ipynb")
+    page = voila.page
+    page.wait_for_selector(BUTTON)
+    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
+    page.wait_for_function("document.querySelector('.wan-run-button').ariaDisabled === 'false'")
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
