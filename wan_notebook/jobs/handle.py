@@ -11,16 +11,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..errors import JobError, JobTimeout, StoreError
+from ..errors import JobError, JobTimeout
 from ..ledger import JobRow, PictureRecord
-from ..money import Cost, Total
+from ..money import Cost
 from ..request import ImageRequest
-from ..states import SETTLED, JobState
+from ..states import JobState
+from .files import copy_targets, open_image, write_copy
 from .live import LiveJob
 from .outcome import cost_of_row, error_of, status_line
+from .owner import Owner
 from .plain import plain_row
+from .several import furthest, together
+from .waits import HEARTBEAT_S, WaitCancelled, WaitInterrupted, wait_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,47 +36,6 @@ def set_renderer(renderer: Callable[[Job], None] | None) -> None:
     """Say how a job displays itself in a cell; this layer knows no display."""
     global _renderer
     _renderer = renderer
-
-
-HEARTBEAT_S = 0.2  # an interrupt of `await job` is noticed after this at the latest (a sleeping loop is not woken)
-
-
-class WaitInterrupted(KeyboardInterrupt):
-    """Only the waiting was interrupted; the job goes on."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def _render_traceback_(self) -> list[str]:
-        return [self.message]
-
-
-class WaitCancelled(asyncio.CancelledError):
-    """``await job`` was cancelled; the job goes on."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def _render_traceback_(self) -> list[str]:
-        return [self.message]
-
-
-class Owner(Protocol):
-    """What a handle needs of the engine behind it."""
-
-    def cancel(self, jobs: Sequence[LiveJob]) -> str:
-        """Ask the service to cancel and return an honest answer."""
-
-    def read_picture(self, picture: PictureRecord, *, clean: bool) -> bytes:
-        """Return a picture's bytes, with its recipe or as the service sent them."""
-
-    def path_of(self, relative: str) -> Path:
-        """Return where a file of the store lies."""
-
-    def call_back(self, fn: Callable[..., object], *args: Any) -> None:
-        """Call a person's function where it may wait."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +69,7 @@ class Picture:
 
     def save(self, path: str | Path, *, clean: bool = False) -> Path:
         """Copy the file to ``path``; ``clean`` leaves the recipe out."""
-        return _write(Path(path), self.job.owner.read_picture(self.record, clean=clean))
+        return write_copy(Path(path), self.job.owner.read_picture(self.record, clean=clean))
 
     def __repr__(self) -> str:
         size = f"{self.record.width_px}×{self.record.height_px}"
@@ -155,7 +118,7 @@ class Job:
     @property
     def status(self) -> str:
         """A state's name; of several jobs, the one that is furthest from being saved."""
-        return _furthest(self.lives).state.value
+        return furthest(self.lives).state.value
 
     @property
     def is_done(self) -> bool:
@@ -186,7 +149,7 @@ class Job:
     def cost(self) -> Cost:
         """What it cost, with its source; unknown as long as nobody said."""
         costs = [cost_of_row(live.row) for live in self.lives]
-        return costs[0] if len(costs) == 1 else _together(costs)
+        return costs[0] if len(costs) == 1 else together(costs)
 
     @property
     def missing(self) -> int:
@@ -210,7 +173,7 @@ class Job:
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             for future in [live.settled() for live in self.lives]:
-                if not _wait_for(future, deadline):
+                if not wait_for(future, deadline):
                     return False
         except KeyboardInterrupt:
             raise WaitInterrupted(self._come_back()) from None
@@ -287,16 +250,9 @@ class Job:
 
         ``clean`` leaves the recipe out. Raises ``StoreError`` if the place cannot be written.
         """
-        target = Path(path).expanduser()
         pictures = self.pictures
-        if not target.suffix or target.is_dir():
-            return [p.save(target / p.file.name, clean=clean) for p in pictures]
-        if len(pictures) == 1:
-            return [pictures[0].save(target, clean=clean)]
-        return [
-            p.save(target.with_name(f"{target.stem}-{i + 1}{target.suffix}"), clean=clean)
-            for i, p in enumerate(pictures)
-        ]
+        targets = copy_targets(Path(path).expanduser(), [picture.file.name for picture in pictures])
+        return [picture.save(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
 
     def __getitem__(self, index: int) -> Picture:
         pictures = self.pictures
@@ -359,70 +315,4 @@ class Job:
         )
 
 
-def _wait_for(future: Future[None], deadline: float | None) -> bool:
-    # In slices: a lock without a time limit cannot be interrupted everywhere.
-    while not future.done():
-        left = 3600.0 if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            return False
-        try:
-            future.result(timeout=min(left, HEARTBEAT_S))
-        except TimeoutError:
-            continue
-    return True
-
-
-_ORDER = (
-    JobState.IN_DOUBT,
-    JobState.FAILED,
-    JobState.REFUSED,
-    JobState.EXPIRED,
-    JobState.CANCELLED,
-    JobState.INTENT,
-    JobState.SENDING,
-    JobState.ACCEPTED,
-    JobState.RUNNING,
-    JobState.SUCCEEDED,
-    JobState.SAVED,
-)
-
-
-def _furthest(lives: Sequence[LiveJob]) -> LiveJob:
-    running = [live for live in lives if live.state not in SETTLED]
-    return min(running or lives, key=lambda live: _ORDER.index(live.state))
-
-
-def _together(costs: Sequence[Cost]) -> Cost:
-    sources = {(cost.source, cost.currency) for cost in costs}
-    amounts = [cost.amount for cost in costs]
-    if len(sources) == 1 and None not in amounts:
-        source, currency = next(iter(sources))
-        total = sum((a for a in amounts if a is not None), start=type(amounts[0])(0) if amounts[0] is not None else 0)
-        return Cost(total, currency, source, costs[0].note)  # type: ignore[arg-type]
-    return Cost(note=str(Total.of(costs)))
-
-
-def open_image(path: Path) -> Image:
-    """Open and load a picture; the file is closed again."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy() if image.mode == "RGB" else image.convert("RGB")
-    except OSError as error:
-        message = f"the picture {path} cannot be opened ({error})."
-        raise StoreError(message, remedy="Look with `%wan verify` what is missing.") from error
-
-
-def _write(path: Path, data: bytes) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        message = f"cannot write {path} ({error.strerror or error})."
-        raise StoreError(message, remedy="Choose another place, or make room.") from error
-    return path
-
-
-__all__ = ["Job", "Owner", "Picture", "WaitCancelled", "WaitInterrupted", "open_image"]
+__all__ = ["Job", "Picture", "WaitCancelled", "WaitInterrupted", "set_renderer"]
