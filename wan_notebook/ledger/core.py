@@ -71,7 +71,7 @@ class Core:
     # ------------------------------------------------------------------ how calls reach the file
 
     def _write(self, work: Callable[[Tx], T]) -> Future[T]:
-        return self._writer.submit(work).future
+        return self._writer.put(self._writer.operation(work))
 
     def _write_now(self, work: Callable[[Tx], T]) -> T:
         if self._writer.is_this_thread:

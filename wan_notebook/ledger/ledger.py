@@ -52,9 +52,9 @@ class Ledger(Asking):
 
         if self._writer.is_this_thread:
             return self._write_now(work)
-        operation = self._writer.submit(work)
-        try:
-            return operation.future.result()
+        operation = self._writer.operation(work)
+        try:  # from before it is queued: Ctrl-C may come at any point
+            return self._writer.put(operation).result()
         except BaseException:
             operation.withdrawn = True
             operation.future.add_done_callback(self._cancel_unsent)

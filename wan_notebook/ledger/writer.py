@@ -89,18 +89,21 @@ class Writer:
         """Whether the caller runs on the writing thread (in a future's callback), where waiting would never end."""
         return threading.current_thread() is self._thread
 
-    def submit(self, work: Callable[[Tx], T]) -> Operation[T]:
+    def operation(self, work: Callable[[Tx], T]) -> Operation[T]:
+        """Make an operation that is not queued yet."""
+        return Operation(work, self._wall_clock())
+
+    def put(self, operation: Operation[T]) -> Future[T]:
         """Queue an operation; its future resolves once it is durable."""
-        operation = Operation(work, self._wall_clock())
         with self._lock:
             if not self._closed:
                 self._queue.put(operation)
                 if self._thread is None:  # a ledger that is only read has none
                     self._thread = threading.Thread(target=self._serve, name="wan-ledger", daemon=True)
                     self._thread.start()
-                return operation
+                return operation.future
         operation.future.set_exception(LedgerError(f"The ledger {self._path} is closed."))
-        return operation
+        return operation.future
 
     def close(self) -> None:
         """Write what is queued and stop, waiting 0.4 s at most; what takes longer goes on in the background."""
