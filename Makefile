@@ -94,5 +94,5 @@ clean: ## Remove what these targets made
 
 .venv/.full: pyproject.toml | .venv/.python
 	@echo "Installing the package with everything that checks it (some minutes the first time)"
-	@$(PY) -m pip install --quiet -e '.[keyring,pandas,simulator,notebook]' --group test --group lint </dev/null
+	@$(PY) -m pip install --quiet -e '.[all]' --group test --group lint </dev/null
 	@touch .venv/.demo $@

@@ -30,6 +30,6 @@ def main(rounds: int = 7) -> None:
             run("job.wait()")
     warm = times[1:]
     print(
-        f"%%wan with a {size_mb:.1f} MB picture: first {times[0]:.0f} ms, warm median {statistics.median(warm):.0f} ms, "
-        f"least {min(warm):.0f} ms (aim 60)"
+        f"%%wan with a {size_mb:.1f} MB picture: first {times[0]:.0f} ms, "
+        f"warm median {statistics.median(warm):.0f} ms, least {min(warm):.0f} ms (aim 60)"
     )

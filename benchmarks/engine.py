@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from benchmarks import bare
 from benchmarks.service import service
 from wan_notebook.api import generate
 from wan_notebook.session import Session
 from wan_notebook.settings import Sources
+from wan_notebook.simulator import SimulatorConfig, create_app
+from wan_notebook.simulator.server import serve_in_thread
 
 
 def make_session(base_url: str, folder: Path, **env: str) -> Session:
@@ -41,15 +46,33 @@ def run(base_url: str, count: int, *, prompt: str = "a fox") -> tuple[float, flo
         return *spent, session
 
 
+def connections(count: int) -> str:
+    """Say how many TCP connections so many jobs of 3 s take; the service, in this process, counts them."""
+    app = create_app(SimulatorConfig(seconds=3.0, sigma=0.4, queries_per_s=0.0, fixed_picture=small_picture()))
+    with serve_in_thread(app) as base_url:
+        run(base_url, count)
+    opened, requests = app.state.simulator.connections, app.state.simulator.requests.total()
+    return f"{count} jobs: {opened} TCP connections for {requests} requests, {opened / requests:.2%} (aim at most 1 %)"
+
+
+def small_picture() -> bytes:
+    """Return a picture that costs nothing to make."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def main() -> None:
-    """Print the figures for 500 and 1000 jobs."""
-    for count in [int(c) for c in os.environ.get('BENCH_JOBS', '500,1000').split(',')]:
+    """Print CPU for 500 and 1000 jobs, and connections for 200."""
+    for count in [int(c) for c in os.environ.get("BENCH_JOBS", "500,1000").split(",")]:
         with service() as base_url:
             bare.measure(base_url, 20)
             bare_cpu, bare_wall = bare.measure(base_url, count)
             cpu, wall, _ = run(base_url, count)
+        per_job, bare_per_job = cpu / count * 1000, bare_cpu / count * 1000
         print(
-            f"{count} zero-second jobs: {cpu / count * 1000:.2f} ms CPU a job, bare loop {bare_cpu / count * 1000:.2f} ms, "
+            f"{count} zero-second jobs: {per_job:.2f} ms CPU a job, bare loop {bare_per_job:.2f} ms, "
             f"ratio {cpu / bare_cpu:.2f}; wall {wall:.1f} s (bare {bare_wall:.1f} s)"
         )
+    print(connections(200))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

@@ -56,13 +56,44 @@ def card(lab: Lab, theme: str) -> Image.Image:
     return _cell(lab, 1)
 
 
-SHOTS: dict[str, Callable[[Lab, str], Image.Image]] = {"gallery": gallery, "card": card}
+def panel(lab: Lab, theme: str) -> Image.Image:
+    """The panel with a request that can be sent, results, and a job that runs."""
+    _open(lab, "panel.ipynb", [SETUP + "\nmood = 'curious'", "%wan panel"], "paced", theme, height=1500)
+    lab.run_all()
+    page, prompt = lab.page, lab.page.locator(".wan-f-prompt textarea")
+    for expression in ("coffee", "cat"):
+        page.locator(f".wan-choice[data-expression={expression}]").click()
+    for text, seed in (
+        ("The {mood} cat from image 2 beside the cup from image 1", "5..8"),
+        ("The cup, in ink", "3,18"),
+    ):
+        prompt.fill(text)
+        page.locator(".wan-f-seed input").fill(seed)
+        _generate(lab)
+    page.locator(".wan-gallery, .wan-panel").get_by_text("Stack seeds").first.click()
+    page.locator(".wan-tile img").nth(5).wait_for(timeout=90_000)
+    prompt.fill("The {mood} cat from image 2 looks at the cup from image 1, morning light")
+    page.locator(".wan-f-seed input").fill("7")
+    _generate(lab)
+    page.locator(".wan-tile").nth(1).click()
+    page.locator(".wan-jobrow", has_text="running").first.wait_for()
+    page.wait_for_timeout(1_200)
+    page.mouse.move(5, 5)
+    return Image.open(io.BytesIO(page.locator(".wan-panel").first.screenshot())).convert("RGB")
 
 
-def _open(lab: Lab, name: str, cells: list[str], kernel: str, theme: str) -> None:
+def _generate(lab: Lab) -> None:
+    lab.page.wait_for_timeout(700)  # the form is read after a pause in typing
+    lab.page.locator(".wan-run-button[aria-disabled=false]").click()
+
+
+SHOTS: dict[str, Callable[[Lab, str], Image.Image]] = {"gallery": gallery, "card": card, "panel": panel}
+
+
+def _open(lab: Lab, name: str, cells: list[str], kernel: str, theme: str, height: int = 1100) -> None:
     shutil.copytree(DATA, lab.folder / "data", dirs_exist_ok=True)
     lab.write(name, cells, kernel=kernel)
-    lab.page.set_viewport_size({"width": 1100, "height": 1100})
+    lab.page.set_viewport_size({"width": 1100, "height": height})
     lab.open(name)
     lab.theme(theme)
     lab.page.evaluate(
@@ -101,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wan-shots-") as folder, sync_playwright() as playwright:
         server = LabServer(Path(folder)).start()
         try:
-            for kernel, seconds in (("quick", "0.5"), ("slow", "14")):
+            for kernel, seconds in (("quick", "0.5"), ("paced", "6"), ("slow", "14")):
                 server.add_kernel(kernel, Path(sys.executable), {"WAN_SIMULATOR_SECONDS": seconds})
             browser = launch(playwright)
             for name in names:

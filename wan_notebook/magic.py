@@ -88,7 +88,6 @@ def _document() -> None:
 def _matcher(shell: Any, magics: WanMagics) -> Any:
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
-    @context_matcher()
     def wan_matcher(context: CompletionContext) -> Any:
         from .completion import complete
 
@@ -102,4 +101,4 @@ def _matcher(shell: Any, magics: WanMagics) -> Any:
             "ordered": True,
         }
 
-    return wan_matcher
+    return context_matcher()(wan_matcher)  # called, not written above it: IPython ships it without types

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from ..errors import CellError, StoreError
@@ -12,6 +13,8 @@ from ..session import Session
 from ..states import JobState
 
 _PAGE: Final = 1000
+_PAGES: Final = 4
+_FEW: Final = 10
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,20 @@ def get_job(ledger: Ledger, job_id: str) -> JobRow | None:
     return row if row.id == job_id else None
 
 
+def get_jobs(ledger: Ledger, ids: Iterable[str]) -> dict[str, JobRow]:
+    """Return the jobs with these ids that there are. Many are read in pages, which is several times as fast."""
+    wanted = dict.fromkeys(ids)
+    found: dict[str, JobRow] = {}
+    if len(wanted) > _FEW:
+        for row in islice(matching(ledger, HistoryQuery(include_trashed=True)), _PAGES * _PAGE):
+            if row.id in wanted:
+                found[row.id] = row
+                if len(found) == len(wanted):
+                    break
+    one_by_one = {job_id: get_job(ledger, job_id) for job_id in wanted if job_id not in found}
+    return found | {job_id: row for job_id, row in one_by_one.items() if row is not None}
+
+
 def matching(ledger: Ledger, query: HistoryQuery) -> Iterator[JobRow]:
     """Yield every job that a query matches, newest first."""
     offset = 0
@@ -98,8 +115,10 @@ def matching(ledger: Ledger, query: HistoryQuery) -> Iterator[JobRow]:
 
 def _known(ledger: Ledger, ids: Iterable[str]) -> tuple[list[JobRow], list[str]]:
     found, notes = [], []
-    for job_id in dict.fromkeys(ids):
-        row = get_job(ledger, job_id)
+    wanted = list(dict.fromkeys(ids))
+    known = get_jobs(ledger, wanted)
+    for job_id in wanted:
+        row = known.get(job_id)
         if row is None or row.trashed_at is not None:
             why = "is not in this store" if row is None else "is in the trash"
             notes.append(f"job {job_id} {why}: its cell cannot be replayed")

@@ -21,7 +21,7 @@ from .manifest import LEDGER_LINES, Manifest, read_manifest
 from .manifest import MAX_BYTES as MANIFEST_MAX_BYTES
 from .manifest import NAME as MANIFEST
 from .names import checked_name, shown
-from .selection import get_job
+from .selection import get_jobs
 
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".bin"})
 _STORED: Final = _PICTURES | {".mp4", ".webm", ".corrupt"}
@@ -150,8 +150,9 @@ class _Merge:
 
     def run(self, root: Path) -> Opened:
         new = []
+        known = get_jobs(self._ledger, [row.id for row in self._bundle.rows])
         for line, row in zip(self._bundle.lines, self._bundle.rows, strict=True):
-            here = get_job(self._ledger, row.id)
+            here = known.get(row.id)
             if here is None:
                 new.append(self._renamed(line))
             else:

@@ -17,7 +17,7 @@ from ..ledger import HistoryQuery, JobRow, Ledger, PictureRecord
 from ..recipe import strip
 from ..store import Store
 from .document import Named, read_document
-from .selection import get_job, matching
+from .selection import get_jobs, matching
 
 THREADS: Final = 2
 """Hashing leaves the interpreter's lock: two files at a time, as the measured gain ends there."""
@@ -98,7 +98,7 @@ def verify_notebook(notebook: Path, env: Mapping[str, str], *, now: float) -> Ve
 
 def verify(named: Sequence[Named], ledger: Ledger | None, store: Store, *, what: str, now: float) -> Verification:
     """Check every picture that is named, by two hashes: of the file, and of the picture as the service sent it."""
-    finder = _Finder(ledger)
+    finder = _Finder(ledger, named)
     wanted = list(_unique(finder.wanted(named)))
     notes = [] if ledger is not None or not wanted else [f"there is no ledger in {store.folder}"]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="wan-verify") as pool:
@@ -121,9 +121,9 @@ class _Wanted:
 class _Finder:
     """Finds the records of what outputs name."""
 
-    def __init__(self, ledger: Ledger | None) -> None:
+    def __init__(self, ledger: Ledger | None, named: Iterable[Named]) -> None:
         self._ledger = ledger
-        self._rows: dict[str, JobRow | None] = {}
+        self._rows = get_jobs(ledger, [item.job_id for item in named if item.job_id]) if ledger else {}
         self._by_hash: dict[str, tuple[JobRow, PictureRecord]] = {}
         self.notes: list[str] = []
 
@@ -142,7 +142,7 @@ class _Finder:
                 yield _Wanted(cell=item.cell, job_id=job_id, idx=idx, sha256=digest, row=row, record=record)
 
     def _of_job(self, item: Named) -> Iterator[_Wanted]:
-        row = self._row(item.job_id)
+        row = self._rows.get(item.job_id)
         records = {p.sha256: p for p in row.pictures if p.saved_at} if row else {}
         self._by_hash |= {digest: (row, record) for digest, record in records.items() if row}
         for idx, digest in enumerate(item.sha256):
@@ -172,11 +172,6 @@ class _Finder:
                         cell=item.cell, job_id=sibling.id, idx=record.idx, sha256=record.sha256, row=sibling,
                         record=record,
                     )  # fmt: skip
-
-    def _row(self, job_id: str) -> JobRow | None:
-        if job_id not in self._rows:
-            self._rows[job_id] = get_job(self._ledger, job_id) if self._ledger else None
-        return self._rows[job_id]
 
     def _of_hash(self, digest: str) -> tuple[JobRow | None, PictureRecord | None]:
         if digest not in self._by_hash and self._ledger:

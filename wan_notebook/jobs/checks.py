@@ -35,10 +35,10 @@ def bytes_of(part: Path, held: bytes) -> bytes:
         raise StoreError(message, remedy="Check the disk; the picture is fetched again.") from error
 
 
-def checked(data: bytes, row: JobRow, picture: PictureRecord) -> PictureRecord:
+def checked(data: bytes, row: JobRow, picture: PictureRecord, *, sha256: str = "") -> PictureRecord:
     """Return a picture's record with what its bytes say. Raises ``DownloadError`` if they are no whole picture.
 
-    Another size than asked is a note. Videos are taken as they are.
+    Another size than asked is a note. Videos are taken as they are. ``sha256`` is the hash if it is known already.
     """
     try:
         facts = check_picture(data, max_pixels=MAX_PIXELS)
@@ -50,7 +50,7 @@ def checked(data: bytes, row: JobRow, picture: PictureRecord) -> PictureRecord:
     return replace(
         picture,
         kind="video" if mime.startswith("video/") else picture.kind,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         mime=mime,
         width_px=width,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from ..errors import StoreError
 from ..ledger import JobRow, PictureRecord
+from ..runtime import DaemonExecutor
 from ..schedule import Expired
 from ..states import JobState
 from ..wire import Phase, TaskState
@@ -22,6 +24,9 @@ from .services import Services
 from .submit import submit_job, was_not_sent
 from .waiting import WaitingInputs
 
+DISK_WORKERS = 4
+"""They mostly wait for the disk to say that something is durable; one picture each is in memory meanwhile."""
+
 
 class Course:
     """Brings a job from wherever it stands to its end. Lives on the runtime's loop."""
@@ -32,6 +37,7 @@ class Course:
         self._parts, self._moves, self._services = parts, moves, services
         self._estimates, self._inputs = estimates, inputs
         self._held = Held()
+        self._disk = DaemonExecutor(DISK_WORKERS, "wan-disk")
 
     async def run(self, live: LiveJob, *, is_new: bool) -> None:
         """Do all that is left to do. Raises ``LedgerConflict`` if another kernel moved it, ``WanError``."""
@@ -134,6 +140,9 @@ class Course:
         for record in _unrecorded(live.row, fetched):
             await self._moves.picture(live, record)
 
+    def _at_the_disk(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._disk, fn, *args)
+
     def _fetcher(self, row: JobRow) -> Fetcher:
         parts = self._parts
         return Fetcher(
@@ -141,7 +150,7 @@ class Course:
             moves=self._moves,
             store=parts.store,
             rng=parts.rng,
-            in_worker=parts.runtime.in_worker,
+            in_worker=self._at_the_disk,
             embed=parts.embed,
             sidecar=parts.sidecar,
             held=self._held,

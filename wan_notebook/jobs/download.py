@@ -79,6 +79,7 @@ class _Attempt:
     part: Path | None = None
     progress: DownloadProgress = field(default_factory=DownloadProgress)
     held: bytes = b""
+    sha256: str = ""
     failures: int = 0
     refreshed: int = 0
 
@@ -168,8 +169,9 @@ class Fetcher:
                 at.part = await self.in_worker(self.store.part_path, live.id, at.picture.idx)
             if not at.held:
                 most = catalog.RESULT_MAX_BYTES
-                await self.client.download(at.picture.url, part=at.part, max_bytes=most, resume=at.progress)
-            record, staged = await self.in_worker(self._stage, live.row, at.picture, at.part, at.held)
+                got = await self.client.download(at.picture.url, part=at.part, max_bytes=most, resume=at.progress)
+                at.sha256 = got.sha256
+            record, staged = await self.in_worker(self._stage, live.row, at)
             # Its name and hash first: after a crash it is told from them that the file had got its name.
             await self.moves.picture(live, record)
             saved = await self.in_worker(self.store.publish, staged)
@@ -213,10 +215,10 @@ class Fetcher:
             with contextlib.suppress(OSError):
                 at.part.unlink(missing_ok=True)
 
-    def _stage(self, row: JobRow, picture: PictureRecord, part: Path, held: bytes) -> tuple[PictureRecord, Staged]:
+    def _stage(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
         """Check the bytes and make them durable, with their recipe, but without their name. Runs in a worker thread."""
-        data = bytes_of(part, held)
-        record = checked(data, row, picture)
+        picture, part = at.picture, at.part or self.store.part_path(row.id, at.picture.idx)
+        record = checked(bytes_of(part, at.held), row, picture, sha256="" if at.held else at.sha256)
         write = self._writes(row, record) if self.embed and record.mime.startswith("image/") else None
         staged = self.store.stage(part, self._name(row, picture, SUFFIX.get(record.mime, "bin")), embed=write)
         return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged

@@ -1,0 +1,112 @@
+"""Pictures of 2 MB on their way to the disk: fetched, checked, fsynced, named and recorded, against a bare download."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from benchmarks.engine import make_session
+from benchmarks.service import service
+from wan_notebook.ledger import JobDraft, Ledger, PictureRecord
+from wan_notebook.states import JobState
+
+PICTURE_KB = 2048
+COUNT = int(os.environ.get("BENCH_PICTURES", "200"))
+MEMORY_COUNT = int(os.environ.get("BENCH_MEMORY_PICTURES", "500"))
+HEADERS = {"Authorization": "Bearer bench"}
+
+
+async def make_tasks(base_url: str, count: int) -> list[tuple[str, str]]:
+    """Submit so many tasks; return their ids and addresses."""
+    body = {
+        "model": "wan26_image",
+        "input": {"messages": [{"role": "user", "content": [{"text": "a fox"}]}]},
+        "parameters": {"enable_interleave": True, "n": 1, "max_images": 1},
+    }
+    found = []
+    async with httpx.AsyncClient(base_url=base_url, headers=HEADERS, timeout=60) as client:
+        for _ in range(count):
+            task = (await client.post("/model/v1/generation", json=body)).json()["id"]
+            content = (await client.get(f"/model/v1/generation/task/{task}")).json()["output"][0]["content"]
+            found.append((task, next(item["url"] for item in content if item["type"] == "image")))
+    return found
+
+
+async def fetch_bare(urls: list[str]) -> int:
+    """Download over ten connections; keep and check nothing."""
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=10)
+    slots, total = asyncio.Semaphore(10), 0
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+
+        async def one(url: str) -> None:
+            nonlocal total
+            async with slots:
+                content = (await client.get(url)).content
+            total += len(content)
+
+        await asyncio.gather(*(one(url) for url in urls))
+    return total
+
+
+def finished_jobs(ledger: Ledger, base_url: str, tasks: list[tuple[str, str]]) -> None:
+    """Write jobs whose tasks are finished and whose pictures are not fetched."""
+    drafts = [
+        JobDraft(
+            provider="gateway", base_url=base_url, model="wan2.6-image", mode="text to image", prompt="a fox",
+            request={}, fp_asked=task, fp_sent=task, seed=seed,
+        )
+        for seed, (task, _) in enumerate(tasks)
+    ]  # fmt: skip
+    now = time.time()
+    for job_id, (task, url) in zip(ledger.create_jobs(drafts), tasks, strict=True):
+        ledger.transition(job_id, JobState.SENDING)
+        ledger.transition(job_id, JobState.ACCEPTED, task_id=task, accepted_at=now)
+        record = PictureRecord(job_id=job_id, idx=0, url=url)
+        last = ledger.transition(job_id, JobState.SUCCEEDED, pictures=[record], finished_at=now)
+    last.result(60)
+
+
+def measure(count: int) -> tuple[float, float, float]:
+    """Return MB/s of the engine and of the bare loop, and the growth of the peak memory in MiB."""
+    with service(picture_kb=PICTURE_KB) as base_url, tempfile.TemporaryDirectory() as name:
+        tasks = asyncio.run(make_tasks(base_url, count))
+        session = make_session(base_url, Path(name))
+        home = session.need_home()
+        finished_jobs(home.ledger, base_url, tasks[:5])
+        for live in session.resume():
+            live.settled().result(60)
+        start = time.perf_counter()
+        total = asyncio.run(fetch_bare([url for _, url in tasks[: min(count, 100)]]))
+        bare = total / (time.perf_counter() - start)
+        finished_jobs(home.ledger, base_url, tasks[5:])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        lives = session.resume()
+        for live in lives:
+            live.settled().result(300)
+        took_s = time.perf_counter() - start
+        saved = [picture.size_bytes or 0 for live in lives for picture in live.row.pictures if picture.saved_at]
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
+        session.close()
+        assert len(saved) == count - 5
+        return sum(saved) / took_s / 1e6, bare / 1e6, grown
+
+
+def main() -> None:
+    """Print throughput as a ratio, and the memory that many pictures take."""
+    ours, bare, _ = measure(COUNT)
+    print(
+        f"{COUNT} pictures of 2 MB, checked and fsynced: {ours:.0f} MB/s, bare httpx {bare:.0f} MB/s, {ours / bare:.2f}"
+    )
+    ours, _, grown = measure(MEMORY_COUNT)
+    print(f"{MEMORY_COUNT} pictures of 2 MB: peak memory grows by {grown:.0f} MiB (aim at most 64), {ours:.0f} MB/s")
+
+
+if __name__ == "__main__":
+    main()
