@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
+    from . import errors as errors
     from .api import compare as compare
     from .api import generate as generate
     from .api import history as history
@@ -37,10 +38,12 @@ _HOMES = {
 }
 _EXTENSION = "_wan_notebook_extension"
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604, RUF100 - names that __getattr__ gives
+__all__ = ["__version__", "errors", *sorted(_HOMES)]  # noqa: PLE0604, RUF100 - names that __getattr__ gives
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":  # `except wan.errors.BudgetError`
+        return import_module(f"{__name__}.errors")
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

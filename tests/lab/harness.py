@@ -266,6 +266,11 @@ class Lab:
             timeout=timeout_s * 1000,
         )
 
+    def wait_lasting(self, index: int, *, timeout_s: float = 30) -> None:
+        """Wait until a code cell shows pictures as HTML: its card says `saved` a moment before it gives way."""
+        lasting = self.output(index).locator(".jp-RenderedHTML img[alt]").first
+        lasting.wait_for(timeout=timeout_s * 1000)
+
     def wait_css(self, css: str, *, state: str = "visible", timeout_s: float = 30) -> Any:
         """Wait for an element of the open notebook."""
         return self.page.wait_for_selector(f"{PANEL} {css}", state=state, timeout=timeout_s * 1000)

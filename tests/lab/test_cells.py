@@ -37,7 +37,7 @@ def test_the_card_is_live_while_another_cell_computes_then_the_gallery_takes_its
     lab.wait_text(1, "running")
     lab.wait_css("img[alt]")
     busy = lab.prompt(2)
-    lab.wait_text(1, "saved")
+    lab.wait_lasting(1)
     lab.wait_done()
 
     assert "*" in busy
@@ -131,7 +131,7 @@ def test_an_old_kernel_shows_the_same(lab: Lab, kernel6: str) -> None:
     lab.open("old.ipynb")
     lab.run_cell(0)
     lab.run_cell(1)
-    lab.wait_text(1, "saved")
+    lab.wait_lasting(1)
     lab.save()
 
     assert "text/html" in lab.saved()["cells"][1]["outputs"][0]["data"]
