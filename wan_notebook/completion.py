@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 from .images import looks_like_image
+from .inputs import is_job
 from .line import ReadLine, read_line
 from .options import CELL_OPTIONS, HELP, Kind, Option, Subcommand, subcommand, subcommand_names
 from .words import DASHES, has_image_suffix, is_space, looks_like_place, option_at, skip_spaces, word_end
@@ -147,9 +148,9 @@ class _Candidates:
                 variables = [] if looks_like_place(fragment) else [*self._variables(_is_picture), *self.jobs]
                 return [*variables, *_files(fragment, images_only=True)]
             case Kind.JOB_OR_FILE:
-                return [*self._variables(_is_job), *self.jobs, *_files(fragment, images_only=True)]
+                return [*self._variables(is_job), *self.jobs, *_files(fragment, images_only=True)]
             case Kind.JOB:
-                return [*self._variables(_is_job), *self.jobs]
+                return [*self._variables(is_job), *self.jobs]
             case Kind.NUMBER:
                 return self._variables(_is_number)
             case Kind.SEED:
@@ -180,12 +181,7 @@ class _Candidates:
 def _is_picture(value: object) -> bool:
     if isinstance(value, list | tuple):
         return 0 < len(value) <= _SCANNED_MAX and looks_like_image(value[0])
-    return looks_like_image(value) or _is_job(value)
-
-
-def _is_job(value: object) -> bool:
-    # asked of the type: a property of a job may wait for it
-    return not isinstance(value, type) and all(hasattr(type(value), name) for name in ("result", "images", "files"))
+    return looks_like_image(value) or is_job(value)
 
 
 def _is_number(value: object) -> bool:

@@ -38,6 +38,19 @@ class InputImage:
 
 
 @dataclass(frozen=True)
+class PictureOf:
+    """One picture of a job by its index, as a person wrote it: looking it up in Python would wait for the job."""
+
+    job: object
+    index: int
+
+
+def is_job(value: object) -> bool:
+    """Tell a job by its type, without asking it anything: its properties may wait."""
+    return not isinstance(value, type) and all(hasattr(type(value), name) for name in ("result", "images", "files"))
+
+
+@dataclass(frozen=True)
 class PendingImage:
     """A picture of a job that is not finished yet: waited for in the background, then sent."""
 
