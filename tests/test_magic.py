@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,42 @@ def test_a_dry_run_sends_and_fetches_nothing(notebook: Notebook) -> None:
     assert "nothing was sent" in shown
     assert "base64" not in shown
     assert requests(notebook) == 0
+
+
+def test_a_dry_run_shows_what_would_be_sent_of_pictures_that_are_not_here(notebook: Notebook) -> None:
+    """An address counts as the picture that it will be: mode, parameters and places are those of the real request."""
+    shown = notebook.run("%%wan --dry-run -i http://127.0.0.1:9/x.png\nblue")
+    body = json.loads(shown[shown.index("\n{") :])
+
+    assert body["input"]["messages"][0]["content"] == [{"text": "blue"}, {"image": "<x.png: not here yet>"}]
+    assert body["parameters"] == {
+        "enable_interleave": False,
+        "watermark": False,
+        "n": 1,
+        "prompt_extend": True,
+        "size": "1K",
+        "seed": "(chosen when it is sent)",
+    }
+    assert "shape of image 1 (x.png)" in shown
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_of_a_shape_that_is_not_here(notebook: Notebook) -> None:
+    """``--like`` an address is no error in a dry run, and no size is made up for it."""
+    shown = notebook.run("%%wan --dry-run --like http://127.0.0.1:9/x.png --seed 5,9\nblue")
+
+    assert '"size": "(the shape of x.png, which is not here yet)"' in shown
+    assert "× 2, each with its seed: 5, 9" in shown
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_names_the_address_that_would_be_asked(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DashScope's base URL may be given without /api/v1; the call goes to the whole one."""
+    monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-x")
+
+    shown = notebook.run("%%wan --dry-run\nblue")
+    assert "POST http://127.0.0.1:9/api/v1/services/aigc/image-generation/generation" in shown
 
 
 def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
+
+
+UNFETCHED: Final = "url:"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,16 @@ def is_job(value: object) -> bool:
 
 @dataclass(frozen=True)
 class PendingImage:
-    """A picture of a job that is not finished yet: waited for in the background, then sent."""
+    """A picture of a job that is not finished yet: waited for in the background, then sent.
+
+    Where nothing may be fetched, such as in a dry run, it stands for an address too: ``UNFETCHED`` before it.
+    """
 
     name: str
     job_id: str
     index: int | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is an address that was not fetched, rather than a job's picture."""
+        return self.job_id.startswith(UNFETCHED)

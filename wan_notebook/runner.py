@@ -10,7 +10,7 @@ from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
 from .jobs import Job, set_renderer
-from .present import Presenter
+from .present import Presenter, dry_run
 from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
@@ -74,7 +74,7 @@ class Runner:
         order = Order.of_cell(call, place)
         if call.dry_run:
             context = self._context()
-            context.publish(dry_run_bundle(context.tables().dry_run(order)))
+            context.publish(dry_run_bundle(dry_run(self.session, context.home, order)))
             return None
         job = self.session.submit(order)
         if call.name:

@@ -9,15 +9,12 @@ from typing import Any
 
 from ..errors import ImageInputError, StoreError, WanError
 from ..images import load_image, mime_of
-from ..inputs import InputImage, PendingImage, PictureOf
+from ..inputs import UNFETCHED, InputImage, PendingImage, PictureOf
 from ..jobs import Job, LiveJob, Picture
 from ..ledger import JobRow, Ledger, PictureRecord
 from ..recipe import strip
 from ..states import SETTLED, JobState
 from ..store import Store
-
-UNFETCHED = "url:"
-"""Prefix of a pending image's job id that stands for an address which a dry run must not fetch."""
 
 
 @dataclass(frozen=True)
@@ -140,4 +137,4 @@ def _choices(name: str, count: int) -> str:
     return f"Choose one: {shown}{', …' if count > 6 else ''}."
 
 
-__all__ = ["UNFETCHED", "Resolver", "image_of_record"]
+__all__ = ["Resolver", "image_of_record"]
