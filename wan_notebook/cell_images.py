@@ -23,6 +23,8 @@ _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?\Z")
 _NESTED_MAX: Final = 50
 _DEPTH_MAX: Final = 8
 _ITEMS_MAX: Final = 100
+# Not pictures, but files all the same: what is said of one is about the file, not about a variable.
+_OTHER_FILES: Final = (".txt", ".md", ".pdf", ".svg", ".csv", ".html", ".docx", ".psd", ".ico", ".mp4", ".mov", ".zip")
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+\Z")
 
 
@@ -95,7 +97,7 @@ def _job(match: re.Match[str], text: str, resolver: Resolver) -> Picture:
 
 def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether a word without quotes is a path: by its suffix or a slash, unless its variables exist."""
-    suffixed = has_image_suffix(text)
+    suffixed = has_image_suffix(text) or text.lower().endswith(_OTHER_FILES)
     if not suffixed and not ("/" in text or "\\" in text):
         return False
     if _DOTTED.match(text):

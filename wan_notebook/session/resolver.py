@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ImageInputError, StoreError, WanError
-from ..images import load_image, mime_of
+from ..images import load_image, mime_of, read_url
 from ..inputs import UNFETCHED, InputImage, PendingImage, PictureOf
 from ..jobs import Job, LiveJob, Picture
 from ..ledger import JobRow, Ledger, PictureRecord
 from ..recipe import strip
 from ..states import SETTLED, JobState
 from ..store import Store
+
+_NAMED = "Give a variable, a path or an address."
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Resolver:
         """Return a picture of a job in the history, by the job's id in any kernel."""
         ledger = self.ledger()
         if ledger is None:
-            raise ImageInputError(name, "there is no history here, so no job has that id.")
+            raise ImageInputError(name, "there is no history here, so no job has that id.", remedy=_NAMED)
         try:
             row = ledger.get(job_id)
         except StoreError as error:
@@ -95,7 +97,7 @@ class Resolver:
                 pass  # the kept copy is gone: fetch it anew
         if not self.may_fetch:
             return PendingImage(name=short, job_id=UNFETCHED + url)
-        data = self.download(url)
+        data = read_url(url, name=short, fetch=self.download)
         image = load_image(data, name=short)
         if ledger is not None:
             ledger.meta_set(key, self.store.add(_kept_name(data, image), data).file)
