@@ -165,12 +165,37 @@ def test_a_dry_run_names_the_address_that_would_be_asked(notebook: Notebook, mon
     assert "POST http://127.0.0.1:9/api/v1/services/aigc/image-generation/generation" in shown
 
 
+def test_the_simulator_named_for_one_cell_is_the_built_in_one(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WAN_BASE_URL is the chosen service's: a practice picture must not be ordered, and paid for, there."""
+    monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WAN_API_KEY", "sk-real")
+    notebook.run("%%wan --as fox --seed 5 --provider simulator\na fox")
+
+    (row,) = notebook.names["fox"].rows
+    assert (row.state, row.simulated, row.base_url) == ("saved", True, "http://simulator.invalid")
+
+
 def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
     """Editing `_wan` takes the picture made before, and a re-run of the edit does not edit its own result."""
     notebook.run("%%wan --as fox --seed 5\na fox")
     notebook.run("%%wan -i _wan --as edit --seed 6\nat night")
 
     assert notebook.names["edit"].rows[0].inputs[0].source_job == notebook.names["fox"].id
+
+
+def test_wan_can_be_used_in_python_too(notebook: Notebook) -> None:
+    """After the first cell `_wan` is its job, in the next cell's Python and for completion as well."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    assert notebook.names["_wan"] is notebook.names["fox"]
+
+    notebook.run("%%wan --as hare --seed 6\na hare")
+    notebook.run("seen = _wan")
+    assert notebook.names["seen"] is notebook.names["hare"]
+
+    notebook.run("import wan_notebook as wan\nedit = wan.generate('at night', [_wan], seed=7)\nagain = _wan")
+    assert notebook.names["again"] is notebook.names["hare"]
 
 
 def test_a_seed_sweep_is_one_card_of_labelled_jobs(notebook: Notebook) -> None:
@@ -255,6 +280,17 @@ def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
         notebook.run("%%wan\na fox")
 
     assert requests(notebook) == 0
+
+
+def test_bare_wan_is_five_lines(notebook: Notebook) -> None:
+    """Where one stands and what to type next, in five lines."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    lines = notebook.run("%wan").strip().splitlines()
+
+    assert len(lines) == 5
+    assert lines[-1].startswith("next")
+    assert "%wan login" in lines[-1]
+    assert "%wan?" in lines[-1]
 
 
 def test_unloading_takes_everything_back(notebook: Notebook) -> None:

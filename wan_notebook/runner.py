@@ -45,6 +45,15 @@ class Runner:
         else:
             self._order(line, body)
 
+    def before_cell(self) -> None:
+        """Let ``_wan`` be the last job of another cell, in whatever the cell that begins says."""
+        self._namespace(host.place(self.shell))
+
+    def after_cell(self) -> None:
+        """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
+        if self.session.last:
+            self.shell.user_ns[LAST] = self.session.last[-1][1]
+
     def resume(self) -> None:
         """Take up the open jobs of the ledger."""
         self.session.resume()

@@ -94,30 +94,27 @@ class Tables:
             yield f"Besides, {count} practice picture{'' if count == 1 else 's'} by the simulator, which bills nothing."
 
     def status(self) -> StatusView:
-        """Return where one stands: service, folder, open jobs, money, and what to type next."""
+        """Return in five lines where one stands, and what to type next."""
         settings = self._session.settings()
         provider = settings.provider
         summary = peek_open(self._home.ledger.path)
         spend = self._home.ledger.spend()
         page = self._home.ledger.history(HistoryQuery(limit=1))
         running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
-        if provider.name == "simulator":
-            steps = (
-                "`%wan login` for real pictures",
-                "`%wan make a fox in snow` to practise",
-                "`%wan?` for everything",
-            )
-        else:
-            steps = ("`%wan make a fox in snow`", "`%wan history`", "`%wan?` for everything")
+        first = "`%wan login` for real pictures" if provider.name == "simulator" else "`%wan history`"
+        if summary and summary.in_doubt:
+            first = "`%wan history --state in_doubt`, then `%wan resolve JOB`"
+        elif summary:
+            first = "`%wan resume` to fetch what is finished"
+        folder = words.relative_link(settings.folder, self._base)
         return StatusView(
             lines=(
                 ("service", f"{provider.name} ({provider.chosen_because})"),
-                ("pictures", f"{page.pictures} in {words.relative_link(settings.folder, self._base)}"),
+                ("pictures", f"{page.pictures} in {folder}, {spend.total} spent"),
                 ("jobs", running if summary else "none open"),
-                ("spent", str(spend.total)),
                 ("budget", "; ".join(self._caps().lines())),
+                ("next", f"{first} · `%wan make a fox in snow` · `%wan?` for everything"),
             ),
-            next_lines=steps,
         )
 
     # ------------------------------------------------------------------------------------------------------------------
