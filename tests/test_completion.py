@@ -55,6 +55,7 @@ def tab(line, cursor=None):
         ("%wan ", "", ["make", "show", "history", "defaults"], ["--seed"]),
         ("%wan sh", "sh", ["show"], ["make"]),
         ("  %wan hi", "hi", ["history"], []),
+        ("%wan config pr", "pr", ["price=", "provider="], ["wait="]),
         ("%%wan ", "", ["--image", "-n", "--seed", "--no-rewrite"], ["make", "photo", "-i"]),
         ("%%wan -", "-", ["-i", "-n", "--seed", "--help"], []),
         ("%%wan --se", "--se", ["--seed"], ["--size"]),

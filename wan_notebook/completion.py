@@ -85,7 +85,7 @@ def _of_option(option: Option | None, fragment: str, text: str, candidates: _Can
 def _of_place(command: Subcommand | None, read: ReadLine, fragment: str, candidates: _Candidates) -> list[str]:
     if command is None or not read.words:
         return []
-    if command.choices and (len(read.words) == 2 or command.places[0] is Kind.TEXT):
+    if command.choices and (len(read.words) == 2 or command.places[0] in (Kind.TEXT, Kind.WORDS)):
         return list(command.choices)
     if command.name == "help":
         return list(subcommand_names())
