@@ -169,9 +169,14 @@ class _Candidates:
         return [name for name in shown if wanted(self.names.get(name))]
 
     def items(self, item: re.Match[str]) -> list[str]:
-        """Return ``d["key"]`` for the pictures in a dictionary whose bracket is open."""
+        """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
         name, typed = item[1], item[2]
         value = self.names.get(name)
+        if is_job(value):
+            value = [True] * len(getattr(value, "saved_pictures", ()))  # those that are there: nothing is waited for
+        if isinstance(value, list | tuple):
+            shown = enumerate(value[:_SHOWN_MAX])
+            return [f"{name}[{k}]" for k, v in shown if str(k).startswith(typed) and (v is True or _is_picture(v))]
         if not isinstance(value, Mapping):
             return []
         keys = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
