@@ -53,6 +53,8 @@ class Log:
         ("/tmp/x(1).png", "/tmp/x(1).png", "x(1).png"),
         ("cat(1).jpg", "cat(1).jpg", "cat(1).jpg"),
         ("cat's.jpg", "cat's.jpg", "cat's.jpg"),
+        ("notes.txt", "notes.txt", "notes.txt"),
+        ("my-plan.PDF", "my-plan.PDF", "my-plan.PDF"),
         ("C:\\new\\cat.png", "C:\\new\\cat.png", "cat.png"),
         ('"C:\\new\\cat.png"', "C:\\new\\cat.png", "cat.png"),
         ("https://example.org/a%20b.png?key=x", "https://example.org/a%20b.png?key=x", "a b.png"),

@@ -13,6 +13,8 @@ from wan_notebook.catalog import PROVIDERS, RATIOS
 from wan_notebook.completion import Completion, complete
 from wan_notebook.options import CELL_OPTIONS, subcommand_names
 
+PHOTO = Image.new("RGB", (8, 8))
+
 
 class Job:
     """Has what a job has; a property that would wait must not be asked."""
@@ -22,12 +24,12 @@ class Job:
         raise AssertionError("completion waited for a job")
 
     files = images
+    saved_pictures = (PHOTO, PHOTO)
 
     def result(self):
         raise AssertionError("completion waited for a job")
 
 
-PHOTO = Image.new("RGB", (8, 8))
 NAMES = {
     "photo": PHOTO,
     "photos": [PHOTO],
@@ -55,6 +57,7 @@ def tab(line, cursor=None):
         ("%wan ", "", ["make", "show", "history", "defaults"], ["--seed"]),
         ("%wan sh", "sh", ["show"], ["make"]),
         ("  %wan hi", "hi", ["history"], []),
+        ("%wan config pr", "pr", ["price=", "provider="], ["wait="]),
         ("%%wan ", "", ["--image", "-n", "--seed", "--no-rewrite"], ["make", "photo", "-i"]),
         ("%%wan -", "-", ["-i", "-n", "--seed", "--help"], []),
         ("%%wan --se", "--se", ["--seed"], ["--size"]),
@@ -79,6 +82,9 @@ def tab(line, cursor=None):
         ('%%wan -i "my c', '"my c', ['"my cat.png"'], []),
         ("%%wan -i [photo, ph", "ph", ["photo", "photos"], []),
         ('%%wan -i d["', 'd["', ['d["key"]', 'd["my key"]'], ['d["other"]']),
+        ("%%wan -i job[", "job[", ["job[0]", "job[1]"], ["job[2]"]),
+        ("%%wan -i photos[", "photos[", ["photos[0]"], ["photos[1]"]),
+        ("%%wan -i seeds[", "seeds[", [], ["seeds[0]"]),
         ('%%wan -i d["my k', 'd["my k', ['d["my key"]'], []),
         ("%%wan --provider ", "", list(PROVIDERS), []),
         ("%%wan --timeout ", "", ["15m"], []),

@@ -87,6 +87,12 @@ WHOLE = {
         (np.zeros((300, 300, 2), "u1"), "a picture is H×W"),
         (np.zeros((300, 0), "u1"), "is empty"),
         (np.zeros(5, "u1"), "a picture is H×W"),
+        (np.zeros((100, 50), "u1"), r"Enlarge it: PIL.Image.fromarray\(photo\).resize\(\(240, 480\)\)"),
+        (encoded("PNG", (100, 50)), r"Enlarge it, e.g. with PIL: Image.open\(…\).resize\(\(480, 240\)\)"),
+        (WHOLE["JPEG"][:-9], "cut off"),
+        (WHOLE["PNG"].replace(b"IDAT", b"IDAU"), "the file is damaged"),
+        ("file:///nowhere/a.png", "there is no file /nowhere/a.png"),
+        ("s3://bucket/a.png", "s3:// addresses are not fetched"),
     ],
 )
 def test_bad_input_is_one_exact_message(value: object, message: str) -> None:
@@ -95,6 +101,7 @@ def test_bad_input_is_one_exact_message(value: object, message: str) -> None:
         load_image(value, name="photo")
     assert caught.value.problems[0].value == "photo"
     assert caught.value.problems[0].field == "image"
+    assert caught.value.problems[0].remedy
 
 
 def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:

@@ -221,6 +221,21 @@ def test_a_figure_draws_itself() -> None:
         assert_sendable(image)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_what_an_object_draws_is_sent_byte_for_byte(kind: str) -> None:
+    """A clean PNG or JPEG is not encoded again; the picture is known by its pixels, as drawing again may differ."""
+    buffer, other = io.BytesIO(), io.BytesIO()
+    gradient().save(buffer, kind, optimize=True)
+    Image.open(io.BytesIO(buffer.getvalue())).save(other, "PNG")
+
+    def drawing(content: bytes) -> object:
+        return type("Drawing", (), {"_repr_png_": lambda _: content})()
+
+    image = load_image(drawing(buffer.getvalue()), name="plot")
+    assert image.data == buffer.getvalue()
+    assert image.identity == load_image(drawing(other.getvalue()), name="plot").identity
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_rich_objects_are_images(as_text: bool) -> None:
     """``_repr_png_``, ``_repr_jpeg_`` and ``_repr_mimebundle_``, as bytes or base64, with or without metadata."""

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # Data, words and rules that know nothing else; a text on its way to a request.
     ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "secret", "folders"),
     ("rules", "keys", "words", "options", "transform"),
-    ("request", "settings", "images", "recipe", "line", "usage", "evaluate"),
+    ("request", "call_rules", "settings", "images", "recipe", "line", "usage", "evaluate"),
     ("cell_images", "template", "subcommands"),
     ("cell", "cell_text", "wire"),
     # What reaches out, and what is kept.

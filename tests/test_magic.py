@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,12 +129,73 @@ def test_a_dry_run_sends_and_fetches_nothing(notebook: Notebook) -> None:
     assert requests(notebook) == 0
 
 
+def test_a_dry_run_shows_what_would_be_sent_of_pictures_that_are_not_here(notebook: Notebook) -> None:
+    """An address counts as the picture that it will be: mode, parameters and places are those of the real request."""
+    shown = notebook.run("%%wan --dry-run -i http://127.0.0.1:9/x.png\nblue")
+    body = json.loads(shown[shown.index("\n{") :])
+
+    assert body["input"]["messages"][0]["content"] == [{"text": "blue"}, {"image": "<x.png: not here yet>"}]
+    assert body["parameters"] == {
+        "enable_interleave": False,
+        "watermark": False,
+        "n": 1,
+        "prompt_extend": True,
+        "size": "1K",
+        "seed": "(chosen when it is sent)",
+    }
+    assert "shape of image 1 (x.png)" in shown
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_of_a_shape_that_is_not_here(notebook: Notebook) -> None:
+    """``--like`` an address is no error in a dry run, and no size is made up for it."""
+    shown = notebook.run("%%wan --dry-run --like http://127.0.0.1:9/x.png --seed 5,9\nblue")
+
+    assert '"size": "(the shape of x.png, which is not here yet)"' in shown
+    assert "× 2, each with its seed: 5, 9" in shown
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_names_the_address_that_would_be_asked(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DashScope's base URL may be given without /api/v1; the call goes to the whole one."""
+    monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-x")
+
+    shown = notebook.run("%%wan --dry-run\nblue")
+    assert "POST http://127.0.0.1:9/api/v1/services/aigc/image-generation/generation" in shown
+
+
+def test_the_simulator_named_for_one_cell_is_the_built_in_one(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WAN_BASE_URL is the chosen service's: a practice picture must not be ordered, and paid for, there."""
+    monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WAN_API_KEY", "sk-real")
+    notebook.run("%%wan --as fox --seed 5 --provider simulator\na fox")
+
+    (row,) = notebook.names["fox"].rows
+    assert (row.state, row.simulated, row.base_url) == ("saved", True, "http://simulator.invalid")
+
+
 def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
     """Editing `_wan` takes the picture made before, and a re-run of the edit does not edit its own result."""
     notebook.run("%%wan --as fox --seed 5\na fox")
     notebook.run("%%wan -i _wan --as edit --seed 6\nat night")
 
     assert notebook.names["edit"].rows[0].inputs[0].source_job == notebook.names["fox"].id
+
+
+def test_wan_can_be_used_in_python_too(notebook: Notebook) -> None:
+    """After the first cell `_wan` is its job, in the next cell's Python and for completion as well."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    assert notebook.names["_wan"] is notebook.names["fox"]
+
+    notebook.run("%%wan --as hare --seed 6\na hare")
+    notebook.run("seen = _wan")
+    assert notebook.names["seen"] is notebook.names["hare"]
+
+    notebook.run("import wan_notebook as wan\nedit = wan.generate('at night', [_wan], seed=7)\nagain = _wan")
+    assert notebook.names["again"] is notebook.names["hare"]
 
 
 def test_a_seed_sweep_is_one_card_of_labelled_jobs(notebook: Notebook) -> None:
@@ -218,6 +280,17 @@ def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
         notebook.run("%%wan\na fox")
 
     assert requests(notebook) == 0
+
+
+def test_bare_wan_is_five_lines(notebook: Notebook) -> None:
+    """Where one stands and what to type next, in five lines."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    lines = notebook.run("%wan").strip().splitlines()
+
+    assert len(lines) == 5
+    assert lines[-1].startswith("next")
+    assert "%wan login" in lines[-1]
+    assert "%wan?" in lines[-1]
 
 
 def test_unloading_takes_everything_back(notebook: Notebook) -> None:

@@ -133,6 +133,8 @@ def test_an_object_in_the_prompt_draws_a_hint():
         ("a fox\nNegative prompt: dark, blurry", ("a fox", "dark, blurry")),
         ("a fox\n  negative PROMPT:dark \n\n", ("a fox", "dark")),
         ("Negative prompt: dark", ("", "dark")),
+        ("a fox\nNegative prompt : dark", ("a fox", "dark")),
+        ("一只狐狸\nNegative prompt：模糊", ("一只狐狸", "模糊")),
         ("a fox\nNegative prompt:", ("a fox", "")),
         ("Negative prompt: dark\na fox", ("Negative prompt: dark\na fox", None)),
         ("a negative prompt: dark", ("a negative prompt: dark", None)),
@@ -159,6 +161,7 @@ def test_the_last_line_may_be_the_negative_prompt(text, parts):
         ("a fox --seed 5", 0, "--seed"),
         ("a fox -n 2", 0, "-n 2"),
         ('"a red fox"', 0, "quotes"),
+        ("Negative prompt: dark\na fox", 0, "last line only"),
     ],
 )
 def test_what_other_tools_read_draws_a_hint(text, images, part):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import keyword
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from . import catalog as c
 from . import data_out, host
+from .call_rules import call_mode, distinct_seeds, like_size, sweep_problems
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
@@ -17,7 +22,6 @@ from .jobs import Job, Picture
 from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
 from .present import Presenter, Tables
 from .request import ImageRequest
-from .rules import Mode, size_like
 from .session import Order, Session, default_session
 
 SHOWN = 20
@@ -35,9 +39,9 @@ def generate(
     interleave: bool = False,
     prompt_extend: bool | None = None,
     watermark: bool = False,
-    seed: int | Sequence[int] | None = None,
+    seed: int | Iterable[int] | None = None,
     name: str = "",
-    tags: Sequence[str] = (),
+    tags: str | Sequence[str] = (),
     fresh: bool = False,
     provider: str | None = None,
     embed: bool | None = None,
@@ -56,12 +60,15 @@ def generate(
     """
     session = session or default_session()
     inputs, problems = _inputs(session, images)
-    seeds: list[Any] = list(seed) if isinstance(seed, list | tuple | range | set) else [seed]
+    seeds, hints = _seeds(seed)
+    mode = call_mode(inputs, interleave=interleave)
     if like is not None:
         shape, more = _inputs(session, like, "like")
         problems += more
-        mode = Mode.ILLUSTRATED if interleave else Mode.EDIT if inputs else Mode.TEXT_TO_IMAGE
-        size = size_like(shape[0], size, mode) if shape and isinstance(shape[0], InputImage) else size
+        if not more:
+            size, more = like_size(shape, _label(like, ""), size, mode)
+            problems += more
+    problems += [*sweep_problems(seeds, n, mode), *_name_problems(name)]
     fields: dict[str, Any] = {
         "prompt": prompt,
         "images": tuple(inputs),
@@ -74,9 +81,39 @@ def generate(
         "watermark": watermark,
     }
     requests = _requests(fields, seeds, problems)
-    order = Order(requests, name=name, tags=tuple(tags), fresh=fresh, provider=provider, embed=embed,
-                  place=session.place())  # fmt: skip
+    words = (tags,) if isinstance(tags, str) else tuple(tags)
+    order = Order(requests, name=name, tags=words, fresh=fresh, provider=provider, embed=embed,
+                  hints=tuple(hints), place=session.place())  # fmt: skip
     return session.submit(order)
+
+
+def _seeds(given: object) -> tuple[list[Any], list[str]]:
+    """Return the seeds of a call: one, or each of several once."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        return [given], []
+    try:
+        items = list(islice(given, c.TASKS_PER_CALL_MAX + 1))
+    except TypeError:  # an array without a dimension
+        return [given], []
+    return distinct_seeds(map(_plain, items))
+
+
+def _plain(seed: Any) -> Any:
+    """Return NumPy's integers as Python's, so that equal ones are found; the request judges all others."""
+    try:
+        return seed if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        return seed
+
+
+def _name_problems(name: str) -> list[Problem]:
+    if not name or (name.isidentifier() and not keyword.iskeyword(name)):
+        return []
+    return [Problem("name", repr(name), "is no variable name.", "Use letters, digits and _: fox_1")]
+
+
+def _label(value: object, name: str) -> str:
+    return value if isinstance(value, str) and len(value) < 200 else name
 
 
 def _inputs(
@@ -88,18 +125,18 @@ def _inputs(
     found: list[InputImage | PendingImage] = []
     problems: list[Problem] = []
     for index, value in enumerate(values):
-        label = value if isinstance(value, str) and len(value) < 200 else f"{name} {index + 1}"
+        label = _label(value, f"{name} {index + 1}" if name == "image" else name)
         try:
             found += resolver.image(value, label)
         except ImageInputError as error:
-            problems += error.problems
+            problems += [replace(problem, field=name) for problem in error.problems]
             found.append(PendingImage(name=label, job_id=""))  # keeps the count, and so the mode
     return found, problems
 
 
 def _requests(fields: Mapping[str, Any], seeds: Sequence[Any], problems: list[Problem]) -> tuple[ImageRequest, ...]:
     requests: list[ImageRequest] = []
-    for seed in seeds:
+    for seed in seeds[: c.TASKS_PER_CALL_MAX]:
         try:
             requests.append(ImageRequest(**fields, seed=seed))
         except RequestError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from . import catalog as c
+from .call_rules import call_mode, distinct_seeds, like_size, sweep_problems
 from .cell_images import Picture, Resolver, pictures_of
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .evaluate import evaluate_number, evaluate_seeds
@@ -17,7 +18,7 @@ from .inputs import InputImage, PendingImage
 from .line import ReadLine, duration_s, line_error, nearest, read_line
 from .options import CELL_OPTIONS
 from .request import ImageRequest
-from .rules import Mode, parse_size, size_like
+from .rules import parse_size
 from .template import expand, split_negative, text_hints
 
 __all__ = ["CellCall", "DictResolver", "Resolver", "asks_for_help", "is_dry_run", "read_cell"]
@@ -31,6 +32,7 @@ class CellCall:
     """What a ``%%wan`` cell asks for. There is one request a seed; a request may still ask for several pictures.
 
     ``wait`` and ``embed`` are None where the cell leaves them to the settings, ``timeout_s`` is in seconds.
+    ``size_follows`` names the picture of ``--like`` in a dry run that cannot look at it.
     """
 
     requests: tuple[ImageRequest, ...]
@@ -47,6 +49,7 @@ class CellCall:
     fresh: bool
     embed: bool | None
     hints: tuple[str, ...]
+    size_follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class _CellReader:
         self.line_problems = list(read.problems)
         self.problems: list[Problem] = []
         self.hints = list(read.hints)
+        self.size_follows = ""
         self.by_expression: dict[str, tuple[Picture, ...]] = {}
 
     def call(self) -> CellCall:
@@ -130,6 +134,7 @@ class _CellReader:
             fresh=bool(self.read.says("fresh")),
             embed=self.read.says("embed"),
             hints=tuple(dict.fromkeys(self.hints)),
+            size_follows=self.size_follows,
         )
 
     def _fields(self, expressions: tuple[str, ...]) -> dict[str, Any]:
@@ -179,6 +184,7 @@ class _CellReader:
             found = (_UNREADABLE,)
         if not found:
             self.problems.append(Problem(name, text, "holds no picture.", "Leave it out, or fill it."))
+            found = (_UNREADABLE,)
         if name == "image":
             self.by_expression[text] = found
         return found
@@ -192,23 +198,14 @@ class _CellReader:
         return self._size_like(like.value, size, images, interleave=interleave) if like else size
 
     def _size_like(self, like: str, size: str | None, images: tuple[Picture, ...], *, interleave: bool) -> str | None:
-        mode = Mode.ILLUSTRATED if interleave else Mode.EDIT if images else Mode.TEXT_TO_IMAGE
-        found = self._pictures(like, "like")
-        if isinstance(parse_size(size or ""), tuple):
-            message = "is the size already; next to it --size takes 1K or 2K only."
-            self.problems.append(Problem("like", like, message, f"Leave out --like or --size {size}."))
-            return size
-        if len(found) > 1:
-            self.problems.append(Problem("like", like, f"holds {len(found)} pictures.", "Name the one to follow."))
-        if len(found) != 1 or found[0] is _UNREADABLE:
-            return size
-        if isinstance(found[0], PendingImage):
-            message = "is not finished, so its shape is not known yet."
-            self.problems.append(Problem("like", like, message, f"Wait for it: %wan wait {found[0].job_id}"))
-            return size
-        tier = parse_size(size) if size else "1K"
-        # a tier that this mode does not have stays, so that the request says why
-        return size_like(found[0], size, mode) if tier == "1K" or (tier and mode is Mode.EDIT) else size
+        found = [picture for picture in self._pictures(like, "like") if picture is not _UNREADABLE]
+        sent, problems = like_size(found, like, size, call_mode(images, interleave=interleave))
+        is_unseen = len(found) == 1 and isinstance(found[0], PendingImage)
+        if is_unseen and self.read.says("dry_run") and not isinstance(parse_size(size or ""), tuple):
+            self.size_follows = found[0].name  # a dry run looks at nothing that is not here
+        else:
+            self.problems += problems
+        return sent
 
     # Numbers -------------------------------------------------------------------------------------------------------
 
@@ -231,16 +228,13 @@ class _CellReader:
         except RequestError as error:
             self.problems += error.problems
             return [None]
-        seeds: list[Any] = []
-        for seed in given:
-            if type(seed) is int and seed in seeds:
-                self.hints.append(f"seed {seed} is listed more than once: asked once")
-            else:
-                seeds.append(seed)
+        seeds, hints = distinct_seeds(given)
+        self.hints += hints
         return seeds
 
     def _requests(self, fields: dict[str, Any], seeds: list[Any]) -> tuple[ImageRequest, ...]:
-        problems: list[Problem] = self._sweep_problems(fields, seeds)
+        mode = call_mode(fields["images"], interleave=fields["interleave"])
+        problems = sweep_problems(seeds, fields["n"], mode)
         requests = []
         for seed in seeds[: c.TASKS_PER_CALL_MAX]:
             try:
@@ -249,21 +243,6 @@ class _CellReader:
                 problems += error.problems
         self.problems += dict.fromkeys(problems)
         return tuple(requests)
-
-    def _sweep_problems(self, fields: dict[str, Any], seeds: list[Any]) -> list[Problem]:
-        most, n, count = c.TASKS_PER_CALL_MAX, fields["n"], len(seeds)
-        if count > most:
-            text = f"more than {most} seeds; one cell asks for at most {most} pictures."
-            return [Problem("seed", "", text, "Use fewer seeds, or several cells.")]
-        if count < 2 or type(n) is not int or n < 2 or fields["interleave"]:
-            return []
-        if not fields["images"]:
-            text = "without images the pictures of one seed take the seeds after it, so -n and several seeds collide."
-            return [Problem("n", str(n), text, "List every seed, or give one seed with -n.")]
-        if n * count > most:
-            text = f"{count} seeds with {n} pictures each are {n * count}; one cell asks for at most {most}."
-            return [Problem("seed", "", text, "Use fewer seeds, or several cells.")]
-        return []
 
     # What is ours --------------------------------------------------------------------------------------------------
 

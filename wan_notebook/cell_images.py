@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from .errors import CellError, Problem, RequestError
-from .evaluate import evaluate, is_known, names_in, nearest, parse_expression
-from .inputs import InputImage, PendingImage
+from .evaluate import evaluate, is_known, names_in, nearest, parse_expression, raised
+from .inputs import InputImage, PendingImage, PictureOf, is_job
 from .words import has_image_suffix, looks_like_place, split_list, unquoted
 
 Picture = InputImage | PendingImage
@@ -23,6 +23,8 @@ _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?\Z")
 _NESTED_MAX: Final = 50
 _DEPTH_MAX: Final = 8
 _ITEMS_MAX: Final = 100
+# Not pictures, but files all the same: what is said of one is about the file, not about a variable.
+_OTHER_FILES: Final = (".txt", ".md", ".pdf", ".svg", ".csv", ".html", ".docx", ".psd", ".ico", ".mp4", ".mov", ".zip")
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+\Z")
 
 
@@ -95,7 +97,7 @@ def _job(match: re.Match[str], text: str, resolver: Resolver) -> Picture:
 
 def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether a word without quotes is a path: by its suffix or a slash, unless its variables exist."""
-    suffixed = has_image_suffix(text)
+    suffixed = has_image_suffix(text) or text.lower().endswith(_OTHER_FILES)
     if not suffixed and not ("/" in text or "\\" in text):
         return False
     if _DOTTED.match(text):
@@ -117,7 +119,30 @@ def _holds(value: object, name: str) -> bool:
 
 
 def _value(text: str, resolver: Resolver, field: str) -> tuple[Picture, ...]:
-    return _flat(evaluate(text, resolver.namespace, field), text, resolver)
+    taken = _taken_from(text, field)
+    if taken is None:
+        return _flat(evaluate(text, resolver.namespace, field), text, resolver)
+    base, index = evaluate(taken[0], resolver.namespace, field), taken[1]
+    if is_job(base):  # its own [index] would hold up the cell until the job is over
+        return resolver.image(PictureOf(base, index), text)
+    try:
+        value = base[index]
+    except Exception as error:  # noqa: BLE001 - a person's own object may raise anything
+        raise RequestError([raised(field, text, error)]) from None
+    return _flat(value, text, resolver)
+
+
+def _taken_from(text: str, field: str) -> tuple[str, int] | None:
+    """Read ``whatever[2]`` as the expression before the bracket and the index; None for anything else."""
+    body = parse_expression(text, field).body
+    if not isinstance(body, ast.Subscript):
+        return None
+    try:
+        index = ast.literal_eval(body.slice)
+    except (ValueError, TypeError, SyntaxError):
+        return None
+    base = ast.get_source_segment(text.strip(), body.value)
+    return (f"({base})", index) if base and type(index) is int else None
 
 
 def _flat(value: object, name: str, resolver: Resolver, depth: int = 0) -> tuple[Picture, ...]:

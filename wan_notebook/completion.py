@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 from .images import looks_like_image
+from .inputs import is_job
 from .line import ReadLine, read_line
 from .options import CELL_OPTIONS, HELP, Kind, Option, Subcommand, subcommand, subcommand_names
 from .words import DASHES, has_image_suffix, is_space, looks_like_place, option_at, skip_spaces, word_end
@@ -84,7 +85,7 @@ def _of_option(option: Option | None, fragment: str, text: str, candidates: _Can
 def _of_place(command: Subcommand | None, read: ReadLine, fragment: str, candidates: _Candidates) -> list[str]:
     if command is None or not read.words:
         return []
-    if command.choices and (len(read.words) == 2 or command.places[0] is Kind.TEXT):
+    if command.choices and (len(read.words) == 2 or command.places[0] in (Kind.TEXT, Kind.WORDS)):
         return list(command.choices)
     if command.name == "help":
         return list(subcommand_names())
@@ -147,9 +148,9 @@ class _Candidates:
                 variables = [] if looks_like_place(fragment) else [*self._variables(_is_picture), *self.jobs]
                 return [*variables, *_files(fragment, images_only=True)]
             case Kind.JOB_OR_FILE:
-                return [*self._variables(_is_job), *self.jobs, *_files(fragment, images_only=True)]
+                return [*self._variables(is_job), *self.jobs, *_files(fragment, images_only=True)]
             case Kind.JOB:
-                return [*self._variables(_is_job), *self.jobs]
+                return [*self._variables(is_job), *self.jobs]
             case Kind.NUMBER:
                 return self._variables(_is_number)
             case Kind.SEED:
@@ -168,9 +169,14 @@ class _Candidates:
         return [name for name in shown if wanted(self.names.get(name))]
 
     def items(self, item: re.Match[str]) -> list[str]:
-        """Return ``d["key"]`` for the pictures in a dictionary whose bracket is open."""
+        """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
         name, typed = item[1], item[2]
         value = self.names.get(name)
+        if is_job(value):
+            value = [True] * len(getattr(value, "saved_pictures", ()))  # those that are there: nothing is waited for
+        if isinstance(value, list | tuple):
+            shown = enumerate(value[:_SHOWN_MAX])
+            return [f"{name}[{k}]" for k, v in shown if str(k).startswith(typed) and (v is True or _is_picture(v))]
         if not isinstance(value, Mapping):
             return []
         keys = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
@@ -180,12 +186,7 @@ class _Candidates:
 def _is_picture(value: object) -> bool:
     if isinstance(value, list | tuple):
         return 0 < len(value) <= _SCANNED_MAX and looks_like_image(value[0])
-    return looks_like_image(value) or _is_job(value)
-
-
-def _is_job(value: object) -> bool:
-    # asked of the type: a property of a job may wait for it
-    return not isinstance(value, type) and all(hasattr(type(value), name) for name in ("result", "images", "files"))
+    return looks_like_image(value) or is_job(value)
 
 
 def _is_number(value: object) -> bool:

@@ -18,6 +18,14 @@ from .words import split_list
 
 _LARGEST: Final = 2**63
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)\Z", re.DOTALL)
+_SEEDS: Final = "Write a number, 5..8 or 5,9,12."
+_REMEDIES: Final = {
+    "seed": _SEEDS,
+    "n": "Write a number.",
+    "max_images": "Write a number.",
+}
+_DEFINE: Final = "Define it in a cell above, or quote it if it is a path."
+_OF_IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 _DASHED: Final = re.compile(r"\d+\s*[-–—]\s*\d+\Z")
 
 
@@ -28,7 +36,8 @@ def parse_expression(text: str, field: str) -> ast.Expression:
             warnings.simplefilter("ignore")  # an odd backslash is no reason to print something
             return ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        raise _problem(field, text, f"is no Python expression ({error.msg}).", "Quote it if it is a path.") from None
+        remedy = _REMEDIES.get(field, "Quote it if it is a path.")
+        raise _problem(field, text, f"is no Python expression ({error.msg}).", remedy) from None
     except (ValueError, RecursionError, MemoryError, UnicodeError):
         raise _problem(field, text, "is no Python expression.", "Put it in a variable first.") from None
 
@@ -62,7 +71,9 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
 
 def unknown_name(field: str, text: str, name: str, namespace: Mapping[str, Any]) -> Problem:
     """Word an unknown variable, with the nearest names."""
-    remedy = nearest(name, namespace) or "Define it in a cell above, or quote it if it is a path."
+    known = (k for k in namespace if k not in _OF_IPYTHON)
+    elsewhere = f"Define it in a cell above. {_REMEDIES[field]}" if field in _REMEDIES else _DEFINE
+    remedy = nearest(name, known) or elsewhere
     return Problem(field, text, f"no variable {name}.", remedy)
 
 
@@ -99,7 +110,7 @@ def evaluate_seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
     for part in parts:
         found += itertools.islice(_seeds_of(part, namespace), c.TASKS_PER_CALL_MAX + 1)
     if not found:
-        raise _problem("seed", text, "holds no seed.", "Write a number, 5..8 or 5,9,12.")
+        raise _problem("seed", text, "holds no seed.", _SEEDS)
     return found[: c.TASKS_PER_CALL_MAX + 1]
 
 
@@ -109,6 +120,8 @@ def _seeds_of(part: str, namespace: Mapping[str, Any]) -> Iterator[Any]:
         raise _problem("seed", part, "is a subtraction, not a range.", f"A range is written {first}..{last}")
     if match := _RANGE.match(part):
         return iter(_range(part, match, namespace))
+    if part.endswith(("..", "…")) or part.startswith(("..", "…")):
+        raise _problem("seed", part, "a range needs both of its ends.", "Write 5..8")
     value = evaluate(part, namespace, "seed")
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return iter([_sane(value, part, "seed")])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
+
+UNFETCHED: Final = "url:"
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,30 @@ class InputImage:
 
 
 @dataclass(frozen=True)
+class PictureOf:
+    """One picture of a job by its index, as a person wrote it: looking it up in Python would wait for the job."""
+
+    job: object
+    index: int
+
+
+def is_job(value: object) -> bool:
+    """Tell a job by its type, without asking it anything: its properties may wait."""
+    return not isinstance(value, type) and all(hasattr(type(value), name) for name in ("result", "images", "files"))
+
+
+@dataclass(frozen=True)
 class PendingImage:
-    """A picture of a job that is not finished yet: waited for in the background, then sent."""
+    """A picture of a job that is not finished yet: waited for in the background, then sent.
+
+    Where nothing may be fetched, such as in a dry run, it stands for an address too: ``UNFETCHED`` before it.
+    """
 
     name: str
     job_id: str
     index: int | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is an address that was not fetched, rather than a job's picture."""
+        return self.job_id.startswith(UNFETCHED)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .errors import SettingsError
 from .folders import config_dir, write_private
 from .secret import Secret
 
@@ -73,3 +74,10 @@ class KeyStore:
         if isinstance(backend, chainer.ChainerBackend) and not backend.backends:
             return None
         return backend
+
+
+def check_key(key: Secret | None) -> None:
+    """Refuse a key that no header can carry: httpx would name it in its error. Raises ``SettingsError``."""
+    if key and not all("!" <= character <= "~" and character not in '"\\' for character in key.reveal()):
+        message = "The key contains a character that no key has (a space, a quote, a letter with an accent …)."
+        raise SettingsError(message, remedy="Copy it again: `%wan login`.")

@@ -5,6 +5,7 @@ The magics take their line as it stands (``no_var_expand``): IPython would expan
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class Extension:
         self.shell = shell
         self.magics = WanMagics(shell)
         self._matcher = _matcher(shell, self.magics)
+        self._hooks = (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
@@ -55,6 +57,8 @@ class Extension:
         if self.shell.Completer is not None:
             self.shell.Completer.custom_matchers.append(self._matcher)
         self.shell.input_transformers_cleanup.append(transform_lines)
+        for event, hook in self._hooks:
+            self.shell.events.register(event, hook)
         self._greet()
 
     def unload(self) -> None:
@@ -65,8 +69,19 @@ class Extension:
             self.shell.Completer.custom_matchers.remove(self._matcher)
         if transform_lines in self.shell.input_transformers_cleanup:
             self.shell.input_transformers_cleanup.remove(transform_lines)
+        for event, hook in self._hooks:
+            with suppress(ValueError):  # somebody else took it back
+                self.shell.events.unregister(event, hook)
         if "runner" in vars(self.magics):
             self.magics.runner.close()
+
+    def _before_cell(self, _info: object) -> None:
+        if "runner" in vars(self.magics):  # before that there is no job
+            self.magics.runner.before_cell()
+
+    def _after_cell(self, _result: object) -> None:
+        if "runner" in vars(self.magics):
+            self.magics.runner.after_cell()
 
     def _greet(self) -> None:
         from .greeting import open_jobs_line, opens_jobs

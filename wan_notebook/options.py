@@ -163,7 +163,11 @@ SUBCOMMANDS: Final = (
         options=(_flag("clean", "without the recipe"),),
     ),
     Subcommand("login", "", "choose the service and give it a key"),
-    Subcommand("config", "[KEY=VALUE …]", "show or set defaults", (Kind.WORDS,), aliases=("defaults",)),
+    Subcommand(
+        *("config", "[KEY=VALUE …]", "show or set defaults", (Kind.WORDS,)),
+        aliases=("defaults",),
+        choices=("price=", "provider=", "wait=", "embed=", "replay=", "envelope=", "polling="),
+    ),
     Subcommand(
         *("budget", "[AMOUNT [pictures] | off] [--per day|notebook|total]", "show or set caps on spending"),
         *((Kind.TEXT, Kind.CHOICE), 0, (_PER,)),

@@ -64,7 +64,10 @@ class ImageRequest(BaseModel):
         # numpy's integers are integers to a person; True is not.
         if isinstance(value, bool | int) or value is None or not hasattr(value, "__index__"):
             return value
-        return operator.index(value)
+        try:
+            return operator.index(value)
+        except TypeError:  # an array of several
+            return value
 
     @field_validator("images", mode="before")
     @classmethod

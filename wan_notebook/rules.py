@@ -92,7 +92,8 @@ def _count_problems(r: Fields) -> list[Problem]:
         if mode is Mode.ILLUSTRATED:
             text, remedy = "must be 1 in illustrated text.", "Use --max-images for the number of pictures."
         else:
-            text, remedy = f"must be 1 to {most} in {mode}.", "Run the cell again for more."
+            text = f"must be 1 to {most} in {mode}."
+            remedy = "Run the cell again for more." if r.n > most else "Choose a number in that range."
         found.append(Problem("n", str(r.n), text, remedy))
     if r.max_images is not None:
         if mode is not Mode.ILLUSTRATED:
@@ -214,6 +215,15 @@ def expected_size(r: Fields) -> tuple[int, int, str] | None:
 # Types ---------------------------------------------------------------------------------------------------------------
 
 _WORDS = {"string_type": "must be text.", "int_type": "must be a whole number.", "bool_type": "must be True or False."}
+_REMEDIES = {
+    "prompt": "Give it as text in quotes.",
+    "negative_prompt": "Give it as text in quotes.",
+    "size": "Write e.g. '1280x720', '16:9' or '1K'.",
+    "n": f"Choose one from 1 to {c.N_MAX}.",
+    "max_images": f"Choose one from 1 to {c.MAX_IMAGES_MAX}.",
+    "seed": f"Choose one from 0 to {c.SEED_MAX}.",
+    "images": "Give pictures, or a list of them.",
+}
 
 
 def type_problems(error: ValidationError, known: Sequence[str] = ()) -> list[Problem]:
@@ -224,11 +234,12 @@ def type_problems(error: ValidationError, known: Sequence[str] = ()) -> list[Pro
         value = repr(item.get("input"))[:60]
         match item["type"]:
             case "missing":
-                problem = Problem(field, "", "is missing.")
+                problem = Problem(field, "", "is missing.", "Give it.")
             case "extra_forbidden":
                 fields = ", ".join(known) or "prompt, images, size, n, max_images, seed, negative_prompt, …"
                 problem = Problem(field, value, "is no field of a request.", f"Known: {fields}")
             case kind:
-                problem = Problem(field, value, _WORDS.get(kind, f"{item['msg']}."))
+                remedy = _REMEDIES.get(field, "Leave it out, or give one of these." if kind == "bool_type" else "")
+                problem = Problem(field, value, _WORDS.get(kind, f"{item['msg']}."), remedy)
         found.setdefault(field, problem)
     return list(found.values())

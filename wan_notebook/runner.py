@@ -10,7 +10,7 @@ from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
 from .jobs import Job, set_renderer
-from .present import Presenter
+from .present import Presenter, dry_run
 from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
@@ -45,6 +45,15 @@ class Runner:
         else:
             self._order(line, body)
 
+    def before_cell(self) -> None:
+        """Let ``_wan`` be the last job of another cell, in whatever the cell that begins says."""
+        self._namespace(host.place(self.shell))
+
+    def after_cell(self) -> None:
+        """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
+        if self.session.last:
+            self.shell.user_ns[LAST] = self.session.last[-1][1]
+
     def resume(self) -> None:
         """Take up the open jobs of the ledger."""
         self.session.resume()
@@ -74,7 +83,7 @@ class Runner:
         order = Order.of_cell(call, place)
         if call.dry_run:
             context = self._context()
-            context.publish(dry_run_bundle(context.tables().dry_run(order)))
+            context.publish(dry_run_bundle(dry_run(self.session, context.home, order)))
             return None
         job = self.session.submit(order)
         if call.name:

@@ -150,6 +150,8 @@ def _provider(sources: Sources, config: Mapping[str, Any], named: str | None) ->
         raise SettingsError(message, remedy=f"Use one of: {known}.")
     key, source = _key(sources, name)
     base_url, url_named = _base_url(env, config, name)
+    if name == "simulator" and named and not _is_at_url(sources, config):
+        key, source, base_url, url_named = Secret("simulator"), "built in", "", False
     return Provider(name, base_url, key, source, because, url_named, is_named, tuple(looked))
 
 
@@ -172,6 +174,12 @@ def _base_url(env: Mapping[str, str], config: Mapping[str, Any], provider: str) 
     if isinstance(urls, dict) and isinstance(urls.get(provider), str):
         return urls[provider], False
     return {"gateway": catalog.GATEWAY_URL, "dashscope": catalog.DASHSCOPE_URL}.get(provider, ""), False
+
+
+def _is_at_url(sources: Sources, config: Mapping[str, Any]) -> bool:
+    """Whether WAN_BASE_URL is a simulator's. Else ``--provider simulator`` would order real pictures as practice."""
+    chosen = sources.session.get("provider") or sources.env.get("WAN_PROVIDER", "").strip() or config.get("provider")
+    return str(chosen or "").lower() == "simulator"
 
 
 def with_base_url(provider: Provider, base_url: str) -> Provider:

@@ -16,7 +16,7 @@ from .errors import Problem, RequestError
 from .evaluate import nearest, raised
 from .words import quoted, unescape
 
-_NEGATIVE: Final = re.compile(r"[ \t]*negative prompt:(.*)\Z", re.IGNORECASE)
+_NEGATIVE: Final = re.compile(r"[ \t]*negative prompt[ \t]*[:：](.*)\Z", re.IGNORECASE)
 _NAME: Final = re.compile(r"\s*([^\W\d]\w*)")
 _STEP: Final = re.compile(
     r"""\.\s*(?P<attribute>[^\W\d]\w*)
@@ -47,6 +47,10 @@ _FOREIGN: Final = (  # spellings of other tools, which this model takes for word
     (re.compile(r"<lora:([^<>:\n]{1,60})"), "<lora:{0}> is not known here: there are no LoRAs, give a picture with -i"),
     (re.compile(r"\S\s*(::-?\d+(?:\.\d+)?)"), "{0} is no weight here: say in words what matters more"),
     (re.compile(r"\A\s*[\"“][^\"“”]*[\"”]\s*\Z"), "the quotes around the text are part of the prompt"),
+    (
+        re.compile(r"^[ \t]*negative prompt[ \t]*[:：]", re.IGNORECASE | re.MULTILINE),
+        "'Negative prompt:' is read as the text's last line only",
+    ),
     (re.compile(r"\bSeed:\s*(\d+)", re.IGNORECASE), "a seed in the text is not read: use --seed {0} in the first line"),
 )
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.engine.kit import ask, ended, rig, until
 from tests.environment import ROOT
-from wan_notebook.jobs import WaitCancelled, WaitInterrupted
+from wan_notebook.jobs import WaitInterrupted
 from wan_notebook.simulator import SimulatorConfig, create_app
 from wan_notebook.simulator.server import serve_in_thread
 
@@ -56,7 +56,7 @@ def test_cancelling_await_ends_the_waiting_only(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         at = time.monotonic()
         waiting.cancel()
-        with pytest.raises(WaitCancelled, match="goes on"):
+        with pytest.raises(asyncio.CancelledError, match="goes on"):
             await waiting
         return time.monotonic() - at
 
@@ -64,6 +64,23 @@ def test_cancelling_await_ends_the_waiting_only(tmp_path: Path) -> None:
         job = ask(made.kernel(), seed=5)
 
         assert asyncio.run(main()) < SOON_S
+        assert ended(job).status == "saved"
+
+
+def test_a_time_limit_around_await_is_a_timeout(tmp_path: Path) -> None:
+    """``asyncio.timeout`` and ``wait_for`` end the waiting with TimeoutError, as with anything else that is awaited."""
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await job
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(job, 0.05)
+
+    with rig(tmp_path, seconds=100.0) as made:
+        job = ask(made.kernel(), seed=5)
+        asyncio.run(main())
+
         assert ended(job).status == "saved"
 
 

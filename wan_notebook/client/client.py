@@ -15,6 +15,7 @@ import httpx
 
 from wan_notebook import catalog as c
 from wan_notebook.errors import InvalidRequestError, SettingsError
+from wan_notebook.keys import check_key
 from wan_notebook.request import ImageRequest
 from wan_notebook.secret import Secret
 from wan_notebook.wire import Call, ServiceFault, Submitted, TaskState, dialect_for, encode_body
@@ -63,7 +64,7 @@ class Client:
         self.clock_offset_s: float | None = None
         self._timeouts = timeouts
         self._wall_clock = wall_clock
-        _check_key(key)
+        check_key(key)
         host = _host_of(self.base_url)
         self._reader = Reader(self.dialect, host, key.mask if key else str, wall_clock)
         self._network = Network(base_url=self.base_url, key=key, timeouts=timeouts, transport=transport, app=app)
@@ -265,10 +266,3 @@ def _checked_envelope(envelope: str, known: tuple[str, ...]) -> str:
     if envelope not in ("auto", *known):
         raise SettingsError(f"envelope = {envelope!r} is not known.", remedy=f"Known: auto, {', '.join(known)}.")
     return envelope
-
-
-def _check_key(key: Secret | None) -> None:
-    """Refuse a key that no header can carry: httpx would name it in its error."""
-    if key and not all("!" <= character <= "~" and character not in '"\\' for character in key.reveal()):
-        message = "The key contains a character that no key has (a space, a quote, a letter with an accent …)."
-        raise SettingsError(message, remedy="Copy it again: `%wan login`.")

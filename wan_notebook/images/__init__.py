@@ -8,6 +8,7 @@ from __future__ import annotations
 from wan_notebook.images.containers import check_picture, probe
 from wan_notebook.images.ducks import looks_like_image
 from wan_notebook.images.facts import MAX_PIXELS, NotAPictureError, PictureFacts, mime_of
+from wan_notebook.images.files import read_url
 from wan_notebook.images.load import load_image
 from wan_notebook.images.previews import contact_sheet, data_url, describe, preview
 
@@ -24,4 +25,5 @@ __all__ = [
     "mime_of",
     "preview",
     "probe",
+    "read_url",
 ]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from wan_notebook.catalog import IMAGE_FILE_MAX_BYTES
 from wan_notebook.errors import ImageInputError, WanError
@@ -17,6 +17,7 @@ from wan_notebook.errors import ImageInputError, WanError
 _READ_MAX_BYTES: Final = 256 * 1024**2
 """A larger file is no photograph; reading it would only fill the memory."""
 _NEIGHBOURS_MAX: Final = 5000
+_COPY_WHOLE: Final = "Copy all of it, or save the picture and give its path."
 
 
 def is_url(text: str) -> bool:
@@ -43,27 +44,33 @@ def shown_name(name: str) -> str:
 
 
 def read_url(url: str, *, name: str, fetch: Callable[[str], bytes] | None) -> bytes:
-    """Fetch once through the caller's ``fetch``; at most 10 MB."""
+    """Fetch once through the caller's ``fetch``; at most 10 MB. Raises ImageInputError, which names the picture."""
     if fetch is None:
         raise ImageInputError(name, "URLs cannot be fetched here.", remedy="Save the picture and give its path.")
     try:
         data = fetch(url)
     except (WanError, OSError, ValueError) as exc:
-        remedy = "Save the picture yourself and give its path."
-        raise ImageInputError(name, f"it could not be fetched: {exc}", remedy=remedy) from exc
+        if getattr(exc, "kind", "") == "too_large":
+            raise _too_many_bytes(name) from exc
+        remedy = "Check the address, or save the picture yourself and give its path."
+        reason = exc.message if isinstance(exc, WanError) else str(exc) or type(exc).__name__
+        raise ImageInputError(name, f"it could not be fetched: {reason}", remedy=remedy) from exc
     if len(data) > IMAGE_FILE_MAX_BYTES:
-        limit = IMAGE_FILE_MAX_BYTES // 1024**2
-        raise ImageInputError(
-            name, f"the URL holds more than {limit} MB.", remedy="Save it and give its path: a file is reduced."
-        )
+        raise _too_many_bytes(name)
     return bytes(data)
+
+
+def _too_many_bytes(name: str) -> ImageInputError:
+    limit = IMAGE_FILE_MAX_BYTES // 1024**2
+    remedy = "Save it and give its path: a file is reduced."
+    return ImageInputError(name, f"the URL holds more than {limit} MB.", remedy=remedy)
 
 
 def read_data_url(url: str, *, name: str) -> bytes:
     """Decode a data: URL, base64 or percent-encoded."""
     head, comma, content = url[5:].partition(",")
     if not comma:
-        raise ImageInputError(name, "the data URL has no comma, so no content.")
+        raise ImageInputError(name, "the data URL has no comma, so no content.", remedy=_COPY_WHOLE)
     raw = unquote_to_bytes(content)
     if not head.lower().replace(" ", "").endswith(";base64"):
         return raw
@@ -71,7 +78,16 @@ def read_data_url(url: str, *, name: str) -> bytes:
         packed = b"".join(raw.split())
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as exc:
-        raise ImageInputError(name, f"the data URL's base64 is broken: {exc}.") from exc
+        raise ImageInputError(name, f"the data URL's base64 is broken: {exc}.", remedy=_COPY_WHOLE) from exc
+
+
+def path_of_address(address: str, *, name: str) -> str:
+    """Return the path of a file: URL. Raises ImageInputError for the addresses that nobody fetches."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() != "file":
+        message = f"{scheme}:// addresses are not fetched, only http and https."
+        raise ImageInputError(name, message, remedy="Save the picture and give its path.")
+    return unquote(rest if rest.startswith("/") else rest[rest.find("/") :])
 
 
 def read_path(given: str | os.PathLike[str], *, name: str) -> bytes:
@@ -82,12 +98,12 @@ def read_path(given: str | os.PathLike[str], *, name: str) -> bytes:
         if path.is_file():
             size = path.stat().st_size
             if size > _READ_MAX_BYTES:
-                raise ImageInputError(name, f"the file has {size / 1e6:.0f} MB; that is no photograph.")
+                raise ImageInputError(name, f"the file has {size / 1e6:.0f} MB.", remedy="Reduce it first.")
             return path.read_bytes()
         is_folder = path.is_dir()
     except (OSError, RuntimeError, ValueError) as exc:  # no permission, unknown ~user, a NUL, a name too long
         reason = getattr(exc, "strerror", None) or str(exc)
-        raise ImageInputError(name, f"it cannot be read: {reason}.") from exc
+        raise ImageInputError(name, f"it cannot be read: {reason}.", remedy="Check the path and its rights.") from exc
     if is_folder:
         raise ImageInputError(name, "it is a folder.", remedy="Give one file in it.")
     raise _missing(path, name=name)
@@ -99,7 +115,8 @@ def _missing(path: Path, *, name: str) -> ImageInputError:
     try:
         names = [entry.name for entry, _ in zip(folder.iterdir(), range(_NEIGHBOURS_MAX), strict=False)]
     except OSError:
-        return ImageInputError(name, f"there is no file {shown}, and no folder {shown_name(str(folder))}.")
+        message = f"there is no file {shown}, and no folder {shown_name(str(folder))}."
+        return ImageInputError(name, message, remedy="Check the path.")
     by_lower = {entry.lower(): entry for entry in sorted(names)}
     near = [by_lower[n] for n in difflib.get_close_matches(path.name.lower()[:255], by_lower, n=3, cutoff=0.5)]
     remedy = f"Did you mean {' or '.join(near)}?" if near else "Check the name; it is looked for from the notebook."

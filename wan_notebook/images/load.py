@@ -7,6 +7,8 @@ import binascii
 import io
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from wan_notebook.errors import ImageInputError
@@ -17,6 +19,8 @@ from wan_notebook.images.pillow import open_picture, quietly, reading, too_large
 from wan_notebook.inputs import InputImage
 
 _ACCEPTED = "Give a PIL image, a NumPy array, bytes, a path, a URL, a figure or an earlier job."
+_RESIZED_ARRAY = "Enlarge it: PIL.Image.fromarray({name}).resize({size})."  # an array's own resize fills with zeros
+_DRAWN_LARGER = "Draw it larger (figsize, dpi), at least {size} px."
 _TOLERANCE = 1e-3  # resampling overshoots 0–1 by a hair
 
 
@@ -41,7 +45,7 @@ def load_image(value: object, *, name: str, fetch: Callable[[str], bytes] | None
     if is_pil(value):
         return upload.from_pixels(value, name=name)
     if is_array(value):
-        return upload.from_pixels(_picture_of_array(value, name=name), name=name)
+        return upload.from_pixels(_picture_of_array(value, name=name), name=name, enlarge=_RESIZED_ARRAY)
     rendered = _rendered(value, name=name)
     if rendered is None:
         raise ImageInputError(name, f"it is {_kind(value)}, not an image.", remedy=_ACCEPTED)
@@ -50,8 +54,19 @@ def load_image(value: object, *, name: str, fetch: Callable[[str], bytes] | None
             picture = open_picture(rendered, mime_of(rendered))
             picture.load()
     except NotAPictureError as exc:
-        raise ImageInputError(name, f"what {_kind(value)} shows of itself is no picture: {exc.message}.") from exc
-    return upload.from_pixels(picture, name=name)
+        message = f"what {_kind(value)} shows of itself is no picture: {exc.message}."
+        raise ImageInputError(name, message, remedy="Save it as a file and give its path.") from exc
+    return _as_drawn(picture, rendered, name=name)
+
+
+def _as_drawn(picture: Any, rendered: bytes, *, name: str) -> InputImage:
+    """Send what was drawn as it is if that can be sent; it is known by its pixels, since drawing again may differ."""
+    seen = upload.from_pixels(picture, name=name, enlarge=_DRAWN_LARGER)
+    with suppress(ImageInputError):  # Pillow may read what the stricter look into the file finds wanting
+        sent = upload.from_bytes(rendered, name=name)
+        if sent.data is rendered:
+            return replace(sent, identity=seen.identity)
+    return seen
 
 
 def _kind(value: object) -> str:
@@ -66,6 +81,8 @@ def _bytes_of_text(value: str | os.PathLike[str], *, name: str, fetch: Callable[
             return files.read_data_url(value, name=name)
         if files.is_url(value):
             return files.read_url(value, name=name, fetch=fetch)
+        if "://" in value[:12]:
+            value = files.path_of_address(value, name=name)
         if not value.strip():
             raise ImageInputError(name, "the path is empty.", remedy=_ACCEPTED)
     return files.read_path(value, name=name)
@@ -86,7 +103,7 @@ def _picture_of_array(array: Any, *, name: str) -> Any:
         bomb = too_large(shape[1], shape[0])
         raise ImageInputError(name, f"{bomb.message}.", remedy=bomb.remedy)
     if 0 in shape:
-        raise ImageInputError(name, f"it is {shown}: it is empty.")
+        raise ImageInputError(name, f"it is {shown}: it is empty.", remedy="Give one with pixels.")
     pixels = _bytes_of_floats(array, name=name, shown=shown) if array.dtype.kind == "f" else array
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize != 1:
         remedy = {
@@ -123,7 +140,8 @@ def _rendered(value: object, *, name: str) -> bytes | None:
             return _from_bundle(bundle(include=["image/png", "image/jpeg"]))
     except Exception as exc:  # foreign code draws here; whatever it raises is about this image
         what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-        raise ImageInputError(name, f"{_kind(value)} could not draw itself ({what}).") from exc
+        remedy = "It must show itself in a cell; or save it as a file and give its path."
+        raise ImageInputError(name, f"{_kind(value)} could not draw itself ({what}).", remedy=remedy) from exc
     return None
 
 

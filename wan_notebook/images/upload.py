@@ -24,6 +24,13 @@ _PNG_LEVEL: Final = 1  # three to four times as fast as the default for a tenth 
 _SAMPLE_PX: Final = 512
 _CLEANED: Final = "metadata removed"
 _FIRST_FRAME: Final = "first frame of several"
+_REMEDIES: Final = {
+    "not-image": "Give a picture file: PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF.",
+    "truncated": "Copy or download it again.",
+    "corrupt": "Copy or download it again, or save it anew with an image editor.",
+}
+_RESIZED_FILE: Final = "Enlarge it, e.g. with PIL: Image.open(…).resize({size})."
+RESIZED: Final = "Enlarge it: {name}.resize({size})."
 
 
 def from_bytes(data: bytes, *, name: str) -> InputImage:
@@ -34,7 +41,8 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
     identity = f"bytes:sha256:{hashlib.sha256(data).hexdigest()}"
     try:
         container = inspect(data)
-        _check_size(container.width_px, container.height_px, name=name, kind=FORMAT_NAME.get(container.mime, ""))
+        kind = FORMAT_NAME.get(container.mime, "")
+        _check_size(container.width_px, container.height_px, name=name, kind=kind, enlarge=_RESIZED_FILE)
         if _may_stay(container) and len(container.clean) <= IMAGE_FILE_MAX_BYTES:
             clean = container.clean
             return InputImage(
@@ -55,13 +63,16 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
             lossy = container.mime == "image/jpeg"
             return _encoded(rgb, notes, name=name, identity=identity, lossy=lossy, given_bytes=len(data))
     except NotAPictureError as exc:
-        raise ImageInputError(name, f"{exc.message}.", remedy=exc.remedy) from exc
+        raise ImageInputError(name, f"{exc.message}.", remedy=exc.remedy or _REMEDIES.get(exc.kind, "")) from exc
 
 
-def from_pixels(picture: Image, *, name: str) -> InputImage:
-    """Check a picture in memory; it goes out as PNG, or as JPEG if it came from one or a PNG would be too large."""
+def from_pixels(picture: Image, *, name: str, enlarge: str = RESIZED) -> InputImage:
+    """Check a picture in memory; it goes out as PNG, or as JPEG if it came from one or a PNG would be too large.
+
+    ``enlarge`` says how one that is too small is enlarged, with ``{name}`` and ``{size}``.
+    """
     try:
-        _check_size(picture.width, picture.height, name=name, kind=f"{picture.mode} image")
+        _check_size(picture.width, picture.height, name=name, kind=f"{picture.mode} image", enlarge=enlarge)
         with quietly(), reading():
             picture.load()
             identity = pixel_identity(picture)
@@ -69,7 +80,8 @@ def from_pixels(picture: Image, *, name: str) -> InputImage:
             rgb, notes = plain_rgb(picture, owned=False)
             return _encoded(rgb, notes, name=name, identity=identity, lossy=lossy, given_bytes=0)
     except NotAPictureError as exc:
-        raise ImageInputError(name, f"{exc.message}.", remedy=exc.remedy) from exc
+        remedy = exc.remedy or "Open it anew; it must show itself in a cell."
+        raise ImageInputError(name, f"{exc.message}.", remedy=remedy) from exc
 
 
 def _may_stay(container: Container) -> bool:
@@ -84,13 +96,13 @@ def _may_stay(container: Container) -> bool:
         return orientation_of(picture) == 1
 
 
-def _check_size(width_px: int, height_px: int, *, name: str, kind: str) -> None:
+def _check_size(width_px: int, height_px: int, *, name: str, kind: str, enlarge: str) -> None:
     if width_px * height_px > MAX_PIXELS:
         raise too_large(width_px, height_px)
     what = f"it is {width_px}×{height_px} px ({kind})" if kind else f"it is {width_px}×{height_px} px"
     short, long = min(width_px, height_px), max(width_px, height_px)
     if short < 1:
-        raise ImageInputError(name, f"{what}: it is empty.")
+        raise ImageInputError(name, f"{what}: it is empty.", remedy="Give one with pixels.")
     widest = f"at most {IMAGE_SIDE_MAX_PX // IMAGE_SIDE_MIN_PX}:1"
     if short < IMAGE_SIDE_MIN_PX:
         rule = f"{what}; each side must be at least {IMAGE_SIDE_MIN_PX} px."
@@ -99,7 +111,7 @@ def _check_size(width_px: int, height_px: int, *, name: str, kind: str) -> None:
         if max(new) > IMAGE_SIDE_MAX_PX:
             raise ImageInputError(name, rule, remedy=f"Crop it to a shape of {widest}, then enlarge it.")
         expression = name if name.isidentifier() else "image"
-        raise ImageInputError(name, rule, remedy=f"Enlarge it: {expression}.resize(({new[0]}, {new[1]})).")
+        raise ImageInputError(name, rule, remedy=enlarge.format(name=expression, size=f"({new[0]}, {new[1]})"))
     if long > IMAGE_SIDE_MAX_PX and short * IMAGE_SIDE_MAX_PX / long < IMAGE_SIDE_MIN_PX:
         left = round(short * IMAGE_SIDE_MAX_PX / long)
         message = (

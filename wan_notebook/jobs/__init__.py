@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .engine import Engine, Parts
-from .handle import Job, Picture, WaitCancelled, WaitInterrupted, set_renderer
+from .handle import Job, Picture, WaitInterrupted, set_renderer
 from .live import LiveJob
 
-__all__ = ["Engine", "Job", "LiveJob", "Parts", "Picture", "WaitCancelled", "WaitInterrupted", "set_renderer"]
+__all__ = ["Engine", "Job", "LiveJob", "Parts", "Picture", "WaitInterrupted", "set_renderer"]

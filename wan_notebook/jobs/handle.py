@@ -24,7 +24,7 @@ from .outcome import cost_of_row, error_of, status_line
 from .owner import Owner
 from .plain import plain_row
 from .several import furthest, together
-from .waits import HEARTBEAT_S, WaitCancelled, WaitInterrupted, wait_for
+from .waits import HEARTBEAT_S, WaitInterrupted, explain, wait_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -196,8 +196,9 @@ class Job:
                 future = asyncio.wrap_future(live.settled())
                 while not future.done():
                     await asyncio.wait([future], timeout=HEARTBEAT_S)
-        except asyncio.CancelledError:
-            raise WaitCancelled(self._come_back()) from None
+        except asyncio.CancelledError as cancelled:
+            explain(cancelled, self._come_back())
+            raise
         self._check_stopped()
         return self._checked()
 
@@ -315,4 +316,4 @@ class Job:
         )
 
 
-__all__ = ["Job", "Picture", "WaitCancelled", "WaitInterrupted", "set_renderer"]
+__all__ = ["Job", "Picture", "WaitInterrupted", "set_renderer"]

@@ -73,10 +73,30 @@ _KIND: dict[JobState, tuple[type[JobError], str, str]] = {
 }
 
 
+_REFUSALS = (  # what a service's code holds, and what helps then
+    (
+        ("401", "key", "unauthorized", "auth"),
+        "Check the key: `%wan doctor` shows which is used, `%wan login` sets one.",
+    ),
+    (("403", "denied", "arrearage", "balance"), "Check the account's balance and rights, then run again."),
+    (("429", "throttling", "ratelimit", "ratequota"), "Wait a little, then run again."),
+)
+
+
+def _refusal_remedy(row: JobRow) -> str:
+    code = "".join(filter(str.isalnum, row.error_code)).lower()
+    if not code:  # no service spoke: the network or an input
+        return "Mend that and run again; `%wan doctor` checks address and network."
+    found = (remedy for names, remedy in _REFUSALS if any(name in code for name in names))
+    return next(found, _KIND[JobState.REFUSED][2])
+
+
 def error_of(row: JobRow) -> JobError:
     """Return the error that a job which did not end with its pictures is."""
     state = JobState(row.state)
     kind, text, remedy = _KIND.get(state, (JobError, f"is {state}", "Wait for it with `%wan wait {id}`."))
+    if state is JobState.REFUSED:
+        remedy = _refusal_remedy(row)
     service = ": ".join(part for part in (row.error_code, row.error_message) if part)
     said = f" ({service})" if service else ""
     asked = f", request id {row.request_id}" if row.request_id and state is not JobState.CANCELLED else ""

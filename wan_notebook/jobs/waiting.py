@@ -56,7 +56,7 @@ class WaitingInputs:
         await asyncio.wrap_future(source.settled())
         pictures = [p for p in source.row.pictures if p.saved_at and p.kind == "image"]
         index = image.index or 0
-        if source.state is not JobState.SAVED or index >= len(pictures):
+        if source.state is not JobState.SAVED or not -len(pictures) <= index < len(pictures):
             message = f"{image.name} is not there: job {source.id} is {source.state} with {len(pictures)} pictures."
             raise WanError(message, remedy="Run its cell again, then this one. Nothing was sent.")
         return await loop.run_in_executor(None, self._picture_of, source.row, pictures[index], image.name)

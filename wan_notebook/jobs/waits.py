@@ -20,15 +20,13 @@ class WaitInterrupted(KeyboardInterrupt):
         return [self.message]
 
 
-class WaitCancelled(asyncio.CancelledError):
-    """``await job`` was cancelled; the job goes on."""
+def explain(cancelled: asyncio.CancelledError, message: str) -> None:
+    """Let a cancelled ``await job`` say what that means.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def _render_traceback_(self) -> list[str]:
-        return [self.message]
+    It stays the very error that came: ``asyncio.timeout`` and task groups know their own by identity and exact type.
+    """
+    cancelled.args = cancelled.args or (message,)
+    cancelled._render_traceback_ = lambda: [message]  # type: ignore[attr-defined] # what IPython shows
 
 
 def wait_for(future: Future[None], deadline: float | None) -> bool:

@@ -13,7 +13,7 @@ from ..cell_images import Resolver
 from ..errors import WanError
 from ..images import NotAPictureError, load_image, looks_like_image, preview
 from ..images.ducks import is_array, is_pil
-from ..inputs import InputImage, PendingImage
+from ..inputs import InputImage, PendingImage, PictureOf
 from ..jobs import Job, Picture
 
 VARIABLES_MAX: Final = 60
@@ -98,7 +98,7 @@ class RememberingResolver:
 
     def image(self, value: object, name: str) -> tuple[Seen, ...]:
         """Return the pictures that a value is."""
-        if isinstance(value, Job | list | tuple):
+        if isinstance(value, Job | PictureOf | list | tuple):
             return self.inner.image(value, name)
         return self.remembered.get(f"{name}|{signature(value)}", lambda: self.inner.image(value, name))
 

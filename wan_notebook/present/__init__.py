@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cards import Presenter
+from .dry_runs import dry_run
 from .tables import Tables
 
-__all__ = ["Presenter", "Tables"]
+__all__ = ["Presenter", "Tables", "dry_run"]

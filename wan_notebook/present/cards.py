@@ -199,8 +199,8 @@ class Presenter:
 def expected_text(request: ImageRequest) -> str:
     """Return the expected size and whose shape it is: ``≈1108×1478, shape of image 3 (ref)``."""
     expected = expected_size(request)
-    if expected is None:
-        return ""
+    if expected is None:  # its last picture is not here yet
+        return f"shape of image {len(request.images)} ({request.images[-1].name})"
     width, height, whose = expected
     return f"{width}×{height}" if whose in ("as asked", "default") else f"≈{width}×{height}, {whose}"
 

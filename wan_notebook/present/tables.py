@@ -1,39 +1,31 @@
-"""The ledger as tables: history, cost, where one stands, what would be sent."""
+"""The ledger as tables: history, cost, where one stands."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..folders import LEDGER_NAME, known_folders
-from ..inputs import InputImage
 from ..jobs.outcome import cost_of_row
 from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, peek_open
 from ..money import Cost, Source, Total
-from ..request import ImageRequest
-from ..session import Order, Session
+from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
-from ..session.replay import Part
 from ..store import Store
 from ..views.model import (
     CostRowView,
     CostSection,
     CostView,
-    DryRunImage,
-    DryRunView,
     HistoryRowView,
     HistoryView,
     PictureView,
     StatusView,
 )
 from ..views.tables import THUMB_BYTES, THUMB_PX
-from ..wire import dialect_for
 from . import words
-from .cards import expected_text
 from .previews import Previews
 
 SECTIONS = ("day", "notebook", "tag")
@@ -102,54 +94,27 @@ class Tables:
             yield f"Besides, {count} practice picture{'' if count == 1 else 's'} by the simulator, which bills nothing."
 
     def status(self) -> StatusView:
-        """Return where one stands: service, folder, open jobs, money, and what to type next."""
+        """Return in five lines where one stands, and what to type next."""
         settings = self._session.settings()
         provider = settings.provider
         summary = peek_open(self._home.ledger.path)
         spend = self._home.ledger.spend()
         page = self._home.ledger.history(HistoryQuery(limit=1))
         running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
-        if provider.name == "simulator":
-            steps = (
-                "`%wan login` for real pictures",
-                "`%wan make a fox in snow` to practise",
-                "`%wan?` for everything",
-            )
-        else:
-            steps = ("`%wan make a fox in snow`", "`%wan history`", "`%wan?` for everything")
+        first = "`%wan login` for real pictures" if provider.name == "simulator" else "`%wan history`"
+        if summary and summary.in_doubt:
+            first = "`%wan history --state in_doubt`, then `%wan resolve JOB`"
+        elif summary:
+            first = "`%wan resume` to fetch what is finished"
+        folder = words.relative_link(settings.folder, self._base)
         return StatusView(
             lines=(
                 ("service", f"{provider.name} ({provider.chosen_because})"),
-                ("pictures", f"{page.pictures} in {words.relative_link(settings.folder, self._base)}"),
+                ("pictures", f"{page.pictures} in {folder}, {spend.total} spent"),
                 ("jobs", running if summary else "none open"),
-                ("spent", str(spend.total)),
                 ("budget", "; ".join(self._caps().lines())),
+                ("next", f"{first} · `%wan make a fox in snow` · `%wan?` for everything"),
             ),
-            next_lines=steps,
-        )
-
-    def dry_run(self, order: Order) -> DryRunView:
-        """Return the exact request, its expected size and the most it can cost; nothing is sent or fetched."""
-        settings, parts = self._session.plan(order)
-        request = parts[0].request
-        dialect = dialect_for(settings.provider.name)
-        call = dialect.submit(_without_pixels(request), envelope=dialect.envelopes[0])
-        body = _named(call.body, request)
-        if order.requests[0].seed is None and parts[0].answer is None:
-            body = _with_seed(body, "(chosen when it is sent)")
-        wanted = [part for part in parts if part.answer is None]
-        most = self._caps().most_text(wanted, settings.provider.name)
-        answered = [part.answer for part in parts if part.answer is not None]
-        return DryRunView(
-            request_json=json.dumps(body, indent=2, ensure_ascii=False),
-            mode=request.mode.value,
-            endpoint=f"{call.method} {settings.provider.base_url.rstrip('/')}/{call.path.lstrip('/')}",
-            expected_size_text=expected_text(request),
-            most_text=most,
-            calls=len(parts),
-            images=tuple(_dry_image(image) for image in request.images if isinstance(image, InputImage)),
-            notes=(*order.hints, *_notes(parts)),
-            answered_text=f"from store · $0.00 · {words.day_text(answered[0].created_at)}" if answered else "",
         )
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -261,53 +226,3 @@ def _filter_text(query: HistoryQuery) -> str:
         f"state {query.state}" if query.state else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _without_pixels(request: ImageRequest) -> ImageRequest:
-    """Return the request with empty uploads: the body is built without encoding megabytes that are not shown."""
-    images = tuple(
-        InputImage(name=i.name, identity=i.identity, data=b"", mime=i.mime, width_px=i.width_px, height_px=i.height_px)
-        for i in request.images
-        if isinstance(i, InputImage)
-    )
-    return request.model_construct(**{**dict(request), "images": images})
-
-
-def _named(value: Any, request: ImageRequest) -> Any:
-    """Return the body with each picture as its name, size, bytes and hash instead of base64."""
-    described = iter([_described(image) for image in request.images if isinstance(image, InputImage)])
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {k: next(described, v) if k == "image" else walk(v) for k, v in node.items()}
-        return [walk(item) for item in node] if isinstance(node, list | tuple) else node
-
-    return walk(value)
-
-
-def _with_seed(node: Any, text: str) -> Any:
-    """Return the body with a text in the place of the seed."""
-    if isinstance(node, dict):
-        return {k: text if k == "seed" else _with_seed(v, text) for k, v in node.items()}
-    return [_with_seed(item, text) for item in node] if isinstance(node, list | tuple) else node
-
-
-def _described(image: InputImage) -> str:
-    return f"<{image.name}: {image.width_px}×{image.height_px}, {image.size_bytes} bytes, sha256 {image.sha256[:12]}…>"
-
-
-def _dry_image(image: InputImage) -> DryRunImage:
-    return DryRunImage(
-        name=image.name,
-        width_px=image.width_px,
-        height_px=image.height_px,
-        size_bytes=image.size_bytes,
-        sha256=image.sha256,
-        mime=image.mime,
-        note="; ".join(image.notes),
-    )
-
-
-def _notes(parts: Sequence[Part]) -> tuple[str, ...]:
-    pending = [i.name for i in parts[0].request.images if not isinstance(i, InputImage)]
-    return tuple(f"{name} is not here yet: a dry run fetches nothing and waits for no job" for name in pending)

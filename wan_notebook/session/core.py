@@ -223,6 +223,7 @@ class Session:
 
     def _ordering(self, settings: Settings, order: Order) -> Ordering:
         self.providers.require_key(settings, self.ledger())
+        self.providers.check(settings)
         home = self.need_home()
         caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
         return Ordering(settings, order, home, caps, run=self.meetings.run(order.place))

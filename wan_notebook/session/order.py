@@ -20,6 +20,7 @@ class Order:
     provider: str | None = None
     embed: bool | None = None
     hints: tuple[str, ...] = ()
+    size_follows: str = ""
     place: Place = field(default_factory=Place)
 
     @classmethod
@@ -33,5 +34,6 @@ class Order:
             provider=call.provider,
             embed=call.embed,
             hints=call.hints,
+            size_follows=call.size_follows,
             place=place,
         )

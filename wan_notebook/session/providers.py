@@ -12,9 +12,11 @@ from .. import catalog
 from ..client import Client
 from ..errors import MissingKeyError
 from ..folders import data_dir
+from ..keys import check_key
 from ..ledger import JobRow, Ledger
 from ..secret import Secret
 from ..settings import KEY_VARIABLE, Settings, with_base_url
+from ..wire import dialect_for
 
 IN_PROCESS_URL = "http://simulator.invalid"
 Factory = Callable[..., Client]
@@ -122,6 +124,11 @@ class Providers:
             message = f"no key was found (looked in {looked}), and {reason}."
             remedy = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
             raise MissingKeyError(message, remedy=remedy)
+
+    def check(self, settings: Settings) -> None:
+        """Refuse an address or a key that cannot be used before anything is ordered. Raises ``SettingsError``."""
+        check_key(settings.provider.key)
+        dialect_for(settings.provider.name).base_url(settings.provider.base_url)
 
     async def aclose(self) -> None:
         """Close every connection; call on the loop that uses them."""

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ImageInputError, StoreError, WanError
-from ..images import load_image, mime_of
-from ..inputs import InputImage, PendingImage
+from ..images import load_image, mime_of, read_url
+from ..inputs import UNFETCHED, InputImage, PendingImage, PictureOf
 from ..jobs import Job, LiveJob, Picture
 from ..ledger import JobRow, Ledger, PictureRecord
 from ..recipe import strip
 from ..states import SETTLED, JobState
 from ..store import Store
 
-UNFETCHED = "url:"
-"""Prefix of a pending image's job id that stands for an address which a dry run must not fetch."""
+_NAMED = "Give a variable, a path or an address."
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,9 @@ class Resolver:
     def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
         """Return the pictures that a value is; a job without an index must have exactly one."""
         if isinstance(value, Job):
-            return (self._of_job(value, name),)
+            return (self._of_lives(value.lives, None, name),)
+        if isinstance(value, PictureOf):
+            return self._of_item(value, name)
         if isinstance(value, Picture):
             return (self._of_record(value.live.row, value.record, name),)
         if isinstance(value, list | tuple):
@@ -47,15 +48,18 @@ class Resolver:
         """Return a picture of a job in the history, by the job's id in any kernel."""
         ledger = self.ledger()
         if ledger is None:
-            raise ImageInputError(name, "there is no history here, so no job has that id.")
+            raise ImageInputError(name, "there is no history here, so no job has that id.", remedy=_NAMED)
         try:
             row = ledger.get(job_id)
         except StoreError as error:
             raise ImageInputError(name, error.message, remedy=error.remedy) from None
         return self._of_lives([self.live(row)], index, name)
 
-    def _of_job(self, job: Job, name: str) -> InputImage | PendingImage:
-        return self._of_lives(job.lives, None, name)
+    def _of_item(self, item: PictureOf, name: str) -> tuple[InputImage | PendingImage, ...]:
+        job = item.job
+        if isinstance(job, Job):
+            return (self._of_lives(job.lives, item.index, name),)
+        return self.image(job[item.index], name)  # type: ignore[index] # somebody else's class that looks like a job
 
     def _of_lives(self, lives: Sequence[LiveJob], index: int | None, name: str) -> InputImage | PendingImage:
         first = lives[0]
@@ -93,7 +97,7 @@ class Resolver:
                 pass  # the kept copy is gone: fetch it anew
         if not self.may_fetch:
             return PendingImage(name=short, job_id=UNFETCHED + url)
-        data = self.download(url)
+        data = read_url(url, name=short, fetch=self.download)
         image = load_image(data, name=short)
         if ledger is not None:
             ledger.meta_set(key, self.store.add(_kept_name(data, image), data).file)
@@ -117,18 +121,22 @@ def _kept_name(data: bytes, image: InputImage) -> str:
 
 def _pending(lives: Sequence[LiveJob], index: int, name: str) -> PendingImage:
     """Name the job that will make the picture: the tasks of one card make theirs in order."""
-    for live in lives:
-        if index < live.row.n:
-            return PendingImage(name=name, job_id=live.id, index=index)
-        index -= live.row.n
     asked = sum(live.row.n for live in lives)
+    if -asked <= index < asked:
+        # one task's own pictures are counted when they are made
+        wanted = index + asked if index < 0 and len(lives) > 1 else index
+        for live in lives:
+            if wanted < live.row.n:
+                return PendingImage(name=name, job_id=live.id, index=wanted)
+            wanted -= live.row.n
     raise ImageInputError(name, f"the job makes {asked} pictures.", remedy=_choices(name, asked))
 
 
 def _choices(name: str, count: int) -> str:
     base = name.split("[", 1)[0]
+    base = base if base.isidentifier() or base.isalnum() else "job"  # `image 1` is no expression
     shown = ", ".join(f"{base}[{k}]" for k in range(min(count, 6)))
     return f"Choose one: {shown}{', …' if count > 6 else ''}."
 
 
-__all__ = ["UNFETCHED", "Resolver", "image_of_record"]
+__all__ = ["Resolver", "image_of_record"]

@@ -23,7 +23,7 @@ _IMAGES: Final = (
 def dry_run_bundle(view: DryRunView) -> Bundle:
     """Return the request that a cell would send."""
     head = h.facts(("◇ <b>dry run</b>", "nothing was sent", h.esc(view.mode)))
-    calls = f"{view.calls} such requests, one a picture, with seeds counting up" if view.calls > 1 else ""
+    calls = f"{view.calls} such requests, each with its seed{view.seeds_text}" if view.calls > 1 else ""
     pairs = [
         ("In the store", h.rich(view.answered_text)),
         ("Request", h.code(view.endpoint) if view.endpoint else ""),
@@ -44,9 +44,11 @@ def dry_run_bundle(view: DryRunView) -> Bundle:
 def _image(index: int, image: DryRunImage) -> tuple[str, ...]:
     note = h.div(h.rich(h.one_line(image.note, 300)), "font-size:85%", h.MUTED) if image.note else ""
     kind = f" {image.mime.removeprefix('image/').upper()}" if image.mime else ""
+    head = (h.unbroken(f"image {index + 1}"), h.bdi(h.one_line(image.name, 80)) + note)
+    if not image.width_px:
+        return (*head, "", "", "")
     return (
-        h.unbroken(f"image {index + 1}"),
-        h.bdi(h.one_line(image.name, 80)) + note,
+        *head,
         h.unbroken(f"{image.width_px}×{image.height_px} px{kind}"),
         h.unbroken(bytes_text(image.size_bytes)),
         h.code(image.sha256[:16]),

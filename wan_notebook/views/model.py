@@ -238,7 +238,7 @@ class CompareItem:
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunImage:
-    """One input picture of a request that is not sent."""
+    """One input picture of a request that is not sent; without a size it is not here yet, as ``note`` says."""
 
     name: str
     width_px: int
@@ -260,7 +260,9 @@ class DryRunView:
     expected_size_text: str = ""
     most_text: str = ""
     calls: int = 1
-    """How many such requests: one a picture in text to image."""
+    """How many such requests: one a picture in text to image, one a seed."""
+    seeds_text: str = ""
+    """Which seeds those have, where they are known: ``: 5, 9, 12``."""
     images: tuple[DryRunImage, ...] = ()
     notes: tuple[str, ...] = ()
     answered_text: str = ""

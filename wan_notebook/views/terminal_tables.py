@@ -96,14 +96,17 @@ def dry_run_text(view: DryRunView) -> str:
     if view.answered_text:
         lines.append(f"  {h.one_line(h.plain_of(view.answered_text), 200)}")
     if view.endpoint:
-        lines.append(f"  {h.one_line(view.endpoint, 300)}" + (f"  × {view.calls}" if view.calls > 1 else ""))
+        lines.append(
+            f"  {h.one_line(view.endpoint, 300)}"
+            + (f"  × {view.calls}, each with its seed{view.seeds_text}" if view.calls > 1 else "")
+        )
     cells = [
         [
             f"image {i + 1}",
             h.one_line(image.name, 60),
-            f"{image.width_px}×{image.height_px}",
-            bytes_text(image.size_bytes),
-            f"sha256 {image.sha256[:16]}",
+            f"{image.width_px}×{image.height_px}" if image.width_px else "",
+            bytes_text(image.size_bytes) if image.width_px else "",
+            f"sha256 {image.sha256[:16]}" if image.sha256 else "",
             h.one_line(h.plain_of(image.note), 200),
         ]
         for i, image in enumerate(view.images)
