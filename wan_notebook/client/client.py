@@ -22,7 +22,7 @@ from wan_notebook.wire import Call, ServiceFault, Submitted, TaskState, dialect_
 from .download import Downloaded, Downloader
 from .hosts import Hosts, Resolver, resolve
 from .network import Network, Reply
-from .replies import Reader, http_time
+from .replies import Reader, http_time, same_origin_target
 from .sinks import DownloadProgress
 from .timeouts import Timeouts
 
@@ -31,6 +31,7 @@ LIST_PAGES_MAX: Final = 50
 LIST_WINDOW: Final = timedelta(hours=24)
 """DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
 
+QUERY_REDIRECTS_MAX: Final = 3
 _CREATES_NO_TASK: Final = (400, 422)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 
@@ -209,14 +210,16 @@ class Client:
     async def _send(self, kind: str, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
         query = f"?{urlencode(call.params)}" if call.params else ""
         headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
-        reply = await self._network.exchange(
-            kind,
-            call.method,
-            f"{self.base_url}{call.path}{query}",
-            headers=headers,
-            content=body,
-            deadline_s=deadline_s,
-        )
+        url = f"{self.base_url}{call.path}{query}"
+        for _ in range(QUERY_REDIRECTS_MAX + 1):
+            reply = await self._network.exchange(
+                kind, call.method, url, headers=headers, content=body, deadline_s=deadline_s
+            )
+            # A submit or a cancel never follows: a redirected POST may be made twice, or turn into a GET.
+            target = same_origin_target(reply, url) if call.method == "GET" else ""
+            if not target:
+                break
+            url = target
         if error := self._reader.error_of(reply):
             raise error
         return reply
