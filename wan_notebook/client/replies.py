@@ -83,6 +83,7 @@ class Reader:
             http_status=status,
             retry_after_s=wait_s,
             remedy=self._remedy(status, wait_s),
+            is_page=is_page(reply, text),
         )
 
     def refused(self, reply: Reply) -> InvalidRequestError:
