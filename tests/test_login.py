@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+import wan_notebook as wan
 from wan_notebook import catalog
 from wan_notebook.client import Client
 from wan_notebook.commands.context import Context
@@ -19,6 +20,7 @@ from wan_notebook.commands.on_setup import do_login
 from wan_notebook.errors import AuthError, SettingsError
 from wan_notebook.folders import config_dir
 from wan_notebook.keys import KeyStore
+from wan_notebook.ledger import HistoryQuery
 from wan_notebook.present.doctor import examine
 from wan_notebook.runtime import Runtime
 from wan_notebook.session import Session
@@ -150,3 +152,24 @@ def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Callable[..., Desk], 
         at.login()
     assert not key or key not in str(caught.value)
     assert not at.asked
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"WAN_API_KEY": "sk-schlüssel"},
+        {"WAN_API_KEY": "sk-a\nX-Evil: 1"},
+        {"WAN_API_KEY": KEY, "WAN_BASE_URL": "ftp://host"},
+        {"WAN_API_KEY": KEY, "WAN_BASE_URL": "127.0.0.1:8000"},
+        {"WAN_API_KEY": KEY, "WAN_BASE_URL": "http://me:pw@127.0.0.1:8000"},
+    ],
+)
+def test_a_key_or_an_address_that_cannot_be_sent_leaves_no_job(desk: Callable[..., Desk], env: dict[str, str]) -> None:
+    """Refused at once, with the remedy: a job in the ledger would stand there open, and be joined by the next call."""
+    at = desk("gateway", {}, WAN_PROVIDER="gateway", **env)
+    with pytest.raises(SettingsError) as caught:
+        wan.generate("a fox", session=at.session)
+    assert caught.value.remedy
+    assert "sk-" not in str(caught.value)
+    ledger = at.session.ledger()
+    assert ledger is None or not ledger.history(HistoryQuery()).rows

@@ -102,7 +102,16 @@ class Providers:
         key = settings_for(row.provider).provider.key
         return key.fingerprint if key else ""
 
-    def require_key(self, settings: Settings, ledger: Ledger | None) -> None:
+    def require_usable(self, settings: Settings, ledger: Ledger | None) -> None:
+        """Refuse to order without a key where one is meant, or with a key or an address that cannot be sent.
+
+        Raises ``MissingKeyError`` or ``SettingsError``: before there is a job, which would wait for ever.
+        """
+        self._require_key(settings, ledger)
+        if settings.provider.base_url != IN_PROCESS_URL:
+            self.client(settings)
+
+    def _require_key(self, settings: Settings, ledger: Ledger | None) -> None:
         """Refuse to order without a key where one is meant: a practice picture must not pass for a real one."""
         provider = settings.provider
         if provider.name != "simulator":
