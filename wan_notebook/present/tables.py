@@ -133,7 +133,9 @@ class Tables:
         settings, parts = self._session.plan(order)
         request = parts[0].request
         dialect = dialect_for(settings.provider.name)
-        call = dialect.submit(_without_pixels(request), envelope=dialect.envelopes[0])
+        form = self._session.providers.envelope(settings)
+        form = form if form in dialect.envelopes else dialect.envelopes[0]
+        call = dialect.submit(_without_pixels(request), envelope=form)
         body = _named(call.body, request)
         if order.requests[0].seed is None and parts[0].answer is None:
             body = _with_seed(body, "(chosen when it is sent)")

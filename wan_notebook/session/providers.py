@@ -15,6 +15,7 @@ from ..folders import data_dir
 from ..ledger import JobRow, Ledger
 from ..secret import Secret
 from ..settings import KEY_VARIABLE, Settings, with_base_url
+from . import envelopes
 
 IN_PROCESS_URL = "http://simulator.invalid"
 Factory = Callable[..., Client]
@@ -57,10 +58,25 @@ class Providers:
                 provider=provider.name,
                 base_url=provider.base_url,
                 key=provider.key,
-                envelope=settings.envelope,
+                **self._form(provider.name, provider.base_url, settings.envelope),
                 **({"app": self.app()} if in_process else {}),
             )
         return self._clients[key]
+
+    def envelope(self, settings: Settings) -> str:
+        """Return the form in which a submit's body would go out now, empty for a service's own."""
+        if settings.envelope != "auto":
+            return settings.envelope
+        return envelopes.recall(settings.provider.base_url) if settings.provider.name == "gateway" else ""
+
+    def _form(self, name: str, base_url: str, envelope: str) -> dict[str, Any]:
+        if name != "gateway" or envelope != "auto":
+            return {"envelope": envelope}
+        return {
+            "envelope": envelope,
+            "first_envelope": envelopes.recall(base_url),
+            "on_envelope": lambda worked: envelopes.remember(base_url, worked),
+        }
 
     def make(self, *, provider: str, base_url: str, key: Secret | None) -> Client:
         """Return a new client that nobody else uses: to try a key."""
