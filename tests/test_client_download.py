@@ -127,12 +127,14 @@ def test_an_old_part_of_another_download_is_replaced(tmp_path: Path) -> None:
     assert part.read_bytes() == DATA[:10]
 
 
-@pytest.mark.parametrize("body", [b"", b"x" * 9])
-def test_fewer_bytes_than_announced_is_truncated(tmp_path: Path, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "length", "kind"), [(b"x" * 9, "10", "truncated"), (b"", "10", "truncated"), (b"", "", "empty")]
+)
+def test_fewer_bytes_than_announced_is_truncated(tmp_path: Path, body: bytes, length: str, kind: str) -> None:
     """Content-Length against bytes; an empty file is no picture either."""
-    headers = {"content-length": "10"} if body else {}
+    headers = {"content-length": length} if length else {}
     answer = httpx.Response(200, headers=headers, content=pieces(body))
-    assert failed(client(Answers(answer)), tmp_path / "x.part").kind == "truncated"
+    assert failed(client(Answers(answer)), tmp_path / "x.part").kind == kind
 
 
 def test_a_compressed_answer_is_unpacked(tmp_path: Path) -> None:

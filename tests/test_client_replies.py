@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from tests.client_kit import Answers, client, pieces, raised, status, submit
+from tests.client_kit import KEY, Answers, client, pieces, raised, run, status, submit
 from wan_notebook.errors import (
     AuthError,
     ForbiddenError,
@@ -152,13 +152,43 @@ def test_retry_after_is_read_in_both_forms(value: str, date: str | None, wait_s:
     assert error.retry_after_s == wait_s
 
 
-def test_a_redirect_is_never_followed() -> None:
-    """301 and 302 would turn the POST into a GET, and the key would go to another host."""
-    answers = Answers(httpx.Response(302, headers={"location": "https://evil.example/"}))
+@pytest.mark.parametrize("location", ["https://evil.example/", "/moved"])
+def test_a_submit_never_follows_a_redirect(location: str) -> None:
+    """301 and 302 would turn the POST into a GET, 307 would make it twice; elsewhere the key would go along."""
+    answers = Answers(httpx.Response(302, headers={"location": location}))
     error = raised(submit, client(answers))
     assert isinstance(error, UnexpectedReplyError)
     assert "redirected" in str(error)
     assert len(answers.requests) == 1
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_a_query_follows_a_redirect_within_its_origin(code: int) -> None:
+    """A slash added by a proxy is no trouble; the key goes where it went before."""
+    done = httpx.Response(200, json={"id": "task-7f3a", "status": "in_progress"})
+    answers = Answers(httpx.Response(code, headers={"location": "/model/v1/generation/task/task-7f3a/"}), done)
+    assert run(status, client(answers)).raw_status == "in_progress"
+    assert [request.url.path[-1] for request in answers.requests] == ["a", "/"]
+    assert {request.headers["authorization"] for request in answers.requests} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://evil.example/", "http://service.example/", "https://service.example:444/", "//evil.example", "https://["],
+)
+def test_a_query_follows_no_redirect_to_another_origin(location: str) -> None:
+    """Another host, port or scheme never hears of the query, and never sees the key."""
+    answers = Answers(httpx.Response(307, headers={"location": location}))
+    error = raised(status, client(answers))
+    assert isinstance(error, UnexpectedReplyError)
+    assert len(answers.requests) == 1
+
+
+def test_a_query_in_a_ring_of_redirects_ends() -> None:
+    """A ring is an answer that says nothing; the task is asked for again later."""
+    answers = Answers(*[httpx.Response(302, headers={"location": "?"}) for _ in range(9)])
+    assert isinstance(raised(status, client(answers)), UnexpectedReplyError)
+    assert len(answers.requests) <= 4
 
 
 def test_control_characters_of_a_service_never_reach_a_terminal() -> None:

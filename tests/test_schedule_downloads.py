@@ -68,6 +68,8 @@ DOWNLOAD = [
     (Fault(kind=K.TRUNCATED, attempt=CONTENT_ATTEMPTS), KeepAside),
     (Fault(kind=K.NOT_AN_IMAGE, attempt=CORRUPT_ATTEMPTS), FetchAgain),
     (Fault(kind=K.NOT_AN_IMAGE, attempt=CONTENT_ATTEMPTS), KeepAside),
+    (Fault(kind=K.BAD_BODY, attempt=CONTENT_ATTEMPTS - 1), FetchAgain),
+    (Fault(kind=K.BAD_BODY, attempt=CONTENT_ATTEMPTS), StopFetch),
     (Fault(kind=K.CORRUPT, attempt=CORRUPT_ATTEMPTS - 1), FetchAgain),
     (Fault(kind=K.CORRUPT, attempt=CORRUPT_ATTEMPTS), KeepAside),
     (Fault(kind=K.BOMB), KeepAside),
@@ -87,6 +89,13 @@ def test_a_download_resumes_only_what_was_cut() -> None:
         decision = decide_download(Fault(kind=kind), rng(), age_s=10.0)
         assert isinstance(decision, FetchAgain)
         assert decision.resume is resume
+
+
+@pytest.mark.parametrize(("kind", "resume"), [(K.CONNECTION_LOST, True), (K.DNS, True), (K.BAD_BODY, False)])
+def test_a_fresh_address_continues_only_what_was_good(kind: K, resume: bool) -> None:
+    """Bytes of a page must not become the beginning of a picture."""
+    decision = decide_download(Fault(kind=kind, attempt=REFRESH_EVERY), rng(), age_s=10.0)
+    assert decision == RefreshUrl(decision.after_s, decision.reason, resume=resume)
 
 
 def test_an_expired_address_is_renewed_and_then_given_up() -> None:

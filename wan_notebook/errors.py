@@ -128,7 +128,7 @@ class ServiceError(WanError):
     """The service answered with an error.
 
     ``http_status`` is None when the error came inside a successful reply; ``code`` and ``request_id`` are the
-    service's own words, empty if it gave none.
+    service's own words, empty if it gave none. ``is_page``: a web page came, so it may not be the service that spoke.
     """
 
     def __init__(
@@ -140,8 +140,10 @@ class ServiceError(WanError):
         http_status: int | None = None,
         retry_after_s: float | None = None,
         remedy: str = "",
+        is_page: bool = False,
     ) -> None:
         self.code = code
+        self.is_page = is_page
         self.request_id = request_id
         self.http_status = http_status
         self.retry_after_s = retry_after_s

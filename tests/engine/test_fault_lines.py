@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine.broken import BrokenLine, FullDisk
 from tests.engine.kit import WAIT_S, Rig, ask, ended, rig, until
-from wan_notebook.errors import JobError, JobRefused, StoreError
+from wan_notebook.errors import JobError, JobRefused, JobTimeout, StoreError
 from wan_notebook.jobs.submit import AT_ONCE
 from wan_notebook.ledger.writer import Operation
 from wan_notebook.request import ImageRequest
@@ -88,6 +88,44 @@ def test_a_bad_certificate_pauses_polls_and_stops_fetches(made: Rig) -> None:
     until(lambda: job.status == "saved")
     assert job.result(1).files[0].is_file()
     assert made.service.tasks_created == 1
+
+
+def test_a_login_page_in_the_picture_s_place_costs_no_picture(made: Rig) -> None:
+    """The network answers every fetch itself: the job stays open with its address, and resuming fetches the picture."""
+    session = made.kernel()
+    made.arm("download.html_200:always")
+    job = ended(ask(session, seed=5))
+
+    assert (job.status, job.saved_pictures) == ("succeeded", ())
+    with pytest.raises(JobError, match="something else in its place"):
+        job.result(1)
+    made.arm()
+    session.resume()
+    until(lambda: job.status == "saved")
+    assert job.result(1).files[0].is_file()
+    assert made.service.tasks_created == 1
+
+
+def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
+    """A refused job's error names status, code and the remedy that fits the fault, also when it is read later."""
+    session = made.kernel()
+    made.arm("submit.401")
+    job = ended(ask(session, seed=5))
+
+    for found in (job, session.job(job.id)):
+        with pytest.raises(JobRefused, match=r"HTTP 401.*`%wan login`") as caught:
+            found.result(1)
+        assert "→" not in str(caught.value)
+        assert "\n" not in found.rows[0].error_message
+
+
+def test_a_wait_in_vain_says_what_holds_the_job_up(made: Rig) -> None:
+    """Whoever waited too long learns why: the key may not read the task, the network is away."""
+    made.arm("poll.401:always")
+    job = ask(made.kernel(), seed=5)
+    until(lambda: bool(job.lives[0].note))
+    with pytest.raises(JobTimeout, match="401"):
+        job.result(0)
 
 
 def test_an_hour_without_network_is_bridged(made: Rig) -> None:

@@ -23,7 +23,7 @@ from wan_notebook.wire import Call, ServiceFault, Submitted, TaskState, dialect_
 from .download import Downloaded, Downloader
 from .hosts import Hosts, Resolver, resolve
 from .network import Network, Reply
-from .replies import Reader, http_time
+from .replies import Reader, http_time, same_origin_target
 from .sinks import DownloadProgress
 from .timeouts import Timeouts
 
@@ -32,6 +32,7 @@ LIST_PAGES_MAX: Final = 50
 LIST_WINDOW: Final = timedelta(hours=24)
 """DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
 
+QUERY_REDIRECTS_MAX: Final = 3
 _CREATES_NO_TASK: Final = (400, 422)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 
@@ -39,7 +40,8 @@ _DEFAULT_TIMEOUTS: Final = Timeouts()
 class Client:
     """Speaks to one service. Asynchronous, for one event loop; at most ten connections, reused.
 
-    ``envelope`` is ``auto``, ``flat`` or ``params`` (WAN_API §2). ``app`` is an ASGI application that stands in for the
+    ``envelope`` is ``auto``, ``flat`` or ``params`` (WAN_API §2); ``auto`` begins with ``first_envelope``, which worked
+    here before, and tells ``on_envelope`` what works now. ``app`` is an ASGI application that stands in for the
     service at ``base_url``, in this process; ``transport`` replaces the network altogether. Errors never carry the key.
     """
 
@@ -50,6 +52,8 @@ class Client:
         base_url: str,
         key: Secret | None,
         envelope: str = "auto",
+        first_envelope: str = "",
+        on_envelope: Callable[[str], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         app: Any | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
@@ -61,6 +65,9 @@ class Client:
         self.dialect = dialect_for(provider)
         self.base_url = self.dialect.base_url(base_url)
         self.envelope = _checked_envelope(envelope, self.dialect.envelopes)
+        # A stable sort: the one that worked before comes first.
+        self._envelopes = tuple(sorted(self.dialect.envelopes, key=lambda name: name != first_envelope))
+        self._on_envelope = on_envelope
         self.clock_offset_s: float | None = None
         self._timeouts = timeouts
         self._wall_clock = wall_clock
@@ -101,7 +108,7 @@ class Client:
         """
         if self.envelope != "auto":
             return await self._submit_as(request, self.envelope)
-        first, *others = self.dialect.envelopes
+        first, *others = self._envelopes
         try:
             submitted = await self._submit_as(request, first)
         except InvalidRequestError as error:
@@ -109,7 +116,7 @@ class Client:
                 raise
             refusal = error
         else:
-            self.envelope = first
+            self._remember(first)
             return submitted
         return await self._submit_otherwise(request, others[0], refusal)
 
@@ -197,27 +204,34 @@ class Client:
         except InvalidRequestError:
             pass  # any other error is raised: a task may exist, or the service wants to be asked later
         else:
-            self.envelope = envelope
+            self._remember(envelope)
             return submitted
         raise InvalidRequestError(
-            f"{refusal.service_message} Both forms of the body were refused: {', '.join(self.dialect.envelopes)}.",
+            f"{refusal.service_message} Both forms of the body were refused: {', '.join(self._envelopes)}.",
             code=refusal.code,
             request_id=refusal.request_id,
             http_status=refusal.http_status,
             remedy=refusal.remedy,
         )
 
+    def _remember(self, envelope: str) -> None:
+        self.envelope = envelope
+        if self._on_envelope is not None:
+            self._on_envelope(envelope)
+
     async def _send(self, kind: str, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
         query = f"?{urlencode(call.params)}" if call.params else ""
         headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
-        reply = await self._network.exchange(
-            kind,
-            call.method,
-            f"{self.base_url}{call.path}{query}",
-            headers=headers,
-            content=body,
-            deadline_s=deadline_s,
-        )
+        url = f"{self.base_url}{call.path}{query}"
+        for _ in range(QUERY_REDIRECTS_MAX + 1):
+            reply = await self._network.exchange(
+                kind, call.method, url, headers=headers, content=body, deadline_s=deadline_s
+            )
+            # A submit or a cancel never follows: a redirected POST may be made twice, or turn into a GET.
+            target = same_origin_target(reply, url) if call.method == "GET" else ""
+            if not target:
+                break
+            url = target
         if error := self._reader.error_of(reply):
             raise error
         return reply

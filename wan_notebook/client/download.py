@@ -14,12 +14,11 @@ from wan_notebook.errors import DownloadError
 from .failures import explain
 from .hosts import Hosts
 from .network import Network
-from .replies import retry_after_s
+from .replies import REDIRECTS, retry_after_s
 from .sinks import DownloadProgress, FileSink, MemorySink, Sink
 from .timeouts import Timeouts
 
 REDIRECTS_MAX: Final = 5
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
 
 
@@ -38,8 +37,9 @@ class Downloader:
     """Fetches URLs, one attempt a call. Raises ``DownloadError`` (its ``kind`` tells what), ``StoreError``.
 
     Kinds: ``expired`` (403), ``gone`` (404, 410), ``rate_limited``, ``server`` (5xx), ``http`` (the other statuses),
-    ``redirect``, ``private`` (a host that may not be reached), ``url``, ``too_large``, ``truncated``, ``stalled``,
-    ``range``, and those of a connection: ``refused``, ``dns``, ``tls``, ``connect_timeout``, ``timeout``, ``lost`` ….
+    ``redirect``, ``private`` (a host that may not be reached), ``url``, ``too_large``, ``truncated``, ``empty``,
+    ``stalled``, ``range``, and those of a connection: ``refused``, ``dns``, ``tls``, ``connect_timeout``, ``timeout``,
+    ``lost`` ….
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Downloader:
             await self._check(url, trusted)
             window_s = self._timeouts.stall_window_s
             async with self._network.open(kind, url, headers=headers, read_s=window_s) as response:
-                if response.status_code not in _REDIRECTS:
+                if response.status_code not in REDIRECTS:
                     if not sink.accepts(response.status_code):
                         raise self._status_error(response, url)
                     await self._read(response, sink, max_bytes)
@@ -121,7 +121,9 @@ class Downloader:
             await sink.drain()
             _check_size(sink.bytes_done, max_bytes)
             watch.feed(len(chunk))
-        if not sink.bytes_done or sink.bytes_done < (sink.total_bytes or 0):
+        if not sink.bytes_done and not sink.total_bytes:
+            raise DownloadError("An empty file came.", kind="empty")
+        if sink.bytes_done < (sink.total_bytes or 0):
             raise DownloadError(f"The file ended early: {_amount(sink)}.", kind="truncated")
 
     def _status_error(self, response: httpx.Response, url: httpx.URL) -> DownloadError:

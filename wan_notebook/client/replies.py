@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+import httpx
+
 from wan_notebook import catalog as c
 from wan_notebook.errors import (
     AuthError,
@@ -23,10 +25,11 @@ from wan_notebook.errors import (
 )
 from wan_notebook.wire import Dialect, ServiceFault
 
-from .network import Reply
+from .network import Reply, origin
 
 log = logging.getLogger(__name__)
 
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "x-dashscope-request-id")
 _TOO_LARGE: Final = 413
 
@@ -74,12 +77,13 @@ class Reader:
             )
         wait_s = retry_after_s(reply.headers.get("retry-after"), reply.headers.get("date"), self.wall_clock)
         return kind(
-            fault.message or _DEFAULTS.get(status // 100, "The service refused."),
+            fault.message or _DEFAULTS.get(status) or _DEFAULTS[status // 100],
             code=fault.code,
             request_id=fault.request_id,
             http_status=status,
             retry_after_s=wait_s,
             remedy=self._remedy(status, wait_s),
+            is_page=is_page(reply, text),
         )
 
     def refused(self, reply: Reply) -> InvalidRequestError:
@@ -111,7 +115,7 @@ class Reader:
 
     def _unexpected_status(self, reply: Reply, text: str) -> UnexpectedReplyError:
         if 300 <= reply.http_status < 400:
-            message = f"{self.host} redirected the request; that is never followed, since the key would go along."
+            message = f"{self.host} redirected the request; that is not followed, since the key would go along."
             remedy = "Set WAN_BASE_URL to the address that the service has now."
         else:
             message, remedy = f"{self.host} answered with a status that does not exist.", ""
@@ -145,7 +149,13 @@ class Reader:
         return ""
 
 
-_DEFAULTS: Final = {4: "The service refused the request.", 5: "The service failed."}
+_DEFAULTS: Final = {
+    4: "The service refused the request.",
+    5: "The service failed.",
+    401: "The service does not accept the key.",
+    429: "Too many requests.",
+}
+"""What is said when the service says nothing: by status, else by its first digit."""
 
 
 def _text_of(reply: Reply) -> str:
@@ -163,6 +173,18 @@ def _parse(text: str) -> Any:
 def is_page(reply: Reply, text: str) -> bool:
     """Tell whether an answer is HTML or XML: never read any further."""
     return text.lstrip()[:1] == "<" or "html" in reply.headers.get("content-type", "").lower()
+
+
+def same_origin_target(reply: Reply, url: str) -> str:
+    """Return where a redirect leads if that is the same scheme, host and port, so that the key may go along."""
+    if reply.http_status not in REDIRECTS or not (location := reply.headers.get("location", "")):
+        return ""
+    try:
+        asked = httpx.URL(url)
+        target = asked.join(location)
+    except httpx.InvalidURL:
+        return ""
+    return str(target) if origin(target) == origin(asked) and not target.userinfo else ""
 
 
 def retry_after_s(value: str | None, date: str | None, wall_clock: Callable[[], float]) -> float | None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from .. import catalog, settings
 from ..client import Client
-from ..errors import AuthError, CellError, ForbiddenError, Problem, RequestError, SettingsError, WanError
+from ..errors import AuthError, CellError, Problem, RequestError, SettingsError, WanError
 from ..money import SYMBOLS, to_decimal
-from ..present.doctor import PROBE_TASK, examine
+from ..present.doctor import examine, probe
 from ..secret import Secret
 from ..subcommands import SubCall
 from ..views.tables import doctor_bundle
@@ -124,7 +124,17 @@ def do_login(_call: SubCall, ctx: Context) -> None:
     urls = {**(stored if isinstance(stored, dict) else {}), provider: url}
     ctx.session.sources.store(provider=provider, base_urls=urls)
     ctx.session.forget_clients()
-    ctx.say(f"{verdict} The key is kept in {where}; %wan uses {provider} at {url} from now on.")
+    ctx.say(f"{verdict} The key is kept in {where}{_use(provider, key, url, ctx)}")
+
+
+def _use(provider: str, key: Secret, url: str, ctx: Context) -> str:
+    """Say what is used from now on: the environment comes before what is stored."""
+    now = ctx.session.settings().provider
+    if now.name != provider:
+        return f", but {now.name} is used: {now.chosen_because}."
+    if now.key != key:
+        return f", but another one is used: {now.key_source} comes first."
+    return f"; %wan uses {provider} at {url} from now on."
 
 
 def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
@@ -133,7 +143,7 @@ def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
     urls = [named.base_url]
     if provider == "dashscope" and not named.is_url_named:
         urls += [url for url in catalog.DASHSCOPE_REGIONS.values() if url not in urls]
-    unreachable = []
+    untold: list[tuple[str, str]] = []
     for url in urls:
         client = ctx.session.providers.make(provider=provider, base_url=url, key=key)
         try:
@@ -141,24 +151,19 @@ def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
         except AuthError:
             continue
         except WanError as error:
-            unreachable.append(f"{url}: {error.message}")
+            untold.append((url, error.message))
             continue
         return url, f"The key works at {url}."
-    if unreachable:
-        return urls[0], f"The key could not be tried ({unreachable[0]})."
+    if untold:
+        url, reason = untold[0]
+        return url, f"The key could not be tried ({url}: {reason.rstrip('.')})."
     message = f"the key was refused at {', '.join(urls)}."
     raise AuthError(message, http_status=401, remedy="Check the key; a DashScope key belongs to one region.")
 
 
 async def _probe(client: Client) -> None:
-    """Ask for a task that does not exist: any answer but 401 means that the key is accepted."""
     try:
-        await client.status(PROBE_TASK)
-    except (AuthError, ForbiddenError):
-        raise
-    except WanError as error:
-        if getattr(error, "http_status", None) is None:
-            raise
+        await probe(client)
     finally:
         await client.aclose()
 

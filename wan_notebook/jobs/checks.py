@@ -18,6 +18,7 @@ SUFFIX = {
     "image/webp": "webp",
     "image/bmp": "bmp",
     "image/gif": "gif",
+    "image/tiff": "tif",
     "video/mp4": "mp4",
     "video/webm": "webm",
 }
@@ -46,7 +47,8 @@ def checked(data: bytes, row: JobRow, picture: PictureRecord, *, sha256: str = "
     except NotAPictureError as error:
         mime, width, height = mime_of(data) or "", 0, 0
         if picture.kind != "video" and not mime.startswith("video/"):
-            raise DownloadError(error.message, kind=error.kind) from None
+            kind = "page" if error.kind == "not-image" and _is_page(data) else error.kind
+            raise DownloadError(error.message, kind=kind) from None
     return replace(
         picture,
         kind="video" if mime.startswith("video/") else picture.kind,
@@ -67,6 +69,11 @@ def write_part(part: Path, data: bytes) -> None:
     except OSError as error:
         message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
         raise StoreError(message, remedy="Free some space; the picture is kept in memory until then.") from error
+
+
+def _is_page(data: bytes) -> bool:
+    """Whether it is a page or a message (HTML, XML, JSON): somebody on the way answered, the picture still exists."""
+    return data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"<", b"{", b"[")
 
 
 def _size_note(row: JobRow, width_px: int, height_px: int) -> str:

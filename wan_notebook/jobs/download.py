@@ -144,8 +144,11 @@ class Fetcher:
                 if not resume:
                     await self._restart(at)
                 await self.sleep(after_s)
-            case RefreshUrl(after_s=after_s):
+            case RefreshUrl(after_s=after_s, resume=resume):
                 at.refreshed += 1
+                if not resume:
+                    self._drop(at)
+                    await self._restart(at)
                 await self.sleep(after_s)
                 at.picture = await self._fresh_url(live, at.picture)
             case HoldBytes(after_s=after_s):

@@ -183,9 +183,16 @@ class Job:
     def result(self, timeout: float | None = None) -> Job:
         """Wait and return this job. Raises ``JobError`` if it ended without pictures, ``JobTimeout`` if it goes on."""
         if not self.wait(timeout):
-            message = f"job {self.id} is still {self.status} after {timeout:g} s; it goes on."
-            raise JobTimeout(message, job_id=self.id, remedy=f"Wait for it with `%wan wait {self.id}`.")
+            raise JobTimeout(
+                self.still_open(timeout or 0.0), job_id=self.id, remedy=f"Wait for it with `%wan wait {self.id}`."
+            )
         return self._checked()
+
+    def still_open(self, waited_s: float) -> str:
+        """Say that it was waited for in vain, and what it is held up by, as far as that is known."""
+        held_up = next((live.note for live in self.lives if live.note and not live.is_settled), "")
+        reason = f" ({held_up.rstrip('.')})" if held_up else ""
+        return f"job {self.id} is still {self.status} after {waited_s:g} s{reason}; it goes on."
 
     def __await__(self) -> Generator[Any, None, Job]:
         return self._waited().__await__()
@@ -306,7 +313,7 @@ class Job:
     def _check_stopped(self) -> None:
         for live in self.lives:
             if live.stopped and not live.is_settled:
-                message = f"job {live.id} is {live.state} and does not go on: {live.stopped}"
+                message = f"job {live.id} is {live.state} and does not go on: {live.stopped.rstrip('.')}."
                 raise JobError(message, job_id=live.id, remedy="Mend that, then `%wan resume`. Nothing is sent again.")
 
     def _come_back(self) -> str:

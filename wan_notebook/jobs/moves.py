@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .. import catalog
 from ..errors import ServiceError, StoreError, WanError
-from ..ledger import JobDetails, JobRow, Ledger, LedgerConflict, PictureRecord
+from ..ledger import JobDetails, JobRow, Ledger, LedgerConflict, PictureRecord, with_remedy
 from ..states import JobState
 from .live import LiveJob
 
@@ -129,8 +129,12 @@ class Moves:
         said = error.service_message if isinstance(error, ServiceError) else message
         request_id = error.request_id if isinstance(error, ServiceError) else ""
         status = error.http_status if isinstance(error, ServiceError) else None
+        named = f"HTTP {status}" if status else ""
+        if code and named:
+            said = f"{said.rstrip('.')} ({named})"
+        remedy = error.remedy if isinstance(error, WanError) else ""
         detail = {"reason": reason, "error": message, "http_status": status, **more}
-        columns: dict[str, Any] = {"error_code": code or (f"HTTP {status}" if status else ""), "error_message": said}
+        columns: dict[str, Any] = {"error_code": code or named, "error_message": with_remedy(said, remedy)}
         if request_id:
             columns["request_id"] = request_id
         await self.to(live, state, detail=detail, finished_at=self.wall_clock(), **columns)

@@ -98,9 +98,17 @@ def error_of(row: JobRow) -> JobError:
     if state is JobState.REFUSED:
         remedy = _refusal_remedy(row)
     service = ": ".join(part for part in (row.error_code, row.error_message) if part)
-    said = f" ({service})" if service else ""
+    said = f" ({service.rstrip('.')})" if service else ""
     asked = f", request id {row.request_id}" if row.request_id and state is not JobState.CANCELLED else ""
-    return kind(f"job {row.id} {text}{said}{asked}.", job_id=row.id, remedy=remedy.format(id=row.id))
+    remedy = _remedy(state, row.error_remedy, remedy.format(id=row.id))
+    return kind(f"job {row.id} {text}{said}{asked}.", job_id=row.id, remedy=remedy)
+
+
+def _remedy(state: JobState, told: str, usual: str) -> str:
+    """Return what to do: what the fault tells, instead of the usual advice, or before it where one must decide."""
+    if not told or state not in (JobState.REFUSED, JobState.IN_DOUBT):
+        return usual
+    return f"{told} {usual}" if state is JobState.IN_DOUBT else told
 
 
 def status_line(rows: Sequence[JobRow], mode: str) -> str:

@@ -31,11 +31,13 @@ _DOWNLOAD = {
     "too_large": FaultKind.BOMB,
     "connect_timeout": FaultKind.TIMEOUT_BEFORE_SEND,
     "timeout": FaultKind.TIMEOUT_AFTER_SEND,
+    "empty": FaultKind.BAD_BODY,
+    "page": FaultKind.BAD_BODY,
     "not-image": FaultKind.NOT_AN_IMAGE,
     "corrupt": FaultKind.CORRUPT,
     "too-large": FaultKind.BOMB,
 }
-"""By ``DownloadError.kind``: the client's kinds, and those of ``images.NotAPictureError``."""
+"""By ``DownloadError.kind``: the client's kinds, those of ``images.NotAPictureError``, and ``page``."""
 
 # A code that says by itself that no task was made, whatever HTTP status carries it.
 NOT_ACCEPTED_CODES = frozenset(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
     from .figures import Spend as Spend
     from .job_row import JobDetails as JobDetails
     from .job_row import JobRow as JobRow
+    from .job_row import with_remedy as with_remedy
     from .ledger import Ledger as Ledger
     from .peek import OpenSummary as OpenSummary
     from .peek import peek_open as peek_open
@@ -37,7 +38,7 @@ _HOMES = {
     "figures": ("CostRow", "DurationKey", "HistoryPage", "HistoryQuery", "ImportReport", "Price", "Reserved", "Spend"),
     "ledger": ("Ledger",),
     "peek": ("OpenSummary", "peek_open"),
-    "job_row": ("JobDetails", "JobRow"),
+    "job_row": ("JobDetails", "JobRow", "with_remedy"),
     "rows": ("Event", "InputRecord", "JobDraft", "Owner", "PictureRecord"),
     "spend": ("SpendReader",),
 }

@@ -14,6 +14,13 @@ from wan_notebook.states import FINAL, JobState
 
 from .rows import InputRecord, Owner, PictureRecord
 
+_REMEDY = "\n→ "
+
+
+def with_remedy(words: str, remedy: str) -> str:
+    """Return an ``error_message`` for the ledger that also holds what to do; ``JobRow`` parts them again."""
+    return f"{words}{_REMEDY}{remedy}" if remedy else words
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobDetails:
@@ -191,7 +198,12 @@ class JobRow:
     @property
     def error_message(self) -> str:
         """The service's words about a failure."""
-        return self.details.error_message
+        return self.details.error_message.partition(_REMEDY)[0]
+
+    @property
+    def error_remedy(self) -> str:
+        """What a person can do about it, empty if nothing is known."""
+        return self.details.error_message.partition(_REMEDY)[2]
 
     @property
     def service_submit_text(self) -> str:

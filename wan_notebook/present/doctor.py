@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import host
 from .._version import __version__
-from ..errors import AuthError, StoreError, WanError
+from ..client import Client
+from ..errors import InvalidRequestError, StoreError, WanError
 from ..session import Session
 from ..settings import Settings
 from ..store import Store
@@ -65,13 +66,22 @@ def _reach(session: Session, settings: Settings) -> DoctorLine:
     """Ask for a task that does not exist: free, and it tells whether key and address work."""
     url = settings.provider.base_url
     try:
-        session.runtime.submit(session.client(settings).status(PROBE_TASK)).result(timeout=60)
-    except AuthError as error:
-        return DoctorLine(name="base URL", level="problem", text=f"{url}: {error.message}", remedy=error.remedy)
+        session.runtime.submit(probe(session.client(settings))).result(timeout=60)
     except WanError as error:
-        if getattr(error, "http_status", None) is None:
-            return DoctorLine(name="base URL", level="problem", text=f"{url}: {error.message}", remedy=error.remedy)
+        return DoctorLine(name="base URL", level="problem", text=f"{url}: {error.message}", remedy=error.remedy)
     return DoctorLine(name="base URL", level="ok", text=f"{url} answers")
+
+
+async def probe(client: Client) -> None:
+    """Ask for a task that does not exist; return if the service itself answers, and accepts the key.
+
+    Raises ``AuthError`` if it refuses the key, another ``WanError`` if nobody can tell: a failure, a portal's page.
+    """
+    try:
+        await client.status(PROBE_TASK)
+    except InvalidRequestError as error:
+        if error.is_page:
+            raise
 
 
 def _folder(settings: Settings) -> Iterator[DoctorLine]:

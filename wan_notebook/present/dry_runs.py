@@ -23,7 +23,9 @@ def dry_run(session: Session, home: Home, order: Order) -> DryRunView:
     settings, parts = session.plan(order)
     request, provider = parts[0].request, settings.provider
     dialect = dialect_for(provider.name)
-    call = dialect.submit(_without_pixels(request), envelope=_first_envelope(settings.envelope, dialect.envelopes))
+    call = dialect.submit(
+        _without_pixels(request), envelope=_first_envelope(session.providers.envelope(settings), dialect.envelopes)
+    )
     caps = Caps(session.settings(order.provider), home.ledger, session.sources, session.place().notebook)
     answered = [part.answer for part in parts if part.answer is not None]
     return DryRunView(

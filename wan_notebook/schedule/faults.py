@@ -121,10 +121,11 @@ class FetchAgain:
 
 @dataclass(frozen=True, slots=True)
 class RefreshUrl:
-    """Poll the task for a fresh URL after this time, then fetch that one."""
+    """Poll the task for a fresh URL after this time, then fetch that one; what arrived is kept unless it is no good."""
 
     after_s: float
     reason: str
+    resume: bool = True
 
 
 @dataclass(frozen=True, slots=True)

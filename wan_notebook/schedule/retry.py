@@ -189,12 +189,15 @@ def decide_download(fault: Fault, rng: random.Random, *, age_s: float, refreshed
         if refreshed >= URL_REFRESH_ATTEMPTS:
             return Expired("the result expired: its address is refused and the service gives no fresh one")
         return RefreshUrl(0.0 if refreshed == 0 else backoff_s(refreshed + 1, rng), "the address is no longer valid")
+    if kind is FaultKind.BAD_BODY and fault.attempt >= CONTENT_ATTEMPTS:
+        return StopFetch(f"the picture's host sent something else in its place, {fault.attempt} times")
     if kind in WRONG_CONTENT and fault.attempt >= (CORRUPT_ATTEMPTS if kind is FaultKind.CORRUPT else CONTENT_ATTEMPTS):
         return KeepAside(f"the bytes are no whole picture ({kind}) after {fault.attempt} fetches")
     wait_s = _wait_s(fault, rng, QUERY_RETRY_AFTER_CAP_S)
-    if fault.attempt % REFRESH_EVERY == 0:
-        return RefreshUrl(wait_s, f"{fault.attempt} fetches failed ({kind})")
     resume = kind in (FaultKind.CONNECTION_LOST, FaultKind.TIMEOUT_AFTER_SEND, FaultKind.STALLED, FaultKind.TRUNCATED)
+    if fault.attempt % REFRESH_EVERY == 0:
+        is_good = resume or kind not in WRONG_CONTENT
+        return RefreshUrl(wait_s, f"{fault.attempt} fetches failed ({kind})", resume=is_good)
     return FetchAgain(wait_s, f"the fetch failed ({kind})", resume=resume)
 
 

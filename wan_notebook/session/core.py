@@ -222,8 +222,7 @@ class Session:
         )
 
     def _ordering(self, settings: Settings, order: Order) -> Ordering:
-        self.providers.require_key(settings, self.ledger())
-        self.providers.check(settings)
+        self.providers.require_usable(settings, self.ledger())
         home = self.need_home()
         caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
         return Ordering(settings, order, home, caps, run=self.meetings.run(order.place))

@@ -12,11 +12,10 @@ from .. import catalog
 from ..client import Client
 from ..errors import MissingKeyError
 from ..folders import data_dir
-from ..keys import check_key
 from ..ledger import JobRow, Ledger
 from ..secret import Secret
 from ..settings import KEY_VARIABLE, Settings, with_base_url
-from ..wire import dialect_for
+from . import envelopes
 
 IN_PROCESS_URL = "http://simulator.invalid"
 Factory = Callable[..., Client]
@@ -59,10 +58,25 @@ class Providers:
                 provider=provider.name,
                 base_url=provider.base_url,
                 key=provider.key,
-                envelope=settings.envelope,
+                **self._form(provider.name, provider.base_url, settings.envelope),
                 **({"app": self.app()} if in_process else {}),
             )
         return self._clients[key]
+
+    def envelope(self, settings: Settings) -> str:
+        """Return the form in which a submit's body would go out now, empty for a service's own."""
+        if settings.envelope != "auto":
+            return settings.envelope
+        return envelopes.recall(settings.provider.base_url) if settings.provider.name == "gateway" else ""
+
+    def _form(self, name: str, base_url: str, envelope: str) -> dict[str, Any]:
+        if name != "gateway" or envelope != "auto":
+            return {"envelope": envelope}
+        return {
+            "envelope": envelope,
+            "first_envelope": envelopes.recall(base_url),
+            "on_envelope": lambda worked: envelopes.remember(base_url, worked),
+        }
 
     def make(self, *, provider: str, base_url: str, key: Secret | None) -> Client:
         """Return a new client that nobody else uses: to try a key."""
@@ -104,7 +118,16 @@ class Providers:
         key = settings_for(row.provider).provider.key
         return key.fingerprint if key else ""
 
-    def require_key(self, settings: Settings, ledger: Ledger | None) -> None:
+    def require_usable(self, settings: Settings, ledger: Ledger | None) -> None:
+        """Refuse to order without a key where one is meant, or with a key or an address that cannot be sent.
+
+        Raises ``MissingKeyError`` or ``SettingsError``: before there is a job, which would wait for ever.
+        """
+        self._require_key(settings, ledger)
+        if settings.provider.base_url != IN_PROCESS_URL:
+            self.client(settings)
+
+    def _require_key(self, settings: Settings, ledger: Ledger | None) -> None:
         """Refuse to order without a key where one is meant: a practice picture must not pass for a real one."""
         provider = settings.provider
         if provider.name != "simulator":
@@ -124,11 +147,6 @@ class Providers:
             message = f"no key was found (looked in {looked}), and {reason}."
             remedy = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
             raise MissingKeyError(message, remedy=remedy)
-
-    def check(self, settings: Settings) -> None:
-        """Refuse an address or a key that cannot be used before anything is ordered. Raises ``SettingsError``."""
-        check_key(settings.provider.key)
-        dialect_for(settings.provider.name).base_url(settings.provider.base_url)
 
     async def aclose(self) -> None:
         """Close every connection; call on the loop that uses them."""
