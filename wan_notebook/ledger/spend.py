@@ -54,6 +54,10 @@ class SpendReader:
         """Return the newest open job of this request: another kernel may just have begun it."""
         return find.find_open(self._read, fingerprint, by=by, simulated_ok=simulated_ok)
 
+    def find_open_request(self, asked: str, *, simulated_ok: bool) -> JobRow | None:
+        """Return the first job of the newest request as asked of which any part is still open."""
+        return find.find_open_request(self._read, asked, simulated_ok=simulated_ok)
+
     def find_answer(self, fingerprint: str, *, by: find.By, simulated_ok: bool) -> JobRow | None:
         """Return the newest saved take of this request."""
         return find.find_answer(self._read, fingerprint, by=by, simulated_ok=simulated_ok)
