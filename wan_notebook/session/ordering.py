@@ -65,16 +65,15 @@ class Ordering:
     def _insert(self, parts: Sequence[Part]) -> list[JobRow]:
         home, provider = self.home, self.settings.provider.name
         home.store.check_writable(need_bytes=len(parts) * ROOM_BYTES)
-        unit = self.caps.unit_price(provider)
+        unit = self.caps.known_price(provider) if self.caps.all() else self.caps.unit_price(provider)
         drafts = [draft_of(part, self.settings, self.order, unit, home.store, self.run) for part in parts]
-        check_budget = self.caps.checker(parts, provider)
+        with self.caps.checking(parts, provider) as check_budget:
 
-        def check(reader: SpendReader) -> None:
-            self._check_open(parts, reader)
-            if check_budget is not None:
+            def check(reader: SpendReader) -> None:
+                self._check_open(parts, reader)
                 check_budget(reader)
 
-        ids = home.ledger.create_jobs(drafts, check=check, owner=home.engine.leases.owner)
+            ids = home.ledger.create_jobs(drafts, check=check, owner=home.engine.leases.owner)
         return [home.ledger.get(job_id) for job_id in ids]
 
     def _check_open(self, parts: Sequence[Part], reader: SpendReader) -> None:
