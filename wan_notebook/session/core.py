@@ -155,8 +155,13 @@ class Session:
         """Order anew what is in doubt, because a person decided so. Only whole requests are repeated."""
         requests = tuple(self.request_of(live.row) for live in doubtful)
         row = doubtful[0].row
-        order = Order(requests, name=job.name, tags=row.tags, fresh=True, provider=row.provider, place=self.place())
-        return self.submit(order)
+        given_up = tuple(live.id for live in doubtful)
+        order = Order(requests, name=job.name, tags=row.tags, fresh=True, provider=row.provider, place=self.place(),
+                      instead_of=given_up)  # fmt: skip
+        try:
+            return self.submit(order)
+        finally:
+            self.refresh(job)
 
     def refresh(self, job: Job) -> None:
         """Read a job's rows again, after a person changed them."""

@@ -73,7 +73,9 @@ class Ordering:
                 self._check_open(parts, reader)
                 check_budget(reader)
 
-            ids = home.ledger.create_jobs(drafts, check=check, owner=home.engine.leases.owner)
+            ids = home.ledger.create_jobs(
+                drafts, check=check, owner=home.engine.leases.owner, instead_of=self.order.instead_of
+            )
         return [home.ledger.get(job_id) for job_id in ids]
 
     def _check_open(self, parts: Sequence[Part], reader: SpendReader) -> None:
