@@ -8,6 +8,7 @@ import pickle
 import stat
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -272,3 +273,16 @@ def test_the_index_knows_folders_that_still_exist(tmp_path: Path) -> None:
     assert known_folders(index) == [tmp_path / "two"]
     write_private(index, "{broken")
     assert known_folders(index) == []
+
+
+def test_kernels_that_begin_at_once_forget_no_folder(tmp_path: Path) -> None:
+    """Every folder gets into the person's index, however many kernels note theirs in the same moment."""
+    index = tmp_path / "folders.json"
+    folders = [tmp_path / f"f{number}" for number in range(12)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "ledger.db").touch()
+    with ThreadPoolExecutor(len(folders)) as pool:
+        list(pool.map(lambda folder: remember_folder(folder, index), folders))
+
+    assert sorted(known_folders(index)) == sorted(folders)

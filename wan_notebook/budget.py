@@ -46,7 +46,9 @@ class Cap:
 
     def shown(self, amount: Decimal) -> str:
         """Write an amount in this cap's unit."""
-        return f"{amount:f} pictures" if self.counts_pictures else format_amount(amount, self.currency)
+        if self.counts_pictures:
+            return f"{amount:f} picture{'' if amount == 1 else 's'}"
+        return format_amount(amount, self.currency)
 
     def command(self, amount: Decimal) -> str:
         """Return the command that sets this cap to another amount."""
@@ -56,11 +58,30 @@ class Cap:
 
 @dataclass(frozen=True)
 class Used:
-    """What counts against a cap: spent, reserved for open jobs (``in_doubt`` too), and how many of unknown price."""
+    """What counts against a cap: spent, reserved for open jobs (``in_doubt`` too), and how many of unknown price.
+
+    ``guessed`` pictures have no known price and are counted at the price of the next one, in either sum: nobody knows
+    that they were free.
+    """
 
     spent: Decimal
     reserved: Decimal
     unknown: int = 0
+    guessed: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(self.spent + other.spent, self.reserved + other.reserved,
+                    self.unknown + other.unknown, self.guessed + other.guessed)  # fmt: skip
+
+    def text(self, cap: Cap) -> str:
+        """Return ``$0.09 spent, $0.03 reserved for running jobs``, with what is not known of it."""
+        said = f"{self.unknown} unknown" if self.unknown else ""
+        if self.guessed:
+            said = (
+                f"{self.guessed} picture{'' if self.guessed == 1 else 's'} of unknown price counted like the next one"
+            )
+        spent, reserved = cap.shown(self.spent), cap.shown(self.reserved)
+        return f"{spent} spent, {reserved} reserved for running jobs{f' ({said})' if said else ''}"
 
 
 def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget") -> Cap:
@@ -68,8 +89,12 @@ def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget")
     match = _CAP.match(text)
     amount = to_decimal(match["amount"]) if match else None
     if match is None or amount is None:
-        message = f"budget = {text!r} is no amount."
-        raise BudgetError(message, remedy="Write e.g. `%wan budget 5.00 --per day` or `%wan budget 40 pictures`.")
+        message = f"{'budget' if source == '%wan budget' else source} = {text!r} is no amount."
+        if source == "WAN_BUDGET":
+            remedy = "Write e.g. WAN_BUDGET='$5 per day, 40 pictures per notebook' (day, notebook or total)."
+        else:
+            remedy = "Write e.g. `%wan budget 5.00 --per day` or `%wan budget 40 pictures`."
+        raise BudgetError(message, remedy=remedy)
     chosen = (per or match["per"] or "total").lower()
     if chosen not in PERIODS:
         message = f"--per = {chosen!r} is not known."
@@ -91,13 +116,15 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
     most = used.spent + used.reserved + call
     if most <= cap.amount:
         return
-    reserved = f", {cap.shown(used.reserved)} reserved for open jobs" if used.reserved else ""
+    verb = "make" if cap.counts_pictures else "cost"
     message = (
-        f"this call could cost {call_text} and exceed the budget of {cap.text} ({cap.source}): "
-        f"{cap.shown(used.spent)} spent{reserved}. Nothing was sent."
+        f"this call could {verb} {call_text} and exceed the budget of {cap.text} ({cap.source}): "
+        f"{used.text(cap)}. Nothing was sent."
     )
     if cap.source == "WAN_BUDGET":
-        raise BudgetError(message, remedy="WAN_BUDGET sets this cap; it can only be raised where it is set.")
+        raised = f"{cap.shown(most)} per {cap.per}"
+        remedy = f"WAN_BUDGET sets this cap; it can only be raised where it is set, e.g. to `{raised}`."
+        raise BudgetError(message, remedy=remedy)
     raise BudgetError(message, remedy=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -15,6 +18,8 @@ import platformdirs
 FOLDER_NAME = "wan-pictures"
 LEDGER_NAME = "ledger.db"
 INDEX_NAME = "folders.json"
+LOCK_WAIT_S = 10.0
+_LOOK_EVERY_S = 0.005
 
 
 def config_dir() -> Path:
@@ -55,13 +60,51 @@ def known_folders(index: Path | None = None) -> list[Path]:
 def remember_folder(folder: Path, index: Path | None = None) -> None:
     """Add a folder to the person's index; a folder that cannot be noted is not worth failing for."""
     index = index or data_dir() / INDEX_NAME
-    known = known_folders(index)
-    if folder in known:
+    if folder in known_folders(index):
+        return
+    # Of two kernels that begin at once, neither may forget the other's folder: budgets count over all of them.
+    with suppress(OSError), alone(index.with_suffix(".lock")):
+        write_private(index, json.dumps([str(f) for f in (*known_folders(index), folder)], indent=1))
+
+
+@contextmanager
+def alone(lock: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """Hold a lock over all threads and processes of this person; it ends with its holder, even a killed one.
+
+    Where no lock can be had (nothing can be written there), goes on without. Raises ``TimeoutError``.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except OSError:
+        yield
         return
     try:
-        write_private(index, json.dumps([str(f) for f in (*known, folder)], indent=1))
-    except OSError:
-        return
+        end = time.monotonic() + wait_s
+        while not _taken(handle):
+            if time.monotonic() >= end:
+                message = f"another process holds {lock}"
+                raise TimeoutError(message)
+            time.sleep(_LOOK_EVERY_S)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    """Lock an open file if nobody holds it; a filesystem without locks counts as held by us."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError | PermissionError)
+    return True
 
 
 def write_private(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -115,7 +116,7 @@ def read_settings(sources: Sources, *, provider: str | None = None) -> Settings:
         provider=_provider(sources, config, provider),
         folder=store_folder(sources.cwd, env),
         replay=_choice("WAN_REPLAY", env.get("WAN_REPLAY") or config.get("replay") or "on", ("on", "only", "off")),
-        budget_texts=tuple(t.strip() for t in env.get("WAN_BUDGET", "").split(",") if t.strip()),
+        budget_texts=tuple(t.strip() for t in re.split("[,;\n]", env.get("WAN_BUDGET", "")) if t.strip()),
         queries_per_s=_number(env.get("WAN_QUERIES_PER_S"), "WAN_QUERIES_PER_S", catalog.QUERIES_PER_S),
         envelope=_choice("envelope", config.get("envelope") or "auto", ("auto", "flat", "params")),
         wait=config.get("wait"),

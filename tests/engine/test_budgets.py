@@ -78,7 +78,7 @@ def test_another_notebooks_spending_does_not_count(made: Rig) -> None:
     session.place = lambda: Place(notebook="a.ipynb")
     caps_of(session, "a.ipynb").set(parse_cap("1 pictures", per="notebook"))
     ended(ask(session, seed=1))
-    refused(lambda: ask(session, seed=2), "1 pictures spent")
+    refused(lambda: ask(session, seed=2), "1 picture spent")
     session.place = lambda: Place(notebook="b.ipynb")
 
     assert ended(ask(session, seed=2)).status == "saved"
@@ -93,7 +93,7 @@ def test_yesterday_does_not_count_today(made: Rig) -> None:
     caps_of(session).set(parse_cap("1 pictures", per="day"))
     assert ended(ask(session, seed=2)).status == "saved"
 
-    refused(lambda: ask(session, seed=3), "1 pictures spent")
+    refused(lambda: ask(session, seed=3), "1 picture spent")
 
 
 def test_several_caps_hold_at_once(made: Rig) -> None:
@@ -117,7 +117,7 @@ def test_an_environments_cap_is_only_tightened(made: Rig) -> None:
     refused(lambda: ask(session, n=3), "WAN_BUDGET", "where it is set")
     caps.set(parse_cap("1 pictures"))
 
-    refused(lambda: ask(session, n=2), "1 pictures in total", "%wan budget")
+    refused(lambda: ask(session, n=2), "1 picture in total", "%wan budget")
     caps.remove()
     assert [cap.source for cap in caps.all()] == ["WAN_BUDGET"]
 
@@ -218,7 +218,7 @@ def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
         ended(ask(first.kernel(), seed=1))
         session = second.kernel(WAN_BUDGET="2 pictures/total")
 
-        refused(lambda: ask(session, n=2), "1 pictures spent")
+        refused(lambda: ask(session, n=2), "1 picture spent")
         assert ended(ask(session, seed=2)).status == "saved"
 
 
@@ -233,4 +233,73 @@ def test_an_unknown_earlier_price_is_not_taken_for_nothing(made: Rig) -> None:
     session.sources.env["WAN_BUDGET"] = "5.00"  # type: ignore[index]
 
     refused(lambda: ask(session, seed=1), "cannot be kept", "Three ways out")
+    assert made.service.tasks_created == 0
+
+
+def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: Path) -> None:
+    """What was made before anybody knew a price counts like the next picture, and the message says so."""
+    with rig(tmp_path, dialect="dashscope") as made:
+        session = made.kernel()
+        ended(ask(session, n=2))
+        set_price(session)
+        caps_of(session).set(parse_cap("0.10"))
+
+        assert "$0.06 spent" in caps_of(session).lines()[0]
+        refused(lambda: ask(session, seed=9, n=2), "$0.06 spent", "2 pictures of unknown price")
+        assert ended(ask(session, seed=9)).status == "saved"
+
+
+def test_what_is_running_without_a_price_is_reserved_at_the_price_set_since(made: Rig) -> None:
+    """A job sent before a price was set may be billed too."""
+    made.service.config.__dict__["seconds"] = 200.0
+    session = made.kernel()
+    ask(session, n=3)
+    set_price(session)
+    caps_of(session).set(parse_cap("0.10"))
+
+    refused(lambda: ask(session, seed=9), "$0.09 reserved for running jobs")
+
+
+def test_folders_cannot_both_slip_under_one_cap(tmp_path: Path) -> None:
+    """Kernels in different folders that order at the same moment keep the person's cap together."""
+    with rig(tmp_path / "0") as one, rig(tmp_path / "1") as two, rig(tmp_path / "2") as three:
+        kernels = [house.kernel(WAN_BUDGET="4 pictures") for house in (one, two, three)]
+        for session in kernels:
+            session.need_home()
+        start, said = threading.Barrier(len(kernels)), []
+
+        def order(number: int) -> None:
+            start.wait()
+            for seed in range(5):
+                try:
+                    ask(kernels[number], f"fox {number}", seed=seed)
+                    said.append("sent")
+                except BudgetError:
+                    said.append("refused")
+
+        threads = [threading.Thread(target=order, args=(number,)) for number in range(len(kernels))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert said.count("sent") == 4
+
+
+def test_a_new_folder_knows_what_was_billed_and_spent_elsewhere(tmp_path: Path) -> None:
+    """In a folder without a history the price is the one last billed anywhere, and the caps say what is spent."""
+    with rig(tmp_path / "one") as first, rig(tmp_path / "two") as second:
+        ended(ask(first.kernel(), seed=1))
+        session = second.kernel()
+        caps_of(session).set(parse_cap("0.05", per="day"))
+
+        assert "$0.03 spent" in caps_of(session).lines()[0]
+        refused(lambda: ask(session, seed=2), "could cost $0.03", "$0.03 spent")
+
+
+def test_wan_budget_says_what_is_wrong_with_it(made: Rig) -> None:
+    """A cap that cannot be read is never taken for no cap: nothing is sent, and the variable is named."""
+    session = made.kernel(WAN_BUDGET="$5 per day; banana")
+
+    refused(lambda: ask(session, seed=1), "WAN_BUDGET = 'banana'")
     assert made.service.tasks_created == 0

@@ -176,3 +176,34 @@ def test_times_without_a_zone_fit_in_any_zone(made: Rig, zone_h: float) -> None:
     assert later is None or later.confidence < 0.1
     assert match(row, task(at, model="wan2.5-image")) is None
     assert match(row, task(at + dt.timedelta(hours=40))) is None
+
+
+def test_again_is_carried_out_once(made: Rig) -> None:
+    """Two kernels that decide the same at the same moment send it once more, not twice; the second is told."""
+    one, two = made.kernel(), made.kernel()
+    job = doubtful(made, one)
+    there = two.job(job.id)
+    assert there.status == "in_doubt"
+    one.doubts.resolve(job, "again")
+    for choice, task in (("again", ""), ("abandon", "")):
+        with pytest.raises(CellError, match="expired"):
+            two.doubts.resolve(there, choice, task)
+        there = two.job(job.id)
+
+    until(lambda: made.service.tasks_created == 2)
+    assert len(one.need_home().ledger.history().rows) == 2
+
+
+def test_what_was_accepted_after_all_is_not_abandoned(made: Rig) -> None:
+    """A job that another kernel has found meanwhile is not given up by one that still shows it in doubt."""
+    one, two = made.kernel(), made.kernel()
+    made.service.config.__dict__["seconds"] = 300.0
+    job = doubtful(made, one)
+    there = two.job(job.id)
+    one.doubts.resolve(job, "adopt", one.doubts.candidates(job.rows[0])[0].task_id)
+    for choice in ("abandon", "again"):
+        with pytest.raises(CellError, match="not in doubt"):
+            two.doubts.resolve(there, choice)
+
+    assert one.need_home().ledger.get(job.id).state in ("accepted", "running")
+    assert made.service.tasks_created == 1

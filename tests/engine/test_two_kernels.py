@@ -220,3 +220,40 @@ def test_what_another_kernel_finished_meanwhile_is_not_bought_again(tmp_path: Pa
 
         assert job.replayed == {job.id}
         assert made.service.tasks_created == 1
+
+
+def test_several_pictures_without_a_seed_are_joined_as_one_request(tmp_path: Path) -> None:
+    """A seedless request for three pictures that is on its way is joined whole, its saved pictures included.
+
+    Nothing is bought again, in the same kernel or another one, and the seeds stay s, s+1, s+2.
+    """
+    with rig(tmp_path, seconds=60.0, speed=20.0) as made:
+        one, two = made.kernel(), made.kernel()
+        first = ask(one, n=3)
+        until(lambda: all(live.row.task_id for live in first.lives))
+        again, there = ask(one, n=3), ask(two, n=3)
+        made.service.config.__dict__["seconds"] = 0.0
+
+        seeds = [live.row.seed for live in first.lives]
+        assert seeds == [seeds[0], (seeds[0] or 0) + 1, (seeds[0] or 0) + 2]
+        for job in (again, there):
+            assert [live.id for live in job.lives] == [live.id for live in first.lives]
+            assert job.request.seed == seeds[0]
+        assert ended(there).status == "saved"
+        assert made.service.tasks_created == 3
+
+
+def test_a_request_that_is_partly_saved_is_still_joined(tmp_path: Path) -> None:
+    """As long as one of its pictures is to come, a seedless request run again shows the saved ones beside it."""
+    with rig(tmp_path, seconds=0.0, speed=20.0) as made:
+        one = made.kernel(WAN_REPLAY="off")
+        first = ask(one, "fox", n=2)
+        ended(first)
+        ledger = one.need_home().ledger
+        last = first.lives[1].id
+        ledger._writer.put(ledger._writer.operation(lambda tx: tx.connection.execute(
+            "UPDATE jobs SET state='in_doubt' WHERE id=?", [last]))).result()  # fmt: skip
+        again = ask(one, "fox", n=2)
+
+        assert [live.id for live in again.lives] == [live.id for live in first.lives]
+        assert made.service.tasks_created == 2

@@ -93,6 +93,11 @@ class Engine:
         """Release the leases, so that another kernel need not wait for them to run out."""
         self.leases.release(self._owned())
 
+    def leave(self) -> None:
+        """In a forked process: the parent works on these jobs."""
+        for live in self.lives.values():
+            live.leave("another process, which was forked, asked for it; `%wan show` or wan.history() has it later.")
+
     def forget_clients(self) -> None:
         """Go on with new keys and addresses."""
         self.parts.runtime.call(self.services.forget)

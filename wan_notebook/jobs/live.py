@@ -73,6 +73,13 @@ class LiveJob:
         self.note = self.stopped = reason
         self.changed()
 
+    def leave(self, reason: str) -> None:
+        """In a forked process: nobody works on it here. Its locks and listeners belong to the parent's threads."""
+        self._guard = threading.Lock()
+        self._listeners, self._waiters = [], []
+        if not self.is_settled:
+            self.note = self.stopped = reason
+
     def changed(self, row: JobRow | None = None) -> None:
         """Take over a new row, if any, and tell everybody."""
         if row is not None:

@@ -105,11 +105,14 @@ async def _send(live: LiveJob, request: ImageRequest, attempt: int, gate: Submit
     return None
 
 
-async def accept(live: LiveJob, reply: Submitted, moves: Moves, *, how: str = "submitted") -> None:
+async def accept(
+    live: LiveJob, reply: Submitted, moves: Moves, *, how: str = "submitted", expect: JobState | None = None
+) -> None:
     """Commit the task's id before anything else happens."""
     await moves.to(
         live,
         JobState.ACCEPTED,
+        expect=expect,
         detail={"how": how, "task_id": reply.task_id, "request_id": reply.request_id},
         task_id=reply.task_id,
         request_id=reply.request_id,

@@ -303,6 +303,14 @@ def save_picture_of(tx: Tx, job_id: str, record: PictureRecord) -> PictureRecord
     return save_picture(tx, seq_of(tx, job_id), record)
 
 
+def give_up(tx: Tx, ids: Sequence[str], reason: str, load: Load) -> None:
+    """End jobs in doubt as a person decided: not ``refused``, since one that did arrive was billed."""
+    move = partial(transition, tx, load=load, detail={"how": reason}, holder="", pictures=())
+    for job_id in ids:
+        columns = {"error_message": reason, "finished_at": tx.now}
+        move(job_id, JobState.EXPIRED, columns=columns, expect={JobState.IN_DOUBT})
+
+
 def cancel_unsent(tx: Tx, ids: Sequence[str], load: Load) -> None:
     """Cancel jobs whose caller was interrupted before it could send them: nobody else would, or someone would twice."""
     move = partial(transition, load=load, detail={"why": "interrupted before sending"}, columns={}, holder="")

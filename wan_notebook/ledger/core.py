@@ -62,6 +62,10 @@ class Core:
         """Write what is queued and close; waits half a second at most. May be called twice."""
         self._closing()
 
+    def leave(self) -> None:
+        """In a forked process: never touch the parent's connections, not even to close them at exit."""
+        self._closing.detach()
+
     def __enter__(self) -> Self:
         return self
 

@@ -34,10 +34,14 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """What open jobs may still cost; ``unknown`` counts those without a known price. ``in_doubt`` counts."""
+    """What open jobs may still cost; ``unknown`` counts those without a known price. ``in_doubt`` counts.
+
+    ``unpriced`` is the most pictures that those without a known price may make.
+    """
 
     amounts: tuple[tuple[str, Decimal], ...] = ()
     unknown: int = 0
+    unpriced: int = 0
 
     def known(self, currency: str = "USD") -> Decimal:
         """Return what is reserved in one currency."""
@@ -49,7 +53,8 @@ class Spend:
     """What was spent and what is reserved; simulated and imported jobs count nothing.
 
     ``pictures_made`` are those that may have been billed: delivered ones, and those of expired jobs.
-    ``pictures_reserved`` is the most that open jobs may still make.
+    ``pictures_reserved`` is the most that open jobs may still make. ``unpriced`` are pictures made whose cost nobody
+    knows.
     """
 
     total: Total
@@ -57,6 +62,7 @@ class Spend:
     pictures_made: int
     pictures_reserved: int
     jobs: int
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

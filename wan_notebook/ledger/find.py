@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from wan_notebook.states import FREE, JobState
+from wan_notebook.states import FREE, OPEN, JobState
 
 from . import codec, schema
 from .clauses import OPEN_CLAUSE
@@ -133,6 +133,17 @@ def find_answer(read: Read, fingerprint: str, *, by: By, simulated_ok: bool, cel
 def find_open(read: Read, fingerprint: str, *, by: By, simulated_ok: bool) -> JobRow | None:
     """Return the newest job that still costs or owes something, ``in_doubt`` included."""
     found = _matching(fingerprint, by, simulated_ok).where(sa.text(OPEN_CLAUSE))
+    return _first(read, found.order_by(*_NEWEST))
+
+
+def find_open_request(read: Read, asked: str, *, simulated_ok: bool) -> JobRow | None:
+    """Return the first job of the newest request as asked of which any part still costs or owes something.
+
+    Only a request's first job bears what was asked without a seed; the others of its batch go by their seeds.
+    """
+    parts = schema.jobs.alias("parts")
+    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, parts.c.state.in_([s.value for s in sorted(OPEN)]))
+    found = _matching(asked, "asked", simulated_ok).where(is_open)
     return _first(read, found.order_by(*_NEWEST))
 
 

@@ -37,18 +37,23 @@ class Ledger(Asking):
         check: Callable[[SpendReader], None] | None = None,
         owner: Owner | None = None,
         lease_s: float = LEASE_S,
+        instead_of: Sequence[str] = (),
     ) -> list[str]:
         """Create jobs, all or none, and return their ids once they are durable.
 
         ``check`` runs inside the same transaction, before anything is inserted, and may raise: two kernels cannot
-        both slip under a cap. ``owner`` holds the jobs from the first moment. If the wait is interrupted, jobs that
-        nobody was told of are withdrawn or cancelled. Raises ``LedgerError`` and what ``check`` raises.
+        both slip under a cap. ``owner`` holds the jobs from the first moment. ``instead_of`` are jobs in doubt that are
+        given up for these, in the same transaction: ``LedgerConflict`` if one is not in doubt any more. If the wait is
+        interrupted, jobs that nobody was told of are withdrawn or cancelled. Raises ``LedgerError`` and what ``check``
+        raises.
         """
 
         def work(tx: Tx) -> list[str]:
             if check is not None:
                 check(SpendReader(tx.read))
-            return changes.create_jobs(tx, drafts, owner, lease_s)
+            ids = changes.create_jobs(tx, drafts, owner, lease_s)
+            changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {ids[0]}", self._load)
+            return ids
 
         if self._writer.is_this_thread:
             return self._write_now(work)

@@ -54,6 +54,10 @@ class SpendReader:
         """Return the newest open job of this request: another kernel may just have begun it."""
         return find.find_open(self._read, fingerprint, by=by, simulated_ok=simulated_ok)
 
+    def find_open_request(self, asked: str, *, simulated_ok: bool) -> JobRow | None:
+        """Return the first job of the newest request as asked of which any part is still open."""
+        return find.find_open_request(self._read, asked, simulated_ok=simulated_ok)
+
     def find_answer(self, fingerprint: str, *, by: find.By, simulated_ok: bool) -> JobRow | None:
         """Return the newest saved take of this request."""
         return find.find_answer(self._read, fingerprint, by=by, simulated_ok=simulated_ok)
@@ -62,7 +66,7 @@ class SpendReader:
 def _spend(read: Read, wanted: Sequence[Condition]) -> Spend:
     everything = add_up(read, wanted).get(None, _NOTHING)
     reserved: dict[str, Decimal] = {}
-    unpriced = pending = half_saved = awaited = 0
+    unknown = unpriced = pending = half_saved = awaited = awaited_pictures = 0
     by = (_j.state, _j.cost_amount.is_not(None), _j.reserved_currency, _j.reserved_amount)
     figures = (sa.func.count(), sa.func.sum(_j.n), sa.func.sum(_j.picture_count))
     for state, is_priced, currency, amount, count, asked, saved in read(
@@ -72,18 +76,22 @@ def _spend(read: Read, wanted: Sequence[Condition]) -> Spend:
         half_saved += saved
         if is_priced:  # the service has said what it cost: that is spent, not reserved
             continue
-        awaited += count if state == JobState.SUCCEEDED else 0
+        if state == JobState.SUCCEEDED:
+            awaited += count
+            awaited_pictures += saved
         if amount is None:
-            unpriced += count
+            unknown += count
+            unpriced += asked
         else:
             reserved[currency] = reserved.get(currency, Decimal(0)) + Decimal(amount) * count
     return Spend(
         # A finished job that is not fetched yet is reserved, so its cost does not count as unknown as well.
         total=Total(everything.total.amounts, everything.total.unknown - awaited),
-        reserved=Reserved(amounts=tuple(sorted(reserved.items())), unknown=unpriced),
+        reserved=Reserved(amounts=tuple(sorted(reserved.items())), unknown=unknown, unpriced=unpriced),
         pictures_made=everything.billed - half_saved,
         pictures_reserved=pending,
         jobs=everything.jobs,
+        unpriced=everything.unpriced - awaited_pictures,
     )
 
 

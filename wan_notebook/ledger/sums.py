@@ -33,12 +33,16 @@ Kind = tuple[Source, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """What some jobs add up to. ``made`` counts pictures on disk, ``billed`` also those that expired unfetched."""
+    """What some jobs add up to. ``made`` counts pictures on disk, ``billed`` also those that expired unfetched.
+
+    ``unpriced`` are those of ``billed`` whose jobs have no known cost.
+    """
 
     jobs: int
     made: int
     billed: int
     total: Total
+    unpriced: int = 0
 
 
 def add_up(
@@ -53,11 +57,14 @@ def add_up(
     found_kinds = read(sa.select(_k.source, _k.currency, _k.odd))
     kinds: list[Kind] = sorted({(Source(row[0]), row[1]) for row in found_kinds})
     key = sa.null() if label is None else label
+    billed = sa.case((_j.state == JobState.EXPIRED.value, _j.n), else_=_j.picture_count)
+    is_unknown = sa.and_(_COUNTS, _j.cost_amount.is_(None), _j.state.in_(_BILLED))
     figures = [
         sa.func.count(),
         sa.func.sum(_j.picture_count),
-        sa.func.sum(sa.case((_j.state == JobState.EXPIRED.value, _j.n), else_=_j.picture_count)),
-        sa.func.count(sa.case((sa.and_(_COUNTS, _j.cost_amount.is_(None), _j.state.in_(_BILLED)), 1))),
+        sa.func.sum(billed),
+        sa.func.count(sa.case((is_unknown, 1))),
+        sa.func.sum(sa.case((is_unknown, billed))),
         *[sa.func.sum(sa.case((_is_of(kind), _j.cost_nano))) for kind in kinds],
     ]
     found = sa.select(key, *figures).select_from(source).where(*wanted)
@@ -70,9 +77,9 @@ def add_up(
 
 
 def _sum(kinds: Sequence[Kind], row: Sequence[int], odd: Iterable[tuple[Kind, Decimal]]) -> Sum:
-    jobs, made, billed, unknown, *nanos = row
+    jobs, made, billed, unknown, unpriced, *nanos = row
     amounts = [(kind, _decimal(nano)) for kind, nano in zip(kinds, nanos, strict=True) if nano]
-    return Sum(jobs=jobs, made=made, billed=billed, total=_total([*amounts, *odd], unknown))
+    return Sum(jobs=jobs, made=made, billed=billed, total=_total([*amounts, *odd], unknown), unpriced=unpriced)
 
 
 def _is_of(kind: Kind) -> sa.ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """One thread that writes: what is queued becomes one durable transaction, each operation in its own savepoint.
 
 An operation's future resolves after the commit that holds it, never before. Not safe across ``os.fork``: a child must
-open its own ledger.
+not use the file at all (``session`` sees to it).
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
 from .. import catalog
 from ..budget import Cap, Used, check_cap, no_price_remedy, parse_cap, tightest
 from ..errors import BudgetError, SettingsError
-from ..folders import LEDGER_NAME, known_folders
+from ..folders import LEDGER_NAME, alone, data_dir, known_folders
 from ..ledger import Ledger, Spend, SpendReader
 from ..money import format_amount
 from ..settings import Settings, Sources
@@ -18,6 +19,7 @@ from .replay import Part
 
 Price = tuple[Decimal, str, str]
 META = "budget"
+LOCK_NAME = "budget.lock"
 
 
 class Caps:
@@ -33,17 +35,18 @@ class Caps:
         return tightest(found)
 
     def lines(self) -> list[str]:
-        """Return one line a cap: what is spent and reserved of it."""
-        found = []
-        for cap in self.all():
-            used = self.used(cap, self._ledger)
-            reserved = f", {cap.shown(used.reserved)} reserved" if used.reserved else ""
-            found.append(f"{cap.text} ({cap.source}): {cap.shown(used.spent)} spent{reserved}")
-        return found or ["no cap is set (`%wan budget 5.00 --per day`)"]
+        """Return one line a cap: what is spent and reserved of it, in every folder that it counts."""
+        caps = self.all()
+        if not caps:
+            return ["no cap is set (`%wan budget 5.00 --per day`)"]
+        with self._elsewhere(caps) as others:
+            price = self._price(self._settings.provider.name, others)
+            uses = [self._used(cap, self._ledger, others, price) for cap in caps]
+        return [f"{cap.text} ({cap.source}): {used.text(cap)}" for cap, used in zip(caps, uses, strict=True)]
 
     def set(self, cap: Cap) -> None:
         """Remember a cap. An amount without a known price is refused, since it could not be kept."""
-        if not cap.counts_pictures and self.unit_price(self._settings.provider.name) is None:
+        if not cap.counts_pictures and self.known_price(self._settings.provider.name) is None:
             message = f"a budget of {cap.text} cannot be kept: no price of a picture is known yet."
             raise BudgetError(message, remedy=no_price_remedy())
         self.remove(cap.per, counts_pictures=cap.counts_pictures)
@@ -67,6 +70,11 @@ class Caps:
             return last.amount, last.currency, f"as billed {last.day:%-d %b}"
         return None
 
+    def known_price(self, provider: str) -> Price | None:
+        """Return the price of one picture, as last billed in any folder of the person if this one has no price."""
+        with self._elsewhere() as others:
+            return self._price(provider, others)
+
     def most_text(self, parts_or_count: Sequence[Part] | int, provider: str) -> str:
         """Return the most that new pictures can cost: ``up to $0.12``, ``price unknown``."""
         count = parts_or_count if isinstance(parts_or_count, int) else pictures_of(parts_or_count)
@@ -77,51 +85,58 @@ class Caps:
             return f"price unknown ({count} picture{'' if count == 1 else 's'} at most)"
         return f"up to {format_amount(price[0] * count, price[1])} ({price[2]})"
 
-    def checker(self, parts: Sequence[Part], provider: str) -> Callable[[SpendReader], None] | None:
-        """Return what ``create_jobs`` runs inside its transaction; None if no cap is set."""
+    @contextmanager
+    def checking(self, parts: Sequence[Part], provider: str) -> Iterator[Callable[[SpendReader], None]]:
+        """Give what ``create_jobs`` runs inside its transaction.
+
+        A cap that counts every folder is checked by one process at a time: the transaction holds this folder alone.
+        """
         caps = self.all()
-        if not caps:
-            return None
-        price, pictures = self.unit_price(provider), pictures_of(parts)
-        simulated = provider == "simulator"
-        elsewhere = [Ledger.open(path) for path in self._other_ledgers()]
+        with ExitStack() as stack:
+            if any(cap.per != "notebook" for cap in caps):
+                try:
+                    stack.enter_context(alone(data_dir() / LOCK_NAME))
+                except TimeoutError as error:
+                    message = f"the budget cannot be checked: {error}. Nothing was sent."
+                    raise BudgetError(
+                        message, remedy="End that process if it hangs, then run the cell again."
+                    ) from None
+            others = stack.enter_context(self._elsewhere(caps))
+            price, pictures = self._price(provider, others), pictures_of(parts)
 
-        def check(reader: SpendReader) -> None:
-            try:
+            def check(reader: SpendReader) -> None:
                 for cap in caps:
-                    self._check(cap, reader, elsewhere, price, pictures, simulated=simulated)
-            finally:
-                for ledger in elsewhere:
-                    ledger.close()
+                    used = self._used(cap, reader, others, price, simulated=provider == "simulator")
+                    _check(cap, used, price, pictures, simulated=provider == "simulator")
 
-        return check
-
-    def used(self, cap: Cap, reader: SpendReader | Ledger, *, simulated: bool = False) -> Used:
-        """Return what counts against a cap in one ledger."""
-        since = _midnight() if cap.per == "day" else None
-        notebook = self._notebook if cap.per == "notebook" else None
-        spend = reader.spend(since=since, notebook=notebook, simulated=simulated)
-        return _used(cap, spend, self.unit_price(self._settings.provider.name))
+            yield check
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _check(
-        self, cap: Cap, reader: SpendReader, elsewhere: Sequence[Ledger], price: Price | None, pictures: int,
-        *, simulated: bool,
-    ) -> None:  # fmt: skip
-        uses = [self.used(cap, reader, simulated=simulated)]
-        if cap.per != "notebook":
-            uses += [self.used(cap, ledger, simulated=simulated) for ledger in elsewhere]
-        used = Used(sum((u.spent for u in uses), Decimal(0)), sum((u.reserved for u in uses), Decimal(0)),
-                    sum(u.unknown for u in uses))  # fmt: skip
-        if cap.counts_pictures:
-            check_cap(cap, used, call=Decimal(pictures), call_text=f"{pictures} pictures")
-            return
-        if price is not None and price[1] != cap.currency and not simulated:
-            message = f"the budget of {cap.text} cannot be compared with a price in {price[1]}. Nothing was sent."
-            raise BudgetError(message, remedy=f"Set the budget in {price[1]}, or count pictures.")
-        call = None if price is None else price[0] * pictures
-        check_cap(cap, used, call=call, call_text=format_amount(call or Decimal(0), cap.currency))
+    def _used(
+        self, cap: Cap, here: SpendReader | Ledger, others: Sequence[Ledger], price: Price | None,
+        *, simulated: bool = False,
+    ) -> Used:  # fmt: skip
+        """Return what counts against a cap, in every folder that it counts."""
+        since = _midnight() if cap.per == "day" else None
+        notebook = self._notebook if cap.per == "notebook" else None
+        readers = [here, *(others if cap.per != "notebook" else ())]
+        spends = [reader.spend(since=since, notebook=notebook, simulated=simulated) for reader in readers]
+        return sum((_used(cap, spend, price) for spend in spends), Used(Decimal(0), Decimal(0)))
+
+    def _price(self, provider: str, others: Sequence[Ledger]) -> Price | None:
+        if (own := self.unit_price(provider)) is not None:
+            return own
+        billed = [price for ledger in others if (price := ledger.last_price(provider, catalog.MODEL)) is not None]
+        newest = max(billed, key=lambda price: price.day, default=None)
+        return (newest.amount, newest.currency, f"as billed {newest.day:%-d %b}") if newest else None
+
+    @contextmanager
+    def _elsewhere(self, caps: Sequence[Cap] | None = None) -> Iterator[list[Ledger]]:
+        """Open the ledgers of the person's other folders, if any of these caps concerns them."""
+        wanted = caps is None or any(cap.per != "notebook" or not cap.counts_pictures for cap in caps)
+        with ExitStack() as stack:
+            yield [stack.enter_context(Ledger.open(path)) for path in self._other_ledgers()] if wanted else []
 
     def _other_ledgers(self) -> Iterator[Path]:
         for folder in known_folders():
@@ -160,8 +175,23 @@ def _used(cap: Cap, spend: Spend, price: Price | None) -> Used:
     if cap.counts_pictures:
         return Used(Decimal(spend.pictures_made), Decimal(spend.pictures_reserved))
     spent, reserved = spend.total.known(cap.currency), spend.reserved.known(cap.currency)
-    unknown = spend.total.unknown + spend.reserved.unknown
-    return Used(spent, reserved, 0 if price is not None else unknown)
+    if price is None or price[1] != cap.currency:
+        return Used(spent, reserved, spend.total.unknown + spend.reserved.unknown)
+    made, open_ones = spend.unpriced, spend.reserved.unpriced
+    return Used(spent + made * price[0], reserved + open_ones * price[0], guessed=made + open_ones)
+
+
+def _check(cap: Cap, used: Used, price: Price | None, pictures: int, *, simulated: bool) -> None:
+    if cap.counts_pictures:
+        check_cap(cap, used, call=Decimal(pictures), call_text=cap.shown(Decimal(pictures)))
+        return
+    if simulated:
+        return  # practice costs nothing, in any currency
+    if price is not None and price[1] != cap.currency:
+        message = f"the budget of {cap.text} cannot be compared with a price in {price[1]}. Nothing was sent."
+        raise BudgetError(message, remedy=f"Set the budget in {price[1]}, or count pictures.")
+    call = None if price is None else price[0] * pictures
+    check_cap(cap, used, call=call, call_text=format_amount(call or Decimal(0), cap.currency))
 
 
 def _midnight() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..client import Client
+from ..errors import SettingsError
 from ..jobs import Job, LiveJob
 from ..ledger import JobRow, Ledger
 from ..request import ImageRequest
@@ -153,8 +155,13 @@ class Session:
         """Order anew what is in doubt, because a person decided so. Only whole requests are repeated."""
         requests = tuple(self.request_of(live.row) for live in doubtful)
         row = doubtful[0].row
-        order = Order(requests, name=job.name, tags=row.tags, fresh=True, provider=row.provider, place=self.place())
-        return self.submit(order)
+        given_up = tuple(live.id for live in doubtful)
+        order = Order(requests, name=job.name, tags=row.tags, fresh=True, provider=row.provider, place=self.place(),
+                      instead_of=given_up)  # fmt: skip
+        try:
+            return self.submit(order)
+        finally:
+            self.refresh(job)
 
     def refresh(self, job: Job) -> None:
         """Read a job's rows again, after a person changed them."""
@@ -201,6 +208,13 @@ class Session:
                 self.runtime.submit(self._wind_up()).result(timeout=CLOSE_TIMEOUT_S)
         self.runtime.stop()
         self._homes.close()
+
+    def leave(self) -> None:
+        """In a forked process: its threads, connections and leases are the parent's."""
+        self.is_closed = True
+        for home in self._homes.all():
+            home.engine.leave()
+            home.ledger.leave()
 
     async def _wind_up(self) -> None:
         await asyncio.gather(*(home.engine.wind_up() for home in self._homes.all()))
@@ -250,12 +264,33 @@ class Session:
 
 
 _default: list[Session] = []
+_inherited: list[Session] = []
 _default_guard = threading.Lock()
 
 
 def default_session() -> Session:
-    """Return this process's session, made on first use."""
+    """Return this process's session, made on first use. Raises ``SettingsError`` in a process forked after that."""
+    if _inherited:
+        message = "this process was forked from one that uses wan_notebook, and may not open its ledger."
+        remedy = "Start it anew: multiprocessing.get_context('spawn'), or ask before and after in the first process."
+        raise SettingsError(message, remedy=remedy)
     with _default_guard:
         if not _default or _default[0].is_closed:
             _default[:] = [Session()]
         return _default[0]
+
+
+def _after_fork() -> None:
+    """Let a forked process leave alone what it inherited: SQLite's locks and our threads are the parent's.
+
+    It may not even open the ledger anew: SQLite would believe that it holds the locks which the parent has, or wait
+    for ever for one of the parent's threads.
+    """
+    for session in _default:
+        session.leave()
+    _inherited.extend(_default)
+    _default.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

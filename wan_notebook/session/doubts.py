@@ -11,7 +11,7 @@ from ..client import Client
 from ..errors import CellError, WanError
 from ..jobs import Job, LiveJob
 from ..jobs.submit import accept
-from ..ledger import JobRow
+from ..ledger import JobRow, LedgerConflict
 from ..runtime import Runtime
 from ..settings import Settings
 from ..states import JobState
@@ -50,7 +50,10 @@ class Kernel(Protocol):
         """Return the folder with its ledger and engine."""
 
     def submit_again(self, job: Job, doubtful: Sequence[LiveJob]) -> Job:
-        """Order anew what is in doubt."""
+        """Order anew what is in doubt, and give that up; both or neither."""
+
+    def refresh(self, job: Job) -> None:
+        """Read a job's rows again."""
 
 
 class Doubts:
@@ -83,17 +86,22 @@ class Doubts:
             message = f"job {job.id} is {job.status}, not in doubt; there is nothing to resolve."
             raise CellError(message, remedy=f"Look at it with `%wan show {job.id}`.")
         if choice == "adopt":
-            return self._adopt(doubtful[0] if doubtful else job.lives[0], task_id)
+            return self._adopt(job, doubtful[0] if doubtful else job.lives[0], task_id)
         if choice == "again":
-            again = self._session.submit_again(job, doubtful)  # first: a budget or a full disk may refuse it
-            for live in doubtful:
-                self._abandon(live, f"sent again by a person's decision, as job {again.id}")
+            try:
+                again = self._session.submit_again(job, doubtful)
+            except LedgerConflict as conflict:
+                raise _decided(job, conflict) from None
             return f"sent again as job {again.id}. If the first one arrived too, both are billed."
         if choice != "abandon":
             message = f"{choice!r} is no choice."
             raise CellError(message, remedy=f"Use: %wan resolve {job.id} adopt TASK, again, or abandon.")
         for live in doubtful:
-            self._abandon(live, "given up by a person's decision")
+            try:
+                self._abandon(live, "given up by a person's decision")
+            except LedgerConflict as conflict:
+                self._session.refresh(job)
+                raise _decided(job, conflict) from None
         return f"job {job.id} is given up. If it arrived, it is made and billed, and not fetched."
 
     def _explain(self, live: LiveJob) -> list[str]:
@@ -121,7 +129,7 @@ class Doubts:
         events = self._session.need_home().ledger.events(row.id)
         return next((str(e.detail["salvaged"]) for e in reversed(events) if e.detail.get("salvaged")), "")
 
-    def _adopt(self, live: LiveJob, task_id: str) -> str:
+    def _adopt(self, job: Job, live: LiveJob, task_id: str) -> str:
         client, home = self._client(live.row), self._session.need_home()
         if not task_id or task_id in self._known_tasks() - {live.row.task_id}:
             message = f"the task {task_id} is another job's already." if task_id else "no task is named."
@@ -131,14 +139,24 @@ class Doubts:
             message = f"{live.row.provider} does not know a task {task_id}."
             raise CellError(message, remedy="Check the id; nothing was changed.")
         reply = Submitted(task_id, state.request_id, state.raw_status)
-        self._session.runtime.submit(accept(live, reply, home.engine.moves, how="adopted by hand")).result(timeout=60)
+        work = accept(live, reply, home.engine.moves, how="adopted by hand", expect=live.state)
+        try:
+            self._session.runtime.submit(work).result(timeout=60)
+        except LedgerConflict as conflict:
+            live.changed(home.ledger.get(live.id))
+            raise _decided(job, conflict) from None
         home.engine.start([live])
         return f"job {live.id} has task {task_id} now; its pictures will be fetched."
 
     def _abandon(self, live: LiveJob, reason: str) -> None:
         # Not `refused`: if it did arrive it was billed, so its cost stays unknown rather than nothing.
         work = self._session.need_home().engine.moves.to(
-            live, JobState.EXPIRED, detail={"how": reason}, error_message=reason, finished_at=self._session.wall_clock()
+            live,
+            JobState.EXPIRED,
+            detail={"how": reason},
+            expect=JobState.IN_DOUBT,
+            error_message=reason,
+            finished_at=self._session.wall_clock(),
         )
         self._session.runtime.submit(work).result(timeout=60)
 
@@ -147,6 +165,12 @@ class Doubts:
 
     def _known_tasks(self) -> set[str]:
         return {task for task in self._session.need_home().ledger.task_ids() if task}
+
+
+def _decided(job: Job, conflict: LedgerConflict) -> CellError:
+    """Say that somebody else, or the reply after all, was first."""
+    message = f"job {conflict.job_id} is not in doubt any more; it is {conflict.current}. Nothing was changed."
+    return CellError(message, remedy=f"Look at it with `%wan show {job.id}`.")
 
 
 def match(

@@ -11,7 +11,10 @@ from .meetings import Place
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: validated requests and how they are to be treated."""
+    """What is wanted: validated requests and how they are to be treated.
+
+    ``instead_of`` are jobs in doubt that a person gives up for these.
+    """
 
     requests: tuple[ImageRequest, ...]
     name: str = ""
@@ -21,6 +24,7 @@ class Order:
     embed: bool | None = None
     hints: tuple[str, ...] = ()
     size_follows: str = ""
+    instead_of: tuple[str, ...] = ()
     place: Place = field(default_factory=Place)
 
     @classmethod

@@ -46,25 +46,36 @@ class Ordering:
                 rows = self._insert([settled[index] for index in wanted])
             except _AlreadyOpenError as found:
                 for position, row in found.rows.items():
-                    settled[wanted[position]] = replace(settled[wanted[position]], answer=row)
+                    self._join(settled, wanted[position], row)
                 continue
             for index, row in zip(wanted, rows, strict=True):
                 settled[index] = replace(settled[index], answer=row, is_new=True)
         return settled
 
+    def _join(self, parts: list[Part], index: int, row: JobRow) -> None:
+        """Answer a part with a job that is there; one without a seed of its own brings all parts of its request."""
+        if not parts[index].goes_by_request:
+            parts[index] = replace(parts[index], answer=row)
+            return
+        last = next((k for k in range(index + 1, len(parts)) if parts[k].place == 0), len(parts))
+        if row.seed is None:
+            raise AssertionError  # what is sent has a seed
+        parts[index:last] = [part.joining(row.seed) for part in parts[index:last]]
+
     def _insert(self, parts: Sequence[Part]) -> list[JobRow]:
         home, provider = self.home, self.settings.provider.name
         home.store.check_writable(need_bytes=len(parts) * ROOM_BYTES)
-        unit = self.caps.unit_price(provider)
+        unit = self.caps.known_price(provider) if self.caps.all() else self.caps.unit_price(provider)
         drafts = [draft_of(part, self.settings, self.order, unit, home.store, self.run) for part in parts]
-        check_budget = self.caps.checker(parts, provider)
+        with self.caps.checking(parts, provider) as check_budget:
 
-        def check(reader: SpendReader) -> None:
-            self._check_open(parts, reader)
-            if check_budget is not None:
+            def check(reader: SpendReader) -> None:
+                self._check_open(parts, reader)
                 check_budget(reader)
 
-        ids = home.ledger.create_jobs(drafts, check=check, owner=home.engine.leases.owner)
+            ids = home.ledger.create_jobs(
+                drafts, check=check, owner=home.engine.leases.owner, instead_of=self.order.instead_of
+            )
         return [home.ledger.get(job_id) for job_id in ids]
 
     def _check_open(self, parts: Sequence[Part], reader: SpendReader) -> None:
@@ -77,10 +88,10 @@ class Ordering:
 
     def _found(self, part: Part, reader: SpendReader) -> JobRow | None:
         simulated_ok = self.settings.provider.name == "simulator"
-        if part.fp_asked != part.fp_sent:
-            return reader.find_open(part.fp_asked, by="asked", simulated_ok=simulated_ok)
+        if part.goes_by_request:
+            return reader.find_open_request(part.fp_asked, simulated_ok=simulated_ok)
         row = reader.find_open(part.fp_sent, by="sent", simulated_ok=simulated_ok)
-        if row is not None or self.settings.replay == "off":
+        if row is not None or (self.settings.replay == "off" and not part.joins):
             return row
         # Another kernel may have begun and finished it since this one looked.
         return reader.find_answer(part.fp_sent, by="sent", simulated_ok=simulated_ok)

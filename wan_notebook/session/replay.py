@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import catalog
 from ..errors import ReplayError
@@ -17,18 +17,35 @@ from .meetings import Meetings, Place, choose_take
 
 @dataclass(frozen=True)
 class Part:
-    """One task: its request with a concrete seed, and the stored or open job that answers it, if there is one."""
+    """One task: its request with a concrete seed, and the stored or open job that answers it, if there is one.
+
+    ``place`` counts within the request that it is a part of. ``joins``: that request was found on its way.
+    """
 
     request: ImageRequest
     fp_asked: str
     fp_sent: str
     answer: JobRow | None = None
     is_new: bool = False
+    place: int = 0
+    joins: bool = False
 
     @property
     def is_replay(self) -> bool:
         """Whether the answer is complete already, rather than on its way."""
         return self.answer is not None and self.answer.is_final
+
+    @property
+    def goes_by_request(self) -> bool:
+        """Whether it is looked for by what was asked, since its own seed was drawn by this call."""
+        return self.fp_asked != self.fp_sent and not self.joins
+
+    def joining(self, seed: int) -> Part:
+        """Return this part of the same request as it is on its way already, with that one's first seed."""
+        task = self.request.replace(seed=(seed + self.place) % (catalog.SEED_MAX + 1))
+        sent = task.fingerprint(with_seed=True)
+        asked = self.fp_asked if self.goes_by_request else sent
+        return replace(self, request=task, fp_asked=asked, fp_sent=sent, joins=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class Lookup:
             answer = first if index == 0 else None
             if answer is None and not (is_seedless and first is None):
                 answer = self._seeded(sent)
-            found.append(Part(task, fp_asked, sent, answer))
+            found.append(Part(task, fp_asked, sent, answer, place=index))
         return found
 
     def _seedless(self, fingerprint: str) -> JobRow | None:
