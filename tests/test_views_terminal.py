@@ -50,6 +50,8 @@ def test_a_sweep_is_a_table_and_does_not_run_on() -> None:
     assert lines[3].endswith("Inappropriate.")
     assert lines[1].index("seed 0") == lines[3].index("seed 9")
     assert "and 20 more: %wan show a00000 --all" in card_text(sweep(120))
+    assert "rewrite on" not in card_text(sweep(2))
+    assert card_text(card(batch(1).jobs[0], *sweep(1).jobs)).splitlines()[-1] == "  rewrite on"
 
 
 def test_an_article_keeps_its_order() -> None:

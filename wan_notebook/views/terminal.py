@@ -16,6 +16,7 @@ from wan_notebook.views.looks import (
     look,
     next_sentence,
     plural,
+    served_lines,
     summary,
     total_phrase,
 )
@@ -51,6 +52,7 @@ def card_line(card: CardView) -> str:
         card.title,
         plural(len(card.pictures), "picture"),
         total_phrase(card),
+        *(text for text, _ in served_lines(card.jobs)),
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
 
@@ -181,4 +183,6 @@ def _several(card: CardView, *, full_paths: bool) -> list[str]:
     if len(cells) > _PICTURES:
         lines.append(f"  and {len(cells) - _PICTURES} more: {command} --all")
     served = dict.fromkeys(h.one_line(h.plain_of(j.simulated_note), 400) for j in card.jobs if j.simulated_note)
-    return [*(f"  {line}" for line in served), *lines]
+    again = dict.fromkeys(h.one_line(h.plain_of(text), 200) for _, text in served_lines(card.jobs) if text)
+    rewritten = ["  rewrite on"] if any(job.rewrite and job.pictures for job in card.jobs) else []
+    return [*(f"  {line}" for line in (*again, *served)), *lines, *rewritten]
