@@ -41,6 +41,13 @@ def test_one_line_a_picture_with_its_path() -> None:
     assert card_text(batch(2), full_paths=True).count("/home/ann/wan-pictures/") == 2
 
 
+def test_what_failed_has_no_price() -> None:
+    """The line of a job that is never billed says so, instead of what it might have cost."""
+    line = card_text(card(job("failed", most_text="up to $0.03"))).splitlines()[0]
+    assert "not billed" in line
+    assert "$0.03" not in line
+
+
 def test_a_sweep_is_a_table_and_does_not_run_on() -> None:
     """Several jobs are aligned by state and seed; beyond a hundred they are counted."""
     jobs = (*sweep(2).jobs, job("failed", seed=9, error_lines=("Inappropriate.",)))
