@@ -203,7 +203,8 @@ def test_recalling_by_what_lies_beside(notebook: Notebook, tmp_path: Path) -> No
 def test_the_line_of_settings_names_the_version(notebook: Notebook) -> None:
     """A1111-style tools show which program made the picture, with its version."""
     notebook.run("%%wan --as fox --seed 5\na fox")
-    assert f"Version: wan_notebook {wan_notebook.__version__}".encode() in notebook.shell.user_ns["fox"].files[0].read_bytes()
+    data = notebook.names["fox"].files[0].read_bytes()
+    assert f"Version: wan_notebook {wan_notebook.__version__}".encode() in data
 
 
 def test_stars_and_trash(notebook: Notebook) -> None:

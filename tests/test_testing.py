@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,24 @@ def test_the_plugin_in_a_run_of_its_own(tmp_path: Path) -> None:
 
     assert plain.returncode == 0, plain.stdout
     assert whole.returncode == 0, whole.stdout
+
+
+def test_an_installed_package_is_a_plugin(tmp_path: Path) -> None:
+    """Where the package is installed, fixture and option are there by themselves, also if a conftest names it too."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pytest11"]
+    site = tmp_path / "site" / "installed-1.dist-info"
+    site.mkdir(parents=True)
+    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
+    lines = [f"{name} = {module}" for name, module in declared.items()]
+    (site / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
+    (tmp_path / "test_it.py").write_text(PLUGIN_TEST.replace('pytest_plugins = ["wan_notebook.testing"]\n', ""))
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--wan-replay-only", "."]
+    paths = os.pathsep.join([str(site.parent), str(ROOT)])
+    env = {**os.environ, "PYTHONPATH": paths, "WAN_API_KEY": "k", "EXPECTED": "only"}
+    for conftest in ("", 'pytest_plugins = ["wan_notebook.testing"]\n'):
+        (tmp_path / "conftest.py").write_text(conftest)
+        done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ------------------------------------------------------------------ whole notebooks

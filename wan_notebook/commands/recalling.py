@@ -15,6 +15,7 @@ from .context import Context
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".json")
 
+
 def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
     """Return the cell's text, and what could not be carried over. Raises ``CellError``, ``RecipeError``."""
     path = Path(word).expanduser()

@@ -238,7 +238,9 @@ def _several(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> 
         body = _sections(card, thumbs, text_scale)
     else:
         body = _grid(card, thumbs)
-    return "".join((h.div(header), _served(card.jobs), body, _notes(card.jobs), record(card.jobs, text_scale=text_scale)))
+    return "".join(
+        (h.div(header), _served(card.jobs), body, _notes(card.jobs), record(card.jobs, text_scale=text_scale))
+    )
 
 
 def _icon(state: str) -> str:
