@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbval.plugin import get_sanitize_patterns
 from PIL import Image, ImageFilter
 
 from tests import bundle_kit
@@ -23,19 +25,23 @@ from tests.environment import ROOT
 from wan_notebook import testing
 from wan_notebook.api import generate
 from wan_notebook.errors import ReplayError
+from wan_notebook.present import Presenter
 from wan_notebook.recipe import Recipe, embed
 from wan_notebook.session import Session
 from wan_notebook.settings import Sources
 from wan_notebook.testing import (
+    SANITIZE,
     assert_same_picture,
     assert_similar,
     check_notebook,
     distance,
     replay_environment,
 )
+from wan_notebook.views.gallery import bundle
 
 project = bundle_kit.project
 wan_replay_only = testing.wan_replay_only  # people get it as a plugin
+CUP = ROOT / "notebooks" / "data" / "coffee.jpg"
 PHOTO = ROOT / "notebooks" / "data" / "chelsea.jpg"
 
 
@@ -205,6 +211,38 @@ def test_an_installed_package_is_a_plugin(tmp_path: Path) -> None:
         (tmp_path / "conftest.py").write_text(conftest)
         done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"prompt": "a fox", "seed": 5}, {"prompt": "owls", "n": 2}, {"prompt": "a cup", "n": 2, "images": [CUP]},
+     {"prompt": "a story", "interleave": True, "max_images": 2}, {"prompt": "boats", "seed": [1, 2]}],
+    ids=["one", "several", "batch", "article", "sweep"],
+)  # fmt: skip
+def test_nbval_takes_a_replay_for_the_run_that_it_repeats(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With our file of patterns the outputs of a first run and of one from the store are the same, but for pictures."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    shown = []
+    for named in (False, True):
+        if named:
+            monkeypatch.setenv("WAN_PROVIDER", "simulator")
+        session = Session()
+        job = generate(session=session, **asked).result()
+        data, _ = bundle(Presenter(session, session.need_home()).card(job))
+        session.close()
+        shown.append({kind: sanitized(data[kind]) for kind in ("text/html", "text/plain")})
+
+    assert "from store" in data["text/plain"]
+    assert shown[0] == shown[1]
+
+
+def sanitized(text: str) -> str:
+    """Return a text as nbval compares it."""
+    for pattern, replacement in get_sanitize_patterns(SANITIZE.read_text("utf-8")):
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 # ------------------------------------------------------------------ whole notebooks

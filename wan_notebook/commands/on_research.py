@@ -139,7 +139,8 @@ def _verify_here(ctx: Context) -> Verification:
             raise
         named, what = [], "this kernel"
     else:
-        named, what = _named_now(notebook, ctx), notebook.name
+        named = _named_now(notebook, ctx)
+        what = notebook.name if named or not rows else "this kernel"
     known = {item.job_id for item in named}
     fresh = named_of([row for row in rows if row.id not in known], "this kernel")
     return verify([*named, *fresh], ctx.ledger, ctx.home.store, what=what, now=ctx.session.wall_clock())
