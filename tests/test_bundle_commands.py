@@ -126,6 +126,16 @@ def test_which_notebook_it_is_must_be_known(notebook: Notebook, monkeypatch: pyt
     assert "other.ipynb" in names(notebook.root / "paper.zip")
 
 
+def test_the_notebook_is_known_by_the_cells_that_ran(notebook: Notebook) -> None:
+    """Where the front end says nothing, the one file that has the kernel's cells is meant."""
+    notebook.save(FOX, OWL)
+    (notebook.root / "a.ipynb").write_text(json.dumps({"cells": [code("print(1)"), code(OWL)], "metadata": {}}))
+    (notebook.root / "broken.ipynb").write_text("{")
+    notebook.run("%wan bundle paper.zip")
+
+    assert "study.ipynb" in names(notebook.root / "paper.zip")
+
+
 def test_without_a_saved_notebook_nothing_is_packed(notebook: Notebook) -> None:
     """A notebook that was never saved is an error that says so."""
     notebook.run(FOX)
@@ -184,6 +194,20 @@ def test_verify_checks_what_is_not_saved_yet(notebook: Notebook) -> None:
     """Headless runs write the file at the end: what this kernel has shown is checked all the same."""
     notebook.run(FOX)
     assert "1 picture: present and unchanged" in notebook.run("%wan verify")
+
+
+def test_outputs_of_an_earlier_run_are_not_this_notebooks_pictures(notebook: Notebook) -> None:
+    """A cell that was run since the file was saved shows another job now; one that was not run shows what is saved."""
+    notebook.run(FOX)
+    stale = [{"output_type": "display_data", "data": {}, "metadata": {"wan": {"jobs": [{"id": "abcdef1234"}]}}}]
+    stale[0]["metadata"]["wan"]["jobs"][0]["sha256"] = ["0" * 64]
+    for cells in ([code(FOX, stale)], [code(FOX, stale), code(OWL, stale)]):
+        (notebook.root / "study.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
+        if len(cells) == 1:
+            assert "1 picture: present and unchanged" in notebook.run("%wan verify")
+            continue
+        with pytest.raises(StoreError, match="1 of 2 pictures is missing"):
+            notebook.run("%wan verify")
 
 
 def test_verify_without_anything_to_verify(notebook: Notebook) -> None:

@@ -49,3 +49,19 @@ def test_the_cell_of_a_card_asks_for_all_of_it(session: Session, asked: dict[str
 
     assert first.endswith(options)
     assert [live.id for live in again.lives] == [live.id for live in job.lives]
+
+
+def test_what_came_from_the_store_is_in_no_total(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that was served cost nothing now; and no new picture is promised where the store never buys."""
+    generate("a cup", session=session, n=2).result()
+    monkeypatch.setenv("WAN_REPLAY", "only")
+    with_only = Presenter(session, session.need_home()).card(generate("a cup", session=session, n=2))
+    monkeypatch.delenv("WAN_REPLAY")
+    later = Session()
+    card = Presenter(later, later.need_home()).card(generate("a cup", session=later, n=2))
+    later.close()
+
+    assert {job.replay_text[:18] for job in (*card.jobs, *with_only.jobs)} == {"from store · $0.00"}
+    assert (card.total_text, with_only.total_text) == ("", "")
+    assert [job.again_text for job in card.jobs] == ["run again for a new picture", ""]
+    assert [job.again_text for job in with_only.jobs] == ["", ""]

@@ -163,6 +163,12 @@ def test_filters_by_tag_notebook_seed_date_and_state(rows: Project, session: Ses
     assert seeds(since=created.timestamp(), until=created.timestamp() + 1) == [6]
     assert seeds(since=dt.date(2026, 11, 20), until=dt.date(2026, 11, 29)) == [5, 6, 7]
     assert seeds(since=dt.date(2026, 11, 29)) == []
+    assert seeds(since="2026-11-20", until="2026-11-29") == [5, 6, 7]
+    assert seeds(since=created.isoformat()) == [6, 7]
+    assert seeds(since="2026-11-29") == seeds(until="36500d") == []
+    for wrong in ("yesterday", "", [5], float("nan")):
+        with pytest.raises(CellError, match="is no time"):
+            history(session=session, since=wrong)  # type: ignore[arg-type]
 
 
 def test_everywhere_reads_the_persons_other_folders(

@@ -248,6 +248,27 @@ def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
         notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
 
 
+def test_recalling_by_what_lies_beside(notebook: Notebook, tmp_path: Path) -> None:
+    """A picture of a kind that holds no recipe has it in the file beside it; a path that is no file is called one."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    png = notebook.shell.user_ns["fox"].files[0]
+    Image.new("RGB", (8, 8)).save(tmp_path / "fox.jpg")
+    with pytest.raises(Exception, match="no recipe"):
+        notebook.run(f"%wan recall {tmp_path / 'fox.jpg'}")
+    (tmp_path / "fox.jpg.json").write_text(png.with_name(f"{png.name}.json").read_text("utf-8"), "utf-8")
+
+    assert "--seed 5" in notebook.run(f"%wan recall {tmp_path / 'fox.jpg'}")
+    with pytest.raises(Exception, match=r"there is no file fox\.png"):
+        notebook.run("%wan recall fox.png")
+
+
+def test_the_line_of_settings_names_the_version(notebook: Notebook) -> None:
+    """A1111-style tools show which program made the picture, with its version."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    data = notebook.names["fox"].files[0].read_bytes()
+    assert f"Version: wan_notebook {wan_notebook.__version__}".encode() in data
+
+
 def test_stars_and_trash(notebook: Notebook) -> None:
     """A star is put on and taken off; the trash keeps the cost and can be undone."""
     notebook.run("%%wan --as fox --seed 5\na fox")

@@ -59,7 +59,7 @@ RECIPE = Recipe(
     times={"accepted": "2026-11-24T14:32:00+00:00"},
     cost=Cost(Decimal("0.03"), source=Source.REPORTED),
     fingerprints={"as_sent": "v1:abc"},
-    versions={"wan_notebook": "1", "pillow": "13.0.0"},
+    versions={"wan-notebook": "1", "pillow": "13.0.0"},
 )
 
 TEXT = st.text(max_size=30)

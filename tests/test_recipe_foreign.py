@@ -132,6 +132,20 @@ def test_invokeai_gives_what_it_can() -> None:
     assert "loras" not in listed
 
 
+def test_invoke_before_version_3() -> None:
+    """Its older pictures have weighted prompts, and in square brackets what to avoid; the rest is named."""
+    size = {"width": 1024, "height": 768}
+    image = {"prompt": [{"prompt": "old castle [fog, people]", "weight": 1.0}], "seed": 99, **size}
+    old = {"model": "stable diffusion", "app_version": "2.3", "image": {**image, "sampler": "k_lms"}}
+    found = read_foreign(png(**{"sd-metadata": json.dumps(old)}))
+    assert found is not None
+    assert (found.prompt, found.negative_prompt) == ("old castle", "fog, people")
+    assert (found.seed, found.size) == (99, "1024x768")
+    assert "sampler = k_lms" in found.not_carried
+    for broken in ([], {"image": 5}, {"image": {"prompt": 5}}, {"image": {"prompt": [5, {"prompt": 6}]}}):
+        read_foreign(png(**{"sd-metadata": json.dumps(broken)}))
+
+
 def test_comfyui_is_followed_from_the_sampler() -> None:
     """The graph's links lead to the texts, the seed and the size."""
     found = read_foreign(png(prompt=json.dumps(COMFY)))

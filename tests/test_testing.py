@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbval.plugin import get_sanitize_patterns
 from PIL import Image, ImageFilter
 
 from tests import bundle_kit
@@ -22,19 +25,23 @@ from tests.environment import ROOT
 from wan_notebook import testing
 from wan_notebook.api import generate
 from wan_notebook.errors import ReplayError
+from wan_notebook.present import Presenter
 from wan_notebook.recipe import Recipe, embed
 from wan_notebook.session import Session
 from wan_notebook.settings import Sources
 from wan_notebook.testing import (
+    SANITIZE,
     assert_same_picture,
     assert_similar,
     check_notebook,
     distance,
     replay_environment,
 )
+from wan_notebook.views.gallery import bundle
 
 project = bundle_kit.project
 wan_replay_only = testing.wan_replay_only  # people get it as a plugin
+CUP = ROOT / "notebooks" / "data" / "coffee.jpg"
 PHOTO = ROOT / "notebooks" / "data" / "chelsea.jpg"
 
 
@@ -186,6 +193,56 @@ def test_the_plugin_in_a_run_of_its_own(tmp_path: Path) -> None:
 
     assert plain.returncode == 0, plain.stdout
     assert whole.returncode == 0, whole.stdout
+
+
+def test_an_installed_package_is_a_plugin(tmp_path: Path) -> None:
+    """Where the package is installed, fixture and option are there by themselves, also if a conftest names it too."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pytest11"]
+    site = tmp_path / "site" / "installed-1.dist-info"
+    site.mkdir(parents=True)
+    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
+    lines = [f"{name} = {module}" for name, module in declared.items()]
+    (site / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
+    (tmp_path / "test_it.py").write_text(PLUGIN_TEST.replace('pytest_plugins = ["wan_notebook.testing"]\n', ""))
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--wan-replay-only", "."]
+    paths = os.pathsep.join([str(site.parent), str(ROOT)])
+    env = {**os.environ, "PYTHONPATH": paths, "WAN_API_KEY": "k", "EXPECTED": "only"}
+    for conftest in ("", 'pytest_plugins = ["wan_notebook.testing"]\n'):
+        (tmp_path / "conftest.py").write_text(conftest)
+        done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"prompt": "a fox", "seed": 5}, {"prompt": "owls", "n": 2}, {"prompt": "a cup", "n": 2, "images": [CUP]},
+     {"prompt": "a story", "interleave": True, "max_images": 2}, {"prompt": "boats", "seed": [1, 2]}],
+    ids=["one", "several", "batch", "article", "sweep"],
+)  # fmt: skip
+def test_nbval_takes_a_replay_for_the_run_that_it_repeats(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With our file of patterns the outputs of a first run and of one from the store are the same, but for pictures."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    shown = []
+    for named in (False, True):
+        if named:
+            monkeypatch.setenv("WAN_PROVIDER", "simulator")
+        session = Session()
+        job = generate(session=session, **asked).result()
+        data, _ = bundle(Presenter(session, session.need_home()).card(job))
+        session.close()
+        shown.append({kind: sanitized(data[kind]) for kind in ("text/html", "text/plain")})
+
+    assert "from store" in data["text/plain"]
+    assert shown[0] == shown[1]
+
+
+def sanitized(text: str) -> str:
+    """Return a text as nbval compares it."""
+    for pattern, replacement in get_sanitize_patterns(SANITIZE.read_text("utf-8")):
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 # ------------------------------------------------------------------ whole notebooks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from wan_notebook.states import JobState
 from wan_notebook.views.gallery import bundle
 from wan_notebook.views.looks import LOOKS
 from wan_notebook.views.model import CardView, TextView
+from wan_notebook.views.terminal import card_text
 
 EVERY_STATE = [str(state) for state in JobState]
 
@@ -71,6 +73,23 @@ def test_stored_and_practice_pictures_say_so() -> None:
     assert "from store · $0.00 · 24 Nov · run again for a new picture" in page.text
     assert "practice picture. %wan login" in page.text
     assert {"dir": "ltr"} in page.all("code")
+
+
+def test_several_jobs_say_once_how_many_came_from_the_store() -> None:
+    """A sweep that was served says so in one line, HTML and text alike; a part of it is counted."""
+    said = "from store · $0.00 · 24 Nov"
+    whole = [replace(view, replay_text=said) for view in sweep(3).jobs]
+    seedless = card(replace(whole[0], again_text="run again for a new picture"), *whole[1:])
+    partly = card(*whole[:2], *sweep(3).jobs[2:], total_text="$0.03 reported")
+
+    assert page_of(seedless).text.count(said) == 1
+    assert f"{said} · run again for a new picture" in page_of(seedless).text
+    assert card_text(seedless).splitlines()[:2] == [
+        f"✓ 3 saved · 3 pictures · {said}", "  run again for a new picture",
+    ]  # fmt: skip
+    for text in (page_of(partly).text, card_text(partly)):
+        assert "total $0.03 reported" in text
+        assert f"2 of 3 {said}" in text
 
 
 def test_illustrated_text_reads_as_an_article() -> None:

@@ -41,6 +41,13 @@ def test_one_line_a_picture_with_its_path() -> None:
     assert card_text(batch(2), full_paths=True).count("/home/ann/wan-pictures/") == 2
 
 
+def test_what_failed_has_no_price() -> None:
+    """The line of a job that is never billed says so, instead of what it might have cost."""
+    line = card_text(card(job("failed", most_text="up to $0.03"))).splitlines()[0]
+    assert "not billed" in line
+    assert "$0.03" not in line
+
+
 def test_a_sweep_is_a_table_and_does_not_run_on() -> None:
     """Several jobs are aligned by state and seed; beyond a hundred they are counted."""
     jobs = (*sweep(2).jobs, job("failed", seed=9, error_lines=("Inappropriate.",)))
@@ -50,6 +57,8 @@ def test_a_sweep_is_a_table_and_does_not_run_on() -> None:
     assert lines[3].endswith("Inappropriate.")
     assert lines[1].index("seed 0") == lines[3].index("seed 9")
     assert "and 20 more: %wan show a00000 --all" in card_text(sweep(120))
+    assert "rewrite on" not in card_text(sweep(2))
+    assert card_text(card(batch(1).jobs[0], *sweep(1).jobs)).splitlines()[-1] == "  rewrite on"
 
 
 def test_an_article_keeps_its_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import keyword
+import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
 from .present import Presenter, Tables
 from .request import ImageRequest
 from .session import Order, Session, default_session
+from .subcommands import read_since
 
 SHOWN = 20
 
@@ -222,8 +224,8 @@ def history(
     *,
     state: str | None = None,
     running: bool = False,
-    since: float | dt.date | None = None,
-    until: float | dt.date | None = None,
+    since: float | dt.date | str | None = None,
+    until: float | dt.date | str | None = None,
     tag: str = "",
     notebook: str = "",
     seed: int | None = None,
@@ -235,7 +237,8 @@ def history(
     """Return the jobs that match, newest first.
 
     ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
-    midnight. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
+    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``limit`` counts jobs; without one the
+    table shows the newest 20 and the data are all of them.
     """
     query = HistoryQuery(
         words=words,
@@ -252,10 +255,18 @@ def history(
     return History(session or default_session(), query, everywhere, is_limited=limit is not None)
 
 
-def _seconds(when: float | dt.date | None) -> float | None:
-    if isinstance(when, dt.datetime):
-        return when.timestamp()
-    return dt.datetime.combine(when, dt.time()).timestamp() if isinstance(when, dt.date) else when
+def _seconds(when: object) -> float | None:
+    found = read_since(when.strip()) if isinstance(when, str) else when
+    if isinstance(found, dt.timedelta):
+        found = dt.datetime.now(tz=dt.UTC) - found
+    if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
+        found = dt.datetime.combine(found, dt.time())
+    if isinstance(found, dt.datetime):
+        return found.timestamp()
+    if (found is None and when is None) or (isinstance(found, int | float) and math.isfinite(found)):
+        return found
+    message = f"{repr(when)[:60]} is no time."
+    raise CellError(message, remedy="Write '2026-11-24', a date or datetime, Unix seconds, or '7d' for so long ago.")
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ def notebook_path(ip: Any) -> str:
     return name if name.endswith(".ipynb") else ""
 
 
+def cells_run(ip: Any) -> frozenset[str]:
+    """Return the texts of the cells that this kernel has run, as they were typed."""
+    history = getattr(getattr(ip, "history_manager", None), "input_hist_raw", ())
+    return frozenset(text.strip() for text in history if isinstance(text, str) and text.strip())
+
+
 def notebook_folder() -> Path:
     """Return the folder that links in an output start from: a kernel runs in its notebook's folder."""
     return Path.cwd()

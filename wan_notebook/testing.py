@@ -10,7 +10,8 @@ As a pytest plugin (installed with this package, or ``pytest_plugins = ["wan_not
         check_notebook("study.ipynb")               # runs it, and compares every picture
 
 nbval runs cells without fixtures and never compares pictures: ``pytest --nbval --wan-replay-only study.ipynb`` keeps
-its kernels from buying, and ``check_notebook`` compares what it does not.
+its kernels from buying and takes what a replay says differently as the same (``SANITIZE``, unless
+``--nbval-sanitize-with`` names another file); ``check_notebook`` compares the pictures.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ REPLAY_ONLY: Final[Mapping[str, str]] = {"WAN_REPLAY": "only", "WAN_PROVIDER": "
 """What makes a kernel show stored pictures, real and practice ones, and ask nobody."""
 
 KEYS: Final = ("WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL")
+SANITIZE: Final = Path(__file__).with_name("nbval_sanitize.cfg")
+"""For nbval: what differs in our outputs between a first run and one from the store."""
+
 MAX_DISTANCE: Final = 0.1
 _GRID: Final = 8
 _STEP: Final = 3  # grey levels: smaller differences between neighbours are noise
@@ -245,6 +249,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the whole run, kernels that it starts included, into replay-only mode if asked."""
     if config.getoption("--wan-replay-only", default=False):
+        if getattr(config.option, "nbval_sanitize_with", "") is None:  # nbval is here, and nobody chose a file
+            config.option.nbval_sanitize_with = str(SANITIZE)
         before = dict(os.environ)
         _enter(os.environ)
         config.add_cleanup(lambda: _restore(before))
@@ -286,6 +292,7 @@ def _fixture() -> Any:
 wan_replay_only = _fixture()
 
 __all__ = [
+    "SANITIZE",
     "NotebookChecked",
     "assert_same_picture",
     "assert_similar",

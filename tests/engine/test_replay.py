@@ -80,6 +80,50 @@ def test_twin_cells_replay_each_its_own_picture(house: House, ask: Callable[...,
     assert house.service.tasks_created == bought
 
 
+def ids_of(session: Any, ask: Callable[..., Any], *places: Place | None) -> list[str]:
+    """Ask for the same seedless picture at each place (None: at the place before) and return the jobs' ids."""
+    found = []
+    for place in places:
+        if place is not None:
+            session.place = lambda place=place: place
+        found.append(ask(session).result(LONG_S).id)
+    return found
+
+
+@pytest.mark.parametrize("cell", ["a", ""])
+def test_a_loop_that_was_made_longer_replays_all_of_its_pictures(
+    house: House, ask: Callable[..., Any], cell: str
+) -> None:
+    """Two pictures of one day and one of the next are the three that the finished loop shows, and cost nothing."""
+    ids_of(house.kernel(), ask, Place(cell_id=cell, execution="1"), None)
+    longer = ids_of(house.kernel(), ask, Place(cell_id=cell, execution="2"), None, None)
+    again = ids_of(house.kernel(), ask, Place(cell_id=cell, execution="3"), None, None)
+
+    assert longer == again
+    assert len(set(again)) == 3
+    assert house.service.tasks_created == 3
+
+
+def test_a_twin_cell_that_came_later_replays_for_nothing(house: House, ask: Callable[..., Any]) -> None:
+    """A second cell with the same seedless prompt, added in another run, does not make the next Run All buy."""
+    ids_of(house.kernel(), ask, Place(execution="1"))
+    finished = ids_of(house.kernel(), ask, Place(execution="1"), Place(execution="2"))
+
+    assert ids_of(house.kernel(), ask, Place(execution="1"), Place(execution="2")) == finished
+    assert house.service.tasks_created == 2
+
+
+def test_a_tool_that_names_no_cells_shows_what_the_notebook_showed_last(house: House, ask: Callable[..., Any]) -> None:
+    """A cell that was run three times in JupyterLab shows its third picture, also when nbconvert runs the notebook."""
+    runs = [Place(cell_id=cell, execution=f"{number}") for number, cell in enumerate("abba")]
+    first, joined, b, a = ids_of(house.kernel(), ask, *runs)
+
+    assert ids_of(house.kernel(), ask, Place(execution="1"), Place(execution="2")) == [a, b]
+    assert first == joined  # met in a new cell: shown, and asked anew when that cell is run again
+    assert len({first, a, b}) == 3
+    assert house.service.tasks_created == 3
+
+
 def test_an_open_request_is_joined(house: House, ask: Callable[..., Any]) -> None:
     """What is still running is waited for, never bought a second time, in another kernel either."""
     house.config["seconds"] = 0.3

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ MAX_BYTES: Final = 512 * 1024 * 1024
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _ID: Final = re.compile(r"[0-9a-f]{6,40}\Z")
 _TRY_HASHES: Final = 10_000
+_TRY_FILES: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,10 @@ class Document:
         """The cells that are sound."""
         found = self.content.get("cells")
         return [cell for cell in found if isinstance(cell, dict)] if isinstance(found, list) else []
+
+    def without(self, ran: Collection[str]) -> Document:
+        """Return the cells whose text is none of these: what a kernel has run has other outputs now."""
+        return Document({**self.content, "cells": [c for c in self.cells if source_of(c).strip() not in ran]})
 
     @property
     def code(self) -> list[str]:
@@ -108,9 +114,10 @@ def document_of(data: bytes, what: str) -> Document:
     return Document(content)
 
 
-def find_notebook(known: str, folder: Path) -> Path:
-    """Return this notebook's file: the one that the front end names, else the only one in the folder.
+def find_notebook(known: str, folder: Path, ran: Collection[str] = ()) -> Path:
+    """Return this notebook's file: the one that the front end names, else the only one that can be meant.
 
+    ``ran`` are the texts of the cells that this kernel has run: of several files, it is the one that has them.
     Raises ``CellError`` that lists what there is.
     """
     if known:
@@ -120,12 +127,27 @@ def find_notebook(known: str, folder: Path) -> Path:
     found = sorted(p for p in folder.glob("*.ipynb") if p.is_file() and not p.name.startswith("."))
     if len(found) == 1:
         return found[0]
+    if (guess := _that_has(ran, found)) is not None:
+        return guess
     remedy = "Say which one it is: `%env JPY_SESSION_NAME=NAME.ipynb`, then repeat."
     if not found:
         raise CellError(f"there is no notebook (.ipynb) in {folder}.", remedy=f"Save it there first. {remedy}")
     listed = ", ".join(p.name for p in found[:5]) + (", …" if len(found) > 5 else "")
     message = f"the front end does not say which notebook this is, and {folder} has {len(found)}: {listed}."
     raise CellError(message, remedy=remedy)
+
+
+def _that_has(ran: Collection[str], paths: Sequence[Path]) -> Path | None:
+    """Return the one file with most of these cells; None if it has less than half of them, or another as many."""
+    counts = []
+    for path in paths[:_TRY_FILES] if ran else ():
+        with suppress(RecipeError):
+            cells = {text.strip() for text in read_document(path).code}
+            counts.append((len(cells.intersection(ran)), path))
+    counts.sort(key=lambda pair: -pair[0])
+    if not counts or counts[0][0] * 2 < len(ran) or (len(counts) > 1 and counts[0][0] == counts[1][0]):
+        return None
+    return counts[0][1]
 
 
 def _named_by(output: Mapping[str, Any], cell: str) -> Iterator[Named]:

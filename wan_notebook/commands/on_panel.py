@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import CellError, RecipeError
+from ..errors import CellError
 from ..panel import Panel, latest
 from ..panel.recall import recalled_of_file
 from ..subcommands import SubCall
 from . import on_jobs
 from .context import Context
+from .recalling import carries_none, read_carrier
 
 
 def do_panel(call: SubCall, ctx: Context) -> None:
@@ -31,15 +32,10 @@ def _fill(panel: Panel, word: str, ctx: Context) -> None:
         job, index = ctx.pictures(word)
         panel.recall_job(job, index)
         return
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror or error})."
-        raise CellError(message, remedy="Check the path.") from error
+    path, data = read_carrier(path)
     found = recalled_of_file(data, path.name, ctx.home.store, ctx.presenter().link)
     if found is None:
-        message = f"{path.name} carries no recipe."
-        raise RecipeError(message, remedy="Only pictures made here, or by A1111 or InvokeAI, say how they were made.")
+        raise carries_none(path)
     panel.recall(found)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from .. import host
 from ..bundle import (
+    Named,
     Opened,
     Plan,
     Project,
@@ -43,7 +44,7 @@ def do_bundle(call: SubCall, ctx: Context) -> None:
         _open(Path(source).expanduser(), ctx)
         return
     home = ctx.home
-    notebook = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
+    notebook = _notebook(ctx)
     named = [item.job_id for item in read_document(notebook).named() if item.job_id]
     here = shown_by(ctx.session)
     tag, all_takes = (call.options.get("tags") or ("",))[0], bool(call.options.get("all_takes"))
@@ -132,24 +133,39 @@ def _verify_here(ctx: Context) -> Verification:
     """Check what this notebook's file names and what this kernel has shown: the file may not be saved yet."""
     rows = [ctx.ledger.get(job_id) for job_id in shown_by(ctx.session)]
     try:
-        notebook = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
+        notebook = _notebook(ctx)
     except CellError:
         if not rows:
             raise
         named, what = [], "this kernel"
     else:
-        named, what = read_document(notebook).named(), notebook.name
+        named = _named_now(notebook, ctx)
+        what = notebook.name if named or not rows else "this kernel"
     known = {item.job_id for item in named}
     fresh = named_of([row for row in rows if row.id not in known], "this kernel")
     return verify([*named, *fresh], ctx.ledger, ctx.home.store, what=what, now=ctx.session.wall_clock())
+
+
+def _notebook(ctx: Context) -> Path:
+    return find_notebook(host.notebook_path(ctx.shell), Path.cwd(), host.cells_run(ctx.shell))
+
+
+def _named_now(notebook: Path, ctx: Context) -> list[Named]:
+    """Return what the file's outputs name, but for cells that were run since it was saved: they show other jobs now.
+
+    Where nobody watches the file is written when the run ends, and every output in it is of an earlier run.
+    """
+    if ctx.front_end is host.FrontEnd.HEADLESS and shown_by(ctx.session):
+        return []
+    return read_document(notebook).without(host.cells_run(ctx.shell)).named()
 
 
 def do_methods(call: SubCall, ctx: Context) -> None:
     """Show the paragraph for the paper, about the pictures that this notebook shows."""
     latex = bool(call.options.get("latex"))
     try:
-        notebook: Path | None = find_notebook(host.notebook_path(ctx.shell), Path.cwd())
-        named = [item.job_id for item in read_document(notebook).named() if item.job_id] if notebook else []
+        notebook: Path | None = _notebook(ctx)
+        named = [item.job_id for item in _named_now(notebook, ctx) if item.job_id] if notebook else []
     except (CellError, RecipeError):
         notebook, named = None, []
     selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], notebook=str(notebook or ""))

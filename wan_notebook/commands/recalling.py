@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..cell_text import cell_text, image_expression
 from ..errors import CellError, RecipeError, RequestError, StoreError
 from ..inputs import InputImage
-from ..recipe import ForeignRecipe, Recipe, read_any, read_sidecar
+from ..recipe import ForeignRecipe, Recipe, can_embed, read_any, read_sidecar
 from ..request import ImageRequest
 from ..rules import Mode
 from .context import Context
+
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".json")
 
 
 def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
@@ -19,6 +21,8 @@ def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
     path = Path(word).expanduser()
     if path.is_file():
         return text_of_file(path, ctx)
+    if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
+        raise CellError(f"there is no file {word}.", remedy="Check the path; it starts from the notebook's folder.")
     job, index = ctx.pictures(word)
     live = job.lives[0] if index is None else job[index].live
     request = ctx.session.request_of(live.row)
@@ -27,18 +31,35 @@ def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
 
 def text_of_file(path: Path, ctx: Context) -> tuple[str, list[str]]:
     """Return the cell of a picture or sidecar."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror or error})."
-        raise CellError(message, remedy="Check the path.") from error
+    path, data = read_carrier(path)
     recipe = read_sidecar(data.decode("utf-8", "replace")) if path.suffix == ".json" else read_any(data)
     if recipe is None:
-        message = f"{path.name} carries no recipe."
-        raise RecipeError(message, remedy="Only pictures made here, or by A1111 or InvokeAI, say how they were made.")
+        raise carries_none(path)
     if isinstance(recipe, ForeignRecipe):
         return _foreign(recipe)
     return _ours(recipe, ctx)
+
+
+def read_carrier(path: Path) -> tuple[Path, bytes]:
+    """Return the file that carries a picture's recipe, with its bytes: a JPEG or WebP has it in the one beside it.
+
+    Raises ``CellError`` if it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        beside = path.with_name(f"{path.name}.json")
+        if path.suffix != ".json" and not can_embed(data) and read_any(data) is None and beside.is_file():
+            return beside, beside.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror or error})."
+        raise CellError(message, remedy="Check the path.") from error
+    return path, data
+
+
+def carries_none(path: Path) -> RecipeError:
+    """Return the error for a picture that says nothing of how it was made."""
+    remedy = "Only pictures made here, or by A1111, InvokeAI or ComfyUI, say how they were made."
+    return RecipeError(f"{path.name} carries no recipe.", remedy=remedy)
 
 
 def _ours(recipe: Recipe, ctx: Context) -> tuple[str, list[str]]:

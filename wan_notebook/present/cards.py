@@ -48,7 +48,9 @@ class Presenter:
         card = CardView(
             jobs=tuple(jobs),
             title=_title(job) if several else "",
-            total_text=_total([cost_of_row(live.row) for live in job.lives]) if several else "",
+            total_text=_total([cost_of_row(live.row) for live in job.lives if live.id not in job.replayed])
+            if several
+            else "",
         )
         return replace(card, sheet=self._previews.sheet(card)) if job.is_done else card
 
@@ -81,7 +83,7 @@ class Presenter:
             error_lines=_error_lines(row),
             next_text=error_of(row).remedy if state in _TROUBLE and state is not JobState.IN_DOUBT else "",
             replay_text=f"from store · $0.00 · {words.day_text(row.created_at)}" if is_replay else "",
-            again_text="run again for a new picture" if is_replay and row.fp_asked != row.fp_sent else "",
+            again_text="run again for a new picture" if is_replay and self._can_be_anew(row) else "",
             name=job.name,
             rewrite=bool(row.parameters.get("prompt_extend")) if row.mode == Mode.EDIT else None,
             fingerprint_asked=row.fp_asked,
@@ -165,6 +167,10 @@ class Presenter:
             return False
         return self._session.providers.client_of_row(self._session.settings, row).can_cancel
 
+    def _can_be_anew(self, row: JobRow) -> bool:
+        """Say whether running the cell again asks anew: without a seed, and where the store may buy at all."""
+        return row.fp_asked != row.fp_sent and self._session.replay_mode(self._session.settings()) != "only"
+
     def _simulated_note(self, row: JobRow) -> str:
         provider = self._session.settings().provider
         if not row.simulated or provider.is_named or provider.name != "simulator":
@@ -223,6 +229,9 @@ def _title(job: Job) -> str:
 
 
 def _total(costs: Sequence[Cost]) -> str:
+    """Return what this call cost: what came from the store cost nothing now, and says so itself."""
+    if not costs:
+        return ""
     sources = {cost.source for cost in costs}
     return "$0.00 simulated" if sources == {Source.SIMULATED} else str(Total.of(costs))
 

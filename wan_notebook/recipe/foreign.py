@@ -22,6 +22,7 @@ from wan_notebook.recipe.parameters import split_parameters
 from wan_notebook.recipe.reader import load_json
 
 _NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
+_AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
 _SIZE: Final = re.compile(r"(\d{1,5})\s*[x*×]\s*(\d{1,5})\Z")
 _MAX_REMARKS: Final = 40
 _MAX_HOPS: Final = 20
@@ -49,10 +50,13 @@ def read_foreign(data: bytes) -> ForeignRecipe | None:
     if not is_png(data):
         comment = user_comment(data)
         return from_parameters(comment) if comment and _is_a1111(comment) else None
-    texts = read_text(data, "parameters", "invokeai_metadata", "prompt")
+    texts = read_text(data, "parameters", "invokeai_metadata", "sd-metadata", "prompt")
     invoke = load_json(texts.get("invokeai_metadata", ""))
     if isinstance(invoke, dict):
         return _from_invoke(invoke)
+    old = load_json(texts.get("sd-metadata", ""))
+    if isinstance(old, dict) and isinstance(old.get("image"), dict):
+        return _from_old_invoke(old, old["image"])
     if "parameters" in texts:
         return from_parameters(texts["parameters"])
     graph = load_json(texts.get("prompt", ""))
@@ -95,6 +99,24 @@ def _from_invoke(data: Mapping[str, Any]) -> ForeignRecipe:
         rest={
             key: value for key, value in data.items() if key not in _INVOKE_KNOWN and value not in (None, [], {}, "")
         },
+    )
+
+
+def _from_old_invoke(data: Mapping[str, Any], image: Mapping[str, Any]) -> ForeignRecipe:
+    """Read what InvokeAI wrote before version 3: weighted prompts, and what to avoid in square brackets."""
+    given = image.get("prompt")
+    parts = given if isinstance(given, list) else [{"prompt": given}]
+    text = ", ".join(_text(part.get("prompt")) for part in parts if isinstance(part, dict))
+    model = data.get("model_weights") or data.get("model")
+    rest = {k: v for k, v in image.items() if k not in (*_INVOKE_KNOWN, "prompt") and v not in (None, [], {}, "")}
+    return _carried(
+        "InvokeAI",
+        prompt=re.sub(r"\s{2,}", " ", _AVOIDED.sub(" ", text)).strip(" ,"),
+        negative=", ".join(found.strip() for found in _AVOIDED.findall(text)),
+        seed=image.get("seed"),
+        size=_pair(image.get("width"), image.get("height")),
+        model=_text(model),
+        rest=rest,
     )
 
 

@@ -29,7 +29,7 @@ def write_parameters(recipe: Recipe) -> str:
     if sent.prompt_extend is not None:
         pairs.append(("Prompt rewriting", "on" if sent.prompt_extend else "off"))
     pairs.append(("Mode", recipe.mode))
-    version = recipe.versions.get("wan_notebook", "")
+    version = recipe.versions.get("wan-notebook", "")
     pairs.append(("Version", f"wan_notebook {version}".strip()))
     lines = [recipe.prompt]
     if recipe.negative_prompt:

@@ -20,7 +20,7 @@ from ..recipe import Recipe, RecipeInput, RecipeParameters, RecipePicture, embed
 from ..settings import Settings
 from ..store import Store
 from .caps import Price
-from .meetings import RUN_KEY
+from .meetings import MEETING_KEY, RUN_KEY
 from .order import Order
 from .replay import Part
 
@@ -54,13 +54,18 @@ def draft_of(part: Part, settings: Settings, order: Order, unit: Price | None, s
         cell_id=order.place.cell_id,
         user=settings.user,
         key_fingerprint=provider.key.fingerprint if provider.key else "",
-        versions={**software(), RUN_KEY: run, **({} if order.embed is None else {EMBED_KEY: order.embed})},
+        versions={**software(), **_made_by(part, order, run)},
         reserved_amount=unit[0] * request.pictures_asked if unit else None,
         reserved_currency=unit[1] if unit else "",
         notes=notes,
         pending_inputs=tuple(_pending(i) for i in request.images if isinstance(i, PendingImage)),
         inputs=input_records(request, store),
     )
+
+
+def _made_by(part: Part, order: Order, run: str) -> dict[str, Any]:
+    meeting = {MEETING_KEY: str(part.meeting)} if part.meeting else {}
+    return {RUN_KEY: run, **meeting, **({} if order.embed is None else {EMBED_KEY: order.embed})}
 
 
 def _pending(image: PendingImage) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def recipe_of(row: JobRow, picture: PictureRecord) -> Recipe:
         times={name: _iso(at) for name, at in times.items() if at is not None},
         cost=cost_of_row(row),
         fingerprints={"asked": row.fp_asked, "sent": row.fp_sent},
-        versions={k: str(v) for k, v in row.versions.items() if k not in (RUN_KEY, EMBED_KEY)},
+        versions={k: str(v) for k, v in row.versions.items() if k not in (RUN_KEY, MEETING_KEY, EMBED_KEY)},
     )
 
 

@@ -12,7 +12,7 @@ from ..ledger import JobRow, Ledger
 from ..request import ImageRequest
 from ..settings import Replay
 from ..states import JobState
-from .meetings import Meetings, Place, choose_take
+from .meetings import Meeting, Meetings, Place, choose_take
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Part:
     fp_asked: str
     fp_sent: str
     answer: JobRow | None = None
+    meeting: int = 0
     is_new: bool = False
     place: int = 0
     joins: bool = False
@@ -71,7 +72,8 @@ class Lookup:
         """
         asked = request.fingerprint(with_seed=request.seed is not None)
         is_seedless = request.seed is None
-        first = self._seedless(asked) if is_seedless else None
+        meeting = self.meetings.meet(asked, self.place) if is_seedless else None
+        first = self._seedless(asked, meeting) if meeting else None
         seed = first.seed if first is not None else request.seed
         if seed is None:
             seed = self.rng.randint(0, catalog.SEED_MAX - request.n)
@@ -83,11 +85,11 @@ class Lookup:
             answer = first if index == 0 else None
             if answer is None and not (is_seedless and first is None):
                 answer = self._seeded(sent)
-            found.append(Part(task, fp_asked, sent, answer, place=index))
+            met = meeting.index if meeting else 0
+            found.append(Part(task, fp_asked, sent, answer, meeting=met, place=index))
         return found
 
-    def _seedless(self, fingerprint: str) -> JobRow | None:
-        meeting = self.meetings.meet(fingerprint, self.place)
+    def _seedless(self, fingerprint: str, meeting: Meeting) -> JobRow | None:
         if self.ledger is None or self.fresh or self.replay == "off":
             return None
         takes = complete_takes(self.ledger, fingerprint, simulated_ok=self.simulated_ok)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from wan_notebook.views import html as h
 from wan_notebook.views.article import article
 from wan_notebook.views.figures import figure, grid, layout_for, placeholder, seed_text, state_mark
-from wan_notebook.views.looks import card_state, headline, look, plural, summary, total_phrase
+from wan_notebook.views.looks import card_state, headline, look, plural, served_lines, summary, total_phrase
 from wan_notebook.views.model import CardView, JobView, PictureView
 from wan_notebook.views.record import record
 from wan_notebook.views.terminal import card_text
@@ -150,7 +150,7 @@ def _one(card: CardView, job: JobView, thumbs: Mapping[int, Thumb], text_scale: 
     return "".join(
         (
             _header(card, job),
-            _served(job),
+            _served((job,)),
             trouble(job),
             _pictures(job, thumbs, text_scale),
             _missing(job),
@@ -175,11 +175,11 @@ def _header(card: CardView, job: JobView) -> str:
     return h.div(h.facts(parts))
 
 
-def _served(job: JobView) -> str:
+def _served(jobs: Sequence[JobView]) -> str:
     """Say what came without a price: from the store, or from the simulator."""
-    replay = h.facts((f"↺ {h.esc(job.replay_text)}" if job.replay_text else "", h.rich(job.again_text)))
-    practice = f"◇ {h.rich(h.one_line(job.simulated_note, 400))}" if job.simulated_note else ""
-    return h.div(replay) + h.div(practice)
+    replays = [h.div(h.facts((f"↺ {h.esc(text)}", h.rich(again)))) for text, again in served_lines(jobs)]
+    practice = dict.fromkeys(h.rich(h.one_line(job.simulated_note, 400)) for job in jobs if job.simulated_note)
+    return "".join([*replays, *(h.div(f"◇ {note}") for note in practice)])
 
 
 def _pictures(job: JobView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:
@@ -234,12 +234,13 @@ def _several(card: CardView, thumbs: Mapping[int, Thumb], text_scale: float) -> 
             f'<span style="{h.MUTED}">{plural(len(card.jobs), "job")}, first {h.code(first.job_id)}</span>',
         )
     )
-    served = "".join(dict.fromkeys(_served(job) for job in card.jobs if job.replay_text or job.simulated_note))
     if any(len(job.items) > 1 or len(job.items) > len(job.pictures) for job in card.jobs):
         body = _sections(card, thumbs, text_scale)
     else:
         body = _grid(card, thumbs)
-    return "".join((h.div(header), served, body, _notes(card.jobs), record(card.jobs, text_scale=text_scale)))
+    return "".join(
+        (h.div(header), _served(card.jobs), body, _notes(card.jobs), record(card.jobs, text_scale=text_scale))
+    )
 
 
 def _icon(state: str) -> str:

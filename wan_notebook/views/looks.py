@@ -7,7 +7,7 @@ A state is an icon, a word and a sentence, never a colour alone. The colours are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,6 +74,18 @@ def total_phrase(card: CardView) -> str:
     """Return ``total $0.24 reported``, or ``up to $0.24`` as it is."""
     text = " ".join(card.total_text.split())
     return text if not text or text.startswith("up to") else f"total {text}"
+
+
+def served_lines(jobs: Sequence[JobView]) -> list[tuple[str, str]]:
+    """Return what came from the store and how to have a new picture, once for all jobs of which the same is true."""
+    served = [job for job in jobs if job.replay_text]
+    again = {job.replay_text: job.again_text for job in reversed(served) if job.again_text}
+    counts = Counter(job.replay_text for job in served)
+    some = len(counts) > 1 or len(served) < len(jobs)
+    return [
+        (f"{count} of {len(jobs)} {text}" if some and len(jobs) > 1 else text, again.get(text, ""))
+        for text, count in counts.items()
+    ]
 
 
 def card_state(card: CardView) -> str:

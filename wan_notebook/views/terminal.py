@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from wan_notebook.states import JobState
+from wan_notebook.states import FREE, JobState
 from wan_notebook.views import html as h
 from wan_notebook.views.looks import (
     card_state,
@@ -16,6 +16,7 @@ from wan_notebook.views.looks import (
     look,
     next_sentence,
     plural,
+    served_lines,
     summary,
     total_phrase,
 )
@@ -36,7 +37,7 @@ def job_line(job: JobView) -> str:
         job.mode,
         plural(count, "picture") if count else "",
         f"seed {job.seed}" if job.seed is not None else "",
-        job.replay_text or job.cost_text or job.most_text,
+        job.replay_text or job.cost_text or ("not billed" if job.state in FREE else job.most_text),
         f"“{h.one_line(job.prompt, 60)}”" if job.prompt else "",
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
@@ -51,6 +52,7 @@ def card_line(card: CardView) -> str:
         card.title,
         plural(len(card.pictures), "picture"),
         total_phrase(card),
+        *(text for text, _ in served_lines(card.jobs)),
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
 
@@ -181,4 +183,6 @@ def _several(card: CardView, *, full_paths: bool) -> list[str]:
     if len(cells) > _PICTURES:
         lines.append(f"  and {len(cells) - _PICTURES} more: {command} --all")
     served = dict.fromkeys(h.one_line(h.plain_of(j.simulated_note), 400) for j in card.jobs if j.simulated_note)
-    return [*(f"  {line}" for line in served), *lines]
+    again = dict.fromkeys(h.one_line(h.plain_of(text), 200) for _, text in served_lines(card.jobs) if text)
+    rewritten = ["  rewrite on"] if any(job.rewrite and job.pictures for job in card.jobs) else []
+    return [*(f"  {line}" for line in (*again, *served)), *lines, *rewritten]
