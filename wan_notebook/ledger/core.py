@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -82,10 +83,21 @@ class Core:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Read]:
         try:
-            with self._engine.connect() as connection:
-                yield lambda statement: connection.execute(statement).all()
+            with self._engine.connect() as connection, connection.begin():
+                driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+
+                def read(
+                    statement: sa.Select[Any], values: Mapping[str, Any] | None = None, /
+                ) -> Sequence[Sequence[Any]]:
+                    if values is None:
+                        return connection.execute(statement).all()
+                    return Tx(driver, 0.0).read(statement, values)
+
+                yield read
         except sa.exc.DBAPIError as error:
             raise explain(self.path, error.orig or error) from error
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
     def _load(self, seq: int) -> JobDetails:
         with self._reading() as read:

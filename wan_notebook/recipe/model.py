@@ -117,7 +117,9 @@ class Recipe:
         """Return the JSON text; characters stay as they are, except what UTF-8 cannot hold."""
         separators = (",", ":") if indent is None else None
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, separators=separators)
-        if any("\ud800" <= char <= "\udfff" for char in text):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
             return json.dumps(self.to_dict(), indent=indent, separators=separators)
         return text
 

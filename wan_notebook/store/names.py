@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -90,7 +91,8 @@ def safe_relative(relative: str) -> PurePosixPath:
 
 def inside(folder: Path, relative: str) -> Path:
     """Join a relative path to a folder; ``StoreError`` if it leads out of it, by name or by a link."""
-    path = folder.joinpath(safe_relative(relative))
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path = folder / safe_relative(relative)
+    # As strings: a picture's way asks this ten times, and ``Path.resolve`` costs three times as much.
+    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), "")):
         raise StoreError(f"{relative[:80]!r} leads out of {folder}.", remedy="Remove the link that does.")
     return path
