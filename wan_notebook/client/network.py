@@ -16,6 +16,7 @@ from wan_notebook.errors import ConnectionFailedError, SettingsError
 from wan_notebook.secret import Secret
 
 from .failures import explain, timed_out
+from .lines import use_lines
 from .timeouts import Timeouts
 
 REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -198,7 +199,10 @@ def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
     try:
         if transport is not None:
             return httpx.AsyncClient(transport=transport, follow_redirects=False)
-        return httpx.AsyncClient(verify=httpx.create_ssl_context(), limits=limits, follow_redirects=False)
+        tls = httpx.create_ssl_context()
+        client = httpx.AsyncClient(verify=tls, limits=limits, follow_redirects=False)
+        use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls)
+        return client
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
         remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
         failure = SettingsError(f"The network settings cannot be used ({type(error).__name__}).", remedy=remedy)

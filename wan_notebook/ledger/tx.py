@@ -17,7 +17,6 @@ from . import schema
 from .connect import dialect
 
 
-
 class Read(Protocol):
     """How a query is asked: on a reading connection, or inside the writer's transaction.
 
@@ -68,9 +67,7 @@ class Tx:
         given = {**own, **values} if own and values else values or own
         return self.connection.execute(sql, [given[name] for name in order])
 
-    def read(
-        self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None, /
-    ) -> Sequence[Sequence[Any]]:
+    def read(self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[Any]]:
         """Ask a query; it sees what this transaction did."""
         if values is not None:
             return self.run(statement, values).fetchall()

@@ -93,6 +93,7 @@ def inside(folder: Path, relative: str) -> Path:
     """Join a relative path to a folder; ``StoreError`` if it leads out of it, by name or by a link."""
     path = folder / safe_relative(relative)
     # As strings: a picture's way asks this ten times, and ``Path.resolve`` costs three times as much.
-    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), "")):
+    root = os.path.realpath(folder).rstrip(os.sep)
+    if not os.path.realpath(path).startswith(root + os.sep):
         raise StoreError(f"{relative[:80]!r} leads out of {folder}.", remedy="Remove the link that does.")
     return path
