@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx
@@ -106,7 +107,7 @@ class Network:
         failure: ConnectionFailedError
         partial = _Partial()
         async with self._permits:
-            request = self._request(method, url, headers, content)
+            request = self._request(method, _parsed(url), headers, content)
             client = self._client_for(request.url)
             self.requests_sent[kind] += 1
             try:
@@ -184,6 +185,12 @@ class _Partial:
         if self._is_too_long:
             cut = f"larger than {REPLY_MAX_BYTES:,} bytes"
         return Reply(self.http_status, self._headers, bytes(self._data), cut)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    """Parse an address of the API once: a task is asked for at the same one again and again."""
+    return httpx.URL(url)
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
