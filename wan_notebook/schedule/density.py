@@ -21,7 +21,7 @@ LONGEST_S = 24 * 3600.0
 MEMORY = 200
 """Newest durations that a model is learned from: the service of last month is not the service of today."""
 
-PRIOR_WEIGHT = 1.5
+PRIOR_WEIGHT = 3.0
 """Durations that the prior counts for."""
 
 _GRID_END_S = 48 * 3600.0
@@ -31,7 +31,7 @@ _COARSE_STEP = 1.12  # and elsewhere
 _USUAL_S = (0.5, 300.0)
 _KERNEL_REACH = 4.0  # bandwidths; beyond it a kernel is 0 or 1
 _TYPICAL_SPREAD = 0.4  # of log durations, for the bandwidth while few are known
-_SPREAD_WEIGHT = 3.0  # durations that this typical spread is worth
+_SPREAD_WEIGHT = 8.0  # durations that this typical spread is worth
 _NARROWEST_SPREAD = 0.04
 _BANDWIDTHS = (0.9, 0.6, 0.4)  # of spread * count ** -0.2; the likeliest is taken
 _TABLE_STEPS = 512  # of the normal cdf, a standard deviation
