@@ -134,7 +134,7 @@ def milliseconds(work: Callable[[], object], repetitions: int = 5) -> str:
     return f"{walls[0]:8.1f} {statistics.median(walls):8.1f} {min(cpus):8.1f}"
 
 
-def main(rows: int) -> None:
+def main(rows: int = 100_000) -> None:
     """Build a ledger and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "ledger.db")
@@ -166,4 +166,4 @@ def other_calls(ledger: Ledger, rows: int) -> dict[str, Callable[[], object]]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main(*(int(argument) for argument in sys.argv[1:2]))

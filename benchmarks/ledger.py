@@ -76,7 +76,7 @@ async def run(ledger: Ledger, count: int) -> None:
     print(f"  moving:   {moved_ms:.2f} ms CPU a job, {moved_ms / WRITES:.3f} ms a write")
 
 
-def main(count: int) -> None:
+def main(count: int = 500) -> None:
     """Print the figures."""
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder, "ledger.db")) as ledger:
         begin, cpu = time.perf_counter(), time.process_time()
@@ -87,4 +87,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+    main(*(int(argument) for argument in sys.argv[1:2]))

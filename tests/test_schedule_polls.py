@@ -196,3 +196,11 @@ def test_no_sequence_of_events_breaks_the_rules(seed: int, limit: float, setting
             sum(1 for time in everything[i : i + 60] if time < start + 1.0) <= limit
             for i, start in enumerate(everything)
         )
+
+
+def test_a_service_quicker_than_the_prior_is_found_out_by_its_first_tasks() -> None:
+    """Of tasks of a second the first one must not lie finished for as long as the prior thinks likely."""
+    seen_running = DurationModel.fit([], [0.5])
+    assert next_poll_s(seen_running, 0.5, PROMPT) <= 2.0
+    known = DurationModel.fit([12.0], [0.5])
+    assert next_poll_s(known, 0.5, PROMPT) > 2.0

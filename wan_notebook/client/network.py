@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ from wan_notebook.errors import ConnectionFailedError, SettingsError
 from wan_notebook.secret import Secret
 
 from .failures import explain, timed_out
+from .lines import use_lines
 from .timeouts import Timeouts
 
 REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -105,7 +107,7 @@ class Network:
         failure: ConnectionFailedError
         partial = _Partial()
         async with self._permits:
-            request = self._request(method, url, headers, content)
+            request = self._request(method, _parsed(url), headers, content)
             client = self._client_for(request.url)
             self.requests_sent[kind] += 1
             try:
@@ -185,6 +187,12 @@ class _Partial:
         return Reply(self.http_status, self._headers, bytes(self._data), cut)
 
 
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    """Parse an address of the API once: a task is asked for at the same one again and again."""
+    return httpx.URL(url)
+
+
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Return scheme, host and port, the default port as none."""
     return url.scheme, url.host, url.port
@@ -198,7 +206,10 @@ def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
     try:
         if transport is not None:
             return httpx.AsyncClient(transport=transport, follow_redirects=False)
-        return httpx.AsyncClient(verify=httpx.create_ssl_context(), limits=limits, follow_redirects=False)
+        tls = httpx.create_ssl_context()
+        client = httpx.AsyncClient(verify=tls, limits=limits, follow_redirects=False)
+        use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls)
+        return client
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
         remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
         failure = SettingsError(f"The network settings cannot be used ({type(error).__name__}).", remedy=remedy)

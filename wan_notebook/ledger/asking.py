@@ -16,6 +16,8 @@ from .job_row import JobRow
 from .rows import Event
 from .spend import CostKey, SpendReader
 
+_META = sa.select(schema.meta.c.value).where(schema.meta.c.key == sa.bindparam("key"))
+
 
 class Asking(Core):
     """The questions; each blocks for a millisecond or so and may be asked from any thread."""
@@ -102,7 +104,7 @@ class Asking(Core):
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
         with self._reading() as read:
-            rows = read(sa.select(schema.meta.c.value).where(schema.meta.c.key == codec.encode_text(key)))
+            rows = read(_META, {"key": codec.encode_text(key)})
         return codec.decode_text(rows[0][0]) if rows else None
 
     def export_rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:

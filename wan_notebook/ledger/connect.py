@@ -173,21 +173,15 @@ def _migrate(path: Path, connection: sqlite3.Connection, migrations: Mapping[int
     connection.execute("COMMIT")
 
 
-def reading_engine(path: Path, *, read_only: bool = False) -> sa.Engine:
-    """Return the engine for reads: a few pooled connections that cannot write, each read one consistent snapshot."""
+def reading_pool(path: Path, *, read_only: bool = False) -> sa.Pool:
+    """Return a pool of a few connections for reads, which cannot write."""
 
-    def open_reader() -> sqlite3.Connection:
+    def open_reader() -> Any:
         connection = connect(path, read_only=read_only)
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    engine = sa.create_engine("sqlite://", creator=open_reader, poolclass=sa.QueuePool, pool_size=4, max_overflow=12)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
+    return sa.QueuePool(open_reader, pool_size=4, max_overflow=12)
 
 
 def dialect() -> sa.Dialect:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import sqlalchemy as sa
 
 from . import find
-from .connect import Journal, check_readable, prepare, reading_engine
+from .connect import Journal, check_readable, prepare, reading_pool
 from .faults import LedgerError, explain, is_unwritable
 from .job_row import JobDetails
 from .tx import Read, Tx
@@ -29,10 +30,10 @@ class Core:
         self.path = path
         self.is_read_only = is_read_only
         self._wall_clock = wall_clock
-        self._engine = reading_engine(path, read_only=is_read_only)
+        self._pool = reading_pool(path, read_only=is_read_only)
         self._writer = Writer(path, wall_clock)
         # Runs at exit too; what it holds must not be the ledger itself, or that would live for ever.
-        self._closing = weakref.finalize(self, _close, self._writer, self._engine)
+        self._closing = weakref.finalize(self, _close, self._writer, self._pool)
 
     @classmethod
     def open(
@@ -86,16 +87,21 @@ class Core:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Read]:
         try:
-            with self._engine.connect() as connection:
-                yield lambda statement: connection.execute(statement).all()
-        except sa.exc.DBAPIError as error:
-            raise explain(self.path, error.orig or error) from error
+            checked_out = self._pool.connect()
+            try:
+                driver = cast("sqlite3.Connection", checked_out.driver_connection)
+                driver.execute("BEGIN")  # one snapshot for everything that is asked inside
+                yield Tx(driver, self._wall_clock()).read
+            finally:
+                checked_out.close()  # takes the transaction back
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
     def _load(self, seq: int) -> JobDetails:
         with self._reading() as read:
             return find.details_of(read, seq)
 
 
-def _close(writer: Writer, engine: sa.Engine) -> None:
+def _close(writer: Writer, pool: sa.Pool) -> None:
     writer.close()
-    engine.dispose()
+    pool.dispose()

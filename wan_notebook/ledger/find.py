@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -23,6 +24,12 @@ _j = schema.jobs.c
 _p = schema.pictures.c
 _t = schema.job_texts.c
 _NEWEST = (_j.created_at.desc(), _j.seq.desc())
+_BY_ID = sa.select(*schema.JOB).where(_j.id == sa.bindparam("id"))
+_TEXTS_OF_ONE = sa.select(schema.job_texts).where(_t.job_seq == sa.bindparam("seq"))
+_INPUTS_OF_ONE = (
+    sa.select(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("seq")).order_by(schema.inputs.c.position)
+)
+_PICTURES_OF_ONE = sa.select(schema.pictures).where(_p.job_seq == sa.bindparam("seq")).order_by(_p.idx)
 
 
 def _unloadable(seq: int) -> JobDetails:
@@ -51,6 +58,8 @@ def load_details(read: Read, ids: dict[int, str]) -> dict[int, JobDetails]:
 
 
 def _load_portion(read: Read, seqs: list[int], ids: dict[int, str]) -> dict[int, JobDetails]:
+    if len(seqs) == 1:
+        return _load_one(read, seqs[0], ids[seqs[0]])
     inputs: dict[int, list[InputRecord]] = {}
     for seq, *row in _children(read, schema.inputs, seqs, "position"):
         inputs.setdefault(seq, []).append(codec.input_record(row))
@@ -65,6 +74,16 @@ def _load_portion(read: Read, seqs: list[int], ids: dict[int, str]) -> dict[int,
     }
 
 
+def _load_one(read: Read, seq: int, job_id: str) -> dict[int, JobDetails]:
+    """Do the same for one job, as nearly every call wants it."""
+    found = read(_TEXTS_OF_ONE, {"seq": seq})
+    if not found:
+        return {}
+    inputs = tuple(codec.input_record(row[1:]) for row in read(_INPUTS_OF_ONE, {"seq": seq}))
+    pictures = tuple(codec.picture_record(row[1:], job_id) for row in read(_PICTURES_OF_ONE, {"seq": seq}))
+    return {seq: JobDetails(**codec.text_values(found[0][1:]), inputs=inputs, pictures=pictures)}
+
+
 def _children(read: Read, table: sa.Table, seqs: list[int], order: str) -> Sequence[Sequence[Any]]:
     key = table.c.job_seq
     return read(sa.select(table).where(key.in_(seqs)).order_by(key, table.c[order]))
@@ -75,7 +94,7 @@ def get(read: Read, id_or_prefix: str) -> JobRow:
     wanted = id_or_prefix.strip().lower()
     found: Sequence[Any] = []
     if wanted.isascii() and wanted.isalnum():
-        found = read(sa.select(*schema.JOB).where(_j.id == wanted)) or _starting_with(read, wanted)
+        found = read(_BY_ID, {"id": wanted}) or _starting_with(read, wanted)
     if len(found) == 1:
         return rows_of(read, found)[0]
     if found:
@@ -106,9 +125,40 @@ def _listed(ids: Any) -> str:
     return ", ".join(shown[:5]) + (", …" if len(shown) > 5 else "")
 
 
-def _matching(fingerprint: str, by: By, simulated_ok: bool) -> sa.Select[Any]:
-    column = _j.fp_asked if by == "asked" else _j.fp_sent
-    found = sa.select(*schema.JOB).where(column == codec.encode_text(fingerprint))
+@cache
+def _answers(by: By, *, simulated_ok: bool) -> sa.Select[Any]:
+    waiting = sa.exists().where(_p.job_seq == _j.seq, _p.saved_at.is_(None), _p.corrupt_file == "")
+    has_text = sa.exists().where(_t.job_seq == _j.seq, _t["items"].contains('"text"'))
+    found = _matching(by, simulated_ok=simulated_ok).where(
+        _j.state == JobState.SAVED.value,
+        _j.trashed_at.is_(None),
+        ~waiting,
+        (_j.picture_count > 0) | has_text,
+    )
+    in_this_cell = (sa.bindparam("cell") != "") & (_j.cell_id == sa.bindparam("cell"))
+    return found.order_by(in_this_cell.desc(), *_NEWEST).limit(1)
+
+
+@cache
+def _open_ones(by: By, *, simulated_ok: bool) -> sa.Select[Any]:
+    return _matching(by, simulated_ok=simulated_ok).where(sa.text(OPEN_CLAUSE)).order_by(*_NEWEST).limit(1)
+
+
+@cache
+def _open_requests(*, simulated_ok: bool) -> sa.Select[Any]:
+    parts = schema.jobs.alias("parts")
+    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, parts.c.state.in_([s.value for s in sorted(OPEN)]))
+    return _matching("asked", simulated_ok=simulated_ok).where(is_open).order_by(*_NEWEST).limit(1)
+
+
+@cache
+def _takes(by: By) -> sa.Select[Any]:
+    found = _matching(by, simulated_ok=True).where(_j.trashed_at.is_(None))
+    return found.order_by(_j.created_at, _j.seq)
+
+
+def _matching(by: By, *, simulated_ok: bool) -> sa.Select[Any]:
+    found = sa.select(*schema.JOB).where((_j.fp_asked if by == "asked" else _j.fp_sent) == sa.bindparam("fingerprint"))
     return found if simulated_ok else found.where(_j.simulated == 0)
 
 
@@ -118,22 +168,13 @@ def find_answer(read: Read, fingerprint: str, *, by: By, simulated_ok: bool, cel
     A picture that came as bytes which are no picture, kept as ``.corrupt``, holds nothing back: to ask again would
     be to pay again.
     """
-    waiting = sa.exists().where(_p.job_seq == _j.seq, _p.saved_at.is_(None), _p.corrupt_file == "")
-    has_text = sa.exists().where(_t.job_seq == _j.seq, _t["items"].contains('"text"'))
-    found = _matching(fingerprint, by, simulated_ok).where(
-        _j.state == JobState.SAVED.value,
-        _j.trashed_at.is_(None),
-        ~waiting,
-        (_j.picture_count > 0) | has_text,
-    )
-    nearness = [(_j.cell_id == codec.encode_text(cell_id)).desc()] if cell_id else []
-    return _first(read, found.order_by(*nearness, *_NEWEST))
+    values = {"fingerprint": codec.encode_text(fingerprint), "cell": codec.encode_text(cell_id)}
+    return _first(read, _answers(by, simulated_ok=simulated_ok), values)
 
 
 def find_open(read: Read, fingerprint: str, *, by: By, simulated_ok: bool) -> JobRow | None:
     """Return the newest job that still costs or owes something, ``in_doubt`` included."""
-    found = _matching(fingerprint, by, simulated_ok).where(sa.text(OPEN_CLAUSE))
-    return _first(read, found.order_by(*_NEWEST))
+    return _first(read, _open_ones(by, simulated_ok=simulated_ok), {"fingerprint": codec.encode_text(fingerprint)})
 
 
 def find_open_request(read: Read, asked: str, *, simulated_ok: bool) -> JobRow | None:
@@ -141,21 +182,17 @@ def find_open_request(read: Read, asked: str, *, simulated_ok: bool) -> JobRow |
 
     Only a request's first job bears what was asked without a seed; the others of its batch go by their seeds.
     """
-    parts = schema.jobs.alias("parts")
-    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, parts.c.state.in_([s.value for s in sorted(OPEN)]))
-    found = _matching(asked, "asked", simulated_ok).where(is_open)
-    return _first(read, found.order_by(*_NEWEST))
+    return _first(read, _open_requests(simulated_ok=simulated_ok), {"fingerprint": codec.encode_text(asked)})
 
 
-def _first(read: Read, found: sa.Select[Any]) -> JobRow | None:
-    rows = rows_of(read, read(found.limit(1)))
+def _first(read: Read, found: sa.Select[Any], values: Mapping[str, Any]) -> JobRow | None:
+    rows = rows_of(read, read(found, values))
     return rows[0] if rows else None
 
 
 def takes(read: Read, fingerprint: str, by: By) -> list[JobRow]:
     """Return every job of this request that is not in the trash, oldest first."""
-    found = _matching(fingerprint, by, simulated_ok=True).where(_j.trashed_at.is_(None))
-    return rows_of(read, read(found.order_by(_j.created_at, _j.seq)))
+    return rows_of(read, read(_takes(by), {"fingerprint": codec.encode_text(fingerprint)}))
 
 
 def open_jobs(read: Read) -> list[JobRow]:

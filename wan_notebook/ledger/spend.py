@@ -25,6 +25,14 @@ _j = schema.jobs.c
 _QUARTER_HOUR_S = 900
 _PRICE_STEP = Decimal("0.000001")
 _OURS = (_j.simulated == 0, _j.imported_at.is_(None))
+_PICTURE_COUNT = sa.select(sa.func.count()).where(schema.pictures.c.job_seq == _j.seq).scalar_subquery()
+_LAST_PRICE = (
+    sa.select(_j.cost_amount, _j.cost_currency, _j.created_at, _PICTURE_COUNT)
+    .where(_j.provider == sa.bindparam("provider"), _j.model == sa.bindparam("model"), sa.text(REPORTED_CLAUSE))
+    .where(*_OURS, _j.cost_amount.is_not(None), _PICTURE_COUNT > 0)
+    .order_by(_j.created_at.desc())
+    .limit(1)
+)
 _NOTHING = Sum(jobs=0, made=0, billed=0, total=Total())
 
 
@@ -97,17 +105,7 @@ def _spend(read: Read, wanted: Sequence[Condition]) -> Spend:
 
 def last_price(read: Read, provider: str, model: str) -> Price | None:
     """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
-    pictures = sa.select(sa.func.count()).where(schema.pictures.c.job_seq == _j.seq).scalar_subquery()
-    found = (
-        sa.select(_j.cost_amount, _j.cost_currency, _j.created_at, pictures)
-        .where(
-            _j.provider == codec.encode_text(provider), _j.model == codec.encode_text(model), sa.text(REPORTED_CLAUSE)
-        )
-        .where(*_OURS, _j.cost_amount.is_not(None), pictures > 0)
-        .order_by(_j.created_at.desc())
-        .limit(1)
-    )
-    rows = read(found)
+    rows = read(_LAST_PRICE, {"provider": codec.encode_text(provider), "model": codec.encode_text(model)})
     if not rows:
         return None
     amount, currency, at, count = rows[0]

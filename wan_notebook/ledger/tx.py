@@ -7,26 +7,37 @@ this way 0.05 ms, and the difference would be most of what a job's writes may co
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from . import schema
 from .connect import dialect
 
-Read = Callable[[sa.Select[Any]], Sequence[Sequence[Any]]]
-"""How a query is asked: on a reading connection, or inside the writer's transaction."""
+
+class Read(Protocol):
+    """How a query is asked: on a reading connection, or inside the writer's transaction.
+
+    With ``values`` the statement is a constant one whose parameters they are: it is compiled once, and costs a tenth.
+    """
+
+    def __call__(
+        self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None, /
+    ) -> Sequence[Sequence[Any]]:
+        """Return the rows."""
+
 
 Condition = sa.ColumnElement[bool] | sa.TextClause
 
 
 @cache
-def compiled(statement: sa.ClauseElement) -> tuple[str, tuple[str, ...]]:
-    """Return a statement as SQL, and the names of its parameters in the order in which it takes them."""
+def compiled(statement: sa.ClauseElement) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
+    """Return a statement as SQL, the names of its parameters in their order, and the values it brings itself."""
     made: Any = statement.compile(dialect=dialect())
-    return str(made), tuple(made.positiontup or ())
+    own = {name: value for name, value in made.params.items() if value is not None}
+    return str(made), tuple(made.positiontup or ()), own
 
 
 @cache
@@ -52,18 +63,20 @@ class Tx:
 
     def run(self, statement: sa.ClauseElement, values: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         """Run one statement with its parameters by name."""
-        sql, order = compiled(statement)
-        given = values or {}
+        sql, order, own = compiled(statement)
+        given = {**own, **values} if own and values else values or own
         return self.connection.execute(sql, [given[name] for name in order])
 
-    def read(self, statement: sa.Select[Any]) -> Sequence[Sequence[Any]]:
-        """Ask a query that carries its own values; it sees what this transaction did."""
+    def read(self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[Any]]:
+        """Ask a query; it sees what this transaction did."""
+        if values is not None:
+            return self.run(statement, values).fetchall()
         made: Any = statement.compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})
         return self.connection.execute(str(made), [made.params[name] for name in made.positiontup or ()]).fetchall()
 
     def run_many(self, statement: sa.ClauseElement, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run one statement for each row of parameters."""
-        sql, order = compiled(statement)
+        sql, order, _own = compiled(statement)
         self.connection.executemany(sql, [[row[name] for name in order] for row in rows])
 
     def update(self, table: sa.Table, key: str, where: Any, values: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ def read_any(data: bytes) -> Recipe | ForeignRecipe | None:
 
 def write_sidecar(recipe: Recipe) -> str:
     """Return the JSON text of the file beside the picture; it says the same as what is inside."""
-    return recipe.to_json(indent=2) + "\n"
+    return recipe.to_json(by_line=True) + "\n"
 
 
 def read_sidecar(text: str) -> Recipe:

@@ -113,13 +113,25 @@ class Recipe:
             "versions": dict(self.versions),
         }
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return the JSON text; characters stay as they are, except what UTF-8 cannot hold."""
-        separators = (",", ":") if indent is None else None
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, separators=separators)
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            return json.dumps(self.to_dict(), indent=indent, separators=separators)
+    def to_json(self, *, by_line: bool = False) -> str:
+        """Return the JSON text, ``by_line`` a field a line; characters stay as they are, except what UTF-8 cannot hold.
+
+        By line, not indented throughout: that the encoder in C cannot do, and the other one is ten times as slow.
+        """
+        fields_of = self.to_dict()
+        text = _text(fields_of, by_line=by_line, ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return _text(fields_of, by_line=by_line, ensure_ascii=True)
         return text
+
+
+def _text(content: Mapping[str, Any], *, by_line: bool, ensure_ascii: bool) -> str:
+    if not by_line:
+        return json.dumps(content, ensure_ascii=ensure_ascii, separators=(",", ":"))
+    lines = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=ensure_ascii)}" for k, v in content.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def _present(part: RecipeInput | RecipeParameters | RecipePicture) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 SHORTEST_S = 0.001
 """Shorter durations count as this long: clocks of services have a resolution of a millisecond or worse."""
@@ -20,7 +21,7 @@ LONGEST_S = 24 * 3600.0
 MEMORY = 200
 """Newest durations that a model is learned from: the service of last month is not the service of today."""
 
-PRIOR_WEIGHT = 1.5
+PRIOR_WEIGHT = 3.0
 """Durations that the prior counts for."""
 
 _GRID_END_S = 48 * 3600.0
@@ -30,9 +31,10 @@ _COARSE_STEP = 1.12  # and elsewhere
 _USUAL_S = (0.5, 300.0)
 _KERNEL_REACH = 4.0  # bandwidths; beyond it a kernel is 0 or 1
 _TYPICAL_SPREAD = 0.4  # of log durations, for the bandwidth while few are known
-_SPREAD_WEIGHT = 3.0  # durations that this typical spread is worth
+_SPREAD_WEIGHT = 8.0  # durations that this typical spread is worth
 _NARROWEST_SPREAD = 0.04
 _BANDWIDTHS = (0.9, 0.6, 0.4)  # of spread * count ** -0.2; the likeliest is taken
+_TABLE_STEPS = 512  # of the normal cdf, a standard deviation
 _PICKED_FROM = 60  # durations compared when the bandwidth is picked: the cost grows with the square
 
 
@@ -106,31 +108,44 @@ def _bandwidth(logs: Sequence[float]) -> float:
     base = _spread(logs) * math.pow(len(logs), -0.2)
     if len(logs) < 10:
         return base * _BANDWIDTHS[0]
-    some = logs[:: max(1, len(logs) // _PICKED_FROM)]
+    some = logs[:: math.ceil(len(logs) / _PICKED_FROM)]
+    return base * max(_BANDWIDTHS, key=lambda factor: _likelihood(some, base * factor))
 
-    def score(factor: float) -> float:
-        width = base * factor
-        total = 0.0
-        for i, x in enumerate(some):
-            near = sum(
-                math.exp(-0.5 * ((x - y) / width) ** 2) for j, y in enumerate(some) if j != i and abs(x - y) < 4 * width
-            )
-            total += math.log(near / width + 0.01 * len(some))
-        return total
 
-    return base * max(_BANDWIDTHS, key=score)
+def _likelihood(logs: Sequence[float], width: float) -> float:
+    """Return how likely each of some ascending logs is by the others, under a kernel of this width."""
+    near = [0.0] * len(logs)
+    reach, scale = _KERNEL_REACH * width, -0.5 / (width * width)
+    for i, x in enumerate(logs):
+        for j in range(i + 1, len(logs)):
+            apart = logs[j] - x
+            if apart >= reach:
+                break
+            weight = math.exp(scale * apart * apart)
+            near[i] += weight
+            near[j] += weight
+    return sum(math.log(weight / width + 0.01 * len(logs)) for weight in near)
+
+
+@cache
+def _normal_table() -> list[float]:
+    """Return the normal cdf from -reach to +reach, in steps fine enough that none shows in a law."""
+    count = int(_KERNEL_REACH * _TABLE_STEPS)
+    return [_normal_cdf(step / _TABLE_STEPS) for step in range(-count, count + 2)]
 
 
 def _add_kernels(mass: list[float], log_times: Sequence[float], logs: Sequence[float], width: float) -> None:
     """Add to the mass at each grid time (the first is time 0) one smoothed step for each duration."""
-    reach = _KERNEL_REACH * width
+    reach, scale = _KERNEL_REACH * width, _TABLE_STEPS / width
+    table, middle = _normal_table(), _KERNEL_REACH * _TABLE_STEPS + 0.5
     first = last = 0  # durations [first, last) are near this grid time; those before `first` lie wholly below it
     for i, log_time in enumerate(log_times, start=1):
         while last < len(logs) and logs[last] < log_time + reach:
             last += 1
         while first < last and logs[first] < log_time - reach:
             first += 1
-        mass[i] += first + sum(_normal_cdf((log_time - logs[k]) / width) for k in range(first, last))
+        start = log_time * scale + middle
+        mass[i] += first + sum([table[int(start - value * scale)] for value in logs[first:last]])
 
 
 def _cdf(mass: Sequence[float], times: Sequence[float], ages: Sequence[float]) -> list[float]:

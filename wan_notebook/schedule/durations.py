@@ -10,9 +10,9 @@ from itertools import accumulate
 
 from .density import LONGEST_S, MEMORY, PRIOR_WEIGHT, estimate, usable
 
-_REFIT_AFTER = 0.15  # new durations, as a part of those that the model knows
-_ETA_TAIL = 0.1  # left out on either side of an interval
-_ETA_DOUBTFUL_TAIL = 0.05
+_REFIT_AFTER = 0.13  # new durations, as a part of those that the model knows
+_ETA_TAIL = 0.12  # left out on either side of an interval of 80 %: learned laws are drawn a little wide
+_ETA_DOUBTFUL_TAIL = 0.06
 _ETA_SUPPORT = 2.0  # durations known beyond an age, below which the law is doubtful there,
 _ETA_LATE = 0.4  # if fewer tasks than this share run on
 _ETA_ENDS = 0.004  # share of tasks that run on, below which nothing is said

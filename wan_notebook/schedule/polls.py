@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from .durations import DurationModel, Durations
 from .pacer import Pacer
 
-ALMOST_SURE = 0.75
+ALMOST_SURE = 0.6
 """A task that has finished with this probability is asked for at once: waiting longer saves few polls."""
 
-_COLD = 0.5  # how much more waste a poll must promise when nothing is known
+_LOOK_AGAIN = 3.5
+_COLD = 0.9  # how much more waste a poll must promise when nothing is known
 _COLD_FADES_OVER = 4.0  # durations
 _PHASES = 8  # first polls of tasks that start together are spread: waste times 0.5 to 1.5, in this many steps,
 _PHASE_STEP = 5  # in an order that spreads the first few as well
@@ -34,7 +35,11 @@ class PollSetting:
     min_interval_s: float = 0.25
     max_interval_s: float = 30.0
     first_look_s: float = math.inf
-    """While nothing at all is known of a kind, its first poll comes no later: what is instant or fails is seen soon."""
+    """While nothing at all is known of a kind, its first poll comes no later: what is instant or fails is seen soon.
+
+    Until one of the kind has finished, a task that was seen running is looked at again at a few times that age: a
+    service that is much quicker than the prior thinks is found out by its first few tasks.
+    """
 
     def __post_init__(self) -> None:
         if not (0 < self.waste_s < math.inf and 0 < self.min_interval_s <= self.max_interval_s < math.inf):
@@ -44,11 +49,11 @@ class PollSetting:
             )
 
 
-PROMPT = PollSetting(waste_s=0.1, first_look_s=0.5)
-"""About 7 polls for a task of 12 s, seen 0.65 s after it finished."""
+PROMPT = PollSetting(waste_s=0.09, first_look_s=0.5)
+"""About 7 polls for a task of 12 s, seen two thirds of a second after it finished."""
 
-ECONOMICAL = PollSetting(waste_s=0.55, min_interval_s=1.0, max_interval_s=60.0)
-"""About 3 polls for a task of 12 s, seen 1.8 s after it finished."""
+ECONOMICAL = PollSetting(waste_s=0.51, min_interval_s=1.0, max_interval_s=60.0)
+"""About 3 polls for a task of 12 s, seen 1.7 s after it finished."""
 
 
 def cautious(setting: PollSetting, known: int) -> PollSetting:
@@ -67,7 +72,9 @@ def next_poll_s(model: DurationModel, last_s: float | None, setting: PollSetting
     """
     seen_s, earliest_s = (0.0, 0.0) if last_s is None else (last_s, last_s + setting.min_interval_s)
     latest_s = seen_s + setting.max_interval_s
-    if last_s is None and model.count == model.running == 0:
+    if model.count == 0 and last_s is not None and setting.first_look_s < math.inf:
+        latest_s = min(latest_s, max(earliest_s, _LOOK_AGAIN * last_s))
+    elif model.count == model.running == 0:
         latest_s = min(latest_s, setting.first_look_s)
     likely_s = model.age_of_waste(seen_s, setting.waste_s)
     sure_s = model.quantile(ALMOST_SURE, elapsed_s=seen_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -90,7 +91,12 @@ def safe_relative(relative: str) -> PurePosixPath:
 
 def inside(folder: Path, relative: str) -> Path:
     """Join a relative path to a folder; ``StoreError`` if it leads out of it, by name or by a link."""
-    path = folder.joinpath(safe_relative(relative))
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path = folder
+    is_plain = os.name != "nt"  # there a junction leads elsewhere without being a link
+    for part in safe_relative(relative).parts:
+        path = path / part
+        is_plain = is_plain and not path.is_symlink()
+    # Only a link inside can lead out; to resolve the whole path each time costs a call to the system for each folder.
+    if not is_plain and not path.resolve().is_relative_to(folder.resolve()):
         raise StoreError(f"{relative[:80]!r} leads out of {folder}.", remedy="Remove the link that does.")
     return path

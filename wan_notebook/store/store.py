@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from .files import Files, explained
 GITIGNORE: Final = (
     "# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
 )
+TRIED_FOR_S: Final = 1.0
 _PLACES_MAX: Final = 100
 
 
@@ -58,6 +60,7 @@ class Store:
     def __init__(self, folder: Path, *, files: Files | None = None, pid: int | None = None, host: str = "") -> None:
         self.folder = folder
         self._files = files or Files()
+        self._try_again_at = 0.0
         name = host or platform.node()
         self._host = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
         self._writer = f"{self._host}-{os.getpid() if pid is None else pid}"
@@ -74,14 +77,19 @@ class Store:
                 self._files.sync_folder(self.folder.parent)
 
     def check_writable(self, need_bytes: int = 0) -> None:
-        """Make sure that pictures can be saved, before money is spent. Raises ``StoreError``: read-only, or full."""
+        """Make sure that pictures can be saved, before money is spent. Raises ``StoreError``: read-only, or full.
+
+        Of many orders in a row one a second tries it; the others rely on the ledger, which writes each of them too.
+        """
         self.ensure()
         with explained(self.folder, "Writing to"):
-            probe = self._temporary("probe")
-            try:
-                self._files.write_new(probe, b"is this disk writable?\n")
-            finally:
-                _discard(probe)
+            if time.monotonic() >= self._try_again_at:
+                probe = self._temporary("probe")
+                try:
+                    self._files.write_new(probe, b"is this disk writable?\n")
+                finally:
+                    _discard(probe)
+                self._try_again_at = time.monotonic() + TRIED_FOR_S
             free = self._files.free_bytes(self.folder)
         if free < need_bytes:
             raise StoreError(
