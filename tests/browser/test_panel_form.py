@@ -91,12 +91,20 @@ def test_a_form_with_problems_cannot_be_sent(widgets: WidgetPage) -> None:
 
 
 def test_control_enter_in_a_field_sends(widgets: WidgetPage) -> None:
-    """Also in a stock field, which lets no key out; and JupyterLab's own shortcut is kept away from the panel."""
+    """Also in a stock field, which lets no key out; the key is sent to the button alone."""
     field(widgets, "prompt", "<textarea onkeydown='event.stopPropagation()'>x</textarea>")
     run = mount(widgets, RunBar, label="Generate", enabled=True)
     widgets.page.locator("textarea").press("Control+Enter")
     assert len(run.sent()) == 1
-    assert widgets.page.locator(".wan-panel").get_attribute("data-lm-suppress-shortcuts") == "true"
+
+
+def test_the_notebooks_shortcuts_pass_by_what_has_the_focus(widgets: WidgetPage) -> None:
+    """Keys that mean a cell are kept off the focused element itself, where JupyterLab looks; Ctrl+S still saves."""
+    mount(widgets, RunBar, label="Generate", enabled=True)
+    button = widgets.page.locator(".wan-run-button")
+    for key, is_kept in (("x", True), ("Control+s", False), ("Control+Backspace", True), ("Control+Shift+c", False)):
+        button.press(key)
+        assert (button.get_attribute("data-lm-suppress-shortcuts") == "true") is is_kept, key
 
 
 # ------------------------------------------------------------------ pictures

@@ -15,7 +15,7 @@ function shapeOf(width, height) {
 }
 
 function render({ model, el, signal }) {
-  const root = ownKeys(make("div", "wan-size"));
+  const root = make("div", "wan-size");
   const label = make("div", "wan-label", "Size");
   label.id = `wan-size-${Math.random().toString(36).slice(2, 8)}`;
   const group = make("div", "wan-size-group");
