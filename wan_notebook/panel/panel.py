@@ -269,19 +269,24 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
 
     def _head(self) -> Any:
         provider = self._session.settings().provider
-        text = ipywidgets.Label(f"Wan 2.6 Image · {provider.name}: {provider.chosen_because}")
-        box = ipywidgets.HBox([text])
+        service = ipywidgets.Label(f"{provider.name}: {provider.chosen_because}", tooltip=provider.chosen_because)
+        service.add_class("wan-service")
+        box = ipywidgets.HBox([ipywidgets.Label("Wan 2.6 Image"), service])
         box.add_class("wan-head")
         return box
 
     def _columns(self) -> Any:
         boxes = self._fields.boxes()
-        left = ipywidgets.VBox([self._run, boxes["prompt"], self._sources.widget, boxes["size"], boxes["numbers"],
-                                boxes["seed"], boxes["checks"], boxes["negative"], boxes["names"]])  # fmt: skip
-        right = ipywidgets.VBox([self._jobs.widget, self._gallery.widget, self._cell])
-        left.add_class("wan-left")
-        right.add_class("wan-right")
-        columns = ipywidgets.HBox([left, right])
+        parts = {
+            "wan-go": ipywidgets.VBox([self._run]),
+            "wan-live": ipywidgets.VBox([self._jobs.widget]),  # beside the button, or right below it where it is narrow
+            "wan-left": ipywidgets.VBox([boxes["prompt"], self._sources.widget, boxes["size"], boxes["numbers"],
+                                         boxes["seed"], boxes["checks"], boxes["negative"], boxes["names"]]),
+            "wan-right": ipywidgets.VBox([self._gallery.widget, self._cell]),
+        }  # fmt: skip
+        for name, part in parts.items():
+            part.add_class(name)
+        columns = ipywidgets.HBox(list(parts.values()))
         columns.add_class("wan-columns")
         return columns
 
