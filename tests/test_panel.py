@@ -61,10 +61,18 @@ def test_what_cannot_be_sent_cannot_be_clicked(desk: Opened) -> None:
     one = desk()
     one.fill(prompt="a fox", n=0, size="9x9")
     assert not one.check().enabled
-    assert "must be 1" in one.problems("n")[0]
+    assert one.problems("n")[0].startswith("0: must be 1")
     assert "proportion" in " ".join(one.problems("size")) or "total" in " ".join(one.problems("size"))
     one.click()
     assert one.tasks == 0
+
+
+def test_a_long_text_is_not_repeated_below_itself(desk: Opened) -> None:
+    """What is wrong with a prompt is said without its first letters in front."""
+    one = desk()
+    one.fill(prompt="x" * 2001)
+    one.check()
+    assert one.problems("prompt")[0].startswith("2001 characters")
 
 
 def test_one_click_orders_once(desk: Opened) -> None:

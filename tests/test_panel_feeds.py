@@ -169,6 +169,28 @@ def test_the_seed_buttons(desk: Opened) -> None:
         assert one.panel.form.seed == expected
 
 
+def test_a_word_about_the_seed_goes_with_the_next_change(desk: Opened) -> None:
+    """What one press said does not stay below the field for ever."""
+    one = desk()
+    one.panel._on_seed("From picture")
+    assert "Choose a picture" in one.panel._fields.notes["seed"].hint
+    one.check()
+    assert "5..8" in one.panel._fields.notes["seed"].hint
+
+
+def test_a_picture_keeps_the_name_that_a_person_knows(desk: Opened) -> None:
+    """A recalled input is called what it was called, a result by its prompt; the cell has path and id."""
+    one = desk({"photo": Image.new("RGB", (400, 300), "teal")})
+    job = one.generate(images=["photo"], prompt="a fox", seed="5")
+    one.panel._gallery._do("recall", f"{job.id}/0")
+    one.panel._sources.refresh()
+    one.panel._gallery._do("use", f"{job.id}/0")
+    one.check()
+    facts = one.panel._sources.widget.facts
+    assert [facts[expression]["label"] for expression in one.panel.form.images] == ["photo", "a fox"]
+    assert f"-i {job.id}[0]" in one.panel.cell
+
+
 def test_a_file_that_is_gone_is_no_error(desk: Opened) -> None:
     """A picture whose file was deleted by hand is shown as missing."""
     one = desk()

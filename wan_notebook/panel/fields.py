@@ -119,6 +119,7 @@ class Fields:
         self.notes["prompt"].show(count=reading.characters, typed=form.prompt, pieces=pieces, hint=hint)
         self.notes["negative"].show(count=reading.negative_characters, typed=form.negative)
         self.notes["n"].show(hint=_N_HINT[mode])
+        self.notes["seed"].show(hint=_SEED_HINT)
         rewrite = self.stock["rewrite"]
         if rewrite.disabled is (mode is Mode.EDIT):
             rewrite.disabled = mode is not Mode.EDIT
