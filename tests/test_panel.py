@@ -355,3 +355,17 @@ def test_jobs_of_cells_have_their_rows_too(house: House, desk: Opened) -> None:
     job = generate("a fox from a cell", session=one.session)
     one.panel._on_cell_run()
     until(lambda: any(row["id"] == job.id for row in one.panel._jobs.widget.jobs))
+
+
+def test_a_row_says_what_happened_what_it_cost_and_what_to_do(house: House, desk: Opened) -> None:
+    """A job that failed is never given a price, known or unknown: it costs nothing."""
+    one = desk()
+    house.service.add_fault("failed")
+    one.fill(prompt="a fox")
+    one.check()
+    one.click()
+    until(lambda: any(row["state"] == "failed" for row in one.panel._jobs.widget.jobs))
+    (row,) = one.panel._jobs.widget.jobs
+    assert row["cost"] == "cost nothing"
+    assert len(row["reasons"]) == 2
+    assert "run again" in row["reasons"][1]

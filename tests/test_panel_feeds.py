@@ -120,6 +120,19 @@ def test_thumbnails_come_small_and_files_whole(desk: Opened) -> None:
     assert message["name"].endswith("-clean.png")
 
 
+def test_thumbnails_appear_as_they_are_made(desk: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture is not held back until a whole screen of them is made."""
+    from wan_notebook.panel import gallery
+
+    one = desk()
+    one.generate(prompt="a fox", seed="5..7")
+    keys = [item["id"] for item in items(one)]
+    monkeypatch.setattr(gallery, "THUMBS_EVERY_S", 0.0)
+    sent = Sent(one.panel._gallery.widget)
+    one.panel._gallery._send_thumbs(keys)
+    assert [message["keys"] for message, _ in sent.of("thumbs")] == [[key] for key in keys]
+
+
 def test_the_input_is_there_to_compare_with(desk: Opened) -> None:
     """The slider's other side is the kept input, as it was sent."""
     one = desk({"photo": Image.new("RGB", (400, 300), "teal")})

@@ -255,7 +255,7 @@ def test_a_narrow_window_cuts_nothing_off_the_full_view(widgets: WidgetPage) -> 
     boxes = dialog.locator("button").evaluate_all(
         "all => all.map(b => [b.getBoundingClientRect()].map(r => [r.left, r.right])[0])"
     )
-    assert all(0 <= left and right <= 420 for left, right in boxes)
+    assert all(left >= 0 and right <= 420 for left, right in boxes)
 
 
 def test_before_and_after_are_compared_with_pointer_and_keys(widgets: WidgetPage) -> None:

@@ -33,8 +33,9 @@ function makeRow(onCancel, onDismiss) {
       setText(icon, next.icon);
       setText(word, requested ? "cancel requested" : next.word);
       setFacts(facts, [next.label, next.eta, next.cost].filter(Boolean));
-      setText(prompt, next.ticking ? next.prompt : next.reason || next.prompt);
-      prompt.title = prompt.textContent;
+      setLines(prompt, next.reasons.length ? next.reasons : [next.prompt]);
+      prompt.toggleAttribute("data-reason", next.reasons.length > 0);
+      prompt.title = next.prompt;
       if (next.progress === null) bar.removeAttribute("value");
       else bar.value = next.progress;
       bar.ariaLabel = `progress of ${next.label}`;
