@@ -61,10 +61,18 @@ def test_what_cannot_be_sent_cannot_be_clicked(desk: Opened) -> None:
     one = desk()
     one.fill(prompt="a fox", n=0, size="9x9")
     assert not one.check().enabled
-    assert "must be 1" in one.problems("n")[0]
+    assert one.problems("n")[0].startswith("0: must be 1")
     assert "proportion" in " ".join(one.problems("size")) or "total" in " ".join(one.problems("size"))
     one.click()
     assert one.tasks == 0
+
+
+def test_a_long_text_is_not_repeated_below_itself(desk: Opened) -> None:
+    """What is wrong with a prompt is said without its first letters in front."""
+    one = desk()
+    one.fill(prompt="x" * 2001)
+    one.check()
+    assert one.problems("prompt")[0].startswith("2001 characters")
 
 
 def test_one_click_orders_once(desk: Opened) -> None:
@@ -347,3 +355,17 @@ def test_jobs_of_cells_have_their_rows_too(house: House, desk: Opened) -> None:
     job = generate("a fox from a cell", session=one.session)
     one.panel._on_cell_run()
     until(lambda: any(row["id"] == job.id for row in one.panel._jobs.widget.jobs))
+
+
+def test_a_row_says_what_happened_what_it_cost_and_what_to_do(house: House, desk: Opened) -> None:
+    """A job that failed is never given a price, known or unknown: it costs nothing."""
+    one = desk()
+    house.service.add_fault("failed")
+    one.fill(prompt="a fox")
+    one.check()
+    one.click()
+    until(lambda: any(row["state"] == "failed" for row in one.panel._jobs.widget.jobs))
+    (row,) = one.panel._jobs.widget.jobs
+    assert row["cost"] == "cost nothing"
+    assert len(row["reasons"]) == 2
+    assert "run again" in row["reasons"][1]

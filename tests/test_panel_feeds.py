@@ -120,6 +120,19 @@ def test_thumbnails_come_small_and_files_whole(desk: Opened) -> None:
     assert message["name"].endswith("-clean.png")
 
 
+def test_thumbnails_appear_as_they_are_made(desk: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture is not held back until a whole screen of them is made."""
+    from wan_notebook.panel import gallery
+
+    one = desk()
+    one.generate(prompt="a fox", seed="5..7")
+    keys = [item["id"] for item in items(one)]
+    monkeypatch.setattr(gallery, "THUMBS_EVERY_S", 0.0)
+    sent = Sent(one.panel._gallery.widget)
+    one.panel._gallery._send_thumbs(keys)
+    assert [message["keys"] for message, _ in sent.of("thumbs")] == [[key] for key in keys]
+
+
 def test_the_input_is_there_to_compare_with(desk: Opened) -> None:
     """The slider's other side is the kept input, as it was sent."""
     one = desk({"photo": Image.new("RGB", (400, 300), "teal")})
@@ -167,6 +180,28 @@ def test_the_seed_buttons(desk: Opened) -> None:
         one.panel._gallery.widget.selected = f"{first.id}/0"
         one.panel._on_seed(name)
         assert one.panel.form.seed == expected
+
+
+def test_a_word_about_the_seed_goes_with_the_next_change(desk: Opened) -> None:
+    """What one press said does not stay below the field for ever."""
+    one = desk()
+    one.panel._on_seed("From picture")
+    assert "Choose a picture" in one.panel._fields.notes["seed"].hint
+    one.check()
+    assert "5..8" in one.panel._fields.notes["seed"].hint
+
+
+def test_a_picture_keeps_the_name_that_a_person_knows(desk: Opened) -> None:
+    """A recalled input is called what it was called, a result by its prompt; the cell has path and id."""
+    one = desk({"photo": Image.new("RGB", (400, 300), "teal")})
+    job = one.generate(images=["photo"], prompt="a fox", seed="5")
+    one.panel._gallery._do("recall", f"{job.id}/0")
+    one.panel._sources.refresh()
+    one.panel._gallery._do("use", f"{job.id}/0")
+    one.check()
+    facts = one.panel._sources.widget.facts
+    assert [facts[expression]["label"] for expression in one.panel.form.images] == ["photo", "a fox"]
+    assert f"-i {job.id}[0]" in one.panel.cell
 
 
 def test_a_file_that_is_gone_is_no_error(desk: Opened) -> None:

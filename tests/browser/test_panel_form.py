@@ -13,7 +13,7 @@ from wan_notebook.views.panel_widgets import CellRecord, FieldNote, JobRows, Run
 JOB = {
     "id": "a1", "state": "running", "icon": "◐", "word": "running", "tone": "#3d84d6", "label": "seed 5",
     "elapsed_s": 3.0, "ticking": True, "progress": None, "eta": "about 8–14 s more", "can_cancel": True,
-    "cancel_requested": False, "prompt": "a fox", "reason": "", "cost": "up to $0.03",
+    "cancel_requested": False, "prompt": "a fox", "reasons": [], "cost": "up to $0.03",
 }  # fmt: skip
 
 
@@ -91,12 +91,20 @@ def test_a_form_with_problems_cannot_be_sent(widgets: WidgetPage) -> None:
 
 
 def test_control_enter_in_a_field_sends(widgets: WidgetPage) -> None:
-    """Also in a stock field, which lets no key out; and JupyterLab's own shortcut is kept away from the panel."""
+    """Also in a stock field, which lets no key out; the key is sent to the button alone."""
     field(widgets, "prompt", "<textarea onkeydown='event.stopPropagation()'>x</textarea>")
     run = mount(widgets, RunBar, label="Generate", enabled=True)
     widgets.page.locator("textarea").press("Control+Enter")
     assert len(run.sent()) == 1
-    assert widgets.page.locator(".wan-panel").get_attribute("data-lm-suppress-shortcuts") == "true"
+
+
+def test_the_notebooks_shortcuts_pass_by_what_has_the_focus(widgets: WidgetPage) -> None:
+    """Keys that mean a cell are kept off the focused element itself, where JupyterLab looks; Ctrl+S still saves."""
+    mount(widgets, RunBar, label="Generate", enabled=True)
+    button = widgets.page.locator(".wan-run-button")
+    for key, is_kept in (("x", True), ("Control+s", False), ("Control+Backspace", True), ("Control+Shift+c", False)):
+        button.press(key)
+        assert (button.get_attribute("data-lm-suppress-shortcuts") == "true") is is_kept, key
 
 
 # ------------------------------------------------------------------ pictures
@@ -233,7 +241,7 @@ def test_a_row_keeps_its_height(widgets: WidgetPage) -> None:
     """Nothing below moves while jobs come, change and go."""
     jobs = mount(widgets, JobRows)
     height = widgets.page.locator(".wan-jobs").bounding_box()["height"]
-    jobs.set(jobs=[JOB, {**JOB, "id": "b"}, {**JOB, "id": "c", "ticking": False, "reason": "x" * 400}])
+    jobs.set(jobs=[JOB, {**JOB, "id": "b"}, {**JOB, "id": "c", "ticking": False, "reasons": ["x" * 400]}])
     assert widgets.page.locator(".wan-jobs").bounding_box()["height"] == height
 
 
@@ -273,7 +281,7 @@ def test_any_text_is_shown_as_text(widgets: WidgetPage, text: str) -> None:
         problems=[text],
         offer={"id": "1", "text": text},
     )
-    mount(widgets, JobRows, jobs=[{**JOB, "prompt": text, "reason": text, "ticking": False, "label": text}])
+    mount(widgets, JobRows, jobs=[{**JOB, "prompt": text, "reasons": [text, text], "ticking": False, "label": text}])
     mount(widgets, SizePicker, choices=size_choices(Mode.EDIT), expected=text, problems=[text])
     safe(widgets)
     assert text in (widgets.page.locator(".wan-cell-text").text_content() or "")

@@ -124,7 +124,7 @@ def test_filters_are_sent_together_after_a_pause(widgets: WidgetPage) -> None:
     page.locator(".wan-filter-words").press_sequentially("fox", delay=10)
     wait_sent(widgets, widget, lambda m: m["kind"] == "filter")
     page.locator(".wan-filter-tag").select_option("study")
-    page.get_by_role("button", name="Starred ones only").click()
+    page.get_by_role("button", name="★ Starred").click()
     filters = asked(widget, "filter")
     assert [f["words"] for f in filters] == ["fox"] * 3
     assert filters[-1] == {
@@ -146,6 +146,35 @@ def test_new_pictures_do_not_move_the_focus(widgets: WidgetPage) -> None:
     assert widgets.page.locator(".wan-tile").count() == 3
     assert widgets.page.evaluate("document.activeElement.dataset.id") == "0002/0"
     assert before.evaluate("tile => tile.isConnected")
+
+
+def test_rejecting_goes_on_to_the_next_picture(widgets: WidgetPage) -> None:
+    """The picture that is gone leaves focus and selection to the one in its place, in the grid and in the full view."""
+    widget = gallery(widgets, [item(k) for k in range(4)])
+    page = widgets.page
+    page.locator(".wan-tile").nth(1).click()
+    page.keyboard.press("x")
+    widget.set(items=[item(k) for k in (0, 2, 3)], total=3)
+    assert page.evaluate("document.activeElement.dataset.id") == "0002/0"
+    assert widget.get("selected") == "0002/0"
+    page.keyboard.press("Enter")
+    assert page.locator(".wan-light-count").inner_text() == "2 of 3"
+    page.keyboard.press("x")
+    widget.set(items=[item(k) for k in (0, 3)], total=2)
+    assert page.locator(".wan-light-count").inner_text() == "– of 2"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".wan-light-title").inner_text() == "fox 3"
+
+
+def test_what_can_be_done_is_hidden_until_a_picture_is_chosen(widgets: WidgetPage) -> None:
+    """No row of dead buttons; its place is kept, so that nothing jumps when one is chosen."""
+    gallery(widgets, [item(1)])
+    inspector = widgets.page.locator(".wan-inspector")
+    height = inspector.bounding_box()["height"]
+    assert inspector.locator("button:visible").count() == 0
+    widgets.page.locator(".wan-tile").click()
+    assert inspector.locator("button:visible").count() == 11
+    assert inspector.bounding_box()["height"] == height
 
 
 # ------------------------------------------------------------------ the full view
@@ -194,6 +223,39 @@ def test_zoom_goes_to_true_pixels(widgets: WidgetPage) -> None:
     assert image.bounding_box()["x"] == pytest.approx(before + 60)
     page.keyboard.press("0")
     assert page.locator(".wan-stage[data-zoomed]").count() == 0
+
+
+def test_the_wheel_zooms_where_the_pointer_is(widgets: WidgetPage) -> None:
+    """What lies under the pointer stays there, and a trackpad's small steps add up to one."""
+    widget = gallery(widgets, [item(1)])
+    page = widgets.page
+    page.locator(".wan-tile").first.dblclick()
+    send_full(widget, "full:0001/0")
+    image = page.locator(".wan-stage-image")
+    image.evaluate("i => i.decode()")
+    page.keyboard.press("1")
+    before = image.bounding_box()
+    at = (before["x"] + 0.75 * before["width"], before["y"] + 0.75 * before["height"])
+    page.mouse.move(*at)
+    for _ in range(3):
+        page.mouse.wheel(0, -20)
+    page.wait_for_function("document.querySelector('.wan-light-zoom').textContent === '200 %'")
+    after = image.bounding_box()
+    assert after["x"] + 0.75 * after["width"] == pytest.approx(at[0], abs=1)
+    assert after["y"] + 0.75 * after["height"] == pytest.approx(at[1], abs=1)
+
+
+def test_a_narrow_window_cuts_nothing_off_the_full_view(widgets: WidgetPage) -> None:
+    """Facts and prompts of any length stay inside; nothing is moved sideways to reach a button."""
+    widgets.page.set_viewport_size({"width": 420, "height": 700})
+    gallery(widgets, [item(1, label="fox " * 60, facts=["fact " * 40])])
+    widgets.page.locator(".wan-tile").first.dblclick()
+    dialog = widgets.page.locator("dialog[open]")
+    assert dialog.evaluate("d => d.scrollWidth <= d.clientWidth")
+    boxes = dialog.locator("button").evaluate_all(
+        "all => all.map(b => [b.getBoundingClientRect()].map(r => [r.left, r.right])[0])"
+    )
+    assert all(left >= 0 and right <= 420 for left, right in boxes)
 
 
 def test_before_and_after_are_compared_with_pointer_and_keys(widgets: WidgetPage) -> None:
@@ -291,6 +353,18 @@ def test_a_rows_buttons_and_the_export(widgets: WidgetPage) -> None:
     assert download.value.suggested_filename == "h.csv"
     widget.receive({"kind": "thumbs", "keys": ["a1/0"]}, webp("teal"))
     assert str(page.locator("tbody img").first.get_attribute("src")).startswith("blob:")
+
+
+def test_a_narrow_history_needs_no_scrolling_sideways(widgets: WidgetPage) -> None:
+    """Beside another panel a row is a block with all its buttons in reach, and is still read out as a table's."""
+    widgets.page.set_viewport_size({"width": 420, "height": 800})
+    table(widgets, [{**ROW, "prompt": "fox " * 60, "key": ""}])
+    page = widgets.page
+    assert page.locator(".wan-history-scroll").evaluate("s => s.scrollWidth <= s.clientWidth")
+    assert page.get_by_role("button", name="Put into the trash: job a1").is_visible()
+    assert page.get_by_role("columnheader", name="Cost").is_visible()
+    assert page.get_by_role("row").count() == 2
+    assert page.get_by_role("cell", name="$0.03 reported").is_visible()
 
 
 # ------------------------------------------------------------------ both

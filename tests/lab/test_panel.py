@@ -154,6 +154,36 @@ def test_control_enter_sends_and_does_not_run_the_cell(lab: Lab) -> None:
     assert lab.n_cells() == 2
 
 
+def leaves_the_notebook_alone(lab: Lab) -> None:
+    """Press what JupyterLab has meanings for on several parts; the focus stays, and so does every cell."""
+    page, cells = lab.page, lab.n_cells()
+    for part in (".wan-cell .wan-b", ".wan-size-choice", ".wan-checks input", ".wan-cell-text", ".lm-TabBar-tab"):
+        element = page.locator(f".wan-panel {part}").first
+        element.focus()
+        for key in ("b", "d", "d", "Shift+m", "ArrowDown", "Control+Enter"):
+            page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.closest('.wan-panel') !== null"), part
+    assert lab.n_cells() == cells
+    assert lab.prompt(1) == "[2]:"
+
+
+def test_keys_in_the_panel_mean_the_panel(lab: Lab) -> None:
+    """No key of a button, a picture or a slider reaches the cells, and arrows do what they do in a browser."""
+    page = opened(lab, load=f"{LOAD}\nimport wan_notebook as wan\nwan.generate('a fox', images=[photo]).result()")
+    leaves_the_notebook_alone(lab)
+    page.locator(".wan-tile").press("Enter")
+    page.locator(".wan-light select").select_option("input:0")
+    page.wait_for_selector(".wan-slider:visible")
+    page.locator(".wan-slider-range").press("ArrowRight")
+    assert page.locator(".wan-slider-range").input_value() == "50.5"
+    page.keyboard.press("Escape")
+    page.locator(".wan-tile").press("x")
+    page.wait_for_selector(".wan-tile", state="detached")
+    page.locator(".wan-cell .wan-b").press("Control+s")  # what is everybody's stays so
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+    assert lab.n_cells() == 2
+
+
 def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
     """`%wan recall panel` inserts the cell below without running it; `%wan panel --from` fills in and sends nothing."""
     page = opened(lab, "%wan recall panel", load=f"{LOAD}\nimport wan_notebook as wan")
@@ -241,6 +271,7 @@ def test_notebook_7_has_the_same_panel(notebook7: Lab) -> None:
     ready(notebook7)
     notebook7.page.locator(BUTTON).click()
     notebook7.page.wait_for_selector(".wan-tile img[src^='blob:']")
+    leaves_the_notebook_alone(notebook7)
 
 
 def test_voila_has_the_same_panel(voila: VoilaPage) -> None:

@@ -53,13 +53,13 @@ class Fields:
             "n": ipywidgets.IntText(description="How many", value=1, **text),
             "max_images": ipywidgets.IntText(description="How many at most", value=c.MAX_IMAGES_DEFAULT, **text),
             "seed": ipywidgets.Text(description="Seed", placeholder="new each time", **text),
-            "rewrite": ipywidgets.Checkbox(description="Rewrite the prompt", value=True, indent=False),
+            "rewrite": ipywidgets.Checkbox(description="Rewrite prompt", value=True, indent=False),
             "watermark": ipywidgets.Checkbox(description="Watermark", indent=False),
             "provider": ipywidgets.Dropdown(
                 description="Service", options=[(f"as set ({provider_text})", ""), *((p, p) for p in c.PROVIDERS)]
             ),
-            "tags": ipywidgets.Text(description="Tags", placeholder="separated by commas", **text),
-            "name": ipywidgets.Text(description="Variable", placeholder="bind the job to a name", **text),
+            "tags": ipywidgets.Text(description="Tags", placeholder="one, two", **text),
+            "name": ipywidgets.Text(description="Variable", placeholder="e.g. fox", **text),
         }
         self.size = SizePicker(choices=size_choices(Mode.TEXT_TO_IMAGE), limits=limits_text(Mode.TEXT_TO_IMAGE))
         self.seed_buttons = {
@@ -119,6 +119,7 @@ class Fields:
         self.notes["prompt"].show(count=reading.characters, typed=form.prompt, pieces=pieces, hint=hint)
         self.notes["negative"].show(count=reading.negative_characters, typed=form.negative)
         self.notes["n"].show(hint=_N_HINT[mode])
+        self.notes["seed"].show(hint=_SEED_HINT)
         rewrite = self.stock["rewrite"]
         if rewrite.disabled is (mode is Mode.EDIT):
             rewrite.disabled = mode is not Mode.EDIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,7 @@ from .loop import Follower
 
 PAGE: Final = 600
 THUMB_PX, THUMB_BYTES = 256, 9_000
+THUMBS_EVERY_S: Final = 0.2
 _EMPTY: Final = "No picture yet: what you generate appears here."
 _NO_MATCH: Final = "No picture matches."
 
@@ -165,12 +167,16 @@ class GalleryFeed:
             self.touch()
 
     def _send_thumbs(self, keys: Sequence[str]) -> None:
-        buffers = []
+        """Send small copies as they are made: a store of large pictures that was never shown needs a while for each."""
+        ready: dict[str, bytes] = {}
+        sent_at = time.monotonic()
         for key in keys:
             found = self._find(key)
             previews = self._previews.of_size(found[1], THUMB_PX, THUMB_BYTES) if found else ()
-            buffers.append(previews[0].data if previews else b"")
-        self.widget.send({"kind": "thumbs", "keys": list(keys)}, buffers)
+            ready[key] = previews[0].data if previews else b""
+            if key == keys[-1] or time.monotonic() - sent_at > THUMBS_EVERY_S:
+                self.widget.send({"kind": "thumbs", "keys": list(ready)}, list(ready.values()))
+                ready, sent_at = {}, time.monotonic()
 
     def _send_full(self, key: str) -> None:
         """Send a whole file: ``full:JOB/INDEX`` or ``input:JOB/INDEX:POSITION``."""

@@ -9,9 +9,10 @@ from typing import Any, Final
 from ..jobs import Job, LiveJob
 from ..present import Presenter
 from ..session import Session
-from ..states import JobState
+from ..states import FREE, JobState
 from ..views import html
 from ..views.live import live_job
+from ..views.looks import next_sentence
 from ..views.model import JobView
 from ..views.panel_widgets import JobRows, Message
 from .loop import Follower
@@ -107,11 +108,12 @@ class JobsFeed:
     def _row(self, view: JobView) -> dict[str, Any]:
         row = live_job(view)
         answer = self._answers.get(view.job_id, "")
-        cost = view.cost_text or view.most_text
+        cost = view.cost_text or ("cost nothing" if view.state in FREE else view.most_text)
+        reasons = [] if view.state == JobState.SAVED else [row["reason"], next_sentence(view)]
         return {
             **{key: row[key] for key in _KEPT},
             "prompt": html.one_line(answer or view.prompt, 160),
-            "reason": "" if view.state == JobState.SAVED else html.one_line(row["reason"], 240),
+            "reasons": [html.one_line(line, 240) for line in reasons if line and not row["ticking"]],
             "cost": html.one_line(view.replay_text or cost, 80),
         }
 

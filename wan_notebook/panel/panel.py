@@ -28,6 +28,7 @@ from .form import Form, cell_of, form_of_cell
 from .gallery import GalleryFeed
 from .history import HistoryFeed
 from .jobs import JobsFeed
+from .layout import columns_of, head_of, shape_note, things_text
 from .loop import Follower
 from .reading import Offer, Reading, offer_of, order_of, read_form
 from .recall import Recalled
@@ -62,8 +63,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._reading: Reading | None = None
         self._notes: tuple[str, ...] = ()
         self._build()
-        self._tabs = ipywidgets.Tab([self._columns(), self._history.widget], titles=("Create", "History"))
-        super().__init__([self._head(), self._tabs])
+        create = columns_of(
+            self._run, self._jobs.widget, self._sources.widget, self._gallery.widget, self._cell, self._fields
+        )
+        self._tabs = ipywidgets.Tab([create, self._history.widget], titles=("Create", "History"))
+        provider = session.settings().provider
+        super().__init__([head_of(provider.name, provider.chosen_because), self._tabs])
         self.add_class("wan-panel")
         self._start()
 
@@ -172,10 +177,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _show(self, reading: Reading, offer: Offer) -> None:
         self._reading = reading
         self._fields.show(reading)
-        self._sources.show_facts(_shape_note(reading), reading.problems.get("images", ()))
+        self._sources.show_facts(shape_note(reading), reading.problems.get("images", ()))
         self._cell.show(text=reading.cell.text, hint="\n".join(self._notes))
         count = sum(len(lines) for lines in reading.problems.values())
-        detail = offer.detail if not count else "" if reading.is_untouched else _things(count)
+        detail = offer.detail if not count else "" if reading.is_untouched else things_text(count)
         lines = list(reading.problems.get("form", ()))
         self._run.show(label=offer.label, detail=detail, enabled=offer.order is not None, lines=lines)
 
@@ -187,7 +192,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _form_of(self, row: JobRow) -> Form:
         """Return the form with what made a job in it."""
         self._notes = ()
-        return form_of_cell(self._presenter.cell_text(self._session.request_of(row), row), self.form)
+        form = form_of_cell(self._presenter.cell_text(self._session.request_of(row), row), self.form)
+        for expression, known in zip(form.images, row.inputs, strict=False):
+            self._sources.name(expression, known.name)
+        return form
 
     def _on_history(self, row: JobRow) -> None:
         self.fill(self._form_of(row))
@@ -206,7 +214,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
             found = self._gallery.selected
             seed = found[0].seed if found else None
             if found is None:
-                self._fields.notes["seed"].show(hint="Select a picture in the gallery first.")
+                self._fields.notes["seed"].show(hint="Choose a picture in the gallery first.")
                 return
         self._fields.fill(self.form, only={"seed": "" if seed is None else str(seed)})
         self._checker.touch()
@@ -265,45 +273,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._jobs.follow(job, is_new=True)
         return []
 
-    # ------------------------------------------------------------------ layout
-
-    def _head(self) -> Any:
-        provider = self._session.settings().provider
-        text = ipywidgets.Label(f"Wan 2.6 Image · {provider.name}: {provider.chosen_because}")
-        box = ipywidgets.HBox([text])
-        box.add_class("wan-head")
-        return box
-
-    def _columns(self) -> Any:
-        boxes = self._fields.boxes()
-        left = ipywidgets.VBox([self._run, boxes["prompt"], self._sources.widget, boxes["size"], boxes["numbers"],
-                                boxes["seed"], boxes["checks"], boxes["negative"], boxes["names"]])  # fmt: skip
-        right = ipywidgets.VBox([self._jobs.widget, self._gallery.widget, self._cell])
-        left.add_class("wan-left")
-        right.add_class("wan-right")
-        columns = ipywidgets.HBox([left, right])
-        columns.add_class("wan-columns")
-        return columns
-
 
 def latest() -> Panel | None:
     """Return the panel that was opened last, if it is still there."""
     return _latest[0]() if _latest else None
-
-
-def _things(count: int) -> str:
-    return "1 thing to mend below" if count == 1 else f"{count} things to mend below"
-
-
-def _shape_note(reading: Reading) -> str:
-    """Say whose shape the result takes."""
-    count = len(reading.form.images)
-    if not count:
-        return ""
-    if reading.form.size in ("", "1K", "2K"):
-        return (
-            f"The result takes the shape of image {count}, the last one."
-            if count > 1
-            else "The result takes its shape."
-        )
-    return f"The result is {reading.form.size}, whatever the pictures' shapes."

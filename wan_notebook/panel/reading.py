@@ -130,8 +130,9 @@ def _length(text: str, namespace: Mapping[str, Any]) -> int:
 def _by_field(problems: list[Problem]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for problem in problems:
-        line = f"{problem.value} {problem.message}" if problem.value else problem.message
-        line = f"{line[:1].upper()}{line[1:]}" if not problem.value else line
+        is_named = problem.value and not problem.value.endswith("…")  # a long value is seen in its field
+        line = problem.message if not is_named else f"{problem.value}: {problem.message}"
+        line = line if is_named else f"{line[:1].upper()}{line[1:]}"
         if problem.field == "prompt" and not problem.value and problem.message == "is empty.":
             line, problem = "Write what the picture shows.", replace(problem, remedy="")
         text = f"{line} {problem.remedy}".rstrip().replace(", or add --raw", "")  # the panel has no such option

@@ -61,7 +61,7 @@ class SourcesFeed:
         self._makers: dict[str, Callable[[], Thumb]] = {}
         self._thumbs: dict[str, Thumb] = {}
         self._uploads = Uploads()
-        self._names: dict[str, str] = {}  # how uploaded files were called
+        self._names: dict[str, str] = {}  # what a person calls a picture whose expression is a path or an id
         self._offers: dict[str, tuple[Upload, Recalled]] = {}
         self._previews = Previews(home.store)
         self._trouble: list[str] = []
@@ -76,6 +76,11 @@ class SourcesFeed:
     def choose(self, expressions: Sequence[str]) -> None:
         """Choose these instead."""
         self.widget.show(chosen=list(expressions))
+
+    def name(self, expression: str, name: str) -> None:
+        """Call a picture by the name that a person knows it by; the cell keeps the expression."""
+        if name:
+            self._names[expression] = name
 
     def resolver(self) -> RememberingResolver:
         """Return a resolver for looking: it fetches nothing, and loads each picture once."""
@@ -103,7 +108,9 @@ class SourcesFeed:
                 key = f"p:{row.id}/{record.idx}"
                 size = f"{record.width_px}×{record.height_px}"
                 label = html.one_line(row.prompt, 60) or row.id
-                results.append({"expression": f"{row.id}[{record.idx}]", "label": label, "size": size, "key": key})
+                expression = f"{row.id}[{record.idx}]"
+                self.name(expression, label)
+                results.append({"expression": expression, "label": label, "size": size, "key": key})
                 self._offer_thumb(key, partial(_thumb_of_record, self._previews, record))
         return results[:RESULTS_MAX]
 

@@ -22,6 +22,7 @@ class Gallery(Part):
         "gallery_actions.js",
         "gallery_light.js",
         "gallery_filters.js",
+        "gallery_pictures.js",
         "gallery.js",
     )
     _css = joined("gallery.css", "gallery_light.css")

@@ -1,87 +1,8 @@
 // The gallery: a grid of small pictures that come when they are scrolled to, stacks of seeds, and the full view.
 // Items are plain JSON in a trait; pictures are asked for by message and held as long as the view.
 
-/** The thumbnails and full pictures of a view, by key; each is asked for once. */
-function makePictures(model, signal, onCome) {
-  const thumbs = makeUrls(signal);
-  const fulls = makeUrls(signal);
-  const details = new Map();
-  const asked = new Set();
-  const images = new Map();
-  const saves = new Map();
-  const askThumbs = makeBatch((keys) => {
-    for (let at = 0; at < keys.length; at += 24) model.send({ kind: "thumbs", keys: keys.slice(at, at + 24) });
-  });
-
-  function once(key, message) {
-    if (asked.has(key)) return;
-    asked.add(key);
-    model.send(message);
-  }
-
-  listen(model, signal, "msg:custom", (message, buffers) => {
-    if (message?.kind === "thumbs") {
-      message.keys.forEach((key, i) => {
-        const url = thumbs.set(key, buffers[i], "image/webp");
-        const image = images.get(key);
-        if (image && url) image.src = url;
-        image?.closest(".wan-tile")?.toggleAttribute("data-gone", !url);
-      });
-    } else if (message?.kind === "full") {
-      if (!fulls.has(message.key)) fulls.set(message.key, buffers[0], message.mime);
-      onCome();
-    } else if (message?.kind === "details") {
-      details.set(message.id, message);
-      onCome();
-    } else if (message?.kind === "save") {
-      saves.get(message.key)?.(buffers[0], message);
-      saves.delete(message.key);
-    }
-  });
-
-  return {
-    thumb: (id) => thumbs.get(id),
-    full: (key) => fulls.get(key),
-    details: (id) => details.get(id),
-    forget: (id) => (details.delete(id), asked.delete(`details:${id}`)),
-    show(image, id) {
-      images.set(id, image);
-      if (thumbs.has(id)) {
-        if (thumbs.get(id)) image.src = thumbs.get(id);
-      } else if (!asked.has(`thumb:${id}`)) {
-        asked.add(`thumb:${id}`);
-        askThumbs(id);
-      }
-    },
-    askFull: (key) => once(`full:${key}`, { kind: "full", key }),
-    askDetails: (id) => once(`details:${id}`, { kind: "details", id }),
-    askSave(id, clean, callback) {
-      const key = `${id}:${clean}:${Math.random()}`;
-      saves.set(key, callback);
-      model.send({ kind: "save", id, clean, key });
-    },
-  };
-}
-
-/** Put items into the order in which they are shown: stacks closed to their newest, or opened. */
-function arrange(items, isStacking, opened) {
-  if (!isStacking) return items.map((item) => ({ item, count: 1, isOpen: false, isFirst: true }));
-  const counts = new Map();
-  for (const item of items) counts.set(item.stack, (counts.get(item.stack) ?? 0) + 1);
-  const seen = new Set();
-  const shown = [];
-  for (const item of items) {
-    if (seen.has(item.stack)) continue;
-    seen.add(item.stack);
-    const isOpen = opened.has(item.stack);
-    const members = isOpen ? items.filter((other) => other.stack === item.stack) : [item];
-    members.forEach((member, i) => shown.push({ item: member, count: counts.get(item.stack), isOpen, isFirst: i === 0 }));
-  }
-  return shown;
-}
-
 function render({ model, el, signal }) {
-  const root = ownKeys(make("section", "wan-gallery"));
+  const root = make("section", "wan-gallery");
   root.ariaLabel = "Gallery";
   const said = makeSaid();
   const opened = new Set();
@@ -95,6 +16,12 @@ function render({ model, el, signal }) {
   const takeItems = () => (listed = model.get("items").map((item) => ({ ...item, ...marked.get(item.id) })));
   takeItems();
   const find = (id) => items().find((item) => item.id === id) ?? null;
+  let lastAt = 0; // where the picture of the full view lay: one that is rejected there leaves the list
+  const placeOf = (item) => {
+    const at = flat().findIndex((other) => other.id === item.id);
+    if (at >= 0) lastAt = at;
+    return at;
+  };
   const pictures = makePictures(model, signal, () => (light.refresh(), inspect()));
   const bar = makeFilters(model, signal, (on) => ((isStacking = on), draw()));
   const actions = makeActions(act);
@@ -125,11 +52,8 @@ function render({ model, el, signal }) {
       ask: (item) => (pictures.askFull(`full:${item.id}`), pictures.askDetails(item.id)),
       select: (item) => select(item.id),
       current: (item) => find(item.id) ?? item,
-      position: (item) => `${flat().findIndex((other) => other.id === item.id) + 1} of ${flat().length}`,
-      neighbour(item, by) {
-        const all = flat();
-        return all[all.findIndex((other) => other.id === item.id) + by] ?? null;
-      },
+      position: (item) => `${placeOf(item) + 1 || "–"} of ${flat().length}`,
+      neighbour: (item, by) => flat()[placeOf(item) < 0 ? lastAt - Number(by < 0) : placeOf(item) + by] ?? null,
       others: (item) => flat().filter((other) => other.id !== item.id && other.kind === "image").slice(0, 60),
       comparison(item, value) {
         const key = value.startsWith("input:") ? `input:${item.id}:${value.slice(6)}` : `full:${value.slice(5)}`;
@@ -157,7 +81,8 @@ function render({ model, el, signal }) {
   function inspect() {
     const item = find(selected);
     actions.set(item);
-    setText(caption, item ? item.label : items().length ? "Choose a picture to see what can be done with it." : "");
+    inspector.toggleAttribute("data-none", !item);
+    setText(caption, item ? item.label : "Choose a picture: what made it, and what can be done with it, stands here.");
     caption.dir = "auto";
     setFacts(captionFacts, item ? item.facts : []);
   }
@@ -183,9 +108,11 @@ function render({ model, el, signal }) {
       else answerOn(button, "Fetching… press again", signal);
     } else {
       model.send({ kind: "act", what, id: item.id });
-      answerOn(button, "Done", signal);
+      answerOn(button, { use: "Added", seed: "Taken over" }[what] ?? "Filled in", signal);
       light.close();
-      if (what === "edit") el.closest(".wan-panel")?.querySelector(".wan-f-prompt textarea")?.focus();
+      const prompt = el.closest(".wan-panel")?.querySelector(".wan-f-prompt textarea");
+      if (what === "edit") prompt?.focus();
+      else if (what === "recall" || what === "newseed") prompt?.scrollIntoView({ block: "nearest" });
     }
   }
 
@@ -236,8 +163,12 @@ function render({ model, el, signal }) {
   }
 
   function draw() {
+    const before = shown.map((tile) => tile.item.id);
     shown = arrange(items(), isStacking, opened);
     const ids = new Set(shown.map((tile) => tile.item.id));
+    const holder = document.activeElement?.closest?.(".wan-tile-item");
+    const focusAt = grid.contains(holder) && !ids.has(holder.firstElementChild.dataset.id) ? before.indexOf(holder.firstElementChild.dataset.id) : -1;
+    const selectedAt = selected && !find(selected) ? before.indexOf(selected) : -1;
     for (const [id, li] of tiles) {
       if (ids.has(id)) continue;
       observer.unobserve(li.firstElementChild);
@@ -258,7 +189,10 @@ function render({ model, el, signal }) {
     grid.toggleAttribute("data-empty", !shown.length);
     grid.dataset.empty = model.get("empty");
     more.hidden = model.get("total") <= items().length;
-    if (selected && !find(selected)) selected = "";
+    const next = (at) => shown[Math.min(at, shown.length - 1)]?.item.id ?? "";
+    if (focusAt >= 0) tiles.get(next(focusAt))?.querySelector(".wan-tile").focus(); // what was rejected is gone: go on
+    if (selectedAt >= 0) select(next(selectedAt));
+    else if (selected && !find(selected)) selected = "";
     inspect();
     light.refresh();
   }

@@ -16,8 +16,8 @@ function makeFilters(model, signal, onStack) {
   seed.ariaLabel = "Seed";
   const tag = make("select", "wan-input wan-filter-tag");
   tag.ariaLabel = "Tag";
-  const star = toggle("★", "Starred ones only");
-  const rejected = toggle("✕", "Rejected ones too");
+  const star = toggle("★ Starred", "Starred ones only");
+  const rejected = toggle("Rejected too", "Rejected ones are shown too, in grey");
   const stack = toggle("Stack seeds", "Pictures that differ only in their seed lie on one another");
   stack.ariaPressed = "true";
   const count = make("div", "wan-filter-count wan-muted");
@@ -32,7 +32,6 @@ function makeFilters(model, signal, onStack) {
       else send();
     }, { className: "wan-small", title });
     button.ariaPressed = "false";
-    if (text.length < 3) button.ariaLabel = title;
     return button;
   }
 

@@ -1,6 +1,7 @@
 // The full view: the thumbnail at once, the whole picture when it has come, zoom to true pixels, comparison, actions.
 
 const ZOOMS = [0.25, 0.5, 1, 2, 4, 8];
+const WHEEL_PX = 60; // a trackpad turns in many small steps
 
 /** Make the stage: a picture that fits, or is shown at a zoom relative to true pixels and moved with the pointer. */
 function makeStage() {
@@ -24,9 +25,21 @@ function makeStage() {
     image.style.transform = `translate(calc(-50% + ${offset[0]}px), calc(-50% + ${offset[1]}px))`;
   }
 
-  function set(next) {
+  /** Zoom; what lies under `anchor`, measured from the middle, stays there. */
+  function set(next, anchor = [0, 0]) {
+    const ratio = next / (zoom || shown());
+    offset = next ? offset.map((o, i) => anchor[i] - (anchor[i] - o) * ratio) : [0, 0];
     zoom = next;
-    if (!zoom) offset = [0, 0];
+    move(0, 0);
+  }
+
+  /** Return how large the picture is shown when it fits. */
+  const shown = () => Math.min(root.clientWidth / (image.naturalWidth || 1), root.clientHeight / (image.naturalHeight || 1)) * devicePixelRatio || 1;
+
+  /** Move the picture; its edge does not pass the middle. */
+  function move(x, y) {
+    const half = [image.naturalWidth, image.naturalHeight].map((side) => (side * zoom) / devicePixelRatio / 2);
+    offset = [offset[0] + x, offset[1] + y].map((o, i) => Math.max(-half[i], Math.min(half[i], o)));
     place();
   }
 
@@ -37,32 +50,35 @@ function makeStage() {
   });
   root.addEventListener("pointermove", (event) => {
     if (!grip) return;
-    offset = [event.clientX - grip[0], event.clientY - grip[1]];
-    place();
+    move(event.clientX - grip[0] - offset[0], event.clientY - grip[1] - offset[1]);
   });
   for (const name of ["pointerup", "pointercancel"]) root.addEventListener(name, () => (grip = null));
-  root.addEventListener("dblclick", () => set(zoom ? 0 : 1));
+  const anchorOf = ({ clientX, clientY }) => {
+    const box = root.getBoundingClientRect();
+    return [clientX - box.x - box.width / 2, clientY - box.y - box.height / 2];
+  };
 
   return {
     root,
     image,
     set,
     zoom: () => zoom,
-    step(direction) {
-      const shown = zoom || (image.clientWidth * devicePixelRatio) / (image.naturalWidth || 1);
-      const next = direction > 0 ? ZOOMS.find((z) => z > shown * 1.01) : [...ZOOMS].reverse().find((z) => z < shown * 0.99);
-      if (next) set(next);
+    anchorOf,
+    step(direction, anchor) {
+      const now = zoom || shown();
+      const next = direction > 0 ? ZOOMS.find((z) => z > now * 1.01) : [...ZOOMS].reverse().find((z) => z < now * 0.99);
+      if (next) set(next, anchor);
     },
-    pan(x, y) {
-      offset = [offset[0] + x, offset[1] + y];
-      place();
-    },
+    pan: move,
   };
 }
 
+/** Name a picture by what a cell calls it, and by the seed that tells it from its neighbours. */
+const named = (item) => (item.seed === null ? item.expr : `${item.expr} · seed ${item.seed}`);
+
 /** Make the full view. `host` gives thumbs, full pictures, details and neighbours; `act` does what a button says. */
 function makeLightbox(host, signal) {
-  const dialog = ownKeys(make("dialog", "wan-light"));
+  const dialog = make("dialog", "wan-light");
   dialog.ariaLabel = "Picture";
   const head = make("div", "wan-light-head");
   const title = make("bdi", "wan-light-title");
@@ -95,11 +111,12 @@ function makeLightbox(host, signal) {
   dialog.append(head, view, facts, tools, actions.bar, prompt);
   let item = null;
   let wait = 0;
+  let wheeled = 0;
 
-  function zoom(to) {
+  function zoom(to, anchor) {
     if (!slider.root.hidden) compare("");
-    if (to === "+" || to === "-") stage.step(to === "+" ? 1 : -1);
-    else stage.set(to);
+    if (to === "+" || to === "-") stage.step(to === "+" ? 1 : -1, anchor);
+    else stage.set(to, anchor);
     setText(zoomed, stage.zoom() ? `${stage.zoom() * 100} %` : "fits");
   }
 
@@ -115,13 +132,11 @@ function makeLightbox(host, signal) {
     compare("");
     setText(zoomed, "fits");
     setText(title, item.label);
-    setText(count, host.position(item));
     setFacts(facts, item.facts);
     setText(prompt, item.label);
     stage.image.alt = item.alt;
     stage.image.src = host.full(item) || host.thumb(item) || "";
-    setDisabled(before, !host.neighbour(item, -1));
-    setDisabled(after, !host.neighbour(item, 1));
+    place();
     actions.set(item);
     clearTimeout(wait);
     waiting.hidden = true;
@@ -136,7 +151,7 @@ function makeLightbox(host, signal) {
     const details = host.details(item);
     const choices = [["", "Compare with…"]];
     for (const input of details?.inputs ?? []) choices.push([`input:${input.position}`, `image ${input.position + 1}: ${input.name}`]);
-    for (const other of host.others(item)) choices.push([`item:${other.id}`, `${other.expr} · ${other.label.slice(0, 40)}`]);
+    for (const other of host.others(item)) choices.push([`item:${other.id}`, `${named(other)} · ${other.label.slice(0, 40)}`]);
     const key = JSON.stringify(choices);
     if (against.dataset.key === key) return;
     against.dataset.key = key;
@@ -157,8 +172,8 @@ function makeLightbox(host, signal) {
     const source = host.comparison(item, value); // asks for it if it is not here yet
     const whole = host.full(item) || host.thumb(item);
     if (!source || !whole) return slider.hide();
-    const name = against.selectedOptions[0]?.textContent ?? "before";
-    slider.set(source, whole, name.split(" · ")[0], item.expr);
+    const other = host.others(item).find((one) => value === `item:${one.id}`);
+    slider.set(source, whole, other ? named(other) : against.selectedOptions[0]?.textContent ?? "before", named(item));
     return undefined;
   }
 
@@ -177,8 +192,15 @@ function makeLightbox(host, signal) {
       setFacts(facts, details.facts);
     }
     actions.set(item);
+    place();
     fillChoices();
     if (against.value) compare(against.value);
+  }
+
+  function place() {
+    setText(count, host.position(item));
+    setDisabled(before, !host.neighbour(item, -1));
+    setDisabled(after, !host.neighbour(item, 1));
   }
 
   const keys = {
@@ -204,8 +226,13 @@ function makeLightbox(host, signal) {
   });
   view.addEventListener("wheel", (event) => {
     event.preventDefault();
-    if (slider.root.hidden) zoom(event.deltaY < 0 ? "+" : "-");
+    const turned = event.deltaY * (event.deltaMode ? WHEEL_PX : 1); // some browsers count in lines
+    wheeled = Math.sign(turned) === Math.sign(wheeled) ? wheeled + turned : turned;
+    if (Math.abs(wheeled) < WHEEL_PX || !slider.root.hidden) return;
+    wheeled = 0;
+    zoom(event.deltaY < 0 ? "+" : "-", stage.anchorOf(event));
   }, { passive: false });
+  stage.root.addEventListener("dblclick", (event) => zoom(stage.zoom() ? 0 : 1, stage.anchorOf(event)));
   against.addEventListener("change", () => compare(against.value));
   dialog.addEventListener("close", () => {
     clearTimeout(wait);

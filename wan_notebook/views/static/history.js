@@ -17,7 +17,7 @@ const COLUMNS = [
 ];
 
 function render({ model, el, signal }) {
-  const root = ownKeys(make("section", "wan-history"));
+  const root = make("section", "wan-history");
   root.ariaLabel = "History";
   const urls = makeUrls(signal);
   const cells = new Map(); // equivalent cells that have come, by job
@@ -54,6 +54,8 @@ function render({ model, el, signal }) {
   const table = make("table");
   const head = make("thead");
   const body = make("tbody");
+  table.role = "table";
+  for (const part of [head, body]) part.role = "rowgroup";
   table.append(make("caption", "wan-said", "Jobs of this folder, newest first unless sorted otherwise"), head, body);
   scroll.append(table);
   const foot = make("div", "wan-history-foot");
@@ -93,9 +95,11 @@ function render({ model, el, signal }) {
 
   function drawHead() {
     const row = make("tr");
+    row.role = "row";
     for (const [name, text, label] of COLUMNS) {
       const cell = make("th");
       cell.scope = "col";
+      cell.role = "columnheader";
       if (name) {
         const isOn = order.sort === name;
         cell.ariaSort = isOn ? (order.descending ? "descending" : "ascending") : "none";
@@ -115,6 +119,7 @@ function render({ model, el, signal }) {
 
   function makeRow(job) {
     const row = make("tr");
+    row.role = "row";
     row.dataset.job = job.id;
     row.toggleAttribute("data-trashed", job.trashed);
     const image = make("img", "wan-history-thumb");
@@ -143,6 +148,7 @@ function render({ model, el, signal }) {
     const values = [image, job.when, prompt, look, job.mode, job.size, job.seed ?? "", job.pictures, job.took, money, job.tags, acts];
     values.forEach((value, at) => {
       const cell = make("td");
+      cell.role = "cell"; // said aloud, since a narrow panel lays rows out as blocks
       cell.append(value instanceof Node ? value : make("bdi", "", String(value)));
       if ([6, 7, 8].includes(at)) cell.className = "wan-number";
       row.append(cell);
@@ -185,6 +191,7 @@ function render({ model, el, signal }) {
       const empty = make("td", "wan-history-empty", "Nothing matches.");
       empty.colSpan = COLUMNS.length;
       const row = make("tr");
+    row.role = "row";
       row.append(empty);
       body.append(row);
     }

@@ -40,7 +40,7 @@ function makeChips(model, { thumbOf, onChange }) {
     frame.append(image, number);
     if (facts.key) thumbOf(image, facts.key);
     const name = make("bdi", "wan-chip-name", facts.label ?? expression);
-    name.title = facts.problem || `${facts.label ?? expression}${facts.size ? ` · ${facts.size}` : ""}`;
+    name.title = facts.problem || [...new Set([facts.label, expression, facts.size].filter(Boolean))].join(" · ");
     const size = make("div", "wan-chip-size", facts.problem ? "cannot be used" : facts.size ?? "");
     const bar = make("div", "wan-chip-bar");
     const who = `image ${at + 1}, ${facts.label ?? expression}`;

@@ -12,7 +12,7 @@ function makeRow(onCancel, onDismiss) {
   const top = make("div", "wan-jobrow-top");
   const word = make("b");
   const time = make("span", "wan-jobrow-time");
-  const facts = make("span", "wan-muted");
+  const facts = make("span", "wan-jobrow-facts wan-muted");
   top.append(word, " ", time, " ", facts);
   const prompt = make("div", "wan-jobrow-prompt");
   const bar = make("progress");
@@ -32,9 +32,10 @@ function makeRow(onCancel, onDismiss) {
       row.toggleAttribute("data-over", !next.ticking);
       setText(icon, next.icon);
       setText(word, requested ? "cancel requested" : next.word);
-      setFacts(facts, [next.eta, next.cost, next.label].filter(Boolean));
-      setText(prompt, next.ticking ? next.prompt : next.reason || next.prompt);
-      prompt.title = prompt.textContent;
+      setFacts(facts, [next.label, next.eta, next.cost].filter(Boolean));
+      setLines(prompt, next.reasons.length ? next.reasons : [next.prompt]);
+      prompt.toggleAttribute("data-reason", next.reasons.length > 0);
+      prompt.title = next.prompt;
       if (next.progress === null) bar.removeAttribute("value");
       else bar.value = next.progress;
       bar.ariaLabel = `progress of ${next.label}`;
@@ -53,7 +54,7 @@ function makeRow(onCancel, onDismiss) {
 }
 
 function render({ model, el, signal }) {
-  const root = ownKeys(make("section", "wan-jobs"));
+  const root = make("section", "wan-jobs");
   root.ariaLabel = "Jobs";
   const list = make("ul");
   const empty = make("div", "wan-jobs-empty", "Nothing is running.");

@@ -72,12 +72,6 @@ function listen(model, signal, events, callback) {
   signal.addEventListener("abort", () => model.off(events, callback));
 }
 
-/** Keep JupyterLab's shortcuts (x cuts the cell) out of a part in which keys have their own meaning. */
-function ownKeys(root) {
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
-  return root;
-}
-
 /** Call back with the panel around a part, once the part is in it: stock boxes put their children in place later. */
 function whenInPanel(el, signal, callback) {
   const found = () => {

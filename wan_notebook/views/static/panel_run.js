@@ -3,8 +3,26 @@
 
 const FIELDS = ["prompt", "negative", "n", "max_images", "seed", "tags", "name"];
 
+// What JupyterLab does to cells with Ctrl held; its other shortcuts with Ctrl (save, palette, …) are everybody's.
+const CELL_KEYS = /^(Enter|Backspace|Arrow.*|[amAM])$/;
+
+/**
+ * Keep the notebook's shortcuts off the panel, in which keys have a meaning of their own: x would cut the cell, b add
+ * one, an arrow move on instead of moving a slider, Ctrl+Enter run the cell again. JupyterLab looks for its attribute
+ * on the focused element first, and a parent's counts for nothing there.
+ */
+function ownKeys(panel, signal) {
+  const mark = (event) => {
+    if (!(event.target instanceof Element) || !panel.contains(event.target)) return;
+    const isOurs = !(event.ctrlKey || event.metaKey) || CELL_KEYS.test(event.key);
+    if (isOurs) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+    else event.target.removeAttribute("data-lm-suppress-shortcuts");
+  };
+  window.addEventListener("keydown", mark, { signal, capture: true }); // Notebook 7 listens on its way down
+}
+
 function render({ model, el, signal }) {
-  const root = ownKeys(make("div", "wan-run"));
+  const root = make("div", "wan-run");
   const button = makeButton("", click, { className: "wan-run-button" });
   const detail = make("div", "wan-run-detail");
   const lines = make("div", "wan-run-lines");
@@ -50,7 +68,7 @@ function render({ model, el, signal }) {
   listen(model, signal, "change", update);
   document.addEventListener("keydown", onKey, { signal, capture: true }); // stock fields let no key pass
   whenInPanel(el, signal, (panel) => {
-    ownKeys(panel); // Ctrl+Enter in a stock field would run the cell again
+    ownKeys(panel, signal);
     panel.role = "region";
     panel.ariaLabel = "Wan 2.6 Image panel";
   });

@@ -15,7 +15,7 @@ function shapeOf(width, height) {
 }
 
 function render({ model, el, signal }) {
-  const root = ownKeys(make("div", "wan-size"));
+  const root = make("div", "wan-size");
   const label = make("div", "wan-label", "Size");
   label.id = `wan-size-${Math.random().toString(36).slice(2, 8)}`;
   const group = make("div", "wan-size-group");
@@ -83,7 +83,10 @@ function render({ model, el, signal }) {
     const problems = model.get("problems");
     root.toggleAttribute("data-wrong", problems.length > 0);
     for (const field of [width, height]) field.ariaInvalid = String(isFree && problems.length > 0);
-    setLines(note, problems.length ? problems : [isFree && !value ? model.get("limits") : model.get("expected")].filter(Boolean));
+    const expected = model.get("expected");
+    const isRounded = isFree && expected && pixels && !expected.includes(`${pixels[1]}×${pixels[2]}`);
+    const said = isFree && !value ? model.get("limits") : isRounded ? `rounded to ${expected}` : expected;
+    setLines(note, problems.length ? problems : [said].filter(Boolean));
     note.title = model.get("limits");
   }
 

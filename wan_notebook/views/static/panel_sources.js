@@ -42,7 +42,7 @@ function makeThumbs(model, signal) {
 }
 
 function render({ model, el, signal }) {
-  const root = ownKeys(make("section", "wan-sources"));
+  const root = make("section", "wan-sources");
   root.ariaLabel = "Input pictures";
   const thumbOf = makeThumbs(model, signal);
   const chips = makeChips(model, { thumbOf, onChange: choose });
