@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,9 @@ def test_a_one_line_prompt_is_verbatim(notebook: Notebook) -> None:
         ("%%wan --as 2fox\nx", CellError, "2fox"),
         ("%%wan\na {animl} in snow", RequestError, "animal"),
         ("%wan budget lots", CellError, "lots"),
+        ("%wan history --limit 0", CellError, "1 or more"),
+        ("import wan_notebook as wan; wan.history(limit=0)", CellError, "1 or more"),
+        ("import wan_notebook as wan; wan.history(since='soon')", CellError, "7d, 12h"),
         ("%wan config colour=red", RequestError, "colour"),
     ],
 )
@@ -246,6 +250,29 @@ def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
     assert "a fox\nNegative prompt: text" in recalled
     with pytest.raises(Exception, match="no recipe"):
         notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
+
+
+def test_one_picture_shows_itself(notebook: Notebook, tmp_path: Path) -> None:
+    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and text if its file is gone."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    picture = notebook.names["fox"][0]
+    data, _ = notebook.shell.display_formatter.format(picture)
+
+    assert Image.open(io.BytesIO(data["image/jpeg"])).size == (1024, 1024)
+    assert len(data["image/jpeg"]) <= 300_000
+    assert picture.save(tmp_path).name == picture.file.name
+    picture.file.unlink()
+    data, _ = notebook.shell.display_formatter.format(picture)
+    assert set(data) == {"text/plain"}
+
+
+def test_the_history_takes_times_as_the_command_does(notebook: Notebook) -> None:
+    """``since="7d"`` means the same in Python as after %wan history."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+
+    assert len(wan_notebook.history(since="7d")) == 1
+    assert len(wan_notebook.history(until="7d")) == 0
+    assert len(wan_notebook.history(since="2020-01-01", until="2020-02-01")) == 0
 
 
 def test_stars_and_trash(notebook: Notebook) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import keyword
 import operator
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
 from .present import Presenter, Tables
 from .request import ImageRequest
 from .session import Order, Session, default_session
+from .subcommands import read_since
 
 SHOWN = 20
 
@@ -222,8 +224,8 @@ def history(
     *,
     state: str | None = None,
     running: bool = False,
-    since: float | dt.date | None = None,
-    until: float | dt.date | None = None,
+    since: float | str | dt.date | None = None,
+    until: float | str | dt.date | None = None,
     tag: str = "",
     notebook: str = "",
     seed: int | None = None,
@@ -234,9 +236,12 @@ def history(
 ) -> History:
     """Return the jobs that match, newest first.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
-    midnight. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
+    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, a ``date``, which is local
+    midnight, or a text such as ``7d`` (so long ago) and ``2026-11-24``. ``limit`` counts jobs; without one the table
+    shows the newest 20 and the data are all of them. Raises ``CellError`` for a time or limit that is none.
     """
+    if limit is not None and limit < 1:
+        raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
     query = HistoryQuery(
         words=words,
         state=state,
@@ -252,7 +257,12 @@ def history(
     return History(session or default_session(), query, everywhere, is_limited=limit is not None)
 
 
-def _seconds(when: float | dt.date | None) -> float | None:
+def _seconds(when: float | str | dt.date | None) -> float | None:
+    if isinstance(when, str):
+        found = read_since(when)
+        if found is None:
+            raise CellError(f"{when!r} is no time.", remedy="Write 7d, 12h, or a day such as 2026-11-24.")
+        when = time.time() - found.total_seconds() if isinstance(found, dt.timedelta) else found
     if isinstance(when, dt.datetime):
         return when.timestamp()
     return dt.datetime.combine(when, dt.time()).timestamp() if isinstance(when, dt.date) else when

@@ -120,7 +120,7 @@ def _value(option: Option, text: str, problems: list[Problem]) -> Any:
         found = duration_s(text) or None
         message, remedy = "is no time.", "Write seconds, 90s or 15m."
     elif option.kind is Kind.SINCE:
-        found = _since(text)
+        found = read_since(text)
         message, remedy = "is no time.", "Write 7d, 12h, or a day such as 2026-11-24."
     elif option.kind is Kind.PATH and not text.strip():
         found, message = None, "is empty."
@@ -129,7 +129,8 @@ def _value(option: Option, text: str, problems: list[Problem]) -> Any:
     return found
 
 
-def _since(text: str) -> timedelta | datetime | None:
+def read_since(text: str) -> timedelta | datetime | None:
+    """Read ``7d`` as so long ago, or a day as its local midnight; None for anything else."""
     seconds = duration_s(text)
     if seconds is not None and not text.strip().isdigit():
         return timedelta(seconds=seconds) if 0 < seconds <= _SINCE_MAX_S else None
