@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import keyword
+import math
 import operator
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -224,8 +224,8 @@ def history(
     *,
     state: str | None = None,
     running: bool = False,
-    since: float | str | dt.date | None = None,
-    until: float | str | dt.date | None = None,
+    since: float | dt.date | str | None = None,
+    until: float | dt.date | str | None = None,
     tag: str = "",
     notebook: str = "",
     seed: int | None = None,
@@ -236,9 +236,9 @@ def history(
 ) -> History:
     """Return the jobs that match, newest first.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, a ``date``, which is local
-    midnight, or a text such as ``7d`` (so long ago) and ``2026-11-24``. ``limit`` counts jobs; without one the table
-    shows the newest 20 and the data are all of them. Raises ``CellError`` for a time or limit that is none.
+    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
+    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``limit`` counts jobs; without one the
+    table shows the newest 20 and the data are all of them.
     """
     if limit is not None and limit < 1:
         raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
@@ -257,15 +257,18 @@ def history(
     return History(session or default_session(), query, everywhere, is_limited=limit is not None)
 
 
-def _seconds(when: float | str | dt.date | None) -> float | None:
-    if isinstance(when, str):
-        found = read_since(when)
-        if found is None:
-            raise CellError(f"{when!r} is no time.", remedy="Write 7d, 12h, or a day such as 2026-11-24.")
-        when = time.time() - found.total_seconds() if isinstance(found, dt.timedelta) else found
-    if isinstance(when, dt.datetime):
-        return when.timestamp()
-    return dt.datetime.combine(when, dt.time()).timestamp() if isinstance(when, dt.date) else when
+def _seconds(when: object) -> float | None:
+    found = read_since(when.strip()) if isinstance(when, str) else when
+    if isinstance(found, dt.timedelta):
+        found = dt.datetime.now(tz=dt.UTC) - found
+    if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
+        found = dt.datetime.combine(found, dt.time())
+    if isinstance(found, dt.datetime):
+        return found.timestamp()
+    if (found is None and when is None) or (isinstance(found, int | float) and math.isfinite(found)):
+        return found
+    message = f"{repr(when)[:60]} is no time."
+    raise CellError(message, remedy="Write '2026-11-24', a date or datetime, Unix seconds, or '7d' for so long ago.")
 
 
 @dataclass(frozen=True)

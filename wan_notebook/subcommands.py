@@ -130,7 +130,7 @@ def _value(option: Option, text: str, problems: list[Problem]) -> Any:
 
 
 def read_since(text: str) -> timedelta | datetime | None:
-    """Read ``7d`` as so long ago, or a day as its local midnight; None for anything else."""
+    """Read ``7d`` (so long ago), a day or a moment in ISO form; None if it is no time."""
     seconds = duration_s(text)
     if seconds is not None and not text.strip().isdigit():
         return timedelta(seconds=seconds) if 0 < seconds <= _SINCE_MAX_S else None
