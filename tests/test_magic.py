@@ -252,20 +252,6 @@ def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
         notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
 
 
-def test_one_picture_shows_itself(notebook: Notebook, tmp_path: Path) -> None:
-    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and text if its file is gone."""
-    notebook.run("%%wan --as fox --seed 5\na fox")
-    picture = notebook.names["fox"][0]
-    data, _ = notebook.shell.display_formatter.format(picture)
-
-    assert Image.open(io.BytesIO(data["image/jpeg"])).size == (1024, 1024)
-    assert len(data["image/jpeg"]) <= 300_000
-    assert picture.save(tmp_path).name == picture.file.name
-    picture.file.unlink()
-    data, _ = notebook.shell.display_formatter.format(picture)
-    assert set(data) == {"text/plain"}
-
-
 def test_stars_and_trash(notebook: Notebook) -> None:
     """A star is put on and taken off; the trash keeps the cost and can be undone."""
     notebook.run("%%wan --as fox --seed 5\na fox")
@@ -298,6 +284,20 @@ def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
         notebook.run("%%wan\na fox")
 
     assert requests(notebook) == 0
+
+
+def test_one_picture_shows_itself(notebook: Notebook, tmp_path: Path) -> None:
+    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and text if its file is gone."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    picture = notebook.names["fox"][0]
+    data, _ = notebook.shell.display_formatter.format(picture)
+
+    assert Image.open(io.BytesIO(data["image/jpeg"])).size == (1024, 1024)
+    assert len(data["image/jpeg"]) <= 300_000
+    assert picture.save(tmp_path).name == picture.file.name
+    picture.file.unlink()
+    data, _ = notebook.shell.display_formatter.format(picture)
+    assert set(data) == {"text/plain"}
 
 
 def test_bare_wan_is_five_lines(notebook: Notebook) -> None:
