@@ -80,6 +80,13 @@ def test_a_seed_that_cannot_be_is_a_problem(names, line, part):
     assert part in problems_of(line, "a fox", names)
 
 
+def test_seeds_far_enough_apart_may_have_several_pictures_each(names):
+    """Without images ``-n`` counts up from each seed; only where that meets another seed it is an error."""
+    call = read_cell("-n 2 --seed 5,9", "a fox", names)
+    assert [(request.seed, request.n) for request in call.requests] == [(5, 2), (9, 2)]
+    assert "collide" in problems_of("-n 5 --seed 5,9", "a fox", names)
+
+
 def test_several_pictures_a_seed_are_for_editing(names):
     """In editing ``-n`` counts pictures of one task, so it goes with several seeds."""
     call = read_cell("-i photo -n 4 --seed 1..25", "a fox", names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,9 @@ def test_a_one_line_prompt_is_verbatim(notebook: Notebook) -> None:
         ("%%wan --as 2fox\nx", CellError, "2fox"),
         ("%%wan\na {animl} in snow", RequestError, "animal"),
         ("%wan budget lots", CellError, "lots"),
+        ("%wan history --limit 0", CellError, "1 or more"),
+        ("import wan_notebook as wan; wan.history(limit=0)", CellError, "1 or more"),
+        ("import wan_notebook as wan; wan.history(since='soon')", CellError, "7d"),
         ("%wan config colour=red", RequestError, "colour"),
     ],
 )
@@ -301,6 +305,20 @@ def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
         notebook.run("%%wan\na fox")
 
     assert requests(notebook) == 0
+
+
+def test_one_picture_shows_itself(notebook: Notebook, tmp_path: Path) -> None:
+    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and text if its file is gone."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    picture = notebook.names["fox"][0]
+    data, _ = notebook.shell.display_formatter.format(picture)
+
+    assert Image.open(io.BytesIO(data["image/jpeg"])).size == (1024, 1024)
+    assert len(data["image/jpeg"]) <= 300_000
+    assert picture.save(tmp_path).name == picture.file.name
+    picture.file.unlink()
+    data, _ = notebook.shell.display_formatter.format(picture)
+    assert set(data) == {"text/plain"}
 
 
 def test_bare_wan_is_five_lines(notebook: Notebook) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from wan_notebook.errors import JobTimeout, RequestError, SettingsError, WanError
 from wan_notebook.folders import known_folders, remember_folder, store_folder, write_private
+from wan_notebook.jobs.outcome import seeds_text
 from wan_notebook.keys import KeyStore
 from wan_notebook.money import Cost, Source, Total, format_amount, to_decimal
 from wan_notebook.runtime import Runtime
@@ -45,6 +46,22 @@ def test_sums_keep_sources_and_currencies_apart() -> None:
 
     assert str(total) == "$0.06 reported + ¥1.00 estimated + $0.36 estimated + 2 unknown"
     assert total.known("USD") == Decimal("0.42")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        ([5], "seed 5"),
+        ([5, 6], "seeds 5…6"),
+        ([5, 6, 7, 8], "seeds 5…8"),
+        ([5, 9, 12], "seeds 5, 9, 12"),
+        ([2**31 - 1, 0, 1], "seeds 2147483647, 0, 1"),
+        (list(range(0, 20, 2)), "seeds 0, 2, 4, 6, 8, 10, …"),
+    ],
+)
+def test_seeds_are_written_as_they_are(seeds: list[int], text: str) -> None:
+    """A range is written only where every seed of it was asked."""
+    assert seeds_text(seeds) == text
 
 
 def test_an_amount_is_written_exactly() -> None:

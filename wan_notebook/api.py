@@ -240,6 +240,8 @@ def history(
     midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``limit`` counts jobs; without one the
     table shows the newest 20 and the data are all of them.
     """
+    if limit is not None and limit < 1:
+        raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
     query = HistoryQuery(
         words=words,
         state=state,

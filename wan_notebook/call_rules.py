@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from . import catalog as c
@@ -58,10 +59,16 @@ def sweep_problems(seeds: Sequence[Any], n: object, mode: Mode) -> list[Problem]
         return [Problem("seed", "", text, "Use fewer seeds, or several cells.")]
     if count < 2 or type(n) is not int or n < 2 or mode is Mode.ILLUSTRATED:
         return []
-    if mode is Mode.TEXT_TO_IMAGE:
+    if mode is Mode.TEXT_TO_IMAGE and _collide(seeds, n):
         text = "without images the pictures of one seed take the seeds after it, so -n and several seeds collide."
         return [Problem("n", str(n), text, "List every seed, or give one seed with -n.")]
     if n * count > most:
         text = f"{count} seeds with {n} pictures each are {n * count}; one call asks for at most {most}."
         return [Problem("seed", "", text, "Use fewer seeds, or several cells.")]
     return []
+
+
+def _collide(seeds: Sequence[Any], n: int) -> bool:
+    """Whether a seed's pictures would take a seed that is listed itself, or another one's pictures take it too."""
+    ordered = sorted(seed for seed in seeds if type(seed) is int)
+    return any(later - earlier < n for earlier, later in pairwise(ordered))

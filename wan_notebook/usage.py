@@ -12,7 +12,8 @@ _LEFT: Final = 30
 _WIDTH: Final = 100
 _HEAD: Final = """\
 %%wan [options]     the cell's text is the prompt; {name} stands for a variable
-%wan make TEXT      the same in one line"""
+%wan make TEXT      the same in one line
+_wan                the last job of another cell: -i _wan goes on from its picture"""
 _EXAMPLE: Final = """\
 Example
   %%wan -i photo --size 2K -n 2 --seed 5

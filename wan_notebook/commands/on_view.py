@@ -6,6 +6,7 @@ import datetime as dt
 import time
 
 from .. import host
+from ..errors import CellError
 from ..ledger import HistoryQuery
 from ..options import subcommand
 from ..subcommands import SubCall
@@ -30,6 +31,9 @@ def do_help(call: SubCall, ctx: Context) -> None:
 def do_history(call: SubCall, ctx: Context) -> None:
     """Show what was asked and made, newest first."""
     options = call.options
+    if options.get("limit") == 0:
+        message = "--limit = 0: must be 1 or more."
+        raise CellError(message, remedy="Leave it out for the newest 20.")
     query = HistoryQuery(
         words=" ".join(call.positionals),
         running=bool(options.get("running")),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..errors import StoreError
+from ..errors import StoreError, WanError
+from ..images import preview
 
 if TYPE_CHECKING:  # Pillow is loaded by the first picture
     from PIL.Image import Image
+
+SHOWN_PX: Final = 1024
+SHOWN_BYTES: Final = 300_000
 
 
 def open_image(path: Path) -> Image:
@@ -23,6 +27,14 @@ def open_image(path: Path) -> Image:
     except OSError as error:
         message = f"the picture {path} cannot be opened ({error})."
         raise StoreError(message, remedy="Look with `%wan verify` what is missing.") from error
+
+
+def shown_copy(path: Path) -> bytes | None:
+    """Return a JPEG small enough for a notebook; None if the picture is gone."""
+    try:
+        return preview(path.read_bytes(), max_px=SHOWN_PX, max_bytes=SHOWN_BYTES, format="jpeg")[0]
+    except (OSError, WanError):
+        return None
 
 
 def write_copy(path: Path, data: bytes) -> Path:

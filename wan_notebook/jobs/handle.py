@@ -18,7 +18,7 @@ from ..ledger import JobRow, PictureRecord
 from ..money import Cost
 from ..request import ImageRequest
 from ..states import JobState
-from .files import copy_targets, open_image, write_copy
+from .files import copy_targets, open_image, shown_copy, write_copy
 from .live import LiveJob
 from .outcome import cost_of_row, error_of, status_line
 from .owner import Owner
@@ -68,8 +68,13 @@ class Picture:
         return self.job.owner.read_picture(self.record, clean=True)
 
     def save(self, path: str | Path, *, clean: bool = False) -> Path:
-        """Copy the file to ``path``; ``clean`` leaves the recipe out."""
-        return write_copy(Path(path), self.job.owner.read_picture(self.record, clean=clean))
+        """Copy the file to ``path``, a file or a folder; ``clean`` leaves the recipe out."""
+        (target,) = copy_targets(Path(path).expanduser(), [self.file.name])
+        return write_copy(target, self.job.owner.read_picture(self.record, clean=clean))
+
+    def _repr_jpeg_(self) -> bytes | None:
+        """Let a cell that ends in ``job[0]`` show the picture: a copy small enough for a notebook."""
+        return shown_copy(self.file) if self.record.kind == "image" else None
 
     def __repr__(self) -> str:
         size = f"{self.record.width_px}×{self.record.height_px}"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..cell_text import cell_text, image_expression
 from ..jobs import Job, LiveJob, Picture
-from ..jobs.outcome import cost_of_row, error_of
+from ..jobs.outcome import cost_of_row, error_of, seeds_text
 from ..ledger import InputRecord, JobRow, PictureRecord
 from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
@@ -224,8 +224,7 @@ def _is_alone(job: Job) -> bool:
 
 
 def _title(job: Job) -> str:
-    seeds = [seed for seed in job.seeds if seed is not None]
-    return f"seeds {seeds[0]}…{seeds[-1]}" if len(seeds) > 1 else ""
+    return seeds_text(job.seeds) if len(job.seeds) > 1 else ""
 
 
 def _total(costs: Sequence[Cost]) -> str:
