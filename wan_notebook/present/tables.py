@@ -145,7 +145,7 @@ class Tables:
         return DryRunView(
             request_json=json.dumps(body, indent=2, ensure_ascii=False),
             mode=request.mode.value,
-            endpoint=f"{call.method} {settings.provider.base_url.rstrip('/')}/{call.path.lstrip('/')}",
+            endpoint=f"{call.method} {dialect.base_url(settings.provider.base_url)}{call.path}",
             expected_size_text=expected_text(request),
             most_text=most,
             calls=len(parts),
