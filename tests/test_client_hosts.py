@@ -98,6 +98,18 @@ def test_only_http_addresses_are_fetched(tmp_path: Path, url: str) -> None:
     assert len(str(error)) < 200
 
 
+def test_a_result_never_falls_back_to_plain_http(tmp_path: Path) -> None:
+    """Whoever sits on the way could put another picture there; a person's own address may."""
+    answers = Answers(
+        redirect("http://files.example/x.png"),
+        redirect("http://files.example/x.png"),
+        httpx.Response(200, content=b"x"),
+    )
+    c = client(answers)
+    assert failed(c, tmp_path / "x.part").kind == "redirect"
+    assert run(lambda c: c.fetch_image(RESULT), client(answers)) == b"x"
+
+
 def test_a_redirect_to_another_scheme_is_refused(tmp_path: Path) -> None:
     """Only http and https, at every step."""
     assert failed(client(Answers(redirect("file:///etc/passwd"))), tmp_path / "x.part").kind == "url"

@@ -42,6 +42,33 @@ def test_a_failed_task_that_echoes_the_key_does_not_show_it() -> None:
     assert state.error_message.startswith("yyy")
 
 
+def test_a_success_that_echoes_the_key_is_recorded_without_it() -> None:
+    """Texts, usage and metadata go into the ledger and the notebook; the picture's address must stay as it is."""
+    content = [{"type": "text", "text": f"by {KEY}"}, {"type": "image", "url": f"https://files.example/{KEY}.png"}]
+    body = {"id": "t", "status": "completed", "output": [{"content": content}], "metadata": {"auth": [{KEY: KEY}]}}
+    answer = httpx.Response(200, json={**body, "usage": {"cost": "0.03", "by": f"Bearer {KEY}"}})
+    state = run(status, client(Answers(answer)))
+    assert KEY not in repr(state)
+    assert str(state.cost_usd) == "0.03"
+    assert [output.text for output in state.outputs] == ["by •••", ""]
+    assert state.files[0].url == f"https://files.example/{KEY}.png"
+
+
+def test_a_key_hidden_in_the_depths_of_a_success_is_no_failure() -> None:
+    """However an answer is nested, the task's end is read."""
+    deep = "[" * 900 + f'"{KEY}"' + "]" * 900
+    text = f'{{"id": "t", "status": "completed", "output": [], "metadata": {{"deep": {deep}}}}}'
+    assert run(status, client(Answers(httpx.Response(200, text=text)))).raw_status == "completed"
+
+
+def test_a_short_stand_in_for_a_key_does_not_garble_words() -> None:
+    """Tests of notebooks use "key" or "x"; the service's words are still to be read."""
+    body = {"error": {"code": "invalid_key", "message": "x-ray: the API-key is next, Bearer x"}}
+    error = raised(submit, client(Answers(httpx.Response(401, json=body)), key=Secret("x")))
+    assert "invalid_key" in str(error)
+    assert "x-ray: the API-key is next, Bearer •••" in str(error)
+
+
 def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     """People switch debug logging on and paste it into issues."""
     with caplog.at_level(logging.DEBUG):

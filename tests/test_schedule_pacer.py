@@ -150,6 +150,18 @@ def test_a_429_without_a_limit_of_ours_brings_one() -> None:
     assert 15 <= len(sent) <= 24
 
 
+def test_a_few_429s_on_a_trickle_are_got_over_within_seconds() -> None:
+    """Without a limit of ours, one query a second is no measure of what the service takes: jobs must not starve."""
+    pacer, now_s = Pacer(queries_per_s=0), 100.0
+    for _ in range(8):
+        now_s += max(1.1, pacer.wait_s(now_s))
+        assert pacer.take(now_s)
+        pacer.answered(now_s)
+        pacer.slow_down(now_s)
+    assert pacer.rate_per_s(now_s) < 1
+    assert pacer.rate_per_s(now_s + 10) > 3
+
+
 def test_the_rate_never_falls_to_nothing() -> None:
     """However many 429s come, a query goes out from time to time: paid pictures must be found."""
     pacer = Pacer(queries_per_s=20)

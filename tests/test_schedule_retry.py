@@ -133,6 +133,8 @@ def test_the_matrix_of_submits(fault: Fault, decision: type) -> None:
 def test_what_concerns_all_submits_says_so() -> None:
     """A wrong key or certificate stops the queue, a 429 pauses it; a bad request is its own job's matter."""
     assert decide_submit(status(401), rng()).stop_queue  # type: ignore[union-attr]
+    # DashScope's code says as well that no task was made; the next submit would fare alike all the same.
+    assert decide_submit(status(401, not_accepted_code=True), rng()).stop_queue  # type: ignore[union-attr]
     assert decide_submit(Fault(kind=K.TLS), rng()).stop_queue  # type: ignore[union-attr]
     assert not decide_submit(status(400), rng()).stop_queue  # type: ignore[union-attr]
     assert decide_submit(status(429), rng()).pause_submits  # type: ignore[union-attr]

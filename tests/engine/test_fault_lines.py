@@ -144,16 +144,18 @@ def test_an_hour_without_network_is_bridged(made: Rig) -> None:
 # ------------------------------------------------------------------ keys
 
 
-def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["gateway", "dashscope"])
+def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path, dialect: str) -> None:
     """401 at submit: those that wait are not sent; with another key the same request is sent and made."""
-    with rig(tmp_path, keys=frozenset({"key-two"})) as made:
+    with rig(tmp_path, dialect=dialect, keys=frozenset({"key-two"})) as made:
         session = made.kernel()
         requests = tuple(ImageRequest(prompt=f"fox {seed}", seed=seed) for seed in range(40))
         job = ended(session.submit(Order(requests)))
 
         assert {live.state for live in job.lives} == {JobState.REFUSED}
         assert made.service.requests["POST", "submit"] <= AT_ONCE
-        session.sources.env["WAN_API_KEY"] = "key-two"  # type: ignore[index]
+        key = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}[dialect]
+        session.sources.env[key] = "key-two"  # type: ignore[index]
         session.forget_clients()
         assert ended(ask(session, "fox 0", seed=0)).status == "saved"
 

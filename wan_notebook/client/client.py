@@ -126,8 +126,8 @@ class Client:
         state = self.dialect.read_poll(self._reader.body_of(reply), task_id=task_id)
         if state is None:
             raise self._reader.unreadable(reply, wanted="state of the task")
-        if state.error_code or state.error_message:
-            state = self._with_masked_error(state, reply)
+        if self._reader.shows_key(reply):
+            state = self._with_masked_texts(state, reply)
         return state if state.request_id else replace(state, request_id=self._reader.request_id_of(reply))
 
     async def cancel(self, task_id: str) -> bool:
@@ -189,7 +189,7 @@ class Client:
         self._note_clock(reply)
         match self.dialect.read_submit(self._reader.body_of(reply)):
             case Submitted() as submitted if submitted.request_id:
-                return submitted
+                return replace(submitted, request_id=self._reader.mask(submitted.request_id))
             case Submitted() as submitted:
                 return replace(submitted, request_id=self._reader.request_id_of(reply))
             case ServiceFault():
@@ -254,12 +254,14 @@ class Client:
             if not is_new or is_last:
                 return
 
-    def _with_masked_error(self, state: TaskState, reply: Reply) -> TaskState:
+    def _with_masked_texts(self, state: TaskState, reply: Reply) -> TaskState:
+        """Mask everything that is shown or recorded; addresses stay as they are, or the picture would be lost."""
         # Masked before it is cut to length: half a key is still a part of it.
         masked = self.dialect.read_poll(self._reader.masked_body_of(reply), task_id=state.task_id)
         if masked is None:
-            return replace(state, error_code="", error_message="")
-        return replace(state, error_code=masked.error_code, error_message=masked.error_message)
+            return replace(state, error_code="", error_message="", usage={}, metadata={})
+        pairs = zip(state.outputs, masked.outputs, strict=False)
+        return replace(masked, outputs=tuple(replace(shown, url=found.url) for found, shown in pairs))
 
     def _note_clock(self, reply: Reply) -> None:
         if (server_s := http_time(reply.headers.get("date", ""))) is not None:

@@ -99,7 +99,11 @@ class Downloader:
                         raise self._status_error(response, url)
                     await self._read(response, sink, max_bytes)
                     return str(response.headers.get("content-type", ""))
-                url = url.join(response.headers.get("location", ""))
+                target = url.join(response.headers.get("location", ""))
+            if kind == "download" and (url.scheme, target.scheme) == ("https", "http"):
+                await self._check(target, trusted)
+                raise DownloadError(f"{url.host} redirected from https to http.", kind="redirect")
+            url = target
         raise DownloadError(f"{url.host} redirected more than {REDIRECTS_MAX} times.", kind="redirect")
 
     async def _check(self, url: httpx.URL, trusted: str) -> None:

@@ -51,8 +51,16 @@ class Reader:
         return None if reply.cut else _parse(_text_of(reply))
 
     def masked_body_of(self, reply: Reply) -> Any:
-        """Return the same with the key masked, for texts that become part of an error."""
-        return None if reply.cut else _parse(self.mask(_text_of(reply)))
+        """Return the same with the key masked in every text, for what is shown or recorded."""
+        try:
+            return None if reply.cut else _masked(_parse(_text_of(reply)), self.mask)
+        except RecursionError:
+            return None
+
+    def shows_key(self, reply: Reply) -> bool:
+        """Tell whether an answer holds the key."""
+        text = _text_of(reply)
+        return self.mask(text) != text
 
     def request_id_of(self, reply: Reply) -> str:
         """Return the request id that the headers give, empty if none."""
@@ -168,6 +176,17 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return mask(value)
+        case list():
+            return [_masked(item, mask) for item in value]
+        case dict():
+            return {mask(name): _masked(item, mask) for name, item in value.items()}
+    return value
 
 
 def is_page(reply: Reply, text: str) -> bool:

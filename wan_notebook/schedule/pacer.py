@@ -20,6 +20,7 @@ _HOLD_S = WINDOW_S + 0.01  # a hundredth more, for clocks that tick unevenly
 _HALVE_AT_MOST_EVERY_S = 1.0  # answers to queries sent before the first 429 tell nothing new
 _RECOVERY_S = 60.0  # from nothing back to the full rate
 _SLOWEST_PER_S = 0.05
+_USUAL_PER_S = 20.0  # the limit that DashScope documents (WAN_API section 3)
 
 
 class Pacer:
@@ -101,7 +102,8 @@ class Pacer:
         if rate == math.inf:
             self._forget(now_s)
             rate = (len(self._answered_s) + self._under_way) / WINDOW_S
-        full = self._full_per_s if self._full_per_s < math.inf else rate
+        # Without a limit of ours the present rate may be a trickle: recovering to that alone would take for ever.
+        full = self._full_per_s if self._full_per_s < math.inf else max(rate, _USUAL_PER_S)
         self._slow_per_s = max(_SLOWEST_PER_S, rate / 2)
         self._recovery_per_s2 = full / _RECOVERY_S
         self._slow_since_s = now_s

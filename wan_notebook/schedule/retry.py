@@ -117,10 +117,10 @@ def _submit_status(fault: Fault, rng: random.Random) -> SubmitDecision:
         return _resend(fault, rng, f"{text}, too many requests", pause=True)
     if status == 503 and (fault.not_accepted_code or fault.retry_after_s is not None):
         return _resend(fault, rng, f"{text}, unavailable for now", pause=True)
-    if fault.not_accepted_code:
-        return Refused(f"{text} and did not accept the request")
     if status == 401:
         return Refused(f"{text}: the key is missing, invalid, or of another region", stop_queue=True)
+    if fault.not_accepted_code:
+        return Refused(f"{text} and did not accept the request")
     if 400 <= status < 500 and status not in (408, 499):  # those two: a proxy lost patience, the service may not have
         return Refused(text)
     return InDoubt(f"{text}; a task may have been created")

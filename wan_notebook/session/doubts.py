@@ -106,7 +106,9 @@ class Doubts:
 
     def _explain(self, live: LiveJob) -> list[str]:
         row = live.row
-        lines = [f"job {row.id} may or may not have reached {row.provider} ({row.error_message or 'no reply'})."]
+        lines = [
+            f"job {row.id} may or may not have reached {row.provider} ({row.error_message.rstrip('.') or 'no reply'})."
+        ]
         try:
             found = self.candidates(row)
         except WanError as error:
