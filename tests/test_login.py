@@ -21,7 +21,7 @@ from wan_notebook.errors import AuthError, SettingsError
 from wan_notebook.folders import config_dir
 from wan_notebook.keys import KeyStore
 from wan_notebook.ledger import HistoryQuery
-from wan_notebook.present import Tables
+from wan_notebook.present import dry_run
 from wan_notebook.present.doctor import examine
 from wan_notebook.request import ImageRequest
 from wan_notebook.runtime import Runtime
@@ -181,6 +181,5 @@ def test_a_key_or_an_address_that_cannot_be_sent_leaves_no_job(desk: Callable[..
 def test_a_dry_run_names_the_address_that_would_be_asked(desk: Callable[..., Desk], base: str) -> None:
     """The exact request, with the part of the address that a base URL may leave out."""
     at = desk("dashscope", {}, WAN_PROVIDER="dashscope", DASHSCOPE_API_KEY=KEY, WAN_BASE_URL=base)
-    tables = Tables(at.session, at.session.need_home(), base=None)
-    view = tables.dry_run(Order((ImageRequest(prompt="a fox"),)))
+    view = dry_run(at.session, at.session.need_home(), Order((ImageRequest(prompt="a fox"),)))
     assert view.endpoint == "POST https://one.test/api/v1/services/aigc/image-generation/generation"
