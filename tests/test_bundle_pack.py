@@ -152,7 +152,7 @@ def test_a_key_in_a_prompt_stops_the_bundle(project: Project, tmp_path: Path) ->
 
 
 def test_pictures_that_cells_read_come_along(project: Project, tmp_path: Path) -> None:
-    """A picture that a cell names is packed under its path; other files, hidden ones and those outside are not."""
+    """A picture that a cell names is packed under its path; other files and those outside are not, which is told."""
     (project.root / "data").mkdir()
     (project.root / "data/cat.png").write_bytes(png(3))
     (project.root / "data/table.csv").write_text("a,b")
@@ -170,6 +170,7 @@ def test_pictures_that_cells_read_come_along(project: Project, tmp_path: Path) -
     assert "data/cat.png" in packed
     assert not {n for n in packed if "secret" in n or "outside" in n or n.endswith((".csv", ".py"))}
     assert any("data/table.csv, helpers.py" in note for note in plan.notes)
+    assert any("pictures outside the project: ../outside.png;" in note for note in plan.notes)
 
 
 def test_a_position_in_a_photograph_is_told(project: Project, tmp_path: Path) -> None:

@@ -118,6 +118,15 @@ def test_a_zip_with_a_hostile_name_is_refused(bundle: Path, other: Project, tmp_
     refused(zip_of(tmp_path / "bad.zip", {**members, name: b"x"}), other, "refused")
 
 
+def test_a_name_that_is_empty_to_pythons_reader_is_refused(other: Project, tmp_path: Path) -> None:
+    """Python cuts a name at a NUL; one that begins with it must not surprise anybody."""
+    path = tmp_path / "nul.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("QQQ.png", b"x")
+    path.write_bytes(path.read_bytes().replace(b"QQQ.png", b"\0QQ.png"))
+    refused(path, other, "leads elsewhere")
+
+
 def test_links_and_devices_are_refused(bundle: Path, other: Project, tmp_path: Path) -> None:
     """An entry that would become a symbolic link, a device or a pipe is refused."""
     for kind in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK):

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.engine.conftest import House
 from wan_notebook.errors import MissingKeyError, ReplayError
 from wan_notebook.session import Place
+from wan_notebook.session.home import REPLAY
 
 LONG_S = 20
 
@@ -156,6 +157,17 @@ def test_replay_only_never_buys(house: House, ask: Callable[..., Any]) -> None:
     with pytest.raises(ReplayError, match="fresh"):
         ask(only, seed=5, fresh=True)
     assert house.service.tasks_created == 1
+
+
+def test_a_bundles_store_says_itself_that_it_never_buys(house: House, ask: Callable[..., Any]) -> None:
+    """Nobody set WAN_REPLAY: the error names the store, and the way to new pictures is another than unsetting it."""
+    house.kernel().need_home().ledger.meta_set(REPLAY, "only")
+    for asked in ({"fresh": True}, {"seed": 6}):
+        with pytest.raises(ReplayError, match="store is a bundle's record") as caught:
+            ask(house.kernel(), **asked)
+        assert "%wan bundle --open" in caught.value.remedy
+        assert "unset" not in caught.value.remedy.lower()
+    assert house.service.tasks_created == 0
 
 
 def test_several_pictures_are_tasks_with_consecutive_seeds(house: House, ask: Callable[..., Any]) -> None:

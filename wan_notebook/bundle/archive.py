@@ -133,7 +133,7 @@ def _checked(zipped: zipfile.ZipFile, size: int, limits: Limits) -> dict[str, zi
         raise RecipeError(f"The bundle names {len(infos)} files: more than it can have. Nothing was unpacked.")
     for info in infos:
         _check_entry(info, limits)
-    files = [info for info in infos if not info.is_dir()]
+    files = [info for info in infos if not _is_folder(info)]
     refuse_twins([info.orig_filename for info in files])
     total = sum(info.file_size for info in files)
     if total > limits.total_bytes:
@@ -144,17 +144,21 @@ def _checked(zipped: zipfile.ZipFile, size: int, limits: Limits) -> dict[str, zi
 
 def _check_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
     name = info.orig_filename
-    checked_name(name.removesuffix("/") if info.is_dir() else name)
+    checked_name(name.removesuffix("/"))
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):
+    if kind not in (0, stat.S_IFDIR if _is_folder(info) else stat.S_IFREG):
         raise RecipeError(f"{shown(name)} in the bundle is a link or a device: refused, nothing was unpacked.")
     if info.flag_bits & _ENCRYPTED:
         raise RecipeError(f"{shown(name)} in the bundle is encrypted; a bundle never is.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise RecipeError(f"{shown(name)} in the bundle is packed in a way that bundles are not.")
     too_tight = info.file_size > limits.ratio_from_bytes and info.file_size > info.compress_size * limits.ratio
-    if info.file_size > limits.file_bytes or too_tight or (info.is_dir() and info.file_size):
+    if info.file_size > limits.file_bytes or too_tight or (_is_folder(info) and info.file_size):
         raise RecipeError(f"{shown(name)} would unpack to {info.file_size} bytes: refused, nothing was unpacked.")
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.orig_filename.endswith("/")  # ZipInfo.is_dir raises IndexError for a name that begins with a NUL
 
 
 def _refuse_overlaps(infos: list[zipfile.ZipInfo], size: int) -> None:

@@ -22,10 +22,11 @@ _GPS_TAG: Final = 0x8825
 
 @dataclass(frozen=True)
 class NamedFiles:
-    """Pictures to pack, and other files of the project that cells name and that are left out."""
+    """Pictures to pack, other files of the project that cells name, and pictures elsewhere: both are left out."""
 
     pictures: tuple[Path, ...]
     others: tuple[str, ...]
+    outside: tuple[str, ...] = ()
 
 
 def named_files(code: Iterable[str], rows: Iterable[JobRow], folder: Path, root: Path, store: Path) -> NamedFiles:
@@ -34,21 +35,27 @@ def named_files(code: Iterable[str], rows: Iterable[JobRow], folder: Path, root:
     Only pictures are packed by themselves: any other file may hold what is nobody's business.
     """
     cells = list(code)
-    words = [word for text in cells for word in _words(text)]
-    words += [record.name for row in rows for record in row.inputs]
+    typed = dict.fromkeys(word for text in cells for word in _words(text))
+    words = [*typed, *(record.name for row in rows for record in row.inputs)]
     inside, top, kept = folder.resolve(), root.resolve(), store.resolve()
     pictures: dict[Path, None] = {}
     others: dict[str, None] = {}
+    outside: dict[str, None] = {}
     for word in dict.fromkeys(words):
         path = _file(inside, word)
-        if path is None or not path.is_relative_to(top) or path.is_relative_to(kept) or _is_hidden(path, top):
+        if path is None or path.is_relative_to(kept):
+            continue
+        if not path.is_relative_to(top):
+            outside |= {word: None} if word in typed and _is_picture(path) else {}
+            continue
+        if _is_hidden(path, top):
             continue
         if _is_picture(path):
             pictures[path] = None
         elif path.suffix not in ("", ".ipynb", ".zip"):
             others[path.relative_to(top).as_posix()] = None
     others |= dict.fromkeys(f"{name}.py" for name in imports_of(cells) if (inside / f"{name}.py").is_file())
-    return NamedFiles(tuple(sorted(pictures)), tuple(sorted(others)))
+    return NamedFiles(tuple(sorted(pictures)), tuple(sorted(others)), tuple(outside))
 
 
 def addresses(texts: Iterable[str]) -> tuple[str, ...]:

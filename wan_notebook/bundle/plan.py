@@ -192,6 +192,9 @@ def _notes(document: Document, named: NamedFiles, project: Project) -> Iterator[
     if named.others:
         listed = _listed(named.others, 8)
         yield f"cells name files that are not packed, since only pictures are: {listed}; add them to the zip yourself"
+    if named.outside:
+        listed = _listed(named.outside, 4)
+        yield f"cells read pictures outside the project: {listed}; elsewhere they stop, so name copies in it"
     if left := places_left(document):
         yield f"the notebook still names places of this machine: {_listed(left, 4)}"
     if any(text.lstrip().startswith("%") and "--fresh" in text.splitlines()[0] for text in document.code):

@@ -110,7 +110,7 @@ class Session:
         """
         settings = self.settings(order.provider)
         parts = self._lookup(settings, order).all_parts(order.requests)
-        refuse_if_only(parts, self.replay_mode(settings), fresh=order.fresh)
+        refuse_if_only(parts, self.replay_mode(settings), fresh=order.fresh, by_store=settings.replay != "only")
         if any(part.answer is None for part in parts):
             parts = self._ordering(settings, order).create(parts)
         engine = self.need_home().engine

@@ -114,17 +114,25 @@ def complete_takes(ledger: Ledger, fingerprint: str, *, simulated_ok: bool) -> l
     ]
 
 
-def refuse_if_only(parts: Sequence[Part], replay: Replay, *, fresh: bool) -> None:
-    """Under ``WAN_REPLAY=only`` nothing is bought: what is not in the store is an error."""
+def refuse_if_only(parts: Sequence[Part], replay: Replay, *, fresh: bool, by_store: bool) -> None:
+    """Under ``WAN_REPLAY=only`` nothing is bought: what is not in the store is an error.
+
+    ``by_store``: an unpacked bundle's store says so, and not the environment.
+    """
     if replay != "only":
         return
+    who = "this store is a bundle's record (replay=only), which" if by_store else "WAN_REPLAY=only"
+    own = "To make new pictures, open the bundle in a project of your own: `%wan bundle --open FILE.zip`."
     if fresh:
-        message = "--fresh asks for a new picture, and WAN_REPLAY=only never buys."
-        raise ReplayError(message, remedy="Leave out --fresh, or unset WAN_REPLAY.")
+        message = f"--fresh asks for a new picture, and {who} never buys."
+        raise ReplayError(
+            message, remedy=f"Leave out --fresh. {own}" if by_store else "Leave out --fresh, or unset WAN_REPLAY."
+        )
     if missing := [part for part in parts if part.answer is None]:
         first = missing[0]
         prompt = " ".join(first.request.prompt.split())
         shown = prompt[:60] + ("…" if len(prompt) > 60 else "")
         seeds = "no seed asked" if first.fp_asked != first.fp_sent else f"seed {first.request.seed}"
-        message = f"WAN_REPLAY=only, and the store has no answer to {shown!r} ({seeds})."
-        raise ReplayError(message, remedy="Unset WAN_REPLAY to ask the service, or add the store that has it.")
+        message = f"{f'{who} never buys' if by_store else who}, and the store has no answer to {shown!r} ({seeds})."
+        remedy = own if by_store else "Unset WAN_REPLAY to ask the service, or add the store that has it."
+        raise ReplayError(f"{message[0].upper()}{message[1:]}", remedy=remedy)
