@@ -50,6 +50,7 @@ class Ledger(Asking):
         """
 
         def work(tx: Tx) -> list[str]:
+            self._check_in_place()
             if check is not None:
                 check(SpendReader(tx.read))
             ids = changes.create_jobs(tx, drafts, owner, lease_s)
