@@ -50,7 +50,7 @@ def card_line(card: CardView) -> str:
         f"{look(card_state(card)).icon} {summary(card.jobs)}",
         card.title,
         plural(len(card.pictures), "picture"),
-        total_phrase(card),
+        card.jobs[0].replay_text if all(job.replay_text for job in card.jobs) else total_phrase(card),
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
 
