@@ -23,7 +23,20 @@ PACKAGE = "wan_notebook"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulator",),  # an independent service: imports nothing of ours, see MAY_IMPORT
     # Data, words and rules that know nothing else; a text on its way to a request.
-    ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "secret", "folders"),
+    (
+        "_version",
+        "errors",
+        "catalog",
+        "money",
+        "runtime",
+        "schedule",
+        "inputs",
+        "states",
+        "text",
+        "secret",
+        "interrupts",
+    ),
+    ("folders",),
     ("rules", "keys", "words", "options", "transform"),
     ("request", "call_rules", "settings", "images", "recipe", "line", "usage", "evaluate"),
     ("cell_images", "template", "subcommands"),

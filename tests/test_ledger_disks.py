@@ -174,3 +174,15 @@ while True:
             assert [event.state for event in ledger.events(job_id)] == order[: order.index(row.state) + 1]
             assert len(row.pictures) == (row.state != "intent")
         assert ledger.history().total_rows - len(told) in (0, 1)
+
+
+def test_nothing_is_ordered_into_a_ledger_that_is_gone(tmp_path: Path) -> None:
+    """A file that was deleted or replaced takes writes that nobody finds again: no job is made, so nothing is sent."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path) as ledger:
+        ledger.create_jobs([draft()])
+        kept = path.read_bytes()
+        for change in (path.unlink, lambda: path.write_bytes(kept)):
+            change()
+            with pytest.raises(LedgerError, match="deleted, moved or replaced"):
+                ledger.create_jobs([draft()])

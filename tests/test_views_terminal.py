@@ -61,6 +61,15 @@ def test_a_sweep_is_a_table_and_does_not_run_on() -> None:
     assert card_text(card(batch(1).jobs[0], *sweep(1).jobs)).splitlines()[-1] == "  rewrite on"
 
 
+def test_several_jobs_from_the_store_say_that_they_cost_nothing() -> None:
+    """What is shown again is not summed up as if it were paid again."""
+    told = "from store · $0.00 · 24 Nov"
+    again = [job(items=(picture(),), cost_text="$0.03", replay_text=told) for _ in range(2)]
+
+    assert told in card_line(card(*again))
+    assert "total" not in card_line(card(*again))
+
+
 def test_an_article_keeps_its_order() -> None:
     """Texts and pictures stand in the service's order."""
     text = card_text(article())

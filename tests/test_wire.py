@@ -159,6 +159,16 @@ def test_a_cost_that_is_no_price_is_unknown_and_never_zero(cost: object) -> None
     assert state.cost_usd is None
 
 
+@pytest.mark.parametrize(("currency", "known"), [("USD", True), ("usd", True), (None, True), ("CNY", False)])
+def test_another_currency_is_not_called_dollars(currency: str | None, known: bool) -> None:
+    """The cost is documented to be in USD; where the service says otherwise the amount is recorded and unknown."""
+    usage = {"cost": "0.20", **({"currency": currency} if currency else {})}
+    state = dialect_for("gateway").read_poll({"status": "completed", "usage": usage}, task_id="t")
+    assert state is not None
+    assert (state.cost_usd is not None) is known
+    assert state.usage["cost"] == "0.20"
+
+
 @pytest.mark.parametrize(
     "output",
     [

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
+from . import interrupts
+
 FOLDER_NAME = "wan-pictures"
 LEDGER_NAME = "ledger.db"
 INDEX_NAME = "folders.json"
@@ -85,6 +87,7 @@ def alone(lock: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
             if time.monotonic() >= end:
                 message = f"another process holds {lock}"
                 raise TimeoutError(message)
+            interrupts.check()
             time.sleep(_LOOK_EVERY_S)
         yield
     finally:

@@ -14,6 +14,7 @@ from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.budget import parse_cap
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
+from wan_notebook.present import Tables
 from wan_notebook.session import Place, Session
 from wan_notebook.session.caps import Caps
 from wan_notebook.states import JobState
@@ -303,3 +304,28 @@ def test_wan_budget_says_what_is_wrong_with_it(made: Rig) -> None:
 
     refused(lambda: ask(session, seed=1), "WAN_BUDGET = 'banana'")
     assert made.service.tasks_created == 0
+
+
+def test_the_cost_table_says_what_is_reserved(made: Rig) -> None:
+    """What is in doubt or running is beside the sum, named as reserved; without a price it is unknown, not nothing."""
+    session = made.kernel()
+    tables = Tables(session, session.need_home(), base=made.folder)
+    made.arm("submit.reset_after")
+    ended(ask(session, seed=1))
+    assert tables.cost().reserved_text == "1 unknown reserved for running jobs"
+    made.arm("submit.reset_after")
+    set_price(session)
+    ended(ask(session, seed=2))
+
+    assert tables.cost().reserved_text == "$0.03 + 1 unknown reserved for running jobs"
+
+
+def test_practice_does_not_make_unknown_prices_free(tmp_path: Path) -> None:
+    """While the simulator is chosen, real pictures of unknown price are shown as unknown beside a cap's sum."""
+    with rig(tmp_path, dialect="dashscope") as made:
+        session = made.kernel()
+        ended(ask(session, n=2))
+        session.sources.env["WAN_PROVIDER"] = "simulator"  # type: ignore[index]
+        caps_of(session).set(parse_cap("1.00"))
+
+        assert "2 unknown" in caps_of(session).lines()[0]

@@ -257,3 +257,21 @@ def test_a_request_that_is_partly_saved_is_still_joined(tmp_path: Path) -> None:
 
         assert [live.id for live in again.lives] == [live.id for live in first.lives]
         assert made.service.tasks_created == 2
+
+
+def test_a_corrected_clock_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that is set by hours, and the moment of boot with it, leaves a living owner alive."""
+    with rig(tmp_path) as made:
+        leases = leases_of(made.kernel())
+        read = Path.read_text
+
+        def corrected(path: Path, *args: Any, **options: Any) -> str:
+            text = read(path, *args, **options)
+            if str(path) != "/proc/stat":
+                return text
+            return "\n".join("btime 1" if line.startswith("btime") else line for line in text.splitlines())
+
+        other = Owner(host=leases.owner.host, pid=1, started=process_start(1) or 0.0, token="x")
+        monkeypatch.setattr(Path, "read_text", corrected)
+
+        assert not leases.is_dead(other)

@@ -16,7 +16,7 @@ from ..ledger import JobRow, Ledger, Owner
 
 log = logging.getLogger(__name__)
 RENEW_EVERY_S = 5.0
-SAME_START_S = 2.0  # clocks of one machine agree on a process's start at least this well
+SAME_START_S = 0.5  # far above the rounding of one clock
 
 
 class Leases:
@@ -99,16 +99,18 @@ class Leases:
 
 
 def process_start(pid: int) -> float | None:
-    """Return when a process of this machine started, in Unix seconds; None if there is none, 0.0 if nobody can say."""
+    """Return when a process of this machine started, in seconds since boot; None if there is none, 0.0 if unknown.
+
+    Not in Unix seconds: the kernel's moment of boot moves with the wall clock, so that after a correction of it every
+    living owner would seem to have begun at another time, and thus be dead.
+    """
     stat = Path(f"/proc/{pid}/stat")
     try:
-        ticks = float(stat.read_text().rpartition(")")[2].split()[19])
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+        return float(stat.read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     except FileNotFoundError:
         if Path("/proc/stat").exists():
             return None
-    except (OSError, ValueError, IndexError, StopIteration):
+    except (OSError, ValueError, IndexError):
         return 0.0
     return 0.0 if _is_alive(pid) else None
 

@@ -31,6 +31,7 @@ class Core:
         self.is_read_only = is_read_only
         self._wall_clock = wall_clock
         self._pool = reading_pool(path, read_only=is_read_only)
+        self._file = _file_of(path)
         self._writer = Writer(path, wall_clock)
         # Runs at exit too; what it holds must not be the ledger itself, or that would live for ever.
         self._closing = weakref.finalize(self, _close, self._writer, self._pool)
@@ -75,6 +76,14 @@ class Core:
 
     # ------------------------------------------------------------------ how calls reach the file
 
+    def _check_in_place(self) -> None:
+        """Raise ``LedgerError`` if the file was deleted, moved or replaced: what is written would never be found."""
+        if _file_of(self.path) != self._file:
+            raise LedgerError(
+                f"The ledger {self.path} was deleted, moved or replaced while this kernel used it. Nothing was sent.",
+                remedy="Put it back, or restart the kernel to go on with what is there now.",
+            )
+
     def _write(self, work: Callable[[Tx], T]) -> Future[T]:
         return self._writer.put(self._writer.operation(work))
 
@@ -100,6 +109,15 @@ class Core:
     def _load(self, seq: int) -> JobDetails:
         with self._reading() as read:
             return find.details_of(read, seq)
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Return which file lies there, whatever its name says."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _close(writer: Writer, pool: sa.Pool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from wan_notebook import interrupts
 from wan_notebook.states import JobState
 
 from . import changes, curate, lease, transfer
@@ -49,6 +50,7 @@ class Ledger(Asking):
         """
 
         def work(tx: Tx) -> list[str]:
+            self._check_in_place()
             if check is not None:
                 check(SpendReader(tx.read))
             ids = changes.create_jobs(tx, drafts, owner, lease_s)
@@ -59,7 +61,7 @@ class Ledger(Asking):
             return self._write_now(work)
         operation = self._writer.operation(work)
         try:  # from before it is queued: Ctrl-C may come at any point
-            return self._writer.put(operation).result()
+            return interrupts.wait(self._writer.put(operation))
         except BaseException:
             operation.withdrawn = True
             operation.future.add_done_callback(self._cancel_unsent)

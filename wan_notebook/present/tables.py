@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ..folders import LEDGER_NAME, known_folders
 from ..jobs.outcome import cost_of_row
-from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, peek_open
-from ..money import Cost, Source, Total
+from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, Reserved, peek_open
+from ..money import Cost, Source, Total, format_amount
 from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
@@ -64,12 +65,12 @@ class Tables:
         sections: dict[str, dict[str, CostRowView]] = {name: {} for name in ([by] if by else SECTIONS)}
         totals: list[Total] = []
         jobs = pictures = 0
-        reserved = []
+        reserved: list[Reserved] = []
         for ledger, _ in self._places(everywhere=everywhere):
             spend = ledger.spend()
             totals.append(spend.total)
             jobs, pictures = jobs + spend.jobs, pictures + spend.pictures_made
-            reserved += [f"{amount} {currency}" for currency, amount in spend.reserved.amounts]
+            reserved.append(spend.reserved)
             for name, found in sections.items():
                 for row in ledger.cost_by(name):  # type: ignore[arg-type] # the grammar allows only its keys
                     view = _bar(row.key, row.total, row.jobs, row.pictures)
@@ -81,7 +82,7 @@ class Tables:
             total_text=str(_sum(totals)),
             jobs=jobs,
             pictures=pictures,
-            reserved_text=", ".join(reserved),
+            reserved_text=_reserved_text(reserved),
             budget_lines=tuple(self._caps().lines()),
             notes=tuple(self._practice()),
         )
@@ -190,6 +191,18 @@ def _sum(totals: Sequence[Total]) -> Total:
         for source, currency, amount in total.amounts:
             sums[source, currency] = sums.get((source, currency), 0) + amount
     return Total(tuple((s, c, a) for (s, c), a in sorted(sums.items())), sum(t.unknown for t in totals))
+
+
+def _reserved_text(found: Sequence[Reserved]) -> str:
+    """Return what open jobs, those in doubt included, may still cost; currencies apart, nothing unknown as nothing."""
+    sums: dict[str, Decimal] = {}
+    for reserved in found:
+        for currency, amount in reserved.amounts:
+            sums[currency] = sums.get(currency, Decimal(0)) + amount
+    parts = [format_amount(amount, currency) for currency, amount in sorted(sums.items()) if amount]
+    if unknown := sum(reserved.unknown for reserved in found):
+        parts.append(f"{unknown} unknown")
+    return f"{' + '.join(parts)} reserved for running jobs" if parts else ""
 
 
 def _bar(key: str, total: Total, jobs: int, pictures: int) -> CostRowView:

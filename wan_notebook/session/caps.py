@@ -20,6 +20,7 @@ from .replay import Part
 Price = tuple[Decimal, str, str]
 META = "budget"
 LOCK_NAME = "budget.lock"
+SIMULATED = "simulated"
 
 
 class Caps:
@@ -62,7 +63,7 @@ class Caps:
     def unit_price(self, provider: str) -> Price | None:
         """Return the price of one picture: as set, else as last billed; None if nobody said (WAN_API §4)."""
         if provider == "simulator":
-            return Decimal(0), "USD", "simulated"
+            return Decimal(0), "USD", SIMULATED
         if provider in self._settings.prices:
             amount, currency = self._settings.prices[provider]
             return amount, currency, "price as set"
@@ -175,7 +176,7 @@ def _used(cap: Cap, spend: Spend, price: Price | None) -> Used:
     if cap.counts_pictures:
         return Used(Decimal(spend.pictures_made), Decimal(spend.pictures_reserved))
     spent, reserved = spend.total.known(cap.currency), spend.reserved.known(cap.currency)
-    if price is None or price[1] != cap.currency:
+    if price is None or price[1] != cap.currency or price[2] == SIMULATED:
         return Used(spent, reserved, spend.total.unknown + spend.reserved.unknown)
     made, open_ones = spend.unpriced, spend.reserved.unpriced
     return Used(spent + made * price[0], reserved + open_ones * price[0], guessed=made + open_ones)

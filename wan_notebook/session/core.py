@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .. import interrupts
 from ..client import Client
 from ..errors import SettingsError
 from ..jobs import Job, LiveJob
@@ -107,7 +108,12 @@ class Session:
         """Take what the store has, join what is on its way, and order the rest: on disk first, then sent.
 
         Raises ``BudgetError``, ``ReplayError``, ``SettingsError`` or ``StoreError``; then nothing was sent.
+        Interrupted, it has sent nothing, or what was ordered goes on and is in the history.
         """
+        with interrupts.held():
+            return self._submit(order)
+
+    def _submit(self, order: Order) -> Job:
         settings = self.settings(order.provider)
         parts = self._lookup(settings, order).all_parts(order.requests)
         refuse_if_only(parts, self.replay_mode(settings), fresh=order.fresh, by_store=settings.replay != "only")

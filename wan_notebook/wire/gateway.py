@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from .base import Call, Output, Phase, ServiceFault, Submitted, TaskPage, TaskSt
 from .body import task_fields
 
 _ROOT: Final = "/model/v1"
+_DOLLARS: Final = frozenset({"", "USD", "$"})
 _PHASES: Final = MappingProxyType(
     {
         "pending": Phase.PENDING,
@@ -82,7 +84,7 @@ class Gateway:
             error_code=fault.code,
             error_message=fault.message,
             request_id=read.first_words(found, "request_id", "requestId"),
-            cost_usd=read.dollars(usage.get("cost")),
+            cost_usd=_cost_usd(usage),
             usage=usage,
             metadata=read.record(found.get("metadata")),
             created_at=read.unix_seconds(found.get("created_at")),
@@ -110,6 +112,13 @@ class Gateway:
     def salvage_task_id(self, partial: bytes) -> str:
         """Find ``id`` in a reply that was cut."""
         return read.find_quoted(partial, "id", "task_id")
+
+
+def _cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
+    """Read the cost, documented to be in USD; an amount that says it is something else is not called dollars."""
+    if read.words(usage.get("currency")).strip().upper() not in _DOLLARS:
+        return None
+    return read.dollars(usage.get("cost"))
 
 
 def _outputs(value: Any) -> Iterator[Output]:
