@@ -36,7 +36,7 @@ _DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class Client:
-    """Speaks to one service. Asynchronous, for one event loop; at most ten connections, reused.
+    """Speaks to one service. Asynchronous, for one event loop; at most six connections, reused.
 
     ``envelope`` is ``auto``, ``flat`` or ``params`` (WAN_API §2). ``app`` is an ASGI application that stands in for the
     service at ``base_url``, in this process; ``transport`` replaces the network altogether. Errors never carry the key.
