@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.browser.chromium import launch
+from tests.browser.chromium import BrowserNotFoundError, launch
 from tests.browser.page import WidgetPage
 from tests.browser.panel_page import mount
 from tests.lab.harness import Lab
@@ -164,8 +164,12 @@ def main(count: int = 200) -> None:
         folder = Path(name)
         env = {"WAN_HOME": str(folder / "wan-pictures"), "WAN_PROVIDER": "simulator"}
         session = Session(Sources(env=env, cwd=folder, config_path=folder / "config.json"))
+        try:
+            browser = launch(playwright)
+        except BrowserNotFoundError as error:
+            print(f"  skipped: {error}")
+            return
         print(f"  {count} files of {fill(session, count) / 1e6 / count:.1f} MB each")
-        browser = launch(playwright)
         thumbnails(session, browser, count)
         scrolling(browser)
         opening(session, browser, folder / "lab")

@@ -2,7 +2,7 @@
 
 `python benchmarks/polling.py` runs every row in virtual time, averaged over seeds; `--real` adds one run of the first
 row in real time on an asyncio loop. The delay is the time from a task's end until its answer is back, waiting for one
-of ten connections and 50 ms of network included. The figures hold for the laws stated, not for the real service.
+of six connections and 50 ms of network included. The figures hold for the laws stated, not for the real service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from wan_notebook.schedule import ECONOMICAL, PROMPT, DurationModel, Durations, Pacer, PollQueue, PollSetting
 
-CONNECTIONS = 10
+CONNECTIONS = 6
 NETWORK_S = 0.05
 Law = Callable[[random.Random], float]
 
@@ -134,7 +134,7 @@ class Outcome:
 
 
 class Run:
-    """One run of a row in virtual time: a queue, a pacer, ten connections and a service."""
+    """One run of a row in virtual time: a queue, a pacer, six connections and a service."""
 
     def __init__(self, row: Row, seed: int) -> None:
         self.row = row

@@ -175,3 +175,16 @@ def test_a_limit_that_makes_no_sense_is_refused(limit: float, share: float) -> N
     """A wrong setting is named, not obeyed."""
     with pytest.raises(ValueError, match="must be"):
         Pacer(queries_per_s=limit, share=share)
+
+
+def test_a_new_limit_counts_what_was_sent_under_the_old_one() -> None:
+    """A limit that is set in mid-run holds at once: the service has counted the second before."""
+    pacer = Pacer(queries_per_s=0)
+    for i in range(10):
+        assert pacer.take(i * 0.01)
+        pacer.answered(i * 0.01)
+    pacer.set_limit(5)
+    assert pacer.wait_s(0.2) > 0.8
+    assert pacer.rate_per_s(0.2) <= 5
+    pacer.set_limit(0)
+    assert pacer.wait_s(0.2) < 0.1

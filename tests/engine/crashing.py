@@ -95,7 +95,7 @@ def kernel(url: str, folder: Path) -> Session:
         "WAN_QUERIES_PER_S": "0",
     }
     sources = Sources(env=env, cwd=folder, config_path=config_dir() / "config.json", keys=KeyStore(use_keyring=False))
-    parts = {"setting": QUICK, "rng": random.Random(1)}  # noqa: S311 - pauses, no secrets
+    parts = {"setting": lambda: QUICK, "rng": random.Random(1)}  # noqa: S311 - pauses, no secrets
     return Session(sources, runtime=Runtime(), engine_parts=parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from traitlets.config import Config
 
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.__main__ import main
+from wan_notebook.schedule import ECONOMICAL, PROMPT
 from wan_notebook.session import Session, default_session
 
 
@@ -142,3 +144,19 @@ def test_fetching_names_a_folder_without_a_ledger(tmp_path: Path, capsys: pytest
     """A folder that holds no ledger is an error, and nothing is made there."""
     assert main(["fetch", str(tmp_path)]) == 1
     assert "holds no ledger.db" in capsys.readouterr().err
+
+
+def test_a_pace_that_is_set_in_mid_run_holds_for_the_next_job(tmp_path: Path) -> None:
+    """`%wan config polling=economical` and WAN_QUERIES_PER_S need no restart of the kernel."""
+    with rig(tmp_path) as made:
+        kernel = made.kernel()
+        ended(ask(kernel, seed=1))
+        (service,) = kernel.need_home().engine.services._known.values()
+        poller = service.poller
+        assert (poller._queue.setting, poller.pacer.rate_per_s(0.0)) == (PROMPT, math.inf)
+
+        kernel.sources.session["polling"] = "economical"
+        kernel.sources.env = {**kernel.sources.env, "WAN_QUERIES_PER_S": "10"}
+        ended(ask(kernel, seed=2))
+        assert poller._queue.setting == ECONOMICAL
+        assert poller.pacer.rate_per_s(0.0) <= 10

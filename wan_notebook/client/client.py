@@ -38,7 +38,7 @@ _DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class Client:
-    """Speaks to one service. Asynchronous, for one event loop; at most ten connections, reused.
+    """Speaks to one service. Asynchronous, for one event loop; at most six connections, reused.
 
     ``envelope`` is ``auto``, ``flat`` or ``params`` (WAN_API §2); ``auto`` begins with ``first_envelope``, which worked
     here before, and tells ``on_envelope`` what works now. ``app`` is an ASGI application that stands in for the

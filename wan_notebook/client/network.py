@@ -1,4 +1,4 @@
-"""The one place that opens connections: at most ten, reused, the key added only for the configured origin."""
+"""The one place that opens connections: a few, reused, the key added only for the configured origin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from .lines import use_lines
 from .timeouts import Timeouts
 
 REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
-CONNECTIONS_MAX: Final = 10
+CONNECTIONS_MAX: Final = 6
+"""Enough for 20 queries a second at 0.3 s each; each one more costs a handshake, and a burst uses all that it may."""
+
+DOWNLOADS_MAX: Final = 4
+"""Of these: pictures on a slow line must not hold up the queries."""
+
 KEEPALIVE_S: Final = 30.0
 """Below the idle limit of usual servers: a POST on a connection that they are just closing would be in doubt."""
 
@@ -91,6 +96,7 @@ class Network:
         self._app_only = app is not None
         self._clients: dict[bool, httpx.AsyncClient] = {}
         self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._downloads = asyncio.Semaphore(DOWNLOADS_MAX)
         self._connect_s = timeouts.connect_s
         self.requests_sent: Counter[str] = Counter()
 
@@ -127,7 +133,7 @@ class Network:
         self, kind: str, url: httpx.URL, *, headers: Mapping[str, str], read_s: float
     ) -> AsyncIterator[httpx.Response]:
         """Open an answer for reading, never with the key. Raises httpx's exceptions."""
-        async with self._permits:
+        async with self._downloads, self._permits:
             request = self._request("GET", url, headers, b"", read_s=read_s)
             client = self._client_for(url)
             self.requests_sent[kind] += 1

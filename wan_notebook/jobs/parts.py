@@ -39,8 +39,8 @@ class Parts:
     """Durations in seconds to begin with, where the service says them by itself: the simulator's setting."""
     embed: Embed | None = None
     sidecar: Callable[[JobRow, PictureRecord], None] | None = None
-    setting: PollSetting = PROMPT
-    queries_per_s: float = catalog.QUERIES_PER_S
+    setting: Callable[[], PollSetting] = lambda: PROMPT
+    queries_per_s: Callable[[], float] = lambda: catalog.QUERIES_PER_S
     rng: random.Random = field(default_factory=random.Random)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time

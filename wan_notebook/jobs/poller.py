@@ -33,7 +33,7 @@ from ..wire import Phase, TaskState
 from .trouble import fault_of
 
 log = logging.getLogger(__name__)
-AT_ONCE = 10  # as many queries under way as the client has connections
+AT_ONCE = 6  # as many queries under way as the client has connections
 LONGEST_SLEEP_S = 30.0  # a laptop that slept is noticed after this at the latest
 JUMP_S = 10.0  # the wall clock went so much further than the time that we were awake
 ASK_BEFORE_GIVING_UP = 6  # a network that is just coming back must not let a task pass for expired
@@ -99,6 +99,11 @@ class Poller:
 
     def __len__(self) -> int:
         return len(self._watches)
+
+    def set_pace(self, setting: PollSetting, queries_per_s: float) -> None:
+        """Ask for the tasks to come by this setting, and for all within this limit (0 = none)."""
+        self._queue.setting = setting
+        self.pacer.set_limit(queries_per_s)
 
     def let_go(self) -> None:
         """Give all tasks back: another client asks for them, or this one after a pause that waited for a person."""

@@ -49,8 +49,9 @@ class Services:
         return known
 
     def by_hand(self) -> None:
-        """A person acts: what stopped the submits or the polls may be mended."""
+        """A person acts: what stopped the submits or the polls may be mended, and the pace set anew."""
         for service in self._known.values():
+            service.poller.set_pace(self._parts.setting(), self._parts.queries_per_s())
             service.gate.stopped_by = None
             if service.poller.waits_for_person:
                 service.poller.let_go()
@@ -82,8 +83,8 @@ class Services:
         share = 1.0 / self._owners.get(account, 1)
         poller = Poller(
             client,
-            pacer=Pacer(queries_per_s=parts.queries_per_s, share=share),
-            setting=parts.setting,
+            pacer=Pacer(queries_per_s=parts.queries_per_s(), share=share),
+            setting=parts.setting(),
             rng=parts.rng,
             clock=parts.clock,
             wall_clock=parts.wall_clock,

@@ -29,7 +29,7 @@ CONFIRM_WAIT_S = 2.0
 NOT_SENT = "not_sent"
 """Kind of the event that says: the service certainly has nothing of the last attempt."""
 
-AT_ONCE = 8  # of the client's ten connections; the others are for polls and pictures
+AT_ONCE = 5  # of the client's six connections; the other one is for polls and pictures
 
 
 @dataclass(eq=False)

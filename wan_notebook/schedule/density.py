@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 SHORTEST_S = 0.001
 """Shorter durations count as this long: clocks of services have a resolution of a millisecond or worse."""
@@ -42,6 +42,7 @@ def _normal_cdf(z: float) -> float:
     return 0.5 * math.erfc(-z * math.sqrt(0.5))
 
 
+@lru_cache(maxsize=4096)  # one fit after the other asks at the same times
 def prior_cdf(time_s: float) -> float:
     """Return the probability, before anything is known, that a task takes at most `time_s` seconds.
 

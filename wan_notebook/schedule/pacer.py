@@ -28,10 +28,8 @@ class Pacer:
 
     def __init__(self, *, queries_per_s: float = 20.0, share: float = 1.0) -> None:
         """Keep to a `share` (0 to 1) of `queries_per_s`; 0 queries a second means no limit."""
-        if not 0 <= queries_per_s < math.inf:
-            raise ValueError(f"queries_per_s must be 0 (no limit) or a positive number, got {queries_per_s}")
-        self._limit_per_s = queries_per_s
-        self.set_share(share)
+        self._share = share
+        self.set_limit(queries_per_s)
         self._next_s = -math.inf
         self._paused_until_s = -math.inf
         self._under_way = 0
@@ -40,10 +38,18 @@ class Pacer:
         self._slow_since_s = -math.inf
         self._recovery_per_s2 = 0.0
 
+    def set_limit(self, queries_per_s: float) -> None:
+        """Keep to this limit from now on; what is under way and was answered lately still counts."""
+        if not 0 <= queries_per_s < math.inf:
+            raise ValueError(f"queries_per_s must be 0 (no limit) or a positive number, got {queries_per_s}")
+        self._limit_per_s = queries_per_s
+        self.set_share(self._share)
+
     def set_share(self, share: float) -> None:
         """Use this part (0 to 1) of the limit from now on: the kernels of a person share one limit."""
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, got {share}")
+        self._share = share
         usable = self._limit_per_s * SHARE_USED * share
         self._full_per_s = usable if usable > 0 else math.inf
         whole = max(1, min(math.floor(self._limit_per_s * share + 1e-9), math.ceil(usable - 1e-9)))

@@ -89,10 +89,10 @@ class Homes:
         store.ensure()
         ledger = Ledger.open(settings.folder / LEDGER_NAME, wall_clock=self._session.wall_clock)
         remember_folder(settings.folder)
-        engine = self._engine(settings, store, ledger)
+        engine = self._engine(store, ledger)
         return Home(store, ledger, engine, replays_only=ledger.meta_get(REPLAY) == "only")
 
-    def _engine(self, settings: Settings, store: Store, ledger: Ledger) -> Engine:
+    def _engine(self, store: Store, ledger: Ledger) -> Engine:
         session = self._session
         parts = Parts(
             runtime=session.runtime,
@@ -105,8 +105,8 @@ class Homes:
             hint_for=session.providers.durations_s,
             embed=embedder(session.settings),
             sidecar=sidecar_writer(session.settings, store),
-            setting=ECONOMICAL if settings.polling == "economical" else PROMPT,
-            queries_per_s=settings.queries_per_s,
+            setting=lambda: ECONOMICAL if session.settings().polling == "economical" else PROMPT,
+            queries_per_s=lambda: session.settings().queries_per_s,
             wall_clock=session.wall_clock,
         )
         return Engine(replace(parts, **session.engine_parts))
