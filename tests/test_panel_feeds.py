@@ -258,6 +258,7 @@ def test_cost_is_shown_with_its_source(desk: Opened) -> None:
     one.generate(prompt="a fox")
     (row,) = page(one)["rows"]
     assert (row["cost"], row["source"]) == ("$0.00", "simulated")
+    assert row["settled"]
 
 
 def test_the_trash_hides_and_gives_back(desk: Opened) -> None:

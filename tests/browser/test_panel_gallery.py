@@ -310,7 +310,7 @@ def test_the_buttons_of_a_picture_say_what_they_ask(widgets: WidgetPage) -> None
 ROW = {
     "id": "a1", "key": "a1/0", "when": "22 Nov 12:00", "prompt": "a fox", "state": "saved", "icon": "✓",
     "tone": "#2f9659", "mode": "edit", "size": "10×10", "seed": 5, "pictures": 1, "took": "3.0 s", "cost": "$0.03",
-    "source": "reported", "tags": "study", "trashed": False,
+    "source": "reported", "tags": "study", "trashed": False, "settled": True,
 }  # fmt: skip
 
 
@@ -337,8 +337,10 @@ def test_columns_sort_and_pages_turn_in_the_kernel(widgets: WidgetPage) -> None:
 
 def test_a_rows_buttons_and_the_export(widgets: WidgetPage) -> None:
     """Recall and Trash are messages with the job's id; CSV comes as a file."""
-    widget = table(widgets, [ROW, {**ROW, "id": "b2", "trashed": True, "key": ""}])
+    running = {**ROW, "id": "c3", "settled": False, "key": ""}
+    widget = table(widgets, [ROW, {**ROW, "id": "b2", "trashed": True, "key": ""}, running])
     page = widgets.page
+    page.get_by_role("button", name="Put into the trash: job c3").click(force=True)  # it is off
     page.get_by_role("button", name="Recall job a1").click()
     page.get_by_role("button", name="Put into the trash: job a1").click()
     page.get_by_role("button", name="Take out of the trash: job b2").click()
