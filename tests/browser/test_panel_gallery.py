@@ -177,6 +177,18 @@ def test_what_can_be_done_is_hidden_until_a_picture_is_chosen(widgets: WidgetPag
     assert inspector.bounding_box()["height"] == height
 
 
+@pytest.mark.parametrize("width", [420, 560, 600, 640, 680, 720, 800])
+def test_the_grid_does_not_jump_when_pictures_arrive(widgets: WidgetPage, width: int) -> None:
+    """How many there are takes the same room, whatever the number."""
+    widgets.page.set_viewport_size({"width": width, "height": 900})
+    widget = gallery(widgets, [])
+    top = widgets.page.locator(".wan-grid").bounding_box()["y"]
+    many = [item(k, stack=f"s{k // 2}") for k in range(40)]
+    widget.set(items=many, total=1200)
+    assert "newest 40 in 20 stacks" in widgets.page.locator(".wan-filter-count").inner_text()
+    assert widgets.page.locator(".wan-grid").bounding_box()["y"] == top
+
+
 # ------------------------------------------------------------------ the full view
 
 
