@@ -133,6 +133,16 @@ def test_thumbnails_appear_as_they_are_made(desk: Opened, monkeypatch: pytest.Mo
     assert [message["keys"] for message, _ in sent.of("thumbs")] == [[key] for key in keys]
 
 
+def test_a_result_in_a_variable_has_its_thumbnail(desk: Opened) -> None:
+    """The picker shows what `fox` made, not an empty frame with its name."""
+    one = desk()
+    one.variables["fox"] = one.generate(prompt="a fox", seed="5")
+    one.panel._sources.refresh()
+    (choice,) = one.panel._sources.widget.variables
+    assert choice["expression"] == "fox"
+    assert one.panel._sources._thumb(choice["key"]).data
+
+
 def test_the_input_is_there_to_compare_with(desk: Opened) -> None:
     """The slider's other side is the kept input, as it was sent."""
     one = desk({"photo": Image.new("RGB", (400, 300), "teal")})
@@ -248,6 +258,7 @@ def test_cost_is_shown_with_its_source(desk: Opened) -> None:
     one.generate(prompt="a fox")
     (row,) = page(one)["rows"]
     assert (row["cost"], row["source"]) == ("$0.00", "simulated")
+    assert row["settled"]
 
 
 def test_the_trash_hides_and_gives_back(desk: Opened) -> None:

@@ -20,7 +20,7 @@ from tests.views_samples import (
 )
 from wan_notebook.states import JobState
 from wan_notebook.views.gallery import bundle
-from wan_notebook.views.looks import LOOKS
+from wan_notebook.views.looks import LOOKS, total_phrase
 from wan_notebook.views.model import CardView, TextView
 from wan_notebook.views.terminal import card_text
 
@@ -169,6 +169,15 @@ def test_colours_can_be_seen_on_light_and_dark() -> None:
     html = "".join(bundle(view)[0]["text/html"] for view in samples().values())
     used = set(re.findall(r"[;\"]color:([^;\"]+)", html))
     assert used <= {"inherit", *(seen.tone for seen in LOOKS.values())}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("3 unknown", "price unknown"), ("$0.12 reported + 1 unknown", "total $0.12 reported + 1 unknown"), ("", "")],
+)
+def test_a_total_of_nothing_known_says_so(text: str, said: str) -> None:
+    """What has no price at all is 'price unknown', as for one job, never a number of unknowns called a total."""
+    assert total_phrase(card(*sweep(3).jobs, total_text=text)) == said
 
 
 def test_several_jobs_are_one_grid_with_the_total() -> None:

@@ -177,6 +177,18 @@ def test_what_can_be_done_is_hidden_until_a_picture_is_chosen(widgets: WidgetPag
     assert inspector.bounding_box()["height"] == height
 
 
+@pytest.mark.parametrize("width", [420, 560, 600, 640, 680, 720, 800])
+def test_the_grid_does_not_jump_when_pictures_arrive(widgets: WidgetPage, width: int) -> None:
+    """How many there are takes the same room, whatever the number."""
+    widgets.page.set_viewport_size({"width": width, "height": 900})
+    widget = gallery(widgets, [])
+    top = widgets.page.locator(".wan-grid").bounding_box()["y"]
+    many = [item(k, stack=f"s{k // 2}") for k in range(40)]
+    widget.set(items=many, total=1200)
+    assert "newest 40 in 20 stacks" in widgets.page.locator(".wan-filter-count").inner_text()
+    assert widgets.page.locator(".wan-grid").bounding_box()["y"] == top
+
+
 # ------------------------------------------------------------------ the full view
 
 
@@ -310,7 +322,7 @@ def test_the_buttons_of_a_picture_say_what_they_ask(widgets: WidgetPage) -> None
 ROW = {
     "id": "a1", "key": "a1/0", "when": "22 Nov 12:00", "prompt": "a fox", "state": "saved", "icon": "✓",
     "tone": "#2f9659", "mode": "edit", "size": "10×10", "seed": 5, "pictures": 1, "took": "3.0 s", "cost": "$0.03",
-    "source": "reported", "tags": "study", "trashed": False,
+    "source": "reported", "tags": "study", "trashed": False, "settled": True,
 }  # fmt: skip
 
 
@@ -337,8 +349,10 @@ def test_columns_sort_and_pages_turn_in_the_kernel(widgets: WidgetPage) -> None:
 
 def test_a_rows_buttons_and_the_export(widgets: WidgetPage) -> None:
     """Recall and Trash are messages with the job's id; CSV comes as a file."""
-    widget = table(widgets, [ROW, {**ROW, "id": "b2", "trashed": True, "key": ""}])
+    running = {**ROW, "id": "c3", "settled": False, "key": ""}
+    widget = table(widgets, [ROW, {**ROW, "id": "b2", "trashed": True, "key": ""}, running])
     page = widgets.page
+    page.get_by_role("button", name="Put into the trash: job c3").click(force=True)  # it is off
     page.get_by_role("button", name="Recall job a1").click()
     page.get_by_role("button", name="Put into the trash: job a1").click()
     page.get_by_role("button", name="Take out of the trash: job b2").click()

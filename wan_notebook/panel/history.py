@@ -185,6 +185,7 @@ def _line(values: Sequence[Any]) -> str:
 
 def _row(row: JobRow) -> dict[str, Any]:
     cost, seen = cost_of_row(row), look(row.state)
+    cost_text = "$0.00" if cost.source is Source.SIMULATED else str(cost).partition(" (")[0]
     saved = [p for p in row.pictures if p.saved_at]
     return {
         "id": row.id,
@@ -199,10 +200,11 @@ def _row(row: JobRow) -> dict[str, Any]:
         "seed": row.seed,
         "pictures": len(saved) if saved or row.state in SETTLED else f"of {row.n}",
         "took": words.duration_text(row.duration_s),
-        "cost": "$0.00" if cost.source is Source.SIMULATED else str(cost).partition(" (")[0],
-        "source": cost.source.value,
+        "cost": cost_text,
+        "source": "" if cost.source.value in cost_text else cost.source.value,  # "price unknown" says it
         "tags": html.one_line(", ".join(row.tags), 60),
         "trashed": row.trashed_at is not None,
+        "settled": row.state in SETTLED,
     }
 
 

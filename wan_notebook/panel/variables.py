@@ -169,6 +169,8 @@ def thumb_of_value(value: object, name: str) -> Thumb:
     """Return a small copy of what a variable holds, from a reduced one where that is possible."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return Thumb(b"", 0, 0, "a URL: fetched when it is chosen")
+    if isinstance(value, Picture):
+        value = value.file
     try:
         width, height = _whole_size(value)
         image = load_image(_reduced(value), name=name)

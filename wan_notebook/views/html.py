@@ -142,7 +142,8 @@ def details(summary: str, inner: str, *, is_open: bool = False) -> str:
         return ""
     opened = " open" if is_open else ""
     return (
-        f'<details{opened} style="margin:10px 0 0"><summary style="cursor:pointer;{MUTED}">{esc(summary)}</summary>'
+        f'<details{opened} style="margin:10px 0 0">'
+        f'<summary style="cursor:pointer;padding:2px 0;{MUTED}">{esc(summary)}</summary>'
         f'<div style="padding:8px 0 2px">{inner}</div></details>'
     )
 

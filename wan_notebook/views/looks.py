@@ -71,8 +71,10 @@ def summary(jobs: Iterable[JobView]) -> str:
 
 
 def total_phrase(card: CardView) -> str:
-    """Return ``total $0.24 reported``, or ``up to $0.24`` as it is."""
+    """Return ``total $0.24 reported``, or ``up to $0.24`` as it is; of what has no price at all, only that."""
     text = " ".join(card.total_text.split())
+    if text.endswith(" unknown") and text.split()[0].isdecimal() and len(text.split()) == 2:
+        return "price unknown"
     return text if not text or text.startswith("up to") else f"total {text}"
 
 

@@ -77,6 +77,7 @@ function makeFilters(model, signal, onStack) {
       const pictures = `${total.toLocaleString("en")} picture${total === 1 ? "" : "s"}`;
       const first = total > here ? `, newest ${here}` : "";
       setText(count, pictures + first + (isStacking && stacks < here ? ` in ${stacks} stack${stacks === 1 ? "" : "s"}` : ""));
+      count.title = count.textContent;
     },
   };
 }

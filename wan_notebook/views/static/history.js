@@ -145,6 +145,7 @@ function render({ model, el, signal }) {
       makeButton("Copy cell", (event) => copy(job, event.currentTarget), { className: "wan-small", label: `Copy the cell of ${who}` }),
       makeButton(job.trashed ? "Restore" : "Trash", (event) => act(job.trashed ? "restore" : "trash", job, event.currentTarget), { className: "wan-small", label: `${job.trashed ? "Take out of the trash" : "Put into the trash"}: ${who}` }),
     );
+    setDisabled(acts.lastElementChild, !job.settled); // what runs is not thrown away
     const values = [image, job.when, prompt, look, job.mode, job.size, job.seed ?? "", job.pictures, job.took, money, job.tags, acts];
     values.forEach((value, at) => {
       const cell = make("td");

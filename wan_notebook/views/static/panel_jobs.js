@@ -45,6 +45,7 @@ function makeRow(onCancel, onDismiss) {
       setText(cancel, requested ? "Cancelling…" : "Cancel");
       cancel.ariaLabel = `Cancel ${next.label}: ${next.prompt}`;
       dismiss.hidden = next.ticking;
+      dismiss.ariaLabel = `Remove ${next.label} from this list`;
     },
     tick(sinceS) {
       const known = job && job.elapsed_s !== null;
