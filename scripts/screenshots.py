@@ -132,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wan-shots-") as folder, sync_playwright() as playwright:
         server = LabServer(Path(folder)).start()
         try:
-            for kernel, seconds in (("quick", "0.5"), ("paced", "6"), ("slow", "14")):
+            for kernel, seconds in (("quick", "0.5"), ("paced", "9"), ("slow", "14")):
                 server.add_kernel(kernel, Path(sys.executable), {"WAN_SIMULATOR_SECONDS": seconds})
             browser = launch(playwright)
             for name in names:

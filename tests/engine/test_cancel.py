@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.kit import ask, ended, rig, until
 from wan_notebook.errors import JobCancelled
+from wan_notebook.jobs import cancel
 
 
 def test_pending_at_dashscope_can_be_cancelled(tmp_path: Path) -> None:
@@ -25,6 +26,31 @@ def test_pending_at_dashscope_can_be_cancelled(tmp_path: Path) -> None:
         assert job.cost.amount == 0
         with pytest.raises(JobCancelled):
             job.result(1)
+
+
+def test_a_cancel_right_after_the_click_waits_for_the_answer(tmp_path: Path) -> None:
+    """While the request is on its way nothing can be cancelled yet; a moment later it is, without asking twice."""
+    with rig(tmp_path, dialect="dashscope", seconds=400.0) as made:
+        made.arm("submit.trickle")
+        job = ask(made.kernel(), seed=5)
+        until(lambda: job.lives[0].is_sending)
+        made.service.state = lambda _task: "PENDING"
+        made.service.cancel = lambda task: made.service._store.cancel(task.task_id, made.time.wall_clock()) or True
+
+        assert "nothing is paid" in job.cancel()
+        assert job.status == "cancelled"
+
+
+def test_what_stays_on_its_way_can_be_cancelled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that does not come leaves no wish behind that nobody carries out."""
+    monkeypatch.setattr(cancel, "SENDING_S", 0.0)
+    with rig(tmp_path, dialect="dashscope", seconds=400.0) as made:
+        made.arm("submit.trickle")
+        job = ask(made.kernel(), seed=5)
+        until(lambda: job.lives[0].is_sending)
+
+        assert "cancel it again" in job.cancel()
+        assert not job.lives[0].cancel_asked
 
 
 def test_running_at_dashscope_is_made_and_billed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ..client import Client
 from ..errors import WanError
@@ -11,6 +12,8 @@ from ..ledger import JobRow, LedgerConflict
 from ..states import JobState
 from .live import LiveJob
 from .moves import Moves
+
+SENDING_S: Final = 10.0
 
 
 async def cancel_all(
@@ -35,8 +38,28 @@ async def _cancel(live: LiveJob, client_for: Callable[[JobRow], Client], moves: 
     if live.state is JobState.INTENT or (live.state is JobState.SENDING and is_ours and not live.is_sending):
         return await _withhold(live, moves, is_ours=is_ours)
     if live.state is JobState.SENDING:
+        if await _is_answered(live):
+            return await _cancel(live, client_for, moves, is_ours=is_ours)
+        live.cancel_asked = False  # nothing came of it: it can be asked again
+        live.changed()
         return f"job {live.id} is on its way to the service; once it is accepted, cancel it again."
     return await _ask(live, client_for(live.row), moves)
+
+
+async def _is_answered(live: LiveJob) -> bool:
+    """Wait, not for long, for the answer to a submit under way: who cancels right after a click comes in between."""
+    changed = asyncio.Event()
+    stop = live.listen(lambda _live: changed.set())
+    try:
+        async with asyncio.timeout(SENDING_S):
+            while live.state is JobState.SENDING:
+                await changed.wait()
+                changed.clear()
+    except TimeoutError:
+        return False
+    finally:
+        stop()
+    return True
 
 
 async def _withhold(live: LiveJob, moves: Moves, *, is_ours: bool) -> str:

@@ -199,6 +199,7 @@ function render({ model, el, signal }) {
   const clock = makeClock();
   const rows = new Map();
   const asked = new Set();
+  const known = new Set(); // wishes to cancel that have reached the kernel
   const urls = [];
   const opened = performance.now();
   let showTimer = 0;
@@ -219,7 +220,8 @@ function render({ model, el, signal }) {
   function updateJobs() {
     const { jobs, jobs_left_off: left } = view();
     for (const job of jobs) {
-      if (!job.ticking) asked.delete(job.id);
+      if (job.cancel_requested) known.add(job.id);
+      else if (!job.ticking || known.delete(job.id)) asked.delete(job.id); // nothing came of it: it can be asked again
       if (!rows.has(job.id)) {
         const row = makeRow(several, cancel);
         rows.set(job.id, row);

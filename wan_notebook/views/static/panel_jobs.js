@@ -78,7 +78,7 @@ function render({ model, el, signal }) {
       rows.delete(id);
     }
     jobs.forEach((job, at) => {
-      if (!job.ticking) asked.delete(job.id);
+      if (!job.ticking || job.cancel_requested) asked.delete(job.id); // from here on the kernel says what became of it
       if (!rows.has(job.id)) rows.set(job.id, makeRow(cancel, dismiss));
       const { row, ...view } = rows.get(job.id);
       view.update(job, asked.has(job.id));
