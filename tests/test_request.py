@@ -39,7 +39,7 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"negative_prompt": "x" * 501}, "negative_prompt", "Shorten it by 1"),
         ({"images": [picture()] * 5}, "images", "1 to 4"),
         ({"images": [picture()] * 2, "interleave": True}, "images", "at most 1"),
-        ({"n": 0}, "n", "1 to 100"),
+        ({"n": 0}, "n", "1 to 200"),
         ({"n": 5, "images": [picture()]}, "n", "1 to 4"),
         ({"n": 2, "interleave": True}, "n", "--max-images"),
         ({"n": "three"}, "n", "whole number"),

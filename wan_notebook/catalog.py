@@ -21,7 +21,7 @@ MAX_IMAGES_MAX: Final = 5  # §1 `parameters.max_images`, interleaved
 MAX_IMAGES_DEFAULT: Final = 5
 SEED_MAX: Final = 2**31 - 1  # §1 `parameters.seed`
 
-TASKS_PER_CALL_MAX: Final = 100
+TASKS_PER_CALL_MAX: Final = 200
 """Ours: the most tasks that one cell may start; a slip of the finger must not order a thousand pictures."""
 
 IMAGE_SIDE_MIN_PX: Final = 240  # §1, input images
