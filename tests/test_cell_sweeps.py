@@ -72,7 +72,7 @@ def test_a_seed_is_asked_once(names):
         ("--seed 0..2000000000", f"at most {TASKS_PER_CALL_MAX}"),
         ("--seed range(10**12)", f"at most {TASKS_PER_CALL_MAX}"),
         ("-n 2 --seed 5..8", "-n"),
-        ("-i photo -n 4 --seed 1..26", "104"),
+        ("-i photo -n 4 --seed 1..51", "204"),
     ],
 )
 def test_a_seed_that_cannot_be_is_a_problem(names, line, part):

@@ -145,8 +145,8 @@ def test_who_slept_too_long_stops_and_watches(tmp_path: Path) -> None:
         until(lambda: is_working(two, job.id))
         asleep.set()
         until(lambda: not is_working(one, job.id))
+        until(lambda: is_working(two, job.id))  # a last word of the first one's may make it look again
 
-        assert is_working(two, job.id)
         assert ended(job).status == "saved"
         assert made.service.images_served == 1
 
