@@ -22,8 +22,9 @@ PACKAGE = "wan_notebook"
 # Lowest first. A name is a module or a package directly under wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulator",),  # an independent service: imports nothing of ours, see MAY_IMPORT
+    ("secret",),  # errors mask what looks like a key
     # Data, words and rules that know nothing else; a text on its way to a request.
-    ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "secret", "folders"),
+    ("_version", "errors", "catalog", "money", "runtime", "schedule", "inputs", "states", "text", "folders"),
     ("rules", "keys", "words", "options", "transform"),
     ("request", "call_rules", "settings", "images", "recipe", "line", "usage", "evaluate"),
     ("cell_images", "template", "subcommands"),

@@ -100,7 +100,7 @@ def test_a_one_line_prompt_is_verbatim(notebook: Notebook) -> None:
         ("%%wan --as 2fox\nx", CellError, "2fox"),
         ("%%wan\na {animl} in snow", RequestError, "animal"),
         ("%wan budget lots", CellError, "lots"),
-        ("%wan config colour=red", RequestError, "colour"),
+        ("%wan config colour=red", CellError, "colour"),
     ],
 )
 def test_bad_input_is_a_short_error_and_nothing_is_sent(

@@ -162,7 +162,14 @@ SUBCOMMANDS: Final = (
         *("save", "JOB PATH [--clean]", "save a job's pictures, or one (job[0]), elsewhere", (Kind.JOB, Kind.PATH), 2),
         options=(_flag("clean", "without the recipe"),),
     ),
-    Subcommand("login", "", "choose the service and give it a key"),
+    Subcommand(
+        *("login", "[gateway | dashscope]", "choose the service and give it a key; nothing typed is shown"),
+        *((Kind.CHOICE,), 0, (), (), ("gateway", "dashscope")),
+    ),
+    Subcommand(
+        *("logout", "[gateway | dashscope]", "remove the stored key of a service, or of both"),
+        *((Kind.CHOICE,), 0, (), (), ("gateway", "dashscope")),
+    ),
     Subcommand(
         *("config", "[KEY=VALUE …]", "show or set defaults", (Kind.WORDS,)),
         aliases=("defaults",),
