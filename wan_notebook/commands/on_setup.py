@@ -87,8 +87,9 @@ def _read_price(provider: str, value: str, changes: dict[str, Any], ctx: Context
     currency = currency.strip().upper() or "USD"
     amount = to_decimal(number)
     if provider not in catalog.MODEL_NAME:
-        text = "has no price; a price belongs to gateway or dashscope."
-        return Problem("price", provider, text, "Write price.gateway=0.03 or price.dashscope=0.2 with a currency.")
+        text = "is no service that bills; without a key there are practice pictures, which cost nothing."
+        remedy = 'Name the service: %wan config price.gateway=0.03, or %wan config "price.dashscope=0.2 CNY"'
+        return Problem("price", "" if looks_like_key(provider) else provider, text, remedy)
     if (value.strip().lower() != "off" and amount is None) or len(currency) != 3:
         return Problem(
             "price", repr(value), "is no price.", 'Write price=0.03, "price.dashscope=0.2 CNY", or price=off.'
