@@ -22,6 +22,7 @@ _ELSEWHERE: Final = {  # what other tools call it
     "--height": "--size 1280x720",
     "--no": "--negative",
     "--negative-prompt": "--negative",
+    **dict.fromkeys(("--input", "--images", "--img", "--init", "--init-image", "--reference"), "-i"),
     "--num": "-n",
     "--count": "-n",
     "--model": "--provider",
@@ -252,6 +253,8 @@ class _Reader:
         elif last and last.word and not last.word.quoted and last.option.kind in EXPRESSIONS:
             example = f"{last.flag} ({last.word.text} {text.split()[0]} …)"
             more = f" An expression with spaces needs brackets: {example}."
+        elif last and last.word and last.option.kind is Kind.NAME:
+            more = f" A variable's name has no spaces: {last.flag} {'_'.join([last.word.text, *text.split()])}."
         elif last and last.word and not last.word.quoted:
             more = f' A text with spaces needs quotes: {last.flag} "{last.word.text} {text}".'
         elif last and text.lower() in _YES:

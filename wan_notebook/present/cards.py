@@ -176,7 +176,7 @@ class Presenter:
         provider = self._session.settings().provider
         if not row.simulated or provider.is_named or provider.name != "simulator":
             return ""
-        return f"No key found (looked in {', '.join(provider.looked_in)}): practice picture. `%wan login`"
+        return "practice picture: no key · `%wan login`"  # where was looked is in `%wan doctor`
 
     def cell_text(self, request: ImageRequest, row: JobRow) -> str:
         """Return the ``%%wan`` cell that asks the same, with inputs named so that it runs in any kernel."""
