@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,14 @@ from wan_notebook.views.terminal import card_text
 from wan_notebook.views.terminal_tables import history_text
 
 SCRIPT = 'import wan_notebook as wan\nprint(wan.generate("a fox", seed=1).id, flush=True)'
+STALLED = """
+import time
+import wan_notebook as wan
+for seed in range(20):
+    wan.generate("a fox", seed=seed)
+print(time.time(), flush=True)
+"""
+SOON_S = 0.6  # half a second, and a little for a busy machine
 SHELL = "from IPython.core.interactiveshell import InteractiveShell\nInteractiveShell.instance()\n"
 
 
@@ -138,17 +147,31 @@ def test_a_job_in_doubt_is_decided_without_a_notebook(
 
 
 def test_the_last_line_counts_what_it_names() -> None:
-    """Sent, being sent, never sent: each is told apart, with its ids."""
-    rows = {"a1": "running", "b2": "running", "c3": "intent", "d4": "sending", "e5": "saved"}
+    """Sent, being sent, never sent (nobody was reached): each is told apart, with its ids."""
+    rows = {"a1": "running", "b2": "running", "c3": "intent", "d4": "sending", "e5": "saved", "f6": "sending"}
     lives = [_Live(job_id, JobState(state)) for job_id, state in rows.items()]
-    line = goodbye(lives)  # type: ignore[arg-type]
+    line = goodbye(lives, {"d4"})  # type: ignore[arg-type]
     assert "2 jobs go on at the service (a1, b2); `python -m wan_notebook fetch` collects them" in line
-    assert "1 job was never sent (c3)" in line
+    assert "2 jobs were never sent (c3, f6)" in line
     assert "1 job was being sent (d4)" in line
-    assert goodbye(lives[-1:]) == ""  # type: ignore[arg-type]
+    assert goodbye(lives[-2:-1]) == ""  # type: ignore[arg-type]
 
 
 class _Live:
     def __init__(self, job_id: str, state: JobState) -> None:
         self.id, self.state = job_id, state
         self.is_settled = state is JobState.SAVED
+
+
+def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None:
+    """Half a second in all, however many orders wait; what was cut is told from what never left."""
+    config = SimulatorConfig(seconds=0.0, queries_per_s=0, faults=("submit.stall_after:always",))
+    with serve_in_thread(create_app(config)) as url:
+        idle = run("import time, wan_notebook.api\nprint(time.time(), flush=True)", tmp_path / "idle", url)
+        idle_s = time.time() - float(idle.stdout)
+        done = run(STALLED, tmp_path / "stalled", url)
+        took_s = time.time() - float(done.stdout)
+
+    assert took_s - idle_s < SOON_S
+    assert "8 jobs were being sent" in done.stderr
+    assert "12 jobs were never sent" in done.stderr

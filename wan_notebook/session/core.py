@@ -217,8 +217,9 @@ class Session:
         homes = self._homes.all()
         wait_for_submits(homes, until_s - CLOSING_S)
         lives = [live for home in homes for live in home.engine.mine]
+        on_the_way = {live.id for live in lives if live.is_sending}
         self.close(within_s=max(CLOSING_S / 4, (until_s - time.monotonic()) / 2))
-        if is_script() and (line := goodbye(lives)):
+        if is_script() and (line := goodbye(lives, on_the_way)):
             print(line, file=sys.stderr)  # noqa: T201 - a script's own last words
 
     def leave(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from ..jobs import LiveJob
@@ -13,7 +13,7 @@ from .home import Home
 
 GRACE_S: Final = 0.5
 """All that a shutdown may take."""
-CLOSING_S: Final = 0.1
+CLOSING_S: Final = 0.14
 """What closing connections and files needs of it."""
 LOOK_S: Final = 0.003
 SHOWN: Final = 5
@@ -28,11 +28,11 @@ def wait_for_submits(homes: Sequence[Home], until_s: float) -> None:
         waiting = [live for live in waiting if not live.ends_waiting and live.state in UNSENT]
 
 
-def goodbye(lives: Iterable[LiveJob]) -> str:
-    """Return one line about what is not over; empty if nothing is."""
+def goodbye(lives: Iterable[LiveJob], on_the_way: Collection[str] = ()) -> str:
+    """Return one line about what is not over; empty if nothing is. ``on_the_way`` had no answer when it was cut."""
     left = [live for live in lives if not live.is_settled]
-    unsent = [live for live in left if live.state is JobState.INTENT]
-    doubtful = [live for live in left if live.state is JobState.SENDING]
+    doubtful = [live for live in left if live.state is JobState.SENDING and live.id in on_the_way]
+    unsent = [live for live in left if live.state in UNSENT and live not in doubtful]
     going = [live for live in left if live.state not in UNSENT]
     parts = []
     if going:
