@@ -314,3 +314,12 @@ def test_a_refused_key_s_job_says_where_the_key_came_from(desk: Callable[..., De
     assert variable in shown
     assert "%wan login" in shown
     assert KEY not in shown
+
+
+@pytest.mark.parametrize("option", ["--size", "--seed", "-n", "--as", "--timeout", "--size 1K", "-i", "--prise"])
+def test_no_error_of_a_cell_repeats_what_is_marked_as_a_key(option: str) -> None:
+    """Wherever ``sk-…`` is pasted: errors mask it, whoever words them."""
+    with pytest.raises(WanError) as caught:
+        read_cell(f"{option} {KEY}", "a fox", DictResolver())
+    assert KEY not in str(caught.value)
+    assert KEY not in "".join(caught.value.lines())
