@@ -22,6 +22,7 @@ PACKAGE = "wan_notebook"
 # Lowest first. A name is a module or a package directly under wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("simulator",),  # an independent service: imports nothing of ours, see MAY_IMPORT
+    ("secret",),  # errors mask what looks like a key
     # Data, words and rules that know nothing else; a text on its way to a request.
     (
         "_version",
@@ -33,7 +34,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "inputs",
         "states",
         "text",
-        "secret",
         "interrupts",
     ),
     ("folders",),

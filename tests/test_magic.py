@@ -104,7 +104,7 @@ def test_a_one_line_prompt_is_verbatim(notebook: Notebook) -> None:
         ("%wan history --limit 0", CellError, "1 or more"),
         ("import wan_notebook as wan; wan.history(limit=0)", CellError, "1 or more"),
         ("import wan_notebook as wan; wan.history(since='soon')", CellError, "7d"),
-        ("%wan config colour=red", RequestError, "colour"),
+        ("%wan config colour=red", CellError, "colour"),
     ],
 )
 def test_bad_input_is_a_short_error_and_nothing_is_sent(

@@ -67,11 +67,11 @@ def test_stored_and_practice_pictures_say_so() -> None:
         items=(picture(),),
         replay_text="from store · $0.00 · 24 Nov",
         again_text="run again for a new picture",
-        simulated_note="No key found (looked in WAN_API_KEY): practice picture. `%wan login`",
+        simulated_note="practice picture: no key · `%wan login`",
     )
     page = page_of(card(view))
     assert "from store · $0.00 · 24 Nov · run again for a new picture" in page.text
-    assert "practice picture. %wan login" in page.text
+    assert "practice picture: no key · %wan login" in page.text
     assert {"dir": "ltr"} in page.all("code")
 
 

@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted(__all__)  # what is public, not every module that happens to be loaded
 
 
 def load_ipython_extension(ip: Any) -> None:

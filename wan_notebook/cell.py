@@ -19,6 +19,7 @@ from .line import ReadLine, duration_s, line_error, nearest, read_line
 from .options import CELL_OPTIONS
 from .request import ImageRequest
 from .rules import parse_size
+from .secret import shown
 from .template import expand, split_negative, text_hints
 
 __all__ = ["CellCall", "DictResolver", "Resolver", "asks_for_help", "is_dry_run", "read_cell"]
@@ -274,5 +275,5 @@ class _CellReader:
         if word is None or word.value in c.PROVIDERS:
             return word.value if word else None
         remedy = nearest(word.value, c.PROVIDERS) or f"Known: {', '.join(c.PROVIDERS)}."
-        self.line_problems.append(Problem("--provider", word.value, "is no service.", remedy))
+        self.line_problems.append(Problem("--provider", shown(word.value).strip("'"), "is no service.", remedy))
         return None

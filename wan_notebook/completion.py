@@ -18,6 +18,7 @@ from .words import DASHES, has_image_suffix, is_space, looks_like_place, option_
 _SHOWN_MAX: Final = 200
 _SCANNED_MAX: Final = 5000
 _CURSOR: Final = "\ue000"  # stands for the word at the cursor, so that an option before it has a value
+_LAST: Final = "_wan"
 _QUOTES: Final = "\"'"
 _OPEN_ITEM: Final = re.compile(r"""([^\W\d]\w*)\[["']?([^"'\]]*)\Z""")
 
@@ -85,7 +86,7 @@ def _of_option(option: Option | None, fragment: str, text: str, candidates: _Can
 def _of_place(command: Subcommand | None, read: ReadLine, fragment: str, candidates: _Candidates) -> list[str]:
     if command is None or not read.words:
         return []
-    if command.choices and (len(read.words) == 2 or command.places[0] in (Kind.TEXT, Kind.WORDS)):
+    if command.choices and (len(read.words) == 2 or command.places[0] in (Kind.TEXT, Kind.WORDS, Kind.CHOICE)):
         return list(command.choices)
     if command.name == "help":
         return list(subcommand_names())
@@ -146,11 +147,11 @@ class _Candidates:
         match kind:
             case Kind.IMAGE:
                 variables = [] if looks_like_place(fragment) else [*self._variables(_is_picture), *self.jobs]
-                return [*variables, *_files(fragment, images_only=True)]
+                return _last([*variables, *_files(fragment, images_only=True)])
             case Kind.JOB_OR_FILE:
-                return [*self._variables(is_job), *self.jobs, *_files(fragment, images_only=True)]
+                return _last([*self._variables(is_job), *self.jobs, *_files(fragment, images_only=True)])
             case Kind.JOB:
-                return [*self._variables(is_job), *self.jobs]
+                return _last([*self._variables(is_job), *self.jobs])
             case Kind.NUMBER:
                 return self._variables(_is_number)
             case Kind.SEED:
@@ -165,7 +166,7 @@ class _Candidates:
                 return []
 
     def _variables(self, wanted: Callable[[object], bool]) -> list[str]:
-        shown = [name for name in list(self.names) if not name.startswith("_") or name == "_wan"]
+        shown = [name for name in list(self.names) if not name.startswith("_") or name == _LAST]
         return [name for name in shown if wanted(self.names.get(name))]
 
     def items(self, item: re.Match[str]) -> list[str]:
@@ -181,6 +182,11 @@ class _Candidates:
             return []
         keys = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
         return [f'{name}["{k}"]' for k in keys if '"' not in k and k.startswith(typed) and _is_picture(value[k])]
+
+
+def _last(found: list[str]) -> list[str]:
+    """Put `_wan` behind all that has a name of its own."""
+    return [*(word for word in found if word != _LAST), *(word for word in found if word == _LAST)]
 
 
 def _is_picture(value: object) -> bool:

@@ -39,6 +39,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .secret import mask_keys
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -49,6 +51,11 @@ class Problem:
     message: str
     remedy: str = ""
 
+    def __post_init__(self) -> None:
+        # What was typed is repeated in errors, and a key may have been typed by mistake.
+        for name in ("field", "value", "message", "remedy"):
+            object.__setattr__(self, name, mask_keys(getattr(self, name)))
+
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
         return f"{self.field}{shown}: {self.message}" + (f" {self.remedy}" if self.remedy else "")
@@ -58,9 +65,10 @@ class WanError(Exception):
     """What happened, and what to do next."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
+        message = mask_keys(message)
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
+        self.remedy = mask_keys(remedy)
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from . import catalog as c
 from .errors import Problem, RequestError
-from .words import split_list
+from .words import split_list, unquoted
 
 _LARGEST: Final = 2**63
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)\Z", re.DOTALL)
@@ -24,6 +24,7 @@ _REMEDIES: Final = {
     "n": "Write a number.",
     "max_images": "Write a number.",
 }
+_SEED_LIST: Final = re.compile(r"\d{1,10}(?:\s*(?:,|\.{2,3}|…)\s*\d{1,10})+", re.ASCII)
 _DEFINE: Final = "Define it in a cell above, or quote it if it is a path."
 _OF_IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 _DASHED: Final = re.compile(r"\d+\s*[-–—]\s*\d+\Z")
@@ -105,6 +106,8 @@ def evaluate_seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
 
     At most one more than ``TASKS_PER_CALL_MAX`` are returned. Raises ``RequestError``.
     """
+    if (inner := unquoted(text)) and _SEED_LIST.fullmatch(inner.strip()):
+        text = inner.strip()  # "5, 9" in quotes means what it says
     parts = split_list(f"[{text}]") if not text.startswith(("(", "[")) else [text]
     found: list[Any] = []
     for part in parts:

@@ -32,9 +32,11 @@ class KeyStore:
         if backend := self._keyring():
             with suppress(Exception):  # a locked or broken keyring is as good as none
                 if value := backend.get_password(SERVICE, provider):
-                    return Secret(value), "keyring"
+                    return Secret(value, "keyring"), "keyring"
         value = self._file().get(provider)
-        return (Secret(value), str(self.path)) if isinstance(value, str) and value else (None, "")
+        if not isinstance(value, str) or not value:
+            return None, ""
+        return Secret(value, str(self.path)), str(self.path)
 
     def write(self, provider: str, key: Secret) -> str:
         """Store a key and return where it went."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from .errors import CellError, Problem
 from .options import EXPRESSIONS, HELP, Kind, Option
+from .secret import EXPOSED, HIDDEN, looks_like_key
 from .words import OptionWord, Word, expression_at, option_at, skip_spaces, text_at, word_end
 
 _YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
@@ -21,6 +22,7 @@ _ELSEWHERE: Final = {  # what other tools call it
     "--height": "--size 1280x720",
     "--no": "--negative",
     "--negative-prompt": "--negative",
+    **dict.fromkeys(("--input", "--images", "--img", "--init", "--init-image", "--reference"), "-i"),
     "--num": "-n",
     "--count": "-n",
     "--model": "--provider",
@@ -97,13 +99,15 @@ def nearest(word: str, known: Sequence[str], *, most: int = 3) -> str:
     return f"Nearest: {', '.join(found)}." if found else ""
 
 
-def line_error(problems: Sequence[Problem], more: Sequence[Problem] = ()) -> CellError:
-    """Word the problems of a line, with those of the request behind it, as one error."""
+def line_error(
+    problems: Sequence[Problem], more: Sequence[Problem] = (), *, spared: str = "nothing was sent"
+) -> CellError:
+    """Word the problems of a line, with those of the request behind it, as one error; ``spared`` is what it spared."""
     found = [*problems, *more]
     if len(found) == 1:
         only = found[0]
         return CellError(str(Problem(only.field, only.value, only.message)), remedy=only.remedy)
-    return CellError("\n".join([f"{len(found)} problems, nothing was sent", *(f"  • {p}" for p in found)]))
+    return CellError("\n".join([f"{len(found)} problems, {spared}", *(f"  • {p}" for p in found)]))
 
 
 @dataclass
@@ -234,6 +238,8 @@ class _Reader:
             self.position = skip_spaces(self.line, word_end(self.line, self.position))
         text = self.line[start : self.position].strip()
         message, remedy = self._about_stray(text)
+        if not self.has_body and any(map(looks_like_key, text.split())):
+            text, message, remedy = HIDDEN, "looks like a key; it was not used.", EXPOSED
         self.problems.append(Problem("line", text if len(text) < 60 else f"{text[:57]}…", message, remedy))
 
     def _about_stray(self, text: str) -> tuple[str, str]:
@@ -247,6 +253,8 @@ class _Reader:
         elif last and last.word and not last.word.quoted and last.option.kind in EXPRESSIONS:
             example = f"{last.flag} ({last.word.text} {text.split()[0]} …)"
             more = f" An expression with spaces needs brackets: {example}."
+        elif last and last.word and last.option.kind is Kind.NAME:
+            more = f" A variable's name has no spaces: {last.flag} {'_'.join([last.word.text, *text.split()])}."
         elif last and last.word and not last.word.quoted:
             more = f' A text with spaces needs quotes: {last.flag} "{last.word.text} {text}".'
         elif last and text.lower() in _YES:

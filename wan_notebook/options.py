@@ -113,6 +113,8 @@ class Subcommand:
     options: tuple[Option, ...] = ()
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
+    """What its help lists beside the options: what may be written, and what it means."""
 
 
 _TAG: Final = Option("tags", ("--tag",), Kind.TEXT, "TAG", "with this tag", repeatable=True)
@@ -142,6 +144,16 @@ _SHOW: Final = (
 )
 _JOB: Final = (Kind.JOB,)
 
+CONFIG_KEYS: Final = (
+    ("price.gateway=0.03", "what a picture costs: price.SERVICE=AMOUNT, off to forget it; with a key, price=0.03 too"),
+    ("provider=gateway", "gateway, dashscope, simulator, or auto: whichever has a key"),
+    ("wait=on", "cells wait for their pictures (on), return at once (off), or as the front end says (auto)"),
+    ("embed=off", "write no recipe into picture files (on)"),
+    ("replay=only", "only: show what is in the store, never ask; off: always ask (on)"),
+    ("envelope=flat", "the form of the gateway's requests: auto, flat or params (auto)"),
+    ("polling=economical", "ask the service for the state less often (prompt)"),
+)
+
 SUBCOMMANDS: Final = (
     Subcommand("status", "", "where you stand, and what to type next"),
     Subcommand(
@@ -162,11 +174,25 @@ SUBCOMMANDS: Final = (
         *("save", "JOB PATH [--clean]", "save a job's pictures, or one (job[0]), elsewhere", (Kind.JOB, Kind.PATH), 2),
         options=(_flag("clean", "without the recipe"),),
     ),
-    Subcommand("login", "", "choose the service and give it a key"),
+    Subcommand(
+        "login",
+        "[gateway | dashscope]",
+        "choose the service and give it a key; nothing typed is shown",
+        (Kind.CHOICE,),
+        choices=("gateway", "dashscope"),
+    ),
+    Subcommand(
+        "logout",
+        "[gateway | dashscope]",
+        "remove the stored key of a service, or of both",
+        (Kind.CHOICE,),
+        choices=("gateway", "dashscope"),
+    ),
     Subcommand(
         *("config", "[KEY=VALUE …]", "show or set defaults", (Kind.WORDS,)),
         aliases=("defaults",),
         choices=("price=", "provider=", "wait=", "embed=", "replay=", "envelope=", "polling="),
+        details=CONFIG_KEYS,
     ),
     Subcommand(
         *("budget", "[AMOUNT [pictures] | off] [--per day|notebook|total]", "show or set caps on spending"),

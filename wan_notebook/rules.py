@@ -60,7 +60,7 @@ def rule_problems(r: Fields) -> list[Problem]:
 def _text_problems(r: Fields) -> list[Problem]:
     found = []
     if not r.prompt.strip():
-        found.append(Problem("prompt", "", "is empty.", "Write what the picture shows in the cell's body."))
+        found.append(Problem("prompt", "", "is empty.", "Write what the picture shows."))
     for field, text, most in (
         ("prompt", r.prompt, c.PROMPT_MAX_CHARACTERS),
         ("negative_prompt", r.negative_prompt, c.NEGATIVE_PROMPT_MAX_CHARACTERS),
@@ -149,8 +149,10 @@ def _size_problems(r: Fields) -> list[Problem]:
         return []
     size, mode = parse_size(r.size), mode_of(r)
     if size is None:
-        known = ", ".join(("1K", "2K", "1280x1280", *c.RATIOS)) if mode is Mode.EDIT else ", ".join(c.RATIOS)
-        return [Problem("size", repr(r.size), "is no size.", f"Known: {known}, or width x height in pixels.")]
+        tiers = ("1K", "2K", "1280x1280") if mode is Mode.EDIT else ("1K",) if mode is Mode.TEXT_TO_IMAGE else ()
+        known = f"Known: {', '.join((*tiers, *c.RATIOS))}, or width x height in pixels."
+        more = " 2K is for editing: give a picture." if mode is Mode.TEXT_TO_IMAGE else ""
+        return [Problem("size", repr(r.size), "is no size.", known + more)]
     if isinstance(size, str):
         return _tier_problems(size, mode)
     return _explicit_problems(r.size, size, mode)

@@ -76,6 +76,8 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._callbacks = DaemonExecutor(4, "wan-callback")
+        self.on_exit: Callable[[], object] | None = None
+        """Called when the interpreter ends, while the loop still runs."""
 
     @property
     def is_running(self) -> bool:
@@ -94,7 +96,7 @@ class Runtime:
             # An empty context: ipykernel keeps a cell's parent header in context variables.
             contextvars.Context().run(self._thread.start)
             self._loop = loop
-            atexit.register(self.stop)
+            atexit.register(self._exit)
             return loop
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -114,12 +116,19 @@ class Runtime:
         """Call a person's function on a thread of its own kind, so that it may wait for jobs."""
         contextvars.Context().run(self._callbacks.submit, _guarded, fn, *args)
 
+    def _exit(self) -> None:
+        try:
+            if self.on_exit is not None:
+                self.on_exit()
+        finally:
+            self.stop()
+
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Stop the loop and join its thread, at most ``timeout_s``; jobs on the service go on."""
         with self._guard:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-            atexit.unregister(self.stop)
+            atexit.unregister(self._exit)
         if loop is None or thread is None or not thread.is_alive():
             return
         loop.call_soon_threadsafe(loop.stop)

@@ -20,7 +20,7 @@ from .errors import SettingsError
 from .folders import config_dir, store_folder, write_private
 from .keys import KeyStore
 from .money import to_decimal
-from .secret import Secret
+from .secret import Secret, shown
 
 CONFIG_NAME = "config.json"
 VARIABLES = (
@@ -140,14 +140,14 @@ def _provider(sources: Sources, config: Mapping[str, Any], named: str | None) ->
                 name, because = candidate, f"{KEY_VARIABLE[candidate]} is set"
                 break
     if not name and config.get("provider"):
-        name, because, is_named = str(config["provider"]), "chosen with %wan login", True
+        name, because, is_named = str(config["provider"]), _chosen(sources, config), True
     if not name:
         looked.append("%wan login")
         name, because = "simulator", "no key was found"
     name = name.lower()
     if name not in catalog.PROVIDERS:
         known = ", ".join(catalog.PROVIDERS)
-        message = f"provider = {name!r} is not known."
+        message = f"provider = {shown(name)} is not known."
         raise SettingsError(message, remedy=f"Use one of: {known}.")
     key, source = _key(sources, name)
     base_url, url_named = _base_url(env, config, name)
@@ -156,13 +156,22 @@ def _provider(sources: Sources, config: Mapping[str, Any], named: str | None) ->
     return Provider(name, base_url, key, source, because, url_named, is_named, tuple(looked))
 
 
+def _chosen(sources: Sources, config: Mapping[str, Any]) -> str:
+    """Say which command stored the provider; what was stored before that was noted may come from either."""
+    if "provider" in sources.session:
+        return "chosen in this session"
+    if config["provider"] == "simulator":
+        return "chosen with %wan config"
+    return f"chosen with %wan {config.get('provider_by') or 'login or %wan config'}"
+
+
 def _key(sources: Sources, provider: str) -> tuple[Secret | None, str]:
     if provider in sources.session_keys:
         return sources.session_keys[provider], "this session"
     # A simulator on a port takes any bearer; with a key set there, that one.
     variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
     if value := sources.env.get(variable, "").strip():
-        return Secret(value), variable
+        return Secret(value, variable), variable
     if provider == "simulator":
         return Secret("simulator"), "built in"
     return sources.keys.read(provider)
@@ -191,7 +200,7 @@ def with_base_url(provider: Provider, base_url: str) -> Provider:
 def _choice(name: str, value: object, known: tuple[str, ...]) -> Any:
     text = str(value).strip().lower()
     if text not in known:
-        message = f"{name} = {value!r} is not known."
+        message = f"{name} = {shown(str(value))} is not known."
         raise SettingsError(message, remedy=f"Use one of: {', '.join(known)}.")
     return text
 
@@ -204,7 +213,7 @@ def _number(text: str | None, name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        message = f"{name} = {text!r} is no number of 0 or more."
+        message = f"{name} = {shown(text)} is no number of 0 or more."
         raise SettingsError(message, remedy="Use e.g. 20, or 0 for no limit.")
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from .errors import CellError, Problem
 from .line import ReadLine, duration_s, line_error, nearest, read_line
 from .money import SYMBOLS, to_decimal
 from .options import Kind, Option, Subcommand, subcommand, subcommand_names
+from .secret import EXPOSED, HIDDEN, looks_like_key
 from .words import Word, option_at, skip_spaces, unquoted, word_end
 
 _AMOUNT: Final = re.compile(r"(\D?)\s*(\d[\d.]*)\s*([A-Za-z]{3})?\Z")
@@ -58,6 +59,8 @@ def read_subcall(line: str) -> SubCall:
 
 def _unknown(text: str) -> CellError:
     first, *others = text.split()
+    if any(map(looks_like_key, (first, *others))):
+        return CellError("that looks like a key; it was not used.", remedy=EXPOSED)
     near = difflib.get_close_matches(first.lower(), subcommand_names(), n=3, cutoff=0.6 if not others else 0.75)
     make = f"For a picture: %wan make {text if len(text) <= 80 else text[:77] + '…'}"
     if first[0] in "-–—":
@@ -88,7 +91,9 @@ def _call(command: Subcommand, read: ReadLine) -> SubCall:
     if check and not problems:
         words = check(command, words, options, problems)
     if problems:
-        raise line_error(problems)
+        problems = [replace(p, value=HIDDEN) if looks_like_key(p.value) else p for p in problems]
+        spared = "nothing was sent" if command.name == "make" else "nothing was done"
+        raise line_error(problems, spared=spared)
     return SubCall(command.name, words, MappingProxyType(options))
 
 
@@ -195,7 +200,9 @@ def _check_config(_command: Subcommand, words: Words, options: dict[str, Any], p
         key, equals, value = word.partition("=")
         key = key.strip()
         if not equals or not key:
-            problems.append(Problem("config", word, "is no setting.", 'Write KEY=VALUE without spaces, or "KEY=a b".'))
+            is_key = looks_like_key(word)
+            remedy = EXPOSED if is_key else 'Write KEY=VALUE without spaces, or "KEY=a b".'
+            problems.append(Problem("config", HIDDEN if is_key else word, "is no setting.", remedy))
         elif key in settings:
             problems.append(Problem("config", key, "is given more than once.", "Keep one."))
         else:

@@ -231,7 +231,9 @@ def _failed(field: str, shown: str, error: Exception) -> RequestError:
 def _malformed(text: str, brace: int, field: str, what: str) -> RequestError:
     line, column = text.count("\n", 0, brace) + 1, brace - (text.rfind("\n", 0, brace) + 1) + 1
     message = f"line {line}, column {column}: {what}"
-    return RequestError([Problem(field, _short(text[brace : brace + 24].split("\n")[0]), message, _BRACES)])
+    closed = _CLOSED.match(text, brace)
+    shown = closed[0] if closed else text[brace : brace + 24].split("\n")[0]
+    return RequestError([Problem(field, _short(shown), message, _BRACES)])
 
 
 def _short(text: str) -> str:

@@ -138,7 +138,14 @@ def _clean(value: AnyPicture) -> bytes:
 
 
 def _name(value: Any) -> str:
-    return str(value) if isinstance(value, str | os.PathLike) else repr(value)[:80]
+    from .jobs import Picture
+
+    if isinstance(value, str | os.PathLike):
+        return str(value)
+    if isinstance(value, Picture):
+        return f"{value.job.id}[{value.index}] ({value.file})"  # whole, so that it can be opened
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def _how_far(first: bytes, second: bytes) -> str:

@@ -31,7 +31,7 @@ def help_text() -> str:
 def subcommand_help(command: Subcommand) -> str:
     """Return the help of one subcommand, with its options."""
     head = f"{_typed(command)}\n  {command.help}"
-    return "\n".join([head, *_columns([(o.shown, o.help) for o in command.options])])
+    return "\n".join([head, *_columns([*command.details, *((o.shown, o.help) for o in command.options)])])
 
 
 def options_table_markdown(options: Sequence[Option] = CELL_OPTIONS) -> str:

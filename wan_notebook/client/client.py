@@ -73,7 +73,7 @@ class Client:
         self._wall_clock = wall_clock
         check_key(key)
         host = _host_of(self.base_url)
-        self._reader = Reader(self.dialect, host, key.mask if key else str, wall_clock)
+        self._reader = Reader(self.dialect, host, key.mask if key else str, wall_clock, key.source if key else "")
         self._network = Network(base_url=self.base_url, key=key, timeouts=timeouts, transport=transport, app=app)
         is_real = transport is None and app is None
         hosts = Hosts(resolver or (resolve if is_real else None), private=(host,) if app is not None else ())

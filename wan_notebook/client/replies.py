@@ -36,12 +36,16 @@ _TOO_LARGE: Final = 413
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads answers of one service; every text that becomes part of an error goes through ``mask`` first."""
+    """Reads answers of one service; every text that becomes part of an error goes through ``mask`` first.
+
+    ``key_from`` says where the key was found, for the one who has to change it.
+    """
 
     dialect: Dialect
     host: str
     mask: Callable[[str], str]
     wall_clock: Callable[[], float]
+    key_from: str = ""
 
     def body_of(self, reply: Reply) -> Any:
         """Return the body's JSON; None if it is none or was cut.
@@ -139,15 +143,21 @@ class Reader:
             fault = self.dialect.read_error(text if body is None else body, status)
         return ServiceFault(fault.code, fault.message, fault.request_id or self.request_id_of(reply))
 
+    def _key_remedy(self) -> str:
+        if self.dialect.name == "dashscope":
+            regions = ", ".join(c.DASHSCOPE_REGIONS)
+            text = f"A key belongs to one region ({regions}); this is {self.host}. `%wan login` finds the right one."
+        else:
+            text = "`%wan login` stores another key; a key of another service or region is not accepted here."
+        if not self.key_from:
+            return text
+        first = ", which comes before what `%wan login` stores: change or unset it" if self.key_from.isupper() else ""
+        return f"The key came from {self.key_from}{first}. {text}"
+
     def _remedy(self, status: int, wait_s: float | None) -> str:
         match status:
-            case 401 if self.dialect.name == "dashscope":
-                regions = ", ".join(c.DASHSCOPE_REGIONS)
-                return (
-                    f"A key belongs to one region ({regions}); this is {self.host}. `%wan login` finds the right one."
-                )
             case 401:
-                return "`%wan login` stores another key; a key of another service or region is not accepted here."
+                return self._key_remedy()
             case 402 | 403:
                 return "Check the account's balance, and that the key may use this model."
             case 429:

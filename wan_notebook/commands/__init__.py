@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..subcommands import SubCall
-from . import on_jobs, on_money, on_panel, on_research, on_setup, on_view
+from . import on_jobs, on_login, on_money, on_panel, on_research, on_setup, on_view
 from .context import Context
 
 COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
@@ -26,7 +26,8 @@ COMMANDS: Final[dict[str, Callable[[SubCall, Context], None]]] = {
     "cost": on_money.do_cost,
     "budget": on_money.do_budget,
     "config": on_setup.do_config,
-    "login": on_setup.do_login,
+    "login": on_login.do_login,
+    "logout": on_login.do_logout,
     "doctor": on_setup.do_doctor,
     "nest": on_setup.do_nest,
     "bundle": on_research.do_bundle,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import CellError
+from ..errors import CellError, WanError
 from ..jobs import Job, Picture
-from ..ledger import HistoryQuery
+from ..ledger import HistoryQuery, LedgerError
 from ..session import Session
 
 _PICTURE = re.compile(r"(?P<job>[^\[\]]+)\[(?P<index>-?\d+)\]\Z")
@@ -23,7 +24,22 @@ def find_job(session: Session, variables: Mapping[str, Any], word: str) -> Job:
         return value
     if isinstance(value, Picture):
         return value.job
-    return session.job(word)
+    try:
+        return session.job(word)
+    except LedgerError as error:
+        raise _unknown(word, variables, error) from None
+
+
+def _unknown(word: str, variables: Mapping[str, Any], error: LedgerError) -> WanError:
+    """Word an unknown job with the nearest variables: whoever mistypes a name does not think of an id."""
+    if word in variables:
+        kind = type(variables[word]).__name__
+        return CellError(f"{word} is no job but: {kind}.", remedy=error.remedy)
+    names = [name for name, value in variables.items() if isinstance(value, Job | Picture) and name != "_wan"]
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    if not near:
+        return error
+    return CellError(f"no variable and no job is called {word}.", remedy=f"Nearest: {', '.join(near)}.")
 
 
 def find_pictures(session: Session, variables: Mapping[str, Any], word: str) -> tuple[Job, int | None]:

@@ -1,17 +1,17 @@
-"""Commands that set things up: config, login, doctor, nest."""
+"""Commands that set things up: config, doctor, nest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
 from importlib.metadata import version
 from typing import Any, Final
 
-from .. import catalog, settings
-from ..client import Client
-from ..errors import AuthError, CellError, Problem, RequestError, SettingsError, WanError
+from .. import catalog
+from ..errors import CellError, Problem
+from ..line import line_error
 from ..money import SYMBOLS, to_decimal
-from ..present.doctor import examine, probe
-from ..secret import Secret
+from ..present.doctor import examine
+from ..secret import EXPOSED, looks_like_key, shown
 from ..subcommands import SubCall
 from ..views.tables import doctor_bundle
 from .context import Context
@@ -32,7 +32,8 @@ _CHOICES: Final = {
     "polling": ("prompt", "economical"),
     "provider": (*catalog.PROVIDERS, "auto"),
 }
-_KNOWN: Final = "price, provider, wait, embed, replay, envelope, polling"
+_KNOWN: Final = ("price", "provider", "wait", "embed", "replay", "envelope", "polling")
+_OF_KEYS: Final = ("key", "token", "secret", "password")
 
 
 def do_config(call: SubCall, ctx: Context) -> None:
@@ -41,8 +42,10 @@ def do_config(call: SubCall, ctx: Context) -> None:
     changes: dict[str, Any] = {}
     problems = [p for key, value in given.items() if (p := _read_setting(key, value, changes, ctx)) is not None]
     if problems:
-        raise RequestError(problems)
+        raise line_error(problems, spared="nothing was changed")
     if changes:
+        if "provider" in changes:
+            changes["provider_by"] = "config" if changes["provider"] else None
         ctx.session.sources.store(**changes)
         ctx.session.forget_clients()
     ctx.say("\n".join(_setting_lines(ctx)))
@@ -59,10 +62,21 @@ def _read_setting(key: str, value: str, changes: dict[str, Any], ctx: Context) -
         return _read_price(provider or ctx.session.settings().provider.name, value, changes, ctx)
     elif name in _CHOICES or name in ("wait", "embed"):
         known = ", ".join(_CHOICES.get(name, ("on", "off", "auto")))
-        return Problem(key, repr(value), "is not known.", f"Use one of: {known}.")
+        remedy = EXPOSED if looks_like_key(value) else f"Use one of: {known}."
+        return Problem(key, shown(value), "is not known.", remedy)
     else:
-        return Problem(key, repr(value), "is no setting.", f"Known: {_KNOWN}.")
+        return _no_setting(key, value)
     return None
+
+
+def _no_setting(key: str, value: str) -> Problem:
+    """Word an unknown setting without its value, which may be a key."""
+    if looks_like_key(value) or looks_like_key(key) or any(word in key.lower() for word in _OF_KEYS):
+        named = "•••" if looks_like_key(key) else key
+        return Problem(named, "", "is no setting: a key is never given in a cell.", EXPOSED)
+    near = difflib.get_close_matches(key.lower(), _KNOWN, n=2, cutoff=0.6)
+    remedy = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(_KNOWN)}."
+    return Problem(key, "", "is no setting.", remedy)
 
 
 def _read_price(provider: str, value: str, changes: dict[str, Any], ctx: Context) -> Problem | None:
@@ -73,8 +87,9 @@ def _read_price(provider: str, value: str, changes: dict[str, Any], ctx: Context
     currency = currency.strip().upper() or "USD"
     amount = to_decimal(number)
     if provider not in catalog.MODEL_NAME:
-        text = "has no price; a price belongs to gateway or dashscope."
-        return Problem("price", provider, text, "Write price.gateway=0.03 or price.dashscope=0.2 with a currency.")
+        text = "is no service that bills; without a key there are practice pictures, which cost nothing."
+        remedy = 'Name the service: %wan config price.gateway=0.03, or %wan config "price.dashscope=0.2 CNY"'
+        return Problem("price", "" if looks_like_key(provider) else provider, text, remedy)
     if (value.strip().lower() != "off" and amount is None) or len(currency) != 3:
         return Problem(
             "price", repr(value), "is no price.", 'Write price=0.03, "price.dashscope=0.2 CNY", or price=off.'
@@ -105,78 +120,6 @@ def _setting_lines(ctx: Context) -> list[str]:
         "stored in": str(ctx.session.sources.config_path),
     }
     return [f"{name:20}{value}" for name, value in shown.items()]
-
-
-def do_login(_call: SubCall, ctx: Context) -> None:
-    """Choose the service, take the key without showing it, find the region that accepts it, remember both."""
-    ask, ask_hidden = _prompts(ctx)
-    provider = ask("Service (gateway or dashscope) [gateway]: ").strip().lower() or "gateway"
-    if provider not in catalog.MODEL_NAME:
-        message = f"service = {provider!r} is not known."
-        raise SettingsError(message, remedy="Use gateway or dashscope.")
-    key = Secret(ask_hidden(f"Key for {provider} (not shown): ").strip())
-    if not key:
-        message = "no key was given."
-        raise SettingsError(message, remedy="Run `%wan login` again.")
-    url, verdict = find_region(provider, key, ctx)
-    where = ctx.session.sources.keys.write(provider, key)
-    stored = ctx.session.sources.stored().get("base_urls")
-    urls = {**(stored if isinstance(stored, dict) else {}), provider: url}
-    ctx.session.sources.store(provider=provider, base_urls=urls)
-    ctx.session.forget_clients()
-    ctx.say(f"{verdict} The key is kept in {where}{_use(provider, key, url, ctx)}")
-
-
-def _use(provider: str, key: Secret, url: str, ctx: Context) -> str:
-    """Say what is used from now on: the environment comes before what is stored."""
-    now = ctx.session.settings().provider
-    if now.name != provider:
-        return f", but {now.name} is used: {now.chosen_because}."
-    if now.key != key:
-        return f", but another one is used: {now.key_source} comes first."
-    return f"; %wan uses {provider} at {url} from now on."
-
-
-def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
-    """Return the address that accepts a key, by a free status query. Raises ``AuthError`` if none does."""
-    named = ctx.session.settings(provider).provider
-    urls = [named.base_url]
-    if provider == "dashscope" and not named.is_url_named:
-        urls += [url for url in catalog.DASHSCOPE_REGIONS.values() if url not in urls]
-    untold: list[tuple[str, str]] = []
-    for url in urls:
-        client = ctx.session.providers.make(provider=provider, base_url=url, key=key)
-        try:
-            ctx.session.runtime.submit(_probe(client)).result(timeout=60)
-        except AuthError:
-            continue
-        except WanError as error:
-            untold.append((url, error.message))
-            continue
-        return url, f"The key works at {url}."
-    if untold:
-        url, reason = untold[0]
-        return url, f"The key could not be tried ({url}: {reason.rstrip('.')})."
-    message = f"the key was refused at {', '.join(urls)}."
-    raise AuthError(message, http_status=401, remedy="Check the key; a DashScope key belongs to one region.")
-
-
-async def _probe(client: Client) -> None:
-    try:
-        await probe(client)
-    finally:
-        await client.aclose()
-
-
-def _prompts(ctx: Context) -> tuple[Callable[[str], str], Callable[[str], str]]:
-    from getpass import getpass
-
-    from ..host import FrontEnd
-
-    if ctx.front_end is FrontEnd.HEADLESS:
-        message = "nobody is there to type a key."
-        raise SettingsError(message, remedy=f"Set {settings.KEY_VARIABLE['gateway']} in the environment instead.")
-    return input, getpass
 
 
 def do_doctor(_call: SubCall, ctx: Context) -> None:

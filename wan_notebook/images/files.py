@@ -17,6 +17,7 @@ from wan_notebook.errors import ImageInputError, WanError
 _READ_MAX_BYTES: Final = 256 * 1024**2
 """A larger file is no photograph; reading it would only fill the memory."""
 _NEIGHBOURS_MAX: Final = 5000
+_ALIKE: Final = 0.2  # a name so much less like than the nearest one is no guess
 _COPY_WHOLE: Final = "Copy all of it, or save the picture and give its path."
 
 
@@ -118,6 +119,9 @@ def _missing(path: Path, *, name: str) -> ImageInputError:
         message = f"there is no file {shown}, and no folder {shown_name(str(folder))}."
         return ImageInputError(name, message, remedy="Check the path.")
     by_lower = {entry.lower(): entry for entry in sorted(names)}
-    near = [by_lower[n] for n in difflib.get_close_matches(path.name.lower()[:255], by_lower, n=3, cutoff=0.5)]
+    wanted = path.name.lower()[:255]
+    found = difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.5)
+    likeness = {name: difflib.SequenceMatcher(None, wanted, name).ratio() for name in found}
+    near = [by_lower[name] for name in found if likeness[name] >= max(likeness.values()) - _ALIKE]
     remedy = f"Did you mean {' or '.join(near)}?" if near else "Check the name; it is looked for from the notebook."
     return ImageInputError(name, f"there is no file {shown}.", remedy=remedy)

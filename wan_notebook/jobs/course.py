@@ -16,7 +16,7 @@ from .download import Fetched, Fetcher, Held
 from .estimate import Estimates
 from .live import LiveJob
 from .moves import Moves
-from .outcome import fewest_pictures, missing_of
+from .outcome import NEVER_SENT, fewest_pictures, missing_of
 from .parts import Parts
 from .poller import LET_GO, Outcome, Watch
 from .results import read_end
@@ -55,13 +55,13 @@ class Course:
     async def _settle_unsent(self, live: LiveJob) -> None:
         """Say what an earlier kernel's unfinished submit means: not sent, or nobody knows."""
         if live.state is JobState.INTENT and live.request is None:
-            reason = "the kernel ended before it was sent"
-            await self._moves.fail(live, JobState.REFUSED, StoreError(f"{reason}; nothing was paid"), reason)
+            await self._moves.fail(live, JobState.REFUSED, StoreError(NEVER_SENT), NEVER_SENT)
         elif live.state is JobState.SENDING:
             events = await asyncio.get_running_loop().run_in_executor(None, self._parts.ledger.events, live.id)
             if was_not_sent(events):
-                reason = "the kernel ended between two attempts, of which none arrived"
-                await self._moves.fail(live, JobState.REFUSED, StoreError(f"{reason}; nothing was paid"), reason)
+                await self._moves.fail(
+                    live, JobState.REFUSED, StoreError(NEVER_SENT), f"{NEVER_SENT} (no attempt arrived)"
+                )
             else:
                 reason = "the kernel ended while it was being sent"
                 await self._moves.fail(live, JobState.IN_DOUBT, StoreError(reason), reason)

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import WanError
 from ..ledger import JobRow, LedgerConflict, PictureRecord
 from ..recipe import strip
+from ..states import JobState
 from .cancel import cancel_all
 from .course import Course
 from .estimate import Estimates
@@ -88,6 +89,16 @@ class Engine:
     def call_back(self, fn: Callable[..., object], *args: Any) -> None:
         """Call a person's function where it may wait."""
         self.parts.runtime.call_back(fn, *args)
+
+    @property
+    def mine(self) -> tuple[LiveJob, ...]:
+        """The jobs that this kernel works on."""
+        return tuple(self._mine.values())
+
+    def unsent(self) -> list[LiveJob]:
+        """Return the jobs that are about to be sent; one that waits for another's picture is not."""
+        states = (JobState.INTENT, JobState.SENDING)
+        return [live for live in self.mine if live.state in states and not live.row.pending_inputs]
 
     def let_go(self) -> None:
         """Release the leases, so that another kernel need not wait for them to run out."""

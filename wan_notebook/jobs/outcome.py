@@ -91,9 +91,22 @@ def _refusal_remedy(row: JobRow) -> str:
     return next(found, _KIND[JobState.REFUSED][2])
 
 
+NEVER_SENT = "never sent: the program ended first; nothing was paid"
+"""The error of a job that nobody refused. It stands among the refused ones, since no service ever had it."""
+
+
+def was_never_sent(row: JobRow) -> bool:
+    """Whether the program ended before a job was sent."""
+    return row.state == JobState.REFUSED and row.error_message == NEVER_SENT
+
+
 def error_of(row: JobRow) -> JobError:
     """Return the error that a job which did not end with its pictures is."""
     state = JobState(row.state)
+    if was_never_sent(row):
+        return JobRefused(
+            f"job {row.id} was {NEVER_SENT}.", job_id=row.id, remedy="Ask again: run the same cell or line."
+        )
     kind, text, remedy = _KIND.get(state, (JobError, f"is {state}", "Wait for it with `%wan wait {id}`."))
     if state is JobState.REFUSED:
         remedy = _refusal_remedy(row)

@@ -114,10 +114,10 @@ def _starting_with(read: Read, prefix: str) -> Sequence[Any]:
 def _nearest(read: Read, wanted: str) -> str:
     known = [row[0] for row in read(sa.select(_j.id).order_by(*_NEWEST).limit(500))]
     heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
-    near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)] or known[:3]
-    if not near:
+    near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)]
+    if not known:
         return "This folder has no jobs yet."
-    return f"Nearest: {_listed(near)}. %wan history lists all."
+    return f"{'Nearest' if near else 'Newest'}: {_listed(near or known[:3])}. %wan history lists all."
 
 
 def _listed(ids: Any) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..errors import WanError
-from ..jobs.outcome import cost_of_row
+from ..jobs.outcome import cost_of_row, was_never_sent
 from ..ledger import HistoryQuery, JobRow
 from ..money import Source
 from ..present import Presenter, words
@@ -21,7 +21,7 @@ from ..session.home import Home
 from ..states import SETTLED, JobState
 from ..views import html
 from ..views.history_widget import HistoryTable
-from ..views.looks import look
+from ..views.looks import NEVER_SENT, look
 from ..views.panel_widgets import Message
 from .loop import Follower
 
@@ -184,7 +184,7 @@ def _line(values: Sequence[Any]) -> str:
 
 
 def _row(row: JobRow) -> dict[str, Any]:
-    cost, seen = cost_of_row(row), look(row.state)
+    cost, seen = cost_of_row(row), look(NEVER_SENT if was_never_sent(row) else row.state)
     cost_text = "$0.00" if cost.source is Source.SIMULATED else str(cost).partition(" (")[0]
     saved = [p for p in row.pictures if p.saved_at]
     return {

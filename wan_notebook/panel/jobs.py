@@ -12,7 +12,7 @@ from ..session import Session
 from ..states import FREE, JobState
 from ..views import html
 from ..views.live import live_job
-from ..views.looks import next_sentence
+from ..views.looks import NEVER_SENT, next_sentence
 from ..views.model import JobView
 from ..views.panel_widgets import JobRows, Message
 from .loop import Follower
@@ -108,7 +108,7 @@ class JobsFeed:
     def _row(self, view: JobView) -> dict[str, Any]:
         row = live_job(view)
         answer = self._answers.get(view.job_id, "")
-        cost = view.cost_text or ("cost nothing" if view.state in FREE else view.most_text)
+        cost = view.cost_text or ("cost nothing" if view.state in (*FREE, NEVER_SENT) else view.most_text)
         reasons = [] if view.state == JobState.SAVED else [row["reason"], next_sentence(view)]
         return {
             **{key: row[key] for key in _KEPT},

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..cell_text import cell_text, image_expression
 from ..jobs import Job, LiveJob, Picture
-from ..jobs.outcome import cost_of_row, error_of, seeds_text
+from ..jobs.outcome import cost_of_row, error_of, seeds_text, was_never_sent
 from ..ledger import InputRecord, JobRow, PictureRecord
 from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
@@ -18,6 +18,7 @@ from ..rules import Mode, expected_size
 from ..session import Session
 from ..session.home import Home
 from ..states import FREE, JobState
+from ..views.looks import NEVER_SENT
 from ..views.model import CardView, CompareItem, JobView, PictureView, TextView
 from . import words
 from .previews import Previews
@@ -61,7 +62,7 @@ class Presenter:
         request = job.request.replace(n=1, seed=row.seed) if len(job.lives) > 1 and _is_alone(job) else job.request
         return JobView(
             job_id=row.id,
-            state=state.value,
+            state=NEVER_SENT if was_never_sent(row) else state.value,
             mode=row.mode,
             prompt=row.prompt,
             negative_prompt=row.negative_prompt,
@@ -175,7 +176,7 @@ class Presenter:
         provider = self._session.settings().provider
         if not row.simulated or provider.is_named or provider.name != "simulator":
             return ""
-        return f"No key found (looked in {', '.join(provider.looked_in)}): practice picture. `%wan login`"
+        return "practice picture: no key · `%wan login`"  # where was looked is in `%wan doctor`
 
     def cell_text(self, request: ImageRequest, row: JobRow) -> str:
         """Return the ``%%wan`` cell that asks the same, with inputs named so that it runs in any kernel."""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..folders import LEDGER_NAME, known_folders
-from ..jobs.outcome import cost_of_row
+from ..jobs.outcome import cost_of_row, was_never_sent
 from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, Reserved, peek_open
 from ..money import Cost, Source, Total, format_amount
 from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
 from ..store import Store
+from ..views.looks import NEVER_SENT
 from ..views.model import (
     CostRowView,
     CostSection,
@@ -125,7 +126,7 @@ class Tables:
         saved = [p for p in row.pictures if p.saved_at]
         return HistoryRowView(
             job_id=row.id,
-            state=row.state.value,
+            state=NEVER_SENT if was_never_sent(row) else row.state.value,
             when_text=words.when_text(row.created_at),
             prompt=row.prompt,
             mode=row.mode,

@@ -21,6 +21,7 @@ Price = tuple[Decimal, str, str]
 META = "budget"
 LOCK_NAME = "budget.lock"
 SIMULATED = "simulated"
+PRACTICE = "Practice pictures cost nothing: they do not count against money."
 
 
 class Caps:
@@ -41,9 +42,14 @@ class Caps:
         if not caps:
             return ["no cap is set (`%wan budget 5.00 --per day`)"]
         with self._elsewhere(caps) as others:
-            price = self._price(self._settings.provider.name, others)
-            uses = [self._used(cap, self._ledger, others, price) for cap in caps]
-        return [f"{cap.text} ({cap.source}): {used.text(cap)}" for cap, used in zip(caps, uses, strict=True)]
+            provider = self._settings.provider.name
+            price, practice = self._price(provider, others), provider == "simulator"
+            # As `checking` counts: practice pictures for the next practice picture, and nowhere else.
+            uses = [
+                self._used(cap, self._ledger, others, price, simulated=practice and cap.counts_pictures) for cap in caps
+            ]
+        lines = [f"{cap.text} ({cap.source}): {used.text(cap)}" for cap, used in zip(caps, uses, strict=True)]
+        return [*lines, PRACTICE] if practice and any(not cap.counts_pictures for cap in caps) else lines
 
     def set(self, cap: Cap) -> None:
         """Remember a cap. An amount without a known price is refused, since it could not be kept."""

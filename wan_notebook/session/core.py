@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from ..store import Store
 from .caps import Caps
 from .doubts import Doubts
 from .home import Home, Homes
+from .leaving import CLOSING_S, GRACE_S, goodbye, is_script, wait_for_submits
 from .meetings import Meetings, Place
 from .order import Order
 from .ordering import Ordering
@@ -206,14 +208,25 @@ class Session:
         self.providers.forget()
         self._homes.each(lambda home: home.engine.forget_clients())
 
-    def close(self) -> None:
+    def close(self, *, within_s: float = CLOSE_TIMEOUT_S) -> None:
         """Let go of everything; jobs on the service go on, and their ids are safe."""
         self.is_closed = True
         if self.runtime.is_running:
             with suppress(TimeoutError):  # a connection that will not close must not hold up a shutdown
-                self.runtime.submit(self._wind_up()).result(timeout=CLOSE_TIMEOUT_S)
-        self.runtime.stop()
+                self.runtime.submit(self._wind_up()).result(timeout=within_s)
+        self.runtime.stop(within_s)
         self._homes.close()
+
+    def end(self) -> None:
+        """The program ends: send what is not sent within what is left of half a second, and say what goes on."""
+        until_s = time.monotonic() + GRACE_S
+        homes = self._homes.all()
+        wait_for_submits(homes, until_s - CLOSING_S)
+        lives = [live for home in homes for live in home.engine.mine]
+        on_the_way = {live.id for live in lives if live.is_sending}
+        self.close(within_s=max(CLOSING_S / 4, (until_s - time.monotonic()) / 2))
+        if is_script() and (line := goodbye(lives, on_the_way)):
+            print(line, file=sys.stderr)  # noqa: T201 - a script's own last words
 
     def leave(self) -> None:
         """In a forked process: its threads, connections and leases are the parent's."""
@@ -283,6 +296,7 @@ def default_session() -> Session:
     with _default_guard:
         if not _default or _default[0].is_closed:
             _default[:] = [Session()]
+            _default[0].runtime.on_exit = _default[0].end
         return _default[0]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from .. import catalog
 from ..client import Client
-from ..errors import MissingKeyError
+from ..errors import MissingKeyError, SettingsError
 from ..folders import data_dir
 from ..ledger import JobRow, Ledger
 from ..secret import Secret
@@ -126,6 +126,9 @@ class Providers:
         self._require_key(settings, ledger)
         if settings.provider.base_url != IN_PROCESS_URL:
             self.client(settings)
+        elif self._make_simulator is _simulator_app and self._app is not None:
+            simulator = self._app.state.simulator
+            simulator.config = _simulator_config()  # WAN_SIMULATOR_SECONDS and _PRICE may change between two calls
 
     def _require_key(self, settings: Settings, ledger: Ledger | None) -> None:
         """Refuse to order without a key where one is meant: a practice picture must not pass for a real one."""
@@ -169,9 +172,18 @@ def _is_trusted(recorded: str, current: str) -> bool:
 
 
 def _simulator_app() -> Any:
-    from ..simulator import SimulatorConfig, create_app
+    from ..simulator import create_app
 
-    return create_app(SimulatorConfig.from_env(state_path=data_dir() / "simulator.db"))
+    return create_app(_simulator_config())
+
+
+def _simulator_config() -> Any:
+    from ..simulator import SimulatorConfig
+
+    try:
+        return SimulatorConfig.from_env(state_path=data_dir() / "simulator.db")
+    except ValueError as error:
+        raise SettingsError(f"{error}.", remedy="Set it to a number such as 3, or leave it out.") from None
 
 
 __all__ = ["IN_PROCESS_URL", "Providers"]

@@ -179,7 +179,7 @@ def _served(jobs: Sequence[JobView]) -> str:
     """Say what came without a price: from the store, or from the simulator."""
     replays = [h.div(h.facts((f"↺ {h.esc(text)}", h.rich(again)))) for text, again in served_lines(jobs)]
     practice = dict.fromkeys(h.rich(h.one_line(job.simulated_note, 400)) for job in jobs if job.simulated_note)
-    return "".join([*replays, *(h.div(f"◇ {note}") for note in practice)])
+    return "".join([*replays, *(h.div(f"◇ {note}", h.MUTED) for note in practice)])
 
 
 def _pictures(job: JobView, thumbs: Mapping[int, Thumb], text_scale: float) -> str:

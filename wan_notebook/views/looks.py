@@ -31,6 +31,9 @@ class Look:
     tone: str
 
 
+NEVER_SENT: Final = "never_sent"
+"""What is shown of a job that is refused in the ledger, although no service ever saw it."""
+
 LOOKS: Final[dict[str, Look]] = {
     JobState.INTENT: Look("○", "queued", "written down, about to be sent", GREY),
     JobState.SENDING: Look("↑", "sending", "on its way to the service", BLUE),
@@ -39,13 +42,21 @@ LOOKS: Final[dict[str, Look]] = {
     JobState.SUCCEEDED: Look("↓", "succeeded", "made; being fetched and saved", BLUE),
     JobState.SAVED: Look("✓", "saved", "", GREEN),
     JobState.REFUSED: Look("⊘", "refused", "the service did not accept it", RED),
+    NEVER_SENT: Look("○", "never sent", "the program ended first; nothing was paid", GREY),
     JobState.FAILED: Look("✕", "failed", "the service could not make it", RED),
     JobState.CANCELLED: Look("■", "cancelled", "", GREY),
     JobState.IN_DOUBT: Look("?", "in doubt", "it may have been accepted, or not", AMBER),
     JobState.EXPIRED: Look("∅", "expired", "the service keeps it no longer", AMBER),
 }
 _ORDER: Final = tuple(LOOKS)
-_WORST_FIRST: Final = (JobState.IN_DOUBT, JobState.FAILED, JobState.REFUSED, JobState.EXPIRED, JobState.CANCELLED)
+_WORST_FIRST: Final = (
+    JobState.IN_DOUBT,
+    JobState.FAILED,
+    JobState.REFUSED,
+    JobState.EXPIRED,
+    JobState.CANCELLED,
+    NEVER_SENT,
+)
 
 
 def look(state: str) -> Look:
@@ -55,7 +66,7 @@ def look(state: str) -> Look:
 
 def is_final(state: str) -> bool:
     """Say whether nothing more happens by itself and nothing is owed."""
-    return state in FINAL
+    return state in FINAL or state == NEVER_SENT
 
 
 def plural(count: int, noun: str) -> str:
@@ -109,6 +120,8 @@ def cost_sentence(job: JobView) -> str:
             return "Unknown: if it arrived, the service makes it and bills it." + held
         case JobState.EXPIRED:
             return "Unknown: if it was made, it was billed."
+        case "never_sent":
+            return "Nothing: it was never sent."
         case state if state in FREE:
             return f"Nothing: a {look(state).word} job is not billed."
     return job.most_text
@@ -125,6 +138,8 @@ def next_sentence(job: JobView) -> str:
             return "Run the cell again to ask anew, or change the prompt or the pictures first."
         case JobState.CANCELLED:
             return "Run the cell again to ask anew."
+        case "never_sent":
+            return "Run the same cell or line again to ask."
         case JobState.EXPIRED:
             adopt = f"`%wan resolve {job.job_id} adopt {job.task_id or 'TASK'}` looks for it once more"
             return f"{adopt}. To have new pictures, at their price, run the cell again."

@@ -113,7 +113,7 @@ class JobView:
     """How many pictures were asked for and not delivered."""
     tags: tuple[str, ...] = ()
     simulated_note: str = ""
-    """``No key found (looked in …): practice picture. `%wan login```."""
+    """``practice picture: no key · `%wan login```."""
     task_id: str = ""
     request_id: str = ""
     parameters: tuple[tuple[str, str], ...] = ()

@@ -8,6 +8,7 @@ from typing import Final
 from wan_notebook.states import FREE, JobState
 from wan_notebook.views import html as h
 from wan_notebook.views.looks import (
+    NEVER_SENT,
     card_state,
     choices,
     cost_sentence,
@@ -37,7 +38,7 @@ def job_line(job: JobView) -> str:
         job.mode,
         plural(count, "picture") if count else "",
         f"seed {job.seed}" if job.seed is not None else "",
-        job.replay_text or job.cost_text or ("not billed" if job.state in FREE else job.most_text),
+        job.replay_text or job.cost_text or ("not billed" if job.state in (*FREE, NEVER_SENT) else job.most_text),
         f"“{h.one_line(job.prompt, 60)}”" if job.prompt else "",
     )
     return h.one_line(h.SEPARATOR.join(part for part in parts if part), 240)
