@@ -120,7 +120,7 @@ def test_each_command_becomes_plain_data(line, name, words, options):
         ("config a=1 a=2", ["more than once"]),
         ("budget lots", ["lots", "5.00"]),
         ("budget -5", ["-5"]),
-        ("budget 5 XXX", ["5 XXX"]),
+        ("budget 5 pis", ["5 pis"]),
         ("budget 1.5 pictures", ["1.5", "whole number"]),
         ("budget 5 USD --per week", ["week", "day"]),
         ("bundle", ["PATH"]),

@@ -18,7 +18,7 @@ Per = Literal["day", "notebook", "total"]
 PERIODS: tuple[Per, ...] = ("day", "notebook", "total")
 
 _CAP = re.compile(
-    r"\s*(?P<currency>[$¥€]|[A-Z]{3}\s)?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>pictures?|USD|CNY|EUR)?"
+    r"\s*(?P<currency>[$¥€]|[A-Z]{3}\s)?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>pictures?|USD|CNY|EUR|(?-i:[A-Z]{3}))?"
     r"(?:\s*(?:/|per)\s*(?P<per>day|notebook|total))?\s*\Z",
     re.IGNORECASE,
 )

@@ -5,6 +5,7 @@ Unknown is never 0 (DESIGN: money is Decimal with a currency and a source).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -32,6 +33,21 @@ def to_decimal(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and amount >= 0 else None
+
+
+_AMOUNT = re.compile(r"(?P<before>[^\d\s.]*)\s*(?P<number>\d[\d.]*)\s*(?P<after>[^\d\s.]*)", re.ASCII)
+
+
+def read_amount(text: str) -> tuple[Decimal, str] | None:
+    """Read ``0.03``, ``$0.03``, ``0.2 CNY``, ``0.2CNY`` or ``JPY 5``: an amount and its currency; None for others."""
+    match = _AMOUNT.fullmatch(text.strip())
+    amount = to_decimal(match["number"]) if match else None
+    if match is None or amount is None or (match["before"] and match["after"]):
+        return None
+    unit = match["before"] or match["after"]
+    codes = {symbol: code for code, symbol in SYMBOLS.items()} | {code.lower(): code for code in SYMBOLS} | {"": "USD"}
+    currency = codes.get(unit.lower(), unit)
+    return (amount, currency) if re.fullmatch(r"[A-Z]{3}", currency) else None
 
 
 def format_amount(amount: Decimal, currency: str = "USD") -> str:

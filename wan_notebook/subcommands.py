@@ -7,18 +7,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
 from .errors import CellError, Problem
 from .line import ReadLine, duration_s, line_error, nearest, read_line
-from .money import SYMBOLS, to_decimal
+from .money import SYMBOLS, read_amount
 from .options import Kind, Option, Subcommand, subcommand, subcommand_names
 from .secret import EXPOSED, HIDDEN, looks_like_key
 from .words import Word, option_at, skip_spaces, unquoted, word_end
 
-_AMOUNT: Final = re.compile(r"(\D?)\s*(\d[\d.]*)\s*([A-Za-z]{3})?\Z")
 _SINCE_MAX_S: Final = 36500 * 86400
 _ALL: Final = "%wan? shows them all."
 
@@ -177,21 +175,12 @@ def _check_budget(_command: Subcommand, words: Words, options: dict[str, Any], p
         else:
             problems.append(Problem("budget", number, "is no whole number of pictures.", "Write 40 pictures."))
         return ()
-    amount, currency = _money(text)
-    if amount is None or currency is None:
+    amount, currency = read_amount(text) or (None, None)
+    if amount is None:
         remedy = f"Write 5.00, 5.00 CNY ({', '.join(SYMBOLS)}), 40 pictures, or off."
         problems.append(Problem("budget", text, "is no amount.", remedy))
     options |= {"amount": amount, "currency": currency}
     return ()
-
-
-def _money(text: str) -> tuple[Decimal | None, str | None]:
-    match = _AMOUNT.match(text)
-    if match is None or (match[1] and match[3]):
-        return None, None
-    of_symbol = {symbol: code for code, symbol in SYMBOLS.items()} | {"": "USD"}
-    currency = match[3].upper() if match[3] else of_symbol.get(match[1])
-    return to_decimal(match[2]), currency if currency in SYMBOLS else None
 
 
 def _check_config(_command: Subcommand, words: Words, options: dict[str, Any], problems: list[Problem]) -> Words:

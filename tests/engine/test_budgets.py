@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
-from wan_notebook.budget import parse_cap
+from wan_notebook.budget import Cap, parse_cap
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
+from wan_notebook.money import read_amount
 from wan_notebook.present import Tables
 from wan_notebook.session import Place, Session
 from wan_notebook.session.caps import Caps
 from wan_notebook.states import JobState
+from wan_notebook.subcommands import read_subcall
 
 
 @pytest.fixture
@@ -329,3 +331,25 @@ def test_practice_does_not_make_unknown_prices_free(tmp_path: Path) -> None:
         caps_of(session).set(parse_cap("1.00"))
 
         assert "2 unknown" in caps_of(session).lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        *(("0.03", "0.03", "USD"), ("$0.03", "0.03", "USD"), ("0.2 CNY", "0.2", "CNY"), ("0.20CNY", "0.20", "CNY")),
+        *(("¥0.2", "0.2", "CNY"), ("0.2 cny", "0.2", "CNY"), ("JPY 5", "5", "JPY"), ("5 JPY", "5", "JPY")),
+    ],
+)
+def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: str) -> None:
+    """A price and a budget take a symbol or a code, before or after; and what a cap suggests can be typed again."""
+    assert read_amount(text) == (Decimal(amount), currency)
+    assert parse_cap(text) == Cap(Decimal(amount), "total", currency)
+    assert (
+        read_subcall(Cap(Decimal(7), "day", currency).command(Decimal(9)).removeprefix("%wan ")).options["amount"] == 9
+    )
+
+
+@pytest.mark.parametrize("text", ["", "lots", "$5 CNY", "5 pis", "1.2.3", "-1", "5 £", "inf"])
+def test_what_is_no_amount_is_none(text: str) -> None:
+    """A slip of the finger sets no price and no cap."""
+    assert read_amount(text) is None

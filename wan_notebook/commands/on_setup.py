@@ -9,7 +9,7 @@ from typing import Any, Final
 from .. import catalog
 from ..errors import CellError, Problem
 from ..line import line_error
-from ..money import SYMBOLS, to_decimal
+from ..money import read_amount
 from ..present.doctor import examine
 from ..secret import EXPOSED, looks_like_key, shown
 from ..subcommands import SubCall
@@ -80,26 +80,21 @@ def _no_setting(key: str, value: str) -> Problem:
 
 
 def _read_price(provider: str, value: str, changes: dict[str, Any], ctx: Context) -> Problem | None:
-    number, _, currency = value.strip().partition(" ")
-    symbols = {symbol: code for code, symbol in SYMBOLS.items()}
-    if number[:1] in symbols:
-        number, currency = number[1:], currency or symbols[number[:1]]
-    currency = currency.strip().upper() or "USD"
-    amount = to_decimal(number)
+    price = read_amount(value)
     if provider not in catalog.MODEL_NAME:
         text = "is no service that bills; without a key there are practice pictures, which cost nothing."
         remedy = 'Name the service: %wan config price.gateway=0.03, or %wan config "price.dashscope=0.2 CNY"'
         return Problem("price", "" if looks_like_key(provider) else provider, text, remedy)
-    if (value.strip().lower() != "off" and amount is None) or len(currency) != 3:
+    if value.strip().lower() != "off" and price is None:
         return Problem(
             "price", repr(value), "is no price.", 'Write price=0.03, "price.dashscope=0.2 CNY", or price=off.'
         )
     stored = ctx.session.sources.stored().get("prices")
     prices = dict(stored) if isinstance(stored, dict) else {}
-    if amount is None:
+    if price is None:
         prices.pop(provider, None)
     else:
-        prices[provider] = [str(amount), currency]
+        prices[provider] = [str(price[0]), price[1]]
     changes["prices"] = prices
     return None
 
