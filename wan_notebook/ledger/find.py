@@ -147,7 +147,9 @@ def _open_ones(by: By, *, simulated_ok: bool) -> sa.Select[Any]:
 @cache
 def _open_requests(*, simulated_ok: bool) -> sa.Select[Any]:
     parts = schema.jobs.alias("parts")
-    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, parts.c.state.in_([s.value for s in sorted(OPEN)]))
+    # No IN: this statement is compiled once, before its lists could be written out.
+    is_open_state = sa.or_(*(parts.c.state == state.value for state in sorted(OPEN)))
+    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, is_open_state)
     return _matching("asked", simulated_ok=simulated_ok).where(is_open).order_by(*_NEWEST).limit(1)
 
 
