@@ -248,6 +248,58 @@ def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
         notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
 
 
+def test_saving_over_a_photograph_needs_force(notebook: Notebook, tmp_path: Path) -> None:
+    """A mistyped name must not cost a file that was not made here; what it was made for runs again."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    (tmp_path / "cat.jpg").write_bytes(b"a photograph")
+    with pytest.raises(StoreError, match="--force"):
+        notebook.run(f"%wan save fox {tmp_path / 'cat.jpg'}")
+    notebook.run(f"%wan save fox[0] {tmp_path / 'cat.jpg'} --force")
+    with Image.open(tmp_path / "cat.jpg") as saved:
+        assert saved.format == "JPEG"
+    assert "--seed 5" in notebook.run(f"%wan recall {tmp_path / 'cat.jpg'}")
+    assert f"saved {tmp_path / 'bare.png'}" in notebook.run(f"%wan save fox {tmp_path / 'bare'}")
+    with pytest.raises(StoreError, match="folder of pictures"):
+        notebook.names["fox"].save(notebook.names["fox"].files[0], clean=True, overwrite=True)
+
+
+def outputs_of(notebook: Notebook, cell: str) -> list[dict[str, Any]]:
+    """Run a cell and return the bundles that it displays, its value's among them."""
+    shown: list[dict[str, Any]] = []
+    with capture_output() as captured:
+        value = notebook.shell.run_cell(cell, store_history=True).result
+    shown += [output.data for output in captured.outputs]
+    if value is not None and not shown:
+        shown.append(notebook.shell.display_formatter.format(value)[0])
+    return shown
+
+
+def test_a_picture_shows_itself(notebook: Notebook) -> None:
+    """`fox[0]`, which every caption invites to type, shows the picture as the gallery does, and prints as one line."""
+    notebook.run("%%wan --as fox --seed 5..6\na fox")
+    (data,) = outputs_of(notebook, "fox[1]")
+
+    assert set(data) == {"text/plain", "text/html", "image/jpeg"}
+    assert data["text/html"].count("<img") == 1
+    assert "seed 6" in data["text/html"]
+    assert "fox[1]" in data["text/plain"]
+    assert "<script" not in data["text/html"]
+    assert notebook.run("print(fox[1])").strip().count("\n") == 0
+    assert "<img" in outputs_of(notebook, "import wan_notebook as wan; wan.history()[0]")[0]["text/html"]
+    assert outputs_of(notebook, "%wan show fox[1]")[0]["text/html"].count("<img") == 1
+
+
+def test_a_picture_that_is_not_there_is_named_in_short(notebook: Notebook) -> None:
+    """One sentence with the choices, for the expression and for the command."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    for cell in ("fox[9]", "%wan save fox[9] x.png", "%%wan -i fox[9]\nat night"):
+        with pytest.raises(Exception, match=r"has 1 picture[;,] there is no \[9\]") as caught:
+            notebook.run(cell)
+        assert ".." not in str(caught.value)
+    with pytest.raises(IndexError):
+        notebook.names["fox"][9]
+
+
 def test_recalling_by_what_lies_beside(notebook: Notebook, tmp_path: Path) -> None:
     """A picture of a kind that holds no recipe has it in the file beside it; a path that is no file is called one."""
     notebook.run("%%wan --as fox --seed 5\na fox")

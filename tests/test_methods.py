@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests import bundle_kit
 from tests.bundle_kit import NOON, Project, pack, png, shown, unpack
 from wan_notebook.bundle import methods
-from wan_notebook.bundle.prose import latex_text, markdown_text, runs_of, span_of, version_key
+from wan_notebook.bundle.prose import latex_text, markdown_text, span_of, version_key
 from wan_notebook.inputs import InputImage
 from wan_notebook.ledger import JobRow
+from wan_notebook.text import runs_of
 
 project, other = bundle_kit.project, bundle_kit.other
 

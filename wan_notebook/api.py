@@ -19,14 +19,15 @@ from .call_rules import call_mode, distinct_seeds, like_size, sweep_problems
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
-from .jobs import Job, Picture
+from .jobs import Job, Picture, set_bundler
 from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
-from .present import Presenter, Tables
+from .present import Presenter, Tables, bundler
 from .request import ImageRequest
 from .session import Order, Session, default_session
 from .subcommands import read_since
 
 SHOWN = 20
+set_bundler(bundler(default_session))  # jobs and pictures show themselves without the magics too
 
 
 def generate(

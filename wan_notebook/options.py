@@ -159,8 +159,9 @@ SUBCOMMANDS: Final = (
     Subcommand("history", "[WORDS] [options]", "what was asked and made, newest first", (Kind.WORDS,), 0, _HISTORY),
     Subcommand("cost", "[--by day|notebook|tag|user] [--everywhere]", "what it cost", options=(_BY, _EVERYWHERE)),
     Subcommand(
-        *("save", "JOB PATH [--clean]", "save a job's pictures, or one (job[0]), elsewhere", (Kind.JOB, Kind.PATH), 2),
-        options=(_flag("clean", "without the recipe"),),
+        *("save", "JOB PATH [--clean] [--force]", "save a job's pictures, or one (job[0]), as .png, .jpg or .webp"),
+        *((Kind.JOB, Kind.PATH), 2),
+        options=(_flag("clean", "without the recipe"), _flag("force", "replace whatever file is there")),
     ),
     Subcommand("login", "", "choose the service and give it a key"),
     Subcommand(

@@ -9,8 +9,8 @@ from typing import Any
 from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
-from .jobs import Job, set_renderer
-from .present import Presenter, dry_run
+from .jobs import Job, set_bundler, set_renderer
+from .present import Presenter, bundler, dry_run
 from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
@@ -28,6 +28,7 @@ class Runner:
         self.session = session or default_session()
         self.session.place = lambda: host.place(self.shell)
         set_renderer(self.render)
+        set_bundler(bundler(lambda: self.session))
 
     def line(self, line: str) -> Any:
         """Run one subcommand. ``make`` returns its job."""

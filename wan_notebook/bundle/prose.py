@@ -59,17 +59,6 @@ def _month(day: dt.date) -> str:
     return _MONTHS[day.month - 1]
 
 
-def runs_of(numbers: Sequence[int], dash: str) -> list[str]:
-    """Write sorted numbers with runs of three and more as ranges: ``5–8``, ``12``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return [f"{r[0]}{dash}{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs]
-
-
 def version_key(text: str) -> list[Any]:
     """Return what sorts versions: 0.9 before 0.10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"[.\-+]", text[:60])]

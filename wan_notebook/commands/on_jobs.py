@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..errors import CellError
 from ..greeting import summary_line
 from ..ledger import peek_open
@@ -16,14 +14,16 @@ from .recalling import recall_text
 
 
 def do_show(call: SubCall, ctx: Context) -> None:
-    """Show a job again; a running one gets a live card."""
+    """Show a job again, or one of its pictures; a running one gets a live card."""
     word = call.positionals[0] if call.positionals else ""
-    job, _ = ctx.pictures(word)
+    job, index = ctx.pictures(word)
     presenter = ctx.presenter()
     if call.options.get("takes"):
         ctx.publish(bundle(presenter.takes(job)))
     elif call.options.get("all") and job.is_done:
         display_pages(job, presenter)
+    elif index is not None:
+        ctx.publish(bundle(presenter.picture_card(job[index])))
     else:
         # A failed job that is only looked at is no error of this cell.
         show(job, presenter, ctx.session.runtime, ctx.front_end, raises=False)
@@ -74,8 +74,10 @@ def do_save(call: SubCall, ctx: Context) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
     word, path = call.positionals
     job, index = ctx.pictures(word)
-    clean = bool(call.options.get("clean"))
-    saved = job.save(path, clean=clean) if index is None else [job[index].save(Path(path).expanduser(), clean=clean)]
+    clean, force = bool(call.options.get("clean")), bool(call.options.get("force"))
+    of = job if index is None else job[index]
+    found = of.save(path, clean=clean, overwrite=force)
+    saved = found if isinstance(found, list) else [found]
     ctx.say("\n".join(f"saved {file}" for file in saved))
 
 

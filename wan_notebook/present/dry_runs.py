@@ -15,7 +15,7 @@ from ..session.replay import Part
 from ..views.model import DryRunImage, DryRunView
 from ..wire import dialect_for
 from . import words
-from .cards import expected_text
+from .facts import expected_text
 
 
 def dry_run(session: Session, home: Home, order: Order) -> DryRunView:
