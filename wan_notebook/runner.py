@@ -36,7 +36,9 @@ class Runner:
         if call.name == "make":
             # A one-line prompt is verbatim, braces and all.
             options = str(call.options.get("line", ""))
-            return self._order(options if "--raw" in options else f"{options} --raw".strip(), call.positionals[0])
+            job = self._order(options if "--raw" in options else f"{options} --raw".strip(), call.positionals[0])
+            # A terminal would write an empty Out[n] for it: it has been shown, and nobody takes it.
+            return None if host.writes_bare_out(self.shell) else job
         return run(call, self._context())
 
     def cell(self, line: str, body: str) -> None:

@@ -11,8 +11,8 @@ from ..jobs.outcome import cost_of_row
 from ..ledger import JobRow
 from ..money import Source, Total, format_amount
 from ..rules import Mode
-from ..text import runs_of
-from .prose import LATEX, MARKDOWN, Style, count_of, listed, span_of, version_key, was
+from ..text import count_of, runs_of, was
+from .prose import LATEX, MARKDOWN, Style, listed, span_of, version_key
 
 _SEEDS_SHOWN: Final = 40
 _SIZES_SHOWN: Final = 8
@@ -123,7 +123,7 @@ def _requests(rows: Sequence[JobRow]) -> list[str]:
 
 def _rewriting(edits: Sequence[JobRow], *, is_all: bool) -> list[str]:
     """Say it of the edits alone: no other mode has rewriting (WAN_API §1)."""
-    on = sum(row.parameters.get("prompt_extend") is not False for row in edits)
+    on = sum(row.rewrite is not False for row in edits)
     if not edits:
         return []
     if on == len(edits):

@@ -24,16 +24,6 @@ class Style:
     dash: str
 
 
-def count_of(number: int, word: str) -> str:
-    """Return ``1 picture``, ``3 pictures``."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def was(number: int) -> str:
-    """Return the verb that fits a number."""
-    return "was" if number == 1 else "were"
-
-
 def listed(parts: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

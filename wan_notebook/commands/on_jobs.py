@@ -105,17 +105,27 @@ def do_star(call: SubCall, ctx: Context) -> None:
 
 
 def do_trash(call: SubCall, ctx: Context) -> None:
-    """Put a job into the trash, or take it out again; after 30 days its pictures, inputs and prompt go."""
+    """Put a job into the trash, or take it out again (``--undo``, or once more the same).
+
+    After 30 days its pictures, inputs and prompt go.
+    """
     job = ctx.job(call.positionals[0])
     if any(live.state not in SETTLED for live in job.lives):
         message = f"job {job.id} is still {job.status}."
         raise CellError(message, remedy="Wait for it, or cancel it, then put it into the trash.")
-    back = job.rows[0].trashed_at is not None
+    is_there = job.rows[0].trashed_at is not None
+    if call.options.get("undo") and not is_there:
+        ctx.say(f"job {job.id} is not in the trash.")
+        return
+    back = is_there
     for row in job.rows:
         ctx.ledger.trash(row.id, on=not back)
     ctx.session.refresh(job)
     removed = ctx.session.empty_trash()
     text = (
-        "is out of the trash." if back else "is in the trash: after 30 days pictures, inputs and prompt go; costs stay."
+        f"is in the trash: after 30 days pictures, inputs and prompt go; costs stay. Back: %wan trash {job.id} --undo"
     )
+    if back:
+        gone = job.rows[0].purged_at is not None
+        text = "is out of the trash, but its pictures are deleted." if gone else "is out of the trash."
     ctx.say(f"job {job.id} {text}" + (f" {removed} old files were deleted." if removed else ""))

@@ -18,6 +18,7 @@ from ..ledger import JobRow, PictureRecord
 from ..money import Cost
 from ..request import ImageRequest
 from ..states import JobState
+from ..text import count_of
 from .files import open_image
 from .live import LiveJob
 from .outcome import cost_of_row, error_of, status_line
@@ -276,8 +277,7 @@ class Job:
         try:
             return pictures[index]
         except IndexError:
-            count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
-            message = f"job {self.id} has {count}; there is no [{index}]."
+            message = f"job {self.id} has {count_of(len(pictures), 'picture')}; there is no [{index}]."
             choices = "[0] is the first" + (f", [{len(pictures) - 1}] the last" if len(pictures) > 1 else "")
             raise NoSuchPictureError(message, remedy=f"{choices}.") from None
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from wan_notebook.money import Cost, Source
+from wan_notebook.rules import Mode
 from wan_notebook.states import FINAL, JobState
 
 from .rows import InputRecord, Owner, PictureRecord
@@ -113,6 +114,11 @@ class JobRow:
     def is_final(self) -> bool:
         """Whether nothing more happens to it by itself and no money is reserved."""
         return self.state in FINAL
+
+    @property
+    def rewrite(self) -> bool | None:
+        """Whether the service rewrote the prompt: editing alone has it (WAN_API §1), None for other modes."""
+        return self.parameters.get("prompt_extend") is not False if self.mode == Mode.EDIT else None
 
     @property
     def cost(self) -> Cost:

@@ -105,6 +105,15 @@ def parameters(row: JobRow) -> tuple[tuple[str, str], ...]:
     return (*known, *others)
 
 
+def trash_notes(row: JobRow) -> tuple[str, ...]:
+    """Say that a job is in the trash, and the way back as long as there is one."""
+    if row.trashed_at is None:
+        return ()
+    if row.purged_at is not None:
+        return ("its pictures, inputs and prompt were deleted from the trash",)
+    return (f"in the trash since {words.day_text(row.trashed_at)}: `%wan trash {row.id} --undo` takes it out",)
+
+
 def seeds_title(seeds: Iterable[int | None]) -> str:
     """Return ``seeds 5, 9`` or ``seeds 5–8``; nothing for one seed."""
     known = sorted({seed for seed in seeds if seed is not None})
