@@ -333,6 +333,82 @@ def test_stars_and_trash(notebook: Notebook) -> None:
     assert len(wan_notebook.history()) == 1
 
 
+def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
+    """The command, the history and the job itself name it; undoing twice does not put it in again."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    back = f"%wan trash {notebook.names['fox'].id} --undo"
+    assert back in notebook.run("%wan trash fox")
+    assert "1 job in the trash: %wan history --trash" in notebook.run("%wan history")
+    assert "a fox" in notebook.run("%wan history --trash")
+    assert len(wan_notebook.history(trash=True)) == 1
+    assert back in notebook.run("%wan show fox")
+    assert "out of the trash" in notebook.run(back)
+    assert "is not in the trash" in notebook.run(back)
+    assert "trash" not in notebook.run("%wan history")
+
+
+def test_the_trash_names_several_jobs_by_their_variable(notebook: Notebook) -> None:
+    """One id of a sweep would bring back one picture."""
+    notebook.run("%%wan --seed 5\na fox")
+    notebook.run("%%wan --as foxes --seed 5,9\na fox")
+    assert "%wan trash foxes --undo" in notebook.run("%wan trash foxes")
+    assert "Note: in the trash" in notebook.run("%wan show foxes")
+    notebook.run("%wan trash foxes --undo")
+    assert len(wan_notebook.history()) == 2
+
+
+def test_the_history_of_starred_jobs(notebook: Notebook) -> None:
+    """The command has what the function has."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    notebook.run("%%wan --seed 6\nan owl")
+    notebook.run("%wan star fox")
+    shown = notebook.run("%wan history --starred")
+    assert "a fox" in shown
+    assert "an owl" not in shown
+
+
+@pytest.mark.parametrize("name", ["print", "list", "_", "_wan", "_fox", "get_ipython", "None"])
+def test_a_name_that_others_need_is_refused(notebook: Notebook, name: str) -> None:
+    """`list((1, 2))` means in the next cell what it meant before; IPython's and our own names stay theirs."""
+    with pytest.raises(CellError, match=r"--as.*(belongs to Python|underscore).*Write|Use"):
+        notebook.run(f"%%wan --as {name}\na fox")
+    with pytest.raises(RequestError, match="name"):
+        wan_notebook.generate("a fox", name=name)
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_on_the_simulator_says_what_it_would_cost(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Practice costs nothing, and is there to learn what the real thing costs."""
+    monkeypatch.setenv("WAN_SIMULATOR_PRICE", "0.05")
+    assert "would cost up to $0.15" in notebook.run("%%wan --dry-run --seed 5..7\na fox")
+    notebook.run("%%wan --seed 5..7\na fox")
+    assert "would cost" not in notebook.run("%%wan --dry-run --seed 5..7\na fox")
+
+
+def test_the_parameters_bear_one_set_of_names(notebook: Notebook) -> None:
+    """No raw names of the service beside words, and the seeds that were asked, not a range."""
+    (data,) = outputs_of(notebook, "%%wan --seed 5,9 --size 16:9\na fox")
+    html = data["text/html"]
+    assert "seeds 5, 9" in html
+    assert "1280×720 px" in html
+    assert "Watermark" in html
+    for raw in ("max_images", "watermark", "prompt_extend", "False", "1280*720<"):
+        assert raw not in html
+    assert "Rewrite" not in html
+
+
+def test_a_line_in_a_terminal_leaves_no_empty_out(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown is not announced again with nothing behind it; an assignment has its job."""
+    monkeypatch.setattr(notebook.shell, "simple_prompt", True, raising=False)
+    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "%wan make --seed 5 a fox"])
+    assert notebook.shell.run_cell("%wan make --seed 5 a fox").result is None
+    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "job = %wan make --seed 5 a fox"])
+    notebook.run("job = %wan make --seed 5 a fox")
+    assert isinstance(notebook.names["job"], Job)
+
+
 def test_the_history_is_a_data_frame(notebook: Notebook) -> None:
     """One row a job, types right, Decimal kept."""
     notebook.run("%%wan --seed 5..6\na fox")

@@ -98,6 +98,9 @@ def test_rewriting_and_the_rest_are_told(project: Project) -> None:
     on, off = edit(1), edit(2, prompt_extend=False, negative_prompt="dogs", watermark=True)
     assert "rewriting of prompts was on, so that the model saw other words than those recorded" in methods([on])
     assert "rewriting of prompts was off in editing" in methods([off])
+    mixed = methods([on, project.job("a fox", seed=9)])
+    assert "In editing, the service's rewriting of prompts was on" in mixed
+    assert "rewriting" not in methods([project.job("an owl", seed=10)])
     both = methods([on, off])
     assert "on in 1 of 2 editing requests" in both
     assert "A negative prompt was given in 1 request." in both

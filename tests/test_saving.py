@@ -135,6 +135,13 @@ def test_no_ending_gets_the_right_one(tmp_path: Path) -> None:
     assert targets_of(tmp_path / "foxes", ["a.png", "b.png"]) == [tmp_path / "foxes" / n for n in ("a.png", "b.png")]
 
 
+def test_several_pictures_do_not_go_into_a_file(tmp_path: Path) -> None:
+    """A file where a folder is needed is named, not stumbled over."""
+    (tmp_path / "Makefile").touch()
+    with pytest.raises(StoreError, match="2 pictures need a folder"):
+        targets_of(tmp_path / "Makefile", ["a.png", "b.png"])
+
+
 def test_a_recipe_too_long_for_exif_is_left_out(tmp_path: Path, store: Path) -> None:
     """The picture is saved all the same."""
     long = Recipe(model="m", provider="p", mode="text to image", prompt="a" * 60_000)

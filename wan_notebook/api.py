@@ -238,8 +238,8 @@ def history(
     """Return the jobs that match, newest first.
 
     ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
-    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``limit`` counts jobs; without one the
-    table shows the newest 20 and the data are all of them.
+    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``trash`` is what lies in the trash
+    instead. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
     """
     query = HistoryQuery(
         words=words,

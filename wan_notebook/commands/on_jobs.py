@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..errors import CellError
 from ..greeting import summary_line
+from ..jobs import Job
 from ..ledger import peek_open
 from ..show import display_pages, show
 from ..states import SETTLED
 from ..subcommands import SubCall
+from ..text import count_of, was
 from ..views.gallery import bundle
 from .context import Context
 from .recalling import recall_text
@@ -113,19 +115,28 @@ def do_trash(call: SubCall, ctx: Context) -> None:
     if any(live.state not in SETTLED for live in job.lives):
         message = f"job {job.id} is still {job.status}."
         raise CellError(message, remedy="Wait for it, or cancel it, then put it into the trash.")
-    is_there = job.rows[0].trashed_at is not None
-    if call.options.get("undo") and not is_there:
+    undo, there = bool(call.options.get("undo")), [row.trashed_at is not None for row in job.rows]
+    back = any(there) if undo else all(there)
+    if undo and not back:
         ctx.say(f"job {job.id} is not in the trash.")
         return
-    back = is_there
     for row in job.rows:
         ctx.ledger.trash(row.id, on=not back)
     ctx.session.refresh(job)
     removed = ctx.session.empty_trash()
-    text = (
-        f"is in the trash: after 30 days pictures, inputs and prompt go; costs stay. Back: %wan trash {job.id} --undo"
-    )
-    if back:
-        gone = job.rows[0].purged_at is not None
-        text = "is out of the trash, but its pictures are deleted." if gone else "is out of the trash."
-    ctx.say(f"job {job.id} {text}" + (f" {removed} old files were deleted." if removed else ""))
+    deleted = f" {count_of(removed, 'old file')} {was(removed)} deleted." if removed else ""
+    ctx.say(f"job {job.id} {_of_trash(job, call.positionals[0], back=back)}{deleted}")
+
+
+def _of_trash(job: Job, word: str, *, back: bool) -> str:
+    if not back:
+        command = f"%wan trash {_lasting_name(word, job)} --undo"
+        return f"is in the trash: after 30 days pictures, inputs and prompt go; costs stay. Back: {command}"
+    if any(row.purged_at is not None for row in job.rows):
+        return "is out of the trash, but its pictures are deleted."
+    return "is out of the trash."
+
+
+def _lasting_name(word: str, job: Job) -> str:
+    """Return what names a job later too; a handle of several jobs has no id of its own, only a variable."""
+    return job.id if word.startswith("_") or len(job.rows) == 1 else word

@@ -52,9 +52,12 @@ def target_of(path: Path, name: str) -> Path:
 
 
 def targets_of(path: Path, names: list[str]) -> list[Path]:
-    """Return where several go: into a folder by their names, or to numbered files."""
+    """Return where several go: into a folder by their names, or to numbered files. Raises ``StoreError``."""
     if len(names) == 1:
         return [target_of(path, names[0])]
+    if path.is_file() and not path.suffix:
+        message = f"{path} is a file, and {len(names)} pictures need a folder: it was left alone."
+        raise StoreError(message, remedy="Name a folder, or a file such as fox.png, which gets numbers.")
     if not path.suffix or path.is_dir():
         return [path / name for name in names]
     return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(names) + 1)]

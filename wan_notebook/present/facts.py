@@ -10,7 +10,7 @@ from ..jobs.outcome import cost_of_row, error_of
 from ..ledger import JobRow, PictureRecord
 from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
-from ..rules import expected_size
+from ..rules import Mode, expected_size
 from ..states import FREE, JobState
 from ..text import runs_of
 from . import words
@@ -99,7 +99,10 @@ def picture_note(record: PictureRecord) -> str:
 def parameters(row: JobRow) -> tuple[tuple[str, str], ...]:
     """Return what else was sent, under the names that a person knows it by."""
     sent = row.parameters
-    known = [(label, say(sent[name])) for name, (label, say) in _LABELS.items() if sent.get(name) is not None]
+    # Counts that are always 1 there say nothing: a task of text to image makes one picture, an article asks once.
+    hidden = {Mode.TEXT_TO_IMAGE: ("n", "max_images"), Mode.ILLUSTRATED: ("n",)}.get(Mode(row.mode), ())
+    shown = [name for name in _LABELS if sent.get(name) is not None and name not in hidden]
+    known = [(_LABELS[name][0], _LABELS[name][1](sent[name])) for name in shown]
     others = [(name.replace("_", " ").capitalize(), str(value)) for name, value in sorted(sent.items())
               if name not in _LABELS and name not in _ELSEWHERE]  # fmt: skip
     return (*known, *others)
