@@ -146,7 +146,6 @@ def test_without_a_saved_notebook_nothing_is_packed(notebook: Notebook) -> None:
 def test_a_notebook_that_is_empty_on_disk_is_not_packed(notebook: Notebook) -> None:
     """JupyterLab makes the file before it is first saved: the bundle would hold no cell at all."""
     (notebook.root / "Untitled.ipynb").write_text(json.dumps({"cells": [code("")], "metadata": {}}))
-    notebook.run(FOX)
     with pytest.raises(CellError, match=r"Save the notebook \(Ctrl\+S\) and run this again"):
         notebook.run("%wan bundle paper.zip")
     assert not (notebook.root / "paper.zip").exists()

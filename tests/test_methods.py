@@ -109,6 +109,16 @@ def test_rewriting_and_the_rest_are_told(project: Project) -> None:
     assert "by editing given pictures" in both
 
 
+def test_only_an_edit_was_rewritten(project: Project) -> None:
+    """A record of text to image that carries the parameter, from whatever hand, is not said to be rewritten."""
+    row = project.job("a fox", seed=5)
+    details = replace(row.details, parameters={**row.parameters, "prompt_extend": True})
+    there = replace(row, load=lambda _: details)
+    assert there.parameters["prompt_extend"] is True
+    assert there.rewrite is None
+    assert "rewriting" not in methods([there])
+
+
 def test_many_seeds_do_not_fill_the_page(project: Project) -> None:
     """Runs are written as ranges, and what is left of very many is counted."""
     row = project.job()

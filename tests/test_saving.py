@@ -132,6 +132,7 @@ def test_no_ending_gets_the_right_one(tmp_path: Path) -> None:
     """A bare name is a file, a folder that is there holds the picture's own name, several make a folder."""
     assert target_of(tmp_path / "fox", "kept.png") == tmp_path / "fox.png"
     assert target_of(tmp_path, "kept.png") == tmp_path / "kept.png"
+    assert target_of(f"{tmp_path}/new/", "kept.png") == tmp_path / "new" / "kept.png"
     assert targets_of(tmp_path / "foxes", ["a.png", "b.png"]) == [tmp_path / "foxes" / n for n in ("a.png", "b.png")]
 
 
@@ -140,6 +141,21 @@ def test_several_pictures_do_not_go_into_a_file(tmp_path: Path) -> None:
     (tmp_path / "Makefile").touch()
     with pytest.raises(StoreError, match="2 pictures need a folder"):
         targets_of(tmp_path / "Makefile", ["a.png", "b.png"])
+
+
+def test_a_name_as_long_as_can_be(tmp_path: Path, store: Path) -> None:
+    """The temporary file beside it has a name of its own."""
+    name = "a" * 250 + ".png"
+    assert write(tmp_path / name, made(), store).read_bytes() == made()
+
+
+def test_a_link_stays_one(tmp_path: Path, store: Path) -> None:
+    """What it leads to is replaced, if it may be."""
+    write(tmp_path / "real.png", made(1), store)
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    write(tmp_path / "link.png", made(2), store)
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").read_bytes() == made(2)
 
 
 def test_a_recipe_too_long_for_exif_is_left_out(tmp_path: Path, store: Path) -> None:

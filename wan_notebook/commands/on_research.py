@@ -52,14 +52,13 @@ def do_bundle(call: SubCall, ctx: Context) -> None:
     document = read_document(notebook)
     named = [item.job_id for item in document.named() if item.job_id]
     here = shown_by(ctx.session)
-    unsaved = list(_unsaved(named, here, ctx))
-    if unsaved and not any(text.strip() for text in document.code):
+    if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, remedy="Save the notebook (Ctrl+S) and run this again.")
     tag, all_takes = (call.options.get("tags") or ("",))[0], bool(call.options.get("all_takes"))
     selection = select(home.ledger, [*named, *here], tag=tag, all_takes=all_takes, notebook=str(notebook))
     plan = plan_bundle(Project.of(notebook, home.ledger, home.store), selection, keys=_keys(ctx), texts=_texts(ctx))
-    ctx.say("\n".join([*unsaved, *_listing(plan, target)]))
+    ctx.say("\n".join([*_unsaved(named, here, ctx), *_listing(plan, target)]))
     size_bytes = write_bundle(plan, target)
     ctx.say(f"wrote {target}: {size_text(size_bytes)}")
 

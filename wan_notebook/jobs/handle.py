@@ -68,7 +68,7 @@ class Picture:
         ``clean`` leaves the recipe out. A file that is there and no picture of ours is replaced only with
         ``overwrite``. Raises ``StoreError``.
         """
-        target = target_of(Path(path).expanduser(), self.file.name)
+        target = target_of(path, self.file.name)
         return write_copies([self.copy(target, clean=clean)], store=self.job.owner.path_of(""), overwrite=overwrite)[0]
 
     def copy(self, path: Path, *, clean: bool) -> Copy:
@@ -268,7 +268,7 @@ class Job:
         for that, and if the place cannot be written; then nothing is written.
         """
         pictures = self.pictures
-        targets = targets_of(Path(path).expanduser(), [picture.file.name for picture in pictures])
+        targets = targets_of(path, [picture.file.name for picture in pictures])
         copies = [picture.copy(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
         return write_copies(copies, store=self.owner.path_of(""), overwrite=overwrite)
 

@@ -44,17 +44,19 @@ def write_copies(copies: Iterable[Copy], *, store: Path, overwrite: bool) -> lis
     return [path for path, _ in made]
 
 
-def target_of(path: Path, name: str) -> Path:
+def target_of(given: str | Path, name: str) -> Path:
     """Return where one picture goes: into a folder under its own name, else to this file; no ending gets its own."""
-    if path.is_dir():
+    path = Path(given).expanduser()
+    if path.is_dir() or str(given).endswith(("/", os.sep)):
         return path / name
     return path if path.suffix else path.with_name(f"{path.name}{Path(name).suffix}")
 
 
-def targets_of(path: Path, names: list[str]) -> list[Path]:
+def targets_of(given: str | Path, names: list[str]) -> list[Path]:
     """Return where several go: into a folder by their names, or to numbered files. Raises ``StoreError``."""
     if len(names) == 1:
-        return [target_of(path, names[0])]
+        return [target_of(given, names[0])]
+    path = Path(given).expanduser()
     if path.is_file() and not path.suffix:
         message = f"{path} is a file, and {len(names)} pictures need a folder: it was left alone."
         raise StoreError(message, remedy="Name a folder, or a file such as fox.png, which gets numbers.")
@@ -130,7 +132,7 @@ def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         final = path.resolve()  # a link stays one
-        part = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        part = final.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part")  # a name may be as long as can be
         try:
             part.write_bytes(data)
             part.replace(final)

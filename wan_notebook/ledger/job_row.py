@@ -117,8 +117,9 @@ class JobRow:
 
     @property
     def rewrite(self) -> bool | None:
-        """Whether the service rewrote the prompt: editing alone has it (WAN_API §1), None for other modes."""
-        return self.parameters.get("prompt_extend") is not False if self.mode == Mode.EDIT else None
+        """Whether the service rewrote the prompt: None where it was not said, and in every mode but editing."""
+        said = self.parameters.get("prompt_extend") if self.mode == Mode.EDIT else None
+        return None if said is None else bool(said)
 
     @property
     def cost(self) -> Cost:
