@@ -111,6 +111,15 @@ def _remedy(state: JobState, told: str, usual: str) -> str:
     return f"{told} {usual}" if state is JobState.IN_DOUBT else told
 
 
+def seeds_text(seeds: Sequence[int | None]) -> str:
+    """Write seeds so that none is claimed which was not asked: ``seeds 5…8`` only where they count up."""
+    known = [seed for seed in seeds if seed is not None]
+    if len(known) > 1 and known == list(range(known[0], known[0] + len(known))):
+        return f"seeds {known[0]}…{known[-1]}"
+    shown = ", ".join(map(str, known[:6])) + (", …" if len(known) > 6 else "")
+    return f"seed{'s' if len(known) > 1 else ''} {shown}"
+
+
 def status_line(rows: Sequence[JobRow], mode: str) -> str:
     """Return one line about one or several jobs that belong together."""
     first = rows[0]
@@ -118,7 +127,7 @@ def status_line(rows: Sequence[JobRow], mode: str) -> str:
     prompt = " ".join(words)[:40] + ("…" if len(" ".join(words)) > 40 else "")
     pictures = sum(1 for row in rows for picture in row.pictures if picture.saved_at)
     states = " ".join(sorted({row.state for row in rows}))
-    seeds = f"seed {first.seed}" if len(rows) == 1 else f"seeds {first.seed}…{rows[-1].seed}"
+    seeds = seeds_text([row.seed for row in rows])
     count = f"{pictures} picture{'' if pictures == 1 else 's'}"
     return f"<Job {first.id}: {states}, {mode}, {count}, {seeds}, {prompt!r}>"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from wan_notebook.states import FREE, OPEN, JobState
+from wan_notebook.states import FREE, JobState
 
 from . import codec, schema
 from .clauses import OPEN_CLAUSE
@@ -147,9 +147,7 @@ def _open_ones(by: By, *, simulated_ok: bool) -> sa.Select[Any]:
 @cache
 def _open_requests(*, simulated_ok: bool) -> sa.Select[Any]:
     parts = schema.jobs.alias("parts")
-    # No IN: this statement is compiled once, before its lists could be written out.
-    is_open_state = sa.or_(*(parts.c.state == state.value for state in sorted(OPEN)))
-    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, is_open_state)
+    is_open = sa.exists().where(parts.c.batch_id == _j.batch_id, sa.text(f"parts.{OPEN_CLAUSE}"))
     return _matching("asked", simulated_ok=simulated_ok).where(is_open).order_by(*_NEWEST).limit(1)
 
 

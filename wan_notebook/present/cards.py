@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..cell_text import cell_text, image_expression
 from ..jobs import Job, LiveJob, Picture
-from ..jobs.outcome import cost_of_row, error_of
+from ..jobs.outcome import cost_of_row, error_of, seeds_text
 from ..ledger import InputRecord, JobRow, PictureRecord
 from ..request import ImageRequest
 from ..rules import Mode
@@ -42,7 +42,7 @@ class Presenter:
             jobs[0] = replace(jobs[0], cell_text=whole)
         card = CardView(
             jobs=tuple(jobs),
-            title=facts.seeds_title(job.seeds) if several else "",
+            title=seeds_text(job.seeds) if several else "",
             total_text=facts.total([cost_of_row(live.row) for live in job.lives if live.id not in job.replayed])
             if several
             else "",

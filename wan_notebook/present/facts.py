@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -12,7 +12,6 @@ from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
 from ..rules import Mode, expected_size
 from ..states import FREE, JobState
-from ..text import runs_of
 from . import words
 
 TROUBLE: Final = FREE | {JobState.IN_DOUBT, JobState.EXPIRED}
@@ -117,16 +116,6 @@ def trash_notes(row: JobRow) -> tuple[str, ...]:
     return (f"in the trash since {words.day_text(row.trashed_at)}: `%wan trash {row.id} --undo` takes it out",)
 
 
-def seeds_title(seeds: Iterable[int | None]) -> str:
-    """Return ``seeds 5, 9`` or ``seeds 5–8``; nothing for one seed."""
-    known = sorted({seed for seed in seeds if seed is not None})
-    if len(known) < 2:
-        return ""
-    runs = runs_of(known, "–")
-    more = f" and {len(runs) - _SEED_RUNS} more" if len(runs) > _SEED_RUNS else ""
-    return f"seeds {', '.join(runs[:_SEED_RUNS])}{more}"
-
-
 def _size(value: object) -> str:
     text = str(value)
     return f"{text.replace('*', '×')} px" if "*" in text else text
@@ -144,4 +133,3 @@ _LABELS: Final[Mapping[str, tuple[str, Callable[[object], str]]]] = {
 }
 _ELSEWHERE: Final = frozenset({"seed", "negative_prompt", "enable_interleave", "prompt_extend"})
 """What has a row of its own."""
-_SEED_RUNS: Final = 8
