@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from . import catalog as c
 from .errors import Problem
 from .inputs import InputImage, PendingImage
 from .rules import Mode, parse_size, size_like
 
-_TAKEN: Final = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}
+_TAKEN = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}
 
 
 def name_problem(name: str) -> tuple[str, str]:
