@@ -15,7 +15,6 @@ from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
 from ..store import Store
-from ..views.looks import plural
 from ..views.model import (
     CostRowView,
     CostSection,
@@ -221,7 +220,7 @@ def _joined(one: CostRowView, other: CostRowView) -> CostRowView:
 def _trash_text(trashed: int, query: HistoryQuery) -> str:
     if query.only_trashed:
         return "`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt go"
-    return f"{plural(trashed, 'job')} in the trash: `%wan history --trash`" if trashed else ""
+    return f"{trashed} job{'' if trashed == 1 else 's'} in the trash: `%wan history --trash`" if trashed else ""
 
 
 def _filter_text(query: HistoryQuery) -> str:
