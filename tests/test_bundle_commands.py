@@ -143,6 +143,37 @@ def test_without_a_saved_notebook_nothing_is_packed(notebook: Notebook) -> None:
         notebook.run("%wan bundle paper.zip")
 
 
+def test_a_notebook_that_is_empty_on_disk_is_not_packed(notebook: Notebook) -> None:
+    """JupyterLab makes the file before it is first saved: the bundle would hold no cell at all."""
+    (notebook.root / "Untitled.ipynb").write_text(json.dumps({"cells": [code("")], "metadata": {}}))
+    with pytest.raises(CellError, match=r"Save the notebook \(Ctrl\+S\) and run this again"):
+        notebook.run("%wan bundle paper.zip")
+    assert not (notebook.root / "paper.zip").exists()
+
+
+def test_what_the_saved_notebook_lacks_is_said_first(notebook: Notebook) -> None:
+    """Before the listing, where it is read."""
+    notebook.save(FOX)
+    notebook.run(OWL)
+    assert notebook.run("%wan bundle paper.zip").startswith("note: 1 job that this kernel showed is not in the saved")
+
+
+def test_a_folder_that_is_not_there_is_not_made(notebook: Notebook) -> None:
+    """A mistyped path is an error before anything is listed."""
+    notebook.save(FOX)
+    with pytest.raises(StoreError, match="there is no folder"):
+        notebook.run("%wan bundle missing/paper.zip")
+    assert not (notebook.root / "missing").exists()
+
+
+def test_methods_of_a_tag(notebook: Notebook) -> None:
+    """The paragraph is about one figure, if one is named."""
+    notebook.save(FOX, OWL)
+    assert "The record holds 1 request" in notebook.run("%wan methods --tag figure-2")
+    with pytest.raises(CellError, match="figure-9"):
+        notebook.run("%wan methods --tag figure-9")
+
+
 def test_keys_of_the_session_are_looked_for(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is set anywhere and stands in a cell stops the bundle."""
     notebook.save(FOX, "secret = 'sk-live-abcdef0123456789'")

@@ -40,7 +40,7 @@ def test_a_tag_narrows_and_says_so(project: Project) -> None:
     selection = select(project.ledger, [fox.id, owl.id], tag="figure-2")
 
     assert [row.id for row in selection.rows] == [fox.id]
-    assert "1 job that the notebook shows lack the tag figure-2" in selection.notes[0]
+    assert "1 job that the notebook shows lacks the tag figure-2" in selection.notes[0]
     with pytest.raises(CellError, match="with the tag figure-9"):
         select(project.ledger, [fox.id], tag="figure-9")
 

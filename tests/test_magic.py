@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,6 +252,58 @@ def test_saving_and_recalling(notebook: Notebook, tmp_path: Path) -> None:
         notebook.run(f"%wan recall {tmp_path / 'clean.png'}")
 
 
+def test_saving_over_a_photograph_needs_force(notebook: Notebook, tmp_path: Path) -> None:
+    """A mistyped name must not cost a file that was not made here; what it was made for runs again."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    (tmp_path / "cat.jpg").write_bytes(b"a photograph")
+    with pytest.raises(StoreError, match="--force"):
+        notebook.run(f"%wan save fox {tmp_path / 'cat.jpg'}")
+    notebook.run(f"%wan save fox[0] {tmp_path / 'cat.jpg'} --force")
+    with Image.open(tmp_path / "cat.jpg") as saved:
+        assert saved.format == "JPEG"
+    assert "--seed 5" in notebook.run(f"%wan recall {tmp_path / 'cat.jpg'}")
+    assert f"saved {tmp_path / 'bare.png'}" in notebook.run(f"%wan save fox {tmp_path / 'bare'}")
+    with pytest.raises(StoreError, match="folder of pictures"):
+        notebook.names["fox"].save(notebook.names["fox"].files[0], clean=True, overwrite=True)
+
+
+def outputs_of(notebook: Notebook, cell: str) -> list[dict[str, Any]]:
+    """Run a cell and return the bundles that it displays, its value's among them."""
+    shown: list[dict[str, Any]] = []
+    with capture_output() as captured:
+        value = notebook.shell.run_cell(cell, store_history=True).result
+    shown += [output.data for output in captured.outputs]
+    if value is not None and not shown:
+        shown.append(notebook.shell.display_formatter.format(value)[0])
+    return shown
+
+
+def test_a_picture_shows_itself(notebook: Notebook) -> None:
+    """`fox[0]`, which every caption invites to type, shows the picture as the gallery does, and prints as one line."""
+    notebook.run("%%wan --as fox --seed 5..6\na fox")
+    (data,) = outputs_of(notebook, "fox[1]")
+
+    assert set(data) == {"text/plain", "text/html", "image/jpeg"}
+    assert data["text/html"].count("<img") == 1
+    assert "seed 6" in data["text/html"]
+    assert "fox[1]" in data["text/plain"]
+    assert "<script" not in data["text/html"]
+    assert notebook.run("print(fox[1])").strip().count("\n") == 0
+    assert "<img" in outputs_of(notebook, "import wan_notebook as wan; wan.history()[0]")[0]["text/html"]
+    assert outputs_of(notebook, "%wan show fox[1]")[0]["text/html"].count("<img") == 1
+
+
+def test_a_picture_that_is_not_there_is_named_in_short(notebook: Notebook) -> None:
+    """One sentence with the choices, for the expression and for the command."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    for cell in ("fox[9]", "%wan save fox[9] x.png", "%%wan -i fox[9]\nat night"):
+        with pytest.raises(Exception, match=r"has 1 picture[;,] there is no \[9\]") as caught:
+            notebook.run(cell)
+        assert ".." not in str(caught.value)
+    with pytest.raises(IndexError):
+        notebook.names["fox"][9]
+
+
 def test_recalling_by_what_lies_beside(notebook: Notebook, tmp_path: Path) -> None:
     """A picture of a kind that holds no recipe has it in the file beside it; a path that is no file is called one."""
     notebook.run("%%wan --as fox --seed 5\na fox")
@@ -285,6 +337,82 @@ def test_stars_and_trash(notebook: Notebook) -> None:
     assert len(wan_notebook.history()) == 1
 
 
+def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
+    """The command, the history and the job itself name it; undoing twice does not put it in again."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    back = f"%wan trash {notebook.names['fox'].id} --undo"
+    assert back in notebook.run("%wan trash fox")
+    assert "1 job in the trash: %wan history --trash" in notebook.run("%wan history")
+    assert "a fox" in notebook.run("%wan history --trash")
+    assert len(wan_notebook.history(trash=True)) == 1
+    assert back in notebook.run("%wan show fox")
+    assert "out of the trash" in notebook.run(back)
+    assert "is not in the trash" in notebook.run(back)
+    assert "trash" not in notebook.run("%wan history")
+
+
+def test_the_trash_names_several_jobs_by_their_variable(notebook: Notebook) -> None:
+    """One id of a sweep would bring back one picture."""
+    notebook.run("%%wan --seed 5\na fox")
+    notebook.run("%%wan --as foxes --seed 5,9\na fox")
+    assert "%wan trash foxes --undo" in notebook.run("%wan trash foxes")
+    assert "Note: in the trash" in notebook.run("%wan show foxes")
+    notebook.run("%wan trash foxes --undo")
+    assert len(wan_notebook.history()) == 2
+
+
+def test_the_history_of_starred_jobs(notebook: Notebook) -> None:
+    """The command has what the function has."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    notebook.run("%%wan --seed 6\nan owl")
+    notebook.run("%wan star fox")
+    shown = notebook.run("%wan history --starred")
+    assert "a fox" in shown
+    assert "an owl" not in shown
+
+
+@pytest.mark.parametrize("name", ["print", "list", "_", "_wan", "_fox", "get_ipython", "None"])
+def test_a_name_that_others_need_is_refused(notebook: Notebook, name: str) -> None:
+    """`list((1, 2))` means in the next cell what it meant before; IPython's and our own names stay theirs."""
+    with pytest.raises(CellError, match=r"--as.*(belongs to Python|underscore).*Write|Use"):
+        notebook.run(f"%%wan --as {name}\na fox")
+    with pytest.raises(RequestError, match="name"):
+        wan_notebook.generate("a fox", name=name)
+    assert requests(notebook) == 0
+
+
+def test_a_dry_run_on_the_simulator_says_what_it_would_cost(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Practice costs nothing, and is there to learn what the real thing costs."""
+    monkeypatch.setenv("WAN_SIMULATOR_PRICE", "0.05")
+    assert "would cost up to $0.15" in notebook.run("%%wan --dry-run --seed 5..7\na fox")
+    notebook.run("%%wan --seed 5..7\na fox")
+    assert "would cost" not in notebook.run("%%wan --dry-run --seed 5..7\na fox")
+
+
+def test_the_parameters_bear_one_set_of_names(notebook: Notebook) -> None:
+    """No raw names of the service beside words, and the seeds that were asked, not a range."""
+    (data,) = outputs_of(notebook, "%%wan --seed 5,9 --size 16:9\na fox")
+    html = data["text/html"]
+    assert "seeds 5, 9" in html
+    assert "1280×720 px" in html
+    assert "Watermark" in html
+    for raw in ("max_images", "watermark", "prompt_extend", "False", "1280*720<"):
+        assert raw not in html
+    assert "Rewrite" not in html
+
+
+def test_a_line_in_a_terminal_leaves_no_empty_out(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown is not announced again with nothing behind it; an assignment has its job."""
+    monkeypatch.setattr(notebook.shell, "simple_prompt", True, raising=False)
+    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "%wan make --seed 5 a fox"])
+    assert notebook.shell.run_cell("%wan make --seed 5 a fox").result is None
+    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "job = %wan make --seed 5 a fox"])
+    notebook.run("job = %wan make --seed 5 a fox")
+    assert isinstance(notebook.names["job"], Job)
+
+
 def test_the_history_is_a_data_frame(notebook: Notebook) -> None:
     """One row a job, types right, Decimal kept."""
     notebook.run("%%wan --seed 5..6\na fox")
@@ -308,17 +436,17 @@ def test_a_full_or_readonly_folder_refuses_before_anything_is_sent(
 
 
 def test_one_picture_shows_itself(notebook: Notebook, tmp_path: Path) -> None:
-    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and text if its file is gone."""
+    """A cell that ends in `job[0]` shows the picture, small enough for a notebook, and never fails."""
     notebook.run("%%wan --as fox --seed 5\na fox")
     picture = notebook.names["fox"][0]
     data, _ = notebook.shell.display_formatter.format(picture)
 
-    assert Image.open(io.BytesIO(data["image/jpeg"])).size == (1024, 1024)
-    assert len(data["image/jpeg"]) <= 300_000
+    assert "data:image/webp" in data["text/html"]
+    assert len(base64.b64decode(data["image/jpeg"])) <= 60_000
     assert picture.save(tmp_path).name == picture.file.name
     picture.file.unlink()
     data, _ = notebook.shell.display_formatter.format(picture)
-    assert set(data) == {"text/plain"}
+    assert "seed 5" in data["text/plain"]
 
 
 def test_bare_wan_is_five_lines(notebook: Notebook) -> None:

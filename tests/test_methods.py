@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests import bundle_kit
 from tests.bundle_kit import NOON, Project, pack, png, shown, unpack
 from wan_notebook.bundle import methods
-from wan_notebook.bundle.prose import latex_text, markdown_text, runs_of, span_of, version_key
+from wan_notebook.bundle.prose import latex_text, markdown_text, span_of, version_key
 from wan_notebook.inputs import InputImage
 from wan_notebook.ledger import JobRow
+from wan_notebook.text import runs_of
 
 project, other = bundle_kit.project, bundle_kit.other
 
@@ -97,12 +98,25 @@ def test_rewriting_and_the_rest_are_told(project: Project) -> None:
     on, off = edit(1), edit(2, prompt_extend=False, negative_prompt="dogs", watermark=True)
     assert "rewriting of prompts was on, so that the model saw other words than those recorded" in methods([on])
     assert "rewriting of prompts was off in editing" in methods([off])
+    mixed = methods([on, project.job("a fox", seed=9)])
+    assert "In editing, the service's rewriting of prompts was on" in mixed
+    assert "rewriting" not in methods([project.job("an owl", seed=10)])
     both = methods([on, off])
     assert "on in 1 of 2 editing requests" in both
     assert "A negative prompt was given in 1 request." in both
     assert "watermark was on in 1 request" in both
     assert "1 picture was given as input." in both
     assert "by editing given pictures" in both
+
+
+def test_only_an_edit_was_rewritten(project: Project) -> None:
+    """A record of text to image that carries the parameter, from whatever hand, is not said to be rewritten."""
+    row = project.job("a fox", seed=5)
+    details = replace(row.details, parameters={**row.parameters, "prompt_extend": True})
+    there = replace(row, load=lambda _: details)
+    assert there.parameters["prompt_extend"] is True
+    assert there.rewrite is None
+    assert "rewriting" not in methods([there])
 
 
 def test_many_seeds_do_not_fill_the_page(project: Project) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import keyword
 import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,18 +14,20 @@ from typing import Any
 
 from . import catalog as c
 from . import data_out, host
-from .call_rules import call_mode, distinct_seeds, like_size, sweep_problems
+from .call_rules import call_mode, distinct_seeds, like_size, name_problem, sweep_problems
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
-from .jobs import Job, Picture
+from .jobs import Job, Picture, set_bundler
 from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
-from .present import Presenter, Tables
+from .present import Presenter, Tables, bundler
 from .request import ImageRequest
 from .session import Order, Session, default_session
 from .subcommands import read_since
+from .text import count_of
 
 SHOWN = 20
+set_bundler(bundler(default_session))  # jobs and pictures show themselves without the magics too
 
 
 def generate(
@@ -109,9 +110,8 @@ def _plain(seed: Any) -> Any:
 
 
 def _name_problems(name: str) -> list[Problem]:
-    if not name or (name.isidentifier() and not keyword.iskeyword(name)):
-        return []
-    return [Problem("name", repr(name), "is no variable name.", "Use letters, digits and _: fox_1")]
+    why, remedy = name_problem(name) if name else ("", "")
+    return [Problem("name", repr(name), why, remedy)] if why else []
 
 
 def _label(value: object, name: str) -> str:
@@ -216,7 +216,7 @@ class History:
         return history_bundle(tables.history(self.query, everywhere=self.everywhere))
 
     def __repr__(self) -> str:
-        return f"<History: {len(self)} of {self.page.total_rows} jobs, {self.page.total}>"
+        return f"<History: {len(self)} of {count_of(self.page.total_rows, 'job')}, {self.page.total}>"
 
 
 def history(
@@ -230,6 +230,7 @@ def history(
     notebook: str = "",
     seed: int | None = None,
     starred: bool = False,
+    trash: bool = False,
     limit: int | None = None,
     everywhere: bool = False,
     session: Session | None = None,
@@ -237,8 +238,8 @@ def history(
     """Return the jobs that match, newest first.
 
     ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
-    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``limit`` counts jobs; without one the
-    table shows the newest 20 and the data are all of them.
+    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``trash`` is what lies in the trash
+    instead. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
     """
     if limit is not None and limit < 1:
         raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
@@ -252,6 +253,7 @@ def history(
         notebook=notebook,
         seed=seed,
         starred=starred,
+        only_trashed=trash,
         limit=SHOWN if limit is None else limit,
     )
     return History(session or default_session(), query, everywhere, is_limited=limit is not None)

@@ -110,7 +110,7 @@ def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget")
 def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> None:
     """Refuse a call that could exceed a cap. ``call`` is the most it can cost (or make), None if nobody knows."""
     if call is None or used.unknown:
-        what = "this call's price is not known" if call is None else f"{used.unknown} earlier jobs have no known price"
+        what = "this call's price is not known" if call is None else _unknown_text(used.unknown)
         message = f"the budget of {cap.text} ({cap.source}) cannot be kept: {what}. Nothing was sent."
         raise BudgetError(message, remedy=no_price_remedy())
     most = used.spent + used.reserved + call
@@ -126,6 +126,10 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
         remedy = f"WAN_BUDGET sets this cap; it can only be raised where it is set, e.g. to `{raised}`."
         raise BudgetError(message, remedy=remedy)
     raise BudgetError(message, remedy=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
+
+
+def _unknown_text(count: int) -> str:
+    return "1 earlier job has no known price" if count == 1 else f"{count} earlier jobs have no known price"
 
 
 def no_price_remedy() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,6 +12,21 @@ from . import catalog as c
 from .errors import Problem
 from .inputs import InputImage, PendingImage
 from .rules import Mode, parse_size, size_like
+
+_TAKEN = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}
+
+
+def name_problem(name: str) -> tuple[str, str]:
+    """Return why no variable of a notebook should have this name, and what to do; empty texts if one may."""
+    if keyword.iskeyword(name):
+        return "belongs to Python and is no variable name.", "Use letters, digits and _: fox_1"
+    if not name.isidentifier():
+        return "is no variable name.", "Use letters, digits and _: fox_1"
+    if name.startswith("_"):
+        return "begins with an underscore, as names do that IPython and %wan set themselves.", "Write fox_1"
+    if name in _TAKEN:
+        return f"belongs to Python: {name} would no longer be what other cells mean by it.", f"Write {name}_1"
+    return "", ""
 
 
 def call_mode(images: Sequence[object], *, interleave: bool) -> Mode:

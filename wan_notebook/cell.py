@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from . import catalog as c
-from .call_rules import call_mode, distinct_seeds, like_size, sweep_problems
+from .call_rules import call_mode, distinct_seeds, like_size, name_problem, sweep_problems
 from .cell_images import Picture, Resolver, pictures_of
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .evaluate import evaluate_number, evaluate_seeds
@@ -252,9 +251,9 @@ class _CellReader:
         if word is None:
             return ""
         name = word.value
-        if not name.isidentifier() or keyword.iskeyword(name):
-            why = "belongs to Python" if keyword.iskeyword(name) else "is no variable name"
-            self.line_problems.append(Problem("--as", name, f"{why}.", "Use letters, digits and _: --as fox_1"))
+        why, remedy = name_problem(name)
+        if why:
+            self.line_problems.append(Problem("--as", name, why, remedy))
         if any(re.search(rf"\b{re.escape(name)}\b", text) for text in expressions):
             self.hints.append(
                 f"--as {name} replaces the picture that -i reads: run again, the cell edits its own result"

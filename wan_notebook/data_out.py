@@ -103,7 +103,7 @@ def record_of(row: JobRow, folder: str = "") -> dict[str, Any]:
         "width_px": saved[0].width_px if saved else None,
         "height_px": saved[0].height_px if saved else None,
         "size": row.parameters.get("size"),
-        "rewrite": row.parameters.get("prompt_extend"),
+        "rewrite": row.rewrite,
         "model": row.model,
         "provider": row.provider,
         "simulated": row.simulated,

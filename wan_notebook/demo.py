@@ -14,6 +14,7 @@ from .folders import FOLDER_NAME, LEDGER_NAME
 from .jobs.outcome import cost_of_row
 from .ledger import HistoryQuery, JobRow, Ledger
 from .money import Total
+from .text import count_of
 
 NOTEBOOK = "01_quickstart.ipynb"
 TIMEOUT_S = 300
@@ -47,7 +48,7 @@ def _report(store: Path) -> int:
             count += 1
             facts = f"{picture.width_px}×{picture.height_px}  seed {row.seed}"
             print(f"picture   {store / picture.file}  {facts}")  # noqa: T201
-    print(f"{count} pictures of {len(rows)} jobs, {Total.of(cost_of_row(row) for row in rows)}")  # noqa: T201
+    print(f"{count_of(count, 'picture')} of {count_of(len(rows), 'job')}, {Total.of(cost_of_row(row) for row in rows)}")  # noqa: T201
     print("Open the page in a browser; it needs no network." if count else "No picture was made.")  # noqa: T201
     return 0 if count else 1
 

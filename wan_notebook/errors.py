@@ -6,6 +6,7 @@
     ├── RequestError (also ValueError)      the request breaks rules; carries all problems at once
     │   └── ImageInputError                 one input picture cannot be used
     ├── CellError                           the magic line or the cell's text cannot be read
+    │   └── NoSuchPictureError (also IndexError)  a job has no picture of this index
     ├── SettingsError                       a setting, folder or key is missing or wrong
     │   └── MissingKeyError                 no key where one is needed
     ├── BudgetError                         the call could exceed a cap, so it was not sent
@@ -106,6 +107,10 @@ class ImageInputError(RequestError):
 
 class CellError(WanError):
     """The magic line or the cell's text cannot be read; nothing was sent."""
+
+
+class NoSuchPictureError(CellError, IndexError):
+    """A job has no picture of this index."""
 
 
 class SettingsError(WanError):

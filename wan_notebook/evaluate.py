@@ -88,7 +88,7 @@ def nearest(word: str, known: Iterable[object]) -> str:
 def raised(field: str, shown: str, error: BaseException) -> Problem:
     """Word an exception of a person's own code: its type and its text."""
     try:
-        said = " ".join(str(error).split())[:200]
+        said = " ".join(str(error).split())[:200].rstrip(".")
     except Exception:  # noqa: BLE001 - even an exception's text is a person's own code
         said = ""
     return Problem(

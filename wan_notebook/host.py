@@ -74,6 +74,15 @@ def cells_run(ip: Any) -> frozenset[str]:
     return frozenset(text.strip() for text in history if isinstance(text, str) and text.strip())
 
 
+def writes_bare_out(ip: Any) -> bool:
+    """Say whether a terminal runs a ``%wan`` line by itself: it writes ``Out[n]`` for any value, shown or not."""
+    if getattr(ip, "kernel", None) is not None or not hasattr(ip, "simple_prompt"):
+        return False
+    history = getattr(getattr(ip, "history_manager", None), "input_hist_raw", ())
+    text = history[-1] if history else ""
+    return isinstance(text, str) and text.rstrip().rpartition("\n")[2].lstrip().startswith("%wan")
+
+
 def notebook_folder() -> Path:
     """Return the folder that links in an output start from: a kernel runs in its notebook's folder."""
     return Path.cwd()

@@ -128,6 +128,8 @@ _HISTORY: Final = (
     Option(
         "state", ("--state",), Kind.CHOICE, "STATE", "in this state", choices=tuple(state.value for state in JobState)
     ),
+    _flag("starred", "only starred ones"),
+    _flag("trash", "what is in the trash"),
     _EVERYWHERE,
     Option("limit", ("--limit",), Kind.NUMBER, "N", "at most so many (20)"),
 )
@@ -171,8 +173,9 @@ SUBCOMMANDS: Final = (
     Subcommand("history", "[WORDS] [options]", "what was asked and made, newest first", (Kind.WORDS,), 0, _HISTORY),
     Subcommand("cost", "[--by day|notebook|tag|user] [--everywhere]", "what it cost", options=(_BY, _EVERYWHERE)),
     Subcommand(
-        *("save", "JOB PATH [--clean]", "save a job's pictures, or one (job[0]), elsewhere", (Kind.JOB, Kind.PATH), 2),
-        options=(_flag("clean", "without the recipe"),),
+        *("save", "JOB PATH [--clean] [--force]", "save a job's pictures, or one (job[0]), as .png, .jpg or .webp"),
+        *((Kind.JOB, Kind.PATH), 2),
+        options=(_flag("clean", "without the recipe"), _flag("force", "replace whatever file is there")),
     ),
     Subcommand(
         "login",
@@ -209,13 +212,19 @@ SUBCOMMANDS: Final = (
         "recall", "JOB | PICTURE", "write the cell that made it below, without running it", (Kind.JOB_OR_FILE,), 1
     ),
     Subcommand("star", "JOB", "star a job or one picture (job[0]), or take the star away", _JOB, 1),
-    Subcommand("trash", "JOB", "delete pictures, inputs and prompt after 30 days; the cost stays", _JOB, 1),
+    Subcommand(
+        *("trash", "JOB [--undo]", "delete pictures, inputs and prompt after 30 days; the cost stays", _JOB, 1),
+        options=(_flag("undo", "take it out of the trash"),),
+    ),
     Subcommand(
         *("bundle", "PATH [--tag TAG] [--all-takes] | --open PATH", "pack the notebook and its pictures, or unpack"),
         *((Kind.PATH,), 0, _BUNDLE),
     ),
     Subcommand("verify", "[NOTEBOOK]", "check that every picture shown is present and unchanged", (Kind.PATH,)),
-    Subcommand("methods", "[--latex]", "a paragraph for the paper", options=(_flag("latex", "as LaTeX"),)),
+    Subcommand(
+        *("methods", "[--tag TAG] [--latex]", "a paragraph for the paper"),
+        options=(_TAG, _flag("latex", "as LaTeX")),
+    ),
     Subcommand("help", "[COMMAND]", "show this help, or one command's", (Kind.TEXT,)),
 )
 

@@ -9,8 +9,8 @@ from typing import Any
 from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
-from .jobs import Job, set_renderer
-from .present import Presenter, dry_run
+from .jobs import Job, set_bundler, set_renderer
+from .present import Presenter, bundler, dry_run
 from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
@@ -28,6 +28,7 @@ class Runner:
         self.session = session or default_session()
         self.session.place = lambda: host.place(self.shell)
         set_renderer(self.render)
+        set_bundler(bundler(lambda: self.session))
 
     def line(self, line: str) -> Any:
         """Run one subcommand. ``make`` returns its job."""
@@ -35,7 +36,9 @@ class Runner:
         if call.name == "make":
             # A one-line prompt is verbatim, braces and all.
             options = str(call.options.get("line", ""))
-            return self._order(options if "--raw" in options else f"{options} --raw".strip(), call.positionals[0])
+            job = self._order(options if "--raw" in options else f"{options} --raw".strip(), call.positionals[0])
+            # A terminal would write an empty Out[n] for it: it has been shown, and nobody takes it.
+            return None if host.writes_bare_out(self.shell) else job
         return run(call, self._context())
 
     def cell(self, line: str, body: str) -> None:

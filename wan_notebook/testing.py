@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import CellError, WanError
+from .text import count_of, is_or_are, was
 
 if TYPE_CHECKING:
     import pytest
@@ -236,11 +237,15 @@ def _pictures_of(content: Mapping[str, Any]) -> dict[int, list[str]]:
 
 def _difference(saved: list[str], now: list[str]) -> str:
     if not saved:
-        return f"shows {len(now)} pictures, and none were saved; run the notebook and save it"
+        return f"shows {count_of(len(now), 'picture')}, and none were saved; run the notebook and save it"
     if not now:
-        return f"shows none of the {len(saved)} pictures that were saved"
+        return f"shows no picture, and {len(saved)} {was(len(saved))} saved"
     pairs = [f"{a[:12]}… was saved, {b[:12]}… is shown" for a, b in zip(saved, now, strict=False) if a != b]
-    counts = [f"{len(saved)} were saved, {len(now)} are shown"] if len(saved) != len(now) else []
+    counts = (
+        [f"{len(saved)} {was(len(saved))} saved, {len(now)} {is_or_are(len(now))} shown"]
+        if len(saved) != len(now)
+        else []
+    )
     return "; ".join([*counts, *pairs])
 
 

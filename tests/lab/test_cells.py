@@ -72,6 +72,24 @@ def test_restart_and_run_all_makes_no_request(lab: Lab, quick: str) -> None:
     assert "from store" in lab.out_text(2)
 
 
+def test_a_picture_by_its_name_is_shown_and_an_unsaved_notebook_not_packed(lab: Lab, quick: str) -> None:
+    """`fox[0]` shows its picture, saved like any other; a bundle of a file without cells asks for saving first."""
+    lab.write("unsaved.ipynb", ["", "", "", ""], kernel=quick)
+    lab.open("unsaved.ipynb")
+    for index, text in enumerate((SETUP, FOX, "fox[0]", "%wan bundle paper.zip")):
+        lab.type_into(index, text)
+        lab.run_cell(index)
+        if index == 1:
+            lab.wait_lasting(1)
+    lab.wait_text(2, "fox[0]")
+    lab.wait_text(3, "Save the notebook")
+    lab.save()
+
+    output = lab.saved()["cells"][2]["outputs"][0]
+    assert sorted(output["data"]) == ["image/jpeg", "text/html", "text/plain"]
+    assert output["data"]["text/html"].count("<img") == 1
+
+
 def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab, slow: str) -> None:
     """Kernel → Interrupt comes through at once, in `job.images` and in `await job`, and says how to come back."""
     cells = [SETUP, LONG, "fox.images", "await fox", "fox.wait(); print(fox.status)"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .document import Named, find_notebook, read_document
 from .methods import methods
-from .pack import write_bundle
+from .pack import check_target, write_bundle
 from .plan import Plan, Project, plan_bundle
 from .selection import Selection, select, shown_by
 from .unpack import Opened, open_bundle
@@ -19,6 +19,7 @@ __all__ = [
     "Project",
     "Selection",
     "Verification",
+    "check_target",
     "find_notebook",
     "methods",
     "named_of",

@@ -11,7 +11,8 @@ from ..jobs.outcome import cost_of_row
 from ..ledger import JobRow
 from ..money import Source, Total, format_amount
 from ..rules import Mode
-from .prose import LATEX, MARKDOWN, Style, count_of, listed, runs_of, span_of, version_key, was
+from ..text import count_of, runs_of, was
+from .prose import LATEX, MARKDOWN, Style, listed, span_of, version_key
 
 _SEEDS_SHOWN: Final = 40
 _SIZES_SHOWN: Final = 8
@@ -43,7 +44,7 @@ def methods(rows: Sequence[JobRow], *, latex: bool = False) -> str:
         *_modes(rows),
         *_sizes(rows, style),
         *_requests(rows),
-        *_rewriting([row for row in rows if row.mode == Mode.EDIT]),
+        *_rewriting([row for row in rows if row.mode == Mode.EDIT], is_all=all(row.mode == Mode.EDIT for row in rows)),
         *_seeds(rows, style),
         *_cost(real, style),
         *_software(rows, style),
@@ -120,12 +121,18 @@ def _requests(rows: Sequence[JobRow]) -> list[str]:
     return made
 
 
-def _rewriting(edits: Sequence[JobRow]) -> list[str]:
-    on = sum(row.parameters.get("prompt_extend") is not False for row in edits)
+def _rewriting(edits: Sequence[JobRow], *, is_all: bool) -> list[str]:
+    """Say it of the edits alone: no other mode has rewriting (WAN_API §1)."""
+    on = sum(row.rewrite is not False for row in edits)
     if not edits:
         return []
     if on == len(edits):
-        return ["The service's rewriting of prompts was on, so that the model saw other words than those recorded."]
+        head = (
+            "The service's rewriting of prompts was on"
+            if is_all
+            else "In editing, the service's rewriting of prompts was on"
+        )
+        return [f"{head}, so that the model saw other words than those recorded."]
     if not on:
         return ["The service's rewriting of prompts was off in editing."]
     where = f"in {on} of {len(edits)} editing requests, where the model saw other words than those recorded"

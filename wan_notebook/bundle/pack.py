@@ -32,10 +32,9 @@ def write_bundle(plan: Plan, target: Path) -> int:
 
     Only an older bundle is replaced. The same plan gives the same bytes: times are fixed, names sorted.
     """
-    _refuse_foreign(target)
+    check_target(target)
     part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(part, "w") as zipped:
             hashes = [_put(zipped, c, data, digest) for c, data, digest in _loaded(plan.contents)]
             head, manifest = plan.describing(hashes)
@@ -92,7 +91,11 @@ def _is_packed(name: str, data: bytes) -> bool:
     return len(data) < _TIGHT_FROM_BYTES or len(zlib.compress(data, 1)) * _TIGHT > len(data)
 
 
-def _refuse_foreign(target: Path) -> None:
+def check_target(target: Path) -> None:
+    """Raise ``StoreError`` where no bundle can be written: no such folder, or a file that is no bundle."""
+    if not target.parent.is_dir():
+        message = f"cannot write {target}: there is no folder {target.parent}."
+        raise StoreError(message, remedy="Make it first, or choose another place.")
     if not target.exists():
         return
     try:

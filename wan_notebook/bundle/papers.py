@@ -62,10 +62,11 @@ def readme(notebook: str, rows: Sequence[JobRow]) -> bytes:
     simulated = sum(row.picture_count for row in rows if row.simulated)
     how_many = "All" if simulated == pictures else f"{simulated}"
     practice = f" {how_many} of them are practice pictures of the built-in simulator." if simulated else ""
+    shown = "picture" if pictures == 1 else f"{pictures} pictures"
     name = PurePosixPath(notebook)
     text = f"""# {name.stem}
 
-The notebook `{notebook}` with the {pictures} pictures that it shows, the pictures that were given as inputs, and the
+The notebook `{notebook}` with the {shown} that it shows, the pictures that were given as inputs, and the
 record of how each was made.{practice}
 
     python -m venv .venv && . .venv/bin/activate

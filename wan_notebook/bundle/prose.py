@@ -24,16 +24,6 @@ class Style:
     dash: str
 
 
-def count_of(number: int, word: str) -> str:
-    """Return ``1 picture``, ``3 pictures``."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def was(number: int) -> str:
-    """Return the verb that fits a number."""
-    return "was" if number == 1 else "were"
-
-
 def listed(parts: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -57,17 +47,6 @@ def _day(at: float) -> dt.date:
 
 def _month(day: dt.date) -> str:
     return _MONTHS[day.month - 1]
-
-
-def runs_of(numbers: Sequence[int], dash: str) -> list[str]:
-    """Write sorted numbers with runs of three and more as ranges: ``5–8``, ``12``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return [f"{r[0]}{dash}{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs]
 
 
 def version_key(text: str) -> list[Any]:

@@ -51,7 +51,8 @@ def select(
         kept = [row for row in found if row.id in tagged]
         left = len(found) - len(kept)
         if kept and left:
-            notes.append(f"{_jobs(left)} that the notebook shows lack the tag {tag}: their cells cannot be replayed")
+            lack = "lacks the tag {}: its cell" if left == 1 else "lack the tag {}: their cells"
+            notes.append(f"{_jobs(left)} that the notebook shows {lack.format(tag)} cannot be replayed")
         found = kept or _newest(tagged.values())
     elif not shown:
         # The whole history if no job says that it is of this notebook: not every front end tells its path.
@@ -59,7 +60,8 @@ def select(
         found = _newest(of_notebook) or _newest(matching(ledger, HistoryQuery()))
     open_ones = [row.id for row in found if not row.is_final]
     if open_ones:
-        message = f"{_jobs(len(open_ones))} are not finished: {', '.join(open_ones[:5])}."
+        are = "is" if len(open_ones) == 1 else "are"
+        message = f"{_jobs(len(open_ones))} {are} not finished: {', '.join(open_ones[:5])}."
         raise CellError(message, remedy="`%wan wait`, then repeat.")
     rows = {row.id: row for row in found if _is_answer(row)}
     notes += [f"job {row.id} is {row.state}: its cell cannot be replayed" for row in found if row.id not in rows]

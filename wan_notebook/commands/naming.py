@@ -43,8 +43,10 @@ def _unknown(word: str, variables: Mapping[str, Any], error: LedgerError) -> Wan
 
 
 def find_pictures(session: Session, variables: Mapping[str, Any], word: str) -> tuple[Job, int | None]:
-    """Return a job and, for ``job[1]``, the index of one of its pictures."""
+    """Return a job and, for ``job[1]`` or a variable that is a picture, the index of one of its pictures."""
     match = _PICTURE.match(word)
+    if isinstance(picture := variables.get(word), Picture):
+        return picture.job, picture.index
     if match is None:
         return find_job(session, variables, word), None
     return find_job(session, variables, match["job"]), int(match["index"])

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..errors import CellError
 from ..greeting import summary_line
+from ..jobs import Job
 from ..ledger import peek_open
 from ..show import display_pages, show
 from ..states import SETTLED
 from ..subcommands import SubCall
+from ..text import count_of, was
 from ..views.gallery import bundle
 from .context import Context
 from .recalling import recall_text
 
 
 def do_show(call: SubCall, ctx: Context) -> None:
-    """Show a job again; a running one gets a live card."""
+    """Show a job again, or one of its pictures; a running one gets a live card."""
     word = call.positionals[0] if call.positionals else ""
-    job, _ = ctx.pictures(word)
+    job, index = ctx.pictures(word)
     presenter = ctx.presenter()
     if call.options.get("takes"):
         ctx.publish(bundle(presenter.takes(job)))
     elif call.options.get("all") and job.is_done:
         display_pages(job, presenter)
+    elif index is not None:
+        ctx.publish(bundle(presenter.picture_card(job[index])))
     else:
         # A failed job that is only looked at is no error of this cell.
         show(job, presenter, ctx.session.runtime, ctx.front_end, raises=False)
@@ -74,8 +76,10 @@ def do_save(call: SubCall, ctx: Context) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
     word, path = call.positionals
     job, index = ctx.pictures(word)
-    clean = bool(call.options.get("clean"))
-    saved = job.save(path, clean=clean) if index is None else [job[index].save(Path(path).expanduser(), clean=clean)]
+    clean, force = bool(call.options.get("clean")), bool(call.options.get("force"))
+    of = job if index is None else job[index]
+    found = of.save(path, clean=clean, overwrite=force)
+    saved = found if isinstance(found, list) else [found]
     ctx.say("\n".join(f"saved {file}" for file in saved))
 
 
@@ -103,17 +107,36 @@ def do_star(call: SubCall, ctx: Context) -> None:
 
 
 def do_trash(call: SubCall, ctx: Context) -> None:
-    """Put a job into the trash, or take it out again; after 30 days its pictures, inputs and prompt go."""
+    """Put a job into the trash, or take it out again (``--undo``, or once more the same).
+
+    After 30 days its pictures, inputs and prompt go.
+    """
     job = ctx.job(call.positionals[0])
     if any(live.state not in SETTLED for live in job.lives):
         message = f"job {job.id} is still {job.status}."
         raise CellError(message, remedy="Wait for it, or cancel it, then put it into the trash.")
-    back = job.rows[0].trashed_at is not None
+    undo, there = bool(call.options.get("undo")), [row.trashed_at is not None for row in job.rows]
+    back = any(there) if undo else all(there)
+    if undo and not back:
+        ctx.say(f"job {job.id} is not in the trash.")
+        return
     for row in job.rows:
         ctx.ledger.trash(row.id, on=not back)
     ctx.session.refresh(job)
     removed = ctx.session.empty_trash()
-    text = (
-        "is out of the trash." if back else "is in the trash: after 30 days pictures, inputs and prompt go; costs stay."
-    )
-    ctx.say(f"job {job.id} {text}" + (f" {removed} old files were deleted." if removed else ""))
+    deleted = f" {count_of(removed, 'old file')} {was(removed)} deleted." if removed else ""
+    ctx.say(f"job {job.id} {_of_trash(job, call.positionals[0], back=back)}{deleted}")
+
+
+def _of_trash(job: Job, word: str, *, back: bool) -> str:
+    if not back:
+        command = f"%wan trash {_lasting_name(word, job)} --undo"
+        return f"is in the trash: after 30 days pictures, inputs and prompt go; costs stay. Back: {command}"
+    if any(row.purged_at is not None for row in job.rows):
+        return "is out of the trash, but its pictures are deleted."
+    return "is out of the trash."
+
+
+def _lasting_name(word: str, job: Job) -> str:
+    """Return what names a job later too; a handle of several jobs has no id of its own, only a variable."""
+    return job.id if word.startswith("_") or len(job.rows) == 1 else word

@@ -15,6 +15,7 @@ from ..bundle import (
     Plan,
     Project,
     Verification,
+    check_target,
     find_notebook,
     methods,
     named_of,
@@ -27,9 +28,9 @@ from ..bundle import (
     verify_notebook,
     write_bundle,
 )
-from ..bundle.prose import count_of, was
 from ..errors import CellError, RecipeError, SettingsError, StoreError, WanError
 from ..subcommands import SubCall
+from ..text import count_of, was
 from .context import Context
 from .research_tables import size_text, verification_bundle, verification_text
 
@@ -43,16 +44,21 @@ def do_bundle(call: SubCall, ctx: Context) -> None:
     if source := call.options.get("open"):
         _open(Path(source).expanduser(), ctx)
         return
+    target = Path(call.positionals[0]).expanduser()
+    target = target if target.suffix else target.with_suffix(".zip")
+    check_target(target)
     home = ctx.home
     notebook = _notebook(ctx)
-    named = [item.job_id for item in read_document(notebook).named() if item.job_id]
+    document = read_document(notebook)
+    named = [item.job_id for item in document.named() if item.job_id]
     here = shown_by(ctx.session)
+    if not any(text.strip() for text in document.code):
+        message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
+        raise CellError(message, remedy="Save the notebook (Ctrl+S) and run this again.")
     tag, all_takes = (call.options.get("tags") or ("",))[0], bool(call.options.get("all_takes"))
     selection = select(home.ledger, [*named, *here], tag=tag, all_takes=all_takes, notebook=str(notebook))
     plan = plan_bundle(Project.of(notebook, home.ledger, home.store), selection, keys=_keys(ctx), texts=_texts(ctx))
-    target = Path(call.positionals[0]).expanduser()
-    target = target if target.suffix else target.with_suffix(".zip")
-    ctx.say("\n".join([*_listing(plan, target), *_unsaved(named, here, ctx)]))
+    ctx.say("\n".join([*_unsaved(named, here, ctx), *_listing(plan, target)]))
     size_bytes = write_bundle(plan, target)
     ctx.say(f"wrote {target}: {size_text(size_bytes)}")
 
@@ -96,7 +102,7 @@ def _unsaved(named: list[str], here: tuple[str, ...], ctx: Context) -> Iterator[
     missing = len(set(here) - set(named))
     if missing and ctx.front_end is not host.FrontEnd.HEADLESS:  # there the file is written when the run ends
         jobs = "1 job that this kernel showed is" if missing == 1 else f"{missing} jobs that this kernel showed are"
-        yield f"note: {jobs} not in the saved notebook: save it and repeat, so that its outputs show the same"
+        yield f"note: {jobs} not in the saved notebook: save it (Ctrl+S) and repeat, so that its outputs show the same"
 
 
 def _keys(ctx: Context) -> list[str]:
@@ -168,7 +174,8 @@ def do_methods(call: SubCall, ctx: Context) -> None:
         named = [item.job_id for item in _named_now(notebook, ctx) if item.job_id] if notebook else []
     except (CellError, RecipeError):
         notebook, named = None, []
-    selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], notebook=str(notebook or ""))
+    tag = (call.options.get("tags") or ("",))[0]
+    selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], tag=tag, notebook=str(notebook or ""))
     text = methods(selection.rows, latex=latex)
     data = {"text/plain": text} if latex else {"text/markdown": text, "text/plain": text}
     ctx.publish((data, {"wan": {"schema": 1, "view": "methods"}}))

@@ -42,6 +42,8 @@ def do_history(call: SubCall, ctx: Context) -> None:
         notebook=_notebook(options.get("notebook"), ctx),
         seed=options.get("seed"),
         state=options.get("state"),
+        starred=bool(options.get("starred")),
+        only_trashed=bool(options.get("trash")),
         limit=options.get("limit") or DEFAULT_LIMIT,
     )
     ctx.publish(history_bundle(ctx.tables().history(query, everywhere=bool(options.get("everywhere")))))

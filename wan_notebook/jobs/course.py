@@ -11,6 +11,7 @@ from ..ledger import JobRow, PictureRecord
 from ..runtime import DaemonExecutor
 from ..schedule import Expired
 from ..states import JobState
+from ..text import count_of
 from ..wire import Phase, TaskState
 from .download import Fetched, Fetcher, Held
 from .estimate import Estimates
@@ -122,7 +123,7 @@ class Course:
         aside = any(f.how == "aside" for f in fetched) or any(p.corrupt_file for p in live.row.pictures)
         if left:
             await self._record(live, fetched)
-            count = f"{len(left)} of {len(live.row.pictures)} pictures"
+            count = f"{len(left)} of {count_of(len(live.row.pictures), 'picture')}"
             live.stop(f"{count} could not be fetched: {left[0].reason}. `%wan resume` tries again")
         elif gone and not saved and not aside:
             await self._expire(live, gone[0].reason)

@@ -13,29 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import JobError, JobTimeout
+from ..errors import JobError, JobTimeout, NoSuchPictureError
 from ..ledger import JobRow, PictureRecord
 from ..money import Cost
 from ..request import ImageRequest
 from ..states import JobState
-from .files import copy_targets, open_image, shown_copy, write_copy
+from ..text import count_of
+from .files import open_image
 from .live import LiveJob
 from .outcome import cost_of_row, error_of, status_line
 from .owner import Owner
 from .plain import plain_row
+from .rendering import bundle_of, render
+from .saving import Copy, target_of, targets_of, write_copies
 from .several import furthest, together
 from .waits import HEARTBEAT_S, WaitInterrupted, explain, wait_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_renderer: Callable[[Job], None] | None = None
-
-
-def set_renderer(renderer: Callable[[Job], None] | None) -> None:
-    """Say how a job displays itself in a cell; this layer knows no display."""
-    global _renderer
-    _renderer = renderer
 
 
 @dataclass(frozen=True)
@@ -67,14 +62,21 @@ class Picture:
         """The bytes as the service sent them."""
         return self.job.owner.read_picture(self.record, clean=True)
 
-    def save(self, path: str | Path, *, clean: bool = False) -> Path:
-        """Copy the file to ``path``, a file or a folder; ``clean`` leaves the recipe out."""
-        (target,) = copy_targets(Path(path).expanduser(), [self.file.name])
-        return write_copy(target, self.job.owner.read_picture(self.record, clean=clean))
+    def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> Path:
+        """Copy the file to ``path``, whose ending says the format: .png byte for byte, .jpg, .webp converted.
 
-    def _repr_jpeg_(self) -> bytes | None:
-        """Let a cell that ends in ``job[0]`` show the picture: a copy small enough for a notebook."""
-        return shown_copy(self.file) if self.record.kind == "image" else None
+        ``clean`` leaves the recipe out. A file that is there and no picture of ours is replaced only with
+        ``overwrite``. Raises ``StoreError``.
+        """
+        target = target_of(path, self.file.name)
+        return write_copies([self.copy(target, clean=clean)], store=self.job.owner.path_of(""), overwrite=overwrite)[0]
+
+    def copy(self, path: Path, *, clean: bool) -> Copy:
+        """Return what ``save`` writes, before it is converted and checked."""
+        return Copy(path, self.job.owner.read_picture(self.record, clean=clean), self.file.suffix)
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return bundle_of(self)
 
     def __repr__(self) -> str:
         size = f"{self.record.width_px}×{self.record.height_px}"
@@ -258,22 +260,26 @@ class Job:
         """Where the pictures lie. Waits."""
         return [picture.file for picture in self.pictures]
 
-    def save(self, path: str | Path, *, clean: bool = False) -> list[Path]:
+    def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> list[Path]:
         """Copy the pictures to ``path``: a file for one, a folder (or a name that gets numbers) for several.
 
-        ``clean`` leaves the recipe out. Raises ``StoreError`` if the place cannot be written.
+        The ending says the format: .png byte for byte, .jpg, .jpeg and .webp converted. ``clean`` leaves the recipe
+        out. A file that is there and no picture of ours is replaced only with ``overwrite``. Raises ``StoreError``
+        for that, and if the place cannot be written; then nothing is written.
         """
         pictures = self.pictures
-        targets = copy_targets(Path(path).expanduser(), [picture.file.name for picture in pictures])
-        return [picture.save(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
+        targets = targets_of(path, [picture.file.name for picture in pictures])
+        copies = [picture.copy(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
+        return write_copies(copies, store=self.owner.path_of(""), overwrite=overwrite)
 
     def __getitem__(self, index: int) -> Picture:
         pictures = self.pictures
         try:
             return pictures[index]
         except IndexError:
-            message = f"job {self.id} has {len(pictures)} pictures; there is no [{index}]."
-            raise IndexError(message) from None
+            message = f"job {self.id} has {count_of(len(pictures), 'picture')}; there is no [{index}]."
+            choices = "[0] is the first" + (f", [{len(pictures) - 1}] the last" if len(pictures) > 1 else "")
+            raise NoSuchPictureError(message, remedy=f"{choices}.") from None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -300,9 +306,11 @@ class Job:
         }
 
     def _ipython_display_(self) -> None:
-        if _renderer is None:
-            raise NotImplementedError  # IPython then shows the repr
-        _renderer(self)
+        if not render(self):
+            raise NotImplementedError  # IPython then asks for the bundle
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return bundle_of(self)
 
     def __repr__(self) -> str:
         return status_line(self.rows, self._request.mode.value)
@@ -328,4 +336,4 @@ class Job:
         )
 
 
-__all__ = ["Job", "Picture", "WaitInterrupted", "set_renderer"]
+__all__ = ["Job", "Picture", "WaitInterrupted"]

@@ -12,6 +12,7 @@ from ..ledger import InputRecord, JobRow, Ledger, PictureRecord
 from ..request import ImageRequest
 from ..states import JobState
 from ..store import Store
+from ..text import count_of
 from .live import LiveJob
 from .moves import Moves
 
@@ -57,7 +58,8 @@ class WaitingInputs:
         pictures = [p for p in source.row.pictures if p.saved_at and p.kind == "image"]
         index = image.index or 0
         if source.state is not JobState.SAVED or not -len(pictures) <= index < len(pictures):
-            message = f"{image.name} is not there: job {source.id} is {source.state} with {len(pictures)} pictures."
+            made = count_of(len(pictures), "picture")
+            message = f"{image.name} is not there: job {source.id} is {source.state} with {made}."
             raise WanError(message, remedy="Run its cell again, then this one. Nothing was sent.")
         return await loop.run_in_executor(None, self._picture_of, source.row, pictures[index], image.name)
 

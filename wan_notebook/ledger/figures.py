@@ -95,6 +95,8 @@ class HistoryQuery:
     starred: bool = False
     rejected: bool | None = None
     include_trashed: bool = False
+    only_trashed: bool = False
+    """What is in the trash and can be taken out again."""
     sort: str = "created"
     descending: bool = True
     offset: int = 0

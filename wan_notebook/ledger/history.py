@@ -80,7 +80,9 @@ def _page(read: Read, query: HistoryQuery, wanted: Sequence[Condition]) -> list[
 
 def _filter(query: HistoryQuery) -> list[Condition]:
     wanted: list[Condition] = []
-    if not query.include_trashed:
+    if query.only_trashed:
+        wanted += [_j.trashed_at.is_not(None), _j.purged_at.is_(None)]
+    elif not query.include_trashed:
         wanted.append(_j.trashed_at.is_(None))
     if query.state is not None:
         states = (query.state,) if isinstance(query.state, str) else query.state

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from wan_notebook.money import Cost, Source
+from wan_notebook.rules import Mode
 from wan_notebook.states import FINAL, JobState
 
 from .rows import InputRecord, Owner, PictureRecord
@@ -113,6 +114,12 @@ class JobRow:
     def is_final(self) -> bool:
         """Whether nothing more happens to it by itself and no money is reserved."""
         return self.state in FINAL
+
+    @property
+    def rewrite(self) -> bool | None:
+        """Whether the service rewrote the prompt: None where it was not said, and in every mode but editing."""
+        said = self.parameters.get("prompt_extend") if self.mode == Mode.EDIT else None
+        return None if said is None else bool(said)
 
     @property
     def cost(self) -> Cost:

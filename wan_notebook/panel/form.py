@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from .. import catalog as c
+from ..call_rules import name_problem
 from ..errors import CellError, Problem
 from ..line import read_line
 from ..options import CELL_OPTIONS
@@ -162,9 +162,9 @@ def _seed(text: str, problems: list[Problem]) -> list[str]:
 def _name(name: str, problems: list[Problem]) -> list[str]:
     if not name:
         return []
-    if not name.isidentifier() or keyword.iskeyword(name):
-        why = "belongs to Python." if keyword.iskeyword(name) else "is no variable name."
-        problems.append(Problem("--as", name[:40], why, "Use letters, digits and _."))
+    why, remedy = name_problem(name)
+    if why:
+        problems.append(Problem("--as", name[:40], why, remedy))
         return []
     return [f"--as {name}"]
 

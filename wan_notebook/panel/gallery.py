@@ -282,7 +282,7 @@ def _facts(row: JobRow, record: PictureRecord, *, full: bool = False) -> list[st
     ]
     if full:
         facts += [
-            "rewrite on" if row.parameters.get("prompt_extend") else "",
+            "rewrite on" if row.rewrite else "",
             words.duration_text(row.duration_s),
             row.provider,
             *(f"#{tag}" for tag in row.tags),

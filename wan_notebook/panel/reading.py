@@ -14,7 +14,7 @@ from ..cell import CellCall, read_cell
 from ..cell_images import Resolver
 from ..errors import CellError, Problem, RequestError, WanError
 from ..money import format_amount
-from ..present.cards import expected_text
+from ..present.facts import expected_text
 from ..rules import Mode
 from ..session import Order, Place, Session
 from ..session.caps import Caps, pictures_of

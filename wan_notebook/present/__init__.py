@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .cards import Presenter
 from .dry_runs import dry_run
+from .lasting import bundler
 from .tables import Tables
 
-__all__ = ["Presenter", "Tables", "dry_run"]
+__all__ = ["Presenter", "Tables", "bundler", "dry_run"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -12,18 +10,15 @@ from ..cell_text import cell_text, image_expression
 from ..jobs import Job, LiveJob, Picture
 from ..jobs.outcome import cost_of_row, error_of, seeds_text, was_never_sent
 from ..ledger import InputRecord, JobRow, PictureRecord
-from ..money import Cost, Source, Total, format_amount
 from ..request import ImageRequest
-from ..rules import Mode, expected_size
+from ..rules import Mode
 from ..session import Session
 from ..session.home import Home
-from ..states import FREE, JobState
+from ..states import JobState
 from ..views.looks import NEVER_SENT
 from ..views.model import CardView, CompareItem, JobView, PictureView, TextView
-from . import words
+from . import facts, words
 from .previews import Previews
-
-_TROUBLE = FREE | {JobState.IN_DOUBT, JobState.EXPIRED}
 
 
 class Presenter:
@@ -48,8 +43,8 @@ class Presenter:
             jobs[0] = replace(jobs[0], cell_text=whole)
         card = CardView(
             jobs=tuple(jobs),
-            title=_title(job) if several else "",
-            total_text=_total([cost_of_row(live.row) for live in job.lives if live.id not in job.replayed])
+            title=seeds_text(job.seeds) if several else "",
+            total_text=facts.total([cost_of_row(live.row) for live in job.lives if live.id not in job.replayed])
             if several
             else "",
         )
@@ -70,23 +65,23 @@ class Presenter:
             model=row.model,
             provider=row.provider,
             items=self._items(job, row, first, count) if count else (),
-            cost_text=_cost_text(row, is_replay=is_replay),
-            most_text=_most_text(row),
-            elapsed_s=_elapsed_s(row, now),
+            cost_text=facts.cost_text(row, is_replay=is_replay),
+            most_text=facts.most_text(row),
+            elapsed_s=facts.elapsed_s(row, now),
             eta_text=words.eta_text(self._home.engine.estimates.remaining_s(row, now)),
             progress=live.progress,
             when_text=words.when_text(row.created_at),
-            expires_text=_expires_text(row),
-            expected_size_text=expected_text(job.request),
+            expires_text=facts.expires_text(row),
+            expected_size_text=facts.expected_text(job.request),
             can_cancel=self._can_cancel(row),
             cancel_requested=live.cancel_asked,
-            notes=(*row.notes, *([live.note] if live.note else [])),
-            error_lines=_error_lines(row),
-            next_text=error_of(row).remedy if state in _TROUBLE and state is not JobState.IN_DOUBT else "",
+            notes=(*facts.trash_notes(row), *row.notes, *([live.note] if live.note else [])),
+            error_lines=facts.error_lines(row),
+            next_text=error_of(row).remedy if state in facts.TROUBLE and state is not JobState.IN_DOUBT else "",
             replay_text=f"from store · $0.00 · {words.day_text(row.created_at)}" if is_replay else "",
             again_text="run again for a new picture" if is_replay and self._can_be_anew(row) else "",
             name=job.name,
-            rewrite=bool(row.parameters.get("prompt_extend")) if row.mode == Mode.EDIT else None,
+            rewrite=row.rewrite,
             fingerprint_asked=row.fp_asked,
             fingerprint_sent=row.fp_sent,
             missing=row.missing or 0,
@@ -94,7 +89,7 @@ class Presenter:
             simulated_note=self._simulated_note(row),
             task_id=row.task_id,
             request_id=row.request_id,
-            parameters=_parameters(row),
+            parameters=facts.parameters(row),
             cell_text=self.cell_text(request, row),
         )
 
@@ -125,12 +120,12 @@ class Presenter:
             full_path=str(path) if path else "",
             mime=record.mime or "image/png",
             previews=self._previews.get(record, count),
-            cost_text=_each_text(row),
-            time_text=words.duration_text(_took_s(row)),
+            cost_text=facts.each_text(row),
+            time_text=words.duration_text(facts.took_s(row)),
             sha256=record.sha256,
             starred=record.starred,
             rejected=record.rejected,
-            note=_picture_note(record),
+            note=facts.picture_note(record),
             kind=record.kind,
         )
 
@@ -148,14 +143,21 @@ class Presenter:
         """Return one picture of a side-by-side, with the facts in which it may differ."""
         row = picture.live.row
         view = self._picture(picture.job, row, picture.record, picture.index, count)
-        facts = {
+        said = {
             "seed": str(row.seed),
             "size": f"{picture.record.width_px}×{picture.record.height_px}",
             "mode": row.mode,
             "negative prompt": row.negative_prompt,
-            "cost": _each_text(row),
+            "cost": facts.each_text(row),
         }
-        return CompareItem(picture=view, prompt=row.prompt, facts=tuple((k, v) for k, v in facts.items() if v))
+        return CompareItem(picture=view, prompt=row.prompt, facts=tuple((k, v) for k, v in said.items() if v))
+
+    def picture_card(self, picture: Picture) -> CardView:
+        """Return the card of one picture, with what is known of its job."""
+        live = picture.live
+        view = self._picture(picture.job, live.row, picture.record, picture.index, 1)
+        job = self._job(picture.job, live, picture.index, 0)
+        return CardView(jobs=(replace(job, items=(view,), missing=0, cost_text=""),))
 
     def link(self, path: Path) -> str:
         """Return a path as the notebook's folder sees it."""
@@ -203,15 +205,6 @@ class Presenter:
         return image_expression(words.relative_link(self._home.engine.path_of(record.file), self._base))
 
 
-def expected_text(request: ImageRequest) -> str:
-    """Return the expected size and whose shape it is: ``≈1108×1478, shape of image 3 (ref)``."""
-    expected = expected_size(request)
-    if expected is None:  # its last picture is not here yet
-        return f"shape of image {len(request.images)} ({request.images[-1].name})"
-    width, height, whose = expected
-    return f"{width}×{height}" if whose in ("as asked", "default") else f"≈{width}×{height}, {whose}"
-
-
 def _without_defaults(request: ImageRequest) -> ImageRequest:
     """Return the same request without what the ledger spells out and nobody needs to type."""
     if request.mode is not Mode.EDIT or (request.size != "1K" and request.prompt_extend is not True):
@@ -222,74 +215,3 @@ def _without_defaults(request: ImageRequest) -> ImageRequest:
 
 def _is_alone(job: Job) -> bool:
     return job.request.mode is Mode.TEXT_TO_IMAGE
-
-
-def _title(job: Job) -> str:
-    return seeds_text(job.seeds) if len(job.seeds) > 1 else ""
-
-
-def _total(costs: Sequence[Cost]) -> str:
-    """Return what this call cost: what came from the store cost nothing now, and says so itself."""
-    if not costs:
-        return ""
-    sources = {cost.source for cost in costs}
-    return "$0.00 simulated" if sources == {Source.SIMULATED} else str(Total.of(costs))
-
-
-def _cost_text(row: JobRow, *, is_replay: bool) -> str:
-    if is_replay:
-        return "from store · $0.00"
-    if row.state in (JobState.SAVED, JobState.SUCCEEDED, JobState.EXPIRED) and (row.cost_source or row.simulated):
-        return str(cost_of_row(row))
-    return ""
-
-
-def _each_text(row: JobRow) -> str:
-    """Return what one picture cost: the bill divided by what was made."""
-    cost, count = cost_of_row(row), max(1, len(row.pictures))
-    if cost.amount is None or cost.source not in (Source.REPORTED, Source.ESTIMATED):
-        return "$0.00 simulated" if row.simulated else str(cost)
-    each = (cost.amount / count).quantize(Decimal("0.0001")).normalize()
-    return f"{'≈' if cost.source is Source.ESTIMATED else ''}{format_amount(each, cost.currency)}"
-
-
-def _most_text(row: JobRow) -> str:
-    if row.simulated:
-        return "$0.00 simulated"
-    if row.reserved_amount is None:
-        return "price unknown"
-    return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
-
-
-def _elapsed_s(row: JobRow, now: float) -> float:
-    end = row.saved_at or row.finished_at
-    return max(0.0, (end or now) - row.created_at)
-
-
-def _took_s(row: JobRow) -> float | None:
-    if row.duration_s is not None:
-        return row.duration_s
-    if row.finished_at is None or row.accepted_at is None:
-        return None
-    return max(0.0, row.finished_at - row.accepted_at)
-
-
-def _expires_text(row: JobRow) -> str:
-    if row.expires_at is None or row.state not in (JobState.ACCEPTED, JobState.RUNNING, JobState.SUCCEEDED):
-        return ""
-    return f"until {words.when_text(row.expires_at)}"
-
-
-def _error_lines(row: JobRow) -> tuple[str, ...]:
-    return (error_of(row).message,) if row.state in _TROUBLE else ()
-
-
-def _picture_note(record: PictureRecord) -> str:
-    if record.corrupt_file:
-        return f"{record.note}; the bytes are kept in {record.corrupt_file}".lstrip("; ")
-    return record.note
-
-
-def _parameters(row: JobRow) -> tuple[tuple[str, str], ...]:
-    hidden = {"seed", "negative_prompt", "enable_interleave"}
-    return tuple((name, str(value)) for name, value in sorted(row.parameters.items()) if name not in hidden)

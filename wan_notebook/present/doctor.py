@@ -15,6 +15,7 @@ from ..errors import InvalidRequestError, StoreError, WanError
 from ..session import Session
 from ..settings import Settings
 from ..store import Store
+from ..text import count_of
 from ..views.model import DoctorLine, DoctorView
 
 PROBE_TASK = "00000000-0000-0000-0000-000000000000"
@@ -93,7 +94,7 @@ def _folder(settings: Settings) -> Iterator[DoctorLine]:
         return
     store = Store(folder)
     usage = store.usage()
-    text = f"{folder}: {usage.files} files, {usage.size_bytes / 1e6:.1f} MB"
+    text = f"{folder}: {count_of(usage.files, 'file')}, {usage.size_bytes / 1e6:.1f} MB"
     try:
         store.check_writable()
     except StoreError as error:

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..inputs import InputImage, PendingImage
+from ..money import format_amount
 from ..request import ImageRequest
 from ..session import Order, Session
-from ..session.caps import Caps
+from ..session.caps import Caps, pictures_of
 from ..session.home import Home
 from ..session.replay import Part
+from ..settings import Provider
 from ..views.model import DryRunImage, DryRunView
 from ..wire import dialect_for
 from . import words
-from .cards import expected_text
+from .facts import expected_text
 
 
 def dry_run(session: Session, home: Home, order: Order) -> DryRunView:
@@ -33,13 +35,21 @@ def dry_run(session: Session, home: Home, order: Order) -> DryRunView:
         mode=request.mode.value,
         endpoint=f"{call.method} {dialect.base_url(provider.base_url)}{call.path}",
         expected_size_text=f"shape of {order.size_follows}" if order.size_follows else expected_text(request),
-        most_text=caps.most_text([part for part in parts if part.answer is None], provider.name),
+        most_text=_most_text(session, caps, [part for part in parts if part.answer is None], provider),
         calls=len(parts),
         seeds_text=_seeds_text(order, parts),
         images=tuple(_image(image) for image in request.images),
         notes=order.hints,
         answered_text=f"from store · $0.00 · {words.day_text(answered[0].created_at)}" if answered else "",
     )
+
+
+def _most_text(session: Session, caps: Caps, parts: Sequence[Part], provider: Provider) -> str:
+    """Return the most it can cost; of practice, what it would cost too."""
+    text = caps.most_text(parts, provider.name)
+    price = session.providers.practice_price(provider)
+    count = pictures_of(parts)
+    return f"{text} (would cost up to {format_amount(price * count)})" if price is not None and count else text
 
 
 def _seeds_text(order: Order, parts: Sequence[Part]) -> str:

@@ -43,12 +43,13 @@ class Tables:
         """Return a page of the history, of this folder or of all the person's."""
         rows: list[tuple[float, HistoryRowView]] = []
         totals: list[Total] = []
-        count = pictures = 0
+        count = pictures = trashed = 0
         for ledger, store in self._places(everywhere=everywhere):
             page: HistoryPage = ledger.history(query)
             rows += [(row.created_at, self._row(row, store)) for row in page.rows]
             totals.append(page.total)
             count, pictures = count + page.total_rows, pictures + page.pictures
+            trashed += 0 if query.only_trashed else ledger.history(HistoryQuery(only_trashed=True, limit=1)).total_rows
         rows.sort(key=lambda pair: pair[0], reverse=query.descending)
         shown = tuple(view for _, view in rows[: query.limit])
         more = f"`%wan history --limit {min(count, query.limit * 5)}`" if count > len(shown) else ""
@@ -59,6 +60,7 @@ class Tables:
             total_text=str(_sum(totals)),
             filter_text=_filter_text(query),
             more_text=more,
+            trash_text=_trash_text(trashed, query),
         )
 
     def cost(self, *, by: str | None = None, everywhere: bool = False) -> CostView:
@@ -229,9 +231,17 @@ def _joined(one: CostRowView, other: CostRowView) -> CostRowView:
     )
 
 
+def _trash_text(trashed: int, query: HistoryQuery) -> str:
+    if query.only_trashed:
+        return "`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt go"
+    return f"{trashed} job{'' if trashed == 1 else 's'} in the trash: `%wan history --trash`" if trashed else ""
+
+
 def _filter_text(query: HistoryQuery) -> str:
     parts = [
         f"“{query.words}”" if query.words else "",
+        "in the trash" if query.only_trashed else "",
+        "starred" if query.starred else "",
         "running" if query.running else "",
         f"since {words.when_text(query.since)}" if query.since is not None else "",
         f"tag {query.tag}" if query.tag else "",

@@ -2,13 +2,13 @@
 
 PNG, which the service delivers, takes the recipe inside, as two chunks behind its header; ``strip`` gives back the
 bytes that were there before, so that a hash of what the service sent can always be checked. Other formats stay as they
-are: their recipe is the sidecar alone.
+are: their recipe is the sidecar alone. A JPEG or WebP that is made from a PNG takes the recipe along as Exif.
 """
 
 from __future__ import annotations
 
 from wan_notebook.errors import RecipeError
-from wan_notebook.recipe import chunks
+from wan_notebook.recipe import chunks, exif
 from wan_notebook.recipe.foreign import ForeignRecipe, from_parameters, read_foreign
 from wan_notebook.recipe.model import SCHEMA, VERSION, Recipe, RecipeInput, RecipeParameters, RecipePicture
 from wan_notebook.recipe.names import public_name
@@ -26,6 +26,7 @@ __all__ = [
     "RecipePicture",
     "can_embed",
     "embed",
+    "exif_block",
     "from_parameters",
     "public_name",
     "read_any",
@@ -51,6 +52,11 @@ def embed(data: bytes, recipe: Recipe) -> bytes:
     return chunks.put_in(strip(data), recipe.to_json(), write_parameters(recipe))
 
 
+def exif_block(recipe: Recipe) -> bytes:
+    """Return the recipe as the Exif block of a new JPEG or WebP; empty if it is too long for one."""
+    return exif.block(recipe.to_json(), write_parameters(recipe))
+
+
 def strip(data: bytes) -> bytes:
     """Take out what ``embed`` put in, byte for byte; the very object given if there is nothing."""
     return chunks.take_out(data)
@@ -61,7 +67,7 @@ def read_recipe(data: bytes) -> Recipe | None:
 
     Raises RecipeError for one of a newer version, or a damaged one.
     """
-    text = chunks.read_text(data, chunks.KEYWORD).get(chunks.KEYWORD)
+    text = chunks.read_text(data, chunks.KEYWORD).get(chunks.KEYWORD) or exif.recipe_text(data)
     return None if text is None else recipe_from_json(text)
 
 

@@ -1,4 +1,4 @@
-"""The Exif comment of JPEG and WebP files, where A1111 keeps its parameters; nothing else of Exif."""
+"""The Exif block of JPEG and WebP files: the comment where A1111 keeps its parameters, and our recipe; nothing else."""
 
 from __future__ import annotations
 
@@ -6,12 +6,45 @@ from typing import Final, Literal
 
 _EXIF_IFD: Final = 0x8769
 _USER_COMMENT: Final = 0x9286
+_MAKER_NOTE: Final = 0x927C
+_OURS: Final = b"wan_notebook\0"
+_LONG, _UNDEFINED = 4, 7
+_MAX_BYTES: Final = 65_000  # a JPEG segment holds 65533
 _MAX_TAGS: Final = 500
 _MAX_SEGMENTS: Final = 500
 
 
 def user_comment(data: bytes) -> str | None:
     """Return the UserComment of a JPEG's or WebP's Exif; None if there is none or it is damaged."""
+    found = _value(data, _USER_COMMENT)
+    return _decoded(*found) if found is not None else None
+
+
+def recipe_text(data: bytes) -> str | None:
+    """Return the recipe's JSON from a JPEG's or WebP's Exif; None if there is none of ours."""
+    found = _value(data, _MAKER_NOTE)
+    if found is None or not found[0].startswith(_OURS):
+        return None
+    return found[0].removeprefix(_OURS).decode("utf-8", "replace")
+
+
+def block(recipe_json: str, parameters: str) -> bytes:
+    """Return an Exif block with both texts, for a JPEG or WebP; empty if they are longer than a block can be."""
+    note, comment = _OURS + recipe_json.encode(), b"UNICODE\0" + parameters.encode("utf-16-be", "replace")
+    values_at = 56  # behind a head of 8 bytes, a directory of one entry and one of two
+    entries = _written(_MAKER_NOTE, _UNDEFINED, len(note), values_at)
+    entries += _written(_USER_COMMENT, _UNDEFINED, len(comment), values_at + len(note))
+    head = b"MM\0*" + (8).to_bytes(4) + (1).to_bytes(2) + _written(_EXIF_IFD, _LONG, 1, 26) + bytes(4)
+    whole = b"Exif\0\0" + head + (2).to_bytes(2) + entries + bytes(4) + note + comment
+    return whole if len(whole) <= _MAX_BYTES else b""
+
+
+def _written(tag: int, kind: int, count: int, value: int) -> bytes:
+    return tag.to_bytes(2) + kind.to_bytes(2) + count.to_bytes(4) + value.to_bytes(4)
+
+
+def _value(data: bytes, tag: int) -> tuple[bytes, Literal["little", "big"]] | None:
+    """Return the bytes of a tag in the Exif directory, and the block's byte order."""
     tiff = _tiff(data)
     if tiff is None or tiff[:4] not in (b"II*\0", b"MM\0*"):
         return None
@@ -19,12 +52,12 @@ def user_comment(data: bytes) -> str | None:
     pointer = _entry(tiff, int.from_bytes(tiff[4:8], order), _EXIF_IFD, order)
     if pointer is None:
         return None
-    comment = _entry(tiff, int.from_bytes(tiff[pointer[0] : pointer[0] + 4], order), _USER_COMMENT, order)
-    if comment is None:
+    found = _entry(tiff, int.from_bytes(tiff[pointer[0] : pointer[0] + 4], order), tag, order)
+    if found is None:
         return None
-    entry, count = comment
+    entry, count = found
     at = int.from_bytes(tiff[entry : entry + 4], order) if count > 4 else entry
-    return _decoded(tiff[at : at + count], order)
+    return tiff[at : at + count], order
 
 
 def _tiff(data: bytes) -> bytes | None:

@@ -165,7 +165,9 @@ def decide_incomplete(*, delivered: int, expected: int, attempt: int, rng: rando
     """
     if delivered >= expected or attempt >= INCOMPLETE_ATTEMPTS:
         return None
-    return AskAgain(backoff_s(attempt + 1, rng), f"{delivered} of {expected} pictures came")
+    return AskAgain(
+        backoff_s(attempt + 1, rng), f"{delivered} of {expected} picture{'' if expected == 1 else 's'} came"
+    )
 
 
 def decide_download(fault: Fault, rng: random.Random, *, age_s: float, refreshed: int = 0) -> DownloadDecision:

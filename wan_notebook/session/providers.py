@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from ..errors import MissingKeyError, SettingsError
 from ..folders import data_dir
 from ..ledger import JobRow, Ledger
 from ..secret import Secret
-from ..settings import KEY_VARIABLE, Settings, with_base_url
+from ..settings import KEY_VARIABLE, Provider, Settings, with_base_url
 from . import envelopes
 
 IN_PROCESS_URL = "http://simulator.invalid"
@@ -90,6 +91,18 @@ class Providers:
                 provider="gateway", base_url=settings.provider.base_url or catalog.GATEWAY_URL, key=None
             )
         return self._clients[key]
+
+    def practice_price(self, provider: Provider) -> Decimal | None:
+        """Return the price of one picture that the simulator inside this process pretends; None for other services."""
+        from ..simulator import SimulatorConfig
+
+        if provider.name != "simulator" or provider.base_url != IN_PROCESS_URL:
+            return None
+        try:
+            known: SimulatorConfig = self._app.state.simulator.config if self._app else SimulatorConfig.from_env()
+        except (ValueError, AttributeError):  # a setting that it refuses, another app in a test
+            return None
+        return known.price
 
     def app(self) -> Any:
         """Return the simulator inside this process."""

@@ -174,6 +174,7 @@ class HistoryRowView:
     tags: tuple[str, ...] = ()
     name: str = ""
     notebook: str = ""
+    is_trashed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,8 @@ class HistoryView:
     """What was searched for: ``"fox", since 7 d``."""
     more_text: str = ""
     """How to see the rest: `` `%wan history --limit 100` ``."""
+    trash_text: str = ""
+    """``1 job in the trash: `%wan history --trash```."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,8 @@ def _thumbs(pictures: Sequence[PictureView], bytes_each: int) -> dict[int, str]:
 def _history_html(view: HistoryView, thumbs: dict[int, str]) -> str:
     title = h.facts(("<b>History</b>", h.bdi(h.one_line(view.filter_text, 200)) if view.filter_text else ""))
     if not view.rows:
-        return h.frame(h.div(title) + h.div("Nothing found." if view.filter_text else "Nothing was made yet."), GREY)
+        nothing = h.div("Nothing found." if view.filter_text else "Nothing was made yet.")
+        return h.frame(h.div(title) + nothing + h.div(h.rich(view.trash_text), h.MUTED), GREY)
     table = data_table(_HISTORY, [_history_row(row, thumbs) for row in view.rows], _history_foot(view))
     return h.frame(h.div(title, "margin-bottom:4px") + table, GREY)
 
@@ -128,6 +129,7 @@ def _history_row(row: HistoryRowView, thumbs: dict[int, str]) -> tuple[str, ...]
         h.esc(row.mode),
         h.unbroken(h.one_line(row.size_text, 24)),
         h.code(row.name) if row.name else "",
+        "in the trash" if row.is_trashed else "",
         *(f"#{h.bdi(h.one_line(t, 40))}" for t in row.tags[:6]),
     )
     source = row.cost_source if row.cost_source not in row.cost_text else ""
@@ -150,7 +152,7 @@ def _history_foot(view: HistoryView) -> str:
     shown = len(view.rows)
     count = plural(view.total_rows, "job") if shown >= view.total_rows else f"{shown} of {view.total_rows} jobs"
     totals = (f"<b>{count}</b>", plural(view.total_pictures, "picture"), h.bdi(h.one_line(view.total_text, 160)))
-    return h.facts(totals) + h.div(h.rich(view.more_text), h.MUTED)
+    return h.facts(totals) + "".join(h.div(h.rich(text), h.MUTED) for text in (view.more_text, view.trash_text))
 
 
 def thumb_tag(picture: PictureView, small: Preview) -> str:

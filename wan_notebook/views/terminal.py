@@ -186,4 +186,6 @@ def _several(card: CardView, *, full_paths: bool) -> list[str]:
     served = dict.fromkeys(h.one_line(h.plain_of(j.simulated_note), 400) for j in card.jobs if j.simulated_note)
     again = dict.fromkeys(h.one_line(h.plain_of(text), 200) for _, text in served_lines(card.jobs) if text)
     rewritten = ["  rewrite on"] if any(job.rewrite and job.pictures for job in card.jobs) else []
-    return [*(f"  {line}" for line in (*again, *served)), *lines, *rewritten]
+    notes = dict.fromkeys(h.one_line(h.plain_of(note), 400) for job in card.jobs for note in job.notes)
+    remarks = [f"  Note: {note}" for note in list(notes)[:_LINES]]
+    return [*(f"  {line}" for line in (*again, *served)), *lines, *rewritten, *remarks]

@@ -30,7 +30,8 @@ def bytes_text(size: int) -> str:
 def history_text(view: HistoryView) -> str:
     """Return the history as text."""
     if not view.rows:
-        return "Nothing found." if view.filter_text else "Nothing was made yet."
+        nothing = "Nothing found." if view.filter_text else "Nothing was made yet."
+        return "\n".join([nothing, *_lines(view.trash_text)])
     head = ["job", "time", "state", "mode", "size", "seed", "n", "took", "cost", "", "prompt"]
     body = [
         [
@@ -44,7 +45,7 @@ def history_text(view: HistoryView) -> str:
             row.duration_text,
             row.cost_text,
             row.cost_source,
-            ("★ " if row.starred else "") + h.one_line(row.prompt, 60),
+            ("★ " if row.starred else "") + ("(in the trash) " if row.is_trashed else "") + h.one_line(row.prompt, 60),
         ]
         for row in view.rows
     ]
@@ -52,9 +53,11 @@ def history_text(view: HistoryView) -> str:
     shown = len(view.rows)
     count = plural(view.total_rows, "job") if shown >= view.total_rows else f"{shown} of {view.total_rows} jobs"
     totals = h.SEPARATOR.join((count, plural(view.total_pictures, "picture"), h.one_line(view.total_text, 160)))
-    return h.safe_text(
-        "\n".join([*lines, totals, *([h.one_line(h.plain_of(view.more_text), 200)] if view.more_text else [])])
-    )
+    return h.safe_text("\n".join([*lines, totals, *_lines(view.more_text, view.trash_text)]))
+
+
+def _lines(*texts: str) -> list[str]:
+    return [h.one_line(h.plain_of(text), 200) for text in texts if text]
 
 
 def cost_text(view: CostView) -> str:
