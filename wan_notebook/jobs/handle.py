@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import JobError, JobTimeout, NoSuchPictureError
-from ..ledger import JobRow, PictureRecord
-from ..money import Cost
-from ..request import ImageRequest
+from ..ledger import PictureRecord
 from ..states import JobState
 from ..text import count_of
+from .facts import JobFacts
 from .files import open_image
 from .live import LiveJob
-from .outcome import cost_of_row, error_of, status_line
-from .owner import Owner
+from .outcome import error_of, status_line
 from .plain import plain_row
 from .rendering import bundle_of, render
 from .saving import Copy, target_of, targets_of, write_copies
-from .several import furthest, together
 from .waits import HEARTBEAT_S, WaitInterrupted, explain, wait_for
 
 if TYPE_CHECKING:
@@ -83,85 +80,11 @@ class Picture:
         return f"<picture {self.index} of job {self.live.id}: {size}, seed {self.seed}, {self.file}>"
 
 
-class Job:
+class Job(JobFacts):
     """One request's life, from the moment it is on disk. Use it at once: what needs the result waits for it.
 
     A handle covers one task of the service, or several that belong together (``-n 3`` without images, a seed sweep).
     """
-
-    def __init__(
-        self,
-        lives: Sequence[LiveJob],
-        owner: Owner,
-        *,
-        request: ImageRequest,
-        name: str = "",
-        replayed: frozenset[str] = frozenset(),
-    ) -> None:
-        self.lives = tuple(lives)
-        self.owner = owner
-        self.name = name
-        self.replayed = replayed
-        self.shown_in = ""
-        self._request = request
-
-    # What it is ------------------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The id in the history; of several, the first one's."""
-        return self.lives[0].id
-
-    @property
-    def request(self) -> ImageRequest:
-        """What was asked, with the seed that was used."""
-        return self._request
-
-    @property
-    def rows(self) -> tuple[JobRow, ...]:
-        """The ledger's rows."""
-        return tuple(live.row for live in self.lives)
-
-    @property
-    def status(self) -> str:
-        """A state's name; of several jobs, the one that is furthest from being saved."""
-        return furthest(self.lives).state.value
-
-    @property
-    def is_done(self) -> bool:
-        """Whether waiting is over, well or badly."""
-        return all(live.is_settled for live in self.lives)
-
-    @property
-    def prompt(self) -> str:
-        """The prompt as sent."""
-        return self._request.prompt
-
-    @property
-    def mode(self) -> str:
-        """``edit``, ``text to image`` or ``illustrated text``."""
-        return self._request.mode.value
-
-    @property
-    def seed(self) -> int | None:
-        """The seed; of several jobs, the first one's (see ``seeds``)."""
-        return self.lives[0].row.seed
-
-    @property
-    def seeds(self) -> tuple[int | None, ...]:
-        """Every job's seed, in order."""
-        return tuple(live.row.seed for live in self.lives)
-
-    @property
-    def cost(self) -> Cost:
-        """What it cost, with its source; unknown as long as nobody said."""
-        costs = [cost_of_row(live.row) for live in self.lives]
-        return costs[0] if len(costs) == 1 else together(costs)
-
-    @property
-    def missing(self) -> int:
-        """How many pictures were asked for and not delivered, as far as that is settled."""
-        return sum(live.row.missing or 0 for live in self.lives if live.is_settled)
 
     @property
     def text(self) -> str:
