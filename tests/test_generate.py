@@ -23,7 +23,7 @@ PHOTO = Image.new("RGB", (600, 400), "teal")
         ({"like": [PHOTO, PHOTO]}, "holds 2 pictures"),
         ({"like": "nowhere.png"}, r"like = nowhere\.png: there is no file"),
         ({"seed": [1, 2], "n": 2}, "collide"),
-        ({"seed": range(101)}, "more than 100 seeds"),
+        ({"seed": range(201)}, "more than 200 seeds"),
         ({"seed": np.zeros((2, 2))}, "seed = .*whole number.* Choose"),
         ({"n": np.arange(2)}, "n = .*whole number.* Choose"),
         ({"name": "my fox"}, "name = 'my fox'.*fox_1"),

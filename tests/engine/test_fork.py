@@ -31,7 +31,7 @@ context = multiprocessing.get_context("fork")
 told = context.Queue()
 process = context.Process(target=child, args=(told,))
 process.start()
-print(told.get(timeout=40), told.get(timeout=40))
+print(told.get(timeout=40), told.get(timeout=40), flush=True)
 process.join()
 if os.fork() == 0:
     sys.exit(0)  # with what the interpreter does at its end
@@ -48,3 +48,4 @@ def test_a_forked_process_is_told_so(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, timeout=100)
 
     assert done.stdout.split() == ["True", "True", "saved", "saved"], done.stderr
+    assert done.stderr == ""

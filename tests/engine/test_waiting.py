@@ -36,7 +36,7 @@ def interrupt_soon() -> list[float]:
 
 def test_an_interrupt_ends_the_waiting_only(tmp_path: Path) -> None:
     """Kernel → Interrupt comes back within half a second, says how to come back, and the job goes on."""
-    with rig(tmp_path, seconds=100.0) as made:
+    with rig(tmp_path, seconds=300.0) as made:
         job = ask(made.kernel(), seed=5)
         at = interrupt_soon()
         with pytest.raises(WaitInterrupted, match=f"%wan wait {job.id}"):

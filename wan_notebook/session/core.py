@@ -231,6 +231,7 @@ class Session:
     def leave(self) -> None:
         """In a forked process: its threads, connections and leases are the parent's."""
         self.is_closed = True
+        self.runtime.on_exit = None  # this process's end is not the program's
         for home in self._homes.all():
             home.engine.leave()
             home.ledger.leave()
