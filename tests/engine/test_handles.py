@@ -100,10 +100,10 @@ def test_nobody_waits_for_a_session_that_was_closed(tmp_path: Path) -> None:
     with rig(tmp_path, seconds=1e6) as made, ThreadPoolExecutor(1) as pool:
         session = made.kernel()
         job = ask(session, seed=1)
-        waiting = pool.submit(job.wait)
+        waiting = pool.submit(job.wait, WAIT_S)
         session.close()
         with pytest.raises(JobError, match="session that followed it was closed"):
-            waiting.result(WAIT_S)
+            waiting.result(2 * WAIT_S)
         with pytest.raises(JobError):
             job.result(WAIT_S)
 
