@@ -10,6 +10,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import rendering as _rendering
 from ._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
@@ -52,6 +53,21 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)  # what is public, not every module that happens to be loaded
+
+
+def _display(job: Any) -> bool:
+    from .displaying import display_anywhere
+
+    return display_anywhere(job)
+
+
+def _bundle(shown: Any) -> Any:
+    from .displaying import bundle_anywhere
+
+    return bundle_anywhere(shown)
+
+
+_rendering.set_defaults(_display, _bundle)
 
 
 def load_ipython_extension(ip: Any) -> None:

@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=Path("wan-demo"), help="folder to write to (wan-demo)")
     pictures = "a folder of pictures (default: the nearest one)"
     fetch = commands.add_parser("fetch", help="collect the pictures of open jobs, without a notebook")
-    fetch.add_argument("named", metavar="folder", nargs="?", type=Path, help=pictures)
+    everywhere = "a folder of pictures, or its project (default: the nearest one, else all of yours)"
+    fetch.add_argument("named", metavar="folder", nargs="?", type=Path, help=everywhere)
     fetch.add_argument("--timeout", type=float, default=900.0, help="seconds to wait at most (900)")
     fetch.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # as resolve has it
     resolve = commands.add_parser("resolve", help="decide about a job that may or may not have arrived")

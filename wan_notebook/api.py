@@ -18,16 +18,15 @@ from .call_rules import call_mode, distinct_seeds, like_size, name_problem, swee
 from .errors import CellError, ImageInputError, Problem, RequestError
 from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
-from .jobs import Job, Picture, set_bundler
+from .jobs import Job, Picture
 from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
-from .present import Presenter, Tables, bundler
+from .present import Presenter, Tables
 from .request import ImageRequest
 from .session import Order, Session, default_session
 from .subcommands import read_since
 from .text import count_of
 
 SHOWN = 20
-set_bundler(bundler(default_session))  # jobs and pictures show themselves without the magics too
 
 
 def generate(

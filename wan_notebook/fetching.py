@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from .errors import SettingsError
-from .folders import LEDGER_NAME
-from .jobs import Job, LiveJob
+from .errors import SettingsError, WanError
+from .folders import FOLDER_NAME, LEDGER_NAME, known_folders, store_folder
+from .jobs import LiveJob
 from .jobs.outcome import error_of, was_never_sent
 from .session import Session
 from .settings import Sources
@@ -22,18 +23,20 @@ COMMAND = "python -m wan_notebook"
 
 
 def run_fetch(folder: Path | None, *, timeout_s: float) -> int:
-    """Follow every open job of a folder to its end; 0 unless something needs a person: in doubt, or not to be had."""
-    with _session(folder) as session:
-        lives = session.resume()
-        if not lives:
+    """Follow every open job of a folder to its end; 0 unless something needs a person: in doubt, or not to be had.
+
+    ``folder`` holds a ledger, or a ``wan-pictures/`` that does. Without one, it is the folder that a notebook here
+    would use, and where there is none (cron starts in the home folder) every folder that this person has used.
+    """
+    end = time.monotonic() + timeout_s
+    folders = [folder] if folder is not None or _is_near() else list(known_folders())
+    with ExitStack() as opened:
+        sessions = [opened.enter_context(_session(found)) for found in folders]
+        begun = [_begun(session, alone=len(sessions) == 1) for session in sessions]
+        if not any(begun) and None not in begun:
             print("Nothing is open.")  # noqa: T201 - a command line
-            return 0
-        end = time.monotonic() + timeout_s
-        for live in lives:
-            with suppress(TimeoutError):
-                live.settled().result(max(0.0, end - time.monotonic()))
-            print(report(live, _place(folder)))  # noqa: T201
-        return int(any(map(needs_a_person, lives)))
+        codes = [_told(lives or (), _place(found), end) for found, lives in zip(folders, begun, strict=True)]
+        return max([*codes, int(None in begun)])
 
 
 def run_resolve(job_id: str, choice: str, task_id: str, folder: Path | None, *, timeout_s: float) -> int:
@@ -46,7 +49,8 @@ def run_resolve(job_id: str, choice: str, task_id: str, folder: Path | None, *, 
         known = len(session.last)
         print(_outside(session.doubts.resolve(job, choice, task_id), _place(folder)))  # noqa: T201
         followed = [job] if choice == "adopt" else [again for _, again in session.last[known:]]
-        return _followed(followed, _place(folder), timeout_s)
+        lives = [live for one in followed for live in one.lives]
+        return _told(lives, _place(folder), time.monotonic() + timeout_s)
 
 
 def report(live: LiveJob, place: str = "") -> str:
@@ -77,14 +81,28 @@ def needs_a_person(live: LiveJob) -> bool:
     return live.state is JobState.IN_DOUBT or bool(live.stopped and not live.is_settled)
 
 
-def _followed(jobs: list[Job], place: str, timeout_s: float) -> int:
-    end = time.monotonic() + timeout_s
-    lives = [live for job in jobs for live in job.lives]
+def _begun(session: Session, *, alone: bool) -> list[LiveJob] | None:
+    """Take up what is open; None for a folder that cannot be read, which must not hold up the others."""
+    try:
+        return session.resume()
+    except WanError as error:
+        if alone:
+            raise
+        print("\n".join(error.lines()), file=sys.stderr)  # noqa: T201
+        return None
+
+
+def _told(lives: Sequence[LiveJob], place: str, end: float) -> int:
     for live in lives:
         with suppress(TimeoutError):
             live.settled().result(max(0.0, end - time.monotonic()))
         print(report(live, place))  # noqa: T201 - a command line
     return int(any(map(needs_a_person, lives)))
+
+
+def _is_near() -> bool:
+    near = store_folder(Path.cwd(), os.environ)
+    return bool(os.environ.get("WAN_HOME", "").strip()) or (near / LEDGER_NAME).is_file()
 
 
 def _outside(text: str, place: str) -> str:
@@ -101,10 +119,11 @@ def _place(folder: Path | None) -> str:
 def _session(folder: Path | None) -> Iterator[Session]:
     env = dict(os.environ)
     if folder is not None:
-        env["WAN_HOME"] = str(folder)
-        if not (folder / LEDGER_NAME).is_file():
+        found = next((one for one in (folder, folder / FOLDER_NAME) if (one / LEDGER_NAME).is_file()), None)
+        if found is None:
             message = f"{folder} holds no {LEDGER_NAME}."
-            raise SettingsError(message, remedy="Name a folder such as wan-pictures.")
+            raise SettingsError(message, remedy=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
+        env["WAN_HOME"] = str(found)
     session = Session(Sources(env=env))
     try:
         yield session

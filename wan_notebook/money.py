@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
+_NUMBER_FORMATS = tuple("eEfFgGn")
 
 
 class Source(StrEnum):
@@ -59,9 +60,13 @@ def format_amount(amount: Decimal, currency: str = "USD") -> str:
     return f"{symbol}{shown}" if symbol else f"{currency} {shown}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cost:
-    """What something cost. ``amount`` is None exactly if the source is unknown."""
+    """What something cost. ``amount`` is None exactly if the source is unknown.
+
+    It compares with plain numbers by its amount, so that ``job.cost <= 0.05`` works; an unknown price equals no
+    number, and has no order: that is a ``ValueError``, not a guess.
+    """
 
     amount: Decimal | None = None
     currency: str = "USD"
@@ -72,6 +77,45 @@ class Cost:
     def zero(cls, source: Source, note: str = "") -> Cost:
         """Return a price of nothing, with its reason."""
         return cls(Decimal(0), source=source, note=note)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Cost):
+            return self._fields == other._fields
+        return self.amount == other if isinstance(other, int | float | Decimal) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.amount)
+
+    def __lt__(self, other: Cost | float | Decimal) -> bool:
+        return self._known(other) < _number(other)
+
+    def __le__(self, other: Cost | float | Decimal) -> bool:
+        return self._known(other) <= _number(other)
+
+    def __gt__(self, other: Cost | float | Decimal) -> bool:
+        return self._known(other) > _number(other)
+
+    def __ge__(self, other: Cost | float | Decimal) -> bool:
+        return self._known(other) >= _number(other)
+
+    def __float__(self) -> float:
+        return float(_number(self))
+
+    def __format__(self, spec: str) -> str:
+        """Apply a number's format (``.2f``) to the amount, any other to the words; unknown stays in words."""
+        if not spec.endswith(_NUMBER_FORMATS):
+            return format(str(self), spec)
+        return str(self) if self.amount is None else format(self.amount, spec)
+
+    @property
+    def _fields(self) -> tuple[object, ...]:
+        return self.amount, self.currency, self.source, self.note
+
+    def _known(self, other: object) -> Decimal | float:
+        if isinstance(other, Cost) and other.currency != self.currency:
+            message = f"{self.currency} and {other.currency} are not compared: nobody said what one is in the other"
+            raise ValueError(message)
+        return _number(self)
 
     def __str__(self) -> str:
         if self.amount is None:
@@ -88,6 +132,18 @@ class Cost:
                 return "from store · $0.00"
             case _:
                 return shown
+
+
+def _number(value: object) -> Decimal | float:
+    if isinstance(value, Cost):
+        if value.amount is None:
+            message = "the price is not known (job.cost.amount is None)"
+            raise ValueError(message)
+        return value.amount
+    if isinstance(value, int | float | Decimal):
+        return value
+    message = f"a cost is compared with a number or a cost, not with {type(value).__name__}"
+    raise TypeError(message)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 from . import host
 from .cell import CellCall, asks_for_help, is_dry_run, read_cell
 from .commands import Context, run
-from .jobs import Job, set_bundler, set_renderer
+from .displaying import display_job
+from .jobs import Job
 from .present import Presenter, bundler, dry_run
+from .rendering import set_bundler, set_renderer
 from .session import Order, Place, Session, default_session
 from .show import show
 from .subcommands import read_subcall
@@ -65,17 +67,14 @@ class Runner:
         """Return the ids of this kernel's jobs, newest first, for completion."""
         return tuple(dict.fromkeys(job.id for _, job in reversed(self.session.last)))
 
-    def render(self, job: Job) -> None:
+    def render(self, job: Job) -> bool:
         """Display a job that a cell's last line names, unless this very cell has shown it already."""
-        if job.shown_in != host.place(self.shell).execution:
-            presenter = Presenter(self.session, self.session.need_home(), base=host.notebook_folder())
-            front = host.front_end(self.shell)
-            show(job, presenter, self.session.runtime, front, raises=False)
+        return display_job(job, self.session, self.shell)
 
     def close(self) -> None:
-        """Let go; jobs on the service go on."""
+        """Let go. The session stays: jobs that run go on, and whoever waits for them or reloads still has them."""
         set_renderer(None)
-        self.session.close()
+        set_bundler(None)
 
     # ------------------------------------------------------------------------------------------------------------------
 

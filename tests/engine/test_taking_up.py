@@ -140,6 +140,25 @@ def test_fetching_what_cannot_be_had_ends(service: Rig, capsys: pytest.CaptureFi
     assert "could not be fetched" in said
 
 
+def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cron starts in the home folder: a project's folder will do, and without one every folder of this person."""
+    monkeypatch.delenv("WAN_HOME")
+    ids = left_behind(service)
+    assert main(["fetch", str(service.folder.parent), "--timeout", "30"]) == 0
+    assert len(list(service.folder.glob("2*/*.png"))) == len(ids)
+
+    session = service.kernel()
+    later = ask(session, "later", seed=9)
+    until(lambda: bool(later.lives[0].row.task_id))
+    session.close()
+    service.time.laptop_sleeps(3600)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["fetch", "--timeout", "30"]) == 0
+    assert len(list(service.folder.glob("2*/*.png"))) == len(ids) + 1
+    assert not (tmp_path / "elsewhere" / "wan-pictures").exists()
+
+
 def test_fetching_names_a_folder_without_a_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that holds no ledger is an error, and nothing is made there."""
     assert main(["fetch", str(tmp_path)]) == 1

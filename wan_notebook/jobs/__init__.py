@@ -5,6 +5,5 @@ from __future__ import annotations
 from .engine import Engine, Parts
 from .handle import Job, Picture, WaitInterrupted
 from .live import LiveJob
-from .rendering import set_bundler, set_renderer
 
-__all__ = ["Engine", "Job", "LiveJob", "Parts", "Picture", "WaitInterrupted", "set_bundler", "set_renderer"]
+__all__ = ["Engine", "Job", "LiveJob", "Parts", "Picture", "WaitInterrupted"]

@@ -101,8 +101,11 @@ class Engine:
         return [live for live in self.mine if live.state in states and not live.row.pending_inputs]
 
     def let_go(self) -> None:
-        """Release the leases, so that another kernel need not wait for them to run out."""
+        """Release the leases, so that another kernel need not wait for them to run out; nobody waits here in vain."""
         self.leases.release(self._owned())
+        for live in self.lives.values():
+            if not live.ends_waiting:
+                live.stop("the session that followed it was closed.")
 
     def leave(self) -> None:
         """In a forked process: the parent works on these jobs."""

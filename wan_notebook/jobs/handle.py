@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JobError, JobTimeout, NoSuchPictureError
 from ..ledger import PictureRecord
+from ..rendering import bundle_of, render
 from ..states import JobState
 from ..text import count_of
 from .facts import JobFacts
@@ -22,7 +23,6 @@ from .files import open_image
 from .live import LiveJob
 from .outcome import error_of, status_line
 from .plain import plain_row
-from .rendering import bundle_of, render
 from .saving import Copy, target_of, targets_of, write_copies
 from .waits import HEARTBEAT_S, WaitInterrupted, explain, wait_for
 
@@ -74,6 +74,12 @@ class Picture:
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         return bundle_of(self)
+
+    def __copy__(self) -> Picture:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Picture:
+        return self
 
     def __repr__(self) -> str:
         size = f"{self.record.width_px}×{self.record.height_px}"
@@ -234,6 +240,15 @@ class Job(JobFacts):
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         return bundle_of(self)
+
+    def __copy__(self) -> Job:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Job:
+        return self  # a handle of one record: what it stands for exists once
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     def __repr__(self) -> str:
         return status_line(self.rows, self._request.mode.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import pickled as _pickled  # noqa: F401 - registers how a job is pickled
 from .core import Session, default_session
 from .meetings import Place
 from .order import Order

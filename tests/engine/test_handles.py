@@ -1,0 +1,117 @@
+"""A handle is one of many on the same record: it is copied, pickled, displayed, and outlives the extension."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+import wan_notebook as wan
+from tests.engine.kit import WAIT_S, ask, rig
+from wan_notebook.errors import JobError
+from wan_notebook.ledger import LedgerError
+from wan_notebook.session import default_session
+
+READ = """
+import pickle, sys
+found = pickle.loads(sys.stdin.buffer.read())
+print(found["job"].status, found["job"].seeds, found["job"].images[0].size, found["picture"].file.name)
+"""
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """A shell in which nothing was loaded."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0.4")
+    InteractiveShell.clear_instance()
+    yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    default_session().close()
+    InteractiveShell.clear_instance()
+
+
+def run(shell: InteractiveShell, cell: str) -> list[dict[str, str]]:
+    """Run a cell and return what it displays."""
+    with capture_output() as captured:
+        shell.run_cell(cell).raise_error()
+    return [output.data for output in captured.outputs]
+
+
+def test_a_copy_is_the_same_job(tmp_path: Path) -> None:
+    """Copying what holds a job, even one that runs, copies no lock, no ledger and no task."""
+    with rig(tmp_path, seconds=200.0) as made:
+        job = ask(made.kernel(), seed=1)
+        assert copy.copy(job) is job
+        assert copy.deepcopy({"jobs": [job]})["jobs"][0] is job
+        assert job.result(WAIT_S).status == "saved"
+        assert copy.deepcopy(job[0]) is job[0] or copy.deepcopy(job[0]) == job[0]
+        assert f"{job:>120}".endswith(str(job))
+
+
+def test_a_pickled_job_is_opened_again_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pickle names the record: another process, whose own folder is another, has its state and its pictures."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    job = wan.generate("a fox", seed=[4, 5]).result(WAIT_S)
+    data = pickle.dumps({"job": job, "picture": job[1]})
+    default_session().close()
+    env = {**os.environ, "WAN_HOME": str(tmp_path / "other"), "WAN_REPLAY": "only"}
+    done = subprocess.run([sys.executable, "-c", READ], input=data, env=env, capture_output=True, timeout=100)
+
+    assert done.stdout.decode().split() == ["saved", "(4,", "5)", "(1280,", "1280)", job[1].file.name], done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_pickled_job_without_its_folder_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is gone is named; no empty folder is made in its place."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    data = pickle.dumps(wan.generate("a fox", seed=4).result(WAIT_S))
+    default_session().close()
+    (tmp_path / "wan-pictures").rename(tmp_path / "moved")
+    with pytest.raises(LedgerError, match="which is not there"):
+        pickle.loads(data)  # noqa: S301 - our own
+    assert not (tmp_path / "wan-pictures").exists()
+
+
+@pytest.mark.parametrize("command", ["%unload_ext wan_notebook", "%reload_ext wan_notebook"])
+def test_a_running_job_outlives_the_extension(shell: InteractiveShell, command: str) -> None:
+    """Unloading or reloading in mid-run: whoever holds the job gets its pictures, and the cell joins it unpaid."""
+    run(shell, "%load_ext wan_notebook")
+    run(shell, "%%wan --seed 5 --as fox --no-wait\na fox")
+    run(shell, command)
+    assert shell.user_ns["fox"].result(WAIT_S).status == "saved"
+
+    run(shell, "%reload_ext wan_notebook")
+    run(shell, "%%wan --seed 5 --as again\na fox")
+    assert shell.user_ns["again"].id == shell.user_ns["fox"].id
+    run(shell, "%unload_ext wan_notebook")
+
+
+def test_nobody_waits_for_a_session_that_was_closed(tmp_path: Path) -> None:
+    """A closed session follows nothing: waiting for its jobs ends, and says how to go on."""
+    with rig(tmp_path, seconds=1e6) as made, ThreadPoolExecutor(1) as pool:
+        session = made.kernel()
+        job = ask(session, seed=1)
+        waiting = pool.submit(job.wait, WAIT_S)
+        session.close()
+        with pytest.raises(JobError, match="session that followed it was closed"):
+            waiting.result(2 * WAIT_S)
+        with pytest.raises(JobError):
+            job.result(WAIT_S)
+
+
+def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) -> None:
+    """After nothing but an import, a cell that ends in a job shows its picture, not only a line."""
+    run(shell, "import wan_notebook as wan\njob = wan.generate('a fox', seed=5)")
+    (shown,) = run(shell, "job")
+
+    assert "data:image/webp" in shown["text/html"]
+    assert "image/jpeg" in shown
