@@ -100,7 +100,9 @@ async def _send(live: LiveJob, request: ImageRequest, attempt: int, gate: Submit
     except Exception as error:  # whatever broke, the request may have arrived
         log.exception("a submit failed in an unknown way")
         unknown = ConnectionLostError("Sending it broke in an unknown way; the log has the details.", kind="unknown")
-        await moves.fail(live, JobState.IN_DOUBT, unknown, "the submit broke in an unknown way", cause=type(error).__name__)
+        await moves.fail(
+            live, JobState.IN_DOUBT, unknown, "the submit broke in an unknown way", cause=type(error).__name__
+        )
         return None
     await accept(live, reply, moves)
     return None
