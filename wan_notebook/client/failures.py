@@ -17,14 +17,17 @@ from wan_notebook.errors import ConnectionFailedError, ConnectionLostError, NotS
 
 log = logging.getLogger(__name__)
 _CAUSES_MAX: Final = 30
-_HOW_IT_BROKE: Final = {  # for people: the names of Python's classes tell them nothing
+_HOW_IT_BROKE: Final[Mapping[type[Exception], str]] = {  # for people: the names of Python's classes tell them nothing
     httpx.RemoteProtocolError: "the other side hung up, or what it sent is no HTTP",
     httpx.ReadError: "reading failed",
     httpx.WriteError: "sending failed",
     httpx.CloseError: "closing failed",
     httpx.DecodingError: "what came cannot be unpacked",
 }
-_WAITED_FOR: Final = {httpx.ReadTimeout: "nothing came", httpx.WriteTimeout: "it took nothing"}
+_WAITED_FOR: Final[Mapping[type[Exception], str]] = {
+    httpx.ReadTimeout: "nothing came",
+    httpx.WriteTimeout: "it took nothing",
+}
 
 
 def explain(error: Exception, host: str) -> ConnectionFailedError:
