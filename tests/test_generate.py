@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.engine.kit import ask, ended, rig
-from wan_notebook.errors import RequestError
+from wan_notebook.api import compare
+from wan_notebook.errors import CellError, ImageInputError, RequestError
 
 PHOTO = Image.new("RGB", (600, 400), "teal")
 
@@ -58,3 +59,23 @@ def test_seeds_and_tags_of_every_kind(tmp_path: Path) -> None:
         assert job.seeds == (3, 4)
         assert {row.tags for row in job.rows} == {("poster",)}
         assert "seed 3 is listed more than once: asked once" in job.rows[0].notes
+
+
+def test_anything_that_is_an_image_is_compared(tmp_path: Path) -> None:
+    """A photograph stands beside the result of it, by its file's name or its place, however small it is."""
+    path = tmp_path / "cat.png"
+    PHOTO.save(path)
+    with rig(tmp_path, seconds=0.0) as made:
+        session = made.kernel()
+        job = ended(ask(session, seed=1))
+        given = (PHOTO, job[0], path, np.asarray(PHOTO), Image.open(path), Image.new("P", (20, 10)))
+        shown = compare(*given, session=session)
+        data, _ = shown._repr_mimebundle_()
+
+        assert [item.picture.expr for item in shown.items][::2] == ["image 1", "cat.png", "cat.png"]
+        assert data["text/html"].count("<img") == 6
+        assert "20×10" in data["text/html"]
+        with pytest.raises(ImageInputError, match="an int, not an image"):
+            compare(PHOTO, 3, session=session)
+        with pytest.raises(CellError, match="compare needs pictures"):
+            compare(session=session)

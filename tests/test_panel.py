@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.engine.conftest import House
 from tests.panel_kit import Desk, Sent, photo, until
+from wan_notebook.panel.recall import recalled_of_file
 
 
 @pytest.fixture
@@ -174,16 +175,69 @@ def test_the_name_is_bound(house: House) -> None:
 
 
 def test_recall_fills_in_and_runs_nothing(desk: Opened) -> None:
-    """What made a job stands in the fields; service, tags and name stay; nothing is sent."""
+    """What made a job stands in the fields, with its tags; the service stays; nothing is sent."""
     one = desk({"photo": Image.new("RGB", (400, 300), "teal")})
-    job = one.generate(images=["photo"], prompt="a {{fox}}", negative="rain", n=2, size="16:9", rewrite=False)
+    job = one.generate(
+        images=["photo"], prompt="a {{fox}}", negative="rain", n=2, size="16:9", rewrite=False, tags="red, two words"
+    )
     one.fill(images=[], prompt="other", negative="", n=1, size="", rewrite=True, tags="mine", provider="simulator")
     one.panel.recall_job(job)
     form = one.panel.form
     assert (form.prompt, form.negative, form.n, form.size, form.rewrite) == ("a {{fox}}", "rain", 2, "16:9", False)
-    assert (form.tags, form.provider, form.seed) == ("mine", "simulator", str(job.seed))
+    assert (form.tags, form.provider, form.seed) == ("red, two words", "simulator", str(job.seed))
     assert one.check().enabled
     assert one.tasks == 1
+
+
+@pytest.mark.parametrize("way", ["job", "file"])
+def test_recall_binds_nothing_that_another_request_named(desk: Opened, way: str) -> None:
+    """Tags and variable of the request that stood there go: to generate must not bind somebody else's variable."""
+    one = desk({"hero": 1})
+    job = one.generate(prompt="a fox", seed="7")
+    one.fill(prompt="other", name="hero", tags="mine")
+    if way == "job":
+        one.panel.recall_job(job)
+    else:
+        path = job.files[0]
+        store = one.session.need_home().store
+        one.panel.recall(recalled_of_file(path.read_bytes(), path.name, store, str))
+    assert (one.panel.form.prompt, one.panel.form.name, one.panel.form.tags) == ("a fox", "", "")
+
+
+def test_recall_brings_a_jobs_own_name_unless_it_means_something_else_by_now(desk: Opened) -> None:
+    """The recalled cell is the one that was run; where its variable holds other work, the field stays empty."""
+    one = desk()
+    job = one.generate(prompt="a fox", seed="7", name="fox")
+    one.fill(name="")
+    one.panel.recall_job(job)
+    assert one.panel.form.name == "fox"
+    for held, name in ((job, "fox"), ("my own work", "")):
+        one.variables["fox"] = held
+        one.panel.recall_job(job)
+        assert one.panel.form.name == name
+
+
+def test_a_person_reads_the_name_that_they_gave(desk: Opened, house: House, tmp_path: Path) -> None:
+    """An input is kept under its hash; size note, history and other kernels call it what the person called it."""
+    one = desk({"coffee": Image.new("RGB", (400, 300), "teal")})
+    job = one.generate(images=["coffee"], prompt="blue", seed="7")
+    one.fill(images=[], prompt="other")
+    one.panel.recall_job(job)
+    one.check()
+    assert one.panel._fields.size.expected.endswith("shape of image 1 (coffee)")
+    data = photo(tmp_path / "up").read_bytes()
+    message = {"kind": "upload", "id": "u", "name": "cat.jpg", "part": 0, "parts": 1, "how": "chosen"}
+    one.fill(images=[])
+    one.panel._sources.widget._receive(None, message, [data])
+    until(lambda: one.panel._sources.chosen)
+    one.check()
+    assert one.panel._fields.size.expected.endswith("shape of image 1 (cat.jpg)")
+    made = one.generate(prompt="make it green", seed="8")
+    assert made.rows[0].inputs[0].name == "cat.jpg"
+    kept = house.folder / made.rows[0].inputs[0].file
+    other = house.kernel()
+    (seen,) = other.resolver({}).image(str(kept), kept.name)
+    assert seen.name == "cat.jpg"
 
 
 def test_a_dropped_picture_offers_its_recipe(desk: Opened) -> None:

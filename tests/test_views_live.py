@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.views_samples import batch, card, job, picture, poisoned, sweep
+from wan_notebook.present.words import eta_text
 from wan_notebook.states import JobState
 from wan_notebook.views.card import LiveCard
 from wan_notebook.views.live import MAX_THUMBS, THUMB_BYTES, Throttle, live_state, same_but_for_time, thumbs_of
@@ -18,6 +19,23 @@ from wan_notebook.views.looks import LOOKS
 from wan_notebook.views.model import CardView, TextView
 
 RUNNING = job("running", elapsed_s=12.0, eta_text="about 8–14 s more", can_cancel=True, most_text="up to $0.12")
+
+
+@pytest.mark.parametrize(
+    ("remaining", "text"),
+    [
+        ((0.0, 0.4), "any moment"),
+        ((0.2, 21.0), "any moment, up to 21 s more"),
+        ((0.0, 130.0), "any moment, up to 3 min more"),
+        ((6.8, 18.2), "about 7–18 s more"),
+        ((3.1, 3.3), "about 3 s more"),
+        ((50.0, 130.0), "about 50 s to 3 min more"),
+        ((125.0, 290.0), "about 2–5 min more"),
+    ],
+)
+def test_the_rest_is_worded_as_a_person_would(remaining: tuple[float, float], text: str) -> None:
+    """A range that begins at nothing is no range, and one that has no width is a number."""
+    assert eta_text(remaining) == text
 
 
 class Clock:
@@ -74,11 +92,17 @@ def test_every_state_is_worded_in_python(state: JobState) -> None:
 
 
 def test_a_sweep_is_rows_and_a_total() -> None:
-    """Several jobs are one card with a row each; very many are counted."""
+    """Several jobs are one card with a row each; of very many those that want something have rows, the rest is counted.
+
+    Its state stays small enough for ten updates a second.
+    """
     view = live_state(sweep(120))
     assert view["word"] == "120 saved"
-    assert len(view["jobs"]) == 100
-    assert view["jobs_left_off"] == 20
+    assert (len(view["jobs"]), view["jobs_left_off"]) == (24, 96)
+    assert len(json.dumps(view)) < 16_000
+    open_ones = dataclasses.replace(RUNNING, job_id="beef00", seed=99)
+    late = live_state(card(*sweep(60).jobs, open_ones, job("failed", job_id="beef01"), *sweep(60).jobs))
+    assert [row["id"] for row in late["jobs"]][-2:] == ["beef00", "beef01"]
     assert view["jobs"][7]["label"] == "seed 7"
     assert view["facts"] == ["seeds 0–119", "text to image", "total $6.00 reported", "120 jobs"]
     mixed = live_state(card(RUNNING, job("in_doubt", job_id="beef01"), job("failed", error_lines=("Bad words.",))))

@@ -284,15 +284,26 @@ class Comparison:
         return compare_bundle(self.items)
 
 
-def compare(*pictures: Picture | Job, session: Session | None = None) -> Comparison:
-    """Return a static, captioned side-by-side of pictures; a job stands for all of its pictures."""
+def compare(*pictures: Any, session: Session | None = None) -> Comparison:
+    """Return a static, captioned side-by-side: pictures of jobs, jobs for all of theirs, or anything that is an image.
+
+    An image is what ``-i`` takes: a PIL image, an array, a path, bytes, a figure.
+    """
     session = session or default_session()
     presenter = Presenter(session, session.need_home(), base=host.notebook_folder())
-    flat = [p for item in pictures for p in (item.pictures if isinstance(item, Job) else (item,))]
-    if not flat or not all(isinstance(p, Picture) for p in flat):
-        message = "compare needs pictures of jobs."
-        raise CellError(message, remedy="Write e.g. wan.compare(a[0], b[2]).")
-    return Comparison(tuple(presenter.compare_item(picture, len(flat)) for picture in flat))
+    flat = [p for item in pictures for p in (item.pictures if isinstance(item, Job) else _each(item))]
+    if not flat:
+        message = "compare needs pictures."
+        raise CellError(message, remedy="Write e.g. wan.compare(a[0], b[2]), or wan.compare(photo, a[0]).")
+    items = [
+        presenter.compare_item(p, len(flat)) if isinstance(p, Picture) else presenter.compare_image(p, at)
+        for at, p in enumerate(flat)
+    ]
+    return Comparison(tuple(items))
+
+
+def _each(item: object) -> Sequence[Any]:
+    return item if isinstance(item, list | tuple) else (item,)
 
 
 def panel(**options: Any) -> Any:

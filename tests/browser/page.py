@@ -127,6 +127,10 @@ class Widget:
         """Return the custom messages sent to the kernel."""
         return list(self._call("sent"))
 
+    def line_ends(self) -> None:
+        """End the line to the kernel, as a restart does."""
+        self._call("lineEnds")
+
     def listeners(self) -> int:
         """Return how many listeners the module has on its model."""
         return int(self._call("listeners"))
@@ -187,6 +191,12 @@ class WidgetPage:
             " for (const [k, v] of Object.entries(colours)) document.body.style.setProperty(k, v);"
             " document.body.style.background = 'var(--jp-layout-color0)'; }",
             [name == "light", COLOURS[name]],
+        )
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for the page's clock, at once."""
+        self.page.evaluate(
+            "s => { const now = performance.now.bind(performance); performance.now = () => now() + s * 1000; }", seconds
         )
 
     def forgive(self, pattern: str) -> None:

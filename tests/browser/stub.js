@@ -75,6 +75,10 @@ class Model {
     this.#fire("msg:custom", message, buffers);
   }
 
+  lineEnds() {
+    this.#fire("comm_live_update"); // as ipywidgets tells of a kernel that was restarted
+  }
+
   listeners() {
     return this.#listeners.length;
   }

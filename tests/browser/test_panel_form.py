@@ -237,12 +237,42 @@ def test_seconds_are_counted_in_the_browser(widgets: WidgetPage) -> None:
     assert time.inner_text() == "4.2 s"
 
 
-def test_a_row_keeps_its_height(widgets: WidgetPage) -> None:
-    """Nothing below moves while jobs come, change and go."""
+def test_five_rows_are_seen_and_more_are_scrolled(widgets: WidgetPage) -> None:
+    """Nothing running needs no scroll bar; a row keeps its height in every state; the sixth is scrolled to."""
     jobs = mount(widgets, JobRows)
-    height = widgets.page.locator(".wan-jobs").bounding_box()["height"]
-    jobs.set(jobs=[JOB, {**JOB, "id": "b"}, {**JOB, "id": "c", "ticking": False, "reasons": ["x" * 400]}])
-    assert widgets.page.locator(".wan-jobs").bounding_box()["height"] == height
+    box = widgets.page.locator(".wan-jobs")
+    scrolls = "e => e.scrollHeight > e.clientHeight"
+    assert not box.evaluate(scrolls)
+    jobs.set(jobs=[JOB])
+    one = widgets.page.locator(".wan-jobrow").bounding_box()["height"]
+    jobs.set(jobs=[{**JOB, "progress": 0.4, "eta": ""}])
+    assert widgets.page.locator(".wan-jobrow").bounding_box()["height"] == one
+    jobs.set(jobs=[{**JOB, "id": f"j{k}"} for k in range(5)])
+    assert not box.evaluate(scrolls)
+    jobs.set(jobs=[{**JOB, "id": f"j{k}"} for k in range(9)])
+    assert box.evaluate(scrolls)
+
+
+@pytest.mark.parametrize("way", ["silence", "restart"])
+def test_a_row_says_that_its_kernel_is_gone(widgets: WidgetPage, way: str) -> None:
+    """A restarted kernel tells a row nothing more: the row says so, stands still, and names what helps."""
+    over = {**JOB, "id": "b2", "ticking": False, "state": "saved", "word": "saved"}
+    jobs = mount(widgets, JobRows, jobs=[JOB, over], sent_at=1e12)
+    row = widgets.page.locator(".wan-jobrow").first
+    if way == "silence":
+        widgets.later(25)
+    else:
+        jobs.line_ends()
+    row.get_by_text("%wan show a1").wait_for()
+    assert "%wan resume" in row.inner_text()
+    assert "8–14" not in row.inner_text()
+    assert row.get_by_text("Cancel").is_hidden()
+    assert "kernel" not in widgets.page.locator(".wan-jobrow").nth(1).inner_text()
+    stands = row.locator(".wan-jobrow-time").inner_text()
+    widgets.page.wait_for_timeout(450)
+    assert row.locator(".wan-jobrow-time").inner_text() == stands
+    jobs.set(jobs=[{**JOB, "elapsed_s": 30.0}])
+    assert "kernel" not in row.inner_text()
 
 
 def test_the_cell_is_copied(widgets: WidgetPage) -> None:

@@ -64,6 +64,7 @@ def test_thumbnails_appear_and_missing_files_say_so(widgets: WidgetPage) -> None
     """A thumbnail is a blob's address; an empty one marks the tile."""
     widget = gallery(widgets, [item(1), item(2)])
     widget.receive({"kind": "thumbs", "keys": ["0001/0", "0002/0"]}, webp("teal"), b"")
+    widgets.page.locator(".wan-tile[data-gone]").wait_for()
     tiles = widgets.page.locator(".wan-tile")
     assert str(tiles.nth(0).locator("img").get_attribute("src")).startswith("blob:")
     assert tiles.nth(1).get_attribute("data-gone") is not None
@@ -94,7 +95,9 @@ def test_a_star_shows_before_the_kernel_answers(widgets: WidgetPage) -> None:
     widgets.page.locator(".wan-tile").first.click()
     widgets.page.locator(".wan-inspector").get_by_text("☆ Star").click()
     assert widgets.page.locator(".wan-tile-marks").first.inner_text() == "★"
-    assert widgets.page.locator(".wan-inspector").get_by_text("★ Starred").get_attribute("aria-pressed") == "true"
+    assert (
+        widgets.page.locator(".wan-inspector").get_by_text("★ Star", exact=True).get_attribute("aria-pressed") == "true"
+    )
     assert all("items" not in saved for saved in widget.saved())
     widget.receive({"kind": "listed"})  # the kernel has looked, and knows better
     assert widgets.page.locator(".wan-tile-marks").first.inner_text() == ""
@@ -124,7 +127,7 @@ def test_filters_are_sent_together_after_a_pause(widgets: WidgetPage) -> None:
     page.locator(".wan-filter-words").press_sequentially("fox", delay=10)
     wait_sent(widgets, widget, lambda m: m["kind"] == "filter")
     page.locator(".wan-filter-tag").select_option("study")
-    page.get_by_role("button", name="★ Starred").click()
+    page.get_by_role("button", name="Starred only").click()
     filters = asked(widget, "filter")
     assert [f["words"] for f in filters] == ["fox"] * 3
     assert filters[-1] == {
@@ -173,8 +176,35 @@ def test_what_can_be_done_is_hidden_until_a_picture_is_chosen(widgets: WidgetPag
     height = inspector.bounding_box()["height"]
     assert inspector.locator("button:visible").count() == 0
     widgets.page.locator(".wan-tile").click()
-    assert inspector.locator("button:visible").count() == 11
+    assert inspector.locator("button:visible").count() == 7  # two marks, four that are used most, More
     assert inspector.bounding_box()["height"] == height
+
+
+def test_the_rest_is_disclosed_and_the_toolbar_is_one_tab_stop(widgets: WidgetPage) -> None:
+    """A toolbar as ARIA has it: Tab enters once, arrows go on and pass over what is hidden, a toggle says its state."""
+    gallery(widgets, [item(1)])
+    page = widgets.page
+    page.locator(".wan-tile").click()
+    bar = page.locator(".wan-inspector .wan-actions")
+    assert bar.get_attribute("role") == "toolbar"
+    assert bar.locator("[tabindex='0']").count() == 1
+    bar.get_by_text("☆ Star").focus()
+    for name in ("✕ Reject", "Use as input", "Recall", "Copy as cell", "Download", "More ▾"):
+        page.keyboard.press("ArrowRight")
+        assert page.locator(":focus").inner_text() == name
+    assert bar.locator("[tabindex='0']").count() == 1
+    more = page.locator(":focus")
+    assert more.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(":focus").inner_text() == "More ▾"
+    page.keyboard.press("Enter")
+    assert page.locator(":focus").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(":focus").inner_text() == "Edit this"
+    page.keyboard.press("Home")
+    assert page.locator(":focus").get_attribute("aria-pressed") == "false"
+    page.keyboard.press("Tab")
+    assert bar.locator(":focus").count() == 0
 
 
 @pytest.mark.parametrize("width", [420, 560, 600, 640, 680, 720, 800])
@@ -305,6 +335,7 @@ def test_the_buttons_of_a_picture_say_what_they_ask(widgets: WidgetPage) -> None
     widget = gallery(widgets, [item(1)])
     page = widgets.page
     page.locator(".wan-tile").first.click()
+    page.locator(".wan-inspector .wan-actions-more").click()
     for text in ("Use as input", "Edit this", "Recall", "New seed", "Use its seed"):
         page.locator(".wan-inspector").get_by_text(text, exact=True).click()
     assert [m["what"] for m in asked(widget, "act")] == ["use", "edit", "recall", "newseed", "seed"]
@@ -379,6 +410,17 @@ def test_a_narrow_history_needs_no_scrolling_sideways(widgets: WidgetPage) -> No
     assert page.get_by_role("columnheader", name="Cost").is_visible()
     assert page.get_by_role("row").count() == 2
     assert page.get_by_role("cell", name="$0.03 reported").is_visible()
+
+
+@pytest.mark.parametrize("width", [420, 600, 760, 800, 900, 910, 1000, 1160])
+def test_what_it_cost_is_always_in_sight(widgets: WidgetPage, width: int) -> None:
+    """Whatever the width, the cost and its source stand in the table without scrolling sideways."""
+    widgets.page.set_viewport_size({"width": width, "height": 800})
+    table(widgets, [{**ROW, "prompt": "fox " * 60, "key": "", "tags": "study, a long one", "state": "in doubt"}])
+    box = widgets.page.locator(".wan-history-scroll").bounding_box()
+    cost = widgets.page.get_by_text("$0.03", exact=True).bounding_box()
+    assert box["x"] <= cost["x"]
+    assert cost["x"] + cost["width"] <= box["x"] + box["width"]
 
 
 # ------------------------------------------------------------------ both

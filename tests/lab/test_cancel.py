@@ -136,7 +136,7 @@ def test_the_card_lives_while_a_cell_computes_and_a_save_keeps_only_what_lasts(l
 
 
 def test_a_restarted_kernel_takes_the_job_up(lab: Lab) -> None:
-    """After a restart in mid-run `%load_ext` says what is open, and `%wan show` brings the picture."""
+    """After a restart in mid-run the old card says so, `%load_ext` what is open; `%wan show` brings the picture."""
     cells = [SETUP, "%%wan --as fox --seed 5\na red fox [[seconds:8]]", "%wan show", "%wan history"]
     lab.write("restart.ipynb", cells)
     lab.open("restart.ipynb")
@@ -144,6 +144,7 @@ def test_a_restarted_kernel_takes_the_job_up(lab: Lab) -> None:
     lab.run_cell(1)
     lab.wait_text(1, "running")
     lab.restart_kernel()
+    lab.wait_text(1, "the line to the kernel ended: if it was restarted, %wan resume")
     lab.run_cell(0)
 
     assert "wan: 1 running" in lab.out_text(0)

@@ -5,16 +5,29 @@ Nothing here is chained to httpx's exceptions: they hold the request, and the re
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import httpx
 
 from wan_notebook.errors import ConnectionFailedError, ConnectionLostError, NotSentError
 
+log = logging.getLogger(__name__)
 _CAUSES_MAX: Final = 30
+_HOW_IT_BROKE: Final[Mapping[type[Exception], str]] = {  # for people: the names of Python's classes tell them nothing
+    httpx.RemoteProtocolError: "the other side hung up, or what it sent is no HTTP",
+    httpx.ReadError: "reading failed",
+    httpx.WriteError: "sending failed",
+    httpx.CloseError: "closing failed",
+    httpx.DecodingError: "what came cannot be unpacked",
+}
+_WAITED_FOR: Final[Mapping[type[Exception], str]] = {
+    httpx.ReadTimeout: "nothing came",
+    httpx.WriteTimeout: "it took nothing",
+}
 
 
 def explain(error: Exception, host: str) -> ConnectionFailedError:
@@ -23,7 +36,7 @@ def explain(error: Exception, host: str) -> ConnectionFailedError:
     Before a connection stands nothing can have been sent: refused, unknown host, TLS, proxy, no free connection, an
     address or header that cannot be sent at all. Everything else may have arrived.
     """
-    name = type(error).__name__
+    log.debug("the line to %s failed with %s", host, type(error).__name__)
     match error:
         case httpx.ConnectError():
             return _explain_connect(error, host)
@@ -36,17 +49,24 @@ def explain(error: Exception, host: str) -> ConnectionFailedError:
             return NotSentError(f"The proxy let no connection to {host} through.", kind="proxy", remedy=remedy)
         case httpx.UnsupportedProtocol() | httpx.InvalidURL():
             remedy = "Check WAN_BASE_URL."
-            return NotSentError(f"The address of {host} cannot be used ({name}).", kind="url", remedy=remedy)
+            return NotSentError(f"The address {host} cannot be used.", kind="url", remedy=remedy)
         case httpx.LocalProtocolError():
-            return NotSentError(f"The request to {host} cannot be sent ({name}).", kind="protocol")
+            return NotSentError(f"The request to {host} is no HTTP, so it cannot be sent.", kind="protocol")
         case httpx.TimeoutException():
-            return timed_out(host, name)
-    return ConnectionLostError(f"The connection to {host} broke before the answer was complete ({name}).", kind="lost")
+            return timed_out(host, _words_of(error, _WAITED_FOR))
+    how = _words_of(error, _HOW_IT_BROKE)
+    how = f": {how}" if how else ""
+    return ConnectionLostError(f"The connection to {host} broke before the answer was complete{how}.", kind="lost")
+
+
+def _words_of(error: Exception, words: Mapping[type[Exception], str]) -> str:
+    return next((text for kind, text in words.items() if isinstance(error, kind)), "")
 
 
 def timed_out(host: str, what: str) -> ConnectionLostError:
     """Return the error for an answer that did not come in time."""
-    return ConnectionLostError(f"{host} did not answer in time ({what}).", kind="timeout")
+    what = f": {what}" if what else ""
+    return ConnectionLostError(f"{host} did not answer in time{what}.", kind="timeout")
 
 
 def _not_sent(message: str, kind: str) -> NotSentError:

@@ -121,7 +121,7 @@ class Network:
                     await partial.receive(client, request, self._auth)
                 return partial.reply("")
             except TimeoutError:
-                failure = timed_out(self._base.host, f"deadline of {deadline_s:.0f} s")
+                failure = timed_out(self._base.host, f"the deadline of {deadline_s:.0f} s passed")
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
                 failure = explain(error, self._base.host)
         if partial.http_status:
@@ -216,7 +216,7 @@ def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
         client = httpx.AsyncClient(verify=tls, limits=limits, follow_redirects=False)
         use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls)
         return client
-    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+    except (ImportError, ValueError, OSError, httpx.InvalidURL):  # its text may hold a proxy's password
         remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
-        failure = SettingsError(f"The network settings cannot be used ({type(error).__name__}).", remedy=remedy)
+        failure = SettingsError("The network settings cannot be used.", remedy=remedy)
     raise failure

@@ -111,10 +111,12 @@ def error_of(row: JobRow) -> JobError:
     if state is JobState.REFUSED:
         remedy = _refusal_remedy(row)
     service = ": ".join(part for part in (row.error_code, row.error_message) if part)
-    said = f" ({service.rstrip('.')})" if service else ""
-    asked = f", request id {row.request_id}" if row.request_id and state is not JobState.CANCELLED else ""
+    if not row.error_code:  # our own words; a service's code stands as it came
+        service = service[:1].upper() + service[1:]
+    said = f" {service.rstrip('.')}." if service else ""
+    asked = f" Request id {row.request_id}." if row.request_id and state is not JobState.CANCELLED else ""
     remedy = _remedy(state, row.error_remedy, remedy.format(id=row.id))
-    return kind(f"job {row.id} {text}{said}{asked}.", job_id=row.id, remedy=remedy)
+    return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, remedy=remedy)
 
 
 def _remedy(state: JobState, told: str, usual: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..client import Client
-from ..errors import UnexpectedReplyError, WanError
+from ..errors import ConnectionLostError, UnexpectedReplyError, WanError
 from ..ledger import Event
 from ..request import ImageRequest
 from ..schedule import Refused, Resend, SalvageThenConfirm, decide_submit
@@ -99,7 +99,10 @@ async def _send(live: LiveJob, request: ImageRequest, attempt: int, gate: Submit
         return await _after_fault(live, error, attempt, gate, moves)
     except Exception as error:  # whatever broke, the request may have arrived
         log.exception("a submit failed in an unknown way")
-        await moves.fail(live, JobState.IN_DOUBT, error, "the submit broke in an unknown way")
+        unknown = ConnectionLostError("Sending it broke in an unknown way; the log has the details.", kind="unknown")
+        await moves.fail(
+            live, JobState.IN_DOUBT, unknown, "the submit broke in an unknown way", cause=type(error).__name__
+        )
         return None
     await accept(live, reply, moves)
     return None

@@ -101,6 +101,11 @@ class Asking(Core):
 
     # ------------------------------------------------------------------ the rest
 
+    def input_name(self, file: str) -> str:
+        """Return what a person called a kept input picture when it was first given; "" if nobody gave it."""
+        with self._reading() as read:
+            return find.input_name(read, file)
+
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
         with self._reading() as read:

@@ -29,6 +29,13 @@ _TEXTS_OF_ONE = sa.select(schema.job_texts).where(_t.job_seq == sa.bindparam("se
 _INPUTS_OF_ONE = (
     sa.select(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("seq")).order_by(schema.inputs.c.position)
 )
+# Clustered by job: the first one is found without going through the rest.
+_NAME_OF_INPUT = (
+    sa.select(schema.inputs.c.name)
+    .where(schema.inputs.c.file == sa.bindparam("file"), schema.inputs.c.name != "")
+    .order_by(schema.inputs.c.job_seq)
+    .limit(1)
+)
 _PICTURES_OF_ONE = sa.select(schema.pictures).where(_p.job_seq == sa.bindparam("seq")).order_by(_p.idx)
 
 
@@ -82,6 +89,12 @@ def _load_one(read: Read, seq: int, job_id: str) -> dict[int, JobDetails]:
     inputs = tuple(codec.input_record(row[1:]) for row in read(_INPUTS_OF_ONE, {"seq": seq}))
     pictures = tuple(codec.picture_record(row[1:], job_id) for row in read(_PICTURES_OF_ONE, {"seq": seq}))
     return {seq: JobDetails(**codec.text_values(found[0][1:]), inputs=inputs, pictures=pictures)}
+
+
+def input_name(read: Read, file: str) -> str:
+    """Return what a person called the picture that is kept under this path, when it was first given; "" if unknown."""
+    found = read(_NAME_OF_INPUT, {"file": file})
+    return str(found[0][0]) if found else ""
 
 
 def _children(read: Read, table: sa.Table, seqs: list[int], order: str) -> Sequence[Sequence[Any]]:

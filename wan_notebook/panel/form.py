@@ -96,7 +96,7 @@ def tags_of(text: str) -> tuple[str, ...]:
 
 
 def form_of_cell(text: str, base: Form) -> Form:
-    """Return a form with what a cell asks; name, tags and service stay as they are in ``base``.
+    """Return a form with what a cell asks, with its name and tags; the service stays as it is in ``base``.
 
     Raises ``CellError`` for a text that is no ``%%wan`` cell.
     """
@@ -122,6 +122,8 @@ def form_of_cell(text: str, base: Form) -> Form:
         seed=seed.value if seed else "",
         rewrite=read.says("rewrite") is not False,
         watermark=bool(read.says("watermark")),
+        tags=", ".join(word.value for word in read.words_of("tags")),
+        name=name.value if (name := read.word_of("name")) else "",
     )
 
 

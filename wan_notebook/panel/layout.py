@@ -21,18 +21,17 @@ def columns_of(run: Any, jobs: Any, sources: Any, gallery: Any, cell: Any, field
     """Lay out the request and its results: the order in which they are read, and in which Tab goes through them."""
     boxes = fields.boxes()
     rest = [boxes[name] for name in ("size", "numbers", "seed", "checks", "negative", "names")]
+    go = _box(ipywidgets.VBox, [run], "wan-go")  # where the eye ends; it stays in sight while the form scrolls
     parts = [
-        _box(ipywidgets.VBox, [run], "wan-go"),
-        _box(ipywidgets.VBox, [jobs], "wan-live"),  # beside the button, or right below it where it is narrow
-        _box(ipywidgets.VBox, [boxes["prompt"], sources, *rest], "wan-left"),
-        _box(ipywidgets.VBox, [gallery, cell], "wan-right"),
+        _box(ipywidgets.VBox, [boxes["prompt"], sources, *rest, go], "wan-left"),
+        _box(ipywidgets.VBox, [jobs, cell, gallery], "wan-right"),
     ]
     return _box(ipywidgets.HBox, parts, "wan-columns")
 
 
 def things_text(count: int) -> str:
     """Say how much is still wrong."""
-    return "1 thing to mend below" if count == 1 else f"{count} things to mend below"
+    return "1 thing to mend above" if count == 1 else f"{count} things to mend above"
 
 
 def shape_note(reading: Reading) -> str:

@@ -132,7 +132,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self.fill(recalled.over(self.form))
 
     def recall_job(self, job: Job, index: int | None = None) -> None:
-        """Fill in what made a job or one of its pictures; service, tags and name stay as they are."""
+        """Fill in what made a job or one of its pictures, with its tags; the service stays as it is."""
         live = job.lives[0] if index is None else job[index].live
         self.fill(self._form_of(live.row))
 
@@ -195,7 +195,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         form = form_of_cell(self._presenter.cell_text(self._session.request_of(row), row), self.form)
         for expression, known in zip(form.images, row.inputs, strict=False):
             self._sources.name(expression, known.name)
-        return form
+        return form if self._may_be_named(form.name, row) else replace(form, name="")
+
+    def _may_be_named(self, name: str, row: JobRow) -> bool:
+        """Whether a name is free, or this very job's: to generate must not bind anything else of the notebook anew."""
+        held = self._namespace().get(name)
+        return held is None or (isinstance(held, Job) and any(live.id == row.id for live in held.lives))
 
     def _on_history(self, row: JobRow) -> None:
         self.fill(self._form_of(row))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .. import catalog as c
 from ..cell_text import image_expression
@@ -15,6 +15,9 @@ from ..store import Store
 from ..template import escape
 from ..views import html
 from .form import Form, size_name
+
+# The variable and the tags that stood there belong to another request: its variable must not be bound anew.
+_NOT_ANOTHERS: Final = {"name": "", "tags": ""}
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,17 @@ def _ours(recipe: Recipe, store: Store, link: Callable[[Path], str]) -> Recalled
         "n": (parameters.n or 1) if mode == Mode.EDIT else 1,
         "max_images": parameters.max_images or c.MAX_IMAGES_DEFAULT,
         "rewrite": parameters.prompt_extend is not False,
+        **_NOT_ANOTHERS,
     }
     return Recalled(values, tuple(notes))
 
 
 def _foreign(recipe: ForeignRecipe) -> Recalled:
-    values: dict[str, Any] = {"prompt": escape(recipe.prompt), "negative": escape(recipe.negative_prompt)}
+    values: dict[str, Any] = {
+        "prompt": escape(recipe.prompt),
+        "negative": escape(recipe.negative_prompt),
+        **_NOT_ANOTHERS,
+    }
     if recipe.seed is not None:
         values["seed"] = str(recipe.seed)
     if recipe.size:

@@ -185,7 +185,7 @@ class SourcesFeed:
         image = load_image(upload.data, name=upload.name)
         file = self._home.store.save_input(image)
         expression = image_expression(self._link(self._home.store.path(file)))
-        self._names[expression] = upload.name
+        self._home.store.input_names[file] = self._names[expression] = upload.name
         self._append(expression)
 
     def _answer_offer(self, offer: str, what: str) -> None:

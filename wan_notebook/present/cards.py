@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from .. import catalog as c
+from ..cell_images import place_name
 from ..cell_text import cell_text, image_expression
+from ..images import load_image
+from ..images.ducks import is_pil
 from ..jobs import Job, LiveJob, Picture
 from ..jobs.outcome import cost_of_row, error_of, seeds_text, was_never_sent
 from ..ledger import InputRecord, JobRow, PictureRecord
@@ -158,6 +163,24 @@ class Presenter:
         view = self._picture(picture.job, live.row, picture.record, picture.index, 1)
         job = self._job(picture.job, live, picture.index, 0)
         return CardView(jobs=(replace(job, items=(view,), missing=0, cost_text=""),))
+
+    def compare_image(self, value: Any, at: int) -> CompareItem:
+        """Return anything that is an image for a side-by-side, by its file's name or its place, and its size.
+
+        Raises ``ImageInputError``.
+        """
+        given = value if isinstance(value, str | Path) else getattr(value, "filename", "")
+        name = place_name(str(given)) if given else f"image {at + 1}"
+        # Too small to be sent is not too small to be looked at.
+        if is_pil(value) and min(value.size) < c.IMAGE_SIDE_MIN_PX:
+            buffer = io.BytesIO()
+            value.convert("RGBA").save(buffer, "PNG")
+            data, mime, size = buffer.getvalue(), "image/png", value.size
+        else:
+            image = load_image(value, name=name)
+            data, mime, size = image.data, image.mime, (image.width_px, image.height_px)
+        view = PictureView(job_id="", index=at, expr=name, width_px=size[0], height_px=size[1], data=data, mime=mime)
+        return CompareItem(picture=view, facts=(("size", f"{size[0]}×{size[1]}"),))
 
     def link(self, path: Path) -> str:
         """Return a path as the notebook's folder sees it."""

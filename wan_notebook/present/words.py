@@ -42,9 +42,12 @@ def eta_text(remaining_s: tuple[float, float] | None) -> str:
     low, high = (max(0, round(s)) for s in remaining_s)
     if high < 1:
         return "any moment"
+    end = f"{-(-high // 60)} min" if high >= 120 else f"{high} s"
+    if low == 0:
+        return f"any moment, up to {end} more"
     if high >= 120:
-        return f"about {low // 60}–{-(-high // 60)} min more"
-    return f"about {low}–{high} s more"
+        return f"about {low} s to {end} more" if low < 60 else f"about {low // 60}–{end} more"
+    return f"about {end} more" if low == high else f"about {low}–{end} more"
 
 
 def relative_link(path: Path, base: Path) -> str:

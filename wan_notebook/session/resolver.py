@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from ..errors import ImageInputError, StoreError, WanError
 from ..images import load_image, mime_of, read_url
@@ -16,6 +17,7 @@ from ..recipe import strip
 from ..states import SETTLED, JobState
 from ..store import Store
 
+INPUTS: Final = "inputs"
 _NAMED = "Give a variable, a path or an address."
 
 
@@ -42,7 +44,7 @@ class Resolver:
             return tuple(image for index, item in enumerate(value) for image in self.image(item, f"{name}[{index}]"))
         if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
             return (self._of_url(value, name),)
-        return (load_image(value, name=name, fetch=self.download),)
+        return (load_image(value, name=self._known_name(value, name), fetch=self.download),)
 
     def job_image(self, job_id: str, index: int | None, name: str) -> InputImage | PendingImage:
         """Return a picture of a job in the history, by the job's id in any kernel."""
@@ -54,6 +56,17 @@ class Resolver:
         except StoreError as error:
             raise ImageInputError(name, error.message, remedy=error.remedy) from None
         return self._of_lives([self.live(row)], index, name)
+
+    def _known_name(self, value: object, name: str) -> str:
+        """Return what a person called a picture whose file the store has named by its hash; else the name as it is."""
+        if not isinstance(value, str | Path) or "\0" in str(value) or Path(value).name != name:
+            return name
+        path = Path(value).expanduser()
+        if path.parent.name != INPUTS or path.parent.resolve() != (self.store.folder / INPUTS).resolve():
+            return name
+        file = f"{INPUTS}/{path.name}"
+        ledger = self.ledger()
+        return self.store.input_names.get(file) or (ledger.input_name(file) if ledger else "") or name
 
     def _of_item(self, item: PictureOf, name: str) -> tuple[InputImage | PendingImage, ...]:
         job = item.job

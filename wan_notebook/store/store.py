@@ -61,6 +61,8 @@ class Store:
         self.folder = folder
         self._files = files or Files()
         self._try_again_at = 0.0
+        self.input_names: dict[str, str] = {}
+        """What a person calls a kept input that no job has used yet, by its path: an upload's own name."""
         name = host or platform.node()
         self._host = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
         self._writer = f"{self._host}-{os.getpid() if pid is None else pid}"

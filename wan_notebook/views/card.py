@@ -19,6 +19,8 @@ from wan_notebook.views.model import CardView
 from wan_notebook.views.terminal import card_line
 
 _STATIC: Final = Path(__file__).parent / "static"
+WORD_EVERY_S: Final = 8.0
+"""A running card hears from the kernel at least so often; card_clock.js takes longer silence for a restart."""
 
 
 class LiveCard(anywidget.AnyWidget):
@@ -28,7 +30,7 @@ class LiveCard(anywidget.AnyWidget):
     messages; it must only pass the wish on. ``wall_clock`` gives unix seconds.
     """
 
-    _esm = _STATIC / "card.js"
+    _esm = "\n".join((_STATIC / name).read_text("utf-8") for name in ("card_clock.js", "card.js"))
     _css = _STATIC / "card.css"
     view = traitlets.Dict().tag(sync=True)
     thumbs = traitlets.List(traitlets.Bytes()).tag(sync=True)
@@ -60,7 +62,9 @@ class LiveCard(anywidget.AnyWidget):
                     view["thumbs"] = self.view["thumbs"]
                 else:
                     view["thumbs"], thumbs = thumbs_of(card)
-            if same_but_for_time(self.view, view, view["sent_at"] - self.view["sent_at"]):
+            passed_s = view["sent_at"] - self.view["sent_at"]
+            must_speak = passed_s >= WORD_EVERY_S and not view["done"]
+            if not must_speak and same_but_for_time(self.view, view, passed_s):
                 return False
             self._line = card_line(card)
             with self.hold_sync():  # pictures and their captions arrive together

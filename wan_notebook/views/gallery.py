@@ -81,7 +81,10 @@ def bundle_of(
     each = max(300, (left - shell) // max(1, len(shown)) - 120)
     small = small_copies(shown, max_px=side_px(len(shown)), bytes_each=each * 3 // 4)
     thumbs = {id(p): t for p, s in zip(shown, small, strict=True) if (t := as_thumb(s))}
-    data["text/html"] = h.without_math(draw(thumbs, scale))
+    for fitting in (s for s in _TEXT_SCALES if s <= scale):  # what a picture's tags take was only estimated
+        data["text/html"] = h.without_math(draw(thumbs, fitting))
+        if _json_bytes(data["text/html"]) <= left:
+            break
     if sheet is None or len(sheet) > sheet_bytes:
         # Its cells are no larger than what was just made, which is cheaper to read than the files.
         kept = [replace(p, previews=(*p.previews, s)) for p, s in zip(shown, small, strict=True) if s]

@@ -151,7 +151,7 @@ def details(summary: str, inner: str, *, is_open: bool = False) -> str:
 def pre(text: str) -> str:
     """Show code or JSON as it stands, wrapped; always left to right."""
     look = (
-        "white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;font-size:92%;line-height:1.5;"
+        "white-space:pre-wrap;overflow-wrap:break-word;word-break:normal;margin:4px 0 0;font-size:92%;line-height:1.5;"
         "background:rgba(128,128,128,.12);border-radius:4px;padding:8px 10px;color:inherit;text-align:left"
     )
     return f'<pre dir="ltr" style="{look}">{esc(text)}</pre>'

@@ -7,7 +7,7 @@ counts the seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from wan_notebook.states import JobState
@@ -28,7 +28,8 @@ from wan_notebook.views.looks import (
 from wan_notebook.views.model import CardView, JobView, PictureView
 from wan_notebook.views.thumbs import small_copies
 
-MAX_JOBS: Final = 100
+MAX_JOBS: Final = 24
+"""More rows than this nobody reads: then those that still want something are shown, and the rest is counted."""
 MAX_THUMBS: Final = 8
 THUMB_PX: Final = 256
 THUMB_BYTES: Final = 8_000
@@ -59,7 +60,7 @@ def live_state(card: CardView) -> dict[str, Any]:
         "tone": seen.tone,
         "facts": [text for text in (_one_facts(card, one) if one else _several_facts(card)) if text],
         "lines": [*list(served)[:3], *(f"Note: {n}" for n in list(notes)[:_LINES])],
-        "jobs": [live_job(job) for job in card.jobs[:MAX_JOBS]],
+        "jobs": [live_job(job) for job in _worth_a_row(card.jobs)],
         "jobs_left_off": max(0, len(card.jobs) - MAX_JOBS),
         "can_cancel": any(job.can_cancel for job in card.jobs),
         "done": all(is_final(job.state) or job.state == JobState.IN_DOUBT for job in card.jobs),
@@ -68,6 +69,14 @@ def live_state(card: CardView) -> dict[str, Any]:
         "thumbs": [],
     }
     return {name: _safe(value) for name, value in shown.items()}
+
+
+def _worth_a_row(jobs: Sequence[JobView]) -> list[JobView]:
+    """Return the jobs that have rows: all of a few; of many those that are not saved, then the others, in order."""
+    if len(jobs) <= MAX_JOBS:
+        return list(jobs)
+    at = sorted(range(len(jobs)), key=lambda i: (jobs[i].state == JobState.SAVED, i))[:MAX_JOBS]
+    return [jobs[i] for i in sorted(at)]
 
 
 def _one_facts(card: CardView, job: JobView) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ NEVER_SENT: Final = "never_sent"
 LOOKS: Final[dict[str, Look]] = {
     JobState.INTENT: Look("○", "queued", "written down, about to be sent", GREY),
     JobState.SENDING: Look("↑", "sending", "on its way to the service", BLUE),
-    JobState.ACCEPTED: Look("◔", "accepted", "the service has it and will start soon", BLUE),
+    JobState.ACCEPTED: Look("◔", "accepted", "sent, the service has it", BLUE),
     JobState.RUNNING: Look("◐", "running", "the service is making it", BLUE),
     JobState.SUCCEEDED: Look("↓", "succeeded", "made; being fetched and saved", BLUE),
     JobState.SAVED: Look("✓", "saved", "", GREEN),

@@ -101,7 +101,7 @@ class SizePicker(Part):
 class JobRows(Part):
     """Rows of running and newly finished jobs; ``sent_at`` is the wall clock in unix seconds."""
 
-    _esm = joined("panel_kit.js", "panel_jobs.js")
+    _esm = joined("panel_kit.js", "card_clock.js", "panel_jobs.js")
     jobs: Any = traitlets.List().tag(sync=True)
     sent_at = traitlets.Float(0.0).tag(sync=True)
 

@@ -64,30 +64,6 @@ export function durationText(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** Know how long ago the kernel sent what is shown, whatever the two clocks say. */
-function makeClock() {
-  let arrivedMs = performance.now();
-  let ageS = 0;
-  return {
-    /** What a page that was just opened finds may be old: believe the clocks until the kernel has answered. */
-    found(sentAt) {
-      arrivedMs = performance.now();
-      ageS = Math.min(Math.max(0, Date.now() / 1000 - sentAt), 86_400);
-    },
-    arrived() {
-      arrivedMs = performance.now();
-      ageS = 0;
-    },
-    corrected(sentAt, kernelNow) {
-      arrivedMs = performance.now();
-      ageS = Math.max(0, kernelNow - sentAt);
-    },
-    sinceSentS() {
-      return ageS + (performance.now() - arrivedMs) / 1000;
-    },
-  };
-}
-
 /** Make the row of one job: built once, then only its texts change, and its height never. */
 function makeRow(several, onCancel) {
   const row = make("div", "wan-job");
@@ -130,19 +106,21 @@ function makeRow(several, onCancel) {
 
   return {
     row,
-    update(next, asked) {
+    update(next, asked, silent) {
       job = next;
+      row.toggleAttribute("data-silent", silent && next.ticking);
       row.style.setProperty("--wan-tone", next.tone);
       row.toggleAttribute("data-over", !next.ticking);
       setText(icon, next.icon);
       setText(word, next.word);
       setText(name, next.label);
-      setText(eta, next.eta);
-      eta.title = next.eta;
+      setText(eta, silent ? "" : next.eta);
+      eta.title = eta.textContent;
       setLines(reason, several && next.reason ? [next.reason] : []);
       reason.title = reason.textContent;
       updateProgress();
       updateButton(asked || next.cancel_requested);
+      if (silent) act.toggleAttribute("data-absent", true); // nobody is there to hear it
     },
     tick(sinceSentS) {
       if (!job || job.elapsed_s === null) return setText(time, "");
@@ -179,7 +157,7 @@ function makeParts(several) {
     word: make("b"),
     facts: make("span"),
     jobs: make("div", several ? "wan-jobs wan-several" : "wan-jobs"),
-    more: make("div", "wan-cut wan-muted"),
+    more: make("div", "wan-more wan-cut wan-muted"),
     ending: make("div", "wan-lines"),
     lines: make("div", "wan-lines"),
     result: make("div", "wan-result"),
@@ -199,6 +177,8 @@ function render({ model, el, signal }) {
   const clock = makeClock();
   const rows = new Map();
   const asked = new Set();
+  const silence = makeSilence(model, signal);
+  let told = ""; // what was last said of a kernel that is silent
   const known = new Set(); // wishes to cancel that have reached the kernel
   const urls = [];
   const opened = performance.now();
@@ -219,18 +199,30 @@ function render({ model, el, signal }) {
 
   function updateJobs() {
     const { jobs, jobs_left_off: left } = view();
-    for (const job of jobs) {
+    const ids = new Set(jobs.map((job) => job.id));
+    for (const [id, row] of rows) {
+      if (ids.has(id)) continue; // of many jobs only those that want something have rows
+      row.row.remove();
+      rows.delete(id);
+    }
+    for (const [at, job] of jobs.entries()) {
       if (job.cancel_requested) known.add(job.id);
       else if (!job.ticking || known.delete(job.id)) asked.delete(job.id); // nothing came of it: it can be asked again
       if (!rows.has(job.id)) {
         const row = makeRow(several, cancel);
         rows.set(job.id, row);
-        parts.jobs.append(row.row);
+        parts.jobs.insertBefore(row.row, parts.jobs.children[at] ?? null);
       }
-      rows.get(job.id).update(job, asked.has(job.id));
+      rows.get(job.id).update(job, asked.has(job.id), Boolean(told));
     }
     const below = several ? (left ? [`and ${left} more`] : []) : jobs[0].facts;
-    setFacts(parts.more, below);
+    parts.more.toggleAttribute("data-silent", Boolean(told));
+    if (!told) setFacts(parts.more, below);
+    else if (parts.more.dataset.key !== told) {
+      parts.more.dataset.key = told;
+      parts.more.replaceChildren(...richNodes(told)); // in the place of the facts, so that nothing jumps
+      parts.more.title = told;
+    }
   }
 
   function updateLines() {
@@ -240,6 +232,13 @@ function render({ model, el, signal }) {
   }
 
   function updateTimes() {
+    const line = view().jobs.some((job) => job.ticking) ? silence.line(view().show) : "";
+    if (line !== told) {
+      if (!told) setText(parts.said, line);
+      told = line;
+      updateJobs();
+    }
+    if (told) return; // what is not known does not count on
     for (const row of rows.values()) row.tick(clock.sinceSentS());
   }
 

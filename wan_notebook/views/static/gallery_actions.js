@@ -1,15 +1,19 @@
-// What can be done with a picture: the same buttons below the toolbar and in the full view.
+// What can be done with a picture: the same buttons below the toolbar and in the full view. One tab stop, then arrows.
 
-const ACTIONS = [
+const MARKS = [
   ["star", "☆ Star", "Star this picture (S)"],
-  ["reject", "Reject", "Reject this picture: it is hidden, and stays in the history (X)"],
+  ["reject", "✕ Reject", "Reject this picture: it is hidden, and stays in the history (X)"],
+];
+const FIRST = [
   ["use", "Use as input", "Add it to the pictures of the next request"],
-  ["edit", "Edit this", "Make it the only picture, and write what to change"],
   ["recall", "Recall", "Fill the form with what made it; nothing runs"],
-  ["newseed", "New seed", "Fill the form with what made it, without the seed"],
-  ["seed", "Use its seed", "Take over its seed only"],
   ["copy", "Copy as cell", "Put the %%wan cell that made it on the clipboard"],
   ["download", "Download", "Save the file, with its recipe inside"],
+];
+const REST = [
+  ["edit", "Edit this", "Make it the only picture, and write what to change"],
+  ["newseed", "New seed", "Fill the form with what made it, without the seed"],
+  ["seed", "Use its seed", "Take over its seed only"],
   ["clean", "Save clean copy", "Save the bytes as the service sent them, without a recipe"],
   ["open", "Open file", "Open the full picture in a tab of its own"],
 ];
@@ -21,10 +25,36 @@ function makeActions(act) {
   bar.ariaLabel = "What to do with this picture";
   let item = null;
   const buttons = new Map();
-  for (const [what, text, title] of ACTIONS) {
-    const button = makeButton(text, () => item && act(what, item, button), { className: "wan-small", title });
-    buttons.set(what, button);
-    bar.append(button);
+  const group = (className, label, all) => {
+    const box = make("div", `wan-actions-group ${className}`);
+    box.role = "group";
+    box.ariaLabel = label;
+    for (const [what, text, title] of all) {
+      const button = makeButton(text, () => item && act(what, item, button), { className: "wan-small", title });
+      button.tabIndex = -1;
+      buttons.set(what, button);
+      box.append(button);
+    }
+    return box;
+  };
+  const marks = group("wan-actions-marks", "Marks", MARKS);
+  const first = group("wan-actions-first", "Use", FIRST);
+  const rest = group("wan-actions-rest", "More", REST);
+  rest.id = `wan-more-${Math.random().toString(36).slice(2, 8)}`;
+  const more = makeButton("More ▾", () => disclose(rest.hidden), { className: "wan-small wan-actions-more", title: "Seeds, editing, files" });
+  more.tabIndex = -1;
+  more.setAttribute("aria-controls", rest.id);
+  marks.firstElementChild.tabIndex = 0; // the bar's one tab stop
+  first.append(more);
+  bar.append(marks, first, rest);
+  disclose(false);
+  rove(bar, ".wan-b");
+
+  function disclose(isOpen) {
+    rest.hidden = !isOpen;
+    more.ariaExpanded = String(isOpen);
+    setText(more, isOpen ? "Less ▴" : "More ▾");
+    if (!isOpen && rest.querySelector("[tabindex='0']")) more.tabIndex = 0;
   }
 
   return {
@@ -34,12 +64,10 @@ function makeActions(act) {
       item = next;
       for (const button of buttons.values()) setDisabled(button, !item);
       const star = buttons.get("star");
-      setText(star, item?.star ? "★ Starred" : "☆ Star");
-      star.ariaPressed = String(Boolean(item?.star));
-      buttons.get("reject").ariaPressed = String(Boolean(item?.rej));
-      setText(buttons.get("reject"), item?.rej ? "Rejected" : "Reject");
+      const reject = buttons.get("reject");
+      setText(star, item?.star ? "★ Star" : "☆ Star"); // a toggle's name stays, its state says the rest
+      for (const [button, isOn] of [[star, item?.star], [reject, item?.rej]]) button.ariaPressed = String(Boolean(isOn));
       setDisabled(buttons.get("seed"), !item || item.seed === null);
-      buttons.get("open").hidden = false;
     },
   };
 }

@@ -16,9 +16,9 @@ function makeFilters(model, signal, onStack) {
   seed.ariaLabel = "Seed";
   const tag = make("select", "wan-input wan-filter-tag");
   tag.ariaLabel = "Tag";
-  const star = toggle("★ Starred", "Starred ones only");
-  const rejected = toggle("Rejected too", "Rejected ones are shown too, in grey");
-  const stack = toggle("Stack seeds", "Pictures that differ only in their seed lie on one another");
+  const star = toggle("★ Starred only", "Show only pictures that are starred (★)");
+  const rejected = toggle("✕ Rejected too", "Show rejected pictures too, in grey (✕)");
+  const stack = toggle("Stack seeds", "Pictures that differ only in their seed lie on one another; the number on a picture opens its stack");
   stack.ariaPressed = "true";
   const count = make("div", "wan-filter-count wan-muted");
   count.role = "status";
@@ -31,6 +31,7 @@ function makeFilters(model, signal, onStack) {
       if (button === stack) onStack(button.ariaPressed === "true");
       else send();
     }, { className: "wan-small", title });
+    button.ariaLabel = `${text.replace(/^\W+/, "")}: ${title}`;
     button.ariaPressed = "false";
     return button;
   }

@@ -47,6 +47,7 @@ function makePictures(model, signal, onCome) {
       images.set(id, image);
       if (thumbs.has(id)) {
         if (thumbs.get(id)) image.src = thumbs.get(id);
+        else image.closest(".wan-tile")?.toggleAttribute("data-gone", true);
       } else if (!asked.has(`thumb:${id}`)) {
         asked.add(`thumb:${id}`);
         askThumbs(id);

@@ -25,22 +25,24 @@ function makeRow(onCancel, onDismiss) {
 
   return {
     row,
-    update(next, asked) {
+    update(next, asked, silent) {
       job = next;
+      row.toggleAttribute("data-silent", Boolean(silent) && next.ticking);
       const requested = next.ticking && (asked || next.cancel_requested);
       row.style.setProperty("--wan-tone", next.tone);
       row.toggleAttribute("data-over", !next.ticking);
       setText(icon, next.icon);
       setText(word, requested ? "cancel requested" : next.word);
-      setFacts(facts, [next.label, next.eta, next.cost].filter(Boolean));
-      setLines(prompt, next.reasons.length ? next.reasons : [next.prompt]);
-      prompt.toggleAttribute("data-reason", next.reasons.length > 0);
+      setFacts(facts, [next.label, silent ? "" : next.eta, next.cost].filter(Boolean));
+      const lines = silent && next.ticking ? [silent] : next.reasons;
+      setLines(prompt, lines.length ? lines : [next.prompt]);
+      prompt.toggleAttribute("data-reason", lines.length > 0);
       prompt.title = next.prompt;
       if (next.progress === null) bar.removeAttribute("value");
       else bar.value = next.progress;
       bar.ariaLabel = `progress of ${next.label}`;
       bar.hidden = !next.ticking;
-      cancel.hidden = !(next.can_cancel || requested) || !next.ticking;
+      cancel.hidden = !(next.can_cancel || requested) || !next.ticking || Boolean(silent);
       setDisabled(cancel, requested);
       setText(cancel, requested ? "Cancelling…" : "Cancel");
       cancel.ariaLabel = `Cancel ${next.label}: ${next.prompt}`;
@@ -64,12 +66,14 @@ function render({ model, el, signal }) {
   el.append(root);
   const rows = new Map();
   const asked = new Set();
+  const silence = makeSilence(model, signal);
+  let isSilent = false;
   let arrivedMs = performance.now();
   let ageS = Math.min(Math.max(0, Date.now() / 1000 - (model.get("sent_at") || Date.now() / 1000)), 86_400);
 
   const sinceS = () => ageS + (performance.now() - arrivedMs) / 1000;
 
-  function update() {
+  function draw() {
     const jobs = model.get("jobs");
     const ids = new Set(jobs.map((job) => job.id));
     for (const [id, row] of rows) {
@@ -81,17 +85,24 @@ function render({ model, el, signal }) {
       if (!job.ticking || job.cancel_requested) asked.delete(job.id); // from here on the kernel says what became of it
       if (!rows.has(job.id)) rows.set(job.id, makeRow(cancel, dismiss));
       const { row, ...view } = rows.get(job.id);
-      view.update(job, asked.has(job.id));
+      view.update(job, asked.has(job.id), silence.line(`%wan show ${job.id}`));
       if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
     });
     empty.hidden = jobs.length > 0;
-    tick();
     const running = jobs.filter((job) => job.ticking);
     setText(said, running.length ? `${running.length} running: ${running[0].word}` : jobs.length ? `Newest job: ${jobs[0].word}` : "");
   }
 
+  function update() {
+    draw();
+    tick();
+  }
+
   function tick() {
-    for (const row of rows.values()) row.tick(sinceS());
+    const wasSilent = isSilent;
+    isSilent = silence.isSilent();
+    if (isSilent || wasSilent) draw();
+    if (!isSilent) for (const row of rows.values()) row.tick(sinceS());
   }
 
   function cancel(id) {

@@ -167,7 +167,7 @@ function makeSaid() {
 
 /** Move the one tab stop of a group with the arrow keys; `columns` tells how far up and down go. */
 function rove(group, selector, { columns = () => 1, onMove = () => {} } = {}) {
-  const items = () => [...group.querySelectorAll(selector)];
+  const items = () => [...group.querySelectorAll(selector)].filter((item) => !item.closest("[hidden]"));
   group.addEventListener("keydown", (event) => {
     const all = items();
     const at = all.indexOf(event.target.closest(selector));
@@ -183,6 +183,6 @@ function rove(group, selector, { columns = () => 1, onMove = () => {} } = {}) {
   group.addEventListener("focusin", (event) => {
     const current = event.target.closest(selector);
     if (!current) return;
-    for (const item of items()) item.tabIndex = item === current ? 0 : -1;
+    for (const item of group.querySelectorAll(selector)) item.tabIndex = item === current ? 0 : -1;
   });
 }
