@@ -207,7 +207,7 @@ class Client:
             self._remember(envelope)
             return submitted
         raise InvalidRequestError(
-            f"{refusal.service_message} Both forms of the body were refused: {', '.join(self._envelopes)}.",
+            f"{refusal.service_message.rstrip('. ')}. Both forms of the body were refused: {', '.join(self._envelopes)}.",
             code=refusal.code,
             request_id=refusal.request_id,
             http_status=refusal.http_status,

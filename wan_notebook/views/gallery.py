@@ -180,7 +180,11 @@ def _header(card: CardView, job: JobView) -> str:
 
 def _served(jobs: Sequence[JobView]) -> str:
     """Say what came without a price: from the store, or from the simulator."""
-    replays = [h.div(h.facts((f"↺ {h.esc(text)}", h.rich(again)))) for text, again in served_lines(jobs)]
+    # The title keeps the words whole, for a hint and for whoever searches: in the text a dollar sign stands apart.
+    replays = [
+        f'<div title="{h.esc(text)}">{h.facts((f"↺ {h.esc(text)}", h.rich(again)))}</div>'
+        for text, again in served_lines(jobs)
+    ]
     practice = dict.fromkeys(h.rich(h.one_line(job.simulated_note, 400)) for job in jobs if job.simulated_note)
     return "".join([*replays, *(h.div(f"◇ {note}", h.MUTED) for note in practice)])
 
