@@ -25,8 +25,8 @@ RUNNING = job("running", elapsed_s=12.0, eta_text="about 8–14 s more", can_can
     ("remaining", "text"),
     [
         ((0.0, 0.4), "any moment"),
-        ((0.2, 21.0), "any moment, up to 21 s more"),
-        ((0.0, 130.0), "any moment, up to 3 min more"),
+        ((0.2, 21.0), "any moment, within 21 s"),
+        ((0.0, 130.0), "any moment, within 3 min"),
         ((6.8, 18.2), "about 7–18 s more"),
         ((3.1, 3.3), "about 3 s more"),
         ((50.0, 130.0), "about 50 s to 3 min more"),

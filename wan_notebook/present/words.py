@@ -44,7 +44,7 @@ def eta_text(remaining_s: tuple[float, float] | None) -> str:
         return "any moment"
     end = f"{-(-high // 60)} min" if high >= 120 else f"{high} s"
     if low == 0:
-        return f"any moment, up to {end} more"
+        return f"any moment, within {end}"
     if high >= 120:
         return f"about {low} s to {end} more" if low < 60 else f"about {low // 60}–{end} more"
     return f"about {end} more" if low == high else f"about {low}–{end} more"
