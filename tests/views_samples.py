@@ -24,7 +24,9 @@ TAGS = frozenset(
     re.findall(r"\w+", "a b bdi br code details div img p pre span summary table tbody td tfoot th thead tr")
 )
 ATTRIBUTES = frozenset(
-    re.findall(r"\w+", "align alt cellpadding colspan dir height href open rel scope src style target valign width")
+    re.findall(
+        r"\w+", "align alt cellpadding colspan dir height href open rel scope src style target title valign width"
+    )
 )
 
 

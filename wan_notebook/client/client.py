@@ -206,8 +206,9 @@ class Client:
         else:
             self._remember(envelope)
             return submitted
+        said, forms = refusal.service_message.rstrip(". "), ", ".join(self._envelopes)
         raise InvalidRequestError(
-            f"{refusal.service_message.rstrip('. ')}. Both forms of the body were refused: {', '.join(self._envelopes)}.",
+            f"{said}. Both forms of the body were refused: {forms}.",
             code=refusal.code,
             request_id=refusal.request_id,
             http_status=refusal.http_status,
