@@ -33,7 +33,11 @@ SCROLLED = 500
 STATIC = Path(__file__).parent.parent / "wan_notebook/views/static"
 _WAY = (JobState.SENDING, JobState.ACCEPTED, JobState.RUNNING, JobState.SUCCEEDED, JobState.SAVED)
 _DECODED = """async count => {
-  while (document.querySelectorAll('.wan-tile img[src]').length < count) await new Promise(requestAnimationFrame);
+  const shown = () => document.querySelectorAll('.wan-tile img[src]').length, late = performance.now() + 60_000;
+  while (shown() < count) {
+    if (performance.now() > late) throw new Error(`${shown()} of ${count} thumbnails were shown`);
+    await new Promise(requestAnimationFrame);
+  }
   await Promise.all([...document.querySelectorAll('.wan-tile img[src]')].map(i => i.decode()));
   await new Promise(requestAnimationFrame);
 }"""
@@ -100,7 +104,7 @@ def thumbnails(session: Session, browser: Any, count: int) -> None:
         print(f"  {count} thumbnails of {SIDE_PX}²px, {name:22} kernel {kernel_ms:7.0f} ms  {moved / 1e6:.2f} MB sent")
     page = WidgetPage(browser, STATIC)
     widget = mount(page, Gallery, items=feed.widget.items, total=count)
-    page.page.evaluate("document.querySelector('.wan-grid').style.height = 'auto'")
+    page.page.evaluate("document.querySelector('.wan-grid').style.cssText = 'height:auto;max-height:none'")
     start = time.perf_counter()
     for content, buffers in sent:
         widget.receive(content, *buffers)
@@ -151,7 +155,7 @@ def opening(session: Session, browser: Any, folder: Path) -> None:
             lab.output(cell).locator(".wan-note-count").first.wait_for()
             print(f"  opening in JupyterLab, {name}: {(time.perf_counter() - start) * 1e3:.0f} ms from run to usable")
         lab.save()
-        size = len(str(lab.saved().cells[1].outputs))
+        size = len(str(lab.saved()["cells"][1]["outputs"]))
         print(f"  a panel in the saved notebook: {size} bytes; its pictures stay in the kernel")
         lab.close()
     finally:

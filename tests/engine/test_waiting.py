@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def interrupt_soon() -> list[float]:
     return at
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Take an interrupt as a kernel does: whoever starts the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_waiting_only(tmp_path: Path) -> None:
     """Kernel → Interrupt comes back within half a second, says how to come back, and the job goes on."""
     with rig(tmp_path, seconds=300.0) as made:
