@@ -89,7 +89,7 @@ def put_in(data: bytes, recipe_json: str, parameters: str) -> bytes:
     # Plain text where it is the same in every reader's eyes; tEXt is Latin-1 for some and UTF-8 for others.
     line = parameters.replace("\0", " ")
     block += _chunk(b"tEXt", b"parameters\0" + line.encode()) if line.isascii() else _international(PARAMETERS, line)
-    return data[:_HEADER_END] + block + data[_HEADER_END:]
+    return b"".join((data[:_HEADER_END], block, memoryview(data)[_HEADER_END:]))  # one copy of the megabytes, not two
 
 
 def take_out(data: bytes) -> bytes:
