@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_the_stores_error(tmp_path: Path) -> 
     """A full or read-only disk is no fault of the line: it has another remedy, and the URL stays good."""
 
     async def work(c: Client) -> Any:
-        return await c.download(RESULT, part=tmp_path / "missing" / "x.part", max_bytes=2**26)
+        return await c.download(RESULT, part=tmp_path / "missing" / "too" / "x.part", max_bytes=2**26)
 
     for size in (10, 3_000_000):  # written at once, and by the thread
         error = raised(work, client(Files(DATA[:size])))

@@ -71,6 +71,8 @@ def folder(tmp_path: Path) -> Path:
 def part_of(store: Store, data: bytes) -> Path:
     """Return a download with these bytes."""
     part = store.part_path("abc", 0)
+    store.ensure()
+    part.parent.mkdir(exist_ok=True)
     part.write_bytes(data)
     return part
 

@@ -31,7 +31,7 @@ from wan_notebook.runtime import Runtime
 from wan_notebook.schedule import PollSetting
 from wan_notebook.session import Session
 from wan_notebook.settings import Sources
-from wan_notebook.store import Files, Store
+from wan_notebook.store import Files
 
 AT_ONCE = 4
 WAIT_S = 40.0
@@ -82,7 +82,6 @@ class Steps:
         self.around(Files, "publish")
         for name in ("write_new", "sync", "sync_folder"):
             self.around(Files, name, after=False)
-        self.around(Store, "write_sidecar", after=False)
 
 
 def kernel(url: str, folder: Path) -> Session:

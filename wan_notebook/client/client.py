@@ -158,15 +158,23 @@ class Client:
         return list(found.values())
 
     async def download(
-        self, url: str, *, part: Path, max_bytes: int = c.RESULT_MAX_BYTES, resume: DownloadProgress | None = None
+        self,
+        url: str,
+        *,
+        part: Path,
+        max_bytes: int = c.RESULT_MAX_BYTES,
+        resume: DownloadProgress | None = None,
+        keep_bytes: int = 0,
     ) -> Downloaded:
         """Fetch a result into ``part`` in one attempt, without the key (WAN_API §4).
 
-        The part file stays after a failure; with the same ``resume`` object the next attempt continues it. Raises
-        ``DownloadError``, its kinds as in ``Downloader``, and ``StoreError`` if the file cannot be written.
+        One of at most ``keep_bytes`` is returned as ``data`` instead, and no file is written. After a failure what came
+        is in the part file; with the same ``resume`` object the next attempt continues it. Raises ``DownloadError``,
+        its kinds as in ``Downloader``, and ``StoreError`` if the file cannot be written.
         """
-        progress = resume if resume is not None else DownloadProgress()
-        return await self._downloader.to_file(url, part=part, max_bytes=max_bytes, progress=progress)
+        return await self._downloader.to_file(
+            url, part=part, max_bytes=max_bytes, progress=resume or DownloadProgress(), keep_bytes=keep_bytes
+        )
 
     async def download_bytes(self, url: str, *, max_bytes: int = c.RESULT_MAX_BYTES) -> bytes:
         """Fetch a result into memory, for when the disk is full. Raises ``DownloadError``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,17 @@ _KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A finished download; ``sha256`` is of all bytes, ``head`` the first 64 of them for the magic numbers."""
+    """A finished download; ``sha256`` is of all bytes, ``head`` the first 64 of them for the magic numbers.
+
+    ``data`` holds them all if they stayed in memory, and ``sha256`` is then empty.
+    """
 
     bytes_total: int
     sha256: str
     content_type: str = ""
     head: bytes = b""
     resumed_from: int = 0
+    data: bytes | None = field(default=None, repr=False)
 
 
 class Downloader:
@@ -59,19 +63,22 @@ class Downloader:
         self._wall_clock = wall_clock
         self._monotonic = monotonic
 
-    async def to_file(self, url: str, *, part: Path, max_bytes: int, progress: DownloadProgress) -> Downloaded:
-        """Fetch a result into a file."""
-        sink = FileSink(part, progress)
+    async def to_file(
+        self, url: str, *, part: Path, max_bytes: int, progress: DownloadProgress, keep_bytes: int
+    ) -> Downloaded:
+        """Fetch a result into a file, or into memory if it has at most ``keep_bytes``."""
+        sink, is_whole = FileSink(part, progress, keep_bytes=keep_bytes), False
         try:
             content_type = await self._receive("download", url, sink, max_bytes, self._base_host)
+            is_whole = True
         except DownloadError as error:
             await sink.close()
             if error.kind == "too_large":
                 sink.discard()
             raise
         finally:
-            await sink.close()
-        return Downloaded(sink.bytes_done, sink.sha256, content_type, sink.head, sink.resumed_from)
+            await sink.close(is_whole=is_whole)
+        return Downloaded(sink.bytes_done, sink.sha256, content_type, sink.head, sink.resumed_from, sink.data)
 
     async def to_memory(self, url: str, *, kind: str, max_bytes: int, is_typed: bool) -> bytes:
         """Fetch into memory. ``is_typed`` means that a person gave the URL: it may lie in their own network."""

@@ -94,11 +94,17 @@ class FileSink:
 
     Batches go to a worker thread while the next bytes arrive: hashing and writing then cost no time on the line. What
     is small is written at once, since the way to a thread would cost more.
+
+    A whole answer of at most ``keep_bytes`` stays in memory instead, as ``data``: no file, and no hash. One that breaks
+    off is written all the same, so that it can be continued.
     """
 
-    def __init__(self, part: Path, progress: DownloadProgress) -> None:
+    def __init__(self, part: Path, progress: DownloadProgress, *, keep_bytes: int = 0) -> None:
         self._part = part
         self._progress = progress
+        self._keep_bytes = keep_bytes
+        self._is_kept = False
+        self.data: bytes | None = None
         self._mode: Literal["wb", "ab"] | None = None
         self._file: FileIO | None = None
         self._hash = hashlib.sha256()
@@ -113,8 +119,8 @@ class FileSink:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything written, in hex; complete after ``close``."""
-        return self._hash.hexdigest()
+        """Hash of everything written, in hex, complete after ``close``; empty if nothing was written."""
+        return self._hash.hexdigest() if self.data is None else ""
 
     def headers(self) -> dict[str, str]:
         """Ask for the rest, but only of the very same file (``If-Range``)."""
@@ -136,6 +142,7 @@ class FileSink:
             self._progress.validator = etag if is_strong else response.headers.get("last-modified", "")
             self._progress.total_bytes = self.total_bytes = _content_length(response)
             self._mode = "wb"
+            self._is_kept = 0 < self._keep_bytes >= (self.total_bytes or 0)
             return True
         have = self._part.stat().st_size
         match = _RANGE.match(response.headers.get("content-range", ""))
@@ -158,12 +165,17 @@ class FileSink:
 
     async def drain(self) -> None:
         """Hand a full batch to the worker thread, when it is done with the one before. Raises ``StoreError``."""
-        if self._batch_bytes >= BATCH_BYTES:
+        if self._batch_bytes > (self._keep_bytes if self._is_kept else BATCH_BYTES):
+            self._is_kept = False
             await self._hand_over()
 
-    async def close(self) -> None:
+    async def close(self, *, is_whole: bool = False) -> None:
         """Write what is left and close the file; fsync is the store's. Raises ``StoreError``."""
-        await asyncio.shield(self._close())
+        if is_whole and self._is_kept:
+            data = b"".join(self._take())
+            self.data, self.head, self._mode = data, data[:HEAD_BYTES], None
+        else:
+            await asyncio.shield(self._close())
 
     def discard(self) -> None:
         """Delete what is there; the next attempt starts anew."""
@@ -214,7 +226,11 @@ class FileSink:
             with self._part.open("rb") as file:
                 while chunk := file.read(BATCH_BYTES):
                     self._add(chunk)
-        self._file = FileIO(self._part, self._mode or "wb")
+        try:
+            self._file = FileIO(self._part, self._mode or "wb")
+        except FileNotFoundError:  # nothing was downloaded here before, or a person has tidied up
+            self._part.parent.mkdir(exist_ok=True)
+            self._file = FileIO(self._part, self._mode or "wb")
 
     def _add(self, data: bytes) -> None:
         self._hash.update(data)

@@ -24,11 +24,8 @@ SUFFIX = {
 }
 
 
-def bytes_of(part: Path, held: bytes) -> bytes:
-    """Return what a part file holds, after writing what was kept in memory into it. Raises ``StoreError``."""
-    if held:
-        write_part(part, held)
-        return held
+def bytes_of(part: Path) -> bytes:
+    """Return what a part file holds. Raises ``StoreError``."""
     try:
         return part.read_bytes()
     except OSError as error:

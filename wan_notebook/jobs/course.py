@@ -13,7 +13,7 @@ from ..schedule import Expired
 from ..states import JobState
 from ..text import count_of
 from ..wire import Phase, TaskState
-from .download import Fetched, Fetcher, Held
+from .download import IN_MEMORY_MAX, Fetched, Fetcher, Held
 from .estimate import Estimates
 from .live import LiveJob
 from .moves import Moves
@@ -37,7 +37,7 @@ class Course:
     ) -> None:
         self._parts, self._moves, self._services = parts, moves, services
         self._estimates, self._inputs = estimates, inputs
-        self._held = Held()
+        self._held, self._room = Held(), asyncio.Semaphore(IN_MEMORY_MAX)
         self._disk = DaemonExecutor(DISK_WORKERS, "wan-disk")
 
     async def run(self, live: LiveJob, *, is_new: bool) -> None:
@@ -155,6 +155,7 @@ class Course:
             embed=parts.embed,
             sidecar=parts.sidecar,
             held=self._held,
+            room=self._room,
             wall_clock=parts.wall_clock,
             sleep=parts.sleep,
         )

@@ -40,6 +40,13 @@ from .trouble import fault_of
 
 log = logging.getLogger(__name__)
 Embed = Callable[[bytes, JobRow, PictureRecord], bytes]
+Describe = Callable[[JobRow, PictureRecord], str]
+
+KEEP_BYTES = 8 * 1024 * 1024
+"""Up to this size a picture is written to the disk once, whole and with its recipe; a larger one as it arrives."""
+
+IN_MEMORY_MAX = 6
+"""Pictures that are on their way between line and disk at once: what bounds the memory, whatever the disk does."""
 
 
 @dataclass
@@ -76,9 +83,10 @@ class _Attempt:
     """One picture on its way to the disk, over as many fetches as it takes."""
 
     picture: PictureRecord
-    part: Path | None = None
+    part: Path
     progress: DownloadProgress = field(default_factory=DownloadProgress)
-    held: bytes = b""
+    data: bytes | None = None
+    held_bytes: int = 0
     sha256: str = ""
     failures: int = 0
     refreshed: int = 0
@@ -86,7 +94,10 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """What fetching needs; ``embed`` writes the recipe into a picture's bytes, None leaves them as they came."""
+    """What fetching needs; ``embed`` writes the recipe into a picture's bytes, None leaves them as they came.
+
+    ``sidecar`` makes the text of the file beside it. ``room`` is shared by all fetches of a kernel.
+    """
 
     client: Client
     moves: Moves
@@ -94,8 +105,9 @@ class Fetcher:
     rng: random.Random
     in_worker: Callable[..., Awaitable[Any]]
     embed: Embed | None
-    sidecar: Callable[[JobRow, PictureRecord], None] | None
+    sidecar: Describe | None
     held: Held = field(default_factory=Held)
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_MEMORY_MAX))
     wall_clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -111,7 +123,7 @@ class Fetcher:
 
     async def _fetch(self, live: LiveJob, picture: PictureRecord, *, tells: bool) -> Fetched:
         """Fetch one picture, following the policy."""
-        at = _Attempt(picture)
+        at = _Attempt(picture, self.store.part_path(live.id, picture.idx))
         try:
             while True:
                 try:
@@ -152,8 +164,7 @@ class Fetcher:
                 await self.sleep(after_s)
                 at.picture = await self._fresh_url(live, at.picture)
             case HoldBytes(after_s=after_s):
-                if not at.held:
-                    await self._hold(at)
+                await self._hold(at)
                 await self.sleep(after_s)
             case KeepAside():
                 return await self._keep_aside(live, at, decision.reason)
@@ -168,62 +179,75 @@ class Fetcher:
             if not at.picture.url:
                 message = "the service gave no address for this picture"
                 raise DownloadError(message, kind="gone")
-            if at.part is None:
-                at.part = await self.in_worker(self.store.part_path, live.id, at.picture.idx)
-            if not at.held:
-                most = catalog.RESULT_MAX_BYTES
-                got = await self.client.download(at.picture.url, part=at.part, max_bytes=most, resume=at.progress)
-                at.sha256 = got.sha256
-            record, staged = await self.in_worker(self._stage, live.row, at)
+            async with self.room:
+                record, staged = await self._receive(live.row, at)
             # Its name and hash first: after a crash it is told from them that the file had got its name.
             await self.moves.picture(live, record)
             saved = await self.in_worker(self.store.publish, staged)
             at.picture = replace(record, file=saved.file)
-        if self.sidecar is not None:
-            await self.in_worker(self._describe, live.row, at.picture)
         return replace(at.picture, saved_at=self.wall_clock(), url="")
+
+    async def _receive(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
+        """Fetch a picture and make it durable; its bytes leave the memory then."""
+        if at.data is None:
+            most = catalog.RESULT_MAX_BYTES
+            got = await self.client.download(
+                at.picture.url, part=at.part, max_bytes=most, resume=at.progress, keep_bytes=KEEP_BYTES
+            )
+            at.sha256, at.data = got.sha256, got.data
+        found: tuple[PictureRecord, Staged] = await self.in_worker(self._stage, row, at)
+        self._drop(at)
+        return found
 
     async def _is_there(self, picture: PictureRecord) -> bool:
         """Whether a kernel was killed between the file's name and its record."""
         return bool(picture.file and await self.in_worker(self.store.holds, picture.file, picture.file_sha256))
 
-    def _describe(self, row: JobRow, record: PictureRecord) -> None:
-        """Write the sidecar; the picture is safe without it."""
+    def _describe(self, row: JobRow, record: PictureRecord) -> str:
+        """Return the sidecar's text; the picture is safe without it."""
         try:
-            if self.sidecar is not None:
-                self.sidecar(row, record)
+            return self.sidecar(row, record) if self.sidecar is not None else ""
         except (WanError, OSError, ValueError) as error:
-            log.warning("the description of %s could not be written: %s", record.file, error)
+            log.warning("the description of picture %d of %s could not be made: %s", record.idx + 1, row.id, error)
+            return ""
 
     async def _hold(self, at: _Attempt) -> None:
         """Keep a picture in memory while the disk takes nothing, as long as there is room for it."""
+        if at.held_bytes:
+            return
         if not at.picture.url or not self.held.has_room():
+            at.data = None
             return
-        try:
-            data = await self.client.download_bytes(at.picture.url, max_bytes=catalog.RESULT_MAX_BYTES)
-        except WanError:
-            return
-        at.held = data
-        self.held.take(len(data))
+        if at.data is None:
+            with contextlib.suppress(WanError):
+                at.data = await self.client.download_bytes(at.picture.url, max_bytes=catalog.RESULT_MAX_BYTES)
+                at.sha256 = ""
+        at.held_bytes = len(at.data or b"")
+        self.held.take(at.held_bytes)
 
     def _drop(self, at: _Attempt) -> None:
         """Forget bytes that were kept in memory: they are on disk now, or no good."""
-        self.held.release(len(at.held))
-        at.held = b""
+        self.held.release(at.held_bytes)
+        at.data, at.held_bytes = None, 0
 
     async def _restart(self, at: _Attempt) -> None:
         """Begin a fetch from nothing."""
         at.progress = DownloadProgress()
-        if at.part is not None:
-            with contextlib.suppress(OSError):
-                at.part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            at.part.unlink(missing_ok=True)
 
     def _stage(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
         """Check the bytes and make them durable, with their recipe, but without their name. Runs in a worker thread."""
-        picture, part = at.picture, at.part or self.store.part_path(row.id, at.picture.idx)
-        record = checked(bytes_of(part, at.held), row, picture, sha256="" if at.held else at.sha256)
+        data = bytes_of(at.part) if at.data is None else at.data
+        record = checked(data, row, at.picture, sha256=at.sha256)
         write = self._writes(row, record) if self.embed and record.mime.startswith("image/") else None
-        staged = self.store.stage(part, self._name(row, picture, SUFFIX.get(record.mime, "bin")), embed=write)
+        staged = self.store.stage(
+            at.part,
+            self._name(row, at.picture, SUFFIX.get(record.mime, "bin")),
+            data=at.data if write is None else data,
+            embed=write,
+            sidecar=self._describe(row, record),
+        )
         return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged
 
     def _writes(self, row: JobRow, record: PictureRecord) -> Callable[[bytes], bytes]:
@@ -243,10 +267,8 @@ class Fetcher:
     async def _keep_aside(self, live: LiveJob, at: _Attempt, reason: str) -> Fetched:
         name = self._name(live.row, at.picture, "png")
         try:
-            if at.part is None:
-                at.part = await self.in_worker(self.store.part_path, live.id, at.picture.idx)
-            if at.held:
-                await self.in_worker(write_part, at.part, at.held)
+            if at.data is not None:
+                await self.in_worker(write_part, at.part, at.data)
             kept = await self.in_worker(self.store.keep_corrupt, at.part, name)
         except StoreError as error:  # nothing was received, or the disk is full too: the address is kept
             record = replace(at.picture, note=f"{reason}; {error.message}")

@@ -141,11 +141,10 @@ def embedder(settings: Callable[[], Settings]) -> Embed:
     return write
 
 
-def sidecar_writer(settings: Callable[[], Settings], store: Store) -> Callable[[JobRow, PictureRecord], None]:
-    """Return what writes the JSON file beside a picture."""
+def sidecar_writer(settings: Callable[[], Settings]) -> Callable[[JobRow, PictureRecord], str]:
+    """Return what makes the text of the JSON file beside a picture; empty where none is wanted."""
 
-    def write(row: JobRow, picture: PictureRecord) -> None:
-        if _wants_recipe(row, settings()):
-            store.write_sidecar(picture.file, write_sidecar(recipe_of(row, picture)))
+    def write(row: JobRow, picture: PictureRecord) -> str:
+        return write_sidecar(recipe_of(row, picture)) if _wants_recipe(row, settings()) else ""
 
     return write

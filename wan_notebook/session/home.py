@@ -104,7 +104,7 @@ class Homes:
             picture_of=lambda row, record, name: image_of_record(store, row, record, name),
             hint_for=session.providers.durations_s,
             embed=embedder(session.settings),
-            sidecar=sidecar_writer(session.settings, store),
+            sidecar=sidecar_writer(session.settings),
             setting=lambda: ECONOMICAL if session.settings().polling == "economical" else PROMPT,
             queries_per_s=lambda: session.settings().queries_per_s,
             wall_clock=session.wall_clock,

@@ -5,53 +5,29 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import logging
 import os
 import platform
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from wan_notebook.errors import StoreError
 from wan_notebook.inputs import InputImage
 
 from . import names, parts
 from .files import Files, explained
+from .model import Saved, Staged, Usage
 
+log = logging.getLogger(__name__)
 GITIGNORE: Final = (
     "# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
 )
 TRIED_FOR_S: Final = 1.0
 _PLACES_MAX: Final = 100
-
-
-class Saved(NamedTuple):
-    """A file in the store: its path relative to the folder, the hash of its bytes in hex, and their number."""
-
-    file: str
-    file_sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Bytes that are safe on the disk and have no name yet; ``file`` is the one they are meant to get."""
-
-    temporary: Path
-    part: Path
-    file: str
-    file_sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How much the folder holds, everything counted."""
-
-    size_bytes: int
-    files: int
 
 
 class Store:
@@ -88,7 +64,7 @@ class Store:
             if time.monotonic() >= self._try_again_at:
                 probe = self._temporary("probe")
                 try:
-                    self._files.write_new(probe, b"is this disk writable?\n")
+                    self._write(probe, b"is this disk writable?\n")
                 finally:
                     _discard(probe)
                 self._try_again_at = time.monotonic() + TRIED_FOR_S
@@ -129,8 +105,10 @@ class Store:
     # ------------------------------------------------------------------ pictures
 
     def part_path(self, job_id: str, idx: int) -> Path:
-        """Return where this process downloads picture ``idx`` of a job; no other process uses the same path."""
-        self._folder_for(self.folder / parts.FOLDER)
+        """Return where this process downloads picture ``idx`` of a job; no other process uses the same path.
+
+        Its folder is made by whoever writes there first.
+        """
         return self.folder / parts.FOLDER / f"{names.slug(job_id)}-{idx}.{self._writer}.part"
 
     def clean_parts(self) -> list[str]:
@@ -141,27 +119,43 @@ class Store:
         """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``."""
         return names.picture_name(created_at_local, prompt, seed, idx, ext, self.exists)
 
-    def stage(self, part: Path, relative: str, *, embed: Callable[[bytes], bytes] | None = None) -> Staged:
+    def stage(
+        self,
+        part: Path,
+        relative: str,
+        *,
+        data: bytes | None = None,
+        embed: Callable[[bytes], bytes] | None = None,
+        sidecar: str = "",
+    ) -> Staged:
         """Make a download durable, with ``embed`` applied to its bytes, but do not name it yet.
 
-        Whoever records ``file`` and ``file_sha256`` now can tell after a crash, by ``holds``, that ``publish`` had
-        been done. The part stays as it is if this fails, or if ``embed`` raises.
+        ``data`` are its bytes where they are in memory, whatever the part holds. Whoever records ``file`` and
+        ``file_sha256`` now can tell after a crash, by ``holds``, that ``publish`` had been done. ``sidecar`` is the
+        text that goes beside the picture then. The part stays as it is if this fails, or if ``embed`` raises.
         """
-        target = self.path(relative)
-        with explained(target, "Saving"):
-            data = part.read_bytes()
-            if embed is None:
-                self._files.sync(part)
-                return Staged(part, part, relative, _sha256(data), len(data))
-            data = embed(data)
+        with explained(self.folder / relative, "Saving"):
+            if data is None:
+                data = part.read_bytes()
+                if embed is None:
+                    self._files.sync(part)
+                    return Staged(part, part, relative, _sha256(data), len(data), sidecar)
+            if embed is not None:
+                data = embed(data)
             temporary = part.with_name(f"{part.name.removesuffix('.part')}.ready")
-            temporary.unlink(missing_ok=True)
             self._write(temporary, data)
-            return Staged(temporary, part, relative, _sha256(data), len(data))
+            return Staged(temporary, part, relative, _sha256(data), len(data), sidecar)
 
     def publish(self, staged: Staged) -> Saved:
         """Give staged bytes their name, or its next free variant: no file is ever overwritten. Then drop the part."""
         final = self._name(staged)
+        if staged.sidecar:
+            try:
+                self._put_sidecar(final, staged.sidecar)
+            except StoreError as error:  # the picture is safe without it
+                log.warning("the description of %s could not be written: %s", final, error)
+        with explained(self.folder / final, "Saving"):  # both names at once
+            self._files.sync_folder((self.folder / final).parent)
         if staged.part != staged.temporary:
             _discard(staged.part)
         return Saved(final, staged.file_sha256, staged.size_bytes)
@@ -176,7 +170,6 @@ class Store:
 
     def add(self, relative: str, data: bytes) -> Saved:
         """Write a new file durably. The same bytes under the same name are left alone, other ones are not touched."""
-        self._folder_for(self.folder / parts.FOLDER)
         temporary = self._temporary("new")
         with explained(self.path(relative), "Saving"):
             self._write(temporary, data)
@@ -188,18 +181,11 @@ class Store:
 
     def write_sidecar(self, relative: str, text: str) -> str:
         """Write ``<picture>.json`` beside a picture, replacing an older one; return its path."""
-        sidecar = f"{relative}.json"
-        target = self.path(sidecar)
-        self._folder_for(target.parent)
-        temporary = self._temporary("json")
+        self._folder_for(self.path(relative).parent)
+        target = self._put_sidecar(relative, text)
         with explained(target, "Saving"):
-            try:
-                self._write(temporary, text.encode("utf-8", "backslashreplace"))
-                temporary.replace(target)
-            finally:
-                _discard(temporary)
             self._files.sync_folder(target.parent)
-        return sidecar
+        return f"{relative}.json"
 
     # ------------------------------------------------------------------ what is there
 
@@ -235,30 +221,51 @@ class Store:
     # ------------------------------------------------------------------ how
 
     def _name(self, staged: Staged) -> str:
-        folder = self.path(staged.file).parent
-        self._folder_for(folder)
         wanted = staged.file
         for _ in range(_PLACES_MAX):
             final = self.path(wanted)
             with explained(final, "Saving"):
                 try:
-                    self._files.publish(staged.temporary, final)
+                    self._in_folder(final, partial(self._files.publish, staged.temporary, final))
                 except FileExistsError:
                     if self.holds(wanted, staged.file_sha256):
                         _discard(staged.temporary)
                         return wanted
                     wanted = names.free_name(staged.file, lambda name: os.path.lexists(self.path(name)))
                     continue
-                self._files.sync_folder(folder)
                 return wanted
         raise StoreError(f"No free name like {staged.file} could be had.", remedy="Move some files elsewhere.")
 
+    def _put_sidecar(self, relative: str, text: str) -> Path:
+        target = self.path(f"{relative}.json")
+        temporary = self._temporary("json")
+        with explained(target, "Saving"):
+            self._write(temporary, text.encode("utf-8", "backslashreplace"))
+            try:
+                temporary.replace(target)
+            except OSError:
+                _discard(temporary)
+                raise
+        return target
+
     def _write(self, temporary: Path, data: bytes) -> None:
+        """Write a file that has no name yet; one that an earlier attempt left there goes."""
         try:
-            self._files.write_new(temporary, data)
+            self._in_folder(temporary, partial(self._files.write_new, temporary, data))
+        except FileExistsError:
+            temporary.unlink()
+            self._write(temporary, data)
         except OSError:
             _discard(temporary)
             raise
+
+    def _in_folder(self, path: Path, make: Callable[[], None]) -> None:
+        """Make a file; its folder first if it is not there: to look each time would cost more than the file."""
+        try:
+            make()
+        except FileNotFoundError:
+            self._folder_for(path.parent)
+            make()
 
     def _folder_for(self, path: Path) -> None:
         self.ensure()
@@ -267,9 +274,7 @@ class Store:
                 self._files.sync_folder(path.parent)
 
     def _temporary(self, what: str) -> Path:
-        folder = self.folder / parts.FOLDER
-        place = folder if folder.is_dir() else self.folder
-        return place / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
+        return self.folder / parts.FOLDER / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
 
 
 def _sha256(data: bytes) -> str:
