@@ -82,14 +82,13 @@ def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
 def test_nothing_of_the_client_shows_the_key() -> None:
     """A repr is one line of a debugger away."""
     c = client(Answers())
-    for thing in (c, c._network, c._network._auth, c._downloader, vars(c), vars(c._network)):
+    for thing in (c, c._network, c._network._key, c._downloader, vars(c), vars(c._network)):
         assert KEY[:10] not in repr(thing)
 
 
 def test_the_key_goes_to_the_configured_origin_only() -> None:
     """Should a request for another host ever be sent with it by mistake, the key is not added."""
-    auth = client(Answers())._network._auth
-    assert auth is not None
+    network = client(Answers())._network
     for url, has_key in [
         (f"{BASE}/x", True),
         ("http://service.example/x", False),
@@ -97,7 +96,7 @@ def test_the_key_goes_to_the_configured_origin_only() -> None:
         ("https://files.example/x", False),
     ]:
         request = httpx.Request("GET", url)
-        next(auth.sync_auth_flow(request))
+        network._sign(request)
         assert ("authorization" in request.headers) is has_key
 
 

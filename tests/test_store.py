@@ -37,6 +37,11 @@ def part_of(store: Store, data: bytes, job_id: str = "abc", idx: int = 0) -> Pat
     return part
 
 
+def save(store: Store, part: Path, *pieces: bytes) -> Saved:
+    """Stage and publish under the usual name."""
+    return store.publish(store.stage(part, NAME, pieces=pieces))
+
+
 def files_of(store: Store) -> list[str]:
     """Return every file of the store."""
     return sorted(str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file())
@@ -74,7 +79,7 @@ def test_a_new_folder_stays_out_of_version_control(store: Store) -> None:
 def test_a_picture_gets_its_name_and_the_part_goes(store: Store) -> None:
     """A finished download becomes the file, byte for byte, and nothing is left beside it."""
     part = part_of(store, b"png bytes")
-    assert store.finalize(part, NAME) == Saved(NAME, sha256(b"png bytes"), 9)
+    assert save(store, part) == Saved(NAME, sha256(b"png bytes"), 9)
     assert store.read(NAME) == b"png bytes"
     assert store.holds(NAME, sha256(b"png bytes"))
     assert not store.holds(NAME, sha256(b"other"))
@@ -82,38 +87,26 @@ def test_a_picture_gets_its_name_and_the_part_goes(store: Store) -> None:
 
 
 def test_the_recipe_is_embedded_on_the_way(store: Store) -> None:
-    """What is written is what ``embed`` made; its hash is of the file as written."""
-    saved = store.finalize(part_of(store, b"png"), NAME, embed=lambda data: data + b" with recipe")
+    """What is in memory is written as it stands, in its pieces; the hash is of the file as written."""
+    saved = save(store, store.part_path("abc", 0), b"png", b" with recipe")
     assert saved == Saved(NAME, sha256(b"png with recipe"), 15)
     assert store.read(NAME) == b"png with recipe"
     assert files_of(store) == [".gitignore", NAME]
 
 
-def test_an_embedding_that_fails_loses_nothing(store: Store) -> None:
-    """A recipe that cannot be written must not cost the picture: the download is still there."""
-
-    def embed(_: bytes) -> bytes:
-        raise ValueError("no such chunk")
-
-    part = part_of(store, b"png")
-    with pytest.raises(ValueError, match="no such chunk"):
-        store.finalize(part, NAME, embed=embed)
-    assert store.finalize(part, NAME).file == NAME
-
-
 def test_no_file_is_ever_overwritten(store: Store) -> None:
     """Another picture of the same name gets a number; the first one keeps its bytes."""
-    assert store.finalize(part_of(store, b"one"), NAME).file == NAME
-    second = store.finalize(part_of(store, b"two"), NAME).file
-    third = store.finalize(part_of(store, b"three"), NAME).file
+    assert save(store, part_of(store, b"one")).file == NAME
+    second = save(store, part_of(store, b"two")).file
+    third = save(store, part_of(store, b"three")).file
     assert (second, third) == ("2026-11-24/1432-a-fox-s5-1_2.png", "2026-11-24/1432-a-fox-s5-1_3.png")
     assert [store.read(name) for name in (NAME, second, third)] == [b"one", b"two", b"three"]
 
 
 def test_the_same_bytes_are_kept_once(store: Store) -> None:
     """A picture that is fetched again after a crash is recognised, not doubled."""
-    store.finalize(part_of(store, b"one"), NAME)
-    assert store.finalize(part_of(store, b"one"), NAME).file == NAME
+    save(store, part_of(store, b"one"))
+    assert save(store, part_of(store, b"one")).file == NAME
     assert files_of(store) == [".gitignore", NAME]
 
 
@@ -121,10 +114,10 @@ def test_two_kernels_that_save_at_once_lose_nothing(store: Store) -> None:
     """Eight threads with one name end as eight files."""
     names: list[str] = []
 
-    def save(at: int) -> None:
-        names.append(store.finalize(part_of(store, f"{at}".encode(), idx=at), NAME).file)
+    def put(at: int) -> None:
+        names.append(save(store, part_of(store, f"{at}".encode(), idx=at)).file)
 
-    threads = [threading.Thread(target=save, args=[at]) for at in range(8)]
+    threads = [threading.Thread(target=put, args=[at]) for at in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -134,7 +127,7 @@ def test_two_kernels_that_save_at_once_lose_nothing(store: Store) -> None:
 
 def test_a_crash_before_the_record_is_recognised(store: Store) -> None:
     """Who noted name and hash of staged bytes can tell afterwards whether the file got its name."""
-    staged = store.stage(part_of(store, b"png"), NAME, embed=lambda data: data + b"!")
+    staged = store.stage(store.part_path("abc", 0), NAME, pieces=(b"png", b"!"))
     assert not store.holds(staged.file, staged.file_sha256)
     store.publish(staged)
     assert store.holds(staged.file, staged.file_sha256)
@@ -149,7 +142,7 @@ def test_bytes_that_are_no_picture_are_kept_beside(store: Store) -> None:
 
 def test_a_sidecar_follows_its_picture(store: Store) -> None:
     """The sidecar is replaced whole, takes any text, and goes with the picture."""
-    store.finalize(part_of(store, b"png"), NAME)
+    save(store, part_of(store, b"png"))
     assert store.write_sidecar(NAME, "{}") == f"{NAME}.json"
     store.write_sidecar(NAME, '{"prompt": "狐 \ud800"}')
     assert store.read(f"{NAME}.json").decode() == '{"prompt": "狐 \\ud800"}'
@@ -157,6 +150,25 @@ def test_a_sidecar_follows_its_picture(store: Store) -> None:
     assert files_of(store) == [".gitignore"]
     assert not (store.folder / "2026-11-24").exists()
     assert not store.delete(NAME)
+
+
+def test_a_sidecar_that_fails_does_not_cost_its_picture(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The picture is what was paid for; its description can be had from the ledger."""
+    (store.folder / f"{NAME}.json").mkdir(parents=True)  # in the way
+    staged = store.stage(store.part_path("abc", 0), NAME, pieces=(b"png",), sidecar="{}")
+    assert store.publish(staged).file == NAME
+    assert store.read(NAME) == b"png"
+    assert "description" in caplog.text
+
+
+def test_what_a_killed_write_left_is_replaced(store: Store) -> None:
+    """The process may have died while it wrote, and another one may have its number now."""
+    part = store.part_path("abc", 0)
+    store.ensure()
+    part.parent.mkdir()
+    part.with_name(part.name.replace(".part", ".ready")).write_bytes(b"half of an old pict")
+    save(store, part, b"png")
+    assert store.read(NAME) == b"png"
 
 
 def test_deleting_keeps_what_else_is_in_the_folder(store: Store) -> None:

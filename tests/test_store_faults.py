@@ -13,7 +13,7 @@ import pytest
 
 from wan_notebook.errors import StoreError
 from wan_notebook.inputs import InputImage
-from wan_notebook.store import Files, Store
+from wan_notebook.store import Files, Saved, Store
 from wan_notebook.store.parts import FORGOTTEN_S, clean, process_lives
 
 NAME = "2026-11-24/1432-a-fox-s5-1.png"
@@ -34,10 +34,10 @@ class BrokenFiles(Files):
             raise OSError(self.code, os.strerror(self.code))
         return getattr(super(), call)(*given)
 
-    def write_new(self, path: Path, data: bytes) -> None:
+    def write_new(self, path: Path, *pieces: bytes | memoryview) -> None:
         if self.call == "write_new" and self.code == errno.ENOSPC:
-            path.write_bytes(data[: len(data) // 2])  # a disk fills up in the middle of a file
-        self._do("write_new", path, data)
+            path.write_bytes(pieces[0][: len(pieces[0]) // 2])  # a disk fills up in the middle of a file
+        self._do("write_new", path, *pieces)
 
     def sync(self, path: Path) -> None:
         self._do("sync", path)
@@ -75,6 +75,11 @@ def part_of(store: Store, data: bytes) -> Path:
     part.parent.mkdir(exist_ok=True)
     part.write_bytes(data)
     return part
+
+
+def save(store: Store, part: Path, *pieces: bytes) -> Saved:
+    """Stage and publish under the usual name."""
+    return store.publish(store.stage(part, NAME, pieces=pieces))
 
 
 def left(folder: Path) -> list[str]:
@@ -126,19 +131,20 @@ def test_a_save_that_fails_is_said_and_loses_nothing(
     store = Store(folder, files=files)
     store.ensure()
     part = part_of(store, b"paid picture")
-    embed = (lambda data: data + b"!") if call == "write_new" else None
+    pieces = (b"paid picture", b"!") if call == "write_new" else ()
     files.call, files.code = call, code
     with pytest.raises(StoreError, match=said) as caught:
-        store.finalize(part, NAME, embed=embed)
+        save(store, part, *pieces)
     assert remedy in caught.value.remedy
     for path in folder.rglob("*.png"):
         assert path.read_bytes() in (b"paid picture", b"paid picture!")
     files.call = ""
     if not part.exists():  # it got its name, and only the folder could not be synced: fetched again, it is recognised
         part.write_bytes(b"paid picture")
-    saved = store.finalize(part, NAME, embed=embed)
+    saved = save(store, part, *pieces)
     assert saved.file == NAME
     assert store.read(NAME).startswith(b"paid picture")
+    part.unlink(missing_ok=True)  # whoever downloaded it drops it then
     assert left(folder) == [NAME.rpartition("/")[2]]
 
 
@@ -148,7 +154,7 @@ def test_a_picture_is_on_the_disk_before_it_has_its_name(folder: Path) -> None:
     store = Store(folder, files=files)
     part = part_of(store, b"png")
     files.calls.clear()
-    store.finalize(part, NAME)
+    save(store, part)
     assert files.calls.index("sync") < files.calls.index("publish") < len(files.calls) - 1
     assert files.calls[-1] == "sync_folder"
 
@@ -168,8 +174,8 @@ def test_a_full_disk_leaves_no_half_input(folder: Path) -> None:
 def test_a_file_system_without_links_overwrites_nothing_either(folder: Path) -> None:
     """Where names cannot be given by a link, a name is reserved first."""
     store = Store(folder, files=NoLinks())
-    assert store.finalize(part_of(store, b"one"), NAME).file == NAME
-    second = store.finalize(part_of(store, b"two"), NAME)
+    assert save(store, part_of(store, b"one")).file == NAME
+    second = save(store, part_of(store, b"two"))
     assert store.read(NAME) == b"one"
     assert store.read(second.file) == b"two"
     assert len(left(folder)) == 2

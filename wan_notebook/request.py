@@ -92,7 +92,9 @@ class ImageRequest(BaseModel):
         return self.n
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with changes, validated again."""
+        """Return a copy with changes, validated again; the very same if nothing changes."""
+        if all(getattr(self, name, ...) is value for name, value in changes.items()):
+            return self
         return type(self)(**{**dict(self), **changes})
 
     def split(self, seed: int) -> tuple[Self, ...]:

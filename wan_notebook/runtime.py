@@ -12,10 +12,13 @@ import contextvars
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -65,6 +68,58 @@ def _run_into(future: Future[T], call: Callable[[], T]) -> None:
         future.set_exception(error)
     else:
         future.set_result(value)
+
+
+class _Inbox:
+    """Brings what other threads answer to one loop, and wakes it once for all that came meanwhile.
+
+    asyncio's own way, ``wrap_future``, wakes it for each: a call to the system, after which the thread that answers
+    has to wait for the interpreter's lock again.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._came: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._is_called = False
+
+    def answer(self, future: Future[T]) -> asyncio.Future[T]:
+        """Return what to await for a thread's future."""
+        waiting: asyncio.Future[T] = self._loop.create_future()
+        waiting.add_done_callback(lambda done: future.cancel() if done.cancelled() else None)
+        future.add_done_callback(lambda done: self._arrived(waiting, done))
+        return waiting
+
+    def _arrived(self, waiting: asyncio.Future[Any], done: Future[Any]) -> None:
+        self._came.append((waiting, done))
+        if not self._is_called:
+            self._is_called = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_called = False  # first: what comes from here on calls again
+        while self._came:
+            waiting, done = self._came.popleft()
+            if waiting.done():
+                continue
+            if done.cancelled():
+                waiting.cancel()
+            elif (error := done.exception()) is not None:
+                waiting.set_exception(error)
+            else:
+                waiting.set_result(done.result())
+
+
+_inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
+
+
+def from_thread(future: Future[T]) -> asyncio.Future[T]:
+    """Return what to await, on the running loop, for a future that a thread resolves."""
+    loop = asyncio.get_running_loop()
+    inbox = _inboxes.get(loop)
+    if inbox is None:
+        inbox = _inboxes[loop] = _Inbox(loop)
+    return inbox.answer(future)
 
 
 class Runtime:

@@ -32,20 +32,17 @@ def mask_keys(text: str) -> str:
 class Secret:
     """A masked string; only ``reveal`` gives it back. ``source`` says where it was found: a variable, a file."""
 
-    __slots__ = ("_value", "source")
+    __slots__ = ("_value", "fingerprint", "source")
 
     def __init__(self, value: str, source: str = "") -> None:
         self._value = value
         self.source = source
+        self.fingerprint = hashlib.sha256(b"wan-notebook key\0" + value.encode()).hexdigest()[:12]
+        """12 hex digits that tell keys apart without giving one away."""
 
     def reveal(self) -> str:
         """Return the key, for the one header that needs it."""
         return self._value
-
-    @property
-    def fingerprint(self) -> str:
-        """Return 12 hex digits that tell keys apart without giving one away."""
-        return hashlib.sha256(b"wan-notebook key\0" + self._value.encode()).hexdigest()[:12]
 
     def mask(self, text: str) -> str:
         """Return the text with the key replaced wherever it stands; a very short one only where it is a word."""

@@ -64,10 +64,10 @@ class FullDisk(Files):
             self.refused += 1
             raise OSError(self.errno, "No space left on device" if self.errno == errno.ENOSPC else "Read-only")
 
-    def write_new(self, path: Path, data: bytes) -> None:
+    def write_new(self, path: Path, *pieces: bytes | memoryview) -> None:
         """Create a file, unless the disk is full."""
         self._check()
-        super().write_new(path, data)
+        super().write_new(path, *pieces)
 
     def publish(self, temporary: Path, final: Path) -> None:
         """Name a file, unless the disk is full."""

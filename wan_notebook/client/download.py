@@ -13,7 +13,7 @@ from wan_notebook.errors import DownloadError
 
 from .failures import explain
 from .hosts import Hosts
-from .network import Network
+from .network import Network, pieces_of
 from .replies import REDIRECTS, retry_after_s
 from .sinks import DownloadProgress, FileSink, MemorySink, Sink
 from .timeouts import Timeouts
@@ -127,7 +127,7 @@ class Downloader:
             return
         watch = _Watch(self._timeouts, self._monotonic)
         _check_size(sink.total_bytes or 0, max_bytes)
-        async for chunk in response.aiter_bytes():
+        async for chunk in pieces_of(response):
             sink.write(chunk)
             await sink.drain()
             _check_size(sink.bytes_done, max_bytes)

@@ -96,10 +96,9 @@ class _Body:
         self._stream, self._lines, self._origin, self._line = stream, lines, origin, line
         self._is_closed = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         stream: AsyncIterable[bytes] = self._stream
-        async for chunk in stream:
-            yield chunk
+        return aiter(stream)
 
     async def aclose(self) -> None:
         if self._is_closed:

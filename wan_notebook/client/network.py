@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +18,7 @@ from wan_notebook.secret import Secret
 
 from .failures import explain, timed_out
 from .lines import use_lines
+from .sockets import Sockets
 from .timeouts import Timeouts
 
 REPLY_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -41,23 +42,6 @@ class Reply:
     headers: httpx.Headers = field(repr=False)
     data: bytes = field(repr=False)
     cut: str = ""
-
-
-class KeyAuth(httpx.Auth):
-    """Add the key to a request for the configured origin, at the last moment, and to no other."""
-
-    def __init__(self, key: Secret, base_url: str) -> None:
-        self._key = key
-        self._origin = origin(httpx.URL(base_url))
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Set the header; the request's own repr does not show headers."""
-        if origin(request.url) == self._origin:
-            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        yield request
-
-    def __repr__(self) -> str:
-        return "KeyAuth(•••)"
 
 
 class InProcess(httpx.AsyncBaseTransport):
@@ -91,7 +75,7 @@ class Network:
         app: Any | None = None,
     ) -> None:
         self._base = httpx.URL(base_url)
-        self._auth = KeyAuth(key, base_url) if key else None
+        self._key = key
         self._transport = InProcess(app) if app is not None else transport
         self._app_only = app is not None
         self._clients: dict[bool, httpx.AsyncClient] = {}
@@ -114,11 +98,12 @@ class Network:
         partial = _Partial()
         async with self._permits:
             request = self._request(method, _parsed(url), headers, content)
-            client = self._client_for(request.url)
+            self._sign(request)
+            transport = self._transport_for(request.url)
             self.requests_sent[kind] += 1
             try:
                 async with asyncio.timeout(deadline_s):
-                    await partial.receive(client, request, self._auth)
+                    await partial.receive(transport, request)
                 return partial.reply("")
             except TimeoutError:
                 failure = timed_out(self._base.host, f"the deadline of {deadline_s:.0f} s passed")
@@ -135,9 +120,9 @@ class Network:
         """Open an answer for reading, never with the key. Raises httpx's exceptions."""
         async with self._downloads, self._permits:
             request = self._request("GET", url, headers, b"", read_s=read_s)
-            client = self._client_for(url)
+            transport = self._transport_for(url)
             self.requests_sent[kind] += 1
-            response = await client.send(request, auth=None, stream=True)
+            response = await transport.handle_async_request(request)
             try:
                 yield response
             finally:
@@ -159,6 +144,18 @@ class Network:
             method, url, headers={**_HEADERS, **headers}, content=content, extensions={"timeout": timeout}
         )
 
+    def _sign(self, request: httpx.Request) -> None:
+        """Add the key to a request for the configured origin, at the last moment, and to no other."""
+        if self._key and origin(request.url) == origin(self._base):
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"  # a request's repr shows no headers
+
+    def _transport_for(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        """Return what sends: the client knows the proxies, and does nothing else that is wanted here.
+
+        It would follow cookies, redirects and challenges, none of which is ever to happen, and wrap each answer thrice.
+        """
+        return self._client_for(url)._transport_for_url(url)  # noqa: SLF001 - httpx has no public way to ask
+
     def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
         is_ours = self._transport is not None and not (self._app_only and origin(url) != origin(self._base))
         if is_ours not in self._clients:
@@ -175,11 +172,11 @@ class _Partial:
         self._data = bytearray()
         self._is_too_long = False
 
-    async def receive(self, client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth | None) -> None:
-        response = await client.send(request, auth=auth, stream=True)
+    async def receive(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+        response = await transport.handle_async_request(request)
         try:
             self.http_status, self._headers = response.status_code, response.headers
-            async for chunk in response.aiter_bytes():
+            async for chunk in pieces_of(response):
                 self._data += chunk
                 if len(self._data) > REPLY_MAX_BYTES:
                     self._is_too_long = True
@@ -191,6 +188,14 @@ class _Partial:
         if self._is_too_long:
             cut = f"larger than {REPLY_MAX_BYTES:,} bytes"
         return Reply(self.http_status, self._headers, bytes(self._data), cut)
+
+
+def pieces_of(response: httpx.Response) -> AsyncIterable[bytes]:
+    """Return an answer's bytes as they come, unpacked where the server has packed them."""
+    is_plain = response.headers.get("content-encoding", "identity").lower() == "identity"
+    if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
+        return response.stream
+    return response.aiter_bytes()
 
 
 @lru_cache(maxsize=1024)
@@ -214,7 +219,7 @@ def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
             return httpx.AsyncClient(transport=transport, follow_redirects=False)
         tls = httpx.create_ssl_context()
         client = httpx.AsyncClient(verify=tls, limits=limits, follow_redirects=False)
-        use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls)
+        use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls, network_backend=Sockets())
         return client
     except (ImportError, ValueError, OSError, httpx.InvalidURL):  # its text may hold a proxy's password
         remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..ledger import JobRow, PictureRecord
-from ..runtime import DaemonExecutor
+from ..runtime import DaemonExecutor, from_thread
 from ..schedule import Expired
 from ..states import JobState
 from ..text import count_of
@@ -25,7 +25,7 @@ from .services import Services
 from .submit import submit_job, was_not_sent
 from .waiting import WaitingInputs
 
-DISK_WORKERS = 4
+DISK_WORKERS = 6
 """They mostly wait for the disk to say that something is durable; one picture each is in memory meanwhile."""
 
 
@@ -142,7 +142,7 @@ class Course:
             await self._moves.picture(live, record)
 
     def _at_the_disk(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._disk, fn, *args)
+        return from_thread(self._disk.submit(fn, *args))
 
     def _fetcher(self, row: JobRow) -> Fetcher:
         parts = self._parts
@@ -152,8 +152,7 @@ class Course:
             store=parts.store,
             rng=parts.rng,
             in_worker=self._at_the_disk,
-            embed=parts.embed,
-            sidecar=parts.sidecar,
+            recipe_of=parts.recipe_of,
             held=self._held,
             room=self._room,
             wall_clock=parts.wall_clock,

@@ -21,6 +21,7 @@ from .. import catalog
 from ..client import Client, DownloadProgress
 from ..errors import DownloadError, StoreError, WanError
 from ..ledger import JobRow, PictureRecord
+from ..recipe import Recipe, embedded, write_sidecar
 from ..schedule import (
     DownloadDecision,
     Expired,
@@ -39,13 +40,12 @@ from .moves import Moves
 from .trouble import fault_of
 
 log = logging.getLogger(__name__)
-Embed = Callable[[bytes, JobRow, PictureRecord], bytes]
-Describe = Callable[[JobRow, PictureRecord], str]
+RecipeOf = Callable[[JobRow, PictureRecord], Recipe | None]
 
 KEEP_BYTES = 8 * 1024 * 1024
 """Up to this size a picture is written to the disk once, whole and with its recipe; a larger one as it arrives."""
 
-IN_MEMORY_MAX = 6
+IN_MEMORY_MAX = 10
 """Pictures that are on their way between line and disk at once: what bounds the memory, whatever the disk does."""
 
 
@@ -94,9 +94,9 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """What fetching needs; ``embed`` writes the recipe into a picture's bytes, None leaves them as they came.
+    """What fetching needs; ``recipe_of`` tells what a picture's file is to say of itself, None that it says nothing.
 
-    ``sidecar`` makes the text of the file beside it. ``room`` is shared by all fetches of a kernel.
+    ``room`` is shared by all fetches of a kernel.
     """
 
     client: Client
@@ -104,8 +104,7 @@ class Fetcher:
     store: Store
     rng: random.Random
     in_worker: Callable[..., Awaitable[Any]]
-    embed: Embed | None
-    sidecar: Describe | None
+    recipe_of: RecipeOf
     held: Held = field(default_factory=Held)
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_MEMORY_MAX))
     wall_clock: Callable[[], float] = time.time
@@ -180,36 +179,37 @@ class Fetcher:
                 message = "the service gave no address for this picture"
                 raise DownloadError(message, kind="gone")
             async with self.room:
-                record, staged = await self._receive(live.row, at)
-            # Its name and hash first: after a crash it is told from them that the file had got its name.
-            await self.moves.picture(live, record)
-            saved = await self.in_worker(self.store.publish, staged)
-            at.picture = replace(record, file=saved.file)
+                at.picture = await self._receive(live.row, at)
         return replace(at.picture, saved_at=self.wall_clock(), url="")
 
-    async def _receive(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
-        """Fetch a picture and make it durable; its bytes leave the memory then."""
+    async def _receive(self, row: JobRow, at: _Attempt) -> PictureRecord:
+        """Fetch a picture and save it; its bytes leave the memory then."""
         if at.data is None:
             most = catalog.RESULT_MAX_BYTES
             got = await self.client.download(
                 at.picture.url, part=at.part, max_bytes=most, resume=at.progress, keep_bytes=KEEP_BYTES
             )
             at.sha256, at.data = got.sha256, got.data
-        found: tuple[PictureRecord, Staged] = await self.in_worker(self._stage, row, at)
+        record: PictureRecord = await self.in_worker(self._save, row, at)
         self._drop(at)
-        return found
+        return record
+
+    def _save(self, row: JobRow, at: _Attempt) -> PictureRecord:
+        """Bring a picture to the disk under its name. Runs in a worker thread, which waits for the ledger itself:
+
+        each way between two threads costs more than what is done at its end.
+        """
+        record, staged = self._stage(row, at)
+        # Its name and hash first: after a crash it is told from them that the file had got its name.
+        self.moves.ledger.save_picture(row.id, record).result()
+        saved = self.store.publish(staged)
+        if at.failures or at.data is None:
+            self._unlink(at)
+        return replace(record, file=saved.file)
 
     async def _is_there(self, picture: PictureRecord) -> bool:
         """Whether a kernel was killed between the file's name and its record."""
         return bool(picture.file and await self.in_worker(self.store.holds, picture.file, picture.file_sha256))
-
-    def _describe(self, row: JobRow, record: PictureRecord) -> str:
-        """Return the sidecar's text; the picture is safe without it."""
-        try:
-            return self.sidecar(row, record) if self.sidecar is not None else ""
-        except (WanError, OSError, ValueError) as error:
-            log.warning("the description of picture %d of %s could not be made: %s", record.idx + 1, row.id, error)
-            return ""
 
     async def _hold(self, at: _Attempt) -> None:
         """Keep a picture in memory while the disk takes nothing, as long as there is room for it."""
@@ -233,32 +233,33 @@ class Fetcher:
     async def _restart(self, at: _Attempt) -> None:
         """Begin a fetch from nothing."""
         at.progress = DownloadProgress()
+        self._unlink(at)
+
+    def _unlink(self, at: _Attempt) -> None:
         with contextlib.suppress(OSError):
             at.part.unlink(missing_ok=True)
 
     def _stage(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
-        """Check the bytes and make them durable, with their recipe, but without their name. Runs in a worker thread."""
+        """Check the bytes and make them durable, with their recipe, but without their name."""
         data = bytes_of(at.part) if at.data is None else at.data
         record = checked(data, row, at.picture, sha256=at.sha256)
-        write = self._writes(row, record) if self.embed and record.mime.startswith("image/") else None
-        staged = self.store.stage(
-            at.part,
-            self._name(row, at.picture, SUFFIX.get(record.mime, "bin")),
-            data=at.data if write is None else data,
-            embed=write,
-            sidecar=self._describe(row, record),
-        )
+        recipe = self._recipe(row, record)
+        name = self._name(row, at.picture, SUFFIX.get(record.mime, "bin"))
+        if recipe is None:
+            staged = self.store.stage(at.part, name, pieces=() if at.data is None else (data,))
+        else:
+            staged = self.store.stage(at.part, name, pieces=embedded(data, recipe), sidecar=write_sidecar(recipe))
         return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged
 
-    def _writes(self, row: JobRow, record: PictureRecord) -> Callable[[bytes], bytes]:
-        def write(raw: bytes) -> bytes:
-            try:
-                return self.embed(raw, row, record) if self.embed else raw
-            except Exception:  # a recipe that cannot be written must not cost a paid picture
-                log.exception("the recipe of %s could not be written into its picture", row.id)
-                return raw
-
-        return write
+    def _recipe(self, row: JobRow, record: PictureRecord) -> Recipe | None:
+        """Return what the picture's file is to say of itself."""
+        if not record.mime.startswith("image/"):
+            return None
+        try:
+            return self.recipe_of(row, record)
+        except Exception:  # a recipe that cannot be written must not cost a paid picture
+            log.exception("the recipe of picture %d of %s could not be written", record.idx + 1, row.id)
+            return None
 
     def _name(self, row: JobRow, picture: PictureRecord, suffix: str) -> str:
         made = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()

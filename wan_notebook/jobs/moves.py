@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from .. import catalog
 from ..errors import ServiceError, StoreError, WanError
 from ..ledger import JobDetails, JobRow, Ledger, LedgerConflict, PictureRecord, with_remedy
+from ..runtime import from_thread
 from ..states import JobState
 from .live import LiveJob
 
@@ -86,7 +87,7 @@ class Moves:
             )
 
         if state is JobState.SENDING:
-            row = await asyncio.wrap_future(write())
+            row = await from_thread(write())
         else:
             row = await self._until_written(live, write, state)
         live.note = live.stopped = ""
@@ -105,7 +106,7 @@ class Moves:
         wait_s = 0.0
         while True:
             try:
-                return await asyncio.wrap_future(write())
+                return await from_thread(write())
             except LedgerConflict as conflict:
                 if not wait_s or conflict.current is not state:
                     raise

@@ -15,7 +15,7 @@ from ..ledger import JobRow, Ledger, PictureRecord
 from ..runtime import Runtime
 from ..schedule import PROMPT, PollSetting
 from ..store import Store
-from .download import Describe, Embed
+from .download import RecipeOf
 from .outcome import Price
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -37,8 +37,7 @@ class Parts:
     picture_of: Callable[[JobRow, PictureRecord, str], InputImage]
     hint_for: Callable[[JobRow], Sequence[float]] = lambda _row: ()
     """Durations in seconds to begin with, where the service says them by itself: the simulator's setting."""
-    embed: Embed | None = None
-    sidecar: Describe | None = None
+    recipe_of: RecipeOf = lambda _row, _picture: None
     setting: Callable[[], PollSetting] = lambda: PROMPT
     queries_per_s: Callable[[], float] = lambda: catalog.QUERIES_PER_S
     rng: random.Random = field(default_factory=random.Random)

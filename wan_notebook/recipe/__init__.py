@@ -26,6 +26,7 @@ __all__ = [
     "RecipePicture",
     "can_embed",
     "embed",
+    "embedded",
     "exif_block",
     "from_parameters",
     "public_name",
@@ -47,8 +48,13 @@ def can_embed(data: bytes) -> bool:
 
 def embed(data: bytes, recipe: Recipe) -> bytes:
     """Put the recipe into a PNG, replacing one that ``embed`` put there; any other file is returned as it is."""
+    return b"".join(embedded(data, recipe)) if can_embed(data) else data
+
+
+def embedded(data: bytes, recipe: Recipe) -> tuple[bytes | memoryview, ...]:
+    """Return the same in pieces, one behind the other: for a file, which needs no second copy in memory."""
     if not can_embed(data):
-        return data
+        return (data,)
     return chunks.put_in(strip(data), recipe.to_json(), write_parameters(recipe))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from .. import catalog
 from ..budget import Cap, Used, check_cap, no_price_remedy, parse_cap, tightest
@@ -93,12 +94,13 @@ class Caps:
         return f"up to {format_amount(price[0] * count, price[1])} ({price[2]})"
 
     @contextmanager
-    def checking(self, parts: Sequence[Part], provider: str) -> Iterator[Callable[[SpendReader], None]]:
+    def checking(
+        self, caps: Sequence[Cap], parts: Sequence[Part], provider: str
+    ) -> Iterator[Callable[[SpendReader], None]]:
         """Give what ``create_jobs`` runs inside its transaction.
 
         A cap that counts every folder is checked by one process at a time: the transaction holds this folder alone.
         """
-        caps = self.all()
         with ExitStack() as stack:
             if any(cap.per != "notebook" for cap in caps):
                 try:
@@ -109,7 +111,7 @@ class Caps:
                         message, remedy="End that process if it hangs, then run the cell again."
                     ) from None
             others = stack.enter_context(self._elsewhere(caps))
-            price, pictures = self._price(provider, others), pictures_of(parts)
+            price, pictures = self._price(provider, others) if caps else None, pictures_of(parts)
 
             def check(reader: SpendReader) -> None:
                 for cap in caps:
@@ -151,23 +153,26 @@ class Caps:
                 yield folder / LEDGER_NAME
 
     def _stored(self) -> list[str]:
-        return [text for per in ("day", "notebook", "total") for text in self._stored_of(per)]
+        budgets = self._budgets()
+        return [text for per in ("day", "notebook", "total") for text in self._stored_of(per, budgets)]
 
-    def _stored_of(self, per: str) -> list[str]:
+    def _stored_of(self, per: str, budgets: Mapping[str, Any] | None = None) -> list[str]:
         if per == "notebook":
             text = self._ledger.meta_get(f"{META}:{self._notebook}") or ""
             return [t for t in text.split(",") if t]
-        budgets = self._sources.stored().get("budgets")
-        found = budgets.get(per) if isinstance(budgets, dict) else None
+        found = (self._budgets() if budgets is None else budgets).get(per)
         return [t for t in found if isinstance(t, str)] if isinstance(found, list) else []
+
+    def _budgets(self) -> dict[str, Any]:
+        found = self._sources.stored().get("budgets")
+        return found if isinstance(found, dict) else {}
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per == "notebook":
             self._ledger.meta_set(f"{META}:{self._notebook}", ",".join(texts))
             return
-        budgets = self._sources.stored().get("budgets")
         try:
-            self._sources.store(budgets={**(budgets if isinstance(budgets, dict) else {}), per: list(texts)})
+            self._sources.store(budgets={**self._budgets(), per: list(texts)})
         except OSError as error:
             message = f"the budget could not be stored in {self._sources.config_path} ({error.strerror or error})."
             raise SettingsError(message, remedy="Make that folder writable, or use --per notebook.") from error

@@ -15,7 +15,7 @@ from typing import Any
 from .. import interrupts
 from ..client import Client
 from ..errors import SettingsError
-from ..jobs import Job, LiveJob
+from ..jobs import Engine, Job, LiveJob
 from ..ledger import JobRow, Ledger
 from ..request import ImageRequest
 from ..runtime import Runtime
@@ -117,16 +117,17 @@ class Session:
 
     def _submit(self, order: Order) -> Job:
         settings = self.settings(order.provider)
-        parts = self._lookup(settings, order).all_parts(order.requests)
-        refuse_if_only(parts, self.replay_mode(settings), fresh=order.fresh, by_store=settings.replay != "only")
+        lookup = self._lookup(settings, order)
+        parts = lookup.all_parts(order.requests)
+        refuse_if_only(parts, lookup.replay, fresh=order.fresh, by_store=settings.replay != "only")
         if any(part.answer is None for part in parts):
             parts = self._ordering(settings, order).create(parts)
-        engine = self.need_home().engine
-        lives = [self._live(part, order) for part in parts]
-        self._begin(parts, lives)
+        home = self.need_home()
+        lives = [_live(home, part, order) for part in parts]
+        _begin(home.engine, parts, lives)
         replayed = frozenset(live.id for part, live in zip(parts, lives, strict=True) if part.is_replay)
         request = order.requests[0].replace(seed=parts[0].request.seed)
-        job = Job(lives, engine, request=request, name=order.name, replayed=replayed)
+        job = Job(lives, home.engine, request=request, name=order.name, replayed=replayed)
         self.last.append((order.place, job))
         return job
 
@@ -137,8 +138,7 @@ class Session:
 
     def replay_mode(self, settings: Settings) -> Replay:
         """Return the mode of replay; an opened bundle's store says by itself that it never buys."""
-        home = self.home(create=False)
-        return "only" if settings.replay == "on" and home is not None and home.replays_only else settings.replay
+        return _replay_mode(settings, self.home(create=False))
 
     def job(self, id_or_prefix: str) -> Job:
         """Return a handle of a job of the history. Raises ``LedgerError`` naming the nearest ids."""
@@ -246,7 +246,7 @@ class Session:
         home = self.home(create=False)
         return Lookup(
             ledger=home.ledger if home else None,
-            replay=self.replay_mode(settings),
+            replay=_replay_mode(settings, home),
             fresh=order.fresh,
             # An opened bundle shows its record as it is, whatever key its reader has.
             simulated_ok=settings.provider.name == "simulator" or (home is not None and home.replays_only),
@@ -256,31 +256,36 @@ class Session:
         )
 
     def _ordering(self, settings: Settings, order: Order) -> Ordering:
-        self.providers.require_usable(settings, self.ledger())
-        home = self.need_home()
+        home = self.home(create=False)
+        self.providers.require_usable(settings, home.ledger if home else None)
+        home = home or self.need_home()
         caps = Caps(settings, home.ledger, self.sources, order.place.notebook)
         return Ordering(settings, order, home, caps, run=self.meetings.run(order.place))
 
-    def _live(self, part: Part, order: Order) -> LiveJob:
-        if part.answer is None:
-            raise AssertionError  # what had no answer was ordered
-        home = self.need_home()
-        live = home.engine.live(part.answer)
-        if part.is_replay:
-            home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
-        return live
 
-    def _begin(self, parts: Sequence[Part], lives: Sequence[LiveJob]) -> None:
-        """Send what is new, follow what was joined."""
-        engine = self.need_home().engine
-        pairs = list(zip(parts, lives, strict=True))
-        for part, live in pairs:
-            if part.is_new:
-                live.request = part.request
-        if new := [live for part, live in pairs if part.is_new]:
-            engine.start(new)
-        if joined := [live.row for part, live in pairs if not part.is_new and not part.is_replay]:
-            engine.take_up(joined)
+def _replay_mode(settings: Settings, home: Home | None) -> Replay:
+    return "only" if settings.replay == "on" and home is not None and home.replays_only else settings.replay
+
+
+def _live(home: Home, part: Part, order: Order) -> LiveJob:
+    if part.answer is None:
+        raise AssertionError  # what had no answer was ordered
+    live = home.engine.live(part.answer)
+    if part.is_replay:
+        home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
+    return live
+
+
+def _begin(engine: Engine, parts: Sequence[Part], lives: Sequence[LiveJob]) -> None:
+    """Send what is new, follow what was joined."""
+    pairs = list(zip(parts, lives, strict=True))
+    for part, live in pairs:
+        if part.is_new:
+            live.request = part.request
+    if new := [live for part, live in pairs if part.is_new]:
+        engine.start(new)
+    if joined := [live.row for part, live in pairs if not part.is_new and not part.is_replay]:
+        engine.take_up(joined)
 
 
 _default: list[Session] = []

@@ -12,11 +12,10 @@ from typing import Any
 
 from .._version import __version__
 from ..inputs import InputImage, PendingImage
-from ..jobs.download import Embed
 from ..jobs.outcome import cost_of_row
 from ..jobs.waiting import input_records
 from ..ledger import InputRecord, JobDraft, JobRow, PictureRecord
-from ..recipe import Recipe, RecipeInput, RecipeParameters, RecipePicture, embed, write_sidecar
+from ..recipe import Recipe, RecipeInput, RecipeParameters, RecipePicture
 from ..settings import Settings
 from ..store import Store
 from .caps import Price
@@ -127,24 +126,11 @@ def _iso(at: float) -> str:
     return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
 
 
-def _wants_recipe(row: JobRow, settings: Settings) -> bool:
+def _wants_recipe(row: JobRow, settings: Callable[[], Settings]) -> bool:
     """Whether this job's pictures carry their recipe: as the cell said, else as configured."""
-    return bool(row.versions.get(EMBED_KEY, settings.embed))
+    return bool(row.versions[EMBED_KEY]) if EMBED_KEY in row.versions else settings().embed
 
 
-def embedder(settings: Callable[[], Settings]) -> Embed:
-    """Return what writes the recipe into a picture's bytes, unless that is switched off."""
-
-    def write(data: bytes, row: JobRow, picture: PictureRecord) -> bytes:
-        return embed(data, recipe_of(row, picture)) if _wants_recipe(row, settings()) else data
-
-    return write
-
-
-def sidecar_writer(settings: Callable[[], Settings]) -> Callable[[JobRow, PictureRecord], str]:
-    """Return what makes the text of the JSON file beside a picture; empty where none is wanted."""
-
-    def write(row: JobRow, picture: PictureRecord) -> str:
-        return write_sidecar(recipe_of(row, picture)) if _wants_recipe(row, settings()) else ""
-
-    return write
+def recipe_writer(settings: Callable[[], Settings]) -> Callable[[JobRow, PictureRecord], Recipe | None]:
+    """Return what writes a picture's recipe, unless that is switched off."""
+    return lambda row, picture: recipe_of(row, picture) if _wants_recipe(row, settings) else None

@@ -16,7 +16,7 @@ from ..schedule import ECONOMICAL, PROMPT
 from ..settings import Settings, Sources
 from ..store import Store
 from .caps import Caps
-from .drafts import embedder, sidecar_writer
+from .drafts import recipe_writer
 from .providers import Providers
 from .resolver import image_of_record
 
@@ -103,8 +103,7 @@ class Homes:
             price_for=lambda row: Caps(session.settings(), ledger, session.sources, "").unit_price(row.provider),
             picture_of=lambda row, record, name: image_of_record(store, row, record, name),
             hint_for=session.providers.durations_s,
-            embed=embedder(session.settings),
-            sidecar=sidecar_writer(session.settings),
+            recipe_of=recipe_writer(session.settings),
             setting=lambda: ECONOMICAL if session.settings().polling == "economical" else PROMPT,
             queries_per_s=lambda: session.settings().queries_per_s,
             wall_clock=session.wall_clock,

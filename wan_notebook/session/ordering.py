@@ -65,9 +65,10 @@ class Ordering:
     def _insert(self, parts: Sequence[Part]) -> list[JobRow]:
         home, provider = self.home, self.settings.provider.name
         home.store.check_writable(need_bytes=len(parts) * ROOM_BYTES)
-        unit = self.caps.known_price(provider) if self.caps.all() else self.caps.unit_price(provider)
+        caps = self.caps.all()
+        unit = self.caps.known_price(provider) if caps else self.caps.unit_price(provider)
         drafts = [draft_of(part, self.settings, self.order, unit, home.store, self.run) for part in parts]
-        with self.caps.checking(parts, provider) as check_budget:
+        with self.caps.checking(caps, parts, provider) as check_budget:
 
             def check(reader: SpendReader) -> None:
                 self._check_open(parts, reader)

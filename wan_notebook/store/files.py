@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wan_notebook.errors import StoreError
 
+_LARGE_BYTES = 256 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -20,22 +21,23 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 class Files:
     """The real thing; a test's subclass makes one of these fail."""
 
-    def write_new(self, path: Path, data: bytes) -> None:
+    def write_new(self, path: Path, *pieces: bytes | memoryview) -> None:
         """Create a file with these bytes, durably; ``FileExistsError`` if there is one."""
         # Each call to the system lets go of the interpreter's lock; Python's file objects make four more.
         descriptor = os.open(path, _NEW, 0o666)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            _sync(descriptor, sum(map(len, pieces)))
         finally:
             os.close(descriptor)
 
     def sync(self, path: Path) -> None:
         """Make a written file durable."""
         with path.open("rb+") as file:
-            os.fsync(file.fileno())
+            _sync(file.fileno(), path.stat().st_size)
 
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable: without it a power cut can take back a rename."""
@@ -78,6 +80,15 @@ class Files:
     def free_bytes(self, path: Path) -> int:
         """Return how much this user may still write there."""
         return shutil.disk_usage(path).free
+
+
+def _sync(descriptor: int, size_bytes: int) -> None:
+    os.fsync(descriptor)
+    if size_bytes >= _LARGE_BYTES and hasattr(os, "posix_fadvise"):
+        # What is on the disk leaves the system's cache: hundreds of pictures would push out what a person works with,
+        # and to be given fresh memory for each costs several times what the writing does.
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextlib.contextmanager

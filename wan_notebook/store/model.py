@@ -20,7 +20,6 @@ class Staged:
     """Bytes that are safe on the disk and have no name yet; ``file`` is the one they are meant to get."""
 
     temporary: Path
-    part: Path
     file: str
     file_sha256: str
     size_bytes: int

@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -117,63 +117,55 @@ class Store:
 
     def picture_name(self, created_at_local: dt.datetime, prompt: str, seed: int | None, idx: int, ext: str) -> str:
         """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``."""
-        return names.picture_name(created_at_local, prompt, seed, idx, ext, self.exists)
+        return names.picture_name(
+            created_at_local, prompt, seed, idx, ext, lambda name: os.path.lexists(self.folder / name)
+        )
 
     def stage(
         self,
         part: Path,
         relative: str,
         *,
-        data: bytes | None = None,
-        embed: Callable[[bytes], bytes] | None = None,
+        pieces: Sequence[bytes | memoryview] = (),
         sidecar: str = "",
     ) -> Staged:
-        """Make a download durable, with ``embed`` applied to its bytes, but do not name it yet.
+        """Make a download durable, but do not name it yet.
 
-        ``data`` are its bytes where they are in memory, whatever the part holds. Whoever records ``file`` and
-        ``file_sha256`` now can tell after a crash, by ``holds``, that ``publish`` had been done. ``sidecar`` is the
-        text that goes beside the picture then. The part stays as it is if this fails, or if ``embed`` raises.
+        ``pieces`` are the file's bytes where they are in memory; without them they are what the part holds, which then
+        is the file itself. Whoever records ``file`` and ``file_sha256`` now can tell after a crash, by ``holds``, that
+        ``publish`` had been done. ``sidecar`` is the text that goes beside the picture then.
         """
         with explained(self.folder / relative, "Saving"):
-            if data is None:
-                data = part.read_bytes()
-                if embed is None:
-                    self._files.sync(part)
-                    return Staged(part, part, relative, _sha256(data), len(data), sidecar)
-            if embed is not None:
-                data = embed(data)
-            temporary = part.with_name(f"{part.name.removesuffix('.part')}.ready")
-            self._write(temporary, data)
-            return Staged(temporary, part, relative, _sha256(data), len(data), sidecar)
+            if pieces:
+                temporary = part.with_name(f"{part.name.removesuffix('.part')}.ready")
+                self._write(temporary, *pieces)
+            else:
+                temporary, pieces = part, (part.read_bytes(),)
+                self._files.sync(part)
+            return Staged(temporary, relative, _sha256(*pieces), sum(map(len, pieces)), sidecar)
 
     def publish(self, staged: Staged) -> Saved:
-        """Give staged bytes their name, or its next free variant: no file is ever overwritten. Then drop the part."""
+        """Give staged bytes their name, or its next free variant: no file is ever overwritten."""
         final = self._name(staged)
         if staged.sidecar:
             try:
-                self._put_sidecar(final, staged.sidecar)
+                self._put_sidecar(self.folder / final, staged.sidecar)
             except StoreError as error:  # the picture is safe without it
                 log.warning("the description of %s could not be written: %s", final, error)
         with explained(self.folder / final, "Saving"):  # both names at once
             self._files.sync_folder((self.folder / final).parent)
-        if staged.part != staged.temporary:
-            _discard(staged.part)
         return Saved(final, staged.file_sha256, staged.size_bytes)
-
-    def finalize(self, part: Path, relative: str, *, embed: Callable[[bytes], bytes] | None = None) -> Saved:
-        """Stage and publish in one call."""
-        return self.publish(self.stage(part, relative, embed=embed))
 
     def keep_corrupt(self, part: Path, relative: str) -> str:
         """Keep bytes that are no picture, beside where the picture would be, as ``….corrupt``; return their path."""
-        return self.finalize(part, f"{relative}.corrupt").file
+        return self.publish(self.stage(part, f"{relative}.corrupt")).file
 
     def add(self, relative: str, data: bytes) -> Saved:
         """Write a new file durably. The same bytes under the same name are left alone, other ones are not touched."""
         temporary = self._temporary("new")
         with explained(self.path(relative), "Saving"):
             self._write(temporary, data)
-        staged = Staged(temporary, temporary, relative, _sha256(data), len(data))
+        staged = Staged(temporary, relative, _sha256(data), len(data))
         try:
             return self.publish(staged)
         finally:
@@ -182,7 +174,7 @@ class Store:
     def write_sidecar(self, relative: str, text: str) -> str:
         """Write ``<picture>.json`` beside a picture, replacing an older one; return its path."""
         self._folder_for(self.path(relative).parent)
-        target = self._put_sidecar(relative, text)
+        target = self._put_sidecar(self.path(relative), text)
         with explained(target, "Saving"):
             self._files.sync_folder(target.parent)
         return f"{relative}.json"
@@ -236,8 +228,8 @@ class Store:
                 return wanted
         raise StoreError(f"No free name like {staged.file} could be had.", remedy="Move some files elsewhere.")
 
-    def _put_sidecar(self, relative: str, text: str) -> Path:
-        target = self.path(f"{relative}.json")
+    def _put_sidecar(self, picture: Path, text: str) -> Path:
+        target = picture.with_name(f"{picture.name}.json")
         temporary = self._temporary("json")
         with explained(target, "Saving"):
             self._write(temporary, text.encode("utf-8", "backslashreplace"))
@@ -248,13 +240,13 @@ class Store:
                 raise
         return target
 
-    def _write(self, temporary: Path, data: bytes) -> None:
+    def _write(self, temporary: Path, *pieces: bytes | memoryview) -> None:
         """Write a file that has no name yet; one that an earlier attempt left there goes."""
         try:
-            self._in_folder(temporary, partial(self._files.write_new, temporary, data))
+            self._in_folder(temporary, partial(self._files.write_new, temporary, *pieces))
         except FileExistsError:
             temporary.unlink()
-            self._write(temporary, data)
+            self._write(temporary, *pieces)
         except OSError:
             _discard(temporary)
             raise
@@ -277,8 +269,11 @@ class Store:
         return self.folder / parts.FOLDER / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _sha256(*pieces: bytes | memoryview) -> str:
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
 
 
 def _discard(path: Path) -> None:

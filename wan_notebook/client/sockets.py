@@ -1,0 +1,244 @@
+"""Sockets for httpcore, straight on asyncio.
+
+httpcore's own go through anyio, which looks up task and library, makes a cancel scope and takes the socket out of the
+selector and back for each piece of at most 64 KB: on a fast line that costs more than the transfer. Here an answer's
+bytes are handed on as they arrived, in pieces of up to 256 KB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import select
+import ssl
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+import httpcore
+
+BUFFERED_MAX_BYTES: Final = 1024 * 1024
+"""Beyond it the other side is made to wait, until the reader has caught up."""
+
+HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305: how long one address may take before the next one is tried beside it
+_CODE: Final = re.compile(r"\[Errno (-?\d+)\]")
+
+
+class Sockets(httpcore.AsyncNetworkBackend):
+    """Opens TCP connections on the running loop."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore decides the signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect; ``timeout`` in seconds. Raises ``httpcore.ConnectTimeout`` or ``httpcore.ConnectError``."""
+        local = None if local_address is None else (local_address, 0)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport, line = await loop.create_connection(
+                    _Line, host, port, local_addr=local, happy_eyeballs_delay=HAPPY_EYEBALLS_S
+                )
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from _cause(error)
+        for option in socket_options or ():
+            transport.get_extra_info("socket").setsockopt(*option)
+        return Stream(transport, line)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """One connection, plain or with TLS."""
+
+    def __init__(self, transport: asyncio.Transport, line: _Line) -> None:
+        self._transport, self._line = transport, line
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - theirs
+        """Return the bytes that came, empty at the end; ``timeout`` in seconds.
+
+        They may be more than ``max_bytes``, which means the memory for one call and is ours to choose.
+        Raises ``httpcore.ReadTimeout`` or ``httpcore.ReadError``.
+        """
+        line = self._line
+        if not line.pieces and not line.is_over:
+            try:
+                async with asyncio.timeout(timeout):
+                    await line.arrival()
+            except TimeoutError as error:
+                raise httpcore.ReadTimeout from error
+        if line.pieces:
+            return line.take()
+        if line.fault is not None:
+            raise httpcore.ReadError(str(line.fault)) from line.fault
+        return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - likewise
+        """Send, and wait until the system has taken all of it; ``timeout`` in seconds.
+
+        Raises ``httpcore.WriteTimeout`` or ``httpcore.WriteError``.
+        """
+        if not buffer:
+            return
+        line = self._line
+        if not line.is_lost:
+            self._transport.write(buffer)
+        if line.is_full:
+            try:
+                async with asyncio.timeout(timeout):
+                    await line.drained()
+            except TimeoutError as error:
+                raise httpcore.WriteTimeout from error
+        if line.is_lost:
+            raise httpcore.WriteError(str(line.fault or "the connection is closed")) from line.fault
+
+    async def aclose(self) -> None:
+        """Close at once: what was not sent is not wanted any more."""
+        self._transport.close()
+        await asyncio.sleep(0)  # TLS says goodbye, if that takes no waiting
+        self._transport.abort()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - likewise
+    ) -> httpcore.AsyncNetworkStream:
+        """Go on with TLS; ``timeout`` in seconds. Raises ``httpcore.ConnectTimeout`` or ``httpcore.ConnectError``."""
+        line = _Line()
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await asyncio.get_running_loop().start_tls(
+                    self._transport, line, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+                )
+        except BaseException as error:
+            self._transport.abort()
+            if isinstance(error, TimeoutError):
+                raise httpcore.ConnectTimeout from error
+            if isinstance(error, OSError):  # TLS's own are among them
+                raise httpcore.ConnectError(str(error)) from error
+            raise
+        if transport is None:
+            raise httpcore.ConnectError("it was closed meanwhile")
+        line.connection_made(transport)
+        return Stream(transport, line)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks for by name."""
+        names = {"ssl_object": "ssl_object", "socket": "socket", "client_addr": "sockname", "server_addr": "peername"}
+        if info == "is_readable":
+            return self._is_readable()
+        return self._transport.get_extra_info(names[info]) if info in names else None
+
+    def _is_readable(self) -> bool:
+        """Whether anything came, which between two requests means that the other side has closed."""
+        line = self._line
+        if line.pieces or line.is_over or self._transport.is_closing():
+            return True
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        if hasattr(select, "poll"):
+            look = select.poll()
+            look.register(descriptor, select.POLLIN)
+            return bool(look.poll(0))
+        return bool(select.select([descriptor], [], [], 0)[0])
+
+
+class _Line(asyncio.Protocol):
+    """What arrived on a connection and was not read yet, and how the connection stands."""
+
+    def __init__(self) -> None:
+        self.pieces: deque[bytes] = deque()
+        self.fault: Exception | None = None
+        self.is_over = False
+        self.is_lost = False
+        self.is_full = False
+        self._waiting_bytes = 0
+        self._is_held = False
+        self._transport: asyncio.Transport | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    def take(self) -> bytes:
+        """Return the oldest piece."""
+        piece = self.pieces.popleft()
+        self._waiting_bytes -= len(piece)
+        if self._is_held and self._transport is not None and self._waiting_bytes < BUFFERED_MAX_BYTES // 2:
+            self._is_held = False
+            self._transport.resume_reading()
+        return piece
+
+    async def arrival(self) -> None:
+        """Wait for bytes or for the end."""
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    async def drained(self) -> None:
+        """Wait until all is sent, or never will be."""
+        self._writer = asyncio.get_running_loop().create_future()
+        try:
+            await self._writer
+        finally:
+            self._writer = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            transport.set_write_buffer_limits(0)  # sent means that the system has it
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came."""
+        self.pieces.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > BUFFERED_MAX_BYTES and not self._is_held and self._transport is not None:
+            self._is_held = True
+            self._transport.pause_reading()
+        _wake(self._reader)
+
+    def eof_received(self) -> bool:
+        """Note the end; what we have to say may still be said."""
+        self.is_over = True
+        _wake(self._reader)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end, and why."""
+        self.is_over = self.is_lost = True
+        self.fault = exc
+        _wake(self._reader)
+        _wake(self._writer)
+
+    def pause_writing(self) -> None:
+        """Note that the system takes no more for now."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Note that all is sent."""
+        self.is_full = False
+        _wake(self._writer)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _cause(error: OSError) -> OSError:
+    """Return what is behind it: of several addresses that failed asyncio gives the texts alone."""
+    refused = {str(errno.ECONNREFUSED)}
+    if error.errno is None and set(_CODE.findall(str(error))) == refused:
+        return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return error
