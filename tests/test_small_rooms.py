@@ -8,9 +8,10 @@ import pickle
 import stat
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from wan_notebook.folders import known_folders, remember_folder, store_folder, w
 from wan_notebook.jobs.outcome import seeds_text
 from wan_notebook.keys import KeyStore
 from wan_notebook.money import Cost, Source, Total, format_amount, to_decimal
-from wan_notebook.runtime import Runtime
+from wan_notebook.runtime import DaemonExecutor, Runtime, from_thread
 from wan_notebook.secret import Secret
 from wan_notebook.settings import Sources, read_settings
 from wan_notebook.states import FINAL, OPEN, JobState, may_follow
@@ -160,6 +161,63 @@ def test_a_failing_callback_takes_nobody_down() -> None:
 
     assert done.wait(5)
     runtime.stop()
+
+
+def test_answers_of_threads_arrive_once_each_and_wake_the_loop_once() -> None:
+    """A thread that answers many at once wakes the loop once; values, errors and withdrawals each reach their own."""
+
+    async def main() -> tuple[list[object], int]:
+        loop = asyncio.get_running_loop()
+        asked: list[Future[int]] = [Future() for _ in range(100)]
+        waiting = [from_thread(future) for future in asked]
+        wakes, original = 0, loop.call_soon_threadsafe
+
+        def counted(*args: Any, **options: Any) -> Any:
+            nonlocal wakes
+            wakes += 1
+            return original(*args, **options)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+
+        def answer() -> None:
+            for number, future in enumerate(asked):
+                if number % 10 == 7:
+                    future.set_exception(ValueError(number))
+                elif number % 10 == 8:
+                    future.cancel()
+                    future.set_running_or_notify_cancel()
+                else:
+                    future.set_result(number)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        thread.join()  # the loop stands still meanwhile
+        return await asyncio.gather(*waiting, return_exceptions=True), wakes
+
+    found, wakes = asyncio.run(main())
+    assert wakes == 1
+    for number, value in enumerate(found):
+        wanted: Any = {7: ValueError, 8: asyncio.CancelledError}.get(number % 10, int)
+        assert isinstance(value, wanted)
+        assert value == number or not isinstance(value, int)
+
+
+def test_who_stops_waiting_for_a_thread_withdraws_what_has_not_begun() -> None:
+    """A cancelled task leaves no work behind that nobody wants; what runs already runs to its end."""
+
+    async def main() -> list[str]:
+        executor, gate, done = DaemonExecutor(1, "test"), threading.Event(), list[str]()
+        first = from_thread(executor.submit(lambda: (gate.wait(5), done.append("first"))))
+        second = from_thread(executor.submit(done.append, "second"))
+        third = from_thread(executor.submit(done.append, "third"))
+        second.cancel()
+        await asyncio.sleep(0)  # its callback is called by the loop
+        gate.set()
+        await asyncio.gather(first, third)
+        executor.shutdown()
+        return done
+
+    assert asyncio.run(main()) == ["first", "third"]
 
 
 # Errors --------------------------------------------------------------------------------------------------------------

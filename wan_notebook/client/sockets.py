@@ -106,7 +106,8 @@ class Stream(httpcore.AsyncNetworkStream):
         """Close at once: what was not sent is not wanted any more."""
         self._transport.close()
         await asyncio.sleep(0)  # TLS says goodbye, if that takes no waiting
-        self._transport.abort()
+        if not self._line.is_lost:
+            self._transport.abort()
 
     async def start_tls(
         self,
@@ -119,7 +120,7 @@ class Stream(httpcore.AsyncNetworkStream):
         try:
             async with asyncio.timeout(timeout):
                 transport = await asyncio.get_running_loop().start_tls(
-                    self._transport, line, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+                    self._transport, line, ssl_context, server_hostname=server_hostname
                 )
         except BaseException as error:
             self._transport.abort()

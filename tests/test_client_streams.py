@@ -1,0 +1,228 @@
+"""Connections straight on asyncio: plain and with TLS, broken off, held back, timed out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import pytest
+
+from tests.client_kit import KEY, read_request
+from wan_notebook.client import Client
+from wan_notebook.client.lines import Lines
+from wan_notebook.client.sockets import BUFFERED_MAX_BYTES, Sockets, Stream, _cause
+from wan_notebook.errors import NotSentError
+from wan_notebook.secret import Secret
+
+CERTIFICATE = Path(__file__).parent / "data" / "localhost.pem"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def connected(serve: Serve) -> AsyncIterator[Stream]:
+    """Yield a connection to a server on a port that the system chooses."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    stream = await Sockets().connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1], timeout=5)
+    assert isinstance(stream, Stream)
+    try:
+        yield stream
+    finally:
+        await stream.aclose()
+        for writer in writers:
+            if not writer.is_closing():
+                writer.transport.abort()
+        server.close()
+        await asyncio.sleep(0)
+
+
+async def say_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take the connection, and neither read nor write."""
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+
+def test_what_arrives_is_handed_on_in_order_and_whole() -> None:
+    """No byte is lost, doubled or swapped, however the pieces fall; the end is an empty piece."""
+    data = bytes(range(256)) * 20_000
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        writer.close()
+
+    async def main() -> bytes:
+        got = b""
+        async with connected(serve) as stream:
+            while piece := await stream.read(65_536, timeout=5):
+                got += piece
+        return got
+
+    assert asyncio.run(main()) == data
+
+
+def test_a_slow_reader_holds_the_other_side_back() -> None:
+    """A fast line must not fill the memory: beyond a bound the socket is left alone until the reader catches up."""
+    total = 12 * BUFFERED_MAX_BYTES
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes(total))
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        got, most = 0, 0
+        async with connected(serve) as stream:
+            while piece := await stream.read(65_536, timeout=5):
+                got += len(piece)
+                for _ in range(5):  # the loop takes in what it may, while nobody reads
+                    await asyncio.sleep(0)
+                most = max(most, sum(map(len, stream._line.pieces)))
+        assert got == total
+        assert BUFFERED_MAX_BYTES // 2 < most <= BUFFERED_MAX_BYTES + 256 * 1024
+
+    asyncio.run(main())
+
+
+def test_what_came_before_a_break_is_not_lost() -> None:
+    """A task's id may stand in the bytes before a reset; the break itself is an error, not a regular end."""
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"half an answer")
+        await writer.drain()
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await asyncio.sleep(0)
+        writer.transport.abort()
+
+    async def main() -> None:
+        async with connected(serve) as stream:
+            assert await stream.read(100, timeout=5) == b"half an answer"
+            with pytest.raises(httpcore.ReadError):
+                await stream.read(100, timeout=5)
+            with pytest.raises(httpcore.WriteError):
+                await stream.write(b"more", timeout=5)
+
+    asyncio.run(main())
+
+
+def test_waiting_has_an_end() -> None:
+    """Reading from a server that says nothing, and writing to one that takes nothing, end with their own errors."""
+
+    async def main() -> None:
+        async with connected(say_nothing) as stream:
+            with pytest.raises(httpcore.ReadTimeout):
+                await stream.read(100, timeout=0.01)
+            with pytest.raises(httpcore.WriteTimeout):
+                await stream.write(bytes(64 * 1024 * 1024), timeout=0.05)
+
+    asyncio.run(main())
+
+
+def test_a_handshake_that_goes_unanswered_has_an_end() -> None:
+    """It counts as no connection: certainly nothing was sent."""
+
+    async def main() -> None:
+        async with connected(say_nothing) as stream:
+            with pytest.raises(httpcore.ConnectTimeout):
+                await stream.start_tls(ssl.create_default_context(), "127.0.0.1", timeout=0.05)
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    """A POST on it would be in doubt: the close is seen even before the loop has heard of it."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            stream = await Sockets().connect_tcp("127.0.0.1", server.getsockname()[1], timeout=5)
+            accepted, _ = server.accept()
+            assert stream.get_extra_info("is_readable") is False
+            accepted.close()
+            assert stream.get_extra_info("is_readable") is True  # nothing was awaited in between
+            await stream.read(10, timeout=5)
+            assert stream.get_extra_info("is_readable") is True
+            await stream.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"),
+    [
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect …"), True),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 101] Network …"), False),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), False),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), True),
+    ],
+)
+def test_a_name_with_several_addresses_that_all_refuse_is_refused(error: OSError, is_refused: bool) -> None:
+    """They are reported as one text; what it means must not depend on how many addresses there are."""
+    assert isinstance(_cause(error), ConnectionRefusedError) is is_refused
+
+
+# TLS -----------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def secure_server() -> AsyncIterator[int]:
+    """Serve one short answer a request over TLS; yields the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await read_request(reader):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def test_requests_go_over_tls_and_reuse_the_connection() -> None:
+    """The real services are https: several answers come over one verified connection."""
+
+    async def main() -> None:
+        trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+        async with secure_server() as port:
+            lines = Lines(most=2, keepalive_s=30, ssl_context=trusting, network_backend=Sockets())
+            for _ in range(3):
+                response = await lines.request("GET", f"https://127.0.0.1:{port}/x")
+                assert (response.status, len(response.content)) == (200, 300_000)
+            assert len(lines.connections) == 1
+            stream = lines.connections[0]._connection._network_stream  # type: ignore[attr-defined]
+            assert stream.get_extra_info("ssl_object").version().startswith("TLSv1")
+            await lines.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
+    """Verification is never switched off; the error says that it is the certificate, and nothing was sent."""
+
+    async def main() -> None:
+        async with secure_server() as port:
+            client = Client(provider="gateway", base_url=f"https://127.0.0.1:{port}", key=Secret(KEY))
+            with pytest.raises(NotSentError, match="certificate is not accepted") as caught:
+                await client.status("t")
+            assert caught.value.kind == "tls"
+            await client.aclose()
+
+    asyncio.run(main())
