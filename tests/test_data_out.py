@@ -154,7 +154,8 @@ def test_filters_by_tag_notebook_seed_date_and_state(rows: Project, session: Ses
         return sorted(r["seed"] for r in history(session=session, **filters).to_dicts())
 
     created = dt.datetime.fromtimestamp(rows.ledger.history(HistoryQuery(seed=6)).rows[0].created_at, tz=dt.UTC)
-    assert seeds(tag="figure-2") == [5]
+    assert seeds(tag="figure-2") == seeds(tag=["figure-2", "a;b"]) == [5]
+    assert seeds(tag=["figure-2", "b"]) == []
     assert seeds(notebook=str(rows.notebook)) == [5, 6, 7]
     assert seeds(seed=6) == [6]
     assert seeds(state="saved") == [5, 6]

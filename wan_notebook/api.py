@@ -225,7 +225,7 @@ def history(
     running: bool = False,
     since: float | dt.date | str | None = None,
     until: float | dt.date | str | None = None,
-    tag: str = "",
+    tag: str | Sequence[str] = "",
     notebook: str = "",
     seed: int | None = None,
     starred: bool = False,
@@ -238,7 +238,8 @@ def history(
 
     ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
     midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``trash`` is what lies in the trash
-    instead. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
+    instead. Of several tags in ``tag`` a job bears every one. ``limit`` counts jobs; without one the table shows the
+    newest 20 and the data are all of them.
     """
     if limit is not None and limit < 1:
         raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
@@ -248,7 +249,7 @@ def history(
         running=running,
         since=_seconds(since),
         until=_seconds(until),
-        tag=tag,
+        tag=tag if isinstance(tag, str) else tuple(tag),
         notebook=notebook,
         seed=seed,
         starred=starred,

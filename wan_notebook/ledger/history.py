@@ -107,8 +107,8 @@ def _having(words: Sequence[str], *, are_common: bool = False) -> list[Condition
 
 def _marks(query: HistoryQuery) -> list[Condition]:
     wanted: list[Condition] = []
-    if query.tag:
-        tagged = sa.select(schema.job_tags.c.job_seq).where(schema.job_tags.c.tag == codec.encode_text(query.tag))
+    for tag in query.tags:
+        tagged = sa.select(schema.job_tags.c.job_seq).where(schema.job_tags.c.tag == codec.encode_text(tag))
         wanted.append(_j.seq.in_(tagged))
     if query.notebook:
         wanted.append(_j.notebook == codec.encode_text(query.notebook))

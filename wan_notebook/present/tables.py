@@ -244,7 +244,7 @@ def _filter_text(query: HistoryQuery) -> str:
         "starred" if query.starred else "",
         "running" if query.running else "",
         f"since {words.when_text(query.since)}" if query.since is not None else "",
-        f"tag {query.tag}" if query.tag else "",
+        *[f"tag {tag}" for tag in query.tags],
         f"notebook {Path(query.notebook).name}" if query.notebook else "",
         f"seed {query.seed}" if query.seed is not None else "",
         f"state {query.state}" if query.state else "",
