@@ -19,7 +19,7 @@ from .errors import CellError, ImageInputError, Problem, RequestError
 from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
 from .jobs import Job, Picture
-from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
+from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger, nothing_found
 from .present import Presenter, Tables
 from .request import ImageRequest
 from .session import Order, Session, default_session
@@ -165,7 +165,8 @@ class History:
     @cached_property
     def page(self) -> HistoryPage:
         """The rows of this page, with the totals of everything that matched."""
-        return self.session.need_home().ledger.history(self.query)
+        home = self.session.home(create=False)
+        return home.ledger.history(self.query) if home else nothing_found(self.query)
 
     def __iter__(self) -> Iterator[JobRow]:
         return iter(self.page.rows)
@@ -178,10 +179,11 @@ class History:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield one flat record a job, newest first."""
-        home = self.session.need_home()
-        yield from data_out.matching(home.ledger, home.store.folder, self.query, is_limited=self.is_limited)
+        home, own_folder = self.session.home(create=False), self.session.settings().folder
+        if home is not None:
+            yield from data_out.matching(home.ledger, own_folder, self.query, is_limited=self.is_limited)
         for folder in known_folders() if self.everywhere else ():
-            if folder != home.store.folder:
+            if folder != own_folder:
                 with Ledger.open(folder / LEDGER_NAME) as ledger:
                     yield from data_out.matching(ledger, folder, self.query, is_limited=self.is_limited)
 
@@ -211,7 +213,7 @@ class History:
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         from .views.tables import history_bundle
 
-        tables = Tables(self.session, self.session.need_home(), base=host.notebook_folder())
+        tables = Tables(self.session, self.session.home(create=False), base=host.notebook_folder())
         return history_bundle(tables.history(self.query, everywhere=self.everywhere))
 
     def __repr__(self) -> str:

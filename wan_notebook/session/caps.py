@@ -25,9 +25,9 @@ PRACTICE = "Practice pictures cost nothing: they do not count against money."
 
 
 class Caps:
-    """The caps that bind a call from one notebook."""
+    """The caps that bind a call from one notebook; of a folder without a ledger, what the other folders say."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, sources: Sources, notebook: str) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | None, sources: Sources, notebook: str) -> None:
         self._settings, self._ledger, self._sources, self._notebook = settings, ledger, sources, notebook
 
     def all(self) -> list[Cap]:
@@ -73,7 +73,8 @@ class Caps:
         if provider in self._settings.prices:
             amount, currency = self._settings.prices[provider]
             return amount, currency, "price as set"
-        if (last := self._ledger.last_price(provider, catalog.MODEL)) is not None:
+        last = self._ledger.last_price(provider, catalog.MODEL) if self._ledger else None
+        if last is not None:
             return last.amount, last.currency, f"as billed {last.day:%-d %b}"
         return None
 
@@ -121,13 +122,13 @@ class Caps:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _used(
-        self, cap: Cap, here: SpendReader | Ledger, others: Sequence[Ledger], price: Price | None,
+        self, cap: Cap, here: SpendReader | Ledger | None, others: Sequence[Ledger], price: Price | None,
         *, simulated: bool = False,
     ) -> Used:  # fmt: skip
         """Return what counts against a cap, in every folder that it counts."""
         since = _midnight() if cap.per == "day" else None
         notebook = self._notebook if cap.per == "notebook" else None
-        readers = [here, *(others if cap.per != "notebook" else ())]
+        readers = [*([here] if here else []), *(others if cap.per != "notebook" else ())]
         spends = [reader.spend(since=since, notebook=notebook, simulated=simulated) for reader in readers]
         return sum((_used(cap, spend, price) for spend in spends), Used(Decimal(0), Decimal(0)))
 
@@ -155,7 +156,7 @@ class Caps:
 
     def _stored_of(self, per: str) -> list[str]:
         if per == "notebook":
-            text = self._ledger.meta_get(f"{META}:{self._notebook}") or ""
+            text = (self._ledger.meta_get(f"{META}:{self._notebook}") if self._ledger else None) or ""
             return [t for t in text.split(",") if t]
         budgets = self._sources.stored().get("budgets")
         found = budgets.get(per) if isinstance(budgets, dict) else None
@@ -163,6 +164,8 @@ class Caps:
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per == "notebook":
+            if self._ledger is None:
+                raise AssertionError  # who sets a cap has made the folder
             self._ledger.meta_set(f"{META}:{self._notebook}", ",".join(texts))
             return
         budgets = self._sources.stored().get("budgets")
