@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from ..folders import LEDGER_NAME, known_folders
 from ..jobs.outcome import cost_of_row, was_never_sent
 from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, Reserved, nothing_found, peek_open
-from ..money import Cost, Source, Total, format_amount
+from ..money import Cost, Total, format_amount
 from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
@@ -62,7 +61,7 @@ class Tables:
             rows=shown,
             total_rows=count,
             total_pictures=pictures,
-            total_text=str(_sum(totals)),
+            total_text=str(sum(totals, Total())),
             filter_text=_filter_text(query),
             more_text=more,
             trash_text=_trash_text(trashed, query),
@@ -87,7 +86,7 @@ class Tables:
             sections=tuple(
                 CostSection(title=f"by {name}", rows=tuple(found.values())) for name, found in sections.items() if found
             ),
-            total_text=str(_sum(totals)),
+            total_text=str(sum(totals, Total())),
             jobs=jobs,
             pictures=pictures,
             reserved_text=_reserved_text(reserved),
@@ -193,14 +192,6 @@ def _cost_cells(cost: Cost) -> tuple[str, str]:
     if not cost.note:
         return str(cost), cost.source.value
     return str(cost).removesuffix(f" ({cost.note})"), cost.note
-
-
-def _sum(totals: Sequence[Total]) -> Total:
-    sums: dict[tuple[Source, str], Any] = {}
-    for total in totals:
-        for source, currency, amount in total.amounts:
-            sums[source, currency] = sums.get((source, currency), 0) + amount
-    return Total(tuple((s, c, a) for (s, c), a in sorted(sums.items())), sum(t.unknown for t in totals))
 
 
 def _reserved_text(found: Sequence[Reserved]) -> str:
