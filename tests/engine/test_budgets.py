@@ -353,3 +353,19 @@ def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: 
 def test_what_is_no_amount_is_none(text: str) -> None:
     """A slip of the finger sets no price and no cap."""
     assert read_amount(text) is None
+
+
+@pytest.mark.parametrize("text", ["off", " None ", "OFF;", ""])
+def test_the_environment_can_say_that_it_sets_no_cap(made: Rig, text: str) -> None:
+    """WAN_BUDGET=off is what a person writes to have none from there; what the notebook set stands."""
+    session = made.kernel(WAN_BUDGET=text)
+    assert caps_of(session).all() == []
+    caps_of(session).set(parse_cap("1 pictures"))
+    ended(ask(session, seed=1))
+
+    refused(lambda: ask(session, seed=2), "1 picture")
+
+
+def test_off_takes_back_no_cap_that_stands_beside_it(made: Rig) -> None:
+    """In doubt a cap stands: nobody pays for a contradiction."""
+    assert [cap.text for cap in caps_of(made.kernel(WAN_BUDGET="off, 2 pictures")).all()] == ["2 pictures in total"]
