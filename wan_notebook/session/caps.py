@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from .. import catalog
-from ..budget import Cap, Used, check_cap, no_price_remedy, parse_cap, tightest
+from ..budget import Cap, Used, check_cap, no_comparison, no_price_remedy, parse_cap, tightest
 from ..errors import BudgetError, SettingsError
 from ..folders import LEDGER_NAME, alone, data_dir, known_folders
 from ..ledger import Ledger, Spend, SpendReader
@@ -48,7 +48,10 @@ class Caps:
             uses = [
                 self._used(cap, self._ledger, others, price, simulated=practice and cap.counts_pictures) for cap in caps
             ]
-        lines = [f"{cap.text} ({cap.source}): {used.text(cap)}" for cap, used in zip(caps, uses, strict=True)]
+        lines = [
+            f"{cap.text} ({cap.source}): {used.text(cap)}{_blocked_text(cap, None if practice else price)}"
+            for cap, used in zip(caps, uses, strict=True)
+        ]
         return [*lines, PRACTICE] if practice and any(not cap.counts_pictures for cap in caps) else lines
 
     def set(self, cap: Cap) -> None:
@@ -198,10 +201,15 @@ def _check(cap: Cap, used: Used, price: Price | None, pictures: int, *, simulate
     if simulated:
         return  # practice costs nothing, in any currency
     if price is not None and price[1] != cap.currency:
-        message = f"the budget of {cap.text} cannot be compared with a price in {price[1]}. Nothing was sent."
-        raise BudgetError(message, remedy=f"Set the budget in {price[1]}, or count pictures.")
+        raise no_comparison(cap, price[1])
     call = None if price is None else price[0] * pictures
     check_cap(cap, used, call=call, call_text=format_amount(call or Decimal(0), cap.currency))
+
+
+def _blocked_text(cap: Cap, price: Price | None) -> str:
+    if price is None or cap.counts_pictures or price[1] == cap.currency:
+        return ""
+    return f"; refuses every call while a picture's price is in {price[1]}"
 
 
 def _midnight() -> float:
