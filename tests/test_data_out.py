@@ -177,7 +177,7 @@ def test_everywhere_reads_the_persons_other_folders(
 ) -> None:
     """With everywhere, data come from every folder and say from which."""
     other.job("elsewhere", seed=99)
-    monkeypatch.setattr("wan_notebook.api.known_folders", lambda: [rows.store.folder, other.store.folder])
+    monkeypatch.setattr("wan_notebook.past.known_folders", lambda: [rows.store.folder, other.store.folder])
 
     found = {r["seed"]: r["folder"] for r in history(session=session, everywhere=True).to_dicts()}
     assert found[99] == str(other.store.folder)
