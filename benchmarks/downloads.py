@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import tempfile
 import time
@@ -14,12 +13,12 @@ import httpx
 
 from benchmarks.engine import make_session
 from benchmarks.service import service
+from benchmarks.sizes import size
 from wan_notebook.ledger import JobDraft, Ledger, PictureRecord
 from wan_notebook.states import JobState
 
 PICTURE_KB = 2048
-COUNT = int(os.environ.get("BENCH_PICTURES", "200"))
-MEMORY_COUNT = int(os.environ.get("BENCH_MEMORY_PICTURES", "500"))
+WARM_UP = 5
 HEADERS = {"Authorization": "Bearer bench"}
 
 
@@ -88,18 +87,23 @@ def forget_peak() -> None:
 
 
 def measure(count: int) -> tuple[float, float, float]:
-    """Return MB/s of the engine and of the bare loop, and the growth of the peak memory in MiB."""
+    """Return MB/s of the engine and of the bare loop, and the growth of the peak memory in MiB.
+
+    The first five pictures warm up, as far as one is left to measure.
+    """
+    warm = min(WARM_UP, count - 1)
     with service(picture_kb=PICTURE_KB) as base_url, tempfile.TemporaryDirectory() as name:
         tasks = asyncio.run(make_tasks(base_url, count))
         session = make_session(base_url, Path(name))
         home = session.need_home()
-        finished_jobs(home.ledger, base_url, tasks[:5])
-        for live in session.resume():
-            live.settled().result(60)
+        if warm:
+            finished_jobs(home.ledger, base_url, tasks[:warm])
+            for live in session.resume():
+                live.settled().result(60)
         start = time.perf_counter()
         total = asyncio.run(fetch_bare([url for _, url in tasks[: min(count, 100)]]))
         bare = total / (time.perf_counter() - start)
-        finished_jobs(home.ledger, base_url, tasks[5:])
+        finished_jobs(home.ledger, base_url, tasks[warm:])
         forget_peak()
         before = memory("VmRSS")
         start = time.perf_counter()
@@ -110,18 +114,19 @@ def measure(count: int) -> tuple[float, float, float]:
         saved = [picture.size_bytes or 0 for live in lives for picture in live.row.pictures if picture.saved_at]
         grown = memory("VmHWM") - before
         session.close()
-        assert len(saved) == count - 5
+        assert len(saved) == count - warm
         return sum(saved) / took_s / 1e6, bare / 1e6, grown
 
 
 def main() -> None:
     """Print throughput as a ratio, and the memory that many pictures take."""
-    ours, bare, _ = measure(COUNT)
+    count, memory_count = size("PICTURES", 200), size("MEMORY_PICTURES", 500)
+    ours, bare, _ = measure(count)
     print(
-        f"{COUNT} pictures of 2 MB, checked and fsynced: {ours:.0f} MB/s, bare httpx {bare:.0f} MB/s, {ours / bare:.2f}"
+        f"{count} pictures of 2 MB, checked and fsynced: {ours:.0f} MB/s, bare httpx {bare:.0f} MB/s, {ours / bare:.2f}"
     )
-    ours, _, grown = measure(MEMORY_COUNT)
-    print(f"{MEMORY_COUNT} pictures of 2 MB: peak memory grows by {grown:.0f} MiB (aim at most 64), {ours:.0f} MB/s")
+    ours, _, grown = measure(memory_count)
+    print(f"{memory_count} pictures of 2 MB: peak memory grows by {grown:.0f} MiB (aim at most 64), {ours:.0f} MB/s")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import resource
 import tempfile
 import time
@@ -13,6 +12,7 @@ from PIL import Image
 
 from benchmarks import bare
 from benchmarks.service import service
+from benchmarks.sizes import size, sizes
 from wan_notebook.api import generate
 from wan_notebook.session import Session
 from wan_notebook.settings import Sources
@@ -64,7 +64,7 @@ def small_picture() -> bytes:
 
 def main() -> None:
     """Print CPU for 500 and 1000 jobs, and connections for 200."""
-    for count in [int(c) for c in os.environ.get("BENCH_JOBS", "500,1000").split(",")]:
+    for count in sizes("JOBS", 500, 1000):
         with service() as base_url:
             bare.measure(base_url, 20)
             bare_cpu, bare_wall = bare.measure(base_url, count)
@@ -74,5 +74,5 @@ def main() -> None:
             f"{count} zero-second jobs: {per_job:.2f} ms CPU a job, bare loop {bare_per_job:.2f} ms, "
             f"ratio {cpu / bare_cpu:.2f}; wall {wall:.1f} s (bare {bare_wall:.1f} s)"
         )
-    print(connections(200))
+    print(connections(size("CONNECTION_JOBS", 200)))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

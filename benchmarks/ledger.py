@@ -71,7 +71,8 @@ async def run(ledger: Ledger, count: int) -> None:
     created = time.process_time()
     rows = await asyncio.gather(*[live(ledger, job_id) for job_id in ids])
     if any(row.state is not JobState.SAVED for row in rows):
-        sys.exit("a job was not saved")
+        message = "a job was not saved"
+        raise RuntimeError(message)
     moved_ms = (time.process_time() - created) * 1e3 / count
     print(f"  moving:   {moved_ms:.2f} ms CPU a job, {moved_ms / WRITES:.3f} ms a write")
 

@@ -12,11 +12,12 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.engine import make_session
 from benchmarks.service import service
+from benchmarks.sizes import size
 from wan_notebook.api import generate
 from wan_notebook.client import Client
 from wan_notebook.errors import RateLimitError
@@ -114,7 +115,8 @@ def run(row: Row, base_url: str, folder: Path, like: JobRow, seed: int) -> str:
 
 def main(seed: int = 1) -> None:
     """Print a line for each row."""
-    for row in ROWS:
+    for usual in ROWS:
+        row = replace(usual, jobs=size("REALTIME_JOBS", usual.jobs))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with service() as instant:

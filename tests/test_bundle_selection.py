@@ -37,12 +37,14 @@ def test_without_a_hint_the_newest_take_of_each_request_is_taken(project: Projec
 def test_a_tag_narrows_and_says_so(project: Project) -> None:
     """--tag packs the shown jobs that have the tag, and tells that the other cells cannot be replayed."""
     fox, owl = project.job(tags=("figure-2",)), project.job("an owl", seed=6)
-    selection = select(project.ledger, [fox.id, owl.id], tag="figure-2")
+    selection = select(project.ledger, [fox.id, owl.id], tags=["figure-2"])
 
     assert [row.id for row in selection.rows] == [fox.id]
     assert "1 job that the notebook shows lacks the tag figure-2" in selection.notes[0]
     with pytest.raises(CellError, match="with the tag figure-9"):
-        select(project.ledger, [fox.id], tag="figure-9")
+        select(project.ledger, [fox.id], tags=["figure-9"])
+    with pytest.raises(CellError, match="with the tags figure-2 and figure-9"):
+        select(project.ledger, [fox.id], tags=["figure-2", "figure-9"])
 
 
 def test_jobs_whose_pictures_are_inputs_come_along(project: Project) -> None:

@@ -154,7 +154,8 @@ def test_filters_by_tag_notebook_seed_date_and_state(rows: Project, session: Ses
         return sorted(r["seed"] for r in history(session=session, **filters).to_dicts())
 
     created = dt.datetime.fromtimestamp(rows.ledger.history(HistoryQuery(seed=6)).rows[0].created_at, tz=dt.UTC)
-    assert seeds(tag="figure-2") == [5]
+    assert seeds(tag="figure-2") == seeds(tag=["figure-2", "a;b"]) == [5]
+    assert seeds(tag=["figure-2", "b"]) == []
     assert seeds(notebook=str(rows.notebook)) == [5, 6, 7]
     assert seeds(seed=6) == [6]
     assert seeds(state="saved") == [5, 6]
@@ -176,7 +177,7 @@ def test_everywhere_reads_the_persons_other_folders(
 ) -> None:
     """With everywhere, data come from every folder and say from which."""
     other.job("elsewhere", seed=99)
-    monkeypatch.setattr("wan_notebook.api.known_folders", lambda: [rows.store.folder, other.store.folder])
+    monkeypatch.setattr("wan_notebook.past.known_folders", lambda: [rows.store.folder, other.store.folder])
 
     found = {r["seed"]: r["folder"] for r in history(session=session, everywhere=True).to_dicts()}
     assert found[99] == str(other.store.folder)

@@ -48,9 +48,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs",),
     ("session",),
     # What people see and type.
-    ("views", "host", "bundle", "data_out", "doctor", "login", "fetching", "greeting", "completion"),
+    ("views", "host", "bundle", "data_out", "doctor", "login", "fetching", "greeting", "completion", "likeness"),
     ("present",),
-    ("panel",),
+    ("panel", "past"),
     ("api", "show"),
     ("commands", "displaying"),
     ("runner",),

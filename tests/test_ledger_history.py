@@ -90,6 +90,16 @@ def test_filters(ledger: Ledger) -> None:
     assert found(ledger, seed=1, tag="other") == []
 
 
+def test_of_several_tags_a_job_bears_every_one(ledger: Ledger) -> None:
+    """Tags narrow like every other filter: one more of them never finds more."""
+    for prompt, tags in (("one", ("a",)), ("both", ("b", "a")), ("other", ("b",))):
+        create(ledger, prompt=prompt, tags=tags)
+
+    assert found(ledger, tag=("a", "b")) == ["both"]
+    assert found(ledger, tag=("a", "c")) == []
+    assert len(found(ledger, tag=("",))) == 3
+
+
 def test_stars_rejections_and_the_trash(ledger: Ledger) -> None:
     """A job is starred if it is or one of its pictures is; the trash is shown only when asked for."""
     one, two, three = (finish(ledger, prompt=str(at), pictures=2, created_at=NOON + at) for at in range(3))

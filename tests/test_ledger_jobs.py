@@ -278,3 +278,9 @@ def test_open_jobs_are_those_that_still_cost_or_owe(ledger: Ledger) -> None:
     """``in_doubt`` is open: it counts as reserved and is joined."""
     ids = {state: create(ledger, state=state) for state in JobState}
     assert {row.id for row in ledger.open_jobs()} == {ids[state] for state in OPEN}
+
+
+def test_no_drafts_make_no_jobs(ledger: Ledger) -> None:
+    """Whoever has nothing to order gets no error for it."""
+    assert ledger.create_jobs([]) == []
+    assert ledger.history().rows == ()

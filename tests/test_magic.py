@@ -470,3 +470,39 @@ def test_unloading_takes_everything_back(notebook: Notebook) -> None:
 
     assert "wan" not in notebook.shell.magics_manager.magics["cell"]
     assert len(notebook.shell.input_transformers_cleanup) == before - 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "shows"),
+    [
+        ("%wan history", "Nothing was made yet."),
+        ("%wan history fox --tag a --state saved", "Nothing found."),
+        ("%wan cost", "$0.00"),
+        ("%wan budget", "no cap is set"),
+        ("%wan", "none open"),
+        ("%%wan --dry-run --seed 5\na fox", "a fox"),
+        ("import wan_notebook as wan; print(wan.history(), wan.history().to_dicts())", "0 of 0 jobs"),
+    ],
+)
+def test_who_only_looks_creates_nothing(notebook: Notebook, tmp_path: Path, cell: str, shows: str) -> None:
+    """Before the first order nothing is written, so that looking works where nothing can be written."""
+    assert shows in notebook.run(cell)
+    assert not (tmp_path / "wan-pictures").exists()
+
+
+def test_a_wrong_question_is_an_error_without_a_ledger_too(notebook: Notebook) -> None:
+    """An empty folder does not hide that a state is misspelt or a page too long."""
+    with pytest.raises(LedgerError, match="finished"):
+        len(wan_notebook.history(state="finished"))
+    with pytest.raises(LedgerError, match="1000"):
+        notebook.run("%wan history --limit 5000")
+
+
+def test_several_tags_narrow_the_history(notebook: Notebook) -> None:
+    """--tag a --tag b shows the jobs that bear both, and says so."""
+    notebook.run("%wan make --tag a --tag b --seed 1 a fox")
+    notebook.run("%wan make --tag a --seed 2 an owl")
+
+    shown = notebook.run("%wan history --tag a --tag b")
+    assert "a fox" in shown
+    assert "an owl" not in shown

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from . import catalog as c
-from . import data_out, host
+from . import host
 from .call_rules import call_mode, distinct_seeds, like_size, name_problem, sweep_problems
 from .errors import CellError, ImageInputError, Problem, RequestError
-from .folders import LEDGER_NAME, known_folders
 from .inputs import InputImage, PendingImage
 from .jobs import Job, Picture
-from .ledger import HistoryPage, HistoryQuery, JobRow, Ledger
-from .present import Presenter, Tables
+from .past import History, history
+from .present import Presenter
 from .request import ImageRequest
 from .session import Order, Session, default_session
-from .subcommands import read_since
-from .text import count_of
-
-SHOWN = 20
 
 
 def generate(
@@ -147,129 +138,6 @@ def _requests(fields: Mapping[str, Any], seeds: Sequence[Any], problems: list[Pr
     if problems:
         raise RequestError(problems)
     return tuple(requests)
-
-
-@dataclass(frozen=True)
-class History:
-    """A part of the history; it shows itself as a table, and the ``to_…`` methods give it as data.
-
-    The table, ``len`` and iteration are the newest ``query.limit`` jobs. The data are every job that matched, unless a
-    limit was asked for (``is_limited``). Their columns, with units, are ``wan_notebook.data_out.COLUMNS``.
-    """
-
-    session: Session
-    query: HistoryQuery
-    everywhere: bool = False
-    is_limited: bool = True
-
-    @cached_property
-    def page(self) -> HistoryPage:
-        """The rows of this page, with the totals of everything that matched."""
-        return self.session.need_home().ledger.history(self.query)
-
-    def __iter__(self) -> Iterator[JobRow]:
-        return iter(self.page.rows)
-
-    def __len__(self) -> int:
-        return len(self.page.rows)
-
-    def __getitem__(self, index: int) -> Job:
-        return self.session.job_of_row(self.page.rows[index])
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Yield one flat record a job, newest first."""
-        home = self.session.need_home()
-        yield from data_out.matching(home.ledger, home.store.folder, self.query, is_limited=self.is_limited)
-        for folder in known_folders() if self.everywhere else ():
-            if folder != home.store.folder:
-                with Ledger.open(folder / LEDGER_NAME) as ledger:
-                    yield from data_out.matching(ledger, folder, self.query, is_limited=self.is_limited)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the records as a list: times in Unix seconds, money as ``Decimal``, None for what is missing."""
-        return list(self.records())
-
-    def to_pandas(self) -> Any:
-        """Return a pandas DataFrame, one row a job; times are UTC, ``cost_amount`` stays ``Decimal``.
-
-        Raises ``CellError`` without the ``pandas`` extra.
-        """
-        return data_out.to_pandas(self.records())
-
-    def to_parquet(self, path: str | Path) -> Path:
-        """Write a Parquet file (money as ``decimal128``) and return its path. Raises ``CellError``, ``StoreError``."""
-        return data_out.to_parquet(self.records(), path)
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Write a CSV file in UTF-8 and return its path. Raises ``StoreError``."""
-        return data_out.to_csv(self.records(), path)
-
-    def to_jsonl(self, path: str | Path) -> Path:
-        """Write JSON Lines, one job a line, and return the path. Raises ``StoreError``."""
-        return data_out.to_jsonl(self.records(), path)
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from .views.tables import history_bundle
-
-        tables = Tables(self.session, self.session.need_home(), base=host.notebook_folder())
-        return history_bundle(tables.history(self.query, everywhere=self.everywhere))
-
-    def __repr__(self) -> str:
-        return f"<History: {len(self)} of {count_of(self.page.total_rows, 'job')}, {self.page.total}>"
-
-
-def history(
-    words: str = "",
-    *,
-    state: str | None = None,
-    running: bool = False,
-    since: float | dt.date | str | None = None,
-    until: float | dt.date | str | None = None,
-    tag: str = "",
-    notebook: str = "",
-    seed: int | None = None,
-    starred: bool = False,
-    trash: bool = False,
-    limit: int | None = None,
-    everywhere: bool = False,
-    session: Session | None = None,
-) -> History:
-    """Return the jobs that match, newest first.
-
-    ``since`` (inclusive) and ``until`` (exclusive) are Unix seconds, a ``datetime``, or a ``date``, which is local
-    midnight; or such a day or moment in ISO form, or ``"7d"`` for so long ago. ``trash`` is what lies in the trash
-    instead. ``limit`` counts jobs; without one the table shows the newest 20 and the data are all of them.
-    """
-    if limit is not None and limit < 1:
-        raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
-    query = HistoryQuery(
-        words=words,
-        state=state,
-        running=running,
-        since=_seconds(since),
-        until=_seconds(until),
-        tag=tag,
-        notebook=notebook,
-        seed=seed,
-        starred=starred,
-        only_trashed=trash,
-        limit=SHOWN if limit is None else limit,
-    )
-    return History(session or default_session(), query, everywhere, is_limited=limit is not None)
-
-
-def _seconds(when: object) -> float | None:
-    found = read_since(when.strip()) if isinstance(when, str) else when
-    if isinstance(found, dt.timedelta):
-        found = dt.datetime.now(tz=dt.UTC) - found
-    if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
-        found = dt.datetime.combine(found, dt.time())
-    if isinstance(found, dt.datetime):
-        return found.timestamp()
-    if (found is None and when is None) or (isinstance(found, int | float) and math.isfinite(found)):
-        return found
-    message = f"{repr(when)[:60]} is no time."
-    raise CellError(message, remedy="Write '2026-11-24', a date or datetime, Unix seconds, or '7d' for so long ago.")
 
 
 @dataclass(frozen=True)

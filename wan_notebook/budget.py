@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -126,6 +126,20 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
         remedy = f"WAN_BUDGET sets this cap; it can only be raised where it is set, e.g. to `{raised}`."
         raise BudgetError(message, remedy=remedy)
     raise BudgetError(message, remedy=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
+
+
+def no_comparison(cap: Cap, currency: str) -> BudgetError:
+    """Return the refusal of a call whose price is in another currency than a cap: amounts are never converted."""
+    message = (
+        f"the budget of {cap.text} ({cap.source}) cannot be compared with a price in {currency}: amounts are not "
+        "converted. Nothing was sent."
+    )
+    if cap.source == "WAN_BUDGET":
+        remedy = f"WAN_BUDGET sets this cap; take it out where it is set, or write it in {currency} there."
+        return BudgetError(message, remedy=remedy)
+    other = replace(cap, currency=currency).command(Decimal(5))
+    remedy = f"`%wan budget off --per {cap.per}` removes it; `{other}`, say, puts one in {currency} in its place."
+    return BudgetError(message, remedy=remedy)
 
 
 def _unknown_text(count: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -65,13 +65,15 @@ class Cost:
     """What something cost. ``amount`` is None exactly if the source is unknown.
 
     It compares with plain numbers by its amount, so that ``job.cost <= 0.05`` works; an unknown price equals no
-    number, and has no order: that is a ``ValueError``, not a guess.
+    number, and has no order: that is a ``ValueError``, not a guess. Costs add up to a ``Total``, also with ``sum``.
     """
 
     amount: Decimal | None = None
     currency: str = "USD"
     source: Source = Source.UNKNOWN
     note: str = ""
+    parts: tuple[Cost, ...] = field(default=(), repr=False)
+    """Of several costs that are not one amount together: each of them, so that a sum still has what is known."""
 
     @classmethod
     def zero(cls, source: Source, note: str = "") -> Cost:
@@ -97,6 +99,11 @@ class Cost:
 
     def __ge__(self, other: Cost | float | Decimal) -> bool:
         return self._known(other) >= _number(other)
+
+    def __add__(self, other: object) -> Total:
+        return Total.of([self]).__add__(other)
+
+    __radd__ = __add__
 
     def __float__(self) -> float:
         return float(_number(self))
@@ -146,33 +153,48 @@ def _number(value: object) -> Decimal | float:
     raise TypeError(message)
 
 
+_BILLED = (Source.REPORTED, Source.ESTIMATED)
+Amount = tuple[Source, str, Decimal]
+
+
+def _merged(amounts: Iterable[Amount]) -> tuple[Amount, ...]:
+    """Add up what has the same source and currency."""
+    sums: dict[tuple[Source, str], Decimal] = {}
+    for source, currency, amount in amounts:
+        sums[source, currency] = sums.get((source, currency), Decimal(0)) + amount
+    return tuple((source, currency, amount) for (source, currency), amount in sorted(sums.items()))
+
+
 @dataclass(frozen=True)
 class Total:
     """A sum that keeps sources and currencies apart; ``unknown`` counts what has no price."""
 
-    amounts: tuple[tuple[Source, str, Decimal], ...] = ()
+    amounts: tuple[Amount, ...] = ()
     unknown: int = 0
 
     @classmethod
     def of(cls, costs: Iterable[Cost]) -> Total:
         """Add up; free by source (simulated, stored) is left out of the amounts."""
-        sums: dict[tuple[Source, str], Decimal] = {}
-        unknown = 0
-        for cost in costs:
-            if cost.amount is None:
-                unknown += 1
-            elif cost.source in (Source.REPORTED, Source.ESTIMATED):
-                key = (cost.source, cost.currency)
-                sums[key] = sums.get(key, Decimal(0)) + cost.amount
-        return cls(tuple((s, c, a) for (s, c), a in sorted(sums.items())), unknown)
+        each = [part for cost in costs for part in cost.parts or (cost,)]
+        amounts = [(cost.source, cost.currency, cost.amount) for cost in each if cost.amount is not None]
+        return cls(_merged(kind for kind in amounts if kind[0] in _BILLED), len(each) - len(amounts))
+
+    def __add__(self, other: object) -> Total:
+        """Add a cost, another sum, or the 0 that ``sum`` begins with; a bare amount has no currency."""
+        if isinstance(other, Cost):
+            other = Total.of([other])
+        if isinstance(other, Total):
+            return Total(_merged([*self.amounts, *other.amounts]), self.unknown + other.unknown)
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    __radd__ = __add__
 
     def known(self, currency: str = "USD") -> Decimal:
         """Return reported and estimated amounts of one currency together: what a cap counts."""
         return sum((a for _, c, a in self.amounts if c == currency), Decimal(0))
 
     def __str__(self) -> str:
-        order = (Source.REPORTED, Source.ESTIMATED)
-        parts = [f"{format_amount(a, c)} {s}" for want in order for s, c, a in self.amounts if s is want]
+        parts = [f"{format_amount(a, c)} {s}" for want in _BILLED for s, c, a in self.amounts if s is want]
         if self.unknown:
             parts.append(f"{self.unknown} unknown")
         return " + ".join(parts) if parts else "$0.00"

@@ -117,7 +117,7 @@ class Subcommand:
     """What its help lists beside the options: what may be written, and what it means."""
 
 
-_TAG: Final = Option("tags", ("--tag",), Kind.TEXT, "TAG", "with this tag", repeatable=True)
+_TAG: Final = Option("tags", ("--tag",), Kind.TEXT, "TAG", "with this tag; of several, with every one", repeatable=True)
 _EVERYWHERE: Final = _flag("everywhere", "in all your folders")
 _HISTORY: Final = (
     _flag("running", "only what is not finished"),

@@ -85,7 +85,7 @@ class Runner:
         order = Order.of_cell(call, place)
         if call.dry_run:
             context = self._context()
-            context.publish(dry_run_bundle(dry_run(self.session, context.home, order)))
+            context.publish(dry_run_bundle(dry_run(self.session, self.session.home(create=False), order)))
             return None
         job = self.session.submit(order)
         if call.name:

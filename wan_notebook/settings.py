@@ -116,7 +116,7 @@ def read_settings(sources: Sources, *, provider: str | None = None) -> Settings:
         provider=_provider(sources, config, provider),
         folder=store_folder(sources.cwd, env),
         replay=_choice("WAN_REPLAY", env.get("WAN_REPLAY") or config.get("replay") or "on", ("on", "only", "off")),
-        budget_texts=tuple(t.strip() for t in re.split("[,;\n]", env.get("WAN_BUDGET", "")) if t.strip()),
+        budget_texts=_caps(env.get("WAN_BUDGET", "")),
         queries_per_s=_number(env.get("WAN_QUERIES_PER_S"), "WAN_QUERIES_PER_S", catalog.QUERIES_PER_S),
         envelope=_choice("envelope", config.get("envelope") or "auto", ("auto", "flat", "params")),
         wait=config.get("wait"),
@@ -126,6 +126,12 @@ def read_settings(sources: Sources, *, provider: str | None = None) -> Settings:
         defaults=config.get("defaults") or {},
         user=_user(env),
     )
+
+
+def _caps(text: str) -> tuple[str, ...]:
+    """Return the caps of ``WAN_BUDGET``; ``off`` or ``none`` in their place says that the environment sets none."""
+    found = [cap.strip() for cap in re.split("[,;\n]", text)]
+    return tuple(cap for cap in found if cap and cap.lower() not in ("off", "none"))
 
 
 def _provider(sources: Sources, config: Mapping[str, Any], named: str | None) -> Provider:

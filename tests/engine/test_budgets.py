@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.budget import Cap, parse_cap
+from wan_notebook.commands import Context, run
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
 from wan_notebook.money import read_amount
@@ -203,16 +205,43 @@ def test_two_kernels_cannot_both_slip_under_a_cap(made: Rig) -> None:
     until(lambda: made.service.tasks_created == 1)
 
 
-def test_currencies_are_never_mixed(made: Rig) -> None:
-    """A cap in dollars cannot be compared with a price in yuan: refused, naming both ways out."""
+@pytest.mark.parametrize("way_out", [0, 1])
+def test_currencies_are_never_mixed(made: Rig, way_out: int) -> None:
+    """A cap in yuan beside one in dollars blocks calls in dollars: it is named, and each command offered lifts it."""
+    session = made.kernel()
+    set_price(session)
+    caps_of(session).set(parse_cap("5.00", per="total"))
+    caps_of(session).set(parse_cap("30 CNY", per="day"))
+    blocking = "¥30.00 per day (%wan budget)"
+
+    error = refused(lambda: ask(session, seed=1), blocking, "a price in USD", "not converted")
+    assert "$5.00" not in error.message
+    assert next(line for line in caps_of(session).lines() if "refuses every call" in line).startswith(blocking)
+    command = re.findall("`%wan ([^`]+)`", error.remedy)[way_out]
+    run(read_subcall(command), Context(session, None, {}))
+
+    assert ended(ask(session, seed=1)).status == "saved"
+    assert caps_of(session).all()[-1] == parse_cap("5.00", per="total")
+
+
+def test_a_cap_in_the_currency_of_the_price_is_kept(made: Rig) -> None:
+    """Dollars are nothing special: yuan are counted against yuan."""
     session = made.kernel()
     set_price(session, "0.20", "CNY")
-    caps_of(session).set(parse_cap("5.00"))
+    caps_of(session).set(parse_cap("0.30 CNY"))
 
-    refused(lambda: ask(session, seed=1), "CNY", "count pictures")
-    caps_of(session).remove()
-    caps_of(session).set(parse_cap("5.00 CNY"))
+    assert "refuses" not in caps_of(session).lines()[0]
+    refused(lambda: ask(session, n=2), "could cost ¥0.40")
     assert ended(ask(session, seed=1)).status == "saved"
+
+
+def test_a_cap_of_the_environment_in_another_currency_says_where_it_is_removed(made: Rig) -> None:
+    """No command of the notebook lifts it, so none is offered."""
+    session = made.kernel(WAN_BUDGET="30 CNY/day")
+    set_price(session)
+
+    error = refused(lambda: ask(session, seed=1), "¥30.00 per day (WAN_BUDGET)", "in USD there")
+    assert "%wan" not in error.remedy
 
 
 def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
@@ -353,3 +382,19 @@ def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: 
 def test_what_is_no_amount_is_none(text: str) -> None:
     """A slip of the finger sets no price and no cap."""
     assert read_amount(text) is None
+
+
+@pytest.mark.parametrize("text", ["off", " None ", "OFF;", ""])
+def test_the_environment_can_say_that_it_sets_no_cap(made: Rig, text: str) -> None:
+    """WAN_BUDGET=off is what a person writes to have none from there; what the notebook set stands."""
+    session = made.kernel(WAN_BUDGET=text)
+    assert caps_of(session).all() == []
+    caps_of(session).set(parse_cap("1 pictures"))
+    ended(ask(session, seed=1))
+
+    refused(lambda: ask(session, seed=2), "1 picture")
+
+
+def test_off_takes_back_no_cap_that_stands_beside_it(made: Rig) -> None:
+    """In doubt a cap stands: nobody pays for a contradiction."""
+    assert [cap.text for cap in caps_of(made.kernel(WAN_BUDGET="off, 2 pictures")).all()] == ["2 pictures in total"]

@@ -38,21 +38,23 @@ def shown_by(session: Session) -> tuple[str, ...]:
 
 
 def select(
-    ledger: Ledger, shown: Sequence[str], *, tag: str = "", all_takes: bool = False, notebook: str = ""
+    ledger: Ledger, shown: Sequence[str], *, tags: Sequence[str] = (), all_takes: bool = False, notebook: str = ""
 ) -> Selection:
     """Return the jobs of ``shown``; without any, the newest take of each request of this notebook's history.
 
-    ``tag`` keeps those with this tag; ``all_takes`` adds every other answer to the same requests. Jobs whose pictures
-    serve others as inputs come along. Raises ``CellError`` if a job is still open, or if nothing is left.
+    ``tags`` keeps those with every one of them; ``all_takes`` adds every other answer to the same requests. Jobs whose
+    pictures serve others as inputs come along. Raises ``CellError`` if a job is still open, or if nothing is left.
     """
     found, notes = _known(ledger, shown)
-    if tag:
-        tagged = {row.id: row for row in matching(ledger, HistoryQuery(tag=tag))}
+    query = HistoryQuery(tag=tuple(tags))
+    named = f"{'the tag' if len(query.tags) == 1 else 'the tags'} {' and '.join(query.tags)}"
+    if query.tags:
+        tagged = {row.id: row for row in matching(ledger, query)}
         kept = [row for row in found if row.id in tagged]
         left = len(found) - len(kept)
         if kept and left:
-            lack = "lacks the tag {}: its cell" if left == 1 else "lack the tag {}: their cells"
-            notes.append(f"{_jobs(left)} that the notebook shows {lack.format(tag)} cannot be replayed")
+            lack = f"lacks {named}: its cell" if left == 1 else f"lack {named}: their cells"
+            notes.append(f"{_jobs(left)} that the notebook shows {lack} cannot be replayed")
         found = kept or _newest(tagged.values())
     elif not shown:
         # The whole history if no job says that it is of this notebook: not every front end tells its path.
@@ -69,7 +71,7 @@ def select(
         rows |= {take.id: take for row in list(rows.values()) for take in takes_of(ledger, row)}
     rows |= _sources(ledger, rows)
     if not rows:
-        what = f" with the tag {tag}" if tag else ""
+        what = f" with {named}" if query.tags else ""
         raise CellError(f"there is no finished picture{what}.", remedy="`%wan history` shows what there is.")
     return Selection(tuple(sorted(rows.values(), key=lambda row: (row.created_at, row.id))), tuple(notes))
 

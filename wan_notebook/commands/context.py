@@ -43,8 +43,8 @@ class Context:
         return Presenter(self.session, self.home, base=host.notebook_folder())
 
     def tables(self) -> Tables:
-        """Return what makes tables of the ledger."""
-        return Tables(self.session, self.home, base=host.notebook_folder())
+        """Return what makes tables of the ledger, of none if there is none: who only looks creates nothing."""
+        return Tables(self.session, self.session.home(create=False), base=host.notebook_folder())
 
     def publish(self, bundle: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
         """Display a MIME bundle in the cell."""

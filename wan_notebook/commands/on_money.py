@@ -20,7 +20,7 @@ def do_cost(call: SubCall, ctx: Context) -> None:
 
 def do_budget(call: SubCall, ctx: Context) -> None:
     """Show, set or remove caps."""
-    caps = _caps(ctx)
+    caps = _caps(ctx, sets=bool(call.options))
     per: Per | None = call.options.get("per")
     if call.options.get("off"):
         caps.remove(per)
@@ -31,5 +31,8 @@ def do_budget(call: SubCall, ctx: Context) -> None:
     ctx.say("\n".join(caps.lines()))
 
 
-def _caps(ctx: Context) -> Caps:
-    return Caps(ctx.session.settings(), ctx.ledger, ctx.session.sources, host.notebook_path(ctx.shell))
+def _caps(ctx: Context, *, sets: bool = False) -> Caps:
+    home = ctx.session.home(create=sets)
+    return Caps(
+        ctx.session.settings(), home.ledger if home else None, ctx.session.sources, host.notebook_path(ctx.shell)
+    )

@@ -55,8 +55,8 @@ def do_bundle(call: SubCall, ctx: Context) -> None:
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, remedy="Save the notebook (Ctrl+S) and run this again.")
-    tag, all_takes = (call.options.get("tags") or ("",))[0], bool(call.options.get("all_takes"))
-    selection = select(home.ledger, [*named, *here], tag=tag, all_takes=all_takes, notebook=str(notebook))
+    tags, all_takes = call.options.get("tags", ()), bool(call.options.get("all_takes"))
+    selection = select(home.ledger, [*named, *here], tags=tags, all_takes=all_takes, notebook=str(notebook))
     plan = plan_bundle(Project.of(notebook, home.ledger, home.store), selection, keys=_keys(ctx), texts=_texts(ctx))
     ctx.say("\n".join([*_unsaved(named, here, ctx), *_listing(plan, target)]))
     size_bytes = write_bundle(plan, target)
@@ -174,8 +174,8 @@ def do_methods(call: SubCall, ctx: Context) -> None:
         named = [item.job_id for item in _named_now(notebook, ctx) if item.job_id] if notebook else []
     except (CellError, RecipeError):
         notebook, named = None, []
-    tag = (call.options.get("tags") or ("",))[0]
-    selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], tag=tag, notebook=str(notebook or ""))
+    tags = call.options.get("tags", ())
+    selection = select(ctx.ledger, [*named, *shown_by(ctx.session)], tags=tags, notebook=str(notebook or ""))
     text = methods(selection.rows, latex=latex)
     data = {"text/plain": text} if latex else {"text/markdown": text, "text/plain": text}
     ctx.publish((data, {"wan": {"schema": 1, "view": "methods"}}))

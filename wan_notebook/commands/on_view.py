@@ -38,7 +38,7 @@ def do_history(call: SubCall, ctx: Context) -> None:
         words=" ".join(call.positionals),
         running=bool(options.get("running")),
         since=_since(options.get("since")),
-        tag=options.get("tags", ("",))[0] if options.get("tags") else "",
+        tag=options.get("tags", ()),
         notebook=_notebook(options.get("notebook"), ctx),
         seed=options.get("seed"),
         state=options.get("state"),

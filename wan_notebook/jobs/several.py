@@ -37,4 +37,4 @@ def together(costs: Sequence[Cost]) -> Cost:
         source, currency = next(iter(sources))
         total = sum((a for a in amounts if a is not None), start=type(amounts[0])(0) if amounts[0] is not None else 0)
         return Cost(total, currency, source, costs[0].note)  # type: ignore[arg-type]
-    return Cost(note=str(Total.of(costs)))
+    return Cost(note=str(Total.of(costs)), parts=tuple(costs))

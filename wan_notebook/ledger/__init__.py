@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
     from .figures import Price as Price
     from .figures import Reserved as Reserved
     from .figures import Spend as Spend
+    from .history import nothing_found as nothing_found
     from .job_row import JobDetails as JobDetails
     from .job_row import JobRow as JobRow
     from .job_row import with_remedy as with_remedy
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
 _HOMES = {
     "faults": ("LedgerConflict", "LedgerError"),
     "figures": ("CostRow", "DurationKey", "HistoryPage", "HistoryQuery", "ImportReport", "Price", "Reserved", "Spend"),
+    "history": ("nothing_found",),
     "ledger": ("Ledger",),
     "peek": ("OpenSummary", "peek_open"),
     "job_row": ("JobDetails", "JobRow", "with_remedy"),

@@ -15,6 +15,7 @@ from wan_notebook.states import JobState, may_follow
 from . import codec, schema
 from .faults import LedgerConflict, LedgerError
 from .job_row import JobDetails, JobRow
+from .pictures import replace_inputs, save_picture, set_inputs
 from .rows import InputRecord, JobDraft, Owner, PictureRecord
 from .tx import Tx, insert
 
@@ -46,13 +47,10 @@ _INSERT_EVENT = schema.events.insert().values(
         .scalar_subquery()
     }
 )
-_INSERT_INPUT = insert(schema.inputs, ("job_seq", *codec.INPUT_COLUMNS))
 _INSERT_TAG = insert(schema.job_tags, ("job_seq", "tag"))
 _DROP_TAGS = sa.delete(schema.job_tags).where(schema.job_tags.c.job_seq == sa.bindparam("job_seq"))
 _DROP_SEARCH = sa.delete(schema.job_search).where(schema.job_search.c.job_seq == sa.bindparam("job_seq"))
 _INSERT_SEARCH = insert(schema.job_search, ("job_seq", "haystack"))
-_DROP_INPUTS = sa.delete(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("job_seq"))
-_REVIVE_FILE = sa.delete(schema.deletions).where(schema.deletions.c.file == sa.bindparam("file"))
 _SEARCHED_NOW = (
     sa.select(_j.id, schema.job_texts.c.prompt, schema.job_texts.c.negative_prompt, _j.name, _j.tags, _j.seed)
     .join(schema.job_texts, schema.job_texts.c.job_seq == _j.seq)
@@ -64,22 +62,6 @@ _ADD_KIND = sa.insert(schema.cost_kinds).from_select(
     sa.select(*[sa.bindparam(name, type_=_k[name].type) for name in ("source", "currency", "odd")]).where(
         ~sa.exists().where(*[_k[name] == sa.bindparam(name) for name in ("source", "currency", "odd")])
     ),
-)
-
-_p = schema.pictures.c
-_PICTURE_NOW = sa.select(_p.saved_at, _p.starred, _p.rejected).where(
-    _p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx")
-)
-_DROP_PICTURE = sa.delete(schema.pictures).where(_p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx"))
-_INSERT_PICTURE = insert(schema.pictures, ("job_seq", *codec.PICTURE_COLUMNS))
-_COUNT_PICTURES = (
-    sa.update(schema.jobs)
-    .where(_j.seq == sa.bindparam("seq"))
-    .values(
-        picture_count=sa.select(sa.func.count())
-        .where(_p.job_seq == sa.bindparam("seq"), _p.saved_at.is_not(None))
-        .scalar_subquery()
-    )
 )
 
 
@@ -127,16 +109,6 @@ def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any]) -> None:
     _put_tags(tx, seq, draft.tags)
     set_inputs(tx, seq, draft.inputs)
     add_event(tx, seq, at, "state", draft.state.value, {})
-
-
-def set_inputs(tx: Tx, seq: int, records: Sequence[InputRecord]) -> None:
-    """Write a job's input pictures; their kept files are wanted from now on."""
-    rows = []
-    for record in records:
-        rows.append({"job_seq": seq, **dict(zip(codec.INPUT_COLUMNS, codec.input_values(record), strict=True))})
-        tx.run(_REVIVE_FILE, {"file": rows[-1]["file"]})
-    if rows:
-        tx.run_many(_INSERT_INPUT, rows)
 
 
 def add_event(tx: Tx, seq: int, at: float, kind: str, state: str, detail: Mapping[str, Any]) -> None:
@@ -256,8 +228,7 @@ def update(
     _check_holder(job_id, JobState(state), token, holder)
     narrow, wide = split(tx, _checked(columns))
     if inputs is not None:
-        tx.run(_DROP_INPUTS, {"job_seq": seq})
-        set_inputs(tx, seq, inputs)
+        replace_inputs(tx, seq, inputs)
     tx.update(schema.job_texts, "job_seq", seq, wide)
     row = tx.update_job(seq, narrow or {"seq": seq})
     if columns.keys() & _SEARCHED:
@@ -279,23 +250,6 @@ def reindex(tx: Tx, seq: int) -> None:
 def _put_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
     if tags:
         tx.run_many(_INSERT_TAG, [{"job_seq": seq, "tag": codec.encode_text(tag)} for tag in dict.fromkeys(tags)])
-
-
-def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
-    """Write what is known of a picture. One that is on disk is never forgotten for an address; stars are kept."""
-    now = tx.run(_PICTURE_NOW, {"job_seq": seq, "idx": record.idx}).fetchone()
-    values = dict(zip(codec.PICTURE_COLUMNS, codec.picture_values(record), strict=True))
-    if now is not None:
-        if now[0] is not None and record.saved_at is None:
-            return record
-        values |= {"starred": now[1], "rejected": now[2]}
-        tx.run(_DROP_PICTURE, {"job_seq": seq, "idx": record.idx})
-    tx.run(_INSERT_PICTURE, {"job_seq": seq, **values})
-    for file in filter(None, (values["file"], values["corrupt_file"])):
-        tx.run(_REVIVE_FILE, {"file": file})
-    if record.saved_at is not None or (now is not None and now[0] is not None):
-        tx.run(_COUNT_PICTURES, {"seq": seq})
-    return record
 
 
 def save_picture_of(tx: Tx, job_id: str, record: PictureRecord) -> PictureRecord:

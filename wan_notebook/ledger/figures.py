@@ -89,7 +89,8 @@ class HistoryQuery:
     running: bool = False
     since: float | None = None
     until: float | None = None
-    tag: str = ""
+    tag: str | tuple[str, ...] = ""
+    """Of several, a job must bear every one."""
     notebook: str = ""
     seed: int | None = None
     starred: bool = False
@@ -101,6 +102,11 @@ class HistoryQuery:
     descending: bool = True
     offset: int = 0
     limit: int = 20
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that a job must bear."""
+        return tuple(filter(None, (self.tag,) if isinstance(self.tag, str) else self.tag))
 
 
 @dataclass(frozen=True, kw_only=True)

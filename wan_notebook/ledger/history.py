@@ -42,6 +42,8 @@ _SORTS: Final[dict[str, sa.ColumnElement[Any]]] = {
     "provider": _j.provider,
 }
 
+_NOTHING: Final = HistoryPage(rows=(), total_rows=0, total=Total(), pictures=0)
+
 
 def history(read: Read, query: HistoryQuery) -> HistoryPage:
     """Return one page and the totals of its filter. Raises ``LedgerError`` for a sort or range that does not exist."""
@@ -50,12 +52,19 @@ def history(read: Read, query: HistoryQuery) -> HistoryPage:
     wanted = _filter(query)
     sums = add_up(read, [*wanted, *_having(words)]).get(None)
     if sums is None or not sums.jobs:
-        return HistoryPage(rows=(), total_rows=0, total=Total(), pictures=0)
+        return _NOTHING
     page = _page(read, query, [*wanted, *_having(words, are_common=sums.jobs > _COMMON)])
     place = {seq: at for at, seq in enumerate(page)}
     found = read(sa.select(*schema.JOB).where(_j.seq.in_(page))) if page else []
     rows = sorted(rows_of(read, found), key=lambda row: place[row.seq])
     return HistoryPage(rows=tuple(rows), total_rows=sums.jobs, total=sums.total, pictures=sums.made)
+
+
+def nothing_found(query: HistoryQuery) -> HistoryPage:
+    """Return what a folder without a ledger answers; a wrong question is an error there too."""
+    _check(query)
+    _filter(query)
+    return _NOTHING
 
 
 def _check(query: HistoryQuery) -> None:
@@ -107,8 +116,8 @@ def _having(words: Sequence[str], *, are_common: bool = False) -> list[Condition
 
 def _marks(query: HistoryQuery) -> list[Condition]:
     wanted: list[Condition] = []
-    if query.tag:
-        tagged = sa.select(schema.job_tags.c.job_seq).where(schema.job_tags.c.tag == codec.encode_text(query.tag))
+    for tag in query.tags:
+        tagged = sa.select(schema.job_tags.c.job_seq).where(schema.job_tags.c.tag == codec.encode_text(tag))
         wanted.append(_j.seq.in_(tagged))
     if query.notebook:
         wanted.append(_j.notebook == codec.encode_text(query.notebook))

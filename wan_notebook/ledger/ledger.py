@@ -54,7 +54,8 @@ class Ledger(Asking):
             if check is not None:
                 check(SpendReader(tx.read))
             ids = changes.create_jobs(tx, drafts, owner, lease_s)
-            changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {ids[0]}", self._load)
+            if ids:
+                changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {ids[0]}", self._load)
             return ids
 
         if self._writer.is_this_thread:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from wan_notebook.states import FINAL, JobState
 
-from . import changes, codec, find, schema
+from . import changes, codec, find, pictures, schema
 from .faults import LedgerError
 from .figures import ImportReport
 from .job_row import JobRow
@@ -145,9 +145,9 @@ def _insert(tx: Tx, job: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
     tx.run(insert(schema.job_texts, ("job_seq", *wide)), {"job_seq": seq, **wide})
     changes.reindex(tx, seq)
-    changes.set_inputs(tx, seq, [_record(InputRecord, child) for child in _children(row, "inputs")])
+    pictures.set_inputs(tx, seq, [_record(InputRecord, child) for child in _children(row, "inputs")])
     for child in _children(row, "pictures"):
-        changes.save_picture(tx, seq, _record(PictureRecord, child))
+        pictures.save_picture(tx, seq, _record(PictureRecord, child))
     for event in _children(row, "events"):
         changes.add_event(tx, seq, float(event["at"]), "state", JobState(event["state"]).value, {})
     changes.add_event(tx, seq, tx.now, "imported", "", {})

@@ -20,15 +20,16 @@ from . import words
 from .facts import expected_text
 
 
-def dry_run(session: Session, home: Home, order: Order) -> DryRunView:
-    """Return the exact request, its expected size and the most it can cost; nothing is sent or fetched."""
+def dry_run(session: Session, home: Home | None, order: Order) -> DryRunView:
+    """Return the exact request, its expected size and the most it can cost; nothing is sent, fetched or created."""
     settings, parts = session.plan(order)
     request, provider = parts[0].request, settings.provider
     dialect = dialect_for(provider.name)
     call = dialect.submit(
         _without_pixels(request), envelope=_first_envelope(session.providers.envelope(settings), dialect.envelopes)
     )
-    caps = Caps(session.settings(order.provider), home.ledger, session.sources, session.place().notebook)
+    ledger = home.ledger if home else None
+    caps = Caps(session.settings(order.provider), ledger, session.sources, session.place().notebook)
     answered = [part.answer for part in parts if part.answer is not None]
     return DryRunView(
         request_json=json.dumps(_shown(call.body, request, order, parts), indent=2, ensure_ascii=False),

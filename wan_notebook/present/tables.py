@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from ..folders import LEDGER_NAME, known_folders
 from ..jobs.outcome import cost_of_row, was_never_sent
-from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, Reserved, peek_open
-from ..money import Cost, Source, Total, format_amount
+from ..ledger import HistoryPage, HistoryQuery, JobRow, Ledger, Reserved, nothing_found, peek_open
+from ..money import Cost, Total, format_amount
 from ..session import Session
 from ..session.caps import Caps
 from ..session.home import Home
@@ -34,9 +33,12 @@ SECTIONS = ("day", "notebook", "tag")
 
 
 class Tables:
-    """Makes the plain data of tables. ``base`` is the notebook's folder: links start there."""
+    """Makes the plain data of tables. ``base`` is the notebook's folder: links start there.
 
-    def __init__(self, session: Session, home: Home, *, base: Path) -> None:
+    ``home`` is None where nothing was made yet: the tables are empty then, and nothing is created for them.
+    """
+
+    def __init__(self, session: Session, home: Home | None, *, base: Path) -> None:
         self._session, self._home, self._base = session, home, base
 
     def history(self, query: HistoryQuery, *, everywhere: bool = False) -> HistoryView:
@@ -44,6 +46,8 @@ class Tables:
         rows: list[tuple[float, HistoryRowView]] = []
         totals: list[Total] = []
         count = pictures = trashed = 0
+        if self._home is None:
+            nothing_found(query)  # raises for a wrong question
         for ledger, store in self._places(everywhere=everywhere):
             page: HistoryPage = ledger.history(query)
             rows += [(row.created_at, self._row(row, store)) for row in page.rows]
@@ -57,7 +61,7 @@ class Tables:
             rows=shown,
             total_rows=count,
             total_pictures=pictures,
-            total_text=str(_sum(totals)),
+            total_text=str(sum(totals, Total())),
             filter_text=_filter_text(query),
             more_text=more,
             trash_text=_trash_text(trashed, query),
@@ -82,7 +86,7 @@ class Tables:
             sections=tuple(
                 CostSection(title=f"by {name}", rows=tuple(found.values())) for name, found in sections.items() if found
             ),
-            total_text=str(_sum(totals)),
+            total_text=str(sum(totals, Total())),
             jobs=jobs,
             pictures=pictures,
             reserved_text=_reserved_text(reserved),
@@ -92,8 +96,8 @@ class Tables:
 
     def _practice(self) -> Iterator[str]:
         """Say what was made without a bill, so that an empty sum does not look like an empty folder."""
-        spend = self._home.ledger.spend(simulated=True)
-        if spend.jobs:
+        spend = self._home.ledger.spend(simulated=True) if self._home else None
+        if spend is not None and spend.jobs:
             count = spend.pictures_made
             yield f"Besides, {count} practice picture{'' if count == 1 else 's'} by the simulator, which bills nothing."
 
@@ -101,9 +105,9 @@ class Tables:
         """Return in five lines where one stands, and what to type next."""
         settings = self._session.settings()
         provider = settings.provider
-        summary = peek_open(self._home.ledger.path)
-        spend = self._home.ledger.spend()
-        page = self._home.ledger.history(HistoryQuery(limit=1))
+        summary = peek_open(settings.folder / LEDGER_NAME)
+        made = self._home.ledger.history(HistoryQuery(limit=1)).pictures if self._home else 0
+        spent = self._home.ledger.spend().total if self._home else Total()
         running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
         first = "`%wan login` for real pictures" if provider.name == "simulator" else "`%wan history`"
         if summary and summary.in_doubt:
@@ -114,7 +118,7 @@ class Tables:
         return StatusView(
             lines=(
                 ("service", f"{provider.name} ({provider.chosen_because})"),
-                ("pictures", f"{page.pictures} in {folder}, {spend.total} spent"),
+                ("pictures", f"{made} in {folder}, {spent} spent"),
                 ("jobs", running if summary else "none open"),
                 ("budget", "; ".join(self._caps().lines())),
                 ("next", f"{first} · `%wan make a fox in snow` · `%wan?` for everything"),
@@ -170,15 +174,17 @@ class Tables:
             ledger.close()
 
     def _places(self, *, everywhere: bool) -> Iterator[tuple[Ledger, Store]]:
-        yield self._home.ledger, self._home.store
+        if self._home is not None:
+            yield self._home.ledger, self._home.store
         for folder in known_folders() if everywhere else ():
-            if folder != self._home.store.folder:
+            if folder != self._session.settings().folder:
                 with self._opened(folder) as ledger:
                     yield ledger, Store(folder)
 
     def _caps(self) -> Caps:
         place = self._session.place()
-        return Caps(self._session.settings(), self._home.ledger, self._session.sources, place.notebook)
+        ledger = self._home.ledger if self._home else None
+        return Caps(self._session.settings(), ledger, self._session.sources, place.notebook)
 
 
 def _cost_cells(cost: Cost) -> tuple[str, str]:
@@ -186,14 +192,6 @@ def _cost_cells(cost: Cost) -> tuple[str, str]:
     if not cost.note:
         return str(cost), cost.source.value
     return str(cost).removesuffix(f" ({cost.note})"), cost.note
-
-
-def _sum(totals: Sequence[Total]) -> Total:
-    sums: dict[tuple[Source, str], Any] = {}
-    for total in totals:
-        for source, currency, amount in total.amounts:
-            sums[source, currency] = sums.get((source, currency), 0) + amount
-    return Total(tuple((s, c, a) for (s, c), a in sorted(sums.items())), sum(t.unknown for t in totals))
 
 
 def _reserved_text(found: Sequence[Reserved]) -> str:
@@ -244,7 +242,7 @@ def _filter_text(query: HistoryQuery) -> str:
         "starred" if query.starred else "",
         "running" if query.running else "",
         f"since {words.when_text(query.since)}" if query.since is not None else "",
-        f"tag {query.tag}" if query.tag else "",
+        *[f"tag {tag}" for tag in query.tags],
         f"notebook {Path(query.notebook).name}" if query.notebook else "",
         f"seed {query.seed}" if query.seed is not None else "",
         f"state {query.state}" if query.state else "",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalog
-from ..budget import Cap, Used, check_cap, no_price_remedy, parse_cap, tightest
+from ..budget import Cap, Used, check_cap, no_comparison, no_price_remedy, parse_cap, tightest
 from ..errors import BudgetError, SettingsError
 from ..folders import LEDGER_NAME, alone, data_dir, known_folders
 from ..ledger import Ledger, Spend, SpendReader
@@ -26,9 +26,9 @@ PRACTICE = "Practice pictures cost nothing: they do not count against money."
 
 
 class Caps:
-    """The caps that bind a call from one notebook."""
+    """The caps that bind a call from one notebook; of a folder without a ledger, what the other folders say."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, sources: Sources, notebook: str) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger | None, sources: Sources, notebook: str) -> None:
         self._settings, self._ledger, self._sources, self._notebook = settings, ledger, sources, notebook
 
     def all(self) -> list[Cap]:
@@ -49,7 +49,10 @@ class Caps:
             uses = [
                 self._used(cap, self._ledger, others, price, simulated=practice and cap.counts_pictures) for cap in caps
             ]
-        lines = [f"{cap.text} ({cap.source}): {used.text(cap)}" for cap, used in zip(caps, uses, strict=True)]
+        lines = [
+            f"{cap.text} ({cap.source}): {used.text(cap)}{_blocked_text(cap, None if practice else price)}"
+            for cap, used in zip(caps, uses, strict=True)
+        ]
         return [*lines, PRACTICE] if practice and any(not cap.counts_pictures for cap in caps) else lines
 
     def set(self, cap: Cap) -> None:
@@ -74,7 +77,8 @@ class Caps:
         if provider in self._settings.prices:
             amount, currency = self._settings.prices[provider]
             return amount, currency, "price as set"
-        if (last := self._ledger.last_price(provider, catalog.MODEL)) is not None:
+        last = self._ledger.last_price(provider, catalog.MODEL) if self._ledger else None
+        if last is not None:
             return last.amount, last.currency, f"as billed {last.day:%-d %b}"
         return None
 
@@ -123,13 +127,13 @@ class Caps:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _used(
-        self, cap: Cap, here: SpendReader | Ledger, others: Sequence[Ledger], price: Price | None,
+        self, cap: Cap, here: SpendReader | Ledger | None, others: Sequence[Ledger], price: Price | None,
         *, simulated: bool = False,
     ) -> Used:  # fmt: skip
         """Return what counts against a cap, in every folder that it counts."""
         since = _midnight() if cap.per == "day" else None
         notebook = self._notebook if cap.per == "notebook" else None
-        readers = [here, *(others if cap.per != "notebook" else ())]
+        readers = [*([here] if here else []), *(others if cap.per != "notebook" else ())]
         spends = [reader.spend(since=since, notebook=notebook, simulated=simulated) for reader in readers]
         return sum((_used(cap, spend, price) for spend in spends), Used(Decimal(0), Decimal(0)))
 
@@ -158,7 +162,7 @@ class Caps:
 
     def _stored_of(self, per: str, budgets: Mapping[str, Any] | None = None) -> list[str]:
         if per == "notebook":
-            text = self._ledger.meta_get(f"{META}:{self._notebook}") or ""
+            text = (self._ledger.meta_get(f"{META}:{self._notebook}") if self._ledger else None) or ""
             return [t for t in text.split(",") if t]
         found = (self._budgets() if budgets is None else budgets).get(per)
         return [t for t in found if isinstance(t, str)] if isinstance(found, list) else []
@@ -169,6 +173,8 @@ class Caps:
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per == "notebook":
+            if self._ledger is None:
+                raise AssertionError  # who sets a cap has made the folder
             self._ledger.meta_set(f"{META}:{self._notebook}", ",".join(texts))
             return
         try:
@@ -200,10 +206,15 @@ def _check(cap: Cap, used: Used, price: Price | None, pictures: int, *, simulate
     if simulated:
         return  # practice costs nothing, in any currency
     if price is not None and price[1] != cap.currency:
-        message = f"the budget of {cap.text} cannot be compared with a price in {price[1]}. Nothing was sent."
-        raise BudgetError(message, remedy=f"Set the budget in {price[1]}, or count pictures.")
+        raise no_comparison(cap, price[1])
     call = None if price is None else price[0] * pictures
     check_cap(cap, used, call=call, call_text=format_amount(call or Decimal(0), cap.currency))
+
+
+def _blocked_text(cap: Cap, price: Price | None) -> str:
+    if price is None or cap.counts_pictures or price[1] == cap.currency:
+        return ""
+    return f"; refuses every call while a picture's price is in {price[1]}"
 
 
 def _midnight() -> float:
