@@ -101,6 +101,15 @@ def test_each_status_has_its_kind(tmp_path: Path, http_status: int, kind: str) -
     assert not (tmp_path / "x.part").exists()
 
 
+@pytest.mark.parametrize("http_status", [403, 404, 410])
+def test_a_proxys_refusal_does_not_say_that_a_picture_is_gone(tmp_path: Path, http_status: int) -> None:
+    """It comes as a web page, which a storage's answer is not: the paid picture still lies there, to be fetched."""
+    page = httpx.Response(http_status, html="<h1>Blocked by your network</h1>")
+    assert failed(client(Answers(page)), tmp_path / "x.part").kind == "page"
+    storage = httpx.Response(http_status, text="<Error/>", headers={"content-type": "application/xml"})
+    assert failed(client(Answers(storage)), tmp_path / "x.part").kind in ("expired", "gone")
+
+
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [

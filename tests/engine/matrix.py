@@ -115,7 +115,9 @@ KEPT_ASIDE = [
 ]
 LEFT = [
     # Somebody on the way answers: the picture itself still lies there, so the job stays open.
-    *_all("download", "html_200:always xml_200:always empty_200:always", "succeeded", 1, 0, stopped=True),
+    *_all(
+        "download", "403_html:always html_200:always xml_200:always empty_200:always", "succeeded", 1, 0, stopped=True
+    ),
     Case("download.endless", "succeeded", 1, 0, stopped=True),
 ]
 GONE = _all("download", "expired_url:always 403:always 404:always", "expired", 1, 0)

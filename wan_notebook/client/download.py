@@ -40,8 +40,9 @@ class Downloaded:
 class Downloader:
     """Fetches URLs, one attempt a call. Raises ``DownloadError`` (its ``kind`` tells what), ``StoreError``.
 
-    Kinds: ``expired`` (403), ``gone`` (404, 410), ``rate_limited``, ``server`` (5xx), ``http`` (the other statuses),
-    ``redirect``, ``private`` (a host that may not be reached), ``url``, ``too_large``, ``truncated``, ``empty``,
+    Kinds: ``expired`` (403), ``gone`` (404, 410), ``page`` (one of these as a web page: a proxy refuses so, and
+    no storage), ``rate_limited``, ``server`` (5xx), ``http`` (the other statuses), ``redirect``, ``private``
+    (a host that may not be reached), ``url``, ``too_large``, ``truncated``, ``empty``,
     ``stalled``, ``range``, and those of a connection: ``refused``, ``dns``, ``tls``, ``connect_timeout``, ``timeout``,
     ``lost`` ….
     """
@@ -140,7 +141,13 @@ class Downloader:
     def _status_error(self, response: httpx.Response, url: httpx.URL) -> DownloadError:
         status = response.status_code
         kind = _KINDS.get(status, "server" if status >= 500 else "http")
-        meaning = {"expired": ": the link has expired or is not valid", "gone": ": the file is no longer there"}
+        if kind in ("expired", "gone") and "html" in response.headers.get("content-type", "").lower():
+            kind = "page"
+        meaning = {
+            "expired": ": the link has expired or is not valid",
+            "gone": ": the file is no longer there",
+            "page": " and a web page: somebody on the way answers, not the storage",
+        }
         return DownloadError(
             f"{url.host} answered with HTTP {status}{meaning.get(kind, '')}.",
             kind=kind,

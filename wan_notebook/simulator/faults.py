@@ -65,6 +65,7 @@ FAULTS = (
     Fault("empty_200", ("download",), "200 without a byte"),
     Fault("endless", ("download",), "a picture that goes on for 96 MiB, without Content-Length"),
     Fault("no_range", ("download",), "the whole picture, whatever range was asked for"),
+    Fault("403_html", ("download",), "a proxy on the way answers 403 with a page"),
     Fault("expired_url", ("download",), "403, and the URL is void for good: the next poll gives a fresh one"),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
