@@ -45,7 +45,7 @@ def save(ledger: Ledger, store: Store, seed: int, size_bytes: int) -> JobRow:
         parameters=request.parameters(), request=request.canonical(with_seed=True), fp_asked=fingerprint,
         fp_sent=fingerprint, seed=seed,
     )  # fmt: skip
-    job_id = ledger.create_jobs([draft])[0]
+    job_id = ledger.create_jobs([draft])[0].id
     for state in WAY:
         ledger.transition(job_id, state).result()
     data = picture(size_bytes)

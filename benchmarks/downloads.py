@@ -64,7 +64,7 @@ def finished_jobs(ledger: Ledger, base_url: str, tasks: list[tuple[str, str]]) -
         for seed, (task, _) in enumerate(tasks)
     ]  # fmt: skip
     now = time.time()
-    for job_id, (task, url) in zip(ledger.create_jobs(drafts), tasks, strict=True):
+    for job_id, (task, url) in zip([row.id for row in ledger.create_jobs(drafts)], tasks, strict=True):
         ledger.transition(job_id, JobState.SENDING)
         ledger.transition(job_id, JobState.ACCEPTED, task_id=task, accepted_at=now)
         record = PictureRecord(job_id=job_id, idx=0, url=url)

@@ -67,7 +67,7 @@ async def live(ledger: Ledger, job_id: str) -> JobRow:
 async def run(ledger: Ledger, count: int) -> None:
     """Create and move all jobs at once."""
     owner = Owner(host="here", pid=os.getpid(), started=time.time(), token="bench")  # noqa: S106 - no secret
-    ids = [job_id for seed in range(count) for job_id in ledger.create_jobs([draft(seed)], owner=owner)]
+    ids = [row.id for seed in range(count) for row in ledger.create_jobs([draft(seed)], owner=owner)]
     created = time.process_time()
     rows = await asyncio.gather(*[live(ledger, job_id) for job_id in ids])
     if any(row.state is not JobState.SAVED for row in rows):

@@ -65,7 +65,7 @@ def fill(session: Session, count: int) -> int:
         data = large_png(number)
         file = home.store.add(f"2026-11-24/{number}.png", data)
         total += len(data)
-        (job_id,) = home.ledger.create_jobs(
+        (job,) = home.ledger.create_jobs(
             [JobDraft(provider="gateway", model="wan2.6-image", mode="edit", prompt=f"picture {number}", seed=number,
                       request={"prompt": number}, fp_asked=f"a{number}", fp_sent=f"s{number}")]
         )  # fmt: skip
@@ -73,7 +73,7 @@ def fill(session: Session, count: int) -> int:
                                width_px=SIDE_PX, height_px=SIDE_PX, size_bytes=len(data), mime="image/png",
                                saved_at=time.time())  # fmt: skip
         for state in _WAY:
-            home.ledger.transition(job_id, state, pictures=[record] if state is JobState.SAVED else ()).result(30)
+            home.ledger.transition(job.id, state, pictures=[record] if state is JobState.SAVED else ()).result(30)
     return total
 
 

@@ -58,7 +58,7 @@ def remember(ledger: Ledger, like: JobRow, count: int, seed: int) -> None:
     drafts = [
         JobDraft(**kind, prompt="past", request={}, fp_asked=f"past {i}", fp_sent=f"past {i}") for i in range(count)
     ]
-    for job_id in ledger.create_jobs(drafts):
+    for job_id in [row.id for row in ledger.create_jobs(drafts)]:
         for state in WAY:
             ledger.transition(job_id, state)
         took_s = MEDIAN_S * math.exp(chance.gauss(0, SIGMA))

@@ -101,7 +101,7 @@ class Project:
             created_at=self.now if at is None else at,
         )
         draft = replace(draft, **columns)
-        job_id = self.ledger.create_jobs([draft])[0]
+        job_id = self.ledger.create_jobs([draft])[0].id
         for step in WAY:
             self.ledger.transition(job_id, step, **self._bill(step, cost, pictures)).result(10)
         if state is not JobState.SAVED:

@@ -84,7 +84,7 @@ def owner(token: str) -> Owner:
 
 def create(ledger: Ledger, **changes: Any) -> str:
     """Create one job."""
-    return ledger.create_jobs([draft(**changes)])[0]
+    return ledger.create_jobs([draft(**changes)])[0].id
 
 
 def move(ledger: Ledger, job_id: str, *states: JobState, **columns: Any) -> JobRow:

@@ -36,7 +36,9 @@ def test_every_column_of_a_draft_comes_back(ledger: Ledger) -> None:
     given_draft = draft(
         tags=("study", "狐"), inputs=(an_input(), an_input(1)), notes=("reduced",), versions={"python": "3.12"}
     )
-    row = ledger.get(ledger.create_jobs([given_draft])[0])
+    (made,) = ledger.create_jobs([given_draft])
+    row = ledger.get(made.id)
+    assert made.to_dict() == row.to_dict()  # what creating returns is what is on the disk
     for name in type(given_draft).__dataclass_fields__:
         if name not in ("created_at", "batch_id"):
             assert getattr(row, name) == getattr(given_draft, name), name
@@ -46,7 +48,7 @@ def test_every_column_of_a_draft_comes_back(ledger: Ledger) -> None:
 
 def test_drafts_of_one_call_are_one_batch(ledger: Ledger) -> None:
     """Several tasks of one cell find each other again, in their order."""
-    ids = ledger.create_jobs([draft(seed=seed) for seed in (7, 8, 9)])
+    ids = [row.id for row in ledger.create_jobs([draft(seed=seed) for seed in (7, 8, 9)])]
     rows = ledger.batch(ledger.get(ids[1]).batch_id)
     assert [(row.id, row.part, row.seed) for row in rows] == [(ids[0], 0, 7), (ids[1], 1, 8), (ids[2], 2, 9)]
 
@@ -84,7 +86,7 @@ def test_a_way_through_the_states_is_recorded_with_its_times(ledger: Ledger, clo
 def test_only_what_may_follow_follows(ledger: Ledger) -> None:
     """The ledger accepts exactly the transitions of the state machine, and a refused one changes nothing."""
     pairs = [(old, new) for old in JobState for new in JobState]
-    ids = ledger.create_jobs([draft(state=old) for old, _ in pairs])
+    ids = [row.id for row in ledger.create_jobs([draft(state=old) for old, _ in pairs])]
     moves = [ledger.transition(job_id, new, expect=old) for job_id, (old, new) in zip(ids, pairs, strict=True)]
     for job_id, moved, (old, new) in zip(ids, moves, pairs, strict=True):
         if may_follow(old, new):
@@ -122,7 +124,7 @@ def test_sending_again_must_be_meant(ledger: Ledger) -> None:
 
 def test_a_holder_that_lost_the_job_cannot_move_it(ledger: Ledger) -> None:
     """A kernel that slept while another one took its job over finds out at its next move."""
-    job_id = ledger.create_jobs([draft()], owner=owner("first"))[0]
+    job_id = ledger.create_jobs([draft()], owner=owner("first"))[0].id
     assert ledger.lease([job_id], owner("second"), now=NOON + 20).result(10) == {job_id}
     with pytest.raises(LedgerConflict) as caught:
         move(ledger, job_id, JobState.SENDING, holder="first")

@@ -38,13 +38,13 @@ def test_a_lease_is_exclusive_until_it_is_over(ledger: Ledger) -> None:
 
 def test_a_dead_owner_is_replaced_at_once(ledger: Ledger) -> None:
     """Who knows that the holder is dead need not wait, and takes from nobody else."""
-    ids = [ledger.create_jobs([draft()], owner=owner(token))[0] for token in ("dead", "alive")]
+    ids = [ledger.create_jobs([draft()], owner=owner(token))[0].id for token in ("dead", "alive")]
     assert ledger.lease(ids, owner("new"), now=NOON, replacing={"dead"}).result(10) == {ids[0]}
 
 
 def test_renewing_tells_what_was_taken(ledger: Ledger) -> None:
     """A kernel that was asleep learns which jobs are no longer its own; a late one keeps what nobody took."""
-    ids = ledger.create_jobs([draft(), draft()], owner=owner("one"))
+    ids = [row.id for row in ledger.create_jobs([draft(), draft()], owner=owner("one"))]
     ledger.lease(ids[:1], owner("two"), now=NOON + 100).result(10)
     assert ledger.renew(ids, owner("one"), now=NOON + 101).result(10) == {ids[1]}
     assert ledger.get(ids[1]).lease_until == NOON + 116
@@ -52,7 +52,7 @@ def test_renewing_tells_what_was_taken(ledger: Ledger) -> None:
 
 def test_releasing_gives_only_one_s_own_away(ledger: Ledger) -> None:
     """Letting go in one kernel never frees what another one holds."""
-    ids = ledger.create_jobs([draft(), draft()], owner=owner("one"))
+    ids = [row.id for row in ledger.create_jobs([draft(), draft()], owner=owner("one"))]
     ledger.lease(ids[:1], owner("two"), now=NOON + 100).result(10)
     ledger.release(ids, owner("one")).result(10)
     assert [ledger.get(job_id).owner for job_id in ids] == [owner("two"), None]

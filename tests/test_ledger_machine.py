@@ -38,7 +38,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(target=jobs, kernel=st.sampled_from(KERNELS))
     def create(self, kernel: str) -> str:
         """A kernel makes a job and holds it."""
-        job_id = self.kernels[kernel].create_jobs([draft()], owner=owner(kernel))[0]
+        job_id = self.kernels[kernel].create_jobs([draft()], owner=owner(kernel))[0].id
         self.state[job_id] = JobState.INTENT
         self.moves[job_id] = ["intent"]
         self.holder[job_id] = (kernel, self.clock.now + 15)

@@ -147,9 +147,9 @@ def test_sums_are_exact(one_ledger: Ledger, costs: list[tuple[Decimal | None, st
     """Whatever amounts a service reports, the history's total is what decimals add up to, digit by digit."""
     notebook = new_id()
     drafts = [draft(state=JobState.SAVED, simulated=is_simulated, notebook=notebook) for *_, is_simulated in costs]
-    for job_id, (amount, currency, source, _) in zip(one_ledger.create_jobs(drafts), costs, strict=True):
+    for job, (amount, currency, source, _) in zip(one_ledger.create_jobs(drafts), costs, strict=True):
         if amount is not None:
-            one_ledger.update(job_id, cost_amount=amount, cost_currency=currency, cost_source=source)
+            one_ledger.update(job.id, cost_amount=amount, cost_currency=currency, cost_source=source)
     one_ledger.meta_set("all", "written")
     expected = Total.of(Cost(cost[0], cost[1], Source(cost[2])) for cost in costs if not cost[3])
     page = one_ledger.history(HistoryQuery(notebook=notebook))
@@ -161,7 +161,7 @@ def test_sums_are_exact(one_ledger: Ledger, costs: list[tuple[Decimal | None, st
 
 def test_a_million_small_amounts_do_not_drift(ledger: Ledger) -> None:
     """Tenths of a cent, a thousand times, are exactly as many dollars; floating point would not be."""
-    ids = ledger.create_jobs([draft(state=JobState.SAVED)] * 1000)
+    ids = [row.id for row in ledger.create_jobs([draft(state=JobState.SAVED)] * 1000)]
     for job_id in ids:
         ledger.update(job_id, **reported("0.001"))
     ledger.meta_set("all", "written")

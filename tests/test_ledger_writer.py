@@ -65,7 +65,7 @@ def test_what_is_told_is_committed(ledger: Ledger, path: Path) -> None:
 
 def test_what_waits_together_is_committed_together(ledger: Ledger, path: Path) -> None:
     """Concurrent jobs share a commit: fifty changes that waited need a few fsyncs, not fifty."""
-    ids = ledger.create_jobs([DRAFT] * 50)
+    ids = [row.id for row in ledger.create_jobs([DRAFT] * 50)]
     statements: list[str] = []
     ledger._writer._connection.set_trace_callback(statements.append)
     with locked(path):
@@ -76,7 +76,7 @@ def test_what_waits_together_is_committed_together(ledger: Ledger, path: Path) -
 
 def test_a_failing_change_breaks_no_other(ledger: Ledger, path: Path) -> None:
     """A conflict in the middle of a shared commit is its own affair."""
-    ids = ledger.create_jobs([DRAFT] * 3)
+    ids = [row.id for row in ledger.create_jobs([DRAFT] * 3)]
     with locked(path):
         moves = [
             ledger.transition(ids[0], JobState.SENDING),
@@ -233,7 +233,7 @@ def test_a_callback_cannot_wait_for_its_own_thread(ledger: Ledger) -> None:
 def test_closing_writes_what_is_queued(path: Path) -> None:
     """A kernel that ends keeps what it was about to write."""
     with opened(path) as ledger:
-        ids = ledger.create_jobs([DRAFT] * 20)
+        ids = [row.id for row in ledger.create_jobs([DRAFT] * 20)]
         moves = [ledger.transition(job_id, JobState.SENDING) for job_id in ids]
     assert all(moved.result(20).state is JobState.SENDING for moved in moves)  # on a busy machine a little later
     with opened(path) as ledger:

@@ -29,6 +29,7 @@ _DRAFT_COLUMNS = tuple(
     name for name in (*codec.JOB_COLUMNS, *codec.TEXT_COLUMNS) if name in JobDraft.__dataclass_fields__
 )
 _TEXT_SET = frozenset(codec.TEXT_COLUMNS)
+_TEXTS = tuple(schema.job_texts.columns)
 
 _NEEDED = {"cost_amount": ("cost_source", "cost_currency"), "reserved_amount": ("reserved_currency",)}
 
@@ -70,15 +71,15 @@ def new_id() -> str:
     return secrets.choice("abcdef") + secrets.token_hex(5)[:9]
 
 
-def create_jobs(tx: Tx, drafts: Sequence[JobDraft], owner: Owner | None, lease_s: float) -> list[str]:
-    """Insert jobs with their inputs, tags and first event; all or none."""
-    ids: list[str] = []
+def create_jobs(tx: Tx, drafts: Sequence[JobDraft], owner: Owner | None, lease_s: float, load: Load) -> list[JobRow]:
+    """Insert jobs with their inputs, tags and first event; all or none. Their rows hold their details."""
+    made: list[JobRow] = []
     held = owner_columns(owner, tx.now + lease_s) if owner is not None else {}
     for part, draft in enumerate(drafts):
-        ids.append(_unused_id(tx))
-        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (ids[0], part)
-        _create(tx, draft, {"id": ids[-1], "batch_id": batch_id, "part": place, **held})
-    return ids
+        job_id = _unused_id(tx)
+        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (made[0].id if made else job_id, part)
+        made.append(_create(tx, draft, {"id": job_id, "batch_id": batch_id, "part": place, **held}, load))
+    return made
 
 
 def _unused_id(tx: Tx) -> str:
@@ -98,17 +99,21 @@ def owner_columns(owner: Owner, until: float) -> dict[str, Any]:
     }
 
 
-def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any]) -> None:
+def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any], load: Load) -> JobRow:
     at = tx.now if draft.created_at is None else draft.created_at
     given = {name: getattr(draft, name) for name in _DRAFT_COLUMNS if name not in _DRAFT_CHILDREN}
     narrow, wide = split(tx, {**given, **own, "created_at": at})
-    seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
-    tx.run(insert(schema.job_texts, ("job_seq", *wide)), {"job_seq": seq, **wide})
+    row = codec.job_row(tx.run(insert(schema.jobs, tuple(narrow), schema.JOB), narrow).fetchone(), load)
+    seq = row.seq
+    texts = insert(schema.job_texts, ("job_seq", *wide), _TEXTS)
+    _seq, *values = tx.run(texts, {"job_seq": seq, **wide}).fetchone()
     words = (draft.prompt, draft.negative_prompt, draft.name, own["id"], draft.seed, *draft.tags)
     tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
     _put_tags(tx, seq, draft.tags)
     set_inputs(tx, seq, draft.inputs)
     add_event(tx, seq, at, "state", draft.state.value, {})
+    vars(row)["details"] = JobDetails(**codec.text_values(values), inputs=tuple(draft.inputs), pictures=())
+    return row
 
 
 def add_event(tx: Tx, seq: int, at: float, kind: str, state: str, detail: Mapping[str, Any]) -> None:

@@ -39,8 +39,8 @@ class Ledger(Asking):
         owner: Owner | None = None,
         lease_s: float = LEASE_S,
         instead_of: Sequence[str] = (),
-    ) -> list[str]:
-        """Create jobs, all or none, and return their ids once they are durable.
+    ) -> list[JobRow]:
+        """Create jobs, all or none, and return them once they are durable.
 
         ``check`` runs inside the same transaction, before anything is inserted, and may raise: two kernels cannot
         both slip under a cap. ``owner`` holds the jobs from the first moment. ``instead_of`` are jobs in doubt that are
@@ -49,14 +49,14 @@ class Ledger(Asking):
         raises.
         """
 
-        def work(tx: Tx) -> list[str]:
+        def work(tx: Tx) -> list[JobRow]:
             self._check_in_place()
             if check is not None:
                 check(SpendReader(tx.read))
-            ids = changes.create_jobs(tx, drafts, owner, lease_s)
-            if ids:
-                changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {ids[0]}", self._load)
-            return ids
+            rows = changes.create_jobs(tx, drafts, owner, lease_s, self._load)
+            if rows:
+                changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {rows[0].id}", self._load)
+            return rows
 
         if self._writer.is_this_thread:
             return self._write_now(work)
@@ -68,9 +68,10 @@ class Ledger(Asking):
             operation.future.add_done_callback(self._cancel_unsent)
             raise
 
-    def _cancel_unsent(self, created: Future[list[str]]) -> None:
+    def _cancel_unsent(self, created: Future[list[JobRow]]) -> None:
         if created.exception() is None:
-            self._write(lambda tx: changes.cancel_unsent(tx, created.result(), self._load))
+            ids = [row.id for row in created.result()]
+            self._write(lambda tx: changes.cancel_unsent(tx, ids, self._load))
 
     def transition(
         self,

@@ -41,9 +41,10 @@ def compiled(statement: sa.ClauseElement) -> tuple[str, tuple[str, ...], Mapping
 
 
 @cache
-def insert(table: sa.Table, columns: Sequence[str]) -> sa.Insert:
-    """Return ``INSERT`` of the named columns; its parameters bear their names."""
-    return table.insert().values({name: sa.bindparam(name) for name in columns})
+def insert(table: sa.Table, columns: Sequence[str], returning: Sequence[sa.Column[Any]] = ()) -> sa.Insert:
+    """Return ``INSERT`` of the named columns, giving back some; its parameters bear their names."""
+    made = table.insert().values({name: sa.bindparam(name) for name in columns})
+    return made.returning(*returning) if returning else made
 
 
 @cache

@@ -74,10 +74,9 @@ class Ordering:
                 self._check_open(parts, reader)
                 check_budget(reader)
 
-            ids = home.ledger.create_jobs(
+            return home.ledger.create_jobs(
                 drafts, check=check, owner=home.engine.leases.owner, instead_of=self.order.instead_of
             )
-        return [home.ledger.get(job_id) for job_id in ids]
 
     def _check_open(self, parts: Sequence[Part], reader: SpendReader) -> None:
         """An open request is joined, never bought again; in the transaction, so that two kernels cannot both begin."""
