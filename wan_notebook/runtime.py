@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -78,13 +78,13 @@ class _Inbox:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = ref(loop)  # it must not live for as long as this entry does
         self._came: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._is_called = False
 
     def answer(self, future: Future[T]) -> asyncio.Future[T]:
         """Return what to await for a thread's future."""
-        waiting: asyncio.Future[T] = self._loop.create_future()
+        waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         waiting.add_done_callback(lambda done: future.cancel() if done.cancelled() else None)
         future.add_done_callback(lambda done: self._arrived(waiting, done))
         return waiting
@@ -93,8 +93,10 @@ class _Inbox:
         self._came.append((waiting, done))
         if not self._is_called:
             self._is_called = True
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                self._loop.call_soon_threadsafe(self._deliver)
+            loop = self._loop()
+            with suppress(RuntimeError):  # it is closed: nobody waits there any more
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._is_called = False  # first: what comes from here on calls again

@@ -62,6 +62,17 @@ class InProcess(httpx.AsyncBaseTransport):
         raise httpx.ReadError(message, request=request)
 
 
+class _ByClient(httpx.AsyncBaseTransport):
+    """A client in the place of its transport."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request as it is."""
+        return await self._client.send(request, auth=None, stream=True)
+
+
 class Network:
     """Sends requests. ``requests_sent`` counts them by kind: submit, poll, cancel, list, download, fetch."""
 
@@ -154,7 +165,10 @@ class Network:
 
         It would follow cookies, redirects and challenges, none of which is ever to happen, and wrap each answer thrice.
         """
-        return self._client_for(url)._transport_for_url(url)  # noqa: SLF001 - httpx has no public way to ask
+        client = self._client_for(url)
+        found = getattr(client, "_transport_for_url", None)  # httpx has no public way to ask; a later one may have none
+        transport: httpx.AsyncBaseTransport = found(url) if found is not None else _ByClient(client)
+        return transport
 
     def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
         is_ours = self._transport is not None and not (self._app_only and origin(url) != origin(self._base))

@@ -26,7 +26,7 @@ from .submit import submit_job, was_not_sent
 from .waiting import WaitingInputs
 
 DISK_WORKERS = 6
-"""They mostly wait for the disk to say that something is durable; one picture each is in memory meanwhile."""
+"""They mostly wait for the disk to say that something is durable."""
 
 
 class Course:

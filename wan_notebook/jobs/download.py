@@ -243,23 +243,22 @@ class Fetcher:
         """Check the bytes and make them durable, with their recipe, but without their name."""
         data = bytes_of(at.part) if at.data is None else at.data
         record = checked(data, row, at.picture, sha256=at.sha256)
-        recipe = self._recipe(row, record)
+        pieces, sidecar = self._described(data, row, record)
+        if not pieces and at.data is not None:
+            pieces = (data,)
         name = self._name(row, at.picture, SUFFIX.get(record.mime, "bin"))
-        if recipe is None:
-            staged = self.store.stage(at.part, name, pieces=() if at.data is None else (data,))
-        else:
-            staged = self.store.stage(at.part, name, pieces=embedded(data, recipe), sidecar=write_sidecar(recipe))
+        staged = self.store.stage(at.part, name, pieces=pieces, sidecar=sidecar)
         return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged
 
-    def _recipe(self, row: JobRow, record: PictureRecord) -> Recipe | None:
-        """Return what the picture's file is to say of itself."""
-        if not record.mime.startswith("image/"):
-            return None
+    def _described(self, data: bytes, row: JobRow, record: PictureRecord) -> tuple[tuple[bytes | memoryview, ...], str]:
+        """Return a picture's file with its recipe in it, in pieces, and the text beside it; nothing if it has none."""
         try:
-            return self.recipe_of(row, record)
+            recipe = self.recipe_of(row, record) if record.mime.startswith("image/") else None
+            if recipe is not None:
+                return embedded(data, recipe), write_sidecar(recipe)
         except Exception:  # a recipe that cannot be written must not cost a paid picture
             log.exception("the recipe of picture %d of %s could not be written", record.idx + 1, row.id)
-            return None
+        return (), ""
 
     def _name(self, row: JobRow, picture: PictureRecord, suffix: str) -> str:
         made = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
