@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.ledger_kit import NOON, WAY, Clock, create, draft, finish, move, saved_picture
-from wan_notebook.ledger import Ledger, LedgerError, PictureRecord
+from wan_notebook.ledger import Ledger, LedgerError, PictureRecord, find
 from wan_notebook.states import OPEN, JobState
 
 ASKED = "wan1:sha256:asked"
@@ -32,6 +32,15 @@ def answer(ledger: Ledger, **options: object) -> str | None:
     """Return the id of what answers a real request as asked."""
     found = ledger.find_answer(ASKED, by="asked", **{"simulated_ok": False, **options})  # type: ignore[arg-type]
     return found.id if found else None
+
+
+def test_many_jobs_are_found_at_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that takes up a thousand jobs asks a few times, not a thousand; ids that nobody knows are left out."""
+    monkeypatch.setattr(find, "PORTION", 3)
+    made = ledger.create_jobs([draft(seed=seed) for seed in range(8)])
+    found = ledger.jobs([*(row.id for row in made), "nobody"])
+    assert found == {row.id: ledger.get(row.id) for row in made}
+    assert [found[row.id].prompt for row in made] == [row.prompt for row in made]
 
 
 def test_the_newest_saved_take_answers(ledger: Ledger, clock: Clock) -> None:

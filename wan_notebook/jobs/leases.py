@@ -46,8 +46,7 @@ class Leases:
             return {}
         dead = {row.owner.token for row in rows if row.owner is not None and self.is_dead(row.owner)}
         held = await asyncio.wrap_future(self._ledger.lease([row.id for row in rows], self.owner, replacing=dead))
-        loop = asyncio.get_running_loop()
-        return {job_id: await loop.run_in_executor(None, self._ledger.get, job_id) for job_id in held}
+        return await asyncio.get_running_loop().run_in_executor(None, self._ledger.jobs, held)
 
     def is_dead(self, owner: Owner) -> bool:
         """Whether an owner on this machine certainly lives no more."""

@@ -49,10 +49,13 @@ class Watcher:
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        rows = {row.id: row for row in await loop.run_in_executor(None, self._ledger.open_jobs)}
+        watched = dict(self._watched)
+        rows = await loop.run_in_executor(None, self._ledger.jobs, watched)
         free = []
-        for job_id, live in list(self._watched.items()):
-            row = rows[job_id] if job_id in rows else await loop.run_in_executor(None, self._ledger.get, job_id)
+        for job_id, row in rows.items():
+            live = watched[job_id]
+            if job_id not in self._watched:
+                continue
             if has_moved(live.row, row):
                 live.changed(row)
             if live.is_settled:

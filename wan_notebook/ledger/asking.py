@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +46,11 @@ class Asking(Core):
         """Return the jobs of one batch in the order of their parts."""
         with self._reading() as read:
             return find.batch(read, batch_id)
+
+    def jobs(self, ids: Collection[str]) -> dict[str, JobRow]:
+        """Return the jobs with these ids, as far as there are any."""
+        with self._reading() as read:
+            return find.jobs(read, ids)
 
     def open_jobs(self) -> list[JobRow]:
         """Return the jobs that still cost or owe something, oldest first."""

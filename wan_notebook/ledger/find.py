@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from .rows import Event, InputRecord, PictureRecord
 from .tx import Read
 
 By = Literal["asked", "sent"]
+PORTION = 500
 
 _j = schema.jobs.c
 _p = schema.pictures.c
@@ -59,8 +60,8 @@ def load_details(read: Read, ids: dict[int, str]) -> dict[int, JobDetails]:
     """Return details by ``seq``; ``ids`` maps it to the job's id. Asks in portions that SQLite's parameters allow."""
     made: dict[int, JobDetails] = {}
     seqs = list(ids)
-    for start in range(0, len(seqs), 500):
-        made |= _load_portion(read, seqs[start : start + 500], ids)
+    for start in range(0, len(seqs), PORTION):
+        made |= _load_portion(read, seqs[start : start + PORTION], ids)
     return made
 
 
@@ -206,6 +207,15 @@ def _first(read: Read, found: sa.Select[Any], values: Mapping[str, Any]) -> JobR
 def takes(read: Read, fingerprint: str, by: By) -> list[JobRow]:
     """Return every job of this request that is not in the trash, oldest first."""
     return rows_of(read, read(_takes(by), {"fingerprint": codec.encode_text(fingerprint)}))
+
+
+def jobs(read: Read, ids: Collection[str]) -> dict[str, JobRow]:
+    """Return the jobs with these ids, as far as there are any. Asks in portions that SQLite's parameters allow."""
+    wanted, made = list(ids), dict[str, JobRow]()
+    for start in range(0, len(wanted), PORTION):
+        found = read(sa.select(*schema.JOB).where(_j.id.in_(wanted[start : start + PORTION])))
+        made |= {row.id: row for row in rows_of(read, found)}
+    return made
 
 
 def open_jobs(read: Read) -> list[JobRow]:
