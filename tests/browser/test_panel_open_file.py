@@ -1,4 +1,4 @@
-"""The gallery's "Open file" in a bare page: the server's own address where it gives the file, else the bytes; one click."""
+"""The gallery's "Open file": one click, to the server's own address where it gives the file, else to the bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wan_notebook.views.gallery_widget import Gallery
 
 ID = "0001/0"
 ITEM = {
-    "id": ID, "stack": "s", "seed": 1, "star": False, "rej": False, "kind": "image", "label": "a fox", "expr": "0001[0]",
-    "alt": "a fox, seed 1", "facts": [],
+    "id": ID, "stack": "s", "seed": 1, "star": False, "rej": False, "kind": "image", "label": "a fox",
+    "expr": "0001[0]", "alt": "a fox, seed 1", "facts": [],
 }  # fmt: skip
 CONFIG = """config => {
   const script = document.createElement('script');
@@ -75,7 +75,7 @@ def test_what_the_server_gives_is_opened_by_its_address(
 def test_what_the_server_does_not_give_comes_from_the_kernel_with_the_same_click(
     widgets: WidgetPage, path: str
 ) -> None:
-    """Outside the served folder, in a dot-folder, or not told yet: the tab opens at once, and shows the picture later."""
+    """Outside the served folder, in a dot-folder, or not told yet: the tab opens at once, its picture comes later."""
     config = {"baseUrl": "/", "serverRoot": "/home/ann"}
     widget = _chosen(widgets, config, *filter(None, [path]))
     with widgets.context.expect_page() as opened:

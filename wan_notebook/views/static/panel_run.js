@@ -21,6 +21,11 @@ function ownKeys(panel, signal) {
   window.addEventListener("keydown", mark, { signal, capture: true }); // Notebook 7 listens on its way down
 }
 
+/** Bring a text field that Tab reached into sight as a whole: a browser does so for its first line only. */
+function showWhole(event) {
+  if (event.key === "Tab" && event.target.tagName === "TEXTAREA") event.target.scrollIntoView({ block: "nearest" });
+}
+
 function render({ model, el, signal }) {
   const root = make("div", "wan-run");
   const button = makeButton("", click, { className: "wan-run-button" });
@@ -69,6 +74,7 @@ function render({ model, el, signal }) {
   document.addEventListener("keydown", onKey, { signal, capture: true }); // stock fields let no key pass
   whenInPanel(el, signal, (panel) => {
     ownKeys(panel, signal);
+    panel.addEventListener("keyup", showWhole, { signal, capture: true });
     panel.role = "region";
     panel.ariaLabel = "Wan 2.6 Image panel";
   });
