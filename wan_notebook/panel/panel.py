@@ -79,7 +79,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._fields = Fields(provider.name, self._on_change)
         self._run = RunBar(self._on_run)
         self._cell = CellRecord()
-        self._jobs = JobsFeed(self._session, self._presenter, self._on_settled)
+        self._jobs = JobsFeed(
+            self._session, self._presenter, moved=lambda: self._history.touch(), settled=self._on_settled
+        )
         self._gallery = GalleryFeed(self._session, self._home, self._presenter, self._on_picture)
         self._history = HistoryFeed(
             self._session, self._home, self._presenter, recall=self._on_history, changed=self._on_settled
