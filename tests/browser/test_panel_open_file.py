@@ -71,13 +71,21 @@ def test_what_the_server_gives_is_opened_by_its_address(
     assert widgets.page.evaluate("window.opened") == ["/me/files/a%20b/fox%20%231.png"]
 
 
-@pytest.mark.parametrize("path", ["/elsewhere/fox.png", "/home/annie/fox.png", "/home/ann/.pictures/fox.png", ""])
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"serverRoot": "/home/ann"}, "/elsewhere/fox.png"),
+        ({"serverRoot": "/home/ann"}, "/home/annie/fox.png"),
+        ({"serverRoot": "/home/ann"}, "/home/ann/.pictures/fox.png"),
+        ({"serverRoot": "/home/ann"}, ""),
+        ({}, "/home/ann/fox.png"),  # Voilà
+    ],
+)
 def test_what_the_server_does_not_give_comes_from_the_kernel_with_the_same_click(
-    widgets: WidgetPage, path: str
+    widgets: WidgetPage, config: dict[str, str], path: str
 ) -> None:
     """Outside the served folder, in a dot-folder, or not told yet: the tab opens at once, its picture comes later."""
-    config = {"baseUrl": "/", "serverRoot": "/home/ann"}
-    widget = _chosen(widgets, config, *filter(None, [path]))
+    widget = _chosen(widgets, {"baseUrl": "/", **config}, *filter(None, [path]))
     with widgets.context.expect_page() as opened:
         _open(widgets.page)
     tab = opened.value

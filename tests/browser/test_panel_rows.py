@@ -50,8 +50,10 @@ def test_what_a_running_job_may_cost_is_in_sight(widgets: WidgetPage, width: int
 
 
 @pytest.mark.parametrize("width", [420, 700, 790])
-def test_the_search_says_what_it_searches(widgets: WidgetPage, width: int) -> None:
-    """Its hint is not cut off, however many buttons stand beside it."""
+def test_each_search_says_what_it_searches(widgets: WidgetPage, width: int) -> None:
+    """The hint is not cut off, in the gallery as in the history, however many buttons stand beside it."""
     widgets.page.set_viewport_size({"width": width, "height": 700})
     mount(widgets, Gallery, items=[], total=0)
-    assert widgets.page.locator(".wan-filter-words").evaluate(HINT_OVERFLOW) <= 0
+    table(widgets, [])
+    for at in (0, 1):
+        assert widgets.page.locator(".wan-filter-words").nth(at).evaluate(HINT_OVERFLOW) <= 0

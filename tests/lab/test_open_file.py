@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.harness import Lab
 from tests.lab.servers import LabServer
+from tests.lab.voila import VoilaPage
 
 CELLS = ["%load_ext wan_notebook", "%%wan --as fox --seed 5\na fox, 50 % #1 in snow", "%wan panel"]
 WIDTH = "i => i.decode().then(() => i.naturalWidth)"
@@ -98,3 +99,20 @@ def test_notebook_7_opens_the_file(notebook7: Lab) -> None:
     _panel_opens_it(notebook7)
     _opens_the_file(notebook7, _full_file(notebook7).click)
     _opens_the_file(notebook7, notebook7.output(1).locator("a img").first.click)
+
+
+def test_voila_opens_the_file(voila: VoilaPage) -> None:
+    """Voilà's page says nothing of the folder it serves: the link leads to the file, the panel to its bytes."""
+    quick = voila.server.add_kernel("quick", Path(sys.executable), {"WAN_SIMULATOR_SECONDS": "0.2"})
+    voila.write("a.ipynb", CELLS, kernel=quick)
+    voila.open("a.ipynb")
+    page = voila.page
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    page.locator(".wan-tile").click()
+    page.locator(".wan-inspector").get_by_text("More ▾").click()
+    for part in (page.get_by_role("link", name="full file"), page.locator(".wan-inspector").get_by_text("Open file")):
+        with voila.context.expect_page() as opened:
+            part.click()
+        picture = opened.value.locator("img")
+        assert picture.evaluate(WIDTH) == 1280
+        opened.value.close()

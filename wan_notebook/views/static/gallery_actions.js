@@ -80,9 +80,11 @@ function servedAddress(paths) {
   } catch {
     return "";
   }
-  const root = servedRoot(config)?.replace(/\/*$/, "/");
-  const path = root && paths.find((one) => one.startsWith(root));
-  if (!path || !config.baseUrl) return "";
+  const served = servedRoot(config);
+  if (!served || !config.baseUrl) return ""; // Voilà says nothing
+  const root = served.replace(/\/*$/, "/");
+  const path = paths.find((one) => one.startsWith(root));
+  if (!path) return "";
   const parts = path.slice(root.length).split("/");
   if (parts.some((part) => part.startsWith("."))) return ""; // Jupyter serves no dot-folder
   return `${config.baseUrl}files/${parts.map(encodeURIComponent).join("/")}`;
