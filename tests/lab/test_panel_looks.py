@@ -35,6 +35,7 @@ FAINT = r"""sel => {
   }
   return bad;
 }"""
+ACTIONS = ":is(.wan-actions-marks, .wan-actions-first) .wan-b:not(.wan-actions-more)"
 OUTLINED = (
     ":is(.wan-left, .wan-cell, .wan-filters) :is(.wan-b:not([aria-disabled=true]), textarea, input:not([type=file]))"
 )
@@ -92,7 +93,11 @@ def test_words_signs_and_outlines_can_be_read(lab: Lab, theme: str) -> None:
     page.locator(".wan-tile").first.click()
     page.locator(".wan-inspector").get_by_text("More ▾").click()
     assert page.evaluate(UNREADABLE, ".wan-panel") == []
-    assert page.evaluate(FAINT, OUTLINED) == []
+    assert page.evaluate(FAINT, f":is({OUTLINED}, {ACTIONS})") == []
+    page.locator(".wan-tile").first.dblclick()
+    page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
+    assert page.evaluate(FAINT, f".wan-light {ACTIONS}") == []
+    page.keyboard.press("Escape")
     page.get_by_role("tab", name="History").click()
     page.wait_for_selector(".wan-history tbody tr >> nth=2")
     assert page.evaluate(UNREADABLE, ".wan-history") == []
