@@ -254,14 +254,17 @@ def test_the_history_is_sorted_searched_and_totalled(desk: Opened) -> None:
     assert page(one, state="not finished")["rows"] == []
 
 
-def test_the_history_lists_a_job_that_still_runs(desk: Opened) -> None:
-    """What was sent from the panel stands in its history at once, and its state follows, though no cell was run."""
+def test_the_history_and_the_button_tell_of_a_job_that_still_runs(desk: Opened) -> None:
+    """What was sent from the panel stands in its history at once, and below the button as long as it runs."""
     one = desk()
     one.fill(prompt="[[seconds:600]] a fox")
     one.check()
     one.click()
     widget = one.panel._history.widget
     until(lambda: [row["state"] for row in widget.page.get("rows", ())] == ["running"])
+    assert one.panel._run.running == "1 job running"
+    one.generate(prompt="an owl")
+    until(lambda: one.panel._run.running == "1 job running")
 
 
 def test_a_saved_job_took_the_same_time_everywhere(desk: Opened) -> None:

@@ -69,8 +69,13 @@ class JobsFeed:
     def _heard(self, _live: LiveJob) -> None:
         self._follower.touch()
 
+    @property
+    def running(self) -> int:
+        """How many of the jobs still run."""
+        return sum(not live.is_settled for job in self._jobs for live in job.lives)
+
     def _is_running(self) -> bool:
-        return any(not live.is_settled for job in self._jobs for live in job.lives)
+        return self.running > 0
 
     def _receive(self, message: Message, _buffers: Sequence[Any]) -> None:
         job_id = message.get("job")

@@ -44,7 +44,8 @@ function render({ model, el, signal }) {
     const waiting = isWaiting();
     setText(button, waiting ? "Queued…" : model.get("label"));
     setDisabled(button, waiting || !model.get("enabled"));
-    setText(detail, waiting ? "sent to the kernel; it starts as soon as the kernel can take it" : model.get("detail"));
+    const rest = [model.get("detail"), model.get("running")].filter(Boolean).join(" · ");
+    setText(detail, waiting ? "sent to the kernel; it starts as soon as the kernel can take it" : rest);
     setLines(lines, waiting ? [] : model.get("lines"));
     root.toggleAttribute("data-waiting", waiting);
   }
