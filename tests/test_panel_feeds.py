@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.engine.conftest import House
 from tests.panel_kit import Desk, Sent, until
 from wan_notebook.panel.history import COLUMNS
+from wan_notebook.present import facts
 from wan_notebook.recipe import read_recipe
 
 PAYLOAD = '=cmd|" /C calc"!A0 <img src=x onerror=alert(1)> \u202eevil 狐😀'
@@ -250,6 +252,28 @@ def test_the_history_is_sorted_searched_and_totalled(desk: Opened) -> None:
         assert found["totals"].startswith("1 job · 1 picture")
     assert page(one, state="failed")["rows"] == []
     assert page(one, state="not finished")["rows"] == []
+
+
+def test_the_history_and_the_button_tell_of_a_job_that_still_runs(desk: Opened) -> None:
+    """What was sent from the panel stands in its history at once, and below the button as long as it runs."""
+    one = desk()
+    one.fill(prompt="[[seconds:600]] a fox")
+    one.check()
+    one.click()
+    widget = one.panel._history.widget
+    until(lambda: [row["state"] for row in widget.page.get("rows", ())] == ["running"])
+    assert one.panel._run.running == "1 job running"
+    one.generate(prompt="an owl")
+    until(lambda: one.panel._run.running == "1 job running")
+
+
+def test_a_saved_job_took_the_same_time_everywhere(desk: Opened) -> None:
+    """Row and card of what is saved show the duration that history and captions show, not when the last byte came."""
+    one = desk()
+    row = one.panel._home.ledger.get(one.generate(prompt="a fox").id)
+    late = replace(row, duration_s=3.2, created_at=row.created_at - 9)
+    assert facts.elapsed_s(late, late.created_at + 60) == facts.took_s(late) == 3.2
+    assert facts.elapsed_s(replace(late, saved_at=None, finished_at=None), late.created_at + 5) == 5
 
 
 def test_cost_is_shown_with_its_source(desk: Opened) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.page import Widget, WidgetPage
 from tests.views_samples import HOSTILE, batch, card, job, picture, poisoned
+from wan_notebook.present.words import duration_text
 from wan_notebook.views.card import LiveCard
 from wan_notebook.views.live import live_state, thumbs_of
 from wan_notebook.views.model import CardView
@@ -79,6 +80,13 @@ def test_a_reloaded_page_counts_on(widgets: WidgetPage) -> None:
 def test_a_page_whose_clock_is_behind_never_counts_back(widgets: WidgetPage) -> None:
     """A browser's clock that is an hour slow takes nothing from the time."""
     assert 12 <= seconds(mount(widgets, card(RUNNING), age_s=-3600)) < 15
+
+
+@pytest.mark.parametrize("took_s", [0.26, 3.17, 8.05, 125.7, 11405.0])
+def test_a_card_that_is_over_says_what_its_caption_says(widgets: WidgetPage, took_s: float) -> None:
+    """A picture took one time, whether the card or the saved output tells it: rounded, not cut off."""
+    widget = mount(widgets, card(job("failed", elapsed_s=took_s)))
+    assert widget.el.locator(".wan-time").first.inner_text() == duration_text(took_s)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,17 @@ def test_a_click_shows_at_once_and_counts_once(widgets: WidgetPage) -> None:
     assert [m["click"] for m in run.sent()] == [1, 2]
 
 
+def test_the_button_says_what_runs_already(widgets: WidgetPage) -> None:
+    """A narrow panel shows no row beside the form: who sees nothing happen would order, and pay, a second time."""
+    run = mount(widgets, RunBar, label="Generate · up to $0.03", detail="1 picture", enabled=True)
+    detail = widgets.page.locator(".wan-run-detail")
+    assert detail.inner_text() == "1 picture"
+    run.set(running="2 jobs running")
+    assert detail.inner_text() == "1 picture · 2 jobs running"
+    run.set(running="", detail="")
+    assert detail.inner_text() == ""
+
+
 def test_a_form_with_problems_cannot_be_sent(widgets: WidgetPage) -> None:
     """The button keeps its place in the focus order, says that it is off, and sends nothing by click or by key."""
     field(widgets, "prompt", "<textarea></textarea>")

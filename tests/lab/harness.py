@@ -92,10 +92,10 @@ def notebook_of(cells: list[str], kernel: str = "python3") -> nbformat.NotebookN
 class Lab:
     """One browser page with one open notebook; see the module's docstring."""
 
-    def __init__(self, server: LabServer | NotebookServer, browser: Any) -> None:
+    def __init__(self, server: LabServer | NotebookServer, browser: Any, folder: Path | None = None) -> None:
         self.server = server
-        self.folder = server.root / uuid.uuid4().hex[:12]
-        self.folder.mkdir()
+        self.folder = folder or server.root / uuid.uuid4().hex[:12]
+        self.folder.mkdir(exist_ok=True)
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
         self.page = self.context.new_page()
         self.errors: list[str] = []
@@ -129,7 +129,7 @@ class Lab:
     def open(self, name: str, *, timeout_s: float = 90) -> Lab:
         """Open a notebook of the folder in a new workspace and wait until its kernel answers this page."""
         self._name = name
-        path = f"{self.folder.name}/{name}"
+        path = (self.folder / name).relative_to(self.server.root).as_posix()
         page = self.server.page_path.format(workspace=f"t{uuid.uuid4().hex[:8]}", notebook=path)
         self.page.goto(self.server.url + page, wait_until="domcontentloaded", timeout=timeout_s * 1000)
         self._settle(timeout_s)
@@ -164,12 +164,14 @@ class Lab:
 
     def _sessions(self) -> list[dict[str, Any]]:
         sessions = self.context.request.get(f"{self.server.url}/api/sessions").json()
-        return [s for s in sessions if s["path"].startswith(f"{self.folder.name}/")]
+        return [s for s in sessions if (self.server.root / s["path"]).parent == self.folder]
 
     def _end_sessions(self) -> None:
         # Only this folder's: another test may use the same server.
+        cookies = {cookie["name"]: cookie["value"] for cookie in self.context.cookies()}
         for session in self._sessions():
-            self.context.request.delete(f"{self.server.url}/api/sessions/{session['id']}")
+            url = f"{self.server.url}/api/sessions/{session['id']}"
+            self.context.request.delete(url, headers={"X-XSRFToken": cookies.get("_xsrf", "")})
 
     def close(self) -> None:
         """End the kernels of this folder and the page."""

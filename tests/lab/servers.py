@@ -148,7 +148,6 @@ _ALLOW = (
     "--ServerApp.root_dir={root}",
     "--IdentityProvider.token=",
     "--ServerApp.password=",
-    "--ServerApp.disable_check_xsrf=True",
     "--KernelSpecManager.ensure_native_kernel=False",
 )
 

@@ -39,7 +39,10 @@ PICTURES = """sel => [...document.querySelectorAll(sel + ' img')].map(i =>
   ({shown: i.complete && i.naturalWidth > 0 && i.getBoundingClientRect().width >= 40, alt: i.alt}))"""
 # Texts whose contrast with what lies behind them is too small: 4.5, or 3 for a sign that a word explains.
 UNREADABLE = r"""sel => {
-  const parse = text => { const p = text.match(/[\d.]+/g).map(Number); return p.length < 4 ? [...p, 1] : p; };
+  const parse = text => { // rgb(…) from 0 to 255, what color-mix gives from 0 to 1
+    const p = text.match(/[\d.]+/g).map((v, i) => v * (i < 3 && text.startsWith('color(') ? 255 : 1));
+    return p.length < 4 ? [...p, 1] : p;
+  };
   const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
   const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);

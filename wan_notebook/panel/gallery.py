@@ -256,12 +256,11 @@ class GalleryFeed:
 
 
 def _paths(path: Path) -> list[str]:
-    """Return a file's path as a Jupyter page may know its own folder: whole, or from the home folder."""
-    whole = path.as_posix()
-    try:
-        return [whole, f"~/{path.relative_to(Path.home()).as_posix()}"]
-    except ValueError:
-        return [whole]
+    """Return a file's path as a Jupyter page may know its own folder: whole, without links, from the home folder."""
+    paths = [path.as_posix(), path.resolve().as_posix()]
+    if path.is_relative_to(Path.home()):
+        paths.append(f"~/{path.relative_to(Path.home()).as_posix()}")
+    return list(dict.fromkeys(paths))
 
 
 def _filter_of(message: Mapping[str, Any]) -> Filter:

@@ -22,16 +22,22 @@ REFRESH_EVERY_S: Final = 2.0  # an ETA changes with the time alone
 
 
 class JobsFeed:
-    """Follows jobs and shows a row for each task. ``settled`` is called when one has ended, on a worker thread."""
+    """Follows jobs and shows a row for each task.
 
-    def __init__(self, session: Session, presenter: Presenter, settled: Callable[[], None]) -> None:
-        self._session, self._presenter, self._settled = session, presenter, settled
+    ``moved`` is called when a job has a new state, ``settled`` when one has ended, both on a worker thread.
+    """
+
+    def __init__(
+        self, session: Session, presenter: Presenter, *, moved: Callable[[], None], settled: Callable[[], None]
+    ) -> None:
+        self._session, self._presenter, self._moved, self._settled = session, presenter, moved, settled
         self._guard = threading.RLock()
         self._jobs: list[Job] = []
         self._stops: list[Callable[[], None]] = []
         self._gone: set[str] = set()
         self._answers: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._states: dict[str, str] = {}
         self.widget = JobRows(self._receive)
         self._follower = Follower(session.runtime, self._update, again_s=REFRESH_EVERY_S, is_busy=self._is_running)
 
@@ -63,8 +69,13 @@ class JobsFeed:
     def _heard(self, _live: LiveJob) -> None:
         self._follower.touch()
 
+    @property
+    def running(self) -> int:
+        """How many of the jobs still run."""
+        return sum(not live.is_settled for job in self._jobs for live in job.lives)
+
     def _is_running(self) -> bool:
-        return any(not live.is_settled for job in self._jobs for live in job.lives)
+        return self.running > 0
 
     def _receive(self, message: Message, _buffers: Sequence[Any]) -> None:
         job_id = message.get("job")
@@ -91,16 +102,21 @@ class JobsFeed:
         now = self._session.wall_clock()
         rows: list[dict[str, Any]] = []
         ended = set()
+        states = {}
         for job in jobs:
             if len(rows) >= ROWS_MAX:
                 break
             for view, live in zip(self._presenter.card(job, with_pictures=False).jobs, job.lives, strict=True):
+                states[live.id] = view.state
                 if live.is_settled:
                     ended.add(live.id)
                 if view.job_id not in self._gone:
                     rows.append(self._row(view))
         if _without_time(rows) != _without_time(self.widget.jobs) or now - self.widget.sent_at > REFRESH_EVERY_S - 0.2:
             self.widget.show(jobs=rows[:ROWS_MAX], sent_at=now)
+        if states != self._states:
+            self._states = states
+            self._moved()
         if ended - self._ended:
             self._ended |= ended
             self._settled()

@@ -22,6 +22,7 @@ from ..jobs import Job
 from ..ledger import JobRow, PictureRecord
 from ..present import Presenter
 from ..session import Place, Session
+from ..views.looks import plural
 from ..views.panel_widgets import CellRecord, Message, RunBar
 from .fields import Fields
 from .form import Form, cell_of, form_of_cell
@@ -79,7 +80,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
         self._fields = Fields(provider.name, self._on_change)
         self._run = RunBar(self._on_run)
         self._cell = CellRecord()
-        self._jobs = JobsFeed(self._session, self._presenter, self._on_settled)
+        self._jobs = JobsFeed(self._session, self._presenter, moved=self._on_moved, settled=self._on_settled)
         self._gallery = GalleryFeed(self._session, self._home, self._presenter, self._on_picture)
         self._history = HistoryFeed(
             self._session, self._home, self._presenter, recall=self._on_history, changed=self._on_settled
@@ -152,6 +153,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]
     def _on_cell_run(self, *_: object) -> None:
         self._scanner.touch()
         self._checker.touch()
+
+    def _on_moved(self) -> None:
+        running = self._jobs.running
+        self._run.show(running=f"{plural(running, 'job')} running" if running else "")
+        self._history.touch()
 
     def _on_settled(self) -> None:
         self._gallery.touch()

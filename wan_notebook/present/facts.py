@@ -62,7 +62,9 @@ def most_text(row: JobRow) -> str:
 
 
 def elapsed_s(row: JobRow, now: float) -> float:
-    """Return how long a job has taken so far, or took until it was saved."""
+    """Return how long a job has taken so far; once it is saved, what every other view says that it took."""
+    if row.saved_at and (took := took_s(row)) is not None:
+        return took
     end = row.saved_at or row.finished_at
     return max(0.0, (end or now) - row.created_at)
 

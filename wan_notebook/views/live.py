@@ -104,7 +104,7 @@ def live_job(job: JobView) -> dict[str, Any]:
         "word": "cancel requested" if requested else seen.word,
         "tone": seen.tone,
         "label": seed_text(job.seed) or job.job_id,
-        "elapsed_s": job.elapsed_s,
+        "elapsed_s": _final(job.elapsed_s) if over else job.elapsed_s,
         "ticking": not over and job.elapsed_s is not None,
         "progress": 1.0 if job.state == JobState.SAVED else job.progress,
         "eta": h.one_line(job.eta_text, 60) if not over else "",
@@ -173,6 +173,11 @@ def _thumb_facts(picture: PictureView, job: JobView) -> list[str]:
         picture.time_text,
     )
     return [h.one_line(text, 80) for text in texts if text]
+
+
+def _final(elapsed_s: float | None) -> float | None:
+    """Round a duration as captions do: a browser, which counts, only cuts off."""
+    return elapsed_s if elapsed_s is None else round(elapsed_s, 1 if elapsed_s < 60 else None)
 
 
 def same_but_for_time(old: Mapping[str, Any], new: Mapping[str, Any], passed_s: float) -> bool:

@@ -68,12 +68,16 @@ class FieldNote(Part):
 
 
 class RunBar(Part):
-    """The button that orders, with its price. ``answered`` is the number of the last click that was dealt with."""
+    """The button that orders, with its price. ``answered`` is the number of the last click that was dealt with.
+
+    ``running`` says what was ordered and still runs: in a narrow panel its rows are out of sight.
+    """
 
     _esm = joined("panel_kit.js", "panel_run.js")
     _css = joined("panel.css", "panel_parts.css")
     label = traitlets.Unicode("Generate").tag(sync=True)
     detail = traitlets.Unicode().tag(sync=True)
+    running = traitlets.Unicode().tag(sync=True)
     lines = traitlets.List(traitlets.Unicode()).tag(sync=True)
     enabled = traitlets.Bool(default_value=False).tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)

@@ -102,10 +102,9 @@ function render({ model, el, signal }) {
       answerOn(button, "Fetching…", signal);
       pictures.askSave(item.id, what === "clean", (bytes, message) => bytes?.byteLength && saveBytes(bytes, message.name, message.mime));
     } else if (what === "open") {
-      const url = servedAddress(pictures.details(item.id)?.paths ?? []) || pictures.full(`full:${item.id}`);
-      if (!url) pictures.askFull(`full:${item.id}`);
+      const url = servedAddress(pictures.details(item.id)?.paths ?? []);
       if (url) window.open(url, "_blank", "noopener");
-      else answerOn(button, "Fetching… press again", signal);
+      else if (!pictures.whenFull(`full:${item.id}`, openTab(item.label))) answerOn(button, "Not allowed", signal);
     } else {
       model.send({ kind: "act", what, id: item.id });
       answerOn(button, { use: "Added", seed: "Taken over" }[what] ?? "Filled in", signal);

@@ -80,10 +80,41 @@ function servedAddress(paths) {
   } catch {
     return "";
   }
-  const root = String(config.serverRoot ?? "").replace(/\/+$/, "");
-  const path = root && paths.find((one) => one.startsWith(`${root}/`));
-  if (!path || !config.baseUrl) return "";
-  return `${config.baseUrl}files/${path.slice(root.length + 1).split("/").map(encodeURIComponent).join("/")}`;
+  const served = servedRoot(config);
+  if (!served || !config.baseUrl) return ""; // Voilà says nothing
+  const root = served.replace(/\/*$/, "/");
+  const path = paths.find((one) => one.startsWith(root));
+  if (!path) return "";
+  const parts = path.slice(root.length).split("/");
+  if (parts.some((part) => part.startsWith("."))) return ""; // Jupyter serves no dot-folder
+  return `${config.baseUrl}files/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+/** Return the folder that the server serves; Notebook 7 says it only as an address. */
+function servedRoot(config) {
+  if (config.serverRoot) return String(config.serverRoot);
+  try {
+    return decodeURIComponent(new URL(config.rootUri).pathname);
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Open a tab for a picture that is still to come: a browser allows one with the click, none later. Return what takes
+ * the tab to the picture, or null where the browser allows no tab.
+ */
+function openTab(name) {
+  const tab = window.open("", "_blank");
+  if (!tab) return null;
+  tab.opener = null;
+  tab.document.title = name;
+  tab.document.body.textContent = "The picture comes as soon as the kernel is free.";
+  return (url) => {
+    if (tab.closed) return;
+    if (url) tab.location.replace(url);
+    else tab.document.body.textContent = "The file is missing.";
+  };
 }
 
 /** Say on a button what became of a click, for a moment. */

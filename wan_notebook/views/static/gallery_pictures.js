@@ -8,6 +8,7 @@ function makePictures(model, signal, onCome) {
   const asked = new Set();
   const images = new Map();
   const saves = new Map();
+  const awaited = new Map(); // what is to be done once a full picture is here
   const askThumbs = makeBatch((keys) => {
     for (let at = 0; at < keys.length; at += 24) model.send({ kind: "thumbs", keys: keys.slice(at, at + 24) });
   });
@@ -28,6 +29,8 @@ function makePictures(model, signal, onCome) {
       });
     } else if (message?.kind === "full") {
       if (!fulls.has(message.key)) fulls.set(message.key, buffers[0], message.mime);
+      for (const callback of awaited.get(message.key) ?? []) callback(fulls.get(message.key));
+      awaited.delete(message.key);
       onCome();
     } else if (message?.kind === "details") {
       details.set(message.id, message);
@@ -54,6 +57,16 @@ function makePictures(model, signal, onCome) {
       }
     },
     askFull: (key) => once(`full:${key}`, { kind: "full", key }),
+    /** Call back with a full picture's address, now or when it comes; return whether there is anybody to call. */
+    whenFull(key, callback) {
+      if (!callback) return false;
+      if (fulls.has(key)) callback(fulls.get(key));
+      else {
+        awaited.set(key, [...(awaited.get(key) ?? []), callback]);
+        this.askFull(key);
+      }
+      return true;
+    },
     askDetails: (id) => once(`details:${id}`, { kind: "details", id }),
     askSave(id, clean, callback) {
       const key = `${id}:${clean}:${Math.random()}`;

@@ -33,7 +33,7 @@ function makeRow(onCancel, onDismiss) {
       row.toggleAttribute("data-over", !next.ticking);
       setText(icon, next.icon);
       setText(word, requested ? "cancel requested" : next.word);
-      setFacts(facts, [next.label, silent ? "" : next.eta, next.cost].filter(Boolean));
+      setFacts(facts, [next.label, next.cost, silent ? "" : next.eta].filter(Boolean));
       const lines = silent && next.ticking ? [silent] : next.reasons;
       setLines(prompt, lines.length ? lines : [next.prompt]);
       prompt.toggleAttribute("data-reason", lines.length > 0);

@@ -21,6 +21,11 @@ function ownKeys(panel, signal) {
   window.addEventListener("keydown", mark, { signal, capture: true }); // Notebook 7 listens on its way down
 }
 
+/** Bring a text field that Tab reached into sight as a whole: a browser does so for its first line only. */
+function showWhole(event) {
+  if (event.key === "Tab" && event.target.tagName === "TEXTAREA") event.target.scrollIntoView({ block: "nearest" });
+}
+
 function render({ model, el, signal }) {
   const root = make("div", "wan-run");
   const button = makeButton("", click, { className: "wan-run-button" });
@@ -39,7 +44,8 @@ function render({ model, el, signal }) {
     const waiting = isWaiting();
     setText(button, waiting ? "Queued…" : model.get("label"));
     setDisabled(button, waiting || !model.get("enabled"));
-    setText(detail, waiting ? "sent to the kernel; it starts as soon as the kernel can take it" : model.get("detail"));
+    const rest = [model.get("detail"), model.get("running")].filter(Boolean).join(" · ");
+    setText(detail, waiting ? "sent to the kernel; it starts as soon as the kernel can take it" : rest);
     setLines(lines, waiting ? [] : model.get("lines"));
     root.toggleAttribute("data-waiting", waiting);
   }
@@ -69,6 +75,7 @@ function render({ model, el, signal }) {
   document.addEventListener("keydown", onKey, { signal, capture: true }); // stock fields let no key pass
   whenInPanel(el, signal, (panel) => {
     ownKeys(panel, signal);
+    panel.addEventListener("keyup", showWhole, { signal, capture: true });
     panel.role = "region";
     panel.ariaLabel = "Wan 2.6 Image panel";
   });

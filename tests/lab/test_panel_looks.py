@@ -1,0 +1,103 @@
+"""How the panel looks where it really stands: what has the focus is in sight, words and signs can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lab.harness import Lab
+from tests.lab.test_front_ends import UNREADABLE
+from tests.lab.test_panel import BUTTON, opened
+from tests.lab.voila import VoilaPage
+
+BELOW = "#md " + "text\n\n" * 60  # so that the panel is not the page's end
+# The part of the focused field that the strip with the button lies over, in px; null once the focus has left the form.
+COVERED = """() => {
+  const field = document.activeElement, strip = document.querySelector('.wan-go');
+  if (!field.closest('.wan-left') || strip.contains(field)) return null;
+  const [f, s] = [field, strip].map(e => e.getBoundingClientRect());
+  return Math.max(0, Math.min(f.bottom, s.bottom) - Math.max(f.top, s.top));
+}"""
+# Outlines of what can be used, under 3:1 against what they stand on.
+FAINT = r"""sel => {
+  const parse = text => text.match(/[\d.]+/g).slice(0, 3).map(v => v / 255);
+  const light = c => c.map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const bad = [];
+  for (const field of document.querySelectorAll(sel)) {
+    let under = field.parentElement;
+    while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement;
+    const [a, b] = [getComputedStyle(field).borderTopColor, getComputedStyle(under).backgroundColor]
+      .map(text => light(parse(text))).sort((x, y) => y - x);
+    const contrast = (a + .05) / (b + .05);
+    if (contrast < 3) bad.push([field.className, contrast.toFixed(2)]);
+  }
+  return bad;
+}"""
+ACTIONS = ":is(.wan-actions-marks, .wan-actions-first) .wan-b:not(.wan-actions-more)"
+OUTLINED = (
+    ":is(.wan-left, .wan-cell, .wan-filters) :is(.wan-b:not([aria-disabled=true]), textarea, input:not([type=file]))"
+)
+
+
+def _walk(page: Any, key: str) -> list[float]:
+    """Go through the form with Tab; return how much of each field was covered when it had the focus."""
+    covered = []
+    while (part := page.evaluate(COVERED)) is not None:
+        covered.append(part)
+        page.keyboard.press(key)
+    return covered
+
+
+def _nothing_is_covered(page: Any) -> None:
+    for width, height in ((1280, 700), (480, 700)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.locator(".wan-f-prompt textarea").focus()
+        there = _walk(page, "Tab")
+        page.keyboard.press("Shift+Tab")
+        back = _walk(page, "Shift+Tab")
+        assert len(there) > 10
+        assert max(there + back) <= 1, (width, there, back)
+
+
+@pytest.mark.parametrize("host", ["lab", "notebook7"])
+def test_the_button_covers_no_field_that_has_the_focus(host: str, request: pytest.FixtureRequest) -> None:
+    """The button stays in sight while the form scrolls; a field that Tab reaches stops above it, wide and narrow."""
+    lab = request.getfixturevalue(host)
+    lab.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel", BELOW])
+    lab.open("a.ipynb")
+    lab.run_all()
+    lab.wait_css(BUTTON)
+    _nothing_is_covered(lab.page)
+
+
+def test_the_button_covers_no_field_in_voila(voila: VoilaPage) -> None:
+    """The same on a page without a notebook around it."""
+    voila.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel", BELOW])
+    voila.open("a.ipynb")
+    voila.page.wait_for_selector(BUTTON)
+    _nothing_is_covered(voila.page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_signs_and_outlines_can_be_read(lab: Lab, theme: str) -> None:
+    """States of jobs, an unknown name, the history: 4.5:1 for words, 3:1 for signs and outlines, in both themes."""
+    jobs = "import wan_notebook as wan\nwan.generate('a fox', seed=5).result()\nfor word in ('fail', 'seconds:90'):\n"
+    jobs += "    wan.generate(f'[[{word}]] an owl')"
+    page = opened(lab, load=f"%load_ext wan_notebook\n{jobs}\nmood = 'curious'")
+    lab.theme(theme)
+    page.locator(".wan-f-prompt textarea").fill("a {nobody} {mood} fox")
+    page.wait_for_selector(".wan-note-preview mark")
+    page.locator(".wan-jobrow b", has_text="failed").first.wait_for()
+    page.locator(".wan-tile").first.click()
+    page.locator(".wan-inspector").get_by_text("More ▾").click()
+    assert page.evaluate(UNREADABLE, ".wan-panel") == []
+    assert page.evaluate(FAINT, f":is({OUTLINED}, {ACTIONS})") == []
+    page.locator(".wan-tile").first.dblclick()
+    page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
+    assert page.evaluate(FAINT, f".wan-light {ACTIONS}") == []
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="History").click()
+    page.wait_for_selector(".wan-history tbody tr >> nth=2")
+    assert page.evaluate(UNREADABLE, ".wan-history") == []
