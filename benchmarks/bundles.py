@@ -10,13 +10,13 @@ import hashlib
 import os
 import secrets
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.folders import folder
 from wan_notebook.bundle import Project, open_bundle, plan_bundle, select, verify, write_bundle
 from wan_notebook.bundle.document import Named
 from wan_notebook.ledger import JobDraft, JobRow, Ledger, PictureRecord
@@ -88,7 +88,7 @@ def hash_alone(files: list[Path]) -> None:
 
 def main(count: int = 60, size_bytes: int = 2_000_000) -> None:
     """Print the figures for as many pictures of as many bytes."""
-    with tempfile.TemporaryDirectory() as name:
+    with folder() as name:
         root = Path(name)
         store = Store(root / "wan-pictures")
         store.ensure()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import tempfile
 import time
 from pathlib import Path
 
 import httpx
 
 from benchmarks.engine import make_session
+from benchmarks.folders import folder
 from benchmarks.service import service
 from benchmarks.sizes import size
 from wan_notebook.ledger import JobDraft, Ledger, PictureRecord
@@ -92,7 +92,7 @@ def measure(count: int) -> tuple[float, float, float]:
     The first five pictures warm up, as far as one is left to measure.
     """
     warm = min(WARM_UP, count - 1)
-    with service(picture_kb=PICTURE_KB) as base_url, tempfile.TemporaryDirectory() as name:
+    with service(picture_kb=PICTURE_KB) as base_url, folder() as name:
         tasks = asyncio.run(make_tasks(base_url, count))
         session = make_session(base_url, Path(name))
         home = session.need_home()

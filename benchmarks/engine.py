@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import resource
-import tempfile
 import time
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks import bare
+from benchmarks.folders import folder
 from benchmarks.service import service
 from benchmarks.sizes import size, sizes
 from wan_notebook.api import generate
@@ -34,7 +34,7 @@ def make_session(base_url: str, folder: Path, **env: str) -> Session:
 
 def run(base_url: str, count: int, *, prompt: str = "a fox") -> tuple[float, float, Session]:
     """Order ``count`` jobs and wait for all; return CPU and wall seconds, everything committed and fsynced."""
-    with tempfile.TemporaryDirectory() as name:
+    with folder() as name:
         session = make_session(base_url, Path(name))
         generate("warm up", seed=1, session=session).result(60)
         cpu, wall = time.process_time(), time.perf_counter()

@@ -6,10 +6,10 @@ and in no case may a job make a second task.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.folders import folder
 from tests.engine.kit import Rig, ask, ended
 from wan_notebook.simulator.faults import FAULTS
 
@@ -47,7 +47,7 @@ def tried(dialect: str, folder: Path) -> tuple[Counter[str], list[int], list[str
 def main() -> None:
     """Print a line for each dialect."""
     for dialect in ("gateway", "dashscope"):
-        with tempfile.TemporaryDirectory() as name:
+        with folder() as name:
             states, tasks, wrong = tried(dialect, Path(name))
         ends = ", ".join(f"{count} {state}" for state, count in states.most_common())
         print(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
 
+from benchmarks.folders import folder
 from wan_notebook.ledger import JobDraft, JobRow, Ledger, Owner, PictureRecord
 from wan_notebook.states import JobState
 
@@ -79,7 +79,7 @@ async def run(ledger: Ledger, count: int) -> None:
 
 def main(count: int = 500) -> None:
     """Print the figures."""
-    with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder, "ledger.db")) as ledger:
+    with folder() as name, Ledger.open(Path(name, "ledger.db")) as ledger:
         begin, cpu = time.perf_counter(), time.process_time()
         print(f"{count} jobs, each created alone, then all moved at once:")
         asyncio.run(run(ledger, count))

@@ -10,12 +10,12 @@ import math
 import random
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.engine import make_session
+from benchmarks.folders import folder
 from benchmarks.service import service
 from benchmarks.sizes import size
 from wan_notebook.api import generate
@@ -117,12 +117,12 @@ def main(seed: int = 1) -> None:
     """Print a line for each row."""
     for usual in ROWS:
         row = replace(usual, jobs=size("REALTIME_JOBS", usual.jobs))
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with folder() as name:
+            place = Path(name)
             with service() as instant:
-                like = first_row(instant, folder / "kind")
+                like = first_row(instant, place / "kind")
             with service(seconds=MEDIAN_S, sigma=SIGMA, queries_per_s=row.limit_per_s) as base_url:
-                print(run(row, base_url, folder / "run", like, seed), flush=True)
+                print(run(row, base_url, place / "run", like, seed), flush=True)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ RecipeOf = Callable[[JobRow, PictureRecord], Recipe | None]
 KEEP_BYTES = 8 * 1024 * 1024
 """Up to this size a picture is written to the disk once, whole and with its recipe; a larger one as it arrives."""
 
-IN_MEMORY_MAX = 8
+IN_MEMORY_MAX = 10
 """Pictures that are on their way between line and disk at once: what bounds the memory, whatever the disk does."""
 
 

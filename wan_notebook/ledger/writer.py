@@ -1,4 +1,4 @@
-"""One thread that writes: what is queued becomes one durable transaction, each operation in its own savepoint.
+"""One thread that writes: what is queued becomes one durable transaction; an operation that fails undoes itself alone.
 
 An operation's future resolves after the commit that holds it, never before. Not safe across ``os.fork``: a child must
 not use the file at all (``session`` sees to it).
@@ -42,18 +42,25 @@ class Operation(Generic[T]):
         self.result: T | None = None
         self.error: BaseException | None = None
 
-    def run(self, connection: sqlite3.Connection) -> None:
-        """Do the work in a savepoint; an error of its own undoes it alone, one of the disk ends the transaction."""
+    def run(self, connection: sqlite3.Connection, *, alone: bool) -> bool:
+        """Do the work; say whether it succeeded. An error of the disk is raised, and ends the transaction.
+
+        ``alone``: in a savepoint, so that an error of its own undoes it and nothing else.
+        """
         self.error = None
-        connection.execute("SAVEPOINT operation")
+        if alone:
+            connection.execute("SAVEPOINT operation")
         try:
             self.result = self._work_unless_withdrawn(connection)
         except Exception as error:
             if concerns_file(error):
                 raise
             self.error = error
-            connection.execute("ROLLBACK TO operation")
-        connection.execute("RELEASE operation")
+            if alone:
+                connection.execute("ROLLBACK TO operation")
+        if alone:
+            connection.execute("RELEASE operation")
+        return self.error is None
 
     def _work_unless_withdrawn(self, connection: sqlite3.Connection) -> T:
         if self.withdrawn:
@@ -139,15 +146,24 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = connect(self._path)
-            # IMMEDIATE: what an operation reads stays true until it is committed, whatever other kernels do.
-            self._connection.execute("BEGIN IMMEDIATE")
-            for operation in operations:
-                operation.run(self._connection)
-            self._connection.execute("COMMIT")
+            # Savepoints are a third of the work, and errors are rare: only then is all done again, with them.
+            if not self._run_all(self._connection, operations, alone=False) and len(operations) > 1:
+                self._run_all(self._connection, operations, alone=True)
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens, or all writes hang
             # After a failed commit the connection's state is not worth trusting: the next batch opens a new one.
             self._drop()
             self._fail(operations, error)
+
+    def _run_all(self, connection: sqlite3.Connection, operations: list[Operation[Any]], *, alone: bool) -> bool:
+        """Run operations in one transaction; say whether it was committed: not so if one fails that is not alone."""
+        # IMMEDIATE: what an operation reads stays true until it is committed, whatever other kernels do.
+        connection.execute("BEGIN IMMEDIATE")
+        for operation in operations:
+            if not operation.run(connection, alone=alone) and not alone:
+                connection.execute("ROLLBACK")
+                return False
+        connection.execute("COMMIT")
+        return True
 
     def _fail(self, operations: list[Operation[Any]], error: Exception) -> None:
         if len(operations) > 1 and not is_busy(error):
