@@ -190,20 +190,21 @@ class Fetcher:
                 at.picture.url, part=at.part, max_bytes=most, resume=at.progress, keep_bytes=KEEP_BYTES
             )
             at.sha256, at.data = got.sha256, got.data
-        record: PictureRecord = await self.in_worker(self._save, row, at)
+        record: PictureRecord = await self.in_worker(self._save, row, at, at.data)
         self._drop(at)
         return record
 
-    def _save(self, row: JobRow, at: _Attempt) -> PictureRecord:
-        """Bring a picture to the disk under its name. Runs in a worker thread, which waits for the ledger itself:
+    def _save(self, row: JobRow, at: _Attempt, data: bytes | None) -> PictureRecord:
+        """Bring a picture to the disk under its name: from memory, or from its part file without ``data``.
 
-        each way between two threads costs more than what is done at its end.
+        Runs in a worker thread, which waits for the ledger itself: the way back to the loop and here again would cost
+        more than what is done.
         """
-        record, staged = self._stage(row, at)
+        record, staged = self._stage(row, at, data)
         # Its name and hash first: after a crash it is told from them that the file had got its name.
         self.moves.ledger.save_picture(row.id, record).result()
         saved = self.store.publish(staged)
-        if at.failures or at.data is None:
+        if at.failures or data is None:
             self._unlink(at)
         return replace(record, file=saved.file)
 
@@ -239,12 +240,12 @@ class Fetcher:
         with contextlib.suppress(OSError):
             at.part.unlink(missing_ok=True)
 
-    def _stage(self, row: JobRow, at: _Attempt) -> tuple[PictureRecord, Staged]:
+    def _stage(self, row: JobRow, at: _Attempt, data: bytes | None) -> tuple[PictureRecord, Staged]:
         """Check the bytes and make them durable, with their recipe, but without their name."""
-        data = bytes_of(at.part) if at.data is None else at.data
-        record = checked(data, row, at.picture, sha256=at.sha256)
-        pieces, sidecar = self._described(data, row, record)
-        if not pieces and at.data is not None:
+        found = bytes_of(at.part) if data is None else data
+        record = checked(found, row, at.picture, sha256=at.sha256)
+        pieces, sidecar = self._described(found, row, record)
+        if not pieces and data is not None:
             pieces = (data,)
         name = self._name(row, at.picture, SUFFIX.get(record.mime, "bin"))
         staged = self.store.stage(at.part, name, pieces=pieces, sidecar=sidecar)
