@@ -175,20 +175,21 @@ def test_a_name_with_several_addresses_that_all_refuse_is_refused(error: OSError
 # TLS -----------------------------------------------------------------------------------------------------------------
 
 
+async def answer_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Give one short answer a request."""
+    try:
+        while await read_request(reader):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
 @asynccontextmanager
-async def secure_server() -> AsyncIterator[int]:
-    """Serve one short answer a request over TLS; yields the port."""
+async def secure_server(serve: Serve) -> AsyncIterator[int]:
+    """Serve over TLS; yields the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await read_request(reader):
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
@@ -201,7 +202,7 @@ def test_requests_go_over_tls_and_reuse_the_connection() -> None:
 
     async def main() -> None:
         trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
-        async with secure_server() as port:
+        async with secure_server(answer_each) as port:
             lines = Lines(most=2, keepalive_s=30, ssl_context=trusting, network_backend=Sockets())
             for _ in range(3):
                 response = await lines.request("GET", f"https://127.0.0.1:{port}/x")
@@ -214,11 +215,52 @@ def test_requests_go_over_tls_and_reuse_the_connection() -> None:
     asyncio.run(main())
 
 
+def test_each_piece_that_is_sent_over_tls_goes_out_at_once() -> None:
+    """Head and body of an order are two pieces; neither may wait until something else happens on the line."""
+
+    async def main() -> None:
+        trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+        async with secure_server(answer_each) as port:
+            plain = await Sockets().connect_tcp("127.0.0.1", port, timeout=5)
+            stream = await plain.start_tls(trusting, "127.0.0.1", timeout=5)
+            for piece in (b"POST /x HTTP/1.1\r\n", b"Content-Length: 2\r\n\r\n", b"o", b"k"):
+                await stream.write(piece, timeout=5)
+            assert await stream.read(65_536, timeout=5)
+            await stream.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_line_with_an_unsent_rest_is_not_used_again() -> None:
+    """An upload that is refused early: behind its rest, which nobody takes, the next order would be in doubt."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+
+    async def main() -> None:
+        trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+        async with secure_server(refuse) as port, asyncio.timeout(10):
+            lines = Lines(most=1, keepalive_s=30, ssl_context=trusting, network_backend=Sockets())
+            for size in (20_000_000, 2):
+                response = await lines.request("POST", f"https://127.0.0.1:{port}/x", content=bytes(size))
+                assert response.status == 413
+            assert len(writers) == 2
+            await lines.aclose()
+            for writer in writers:
+                writer.transport.abort()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
     """Verification is never switched off; the error says that it is the certificate, and nothing was sent."""
 
     async def main() -> None:
-        async with secure_server() as port:
+        async with secure_server(answer_each) as port:
             client = Client(provider="gateway", base_url=f"https://127.0.0.1:{port}", key=Secret(KEY))
             with pytest.raises(NotSentError, match="certificate is not accepted") as caught:
                 await client.status("t")

@@ -61,8 +61,9 @@ class Sockets(httpcore.AsyncNetworkBackend):
 class Stream(httpcore.AsyncNetworkStream):
     """One connection, plain or with TLS."""
 
-    def __init__(self, transport: asyncio.Transport, line: _Line) -> None:
+    def __init__(self, transport: asyncio.Transport, line: _Line, below: asyncio.Transport | None = None) -> None:
         self._transport, self._line = transport, line
+        self._below = below or transport  # what TLS goes over
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - theirs
         """Return the bytes that came, empty at the end; ``timeout`` in seconds.
@@ -132,7 +133,7 @@ class Stream(httpcore.AsyncNetworkStream):
         if transport is None:
             raise httpcore.ConnectError("it was closed meanwhile")
         line.connection_made(transport)
-        return Stream(transport, line)
+        return Stream(transport, line, self._below)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore asks for by name."""
@@ -142,9 +143,12 @@ class Stream(httpcore.AsyncNetworkStream):
         return self._transport.get_extra_info(names[info]) if info in names else None
 
     def _is_readable(self) -> bool:
-        """Whether anything came, which between two requests means that the other side has closed."""
+        """Whether anything came, which between two requests means that the other side has closed.
+
+        As good as closed is a line on which a request still waits, of which an early answer wanted no more.
+        """
         line = self._line
-        if line.pieces or line.is_over or self._transport.is_closing():
+        if line.pieces or line.is_over or self._below.is_closing() or self._below.get_write_buffer_size():
             return True
         descriptor = self._transport.get_extra_info("socket").fileno()
         if hasattr(select, "poll"):
@@ -198,7 +202,9 @@ class _Line(asyncio.Protocol):
         """Begin."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
-            transport.set_write_buffer_limits(0)  # sent means that the system has it
+            # Sent means that the system has it. Not 0: over TLS asyncio then takes nothing at all for too much that is
+            # waiting, and says that it is gone only when something else happens on the line.
+            transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         """Keep what came."""
