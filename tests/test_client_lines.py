@@ -104,6 +104,23 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used() -> None:
     asyncio.run(main())
 
 
+def test_more_than_the_answer_is_no_answer_to_the_next_request() -> None:
+    """A server that counts its bytes wrong must not give one job's task or picture to another job."""
+
+    async def too_much(connection: int, _request: int, writer: asyncio.StreamWriter) -> bool:
+        writer.write(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad" if connection == 1 else OK)
+        return True
+
+    async def main() -> None:
+        async with serving(too_much) as server:
+            lines = Lines(most=1, keepalive_s=30)
+            assert [await get(lines, server.url) for _ in range(3)] == [b"ok"] * 3
+            assert server.connections == 2
+            await lines.aclose()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("read_first", [False, True])
 def test_an_answer_that_was_not_read_to_its_end_takes_its_connection_along(read_first: bool) -> None:
     """The next request would get the rest of this one's answer."""

@@ -50,7 +50,7 @@ class Lines(httpcore.AsyncConnectionPool):
     async def give_back(self, origin: httpcore.Origin, line: httpcore.AsyncConnectionInterface) -> None:
         """Take back a line whose answer was read, or given up."""
         now = time.monotonic()
-        if line.is_idle() and line in self._all:
+        if line.is_idle() and line in self._all and not _has_more(line):
             self._idle.append((now, origin, line))
         else:
             await self._drop(line)
@@ -81,6 +81,12 @@ class Lines(httpcore.AsyncConnectionPool):
         self._all.discard(line)
         with suppress(Exception):  # it is of no use any more, whatever closing it says
             await line.aclose()
+
+
+def _has_more(line: httpcore.AsyncConnectionInterface) -> bool:
+    """Whether more came than the answer: the next request would be given that in place of its own answer."""
+    state = getattr(getattr(line, "_connection", None), "_h11_state", None)  # httpcore itself never looks
+    return state is not None and bool(state.trailing_data[0])
 
 
 class _Body:
