@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,3 +177,16 @@ def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None
     assert took_s - idle_s < SOON_S
     assert f"{AT_ONCE} jobs were being sent" in done.stderr
     assert f"{20 - AT_ONCE} jobs were never sent" in done.stderr
+
+
+def test_a_closed_session_leaves_no_thread_at_the_disk(made: Rig) -> None:
+    """Whoever opens and closes sessions all day collects no threads, and what these hold."""
+    before = set(threading.enumerate())
+    session = made.kernel()
+    ended(ask(session))
+    at_the_disk = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("wan-disk")]
+    session.close()
+    for thread in at_the_disk:
+        thread.join(5)
+    assert at_the_disk
+    assert not [thread.name for thread in at_the_disk if thread.is_alive()]

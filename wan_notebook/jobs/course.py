@@ -53,6 +53,10 @@ class Course:
         if live.state is JobState.SUCCEEDED:
             await self._fetch(live)
 
+    def end(self) -> None:
+        """Let the threads at the disk end; what they were given is done first."""
+        self._disk.shutdown()
+
     async def _settle_unsent(self, live: LiveJob) -> None:
         """Say what an earlier kernel's unfinished submit means: not sent, or nobody knows."""
         if live.state is JobState.INTENT and live.request is None:

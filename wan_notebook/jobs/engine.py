@@ -103,6 +103,7 @@ class Engine:
     def let_go(self) -> None:
         """Release the leases, so that another kernel need not wait for them to run out; nobody waits here in vain."""
         self.leases.release(self._owned())
+        self._course.end()
         for live in self.lives.values():
             if not live.ends_waiting:
                 live.stop("the session that followed it was closed.")
