@@ -12,6 +12,7 @@ import pytest
 
 from tests.client_kit import KEY, REQUEST, assert_no_key, read_request, served
 from wan_notebook.client import Client, DownloadProgress
+from wan_notebook.client.timeouts import Timeouts
 from wan_notebook.errors import ConnectionLostError, DownloadError, NotSentError, UnexpectedReplyError, WanError
 from wan_notebook.secret import Secret
 
@@ -181,6 +182,27 @@ def test_a_download_cut_by_the_server_is_continued(tmp_path: Path) -> None:
     assert asyncio.run(main()) == hashlib.sha256(data).hexdigest()
     assert (tmp_path / "x.part").read_bytes() == data
     assert [r.split(b"=")[1] for r in ranges] == [b"700000-", b"1400000-"]
+
+
+def test_a_head_that_trickles_has_an_end(tmp_path: Path) -> None:
+    """Four such answers would otherwise hold up all other pictures for ever."""
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not writer.is_closing():
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.02)  # the pace of the trickle
+
+    async def main() -> None:
+        async with served(trickle) as (base, _), asyncio.timeout(10):
+            c = client(base, timeouts=Timeouts(connect_s=0.1, stall_window_s=0.2))
+            error = await caught(c, c.download(f"{base}/x", part=tmp_path / "x.part", resume=DownloadProgress()))
+            assert isinstance(error, DownloadError)
+            assert error.kind == "timeout"
+
+    asyncio.run(main())
 
 
 def test_beside_an_application_in_this_process_the_network_is_the_network() -> None:

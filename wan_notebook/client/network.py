@@ -133,7 +133,12 @@ class Network:
             request = self._request("GET", url, headers, b"", read_s=read_s)
             transport = self._transport_for(url)
             self.requests_sent[kind] += 1
-            response = await transport.handle_async_request(request)
+            try:
+                # Each byte of a head that trickles would begin the time-out for reading anew.
+                async with asyncio.timeout(2 * self._connect_s + read_s):
+                    response = await transport.handle_async_request(request)
+            except TimeoutError:
+                raise httpx.ReadTimeout("its head did not come in time", request=request) from None
             try:
                 yield response
             finally:
