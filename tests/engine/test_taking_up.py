@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
+from tests.engine.conftest import House
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.__main__ import main
 from wan_notebook.schedule import ECONOMICAL, PROMPT
 from wan_notebook.session import Session, default_session
+from wan_notebook.store import Store
 
 
 def left_behind(made: Rig, count: int = 2) -> list[str]:
@@ -179,3 +184,15 @@ def test_a_pace_that_is_set_in_mid_run_holds_for_the_next_job(tmp_path: Path) ->
         ended(ask(kernel, seed=2))
         assert poller._queue.setting == ECONOMICAL
         assert poller.pacer.rate_per_s(0.0) <= 10
+
+
+def test_what_a_killed_kernel_was_fetching_does_not_stay(house: House) -> None:
+    """Each may be many megabytes, and nobody else knows of them; what a living kernel fetches is left alone."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    parts = [Store(house.folder, pid=pid).part_path("job", 0) for pid in (gone.pid, os.getppid())]
+    parts[0].parent.mkdir(parents=True)
+    for part in parts:
+        part.write_bytes(b"half a picture")
+    house.kernel().need_home()
+    assert [part.exists() for part in parts] == [False, True]

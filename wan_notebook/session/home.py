@@ -87,6 +87,7 @@ class Homes:
     def _opened(self, settings: Settings) -> Home:
         store = Store(settings.folder)
         store.ensure()
+        store.clean_parts()  # a kernel that was killed cannot do it
         ledger = Ledger.open(settings.folder / LEDGER_NAME, wall_clock=self._session.wall_clock)
         remember_folder(settings.folder)
         engine = self._engine(store, ledger)
