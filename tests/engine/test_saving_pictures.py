@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from wan_notebook.jobs import download
 from wan_notebook.jobs.course import DISK_WORKERS
 from wan_notebook.recipe import read_recipe, strip
 from wan_notebook.session import Session
+from wan_notebook.store import Files
 
 
 @pytest.fixture
@@ -87,3 +90,20 @@ def test_a_slow_disk_holds_the_downloads_back(there: Rig, monkeypatch: pytest.Mo
     assert downloads_of(kernel) == download.IN_MEMORY_MAX
     gate.set()
     assert [ended(job).status for job in jobs] == ["saved"] * len(jobs)
+
+
+def test_a_disk_that_complains_after_a_picture_has_its_name_gets_no_copies_of_it(
+    there: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network drives never make a folder's names durable: each try would leave one more file."""
+    made = Files.sync_folder
+
+    def complain(self: Files, path: Path) -> None:
+        if any(path.glob("*.png")):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        made(self, path)
+
+    monkeypatch.setattr(Files, "sync_folder", complain)
+    job = ended(ask(there.kernel(), seed=1))
+    assert (job.status, parts_left(there)) == ("saved", [])
+    assert list(there.folder.glob("2*/*.png")) == list(job.files)

@@ -174,7 +174,9 @@ class Fetcher:
         return None
 
     async def _fetch_once(self, live: LiveJob, at: _Attempt) -> PictureRecord:
-        if not await self._is_there(at.picture):
+        if await self._is_there(at.picture):
+            self._unlink(at)
+        else:
             if not at.picture.url:
                 message = "the service gave no address for this picture"
                 raise DownloadError(message, kind="gone")
@@ -203,6 +205,7 @@ class Fetcher:
         record, staged = self._stage(row, at, data)
         # Its name and hash first: after a crash it is told from them that the file had got its name.
         self.moves.ledger.save_picture(row.id, record).result()
+        at.picture = record  # likewise if the disk complains once it has its name: no second copy of it is made
         saved = self.store.publish(staged)
         if at.failures or data is None:
             self._unlink(at)
