@@ -331,13 +331,13 @@ class FullLedger:
         self.refused = 0
         run = Operation.run
 
-        def failing(operation: Operation[Any], connection: sqlite3.Connection) -> None:
+        def failing(operation: Operation[Any], connection: sqlite3.Connection, *, alone: bool) -> bool:
             if self.is_full:
                 self.refused += 1
                 error = sqlite3.OperationalError("database or disk is full")
                 error.sqlite_errorcode = sqlite3.SQLITE_FULL
                 raise error
-            run(operation, connection)
+            return run(operation, connection, alone=alone)
 
         monkeypatch.setattr(Operation, "run", failing)
 
