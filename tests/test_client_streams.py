@@ -158,6 +158,34 @@ def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
     asyncio.run(main())
 
 
+def test_a_loop_of_another_make_is_asked_only_for_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person may have made uvloop the loop of the process; it has no happy eyeballs."""
+
+    class Other:
+        """A loop that is none of asyncio's own."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            self._loop = loop
+
+        async def create_connection(self, factory: Any, host: str, port: int) -> Any:
+            return await self._loop.create_connection(factory, host, port)
+
+    async def main() -> bytes:
+        other = Other(asyncio.get_running_loop())
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio, "get_running_loop", lambda: other)
+                stream = await Sockets().connect_tcp("127.0.0.1", server.getsockname()[1])
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.sendall(b"here")
+                got = await stream.read(10, timeout=5)
+            await stream.aclose()
+        return got
+
+    assert asyncio.run(main()) == b"here"
+
+
 @pytest.mark.parametrize(
     ("error", "is_refused"),
     [

@@ -15,7 +15,7 @@ import select
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpcore
 
@@ -38,13 +38,13 @@ class Sockets(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect; ``timeout`` in seconds. Raises ``httpcore.ConnectTimeout`` or ``httpcore.ConnectError``."""
-        local = None if local_address is None else (local_address, 0)
         loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {} if local_address is None else {"local_addr": (local_address, 0)}
+        if isinstance(loop, asyncio.BaseEventLoop):  # a loop of another make (uvloop) does not know it
+            options["happy_eyeballs_delay"] = HAPPY_EYEBALLS_S
         try:
             async with asyncio.timeout(timeout):
-                transport, line = await loop.create_connection(
-                    _Line, host, port, local_addr=local, happy_eyeballs_delay=HAPPY_EYEBALLS_S
-                )
+                transport, line = await loop.create_connection(_Line, host, port, **options)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except OSError as error:
@@ -200,11 +200,10 @@ class _Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            # Sent means that the system has it. Not 0: over TLS asyncio then takes nothing at all for too much that is
-            # waiting, and says that it is gone only when something else happens on the line.
-            transport.set_write_buffer_limits(high=1, low=0)
+        self._transport = cast("asyncio.Transport", transport)  # one of another make need not be a subclass
+        # Sent means that the system has it. Not 0: over TLS asyncio then takes nothing at all for too much that is
+        # waiting, and says that it is gone only when something else happens on the line.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         """Keep what came."""
