@@ -15,6 +15,7 @@ from tests.lab.voila import VoilaPage
 
 CELLS = ["%load_ext wan_notebook", "%%wan --as fox --seed 5\na fox, 50 % #1 in snow", "%wan panel"]
 WIDTH = "i => i.decode().then(() => i.naturalWidth)"
+SHOWN = "i => i.complete && i.naturalWidth === 1280"
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def _lab_opens_it(lab: Lab) -> None:
     for link in (_full_file(lab), lab.output(1).locator("a img").first):
         link.click()
         picture = lab.page.locator(".jp-ImageViewer:visible img")
-        assert picture.evaluate(WIDTH) == 1280
+        lab.page.wait_for_function(SHOWN, arg=picture.element_handle())  # JupyterLab gives it its address twice
         lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
         picture.wait_for(state="detached")
 
