@@ -15,7 +15,7 @@ from typing import Any
 from .. import interrupts
 from ..client import Client
 from ..errors import SettingsError
-from ..jobs import Engine, Job, LiveJob
+from ..jobs import Job, LiveJob
 from ..ledger import JobRow, Ledger
 from ..request import ImageRequest
 from ..runtime import Runtime
@@ -27,7 +27,7 @@ from .home import Home, Homes
 from .leaving import CLOSING_S, GRACE_S, goodbye, is_script, wait_for_submits
 from .meetings import Meetings, Place
 from .order import Order
-from .ordering import Ordering
+from .ordering import Ordering, begin, live_of
 from .providers import Providers
 from .rebuild import rebuild
 from .replay import Lookup, Part, refuse_if_only
@@ -123,8 +123,8 @@ class Session:
         if any(part.answer is None for part in parts):
             parts = self._ordering(settings, order).create(parts)
         home = self.need_home()
-        lives = [_live(home, part, order) for part in parts]
-        _begin(home.engine, parts, lives)
+        lives = [live_of(home, part, order) for part in parts]
+        begin(home.engine, parts, lives)
         replayed = frozenset(live.id for part, live in zip(parts, lives, strict=True) if part.is_replay)
         request = order.requests[0].replace(seed=parts[0].request.seed)
         job = Job(lives, home.engine, request=request, name=order.name, replayed=replayed)
@@ -265,27 +265,6 @@ class Session:
 
 def _replay_mode(settings: Settings, home: Home | None) -> Replay:
     return "only" if settings.replay == "on" and home is not None and home.replays_only else settings.replay
-
-
-def _live(home: Home, part: Part, order: Order) -> LiveJob:
-    if part.answer is None:
-        raise AssertionError  # what had no answer was ordered
-    live = home.engine.live(part.answer)
-    if part.is_replay:
-        home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
-    return live
-
-
-def _begin(engine: Engine, parts: Sequence[Part], lives: Sequence[LiveJob]) -> None:
-    """Send what is new, follow what was joined."""
-    pairs = list(zip(parts, lives, strict=True))
-    for part, live in pairs:
-        if part.is_new:
-            live.request = part.request
-    if new := [live for part, live in pairs if part.is_new]:
-        engine.start(new)
-    if joined := [live.row for part, live in pairs if not part.is_new and not part.is_replay]:
-        engine.take_up(joined)
 
 
 _default: list[Session] = []

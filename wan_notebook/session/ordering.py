@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..jobs import Engine, LiveJob
 from ..ledger import JobRow, SpendReader
 from ..settings import Settings
 from .caps import Caps
@@ -95,3 +96,25 @@ class Ordering:
             return row
         # Another kernel may have begun and finished it since this one looked.
         return reader.find_answer(part.fp_sent, by="sent", simulated_ok=simulated_ok)
+
+
+def live_of(home: Home, part: Part, order: Order) -> LiveJob:
+    """Return the job that answers a part; that it was shown again is remembered."""
+    if part.answer is None:
+        raise AssertionError  # what had no answer was ordered
+    live = home.engine.live(part.answer)
+    if part.is_replay:
+        home.ledger.record_shown(live.id, order.place.notebook, order.place.cell_id, "replay")
+    return live
+
+
+def begin(engine: Engine, parts: Sequence[Part], lives: Sequence[LiveJob]) -> None:
+    """Send what is new, follow what was joined."""
+    pairs = list(zip(parts, lives, strict=True))
+    for part, live in pairs:
+        if part.is_new:
+            live.request = part.request
+    if new := [live for part, live in pairs if part.is_new]:
+        engine.start(new)
+    if joined := [live.row for part, live in pairs if not part.is_new and not part.is_replay]:
+        engine.take_up(joined)
