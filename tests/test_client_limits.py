@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.client_kit import RESULT, Answers, client, pieces, raised, run
+from tests.client_kit import KEY, RESULT, Answers, client, pieces, raised, run
 from tests.download_kit import DATA, ETAG, SHA256, Files, failed, fetch
-from wan_notebook.client import Client, DownloadProgress, Timeouts
+from wan_notebook.client import Client, DownloadProgress, Timeouts, network
 from wan_notebook.errors import StoreError
 
 
@@ -99,6 +99,24 @@ def test_each_status_has_its_kind(tmp_path: Path, http_status: int, kind: str) -
     assert (error.kind, error.http_status, error.retry_after_s) == (kind, http_status, 7.0)
     assert "Signature" not in str(error)
     assert not (tmp_path / "x.part").exists()
+
+
+class Later:
+    """A client of httpx that has only what is public."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
+        inner = httpx.AsyncClient(transport=transport)
+        self.send, self.aclose = inner.send, inner.aclose
+
+
+def test_a_client_that_tells_no_transport_sends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of httpx has no public name: a later one may lack it, and requests still go out, key and all."""
+    monkeypatch.setattr(network, "_open_client", Later)
+    answers = Answers(httpx.Response(200, json={"id": "t", "status": "queued"}))
+    run(lambda c: c.status("t"), client(answers))
+    assert KEY in answers.requests[0].headers["authorization"]
+    fetch(client(Files()), tmp_path / "x.part")
+    assert (tmp_path / "x.part").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("http_status", [403, 404, 410])
