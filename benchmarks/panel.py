@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import statistics
 import sys
@@ -69,7 +70,7 @@ def fill(session: Session, count: int) -> int:
             [JobDraft(provider="gateway", model="wan2.6-image", mode="edit", prompt=f"picture {number}", seed=number,
                       request={"prompt": number}, fp_asked=f"a{number}", fp_sent=f"s{number}")]
         )  # fmt: skip
-        record = PictureRecord(idx=0, sha256=file.file_sha256, file=file.file, file_sha256=file.file_sha256,
+        record = PictureRecord(idx=0, sha256=hashlib.sha256(data).hexdigest(), file=file.file,
                                width_px=SIDE_PX, height_px=SIDE_PX, size_bytes=len(data), mime="image/png",
                                saved_at=time.time())  # fmt: skip
         for state in _WAY:

@@ -19,7 +19,7 @@ from PIL import Image
 from wan_notebook.bundle import Opened, open_bundle, plan_bundle, read_document, select, write_bundle
 from wan_notebook.bundle import Project as Project_
 from wan_notebook.ledger import InputRecord, JobDraft, JobRow, Ledger, PictureRecord
-from wan_notebook.recipe import embed, write_sidecar
+from wan_notebook.recipe import embedded, write_sidecar
 from wan_notebook.request import ImageRequest
 from wan_notebook.session.drafts import recipe_of
 from wan_notebook.states import JobState
@@ -132,9 +132,10 @@ class Project:
         )  # fmt: skip
         self.ledger.save_picture(job_id, record).result(10)
         recipe = recipe_of(self.ledger.get(job_id), record)
-        written = self.store.add(f"2026-11-25/1200-{job_id}-{idx + 1}.png", embed(data, recipe))
+        made = embedded(data, recipe)
+        written = self.store.add(f"2026-11-25/1200-{job_id}-{idx + 1}.png", b"".join(made.pieces))
         self.store.write_sidecar(written.file, write_sidecar(recipe))
-        saved = replace(record, file=written.file, file_sha256=written.file_sha256, saved_at=row.created_at + 10)
+        saved = replace(record, file=written.file, recipe_sha256=made.recipe_sha256, saved_at=row.created_at + 10)
         self.ledger.save_picture(job_id, saved).result(10)
 
     def input(self, name: str, data: bytes, **columns: Any) -> InputRecord:

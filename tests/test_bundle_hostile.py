@@ -6,6 +6,7 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import bundle_kit
-from tests.bundle_kit import Project, code, pack, png, rezip, sha256, shown, tree, unpack, zip_of
+from tests.bundle_kit import Project, code, pack, png, rezip, shown, tree, unpack, zip_of
 from wan_notebook.bundle.document import document_of
 from wan_notebook.bundle.manifest import read_manifest
 from wan_notebook.errors import RecipeError, WanError
+from wan_notebook.recipe import embed, read_recipe
 
 project, other = bundle_kit.project, bundle_kit.other
 Members = dict[str, bytes]
@@ -80,12 +82,17 @@ def without_picture(members: Members) -> None:
 
 
 def other_picture(members: Members) -> None:
-    """Put another picture in its place, with a fitting hash of the file."""
+    """Put another picture in its place."""
     name = next(name for name in members if name.endswith(".png") and "1200" in name)
     members[name] = png(4242)
-    rows = rows_of(members)
-    rows[0]["pictures"][0]["file_sha256"] = sha256(members[name])
-    set_rows(members, rows)
+
+
+def other_recipe(members: Members) -> None:
+    """Let the picture say something else of itself."""
+    name = next(name for name in members if name.endswith(".png") and "1200" in name)
+    recipe = read_recipe(members[name])
+    assert recipe is not None
+    members[name] = embed(members[name], replace(recipe, prompt="forged"))
 
 
 def cat_is_code(members: Members) -> None:
@@ -103,6 +110,7 @@ def twice(members: Members) -> None:
     [
         (without_picture, "not in the bundle as it says"),
         (other_picture, "is not the picture that its job says"),
+        (other_recipe, "is not the picture that its job says"),
         (cat_is_code, "is no picture"),
         (twice, "names a job twice"),
         (picture_file("../../evil.png"), "no path inside|leads up"),

@@ -259,7 +259,7 @@ def test_the_crate_describes_files_and_acts(project: Project, tmp_path: Path) ->
     assert action["instrument"]["name"] == "wan2.6-image"
     assert crate.mainEntity.id == "study.ipynb"
     picture = crate.dereference(f"wan-pictures/{fox.pictures[0].file}")
-    assert picture["sha256"] == fox.pictures[0].file_sha256
+    assert picture["sha256"] == sha256(project.file(fox).read_bytes())
 
 
 def test_without_the_library_the_error_says_what_to_install(

@@ -212,10 +212,11 @@ def test_a_migration_adds_and_loses_nothing(path: Path) -> None:
     """An older file gets what the steps add, one version after the other, and keeps every row."""
     with opened(path) as ledger:
         job_id = create(ledger)
-    steps = {1: ["ALTER TABLE jobs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'"], 2: ["CREATE TABLE moods (x TEXT)"]}
-    prepare(path, migrations=steps, version=3)
+    now = schema.SCHEMA_VERSION
+    column = "ALTER TABLE jobs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'"
+    prepare(path, migrations={now: [column], now + 1: ["CREATE TABLE moods (x TEXT)"]}, version=now + 2)
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == now + 2
     assert connection.execute("SELECT id, mood FROM jobs").fetchall() == [(job_id, "calm")]
     connection.close()
 
@@ -224,9 +225,9 @@ def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     """A step that cannot be done leaves the file as it was, usable by the version that wrote it."""
     with opened(path) as ledger:
         job_id = create(ledger)
-    steps = {1: ["CREATE TABLE moods (x TEXT)", "this is no SQL"]}
+    now = schema.SCHEMA_VERSION
     with pytest.raises(LedgerError):
-        prepare(path, migrations=steps, version=2)
+        prepare(path, migrations={now: ["CREATE TABLE moods (x TEXT)", "this is no SQL"]}, version=now + 1)
     with opened(path) as ledger:
         assert ledger.get(job_id).id == job_id
     connection = sqlite3.connect(path)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.ledger_kit import NOON, WAY, an_input, create, finish, move, owner, reported, saved_picture
 from wan_notebook.ledger import Ledger, LedgerError, PictureRecord
 from wan_notebook.ledger.changes import new_id
+from wan_notebook.ledger.transfer import EXPORT_VERSION
 from wan_notebook.states import JobState
 
 
@@ -156,7 +157,7 @@ def broken(row: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("ledger",), 2, "newer wan_notebook"),
+        (("ledger",), EXPORT_VERSION + 1, "newer wan_notebook"),
         (("ledger",), "1", "no exported row"),
         (("job",), None, "proper id"),
         (("job", "id"), "../../x", "proper id"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wan_notebook.errors import RecipeError
+from wan_notebook.ledger import PictureRecord
 from wan_notebook.money import Cost, Source
 from wan_notebook.recipe import (
     SCHEMA,
@@ -23,7 +24,9 @@ from wan_notebook.recipe import (
     RecipeParameters,
     RecipePicture,
     can_embed,
+    changed_in,
     embed,
+    embedded,
     public_name,
     read_any,
     read_foreign,
@@ -122,6 +125,45 @@ def test_the_hash_of_what_the_service_sent_can_be_had_back() -> None:
     assert hashlib.sha256(inside).hexdigest() != kept
     assert hashlib.sha256(strip(inside)).hexdigest() == kept
     assert strip(PNG) is PNG
+
+
+def recorded(came: bytes, recipe_sha256: str = "", file_sha256: str = "") -> PictureRecord:
+    """Return what a ledger has of a picture."""
+    sha256 = hashlib.sha256(came).hexdigest()
+    return PictureRecord(idx=0, sha256=sha256, recipe_sha256=recipe_sha256, file_sha256=file_sha256)
+
+
+def test_a_file_is_compared_in_its_two_parts() -> None:
+    """The picture as it came, and what the file says of itself: either one, changed, added or lost, is told."""
+    made = embedded(PNG, RECIPE)
+    inside, other = b"".join(made.pieces), replace(RECIPE, prompt="a hare")
+    record = recorded(PNG, made.recipe_sha256)
+    pixel = inside[:-20] + bytes([inside[-20] ^ 1]) + inside[-19:]
+    assert changed_in(inside, record) == ""
+    assert changed_in(embed(PNG, other), record) == "recipe"
+    assert changed_in(PNG, record) == "recipe"
+    assert changed_in(pixel, record) == changed_in(b"", record) == "picture"
+    assert changed_in(PNG, recorded(PNG)) == changed_in(b"RIFF", recorded(b"RIFF")) == ""
+    assert changed_in(inside, recorded(PNG)) == "recipe"
+
+
+def test_a_file_of_an_older_version_is_compared_by_its_own_hash() -> None:
+    """Where the whole file's hash was recorded, and not the recipe's, it is what counts."""
+    inside = embed(PNG, RECIPE)
+    record = recorded(PNG, file_sha256=hashlib.sha256(inside).hexdigest())
+    assert changed_in(inside, record) == ""
+    assert changed_in(PNG, record) == "recipe"
+    assert changed_in(inside[:-1], record) == "picture"
+
+
+def test_a_picture_that_came_with_a_recipe_keeps_it_behind_the_new_one() -> None:
+    """What the service sent can be had back byte for byte, even if it sends on what an input said of itself."""
+    came = embed(PNG, replace(RECIPE, prompt="the input"))
+    made = embedded(came, RECIPE)
+    inside = b"".join(made.pieces)
+    assert read_recipe(inside) == RECIPE
+    assert strip(inside) == came
+    assert changed_in(inside, recorded(came, made.recipe_sha256)) == ""
 
 
 def test_texts_of_the_service_s_own_stay() -> None:

@@ -253,3 +253,23 @@ def test_a_dead_process_is_told_from_a_living_one() -> None:
     assert process_lives(1)
     assert not process_lives(child.pid)
     assert process_lives(2**40)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5, 7, 100])
+@pytest.mark.parametrize("has_writev", [True, False])
+def test_a_disk_that_takes_a_little_at_a_time_gets_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, *, has_writev: bool
+) -> None:
+    """A call that writes less than it was given is followed by another one, from where it stopped."""
+    write = os.write
+
+    def some(descriptor: int, data: Any) -> int:
+        return write(descriptor, bytes(data)[:at_once])
+
+    monkeypatch.setattr(os, "write", some)
+    if has_writev:
+        monkeypatch.setattr(os, "writev", lambda descriptor, views: some(descriptor, b"".join(views)))
+    else:
+        monkeypatch.delattr(os, "writev", raising=False)
+    Files().write_new(tmp_path / "a.png", b"head", b"", memoryview(b"block"), b"rest")
+    assert (tmp_path / "a.png").read_bytes() == b"headblockrest"

@@ -27,6 +27,7 @@ from wan_notebook.folders import config_dir
 from wan_notebook.keys import KeyStore
 from wan_notebook.ledger import connect
 from wan_notebook.ledger.writer import Writer
+from wan_notebook.recipe import changed_in
 from wan_notebook.runtime import Runtime
 from wan_notebook.schedule import PollSetting
 from wan_notebook.session import Session
@@ -121,7 +122,7 @@ def resume(url: str, folder: Path) -> dict[str, Any]:
         "before": before,
         "states": [str(row.state) for row in rows],
         "saved": [picture.file for row in rows for picture in row.pictures if picture.saved_at],
-        "whole": all(home.store.holds(p.file, p.file_sha256) for row in rows for p in row.pictures if p.saved_at),
+        "whole": all(not changed_in(home.store.read(p.file), p) for row in rows for p in row.pictures if p.saved_at),
         "files": sorted(str(path.relative_to(home.store.folder)) for path in home.store.folder.glob("2*/*.png")),
         "journal": (home.store.folder / "ledger.db-wal").exists(),
     }

@@ -60,9 +60,10 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = refuse
 """
 COUNT = """
-import json, socket
+import hashlib, json, socket
 from wan_notebook.session import default_session
 session = default_session()
+store = session.need_home().store
 rows = session.ledger().history().rows
 try:
     socket.getaddrinfo("example.test", 443)
@@ -73,7 +74,7 @@ print(json.dumps({
     "sent": sum(sum(c.requests_sent.values()) for c in session.providers.clients),
     "spent": str(session.ledger().spend().total),
     "blocked": blocked,
-    "seen": sorted(hash_ for row in rows for hash_ in [p.file_sha256 for p in row.pictures]),
+    "seen": sorted(hashlib.sha256(store.read(p.file)).hexdigest() for row in rows for p in row.pictures),
 }))
 """
 

@@ -25,6 +25,8 @@ _UNIX, _PLAIN_FILE = 3, 0o100644 << 16
 _PACKED: Final = frozenset({".ipynb", ".json", ".jsonl", ".db", ".txt", ".md"})
 _TIGHT: Final = 100
 _TIGHT_FROM_BYTES: Final = 256 * 1024
+_Loaded = tuple[bytes, str, bool]
+"""A content's bytes, their hash, and whether they are what was planned."""
 
 
 def write_bundle(plan: Plan, target: Path) -> int:
@@ -36,7 +38,7 @@ def write_bundle(plan: Plan, target: Path) -> int:
     part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with zipfile.ZipFile(part, "w") as zipped:
-            hashes = [_put(zipped, c, data, digest) for c, data, digest in _loaded(plan.contents)]
+            hashes = [_put(zipped, content, *loaded) for content, loaded in _loaded(plan.contents)]
             head, manifest = plan.describing(hashes)
             _write(zipped, crate.NAME, head)
             _write(zipped, MANIFEST, manifest)
@@ -52,7 +54,7 @@ def write_bundle(plan: Plan, target: Path) -> int:
             part.unlink(missing_ok=True)
 
 
-def _loaded(contents: Sequence[Content]) -> Iterator[tuple[Content, bytes, str]]:
+def _loaded(contents: Sequence[Content]) -> Iterator[tuple[Content, _Loaded]]:
     """Yield each content's bytes with their hash; the next one is read and hashed while this one is written."""
     with ThreadPoolExecutor(1, thread_name_prefix="wan-bundle") as pool:
         ahead = [pool.submit(_load, content) for content in contents[:1]]
@@ -60,17 +62,17 @@ def _loaded(contents: Sequence[Content]) -> Iterator[tuple[Content, bytes, str]]
             current = ahead.pop(0)
             if position + 1 < len(contents):
                 ahead.append(pool.submit(_load, contents[position + 1]))
-            data, digest = current.result()
-            yield content, data, digest
+            yield content, current.result()
 
 
-def _load(content: Content) -> tuple[bytes, str]:
+def _load(content: Content) -> _Loaded:
     data = content.data if content.data is not None else content.source.read_bytes() if content.source else b""
-    return data, hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest()
+    return data, digest, content.is_unchanged(data, digest)
 
 
-def _put(zipped: zipfile.ZipFile, content: Content, data: bytes, digest: str) -> str:
-    if len(data) != content.size_bytes or (content.sha256 and digest != content.sha256):
+def _put(zipped: zipfile.ZipFile, content: Content, data: bytes, digest: str, is_unchanged: bool) -> str:
+    if not is_unchanged:
         message = f"{content.source or content.path} has changed since it was recorded: the bundle was not written."
         raise StoreError(message, remedy="`%wan verify` says what it should be and how to get it back.")
     _write(zipped, content.path, data)

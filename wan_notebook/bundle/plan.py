@@ -11,7 +11,8 @@ from typing import Any, Final
 from .._version import __version__
 from ..errors import CellError, RecipeError, StoreError
 from ..folders import FOLDER_NAME, LEDGER_NAME
-from ..ledger import JobRow, Ledger
+from ..ledger import JobRow, Ledger, PictureRecord
+from ..recipe import changed_in
 from ..store import Store
 from . import crate, papers
 from .document import Document, document_of
@@ -28,13 +29,24 @@ _NO_HASH: Final = "0" * 64
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """One file to pack: bytes made for it, or a file of the project whose hash is known (``sha256``, if so)."""
+    """One file to pack: bytes made for it, or a file of the project.
+
+    ``recorded`` is what the ledger knows of it: its hash, or the record of the picture that it is; empty if nothing.
+    """
 
     path: str
     size_bytes: int
     data: bytes | None = None
     source: Path | None = None
-    sha256: str = ""
+    recorded: str | PictureRecord = ""
+
+    def is_unchanged(self, data: bytes, sha256: str) -> bool:
+        """Whether bytes with this hash are what was planned and recorded."""
+        if len(data) != self.size_bytes:
+            return False
+        if isinstance(self.recorded, str):
+            return self.recorded in ("", sha256)
+        return not changed_in(data, self.recorded)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +147,9 @@ def _without_places(line: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
     return {**line, "inputs": [{**record, "name": scrubber.text(record["name"])} for record in line["inputs"]]}
 
 
-def _of_file(name: str, source: Path, sha256: str = "") -> Content:
+def _of_file(name: str, source: Path, recorded: str | PictureRecord = "") -> Content:
     try:
-        return Content(path=name, size_bytes=source.stat().st_size, source=source, sha256=sha256)
+        return Content(path=name, size_bytes=source.stat().st_size, source=source, recorded=recorded)
     except OSError as error:
         message = f"{source} is missing: the bundle would not be whole."
         raise StoreError(message, remedy="`%wan verify` says how to get it back.") from error
@@ -145,7 +157,7 @@ def _of_file(name: str, source: Path, sha256: str = "") -> Content:
 
 def _of_store(store: Store, rows: Sequence[JobRow], fetched: Iterable[str]) -> tuple[list[Content], list[str]]:
     """Return the store's files of these jobs, and what should be there and is not needed to show them."""
-    wanted: dict[str, str] = {}
+    wanted: dict[str, str | PictureRecord] = {}
     notes = []
     for row in rows:
         for record in row.inputs:
@@ -155,13 +167,13 @@ def _of_store(store: Store, rows: Sequence[JobRow], fetched: Iterable[str]) -> t
                 notes.append(f"the kept copy of {record.name}, an input of job {row.id}, is gone: it is not packed")
         for picture in row.pictures:
             if picture.saved_at:
-                wanted[picture.file] = picture.file_sha256
+                wanted[picture.file] = picture
             if picture.saved_at and store.exists(f"{picture.file}.json"):
                 wanted[f"{picture.file}.json"] = ""
             if picture.corrupt_file and store.exists(picture.corrupt_file):
                 wanted[picture.corrupt_file] = ""
     wanted |= dict.fromkeys(fetched, "")
-    return [_of_file(f"{FOLDER_NAME}/{name}", store.path(name), digest) for name, digest in wanted.items()], notes
+    return [_of_file(f"{FOLDER_NAME}/{name}", store.path(name), known) for name, known in wanted.items()], notes
 
 
 def _fetched(project: Project, texts: Sequence[str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from ..errors import RecipeError, StoreError
 from ..folders import FOLDER_NAME
 from ..images import mime_of
-from ..ledger import JobRow, Ledger, PictureRecord
-from ..recipe import strip
+from ..ledger import InputRecord, JobRow, Ledger, PictureRecord
+from ..recipe import changed_in
 from ..request import fingerprint
 from ..store import Store
 from .archive import Archive, Limits, opened
@@ -119,7 +119,7 @@ def _files_of(row: JobRow) -> Iterator[tuple[str, str, bool]]:
             yield record.file, record.sha256, False
     for picture in row.pictures:
         if picture.file:
-            yield picture.file, picture.file_sha256 if picture.saved_at else "", bool(picture.saved_at)
+            yield picture.file, "", bool(picture.saved_at)  # its content is compared with the record, see below
         if picture.corrupt_file:
             yield picture.corrupt_file, "", False
 
@@ -131,7 +131,7 @@ def _check_store_name(name: str) -> None:
 
 
 def _check_content(path: str, data: bytes, picture: PictureRecord | None, manifest: Manifest) -> None:
-    if picture is not None and hashlib.sha256(strip(data)).hexdigest() != picture.sha256:
+    if picture is not None and changed_in(data, picture):
         raise RecipeError(f"{shown(path)} is not the picture that its job says: refused, nothing was unpacked.")
     if path in manifest.named and not (mime_of(data) or "").startswith("image/"):
         raise RecipeError(f"{shown(path)} in the bundle is no picture: refused, nothing was unpacked.")
@@ -212,17 +212,28 @@ class _Merge:
 
     def _restore(self, here: JobRow, row: JobRow) -> None:
         """Put back files of a job that is here already and has lost them."""
-        given = {picture.idx: picture for picture in row.pictures if picture.saved_at}
-        pairs = [(p.file, p.file_sha256, given[p.idx].file) for p in here.pictures if p.saved_at and p.idx in given]
-        inputs = {record.position: record for record in row.inputs if record.file}
-        pairs += [(r.file, r.sha256, inputs[r.position].file) for r in here.inputs if r.file and r.position in inputs]
-        for file, digest, name in pairs:
-            item = self._bundle.manifest.by_path.get(f"{FOLDER_NAME}/{name}")
-            if item is not None and item.sha256 == digest and not self._store.exists(file):
-                self._store.add(file, self._bundle.stored(name))
-                self._sidecar(name, file)
-                self._restored.append(file)
-                self._bytes += item.size_bytes
+        pictures = {picture.idx: picture.file for picture in row.pictures if picture.saved_at}
+        for picture in here.pictures:
+            if picture.saved_at and picture.idx in pictures:
+                self._put_back(picture.file, pictures[picture.idx], picture)
+        inputs = {record.position: record.file for record in row.inputs if record.file}
+        for record in here.inputs:
+            if record.file and record.position in inputs:
+                self._put_back(record.file, inputs[record.position], record)
+
+    def _put_back(self, file: str, name: str, recorded: PictureRecord | InputRecord) -> None:
+        if self._store.exists(file) or f"{FOLDER_NAME}/{name}" not in self._known:
+            return
+        data = self._bundle.stored(name)
+        if isinstance(recorded, PictureRecord):
+            is_the_same = not changed_in(data, recorded)
+        else:
+            is_the_same = hashlib.sha256(data).hexdigest() == recorded.sha256
+        if is_the_same:
+            self._store.add(file, data)
+            self._sidecar(name, file)
+            self._restored.append(file)
+            self._bytes += len(data)
 
     def _beside(self, root: Path) -> tuple[list[str], list[str]]:
         """Put the notebook and the pictures that its cells read into the project, where nothing has their name."""

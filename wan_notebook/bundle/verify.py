@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Final
 from ..errors import StoreError
 from ..folders import LEDGER_NAME, store_folder
 from ..ledger import HistoryQuery, JobRow, Ledger, PictureRecord
-from ..recipe import strip
+from ..recipe import changed_in
 from ..store import Store
 from .document import Named, read_document
 from .selection import get_jobs, matching
@@ -33,6 +32,9 @@ class Finding(StrEnum):
     """The picture is as the service sent it, but what the file says about it is not as it was written."""
     UNKNOWN = "not in this store"
     NOT_FETCHED = "not fetched yet"
+
+
+_CHANGED: Final = {"": Finding.OK, "picture": Finding.CHANGED, "recipe": Finding.RECIPE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,9 +211,7 @@ def _finding(item: _Wanted, store: Store) -> Finding:
         data = store.path(record.file).read_bytes()
     except (OSError, StoreError):
         return Finding.MISSING
-    if hashlib.sha256(strip(data)).hexdigest() != record.sha256:
-        return Finding.CHANGED
-    return Finding.OK if hashlib.sha256(data).hexdigest() == record.file_sha256 else Finding.RECIPE
+    return _CHANGED[changed_in(data, record)]
 
 
 def _remedy(finding: Finding, item: _Wanted, store: Store, now: float) -> str:

@@ -13,7 +13,8 @@ from ..schedule import Expired
 from ..states import JobState
 from ..text import count_of
 from ..wire import Phase, TaskState
-from .download import IN_MEMORY_MAX, Fetched, Fetcher, Held
+from .attempt import Fetched, Held
+from .download import IN_MEMORY_MAX, Fetcher
 from .estimate import Estimates
 from .live import LiveJob
 from .moves import Moves

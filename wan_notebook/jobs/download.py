@@ -14,14 +14,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .. import catalog
 from ..client import Client, DownloadProgress
 from ..errors import DownloadError, StoreError, WanError
 from ..ledger import JobRow, PictureRecord
-from ..recipe import Recipe, embedded, write_sidecar
+from ..recipe import Embedded, Recipe, changed_in, embedded, write_sidecar
 from ..schedule import (
     DownloadDecision,
     Expired,
@@ -34,6 +33,7 @@ from ..schedule import (
 )
 from ..store import Staged, Store
 from ..wire import TaskState
+from .attempt import Attempt, Fetched, Held
 from .checks import SUFFIX, bytes_of, checked, write_part
 from .live import LiveJob
 from .moves import Moves
@@ -47,49 +47,6 @@ KEEP_BYTES = 8 * 1024 * 1024
 
 IN_MEMORY_MAX = 10
 """Pictures that are on their way between line and disk at once: what bounds the memory, whatever the disk does."""
-
-
-@dataclass
-class Held:
-    """Bytes kept in memory because the disk is full, up to a bound."""
-
-    most_bytes: int = 256 * 1024 * 1024
-    bytes_now: int = 0
-
-    def has_room(self) -> bool:
-        """Whether one more picture may be kept."""
-        return self.bytes_now < self.most_bytes
-
-    def take(self, count: int) -> None:
-        """Count what is kept."""
-        self.bytes_now += count
-
-    def release(self, count: int) -> None:
-        """Count what was written."""
-        self.bytes_now -= count
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What became of one picture: saved, kept aside as no picture, gone for good, or left for a person to see to."""
-
-    record: PictureRecord
-    how: Literal["saved", "aside", "gone", "left"]
-    reason: str = ""
-
-
-@dataclass(eq=False)
-class _Attempt:
-    """One picture on its way to the disk, over as many fetches as it takes."""
-
-    picture: PictureRecord
-    part: Path
-    progress: DownloadProgress = field(default_factory=DownloadProgress)
-    data: bytes | None = None
-    held_bytes: int = 0
-    sha256: str = ""
-    failures: int = 0
-    refreshed: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +79,7 @@ class Fetcher:
 
     async def _fetch(self, live: LiveJob, picture: PictureRecord, *, tells: bool) -> Fetched:
         """Fetch one picture, following the policy."""
-        at = _Attempt(picture, self.store.part_path(live.id, picture.idx))
+        at = Attempt(picture, self.store.part_path(live.id, picture.idx))
         try:
             while True:
                 try:
@@ -138,7 +95,7 @@ class Fetcher:
             await self.moves.picture(live, record)
         return Fetched(record, "saved")
 
-    async def _after(self, live: LiveJob, at: _Attempt, error: WanError) -> Fetched | None:
+    async def _after(self, live: LiveJob, at: Attempt, error: WanError) -> Fetched | None:
         """Do what the policy says after a fault; None: fetch again."""
         at.failures += 1
         fault = fault_of(_as_download(error), at.failures)
@@ -148,7 +105,7 @@ class Fetcher:
         live.changed()
         return await self._follow(live, at, decision, error)
 
-    async def _follow(self, live: LiveJob, at: _Attempt, decision: DownloadDecision, error: WanError) -> Fetched | None:
+    async def _follow(self, live: LiveJob, at: Attempt, decision: DownloadDecision, error: WanError) -> Fetched | None:
         match decision:
             case FetchAgain(after_s=after_s, resume=resume):
                 self._drop(at)
@@ -173,7 +130,7 @@ class Fetcher:
                 return Fetched(at.picture, "gone" if isinstance(decision, Expired) else "left", reason)
         return None
 
-    async def _fetch_once(self, live: LiveJob, at: _Attempt) -> PictureRecord:
+    async def _fetch_once(self, live: LiveJob, at: Attempt) -> PictureRecord:
         if await self._is_there(at.picture):
             self._unlink(at)
         else:
@@ -184,7 +141,7 @@ class Fetcher:
                 at.picture = await self._receive(live.row, at)
         return replace(at.picture, saved_at=self.wall_clock(), url="")
 
-    async def _receive(self, row: JobRow, at: _Attempt) -> PictureRecord:
+    async def _receive(self, row: JobRow, at: Attempt) -> PictureRecord:
         """Fetch a picture and save it; its bytes leave the memory then."""
         if at.data is None:
             most = catalog.RESULT_MAX_BYTES
@@ -196,14 +153,14 @@ class Fetcher:
         self._drop(at)
         return record
 
-    def _save(self, row: JobRow, at: _Attempt, data: bytes | None) -> PictureRecord:
+    def _save(self, row: JobRow, at: Attempt, data: bytes | None) -> PictureRecord:
         """Bring a picture to the disk under its name: from memory, or from its part file without ``data``.
 
         Runs in a worker thread, which waits for the ledger itself: the way back to the loop and here again would cost
         more than what is done.
         """
         record, staged = self._stage(row, at, data)
-        # Its name and hash first: after a crash it is told from them that the file had got its name.
+        # Its name and hashes first: after a crash it is told from them that the file had got its name.
         self.moves.ledger.save_picture(row.id, record).result()
         at.picture = record  # likewise if the disk complains once it has its name: no second copy of it is made
         saved = self.store.publish(staged)
@@ -213,9 +170,14 @@ class Fetcher:
 
     async def _is_there(self, picture: PictureRecord) -> bool:
         """Whether a kernel was killed between the file's name and its record."""
-        return bool(picture.file and await self.in_worker(self.store.holds, picture.file, picture.file_sha256))
+        return bool(picture.file and await self.in_worker(self._has_name, picture))
 
-    async def _hold(self, at: _Attempt) -> None:
+    def _has_name(self, picture: PictureRecord) -> bool:
+        with contextlib.suppress(StoreError):
+            return not changed_in(self.store.read(picture.file), picture)
+        return False
+
+    async def _hold(self, at: Attempt) -> None:
         """Keep a picture in memory while the disk takes nothing, as long as there is room for it."""
         if at.held_bytes:
             return
@@ -229,46 +191,45 @@ class Fetcher:
         at.held_bytes = len(at.data or b"")
         self.held.take(at.held_bytes)
 
-    def _drop(self, at: _Attempt) -> None:
+    def _drop(self, at: Attempt) -> None:
         """Forget bytes that were kept in memory: they are on disk now, or no good."""
         self.held.release(at.held_bytes)
         at.data, at.held_bytes = None, 0
 
-    async def _restart(self, at: _Attempt) -> None:
+    async def _restart(self, at: Attempt) -> None:
         """Begin a fetch from nothing."""
         at.progress = DownloadProgress()
         self._unlink(at)
 
-    def _unlink(self, at: _Attempt) -> None:
+    def _unlink(self, at: Attempt) -> None:
         with contextlib.suppress(OSError):
             at.part.unlink(missing_ok=True)
 
-    def _stage(self, row: JobRow, at: _Attempt, data: bytes | None) -> tuple[PictureRecord, Staged]:
+    def _stage(self, row: JobRow, at: Attempt, data: bytes | None) -> tuple[PictureRecord, Staged]:
         """Check the bytes and make them durable, with their recipe, but without their name."""
         found = bytes_of(at.part) if data is None else data
         record = checked(found, row, at.picture, sha256=at.sha256)
-        pieces, sidecar = self._described(found, row, record)
-        if not pieces and data is not None:
-            pieces = (data,)
+        made, sidecar = self._described(found, row, record)
+        pieces = made.pieces or (() if data is None else (data,))
         name = self._name(row, at.picture, SUFFIX.get(record.mime, "bin"))
         staged = self.store.stage(at.part, name, pieces=pieces, sidecar=sidecar)
-        return replace(record, file=staged.file, file_sha256=staged.file_sha256), staged
+        return replace(record, file=staged.file, recipe_sha256=made.recipe_sha256, file_sha256=""), staged
 
-    def _described(self, data: bytes, row: JobRow, record: PictureRecord) -> tuple[tuple[bytes | memoryview, ...], str]:
-        """Return a picture's file with its recipe in it, in pieces, and the text beside it; nothing if it has none."""
+    def _described(self, data: bytes, row: JobRow, record: PictureRecord) -> tuple[Embedded, str]:
+        """Return a picture's file with its recipe in it, and the text beside it; nothing if it has none."""
         try:
             recipe = self.recipe_of(row, record) if record.mime.startswith("image/") else None
             if recipe is not None:
                 return embedded(data, recipe), write_sidecar(recipe)
         except Exception:  # a recipe that cannot be written must not cost a paid picture
             log.exception("the recipe of picture %d of %s could not be written", record.idx + 1, row.id)
-        return (), ""
+        return Embedded((), ""), ""
 
     def _name(self, row: JobRow, picture: PictureRecord, suffix: str) -> str:
         made = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
         return self.store.picture_name(made, row.prompt, row.seed, picture.idx, suffix)
 
-    async def _keep_aside(self, live: LiveJob, at: _Attempt, reason: str) -> Fetched:
+    async def _keep_aside(self, live: LiveJob, at: Attempt, reason: str) -> Fetched:
         name = self._name(live.row, at.picture, "png")
         try:
             if at.data is not None:

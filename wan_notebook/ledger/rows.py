@@ -35,7 +35,8 @@ class PictureRecord:
     """One picture (or video) that the service delivered.
 
     ``url`` is kept until the picture is saved, then cleared. ``sha256`` is of the bytes as the service sent them,
-    ``file_sha256`` of the file as written (with its recipe). ``corrupt_file`` names bytes that are no picture.
+    ``recipe_sha256`` of what the file says of itself (see ``recipe.changed_in``), ``file_sha256`` of all of it where an
+    older version wrote that. ``corrupt_file`` names bytes that are no picture.
     """
 
     idx: int
@@ -55,6 +56,7 @@ class PictureRecord:
     saved_at: float | None = None
     starred: bool = False
     rejected: bool = False
+    recipe_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,11 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, Text
 
 from .clauses import OPEN_CLAUSE, REPORTED_CLAUSE, STARRED_CLAUSE, TIMED_CLAUSE
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-MIGRATIONS: Final[Mapping[int, Sequence[str]]] = MappingProxyType({})
+MIGRATIONS: Final[Mapping[int, Sequence[str]]] = MappingProxyType(
+    {1: ("ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL",)}
+)
 """From version N to N+1: statements that only add (a table, a column, an index), never change or drop."""
 
 metadata = sa.MetaData()
@@ -172,6 +174,7 @@ pictures = sa.Table(
     Column("saved_at", Float),
     _flag("starred"),
     _flag("rejected"),
+    _text("recipe_sha256"),
     sqlite_with_rowid=False,
 )
 

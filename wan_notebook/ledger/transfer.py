@@ -22,7 +22,9 @@ from .tx import Read, Tx, insert
 
 T = TypeVar("T")
 
-EXPORT_VERSION: Final = 1
+EXPORT_VERSION: Final = 2
+"""2 has ``recipe_sha256`` in the place of ``file_sha256``: an older reader would find every picture changed."""
+
 CHILDREN_MAX: Final = 100
 
 # What says who and where, what may hold a signed address or a local path, and what only this ledger needs.

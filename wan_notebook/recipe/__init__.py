@@ -14,10 +14,12 @@ from wan_notebook.recipe.model import SCHEMA, VERSION, Recipe, RecipeInput, Reci
 from wan_notebook.recipe.names import public_name
 from wan_notebook.recipe.parameters import write_parameters
 from wan_notebook.recipe.reader import recipe_from_dict, recipe_from_json
+from wan_notebook.recipe.written import Embedded, changed_in, put_in
 
 __all__ = [
     "SCHEMA",
     "VERSION",
+    "Embedded",
     "ForeignRecipe",
     "Recipe",
     "RecipeError",
@@ -25,6 +27,7 @@ __all__ = [
     "RecipeParameters",
     "RecipePicture",
     "can_embed",
+    "changed_in",
     "embed",
     "embedded",
     "exif_block",
@@ -48,14 +51,14 @@ def can_embed(data: bytes) -> bool:
 
 def embed(data: bytes, recipe: Recipe) -> bytes:
     """Put the recipe into a PNG, replacing one that ``embed`` put there; any other file is returned as it is."""
-    return b"".join(embedded(data, recipe)) if can_embed(data) else data
+    return b"".join(embedded(strip(data), recipe).pieces) if can_embed(data) else data
 
 
-def embedded(data: bytes, recipe: Recipe) -> tuple[bytes | memoryview, ...]:
-    """Return the same in pieces, one behind the other: for a file, which needs no second copy in memory."""
+def embedded(data: bytes, recipe: Recipe) -> Embedded:
+    """Return a picture as it came with its recipe in it, in pieces: a file needs no second copy in memory."""
     if not can_embed(data):
-        return (data,)
-    return chunks.put_in(strip(data), recipe.to_json(), write_parameters(recipe))
+        return Embedded((data,), "")
+    return put_in(data, recipe.to_json(), write_parameters(recipe))
 
 
 def exif_block(recipe: Recipe) -> bytes:

@@ -83,26 +83,32 @@ def read_text(data: bytes, *keywords: str) -> dict[str, str]:
     return found
 
 
-def put_in(data: bytes, recipe_json: str, parameters: str) -> tuple[bytes, memoryview]:
-    """Insert our block, two chunks, right behind IHDR; the megabytes behind it are not copied."""
+def put_in(data: bytes, recipe_json: str, parameters: str) -> tuple[bytes, bytes, memoryview]:
+    """Return a PNG's header, our block of two chunks to go behind it, and the rest, which is not copied."""
     block = _international(KEYWORD, recipe_json)
     # Plain text where it is the same in every reader's eyes; tEXt is Latin-1 for some and UTF-8 for others.
     line = parameters.replace("\0", " ")
     block += _chunk(b"tEXt", b"parameters\0" + line.encode()) if line.isascii() else _international(PARAMETERS, line)
-    return data[:_HEADER_END] + block, memoryview(data)[_HEADER_END:]
+    return data[:_HEADER_END], block, memoryview(data)[_HEADER_END:]
+
+
+def parts(data: bytes) -> tuple[bytes, bytes, memoryview]:
+    """Return the same three of a file; the block is empty where ``put_in`` put none."""
+    end = _HEADER_END
+    chunks = text_chunks(data)
+    first = next(chunks, None)
+    if first is not None and (first.keyword, first.kind, first.start) == (KEYWORD, b"iTXt", end):
+        end = first.end
+        second = next(chunks, None)
+        if second is not None and second.start == end and second.keyword == PARAMETERS:
+            end = second.end
+    return data[:_HEADER_END], data[_HEADER_END:end], memoryview(data)[end:]
 
 
 def take_out(data: bytes) -> bytes:
     """Remove our block where ``put_in`` puts it; the very object given if there is none."""
-    chunks = text_chunks(data)
-    first = next(chunks, None)
-    if first is None or (first.keyword, first.kind, first.start) != (KEYWORD, b"iTXt", _HEADER_END):
-        return data
-    end = first.end
-    second = next(chunks, None)
-    if second is not None and second.start == end and second.keyword == PARAMETERS:
-        end = second.end
-    return data[:_HEADER_END] + data[end:]
+    head, block, rest = parts(data)
+    return b"".join((head, rest)) if block else data
 
 
 def _international(keyword: str, text: str) -> bytes:

@@ -26,10 +26,7 @@ class Files:
         # Each call to the system lets go of the interpreter's lock; Python's file objects make four more.
         descriptor = os.open(path, _NEW, 0o666)
         try:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(descriptor, view) :]
+            _write(descriptor, [memoryview(piece) for piece in pieces if piece])
             _sync(descriptor, sum(map(len, pieces)))
         finally:
             os.close(descriptor)
@@ -80,6 +77,15 @@ class Files:
     def free_bytes(self, path: Path) -> int:
         """Return how much this user may still write there."""
         return shutil.disk_usage(path).free
+
+
+def _write(descriptor: int, views: list[memoryview]) -> None:
+    while views:
+        count = os.writev(descriptor, views) if hasattr(os, "writev") else os.write(descriptor, views[0])
+        while views and count >= len(views[0]):
+            count -= len(views.pop(0))
+        if views:
+            views[0] = views[0][count:]
 
 
 def _sync(descriptor: int, size_bytes: int) -> None:

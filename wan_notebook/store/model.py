@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 
 class Saved(NamedTuple):
-    """A file in the store: its path relative to the folder, the hash of its bytes in hex, and their number."""
+    """A file in the store: its path relative to the folder, and the number of its bytes."""
 
     file: str
-    file_sha256: str
     size_bytes: int
 
 
@@ -21,7 +20,6 @@ class Staged:
 
     temporary: Path
     file: str
-    file_sha256: str
     size_bytes: int
     sidecar: str = ""
 

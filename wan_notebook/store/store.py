@@ -132,17 +132,18 @@ class Store:
         """Make a download durable, but do not name it yet.
 
         ``pieces`` are the file's bytes where they are in memory; without them they are what the part holds, which then
-        is the file itself. Whoever records ``file`` and ``file_sha256`` now can tell after a crash, by ``holds``, that
-        ``publish`` had been done. ``sidecar`` is the text that goes beside the picture then.
+        is the file itself. Whoever records ``file`` and hashes of it now can tell after a crash that ``publish`` had
+        been done. ``sidecar`` is the text that goes beside the picture then.
         """
         with explained(self.folder / relative, "Saving"):
             if pieces:
                 temporary = part.with_name(f"{part.name.removesuffix('.part')}.ready")
                 self._write(temporary, *pieces)
+                size_bytes = sum(map(len, pieces))
             else:
-                temporary, pieces = part, (part.read_bytes(),)
+                temporary, size_bytes = part, part.stat().st_size
                 self._files.sync(part)
-            return Staged(temporary, relative, _sha256(*pieces), sum(map(len, pieces)), sidecar)
+            return Staged(temporary, relative, size_bytes, sidecar)
 
     def publish(self, staged: Staged) -> Saved:
         """Give staged bytes their name, or its next free variant: no file is ever overwritten."""
@@ -154,7 +155,7 @@ class Store:
                 log.warning("the description of %s could not be written: %s", final, error)
         with explained(self.folder / final, "Saving"):  # both names at once
             self._files.sync_folder((self.folder / final).parent)
-        return Saved(final, staged.file_sha256, staged.size_bytes)
+        return Saved(final, staged.size_bytes)
 
     def keep_corrupt(self, part: Path, relative: str) -> str:
         """Keep bytes that are no picture, beside where the picture would be, as ``….corrupt``; return their path."""
@@ -165,7 +166,7 @@ class Store:
         temporary = self._temporary("new")
         with explained(self.path(relative), "Saving"):
             self._write(temporary, data)
-        staged = Staged(temporary, relative, _sha256(data), len(data))
+        staged = Staged(temporary, relative, len(data))
         try:
             return self.publish(staged)
         finally:
@@ -188,7 +189,7 @@ class Store:
     def holds(self, relative: str, sha256: str) -> bool:
         """Say whether a file is here with exactly these bytes."""
         try:
-            return _sha256(self.path(relative).read_bytes()) == sha256
+            return hashlib.sha256(self.path(relative).read_bytes()).hexdigest() == sha256
         except OSError:
             return False
 
@@ -220,7 +221,7 @@ class Store:
                 try:
                     self._in_folder(final, partial(self._files.publish, staged.temporary, final))
                 except FileExistsError:
-                    if self.holds(wanted, staged.file_sha256):
+                    if _are_same(staged.temporary, final):
                         _discard(staged.temporary)
                         return wanted
                     wanted = names.free_name(staged.file, lambda name: os.path.lexists(self.path(name)))
@@ -269,11 +270,8 @@ class Store:
         return self.folder / parts.FOLDER / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
 
 
-def _sha256(*pieces: bytes | memoryview) -> str:
-    found = hashlib.sha256()
-    for piece in pieces:
-        found.update(piece)
-    return found.hexdigest()
+def _are_same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
 def _discard(path: Path) -> None:
