@@ -51,6 +51,7 @@ class Lines(httpcore.AsyncConnectionPool):
         """Take back a line whose answer was read, or given up."""
         now = time.monotonic()
         if line.is_idle() and line in self._all and not _has_more(line):
+            _unlock(getattr(line, "_connection", None), "_state_lock")
             self._idle.append((now, origin, line))
         else:
             await self._drop(line)
@@ -74,6 +75,7 @@ class Lines(httpcore.AsyncConnectionPool):
         while self._idle and len(self._all) >= self._most:  # those of another host make room
             await self._drop(self._idle.pop(0)[2])
         line = self.create_connection(origin)
+        _unlock(line, "_request_lock")
         self._all.add(line)
         return line
 
@@ -87,6 +89,25 @@ def _has_more(line: httpcore.AsyncConnectionInterface) -> bool:
     """Whether more came than the answer: the next request would be given that in place of its own answer."""
     state = getattr(getattr(line, "_connection", None), "_h11_state", None)  # httpcore itself never looks
     return state is not None and bool(state.trailing_data[0])
+
+
+class _NoLock:
+    """In the place of httpcore's locks: each time they are taken they let the loop go round once, if only to see."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_NO_LOCK = _NoLock()
+
+
+def _unlock(owner: Any, name: str) -> None:
+    """Take the lock away from what only one request uses at a time; a later httpcore may have another one."""
+    if hasattr(owner, name):
+        setattr(owner, name, _NO_LOCK)
 
 
 class _Body:

@@ -74,8 +74,7 @@ class Stream(httpcore.AsyncNetworkStream):
         line = self._line
         if not line.pieces and not line.is_over:
             try:
-                async with asyncio.timeout(timeout):
-                    await line.arrival()
+                await line.arrival(timeout)
             except TimeoutError as error:
                 raise httpcore.ReadTimeout from error
         if line.pieces:
@@ -96,8 +95,7 @@ class Stream(httpcore.AsyncNetworkStream):
             self._transport.write(buffer)
         if line.is_full:
             try:
-                async with asyncio.timeout(timeout):
-                    await line.drained()
+                await line.drained(timeout)
             except TimeoutError as error:
                 raise httpcore.WriteTimeout from error
         if line.is_lost:
@@ -182,19 +180,19 @@ class _Line(asyncio.Protocol):
             self._transport.resume_reading()
         return piece
 
-    async def arrival(self) -> None:
-        """Wait for bytes or for the end."""
+    async def arrival(self, timeout_s: float | None) -> None:
+        """Wait for bytes or for the end. Raises ``TimeoutError``."""
         self._reader = asyncio.get_running_loop().create_future()
         try:
-            await self._reader
+            await _woken(self._reader, timeout_s)
         finally:
             self._reader = None
 
-    async def drained(self) -> None:
-        """Wait until all is sent, or never will be."""
+    async def drained(self, timeout_s: float | None) -> None:
+        """Wait until all is sent, or never will be. Raises ``TimeoutError``."""
         self._writer = asyncio.get_running_loop().create_future()
         try:
-            await self._writer
+            await _woken(self._writer, timeout_s)
         finally:
             self._writer = None
 
@@ -237,9 +235,26 @@ class _Line(asyncio.Protocol):
         _wake(self._writer)
 
 
+async def _woken(waiter: asyncio.Future[None], timeout_s: float | None) -> None:
+    """Wait until somebody wakes a waiter; a time-out of asyncio's own would cost more than the rest of a read."""
+    if timeout_s is None:
+        await waiter
+        return
+    alarm = asyncio.get_running_loop().call_later(timeout_s, _give_up, waiter)
+    try:
+        await waiter
+    finally:
+        alarm.cancel()
+
+
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
 
 
 def _cause(error: OSError) -> OSError:
