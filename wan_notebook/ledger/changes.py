@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from wan_notebook.states import JobState, may_follow
 from . import codec, schema
 from .faults import LedgerConflict, LedgerError
 from .job_row import JobDetails, JobRow
-from .pictures import replace_inputs, save_picture, set_inputs
+from .pictures import count_pictures, replace_inputs, save_picture, set_inputs
 from .rows import InputRecord, JobDraft, Owner, PictureRecord
 from .tx import Tx, insert
 
@@ -34,9 +34,15 @@ _TEXTS = tuple(schema.job_texts.columns)
 _NEEDED = {"cost_amount": ("cost_source", "cost_currency"), "reserved_amount": ("reserved_currency",)}
 
 _j = schema.jobs.c
-_CURRENT = sa.select(_j.seq, _j.state, _j.owner_token, _j.first_running_at, _j.finished_at).where(
-    _j.id == sa.bindparam("id")
-)
+_CURRENT = sa.select(_j.seq, _j.state, _j.owner_token).where(_j.id == sa.bindparam("id"))
+_NONE: frozenset[str] = frozenset()
+_KEPT = {
+    JobState.RUNNING: frozenset({"first_running_at"}),
+    JobState.SAVED: frozenset({"finished_at"}),
+    JobState.EXPIRED: frozenset({"finished_at"}),
+}
+"""Times that stay as they were written first."""
+
 _TAKEN = sa.select(_j.seq).where(_j.id == sa.bindparam("id"))
 _INSERT_EVENT = schema.events.insert().values(
     {name: sa.bindparam(name) for name in ("job_seq", "at", "kind", "state", "detail")}
@@ -135,20 +141,60 @@ def transition(
     pictures: Sequence[PictureRecord],
 ) -> JobRow:
     """Move a job, if it may move from where it is now; record what came with it and when."""
-    seq, now_text, token, first_running_at, finished_at = _current(tx, job_id)
-    current = JobState(now_text)
-    _check_move(job_id, current, state, expect)
-    _check_holder(job_id, current, token, holder)
-    stamps = _stamps(state, tx.now, first_running_at, finished_at)
-    narrow, wide = split(tx, {**stamps, **_checked(columns)})
+    narrow, wide = split(tx, {**_stamps(state, tx.now), **_checked(columns)})
+    kept = _KEPT.get(state, _NONE).difference(columns)
+    statement = _move(tuple(narrow), kept, _sources(state, frozenset(expect)))
+    values = {"id": codec.encode_text(job_id), "holder": holder, "set_state": state.value}
+    found = tx.run(statement, values | {f"set_{name}": value for name, value in narrow.items()}).fetchone()
+    if found is None:
+        raise _why_not(tx, job_id, state, holder)
+    row = codec.job_row(found, load)
     for record in pictures:
-        save_picture(tx, seq, record)
-    add_event(tx, seq, tx.now, "state", state.value, detail)
-    tx.update(schema.job_texts, "job_seq", seq, wide)
-    row = tx.update_job(seq, {"state": state.value, **narrow})
+        save_picture(tx, row.seq, record)
+    if any(record.saved_at is not None for record in pictures):
+        vars(row)["picture_count"] = count_pictures(tx, row.seq)
+    add_event(tx, row.seq, tx.now, "state", state.value, detail)
+    tx.update(schema.job_texts, "job_seq", row.seq, wide)
     if columns.keys() & _SEARCHED:
-        reindex(tx, seq)
-    return codec.job_row(row, load)
+        reindex(tx, row.seq)
+    return row
+
+
+@cache
+def _move(columns: tuple[str, ...], kept: frozenset[str], sources: tuple[str, ...]) -> sa.Update:
+    """Return what moves the job ``id`` from one of these states, unless another than ``holder`` (if any) holds it.
+
+    ``kept`` columns stay as they are where they have a value.
+    """
+    given = {name: sa.bindparam(f"set_{name}", type_=_j[name].type) for name in ("state", *columns)}
+    values = {name: sa.func.coalesce(_j[name], value) if name in kept else value for name, value in given.items()}
+    held = sa.or_(sa.bindparam("holder") == sa.literal_column("''"), _j.owner_token == sa.bindparam("holder"))
+    fits = _j.state.in_([sa.literal_column(f"'{name}'") for name in sources]) if sources else sa.false()
+    return sa.update(schema.jobs).where(_j.id == sa.bindparam("id"), fits, held).values(values).returning(*schema.JOB)
+
+
+@cache
+def _sources(new: JobState, expect: frozenset[JobState]) -> tuple[str, ...]:
+    """Return the states that a job may be in to become ``new``.
+
+    Staying where one is must be asked for: of two kernels that both mean intent → sending, the second one would
+    otherwise pass as sending → sending, and pay twice.
+    """
+    allowed = expect or set(JobState) - {new}
+    return tuple(state.value for state in JobState if state in allowed and may_follow(state, new))
+
+
+def _why_not(tx: Tx, job_id: str, new: JobState, holder: str) -> LedgerConflict:
+    _seq, state, token = _current(tx, job_id)
+    current = JobState(state)
+    if holder and token != holder:
+        return _held_by_another(job_id, current, token)
+    return LedgerConflict(f"Job {job_id} is {current}, so it cannot become {new}.", job_id=job_id, current=current)
+
+
+def _held_by_another(job_id: str, current: JobState, token: str) -> LedgerConflict:
+    message = f"Job {job_id} is looked after by another kernel."
+    return LedgerConflict(message, job_id=job_id, current=current, holder=token)
 
 
 def _current(tx: Tx, job_id: str) -> Sequence[Any]:
@@ -163,37 +209,18 @@ def seq_of(tx: Tx, job_id: str) -> int:
     return int(_current(tx, job_id)[0])
 
 
-def _check_move(job_id: str, current: JobState, new: JobState, expect: Collection[JobState]) -> None:
-    # Staying where one is must be asked for: of two kernels that both mean intent → sending, the second one
-    # would otherwise pass as sending → sending, and pay twice.
-    allowed = current in expect if expect else current is not new
-    if not allowed or not may_follow(current, new):
-        raise LedgerConflict(f"Job {job_id} is {current}, so it cannot become {new}.", job_id=job_id, current=current)
-
-
-def _check_holder(job_id: str, current: JobState, token: str, holder: str) -> None:
-    if holder and token != holder:
-        raise LedgerConflict(
-            f"Job {job_id} is looked after by another kernel.", job_id=job_id, current=current, holder=token
-        )
-
-
-def _stamps(
-    state: JobState, now: float, first_running_at: float | None, finished_at: float | None
-) -> dict[str, float | None]:
+def _stamps(state: JobState, now: float) -> dict[str, float | None]:
     match state:
         case JobState.SENDING:
             return {"sending_at": now}
         case JobState.ACCEPTED:
             return {"accepted_at": now, "finished_at": None}
         case JobState.RUNNING:
-            return {"first_running_at": now if first_running_at is None else first_running_at}
+            return {"first_running_at": now}
         case JobState.SAVED:
-            return {"saved_at": now, "finished_at": now if finished_at is None else finished_at}
-        case JobState.SUCCEEDED | JobState.FAILED | JobState.CANCELLED | JobState.REFUSED:
+            return {"saved_at": now, "finished_at": now}
+        case JobState.SUCCEEDED | JobState.FAILED | JobState.CANCELLED | JobState.REFUSED | JobState.EXPIRED:
             return {"finished_at": now}
-        case JobState.EXPIRED:
-            return {"finished_at": now if finished_at is None else finished_at}
         case _:
             return {}
 
@@ -229,8 +256,9 @@ def update(
     tx: Tx, job_id: str, *, load: Load, columns: Mapping[str, Any], inputs: Sequence[InputRecord] | None, holder: str
 ) -> JobRow:
     """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
-    seq, state, token, *_ = _current(tx, job_id)
-    _check_holder(job_id, JobState(state), token, holder)
+    seq, state, token = _current(tx, job_id)
+    if holder and token != holder:
+        raise _held_by_another(job_id, JobState(state), token)
     narrow, wide = split(tx, _checked(columns))
     if inputs is not None:
         replace_inputs(tx, seq, inputs)
@@ -259,7 +287,11 @@ def _put_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
 
 def save_picture_of(tx: Tx, job_id: str, record: PictureRecord) -> PictureRecord:
     """Write what is known of a picture of the job with this id."""
-    return save_picture(tx, seq_of(tx, job_id), record)
+    seq = seq_of(tx, job_id)
+    save_picture(tx, seq, record)
+    if record.saved_at is not None:
+        count_pictures(tx, seq)
+    return record
 
 
 def give_up(tx: Tx, ids: Sequence[str], reason: str, load: Load) -> None:

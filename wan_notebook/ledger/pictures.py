@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -14,11 +15,7 @@ _INSERT_INPUT = insert(schema.inputs, ("job_seq", *codec.INPUT_COLUMNS))
 _DROP_INPUTS = sa.delete(schema.inputs).where(schema.inputs.c.job_seq == sa.bindparam("job_seq"))
 _REVIVE_FILE = sa.delete(schema.deletions).where(schema.deletions.c.file == sa.bindparam("file"))
 _p = schema.pictures.c
-_PICTURE_NOW = sa.select(_p.saved_at, _p.starred, _p.rejected).where(
-    _p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx")
-)
-_DROP_PICTURE = sa.delete(schema.pictures).where(_p.job_seq == sa.bindparam("job_seq"), _p.idx == sa.bindparam("idx"))
-_INSERT_PICTURE = insert(schema.pictures, ("job_seq", *codec.PICTURE_COLUMNS))
+_PERSON_S = frozenset({"starred", "rejected"})
 _COUNT_PICTURES = (
     sa.update(schema.jobs)
     .where(schema.jobs.c.seq == sa.bindparam("seq"))
@@ -27,7 +24,23 @@ _COUNT_PICTURES = (
         .where(_p.job_seq == sa.bindparam("seq"), _p.saved_at.is_not(None))
         .scalar_subquery()
     )
+    .returning(schema.jobs.c.picture_count)
 )
+
+
+@cache
+def _put() -> sa.Insert:
+    """Return what writes a picture, over what was known of it."""
+    from sqlalchemy.dialects.sqlite import insert as insert_or_update  # PostgreSQL's has the same name and form
+
+    key, columns = ("job_seq", "idx"), ("job_seq", *codec.PICTURE_COLUMNS)
+    made = insert_or_update(schema.pictures).values({name: sa.bindparam(name) for name in columns})
+    new = made.excluded
+    return made.on_conflict_do_update(
+        index_elements=key,
+        set_={name: new[name] for name in columns if name not in _PERSON_S and name not in key},
+        where=new.saved_at.is_not(None) | _p.saved_at.is_(None),
+    )
 
 
 def set_inputs(tx: Tx, seq: int, records: Sequence[InputRecord]) -> None:
@@ -47,17 +60,17 @@ def replace_inputs(tx: Tx, seq: int, records: Sequence[InputRecord]) -> None:
 
 
 def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
-    """Write what is known of a picture. One that is on disk is never forgotten for an address; stars are kept."""
-    now = tx.run(_PICTURE_NOW, {"job_seq": seq, "idx": record.idx}).fetchone()
+    """Write what is known of a picture. One that is on disk is never forgotten for an address; stars are kept.
+
+    Whoever saves pictures counts them afterwards, see ``count_pictures``.
+    """
     values = dict(zip(codec.PICTURE_COLUMNS, codec.picture_values(record), strict=True))
-    if now is not None:
-        if now[0] is not None and record.saved_at is None:
-            return record
-        values |= {"starred": now[1], "rejected": now[2]}
-        tx.run(_DROP_PICTURE, {"job_seq": seq, "idx": record.idx})
-    tx.run(_INSERT_PICTURE, {"job_seq": seq, **values})
+    tx.run(_put(), {"job_seq": seq, **values})
     for file in filter(None, (values["file"], values["corrupt_file"])):
         tx.run(_REVIVE_FILE, {"file": file})
-    if record.saved_at is not None or (now is not None and now[0] is not None):
-        tx.run(_COUNT_PICTURES, {"seq": seq})
     return record
+
+
+def count_pictures(tx: Tx, seq: int) -> int:
+    """Count the pictures of a job that are on disk, anew; return how many."""
+    return int(tx.run(_COUNT_PICTURES, {"seq": seq}).fetchone()[0])

@@ -150,6 +150,7 @@ def _insert(tx: Tx, job: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     pictures.set_inputs(tx, seq, [_record(InputRecord, child) for child in _children(row, "inputs")])
     for child in _children(row, "pictures"):
         pictures.save_picture(tx, seq, _record(PictureRecord, child))
+    pictures.count_pictures(tx, seq)
     for event in _children(row, "events"):
         changes.add_event(tx, seq, float(event["at"]), "state", JobState(event["state"]).value, {})
     changes.add_event(tx, seq, tx.now, "imported", "", {})
