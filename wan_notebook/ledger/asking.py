@@ -81,7 +81,7 @@ class Asking(Core):
 
     def last_price(self, provider: str, model: str) -> Price | None:
         """Return what a picture last cost as reported by the service; None if it never said."""
-        with self._reading() as read:
+        with self._reading(once=True) as read:
             return spend.last_price(read, provider, model)
 
     def spend(self, since: float | None = None, notebook: str | None = None, *, simulated: bool = False) -> Spend:
@@ -113,7 +113,7 @@ class Asking(Core):
 
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
-        with self._reading() as read:
+        with self._reading(once=True) as read:
             rows = read(_META, {"key": codec.encode_text(key)})
         return codec.decode_text(rows[0][0]) if rows else None
 

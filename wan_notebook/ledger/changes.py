@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, partial
@@ -82,15 +83,8 @@ def create_jobs(tx: Tx, drafts: Sequence[JobDraft], owner: Owner | None, lease_s
     made: list[JobRow] = []
     held = owner_columns(owner, tx.now + lease_s) if owner is not None else {}
     for part, draft in enumerate(drafts):
-        job_id = _unused_id(tx)
-        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (made[0].id if made else job_id, part)
-        made.append(_create(tx, draft, {"id": job_id, "batch_id": batch_id, "part": place, **held}, load))
-    return made
-
-
-def _unused_id(tx: Tx) -> str:
-    while tx.run(_TAKEN, {"id": (made := new_id())}).fetchone():
-        pass
+        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (made[0].id if made else "", part)
+        made.append(_create(tx, draft, {"batch_id": batch_id, "part": place, **held}, load))
     return made
 
 
@@ -109,17 +103,31 @@ def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any], load: Load) -> JobR
     at = tx.now if draft.created_at is None else draft.created_at
     given = {name: getattr(draft, name) for name in _DRAFT_COLUMNS if name not in _DRAFT_CHILDREN}
     narrow, wide = split(tx, {**given, **own, "created_at": at})
-    row = codec.job_row(tx.run(insert(schema.jobs, tuple(narrow), schema.JOB), narrow).fetchone(), load)
+    row = codec.job_row(_insert_job(tx, narrow), load)
     seq = row.seq
     texts = insert(schema.job_texts, ("job_seq", *wide), _TEXTS)
     _seq, *values = tx.run(texts, {"job_seq": seq, **wide}).fetchone()
-    words = (draft.prompt, draft.negative_prompt, draft.name, own["id"], draft.seed, *draft.tags)
+    words = (draft.prompt, draft.negative_prompt, draft.name, row.id, draft.seed, *draft.tags)
     tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
     _put_tags(tx, seq, draft.tags)
     set_inputs(tx, seq, draft.inputs)
     add_event(tx, seq, at, "state", draft.state.value, {})
     vars(row)["details"] = JobDetails(**codec.text_values(values), inputs=tuple(draft.inputs), pictures=())
     return row
+
+
+def _insert_job(tx: Tx, columns: Mapping[str, Any]) -> Sequence[Any]:
+    """Insert a job under a new id, which is its batch's too if it has none; return its row."""
+    while True:
+        job_id = new_id()
+        values = {**columns, "id": job_id, "batch_id": columns["batch_id"] or job_id}
+        try:
+            row: Sequence[Any] = tx.run(insert(schema.jobs, tuple(values), schema.JOB), values).fetchone()
+        except sqlite3.IntegrityError:  # to look before each would cost more than to do it again once in a lifetime
+            if tx.run(_TAKEN, {"id": job_id}).fetchone() is None:
+                raise
+        else:
+            return row
 
 
 def add_event(tx: Tx, seq: int, at: float, kind: str, state: str, detail: Mapping[str, Any]) -> None:

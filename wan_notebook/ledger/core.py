@@ -94,12 +94,14 @@ class Core:
         return self._write(work).result()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Read]:
+    def _reading(self, *, once: bool = False) -> Iterator[Read]:
+        """Yield what reads: one snapshot for all that is asked inside, or ``once`` for a single statement."""
         try:
             checked_out = self._pool.connect()
             try:
                 driver = cast("sqlite3.Connection", checked_out.driver_connection)
-                driver.execute("BEGIN")  # one snapshot for everything that is asked inside
+                if not once:
+                    driver.execute("BEGIN")
                 yield Tx(driver, self._wall_clock()).read
             finally:
                 checked_out.close()  # takes the transaction back

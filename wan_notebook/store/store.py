@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import itertools
 import logging
 import os
 import platform
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +28,7 @@ GITIGNORE: Final = (
 )
 TRIED_FOR_S: Final = 1.0
 _PLACES_MAX: Final = 100
+_numbers = itertools.count(1)  # of this process, whose id is in the name too
 
 
 class Store:
@@ -267,7 +268,7 @@ class Store:
                 self._files.sync_folder(path.parent)
 
     def _temporary(self, what: str) -> Path:
-        return self.folder / parts.FOLDER / f"{what}-{secrets.token_hex(4)}.{self._writer}.part"
+        return self.folder / parts.FOLDER / f"{what}-{next(_numbers)}.{self._writer}.part"
 
 
 def _are_same(one: Path, other: Path) -> bool:
