@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ledger_kit import NOON, WAY, Clock, an_input, create, draft, move, owner, reported, saved_picture
-from wan_notebook.ledger import Ledger, LedgerConflict, LedgerError, PictureRecord
-from wan_notebook.ledger.changes import new_id
+from wan_notebook.ledger import Ledger, LedgerConflict, LedgerError, PictureRecord, creating
 from wan_notebook.ledger.codec import decode_text, encode_text
+from wan_notebook.ledger.creating import new_id
 from wan_notebook.money import Cost, Source
 from wan_notebook.states import OPEN, JobState, may_follow
 
@@ -286,3 +286,13 @@ def test_no_drafts_make_no_jobs(ledger: Ledger) -> None:
     """Whoever has nothing to order gets no error for it."""
     assert ledger.create_jobs([]) == []
     assert ledger.history().rows == ()
+
+
+def test_an_id_that_is_taken_is_drawn_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids are drawn by chance: one that a job has already is not given to another, and the new job is made anyway."""
+    taken = create(ledger)
+    drawn = iter([taken, taken, "abcdef0123"])
+    monkeypatch.setattr(creating, "new_id", lambda: next(drawn))
+    (row,) = ledger.create_jobs([draft(prompt="an owl")])
+    assert (row.id, row.batch_id, row.prompt) == ("abcdef0123", "abcdef0123", "an owl")
+    assert ledger.get(taken).prompt != "an owl"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.ledger_kit import NOON, WAY, create, draft, finish, move, reported, saved_picture
 from wan_notebook.ledger import DurationKey, HistoryQuery, JobDraft, Ledger, LedgerError, Price, Spend
-from wan_notebook.ledger.changes import new_id
+from wan_notebook.ledger.creating import new_id
 from wan_notebook.money import Cost, Source, Total
 from wan_notebook.states import JobState
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.ledger_kit import NOON, WAY, an_input, create, finish, move, owner, reported, saved_picture
 from wan_notebook.ledger import Ledger, LedgerError, PictureRecord
-from wan_notebook.ledger.changes import new_id
+from wan_notebook.ledger.creating import new_id
 from wan_notebook.ledger.transfer import EXPORT_VERSION
 from wan_notebook.states import JobState
 

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from tests.ledger_kit import DRAFT, create, draft, move, opened, saved_picture
 from wan_notebook.errors import BudgetError
-from wan_notebook.ledger import Ledger, LedgerConflict, LedgerError
+from wan_notebook.ledger import JobRow, Ledger, LedgerConflict, LedgerError, writer
 from wan_notebook.states import JobState
 
 
@@ -72,6 +73,35 @@ def test_what_waits_together_is_committed_together(ledger: Ledger, path: Path) -
         moves = [ledger.transition(job_id, JobState.SENDING) for job_id in ids]
     assert all(moved.result(10).state is JobState.SENDING for moved in moves)
     assert 1 <= statements.count("COMMIT") <= 2  # the first change may have been taken alone
+
+
+def test_what_follows_a_commit_closely_waits_for_company(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that comes alone is written at once; one that came during a commit shares the next with what follows."""
+    ids = [row.id for row in ledger.create_jobs([DRAFT] * 3)]
+    statements: list[str] = []
+    ledger._writer._connection.set_trace_callback(statements.append)
+    moves: list[Future[JobRow]] = []
+    pauses: list[float] = []
+
+    class Pause:
+        """The pause of the writing thread, in which another kernel's work comes to an end."""
+
+        def sleep(self, pause_s: float) -> None:
+            pauses.append(pause_s)
+            moves.append(ledger.transition(ids[2], JobState.SENDING))
+
+    monkeypatch.setattr(writer, "time", Pause())
+    with locked(path):
+        moves.append(ledger.transition(ids[0], JobState.SENDING))
+        while not statements:  # until it is taken, alone
+            pass
+        moves.append(ledger.transition(ids[1], JobState.SENDING))
+    assert all(moved.result(10) for moved in moves[:2])
+    assert all(moved.result(10) for moved in moves)
+    assert pauses == [writer.GATHER_S]
+    assert statements.count("COMMIT") == 2
 
 
 def test_a_failing_change_breaks_no_other(ledger: Ledger, path: Path) -> None:

@@ -1,9 +1,7 @@
-"""The writes that make and move a job: each one an operation inside the writer's transaction."""
+"""The writes that move a job: each one an operation inside the writer's transaction."""
 
 from __future__ import annotations
 
-import secrets
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, partial
@@ -16,21 +14,17 @@ from wan_notebook.states import JobState, may_follow
 from . import codec, schema
 from .faults import LedgerConflict, LedgerError
 from .job_row import JobDetails, JobRow
-from .pictures import count_pictures, replace_inputs, save_picture, set_inputs
-from .rows import InputRecord, JobDraft, Owner, PictureRecord
-from .tx import Tx, insert
+from .pictures import count_pictures, replace_inputs, save_picture
+from .rows import InputRecord, Owner, PictureRecord
+from .searching import reindex
+from .tx import Tx
 
 Load = Callable[[int], JobDetails]
 
 _FIXED = frozenset({"seq", "id", "state", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"})
 _FIXED_OWNER = frozenset({"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until"})
 _SEARCHED = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
-_DRAFT_CHILDREN = frozenset({"inputs", "created_at", "batch_id", "part"})
-_DRAFT_COLUMNS = tuple(
-    name for name in (*codec.JOB_COLUMNS, *codec.TEXT_COLUMNS) if name in JobDraft.__dataclass_fields__
-)
 _TEXT_SET = frozenset(codec.TEXT_COLUMNS)
-_TEXTS = tuple(schema.job_texts.columns)
 
 _NEEDED = {"cost_amount": ("cost_source", "cost_currency"), "reserved_amount": ("reserved_currency",)}
 
@@ -44,7 +38,6 @@ _KEPT = {
 }
 """Times that stay as they were written first."""
 
-_TAKEN = sa.select(_j.seq).where(_j.id == sa.bindparam("id"))
 _INSERT_EVENT = schema.events.insert().values(
     {name: sa.bindparam(name) for name in ("job_seq", "at", "kind", "state", "detail")}
     | {
@@ -55,15 +48,6 @@ _INSERT_EVENT = schema.events.insert().values(
         .scalar_subquery()
     }
 )
-_INSERT_TAG = insert(schema.job_tags, ("job_seq", "tag"))
-_DROP_TAGS = sa.delete(schema.job_tags).where(schema.job_tags.c.job_seq == sa.bindparam("job_seq"))
-_DROP_SEARCH = sa.delete(schema.job_search).where(schema.job_search.c.job_seq == sa.bindparam("job_seq"))
-_INSERT_SEARCH = insert(schema.job_search, ("job_seq", "haystack"))
-_SEARCHED_NOW = (
-    sa.select(_j.id, schema.job_texts.c.prompt, schema.job_texts.c.negative_prompt, _j.name, _j.tags, _j.seed)
-    .join(schema.job_texts, schema.job_texts.c.job_seq == _j.seq)
-    .where(_j.seq == sa.bindparam("seq"))
-)
 _k = schema.cost_kinds.c
 _ADD_KIND = sa.insert(schema.cost_kinds).from_select(
     ["source", "currency", "odd"],
@@ -71,21 +55,6 @@ _ADD_KIND = sa.insert(schema.cost_kinds).from_select(
         ~sa.exists().where(*[_k[name] == sa.bindparam(name) for name in ("source", "currency", "odd")])
     ),
 )
-
-
-def new_id() -> str:
-    """Return a fresh id: ten lowercase hex digits, the first a letter, so that no tool takes it for a number."""
-    return secrets.choice("abcdef") + secrets.token_hex(5)[:9]
-
-
-def create_jobs(tx: Tx, drafts: Sequence[JobDraft], owner: Owner | None, lease_s: float, load: Load) -> list[JobRow]:
-    """Insert jobs with their inputs, tags and first event; all or none. Their rows hold their details."""
-    made: list[JobRow] = []
-    held = owner_columns(owner, tx.now + lease_s) if owner is not None else {}
-    for part, draft in enumerate(drafts):
-        batch_id, place = (draft.batch_id, draft.part) if draft.batch_id else (made[0].id if made else "", part)
-        made.append(_create(tx, draft, {"batch_id": batch_id, "part": place, **held}, load))
-    return made
 
 
 def owner_columns(owner: Owner, until: float) -> dict[str, Any]:
@@ -97,37 +66,6 @@ def owner_columns(owner: Owner, until: float) -> dict[str, Any]:
         "owner_token": owner.token,
         "lease_until": until,
     }
-
-
-def _create(tx: Tx, draft: JobDraft, own: Mapping[str, Any], load: Load) -> JobRow:
-    at = tx.now if draft.created_at is None else draft.created_at
-    given = {name: getattr(draft, name) for name in _DRAFT_COLUMNS if name not in _DRAFT_CHILDREN}
-    narrow, wide = split(tx, {**given, **own, "created_at": at})
-    row = codec.job_row(_insert_job(tx, narrow), load)
-    seq = row.seq
-    texts = insert(schema.job_texts, ("job_seq", *wide), _TEXTS)
-    _seq, *values = tx.run(texts, {"job_seq": seq, **wide}).fetchone()
-    words = (draft.prompt, draft.negative_prompt, draft.name, row.id, draft.seed, *draft.tags)
-    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
-    _put_tags(tx, seq, draft.tags)
-    set_inputs(tx, seq, draft.inputs)
-    add_event(tx, seq, at, "state", draft.state.value, {})
-    vars(row)["details"] = JobDetails(**codec.text_values(values), inputs=tuple(draft.inputs), pictures=())
-    return row
-
-
-def _insert_job(tx: Tx, columns: Mapping[str, Any]) -> Sequence[Any]:
-    """Insert a job under a new id, which is its batch's too if it has none; return its row."""
-    while True:
-        job_id = new_id()
-        values = {**columns, "id": job_id, "batch_id": columns["batch_id"] or job_id}
-        try:
-            row: Sequence[Any] = tx.run(insert(schema.jobs, tuple(values), schema.JOB), values).fetchone()
-        except sqlite3.IntegrityError:  # to look before each would cost more than to do it again once in a lifetime
-            if tx.run(_TAKEN, {"id": job_id}).fetchone() is None:
-                raise
-        else:
-            return row
 
 
 def add_event(tx: Tx, seq: int, at: float, kind: str, state: str, detail: Mapping[str, Any]) -> None:
@@ -275,22 +213,6 @@ def update(
     if columns.keys() & _SEARCHED:
         reindex(tx, seq)
     return codec.job_row(row, load)
-
-
-def reindex(tx: Tx, seq: int) -> None:
-    """Write anew what the history's search and the tag filter look through, after the columns have changed."""
-    tx.run(_DROP_SEARCH, {"job_seq": seq})
-    tx.run(_DROP_TAGS, {"job_seq": seq})
-    job_id, prompt, negative, name, tags_text, seed = tx.run(_SEARCHED_NOW, {"seq": seq}).fetchone()
-    tags = codec.decode_list(tags_text)
-    words = (*[codec.decode_text(text) for text in (prompt, negative, name)], job_id, seed, *tags)
-    tx.run(_INSERT_SEARCH, {"job_seq": seq, "haystack": codec.search_text(*words)})
-    _put_tags(tx, seq, tags)
-
-
-def _put_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
-    if tags:
-        tx.run_many(_INSERT_TAG, [{"job_seq": seq, "tag": codec.encode_text(tag)} for tag in dict.fromkeys(tags)])
 
 
 def save_picture_of(tx: Tx, job_id: str, record: PictureRecord) -> PictureRecord:

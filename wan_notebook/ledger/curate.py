@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from wan_notebook.states import FINAL, JobState
 
 from . import codec, schema
-from .changes import add_event, reindex, seq_of
+from .changes import add_event, seq_of
 from .faults import LedgerError
+from .searching import reindex
 from .tx import Tx, insert
 
 _PORTION = 500  # as many parameters as any SQLite takes

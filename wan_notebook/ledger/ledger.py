@@ -16,6 +16,7 @@ from wan_notebook.states import JobState
 
 from . import changes, curate, lease, transfer
 from .asking import Asking
+from .creating import create_jobs
 from .figures import ImportReport
 from .job_row import JobRow
 from .rows import InputRecord, JobDraft, Owner, PictureRecord
@@ -53,7 +54,7 @@ class Ledger(Asking):
             self._check_in_place()
             if check is not None:
                 check(SpendReader(tx.read))
-            rows = changes.create_jobs(tx, drafts, owner, lease_s, self._load)
+            rows = create_jobs(tx, drafts, owner, lease_s, self._load)
             if rows:
                 changes.give_up(tx, instead_of, f"sent again by a person's decision, as job {rows[0].id}", self._load)
             return rows

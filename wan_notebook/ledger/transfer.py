@@ -18,6 +18,7 @@ from .faults import LedgerError
 from .figures import ImportReport
 from .job_row import JobRow
 from .rows import InputRecord, PictureRecord
+from .searching import reindex
 from .tx import Read, Tx, insert
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ def _insert(tx: Tx, job: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     narrow["imported_at"] = tx.now
     seq = tx.run(insert(schema.jobs, tuple(narrow)), narrow).lastrowid or 0
     tx.run(insert(schema.job_texts, ("job_seq", *wide)), {"job_seq": seq, **wide})
-    changes.reindex(tx, seq)
+    reindex(tx, seq)
     pictures.set_inputs(tx, seq, [_record(InputRecord, child) for child in _children(row, "inputs")])
     for child in _children(row, "pictures"):
         pictures.save_picture(tx, seq, _record(PictureRecord, child))

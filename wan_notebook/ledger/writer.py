@@ -10,6 +10,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 BATCH_MAX: Final = 256
 """The most operations that share a commit: bounds how long the first of them waits."""
+
+GATHER_S: Final = 0.001
+"""How long a commit waits for company while others are writing too. One that comes alone is written at once: only what
+was queued during the commit before it waits, and to share one costs less than to be woken for each."""
 
 CLOSE_S: Final = 0.4
 """How long closing waits for the queue to be written; a kernel's shutdown may not be held up for half a second."""
@@ -128,7 +133,11 @@ class Writer:
         self._drop()
 
     def _take(self) -> list[Operation[Any] | None]:
-        batch = [self._queue.get()]
+        if self._queue.empty():
+            batch = [self._queue.get()]
+        else:
+            time.sleep(GATHER_S)
+            batch = []
         with contextlib.suppress(queue.Empty):
             while len(batch) < BATCH_MAX:
                 batch.append(self._queue.get_nowait())
