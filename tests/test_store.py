@@ -110,6 +110,16 @@ def test_the_same_bytes_are_kept_once(store: Store) -> None:
     assert files_of(store) == [".gitignore", NAME]
 
 
+def test_a_name_that_something_else_has_is_left_to_it(store: Store) -> None:
+    """A folder of that name, or a link that leads nowhere, is no reason to fail: the picture gets the next name."""
+    store.path(NAME).mkdir(parents=True)
+    second = save(store, part_of(store, b"one")).file
+    assert second == "2026-11-24/1432-a-fox-s5-1_2.png"
+    store.path(second).unlink()
+    (store.folder / second).symlink_to("nowhere")
+    assert save(store, part_of(store, b"one")).file == "2026-11-24/1432-a-fox-s5-1_3.png"
+
+
 def test_two_kernels_that_save_at_once_lose_nothing(store: Store) -> None:
     """Eight threads with one name end as eight files."""
     names: list[str] = []

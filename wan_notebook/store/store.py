@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import platform
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ GITIGNORE: Final = (
 )
 TRIED_FOR_S: Final = 1.0
 _PLACES_MAX: Final = 100
-_numbers = itertools.count(1)  # of this process, whose id is in the name too
+_run, _numbers = secrets.token_hex(4), itertools.count(1)  # to draw anew for each name is a call to the system
 
 
 class Store:
@@ -268,11 +269,14 @@ class Store:
                 self._files.sync_folder(path.parent)
 
     def _temporary(self, what: str) -> Path:
-        return self.folder / parts.FOLDER / f"{what}-{next(_numbers)}.{self._writer}.part"
+        return self.folder / parts.FOLDER / f"{what}-{_run}{next(_numbers)}.{self._writer}.part"
 
 
 def _are_same(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    try:
+        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    except OSError:  # a folder, or nothing that we may read: another one in any case
+        return False
 
 
 def _discard(path: Path) -> None:
