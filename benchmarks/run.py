@@ -3,7 +3,7 @@ r"""All benchmarks, one after another: ``make bench``. Figures are ratios within
 Each benchmark is a module of this folder with ``main()``; it prints a small table and returns nothing. One that fails
 is reported, and the others still run. ``BENCH_…`` variables make it small, to see that everything still runs::
 
-    BENCH_KERNELS=1 BENCH_JOBS=20 BENCH_CONNECTION_JOBS=5 BENCH_PICTURES=6 BENCH_MEMORY_PICTURES=1 \
+    BENCH_ROUNDS=1 BENCH_KERNELS=1 BENCH_JOBS=20 BENCH_CONNECTION_JOBS=5 BENCH_PICTURES=6 BENCH_MEMORY_PICTURES=1 \
     BENCH_REALTIME_JOBS=2 BENCH_POLLING_SEEDS=1 BENCH_HISTORY_ROWS=1000 BENCH_LEDGER_JOBS=5 BENCH_BUNDLE_PICTURES=2 \
     BENCH_PANEL_PICTURES=3 make bench
 """
