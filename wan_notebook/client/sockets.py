@@ -168,8 +168,8 @@ class _Line(asyncio.Protocol):
         self._waiting_bytes = 0
         self._is_held = False
         self._transport: asyncio.Transport | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[bool] | None = None
+        self._writer: asyncio.Future[bool] | None = None
 
     def take(self) -> bytes:
         """Return the oldest piece."""
@@ -235,26 +235,27 @@ class _Line(asyncio.Protocol):
         _wake(self._writer)
 
 
-async def _woken(waiter: asyncio.Future[None], timeout_s: float | None) -> None:
+async def _woken(waiter: asyncio.Future[bool], timeout_s: float | None) -> None:
     """Wait until somebody wakes a waiter; a time-out of asyncio's own would cost more than the rest of a read."""
     if timeout_s is None:
         await waiter
         return
     alarm = asyncio.get_running_loop().call_later(timeout_s, _give_up, waiter)
     try:
-        await waiter
+        if not await waiter:
+            raise TimeoutError
     finally:
         alarm.cancel()
 
 
-def _wake(waiter: asyncio.Future[None] | None) -> None:
+def _wake(waiter: asyncio.Future[bool] | None) -> None:
     if waiter is not None and not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(True)
 
 
-def _give_up(waiter: asyncio.Future[None]) -> None:
+def _give_up(waiter: asyncio.Future[bool]) -> None:
     if not waiter.done():
-        waiter.set_exception(TimeoutError())
+        waiter.set_result(False)
 
 
 def _cause(error: OSError) -> OSError:
