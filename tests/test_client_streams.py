@@ -131,6 +131,35 @@ def test_waiting_has_an_end() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_an_answer_ends_the_sending_of_what_it_did_not_wait_for(interim: bytes) -> None:
+    """Who is refused at the first bytes need not wait until a server takes the rest, which it may never do."""
+    refused, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(interim)
+        await may_go_on.wait()
+        writer.write(b"HTTP/1.1 413 Too Large\r\n\r\n")
+        await refused.wait()
+
+    async def main() -> None:
+        async with connected(serve) as stream:
+            sending = asyncio.create_task(stream.write(bytes(64 * 1024 * 1024), timeout=5))
+            if interim and not stream._line.pieces:
+                await stream._line.arrival(5)
+                await asyncio.sleep(0)
+            assert not sending.done()  # to go on is no refusal
+            may_go_on.set()
+            with pytest.raises(httpcore.WriteError, match="before all was sent"):
+                await sending
+            came = await stream.read(100, timeout=5)
+            while b"413" not in came:
+                came += await stream.read(100, timeout=5)
+            refused.set()
+
+    asyncio.run(main())
+
+
 def test_a_handshake_that_goes_unanswered_has_an_end() -> None:
     """It counts as no connection: certainly nothing was sent."""
 

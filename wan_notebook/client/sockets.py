@@ -23,6 +23,7 @@ BUFFERED_MAX_BYTES: Final = 1024 * 1024
 """Beyond it the other side is made to wait, until the reader has caught up."""
 
 HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305: how long one address may take before the next one is tried beside it
+_INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1\d\d ")  # go on: the answer itself is still to come
 _CODE: Final = re.compile(r"\[Errno (-?\d+)\]")
 
 
@@ -86,7 +87,8 @@ class Stream(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - likewise
         """Send, and wait until the system has taken all of it; ``timeout`` in seconds.
 
-        Raises ``httpcore.WriteTimeout`` or ``httpcore.WriteError``.
+        Raises ``httpcore.WriteTimeout`` or ``httpcore.WriteError``, after which httpcore looks for an answer: one that
+        came before all was sent (too large, no such key) is all that will come, and the rest may never be taken.
         """
         if not buffer:
             return
@@ -100,6 +102,8 @@ class Stream(httpcore.AsyncNetworkStream):
                 raise httpcore.WriteTimeout from error
         if line.is_lost:
             raise httpcore.WriteError(str(line.fault or "the connection is closed")) from line.fault
+        if line.is_full:
+            raise httpcore.WriteError("it was answered before all was sent")
 
     async def aclose(self) -> None:
         """Close at once: what was not sent is not wanted any more."""
@@ -189,7 +193,7 @@ class _Line(asyncio.Protocol):
             self._reader = None
 
     async def drained(self, timeout_s: float | None) -> None:
-        """Wait until all is sent, or never will be. Raises ``TimeoutError``."""
+        """Wait until all is sent, or will not be: it is answered already, or lost. Raises ``TimeoutError``."""
         self._writer = asyncio.get_running_loop().create_future()
         try:
             await _woken(self._writer, timeout_s)
@@ -211,6 +215,8 @@ class _Line(asyncio.Protocol):
             self._is_held = True
             self._transport.pause_reading()
         _wake(self._reader)
+        if not _INTERIM.match(data):
+            _wake(self._writer)
 
     def eof_received(self) -> bool:
         """Note the end; what we have to say may still be said."""
