@@ -13,7 +13,7 @@ import pytest
 from tests.ledger_kit import NOON, WAY, an_input, create, draft, finish, move, opened, reported, saved_picture
 from wan_notebook.errors import StoreError
 from wan_notebook.ledger import HistoryQuery, Ledger, LedgerError, OpenSummary, peek_open, schema
-from wan_notebook.ledger.connect import check_readable, on_network_filesystem, prepare
+from wan_notebook.ledger.connect import on_network_filesystem, prepare
 from wan_notebook.states import JobState
 
 V1 = Path(__file__).parent / "data" / "ledger_v1.sql"
@@ -166,13 +166,21 @@ def test_a_ledger_that_cannot_be_written_can_be_read(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_old_ledger_that_cannot_be_written_is_not_half_read(path: Path) -> None:
-    """A file that would need a migration is not read as if it had had one."""
+def test_an_old_ledger_that_cannot_be_written_shows_its_pictures_too(path: Path) -> None:
+    """A file that would need a migration is read as if it had had one, and stays as it is."""
+    connection = sqlite3.connect(path)
+    connection.executescript(V1.read_text(encoding="utf-8"))
+    connection.close()
+    Path(f"{path}-wal").mkdir()
+    before = path.read_bytes()
     with opened(path) as ledger:
-        create(ledger)
-    with pytest.raises(LedgerError, match="older wan_notebook") as caught:
-        check_readable(path, version=schema.SCHEMA_VERSION + 1)
-    assert "Copy the folder" in caught.value.remedy
+        assert ledger.is_read_only
+        saved = ledger.history().rows[1]
+        assert [picture.file for picture in saved.pictures] == ["2026-11-25/a-0.png", "2026-11-25/a-1.png"]
+        assert saved.pictures[0].recipe_sha256 == ""
+        with pytest.raises(StoreError, match="cannot be opened"):
+            create(ledger)
+    assert path.read_bytes() == before
 
 
 def test_a_ledger_of_version_1_opens_with_everything_in_it(path: Path) -> None:

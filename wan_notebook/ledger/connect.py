@@ -103,18 +103,13 @@ def prepare(
         raise explain(path, error) from error
 
 
-def check_readable(path: Path, version: int = schema.SCHEMA_VERSION) -> None:
-    """Make sure that a ledger which cannot be written can be read as it is. Raises ``LedgerError``."""
+def check_readable(path: Path) -> None:
+    """Make sure that a ledger which cannot be written can be read. Raises ``LedgerError``."""
     try:
         with contextlib.closing(connect(path, read_only=True)) as connection:
-            found = refuse_newer(path, connection, version)
+            refuse_newer(path, connection, schema.SCHEMA_VERSION)
     except sqlite3.Error as error:
         raise explain(path, error) from error
-    if found != version:
-        raise LedgerError(
-            f"The ledger {path} was written by an older wan_notebook, and cannot be brought up to date here.",
-            remedy="Copy the folder to a place that is writable.",
-        )
 
 
 def _choose_journal(path: Path, connection: sqlite3.Connection, journal: Journal, mounts: str | None) -> None:
@@ -173,11 +168,24 @@ def _migrate(path: Path, connection: sqlite3.Connection, migrations: Mapping[int
     connection.execute("COMMIT")
 
 
+def _up_to_date(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a file that cannot be written as this version reads it: if it is an older one, a copy in memory."""
+    if refuse_newer(path, connection, schema.SCHEMA_VERSION) == schema.SCHEMA_VERSION:
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.backup(copy)
+    connection.close()
+    _migrate(path, copy, schema.MIGRATIONS, schema.SCHEMA_VERSION)
+    return copy
+
+
 def reading_pool(path: Path, *, read_only: bool = False) -> sa.Pool:
     """Return a pool of a few connections for reads, which cannot write."""
 
     def open_reader() -> Any:
         connection = connect(path, read_only=read_only)
+        if read_only:
+            connection = _up_to_date(path, connection)
         connection.execute("PRAGMA query_only=ON")
         return connection
 
