@@ -140,7 +140,7 @@ def test_rows_that_are_not_sound_are_refused(
 
 
 def test_a_job_that_names_another_one_s_picture_is_refused(project: Project, other: Project, tmp_path: Path) -> None:
-    """Each job that names a file must say of it what it is, whichever comes last: else it would show a wrong picture."""
+    """Each job that names a file must say of it what it is, or it would be shown as what it is not."""
     project.write_notebook(shown(project.job(), project.job(seed=6)))
     sound = pack(project, tmp_path / "two.zip")
     for taker, owner in ((0, 1), (1, 0)):
