@@ -166,8 +166,26 @@ def test_a_ledger_that_cannot_be_written_can_be_read(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_an_old_ledger_that_cannot_be_written_can_be_read(path: Path) -> None:
+    """A project that was archived with an earlier version shows its pictures, and its costs still count in budgets."""
+    connection = sqlite3.connect(path)
+    connection.executescript(V1.read_text(encoding="utf-8"))
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    Path(f"{path}-wal").mkdir()
+    before = path.read_bytes()
+    with opened(path) as ledger:
+        assert ledger.is_read_only
+        row = ledger.history().rows[1]
+        assert [picture.recipe_sha256 for picture in row.pictures] == ["", ""]
+        assert str(ledger.spend().total) == "$0.061 reported"
+        with pytest.raises(StoreError, match="cannot be opened"):
+            create(ledger)
+    assert path.read_bytes() == before
+
+
 def test_an_old_ledger_that_cannot_be_written_is_not_half_read(path: Path) -> None:
-    """A file that would need a migration is not read as if it had had one."""
+    """A file that would need a migration that is not known is not read as if it had had one."""
     with opened(path) as ledger:
         create(ledger)
     with pytest.raises(LedgerError, match="older wan_notebook") as caught:

@@ -110,7 +110,7 @@ def check_readable(path: Path, version: int = schema.SCHEMA_VERSION) -> None:
             found = refuse_newer(path, connection, version)
     except sqlite3.Error as error:
         raise explain(path, error) from error
-    if found != version:
+    if not all(step in schema.MIGRATIONS for step in range(found, version)):
         raise LedgerError(
             f"The ledger {path} was written by an older wan_notebook, and cannot be brought up to date here.",
             remedy="Copy the folder to a place that is writable.",
@@ -178,10 +178,26 @@ def reading_pool(path: Path, *, read_only: bool = False) -> sa.Pool:
 
     def open_reader() -> Any:
         connection = connect(path, read_only=read_only)
+        if read_only:
+            connection = _brought_up(connection)
         connection.execute("PRAGMA query_only=ON")
         return connection
 
     return sa.QueuePool(open_reader, pool_size=4, max_overflow=12)
+
+
+def _brought_up(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a ledger that nobody can write as one of this version: an older one as a copy in memory, which can be."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found == schema.SCHEMA_VERSION:
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, cached_statements=256)
+    with contextlib.closing(connection):
+        connection.backup(copy)
+    for step in range(found, schema.SCHEMA_VERSION):
+        for statement in schema.MIGRATIONS[step]:
+            copy.execute(statement)
+    return copy
 
 
 def dialect() -> sa.Dialect:
