@@ -139,6 +139,20 @@ def test_rows_that_are_not_sound_are_refused(
     refused(rezip(bundle, tmp_path / "bad.zip", change), other, match)
 
 
+def test_a_job_that_names_another_one_s_picture_is_refused(project: Project, other: Project, tmp_path: Path) -> None:
+    """Each job that names a file must say of it what it is, or it would be shown as what it is not."""
+    project.write_notebook(shown(project.job(), project.job(seed=6)))
+    sound = pack(project, tmp_path / "two.zip")
+    for taker, owner in ((0, 1), (1, 0)):
+
+        def take(members: Members, taker: int = taker, owner: int = owner) -> None:
+            rows = rows_of(members)
+            rows[taker]["pictures"][0]["file"] = rows[owner]["pictures"][0]["file"]
+            set_rows(members, rows)
+
+        refused(rezip(sound, tmp_path / "bad.zip", take), other, "is not the picture that its job says")
+
+
 def manifest_change(**changes: object) -> Callable[[dict], dict]:
     """Change fields of the manifest."""
     return lambda manifest: {**manifest, **changes}

@@ -135,6 +135,15 @@ def test_a_file_that_is_used_again_is_not_deleted(ledger: Ledger, how: str) -> N
     assert ledger.purge_trash(NOON + 1) == []
 
 
+def test_what_a_kernel_says_too_late_of_a_picture_keeps_no_file(ledger: Ledger) -> None:
+    """A record that is not taken, since the picture was saved before, takes no file off the list of those to delete."""
+    job_id = finish(ledger)
+    ledger.trash(job_id)
+    files = ledger.purge_trash(NOON + 1)
+    ledger.save_picture(job_id, saved_picture(file=files[0], saved_at=None)).result(10)
+    assert ledger.purge_trash(NOON + 1) == files
+
+
 def test_what_was_taken_out_of_the_trash_stays(ledger: Ledger, clock: Clock) -> None:
     """Taking a job out of the trash stops its thirty days."""
     job_id = finish(ledger)

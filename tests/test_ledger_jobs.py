@@ -129,6 +129,9 @@ def test_a_holder_that_lost_the_job_cannot_move_it(ledger: Ledger) -> None:
     with pytest.raises(LedgerConflict) as caught:
         move(ledger, job_id, JobState.SENDING, holder="first")
     assert caught.value.holder == "second"
+    with pytest.raises(LedgerConflict, match="is intent") as caught:
+        move(ledger, job_id, JobState.SAVED, holder="first")
+    assert (caught.value.current, caught.value.holder) == (JobState.INTENT, "")
     assert move(ledger, job_id, JobState.SENDING, holder="second").state is JobState.SENDING
 
 

@@ -164,6 +164,15 @@ def test_a_picture_that_came_with_a_recipe_keeps_it_behind_the_new_one() -> None
     assert read_recipe(inside) == RECIPE
     assert strip(inside) == came
     assert changed_in(inside, recorded(came, made.recipe_sha256)) == ""
+    assert changed_in(came, recorded(came, made.recipe_sha256)) == "recipe"
+
+
+def test_a_picture_that_came_with_a_recipe_and_got_none_is_unchanged() -> None:
+    """With recipes switched off the file is what the service sent, whatever that says of itself."""
+    came = embed(PNG, replace(RECIPE, prompt="the input"))
+    sha256 = hashlib.sha256(came).hexdigest()
+    assert changed_in(came, recorded(came)) == changed_in(came, recorded(came, file_sha256=sha256)) == ""
+    assert changed_in(embed(came, RECIPE), recorded(came)) == "picture"
 
 
 def test_texts_of_the_service_s_own_stay() -> None:

@@ -86,12 +86,14 @@ def check(archive: Archive) -> Checked:
     lines = tuple(from_lines(archive.read(LEDGER_LINES)))
     rows = tuple(sound_rows(lines))
     _check_files(manifest, rows)
-    pictures = {f"{FOLDER_NAME}/{p.file}": p for row in rows for p in row.pictures if p.saved_at}
+    pictures: dict[str, list[PictureRecord]] = {}
+    for picture in (p for row in rows for p in row.pictures if p.saved_at):
+        pictures.setdefault(f"{FOLDER_NAME}/{picture.file}", []).append(picture)
     for item in manifest.items:
         data = archive.read(item.path)
         if hashlib.sha256(data).hexdigest() != item.sha256:
             raise RecipeError(f"{shown(item.path)} is not what the manifest says (its hash differs): nothing unpacked.")
-        _check_content(item.path, data, pictures.get(item.path), manifest)
+        _check_content(item.path, data, pictures.get(item.path, ()), manifest)
     return Checked(archive, manifest, lines, rows)
 
 
@@ -130,8 +132,8 @@ def _check_store_name(name: str) -> None:
         raise RecipeError(f"{shown(name)} is no picture of a store: refused, nothing was unpacked.")
 
 
-def _check_content(path: str, data: bytes, picture: PictureRecord | None, manifest: Manifest) -> None:
-    if picture is not None and changed_in(data, picture):
+def _check_content(path: str, data: bytes, pictures: Sequence[PictureRecord], manifest: Manifest) -> None:
+    if any(changed_in(data, picture) for picture in pictures):  # several jobs may say that it is theirs
         raise RecipeError(f"{shown(path)} is not the picture that its job says: refused, nothing was unpacked.")
     if path in manifest.named and not (mime_of(data) or "").startswith("image/"):
         raise RecipeError(f"{shown(path)} in the bundle is no picture: refused, nothing was unpacked.")

@@ -89,11 +89,12 @@ def transition(
     """Move a job, if it may move from where it is now; record what came with it and when."""
     narrow, wide = split(tx, {**_stamps(state, tx.now), **_checked(columns)})
     kept = _KEPT.get(state, _NONE).difference(columns)
-    statement = _move(tuple(narrow), kept, _sources(state, frozenset(expect)))
+    sources = _sources(state, frozenset(expect))
+    statement = _move(tuple(narrow), kept, sources)
     values = {"id": codec.encode_text(job_id), "holder": holder, "set_state": state.value}
     found = tx.run(statement, values | {f"set_{name}": value for name, value in narrow.items()}).fetchone()
     if found is None:
-        raise _why_not(tx, job_id, state, holder)
+        raise _why_not(tx, job_id, state, sources)
     row = codec.job_row(found, load)
     for record in pictures:
         save_picture(tx, row.seq, record)
@@ -130,10 +131,10 @@ def _sources(new: JobState, expect: frozenset[JobState]) -> tuple[str, ...]:
     return tuple(state.value for state in JobState if state in allowed and may_follow(state, new))
 
 
-def _why_not(tx: Tx, job_id: str, new: JobState, holder: str) -> LedgerConflict:
+def _why_not(tx: Tx, job_id: str, new: JobState, sources: Collection[str]) -> LedgerConflict:
     _seq, state, token = _current(tx, job_id)
     current = JobState(state)
-    if holder and token != holder:
+    if state in sources:  # nobody may do what cannot be done, whoever holds the job
         return _held_by_another(job_id, current, token)
     return LedgerConflict(f"Job {job_id} is {current}, so it cannot become {new}.", job_id=job_id, current=current)
 

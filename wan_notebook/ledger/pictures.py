@@ -65,8 +65,8 @@ def save_picture(tx: Tx, seq: int, record: PictureRecord) -> PictureRecord:
     Whoever saves pictures counts them afterwards, see ``count_pictures``.
     """
     values = dict(zip(codec.PICTURE_COLUMNS, codec.picture_values(record), strict=True))
-    tx.run(_put(), {"job_seq": seq, **values})
-    for file in filter(None, (values["file"], values["corrupt_file"])):
+    is_written = tx.run(_put(), {"job_seq": seq, **values}).rowcount > 0
+    for file in filter(None, (values["file"], values["corrupt_file"]) if is_written else ()):
         tx.run(_REVIVE_FILE, {"file": file})
     return record
 

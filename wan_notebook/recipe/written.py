@@ -46,7 +46,9 @@ def changed_in(data: bytes, recorded: Hashes) -> Literal["", "picture", "recipe"
     """Say what of a file is not as it was written: the picture, or only the recipe in it; empty if all is."""
     head, block, rest = chunks.parts(data)
     if _sha256(head, rest) != recorded.sha256:
-        return "picture"
+        if not block or _sha256(data) != recorded.sha256:
+            return "picture"
+        block = b""  # it is no part of ours: the picture came with it
     if recorded.file_sha256:
         return "" if _sha256(data) == recorded.file_sha256 else "recipe"
     return "" if (_sha256(block) if block else "") == recorded.recipe_sha256 else "recipe"
