@@ -99,7 +99,7 @@ def verify_notebook(notebook: Path, env: Mapping[str, str], *, now: float) -> Ve
 
 
 def verify(named: Sequence[Named], ledger: Ledger | None, store: Store, *, what: str, now: float) -> Verification:
-    """Check every picture that is named, by two hashes: of the file, and of the picture as the service sent it."""
+    """Check every picture that is named, by two hashes: as the service sent it, and of what the file says of itself."""
     finder = _Finder(ledger, named)
     wanted = list(_unique(finder.wanted(named)))
     notes = [] if ledger is not None or not wanted else [f"there is no ledger in {store.folder}"]
