@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +235,24 @@ def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
 
     assert ended(job).status == "expired"
     assert made.service.tasks_created == 1
+
+
+def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) -> None:
+    """The service still calls it running after its 24 hours: no poll by itself, none expired; resuming asks once."""
+    with rig(tmp_path, seconds=HOUR_S, clock=time.time) as made:  # the laptop's clock goes on, not the service's
+        session = made.kernel()
+        job = ask(session, seed=5)
+        until(lambda: job.status == "running")
+        made.time.laptop_sleeps(25 * HOUR_S)
+        with pytest.raises(JobError, match=r"24 hours are over.*`%wan resume`"):
+            job.result(WAIT_S)
+        polls = made.service.requests["GET", "poll"]
+        session.resume()
+        until(lambda: made.service.requests["GET", "poll"] == polls + 1)
+        until(lambda: bool(job.lives[0].stopped))
+
+        assert made.service.requests["GET", "poll"] == polls + 1
+        assert job.status == "running"
 
 
 def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) -> None:
