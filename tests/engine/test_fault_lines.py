@@ -383,6 +383,31 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, monkeypatc
     assert made.service.tasks_created == 1
 
 
+def test_an_id_that_waits_for_room_is_written_when_the_kernel_ends(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt would come in seconds, and there is room by now: the end of the kernel does not wait for it."""
+    disk = FullLedger(monkeypatch)
+    session = made.kernel(speed=False)
+    session.need_home()
+    submit = made.app.state.simulator.submit
+
+    async def fill(*args: Any, **options: Any) -> Any:
+        disk.is_full = True
+        return await submit(*args, **options)
+
+    monkeypatch.setattr(made.app.state.simulator, "submit", fill)
+    monkeypatch.setattr("wan_notebook.jobs.moves.FIRST_WAIT_S", HOUR_S)
+    monkeypatch.setattr("wan_notebook.jobs.moves.LONGEST_WAIT_S", HOUR_S)
+    job = ask(session, seed=5)
+    until(lambda: "kept in memory" in job.lives[0].note)
+    task = job.lives[0].unwritten_task
+    assert f"(task {task})" in job.lives[0].note
+    disk.is_full = False
+    session.close()
+
+    (row,) = made.kernel().need_home().ledger.open_jobs()
+    assert (row.state, row.task_id) == ("accepted", task)
+
+
 def test_what_may_not_be_written_is_not_sent(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger takes the row and then nothing more: the POST is not made; when there is room, resuming sends it."""
     disk = FullLedger(monkeypatch)

@@ -117,8 +117,13 @@ class Engine:
         """Go on with new keys and addresses."""
         self.parts.runtime.call(self.services.forget)
 
+    def hurry(self) -> None:
+        """The program ends: an id that waits for room on the disk is tried again at once."""
+        self.parts.runtime.call(self.moves.hurry)
+
     async def wind_up(self) -> None:
         """End the work of this kernel: a submit under way is waited for, since its answer holds the task's id."""
+        self.moves.hurry()
         self.services.end()
         while left := dict(self._running):
             for job_id, task in left.items():

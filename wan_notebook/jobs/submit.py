@@ -112,6 +112,7 @@ async def accept(
     live: LiveJob, reply: Submitted, moves: Moves, *, how: str = "submitted", expect: JobState | None = None
 ) -> None:
     """Commit the task's id before anything else happens."""
+    live.unwritten_task = reply.task_id
     await moves.to(
         live,
         JobState.ACCEPTED,
@@ -124,6 +125,7 @@ async def accept(
         error_code="",
         error_message="",
     )
+    live.unwritten_task = ""
 
 
 def was_not_sent(events: Sequence[Event]) -> bool:
