@@ -351,6 +351,19 @@ def test_the_cost_table_says_what_is_reserved(made: Rig) -> None:
     assert tables.cost().reserved_text == "$0.03 + 1 unknown reserved for running jobs"
 
 
+def test_the_cost_table_counts_the_pictures_that_there_are(made: Rig) -> None:
+    """A job that was given up may be billed, but made no picture: the head counts what its bars add up to."""
+    session = made.kernel()
+    tables = Tables(session, session.need_home(), base=made.folder)
+    ended(ask(session, seed=1))
+    made.arm("submit.reset_after")
+    session.doubts.resolve(ended(ask(session, seed=2)), "abandon")
+    cost = tables.cost(by="day")
+
+    assert cost.pictures == sum(row.pictures for row in cost.sections[0].rows) == 1
+    assert cost.total_text == "$0.03 reported + 1 unknown"
+
+
 def test_practice_does_not_make_unknown_prices_free(tmp_path: Path) -> None:
     """While the simulator is chosen, real pictures of unknown price are shown as unknown beside a cap's sum."""
     with rig(tmp_path, dialect="dashscope") as made:
