@@ -52,9 +52,9 @@ class Reserved:
 class Spend:
     """What was spent and what is reserved; simulated and imported jobs count nothing.
 
-    ``pictures_made`` are those that may have been billed: delivered ones, and those of expired jobs.
-    ``pictures_saved`` are those on disk alone. ``pictures_reserved`` is the most that open jobs may still make. ``unpriced`` are pictures made whose cost nobody
-    knows.
+    ``pictures_made`` are those that may have been billed: delivered ones, and those of expired jobs;
+    ``pictures_saved`` are those on disk alone. ``pictures_reserved`` is the most that open jobs may still make.
+    ``unpriced`` are pictures made whose cost nobody knows.
     """
 
     total: Total
