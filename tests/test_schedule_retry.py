@@ -123,6 +123,7 @@ SUBMIT = [
     (Fault(kind=K.NO_TASK_ID), InDoubt),
     (Fault(kind=K.ERROR_OBJECT), Refused),
     (Fault(kind=K.REDIRECT, http_status=302), Refused),
+    (Fault(kind=K.REDIRECT, http_status=303), InDoubt),
 ]
 
 

@@ -94,7 +94,7 @@ def decide_submit(fault: Fault, rng: random.Random) -> SubmitDecision:
         return Refused("the request could not be written to disk, so it was not sent")
     if kind is FaultKind.ERROR_OBJECT:
         return Refused("the service refused the request")
-    if kind is FaultKind.REDIRECT:
+    if kind is FaultKind.REDIRECT and fault.http_status != 303:  # "see other" is said of what was done
         return Refused(f"{_status_text(fault)}, a redirect; a submit is never redirected")
     if kind is FaultKind.BAD_BODY:
         return SalvageThenConfirm("the reply was cut or unreadable")
