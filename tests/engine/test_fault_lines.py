@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import sqlite3
 import time
 from collections import Counter
@@ -14,12 +15,15 @@ import pytest
 
 from tests.engine.broken import BrokenLine, FullDisk
 from tests.engine.kit import WAIT_S, Rig, ask, ended, rig, until
-from wan_notebook.errors import JobError, JobRefused, JobTimeout, StoreError
+from wan_notebook.errors import JobError, JobExpired, JobRefused, JobTimeout, StoreError
 from wan_notebook.jobs.submit import AT_ONCE
 from wan_notebook.ledger.writer import Operation
+from wan_notebook.present import Presenter
 from wan_notebook.request import ImageRequest
 from wan_notebook.session import Order
 from wan_notebook.states import JobState
+from wan_notebook.views.gallery import bundle
+from wan_notebook.views.terminal import card_text
 
 HOUR_S = 3600.0
 
@@ -105,6 +109,35 @@ def test_a_login_page_in_the_picture_s_place_costs_no_picture(made: Rig) -> None
     until(lambda: job.status == "saved")
     assert job.result(1).files[0].is_file()
     assert made.service.tasks_created == 1
+
+
+def test_a_refused_address_is_fetched_once_more_by_hand(made: Rig) -> None:
+    """403 for every picture, hours too early: the job is over, but its error says how its paid picture can be had."""
+    session = made.kernel()
+    made.arm("download.403:always")
+    job = ended(ask(session, seed=5))
+    task_id = job.rows[0].task_id
+    with pytest.raises(JobExpired, match=f"`%wan resolve {job.id} adopt {task_id}`"):
+        job.result(1)
+    made.arm()
+    session.doubts.resolve(job, "adopt", task_id)
+    until(lambda: job.status == "saved")
+
+    assert made.service.tasks_created == 1
+
+
+def test_bytes_that_are_no_picture_say_where_they_are_and_came_from(made: Rig) -> None:
+    """What came damaged every time is kept aside; text and page name the file, the address, and until when it holds."""
+    session = made.kernel()
+    made.arm("download.corrupt_crc:always")
+    job = ended(ask(session, seed=5))
+    (picture,) = job.rows[0].pictures
+    card = Presenter(session, session.need_home()).card(job)
+
+    assert picture.url
+    for shown in (card_text(card), html.unescape(bundle(card)[0]["text/html"])):
+        assert f"kept in {picture.corrupt_file}; the service has it until " in shown
+        assert picture.url in shown
 
 
 def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
