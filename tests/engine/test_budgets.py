@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
-from wan_notebook.budget import Cap, parse_cap
+from wan_notebook.budget import Cap, no_price_remedy, parse_cap
 from wan_notebook.commands import Context, run
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
@@ -266,6 +266,18 @@ def test_an_unknown_earlier_price_is_not_taken_for_nothing(made: Rig) -> None:
 
     refused(lambda: ask(session, seed=1), "cannot be kept", "Three ways out")
     assert made.service.tasks_created == 0
+
+
+def test_the_ways_out_lead_past_the_cap_that_is_in_force(made: Rig) -> None:
+    """An amount in ``WAN_BUDGET`` without a known price: what is advised helps, and the list says that it blocks."""
+    session = made.kernel(WAN_BUDGET="$5 per day")
+    caps = Caps(session.settings(), session.need_home().ledger, session.sources, "")
+
+    refused(lambda: ask(session, seed=1), "cannot be kept", "WAN_BUDGET='40 pictures'")
+    assert caps.lines()[0].endswith("refuses every call while a picture's price is not known")
+    assert "`%wan budget off --per day`" in no_price_remedy(parse_cap("5 per day"))
+    session.sources.env["WAN_BUDGET"] = "40 pictures"  # type: ignore[index]
+    assert ended(ask(session, seed=1)).status == "saved"
 
 
 def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: Path) -> None:
