@@ -145,6 +145,20 @@ def test_fetching_what_cannot_be_had_ends(service: Rig, capsys: pytest.CaptureFi
     assert "could not be fetched" in said
 
 
+def test_fetching_without_a_key_says_so(
+    service: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron has another environment: what is missing there is named, and the code asks for a person."""
+    (job_id,) = left_behind(service, 1)
+    monkeypatch.delenv("WAN_API_KEY")
+    service.arm("poll.401:always")
+
+    assert main(["fetch", str(service.folder), "--timeout", "0.1"]) == 1
+    said = capsys.readouterr()
+    assert "no key for gateway (looked in WAN_API_KEY" in said.err
+    assert f"{job_id}  " in said.out
+
+
 def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Cron starts in the home folder: a project's folder will do, and without one every folder of this person."""
     monkeypatch.delenv("WAN_HOME")
