@@ -17,6 +17,8 @@ from traitlets.config import Config
 from tests.engine.conftest import House
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.__main__ import main
+from wan_notebook.greeting import summary_line
+from wan_notebook.ledger import OpenSummary
 from wan_notebook.schedule import ECONOMICAL, PROMPT
 from wan_notebook.session import Session, default_session
 from wan_notebook.store import Store
@@ -95,6 +97,14 @@ def test_loading_where_nothing_may_be_asked(service: Rig, monkeypatch: pytest.Mo
         assert default_session().providers.clients == ()
 
     assert service.service.requests.total() == requests
+
+
+def test_the_line_calls_only_that_running_which_the_service_has() -> None:
+    """What a killed kernel was sending may never have arrived: it is counted by itself."""
+    summary = OpenSummary(sending=1, running=2, unfetched=1, earliest_expiry=11_400.0)
+
+    said = "wan: 1 being sent, 2 running, 1 finished and not fetched, gone in 3 h 10 min."
+    assert summary_line(summary, 0.0) == said
 
 
 def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:

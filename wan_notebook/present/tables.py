@@ -108,7 +108,9 @@ class Tables:
         summary = peek_open(settings.folder / LEDGER_NAME)
         made = self._home.ledger.history(HistoryQuery(limit=1)).pictures if self._home else 0
         spent = self._home.ledger.spend().total if self._home else Total()
-        running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
+        running = (
+            f"{summary.sending + summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
+        )
         first = "`%wan login` for real pictures" if provider.name == "simulator" else "`%wan history`"
         if summary and summary.in_doubt:
             first = "`%wan history --state in_doubt`, then `%wan resolve JOB`"
