@@ -93,6 +93,13 @@ def test_a_list_without_totals_ends_when_nothing_new_comes(last: httpx.Response)
     assert listed(Answers(page("a"), last)) == ["a"]
 
 
+def test_a_list_is_empty_where_the_service_says_so() -> None:
+    """An empty array, or a total of 0 without one."""
+    nothing = httpx.Response(200, json={"data": None, "total": 0})
+    assert listed(Answers(page())) == listed(Answers(nothing)) == []
+    assert listed(Answers(page("a"), httpx.Response(200, json={"data": None}))) == ["a"]
+
+
 def test_a_list_is_bounded() -> None:
     """However much a service claims to have, the number of queries of one call is limited."""
     answers = Answers(*[page(f"t-{k}", total=10**9) for k in range(60)])
@@ -116,7 +123,17 @@ def test_a_service_without_a_list_says_so() -> None:
     assert isinstance(raised(work, client(Answers())), InvalidRequestError)
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, html=PAGE), httpx.Response(200, text="{")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, html=PAGE),
+        httpx.Response(200, text="{"),
+        *(
+            httpx.Response(200, json=body)
+            for body in ({"data": None}, [], {"code": "Throttling"}, {"data": [{"x": 1}]})
+        ),
+    ],
+)
 def test_an_unreadable_list_is_no_empty_list(answer: httpx.Response) -> None:
     """Absence of a task must be the service's word, not a broken reply's."""
 

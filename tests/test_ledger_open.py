@@ -276,7 +276,7 @@ def test_a_glance_counts_what_is_open(path: Path) -> None:
             job_id = create(ledger, state=state)
             ledger.update(job_id, expires_at=NOON + len(state)).result(10)
         assert peek_open(path) == OpenSummary(
-            unsent=1, running=3, unfetched=1, in_doubt=1, earliest_expiry=NOON + len("intent")
+            unsent=1, sending=1, running=2, unfetched=1, in_doubt=1, earliest_expiry=NOON + len("intent")
         )
 
 

@@ -21,9 +21,11 @@ from wan_notebook.schedule import (
     Refused,
     Resend,
     SalvageThenConfirm,
+    StopAsking,
     decide_download,
     decide_incomplete,
     decide_poll,
+    decide_running,
     decide_submit,
     decide_unknown,
     polling_is_over,
@@ -121,6 +123,7 @@ SUBMIT = [
     (Fault(kind=K.NO_TASK_ID), InDoubt),
     (Fault(kind=K.ERROR_OBJECT), Refused),
     (Fault(kind=K.REDIRECT, http_status=302), Refused),
+    (Fault(kind=K.REDIRECT, http_status=303), InDoubt),
 ]
 
 
@@ -187,6 +190,12 @@ def test_polling_ends_with_the_service_s_day(fault: Fault, age_s: float) -> None
     """After 24 hours nothing is asked any more."""
     assert polling_is_over(age_s)
     assert isinstance(decide_poll(fault, rng(), age_s=age_s), Expired)
+
+
+def test_a_task_that_still_runs_is_asked_for_until_the_service_s_day_is_over() -> None:
+    """Polling ends with the 24 hours also where the service says "running" for ever; until then it never does."""
+    assert decide_running(age_s=SERVICE_KEEPS_S - 1) is None
+    assert isinstance(decide_running(age_s=SERVICE_KEEPS_S), StopAsking)
 
 
 def test_a_poll_s_429_is_obeyed_by_all_and_halves_the_rate_if_it_names_no_time() -> None:

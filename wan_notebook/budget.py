@@ -112,7 +112,7 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
     if call is None or used.unknown:
         what = "this call's price is not known" if call is None else _unknown_text(used.unknown)
         message = f"the budget of {cap.text} ({cap.source}) cannot be kept: {what}. Nothing was sent."
-        raise BudgetError(message, remedy=no_price_remedy())
+        raise BudgetError(message, remedy=no_price_remedy(cap))
     most = used.spent + used.reserved + call
     if most <= cap.amount:
         return
@@ -146,11 +146,19 @@ def _unknown_text(count: int) -> str:
     return "1 earlier job has no known price" if count == 1 else f"{count} earlier jobs have no known price"
 
 
-def no_price_remedy() -> str:
-    """Return the three ways out where a price is not known."""
+def no_price_remedy(in_force: Cap | None = None) -> str:
+    """Return the three ways out where a price is not known. A cap that is ``in_force`` stands in two of their ways."""
+    price = "set it with `%wan config price=0.03`"
+    if in_force is None:
+        without, pictures = "without this cap", "instead: `%wan budget 40 pictures`"
+    elif in_force.source == "WAN_BUDGET":
+        without, pictures = "where WAN_BUDGET does not set this cap", "there: WAN_BUDGET='40 pictures'"
+    else:
+        off = f"`%wan budget off --per {in_force.per}`"
+        without, pictures = f"without this cap ({off})", f"instead: {off}, then `%wan budget 40 pictures`"
     return (
-        "Three ways out: make one picture without this cap, so that its price becomes known; set it with "
-        "`%wan config price=0.03`; or count pictures instead: `%wan budget 40 pictures`."
+        f"Three ways out: make one picture {without}, so that its price becomes known; {price}; "
+        f"or count pictures {pictures}."
     )
 
 

@@ -16,7 +16,7 @@ from .folders import FOLDER_NAME, LEDGER_NAME, known_folders, store_folder
 from .jobs import LiveJob
 from .jobs.outcome import error_of, was_never_sent
 from .session import Session
-from .settings import Sources
+from .settings import KEY_VARIABLE, Sources
 from .states import JobState
 
 COMMAND = "python -m wan_notebook"
@@ -35,8 +35,11 @@ def run_fetch(folder: Path | None, *, timeout_s: float) -> int:
         begun = [_begun(session, alone=len(sessions) == 1) for session in sessions]
         if not any(begun) and None not in begun:
             print("Nothing is open.")  # noqa: T201 - a command line
+        keyless = [
+            live for session, lives in zip(sessions, begun, strict=True) for live in _keyless(session, lives or ())
+        ]
         codes = [_told(lives or (), _place(found), end) for found, lives in zip(folders, begun, strict=True)]
-        return max([*codes, int(None in begun)])
+        return max([*codes, int(None in begun), int(not all(live.is_settled for live in keyless))])
 
 
 def run_resolve(job_id: str, choice: str, task_id: str, folder: Path | None, *, timeout_s: float) -> int:
@@ -90,6 +93,17 @@ def _begun(session: Session, *, alone: bool) -> list[LiveJob] | None:
             raise
         print("\n".join(error.lines()), file=sys.stderr)  # noqa: T201
         return None
+
+
+def _keyless(session: Session, lives: Sequence[LiveJob]) -> list[LiveJob]:
+    """Return, and say, what is asked for without a key: cron has another environment than the notebook had."""
+    asked = [live for live in lives if live.state in (JobState.ACCEPTED, JobState.RUNNING)]
+    names = sorted({live.row.provider for live in asked} & set(KEY_VARIABLE))
+    without = [name for name in names if session.settings(name).provider.key is None]
+    for name in without:
+        looked = f"looked in {KEY_VARIABLE[name]} and in what `%wan login` stored"
+        print(f"no key for {name} ({looked}): its open jobs cannot be asked for.", file=sys.stderr)  # noqa: T201
+    return [live for live in asked if live.row.provider in without]
 
 
 def _told(lives: Sequence[LiveJob], place: str, end: float) -> int:

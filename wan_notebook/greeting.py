@@ -29,6 +29,7 @@ def summary_line(summary: OpenSummary, now: float) -> str:
         f"{count} {text}"
         for count, text in (
             (summary.unsent, "not sent"),
+            (summary.sending, "being sent"),
             (summary.running, "running"),
             (summary.unfetched, "finished and not fetched"),
             (summary.in_doubt, "in doubt (`%wan history --state in_doubt`)"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
-from wan_notebook.budget import Cap, parse_cap
+from wan_notebook.budget import Cap, no_price_remedy, parse_cap
 from wan_notebook.commands import Context, run
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
@@ -268,6 +268,18 @@ def test_an_unknown_earlier_price_is_not_taken_for_nothing(made: Rig) -> None:
     assert made.service.tasks_created == 0
 
 
+def test_the_ways_out_lead_past_the_cap_that_is_in_force(made: Rig) -> None:
+    """An amount in ``WAN_BUDGET`` without a known price: what is advised helps, and the list says that it blocks."""
+    session = made.kernel(WAN_BUDGET="$5 per day")
+    caps = Caps(session.settings(), session.need_home().ledger, session.sources, "")
+
+    refused(lambda: ask(session, seed=1), "cannot be kept", "WAN_BUDGET='40 pictures'")
+    assert caps.lines()[0].endswith("refuses every call while a picture's price is not known")
+    assert "`%wan budget off --per day`" in no_price_remedy(parse_cap("5 per day"))
+    session.sources.env["WAN_BUDGET"] = "40 pictures"  # type: ignore[index]
+    assert ended(ask(session, seed=1)).status == "saved"
+
+
 def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: Path) -> None:
     """What was made before anybody knew a price counts like the next picture, and the message says so."""
     with rig(tmp_path, dialect="dashscope") as made:
@@ -349,6 +361,19 @@ def test_the_cost_table_says_what_is_reserved(made: Rig) -> None:
     ended(ask(session, seed=2))
 
     assert tables.cost().reserved_text == "$0.03 + 1 unknown reserved for running jobs"
+
+
+def test_the_cost_table_counts_the_pictures_that_there_are(made: Rig) -> None:
+    """A job that was given up may be billed, but made no picture: the head counts what its bars add up to."""
+    session = made.kernel()
+    tables = Tables(session, session.need_home(), base=made.folder)
+    ended(ask(session, seed=1))
+    made.arm("submit.reset_after")
+    session.doubts.resolve(ended(ask(session, seed=2)), "abandon")
+    cost = tables.cost(by="day")
+
+    assert cost.pictures == sum(row.pictures for row in cost.sections[0].rows) == 1
+    assert cost.total_text == "$0.03 reported + 1 unknown"
 
 
 def test_practice_does_not_make_unknown_prices_free(tmp_path: Path) -> None:

@@ -87,6 +87,23 @@ def test_a_cancel_that_gets_no_answer_says_so(tmp_path: Path) -> None:
         assert ended(job).status == "saved"
 
 
+def test_a_cancel_whose_answer_is_lost_claims_nothing(tmp_path: Path) -> None:
+    """The connection breaks after the request was sent: it may be cancelled, and nobody says that it goes on."""
+    with rig(tmp_path, dialect="dashscope", seconds=60.0) as made:
+        made.serve()
+        job = ask(made.kernel(), seed=5)
+        until(lambda: bool(job.lives[0].row.task_id))
+        made.service.state = lambda _task: "PENDING"
+        made.service.cancel = lambda task: made.service._store.cancel(task.task_id, made.time.wall_clock()) or True
+        made.arm("cancel.reset_after")
+        said = job.cancel()
+        del made.service.state
+
+        assert "may be cancelled or go on" in said
+        assert ended(job).status == "cancelled"
+        assert job.cost.amount == 0
+
+
 def test_between_two_attempts_it_is_free(tmp_path: Path) -> None:
     """A submit that was certainly not taken (429) and waits for its next try is cancelled, and never sent."""
     with rig(tmp_path) as made:

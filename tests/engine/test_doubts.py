@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.errors import BudgetError, CellError, JobInDoubt
-from wan_notebook.jobs import Job
+from wan_notebook.jobs import Job, submit
 from wan_notebook.session import Session
 from wan_notebook.session.doubts import match
 from wan_notebook.wire import Phase, TaskState
@@ -149,6 +149,20 @@ def test_a_salvaged_id_that_was_not_confirmed_is_kept(made: Rig) -> None:
 
     assert job.status == "in_doubt"
     assert f"{task_id}: read from the reply" in session.doubts.explain(job)
+
+
+def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that is killed between the cut reply and the service's word does not take the id with it."""
+    monkeypatch.setattr(submit, "CONFIRM_WAIT_S", 3600.0)
+    session = made.kernel()
+    ledger = session.need_home().ledger
+    made.arm("submit.truncated_json", "poll.500:always")
+    job = ask(session, seed=5)
+    until(lambda: made.service.requests["GET", "poll"])
+    task_id = next(iter(made.service._store._tasks))
+
+    assert job.status == "sending"
+    assert task_id in [event.detail.get("salvaged") for event in ledger.events(job.id)]
 
 
 def test_the_gateway_has_no_list(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import html
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +15,15 @@ import pytest
 
 from tests.engine.broken import BrokenLine, FullDisk
 from tests.engine.kit import WAIT_S, Rig, ask, ended, rig, until
-from wan_notebook.errors import JobError, JobRefused, JobTimeout, StoreError
+from wan_notebook.errors import JobError, JobExpired, JobRefused, JobTimeout, StoreError
 from wan_notebook.jobs.submit import AT_ONCE
 from wan_notebook.ledger.writer import Operation
+from wan_notebook.present import Presenter
 from wan_notebook.request import ImageRequest
 from wan_notebook.session import Order
 from wan_notebook.states import JobState
+from wan_notebook.views.gallery import bundle
+from wan_notebook.views.terminal import card_text
 
 HOUR_S = 3600.0
 
@@ -104,6 +109,35 @@ def test_a_login_page_in_the_picture_s_place_costs_no_picture(made: Rig) -> None
     until(lambda: job.status == "saved")
     assert job.result(1).files[0].is_file()
     assert made.service.tasks_created == 1
+
+
+def test_a_refused_address_is_fetched_once_more_by_hand(made: Rig) -> None:
+    """403 for every picture, hours too early: the job is over, but its error says how its paid picture can be had."""
+    session = made.kernel()
+    made.arm("download.403:always")
+    job = ended(ask(session, seed=5))
+    task_id = job.rows[0].task_id
+    with pytest.raises(JobExpired, match=f"`%wan resolve {job.id} adopt {task_id}`"):
+        job.result(1)
+    made.arm()
+    session.doubts.resolve(job, "adopt", task_id)
+    until(lambda: job.status == "saved")
+
+    assert made.service.tasks_created == 1
+
+
+def test_bytes_that_are_no_picture_say_where_they_are_and_came_from(made: Rig) -> None:
+    """What came damaged every time is kept aside; text and page name the file, the address, and until when it holds."""
+    session = made.kernel()
+    made.arm("download.corrupt_crc:always")
+    job = ended(ask(session, seed=5))
+    (picture,) = job.rows[0].pictures
+    card = Presenter(session, session.need_home()).card(job)
+
+    assert picture.url
+    for shown in (card_text(card), html.unescape(bundle(card)[0]["text/html"])):
+        assert f"kept in {picture.corrupt_file}; the service has it until " in shown
+        assert picture.url in shown
 
 
 def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
@@ -236,6 +270,24 @@ def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
     assert made.service.tasks_created == 1
 
 
+def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) -> None:
+    """The service still calls it running after its 24 hours: no poll by itself, none expired; resuming asks once."""
+    with rig(tmp_path, seconds=HOUR_S, clock=time.time) as made:  # the laptop's clock goes on, not the service's
+        session = made.kernel()
+        job = ask(session, seed=5)
+        until(lambda: job.status == "running")
+        made.time.laptop_sleeps(25 * HOUR_S)
+        with pytest.raises(JobError, match=r"24 hours are over.*`%wan resume`"):
+            job.result(WAIT_S)
+        polls = made.service.requests["GET", "poll"]
+        session.resume()
+        until(lambda: made.service.requests["GET", "poll"] == polls + 1)
+        until(lambda: bool(job.lives[0].stopped))
+
+        assert made.service.requests["GET", "poll"] == polls + 1
+        assert job.status == "running"
+
+
 def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) -> None:
     """After a day's sleep the first failing queries are no verdict: the task is asked for before it is given up."""
     plan = broken(made)
@@ -362,6 +414,31 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, monkeypatc
     disk.is_full = False
     assert ended(job).status == "saved"
     assert made.service.tasks_created == 1
+
+
+def test_an_id_that_waits_for_room_is_written_when_the_kernel_ends(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt would come in seconds, and there is room by now: the end of the kernel does not wait for it."""
+    disk = FullLedger(monkeypatch)
+    session = made.kernel(speed=False)
+    session.need_home()
+    submit = made.app.state.simulator.submit
+
+    async def fill(*args: Any, **options: Any) -> Any:
+        disk.is_full = True
+        return await submit(*args, **options)
+
+    monkeypatch.setattr(made.app.state.simulator, "submit", fill)
+    monkeypatch.setattr("wan_notebook.jobs.moves.FIRST_WAIT_S", HOUR_S)
+    monkeypatch.setattr("wan_notebook.jobs.moves.LONGEST_WAIT_S", HOUR_S)
+    job = ask(session, seed=5)
+    until(lambda: "kept in memory" in job.lives[0].note)
+    task = job.lives[0].unwritten_task
+    assert f"(task {task})" in job.lives[0].note
+    disk.is_full = False
+    session.close()
+
+    (row,) = made.kernel().need_home().ledger.open_jobs()
+    assert (row.state, row.task_id) == ("accepted", task)
 
 
 def test_what_may_not_be_written_is_not_sent(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,16 +152,18 @@ def test_the_last_line_counts_what_it_names() -> None:
     """Sent, being sent, never sent (nobody was reached): each is told apart, with its ids."""
     rows = {"a1": "running", "b2": "running", "c3": "intent", "d4": "sending", "e5": "saved", "f6": "sending"}
     lives = [_Live(job_id, JobState(state)) for job_id, state in rows.items()]
-    line = goodbye(lives, {"d4"})  # type: ignore[arg-type]
+    full = _Live("a7", JobState.SENDING, unwritten_task="t-7")  # the disk took no id
+    line = goodbye([*lives, full], {"d4", "a7"})  # type: ignore[arg-type]
     assert "2 jobs go on at the service (a1, b2); `python -m wan_notebook fetch` collects them" in line
     assert "2 jobs were never sent (c3, f6)" in line
     assert "1 job was being sent (d4)" in line
+    assert "`python -m wan_notebook resolve a7 adopt t-7`" in line
     assert goodbye(lives[-2:-1]) == ""  # type: ignore[arg-type]
 
 
 class _Live:
-    def __init__(self, job_id: str, state: JobState) -> None:
-        self.id, self.state = job_id, state
+    def __init__(self, job_id: str, state: JobState, *, unwritten_task: str = "") -> None:
+        self.id, self.state, self.unwritten_task = job_id, state, unwritten_task
         self.is_settled = state is JobState.SAVED
 
 

@@ -17,6 +17,8 @@ from traitlets.config import Config
 from tests.engine.conftest import House
 from tests.engine.kit import Rig, ask, ended, rig, until
 from wan_notebook.__main__ import main
+from wan_notebook.greeting import summary_line
+from wan_notebook.ledger import OpenSummary
 from wan_notebook.schedule import ECONOMICAL, PROMPT
 from wan_notebook.session import Session, default_session
 from wan_notebook.store import Store
@@ -97,6 +99,14 @@ def test_loading_where_nothing_may_be_asked(service: Rig, monkeypatch: pytest.Mo
     assert service.service.requests.total() == requests
 
 
+def test_the_line_calls_only_that_running_which_the_service_has() -> None:
+    """What a killed kernel was sending may never have arrived: it is counted by itself."""
+    summary = OpenSummary(sending=1, running=2, unfetched=1, earliest_expiry=11_400.0)
+
+    said = "wan: 1 being sent, 2 running, 1 finished and not fetched, gone in 3 h 10 min."
+    assert summary_line(summary, 0.0) == said
+
+
 def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     """No ledger: no word, no folder, no request."""
     with Shell() as shell:
@@ -143,6 +153,20 @@ def test_fetching_what_cannot_be_had_ends(service: Rig, capsys: pytest.CaptureFi
     assert f"{doubtful.id}  in_doubt" in said
     assert f"{ids[0]}  succeeded" in said
     assert "could not be fetched" in said
+
+
+def test_fetching_without_a_key_says_so(
+    service: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron has another environment: what is missing there is named, and the code asks for a person."""
+    (job_id,) = left_behind(service, 1)
+    monkeypatch.delenv("WAN_API_KEY")
+    service.arm("poll.401:always")
+
+    assert main(["fetch", str(service.folder), "--timeout", "0.1"]) == 1
+    said = capsys.readouterr()
+    assert "no key for gateway (looked in WAN_API_KEY" in said.err
+    assert f"{job_id}  " in said.out
 
 
 def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

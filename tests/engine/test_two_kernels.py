@@ -275,3 +275,22 @@ def test_a_corrected_clock_kills_nobody(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(Path, "read_text", corrected)
 
         assert not leases.is_dead(other)
+
+
+@pytest.mark.parametrize("choice", ["adopt", "abandon"])
+def test_a_doubt_decided_in_one_kernel_is_seen_in_the_others(tmp_path: Path, choice: str) -> None:
+    """The kernel that was in doubt, and one that joined, show what a person decided elsewhere, and its pictures."""
+    with rig(tmp_path, dialect="dashscope") as made:
+        one, two, three = made.kernel(), made.kernel(), made.kernel()
+        made.arm("submit.reset_after")
+        job = ended(ask(one, seed=5))
+        joined = ended(ask(two, seed=5))
+        other = three.job(job.id)
+        assert (job.status, joined.id, joined.status) == ("in_doubt", job.id, "in_doubt")
+        task_id = three.doubts.candidates(other.rows[0])[0].task_id
+        three.doubts.resolve(other, choice, task_id if choice == "adopt" else "")
+        end = "saved" if choice == "adopt" else "expired"
+        until(lambda: job.status == joined.status == end)
+
+        assert job.rows[0].pictures == joined.rows[0].pictures == ended(other).rows[0].pictures
+        assert made.service.tasks_created == 1

@@ -252,9 +252,9 @@ class Client:
         for page in range(1, LIST_PAGES_MAX + 1):
             call = self.dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE, status=status)
             reply = await self._send("list", call, self._timeouts.status_s)
-            if self._reader.body_of(reply) is None:
-                raise self._reader.unreadable(reply, wanted="list of tasks")
             listed = self.dialect.read_list(self._reader.body_of(reply))
+            if not listed.is_list and (page == 1 or self._reader.body_of(reply) is None):
+                raise self._reader.unreadable(reply, wanted="list of tasks")
             is_new = any(task.task_id not in found for task in listed.tasks)
             found |= {task.task_id: task for task in listed.tasks}
             count += len(listed.tasks)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..client import Client
-from ..errors import WanError
+from ..errors import ConnectionLostError, WanError
 from ..ledger import JobRow, LedgerConflict
 from ..states import JobState
 from .live import LiveJob
@@ -78,6 +78,8 @@ async def _ask(live: LiveJob, client: Client, moves: Moves) -> str:
         return f"{client.provider} cannot cancel: the picture of job {live.id} will still be made, billed and fetched."
     try:
         accepted = await client.cancel(live.row.task_id or "")
+    except ConnectionLostError as error:  # it may have arrived
+        return f"job {live.id} may be cancelled or go on: no answer came ({error.message}); its card will tell."
     except WanError as error:
         return f"job {live.id} could not be cancelled ({error.message}); it goes on and will be fetched."
     if not accepted:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import StoreError
 from ..ledger import JobRow, PictureRecord
 from ..runtime import DaemonExecutor, from_thread
-from ..schedule import Expired
+from ..schedule import Expired, StopAsking
 from ..states import JobState
 from ..text import count_of
 from ..wire import Phase, TaskState
@@ -81,6 +81,8 @@ class Course:
             await self._ended(live, outcome)
         elif isinstance(outcome, Expired):
             await self._expire(live, outcome.reason)
+        elif isinstance(outcome, StopAsking):
+            live.stop(outcome.reason)
 
     async def _watched(self, live: LiveJob) -> Outcome:
         row = live.row

@@ -117,8 +117,13 @@ class Engine:
         """Go on with new keys and addresses."""
         self.parts.runtime.call(self.services.forget)
 
+    def hurry(self) -> None:
+        """The program ends: an id that waits for room on the disk is tried again at once."""
+        self.parts.runtime.call(self.moves.hurry)
+
     async def wind_up(self) -> None:
         """End the work of this kernel: a submit under way is waited for, since its answer holds the task's id."""
+        self.moves.hurry()
         self.services.end()
         while left := dict(self._running):
             for job_id, task in left.items():
@@ -131,6 +136,7 @@ class Engine:
     def _start(self, lives: Sequence[LiveJob]) -> None:
         self.services.by_hand()
         for live in lives:
+            self._watcher.remove(live.id)
             self._spawn(live, is_new=True)
         self._keep()
 
@@ -149,6 +155,7 @@ class Engine:
                 live.row = mine[live.id]
                 self._take_over(live)
         self._watcher.add([live for live in free if live.id not in mine])
+        self._watcher.add([live for live in lives if live.state is JobState.IN_DOUBT])
         self._keep()
 
     def _take_over(self, live: LiveJob) -> None:
@@ -181,6 +188,8 @@ class Engine:
             held = self._mine.pop(live.id, None)
             if held is not None and not live.is_settled:
                 self.leases.release([live.id])
+            if live.state is JobState.IN_DOUBT:
+                self._watcher.add([live])
 
     async def _watch_instead(self, live: LiveJob) -> None:
         self._mine.pop(live.id, None)

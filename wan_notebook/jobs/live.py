@@ -21,7 +21,8 @@ Listener = Callable[["LiveJob"], None]
 class LiveJob:
     """One job of the ledger, alive in this kernel. Times are seconds of the wall clock.
 
-    ``stopped`` says why nobody works on it here although it is not over; ``is_sending`` that its POST is under way.
+    ``stopped`` says why nobody works on it here although it is not over; ``is_sending`` that its POST is under way;
+    ``unwritten_task`` is the task that the service has made of it, while the disk takes no id.
     """
 
     row: JobRow
@@ -32,6 +33,7 @@ class LiveJob:
     stopped: str = ""
     cancel_asked: bool = False
     is_sending: bool = False
+    unwritten_task: str = ""
     _listeners: list[Listener] = field(default_factory=list)
     _waiters: list[Future[None]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 _DETAILS = frozenset(f.name for f in fields(JobDetails))
 _LISTS = frozenset({"items", "notes", "pending_inputs"})
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 20.0
+LAST_WAIT_S = 0.03
+"""Between the attempts of a kernel that ends: it has half a second."""
 
 
 def carry_details(
@@ -65,6 +67,11 @@ class Moves:
         self.ledger = ledger
         self.wall_clock = wall_clock
         self._sleep = sleep
+        self._ends = asyncio.Event()
+
+    def hurry(self) -> None:
+        """The kernel ends: try again at once what waits for room on the disk. On the loop."""
+        self._ends.set()
 
     async def to(
         self,
@@ -116,9 +123,23 @@ class Moves:
                 if not isinstance(error.__cause__, sqlite3.Error | OSError):
                     raise
                 wait_s = min(max(FIRST_WAIT_S, 2 * wait_s), LONGEST_WAIT_S)
-                live.note = f"{error.message} What the service said is kept in memory, and written as soon as it can be"
+                task = f" (task {live.unwritten_task})" if live.unwritten_task else ""
+                kept = f"What the service said{task} is kept in memory, and written as soon as it can be"
+                live.note = f"{error.message} {kept}"
                 live.changed()
-                await self._sleep(wait_s)
+                await self._before_next(wait_s)
+
+    async def _before_next(self, wait_s: float) -> None:
+        """Wait before the next attempt; not for long once the kernel ends."""
+        if self._ends.is_set():
+            await self._sleep(LAST_WAIT_S)
+            return
+        waits = [asyncio.ensure_future(self._sleep(wait_s)), asyncio.ensure_future(self._ends.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def fail(self, live: LiveJob, state: JobState, error: BaseException, reason: str, **more: Any) -> None:
         """Commit an ending with its error: the service's own code and words where there are any.

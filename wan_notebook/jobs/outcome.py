@@ -73,6 +73,11 @@ _KIND: dict[JobState, tuple[type[JobError], str, str]] = {
 }
 
 
+_LOOK_AGAIN = (  # a proxy may have refused the address, or another account's key been asked with
+    "Its 24 hours are not over: `%wan resolve {id} adopt {task}` asks and fetches once more. "
+    "With --fresh it is asked (and paid) anew."
+)
+
 _REFUSALS = (  # what a service's code holds, and what helps then
     (
         ("401", "key", "unauthorized", "auth"),
@@ -115,7 +120,9 @@ def error_of(row: JobRow) -> JobError:
         service = service[:1].upper() + service[1:]
     said = f" {service.rstrip('.')}." if service else ""
     asked = f" Request id {row.request_id}." if row.request_id and state is not JobState.CANCELLED else ""
-    remedy = _remedy(state, row.error_remedy, remedy.format(id=row.id))
+    if state is JobState.EXPIRED and row.task_id and (row.finished_at or 0.0) < (row.expires_at or 0.0):
+        remedy = _LOOK_AGAIN
+    remedy = _remedy(state, row.error_remedy, remedy.format(id=row.id, task=row.task_id))
     return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, remedy=remedy)
 
 

@@ -24,9 +24,11 @@ from ..schedule import (
     PollDecision,
     PollQueue,
     PollSetting,
+    StopAsking,
     backoff_s,
     decide_incomplete,
     decide_poll,
+    decide_running,
     decide_unknown,
 )
 from ..wire import Phase, TaskState
@@ -48,7 +50,7 @@ class LetGo(Enum):
 
 
 LET_GO = LetGo.LET_GO
-Outcome = TaskState | Expired | Literal[LetGo.LET_GO]
+Outcome = TaskState | Expired | StopAsking | Literal[LetGo.LET_GO]
 
 
 @dataclass(eq=False)
@@ -187,6 +189,7 @@ class Poller:
             self._nap = None
 
     async def _ask(self, watch: Watch) -> None:
+        asked_at_age_s = self._age_s(watch)  # the laptop may sleep before the answer is read
         try:
             state = await self.client.status(watch.task_id)
         except WanError as error:
@@ -200,7 +203,7 @@ class Poller:
         watch.failures = 0
         self.waits_for_person = False
         try:
-            await self._heard(watch, state)
+            await self._heard(watch, state, asked_at_age_s)
         except Exception as error:  # noqa: BLE001 - handed to this job's coroutine, which reports it
             self._end(watch, error)
 
@@ -213,7 +216,7 @@ class Poller:
             decision = AskAgain(backoff_s(watch.failures, self._rng), "the service could not be asked yet")
         self._follow(watch, decision, f"{decision.reason}: {error.message}")
 
-    async def _heard(self, watch: Watch, state: TaskState) -> None:
+    async def _heard(self, watch: Watch, state: TaskState, asked_at_age_s: float) -> None:
         match state.phase:
             case Phase.UNKNOWN:
                 watch.unknowns += 1
@@ -225,7 +228,9 @@ class Poller:
                 watch.unknowns = 0
                 watch.running_at = self._wall()
                 await watch.on_state(state)
-                if not watch.done.done():
+                if (stop := decide_running(age_s=asked_at_age_s)) is not None:
+                    self._end(watch, stop)
+                elif not watch.done.done():
                     self._queue.running(watch.job_id, self._clock())
             case Phase.SUCCEEDED:
                 self._succeeded(watch, state)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 CONFIRM_ATTEMPTS = 5
 CONFIRM_WAIT_S = 2.0
 NOT_SENT = "not_sent"
+SALVAGED = "salvaged"
 """Kind of the event that says: the service certainly has nothing of the last attempt."""
 
 AT_ONCE = 5  # of the client's six connections; the other one is for polls and pictures
@@ -112,6 +113,7 @@ async def accept(
     live: LiveJob, reply: Submitted, moves: Moves, *, how: str = "submitted", expect: JobState | None = None
 ) -> None:
     """Commit the task's id before anything else happens."""
+    live.unwritten_task = reply.task_id
     await moves.to(
         live,
         JobState.ACCEPTED,
@@ -124,6 +126,7 @@ async def accept(
         error_code="",
         error_message="",
     )
+    live.unwritten_task = ""
 
 
 def was_not_sent(events: Sequence[Event]) -> bool:
@@ -158,6 +161,8 @@ async def _after_fault(live: LiveJob, error: WanError, attempt: int, gate: Submi
 async def _salvage(live: LiveJob, error: WanError, gate: SubmitGate, moves: Moves, reason: str) -> None:
     """Believe a task id from a cut reply only once the service knows it; else keep it for the person who decides."""
     task_id = error.salvaged_task_id if isinstance(error, UnexpectedReplyError) else ""
+    if task_id:  # first: a kernel that is killed while it confirms must not take the id with it
+        await moves.remember(live, SALVAGED, {"salvaged": task_id})
     for attempt in range(CONFIRM_ATTEMPTS if task_id else 0):
         await gate.sleep(CONFIRM_WAIT_S if attempt else 0)
         try:
@@ -167,4 +172,4 @@ async def _salvage(live: LiveJob, error: WanError, gate: SubmitGate, moves: Move
         if state.phase is not Phase.UNKNOWN:
             await accept(live, Submitted(task_id, state.request_id, state.raw_status), moves, how="salvaged, confirmed")
             return
-    await moves.fail(live, JobState.IN_DOUBT, error, reason, **({"salvaged": task_id} if task_id else {}))
+    await moves.fail(live, JobState.IN_DOUBT, error, reason)

@@ -1,4 +1,7 @@
-"""Jobs that another kernel owns: shown as they are, and taken over when their owner has died."""
+"""Jobs that another kernel owns: shown as they are, and taken over when their owner has died.
+
+Those in doubt are looked at too: a person may decide about them in another kernel, or on a command line.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import WanError
 from ..ledger import JobRow, Ledger
+from ..states import JobState
 from .leases import Leases
 from .live import LiveJob
 
@@ -58,6 +62,8 @@ class Watcher:
                 continue
             if has_moved(live.row, row):
                 live.changed(row)
+            if live.state is JobState.IN_DOUBT:
+                continue
             if live.is_settled:
                 self._watched.pop(job_id, None)
             elif self._leases.may_claim(row):

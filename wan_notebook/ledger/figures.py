@@ -52,14 +52,15 @@ class Reserved:
 class Spend:
     """What was spent and what is reserved; simulated and imported jobs count nothing.
 
-    ``pictures_made`` are those that may have been billed: delivered ones, and those of expired jobs.
-    ``pictures_reserved`` is the most that open jobs may still make. ``unpriced`` are pictures made whose cost nobody
-    knows.
+    ``pictures_made`` are those that may have been billed: delivered ones, and those of expired jobs;
+    ``pictures_saved`` are those on disk alone. ``pictures_reserved`` is the most that open jobs may still make.
+    ``unpriced`` are pictures made whose cost nobody knows.
     """
 
     total: Total
     reserved: Reserved
     pictures_made: int
+    pictures_saved: int
     pictures_reserved: int
     jobs: int
     unpriced: int = 0

@@ -25,11 +25,12 @@ _QUERY = f"SELECT state, count(*), min(expires_at) FROM jobs WHERE {OPEN_CLAUSE}
 class OpenSummary:
     """What is open in a ledger, by count. ``earliest_expiry`` (Unix seconds) is when pictures begin to be gone.
 
-    ``unsent`` were never sent, ``unfetched`` are finished and not all on disk. ``problem`` is not empty if the
-    ledger could not be read.
+    ``unsent`` were never sent, ``sending`` have no answer yet (their kernel may be dead), ``unfetched`` are finished
+    and not all on disk. ``problem`` is not empty if the ledger could not be read.
     """
 
     unsent: int = 0
+    sending: int = 0
     running: int = 0
     unfetched: int = 0
     in_doubt: int = 0
@@ -37,7 +38,7 @@ class OpenSummary:
     problem: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.unsent or self.running or self.unfetched or self.in_doubt or self.problem)
+        return any((self.unsent, self.sending, self.running, self.unfetched, self.in_doubt, self.problem))
 
 
 def peek_open(path: Path) -> OpenSummary:
@@ -72,7 +73,8 @@ def _summary(rows: Iterable[tuple[Any, ...]]) -> OpenSummary:
             expiries.append(expires_at)
     return OpenSummary(
         unsent=counts.get(JobState.INTENT, 0),
-        running=sum(counts.get(state, 0) for state in (JobState.SENDING, JobState.ACCEPTED, JobState.RUNNING)),
+        sending=counts.get(JobState.SENDING, 0),
+        running=sum(counts.get(state, 0) for state in (JobState.ACCEPTED, JobState.RUNNING)),
         unfetched=counts.get(JobState.SUCCEEDED, 0),
         in_doubt=counts.get(JobState.IN_DOUBT, 0),
         earliest_expiry=min(expiries, default=None),

@@ -97,6 +97,7 @@ def _spend(read: Read, wanted: Sequence[Condition]) -> Spend:
         total=Total(everything.total.amounts, everything.total.unknown - awaited),
         reserved=Reserved(amounts=tuple(sorted(reserved.items())), unknown=unknown, unpriced=unpriced),
         pictures_made=everything.billed - half_saved,
+        pictures_saved=everything.made,
         pictures_reserved=pending,
         jobs=everything.jobs,
         unpriced=everything.unpriced - awaited_pictures,

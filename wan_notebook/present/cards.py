@@ -130,7 +130,7 @@ class Presenter:
             sha256=record.sha256,
             starred=record.starred,
             rejected=record.rejected,
-            note=facts.picture_note(record),
+            note=facts.picture_note(row, record),
             kind=record.kind,
         )
 

@@ -90,11 +90,14 @@ def error_lines(row: JobRow) -> tuple[str, ...]:
     return (error_of(row).message,) if row.state in TROUBLE else ()
 
 
-def picture_note(record: PictureRecord) -> str:
-    """Return the remark on a picture, with where bytes that are no picture are kept."""
-    if record.corrupt_file:
-        return f"{record.note}; the bytes are kept in {record.corrupt_file}".lstrip("; ")
-    return record.note
+def picture_note(row: JobRow, record: PictureRecord) -> str:
+    """Return the remark on a picture; of bytes that are no picture, where they are kept and where they came from."""
+    if not record.corrupt_file:
+        return record.note
+    kept = f"{record.note}; the bytes are kept in {record.corrupt_file}".lstrip("; ")
+    if not record.url or row.expires_at is None:
+        return kept
+    return f"{kept}; the service has it until {words.when_text(row.expires_at)}: {record.url}"
 
 
 def parameters(row: JobRow) -> tuple[tuple[str, str], ...]:

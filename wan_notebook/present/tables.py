@@ -76,7 +76,7 @@ class Tables:
         for ledger, _ in self._places(everywhere=everywhere):
             spend = ledger.spend()
             totals.append(spend.total)
-            jobs, pictures = jobs + spend.jobs, pictures + spend.pictures_made
+            jobs, pictures = jobs + spend.jobs, pictures + spend.pictures_saved
             reserved.append(spend.reserved)
             for name, found in sections.items():
                 for row in ledger.cost_by(name):  # type: ignore[arg-type] # the grammar allows only its keys
@@ -98,7 +98,7 @@ class Tables:
         """Say what was made without a bill, so that an empty sum does not look like an empty folder."""
         spend = self._home.ledger.spend(simulated=True) if self._home else None
         if spend is not None and spend.jobs:
-            count = spend.pictures_made
+            count = spend.pictures_saved
             yield f"Besides, {count} practice picture{'' if count == 1 else 's'} by the simulator, which bills nothing."
 
     def status(self) -> StatusView:
@@ -108,7 +108,9 @@ class Tables:
         summary = peek_open(settings.folder / LEDGER_NAME)
         made = self._home.ledger.history(HistoryQuery(limit=1)).pictures if self._home else 0
         spent = self._home.ledger.spend().total if self._home else Total()
-        running = f"{summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
+        running = (
+            f"{summary.sending + summary.running} running, {summary.unfetched} to fetch, {summary.in_doubt} in doubt"
+        )
         first = "`%wan login` for real pictures" if provider.name == "simulator" else "`%wan history`"
         if summary and summary.in_doubt:
             first = "`%wan history --state in_doubt`, then `%wan resolve JOB`"

@@ -107,6 +107,13 @@ class Expired:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StopAsking:
+    """Ask no more by itself, although the service still has the task; whoever resumes asks once more."""
+
+    reason: str
+
+
 PollDecision = AskAgain | PausePolls | Expired
 
 

@@ -29,6 +29,7 @@ from .faults import (
     Refused,
     Resend,
     SalvageThenConfirm,
+    StopAsking,
     StopFetch,
     SubmitDecision,
 )
@@ -93,7 +94,7 @@ def decide_submit(fault: Fault, rng: random.Random) -> SubmitDecision:
         return Refused("the request could not be written to disk, so it was not sent")
     if kind is FaultKind.ERROR_OBJECT:
         return Refused("the service refused the request")
-    if kind is FaultKind.REDIRECT:
+    if kind is FaultKind.REDIRECT and fault.http_status != 303:  # "see other" is said of what was done
         return Refused(f"{_status_text(fault)}, a redirect; a submit is never redirected")
     if kind is FaultKind.BAD_BODY:
         return SalvageThenConfirm("the reply was cut or unreadable")
@@ -156,6 +157,16 @@ def decide_unknown(fault: Fault, rng: random.Random, *, age_s: float, same_key: 
     if age_s < UNKNOWN_MAY_APPEAR_S or fault.attempt < POLL_UNKNOWN_ATTEMPTS:
         return AskAgain(backoff_s(fault.attempt + 1, rng), "the service does not know the task yet")
     return Expired("the service does not know the task: expired or unknown")
+
+
+def decide_running(*, age_s: float) -> StopAsking | None:
+    """Decide whether a task that still runs is asked for again; None: it is.
+
+    Not expired: it is the local clock that says how old a task is, and the service still knows it.
+    """
+    if polling_is_over(age_s):
+        return StopAsking("its 24 hours are over, and the service says that it still runs; `%wan resume` asks again")
+    return None
 
 
 def decide_incomplete(*, delivered: int, expected: int, attempt: int, rng: random.Random) -> AskAgain | None:

@@ -50,7 +50,7 @@ class Caps:
                 self._used(cap, self._ledger, others, price, simulated=practice and cap.counts_pictures) for cap in caps
             ]
         lines = [
-            f"{cap.text} ({cap.source}): {used.text(cap)}{_blocked_text(cap, None if practice else price)}"
+            f"{cap.text} ({cap.source}): {used.text(cap)}{'' if practice else _blocked_text(cap, price)}"
             for cap, used in zip(caps, uses, strict=True)
         ]
         return [*lines, PRACTICE] if practice and any(not cap.counts_pictures for cap in caps) else lines
@@ -212,8 +212,10 @@ def _check(cap: Cap, used: Used, price: Price | None, pictures: int, *, simulate
 
 
 def _blocked_text(cap: Cap, price: Price | None) -> str:
-    if price is None or cap.counts_pictures or price[1] == cap.currency:
+    if cap.counts_pictures or (price is not None and price[1] == cap.currency):
         return ""
+    if price is None:
+        return "; refuses every call while a picture's price is not known"
     return f"; refuses every call while a picture's price is in {price[1]}"
 
 

@@ -221,6 +221,8 @@ class Session:
         """The program ends: send what is not sent within what is left of half a second, and say what goes on."""
         until_s = time.monotonic() + GRACE_S
         homes = self._homes.all()
+        if self.runtime.is_running:
+            self._homes.each(lambda home: home.engine.hurry())
         wait_for_submits(homes, until_s - CLOSING_S)
         lives = [live for home in homes for live in home.engine.mine]
         on_the_way = {live.id for live in lives if live.is_sending}

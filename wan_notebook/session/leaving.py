@@ -31,9 +31,12 @@ def wait_for_submits(homes: Sequence[Home], until_s: float) -> None:
 def goodbye(lives: Iterable[LiveJob], on_the_way: Collection[str] = ()) -> str:
     """Return one line about what is not over; empty if nothing is. ``on_the_way`` had no answer when it was cut."""
     left = [live for live in lives if not live.is_settled]
-    doubtful = [live for live in left if live.state is JobState.SENDING and live.id in on_the_way]
-    unsent = [live for live in left if live.state in UNSENT and live not in doubtful]
-    going = [live for live in left if live.state not in UNSENT]
+    unwritten = [live for live in left if live.unwritten_task]
+    doubtful = [
+        live for live in left if live.state is JobState.SENDING and live.id in on_the_way and live not in unwritten
+    ]
+    unsent = [live for live in left if live.state in UNSENT and live not in doubtful and live not in unwritten]
+    going = [live for live in left if live.state not in UNSENT and live not in unwritten]
     parts = []
     if going:
         goes = "1 job goes" if len(going) == 1 else f"{len(going)} jobs go"
@@ -45,6 +48,11 @@ def goodbye(lives: Iterable[LiveJob], on_the_way: Collection[str] = ()) -> str:
     if doubtful:
         were = "1 job was" if len(doubtful) == 1 else f"{len(doubtful)} jobs were"
         parts.append(f"{were} being sent ({_ids(doubtful)}); `python -m wan_notebook fetch` says what is known")
+    parts += [  # each of them: nothing else knows these ids any more
+        f"the task of job {live.id} could not be written to disk; once there is room `python -m wan_notebook fetch`, "
+        f"then `python -m wan_notebook resolve {live.id} adopt {live.unwritten_task}`"
+        for live in unwritten
+    ]
     return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""
 
 

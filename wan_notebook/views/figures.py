@@ -17,6 +17,7 @@ from wan_notebook.views.thumbs import FEW, Thumb, shown_size
 
 SMALL: Final = "font-size:92%;line-height:1.5"
 _ALT_CHARACTERS: Final = 120
+_NOTE_CHARACTERS: Final = 2000  # the signed address of a picture that could not be saved is long
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def caption(picture: PictureView, job: JobView) -> str:
         h.div(h.facts(first)),
         h.div(h.facts(h.unbroken(text) for text in texts), h.MUTED),
         h.div(marks),
-        h.div(h.rich(h.one_line(picture.note, 300)), h.MUTED) if picture.note else "",
+        h.div(h.rich(h.one_line(picture.note, _NOTE_CHARACTERS)), h.MUTED) if picture.note else "",
     ]
     return h.div("".join(lines), SMALL, "padding:6px 0 0", "overflow-wrap:anywhere")
 

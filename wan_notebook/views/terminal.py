@@ -139,6 +139,8 @@ def job_body(job: JobView, *, full_paths: bool = False) -> list[str]:
 def _items(job: JobView, *, full_paths: bool) -> list[str]:
     if len(job.items) == len(job.pictures):
         lines = columns([picture_cells(p, full_paths=full_paths) for p in job.pictures[:_PICTURES]])
+        unsaved = [p for p in job.pictures[:_PICTURES] if p.note and not p.file]
+        lines += [f"  {p.expr}: {h.one_line(h.plain_of(p.note), 2000)}" for p in unsaved]
         left = len(job.pictures) - _PICTURES
         return [*lines, f"  and {left} more: %wan show {job.job_id} --all"] if left > 0 else lines
     lines = []

@@ -97,11 +97,15 @@ class ServiceFault:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """One page of a task list; ``total`` and ``pages`` count all of them, None if the reply does not say."""
+    """One page of a task list; ``total`` and ``pages`` count all of them, None if the reply does not say.
+
+    ``is_list``: whether there was a list at all; an answer of another shape must not pass for "no tasks".
+    """
 
     tasks: tuple[TaskState, ...] = ()
     total: int | None = None
     pages: int | None = None
+    is_list: bool = True
 
 
 class Dialect(Protocol):

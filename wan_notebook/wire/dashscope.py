@@ -114,10 +114,11 @@ class DashScope:
         """
         found = read.mapping(body)
         output = read.mapping(found.get("output"))
-        items = next((v for o in (found, output) for name in _LISTS if isinstance(v := o.get(name), list)), [])
-        tasks = tuple(task for item in items if (task := self._listed(read.mapping(item))) is not None)
+        items = next((v for o in (found, output) for name in _LISTS if isinstance(v := o.get(name), list)), None)
+        tasks = tuple(task for item in items or () if (task := self._listed(read.mapping(item))) is not None)
         total, pages = (read.whole(found.get(name, output.get(name))) for name in ("total", "total_page"))
-        return TaskPage(tasks, total, pages)
+        is_list = bool(tasks) or items == [] or (items is None and total == 0)
+        return TaskPage(tasks, total, pages, is_list=is_list)
 
     def _listed(self, item: Mapping[str, Any]) -> TaskState | None:
         fields = {**item, **read.mapping(item.get("output"))}
