@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 CONFIRM_ATTEMPTS = 5
 CONFIRM_WAIT_S = 2.0
 NOT_SENT = "not_sent"
-SALVAGED = "salvaged"
 """Kind of the event that says: the service certainly has nothing of the last attempt."""
+
+SALVAGED = "salvaged"
+"""Kind of the event that keeps a task's id from a cut reply: its holder may or may not be ours."""
 
 AT_ONCE = 5  # of the client's six connections; the other one is for polls and pictures
 
