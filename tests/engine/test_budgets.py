@@ -209,9 +209,10 @@ def test_two_kernels_cannot_both_slip_under_a_cap(made: Rig) -> None:
 def test_currencies_are_never_mixed(made: Rig, way_out: int) -> None:
     """A cap in yuan beside one in dollars blocks calls in dollars: it is named, and each command offered lifts it."""
     session = made.kernel()
+    set_price(session, "0.20", "CNY")
+    caps_of(session).set(parse_cap("30 CNY", per="day"))
     set_price(session)
     caps_of(session).set(parse_cap("5.00", per="total"))
-    caps_of(session).set(parse_cap("30 CNY", per="day"))
     blocking = "¥30.00 per day (%wan budget)"
 
     error = refused(lambda: ask(session, seed=1), blocking, "a price in USD", "not converted")
@@ -222,6 +223,21 @@ def test_currencies_are_never_mixed(made: Rig, way_out: int) -> None:
 
     assert ended(ask(session, seed=1)).status == "saved"
     assert caps_of(session).all()[-1] == parse_cap("5.00", per="total")
+
+
+@pytest.mark.parametrize(("way_out", "then"), [(0, "$4.00"), (1, "€4.00"), (2, "40 pictures")])
+def test_a_cap_in_another_currency_than_the_price_is_refused_when_it_is_set(made: Rig, way_out: int, then: str) -> None:
+    """It could not be kept. What is offered instead can be given as it stands, and helps."""
+    session = made.kernel()
+    set_price(session)
+    euros = parse_cap("4 EUR")
+
+    error = refused(lambda: caps_of(session).set(euros), "cannot be kept", "price is in USD")
+    assert not caps_of(session).all()
+    run(read_subcall(re.findall("`%wan ([^`]+)`", error.remedy)[way_out]), Context(session, None, {}))
+    if way_out == 1:
+        caps_of(session).set(euros)
+    assert caps_of(session).all()[0].text.startswith(then)
 
 
 def test_a_cap_in_the_currency_of_the_price_is_kept(made: Rig) -> None:

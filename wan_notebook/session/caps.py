@@ -56,10 +56,15 @@ class Caps:
         return [*lines, PRACTICE] if practice and any(not cap.counts_pictures for cap in caps) else lines
 
     def set(self, cap: Cap) -> None:
-        """Remember a cap. An amount without a known price is refused, since it could not be kept."""
-        if not cap.counts_pictures and self.known_price(self._settings.provider.name) is None:
+        """Remember a cap. An amount without a price known in its currency is refused, since it could not be kept."""
+        provider = self._settings.provider.name
+        price = self.known_price(provider)
+        if not cap.counts_pictures and price is None:
             message = f"a budget of {cap.text} cannot be kept: no price of a picture is known yet."
             raise BudgetError(message, remedy=no_price_remedy())
+        if not cap.counts_pictures and price is not None and provider != "simulator" and price[1] != cap.currency:
+            message = f"a budget of {cap.text} cannot be kept: a picture's price is in {price[1]} ({price[2]})."
+            raise BudgetError(message, remedy=_other_currency(cap, price[1]))
         self.remove(cap.per, counts_pictures=cap.counts_pictures)
         self._write([*self._stored_of(cap.per), cap.text.replace(" in total", " per total")], cap.per)
 
@@ -209,6 +214,13 @@ def _check(cap: Cap, used: Used, price: Price | None, pictures: int, *, simulate
         raise no_comparison(cap, price[1])
     call = None if price is None else price[0] * pictures
     check_cap(cap, used, call=call, call_text=format_amount(call or Decimal(0), cap.currency))
+
+
+def _other_currency(cap: Cap, currency: str) -> str:
+    return (
+        f'Amounts are not converted. Set the budget in {currency}: `%wan budget "4.00 {currency}"`; set a price in '
+        f'{cap.currency}: `%wan config "price=0.03 {cap.currency}"`; or count pictures: `%wan budget 40 pictures`.'
+    )
 
 
 def _blocked_text(cap: Cap, price: Price | None) -> str:

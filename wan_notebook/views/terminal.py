@@ -69,6 +69,7 @@ def waiting_line(card: CardView, width: int) -> str:
         first.eta_text,
         first.notes[-1] if first.notes else "",
         f"job {first.job_id}",
+        "" if several else first.expires_text,  # last: on a narrow terminal it is what may go
     )
     line = h.one_line(h.SEPARATOR.join(part for part in parts if part), max(8, width))
     while h.cell_width(line) > width and len(line) > 8:
