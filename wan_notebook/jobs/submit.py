@@ -30,7 +30,7 @@ NOT_SENT = "not_sent"
 """Kind of the event that says: the service certainly has nothing of the last attempt."""
 
 SALVAGED = "salvaged"
-"""Kind of the event that keeps a task's id from a cut reply: its holder may or may not be ours."""
+"""Kind of the event that keeps a task's id from a cut reply, until the service has confirmed it."""
 
 AT_ONCE = 5  # of the client's six connections; the other one is for polls and pictures
 
