@@ -392,6 +392,17 @@ class FullLedger:
             return run(operation, connection, alone=alone)
 
         monkeypatch.setattr(Operation, "run", failing)
+        self._monkeypatch = monkeypatch
+
+    def fills_up_at_submit(self, made: Rig) -> None:
+        """Let it fill up while the service takes an order."""
+        submit = made.app.state.simulator.submit
+
+        async def fill(*args: Any, **options: Any) -> Any:
+            self.is_full = True
+            return await submit(*args, **options)
+
+        self._monkeypatch.setattr(made.app.state.simulator, "submit", fill)
 
 
 def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,13 +410,7 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, monkeypatc
     disk = FullLedger(monkeypatch)
     session = made.kernel()
     session.need_home()
-    submit = made.app.state.simulator.submit
-
-    async def fill(*args: Any, **options: Any) -> Any:
-        disk.is_full = True
-        return await submit(*args, **options)
-
-    monkeypatch.setattr(made.app.state.simulator, "submit", fill)
+    disk.fills_up_at_submit(made)
     job = ask(session, seed=5)
     until(lambda: disk.refused > 3)
 
@@ -421,13 +426,7 @@ def test_an_id_that_waits_for_room_is_written_when_the_kernel_ends(made: Rig, mo
     disk = FullLedger(monkeypatch)
     session = made.kernel(speed=False)
     session.need_home()
-    submit = made.app.state.simulator.submit
-
-    async def fill(*args: Any, **options: Any) -> Any:
-        disk.is_full = True
-        return await submit(*args, **options)
-
-    monkeypatch.setattr(made.app.state.simulator, "submit", fill)
+    disk.fills_up_at_submit(made)
     monkeypatch.setattr("wan_notebook.jobs.moves.FIRST_WAIT_S", HOUR_S)
     monkeypatch.setattr("wan_notebook.jobs.moves.LONGEST_WAIT_S", HOUR_S)
     job = ask(session, seed=5)
