@@ -361,3 +361,11 @@ def test_kernels_that_begin_at_once_forget_no_folder(tmp_path: Path) -> None:
         list(pool.map(lambda folder: remember_folder(folder, index), folders))
 
     assert sorted(known_folders(index)) == sorted(folders)
+
+
+def test_where_settings_come_from_can_be_shown_without_the_key(tmp_path: Path) -> None:
+    """A traceback that shows variables shows these too, and what a session remembers of them."""
+    given = sources(tmp_path, WAN_API_KEY="sk-nobody-may-see-7Q9z", DASHSCOPE_API_KEY="sk-nor-this-8R1y")
+    shown = f"{given!r} {given.stamp()!r}"
+    assert "sk-no" not in shown
+    assert given.stamp() != sources(tmp_path, WAN_API_KEY="sk-another-key-3T5u").stamp()

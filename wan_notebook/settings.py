@@ -75,7 +75,7 @@ class Settings:
 class Sources:
     """Where settings are read from; tests give their own."""
 
-    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)  # it holds keys
     cwd: Path = field(default_factory=Path.cwd)
     config_path: Path = field(default_factory=lambda: config_dir() / CONFIG_NAME)
     keys: KeyStore = field(default_factory=KeyStore)
@@ -89,7 +89,8 @@ class Sources:
         except OSError:
             written = 0
         keys = tuple((name, key.fingerprint) for name, key in self.session_keys.items())
-        return (written, keys, tuple(self.session.items()), tuple(map(self.env.get, VARIABLES)))
+        variables = hash(tuple(map(self.env.get, VARIABLES)))  # not the values: one may be a key, and this is kept
+        return (written, keys, tuple(self.session.items()), variables)
 
     def stored(self) -> dict[str, Any]:
         """Return what ``%wan config`` and ``%wan login`` stored."""
