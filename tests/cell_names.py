@@ -29,12 +29,12 @@ class Pictures:
             return (replace(value, name=name),)
         if isinstance(value, PendingImage):
             return (replace(value, name=name),)
-        raise ImageInputError(name, f"it is {type(value).__name__}, not an image.", remedy="Give a picture.")
+        raise ImageInputError(name, f"it is {type(value).__name__}, not an image.", hint="Give a picture.")
 
     def job_image(self, job_id, index, name):
         self.asked.append((job_id, index))
         if index is None:
-            raise ImageInputError(name, "it made 2 pictures.", remedy=f"Choose {job_id}[0] or {job_id}[1].")
+            raise ImageInputError(name, "it made 2 pictures.", hint=f"Choose {job_id}[0] or {job_id}[1].")
         return picture(name)
 
 

@@ -120,7 +120,7 @@ def test_which_notebook_it_is_must_be_known(notebook: Notebook, monkeypatch: pyt
     notebook.save(OWL, name="other.ipynb")
     with pytest.raises(CellError, match=r"has 2: other\.ipynb, study\.ipynb") as caught:
         notebook.run("%wan bundle paper.zip")
-    assert "JPY_SESSION_NAME" in caught.value.remedy
+    assert "JPY_SESSION_NAME" in caught.value.hint
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook.root / "other.ipynb"))
     notebook.run("%wan bundle paper.zip")
     assert "other.ipynb" in names(notebook.root / "paper.zip")
@@ -250,7 +250,7 @@ def test_verify_without_anything_to_verify(notebook: Notebook) -> None:
 def test_the_table_escapes_what_it_shows(notebook: Notebook, project: Project) -> None:
     """Text of a hostile notebook or ledger stays text in the table."""
     evil = "<img src=x onerror=alert(1)>"
-    check = Check(cell=evil, job_id=evil, expr=evil, finding=Finding.MISSING, file=evil, remedy=evil)
+    check = Check(cell=evil, job_id=evil, expr=evil, finding=Finding.MISSING, file=evil, hint=evil)
     data, metadata = verification_bundle(Verification(what=evil, checks=(check,), notes=(evil,)))
     assert "<img" not in data["text/html"]
     assert metadata == {"wan": {"schema": 1, "view": "verify"}}

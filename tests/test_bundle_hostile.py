@@ -178,7 +178,7 @@ def manifest_change(**changes: object) -> Callable[[dict], dict]:
 def test_manifests_that_are_not_sound_are_refused(
     bundle: Path, other: Project, tmp_path: Path, change: Callable[[dict], dict], match: str
 ) -> None:
-    """A newer version is told as such with the remedy; anything else that is wrong refuses the whole bundle."""
+    """A newer version is told as such with the hint; anything else that is wrong refuses the whole bundle."""
     with zipfile.ZipFile(bundle) as zipped:
         members = {n: zipped.read(n) for n in zipped.namelist()}
     members["manifest.json"] = json.dumps(change(json_of(members))).encode()
@@ -201,7 +201,7 @@ def test_a_newer_bundle_says_what_to_do(bundle: Path, other: Project, tmp_path: 
     members["manifest.json"] = json.dumps({**json_of(members), "version": 7}).encode()
     with pytest.raises(RecipeError) as caught:
         unpack(zip_of(tmp_path / "new.zip", members), other)
-    assert "pip install -U wan-notebook" in caught.value.remedy
+    assert "pip install -U wan-notebook" in caught.value.hint
 
 
 json_values = st.recursive(

@@ -270,7 +270,7 @@ def test_without_the_library_the_error_says_what_to_install(
     project.write_notebook(shown(project.job()))
     with pytest.raises(CellError) as caught:
         pack(project, tmp_path / "paper.zip")
-    assert 'pip install "wan-notebook[bundle]"' in caught.value.remedy
+    assert 'pip install "wan-notebook[bundle]"' in caught.value.hint
 
 
 def test_kept_copies_of_addresses_come_along(project: Project, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_is_open_must_be_waited_for(project: Project) -> None:
     fox = project.job(state=JobState.SUCCEEDED)
     with pytest.raises(CellError, match="not finished") as caught:
         select(project.ledger, [fox.id])
-    assert "%wan wait" in caught.value.remedy
+    assert "%wan wait" in caught.value.hint
 
 
 def test_unknown_trashed_and_failed_jobs_are_told(project: Project) -> None:
@@ -107,4 +107,4 @@ def test_a_name_that_no_other_system_can_hold_is_refused(project: Project, tmp_p
     notebook = project.write_notebook(shown(fox), path=project.root / "aux.ipynb")
     with pytest.raises(CellError, match="device") as caught:
         plan_bundle(Bundled.of(notebook, project.ledger, project.store), select(project.ledger, [fox.id]))
-    assert "Rename" in caught.value.remedy
+    assert "Rename" in caught.value.hint

@@ -165,7 +165,7 @@ def test_what_is_ours_is_checked_too(names, line, parts):
         ("-i a3f9c2", "x", "a3f9c2[0] or a3f9c2[1]"),
     ],
 )
-def test_bad_input_is_a_short_message_with_a_remedy(names, line, body, part):
+def test_bad_input_is_a_short_message_with_a_hint(names, line, body, part):
     """Every rule of the service and of the line is checked before anything is sent."""
     with pytest.raises((RequestError, CellError)) as caught:
         read_cell(line, body, names)

@@ -35,7 +35,7 @@ class Log:
 
     def job_image(self, job_id, index, name):
         if job_id == "face":
-            raise ImageInputError(name, "no job face.", remedy="See %wan history.")
+            raise ImageInputError(name, "no job face.", hint="See %wan history.")
         self.jobs.append((job_id, index))
         return picture(name)
 

@@ -99,8 +99,8 @@ def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word
     assert isinstance(error, NotSentError)
     assert error.kind == kind
     assert word in str(error)
-    assert error.remedy
-    assert kind != "tls" or "never switched off" in error.remedy
+    assert error.hint
+    assert kind != "tls" or "never switched off" in error.hint
 
 
 def test_causes_in_a_ring_are_walked_once() -> None:

@@ -148,7 +148,7 @@ def test_network_settings_that_cannot_be_used_are_named(monkeypatch: pytest.Monk
     c = Client(provider="gateway", base_url="http://127.0.0.1:9", key=Secret(KEY))
     error = raised(status, c)
     assert isinstance(error, SettingsError)
-    assert name in error.remedy
+    assert name in error.hint
 
 
 def test_a_download_never_carries_the_key_in_its_errors() -> None:

@@ -144,7 +144,7 @@ def test_a_connection_that_fails_before_the_first_byte(tmp_path: Path, failure: 
 
 
 def test_a_folder_that_cannot_be_written_is_the_stores_error(tmp_path: Path) -> None:
-    """A full or read-only disk is no fault of the line: it has another remedy, and the URL stays good."""
+    """A full or read-only disk is no fault of the line: it has another hint, and the URL stays good."""
 
     async def work(c: Client) -> Any:
         return await c.download(RESULT, part=tmp_path / "missing" / "too" / "x.part", max_bytes=2**26)

@@ -47,7 +47,7 @@ def test_each_status_has_its_error(http_status: int, kind: type[ServiceError]) -
     assert type(error) is kind
     assert isinstance(error, ServiceError)
     assert error.http_status == http_status
-    assert error.remedy or http_status >= 400
+    assert error.hint or http_status >= 400
     if kind is not UnexpectedReplyError:
         assert (error.code, error.service_message, error.request_id) == ("E7", "that is wrong", "r-9")
         assert all(word in str(error) for word in ("E7", "that is wrong", "r-9", str(http_status)))
@@ -56,8 +56,8 @@ def test_each_status_has_its_error(http_status: int, kind: type[ServiceError]) -
 def test_a_refused_key_names_regions_and_the_command() -> None:
     """WAN_API §3: keys belong to a region; a key of another region fails with 401."""
     error = raised(status, client(Answers(httpx.Response(401)), provider="dashscope"))
-    assert all(word in error.remedy for word in ("Beijing", "Singapore", "Virginia", "%wan login", "service.example"))
-    assert "%wan login" in raised(status, client(Answers(httpx.Response(401)))).remedy
+    assert all(word in error.hint for word in ("Beijing", "Singapore", "Virginia", "%wan login", "service.example"))
+    assert "%wan login" in raised(status, client(Answers(httpx.Response(401)))).hint
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "x-dashscope-request-id"])

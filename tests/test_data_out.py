@@ -103,7 +103,7 @@ def test_an_amount_that_would_be_rounded_is_refused(project: Project, tmp_path: 
     record = data_out.record_of(project.job())
     with pytest.raises(CellError, match="does not fit") as caught:
         data_out.to_parquet([{**record, "cost_amount": Decimal("0.0000000000001")}], tmp_path / "a.parquet")
-    assert "JSON Lines" in caught.value.remedy
+    assert "JSON Lines" in caught.value.hint
     assert list(tmp_path.glob("a.parquet*")) == []
 
 
@@ -239,4 +239,4 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for call in calls:
         with pytest.raises(CellError) as caught:
             call()
-        assert "wan-notebook[pandas]" in caught.value.remedy
+        assert "wan-notebook[pandas]" in caught.value.hint

@@ -101,7 +101,7 @@ def test_bad_input_is_one_exact_message(value: object, message: str) -> None:
         load_image(value, name="photo")
     assert caught.value.problems[0].value == "photo"
     assert caught.value.problems[0].field == "image"
-    assert caught.value.problems[0].remedy
+    assert caught.value.problems[0].hint
 
 
 def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:

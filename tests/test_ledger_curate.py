@@ -69,7 +69,7 @@ def test_an_open_job_cannot_be_trashed(ledger: Ledger, state: JobState) -> None:
     job_id = create(ledger, state=state)
     with pytest.raises(LedgerError, match=str(state)) as caught:
         ledger.trash(job_id)
-    assert job_id in caught.value.remedy
+    assert job_id in caught.value.hint
 
 
 def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(ledger: Ledger, clock: Clock) -> None:

@@ -56,7 +56,7 @@ def limited(spare_pages: int) -> Any:
 
 
 def test_a_full_disk_is_said_and_survived(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the caller learns path and remedy; when there is room again, writing goes on."""
+    """On a full disk the caller learns path and hint; when there is room again, writing goes on."""
     job_id = create(ledger)
     ledger._writer._drop()
     with monkeypatch.context() as patch:
@@ -64,7 +64,7 @@ def test_a_full_disk_is_said_and_survived(ledger: Ledger, path: Path, monkeypatc
         with pytest.raises(StoreError, match="disk is full") as caught:
             ledger.create_jobs([draft(prompt="狐" * 2000)] * 50)
         assert str(path) in str(caught.value)
-        assert "Free some space" in caught.value.remedy
+        assert "Free some space" in caught.value.hint
         assert ledger.get(job_id).state is JobState.INTENT
     assert move(ledger, job_id, JobState.SENDING).state is JobState.SENDING
     ledger.create_jobs([draft(prompt="狐" * 2000)] * 50)
@@ -103,7 +103,7 @@ with Ledger.open(Path({str(path)!r})) as ledger:
         for _ in range(200):
             print(create(ledger, prompt="x" * 2000), flush=True)
     except StoreError as error:
-        print(error.remedy, file=sys.stderr)
+        print(error.hint, file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_said(path: Path) -> None:
     path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
     with pytest.raises(StoreError, match="damaged") as caught, opened(path) as ledger:
         ledger.open_jobs()
-    assert "picture files are not touched" in caught.value.remedy
+    assert "picture files are not touched" in caught.value.hint
 
 
 @pytest.mark.parametrize("journal", ["wal", "rollback"])

@@ -170,7 +170,7 @@ def test_an_ambiguous_beginning_names_its_ids(ledger: Ledger) -> None:
     with pytest.raises(LedgerError) as caught:
         ledger.get(ids[-1][0])
     assert all(job_id in str(caught.value) for job_id in twins)
-    assert "one more character" in caught.value.remedy
+    assert "one more character" in caught.value.hint
 
 
 def test_an_unknown_id_names_the_nearest(ledger: Ledger) -> None:

@@ -82,7 +82,7 @@ def test_a_rollback_journal_is_not_forced_on_an_open_wal(path: Path) -> None:
         create(ledger)
         with pytest.raises(LedgerError) as caught, opened(path, journal="rollback"):
             pass
-        assert caught.value.remedy
+        assert caught.value.hint
 
 
 def test_both_journals_make_every_commit_durable(path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_newer_ledger_is_refused_unchanged(path: Path) -> None:
     connection.close()
     with pytest.raises(LedgerError, match=r"newer wan_notebook \(schema 7") as caught, opened(path):
         pass
-    assert "pip install --upgrade" in caught.value.remedy
+    assert "pip install --upgrade" in caught.value.hint
 
 
 def test_a_foreign_database_is_refused_unchanged(path: Path) -> None:
@@ -141,11 +141,11 @@ def test_a_foreign_database_is_refused_unchanged(path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    """A file where the folder should be is an error with a remedy, not a traceback of the system."""
+    """A file where the folder should be is an error with a hint, not a traceback of the system."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError) as caught, opened(tmp_path / "file" / "ledger.db"):
         pass
-    assert caught.value.remedy
+    assert caught.value.hint
 
 
 def test_a_ledger_that_cannot_be_written_can_be_read(path: Path) -> None:

@@ -179,11 +179,11 @@ def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Callable[..., Desk], 
     ],
 )
 def test_a_key_or_an_address_that_cannot_be_sent_leaves_no_job(desk: Callable[..., Desk], env: dict[str, str]) -> None:
-    """Refused at once, with the remedy: a job in the ledger would stand there open, and be joined by the next call."""
+    """Refused at once, with the hint: a job in the ledger would stand there open, and be joined by the next call."""
     at = desk("gateway", {}, WAN_PROVIDER="gateway", **env)
     with pytest.raises(SettingsError) as caught:
         wan.generate("a fox", session=at.session)
-    assert caught.value.remedy
+    assert caught.value.hint
     assert "sk-" not in str(caught.value)
     ledger = at.session.ledger()
     assert ledger is None or not ledger.history(HistoryQuery()).rows

@@ -204,7 +204,7 @@ def test_rewriting_has_every_spelling(line, said):
     ],
 )
 def test_what_cannot_be_read_says_why_and_what_to_do(line, parts):
-    """Each slip of the pen gets the offending word and a remedy, and one problem only."""
+    """Each slip of the pen gets the offending word and a hint, and one problem only."""
     assert len(read(line).problems) == 1
     for part in parts:
         assert part in problem_text(line)

@@ -130,7 +130,7 @@ def test_each_command_becomes_plain_data(line, name, words, options):
         ('recall "cat', ["not closed"]),
     ],
 )
-def test_a_slip_gets_the_nearest_and_a_remedy(line, parts):
+def test_a_slip_gets_the_nearest_and_a_hint(line, parts):
     """A prompt typed after ``%wan`` and a misspelt command both find their way."""
     with pytest.raises(CellError) as caught:
         read_subcall(line)

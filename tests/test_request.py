@@ -61,7 +61,7 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"sise": "1K"}, "sise", "no field"),
     ],
 )
-def test_each_rule_names_field_value_and_remedy(fields: dict[str, Any], field: str, words: str) -> None:
+def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str, words: str) -> None:
     """A broken rule says which field, which value, and what to do."""
     assert words in problems(**fields)[field]
 

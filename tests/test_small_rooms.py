@@ -225,7 +225,7 @@ def test_who_stops_waiting_for_a_thread_withdraws_what_has_not_begun() -> None:
 
 def test_an_error_is_short_in_a_notebook_and_whole_in_python() -> None:
     """The notebook shows what and what to do; the exception is its own type with its attributes."""
-    error = WanError("The key was refused.", remedy="Run `%wan login`.")
+    error = WanError("The key was refused.", hint="Run `%wan login`.")
 
     assert error._render_traceback_() == ["WanError: The key was refused.", "  → Run `%wan login`."]
     assert str(error) == "The key was refused. Run `%wan login`."
@@ -305,7 +305,7 @@ def test_a_wrong_setting_names_itself(tmp_path: Path, name: str, value: str) -> 
     """Which variable, which value, and what is allowed."""
     with pytest.raises(SettingsError, match=value) as caught:
         read_settings(sources(tmp_path, **{name: value}))
-    assert caught.value.remedy
+    assert caught.value.hint
 
 
 def test_a_stamp_changes_with_every_setting(tmp_path: Path) -> None:

@@ -96,10 +96,10 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("code", "said", "remedy"), FAULTS)
+@pytest.mark.parametrize(("code", "said", "hint"), FAULTS)
 @pytest.mark.parametrize("call", ["write_new", "make_folder"])
 def test_a_disk_that_cannot_be_written_is_found_before_money_is_spent(
-    folder: Path, call: str, code: int, said: str, remedy: str
+    folder: Path, call: str, code: int, said: str, hint: str
 ) -> None:
     """Full, read-only or broken: the check says which, where, and what to do, and leaves nothing behind."""
     Store(folder).ensure()
@@ -109,7 +109,7 @@ def test_a_disk_that_cannot_be_written_is_found_before_money_is_spent(
     with pytest.raises(StoreError, match=said) as caught:
         store.check_writable()
     assert str(folder) in str(caught.value)
-    assert remedy in caught.value.remedy
+    assert hint in caught.value.hint
     assert left(folder) == []
 
 
@@ -121,11 +121,9 @@ def test_too_little_space_is_found_before_money_is_spent(folder: Path) -> None:
         store.check_writable(need_bytes=60_000_000)
 
 
-@pytest.mark.parametrize(("code", "said", "remedy"), FAULTS)
+@pytest.mark.parametrize(("code", "said", "hint"), FAULTS)
 @pytest.mark.parametrize("call", ["write_new", "sync", "publish", "sync_folder"])
-def test_a_save_that_fails_is_said_and_loses_nothing(
-    folder: Path, call: str, code: int, said: str, remedy: str
-) -> None:
+def test_a_save_that_fails_is_said_and_loses_nothing(folder: Path, call: str, code: int, said: str, hint: str) -> None:
     """Whichever step fails, the error is exact, no half picture has a name, and trying again succeeds."""
     files = BrokenFiles()
     store = Store(folder, files=files)
@@ -135,7 +133,7 @@ def test_a_save_that_fails_is_said_and_loses_nothing(
     files.call, files.code = call, code
     with pytest.raises(StoreError, match=said) as caught:
         save(store, part, *pieces)
-    assert remedy in caught.value.remedy
+    assert hint in caught.value.hint
     for path in folder.rglob("*.png"):
         assert path.read_bytes() in (b"paid picture", b"paid picture!")
     files.call = ""

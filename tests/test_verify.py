@@ -61,9 +61,9 @@ def test_a_missing_picture_names_its_cell_and_the_ways_back(project: Project) ->
     (later,) = checked(project, now=NOON + 7200).checks
 
     assert (check.finding, check.cell, check.expr) == (Finding.MISSING, "cell [7]", f"{fox.id}[0]")
-    assert check.remedy.index("%wan bundle --open") < check.remedy.index(fox.task_id) < check.remedy.index("--fresh")
-    assert "paid anew and may differ" in check.remedy
-    assert fox.task_id not in later.remedy
+    assert check.hint.index("%wan bundle --open") < check.hint.index(fox.task_id) < check.hint.index("--fresh")
+    assert "paid anew and may differ" in check.hint
+    assert fox.task_id not in later.hint
 
 
 def test_two_hashes_tell_a_changed_picture_from_a_changed_recipe(project: Project) -> None:
@@ -79,7 +79,7 @@ def test_two_hashes_tell_a_changed_picture_from_a_changed_recipe(project: Projec
 
     assert findings(project) == [Finding.CHANGED, Finding.RECIPE]
     assert not checked(project).is_ok
-    assert "move " in checked(project).checks[0].remedy
+    assert "move " in checked(project).checks[0].hint
 
 
 def test_a_single_changed_bit_is_seen_anywhere(project: Project) -> None:
@@ -110,7 +110,7 @@ def test_a_store_that_lacks_the_job_says_so(project: Project, other: Project) ->
     (check,) = checked(other).checks
 
     assert check.finding is Finding.UNKNOWN
-    assert "%wan bundle --open" in check.remedy
+    assert "%wan bundle --open" in check.hint
 
 
 def test_a_notebook_without_a_ledger_beside_it(project: Project, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_what_was_not_fetched_is_told_apart(project: Project) -> None:
     (check,) = checked(project).checks
 
     assert check.finding is Finding.NOT_FETCHED
-    assert "%wan resume" in check.remedy
+    assert "%wan resume" in check.hint
 
 
 def test_pictures_named_by_hash_alone_are_found(project: Project) -> None:
@@ -213,7 +213,7 @@ def test_exit_codes_for_scripts(project: Project, tmp_path: Path, monkeypatch: p
 
 
 def test_a_ledger_of_a_newer_version_cannot_be_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer ledger is exit code 2 with the remedy, never a half-read 0 or 1."""
+    """A newer ledger is exit code 2 with the hint, never a half-read 0 or 1."""
     monkeypatch.delenv("WAN_HOME")
     project.write_notebook(shown(project.job()))
     project.ledger.close()
@@ -271,7 +271,7 @@ def test_a_row_that_points_elsewhere_reads_nothing(project: Project, tmp_path: P
 
 
 def test_the_readers_error_names_the_file(tmp_path: Path) -> None:
-    """What is no notebook is an error that names the file and the remedy."""
+    """What is no notebook is an error that names the file and the hint."""
     for content in ("", "[]", '{"worksheets": []}'):
         (tmp_path / "x.ipynb").write_text(content)
         with pytest.raises(RecipeError, match=r"x\.ipynb is no notebook"):

@@ -110,7 +110,7 @@ STATUS = StatusView(
 DOCTOR = DoctorView(
     lines=(
         DoctorLine(name="Key", level="ok", text="from the environment"),
-        DoctorLine(name="Service", level="problem", text="answered 401", remedy="`%wan login`"),
+        DoctorLine(name="Service", level="problem", text="answered 401", hint="`%wan login`"),
     )
 )
 ALL = {
@@ -245,7 +245,7 @@ def test_a_dry_run_shows_the_request_and_sends_nothing() -> None:
 
 
 def test_status_and_doctor_say_what_to_do() -> None:
-    """A problem is a word beside its icon, with the remedy; the status ends with what to type next."""
+    """A problem is a word beside its icon, with the hint; the status ends with what to type next."""
     html, plain = Page(ALL["doctor"][0]["text/html"]).text, ALL["doctor"][0]["text/plain"]
     assert "✕ problem" in html
     assert "→ %wan login" in html

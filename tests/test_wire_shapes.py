@@ -93,11 +93,11 @@ def test_base_urls_are_brought_into_one_form(provider: str, given: str, base: st
 @pytest.mark.parametrize(
     "url", ["", "cloud.vtrix.ai", "ftp://h", "https://", "http://[::1", "https://h:99999999", "https://u:p@h"]
 )
-def test_a_base_url_that_cannot_work_is_an_error_with_a_remedy(url: str) -> None:
+def test_a_base_url_that_cannot_work_is_an_error_with_a_hint(url: str) -> None:
     """A wrong WAN_BASE_URL is told before anything is sent, and never shows a password."""
     with pytest.raises(SettingsError) as caught:
         dialect_for("gateway").base_url(url)
-    assert caught.value.remedy
+    assert caught.value.hint
     assert "u:p" not in str(caught.value)
 
 

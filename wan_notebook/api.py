@@ -100,8 +100,8 @@ def _plain(seed: Any) -> Any:
 
 
 def _name_problems(name: str) -> list[Problem]:
-    why, remedy = name_problem(name) if name else ("", "")
-    return [Problem("name", repr(name), why, remedy)] if why else []
+    why, hint = name_problem(name) if name else ("", "")
+    return [Problem("name", repr(name), why, hint)] if why else []
 
 
 def _label(value: object, name: str) -> str:
@@ -162,7 +162,7 @@ def compare(*pictures: Any, session: Session | None = None) -> Comparison:
     flat = [p for item in pictures for p in (item.pictures if isinstance(item, Job) else _each(item))]
     if not flat:
         message = "compare needs pictures."
-        raise CellError(message, remedy="Write e.g. wan.compare(a[0], b[2]), or wan.compare(photo, a[0]).")
+        raise CellError(message, hint="Write e.g. wan.compare(a[0], b[2]), or wan.compare(photo, a[0]).")
     items = [
         presenter.compare_item(p, len(flat)) if isinstance(p, Picture) else presenter.compare_image(p, at)
         for at, p in enumerate(flat)

@@ -91,14 +91,14 @@ def parse_cap(text: str, *, per: str | None = None, source: str = "%wan budget")
     if match is None or amount is None:
         message = f"{'budget' if source == '%wan budget' else source} = {text!r} is no amount."
         if source == "WAN_BUDGET":
-            remedy = "Write e.g. WAN_BUDGET='$5 per day, 40 pictures per notebook' (day, notebook or total)."
+            hint = "Write e.g. WAN_BUDGET='$5 per day, 40 pictures per notebook' (day, notebook or total)."
         else:
-            remedy = "Write e.g. `%wan budget 5.00 --per day` or `%wan budget 40 pictures`."
-        raise BudgetError(message, remedy=remedy)
+            hint = "Write e.g. `%wan budget 5.00 --per day` or `%wan budget 40 pictures`."
+        raise BudgetError(message, hint=hint)
     chosen = (per or match["per"] or "total").lower()
     if chosen not in PERIODS:
         message = f"--per = {chosen!r} is not known."
-        raise BudgetError(message, remedy=f"Use one of: {', '.join(PERIODS)}.")
+        raise BudgetError(message, hint=f"Use one of: {', '.join(PERIODS)}.")
     unit = (match["unit"] or "").upper()
     mark = (match["currency"] or "").strip()
     if unit.startswith("PICTURE"):
@@ -112,7 +112,7 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
     if call is None or used.unknown:
         what = "this call's price is not known" if call is None else _unknown_text(used.unknown)
         message = f"the budget of {cap.text} ({cap.source}) cannot be kept: {what}. Nothing was sent."
-        raise BudgetError(message, remedy=no_price_remedy(cap))
+        raise BudgetError(message, hint=no_price_hint(cap))
     most = used.spent + used.reserved + call
     if most <= cap.amount:
         return
@@ -123,9 +123,9 @@ def check_cap(cap: Cap, used: Used, *, call: Decimal | None, call_text: str) -> 
     )
     if cap.source == "WAN_BUDGET":
         raised = f"{cap.shown(most)} per {cap.per}"
-        remedy = f"WAN_BUDGET sets this cap; it can only be raised where it is set, e.g. to `{raised}`."
-        raise BudgetError(message, remedy=remedy)
-    raise BudgetError(message, remedy=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
+        hint = f"WAN_BUDGET sets this cap; it can only be raised where it is set, e.g. to `{raised}`."
+        raise BudgetError(message, hint=hint)
+    raise BudgetError(message, hint=f"Ask for fewer pictures, or raise it: `{cap.command(most)}`.")
 
 
 def no_comparison(cap: Cap, currency: str) -> BudgetError:
@@ -135,18 +135,18 @@ def no_comparison(cap: Cap, currency: str) -> BudgetError:
         "converted. Nothing was sent."
     )
     if cap.source == "WAN_BUDGET":
-        remedy = f"WAN_BUDGET sets this cap; take it out where it is set, or write it in {currency} there."
-        return BudgetError(message, remedy=remedy)
+        hint = f"WAN_BUDGET sets this cap; take it out where it is set, or write it in {currency} there."
+        return BudgetError(message, hint=hint)
     other = replace(cap, currency=currency).command(Decimal(5))
-    remedy = f"`%wan budget off --per {cap.per}` removes it; `{other}`, say, puts one in {currency} in its place."
-    return BudgetError(message, remedy=remedy)
+    hint = f"`%wan budget off --per {cap.per}` removes it; `{other}`, say, puts one in {currency} in its place."
+    return BudgetError(message, hint=hint)
 
 
 def _unknown_text(count: int) -> str:
     return "1 earlier job has no known price" if count == 1 else f"{count} earlier jobs have no known price"
 
 
-def no_price_remedy(in_force: Cap | None = None) -> str:
+def no_price_hint(in_force: Cap | None = None) -> str:
     """Return the three ways out where a price is not known. A cap that is ``in_force`` stands in two of their ways."""
     price = "set it with `%wan config price=0.03`"
     if in_force is None:

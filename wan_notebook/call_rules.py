@@ -47,10 +47,10 @@ def like_size(
         return size, []
     if isinstance(found[0], PendingImage):
         message = "is not finished, so its shape is not known yet."
-        remedy = f"Wait for it: %wan wait {found[0].job_id}"
+        hint = f"Wait for it: %wan wait {found[0].job_id}"
         if found[0].is_address:
-            message, remedy = "is not fetched here, so its shape is not known.", "Give its size with --size instead."
-        return size, [Problem("like", shown, message, remedy)]
+            message, hint = "is not fetched here, so its shape is not known.", "Give its size with --size instead."
+        return size, [Problem("like", shown, message, hint)]
     tier = parse_size(size) if size else "1K"
     # a tier that this mode does not have stays, so that the request says why
     return (size_like(found[0], size, mode) if tier == "1K" or (tier and mode is Mode.EDIT) else size), []

@@ -67,7 +67,7 @@ class DictResolver:
     def job_image(self, job_id: str, index: int | None, name: str) -> Picture:
         """Raise ``ImageInputError``: there is no history here."""
         shown = job_id if index is None else f"{job_id}[{index}]"
-        raise ImageInputError(name, f"no job {shown}: there is no history here.", remedy="Give a variable or a path.")
+        raise ImageInputError(name, f"no job {shown}: there is no history here.", hint="Give a variable or a path.")
 
 
 def read_cell(line: str, body: str, resolver: Resolver) -> CellCall:
@@ -78,7 +78,7 @@ def read_cell(line: str, body: str, resolver: Resolver) -> CellCall:
     """
     read = read_line(line, CELL_OPTIONS, help_at=_HELP_AT)
     if read.says("help"):
-        raise CellError("--help asks for help; nothing was sent.", remedy=f"Type {_HELP_AT}")
+        raise CellError("--help asks for help; nothing was sent.", hint=f"Type {_HELP_AT}")
     return _CellReader(read, body, resolver).call()
 
 
@@ -251,9 +251,9 @@ class _CellReader:
         if word is None:
             return ""
         name = word.value
-        why, remedy = name_problem(name)
+        why, hint = name_problem(name)
         if why:
-            self.line_problems.append(Problem("--as", name, why, remedy))
+            self.line_problems.append(Problem("--as", name, why, hint))
         if any(re.search(rf"\b{re.escape(name)}\b", text) for text in expressions):
             self.hints.append(
                 f"--as {name} replaces the picture that -i reads: run again, the cell edits its own result"
@@ -273,6 +273,6 @@ class _CellReader:
         word = self.read.word_of("provider")
         if word is None or word.value in c.PROVIDERS:
             return word.value if word else None
-        remedy = nearest(word.value, c.PROVIDERS) or f"Known: {', '.join(c.PROVIDERS)}."
-        self.line_problems.append(Problem("--provider", shown(word.value).strip("'"), "is no service.", remedy))
+        hint = nearest(word.value, c.PROVIDERS) or f"Known: {', '.join(c.PROVIDERS)}."
+        self.line_problems.append(Problem("--provider", shown(word.value).strip("'"), "is no service.", hint))
         return None

@@ -91,7 +91,7 @@ def _job(match: re.Match[str], text: str, resolver: Resolver) -> Picture:
         if not near:
             raise
         first, *others = error.problems
-        worded = Problem(first.field, first.value, first.message, f"{first.remedy} Variables: {near}".strip())
+        worded = Problem(first.field, first.value, first.message, f"{first.hint} Variables: {near}".strip())
         raise RequestError([worded, *others]) from None
 
 
@@ -165,7 +165,7 @@ def _parts(text: str, field: str) -> list[str]:
     try:
         return split_list(text)
     except CellError as error:
-        raise RequestError([Problem(field, text, error.message, error.remedy)]) from None
+        raise RequestError([Problem(field, text, error.message, error.hint)]) from None
 
 
 def _is_comprehension(text: str) -> bool:

@@ -151,7 +151,7 @@ def to_pandas(records: Iterable[Record]) -> Any:
     try:
         import pandas as pd
     except ImportError as error:
-        raise CellError("pandas is not installed.", remedy=_INSTALL) from error
+        raise CellError("pandas is not installed.", hint=_INSTALL) from error
     frame = pd.DataFrame(list(records), columns=list(COLUMNS))
     for name, column in COLUMNS.items():
         if column.kind == "time":
@@ -172,7 +172,7 @@ def to_parquet(records: Iterable[Record], path: str | Path) -> Path:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise CellError("pyarrow is not installed.", remedy=_INSTALL) from error
+        raise CellError("pyarrow is not installed.", hint=_INSTALL) from error
     types = {
         "text": pa.string(),
         "whole": pa.int64(),
@@ -254,7 +254,7 @@ def _within(amount: Decimal) -> Decimal:
     exponent, too_large = shorter.as_tuple().exponent, 10 ** (MONEY_DIGITS[0] - MONEY_DIGITS[1])
     if not isinstance(exponent, int) or -exponent > MONEY_DIGITS[1] or shorter >= too_large:
         message = f"the amount {amount} does not fit a Parquet decimal of {MONEY_DIGITS[0]} digits."
-        raise CellError(message, remedy="Write CSV or JSON Lines, which keep any amount exactly.")
+        raise CellError(message, hint="Write CSV or JSON Lines, which keep any amount exactly.")
     return shorter
 
 
@@ -280,7 +280,7 @@ def _written(path: str | Path) -> Iterator[Path]:
         part.replace(target)
     except OSError as error:
         message = f"cannot write {target} ({error.strerror or error})."
-        raise StoreError(message, remedy="Choose another place, or make room.") from error
+        raise StoreError(message, hint="Choose another place, or make room.") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ def run_demo(output: Path) -> int:
     except OSError as error:
         message = f"{output} cannot be written ({error.strerror or error})."
         raise SettingsError(
-            message, remedy="Name another folder: `python -m wan_notebook demo --output FOLDER`."
+            message, hint="Name another folder: `python -m wan_notebook demo --output FOLDER`."
         ) from error
     store = output / FOLDER_NAME
     print(f"Running {NOTEBOOK} on the built-in simulator; no key is used, nothing is billed.", flush=True)  # noqa: T201
@@ -60,7 +60,7 @@ def notebooks_folder() -> Path:
         if (folder / NOTEBOOK).is_file():
             return folder
     message = f"{NOTEBOOK} is not there."
-    raise SettingsError(message, remedy="Install the package anew, or run this in a checkout.")
+    raise SettingsError(message, hint="Install the package anew, or run this in a checkout.")
 
 
 def simulated(env: Mapping[str, str], store: Path, private: Path) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _execute(notebook: Path, output: Path, env: Mapping[str, str]) -> Path:
         runner.execute(env=dict(env))
     except errors as error:
         message = f"the notebook stopped: {_last_line(error)}"
-        raise WanError(message, remedy=f"{target} shows the cell.") from error
+        raise WanError(message, hint=f"{target} shows the cell.") from error
     finally:  # what was made until an error is worth seeing
         nbformat.write(document, target)
     return target
@@ -125,7 +125,7 @@ def _tools() -> tuple[Any, Any, tuple[type[Exception], ...]]:
         from nbclient.exceptions import CellControlSignal, DeadKernelError
     except ImportError as error:
         message = "the demo needs Jupyter's notebook tools."
-        raise CellError(message, remedy='Run `pip install "wan-notebook[notebook]"`.') from error
+        raise CellError(message, hint='Run `pip install "wan-notebook[notebook]"`.') from error
     return nbformat, NotebookClient, (CellControlSignal, DeadKernelError)
 
 

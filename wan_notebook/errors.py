@@ -50,33 +50,33 @@ class Problem:
     field: str
     value: str
     message: str
-    remedy: str = ""
+    hint: str = ""
 
     def __post_init__(self) -> None:
         # What was typed is repeated in errors, and a key may have been typed by mistake.
-        for name in ("field", "value", "message", "remedy"):
+        for name in ("field", "value", "message", "hint"):
             object.__setattr__(self, name, mask_keys(getattr(self, name)))
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
-        return f"{self.field}{shown}: {self.message}" + (f" {self.remedy}" if self.remedy else "")
+        return f"{self.field}{shown}: {self.message}" + (f" {self.hint}" if self.hint else "")
 
 
 class WanError(Exception):
     """What happened, and what to do next."""
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "") -> None:
         message = mask_keys(message)
         super().__init__(message)
         self.message = message
-        self.remedy = mask_keys(remedy)
+        self.hint = mask_keys(hint)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".rstrip()
+        return f"{self.message} {self.hint}".rstrip()
 
     def lines(self) -> list[str]:
         """Return the text as a person reads it, one line a thought."""
-        return [self.message, *([f"  → {self.remedy}"] if self.remedy else [])]
+        return [self.message, *([f"  → {self.hint}"] if self.hint else [])]
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows exactly these lines; UsageError would be invisible to nbval.
@@ -101,8 +101,8 @@ class RequestError(WanError, ValueError):
 class ImageInputError(RequestError):
     """One input picture cannot be used; ``problems[0]`` names it."""
 
-    def __init__(self, name: str, message: str, *, remedy: str = "") -> None:
-        super().__init__([Problem(field="image", value=name, message=message, remedy=remedy)])
+    def __init__(self, name: str, message: str, *, hint: str = "") -> None:
+        super().__init__([Problem(field="image", value=name, message=message, hint=hint)])
 
 
 class CellError(WanError):
@@ -152,7 +152,7 @@ class ServiceError(WanError):
         request_id: str = "",
         http_status: int | None = None,
         retry_after_s: float | None = None,
-        remedy: str = "",
+        hint: str = "",
         is_page: bool = False,
     ) -> None:
         self.code = code
@@ -167,7 +167,7 @@ class ServiceError(WanError):
             f"request id {request_id}" if request_id else "",
         ]
         shown = ", ".join(f for f in facts if f)
-        super().__init__(f"{message} ({shown})" if shown else message, remedy=remedy)
+        super().__init__(f"{message} ({shown})" if shown else message, hint=hint)
 
 
 class AuthError(ServiceError):
@@ -201,9 +201,9 @@ class UnexpectedReplyError(ServiceError):
         http_status: int | None = None,
         request_id: str = "",
         salvaged_task_id: str = "",
-        remedy: str = "",
+        hint: str = "",
     ) -> None:
-        super().__init__(message, http_status=http_status, request_id=request_id, remedy=remedy)
+        super().__init__(message, http_status=http_status, request_id=request_id, hint=hint)
         self.head = head[:200]
         self.salvaged_task_id = salvaged_task_id
 
@@ -211,8 +211,8 @@ class UnexpectedReplyError(ServiceError):
 class ConnectionFailedError(WanError):
     """The service could not be reached."""
 
-    def __init__(self, message: str, *, kind: str = "", remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, *, kind: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 
@@ -234,9 +234,9 @@ class DownloadError(WanError):
         kind: str = "",
         http_status: int | None = None,
         retry_after_s: float | None = None,
-        remedy: str = "",
+        hint: str = "",
     ) -> None:
-        super().__init__(message, remedy=remedy)
+        super().__init__(message, hint=hint)
         self.kind = kind
         self.http_status = http_status
         self.retry_after_s = retry_after_s
@@ -245,8 +245,8 @@ class DownloadError(WanError):
 class JobError(WanError):
     """A job ended without its pictures; ``job_id`` finds it in the history."""
 
-    def __init__(self, message: str, *, job_id: str = "", remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, *, job_id: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.job_id = job_id
 
 

@@ -19,7 +19,7 @@ from .words import split_list, unquoted
 _LARGEST: Final = 2**63
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)\Z", re.DOTALL)
 _SEEDS: Final = "Write a number, 5..8 or 5,9,12."
-_REMEDIES: Final = {
+_HINTS: Final = {
     "seed": _SEEDS,
     "n": "Write a number.",
     "max_images": "Write a number.",
@@ -37,8 +37,8 @@ def parse_expression(text: str, field: str) -> ast.Expression:
             warnings.simplefilter("ignore")  # an odd backslash is no reason to print something
             return ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        remedy = _REMEDIES.get(field, "Quote it if it is a path.")
-        raise _problem(field, text, f"is no Python expression ({error.msg}).", remedy) from None
+        hint = _HINTS.get(field, "Quote it if it is a path.")
+        raise _problem(field, text, f"is no Python expression ({error.msg}).", hint) from None
     except (ValueError, RecursionError, MemoryError, UnicodeError):
         raise _problem(field, text, "is no Python expression.", "Put it in a variable first.") from None
 
@@ -73,9 +73,9 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
 def unknown_name(field: str, text: str, name: str, namespace: Mapping[str, Any]) -> Problem:
     """Word an unknown variable, with the nearest names."""
     known = (k for k in namespace if k not in _OF_IPYTHON)
-    elsewhere = f"Define it in a cell above. {_REMEDIES[field]}" if field in _REMEDIES else _DEFINE
-    remedy = nearest(name, known) or elsewhere
-    return Problem(field, text, f"no variable {name}.", remedy)
+    elsewhere = f"Define it in a cell above. {_HINTS[field]}" if field in _HINTS else _DEFINE
+    hint = nearest(name, known) or elsewhere
+    return Problem(field, text, f"no variable {name}.", hint)
 
 
 def nearest(word: str, known: Iterable[object]) -> str:
@@ -169,8 +169,8 @@ def _sane(value: Any, text: str, field: str) -> Any:
     return number
 
 
-def _problem(field: str, text: str, message: str, remedy: str) -> RequestError:
-    return RequestError([Problem(field, _short(text), message, remedy)])
+def _problem(field: str, text: str, message: str, hint: str) -> RequestError:
+    return RequestError([Problem(field, _short(text), message, hint)])
 
 
 def _short(text: str) -> str:

@@ -136,7 +136,7 @@ def _session(folder: Path | None) -> Iterator[Session]:
         found = next((one for one in (folder, folder / FOLDER_NAME) if (one / LEDGER_NAME).is_file()), None)
         if found is None:
             message = f"{folder} holds no {LEDGER_NAME}."
-            raise SettingsError(message, remedy=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
+            raise SettingsError(message, hint=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
         env["WAN_HOME"] = str(found)
     session = Session(Sources(env=env))
     try:

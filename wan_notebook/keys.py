@@ -82,4 +82,4 @@ def check_key(key: Secret | None) -> None:
     """Refuse a key that no header can carry: httpx would name it in its error. Raises ``SettingsError``."""
     if key and not all("!" <= character <= "~" and character not in '"\\' for character in key.reveal()):
         message = "The key contains a character that no key has (a space, a quote, a letter with an accent …)."
-        raise SettingsError(message, remedy="Copy it again: `%wan login`.")
+        raise SettingsError(message, hint="Copy it again: `%wan login`.")

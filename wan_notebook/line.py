@@ -106,7 +106,7 @@ def line_error(
     found = [*problems, *more]
     if len(found) == 1:
         only = found[0]
-        return CellError(str(Problem(only.field, only.value, only.message)), remedy=only.remedy)
+        return CellError(str(Problem(only.field, only.value, only.message)), hint=only.hint)
     return CellError("\n".join([f"{len(found)} problems, {spared}", *(f"  • {p}" for p in found)]))
 
 
@@ -141,7 +141,7 @@ class _Reader:
             except CellError as error:
                 # where a bracket or quote is open, nobody knows what the rest of the line is
                 name = option.flag if option else "line"
-                self.problems.append(Problem(name, "", error.message, error.remedy))
+                self.problems.append(Problem(name, "", error.message, error.hint))
                 return
 
     def _read_option(self, typed: OptionWord) -> None:
@@ -211,11 +211,11 @@ class _Reader:
         if option.value_optional:
             self.given.append(Given(option, flag, Word("", "", self.position)))
             return
-        remedy = f"Write {flag} {option.metavar}"
+        hint = f"Write {flag} {option.metavar}"
         if following and not self._find(following.flag):
-            remedy += f'; a value that begins with a dash needs quotes: {flag} "{following.text}"'
+            hint += f'; a value that begins with a dash needs quotes: {flag} "{following.text}"'
             self.position = following.end  # it was meant as the value: one problem, not two
-        self.problems.append(Problem(flag, "", "its value is missing.", f"{remedy}."))
+        self.problems.append(Problem(flag, "", "its value is missing.", f"{hint}."))
 
     def _read_word(self) -> None:
         if self.places[:1] == (Kind.TEXT_TO_THE_END,):
@@ -237,10 +237,10 @@ class _Reader:
         while self.position < len(self.line) and not option_at(self.line, self.position):
             self.position = skip_spaces(self.line, word_end(self.line, self.position))
         text = self.line[start : self.position].strip()
-        message, remedy = self._about_stray(text)
+        message, hint = self._about_stray(text)
         if not self.has_body and any(map(looks_like_key, text.split())):
-            text, message, remedy = HIDDEN, "looks like a key; it was not used.", EXPOSED
-        self.problems.append(Problem("line", text if len(text) < 60 else f"{text[:57]}…", message, remedy))
+            text, message, hint = HIDDEN, "looks like a key; it was not used.", EXPOSED
+        self.problems.append(Problem("line", text if len(text) < 60 else f"{text[:57]}…", message, hint))
 
     def _about_stray(self, text: str) -> tuple[str, str]:
         last = self.given[-1] if self.given else None

@@ -118,7 +118,7 @@ def history(
     newest 20 and the data are all of them.
     """
     if limit is not None and limit < 1:
-        raise CellError(f"limit = {limit}: must be 1 or more.", remedy="Leave it out for all of the data.")
+        raise CellError(f"limit = {limit}: must be 1 or more.", hint="Leave it out for all of the data.")
     query = HistoryQuery(
         words=words,
         state=state,
@@ -146,7 +146,7 @@ def _seconds(when: object) -> float | None:
     if (found is None and when is None) or (isinstance(found, int | float) and math.isfinite(found)):
         return found
     message = f"{repr(when)[:60]} is no time."
-    raise CellError(message, remedy="Write '2026-11-24', a date or datetime, Unix seconds, or '7d' for so long ago.")
+    raise CellError(message, hint="Write '2026-11-24', a date or datetime, Unix seconds, or '7d' for so long ago.")
 
 
 __all__ = ["History", "history"]

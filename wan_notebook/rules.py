@@ -90,11 +90,11 @@ def _count_problems(r: Fields) -> list[Problem]:
     most = {Mode.EDIT: c.N_MAX, Mode.TEXT_TO_IMAGE: c.TASKS_PER_CALL_MAX, Mode.ILLUSTRATED: 1}[mode]
     if not 1 <= r.n <= most:
         if mode is Mode.ILLUSTRATED:
-            text, remedy = "must be 1 in illustrated text.", "Use --max-images for the number of pictures."
+            text, hint = "must be 1 in illustrated text.", "Use --max-images for the number of pictures."
         else:
             text = f"must be 1 to {most} in {mode}."
-            remedy = "Run the cell again for more." if r.n > most else "Choose a number in that range."
-        found.append(Problem("n", str(r.n), text, remedy))
+            hint = "Run the cell again for more." if r.n > most else "Choose a number in that range."
+        found.append(Problem("n", str(r.n), text, hint))
     if r.max_images is not None:
         if mode is not Mode.ILLUSTRATED:
             text = f"belongs to illustrated text, this is {mode}."
@@ -162,8 +162,8 @@ def _tier_problems(size: str, mode: Mode) -> list[Problem]:
     if mode is Mode.EDIT or (mode is Mode.TEXT_TO_IMAGE and size == "1K"):
         return []
     if mode is Mode.TEXT_TO_IMAGE:
-        remedy = "Leave it out or choose at most 1280x1280, then edit the result at 2K."
-        return [Problem("size", size, "without an image a picture has at most 1280×1280 pixels in total.", remedy)]
+        hint = "Leave it out or choose at most 1280x1280, then edit the result at 2K."
+        return [Problem("size", size, "without an image a picture has at most 1280×1280 pixels in total.", hint)]
     text = "illustrated text knows no tiers; at most 1280×1280 pixels in total."
     return [Problem("size", size, text, "Leave it out (the size follows the input) or give width x height.")]
 
@@ -217,7 +217,7 @@ def expected_size(r: Fields) -> tuple[int, int, str] | None:
 # Types ---------------------------------------------------------------------------------------------------------------
 
 _WORDS = {"string_type": "must be text.", "int_type": "must be a whole number.", "bool_type": "must be True or False."}
-_REMEDIES = {
+_HINTS = {
     "prompt": "Give it as text in quotes.",
     "negative_prompt": "Give it as text in quotes.",
     "size": "Write e.g. '1280x720', '16:9' or '1K'.",
@@ -241,7 +241,7 @@ def type_problems(error: ValidationError, known: Sequence[str] = ()) -> list[Pro
                 fields = ", ".join(known) or "prompt, images, size, n, max_images, seed, negative_prompt, …"
                 problem = Problem(field, value, "is no field of a request.", f"Known: {fields}")
             case kind:
-                remedy = _REMEDIES.get(field, "Leave it out, or give one of these." if kind == "bool_type" else "")
-                problem = Problem(field, value, _WORDS.get(kind, f"{item['msg']}."), remedy)
+                hint = _HINTS.get(field, "Leave it out, or give one of these." if kind == "bool_type" else "")
+                problem = Problem(field, value, _WORDS.get(kind, f"{item['msg']}."), hint)
         found.setdefault(field, problem)
     return list(found.values())

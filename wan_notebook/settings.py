@@ -100,7 +100,7 @@ class Sources:
             return {}
         except (OSError, ValueError) as error:
             message = f"the settings in {self.config_path} cannot be read ({error})."
-            raise SettingsError(message, remedy="Mend or delete that file.") from error
+            raise SettingsError(message, hint="Mend or delete that file.") from error
         return value if isinstance(value, dict) else {}
 
     def store(self, **changes: Any) -> None:
@@ -155,7 +155,7 @@ def _provider(sources: Sources, config: Mapping[str, Any], named: str | None) ->
     if name not in catalog.PROVIDERS:
         known = ", ".join(catalog.PROVIDERS)
         message = f"provider = {shown(name)} is not known."
-        raise SettingsError(message, remedy=f"Use one of: {known}.")
+        raise SettingsError(message, hint=f"Use one of: {known}.")
     key, source = _key(sources, name)
     base_url, url_named = _base_url(env, config, name)
     if name == "simulator" and named and not _is_at_url(sources, config):
@@ -208,7 +208,7 @@ def _choice(name: str, value: object, known: tuple[str, ...]) -> Any:
     text = str(value).strip().lower()
     if text not in known:
         message = f"{name} = {shown(str(value))} is not known."
-        raise SettingsError(message, remedy=f"Use one of: {', '.join(known)}.")
+        raise SettingsError(message, hint=f"Use one of: {', '.join(known)}.")
     return text
 
 
@@ -221,7 +221,7 @@ def _number(text: str | None, name: str, default: float) -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         message = f"{name} = {shown(text)} is no number of 0 or more."
-        raise SettingsError(message, remedy="Use e.g. 20, or 0 for no limit.")
+        raise SettingsError(message, hint="Use e.g. 20, or 0 for no limit.")
     return value
 
 

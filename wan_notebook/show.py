@@ -93,8 +93,8 @@ def _wait(job: Job, timeout_s: float | None) -> None:
 
 
 def _timed_out(job: Job, timeout_s: float) -> JobTimeout:
-    remedy = f"Its pictures will be fetched: `%wan show {job.id}`."
-    return JobTimeout(job.still_open(timeout_s), job_id=job.id, remedy=remedy)
+    hint = f"Its pictures will be fetched: `%wan show {job.id}`."
+    return JobTimeout(job.still_open(timeout_s), job_id=job.id, hint=hint)
 
 
 def _wait_with_lines(job: Job, presenter: Presenter, timeout_s: float | None) -> None:

@@ -58,15 +58,15 @@ def read_subcall(line: str) -> SubCall:
 def _unknown(text: str) -> CellError:
     first, *others = text.split()
     if any(map(looks_like_key, (first, *others))):
-        return CellError("that looks like a key; it was not used.", remedy=EXPOSED)
+        return CellError("that looks like a key; it was not used.", hint=EXPOSED)
     near = difflib.get_close_matches(first.lower(), subcommand_names(), n=3, cutoff=0.6 if not others else 0.75)
     make = f"For a picture: %wan make {text if len(text) <= 80 else text[:77] + '…'}"
     if first[0] in "-–—":
-        return CellError(f"{first} stands before any command.", remedy=make)
+        return CellError(f"{first} stands before any command.", hint=make)
     if near:
-        return CellError(f"no command {first}.", remedy=f"Nearest: {', '.join(near)}. {make}")
+        return CellError(f"no command {first}.", hint=f"Nearest: {', '.join(near)}. {make}")
     known = ", ".join(subcommand_names())
-    return CellError(f"no command {first}.", remedy=f"{make}\n    Commands: {known}. {_ALL}")
+    return CellError(f"no command {first}.", hint=f"{make}\n    Commands: {known}. {_ALL}")
 
 
 def _call(command: Subcommand, read: ReadLine) -> SubCall:
@@ -112,23 +112,23 @@ def _option_value(option: Option, read: ReadLine, problems: list[Problem]) -> An
 def _value(option: Option, text: str, problems: list[Problem]) -> Any:
     """Return a value in its type; None, with a problem, for what cannot be read."""
     found: Any = text
-    message, remedy = "cannot be read.", ""
+    message, hint = "cannot be read.", ""
     if option.kind is Kind.CHOICE:
         found = text.lower() if text.lower() in option.choices else None
-        message, remedy = "is none of the choices.", f"Choose {', '.join(option.choices)}."
+        message, hint = "is none of the choices.", f"Choose {', '.join(option.choices)}."
     elif option.kind is Kind.NUMBER:
         found = int(text) if re.fullmatch(r"\d{1,10}", text, re.ASCII) else None
-        message, remedy = "is no whole number.", f"Write {option.flags[0]} 5"
+        message, hint = "is no whole number.", f"Write {option.flags[0]} 5"
     elif option.kind is Kind.DURATION:
         found = duration_s(text) or None
-        message, remedy = "is no time.", "Write seconds, 90s or 15m."
+        message, hint = "is no time.", "Write seconds, 90s or 15m."
     elif option.kind is Kind.SINCE:
         found = read_since(text)
-        message, remedy = "is no time.", "Write 7d, 12h, or a day such as 2026-11-24."
+        message, hint = "is no time.", "Write 7d, 12h, or a day such as 2026-11-24."
     elif option.kind is Kind.PATH and not text.strip():
         found, message = None, "is empty."
     if found is None:
-        problems.append(Problem(option.flags[0], text, message, remedy))
+        problems.append(Problem(option.flags[0], text, message, hint))
     return found
 
 
@@ -153,8 +153,8 @@ def _check_resolve(command: Subcommand, words: Words, _options: dict[str, Any], 
         return words
     choice = words[1].lower()
     if choice not in command.choices:
-        remedy = nearest(choice, command.choices) or f"Choose {', '.join(command.choices)}."
-        problems.append(Problem("resolve", words[1], "is none of the choices.", remedy))
+        hint = nearest(choice, command.choices) or f"Choose {', '.join(command.choices)}."
+        problems.append(Problem("resolve", words[1], "is none of the choices.", hint))
     elif (choice == "adopt") != (len(words) == 3):
         text = "needs the task's id." if choice == "adopt" else f"takes nothing after it, but {words[-1]} is there."
         problems.append(Problem("resolve", choice, text, f"Write %wan resolve {words[0]} {choice}…"))
@@ -177,8 +177,8 @@ def _check_budget(_command: Subcommand, words: Words, options: dict[str, Any], p
         return ()
     amount, currency = read_amount(text) or (None, None)
     if amount is None:
-        remedy = f"Write 5.00, 5.00 CNY ({', '.join(SYMBOLS)}), 40 pictures, or off."
-        problems.append(Problem("budget", text, "is no amount.", remedy))
+        hint = f"Write 5.00, 5.00 CNY ({', '.join(SYMBOLS)}), 40 pictures, or off."
+        problems.append(Problem("budget", text, "is no amount.", hint))
     options |= {"amount": amount, "currency": currency}
     return ()
 
@@ -190,8 +190,8 @@ def _check_config(_command: Subcommand, words: Words, options: dict[str, Any], p
         key = key.strip()
         if not equals or not key:
             is_key = looks_like_key(word)
-            remedy = EXPOSED if is_key else 'Write KEY=VALUE without spaces, or "KEY=a b".'
-            problems.append(Problem("config", HIDDEN if is_key else word, "is no setting.", remedy))
+            hint = EXPOSED if is_key else 'Write KEY=VALUE without spaces, or "KEY=a b".'
+            problems.append(Problem("config", HIDDEN if is_key else word, "is no setting.", hint))
         elif key in settings:
             problems.append(Problem("config", key, "is given more than once.", "Keep one."))
         else:

@@ -220,8 +220,8 @@ def _directory(value: object) -> list[str]:
 
 
 def _unknown(field: str, shown: str, message: str, word: str, known: Iterable[object]) -> RequestError:
-    remedy = f"{nearest(word, known) or 'Define it in a cell above.'} {_OTHERWISE}"
-    return RequestError([Problem(field, shown, message, remedy)])
+    hint = f"{nearest(word, known) or 'Define it in a cell above.'} {_OTHERWISE}"
+    return RequestError([Problem(field, shown, message, hint)])
 
 
 def _failed(field: str, shown: str, error: Exception) -> RequestError:

@@ -65,7 +65,7 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
         verified = verify_notebook(notebook, os.environ, now=0.0)
     except WanError as error:
         raise AssertionError("\n".join(error.lines())) from error
-    wrong = [f"{check.cell}: {check.expr} is {check.finding}; {check.remedy}" for check in verified.problems]
+    wrong = [f"{check.cell}: {check.expr} is {check.finding}; {check.hint}" for check in verified.problems]
     if wrong:
         raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
     before, after = _pictures_of(saved.content), _pictures_of(_run(notebook, timeout_s))
@@ -92,7 +92,7 @@ def _run(notebook: Path, timeout_s: float) -> dict[str, Any]:
         from nbclient.exceptions import CellExecutionError
     except ImportError as error:
         message = "checking a notebook needs Jupyter's notebook tools."
-        raise CellError(message, remedy='Run `pip install "wan-notebook[notebook]"`.') from error
+        raise CellError(message, hint='Run `pip install "wan-notebook[notebook]"`.') from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about ids that older notebooks lack
         document = nbformat.read(notebook, as_version=4)

@@ -108,7 +108,7 @@ def text_at(line: str, start: int) -> Word:
             if after != end:
                 raise CellError(
                     f"{line[end:after]} stands directly after the closing quote of {line[start:end]}.",
-                    remedy="Put a space between them, or use the other kind of quotes around the text.",
+                    hint="Put a space between them, or use the other kind of quotes around the text.",
                 )
             return Word(line[start:end], unescape(line[start + 1 : end - 1]), end, quoted=True)
         if line[start] != "'" and line[start] != "‘":
@@ -245,7 +245,7 @@ def _step(line: str, position: int, *, start: int = 0) -> int:
             if line[open_at[-1]] != _PAIRS[character]:
                 raise CellError(
                     f"{character} in column {position + 1} closes {line[open_at[-1]]} of column {open_at[-1] + 1}.",
-                    remedy="Close every bracket with its own kind.",
+                    hint="Close every bracket with its own kind.",
                 )
             open_at.pop()
         position += 1
@@ -269,7 +269,7 @@ def _unclosed(line: str, position: int) -> CellError:
     kind = "quote" if sign in _CLOSING_QUOTE else "bracket"
     return CellError(
         f"the {kind} {sign} in column {position + 1} is not closed: {line[position : position + 24]}",
-        remedy=f"Close it with {_CLOSING_QUOTE.get(sign) or {v: k for k, v in _PAIRS.items()}[sign]}",
+        hint=f"Close it with {_CLOSING_QUOTE.get(sign) or {v: k for k, v in _PAIRS.items()}[sign]}",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.kit import Rig, ask, ended, rig, until
-from wan_notebook.budget import Cap, no_price_remedy, parse_cap
+from wan_notebook.budget import Cap, no_price_hint, parse_cap
 from wan_notebook.commands import Context, run
 from wan_notebook.errors import BudgetError
 from wan_notebook.ledger import JobDraft
@@ -44,10 +44,10 @@ def set_price(session: Session, price: str = "0.03", currency: str = "USD") -> N
 
 
 def refused(order: Callable[[], Any], *words: str) -> BudgetError:
-    """Expect a refusal whose message and remedy hold these words."""
+    """Expect a refusal whose message and hint hold these words."""
     with pytest.raises(BudgetError) as caught:
         order()
-    said = f"{caught.value.message} {caught.value.remedy}"
+    said = f"{caught.value.message} {caught.value.hint}"
     for word in words:
         assert word in said, said
     return caught.value
@@ -218,7 +218,7 @@ def test_currencies_are_never_mixed(made: Rig, way_out: int) -> None:
     error = refused(lambda: ask(session, seed=1), blocking, "a price in USD", "not converted")
     assert "$5.00" not in error.message
     assert next(line for line in caps_of(session).lines() if "refuses every call" in line).startswith(blocking)
-    command = re.findall("`%wan ([^`]+)`", error.remedy)[way_out]
+    command = re.findall("`%wan ([^`]+)`", error.hint)[way_out]
     run(read_subcall(command), Context(session, None, {}))
 
     assert ended(ask(session, seed=1)).status == "saved"
@@ -234,7 +234,7 @@ def test_a_cap_in_another_currency_than_the_price_is_refused_when_it_is_set(made
 
     error = refused(lambda: caps_of(session).set(euros), "cannot be kept", "price is in USD")
     assert not caps_of(session).all()
-    run(read_subcall(re.findall("`%wan ([^`]+)`", error.remedy)[way_out]), Context(session, None, {}))
+    run(read_subcall(re.findall("`%wan ([^`]+)`", error.hint)[way_out]), Context(session, None, {}))
     if way_out == 1:
         caps_of(session).set(euros)
     assert caps_of(session).all()[0].text.startswith(then)
@@ -257,7 +257,7 @@ def test_a_cap_of_the_environment_in_another_currency_says_where_it_is_removed(m
     set_price(session)
 
     error = refused(lambda: ask(session, seed=1), "¥30.00 per day (WAN_BUDGET)", "in USD there")
-    assert "%wan" not in error.remedy
+    assert "%wan" not in error.hint
 
 
 def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_the_ways_out_lead_past_the_cap_that_is_in_force(made: Rig) -> None:
 
     refused(lambda: ask(session, seed=1), "cannot be kept", "WAN_BUDGET='40 pictures'")
     assert caps.lines()[0].endswith("refuses every call while a picture's price is not known")
-    assert "`%wan budget off --per day`" in no_price_remedy(parse_cap("5 per day"))
+    assert "`%wan budget off --per day`" in no_price_hint(parse_cap("5 per day"))
     session.sources.env["WAN_BUDGET"] = "40 pictures"  # type: ignore[index]
     assert ended(ask(session, seed=1)).status == "saved"
 

@@ -141,7 +141,7 @@ def test_bytes_that_are_no_picture_say_where_they_are_and_came_from(made: Rig) -
 
 
 def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
-    """A refused job's error names status, code and the remedy that fits the fault, also when it is read later."""
+    """A refused job's error names status, code and the hint that fits the fault, also when it is read later."""
     session = made.kernel()
     made.arm("submit.401")
     job = ended(ask(session, seed=5))

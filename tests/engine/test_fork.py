@@ -21,7 +21,7 @@ def child(told):
     try:
         wan.generate("child", seed=3)
     except SettingsError as error:
-        told.put("spawn" in error.remedy)
+        told.put("spawn" in error.hint)
     try:
         running.wait(20)
     except JobError as error:

@@ -55,12 +55,12 @@ def test_practice_does_not_count_against_money(session: Session) -> None:
 
 
 def test_a_price_without_a_service_names_the_form_that_works(session: Session) -> None:
-    """`price=0.03` without a key sets nobody's price; the remedy can be pasted, and then works."""
+    """`price=0.03` without a key sets nobody's price; the hint can be pasted, and then works."""
     context = Context(session, None, {})
     with pytest.raises(CellError) as caught:
         run(read_subcall("config price=0.03"), context)
     command = "config price.gateway=0.03"
-    assert f"%wan {command}" in caught.value.remedy
+    assert f"%wan {command}" in caught.value.hint
     run(read_subcall(command), context)
     assert "gateway" in session.settings().prices
 

@@ -27,20 +27,20 @@ def test_what_cannot_be_used_leaves_no_job_behind(tmp_path: Path, name: str, val
         with pytest.raises(SettingsError, match=words) as caught:
             ask(session, seed=5)
 
-        assert caught.value.remedy
+        assert caught.value.hint
         assert not made.service.tasks_created
         ledger = session.ledger()
         assert ledger is None or not ledger.open_jobs()
 
 
 @pytest.mark.parametrize(
-    ("fault", "remedy"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "Mend what")]
+    ("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "Mend what")]
 )
-def test_a_refusal_says_what_helps(tmp_path: Path, fault: str, remedy: str) -> None:
+def test_a_refusal_says_what_helps(tmp_path: Path, fault: str, hint: str) -> None:
     """A wrong key is answered with where to set one, not with a riddle."""
     with rig(tmp_path) as made:
         made.arm(fault)
         job = ended(ask(made.kernel(), seed=5))
 
         assert job.status == "refused"
-        assert remedy in error_of(job.rows[0]).remedy
+        assert hint in error_of(job.rows[0]).hint

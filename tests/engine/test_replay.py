@@ -165,8 +165,8 @@ def test_a_bundles_store_says_itself_that_it_never_buys(house: House, ask: Calla
     for asked in ({"fresh": True}, {"seed": 6}):
         with pytest.raises(ReplayError, match="store is a bundle's record") as caught:
             ask(house.kernel(), **asked)
-        assert "%wan bundle --open" in caught.value.remedy
-        assert "unset" not in caught.value.remedy.lower()
+        assert "%wan bundle --open" in caught.value.hint
+        assert "unset" not in caught.value.hint.lower()
     assert house.service.tasks_created == 0
 
 

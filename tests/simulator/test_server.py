@@ -141,7 +141,7 @@ def test_a_port_that_is_taken_is_named(capsys):
     assert "--port 0" in capsys.readouterr().err
 
 
-def test_without_uvicorn_the_remedy_is_the_last_word(capsys, monkeypatch):
+def test_without_uvicorn_the_hint_is_the_last_word(capsys, monkeypatch):
     """Where the optional web server is missing, the error ends with the command that installs it."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "wan_notebook.simulator.server")

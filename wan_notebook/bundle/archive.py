@@ -99,8 +99,8 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except _FAULTS as error:
         reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
-        remedy = "Get the file again; a bundle is the .zip that %wan bundle wrote."
-        raise RecipeError(f"{what} cannot be read ({reason}).", remedy=remedy) from error
+        hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
+        raise RecipeError(f"{what} cannot be read ({reason}).", hint=hint) from error
 
 
 def _check_directory(file: BinaryIO, path: Path, limits: Limits) -> int:

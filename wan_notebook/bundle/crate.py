@@ -43,7 +43,7 @@ def rocrate() -> Any:
         from rocrate.rocrate import ROCrate
     except ImportError as error:
         message = "bundles are RO-Crates, and the library for them (rocrate) is not installed."
-        raise CellError(message, remedy='Run `pip install "wan-notebook[bundle]"`.') from error
+        raise CellError(message, hint='Run `pip install "wan-notebook[bundle]"`.') from error
     return ROCrate, ContextEntity
 
 

@@ -98,19 +98,19 @@ def read_document(path: Path) -> Document:
         data = path.read_bytes()
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or type(error).__name__})."
-        raise RecipeError(message, remedy="Name a notebook's file (.ipynb).") from error
+        raise RecipeError(message, hint="Name a notebook's file (.ipynb).") from error
     return document_of(data, str(path))
 
 
 def document_of(data: bytes, what: str) -> Document:
     """Parse a notebook's bytes. Raises ``RecipeError`` if they are none."""
-    remedy = "Name a notebook's file (.ipynb); one of version 3 must be saved anew first."
+    hint = "Name a notebook's file (.ipynb); one of version 3 must be saved anew first."
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{what} is no notebook: it is no JSON.", remedy=remedy) from error
+        raise RecipeError(f"{what} is no notebook: it is no JSON.", hint=hint) from error
     if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
-        raise RecipeError(f"{what} is no notebook: it has no cells.", remedy=remedy)
+        raise RecipeError(f"{what} is no notebook: it has no cells.", hint=hint)
     return Document(content)
 
 
@@ -129,12 +129,12 @@ def find_notebook(known: str, folder: Path, ran: Collection[str] = ()) -> Path:
         return found[0]
     if (guess := _that_has(ran, found)) is not None:
         return guess
-    remedy = "Say which one it is: `%env JPY_SESSION_NAME=NAME.ipynb`, then repeat."
+    hint = "Say which one it is: `%env JPY_SESSION_NAME=NAME.ipynb`, then repeat."
     if not found:
-        raise CellError(f"there is no notebook (.ipynb) in {folder}.", remedy=f"Save it there first. {remedy}")
+        raise CellError(f"there is no notebook (.ipynb) in {folder}.", hint=f"Save it there first. {hint}")
     listed = ", ".join(p.name for p in found[:5]) + (", …" if len(found) > 5 else "")
     message = f"the front end does not say which notebook this is, and {folder} has {len(found)}: {listed}."
-    raise CellError(message, remedy=remedy)
+    raise CellError(message, hint=hint)
 
 
 def _that_has(ran: Collection[str], paths: Sequence[Path]) -> Path | None:

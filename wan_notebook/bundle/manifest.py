@@ -114,7 +114,7 @@ def _check_version(version: object) -> None:
     if version > VERSION:
         raise RecipeError(
             f"This bundle has version {version}; this wan_notebook reads up to {VERSION}. Nothing was unpacked.",
-            remedy="Update it: pip install -U wan-notebook.",
+            hint="Update it: pip install -U wan-notebook.",
         )
 
 

@@ -48,7 +48,7 @@ def write_bundle(plan: Plan, target: Path) -> int:
         return target.stat().st_size
     except OSError as error:
         message = f"cannot write {target} ({error.strerror or error})."
-        raise StoreError(message, remedy="Choose another place, or make room.") from error
+        raise StoreError(message, hint="Choose another place, or make room.") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def _load(content: Content) -> _Loaded:
 def _put(zipped: zipfile.ZipFile, content: Content, data: bytes, digest: str, is_unchanged: bool) -> str:
     if not is_unchanged:
         message = f"{content.source or content.path} has changed since it was recorded: the bundle was not written."
-        raise StoreError(message, remedy="`%wan verify` says what it should be and how to get it back.")
+        raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
     _write(zipped, content.path, data)
     return digest
 
@@ -97,7 +97,7 @@ def check_target(target: Path) -> None:
     """Raise ``StoreError`` where no bundle can be written: no such folder, or a file that is no bundle."""
     if not target.parent.is_dir():
         message = f"cannot write {target}: there is no folder {target.parent}."
-        raise StoreError(message, remedy="Make it first, or choose another place.")
+        raise StoreError(message, hint="Make it first, or choose another place.")
     if not target.exists():
         return
     try:
@@ -105,4 +105,4 @@ def check_target(target: Path) -> None:
             read_manifest(archive.read(MANIFEST))
     except RecipeError as error:
         message = f"{target} is there already and is no bundle: it was left alone."
-        raise StoreError(message, remedy="Choose another name.") from error
+        raise StoreError(message, hint="Choose another name.") from error

@@ -139,7 +139,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error})."
-        raise StoreError(message, remedy="Save the notebook, then repeat.") from error
+        raise StoreError(message, hint="Save the notebook, then repeat.") from error
 
 
 def _without_places(line: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _of_file(name: str, source: Path, recorded: str | PictureRecord = "") -> Con
         return Content(path=name, size_bytes=source.stat().st_size, source=source, recorded=recorded)
     except OSError as error:
         message = f"{source} is missing: the bundle would not be whole."
-        raise StoreError(message, remedy="`%wan verify` says how to get it back.") from error
+        raise StoreError(message, hint="`%wan verify` says how to get it back.") from error
 
 
 def _of_store(store: Store, rows: Sequence[JobRow], fetched: Iterable[str]) -> tuple[list[Content], list[str]]:
@@ -193,7 +193,7 @@ def _in_order(contents: Iterable[Content]) -> tuple[Content, ...]:
             checked_name(content.path)
         refuse_twins([*(content.path for content in ordered), crate.NAME, MANIFEST])
     except RecipeError as error:
-        raise CellError(error.message, remedy="Rename that file, so that the bundle opens on every system.") from error
+        raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
     return ordered
 
 
@@ -221,11 +221,11 @@ def _refuse_keys(document: Document, scrubber: Scrubber) -> None:
     for number, text in enumerate(document.code, 1):
         if scrubber.secrets_in(text):
             message = f"code cell {number} of the notebook holds your key: nothing was written."
-            raise CellError(message, remedy="Take it out (`%wan login` keeps keys elsewhere), save, then repeat.")
+            raise CellError(message, hint="Take it out (`%wan login` keeps keys elsewhere), save, then repeat.")
 
 
 def _refuse_leaks(made: Mapping[str, bytes], scrubber: Scrubber) -> None:
     for name, data in made.items():
         if any(secret.encode() in data for secret in scrubber.secrets):
             message = f"{name} would hold your key (in a prompt?): nothing was written."
-            raise CellError(message, remedy="Put the job whose prompt holds it into the trash, and make a new one.")
+            raise CellError(message, hint="Put the job whose prompt holds it into the trash, and make a new one.")

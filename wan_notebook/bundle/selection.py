@@ -64,7 +64,7 @@ def select(
     if open_ones:
         are = "is" if len(open_ones) == 1 else "are"
         message = f"{_jobs(len(open_ones))} {are} not finished: {', '.join(open_ones[:5])}."
-        raise CellError(message, remedy="`%wan wait`, then repeat.")
+        raise CellError(message, hint="`%wan wait`, then repeat.")
     rows = {row.id: row for row in found if _is_answer(row)}
     notes += [f"job {row.id} is {row.state}: its cell cannot be replayed" for row in found if row.id not in rows]
     if all_takes:
@@ -72,7 +72,7 @@ def select(
     rows |= _sources(ledger, rows)
     if not rows:
         what = f" with {named}" if query.tags else ""
-        raise CellError(f"there is no finished picture{what}.", remedy="`%wan history` shows what there is.")
+        raise CellError(f"there is no finished picture{what}.", hint="`%wan history` shows what there is.")
     return Selection(tuple(sorted(rows.values(), key=lambda row: (row.created_at, row.id))), tuple(notes))
 
 

@@ -204,7 +204,7 @@ class _Merge:
                 self._bytes += item.size_bytes
                 break
         else:
-            raise StoreError(f"There are too many files named like {relative}.", remedy="Move some of them elsewhere.")
+            raise StoreError(f"There are too many files named like {relative}.", hint="Move some of them elsewhere.")
         self._names[relative] = name
         return name
 
@@ -266,7 +266,7 @@ def _write_new(target: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         message = f"cannot write {target} ({error.strerror or error})."
-        raise StoreError(message, remedy="Make room or make it writable, then open the bundle again.") from error
+        raise StoreError(message, hint="Make room or make it writable, then open the bundle again.") from error
 
 
 __all__ = ["Checked", "Opened", "check", "open_bundle"]

@@ -46,7 +46,7 @@ class Check:
     expr: str
     finding: Finding
     file: str = ""
-    remedy: str = ""
+    hint: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -197,8 +197,8 @@ def _check(item: _Wanted, store: Store, now: float) -> Check:
     finding = _finding(item, store)
     file = item.record.file if item.record else ""
     expr = f"{item.job_id}[{item.idx}]" if item.job_id else f"picture {item.sha256[:12]}"
-    remedy = "" if finding is Finding.OK else _remedy(finding, item, store, now)
-    return Check(cell=item.cell, job_id=item.job_id, expr=expr, finding=finding, file=file, remedy=remedy)
+    hint = "" if finding is Finding.OK else _hint(finding, item, store, now)
+    return Check(cell=item.cell, job_id=item.job_id, expr=expr, finding=finding, file=file, hint=hint)
 
 
 def _finding(item: _Wanted, store: Store) -> Finding:
@@ -214,7 +214,7 @@ def _finding(item: _Wanted, store: Store) -> Finding:
     return _CHANGED[changed_in(data, record)]
 
 
-def _remedy(finding: Finding, item: _Wanted, store: Store, now: float) -> str:
+def _hint(finding: Finding, item: _Wanted, store: Store, now: float) -> str:
     """Say how to get a picture back, the free and exact ways first."""
     row = item.row
     if finding is Finding.UNKNOWN:

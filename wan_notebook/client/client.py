@@ -220,7 +220,7 @@ class Client:
             code=refusal.code,
             request_id=refusal.request_id,
             http_status=refusal.http_status,
-            remedy=refusal.remedy,
+            hint=refusal.hint,
         )
 
     def _remember(self, envelope: str) -> None:
@@ -282,12 +282,12 @@ def _host_of(base_url: str) -> str:
         return httpx.URL(base_url).host
     except httpx.InvalidURL:
         pass
-    raise SettingsError(f"The base URL {base_url[:100]!r} cannot be used.", remedy="Set WAN_BASE_URL, or leave it out.")
+    raise SettingsError(f"The base URL {base_url[:100]!r} cannot be used.", hint="Set WAN_BASE_URL, or leave it out.")
 
 
 def _checked_envelope(envelope: str, known: tuple[str, ...]) -> str:
     if len(known) == 1:
         return known[0]  # the service has one form only; the setting belongs to the gateway
     if envelope not in ("auto", *known):
-        raise SettingsError(f"envelope = {envelope!r} is not known.", remedy=f"Known: auto, {', '.join(known)}.")
+        raise SettingsError(f"envelope = {envelope!r} is not known.", hint=f"Known: auto, {', '.join(known)}.")
     return envelope

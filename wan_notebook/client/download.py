@@ -189,7 +189,7 @@ def _check_size(count: int, max_bytes: int) -> None:
 def _explain(error: Exception, host: str, sink: Sink) -> DownloadError:
     failure = explain(error, host)
     if not sink.bytes_done:
-        return DownloadError(failure.message, kind=failure.kind, remedy=failure.remedy)
+        return DownloadError(failure.message, kind=failure.kind, hint=failure.hint)
     if isinstance(error, httpx.ReadTimeout):
         return DownloadError(f"The download stalled: {_amount(sink)}.", kind="stalled")
     kind = "truncated" if isinstance(error, httpx.RemoteProtocolError) else failure.kind

@@ -45,11 +45,11 @@ def explain(error: Exception, host: str) -> ConnectionFailedError:
         case httpx.PoolTimeout():
             return _not_sent("No connection became free in time.", "pool")
         case httpx.ProxyError():  # raised only while a tunnel is being asked for
-            remedy = "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY."
-            return NotSentError(f"The proxy let no connection to {host} through.", kind="proxy", remedy=remedy)
+            hint = "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY."
+            return NotSentError(f"The proxy let no connection to {host} through.", kind="proxy", hint=hint)
         case httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            remedy = "Check WAN_BASE_URL."
-            return NotSentError(f"The address {host} cannot be used.", kind="url", remedy=remedy)
+            hint = "Check WAN_BASE_URL."
+            return NotSentError(f"The address {host} cannot be used.", kind="url", hint=hint)
         case httpx.LocalProtocolError():
             return NotSentError(f"The request to {host} is no HTTP, so it cannot be sent.", kind="protocol")
         case httpx.TimeoutException():
@@ -70,7 +70,7 @@ def timed_out(host: str, what: str) -> ConnectionLostError:
 
 
 def _not_sent(message: str, kind: str) -> NotSentError:
-    return NotSentError(message, kind=kind, remedy="Check the network and the base URL: `%wan doctor`.")
+    return NotSentError(message, kind=kind, hint="Check the network and the base URL: `%wan doctor`.")
 
 
 def _explain_connect(error: httpx.ConnectError, host: str) -> NotSentError:
@@ -89,11 +89,11 @@ def _explain_connect(error: httpx.ConnectError, host: str) -> NotSentError:
 
 
 def _tls(host: str, reason: str) -> NotSentError:
-    remedy = (
+    hint = (
         "Check this computer's clock; behind a proxy that reads traffic, name its CA file in SSL_CERT_FILE. "
         "Verification is never switched off."
     )
-    return NotSentError(f"No secure connection to {host}: {reason}.", kind="tls", remedy=remedy)
+    return NotSentError(f"No secure connection to {host}: {reason}.", kind="tls", hint=hint)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -241,6 +241,6 @@ def _open_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
         use_lines(client, most=CONNECTIONS_MAX, keepalive_s=KEEPALIVE_S, ssl_context=tls, network_backend=Sockets())
         return client
     except (ImportError, ValueError, OSError, httpx.InvalidURL):  # its text may hold a proxy's password
-        remedy = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
-        failure = SettingsError("The network settings cannot be used.", remedy=remedy)
+        hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; SOCKS needs `pip install httpx[socks]`."
+        failure = SettingsError("The network settings cannot be used.", hint=hint)
     raise failure

@@ -94,7 +94,7 @@ class Reader:
             request_id=fault.request_id,
             http_status=status,
             retry_after_s=wait_s,
-            remedy=self._remedy(status, wait_s),
+            hint=self._hint(status, wait_s),
             is_page=is_page(reply, text),
         )
 
@@ -115,24 +115,24 @@ class Reader:
             fault = self._fault_of(text, reply.http_status, reply)
             what = f"holds no {wanted}" + (f"; it says: {fault.message}" if fault.message else "")
         log.debug("answer of %s not understood: it %s; begins %r", self.host, what, text[:200])
-        remedy = "A proxy or a login page of the network may stand between." if "web page" in what else ""
+        hint = "A proxy or a login page of the network may stand between." if "web page" in what else ""
         return UnexpectedReplyError(
             f"The answer of {self.host} {what}.",
             head=text[:200],
             http_status=reply.http_status,
             request_id=self.request_id_of(reply),
             salvaged_task_id=self.dialect.salvage_task_id(reply.data) if salvage else "",
-            remedy=remedy,
+            hint=hint,
         )
 
     def _unexpected_status(self, reply: Reply, text: str) -> UnexpectedReplyError:
         if 300 <= reply.http_status < 400:
             message = f"{self.host} redirected the request; that is not followed, since the key would go along."
-            remedy = "Set WAN_BASE_URL to the address that the service has now."
+            hint = "Set WAN_BASE_URL to the address that the service has now."
         else:
-            message, remedy = f"{self.host} answered with a status that does not exist.", ""
+            message, hint = f"{self.host} answered with a status that does not exist.", ""
         return UnexpectedReplyError(
-            message, head=text[:200], http_status=reply.http_status, request_id=self.request_id_of(reply), remedy=remedy
+            message, head=text[:200], http_status=reply.http_status, request_id=self.request_id_of(reply), hint=hint
         )
 
     def _fault_of(self, text: str, status: int, reply: Reply) -> ServiceFault:
@@ -143,7 +143,7 @@ class Reader:
             fault = self.dialect.read_error(text if body is None else body, status)
         return ServiceFault(fault.code, fault.message, fault.request_id or self.request_id_of(reply))
 
-    def _key_remedy(self) -> str:
+    def _key_hint(self) -> str:
         if self.dialect.name == "dashscope":
             regions = ", ".join(c.DASHSCOPE_REGIONS)
             text = f"A key belongs to one region ({regions}); this is {self.host}. `%wan login` finds the right one."
@@ -154,10 +154,10 @@ class Reader:
         first = ", which comes before what `%wan login` stores: change or unset it" if self.key_from.isupper() else ""
         return f"The key came from {self.key_from}{first}. {text}"
 
-    def _remedy(self, status: int, wait_s: float | None) -> str:
+    def _hint(self, status: int, wait_s: float | None) -> str:
         match status:
             case 401:
-                return self._key_remedy()
+                return self._key_hint()
             case 402 | 403:
                 return "Check the account's balance, and that the key may use this model."
             case 429:

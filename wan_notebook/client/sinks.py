@@ -217,9 +217,9 @@ class FileSink:
             self._add(data)
             _write_all(self._file, data)
         except OSError as error:
-            remedy = "Free some space or make the folder writable; the picture is still at the service."
+            hint = "Free some space or make the folder writable; the picture is still at the service."
             reason = error.strerror or type(error).__name__
-            raise StoreError(f"{self._part} cannot be written: {reason}.", remedy=remedy) from error
+            raise StoreError(f"{self._part} cannot be written: {reason}.", hint=hint) from error
 
     def _open(self) -> None:
         if self._mode == "ab":

@@ -34,12 +34,12 @@ def _unknown(word: str, variables: Mapping[str, Any], error: LedgerError) -> Wan
     """Word an unknown job with the nearest variables: whoever mistypes a name does not think of an id."""
     if word in variables:
         kind = type(variables[word]).__name__
-        return CellError(f"{word} is no job but: {kind}.", remedy=error.remedy)
+        return CellError(f"{word} is no job but: {kind}.", hint=error.hint)
     names = [name for name, value in variables.items() if isinstance(value, Job | Picture) and name != "_wan"]
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     if not near:
         return error
-    return CellError(f"no variable and no job is called {word}.", remedy=f"Nearest: {', '.join(near)}.")
+    return CellError(f"no variable and no job is called {word}.", hint=f"Nearest: {', '.join(near)}.")
 
 
 def find_pictures(session: Session, variables: Mapping[str, Any], word: str) -> tuple[Job, int | None]:
@@ -58,5 +58,5 @@ def _newest(session: Session) -> Job:
     rows = session.need_home().ledger.history(HistoryQuery(limit=1)).rows
     if not rows:
         message = "there is no job yet."
-        raise CellError(message, remedy="Make a picture first: `%wan make a fox in snow`.")
+        raise CellError(message, hint="Make a picture first: `%wan make a fox in snow`.")
     return session.job_of_row(rows[0])

@@ -114,7 +114,7 @@ def do_trash(call: SubCall, ctx: Context) -> None:
     job = ctx.job(call.positionals[0])
     if any(live.state not in SETTLED for live in job.lives):
         message = f"job {job.id} is still {job.status}."
-        raise CellError(message, remedy="Wait for it, or cancel it, then put it into the trash.")
+        raise CellError(message, hint="Wait for it, or cancel it, then put it into the trash.")
     undo, there = bool(call.options.get("undo")), [row.trashed_at is not None for row in job.rows]
     back = any(there) if undo else all(there)
     if undo and not back:

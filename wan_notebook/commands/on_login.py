@@ -33,7 +33,7 @@ def do_login(call: SubCall, ctx: Context) -> None:
     url, untried = find_region(provider, key, ctx)
     if untried and not _says_yes(ask(f"The key could not be tried ({untried}). Keep it untried? [y/N] (not shown): ")):
         message = f"the key could not be tried ({untried}); nothing was stored."
-        raise SettingsError(message, remedy="Run `%wan login` again when the service can be reached.")
+        raise SettingsError(message, hint="Run `%wan login` again when the service can be reached.")
     where = _remember(provider, key, url, asked, ctx)
     verdict = f"The key could not be tried ({untried})." if untried else f"The key works at {url}."
     ctx.say(f"{verdict} It is kept in {where}{_use(provider, key, url, ctx)}{_for_now(asked)}")
@@ -83,7 +83,7 @@ def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
         url, reason = untold[0]
         return url, f"{url}: {reason.rstrip('.')}"
     message = f"the key was refused at {', '.join(urls)}."
-    raise AuthError(message, http_status=401, remedy="Check the key; a DashScope key belongs to one region.")
+    raise AuthError(message, http_status=401, hint="Check the key; a DashScope key belongs to one region.")
 
 
 # What is typed -------------------------------------------------------------------------------------------------------
@@ -92,12 +92,12 @@ def find_region(provider: str, key: Secret, ctx: Context) -> tuple[str, str]:
 def _named(word: str) -> str:
     """Return the service of an argument. Raises ``CellError``, which repeats only what resembles a service's name."""
     if looks_like_key(word):
-        raise CellError("that looks like a key; it was not used.", remedy=EXPOSED)
+        raise CellError("that looks like a key; it was not used.", hint=EXPOSED)
     if word.lower() in SERVICES:
         return word.lower()
     near = difflib.get_close_matches(word.lower(), SERVICES, n=1, cutoff=0.6)
     what = f"{word!r} is no service" if near else "what stands after it is no service"
-    raise CellError(f"{what}.", remedy=f"Write %wan login {near[0] if near else ' or %wan login '.join(SERVICES)}")
+    raise CellError(f"{what}.", hint=f"Write %wan login {near[0] if near else ' or %wan login '.join(SERVICES)}")
 
 
 def _ask_service(ask: Callable[[str], str], ctx: Context) -> tuple[str, Secret | None]:
@@ -119,7 +119,7 @@ def _ask_service(ask: Callable[[str], str], ctx: Context) -> tuple[str, Secret |
         else:
             ctx.say("That is no service: type g or d.")
     message = "no service was chosen."
-    raise SettingsError(message, remedy="Write `%wan login gateway` or `%wan login dashscope`.")
+    raise SettingsError(message, hint="Write `%wan login gateway` or `%wan login dashscope`.")
 
 
 def _ask_key(ask: Callable[[str], str], ctx: Context, provider: str) -> Secret:
@@ -132,7 +132,7 @@ def _ask_key(ask: Callable[[str], str], ctx: Context, provider: str) -> Secret:
         else:
             break
     message = "no key was given."
-    raise SettingsError(message, remedy="Run `%wan login` again.")
+    raise SettingsError(message, hint="Run `%wan login` again.")
 
 
 def _says_yes(answer: str) -> bool:
@@ -144,7 +144,7 @@ def _prompt(ctx: Context) -> Callable[[str], str]:
 
     if ctx.front_end is FrontEnd.HEADLESS:
         message = "nobody is there to type a key."
-        raise SettingsError(message, remedy=f"Set {settings.KEY_VARIABLE['gateway']} in the environment instead.")
+        raise SettingsError(message, hint=f"Set {settings.KEY_VARIABLE['gateway']} in the environment instead.")
     return getpass
 
 

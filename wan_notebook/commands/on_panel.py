@@ -17,7 +17,7 @@ def do_panel(call: SubCall, ctx: Context) -> None:
     """Open the panel, filled in from a job or a picture if one is named; nothing runs."""
     if getattr(ctx.shell, "kernel", None) is None:
         message = "the panel needs a notebook."
-        raise CellError(message, remedy="Here `%wan make a fox in snow` makes a picture.")
+        raise CellError(message, hint="Here `%wan make a fox in snow` makes a picture.")
     panel = Panel(ctx.session, shell=ctx.shell)
     if word := call.options.get("job", ""):
         _fill(panel, word, ctx)
@@ -47,7 +47,7 @@ def do_recall(call: SubCall, ctx: Context) -> None:
     panel = latest()
     if panel is None:
         message = "no panel is open."
-        raise CellError(message, remedy="Open one: `%wan panel`.")
+        raise CellError(message, hint="Open one: `%wan panel`.")
     text = panel.cell
     if ctx.shell is not None:
         ctx.shell.set_next_input(text)

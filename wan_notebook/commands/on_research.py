@@ -54,7 +54,7 @@ def do_bundle(call: SubCall, ctx: Context) -> None:
     here = shown_by(ctx.session)
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
-        raise CellError(message, remedy="Save the notebook (Ctrl+S) and run this again.")
+        raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
     tags, all_takes = call.options.get("tags", ()), bool(call.options.get("all_takes"))
     selection = select(home.ledger, [*named, *here], tags=tags, all_takes=all_takes, notebook=str(notebook))
     plan = plan_bundle(Project.of(notebook, home.ledger, home.store), selection, keys=_keys(ctx), texts=_texts(ctx))
@@ -132,7 +132,7 @@ def do_verify(call: SubCall, ctx: Context) -> None:
         found = _verify_here(ctx)
     ctx.publish(verification_bundle(found))
     if not found.is_ok:
-        raise StoreError(f"{found.summary}.", remedy="The table says how to get each one back.")
+        raise StoreError(f"{found.summary}.", hint="The table says how to get each one back.")
 
 
 def _verify_here(ctx: Context) -> Verification:

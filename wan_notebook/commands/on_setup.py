@@ -62,8 +62,8 @@ def _read_setting(key: str, value: str, changes: dict[str, Any], ctx: Context) -
         return _read_price(provider or ctx.session.settings().provider.name, value, changes, ctx)
     elif name in _CHOICES or name in ("wait", "embed"):
         known = ", ".join(_CHOICES.get(name, ("on", "off", "auto")))
-        remedy = EXPOSED if looks_like_key(value) else f"Use one of: {known}."
-        return Problem(key, shown(value), "is not known.", remedy)
+        hint = EXPOSED if looks_like_key(value) else f"Use one of: {known}."
+        return Problem(key, shown(value), "is not known.", hint)
     else:
         return _no_setting(key, value)
     return None
@@ -75,16 +75,16 @@ def _no_setting(key: str, value: str) -> Problem:
         named = "•••" if looks_like_key(key) else key
         return Problem(named, "", "is no setting: a key is never given in a cell.", EXPOSED)
     near = difflib.get_close_matches(key.lower(), _KNOWN, n=2, cutoff=0.6)
-    remedy = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(_KNOWN)}."
-    return Problem(key, "", "is no setting.", remedy)
+    hint = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(_KNOWN)}."
+    return Problem(key, "", "is no setting.", hint)
 
 
 def _read_price(provider: str, value: str, changes: dict[str, Any], ctx: Context) -> Problem | None:
     price = read_amount(value)
     if provider not in catalog.MODEL_NAME:
         text = "is no service that bills; without a key there are practice pictures, which cost nothing."
-        remedy = 'Name the service: %wan config price.gateway=0.03, or %wan config "price.dashscope=0.2 CNY"'
-        return Problem("price", "" if looks_like_key(provider) else provider, text, remedy)
+        hint = 'Name the service: %wan config price.gateway=0.03, or %wan config "price.dashscope=0.2 CNY"'
+        return Problem("price", "" if looks_like_key(provider) else provider, text, hint)
     if value.strip().lower() != "off" and price is None:
         return Problem(
             "price", repr(value), "is no price.", 'Write price=0.03, "price.dashscope=0.2 CNY", or price=off.'
@@ -128,7 +128,7 @@ def do_nest(_call: SubCall, ctx: Context) -> None:
     major = int(version("ipykernel").partition(".")[0]) if kernel is not None else 0
     if major >= 7:
         message = "nest_asyncio makes Run All lose cells on ipykernel 7, so it is not applied."
-        raise CellError(message, remedy="Instead of asyncio.run(main()) write:\n      job = await main()\n      job")
+        raise CellError(message, hint="Instead of asyncio.run(main()) write:\n      job = await main()\n      job")
     import nest_asyncio
 
     nest_asyncio.apply()

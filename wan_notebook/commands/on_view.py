@@ -33,7 +33,7 @@ def do_history(call: SubCall, ctx: Context) -> None:
     options = call.options
     if options.get("limit") == 0:
         message = "--limit = 0: must be 1 or more."
-        raise CellError(message, remedy="Leave it out for the newest 20.")
+        raise CellError(message, hint="Leave it out for the newest 20.")
     query = HistoryQuery(
         words=" ".join(call.positionals),
         running=bool(options.get("running")),

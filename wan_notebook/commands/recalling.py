@@ -22,7 +22,7 @@ def recall_text(word: str, ctx: Context) -> tuple[str, list[str]]:
     if path.is_file():
         return text_of_file(path, ctx)
     if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
-        raise CellError(f"there is no file {word}.", remedy="Check the path; it starts from the notebook's folder.")
+        raise CellError(f"there is no file {word}.", hint="Check the path; it starts from the notebook's folder.")
     job, index = ctx.pictures(word)
     live = job.lives[0] if index is None else job[index].live
     request = ctx.session.request_of(live.row)
@@ -52,14 +52,14 @@ def read_carrier(path: Path) -> tuple[Path, bytes]:
             return beside, beside.read_bytes()
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error})."
-        raise CellError(message, remedy="Check the path.") from error
+        raise CellError(message, hint="Check the path.") from error
     return path, data
 
 
 def carries_none(path: Path) -> RecipeError:
     """Return the error for a picture that says nothing of how it was made."""
-    remedy = "Only pictures made here, or by A1111, InvokeAI or ComfyUI, say how they were made."
-    return RecipeError(f"{path.name} carries no recipe.", remedy=remedy)
+    hint = "Only pictures made here, or by A1111, InvokeAI or ComfyUI, say how they were made."
+    return RecipeError(f"{path.name} carries no recipe.", hint=hint)
 
 
 def _ours(recipe: Recipe, ctx: Context) -> tuple[str, list[str]]:

@@ -42,7 +42,7 @@ def _row(check: Check) -> tuple[str, ...]:
         h.esc(check.cell),
         h.code(check.expr),
         h.esc(check.finding.value),
-        file + h.div(f"→ {h.rich(check.remedy)}" if check.remedy else ""),
+        file + h.div(f"→ {h.rich(check.hint)}" if check.hint else ""),
     )
 
 
@@ -57,7 +57,7 @@ def _lines(check: Check) -> list[str]:
     mark = "ok" if check.is_ok else "!!"
     cell, file = h.one_line(check.cell), h.one_line(check.file, 200)
     line = f"  {mark}  {cell}  {check.expr}  {check.finding.value}  {file}".rstrip()
-    return [line, f"      → {h.plain_of(check.remedy)}"] if check.remedy else [line]
+    return [line, f"      → {h.plain_of(check.hint)}"] if check.hint else [line]
 
 
 def size_text(size_bytes: int) -> str:

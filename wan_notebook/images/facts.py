@@ -46,8 +46,8 @@ class NotAPictureError(WanError):
     ``kind`` is ``not-image``, ``truncated``, ``corrupt`` or ``too-large``.
     """
 
-    def __init__(self, message: str, *, kind: str, remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, *, kind: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 

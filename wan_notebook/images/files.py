@@ -47,15 +47,15 @@ def shown_name(name: str) -> str:
 def read_url(url: str, *, name: str, fetch: Callable[[str], bytes] | None) -> bytes:
     """Fetch once through the caller's ``fetch``; at most 10 MB. Raises ImageInputError, which names the picture."""
     if fetch is None:
-        raise ImageInputError(name, "URLs cannot be fetched here.", remedy="Save the picture and give its path.")
+        raise ImageInputError(name, "URLs cannot be fetched here.", hint="Save the picture and give its path.")
     try:
         data = fetch(url)
     except (WanError, OSError, ValueError) as exc:
         if getattr(exc, "kind", "") == "too_large":
             raise _too_many_bytes(name) from exc
-        remedy = "Check the address, or save the picture yourself and give its path."
+        hint = "Check the address, or save the picture yourself and give its path."
         reason = exc.message if isinstance(exc, WanError) else str(exc) or type(exc).__name__
-        raise ImageInputError(name, f"it could not be fetched: {reason}", remedy=remedy) from exc
+        raise ImageInputError(name, f"it could not be fetched: {reason}", hint=hint) from exc
     if len(data) > IMAGE_FILE_MAX_BYTES:
         raise _too_many_bytes(name)
     return bytes(data)
@@ -63,15 +63,15 @@ def read_url(url: str, *, name: str, fetch: Callable[[str], bytes] | None) -> by
 
 def _too_many_bytes(name: str) -> ImageInputError:
     limit = IMAGE_FILE_MAX_BYTES // 1024**2
-    remedy = "Save it and give its path: a file is reduced."
-    return ImageInputError(name, f"the URL holds more than {limit} MB.", remedy=remedy)
+    hint = "Save it and give its path: a file is reduced."
+    return ImageInputError(name, f"the URL holds more than {limit} MB.", hint=hint)
 
 
 def read_data_url(url: str, *, name: str) -> bytes:
     """Decode a data: URL, base64 or percent-encoded."""
     head, comma, content = url[5:].partition(",")
     if not comma:
-        raise ImageInputError(name, "the data URL has no comma, so no content.", remedy=_COPY_WHOLE)
+        raise ImageInputError(name, "the data URL has no comma, so no content.", hint=_COPY_WHOLE)
     raw = unquote_to_bytes(content)
     if not head.lower().replace(" ", "").endswith(";base64"):
         return raw
@@ -79,7 +79,7 @@ def read_data_url(url: str, *, name: str) -> bytes:
         packed = b"".join(raw.split())
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as exc:
-        raise ImageInputError(name, f"the data URL's base64 is broken: {exc}.", remedy=_COPY_WHOLE) from exc
+        raise ImageInputError(name, f"the data URL's base64 is broken: {exc}.", hint=_COPY_WHOLE) from exc
 
 
 def path_of_address(address: str, *, name: str) -> str:
@@ -87,7 +87,7 @@ def path_of_address(address: str, *, name: str) -> str:
     scheme, _, rest = address.partition("://")
     if scheme.lower() != "file":
         message = f"{scheme}:// addresses are not fetched, only http and https."
-        raise ImageInputError(name, message, remedy="Save the picture and give its path.")
+        raise ImageInputError(name, message, hint="Save the picture and give its path.")
     return unquote(rest if rest.startswith("/") else rest[rest.find("/") :])
 
 
@@ -99,14 +99,14 @@ def read_path(given: str | os.PathLike[str], *, name: str) -> bytes:
         if path.is_file():
             size = path.stat().st_size
             if size > _READ_MAX_BYTES:
-                raise ImageInputError(name, f"the file has {size / 1e6:.0f} MB.", remedy="Reduce it first.")
+                raise ImageInputError(name, f"the file has {size / 1e6:.0f} MB.", hint="Reduce it first.")
             return path.read_bytes()
         is_folder = path.is_dir()
     except (OSError, RuntimeError, ValueError) as exc:  # no permission, unknown ~user, a NUL, a name too long
         reason = getattr(exc, "strerror", None) or str(exc)
-        raise ImageInputError(name, f"it cannot be read: {reason}.", remedy="Check the path and its rights.") from exc
+        raise ImageInputError(name, f"it cannot be read: {reason}.", hint="Check the path and its rights.") from exc
     if is_folder:
-        raise ImageInputError(name, "it is a folder.", remedy="Give one file in it.")
+        raise ImageInputError(name, "it is a folder.", hint="Give one file in it.")
     raise _missing(path, name=name)
 
 
@@ -117,11 +117,11 @@ def _missing(path: Path, *, name: str) -> ImageInputError:
         names = [entry.name for entry, _ in zip(folder.iterdir(), range(_NEIGHBOURS_MAX), strict=False)]
     except OSError:
         message = f"there is no file {shown}, and no folder {shown_name(str(folder))}."
-        return ImageInputError(name, message, remedy="Check the path.")
+        return ImageInputError(name, message, hint="Check the path.")
     by_lower = {entry.lower(): entry for entry in sorted(names)}
     wanted = path.name.lower()[:255]
     found = difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.5)
     likeness = {name: difflib.SequenceMatcher(None, wanted, name).ratio() for name in found}
     near = [by_lower[name] for name in found if likeness[name] >= max(likeness.values()) - _ALIKE]
-    remedy = f"Did you mean {' or '.join(near)}?" if near else "Check the name; it is looked for from the notebook."
-    return ImageInputError(name, f"there is no file {shown}.", remedy=remedy)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name; it is looked for from the notebook."
+    return ImageInputError(name, f"there is no file {shown}.", hint=hint)

@@ -48,14 +48,14 @@ def load_image(value: object, *, name: str, fetch: Callable[[str], bytes] | None
         return upload.from_pixels(_picture_of_array(value, name=name), name=name, enlarge=_RESIZED_ARRAY)
     rendered = _rendered(value, name=name)
     if rendered is None:
-        raise ImageInputError(name, f"it is {_kind(value)}, not an image.", remedy=_ACCEPTED)
+        raise ImageInputError(name, f"it is {_kind(value)}, not an image.", hint=_ACCEPTED)
     try:
         with quietly(), reading():
             picture = open_picture(rendered, mime_of(rendered))
             picture.load()
     except NotAPictureError as exc:
         message = f"what {_kind(value)} shows of itself is no picture: {exc.message}."
-        raise ImageInputError(name, message, remedy="Save it as a file and give its path.") from exc
+        raise ImageInputError(name, message, hint="Save it as a file and give its path.") from exc
     return _as_drawn(picture, rendered, name=name)
 
 
@@ -84,7 +84,7 @@ def _bytes_of_text(value: str | os.PathLike[str], *, name: str, fetch: Callable[
         if "://" in value[:12]:
             value = files.path_of_address(value, name=name)
         if not value.strip():
-            raise ImageInputError(name, "the path is empty.", remedy=_ACCEPTED)
+            raise ImageInputError(name, "the path is empty.", hint=_ACCEPTED)
     return files.read_path(value, name=name)
 
 
@@ -97,20 +97,20 @@ def _picture_of_array(array: Any, *, name: str) -> Any:
         array, shape = array[:, :, 0], shape[:2]
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))):
         turned = len(shape) == 3 and shape[0] in (1, 3, 4)
-        remedy = f"Put the channels last: {name}.transpose(1, 2, 0)." if turned else "Pick one H×W×3 part of it."
-        raise ImageInputError(name, f"it is {shown}; a picture is H×W, H×W×3 or H×W×4.", remedy=remedy)
+        hint = f"Put the channels last: {name}.transpose(1, 2, 0)." if turned else "Pick one H×W×3 part of it."
+        raise ImageInputError(name, f"it is {shown}; a picture is H×W, H×W×3 or H×W×4.", hint=hint)
     if shape[0] * shape[1] > MAX_PIXELS:
         bomb = too_large(shape[1], shape[0])
-        raise ImageInputError(name, f"{bomb.message}.", remedy=bomb.remedy)
+        raise ImageInputError(name, f"{bomb.message}.", hint=bomb.hint)
     if 0 in shape:
-        raise ImageInputError(name, f"it is {shown}: it is empty.", remedy="Give one with pixels.")
+        raise ImageInputError(name, f"it is {shown}: it is empty.", hint="Give one with pixels.")
     pixels = _bytes_of_floats(array, name=name, shown=shown) if array.dtype.kind == "f" else array
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize != 1:
-        remedy = {
+        hint = {
             "b": f"Convert it: {name}.astype('uint8') * 255.",
             "u": f"Scale it: ({name} / {name}.max()).",
         }.get(array.dtype.kind, f"If it runs from 0 to 255: {name}.astype('uint8').")
-        raise ImageInputError(name, f"it is {shown}; pixels are uint8, or float from 0 to 1.", remedy=remedy)
+        raise ImageInputError(name, f"it is {shown}; pixels are uint8, or float from 0 to 1.", hint=hint)
     mode = "L" if len(shape) == 2 else {3: "RGB", 4: "RGBA"}[shape[2]]
     return Image.frombytes(mode, (shape[1], shape[0]), pixels.tobytes())
 
@@ -118,10 +118,10 @@ def _picture_of_array(array: Any, *, name: str) -> Any:
 def _bytes_of_floats(array: Any, *, name: str, shown: str) -> Any:
     low, high = float(array.min()), float(array.max())
     if low != low or high != high:
-        raise ImageInputError(name, f"it is {shown} and holds NaN.", remedy=f"Fill it: numpy.nan_to_num({name}).")
+        raise ImageInputError(name, f"it is {shown} and holds NaN.", hint=f"Fill it: numpy.nan_to_num({name}).")
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        remedy = f"Divide it: {name} / 255." if low >= 0 and high <= 255 else "Scale it to 0–1."
-        raise ImageInputError(name, f"it is {shown} from {low:g} to {high:g}; floats run from 0 to 1.", remedy=remedy)
+        hint = f"Divide it: {name} / 255." if low >= 0 and high <= 255 else "Scale it to 0–1."
+        raise ImageInputError(name, f"it is {shown} from {low:g} to {high:g}; floats run from 0 to 1.", hint=hint)
     wide = array.astype("float32") if array.dtype.itemsize < 4 else array
     return (wide.clip(0, 1) * 255).round().astype("uint8")
 
@@ -140,8 +140,8 @@ def _rendered(value: object, *, name: str) -> bytes | None:
             return _from_bundle(bundle(include=["image/png", "image/jpeg"]))
     except Exception as exc:  # foreign code draws here; whatever it raises is about this image
         what = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-        remedy = "It must show itself in a cell; or save it as a file and give its path."
-        raise ImageInputError(name, f"{_kind(value)} could not draw itself ({what}).", remedy=remedy) from exc
+        hint = "It must show itself in a cell; or save it as a file and give its path."
+        raise ImageInputError(name, f"{_kind(value)} could not draw itself ({what}).", hint=hint) from exc
     return None
 
 

@@ -81,7 +81,7 @@ def too_large(width_px: int = 0, height_px: int = 0, *, limit: int = MAX_PIXELS)
     return NotAPictureError(
         f"it declares {size} pixels; more than {limit // 1_000_000} million are not decoded",
         kind="too-large",
-        remedy="Reduce it with an image editor first.",
+        hint="Reduce it with an image editor first.",
     )
 
 
@@ -103,7 +103,7 @@ def open_picture(data: bytes, mime: str | None) -> Image:
             raise NotAPictureError(
                 "HEIC cannot be read here",
                 kind="not-image",
-                remedy="Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener().",
+                hint="Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener().",
             ) from None
         if mime is None:
             raise not_an_image(data) from None

@@ -24,7 +24,7 @@ _PNG_LEVEL: Final = 1  # three to four times as fast as the default for a tenth 
 _SAMPLE_PX: Final = 512
 _CLEANED: Final = "metadata removed"
 _FIRST_FRAME: Final = "first frame of several"
-_REMEDIES: Final = {
+_HINTS: Final = {
     "not-image": "Give a picture file: PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF.",
     "truncated": "Copy or download it again.",
     "corrupt": "Copy or download it again, or save it anew with an image editor.",
@@ -63,7 +63,7 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
             lossy = container.mime == "image/jpeg"
             return _encoded(rgb, notes, name=name, identity=identity, lossy=lossy, given_bytes=len(data))
     except NotAPictureError as exc:
-        raise ImageInputError(name, f"{exc.message}.", remedy=exc.remedy or _REMEDIES.get(exc.kind, "")) from exc
+        raise ImageInputError(name, f"{exc.message}.", hint=exc.hint or _HINTS.get(exc.kind, "")) from exc
 
 
 def from_pixels(picture: Image, *, name: str, enlarge: str = RESIZED) -> InputImage:
@@ -80,8 +80,8 @@ def from_pixels(picture: Image, *, name: str, enlarge: str = RESIZED) -> InputIm
             rgb, notes = plain_rgb(picture, owned=False)
             return _encoded(rgb, notes, name=name, identity=identity, lossy=lossy, given_bytes=0)
     except NotAPictureError as exc:
-        remedy = exc.remedy or "Open it anew; it must show itself in a cell."
-        raise ImageInputError(name, f"{exc.message}.", remedy=remedy) from exc
+        hint = exc.hint or "Open it anew; it must show itself in a cell."
+        raise ImageInputError(name, f"{exc.message}.", hint=hint) from exc
 
 
 def _may_stay(container: Container) -> bool:
@@ -102,22 +102,22 @@ def _check_size(width_px: int, height_px: int, *, name: str, kind: str, enlarge:
     what = f"it is {width_px}×{height_px} px ({kind})" if kind else f"it is {width_px}×{height_px} px"
     short, long = min(width_px, height_px), max(width_px, height_px)
     if short < 1:
-        raise ImageInputError(name, f"{what}: it is empty.", remedy="Give one with pixels.")
+        raise ImageInputError(name, f"{what}: it is empty.", hint="Give one with pixels.")
     widest = f"at most {IMAGE_SIDE_MAX_PX // IMAGE_SIDE_MIN_PX}:1"
     if short < IMAGE_SIDE_MIN_PX:
         rule = f"{what}; each side must be at least {IMAGE_SIDE_MIN_PX} px."
         factor = IMAGE_SIDE_MIN_PX / short
         new = (math.ceil(width_px * factor), math.ceil(height_px * factor))
         if max(new) > IMAGE_SIDE_MAX_PX:
-            raise ImageInputError(name, rule, remedy=f"Crop it to a shape of {widest}, then enlarge it.")
+            raise ImageInputError(name, rule, hint=f"Crop it to a shape of {widest}, then enlarge it.")
         expression = name if name.isidentifier() else "image"
-        raise ImageInputError(name, rule, remedy=enlarge.format(name=expression, size=f"({new[0]}, {new[1]})"))
+        raise ImageInputError(name, rule, hint=enlarge.format(name=expression, size=f"({new[0]}, {new[1]})"))
     if long > IMAGE_SIDE_MAX_PX and short * IMAGE_SIDE_MAX_PX / long < IMAGE_SIDE_MIN_PX:
         left = round(short * IMAGE_SIDE_MAX_PX / long)
         message = (
             f"{what}; reduced to {IMAGE_SIDE_MAX_PX} px its short side would be {left} px, under {IMAGE_SIDE_MIN_PX}."
         )
-        raise ImageInputError(name, message, remedy=f"Crop it to a shape of {widest}.")
+        raise ImageInputError(name, message, hint=f"Crop it to a shape of {widest}.")
 
 
 def _fitting_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -30,7 +30,7 @@ def bytes_of(part: Path) -> bytes:
         return part.read_bytes()
     except OSError as error:
         message = f"{part} cannot be read: {error.strerror or type(error).__name__}."
-        raise StoreError(message, remedy="Check the disk; the picture is fetched again.") from error
+        raise StoreError(message, hint="Check the disk; the picture is fetched again.") from error
 
 
 def checked(data: bytes, row: JobRow, picture: PictureRecord, *, sha256: str = "") -> PictureRecord:
@@ -65,7 +65,7 @@ def write_part(part: Path, data: bytes) -> None:
         part.write_bytes(data)
     except OSError as error:
         message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
-        raise StoreError(message, remedy="Free some space; the picture is kept in memory until then.") from error
+        raise StoreError(message, hint="Free some space; the picture is kept in memory until then.") from error
 
 
 def _is_page(data: bytes) -> bool:

@@ -24,4 +24,4 @@ def open_image(path: Path) -> Image:
             return image.copy() if image.mode == "RGB" else image.convert("RGB")
     except OSError as error:
         message = f"the picture {path} cannot be opened ({error})."
-        raise StoreError(message, remedy="Look with `%wan verify` what is missing.") from error
+        raise StoreError(message, hint="Look with `%wan verify` what is missing.") from error

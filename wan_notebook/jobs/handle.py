@@ -120,7 +120,7 @@ class Job(JobFacts):
         """Wait and return this job. Raises ``JobError`` if it ended without pictures, ``JobTimeout`` if it goes on."""
         if not self.wait(timeout):
             raise JobTimeout(
-                self.still_open(timeout or 0.0), job_id=self.id, remedy=f"Wait for it with `%wan wait {self.id}`."
+                self.still_open(timeout or 0.0), job_id=self.id, hint=f"Wait for it with `%wan wait {self.id}`."
             )
         return self._checked()
 
@@ -208,7 +208,7 @@ class Job(JobFacts):
         except IndexError:
             message = f"job {self.id} has {count_of(len(pictures), 'picture')}; there is no [{index}]."
             choices = "[0] is the first" + (f", [{len(pictures) - 1}] the last" if len(pictures) > 1 else "")
-            raise NoSuchPictureError(message, remedy=f"{choices}.") from None
+            raise NoSuchPictureError(message, hint=f"{choices}.") from None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -265,7 +265,7 @@ class Job(JobFacts):
         for live in self.lives:
             if live.stopped and not live.is_settled:
                 message = f"job {live.id} is {live.state} and does not go on: {live.stopped.rstrip('.')}."
-                raise JobError(message, job_id=live.id, remedy="Mend that, then `%wan resume`. Nothing is sent again.")
+                raise JobError(message, job_id=live.id, hint="Mend that, then `%wan resume`. Nothing is sent again.")
 
     def _come_back(self) -> str:
         return (

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .. import catalog
 from ..errors import ServiceError, StoreError, WanError
-from ..ledger import JobDetails, JobRow, Ledger, LedgerConflict, PictureRecord, with_remedy
+from ..ledger import JobDetails, JobRow, Ledger, LedgerConflict, PictureRecord, with_hint
 from ..runtime import from_thread
 from ..states import JobState
 from .live import LiveJob
@@ -154,9 +154,9 @@ class Moves:
         named = f"HTTP {status}" if status else ""
         if code and named:
             said = f"{said.rstrip('.')} ({named})"
-        remedy = error.remedy if isinstance(error, WanError) else ""
+        hint = error.hint if isinstance(error, WanError) else ""
         detail = {"reason": reason, "error": message, "http_status": status, **more}
-        columns: dict[str, Any] = {"error_code": code or named, "error_message": with_remedy(said, remedy)}
+        columns: dict[str, Any] = {"error_code": code or named, "error_message": with_hint(said, hint)}
         if request_id:
             columns["request_id"] = request_id
         await self.to(live, state, detail=detail, finished_at=self.wall_clock(), **columns)

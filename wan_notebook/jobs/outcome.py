@@ -88,11 +88,11 @@ _REFUSALS = (  # what a service's code holds, and what helps then
 )
 
 
-def _refusal_remedy(row: JobRow) -> str:
+def _refusal_hint(row: JobRow) -> str:
     code = "".join(filter(str.isalnum, row.error_code)).lower()
     if not code:  # no service spoke: the network or an input
         return "Mend that and run again; `%wan doctor` checks address and network."
-    found = (remedy for names, remedy in _REFUSALS if any(name in code for name in names))
+    found = (hint for names, hint in _REFUSALS if any(name in code for name in names))
     return next(found, _KIND[JobState.REFUSED][2])
 
 
@@ -110,23 +110,23 @@ def error_of(row: JobRow) -> JobError:
     state = JobState(row.state)
     if was_never_sent(row):
         return JobRefused(
-            f"job {row.id} was {NEVER_SENT}.", job_id=row.id, remedy="Ask again: run the same cell or line."
+            f"job {row.id} was {NEVER_SENT}.", job_id=row.id, hint="Ask again: run the same cell or line."
         )
-    kind, text, remedy = _KIND.get(state, (JobError, f"is {state}", "Wait for it with `%wan wait {id}`."))
+    kind, text, hint = _KIND.get(state, (JobError, f"is {state}", "Wait for it with `%wan wait {id}`."))
     if state is JobState.REFUSED:
-        remedy = _refusal_remedy(row)
+        hint = _refusal_hint(row)
     service = ": ".join(part for part in (row.error_code, row.error_message) if part)
     if not row.error_code:  # our own words; a service's code stands as it came
         service = service[:1].upper() + service[1:]
     said = f" {service.rstrip('.')}." if service else ""
     asked = f" Request id {row.request_id}." if row.request_id and state is not JobState.CANCELLED else ""
     if state is JobState.EXPIRED and row.task_id and (row.finished_at or 0.0) < (row.expires_at or 0.0):
-        remedy = _LOOK_AGAIN
-    remedy = _remedy(state, row.error_remedy, remedy.format(id=row.id, task=row.task_id))
-    return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, remedy=remedy)
+        hint = _LOOK_AGAIN
+    hint = _hint(state, row.error_hint, hint.format(id=row.id, task=row.task_id))
+    return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, hint=hint)
 
 
-def _remedy(state: JobState, told: str, usual: str) -> str:
+def _hint(state: JobState, told: str, usual: str) -> str:
     """Return what to do: what the fault tells, instead of the usual advice, or before it where one must decide."""
     if not told or state not in (JobState.REFUSED, JobState.IN_DOUBT):
         return usual

@@ -59,7 +59,7 @@ def targets_of(given: str | Path, names: list[str]) -> list[Path]:
     path = Path(given).expanduser()
     if path.is_file() and not path.suffix:
         message = f"{path} is a file, and {len(names)} pictures need a folder: it was left alone."
-        raise StoreError(message, remedy="Name a folder, or a file such as fox.png, which gets numbers.")
+        raise StoreError(message, hint="Name a folder, or a file such as fox.png, which gets numbers.")
     if not path.suffix or path.is_dir():
         return [path / name for name in names]
     return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(names) + 1)]
@@ -73,12 +73,12 @@ def _converted(copy: Copy) -> bytes:
     known = ", ".join(dict.fromkeys((*_FORMATS, own)))
     if wanted not in _FORMATS or not (mime_of(copy.data) or "").startswith("image/"):
         message = f"{copy.path.name}: this picture cannot be saved as {wanted}."
-        raise StoreError(message, remedy=f"Known endings: {known if wanted not in _FORMATS else own}.")
+        raise StoreError(message, hint=f"Known endings: {known if wanted not in _FORMATS else own}.")
     try:
         return _encoded(copy.data, _FORMATS[wanted])
     except NotAPictureError as error:
         message = f"the picture cannot be converted to {wanted}: {error.message}."
-        raise StoreError(message, remedy=f"Save it as {own}, byte for byte.") from error
+        raise StoreError(message, hint=f"Save it as {own}, byte for byte.") from error
 
 
 def _encoded(data: bytes, kind: str) -> bytes:
@@ -103,20 +103,20 @@ def _is_there(path: Path, data: bytes, store: Path, *, overwrite: bool) -> bool:
             return False
         if not path.is_file():
             message = f"{path} is there already and is no file: it was left alone."
-            raise StoreError(message, remedy="Choose another name.")
+            raise StoreError(message, hint="Choose another name.")
         size = path.stat().st_size
         old = path.read_bytes() if size <= _OWN_MAX_BYTES else b""
     except OSError as error:
         message = f"cannot look at {path} ({error.strerror or error})."
-        raise StoreError(message, remedy="Choose another place.") from error
+        raise StoreError(message, hint="Choose another place.") from error
     if old == data:
         return True
     if path.resolve().is_relative_to(store):
         message = f"{path} is in the folder of pictures, whose files are kept as they are: it was left alone."
-        raise StoreError(message, remedy="Choose another place.")
+        raise StoreError(message, hint="Choose another place.")
     if not overwrite and not _is_ours(old):
         message = f"{path} is there already and is no picture with a recipe of wan_notebook: it was left alone."
-        raise StoreError(message, remedy="Choose another name, or `--force` (`overwrite=True` in Python).")
+        raise StoreError(message, hint="Choose another name, or `--force` (`overwrite=True` in Python).")
     return False
 
 
@@ -140,4 +140,4 @@ def _write(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         message = f"cannot write {path} ({error.strerror or error})."
-        raise StoreError(message, remedy="Choose another place, or make room.") from error
+        raise StoreError(message, hint="Choose another place, or make room.") from error

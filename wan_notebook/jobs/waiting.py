@@ -60,7 +60,7 @@ class WaitingInputs:
         if source.state is not JobState.SAVED or not -len(pictures) <= index < len(pictures):
             made = count_of(len(pictures), "picture")
             message = f"{image.name} is not there: job {source.id} is {source.state} with {made}."
-            raise WanError(message, remedy="Run its cell again, then this one. Nothing was sent.")
+            raise WanError(message, hint="Run its cell again, then this one. Nothing was sent.")
         return await loop.run_in_executor(None, self._picture_of, source.row, pictures[index], image.name)
 
     async def _record(self, live: LiveJob, complete: ImageRequest) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
     from .history import nothing_found as nothing_found
     from .job_row import JobDetails as JobDetails
     from .job_row import JobRow as JobRow
-    from .job_row import with_remedy as with_remedy
+    from .job_row import with_hint as with_hint
     from .ledger import Ledger as Ledger
     from .peek import OpenSummary as OpenSummary
     from .peek import peek_open as peek_open
@@ -40,7 +40,7 @@ _HOMES = {
     "history": ("nothing_found",),
     "ledger": ("Ledger",),
     "peek": ("OpenSummary", "peek_open"),
-    "job_row": ("JobDetails", "JobRow", "with_remedy"),
+    "job_row": ("JobDetails", "JobRow", "with_hint"),
     "rows": ("Event", "InputRecord", "JobDraft", "Owner", "PictureRecord"),
     "spend": ("SpendReader",),
 }

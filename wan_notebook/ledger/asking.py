@@ -95,7 +95,7 @@ class Asking(Core):
     def cost_by(self, by: CostKey, *, since: float | None = None) -> list[CostRow]:
         """Return costs by local day, notebook, tag or user."""
         if by not in ("day", "notebook", "tag", "user"):
-            raise LedgerError(f"Costs cannot be summed by {by!r}.", remedy="By day, notebook, tag or user.")
+            raise LedgerError(f"Costs cannot be summed by {by!r}.", hint="By day, notebook, tag or user.")
         with self._reading() as read:
             return spend.cost_by(read, by, since)
 

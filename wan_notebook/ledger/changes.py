@@ -147,7 +147,7 @@ def _held_by_another(job_id: str, current: JobState, token: str) -> LedgerConfli
 def _current(tx: Tx, job_id: str) -> Sequence[Any]:
     row: Sequence[Any] | None = tx.run(_CURRENT, {"id": codec.encode_text(job_id)}).fetchone()
     if row is None:
-        raise LedgerError(f"The ledger has no job {job_id!r}.", remedy="%wan history lists the jobs of this folder.")
+        raise LedgerError(f"The ledger has no job {job_id!r}.", hint="%wan history lists the jobs of this folder.")
     return row
 
 

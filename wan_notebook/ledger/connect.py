@@ -88,7 +88,7 @@ def prepare(
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise LedgerError(
             f"This Python's SQLite is {sqlite3.sqlite_version}; the ledger needs 3.35 or newer.",
-            remedy="Use a newer Python, or conda's or your system's newer sqlite package.",
+            hint="Use a newer Python, or conda's or your system's newer sqlite package.",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,12 +119,12 @@ def _choose_journal(path: Path, connection: sqlite3.Connection, journal: Journal
     if journal == "wal":
         raise LedgerError(
             f"The ledger {path} cannot use a write-ahead log here.",
-            remedy="Leave the journal on auto, or move the folder to a local disk.",
+            hint="Leave the journal on auto, or move the folder to a local disk.",
         )
     if (got := _set_journal(connection, "DELETE")) != "delete":
         raise LedgerError(
             f"The ledger {path} lies on a network drive and is kept open with another journal ({got}).",
-            remedy="Close the other kernels that use this folder, then repeat.",
+            hint="Close the other kernels that use this folder, then repeat.",
         )
 
 
@@ -138,7 +138,7 @@ def refuse_newer(path: Path, connection: sqlite3.Connection, version: int) -> in
     if found > version:
         raise LedgerError(
             f"The ledger {path} was written by a newer wan_notebook (schema {found}; this one knows {version}).",
-            remedy="Upgrade: pip install --upgrade wan-notebook. Nothing was changed.",
+            hint="Upgrade: pip install --upgrade wan-notebook. Nothing was changed.",
         )
     return found
 
@@ -146,7 +146,7 @@ def refuse_newer(path: Path, connection: sqlite3.Connection, version: int) -> in
 def _refuse_foreign(path: Path, connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise LedgerError(
-            f"{path} is a database of something else.", remedy="Move it away, or set WAN_HOME to another folder."
+            f"{path} is a database of something else.", hint="Move it away, or set WAN_HOME to another folder."
         )
 
 

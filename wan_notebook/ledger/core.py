@@ -81,7 +81,7 @@ class Core:
         if _file_of(self.path) != self._file:
             raise LedgerError(
                 f"The ledger {self.path} was deleted, moved or replaced while this kernel used it. Nothing was sent.",
-                remedy="Put it back, or restart the kernel to go on with what is there now.",
+                hint="Put it back, or restart the kernel to go on with what is there now.",
             )
 
     def _write(self, work: Callable[[Tx], T]) -> Future[T]:

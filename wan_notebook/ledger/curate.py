@@ -79,7 +79,7 @@ def trash(tx: Tx, job_id: str, on: bool) -> None:
     seq = seq_of(tx, job_id)
     state = JobState(tx.run(_STATE, {"seq": seq}).fetchone()[0])
     if on and state not in FINAL:
-        raise LedgerError(f"Job {job_id} is {state}.", remedy=f"Cancel it, wait for it, or %wan resolve {job_id}.")
+        raise LedgerError(f"Job {job_id} is {state}.", hint=f"Cancel it, wait for it, or %wan resolve {job_id}.")
     tx.update(schema.jobs, "seq", seq, {"trashed_at": tx.now if on else None})
 
 

@@ -20,7 +20,7 @@ class LedgerConflict(WanError):
     """
 
     def __init__(self, message: str, *, job_id: str, current: JobState, holder: str = "") -> None:
-        super().__init__(message, remedy="Read the job again: its row tells the truth.")
+        super().__init__(message, hint="Read the job again: its row tells the truth.")
         self.job_id = job_id
         self.current = current
         self.holder = holder
@@ -82,5 +82,5 @@ def is_unwritable(error: BaseException | None) -> bool:
 
 def explain(path: Path, error: BaseException) -> LedgerError:
     """Turn an error of SQLite into one that names the file, what happened to it, and what to do."""
-    what, remedy = _WORDS.get(_primary(error), (f"SQLite says: {error}", "Run %wan doctor; it checks the folder."))
-    return LedgerError(f"The ledger {path} could not be used: {what}.", remedy=remedy)
+    what, hint = _WORDS.get(_primary(error), (f"SQLite says: {error}", "Run %wan doctor; it checks the folder."))
+    return LedgerError(f"The ledger {path} could not be used: {what}.", hint=hint)

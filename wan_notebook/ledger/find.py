@@ -114,9 +114,9 @@ def get(read: Read, id_or_prefix: str) -> JobRow:
     if found:
         raise LedgerError(
             f"{wanted!r} begins {len(found) if len(found) < 10 else 'many'} ids: {_listed(row[1] for row in found)}.",
-            remedy="Give one more character.",
+            hint="Give one more character.",
         )
-    raise LedgerError(f"No job has the id {id_or_prefix[:40]!r}.", remedy=_nearest(read, wanted))
+    raise LedgerError(f"No job has the id {id_or_prefix[:40]!r}.", hint=_nearest(read, wanted))
 
 
 def _starting_with(read: Read, prefix: str) -> Sequence[Any]:

@@ -69,7 +69,7 @@ def nothing_found(query: HistoryQuery) -> HistoryPage:
 
 def _check(query: HistoryQuery) -> None:
     if query.sort not in _SORTS:
-        raise LedgerError(f"The history cannot be sorted by {query.sort!r}.", remedy=f"By {', '.join(_SORTS)}.")
+        raise LedgerError(f"The history cannot be sorted by {query.sort!r}.", hint=f"By {', '.join(_SORTS)}.")
     if not 1 <= query.limit <= LIMIT_MAX or query.offset < 0:
         raise LedgerError(f"A page has 1 to {LIMIT_MAX} rows and begins at 0 or later.")
 
@@ -134,4 +134,4 @@ def _state(state: str) -> str:
     try:
         return JobState(state).value
     except ValueError:
-        raise LedgerError(f"There is no state {state!r}.", remedy=f"One of {', '.join(JobState)}.") from None
+        raise LedgerError(f"There is no state {state!r}.", hint=f"One of {', '.join(JobState)}.") from None

@@ -15,12 +15,12 @@ from wan_notebook.states import FINAL, JobState
 
 from .rows import InputRecord, Owner, PictureRecord
 
-_REMEDY = "\n→ "
+_HINT = "\n→ "
 
 
-def with_remedy(words: str, remedy: str) -> str:
+def with_hint(words: str, hint: str) -> str:
     """Return an ``error_message`` for the ledger that also holds what to do; ``JobRow`` parts them again."""
-    return f"{words}{_REMEDY}{remedy}" if remedy else words
+    return f"{words}{_HINT}{hint}" if hint else words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,12 +205,12 @@ class JobRow:
     @property
     def error_message(self) -> str:
         """The service's words about a failure."""
-        return self.details.error_message.partition(_REMEDY)[0]
+        return self.details.error_message.partition(_HINT)[0]
 
     @property
-    def error_remedy(self) -> str:
+    def error_hint(self) -> str:
         """What a person can do about it, empty if nothing is known."""
-        return self.details.error_message.partition(_REMEDY)[2]
+        return self.details.error_message.partition(_HINT)[2]
 
     @property
     def service_submit_text(self) -> str:

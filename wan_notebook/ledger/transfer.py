@@ -122,7 +122,7 @@ def _checked(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if version > EXPORT_VERSION:
         raise LedgerError(
             f"The row was exported by a newer wan_notebook (version {version}; this one knows {EXPORT_VERSION}).",
-            remedy="Upgrade: pip install --upgrade wan-notebook. Nothing was imported.",
+            hint="Upgrade: pip install --upgrade wan-notebook. Nothing was imported.",
         )
     job = row.get("job")
     if not isinstance(job, Mapping) or not isinstance(job.get("id"), str) or not _ID.fullmatch(job["id"]):

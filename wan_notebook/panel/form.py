@@ -102,7 +102,7 @@ def form_of_cell(text: str, base: Form) -> Form:
     """
     first, _, body = text.strip().partition("\n")
     if not first.startswith(MAGIC):
-        raise CellError("this is no %%wan cell.", remedy="Its first line begins with %%wan.")
+        raise CellError("this is no %%wan cell.", hint="Its first line begins with %%wan.")
     read = read_line(first[len(MAGIC) :], CELL_OPTIONS)
     if read.problems:
         raise CellError(str(read.problems[0]))
@@ -155,8 +155,8 @@ def _seed(text: str, problems: list[Problem]) -> list[str]:
     if not compact:
         return []
     if not _SEEDS.fullmatch(compact):
-        remedy = "Write a number, 5..8 or 5,9,12, or leave it empty for a new seed each time."
-        problems.append(Problem("seed", text.strip()[:40], "is no seed.", remedy))
+        hint = "Write a number, 5..8 or 5,9,12, or leave it empty for a new seed each time."
+        problems.append(Problem("seed", text.strip()[:40], "is no seed.", hint))
         return []
     return [f"--seed {compact}"]
 
@@ -164,9 +164,9 @@ def _seed(text: str, problems: list[Problem]) -> list[str]:
 def _name(name: str, problems: list[Problem]) -> list[str]:
     if not name:
         return []
-    why, remedy = name_problem(name)
+    why, hint = name_problem(name)
     if why:
-        problems.append(Problem("--as", name[:40], why, remedy))
+        problems.append(Problem("--as", name[:40], why, hint))
         return []
     return [f"--as {name}"]
 

@@ -74,7 +74,7 @@ def read_form(form: Form, resolver: Resolver) -> Reading:
     except RequestError as error:
         found += error.problems
     except CellError as error:
-        found.append(Problem("cell", "", error.message, error.remedy))
+        found.append(Problem("cell", "", error.message, error.hint))
     if found:
         call = None
     request = call.requests[0] if call else None
@@ -134,8 +134,8 @@ def _by_field(problems: list[Problem]) -> dict[str, tuple[str, ...]]:
         line = problem.message if not is_named else f"{problem.value}: {problem.message}"
         line = line if is_named else f"{line[:1].upper()}{line[1:]}"
         if problem.field == "prompt" and not problem.value and problem.message == "is empty.":
-            line, problem = "Write what the picture shows.", replace(problem, remedy="")
-        text = f"{line} {problem.remedy}".rstrip().replace(", or add --raw", "")  # the panel has no such option
+            line, problem = "Write what the picture shows.", replace(problem, hint="")
+        text = f"{line} {problem.hint}".rstrip().replace(", or add --raw", "")  # the panel has no such option
         lines = found.setdefault(_FIELDS.get(problem.field, "form"), [])
         if text not in lines:
             lines.append(text)

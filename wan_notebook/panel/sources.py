@@ -128,7 +128,7 @@ class SourcesFeed:
             images = pictures_of(text, resolver)
         except RequestError as error:
             first = error.problems[0]
-            return {"label": label, "problem": f"{first.message} {first.remedy}".strip()}
+            return {"label": label, "problem": f"{first.message} {first.hint}".strip()}
         if not images:
             return {"label": label, "problem": "holds no picture."}
         several = f" ({len(images)})" if len(images) > 1 else ""
@@ -164,7 +164,7 @@ class SourcesFeed:
             self._trouble = []
             work(*args)
         except RequestError as error:
-            self._trouble = [f"{p.value}: {p.message} {p.remedy}".strip() for p in error.problems]
+            self._trouble = [f"{p.value}: {p.message} {p.hint}".strip() for p in error.problems]
         except WanError as error:
             self._trouble = [str(error)]
         if self._trouble:

@@ -82,7 +82,7 @@ class Presenter:
             cancel_requested=live.cancel_asked,
             notes=(*facts.trash_notes(row), *row.notes, *([live.note] if live.note else [])),
             error_lines=facts.error_lines(row),
-            next_text=error_of(row).remedy if state in facts.TROUBLE and state is not JobState.IN_DOUBT else "",
+            next_text=error_of(row).hint if state in facts.TROUBLE and state is not JobState.IN_DOUBT else "",
             replay_text=f"from store · $0.00 · {words.day_text(row.created_at)}" if is_replay else "",
             again_text="run again for a new picture" if is_replay and self._can_be_anew(row) else "",
             name=job.name,

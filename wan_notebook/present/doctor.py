@@ -53,10 +53,10 @@ def _service(session: Session, settings: Settings) -> Iterator[DoctorLine]:
             name="key",
             level="info",
             text=f"none needed for practice pictures{looked}",
-            remedy="`%wan login` for real ones",
+            hint="`%wan login` for real ones",
         )
     elif provider.key is None:
-        yield DoctorLine(name="key", level="problem", text="none found", remedy="`%wan login`, or set it and restart")
+        yield DoctorLine(name="key", level="problem", text="none found", hint="`%wan login`, or set it and restart")
         return
     else:
         yield DoctorLine(name="key", level="ok", text=f"from {provider.key_source}, shown to nobody")
@@ -69,7 +69,7 @@ def _reach(session: Session, settings: Settings) -> DoctorLine:
     try:
         session.runtime.submit(probe(session.client(settings))).result(timeout=60)
     except WanError as error:
-        return DoctorLine(name="base URL", level="problem", text=f"{url}: {error.message}", remedy=error.remedy)
+        return DoctorLine(name="base URL", level="problem", text=f"{url}: {error.message}", hint=error.hint)
     return DoctorLine(name="base URL", level="ok", text=f"{url} answers")
 
 
@@ -98,7 +98,7 @@ def _folder(settings: Settings) -> Iterator[DoctorLine]:
     try:
         store.check_writable()
     except StoreError as error:
-        yield DoctorLine(name="pictures", level="problem", text=f"{text}; {error.message}", remedy=error.remedy)
+        yield DoctorLine(name="pictures", level="problem", text=f"{text}; {error.message}", hint=error.hint)
     else:
         yield DoctorLine(name="pictures", level="ok", text=f"{text}, writable")
 

@@ -77,7 +77,7 @@ def _check_version(version: object) -> None:
     if version > VERSION:
         raise RecipeError(
             f"This recipe has version {version}; this wan_notebook reads up to {VERSION}.",
-            remedy="Update it: pip install -U wan-notebook.",
+            hint="Update it: pip install -U wan-notebook.",
         )
 
 

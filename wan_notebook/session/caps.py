@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalog
-from ..budget import Cap, Used, check_cap, no_comparison, no_price_remedy, parse_cap, tightest
+from ..budget import Cap, Used, check_cap, no_comparison, no_price_hint, parse_cap, tightest
 from ..errors import BudgetError, SettingsError
 from ..folders import LEDGER_NAME, alone, data_dir, known_folders
 from ..ledger import Ledger, Spend, SpendReader
@@ -61,10 +61,10 @@ class Caps:
         price = self.known_price(provider)
         if not cap.counts_pictures and price is None:
             message = f"a budget of {cap.text} cannot be kept: no price of a picture is known yet."
-            raise BudgetError(message, remedy=no_price_remedy())
+            raise BudgetError(message, hint=no_price_hint())
         if not cap.counts_pictures and price is not None and provider != "simulator" and price[1] != cap.currency:
             message = f"a budget of {cap.text} cannot be kept: a picture's price is in {price[1]} ({price[2]})."
-            raise BudgetError(message, remedy=_other_currency(cap, price[1]))
+            raise BudgetError(message, hint=_other_currency(cap, price[1]))
         self.remove(cap.per, counts_pictures=cap.counts_pictures)
         self._write([*self._stored_of(cap.per), cap.text.replace(" in total", " per total")], cap.per)
 
@@ -116,9 +116,7 @@ class Caps:
                     stack.enter_context(alone(data_dir() / LOCK_NAME))
                 except TimeoutError as error:
                     message = f"the budget cannot be checked: {error}. Nothing was sent."
-                    raise BudgetError(
-                        message, remedy="End that process if it hangs, then run the cell again."
-                    ) from None
+                    raise BudgetError(message, hint="End that process if it hangs, then run the cell again.") from None
             others = stack.enter_context(self._elsewhere(caps))
             price, pictures = self._price(provider, others) if caps else None, pictures_of(parts)
 
@@ -186,7 +184,7 @@ class Caps:
             self._sources.store(budgets={**self._budgets(), per: list(texts)})
         except OSError as error:
             message = f"the budget could not be stored in {self._sources.config_path} ({error.strerror or error})."
-            raise SettingsError(message, remedy="Make that folder writable, or use --per notebook.") from error
+            raise SettingsError(message, hint="Make that folder writable, or use --per notebook.") from error
 
 
 def pictures_of(parts: Sequence[Part]) -> int:

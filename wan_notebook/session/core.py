@@ -278,8 +278,8 @@ def default_session() -> Session:
     """Return this process's session, made on first use. Raises ``SettingsError`` in a process forked after that."""
     if _inherited:
         message = "this process was forked from one that uses wan_notebook, and may not open its ledger."
-        remedy = "Start it anew: multiprocessing.get_context('spawn'), or ask before and after in the first process."
-        raise SettingsError(message, remedy=remedy)
+        hint = "Start it anew: multiprocessing.get_context('spawn'), or ask before and after in the first process."
+        raise SettingsError(message, hint=hint)
     with _default_guard:
         if not _default or _default[0].is_closed:
             _default[:] = [Session()]

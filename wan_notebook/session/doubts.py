@@ -84,7 +84,7 @@ class Doubts:
         doubtful = [live for live in job.lives if live.state is JobState.IN_DOUBT]
         if not doubtful and not (choice == "adopt" and job.lives[0].state is JobState.EXPIRED):
             message = f"job {job.id} is {job.status}, not in doubt; there is nothing to resolve."
-            raise CellError(message, remedy=f"Look at it with `%wan show {job.id}`.")
+            raise CellError(message, hint=f"Look at it with `%wan show {job.id}`.")
         if choice == "adopt":
             return self._adopt(job, doubtful[0] if doubtful else job.lives[0], task_id)
         if choice == "again":
@@ -95,7 +95,7 @@ class Doubts:
             return f"sent again as job {again.id}. If the first one arrived too, both are billed."
         if choice != "abandon":
             message = f"{choice!r} is no choice."
-            raise CellError(message, remedy=f"Use: %wan resolve {job.id} adopt TASK, again, or abandon.")
+            raise CellError(message, hint=f"Use: %wan resolve {job.id} adopt TASK, again, or abandon.")
         for live in doubtful:
             try:
                 self._abandon(live, "given up by a person's decision")
@@ -135,11 +135,11 @@ class Doubts:
         client, home = self._client(live.row), self._session.need_home()
         if not task_id or task_id in self._known_tasks() - {live.row.task_id}:
             message = f"the task {task_id} is another job's already." if task_id else "no task is named."
-            raise CellError(message, remedy=f"See which fit: `%wan resolve {live.id}`. Nothing was changed.")
+            raise CellError(message, hint=f"See which fit: `%wan resolve {live.id}`. Nothing was changed.")
         state = self._session.runtime.submit(client.status(task_id)).result(timeout=60)
         if state.phase is Phase.UNKNOWN:
             message = f"{live.row.provider} does not know a task {task_id}."
-            raise CellError(message, remedy="Check the id; nothing was changed.")
+            raise CellError(message, hint="Check the id; nothing was changed.")
         reply = Submitted(task_id, state.request_id, state.raw_status)
         work = accept(live, reply, home.engine.moves, how="adopted by hand", expect=live.state)
         try:
@@ -172,7 +172,7 @@ class Doubts:
 def _decided(job: Job, conflict: LedgerConflict) -> CellError:
     """Say that somebody else, or the reply after all, was first."""
     message = f"job {conflict.job_id} is not in doubt any more; it is {conflict.current}. Nothing was changed."
-    return CellError(message, remedy=f"Look at it with `%wan show {job.id}`.")
+    return CellError(message, hint=f"Look at it with `%wan show {job.id}`.")
 
 
 def match(

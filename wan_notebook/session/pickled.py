@@ -42,7 +42,7 @@ def _session_of(folder: Path) -> Session:
         return session
     if not (folder / LEDGER_NAME).is_file():
         message = f"this job belongs to {folder}, which is not there."
-        raise LedgerError(message, remedy="Bring that folder back to where it was; its pictures lie in it.")
+        raise LedgerError(message, hint="Bring that folder back to where it was; its pictures lie in it.")
     with _guard:
         if folder not in _elsewhere or _elsewhere[folder].is_closed:
             _elsewhere[folder] = Session(Sources(env={**os.environ, "WAN_HOME": str(folder)}))

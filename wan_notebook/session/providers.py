@@ -149,7 +149,7 @@ class Providers:
         if provider.name != "simulator":
             if provider.key is None:
                 message = f"no key for {provider.name} (looked in {KEY_VARIABLE[provider.name]} and in %wan login)."
-                raise MissingKeyError(message, remedy=f"Set {KEY_VARIABLE[provider.name]}, or run `%wan login`.")
+                raise MissingKeyError(message, hint=f"Set {KEY_VARIABLE[provider.name]}, or run `%wan login`.")
             return
         if provider.is_named:
             return
@@ -161,8 +161,8 @@ class Providers:
         if reason:
             looked = ", ".join(provider.looked_in)
             message = f"no key was found (looked in {looked}), and {reason}."
-            remedy = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
-            raise MissingKeyError(message, remedy=remedy)
+            hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
+            raise MissingKeyError(message, hint=hint)
 
     async def aclose(self) -> None:
         """Close every connection; call on the loop that uses them."""
@@ -196,7 +196,7 @@ def _simulator_config() -> Any:
     try:
         return SimulatorConfig.from_env(state_path=data_dir() / "simulator.db")
     except ValueError as error:
-        raise SettingsError(f"{error}.", remedy="Set it to a number such as 3, or leave it out.") from None
+        raise SettingsError(f"{error}.", hint="Set it to a number such as 3, or leave it out.") from None
 
 
 __all__ = ["IN_PROCESS_URL", "Providers"]

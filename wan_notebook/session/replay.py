@@ -126,7 +126,7 @@ def refuse_if_only(parts: Sequence[Part], replay: Replay, *, fresh: bool, by_sto
     if fresh:
         message = f"--fresh asks for a new picture, and {who} never buys."
         raise ReplayError(
-            message, remedy=f"Leave out --fresh. {own}" if by_store else "Leave out --fresh, or unset WAN_REPLAY."
+            message, hint=f"Leave out --fresh. {own}" if by_store else "Leave out --fresh, or unset WAN_REPLAY."
         )
     if missing := [part for part in parts if part.answer is None]:
         first = missing[0]
@@ -134,5 +134,5 @@ def refuse_if_only(parts: Sequence[Part], replay: Replay, *, fresh: bool, by_sto
         shown = prompt[:60] + ("…" if len(prompt) > 60 else "")
         seeds = "no seed asked" if first.fp_asked != first.fp_sent else f"seed {first.request.seed}"
         message = f"{f'{who} never buys' if by_store else who}, and the store has no answer to {shown!r} ({seeds})."
-        remedy = own if by_store else "Unset WAN_REPLAY to ask the service, or add the store that has it."
-        raise ReplayError(f"{message[0].upper()}{message[1:]}", remedy=remedy)
+        hint = own if by_store else "Unset WAN_REPLAY to ask the service, or add the store that has it."
+        raise ReplayError(f"{message[0].upper()}{message[1:]}", hint=hint)

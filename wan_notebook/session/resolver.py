@@ -50,11 +50,11 @@ class Resolver:
         """Return a picture of a job in the history, by the job's id in any kernel."""
         ledger = self.ledger()
         if ledger is None:
-            raise ImageInputError(name, "there is no history here, so no job has that id.", remedy=_NAMED)
+            raise ImageInputError(name, "there is no history here, so no job has that id.", hint=_NAMED)
         try:
             row = ledger.get(job_id)
         except StoreError as error:
-            raise ImageInputError(name, error.message, remedy=error.remedy) from None
+            raise ImageInputError(name, error.message, hint=error.hint) from None
         return self._of_lives([self.live(row)], index, name)
 
     def _known_name(self, value: object, name: str) -> str:
@@ -80,19 +80,19 @@ class Resolver:
         if waiting:
             asked = sum(live.row.n for live in lives)
             if index is None and asked > 1:
-                raise ImageInputError(name, f"the job makes {asked} pictures.", remedy=_choices(name, asked))
+                raise ImageInputError(name, f"the job makes {asked} pictures.", hint=_choices(name, asked))
             return _pending(lives, index or 0, name)
         pairs = [(live.row, p) for live in lives for p in live.row.pictures if p.saved_at and p.kind == "image"]
         if not pairs:
             state = next((live.state for live in lives if live.state is not JobState.SAVED), first.state)
-            raise ImageInputError(name, f"job {first.id} is {state} and has no picture.", remedy="Run its cell again.")
+            raise ImageInputError(name, f"job {first.id} is {state} and has no picture.", hint="Run its cell again.")
         if index is None:
             if len(pairs) > 1:
-                raise ImageInputError(name, f"the job has {len(pairs)} pictures.", remedy=_choices(name, len(pairs)))
+                raise ImageInputError(name, f"the job has {len(pairs)} pictures.", hint=_choices(name, len(pairs)))
             index = 0
         if not -len(pairs) <= index < len(pairs):
             text = f"the job has {len(pairs)} picture{'s' if len(pairs) > 1 else ''}, there is no [{index}]."
-            raise ImageInputError(name, text, remedy=_choices(name, len(pairs)))
+            raise ImageInputError(name, text, hint=_choices(name, len(pairs)))
         return self._of_record(*pairs[index], name)
 
     def _of_record(self, row: JobRow, record: PictureRecord, name: str) -> InputImage:
@@ -122,7 +122,7 @@ def image_of_record(store: Store, row: JobRow, record: PictureRecord, name: str)
     try:
         image = load_image(strip(store.read(record.file)), name=name)
     except StoreError as error:
-        raise ImageInputError(name, error.message, remedy=error.remedy) from None
+        raise ImageInputError(name, error.message, hint=error.hint) from None
     return replace(image, source_job=row.id, source_index=record.idx)
 
 
@@ -142,7 +142,7 @@ def _pending(lives: Sequence[LiveJob], index: int, name: str) -> PendingImage:
             if wanted < live.row.n:
                 return PendingImage(name=name, job_id=live.id, index=wanted)
             wanted -= live.row.n
-    raise ImageInputError(name, f"the job makes {asked} pictures.", remedy=_choices(name, asked))
+    raise ImageInputError(name, f"the job makes {asked} pictures.", hint=_choices(name, asked))
 
 
 def _choices(name: str, count: int) -> str:

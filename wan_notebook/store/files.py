@@ -99,12 +99,12 @@ def _sync(descriptor: int, size_bytes: int) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn an error of the operating system into one that names the path and the remedy."""
+    """Turn an error of the operating system into one that names the path and the hint."""
     try:
         yield
     except OSError as error:
-        message, remedy = _words(path, doing, error)
-        raise StoreError(message, remedy=remedy) from error
+        message, hint = _words(path, doing, error)
+        raise StoreError(message, hint=hint) from error
 
 
 def _words(path: Path, doing: str, error: OSError) -> tuple[str, str]:

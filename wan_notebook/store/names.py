@@ -73,7 +73,7 @@ def free_name(relative: str, existing: Callable[[str], bool]) -> str:
         name = relative if count == 1 else f"{stem}_{count}{dot}{ext}"
         if not existing(name):
             return name
-    raise StoreError(f"There are too many files named like {relative}.", remedy="Move some of them elsewhere.")
+    raise StoreError(f"There are too many files named like {relative}.", hint="Move some of them elsewhere.")
 
 
 def safe_relative(relative: str) -> PurePosixPath:
@@ -98,5 +98,5 @@ def inside(folder: Path, relative: str) -> Path:
         is_plain = is_plain and not path.is_symlink()
     # Only a link inside can lead out; to resolve the whole path each time costs a call to the system for each folder.
     if not is_plain and not path.resolve().is_relative_to(folder.resolve()):
-        raise StoreError(f"{relative[:80]!r} leads out of {folder}.", remedy="Remove the link that does.")
+        raise StoreError(f"{relative[:80]!r} leads out of {folder}.", hint="Remove the link that does.")
     return path

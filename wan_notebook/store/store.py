@@ -74,7 +74,7 @@ class Store:
         if free < need_bytes:
             raise StoreError(
                 f"The disk of {self.folder} has {free / 1e6:.0f} MB free, and this needs {need_bytes / 1e6:.0f} MB.",
-                remedy="Free some space there, or set WAN_HOME to a folder on another disk. Nothing was sent.",
+                hint="Free some space there, or set WAN_HOME to a folder on another disk. Nothing was sent.",
             )
 
     def path(self, relative: str) -> Path:
@@ -102,7 +102,7 @@ class Store:
                 return relative
             if not self.path(relative).exists():
                 return self.add(relative, image.data).file
-        raise StoreError(f"{self.path(short)} was changed by hand.", remedy="Delete it; it will be written again.")
+        raise StoreError(f"{self.path(short)} was changed by hand.", hint="Delete it; it will be written again.")
 
     # ------------------------------------------------------------------ pictures
 
@@ -229,7 +229,7 @@ class Store:
                     wanted = names.free_name(staged.file, lambda name: os.path.lexists(self.path(name)))
                     continue
                 return wanted
-        raise StoreError(f"No free name like {staged.file} could be had.", remedy="Move some files elsewhere.")
+        raise StoreError(f"No free name like {staged.file} could be had.", hint="Move some files elsewhere.")
 
     def _put_sidecar(self, picture: Path, text: str) -> Path:
         target = picture.with_name(f"{picture.name}.json")

@@ -282,12 +282,12 @@ class StatusView:
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorLine:
-    """One check: ``level`` is ``ok``, ``warning``, ``problem`` or ``info``; ``remedy`` says what to do."""
+    """One check: ``level`` is ``ok``, ``warning``, ``problem`` or ``info``; ``hint`` says what to do."""
 
     name: str
     level: str
     text: str
-    remedy: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

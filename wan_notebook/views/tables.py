@@ -176,14 +176,14 @@ def status_bundle(view: StatusView) -> Bundle:
 
 
 def doctor_bundle(view: DoctorView) -> Bundle:
-    """Return what the checks found: one row each, with its level in words and the remedy."""
+    """Return what the checks found: one row each, with its level in words and the hint."""
     worst = next((level for level in ("problem", "warning") if any(x.level == level for x in view.lines)), "ok")
     columns = (Column("", is_unbroken=True), Column("Check", is_unbroken=True), Column("Found", is_spare=True))
     body = []
     for line in view.lines:
         icon, word, tone = _LEVELS.get(line.level, _LEVELS["info"])
         mark = f'<span style="color:{tone};font-weight:bold">{icon}</span> {word}'
-        found = h.rich(line.text) + h.div(f"→ {h.rich(line.remedy)}" if line.remedy else "")
+        found = h.rich(line.text) + h.div(f"→ {h.rich(line.hint)}" if line.hint else "")
         body.append((mark, h.bdi(h.one_line(line.name, 60)), found))
     html = h.frame(h.div(f"<b>{h.esc(view.title)}</b>") + data_table(columns, body), _LEVELS[worst][2])
     return as_bundle(html, doctor_text(view), "doctor")

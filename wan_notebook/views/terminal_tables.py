@@ -126,13 +126,13 @@ def status_text(view: StatusView) -> str:
 
 
 def doctor_text(view: DoctorView) -> str:
-    """Return the checks as text, each with its remedy below it."""
+    """Return the checks as text, each with its hint below it."""
     width = max((h.cell_width(h.one_line(line.name, 60)) for line in view.lines), default=0)
     lines = [h.one_line(view.title, 80)]
     for line in view.lines:
         name = h.one_line(line.name, 60)
         pad = " " * (width - h.cell_width(name))
         lines.append(f"  {_LEVELS.get(line.level, '·')} {name}{pad}  {h.one_line(h.plain_of(line.text), 400)}")
-        if line.remedy:
-            lines.append(f"    {' ' * width}  → {h.one_line(h.plain_of(line.remedy), 400)}")
+        if line.hint:
+            lines.append(f"    {' ' * width}  → {h.one_line(h.plain_of(line.hint), 400)}")
     return h.safe_text("\n".join(lines))

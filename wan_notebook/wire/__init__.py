@@ -32,4 +32,4 @@ def dialect_for(provider: str) -> Dialect:
             return DashScope()
         case _:
             known = "gateway, dashscope, simulator"
-            raise SettingsError(f"{provider!r} is no provider.", remedy=f"Known: {known} (WAN_PROVIDER).")
+            raise SettingsError(f"{provider!r} is no provider.", hint=f"Known: {known} (WAN_PROVIDER).")

@@ -218,8 +218,8 @@ def find_quoted(partial: bytes, *names: str) -> str:
 def check_envelope(envelope: str, known: Sequence[str]) -> None:
     """Raise ``SettingsError`` for a form of the body that the service does not have."""
     if envelope not in known:
-        remedy = f"Known: {', '.join(known)}."
-        raise SettingsError(f"{envelope!r} is no envelope of this service.", remedy=remedy)
+        hint = f"Known: {', '.join(known)}."
+        raise SettingsError(f"{envelope!r} is no envelope of this service.", hint=hint)
 
 
 def read_base_url(url: str) -> str:
@@ -230,8 +230,8 @@ def read_base_url(url: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable:
-        remedy = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
-        raise SettingsError(f"The base URL {words(url)!r} is no http(s) address.", remedy=remedy)
+        hint = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
+        raise SettingsError(f"The base URL {words(url)!r} is no http(s) address.", hint=hint)
     if parts.username is not None or parts.password is not None:
-        raise SettingsError("The base URL contains a user name or password.", remedy="Leave it out: the key suffices.")
+        raise SettingsError("The base URL contains a user name or password.", hint="Leave it out: the key suffices.")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
