@@ -12,7 +12,7 @@
     ├── BudgetError                         the call could exceed a cap, so it was not sent
     ├── ReplayError                         WAN_REPLAY=only, and the answer is not in the store
     ├── StoreError                          the folder of pictures or the ledger cannot be read or written
-    ├── RecipeError                         a recipe, sidecar or bundle cannot be read
+    ├── RecipeError                         a picture's metadata, a sidecar or a bundle cannot be read
     ├── ServiceError                        the service answered with an error
     │   ├── AuthError                       401: key missing, invalid, or of another region
     │   ├── ForbiddenError                  403: balance or permission
@@ -26,21 +26,22 @@
     ├── DownloadError                       a result could not be fetched or is no picture
     └── JobError                            a job ended without its pictures; carries the job's id
         ├── JobRefused                      never accepted; nothing was paid
+        │   └── JobNotSent                  never left this machine; nothing was paid
         ├── JobFailed                       the service could not make it; nothing was paid
         ├── JobCancelled
         ├── JobInDoubt                      it may have arrived: a person decides
         ├── JobExpired                      the 24 hours are over
         └── JobTimeout                      only the waiting ended; the job goes on
 
-In a notebook each one shows as a few lines (``_render_traceback_``), in Python it is a normal exception
-whose attributes say what its text says.
+In a notebook each one shows as a few lines (``_render_traceback_``); in Python it is a normal exception whose
+attributes hold what its text says. ``hint`` is what to do next.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .secret import mask_keys
+from .masking import mask_keys
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,9 @@ class Problem:
     message: str
     hint: str = ""
 
-    def __post_init__(self) -> None:
-        # What was typed is repeated in errors, and a key may have been typed by mistake.
-        for name in ("field", "value", "message", "hint"):
-            object.__setattr__(self, name, mask_keys(getattr(self, name)))
+    def masked(self) -> Problem:
+        """Return the problem without keys: what was typed is repeated, and a key may have been typed by mistake."""
+        return Problem(self.field, mask_keys(self.value), mask_keys(self.message), mask_keys(self.hint))
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
@@ -88,7 +88,7 @@ class RequestError(WanError, ValueError):
     """A request breaks one or more rules; nothing was sent."""
 
     def __init__(self, problems: list[Problem] | tuple[Problem, ...]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(problem.masked() for problem in problems)
         super().__init__("; ".join(str(p) for p in self.problems))
 
     def lines(self) -> list[str]:
@@ -134,14 +134,14 @@ class StoreError(WanError):
 
 
 class RecipeError(WanError):
-    """A recipe, a sidecar or a bundle cannot be read."""
+    """A picture's metadata, a sidecar or a bundle cannot be read."""
 
 
 class ServiceError(WanError):
     """The service answered with an error.
 
     ``http_status`` is None when the error came inside a successful reply; ``code`` and ``request_id`` are the
-    service's own words, empty if it gave none. ``is_page``: a web page came, so it may not be the service that spoke.
+    service's own words, empty if it gave none. ``is_page`` says that a web page came, so that a proxy may have answered instead of the service.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class ForbiddenError(ServiceError):
 
 
 class RateLimitError(ServiceError):
-    """429: too many requests; ``retry_after_s`` says how long the service wants to be left alone."""
+    """429: too many requests; ``retry_after_s`` is how long the service asks to wait."""
 
 
 class InvalidRequestError(ServiceError):
@@ -252,6 +252,10 @@ class JobError(WanError):
 
 class JobRefused(JobError):
     """The service never accepted the job; nothing was paid."""
+
+
+class JobNotSent(JobRefused):
+    """The job never left this machine (network, proxy, certificate); the same call sends it once that works."""
 
 
 class JobFailed(JobError):

@@ -1,6 +1,6 @@
 """Amounts with a currency and a source; sums that never mix either.
 
-Unknown is never 0 (DESIGN: money is Decimal with a currency and a source).
+Money is ``Decimal`` with a currency and a source; unknown is never 0.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
@@ -25,15 +25,15 @@ class Source(StrEnum):
     STORED = "stored"
 
 
+_DECIMAL = re.compile(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
+
+
 def to_decimal(value: object) -> Decimal | None:
-    """Read a decimal amount as the gateway sends it; None for what is no finite number ≥ 0."""
+    """Read a decimal amount as the gateway sends it: ASCII digits, finite and not negative; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
-    try:
-        amount = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    text = str(value).strip(" \t")
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
 
 
 _AMOUNT = re.compile(r"(?P<before>[^\d\s.]*)\s*(?P<number>\d[\d.]*)\s*(?P<after>[^\d\s.]*)", re.ASCII)
@@ -120,7 +120,7 @@ class Cost:
 
     def _known(self, other: object) -> Decimal | float:
         if isinstance(other, Cost) and other.currency != self.currency:
-            message = f"{self.currency} and {other.currency} are not compared: nobody said what one is in the other"
+            message = f"{self.currency} and {other.currency} cannot be compared: amounts are never converted"
             raise ValueError(message)
         return _number(self)
 
@@ -132,13 +132,20 @@ class Cost:
             case Source.REPORTED:
                 return shown
             case Source.ESTIMATED:
-                return f"≈{shown}" + (f" ({self.note})" if self.note else " estimated")
+                return f"≈{shown}" + (f" ({_without_sign(self.note)})" if self.note else " estimated")
             case Source.SIMULATED:
-                return "$0.00 simulated" + (f" ({self.note})" if self.note else "")
+                return "$0.00 simulated" + (f" ({_without_sign(self.note)})" if self.note else "")
             case Source.STORED:
                 return "from store · $0.00"
             case _:
                 return shown
+
+
+def _without_sign(note: str) -> str:
+    """Write ``$0.03`` as ``0.03 USD``: of two dollar signs in a table cell Jupyter makes a formula."""
+    for code, symbol in SYMBOLS.items():
+        note = re.sub(rf"{re.escape(symbol)}(\d[\d.]*)", rf"\1 {code}", note)
+    return note
 
 
 def _number(value: object) -> Decimal | float:

@@ -1,1 +1,0 @@
-"""Benchmarks: `make bench`. Each module has a `main()` that prints its figures."""

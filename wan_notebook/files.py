@@ -1,0 +1,61 @@
+"""Writing files so that no reader ever sees half of one, and locks between processes."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write ``data`` durably under a temporary name, then rename it over ``path``.
+
+    ``mode`` is subject to the umask. The temporary file is created exclusively and never through a link.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read (mode 0600), creating its folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    atomic_write(path, text.encode("utf-8"), mode=0o600)
+
+
+@contextmanager
+def locked(path: Path, timeout_s: float = 10.0) -> Iterator[None]:
+    """Hold a lock over all processes of this machine; where no lock file can be made, go on without one.
+
+    Raises
+    ------
+    TimeoutError
+        If another process holds the lock for longer than ``timeout_s``.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=timeout_s, mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        message = f"another process holds {path}"
+        raise TimeoutError(message) from error
+    except OSError:  # a read-only or missing home: the lock protects nothing that could be written
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
