@@ -141,7 +141,8 @@ class ServiceError(WanError):
     """The service answered with an error.
 
     ``http_status`` is None when the error came inside a successful reply; ``code`` and ``request_id`` are the
-    service's own words, empty if it gave none. ``is_page`` says that a web page came, so that a proxy may have answered instead of the service.
+    service's own words, empty if it gave none. ``is_page`` says that a web
+    page came, so that a proxy may have answered instead of the service.
     """
 
     def __init__(
