@@ -1,0 +1,178 @@
+"""Rebuild the values that `tests/data/first_edition/` describes: pictures, arrays, figures and notebook variables.
+
+A description is plain JSON, so that hashes frozen by the first edition can be compared for ever. Pixels come from
+integer arithmetic, which no version of Pillow or NumPy changes. Nothing of the package is imported here.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+FIRST_EDITION = Path(__file__).parent.parent / "data" / "first_edition"
+INPUTS = FIRST_EDITION / "inputs"
+
+Maker = Callable[..., Any]
+
+
+def load(name: str) -> Any:
+    """Read a JSON file of the frozen data."""
+    return json.loads((FIRST_EDITION / name).read_text("utf-8"))
+
+
+def pixel_bytes(width_px: int, height_px: int, channels: int) -> bytes:
+    """Return the pixels of a pattern that differs in every channel, row by row."""
+    rows = (
+        bytes((x * (3 + 2 * c) + y * (5 + c) + 40 * c) % 256 for x in range(width_px) for c in range(channels))
+        for y in range(height_px)
+    )
+    return b"".join(rows)
+
+
+def numbers(width_px: int, height_px: int, channels: int, *, dtype: str, top: float = 0) -> Any:
+    """Return the same pattern as an array; with `top` as floats from 0 to `top`."""
+    import numpy as np
+
+    flat = np.frombuffer(pixel_bytes(width_px, height_px, channels or 1), dtype="uint8")
+    shape = (height_px, width_px, channels) if channels else (height_px, width_px)
+    whole = flat.reshape(shape)
+    return (whole.astype("float64") / 255 * top).astype(dtype) if top else whole.astype(dtype)
+
+
+def pil_image(spec: Mapping[str, Any]) -> Any:
+    """Return a Pillow image: opened from a file or made of the pattern, then changed as a person would."""
+    from PIL import Image
+
+    if "file" in spec:
+        image = Image.open(INPUTS / spec["file"])
+    else:
+        mode, size = spec["mode"], tuple(spec["size"])
+        if mode in ("I", "F"):
+            image = Image.fromarray(numbers(*size, 0, dtype="int32" if mode == "I" else "float32", top=spec["top"]))
+        elif mode == "I;16":
+            image = Image.frombytes(mode, size, pixel_bytes(size[0] * 2, size[1], 1))
+        elif mode == "1":
+            image = Image.frombytes(mode, size, pixel_bytes(-(-size[0] // 8), size[1], 1))
+        else:
+            image = Image.frombytes(mode, size, pixel_bytes(*size, len(Image.new(mode, (1, 1)).getbands())))
+        if mode == "P":
+            image.putpalette(pixel_bytes(256, 1, 3))
+    for name, *arguments in spec.get("steps", ()):
+        keywords = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+        image = getattr(image, name)(*[tuple(a) if isinstance(a, list) else a for a in arguments], **keywords)
+    for key, value in spec.get("info", {}).items():
+        image.info[key] = (
+            (INPUTS / value["file"]).read_bytes()
+            if isinstance(value, dict)
+            else tuple(value)
+            if isinstance(value, list)
+            else value
+        )
+    return image
+
+
+class Drawing:
+    """A figure as Matplotlib's are used here: it writes itself with `savefig`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def savefig(self, target: Any, *, format: str) -> None:
+        """Write the drawing."""
+        assert format == "png"
+        target.write(self._data)
+
+
+class PngObject:
+    """An object that shows itself as PNG in a cell."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def _repr_png_(self) -> bytes:
+        return self._data
+
+
+class JpegObject:
+    """An object that shows itself as JPEG, in base64 and with metadata, as older ones do."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def _repr_jpeg_(self) -> tuple[str, dict[str, Any]]:
+        return base64.b64encode(self._data).decode(), {}
+
+
+class BundleObject:
+    """An object that knows only the MIME bundle."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"image/png": base64.b64encode(self._data).decode(), "text/plain": "a drawing"}
+
+
+def data_url(spec: Mapping[str, Any]) -> str:
+    """Return a data URL of a file, in base64 or percent-encoded."""
+    data = (INPUTS / spec["file"]).read_bytes()
+    if spec.get("percent"):
+        return f"data:{spec['mime']},{quote_from_bytes(data)}"
+    return f"data:{spec['mime']};base64,{base64.b64encode(data).decode()}"
+
+
+def fetch(url: str) -> bytes:
+    """Answer `https://pictures.example/NAME` with an input file, as a server would."""
+    return (INPUTS / url.rsplit("/", 1)[-1].split("?", 1)[0]).read_bytes()
+
+
+def value_of(spec: Any, pending: Maker) -> Any:
+    """Return the value that a description stands for; `pending(name=, job_id=, index=)` makes an unfinished picture."""
+    if not isinstance(spec, dict):
+        return [value_of(item, pending) for item in spec] if isinstance(spec, list) else spec
+    kind = spec["kind"]
+    if kind in ("path", "path text"):
+        path = INPUTS / spec["file"]
+        return path if kind == "path" else str(path)
+    if kind in _OF_BYTES:
+        return _OF_BYTES[kind]((INPUTS / spec["file"]).read_bytes())
+    if kind == "data URL":
+        return data_url(spec)
+    if kind == "URL":
+        return spec["url"]
+    if kind == "pil":
+        return pil_image(spec)
+    if kind == "numpy":
+        made = numbers(*spec["size"], spec["channels"], dtype=spec["dtype"], top=spec.get("top", 0))
+        return made[::-1] if spec.get("flipped") else made
+    if kind == "pending":
+        return pending(name=spec.get("name", "running"), job_id=spec["job_id"], index=spec.get("index"))
+    if kind == "value":
+        return spec["value"]
+    if kind == "object":
+        return SimpleNamespace(**{name: value_of(item, pending) for name, item in spec["fields"].items()})
+    if kind == "dict":
+        return {name: value_of(item, pending) for name, item in spec["items"].items()}
+    message = f"unknown kind {kind!r}"
+    raise ValueError(message)
+
+
+_OF_BYTES: dict[str, Callable[[bytes], Any]] = {
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "memoryview": memoryview,
+    "BytesIO": io.BytesIO,
+    "figure": Drawing,
+    "png object": PngObject,
+    "jpeg object": JpegObject,
+    "bundle object": BundleObject,
+}
+
+
+def namespace_of(specs: Mapping[str, Any], pending: Maker) -> dict[str, Any]:
+    """Return a notebook's variables."""
+    return {name: value_of(spec, pending) for name, spec in specs.items()}
