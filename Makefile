@@ -1,13 +1,17 @@
 # Everything that a checkout needs: `make demo` shows pictures, `make test` checks everything.
-# Python ≥ 3.11 and make are enough; the browser tests want Chromium, which root on Debian gets installed.
+# Python ≥ 3.11 and make are enough; the browser tests want Chromium, which is installed for root on Debian.
 
 PYTHON ?= python3
 BIN    := .venv/bin
 PY     := $(BIN)/python
 
-# Settings of the person's, keys above all, do not reach a check; WAN_TEST_BROWSER is meant for the checks.
+# Personal settings, keys above all, do not reach a check; WAN_TEST_BROWSER is meant for the checks.
 CLEAN  := env $$(env | grep -oE '^(WAN|DASHSCOPE)_[A-Za-z0-9_]+' | grep -v '^WAN_TEST_BROWSER$$' | sed 's/^/-u /')
 PYTEST := $(CLEAN) $(PY) -m pytest
+TWO    := -n 2 --dist loadfile
+FAST   := not browser and not lab and not notebook and not process and not nightly
+# What `make nightly` tries beside .venv, where it is installed.
+PYTHONS ?= python3.12 python3.13 python3.14
 TITLE   = @printf '\n=== %s ===\n' "$(1)"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -17,7 +21,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo lab test lint types unit notebooks browser bench screenshots install clean
+.PHONY: help demo lab test lint types unit processes notebooks browser nightly lowest pythons bench screenshots install clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -29,11 +33,7 @@ lab: .venv/.full ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
 
 test: ## Run every check, in order, up to the first that fails
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory notebooks
-	@$(MAKE) --no-print-directory browser
+	@for check in lint types unit processes notebooks browser; do $(MAKE) --no-print-directory $$check || exit 1; done
 
 lint: .venv/.full ## ruff: rules and format
 	$(call TITLE,ruff)
@@ -44,15 +44,18 @@ types: .venv/.full ## mypy, strict
 	$(call TITLE,mypy)
 	@$(BIN)/mypy
 
-unit: .venv/.full ## Tests without a browser and without whole notebooks
-	$(call TITLE,unit tests)
-	@$(PYTEST) -m "not browser and not lab and not notebook" tests
+unit: .venv/.full ## Unit and acceptance tests, in two processes
+	$(call TITLE,unit and acceptance tests)
+	@$(PYTEST) $(TWO) -m "$(FAST)" tests
+
+processes: .venv/.full ## Tests that start processes: killed kernels, forks, scripts, command lines
+	$(call TITLE,tests with processes of their own)
+	@$(PYTEST) $(TWO) -m "process and not notebook and not nightly" tests || [ $$? = 5 ]
 
 notebooks: .venv/.full ## Whole notebooks: their tests, and nbval's comparison with the saved outputs
 	$(call TITLE,notebooks)
-	@$(PYTEST) -m notebook tests || [ $$? = 5 ]
-	@if [ -z "$$(ls notebooks/*.ipynb 2>/dev/null)" ]; then echo "notebooks/ holds no notebook yet"; exit 0; fi; \
-	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+	@$(PYTEST) $(TWO) -m "notebook and not nightly" tests || [ $$? = 5 ]
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 	$(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" WAN_HOME="$$home/wan-pictures" \
 	  WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
 	  $(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env \
@@ -62,7 +65,28 @@ browser: .venv/.full ## Front-end modules, JupyterLab, Notebook 7 and Voilà, in
 	$(call TITLE,browser tests)
 	@scripts/ensure_browser.sh
 	@$(PY) -m tests.lab.kernels
-	@$(PYTEST) -m "browser or lab" tests
+	@$(PYTEST) $(TWO) -m "(browser or lab) and not nightly" tests
+
+nightly: .venv/.full ## Everything, with the full fault matrix, long property tests, lowest versions, other Pythons
+	@for check in lint types; do $(MAKE) --no-print-directory $$check || exit 1; done
+	$(call TITLE,all tests with the long profile)
+	@scripts/ensure_browser.sh
+	@$(PY) -m tests.lab.kernels
+	@$(PYTEST) $(TWO) --hypothesis-profile nightly tests
+	@for check in notebooks lowest pythons; do $(MAKE) --no-print-directory $$check || exit 1; done
+
+lowest: .venv-lowest/.made ## Unit and acceptance tests with the lowest versions of our dependencies
+	$(call TITLE,lowest versions)
+	@$(CLEAN) .venv-lowest/bin/python -m pytest $(TWO) -m "$(FAST)" tests
+
+pythons: ## Unit and acceptance tests with the other Pythons of this machine
+	@for python in $(PYTHONS); do \
+	  $$python -c '' 2>/dev/null || { echo "$$python is not installed: left out"; continue; }; \
+	  printf '\n=== %s ===\n' "$$python"; \
+	  $$python -m venv ".venv-$$python" && ".venv-$$python/bin/python" -m pip install --quiet 'pip>=25.1' && \
+	  ".venv-$$python/bin/python" -m pip install --quiet -e '.[all]' --group test </dev/null && \
+	  $(CLEAN) ".venv-$$python/bin/python" -m pytest $(TWO) -m "$(FAST)" tests || exit 1; \
+	done
 
 bench: .venv/.full ## Measure what a person waits for
 	@$(CLEAN) PYTHONPATH="$(CURDIR)" $(PY) benchmarks/run.py
@@ -74,7 +98,7 @@ screenshots: .venv/.full ## Take the pictures of the documentation anew
 install: .venv/.full ## Only make .venv
 
 clean: ## Remove what these targets made
-	rm -rf .venv .venv-k6 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- the environment
@@ -96,3 +120,10 @@ clean: ## Remove what these targets made
 	@echo "Installing the package with everything that checks it (some minutes the first time)"
 	@$(PY) -m pip install --quiet -e '.[all]' --group test --group lint </dev/null
 	@touch .venv/.demo $@
+
+.venv-lowest/.made: pyproject.toml tests/lowest.py | .venv/.python
+	@echo "Making .venv-lowest"
+	@$(PYTHON) -m venv --clear .venv-lowest && .venv-lowest/bin/python -m pip install --quiet 'pip>=25.1' </dev/null
+	@$(PY) tests/lowest.py > .venv-lowest/lowest.txt
+	@.venv-lowest/bin/python -m pip install --quiet -e '.[all]' --group test -c .venv-lowest/lowest.txt </dev/null
+	@touch $@

@@ -1,11 +1,12 @@
 """What holds for every test: a private home, no settings from outside, no network but this machine.
 
-Helpers are imported by absolute name (`from tests.lab.harness import Lab`). Fixtures here: `chromium`, one
-browser a test module. It is not one a session, because Playwright's loop stays current in the main thread as
-long as it lives, and `asyncio.run` in a later test would then refuse to work.
-"""
+Helpers are imported by absolute name (`from tests.lab.harness import Lab`). Markers beside those of `pyproject.toml`:
+`process` for a test that starts processes of its own, `nightly` for one that only `make nightly` runs. Hypothesis has
+two profiles: `dev` (the default) and `nightly` (`--hypothesis-profile nightly`).
 
-from __future__ import annotations
+The fixture `chromium` is one browser a test module, not one a session: Playwright's loop stays current in the main
+thread as long as it lives, and `asyncio.run` in a later test would then refuse to work.
+"""
 
 import ipaddress
 import os
@@ -25,22 +26,34 @@ if str(ROOT) not in sys.path:  # a bare `pytest` does not put the checkout on th
 
 from tests.environment import KEPT, PREFIXES, private_environment  # noqa: E402
 
-settings.register_profile(
-    "wan",
-    deadline=None,  # a noisy machine is slow at times, and that is no failure
-    max_examples=60,
+COMMON = settings(
+    deadline=None,  # a busy machine is slow at times, and that is no failure
     derandomize=bool(os.environ.get("CI")),
     database=None if os.environ.get("CI") else DirectoryBasedExampleDatabase(ROOT / ".hypothesis"),
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("wan")
+settings.register_profile("dev", COMMON, max_examples=25)
+settings.register_profile("nightly", COMMON, max_examples=200)
+settings.load_profile("dev")
+
+MARKERS = (
+    "process: starts processes of its own, each of which imports everything anew",
+    "nightly: only for `make nightly`",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers of this folder."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
 
 # ------------------------------------------------------------------ a private home
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What outlives one test: servers and browsers, and what libraries read once (key store, slow font cache)."""
+    """Private folders for what outlives one test: servers, browsers, and what libraries read once."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in private_environment(tmp_path_factory.mktemp("home")).items():
             patch.setenv(name, value)
@@ -52,7 +65,7 @@ def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test inherits settings, and none touches the person's folders or leaves files in the checkout."""
+    """Let no test inherit settings, touch the person's folders or leave files in the checkout."""
     for name in [n for n in os.environ if n.startswith(PREFIXES) and n not in KEPT]:
         monkeypatch.delenv(name)
     home = tmp_path / "home"
@@ -69,7 +82,7 @@ def _private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class NetworkBlockedError(RuntimeError):
-    """A test tried to reach another machine; it is no OSError, so that no code takes it for a broken line."""
+    """A test tried to reach another machine. Not an OSError: no code may take it for a lost connection."""
 
 
 ATTEMPTS: list[str] = []

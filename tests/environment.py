@@ -1,16 +1,14 @@
-"""The environment that tests and the servers which they start run in: nobody's settings, nobody's folders."""
-
-from __future__ import annotations
+"""The environment of tests and of the servers that they start: no settings and no folders of the person."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIXES = ("WAN_", "DASHSCOPE_")
-KEPT = ("WAN_TEST_BROWSER",)  # names the browser of the tests, nothing of the library's
+KEPT = ("WAN_TEST_BROWSER",)  # names the browser of the tests
 
 
 def private_environment(home: Path) -> dict[str, str]:
-    """Return the variables that move every folder of a person's under `home` (the folders are not created)."""
+    """Return the variables that move every personal folder under `home` (the folders are not created)."""
     return {
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),

@@ -1,0 +1,352 @@
+"""The layers of the package and the borders of its packages, checked by reading the source.
+
+A module imports only from its own row of `LAYERS` and the rows before it, wherever the import stands, and no import
+leads back. Other packages and the tests import only what a package exports. A new module needs a place in a row.
+"""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.environment import ROOT
+
+PACKAGE = "wan_notebook"
+
+# A name is a module or a package directly in wan_notebook/.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("_version", "errors", "models", "money", "text", "files", "masking"),
+    ("keystore", "environment", "settings", "request", "validation", "images", "metadata"),
+    ("providers", "database", "storage"),
+    ("jobs",),
+    ("session", "project", "replay", "budget", "resolver", "batch"),
+    ("display",),
+    ("magics", "panel", "research", "api", "history", "export"),
+    ("__init__", "__main__", "testing", "demo"),
+)
+ALONE = "simulator"
+"""Imports nothing of ours: it is a second reading of the services' documentation."""
+
+PEOPLE = frozenset(name for names in LAYERS[5:] for name in names)
+
+# Who may import a library; nobody else may, whatever the row.
+MAY_IMPORT: Mapping[str, frozenset[str]] = {
+    "simulator": frozenset({"providers", "__main__", "demo"}),
+    "httpx": frozenset({"providers"}),
+    "sqlalchemy": frozenset({"database"}),
+    "starlette": frozenset({"simulator"}),
+    "uvicorn": frozenset({"simulator"}),
+    "pydantic_settings": frozenset({"environment"}),
+    "jinja2": frozenset({"display", "panel", "research"}),
+    "nest_asyncio": frozenset({"magics"}),
+    # Everything up to the session works in a plain script.
+    **dict.fromkeys(("IPython", "ipykernel", "ipywidgets", "anywidget"), PEOPLE),
+}
+
+HEAVY = ("httpx", "sqlalchemy", "pandas", "anywidget", "ipywidgets", "PIL", "pydantic", "starlette", "numpy", "jinja2")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: the dotted module that it stands in, the module that it asks for, the names, and the line."""
+
+    importer: str
+    target: str
+    names: tuple[str, ...]
+    line: int
+    is_ours: bool
+
+
+class Tree:
+    """The modules in one package's folder and what they import. Names are dotted, inside the package."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = {self._dotted(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
+
+    @staticmethod
+    def _dotted(path: Path) -> str:
+        parts = path.with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+    def where(self, found: Import) -> str:
+        """Return file and line of an import."""
+        return f"{self.files[found.importer].relative_to(self.folder.parent)}:{found.line}"
+
+    def imports(self) -> Iterator[Import]:
+        """Yield every import of every module, lazy ones and those for type checkers included."""
+        for module, path in self.files.items():
+            is_package = path.name == "__init__.py"
+            base = [] if module == "__init__" else module.split(".") if is_package else module.split(".")[:-1]
+            for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+                yield from self._of(node, module, base)
+
+    def _of(self, node: ast.AST, module: str, base: list[str]) -> Iterator[Import]:
+        match node:
+            case ast.Import(names=names):
+                sources = [(name.name, ()) for name in names]
+            case ast.ImportFrom(level=0, module=str(source), names=names):
+                sources = [(source, tuple(name.name for name in names))]
+            case ast.ImportFrom(level=level, module=source, names=names) if level:
+                parts = [self.folder.name, *base[: len(base) - level + 1], *([source] if source else [])]
+                sources = [(".".join(parts), tuple(name.name for name in names))]
+            case ast.Call(args=[ast.Constant(value=str(source)), *_], func=func) if _called(func) == "import_module":
+                sources = [(source, ())]
+            case _:
+                return
+        for source, names in sources:
+            yield from self._imports(module, source, names, node.lineno)
+
+    def _imports(self, module: str, source: str, names: tuple[str, ...], line: int) -> Iterator[Import]:
+        if source != self.folder.name and not source.startswith(f"{self.folder.name}."):
+            yield Import(module, source, names, line, is_ours=False)
+            return
+        inner = source.removeprefix(self.folder.name).lstrip(".")
+        others = []
+        for name in names:  # `from .jobs import worker` asks for a module if there is one
+            asked = f"{inner}.{name}".lstrip(".")
+            if asked in self.files and asked != "__init__":
+                yield Import(module, asked, (), line, is_ours=True)
+            else:
+                others.append(name)
+        if others or not names:
+            yield Import(module, inner or "__init__", tuple(others), line, is_ours=True)
+
+
+def _called(func: ast.expr) -> str:
+    return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+
+
+def layer_problems(
+    folder: Path,
+    layers: tuple[tuple[str, ...], ...] = LAYERS,
+    may_import: Mapping[str, frozenset[str]] = MAY_IMPORT,
+) -> list[str]:
+    """Return every import against the layers, and every circle, each with file and line."""
+    tree = Tree(folder)
+    row = {ALONE: -1, **{name: number for number, names in enumerate(layers) for name in names}}
+    problems = [
+        f"{module}: {unit!r} has no row in LAYERS" for module in tree.files if (unit := _unit(module)) not in row
+    ]
+    graph: dict[str, set[str]] = {}
+    for found in tree.imports():
+        unit, target = _unit(found.importer), _unit(found.target)
+        if target in may_import and unit not in may_import[target] and unit != target:
+            allowed = ", ".join(sorted(may_import[target]))
+            problems.append(f"{tree.where(found)}: {unit} imports {target}, which is only for {allowed}")
+        elif found.is_ours and target != ALONE and unit in row and row.get(target, len(layers)) > row[unit]:
+            problems.append(f"{tree.where(found)}: {unit} imports {target}, which is in a higher layer")
+        elif found.is_ours and found.target != found.importer:
+            same = unit == target
+            graph.setdefault(found.importer if same else unit, set()).add(found.target if same else target)
+    return problems + circles(graph)
+
+
+def border_problems(folder: Path, exports: Mapping[str, frozenset[str]]) -> list[str]:
+    """Return every import from another package that does not go through the names it exports."""
+    tree = Tree(folder)
+    problems = []
+    for found in tree.imports():
+        unit, target = _unit(found.importer), _unit(found.target)
+        if not found.is_ours or unit == target or target not in exports:
+            continue
+        if found.target != target:
+            problems.append(f"{tree.where(found)}: {unit} imports the inner module {found.target}")
+        elif hidden := sorted(set(found.names) - exports[target]):
+            problems.append(f"{tree.where(found)}: {target} does not export {', '.join(hidden)}")
+    return problems
+
+
+def _unit(module: str) -> str:
+    return module.split(".")[0]
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return one line for each way back to a module on which the search stands."""
+    found: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        if module in path:
+            found.append("circle: " + " -> ".join((*path[path.index(module) :], module)))
+        elif module not in done:
+            for target in sorted(graph.get(module, ())):
+                visit(target, (*path, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+    return found
+
+
+# ------------------------------------------------------------------ the package
+
+
+def packages() -> dict[str, frozenset[str]]:
+    """Return the names that each package in wan_notebook/ exports."""
+    names = sorted(path.parent.name for path in (ROOT / PACKAGE).glob("*/__init__.py"))
+    return {name: frozenset(importlib.import_module(f"{PACKAGE}.{name}").__all__) for name in names}
+
+
+def listed(problems: list[str]) -> str:
+    """Return problems as a text that pytest shows whole."""
+    return "\n".join(["", *problems])
+
+
+def test_modules_import_only_from_their_layer_and_below() -> None:
+    """The directions hold, nothing is circular, every module has its row, and libraries stay in their packages."""
+    problems = layer_problems(ROOT / PACKAGE)
+    assert not problems, listed(problems)
+
+
+def test_packages_use_each_other_through_exported_names() -> None:
+    """What a package does not export may change without a look outside of it."""
+    problems = border_problems(ROOT / PACKAGE, packages())
+    assert not problems, listed(problems)
+
+
+def test_exported_names_exist() -> None:
+    """Every name in a package's `__all__`, lazily loaded ones included, can be had."""
+    missing = []
+    for package, names in packages().items():
+        module = importlib.import_module(f"{PACKAGE}.{package}")
+        missing += [f"{package}.{name}" for name in names if not hasattr(module, name)]
+    assert not missing, listed(sorted(missing))
+
+
+def test_the_tests_import_only_exported_names() -> None:
+    """A test that reaches into a package holds its inner code in place."""
+    exports = packages()
+    problems = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+            for source, names in _of_ours(node):
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                unit, _, inner = source.partition(".")
+                hidden = [n for n in names if n not in exports[unit]] if unit in exports else []
+                hidden += [n for n in names if n.startswith("_") and not n.startswith("__")]
+                if inner:
+                    problems.append(f"{place}: {source} is an inner module")
+                elif hidden:
+                    problems.append(f"{place}: {unit} does not export {', '.join(sorted(set(hidden)))}")
+    assert not problems, listed(problems)
+
+
+def _of_ours(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
+    match node:
+        case ast.Import(names=names):
+            sources = [(name.name, []) for name in names]
+        case ast.ImportFrom(level=0, module=str(source), names=names):
+            sources = [(source, [name.name for name in names])]
+        case ast.Call(args=[ast.Constant(value=str(source)), *_], func=func) if _called(func) == "import_module":
+            sources = [(source, [])]
+        case _:
+            return
+    for source, names in sources:
+        if source.startswith(f"{PACKAGE}."):
+            yield source.removeprefix(f"{PACKAGE}."), names
+        elif source == PACKAGE:  # `from wan_notebook import errors`
+            yield from ((name, []) for name in names if (ROOT / PACKAGE / f"{name}.py").is_file())
+
+
+@pytest.mark.process
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """`import wan_notebook` is next to free; what is heavy is loaded when it is first needed."""
+    code = f"import sys, {PACKAGE}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == []
+
+
+# ------------------------------------------------------------------ the check itself
+
+SMALL = (("low",), ("middle", "aside"), ("pack",), ("__init__",))
+
+
+def small_tree(folder: Path, **sources: str) -> Path:
+    """Write a package `small` of modules; `a__b` is the module b of the package a."""
+    package = folder / "small"
+    for name, source in {"__init__": "", **sources}.items():
+        path = package.joinpath(*name.split("__", 1)) if not name.startswith("__") else package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name + ".py").write_text(source)
+    return package
+
+
+def check(folder: Path, **sources: str) -> list[str]:
+    """Return the problems of a small tree, in which only `low` may import httpx and `pack` exports `shown`."""
+    tree = small_tree(folder, **sources)
+    layers = layer_problems(tree, SMALL, {"httpx": frozenset({"low"})})
+    return layers + border_problems(tree, {"pack": frozenset({"shown"})})
+
+
+def test_a_sound_tree_passes(tmp_path: Path) -> None:
+    """Downward imports of every form, siblings, exported names and foreign modules are allowed."""
+    assert not check(
+        tmp_path,
+        low="import httpx, os.path",
+        middle="from . import low\nfrom .low import x\nfrom small.low import y\nimport small.low",
+        aside="from .middle import x",
+        pack__one="from ..middle import x\nfrom .. import low",
+        pack__two="from .one import x\nfrom . import one",
+        pack____init__="from .two import x\nfrom . import one",
+        __init__="def f():\n    from .pack import shown",
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from .middle import x",
+        "from . import middle",
+        "import small.middle as m",
+        "from small import middle",
+        "from small.middle import x",
+        "def f():\n    from .middle import x",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .middle import x",
+        "import importlib\nimportlib.import_module('small.middle')",
+        "from . import version",
+        "import small",
+    ],
+)
+def test_an_upward_import_is_found_in_every_form(tmp_path: Path, source: str) -> None:
+    """However it is written, an import from a higher layer is a problem that names the file and the line."""
+    (problem,) = check(tmp_path, low=source, middle="")
+    assert problem.startswith(f"small/low.py:{source.count(chr(10)) + 1}: low imports")
+    assert "higher layer" in problem
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("from .pack.one import x", "inner module pack.one"), ("from .pack import x", "does not export x")],
+)
+def test_a_way_around_what_a_package_exports_is_found(tmp_path: Path, source: str, words: str) -> None:
+    """Another package's inner modules and unexported names are out of bounds."""
+    (problem,) = check(tmp_path, pack__one="", pack____init__="", __init__=source)
+    assert words in problem
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    """Siblings import each other in one direction only, in a row and inside a package."""
+    lazy = "def f():\n    from . import a"
+    (problem,) = check(tmp_path, pack__a="from .b import x", pack__b="from . import c", pack__c=lazy)
+    assert problem == "circle: pack.a -> pack.b -> pack.c -> pack.a"
+    (problem,) = check(tmp_path / "again", middle="from .aside import x", aside="from .middle import x")
+    assert problem == "circle: aside -> middle -> aside"
+
+
+def test_a_module_without_a_row_is_named(tmp_path: Path) -> None:
+    """A new file must be given a layer."""
+    (problem,) = check(tmp_path, novel="")
+    assert problem == "novel: 'novel' has no row in LAYERS"
+
+
+def test_a_library_is_refused_outside_its_package(tmp_path: Path) -> None:
+    """Each library that the rest must not know has one place."""
+    for source in ("import httpx", "from httpx import Client", "def f():\n    import httpx.client"):
+        (problem,) = check(tmp_path, middle=source)
+        assert "middle imports httpx, which is only for low" in problem
