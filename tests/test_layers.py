@@ -60,6 +60,7 @@ class Import:
     names: tuple[str, ...]
     line: int
     is_ours: bool
+    for_types: bool
 
 
 class Tree:
@@ -83,10 +84,12 @@ class Tree:
         for module, path in self.files.items():
             is_package = path.name == "__init__.py"
             base = [] if module == "__init__" else module.split(".") if is_package else module.split(".")[:-1]
-            for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
-                yield from self._of(node, module, base)
+            parsed = ast.parse(path.read_text("utf-8"), str(path))
+            guarded = {id(inner) for node in ast.walk(parsed) if _is_guard(node) for inner in ast.walk(node)}
+            for node in ast.walk(parsed):
+                yield from self._of(node, module, base, for_types=id(node) in guarded)
 
-    def _of(self, node: ast.AST, module: str, base: list[str]) -> Iterator[Import]:
+    def _of(self, node: ast.AST, module: str, base: list[str], *, for_types: bool) -> Iterator[Import]:
         match node:
             case ast.Import(names=names):
                 sources = [(name.name, ()) for name in names]
@@ -100,22 +103,27 @@ class Tree:
             case _:
                 return
         for source, names in sources:
-            yield from self._imports(module, source, names, node.lineno)
+            for target, wanted, is_ours in self._targets(source, names):
+                yield Import(module, target, wanted, node.lineno, is_ours, for_types)
 
-    def _imports(self, module: str, source: str, names: tuple[str, ...], line: int) -> Iterator[Import]:
+    def _targets(self, source: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         if source != self.folder.name and not source.startswith(f"{self.folder.name}."):
-            yield Import(module, source, names, line, is_ours=False)
+            yield source, names, False
             return
         inner = source.removeprefix(self.folder.name).lstrip(".")
         others = []
         for name in names:  # `from .jobs import worker` asks for a module if there is one
             asked = f"{inner}.{name}".lstrip(".")
             if asked in self.files and asked != "__init__":
-                yield Import(module, asked, (), line, is_ours=True)
+                yield asked, (), True
             else:
                 others.append(name)
         if others or not names:
-            yield Import(module, inner or "__init__", tuple(others), line, is_ours=True)
+            yield inner or "__init__", tuple(others), True
+
+
+def _is_guard(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
 def _called(func: ast.expr) -> str:
@@ -141,7 +149,7 @@ def layer_problems(
             problems.append(f"{tree.where(found)}: {unit} imports {target}, which is only for {allowed}")
         elif found.is_ours and target != ALONE and unit in row and row.get(target, len(layers)) > row[unit]:
             problems.append(f"{tree.where(found)}: {unit} imports {target}, which is in a higher layer")
-        elif found.is_ours and found.target != found.importer:
+        elif found.is_ours and found.target != found.importer and not found.for_types:
             same = unit == target
             graph.setdefault(found.importer if same else unit, set()).add(found.target if same else target)
     return problems + circles(graph)
