@@ -1,0 +1,52 @@
+"""Serve the simulator on a port: `python -m wan_notebook.simulator --port 8000`."""
+
+import argparse
+import sqlite3
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from .app import create_app
+from .config import SimulatorConfig
+from .reply_forms import REPLY_FORMS
+from .server import base_url, bind, make_server
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; return the exit status."""
+    forms = "\n".join(f"  {name:22}{meaning}" for name, meaning in REPLY_FORMS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m wan_notebook.simulator",
+        description="Simulate the Wan 2.6 Image services on a port of this machine. The first line printed is the\n"
+        "base URL; the gateway is at URL/model/v1/…, DashScope at URL/api/v1/… Nothing is billed, no picture is real.",
+        epilog=f"reply forms, several joined by +:\n{forms}\n\nThe limits of an account follow WAN_QUERIES_PER_S, "
+        "WAN_SUBMITS_PER_S and WAN_IN_FLIGHT (20, 5 and 5; 0 = none).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on; 0, the default: any free")
+    parser.add_argument("--seconds", type=float, metavar="S", help="a task takes (3, or WAN_SIMULATOR_SECONDS)")
+    parser.add_argument("--price", metavar="USD", help="of one picture (0.03, or WAN_SIMULATOR_PRICE)")
+    parser.add_argument("--state", type=Path, dest="state_path", metavar="FILE", help="keep tasks in this file")
+    parser.add_argument("--reply-form", metavar="NAME", help="how replies are worded (documented)")
+    given = vars(parser.parse_args(arguments))
+    port = given.pop("port")
+    try:
+        if "price" in given:
+            given["price"] = Decimal(given["price"])
+        server = make_server(create_app(SimulatorConfig.from_env(**given)))
+        listener = bind(port)
+    except (ImportError, ValueError, ArithmeticError, OSError, OverflowError, sqlite3.Error) as problem:
+        parser.error(f"{problem}")
+    print(base_url(listener), flush=True)
+    try:
+        server.run([listener])
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

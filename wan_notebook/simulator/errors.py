@@ -1,0 +1,58 @@
+"""The errors that the simulated services answer with (WAN_API §2, §3)."""
+
+import re
+from collections.abc import Mapping
+
+MESSAGES: Mapping[str, str] = {
+    "AccessDenied": "current user api does not support asynchronous calls",
+    "AllocationQuota.FreeTierOnly": "The free tier of the model has been exhausted.",
+    "Arrearage": "Access denied, please make sure your account is in good standing.",
+    "DataInspectionFailed": "Input data may contain inappropriate content.",
+    "InternalError.Algo": "inference error",
+    "TaskCanceled": "The task was canceled.",
+    "Throttling.AllocationQuota": "Too many tasks in process, please try again later.",
+    "Throttling.RateQuota": "Requests rate limit exceeded, please try again later.",
+}
+STATUSES: Mapping[str, int] = {
+    "AccessDenied": 403,
+    "AllocationQuota.FreeTierOnly": 403,
+    "InternalError.Algo": 500,
+    "Throttling.AllocationQuota": 429,
+    "Throttling.RateQuota": 429,
+}
+
+
+class ApiError(Exception):
+    """A refused request: an HTTP status, DashScope's code, and a message that names the field."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def gateway_code(code: str) -> str:
+    """Return the gateway's word for a code: `invalid_parameter` for `InvalidParameter`."""
+    return re.sub(r"\.|(?<=[a-z])(?=[A-Z])", "_", code).lower()
+
+
+def message_of(code: str) -> str:
+    """Return what a service says beside a code."""
+    return MESSAGES.get(code, "An internal error has occurred, please try again later or contact service support.")
+
+
+def refusal(code: str) -> ApiError:
+    """Return the error with which a submit or a query of an account is refused."""
+    return ApiError(STATUSES.get(code, 400), code, message_of(code))
+
+
+def invalid(field: str, problem: str) -> ApiError:
+    """Return the 400 for one field of a request."""
+    return ApiError(400, "InvalidParameter", f"{field}: {problem}")
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as text, shortened to 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
