@@ -1,0 +1,160 @@
+"""Which addresses a download may reach, checked on the very address that is connected to.
+
+A result's URL, a person's picture URL and every redirect come from outside and must not make this machine ask its own
+network. A name is resolved once, all its addresses are judged, and the connection goes to one that was judged, so that
+a second resolution cannot lead elsewhere.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import httpx
+
+from ..errors import DownloadError
+from .network import new_transport, proxy_for
+
+Resolver = Callable[[str], Awaitable[list[str]]]
+
+ADDRESSES_TRIED_MAX: Final = 4
+SEPARATE: Final = httpx.Limits(max_connections=10, max_keepalive_connections=0)
+"""httpcore pools by address: a kept connection was verified for one host name and must not serve another."""
+
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+_CARRIES_IPV4: Final[Mapping[ipaddress.IPv6Network, int]] = {
+    # Prefixes whose addresses hold an IPv4 address, and how many bits follow it.
+    ipaddress.IPv6Network("::/96"): 0,
+    ipaddress.IPv6Network("::ffff:0:0/96"): 0,
+    ipaddress.IPv6Network("::ffff:0:0:0/96"): 0,
+    ipaddress.IPv6Network("64:ff9b::/96"): 0,
+    ipaddress.IPv6Network("2002::/16"): 80,
+}
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+async def resolve(host: str) -> list[str]:
+    """Return the addresses of a host name. Raises ``OSError`` if it is not known."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def literal_address(host: str) -> _Address | None:
+    """Read a host that is an IP address; None for a name.
+
+    The decimal, octal, hexadecimal and shortened IPv4 spellings that a system's resolver takes are read too; an IPv4
+    address inside an IPv6 one is returned as such.
+    """
+    bare = host.strip("[]").partition("%")[0].rstrip(".")
+    address: _Address
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(bare))
+        except (OSError, ValueError):
+            return None
+    for network, bits_after in _CARRIES_IPV4.items():
+        if address in network and address != ipaddress.IPv6Address("::1"):
+            return ipaddress.IPv4Address(int(address) >> bits_after & 0xFFFFFFFF)
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host means this machine."""
+    name = host.rstrip(".").lower()
+    address = literal_address(name)
+    return address.is_loopback if address else name == "localhost" or name.endswith(".localhost")
+
+
+def is_public(address: _Address) -> bool:
+    """Say whether an address is on the public internet."""
+    is_unicast = address.version == 4 or address in _GLOBAL_UNICAST
+    return is_unicast and address.is_global and not address.is_multicast
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """Connects to public addresses, to the configured host, and to this machine if the configured host is this machine.
+
+    Parameters
+    ----------
+    service_host
+        Host of the configured service, whose results may lie beside it in a private network.
+    allows_loopback
+        Whether this machine may be reached.
+    inner
+        Replaces the network; then names are resolved only if ``resolver`` is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        service_host: str,
+        allows_loopback: bool,
+        inner: httpx.AsyncBaseTransport | None = None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self._service_host = service_host
+        self._allows_loopback = allows_loopback
+        self._inner = inner
+        self._resolver = resolver or (resolve if inner is None else None)
+        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to an address of its host that may be reached.
+
+        Raises
+        ------
+        DownloadError
+            Kind ``private``: an address of the host may not be reached.
+        """
+        proxy = None if self._inner is not None else proxy_for(request.url)
+        addresses = await self._judged_addresses(request.url.host, is_proxied=proxy is not None)
+        proxy_url = proxy.url if proxy else ""
+        if self._inner is None and proxy_url not in self._transports:
+            self._transports[proxy_url] = new_transport(proxy, SEPARATE)
+        transport = self._inner or self._transports[proxy_url]
+        failure: Exception = httpx.ConnectError("no address")
+        for address in addresses[:ADDRESSES_TRIED_MAX]:
+            try:
+                return await transport.handle_async_request(_pinned(request, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        if addresses:
+            raise failure
+        return await transport.handle_async_request(request)  # the proxy resolves the name itself
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for transport in filter(None, (self._inner, *self._transports.values())):
+            await transport.aclose()
+
+    async def _judged_addresses(self, host: str, *, is_proxied: bool) -> list[str]:
+        """Return the addresses to connect to, none where the name is not resolved here."""
+        addresses = [host]
+        if literal_address(host) is None and not is_loopback(host):
+            try:
+                addresses = await self._resolver(host) if self._resolver else []
+            except (OSError, UnicodeError) as error:
+                if not is_proxied:
+                    raise httpx.ConnectError(f"{host} is not known") from error
+                addresses = []
+        for address in addresses:
+            found = literal_address(address)
+            is_own = host == self._service_host or (self._allows_loopback and is_loopback(address))
+            if not is_own and (found is None or not is_public(found)):
+                message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
+                raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
+        return [] if is_proxied else addresses
+
+
+def _pinned(request: httpx.Request, address: str) -> httpx.Request:
+    """Return the same request for one address; Host header and certificate stay those of the name."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": request.url.host},
+    )

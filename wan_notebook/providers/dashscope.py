@@ -1,0 +1,128 @@
+"""The dialect of DashScope, the model's own service (WAN_API §3)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..models import MODEL, MODELS
+from ..request import ImageRequest
+from . import json_readers as read
+from .base import Call, Output, Phase, ServiceFault, Submitted, TaskState, task_fields
+
+_ROOT: Final = "/api/v1"
+_TIME: Final = "%Y%m%d%H%M%S"
+_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
+_RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt", "actual_prompt")
+_LIST_FIELDS: Final = ("data", "tasks", "task_list", "items")
+
+
+class DashScope:
+    """Flat bodies, tasks with the server's own times, cancelling while pending, a task list; no prices."""
+
+    name = "dashscope"
+    envelopes: tuple[str, ...] = ("flat",)
+    id_names: tuple[str, ...] = ("task_id",)
+
+    def base_url(self, url: str) -> str:
+        """Return the URL with ``/api/v1`` at its end, whether it was given or not."""
+        return read.read_base_url(url).removesuffix(_ROOT) + _ROOT
+
+    def submit(self, request: ImageRequest, *, envelope: str) -> Call:  # noqa: ARG002 - there is only one form
+        """Build the submit; without the header the service takes it for a synchronous call."""
+        body = {"model": MODELS[request.model].dashscope_name, **task_fields(request)}
+        path = "/services/aigc/image-generation/generation"
+        return Call("POST", path, headers={"X-DashScope-Async": "enable"}, body=body)
+
+    def read_submit(self, body: Any) -> Submitted | ServiceFault | None:
+        """Read ``output.task_id``, or ``code`` and ``message``."""
+        found = read.mapping(body)
+        output = read.mapping(found.get("output"))
+        if task_id := read.first_line(output, "task_id") or read.first_line(found, "task_id"):
+            return Submitted(task_id, read.first_line(found, "request_id"), read.first_line(output, "task_status"))
+        return read.read_refusal(body)
+
+    def poll(self, task_id: str) -> Call:
+        """Build the status query."""
+        return Call("GET", f"/tasks/{quote(task_id, safe='')}")
+
+    def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
+        """Read a task's state, with the server's own duration; None if the reply says nothing about one."""
+        found = read.mapping(body)
+        output = read.mapping(found.get("output"))
+        return read.read_state(
+            found,
+            read.first_line(output, "task_status"),
+            _PHASES,
+            _results(output),
+            task_id=task_id,
+            progress=read.fraction(output.get("progress")),
+            request_id=read.first_line(found, "request_id"),
+            usage=read.record(found.get("usage")),
+            metadata=read.record({name: output[name] for name in _RECORDED if name in output}),
+            duration_s=read.seconds_between(output.get("submit_time"), output.get("end_time")),
+            submitted_at_text=read.first_line(output, "submit_time"),
+            ended_at_text=read.first_line(output, "end_time"),
+        )
+
+    def cancel(self, task_id: str) -> Call:
+        """Build the cancel call; the service accepts it only while the task is pending."""
+        return Call("POST", f"/tasks/{quote(task_id, safe='')}/cancel")
+
+    def list_tasks(self, *, start: datetime, end: datetime, page: int, page_size: int, status: str | None) -> Call:
+        """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""
+        params = {
+            "start_time": start.strftime(_TIME),
+            "end_time": end.strftime(_TIME),
+            "model_name": MODELS[MODEL].dashscope_name,
+            "page_no": str(page),
+            "page_size": str(page_size),
+        }
+        return Call("GET", "/tasks", params=params if status is None else {**params, "status": status})
+
+    def read_list(self, body: Any) -> list[TaskState] | None:
+        """Read a page: an array under ``data`` or a like name, at the top or in ``output``; None if there is none.
+
+        Its items are flat (``task_id``, ``status``, ``model_name``, times as Unix milliseconds) or shaped like a poll's
+        ``output``; both are read.
+        """
+        found = read.mapping(body)
+        output = read.mapping(found.get("output"))
+        items = next((v for o in (found, output) for name in _LIST_FIELDS if isinstance(v := o.get(name), list)), None)
+        tasks = [task for item in items or () if (task := _listed(read.mapping(item))).task_id]
+        is_empty_list = items == [] or (items is None and read.number(found.get("total", output.get("total"))) == 0)
+        return tasks if tasks or is_empty_list else None
+
+
+def _listed(item: Mapping[str, Any]) -> TaskState:
+    """Read a task in a list, which says how it ended and not with which pictures."""
+    fields = {**item, **read.mapping(item.get("output"))}
+    begun = next((fields[name] for name in ("submit_time", "gmt_create", "start_time") if fields.get(name)), None)
+    raw_status = read.first_line(fields, "task_status", "status")
+    error = read.read_refusal(fields) or ServiceFault()
+    prompt = fields.get("prompt")
+    return TaskState(
+        task_id=read.first_line(fields, "task_id", "id"),
+        phase=_PHASES.get(raw_status.lower(), Phase.RUNNING),
+        raw_status=raw_status,
+        error_code=error.code,
+        error_message=error.message,
+        request_id=read.first_line(fields, "request_id"),
+        duration_s=read.seconds_between(begun, fields.get("end_time")),
+        submitted_at_text=read.first_line({"begun": begun}, "begun"),
+        ended_at_text=read.first_line(fields, "end_time"),
+        created_at=read.unix_seconds(begun),
+        prompt=prompt if isinstance(prompt, str) else "",
+        model=read.first_line(fields, "model_name", "model"),
+    )
+
+
+def _results(output: Mapping[str, Any]) -> tuple[list[Output], list[ServiceFault]]:
+    """Read one choice per picture (editing), items in order (interleaved), or ``results`` of the older models."""
+    items: list[Any] = []
+    for choice in map(read.mapping, read.sequence(output.get("choices"))):
+        content = read.mapping(choice.get("message")).get("content")
+        content = [{"text": content}] if isinstance(content, str) else read.sequence(content)
+        items += content or [choice]  # a choice without content may carry the reason
+    items += read.sequence(output.get("results"))
+    return read.read_items(items)

@@ -1,0 +1,215 @@
+"""Fetch a result or a person's picture: without the key, capped, watched for stalls, resumable."""
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import httpx
+
+from ..errors import DownloadError, NotSentError, StoreError
+from ..text import file_size, one_line
+from .base import Timeouts
+from .network import SendTrace, explain, proxy_for
+from .replies import REDIRECTS, raw_chunks, retry_after_s
+
+INPUT_MAX_BYTES: Final = 25 * 1024 * 1024
+DOWNLOADS_MAX: Final = 4
+REDIRECTS_MAX: Final = 5
+_FIRST_WORDS_BYTES: Final = 2000
+_KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
+_MEANINGS: Final = {"expired": ": the link has expired or is not valid", "gone": ": the file is no longer there"}
+_NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A finished download: ``sha256`` in hex of all bytes, ``mime`` as the server stated it."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    mime: str = ""
+
+
+class Downloader:
+    """Fetches URLs, one attempt a call. Raises ``DownloadError``, whose ``kind`` tells what happened.
+
+    Kinds: ``expired`` (403), ``gone`` (404, 410), ``page`` (one of these as a web page: a proxy refuses so, and no
+    storage), ``rate_limited``, ``server`` (5xx), ``http`` (the other statuses), ``redirect``, ``private`` (an address
+    that may not be reached), ``url``, ``too_large``, ``truncated``, ``empty``, ``encoded`` (a compressed reply),
+    ``stalled``, ``range``, and the kinds of ``NotSentError`` and ``ConnectionLostError``.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        timeouts: Timeouts,
+        wall_clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._timeouts = timeouts
+        self._wall_clock = wall_clock
+        self._monotonic = monotonic
+        self._permits = asyncio.Semaphore(DOWNLOADS_MAX)
+        self._validators: dict[Path, str] = {}
+        """Of each part file: the ETag or date that tells which file it is the beginning of."""
+
+    async def to_file(self, url: str, *, part: Path, max_bytes: int) -> Downloaded:
+        """Fetch a result into a file and make it durable; after a failure the next attempt continues it."""
+        try:
+            done = await self._to_file(url, part, max_bytes)
+        except OSError as error:
+            hint = "Free some space or make the folder writable; the service keeps the picture for 24 hours."
+            message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
+            raise StoreError(message, hint=hint) from error
+        except DownloadError as error:
+            if error.kind in ("too_large", "range", "http"):  # what is there is of no use: start anew next time
+                self._validators.pop(part, None)
+            raise
+        self._validators.pop(part, None)
+        return done
+
+    async def to_memory(self, url: str) -> bytes:
+        """Fetch a picture that a person named; a refusal tells what their server said."""
+        data = bytearray()
+        async with self._permits, aclosing(await self._open(url, {}, is_result=False)) as response:
+            async for chunk in self._chunks(response, 0, INPUT_MAX_BYTES):
+                data += chunk
+        return bytes(data)
+
+    async def _to_file(self, url: str, part: Path, max_bytes: int) -> Downloaded:
+        validator = self._validators.get(part)
+        kept = await asyncio.to_thread(_read, part) if validator else b""
+        headers = {"Range": f"bytes={len(kept)}-", "If-Range": validator} if validator and kept else {}
+        async with self._permits, aclosing(await self._open(url, headers, is_result=True)) as response:
+            if response.status_code == httpx.codes.OK:
+                kept = b""
+                etag = response.headers.get("etag", "")  # a weak one may name other bytes
+                self._validators[part] = etag if etag.startswith('"') else response.headers.get("last-modified", "")
+            elif not response.headers.get("content-range", "").startswith(f"bytes {len(kept)}-"):
+                raise DownloadError("The server sent another part than was asked for.", kind="range")
+            digest = hashlib.sha256(kept)
+            file = await asyncio.to_thread(_open_part, part, is_continued=bool(kept))
+            with file:
+                async for chunk in self._chunks(response, len(kept), max_bytes):
+                    file.write(chunk)
+                    digest.update(chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+                size_bytes = file.tell()
+            mime = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Downloaded(part, digest.hexdigest(), size_bytes, mime)
+
+    async def _open(self, url: str, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
+        """Return the open reply that brings the file, after its redirects; raise what another reply means."""
+        failure: DownloadError
+        try:
+            return await self._follow(httpx.URL(url), headers, is_result=is_result)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            failure = DownloadError("The picture's address is not an http(s) address.", kind="url")
+        except NotSentError as error:
+            failure = DownloadError(error.message, kind=error.kind, hint=error.hint)
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+            target = httpx.URL(url)
+            lost = explain(error, target.host, proxy_for(target), SendTrace())
+            failure = DownloadError(lost.message, kind=lost.kind, hint=lost.hint)
+        raise failure
+
+    async def _follow(self, url: httpx.URL, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
+        window_s, connect_s = self._timeouts.stall_window_s, self._timeouts.connect_s
+        timeout = httpx.Timeout(window_s, connect=connect_s, pool=None)
+        for _ in range(REDIRECTS_MAX + 1):
+            request = self._client.build_request("GET", url, headers=headers, timeout=timeout)
+            # Each byte of a head that trickles would begin the read timeout anew.
+            async with asyncio.timeout(2 * connect_s + window_s):
+                response = await self._client.send(request, stream=True)
+            if response.status_code == httpx.codes.OK or (headers and response.status_code == 206):
+                return response
+            async with aclosing(response):
+                if response.status_code not in REDIRECTS:
+                    raise await self._status_error(response, is_result=is_result)
+            target = url.join(response.headers.get("location", ""))
+            if is_result and (url.scheme, target.scheme) == ("https", "http"):
+                raise DownloadError(f"{url.host} redirected from https to http.", kind="redirect")
+            url = target
+        raise DownloadError(f"{url.host} redirected more than {REDIRECTS_MAX} times.", kind="redirect")
+
+    async def _status_error(self, response: httpx.Response, *, is_result: bool) -> DownloadError:
+        status = response.status_code
+        kind = _KINDS.get(status, "server" if status >= 500 else "http")
+        if kind in ("expired", "gone") and "html" in response.headers.get("content-type", "").lower():
+            kind = "page"
+        meaning = _MEANINGS.get(kind, "") if is_result else f": {await _first_words(response)}"
+        return DownloadError(
+            f"{response.url.host} answered HTTP {status}{meaning}.",
+            kind=kind,
+            http_status=status,
+            retry_after_s=retry_after_s(response.headers, self._wall_clock()),
+        )
+
+    async def _chunks(self, response: httpx.Response, done: int, max_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the file's bytes; raise if it is too large, packed, too slow, or ends early."""
+        if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+            message = f"{response.url.host} compressed the picture, which was not asked for; it is not unpacked."
+            raise DownloadError(message, kind="encoded")
+        length = response.headers.get("content-length", "")
+        total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+        kind = ""
+        window_start_s, window_bytes = self._monotonic(), 0
+        try:
+            async for chunk in raw_chunks(response):
+                done += len(chunk)
+                if max(done, total or 0) > max_bytes:
+                    message = f"The file is larger than {file_size(max_bytes)}, the most that is taken."
+                    raise DownloadError(message, kind="too_large")
+                yield chunk
+                window_bytes += len(chunk)
+                passed_s = self._monotonic() - window_start_s
+                if passed_s >= self._timeouts.stall_window_s:
+                    if window_bytes < self._timeouts.min_bytes_per_s * passed_s:
+                        kind = "stalled"
+                        break
+                    window_start_s, window_bytes = self._monotonic(), 0
+        except httpx.ReadTimeout:
+            kind = "stalled"
+        except httpx.RemoteProtocolError:
+            kind = "truncated"
+        except (httpx.HTTPError, httpx.StreamError):
+            kind = "lost"
+        kind = kind or ("truncated" if done < (total or 0) else "" if done else "empty")
+        if kind:
+            amount = f"{done:,}{f' of {total:,}' if total is not None else ''} bytes arrived"
+            what = "The download stalled" if kind == "stalled" else "The file ended early"
+            raise DownloadError(f"{what}: {amount}.", kind=kind)
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _open_part(path: Path, *, is_continued: bool) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if is_continued else os.O_TRUNC)
+    return os.fdopen(os.open(path, flags | _NO_LINKS, 0o666), "wb")
+
+
+async def _first_words(response: httpx.Response) -> str:
+    """Return what a server says in the beginning of an error page, as one line without tags."""
+    head = bytearray()
+    try:
+        async for chunk in raw_chunks(response):
+            head += chunk
+            if len(head) >= _FIRST_WORDS_BYTES:
+                break
+    except (httpx.HTTPError, httpx.StreamError):
+        pass
+    text = head[:_FIRST_WORDS_BYTES].decode("utf-8", "replace")
+    return one_line(re.sub("<[^>]*>", " ", text), 160).rstrip(".") or "the server refuses"

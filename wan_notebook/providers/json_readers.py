@@ -1,0 +1,244 @@
+"""Tolerant readers of JSON replies. Nothing here raises: what cannot be read is empty or None."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..errors import SettingsError
+from ..money import to_decimal
+from ..text import one_line
+from .base import NO_PICTURE, Output, Phase, ServiceFault, TaskState
+
+MESSAGE_MAX_CHARS: Final = 500
+NAME_MAX_CHARS: Final = 256
+RECORD_MAX_BYTES: Final = 64 * 1024
+COST_MAX_USD: Final = 1_000_000
+NESTING_MAX: Final = 50
+"""No documented reply nests deeper than 10; what lies below this is dropped."""
+
+_NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
+_CODE_FIELDS: Final = ("code", "error_code", "error_type")
+_MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
+_URL_FIELDS: Final = ("url", "image", "image_url", "video", "video_url")
+
+# Values ---------------------------------------------------------------------------------------------------------------
+
+
+def parse_json(text: str) -> Any:
+    """Parse a reply into values that can be stored: no NUL, no lone surrogates, no NaN. None if it is not JSON."""
+    try:
+        return change_texts(json.loads(text, parse_constant=lambda _: None), _storable)
+    except (ValueError, RecursionError):  # also a number of absurdly many digits
+        return None
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def change_texts(value: Any, change: Callable[[str], str], depth: int = NESTING_MAX) -> Any:
+    """Return a JSON value with every text in it changed, names of fields too."""
+    match value:
+        case str():
+            return change(value)
+        case list() | dict() if depth <= 0:
+            return None
+        case list():
+            return [change_texts(item, change, depth - 1) for item in value]
+        case dict():
+            return {change(name): change_texts(item, change, depth - 1) for name, item in value.items()}
+    return value
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object as it is, and an empty one for everything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return a JSON array as it is, an object as an array of one, and an empty array for everything else."""
+    if isinstance(value, list):
+        return value
+    return [value] if isinstance(value, dict) else []
+
+
+def first_line(body: Mapping[str, Any], *names: str, max_chars: int = NAME_MAX_CHARS) -> str:
+    """Return the first of several fields that holds a text or a number, as one safe line; empty if none does."""
+    values = [body.get(name) for name in names]
+    texts = [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+    return next((line for text in texts if (line := one_line(text[: 4 * max_chars], max_chars))), "")
+
+
+def number(value: Any) -> float | None:
+    """Read a finite number, also one that is written as a text."""
+    try:
+        found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def fraction(value: Any) -> float | None:
+    """Read a progress of 0.0–1.0; one of 1–100 can only be meant in percent."""
+    found = number(value)
+    if found is None or not 0 <= found <= 100:
+        return None
+    return found if found <= 1 else found / 100
+
+
+def unix_seconds(value: Any) -> int | None:
+    """Read a Unix time in seconds, or in milliseconds as DashScope's task list writes it."""
+    found = number(value)
+    if found is None or not 0 < found < 1e14:
+        return None
+    return int(found / 1000 if found > 1e11 else found)
+
+
+def seconds_between(start: Any, end: Any) -> float | None:
+    """Subtract two times of one clock: texts without a zone (WAN_API §3) or Unix milliseconds."""
+    begun_ms, ended_ms = number(start), number(end)
+    try:
+        if begun_ms is not None and ended_ms is not None:
+            passed_s = (ended_ms - begun_ms) / 1000
+        else:
+            begun, ended = (datetime.fromisoformat(str(value)).replace(tzinfo=UTC) for value in (start, end))
+            passed_s = (ended - begun).total_seconds()
+    except ValueError:
+        return None
+    return passed_s if passed_s >= 0 else None
+
+
+def cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
+    """Read ``usage.cost`` (WAN_API §2: a decimal string in USD); None for another currency or what no price can be."""
+    amount = to_decimal(usage.get("cost")) if first_line(usage, "currency").upper() in ("", "USD", "$") else None
+    return amount if amount is not None and amount < COST_MAX_USD and len(f"{amount:f}") <= 30 else None
+
+
+def record(value: Any) -> Mapping[str, Any]:
+    """Return an object that is only recorded; empty if it is too large or cannot be stored."""
+    found = mapping(value)
+    try:
+        size_bytes = len(json.dumps(found, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError:
+        return {}
+    return found if size_bytes <= RECORD_MAX_BYTES else {}
+
+
+# Tasks and errors -----------------------------------------------------------------------------------------------------
+
+
+def read_items(items: Any) -> tuple[list[Output], list[ServiceFault]]:
+    """Read a result's items in order: pictures, videos and texts, and the reasons for pictures that are missing."""
+    outputs: list[Output] = []
+    reasons: list[ServiceFault] = []
+    for item in [{"text": items}] if isinstance(items, str) else sequence(items):
+        found = mapping(item)
+        values = [mapping(found.get(name)).get("url", found.get(name)) for name in _URL_FIELDS]
+        url = next((value.strip() for value in values if isinstance(value, str) and value.strip()), "")
+        text = found.get("text")
+        if url:
+            is_video = first_line(found, "type").startswith("video") or "video" in found or "video_url" in found
+            remote_id = first_line(found, "jobId", "job_id", "id")
+            outputs.append(Output("video" if is_video else "image", url=url, remote_id=remote_id))
+        elif isinstance(text, str) and text:
+            outputs.append(Output("text", text=text))
+        elif fault := read_refusal(found):
+            reasons.append(fault)
+    return outputs, reasons
+
+
+def read_state(
+    reply: Mapping[str, Any],
+    raw_status: str,
+    known: Mapping[str, Phase],
+    results: tuple[list[Output], list[ServiceFault]],
+    **fields: Any,
+) -> TaskState | None:
+    """Read what became of a task; None if a reply has neither a status nor a picture, and so says nothing about it.
+
+    An unknown status beside a usable picture address is finished, beside an error it is failed, otherwise the task is
+    still running; a known success without any picture is a failure (WAN_API §2). ``reply`` is searched for the error,
+    ``fields`` are the other fields of the state.
+    """
+    outputs, reasons = results
+    refusal = read_refusal(reply)
+    phase = known.get(raw_status.lower())
+    error = ServiceFault()
+    if phase is None and any(output.url.lower().startswith(("http://", "https://")) for output in outputs):
+        phase = Phase.SUCCEEDED
+    elif phase is None and raw_status:
+        phase = Phase.FAILED if refusal else Phase.RUNNING
+    if phase is Phase.SUCCEEDED and not any(output.url for output in outputs):
+        phase = Phase.FAILED
+        nothing = ServiceFault(NO_PICTURE, "The service reports success, but no picture came.")
+        error = refusal or next(iter(reasons), nothing)
+    elif phase is Phase.SUCCEEDED and refusal:
+        reasons = [*reasons, refusal]
+    elif phase in (Phase.FAILED, Phase.CANCELLED, Phase.UNKNOWN):
+        error = read_fault(reply)
+    if phase is None:
+        return None
+    return TaskState(
+        phase=phase,
+        raw_status=raw_status,
+        outputs=tuple(outputs),
+        missing_reasons=tuple(map(str, reasons)) if phase is Phase.SUCCEEDED else (),
+        error_code=error.code,
+        error_message=error.message,
+        error_hint=error.hint,
+        **fields,
+    )
+
+
+def read_fault(body: Any, http_status: int | None = None) -> ServiceFault:
+    """Read an error of any form that WAN_API §2 and §3 show; everything it says becomes part of the message."""
+    found = mapping(body)
+    error = found.get("error", body if isinstance(body, str) else None)
+    inner = mapping(error)
+    layers = [inner, found, *(mapping(found.get(name)) for name in ("status", "provider_error", "output"))]
+    layers.append(mapping(inner.get("provider_error")))
+    codes = [first_line(layer, name) for name in _CODE_FIELDS for layer in layers] + [first_line(inner, "type")]
+    messages = [first_line({"error": error}, "error", max_chars=MESSAGE_MAX_CHARS)]
+    messages += [first_line(layer, *_MESSAGE_FIELDS, max_chars=MESSAGE_MAX_CHARS) for layer in layers]
+    no_news = {*_NO_ERROR, str(http_status)}  # the HTTP status is shown anyway
+    codes = list(dict.fromkeys(code for code in codes if code.lower() not in no_news))
+    messages = list(dict.fromkeys(message for message in messages if message.lower() not in _NO_ERROR))
+    message = "; ".join(messages) + (f" [{', '.join(codes[1:])}]" if len(codes) > 1 else "")
+    request_id = next((id_ for layer in layers if (id_ := first_line(layer, "request_id", "requestId"))), "")
+    return ServiceFault(codes[0] if codes else "", one_line(message, MESSAGE_MAX_CHARS), request_id)
+
+
+def read_refusal(body: Any) -> ServiceFault | None:
+    """Read the error in a reply that may be a success; None if it names none."""
+    found = mapping(body)
+    fault = read_fault(found)
+    return fault if fault and (found.get("error") or found.get("provider_error") or fault.code) else None
+
+
+def find_quoted(partial: bytes, *names: str) -> str:
+    """Find the complete value of a text field in a JSON text that was cut; empty if it is not there whole."""
+    for name in names:
+        pattern = rb'"' + name.encode() + rb'"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{3,127})"'
+        if match := re.search(pattern, partial):
+            return match[1].decode()
+    return ""
+
+
+def read_base_url(url: str) -> str:
+    """Check a base URL and return its scheme, host, port and path. Raises ``SettingsError``."""
+    try:
+        parts = urlsplit(url.strip())
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        hint = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
+        raise SettingsError(f"The base URL {one_line(url, 100)!r} is not an http(s) address.", hint=hint)
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("The base URL contains a user name or password.", hint="Leave it out: the key suffices.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")

@@ -1,0 +1,395 @@
+"""Picture and input files under one visible folder: durable before they are named, named once, never overwritten."""
+
+import contextlib
+import datetime as dt
+import errno
+import hashlib
+import itertools
+import logging
+import os
+import platform
+import re
+import secrets
+import shutil
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .errors import StoreError
+from .files import atomic_write
+from .text import one_line
+
+if TYPE_CHECKING:
+    from .images import InputImage
+
+log = logging.getLogger(__name__)
+
+PARTS_FOLDER: Final = ".parts"
+INPUTS_FOLDER: Final = "inputs"
+GITIGNORE: Final = (
+    "# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
+)
+NAME_MAX_BYTES: Final = 120
+"""Under the 143 bytes of encrypted home folders and the 255 of everything else, with room for ``.corrupt``."""
+
+SLUG_MAX_BYTES: Final = 60
+SAME_NAME_MAX: Final = 10_000
+PART_KEPT_S: Final = 25 * 3600.0
+"""Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
+
+_SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/bmp": "bmp"}
+_FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|inputs")
+_FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
+_PART_NAME: Final = re.compile(r".*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})\.(?:part|ready)")
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class Saved(NamedTuple):
+    """A file in the folder: its path relative to it, and its size."""
+
+    file: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Bytes that are safe on the disk and have no name yet; ``file`` is the one they are meant to get."""
+
+    temporary: Path
+    file: str
+    size_bytes: int
+    sidecar: str = ""
+
+
+class Usage(NamedTuple):
+    """The size of the folder, everything counted."""
+
+    size_bytes: int
+    files: int
+
+
+class Storage:
+    """One folder of pictures. Nothing is created before something is written.
+
+    Every method that touches the disk raises ``StoreError``, which names the file and says what to do. Paths are
+    relative to the folder, with ``/``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        host = hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:8]
+        self._host = host
+        self._writer = f"{host}-{os.getpid()}"
+        self._run, self._numbers = secrets.token_hex(4), itertools.count(1)
+
+    # The folder -------------------------------------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """Create the folder, with a ``.gitignore`` that keeps it out of version control.
+
+        Refuses links in the places of our own files and folders, which would lead pictures elsewhere.
+        """
+        with _explained(self.folder, "create"):
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    _write_new(self.folder / ".gitignore", GITIGNORE.encode())
+                _sync_folder(self.folder)
+                _sync_folder(self.folder.parent)
+            for entry in os.scandir(self.folder):
+                is_folder = _FOLDERS.fullmatch(entry.name)
+                if (is_folder or _FILES.fullmatch(entry.name)) and (
+                    entry.is_symlink() or (is_folder and not entry.is_dir())
+                ):
+                    message = f"{_shown(Path(entry.path))} is a link or a file where a folder of pictures belongs."
+                    raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
+
+    def check_writable(self, need_bytes: int = 0) -> None:
+        """Make sure that pictures can be saved, before money is spent."""
+        self.ensure()
+        probe = self._new_part("probe")
+        with _explained(self.folder, "write to"):
+            probe.parent.mkdir(exist_ok=True)
+            _write_new(probe, b"can this disk be written?\n")
+            probe.unlink()
+            free_bytes = shutil.disk_usage(self.folder).free
+        if free_bytes < need_bytes:
+            raise StoreError(
+                f"The disk of {_shown(self.folder)} has {free_bytes / 1e6:.0f} MB free, and this needs "
+                f"{need_bytes / 1e6:.0f} MB.",
+                hint="Free some space there, or set WAN_HOME to a folder on another disk. Nothing was sent.",
+            )
+
+    def path(self, relative: str) -> Path:
+        """Return the full path of a file. Raises ``StoreError`` if it leads out of the folder, by name or by a link."""
+        parts = relative.split("/")
+        is_bad = any(part in ("", ".", "..") or part != part.rstrip(" .") for part in parts)
+        if is_bad or any(char in relative for char in "\\:\x00"):  # so that a bundle opens on every system
+            raise StoreError(f"{one_line(relative, 80)!r} is not a path inside the folder of pictures.")
+        path = self.folder
+        for part in parts:
+            path = path / part
+            if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
+                message = f"{one_line(relative, 80)!r} leads out of {_shown(self.folder)}."
+                raise StoreError(message, hint="Remove the link in it.")
+        return path
+
+    def usage(self) -> Usage:
+        """Measure everything in the folder."""
+        sizes = []
+        for root, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    sizes.append(Path(root, name).stat().st_size)
+        return Usage(sum(sizes), len(sizes))
+
+    # Inputs -----------------------------------------------------------------------------------------------------------
+
+    def save_input(self, image: "InputImage") -> str:
+        """Keep an input picture as it is sent, once, and return its path."""
+        suffix = _SUFFIXES.get(image.mime, "bin")
+        short = f"{INPUTS_FOLDER}/{image.sha256[:16]}.{suffix}"
+        # A kept file may have been edited by hand: then the full hash is the name.
+        for relative in (short, f"{INPUTS_FOLDER}/{image.sha256}.{suffix}"):
+            if self.holds(relative, image.sha256):
+                return relative
+            if not self.exists(relative):
+                return self.add(relative, image.data).file
+        raise StoreError(f"{self.path(short)} was changed by hand.", hint="Delete it; it will be written again.")
+
+    # Pictures ---------------------------------------------------------------------------------------------------------
+
+    def part_path(self, job_id: str, index: int) -> Path:
+        """Return where this process downloads a picture of a job; no other process uses the same path."""
+        return self.folder / PARTS_FOLDER / f"{_slug(job_id)}-{index}.{self._writer}.part"
+
+    def clean_parts(self) -> list[str]:
+        """Delete what downloads of dead processes left behind, and return their names."""
+        gone = []
+        for path in sorted((self.folder / PARTS_FOLDER).glob("*")):
+            match = _PART_NAME.fullmatch(path.name)
+            with contextlib.suppress(OSError):  # another kernel was faster, or the folder is read-only
+                is_dead = match and match["host"] == self._host and not _process_lives(int(match["pid"]))
+                if match and (is_dead or time.time() - path.lstat().st_mtime > PART_KEPT_S):
+                    path.unlink()
+                    gone.append(path.name)
+        return gone
+
+    def picture_name(
+        self, created_at_local: dt.datetime, prompt: str, seed: int | None, index: int, suffix: str
+    ) -> str:
+        """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0."""
+        shown_seed = "" if seed is None else f"-s{seed}"
+        kind = "".join(char for char in suffix.lower() if char.isascii() and char.isalnum())[:5] or "bin"
+        stem = _cut(f"{created_at_local:%H%M}-{_slug(prompt)}{shown_seed}-{index + 1}", NAME_MAX_BYTES - 12)
+        return self._free_name(f"{created_at_local:%Y-%m-%d}/{stem}.{kind}")
+
+    def stage(self, part: Path, relative: str, *, data: bytes | None = None, sidecar: str = "") -> Staged:
+        """Make a picture durable without naming it yet.
+
+        ``data`` are the file's bytes; without them the part is the file. Once ``file`` and its hash are recorded, it
+        can be told after a crash whether ``publish`` was done. ``sidecar`` is the text that goes beside the picture.
+        """
+        self.ensure()
+        with _explained(self.folder / relative, "save"):
+            if data is None:
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+                return Staged(part, relative, part.stat().st_size, sidecar)
+            ready = part.with_name(f"{part.name.removesuffix('.part')}.ready")
+            ready.unlink(missing_ok=True)  # an earlier attempt may have been killed
+            ready.parent.mkdir(parents=True, exist_ok=True)
+            _write_new(ready, data)
+            return Staged(ready, relative, len(data), sidecar)
+
+    def publish(self, staged: Staged) -> Saved:
+        """Give staged bytes their name, or its next free variant: no file is ever overwritten."""
+        wanted = staged.file
+        while True:
+            final = self.path(wanted)
+            with _explained(final, "save"):
+                if not final.parent.is_dir():
+                    final.parent.mkdir(parents=True, exist_ok=True)
+                    _sync_folder(final.parent.parent)
+                try:
+                    _name(staged.temporary, final)
+                    break
+                except FileExistsError:
+                    if _have_same_bytes(staged.temporary, final):  # fetched again after a crash
+                        staged.temporary.unlink()
+                        break
+            wanted = self._free_name(staged.file)
+        if staged.sidecar:
+            try:
+                sidecar = staged.sidecar.encode("utf-8", "backslashreplace")
+                atomic_write(final.with_name(f"{final.name}.json"), sidecar)
+            except OSError as error:  # the picture is safe without it
+                log.warning("the metadata beside %s could not be written: %s", final, error.strerror)
+        with _explained(final, "save"):
+            _sync_folder(final.parent)
+        return Saved(wanted, staged.size_bytes)
+
+    def keep_corrupt(self, part: Path, relative: str) -> str:
+        """Keep bytes that are not a picture, beside where the picture would be, as ``….corrupt``; return their path."""
+        return self.publish(self.stage(part, f"{relative}.corrupt")).file
+
+    def add(self, relative: str, data: bytes) -> Saved:
+        """Write a new file. The same bytes under the same name are left alone, other ones are not touched."""
+        self.path(relative)
+        return self.publish(self.stage(self._new_part("new"), relative, data=data))
+
+    # What is there ----------------------------------------------------------------------------------------------------
+
+    def exists(self, relative: str) -> bool:
+        """Say whether there is a file of this name."""
+        return self.path(relative).is_file()
+
+    def holds(self, relative: str, sha256: str) -> bool:
+        """Say whether there is a file with exactly these bytes."""
+        try:
+            return hashlib.sha256(self.path(relative).read_bytes()).hexdigest() == sha256
+        except (OSError, UnicodeError):
+            return False
+
+    def read(self, relative: str) -> bytes:
+        """Return a file's bytes."""
+        path = self.path(relative)
+        with _explained(path, "read"):
+            return path.read_bytes()
+
+    def delete(self, relative: str) -> bool:
+        """Delete a file and its sidecar; say whether it was there. Its folder goes when it is empty."""
+        path = self.path(relative)
+        with _explained(path, "delete"):
+            was_there = path.is_file()
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}.json").unlink(missing_ok=True)
+        if path.parent != self.folder:
+            with contextlib.suppress(OSError):  # it holds other files
+                path.parent.rmdir()
+        return was_there
+
+    def _new_part(self, what: str) -> Path:
+        return self.folder / PARTS_FOLDER / f"{what}-{self._run}{next(self._numbers)}.{self._writer}.part"
+
+    def _free_name(self, relative: str) -> str:
+        """Return the name, or its first numbered variant that is not taken, by a link either."""
+        stem, dot, suffix = relative.rpartition(".")
+        for count in range(1, SAME_NAME_MAX):
+            name = relative if count == 1 else f"{stem}_{count}{dot}{suffix}"
+            if not os.path.lexists(self.folder / name):
+                return name
+        raise StoreError(f"There are too many files named like {relative}.", hint="Move some of them elsewhere.")
+
+
+def _slug(text: str, max_bytes: int = SLUG_MAX_BYTES) -> str:
+    """Return the words of a text as a part of a file name: letters and digits, joined by ``-``.
+
+    Letters of any script, but plain ASCII where the system's locale writes nothing else.
+    """
+    # Lower case and NFC: two names that a Mac or Windows takes for the same one are then the same one.
+    words = unicodedata.normalize("NFC", text[:400].lower())
+    if sys.getfilesystemencoding().lower() in ("ascii", "ansi_x3.4-1968"):
+        words = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    kept = "".join(char if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else "-" for char in words)
+    parts = [part for part in kept.split("-") if any(char.isalnum() for char in part)]
+    made = ""
+    for part in parts:
+        longer = f"{made}-{part}" if made else part
+        if len(longer.encode()) > max_bytes:
+            break
+        made = longer
+    return made or (_cut(parts[0], max_bytes) if parts else "picture")
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode(errors="ignore")
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Create a file with these bytes, durably; raise ``FileExistsError`` if there is one, and leave no half of it."""
+    with path.open("xb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: without it a power cut can take back a rename."""
+    if os.name == "nt":  # Windows has no such call, and its rename is journaled
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _name(temporary: Path, final: Path) -> None:
+    """Give a file its name in one step; ``FileExistsError`` if the name is taken."""
+    try:
+        final.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links (FAT, some network drives): an empty file reserves the name, which only its
+        # maker then replaces.
+        final.touch(exist_ok=False)
+        temporary.replace(final)
+    else:
+        temporary.unlink()
+
+
+def _have_same_bytes(one: Path, other: Path) -> bool:
+    try:
+        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    except OSError:  # a folder, or a file that cannot be read: another one in any case
+        return False
+
+
+def _process_lives(pid: int) -> bool:
+    """Say whether a process of this machine lives; on Windows always yes, since asking would end it there."""
+    try:
+        if os.name != "nt":
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn an error of the operating system into one line that names the path and says what to do."""
+    try:
+        yield
+        return
+    except (OSError, UnicodeError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        cause = error
+    hint = "`%wan doctor` checks the folder."
+    if code in _FULL:
+        reason, hint = "the disk is full", "Free some space there, or set WAN_HOME to a folder on another disk."
+    elif code in _NOT_WRITABLE:
+        reason = f"it is not writable ({reason})"
+        hint = "Make the folder writable, or set WAN_HOME to another one."
+    elif code == errno.ENOENT:
+        reason, hint = "it is not there", "`%wan doctor` shows the folder in use."
+    raise StoreError(f"Cannot {doing} {_shown(path)}: {one_line(reason, 160)}.", hint=hint) from cause
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text that can be displayed, whatever bytes are in it."""
+    return one_line(os.fsencode(path).decode("utf-8", "replace"), 200)
