@@ -1,47 +1,38 @@
 """A kernel that kills itself at its k-th step, and one that comes after it. Run as a program, it forks both.
 
-``python -m tests.engine.crashing URL FOLDER JOURNAL`` imports everything once, counts the steps of an undisturbed run,
-then lets one fork die at each step and another one resume; it prints a line of JSON for each step.
+``python -m tests.acceptance.engine.crashing URL FOLDER JOURNAL`` imports everything once, counts the steps of an
+undisturbed run, then lets one fork die at each step and another one resume; it prints a line of JSON for each step.
+Steps lie around every commit, every request, every piece of a download and every file operation that matters.
 """
 
-from __future__ import annotations
-
-import inspect
+import builtins
+import hashlib
+import io
 import json
 import os
-import random
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+import sqlalchemy as sa
 from PIL import Image
 
-from wan_notebook.api import generate
-from wan_notebook.client.network import Network
-from wan_notebook.client.sinks import FileSink
-from wan_notebook.folders import config_dir
-from wan_notebook.keys import KeyStore
-from wan_notebook.ledger import connect
-from wan_notebook.ledger.writer import Writer
-from wan_notebook.recipe import changed_in
-from wan_notebook.runtime import Runtime
-from wan_notebook.schedule import PollSetting
+from tests.kit import Rig, ask, database_of, history_of
+from wan_notebook.metadata import strip
 from wan_notebook.session import Session
-from wan_notebook.settings import Sources
-from wan_notebook.store import Files
 
 AT_ONCE = 4
 WAIT_S = 40.0
-OF_THE_LEDGER = ("Writer._transact", "Network.exchange", "Files.publish")
-QUICK = PollSetting(waste_s=0.005, min_interval_s=0.02, max_interval_s=0.2, first_look_s=0.02)
+OF_THE_LEDGER = ("commit", "request", "link", "rename", "replace")
 
 
 class Steps:
-    """Counts what happens between two states on disk; the process dies at step ``last``."""
+    """Counts what happens between two states on disk; the process dies at step `last`."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -55,79 +46,106 @@ class Steps:
             if len(self.names) == self.last:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, owner: Any, name: str, *, after: bool = True) -> None:
-        """Count a step before each call of a method, and one after it where the next step is not the same moment."""
-        original = getattr(owner, name)
-        label = f"{owner.__name__}.{name}"
+    def watch_files(self, folder: Path) -> None:
+        """Count what makes a file durable or gives it its name."""
+        for name in ("fsync", "link", "rename", "replace"):
+            setattr(os, name, self._around(getattr(os, name), name))
+        opened = builtins.open
 
+        def open_file(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+            if set(mode) & set("wxa+") and not isinstance(file, int) and os.fspath(file).startswith(str(folder)):
+                self.step("before open")
+            return opened(file, mode, *args, **options)
+
+        builtins.open = io.open = open_file
+
+    def watch_commits(self) -> None:
+        """Count every commit, before it and once the connection is back."""
+        sa.event.listen(sa.Engine, "commit", lambda _connection: self.step("before commit"))
+        sa.event.listen(sa.Pool, "checkin", lambda *_: self.step("after commit"))
+
+    def _around(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
-            self.step(f"before {label}")
+            self.step(f"before {name}")
             result = original(*args, **options)
-            if after:
-                self.step(f"after {label}")
+            self.step(f"after {name}")
             return result
 
-        async def wait(*args: Any, **options: Any) -> Any:
-            self.step(f"before {label}")
-            result = await original(*args, **options)
-            self.step(f"after {label}")
-            return result
-
-        setattr(owner, name, wait if inspect.iscoroutinefunction(original) else call)
-
-    def patch(self) -> None:
-        """Count every commit, every request, every file operation."""
-        self.around(Writer, "_transact")
-        self.around(Network, "exchange")
-        self.around(FileSink, "write")
-        self.around(Files, "publish")
-        for name in ("write_new", "sync", "sync_folder"):
-            self.around(Files, name, after=False)
+        return call
 
 
-def kernel(url: str, folder: Path) -> Session:
-    """Start a kernel over HTTP."""
-    env = {
-        "WAN_HOME": str(folder / "wan-pictures"),
-        "WAN_PROVIDER": "gateway",
-        "WAN_API_KEY": "key-one",
-        "WAN_BASE_URL": url,
-        "WAN_QUERIES_PER_S": "0",
-    }
-    sources = Sources(env=env, cwd=folder, config_path=config_dir() / "config.json", keys=KeyStore(use_keyring=False))
-    parts = {"setting": lambda: QUICK, "rng": random.Random(1)}  # noqa: S311 - pauses, no secrets
-    return Session(sources, runtime=Runtime(), engine_parts=parts)
+class SteppingTransport(httpx.AsyncBaseTransport):
+    """Counts a step before each request, after its head, and after each piece of its body."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, steps: Steps) -> None:
+        self._inner = inner
+        self._steps = steps
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Hand over, step by step."""
+        self._steps.step("before request")
+        response = await self._inner.handle_async_request(request)
+        self._steps.step("after request")
+        response.stream = _SteppingStream(response.stream, self._steps)
+        return response
 
 
-def order_and_wait(url: str, folder: Path) -> None:
+class _SteppingStream(httpx.AsyncByteStream):
+    def __init__(self, inner: Any, steps: Steps) -> None:
+        self._inner = inner
+        self._steps = steps
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._inner:
+            yield piece
+            self._steps.step("after piece")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def kernel(url: str, folder: Path, steps: Steps | None = None) -> Session:
+    """Start a kernel over HTTP; its service's tasks are over at once."""
+    rig = Rig(folder, url=url, speed=20.0)
+    if steps is not None:
+        rig.around = lambda inner: SteppingTransport(inner, steps)
+    return rig.kernel()
+
+
+def ask_and_wait(url: str, folder: Path, steps: Steps) -> None:
     """Ask for two pictures and wait for them."""
-    session = kernel(url, folder)
+    session = kernel(url, folder, steps)
     photo = Image.new("RGB", (300, 300), "teal")
-    generate(folder.name, images=[photo], n=2, seed=5, session=session).result(WAIT_S)
+    ask(session, folder.name, images=[photo], n=2, seed=5).result(WAIT_S)
     session.close()
 
 
 def resume(url: str, folder: Path) -> dict[str, Any]:
     """Take up what is there, and say what became of it."""
     session = kernel(url, folder)
-    if session.home(create=False) is None:
+    project = session.project(create=False)
+    if project is None:
         return {"states": [], "files": []}
-    before = [str(row.state) for row in session.need_home().ledger.open_jobs()]
-    for live in session.resume():
-        live.settled().result(WAIT_S)
-    home = session.need_home()
-    rows = home.ledger.history().rows
-    rows = [home.ledger.get(row.id) for row in rows]
+    before = [str(row.status) for row in database_of(session).open_jobs()]
+    for tracked in session.resume():
+        if tracked.status != "intent":
+            tracked.settled().result(WAIT_S)
+    rows = history_of(session)
+    pictures = [picture for row in rows for picture in row.pictures if picture.saved_at]
     found = {
         "before": before,
-        "states": [str(row.state) for row in rows],
-        "saved": [picture.file for row in rows for picture in row.pictures if picture.saved_at],
-        "whole": all(not changed_in(home.store.read(p.file), p) for row in rows for p in row.pictures if p.saved_at),
-        "files": sorted(str(path.relative_to(home.store.folder)) for path in home.store.folder.glob("2*/*.png")),
-        "journal": (home.store.folder / "ledger.db-wal").exists(),
+        "states": [str(row.status) for row in rows],
+        "saved": [picture.file for picture in pictures],
+        "whole": all(_is_whole(project.storage.read(picture.file), picture) for picture in pictures),
+        "files": sorted(str(path.relative_to(project.folder)) for path in project.folder.glob("2*/*.png")),
+        "journal": (project.folder / "ledger.db-wal").exists(),
     }
     session.close()
     return found
+
+
+def _is_whole(data: bytes, picture: Any) -> bool:
+    return hashlib.sha256(strip(data)).hexdigest() == picture.sha256
 
 
 def forked(work: Callable[[], Any], result: Path) -> int:
@@ -144,10 +162,11 @@ def forked(work: Callable[[], Any], result: Path) -> int:
 
 
 def counted(url: str, folder: Path, last: int) -> list[str]:
-    """Order with every step counted; die at ``last``."""
+    """Ask with every step counted; die at `last`."""
     steps = Steps(last)
-    steps.patch()
-    order_and_wait(url, folder)
+    steps.watch_commits()
+    steps.watch_files(folder)
+    ask_and_wait(url, folder, steps)
     return steps.names
 
 
@@ -157,10 +176,20 @@ def waves(steps: Sequence[int]) -> Iterator[Sequence[int]]:
         yield steps[first : first + AT_ONCE]
 
 
+def on_a_network_drive(root: Path) -> None:
+    """Let every folder of this process lie on NFS, as far as the table of mounts says."""
+    read = Path.read_text
+
+    def read_text(path: Path, *args: Any, **options: Any) -> str:
+        return f"server:/ {root} nfs4 rw 0 0\n" if str(path) == "/proc/mounts" else read(path, *args, **options)
+
+    Path.read_text = read_text  # type: ignore[method-assign]
+
+
 def main(url: str, root: Path, journal: str) -> None:
     """Let a kernel die at each of its steps, and another one come after it."""
     if journal == "rollback":
-        connect.on_network_filesystem = lambda *_: True
+        on_a_network_drive(root)
     undisturbed = root / f"{journal}-0"
     undisturbed.mkdir()
     os.waitpid(forked(lambda: counted(url, undisturbed, 0), root / "names"), 0)

@@ -1,7 +1,5 @@
 """The fault matrix as data: what strikes where, and what must come of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -10,7 +8,7 @@ class Case:
     """``faults`` strike one job; then its state, the tasks that the service created, the pictures on disk.
 
     ``corrupt``: files kept aside. ``missing``: pictures asked for and not delivered.
-    ``dialects``: where it applies, if not in all.
+    ``providers``: where it applies, if not in all.
     """
 
     faults: str
@@ -21,13 +19,13 @@ class Case:
     missing: int = 0
     stopped: bool = False
     edit: bool = False
-    dialects: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
     only_socket: bool = False
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """The dialects in which it is tried: a fetched picture knows none."""
-        return self.dialects or (("gateway",) if self.faults.startswith("download") else ("gateway", "dashscope"))
+        """The providers that it is tried with: a fetched picture knows none."""
+        return self.providers or (("gateway",) if self.faults.startswith("download") else ("gateway", "dashscope"))
 
     @property
     def id(self) -> str:
@@ -47,9 +45,9 @@ NEVER_RESENT = [
 ]
 SALVAGED = [
     *_all("submit", "cut_body truncated_json", "saved", 1, 1),
-    *_all("submit", "reset_mid_body stall_mid_body", "saved", 1, 1, only_socket=True, dialects=("gateway",)),
+    *_all("submit", "reset_mid_body stall_mid_body", "saved", 1, 1, only_socket=True, providers=("gateway",)),
     # DashScope's reply names the task in its second half: nothing to salvage.
-    *_all("submit", "reset_mid_body stall_mid_body", "in_doubt", 1, 0, only_socket=True, dialects=("dashscope",)),
+    *_all("submit", "reset_mid_body stall_mid_body", "in_doubt", 1, 0, only_socket=True, providers=("dashscope",)),
     # Salvaged, but the service cannot be asked: not believed.
     Case("submit.truncated_json poll.500:always", "in_doubt", 1, 0),
     Case("submit.truncated_json poll.500:2", "saved", 1, 1),
@@ -57,9 +55,9 @@ SALVAGED = [
 REFUSED = [
     *_all("submit", "401 403 404 redirect redirect_away error_200", "refused", 0, 0),
     *_all("submit", "429:always 429_retry_after:always 503_retry_after:always", "refused", 0, 0),
-    Case("submit.400", "refused", 0, 0, dialects=("dashscope",)),
-    Case("submit.400:2", "refused", 0, 0, dialects=("gateway",)),
-    Case("submit.400", "saved", 1, 1, dialects=("gateway",)),  # the other envelope
+    Case("submit.400", "refused", 0, 0, providers=("dashscope",)),
+    Case("submit.400:2", "refused", 0, 0, providers=("gateway",)),
+    Case("submit.400", "saved", 1, 1, providers=("gateway",)),  # the other envelope
 ]
 RESENT = _all("submit", "429 429:5 429_retry_after 429_retry_after_date 503_retry_after trickle", "saved", 1, 1)
 POLLED_ON = [
@@ -73,8 +71,8 @@ POLLED_ON = [
 ]
 ENDED = [
     *_all("poll", "failed failed_plain", "failed", 1, 0),
-    Case("poll.canceled", "cancelled", 1, 0, dialects=("dashscope",)),
-    Case("poll.canceled", "failed", 1, 0, dialects=("gateway",)),  # it has no such status
+    Case("poll.canceled", "cancelled", 1, 0, providers=("dashscope",)),
+    Case("poll.canceled", "failed", 1, 0, providers=("gateway",)),  # it has no such status
     *_all("poll", "unknown:always 404:always", "expired", 1, 0),
     Case("poll.no_urls:always", "saved", 1, 0, missing=1),
     Case("poll.fewer_images:2", "saved", 1, 2, edit=True),

@@ -1,7 +1,5 @@
 """A kernel that is killed at any point loses nothing that the ledger or the service still knows, and pays once."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -11,36 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import small_png
 from tests.environment import ROOT
-from wan_notebook.simulator import SimulatorConfig, create_app
-from wan_notebook.simulator.server import serve_in_thread
+from tests.kit import small_png
+from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
 
-ACTABLE = {"saved", "refused", "in_doubt"}
+ENDS = {"saved", "in_doubt", "intent"}
+CONFIG = SimulatorConfig(
+    seconds=0.0, price=Decimal("0.03"), queries_per_s=0, submits_per_s=0, in_flight=0, fixed_picture=small_png()
+)
 
 
+@pytest.mark.process
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize("journal", ["wal", "rollback"])
 def test_killed_at_every_step(journal: str, tmp_path: Path) -> None:
     """Killed before and after every commit, request and file operation, then resumed by another process.
 
     At most one task for the one job; a task whose id was on disk is saved with both pictures, each once; what was
-    never sent is refused; what nobody can know is in doubt; and nothing else remains.
+    never sent stays so, for the same call to send; what nobody can know is in doubt; and nothing else remains.
     """
-    app = create_app(SimulatorConfig(seconds=0.0, price=Decimal("0.03"), queries_per_s=0, fixed_picture=small_png()))
+    app = create_app(CONFIG)
     with serve_in_thread(app) as url:
-        command = [sys.executable, "-m", "tests.engine.crashing", url, str(tmp_path), journal]
+        command = [sys.executable, "-m", "tests.acceptance.engine.crashing", url, str(tmp_path), journal]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     names, *lines = [json.loads(line) for line in done.stdout.splitlines()]
-    tasks = Counter(task.order.prompt for task in app.state.simulator._store._tasks.values())
+    tasks = Counter(task.request.prompt for task in app.state.simulator.tasks.values())
 
     assert len(lines) >= (40 if journal == "wal" else 20)
     assert journal != "wal" or len(lines) == len(names)
     for line in lines:
         _check(line, tasks[line["prompt"]], journal)
     seen = Counter(line["states"][0] if line["states"] else "nothing" for line in lines)
-    assert {"saved", "refused", "in_doubt", "nothing"} <= set(seen)
+    assert {"saved", "intent", "in_doubt", "nothing"} <= set(seen)
 
 
 def _check(line: dict[str, object], tasks: int, journal: str) -> None:
@@ -51,8 +52,8 @@ def _check(line: dict[str, object], tasks: int, journal: str) -> None:
     if not states:
         assert tasks == 0, line
         return
-    assert set(states) <= ACTABLE, line
-    assert states != ["refused"] or tasks == 0, line
+    assert set(states) <= ENDS, line
+    assert states != ["intent"] or tasks == 0, line
     assert (states == ["in_doubt"]) == (line["before"] in (["sending"], ["in_doubt"])), line
     if states == ["saved"]:
         assert tasks == 1, line

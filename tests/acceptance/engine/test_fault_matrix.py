@@ -1,14 +1,12 @@
-"""Every fault of the matrix, at every phase where it can strike: what becomes of the job, the task and the picture."""
-
-from __future__ import annotations
+"""Every fault of the matrix, in every phase where it can strike: what becomes of the job, the task and the picture."""
 
 from collections.abc import Iterator
 
 import pytest
 from PIL import Image
 
-from tests.engine.kit import Rig, ask, ended
-from tests.engine.matrix import ALL, Case
+from tests.acceptance.engine.matrix import ALL, Case
+from tests.kit import Rig, ask, ended, row_of
 from wan_notebook.session import Session
 
 
@@ -23,36 +21,38 @@ class Place:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, bool], Place]]:
-    """Each dialect in this process and over a socket, made when first needed."""
-    found: dict[tuple[str, bool], Place] = {}
+    """Each provider in this process and over a socket, made when first needed."""
 
     class Places(dict[tuple[str, bool], Place]):
         def __missing__(self, key: tuple[str, bool]) -> Place:
-            dialect, socket = key
-            made = Rig(tmp_path_factory.mktemp(dialect), dialect=dialect, speed=200.0)
+            provider, socket = key
+            made = Rig(tmp_path_factory.mktemp(provider), provider=provider, speed=200.0)
             if socket:
                 made.serve()
-            self[key] = found[key] = Place(made)
-            return found[key]
+            self[key] = Place(made)
+            return self[key]
 
-    yield Places()
+    found = Places()
+    yield found
     for place in found.values():
         place.rig.close()
 
 
 def _rows() -> list[object]:
+    """Return each case with one provider for every run, and with the other one for the nightly run."""
     rows = []
-    for case in ALL:
-        for dialect in case.ways:
-            name = f"{case.id}-{dialect}{'-socket' * case.only_socket}"
-            rows.append(pytest.param(case, dialect, case.only_socket, id=name))
+    for number, case in enumerate(ALL):
+        for way, provider in enumerate(case.ways):
+            name = f"{case.id}-{provider}{'-socket' * case.only_socket}"
+            marks = () if way == number % len(case.ways) else (pytest.mark.nightly,)
+            rows.append(pytest.param(case, provider, case.only_socket, id=name, marks=marks))
     return rows
 
 
-@pytest.mark.parametrize(("case", "dialect", "socket"), _rows())
-def test_matrix(case: Case, dialect: str, socket: bool, places: dict[tuple[str, bool], Place]) -> None:
+@pytest.mark.parametrize(("case", "provider", "socket"), _rows())
+def test_matrix(case: Case, provider: str, socket: bool, places: dict[tuple[str, bool], Place]) -> None:
     """After the fault: the state, at most one task for one job, every picture that can be had, no key to a stranger."""
-    place = places[dialect, socket]
+    place = places[provider, socket]
     place.count += 1
     service = place.rig.service
     before = service.tasks_created
@@ -60,18 +60,18 @@ def test_matrix(case: Case, dialect: str, socket: bool, places: dict[tuple[str, 
     options = {"images": [Image.new("RGB", (300, 300), (place.count % 256, 0, 0))], "n": 2} if case.edit else {}
     job = ended(ask(place.kernel, f"case {place.count}", seed=5, **options))
     place.rig.arm()
-    live = job.lives[0]
-    files = [p for p in live.row.pictures if p.saved_at]
+    (tracked,), (row,) = job.tracked, job.rows
+    saved = [picture for picture in row.pictures if picture.saved_at]
 
-    assert (live.state, service.tasks_created - before, len(files)) == (case.state, case.tasks, case.pictures), (
-        live.note
-    )
-    assert len([p for p in live.row.pictures if p.corrupt_file]) == case.corrupt
-    assert live.row.missing == case.missing
-    assert bool(live.stopped) == case.stopped
-    assert not service.keys_leaked
-    for picture in files:
-        assert (place.rig.folder / picture.file).is_file()
-    stored = place.kernel.need_home().ledger.get(job.id)
-    assert stored.pictures == live.row.pictures
-    assert stored.state == live.state
+    found = (str(job.status), service.tasks_created - before, len(saved))
+    assert found == (case.state, case.tasks, case.pictures), tracked.note
+    assert len([picture for picture in row.pictures if picture.corrupt_file]) == case.corrupt
+    assert row.missing == case.missing
+    assert bool(tracked.stopped) == case.stopped
+    assert not service.keys_leaked + place.rig.faults.keys_leaked
+    assert all((place.rig.folder / picture.file).is_file() for picture in saved)
+    stored = row_of(place.kernel, job)
+    assert stored.status == row.status
+    assert [(p.file, p.sha256, p.corrupt_file) for p in stored.pictures] == [
+        (p.file, p.sha256, p.corrupt_file) for p in row.pictures
+    ]

@@ -1,6 +1,4 @@
-"""A handle is one of many on the same record: it is copied, pickled, displayed, and outlives the extension."""
-
-from __future__ import annotations
+"""A job handle is one of many on the same record: it is copied, pickled, displayed, and outlives the extension."""
 
 import copy
 import os
@@ -17,15 +15,44 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 import wan_notebook as wan
-from tests.engine.kit import WAIT_S, ask, rig
-from wan_notebook.errors import JobError
-from wan_notebook.ledger import LedgerError
+from tests.environment import ROOT
+from tests.kit import WAIT_S, ask, rig
+from wan_notebook.errors import JobError, WanError
 from wan_notebook.session import default_session
 
 READ = """
 import pickle, sys
 found = pickle.loads(sys.stdin.buffer.read())
 print(found["job"].status, found["job"].seeds, found["job"].images[0].size, found["picture"].file.name)
+"""
+FORK = """
+import multiprocessing, os, sys
+import wan_notebook as wan
+from wan_notebook.errors import JobError, SettingsError
+
+wan.generate("before", seed=1).result(20)
+running = wan.generate("parent [[seconds:2]]", seed=2)
+
+def child(told):
+    try:
+        wan.generate("child", seed=3)
+    except SettingsError as error:
+        told.put("spawn" in error.hint)
+    try:
+        running.wait(20)
+    except JobError as error:
+        told.put("forked" in error.message)
+
+context = multiprocessing.get_context("fork")
+told = context.Queue()
+process = context.Process(target=child, args=(told,))
+process.start()
+print(told.get(timeout=40), told.get(timeout=40), flush=True)
+process.join()
+if os.fork() == 0:
+    sys.exit(0)  # with what the interpreter does at its end
+os.wait()
+print(running.result(20).status, wan.generate("after", seed=4).result(20).status)
 """
 
 
@@ -57,13 +84,14 @@ def test_a_copy_is_the_same_job(tmp_path: Path) -> None:
         assert f"{job:>120}".endswith(str(job))
 
 
+@pytest.mark.process
 def test_a_pickled_job_is_opened_again_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A pickle names the record: another process, whose own folder is another, has its state and its pictures."""
+    """A pickle names the record: another process, whose own folder is another, has its status and its pictures."""
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
     job = wan.generate("a fox", seed=[4, 5]).result(WAIT_S)
     data = pickle.dumps({"job": job, "picture": job[1]})
     default_session().close()
-    env = {**os.environ, "WAN_HOME": str(tmp_path / "other"), "WAN_REPLAY": "only"}
+    env = {**os.environ, "WAN_HOME": str(tmp_path / "other"), "WAN_REPLAY": "only", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", READ], input=data, env=env, capture_output=True, timeout=100)
 
     assert done.stdout.decode().split() == ["saved", "(4,", "5)", "(1280,", "1280)", job[1].file.name], done.stderr
@@ -76,14 +104,14 @@ def test_a_pickled_job_without_its_folder_says_so(monkeypatch: pytest.MonkeyPatc
     data = pickle.dumps(wan.generate("a fox", seed=4).result(WAIT_S))
     default_session().close()
     (tmp_path / "wan-pictures").rename(tmp_path / "moved")
-    with pytest.raises(LedgerError, match="which is not there"):
+    with pytest.raises(WanError, match="wan-pictures"):
         pickle.loads(data)  # noqa: S301 - our own
     assert not (tmp_path / "wan-pictures").exists()
 
 
 @pytest.mark.parametrize("command", ["%unload_ext wan_notebook", "%reload_ext wan_notebook"])
 def test_a_running_job_outlives_the_extension(shell: InteractiveShell, command: str) -> None:
-    """Unloading or reloading in mid-run: whoever holds the job gets its pictures, and the cell joins it unpaid."""
+    """Unloading or reloading in mid-run: who holds the job gets its pictures, and the cell joins it unpaid."""
     run(shell, "%load_ext wan_notebook")
     run(shell, "%%wan --seed 5 --as fox --no-wait\na fox")
     run(shell, command)
@@ -102,7 +130,7 @@ def test_nobody_waits_for_a_session_that_was_closed(tmp_path: Path) -> None:
         job = ask(session, seed=1)
         waiting = pool.submit(job.wait, WAIT_S)
         session.close()
-        with pytest.raises(JobError, match="session that followed it was closed"):
+        with pytest.raises(JobError, match="closed"):
             waiting.result(2 * WAIT_S)
         with pytest.raises(JobError):
             job.result(WAIT_S)
@@ -115,3 +143,16 @@ def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) ->
 
     assert "data:image/webp" in shown["text/html"]
     assert "image/jpeg" in shown
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_is_told_so(tmp_path: Path) -> None:
+    """The child has none of the threads: it neither asks nor waits, says why at once, and the parent goes on."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("WAN_", "DASHSCOPE_"))}
+    env |= {"WAN_HOME": str(tmp_path / "pictures"), "WAN_PROVIDER": "simulator", "WAN_SIMULATOR_SECONDS": "0"}
+    env |= {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", FORK], env=env, capture_output=True, text=True, timeout=100)
+
+    assert done.stdout.split() == ["True", "True", "saved", "saved"], done.stderr
+    assert done.stderr == ""

@@ -1,0 +1,101 @@
+"""Calls that cannot be made, and practice: what to do is said before a job is written down where that is possible."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit import WAIT_S, Rig, ask, command, ended, history_of
+from wan_notebook.budget import parse_budget
+from wan_notebook.errors import BudgetError, CellError, JobRefused, SettingsError
+from wan_notebook.session import Session
+from wan_notebook.settings import SettingsLoader
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WAN_BASE_URL", "banana", "banana"),
+        ("WAN_BASE_URL", "ftp://host", "http"),
+        ("WAN_BASE_URL", "https://me:secret@host", "user"),
+        ("WAN_API_KEY", "sk x", "key"),
+    ],
+)
+def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: str, words: str) -> None:
+    """A job that cannot be sent would wait in the ledger, and be bought later without anybody asking again."""
+    session = made.kernel(**{name: value})
+    with pytest.raises(SettingsError, match=words) as caught:
+        ask(session, seed=5)
+
+    assert caught.value.hint
+    assert "secret" not in str(caught.value)
+    assert not made.service.tasks_created
+    assert session.project(create=False) is None or history_of(session) == []
+
+
+@pytest.mark.parametrize(("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "")])
+def test_a_refusal_says_what_helps(made: Rig, fault: str, hint: str) -> None:
+    """A wrong key is answered with where to set one, not with a riddle."""
+    made.arm(fault)
+    job = ended(ask(made.kernel(), seed=5))
+
+    assert job.status == "refused"
+    with pytest.raises(JobRefused) as caught:
+        job.result(1)
+    assert caught.value.hint
+    assert hint in caught.value.hint
+
+
+# ------------------------------------------------------------------ practice
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session without a key: its simulator reads the environment, as in a notebook."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    made = Session(SettingsLoader(cwd=tmp_path, use_keyring=False))
+    yield made
+    made.close()
+
+
+def test_the_budget_shows_what_the_next_call_would_be_held_against(session: Session) -> None:
+    """A budget on pictures counts practice for practice: what is shown and what refuses are the same number."""
+    ask(session, n=3, seed=1).result(WAIT_S)
+    session.budgets.set(parse_budget("4 pictures"))
+
+    assert "3 pictures" in session.budgets.lines()[0]
+    with pytest.raises(BudgetError, match="3 pictures"):
+        ask(session, n=4, seed=9)
+    assert len(session.budgets.lines()) == 1
+
+
+def test_practice_does_not_count_against_money(session: Session) -> None:
+    """It is said beside the budget, since "$0.00 spent" after three pictures looks like a mistake."""
+    session.budgets.set(parse_budget("0.01"))
+    ask(session, seed=1).result(WAIT_S)
+    shown = session.budgets.lines()
+
+    assert "$0.00" in shown[0]
+    assert "practice" in shown[1].lower()
+
+
+def test_a_price_without_a_service_names_the_form_that_works(session: Session) -> None:
+    """`price=0.03` without a key sets nobody's price; the hint can be pasted, and then works."""
+    with pytest.raises(CellError) as caught:
+        command(session, "config price=0.03")
+    assert "%wan config price.gateway=0.03" in caught.value.hint
+    command(session, "config price.gateway=0.03")
+    assert "gateway" in session.settings().prices
+
+
+def test_the_simulators_variables_hold_from_the_next_call_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WAN_SIMULATOR_SECONDS and WAN_SIMULATOR_PRICE are read at each call, as every other variable."""
+    assert "$0.03" in ask(session, seed=1).result(WAIT_S).cost.note
+    monkeypatch.setenv("WAN_SIMULATOR_PRICE", "0.5")
+    assert "$0.50" in ask(session, seed=2).result(WAIT_S).cost.note
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "3600")
+    slow = ask(session, seed=3)
+    assert not slow.wait(1.0)
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "soon")
+    with pytest.raises(SettingsError, match="WAN_SIMULATOR_SECONDS"):
+        ask(session, seed=4)

@@ -1,0 +1,279 @@
+"""Faults that no service makes: connections that fail, other keys, clocks that jump."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kit import WAIT_S, Rig, ask, database_of, ended, rig, set_env, until
+from wan_notebook.display import job_bundle
+from wan_notebook.errors import JobError, JobExpired, JobRefused, JobTimeout
+
+HOUR_S = 3600.0
+
+
+@pytest.mark.parametrize("kind", ["connect_refused", "dns", "connect_timeout"])
+def test_what_was_certainly_not_sent_is_sent_again(made: Rig, kind: str) -> None:
+    """Refused, unknown host, no connection in time: sent again with pauses, and paid once."""
+    counts = {"submit": 4, "poll": 3, "download": 3}
+    made.arm(*(f"{phase}.{kind}:{count}" for phase, count in counts.items()))
+    job = ended(ask(made.kernel(), seed=5))
+
+    assert (str(job.status), made.service.tasks_created) == ("saved", 1)
+    assert made.struck == {f"{phase}.{kind}": count for phase, count in counts.items()}
+
+
+@pytest.mark.parametrize("kind", ["connect_refused", "dns", "connect_timeout"])
+def test_a_service_that_stays_away_is_given_up_unpaid(made: Rig, kind: str) -> None:
+    """After a bounded number of attempts a submit is refused; nothing was sent, nothing is reserved."""
+    made.arm(f"submit.{kind}:always")
+    job = ended(ask(made.kernel(), seed=5))
+
+    assert (str(job.status), made.service.tasks_created) == ("refused", 0)
+    assert not job.cost.amount
+    with pytest.raises(JobRefused):
+        job.result(1)
+    made.arm()
+    assert ended(ask(made.kernel(), seed=5)).status == "saved"  # the same call, once the network is back
+
+
+def test_a_bad_certificate_stops_the_queue(made: Rig) -> None:
+    """TLS: the submit is not repeated, the ones behind it are not tried, and the message names the certificate."""
+    made.arm("submit.tls:always")
+    job = ended(ask(made.kernel(), n=4))
+
+    assert {str(row.status) for row in job.rows} == {"refused"}
+    assert made.struck["submit.tls"] <= len(job.rows)
+    assert "certificate" in job.rows[0].error_message
+
+
+def test_a_bad_certificate_pauses_polls_and_stops_downloads(made: Rig) -> None:
+    """TLS while polling: paused, then resumed. While downloading: the address is kept, and resuming fetches."""
+    made.arm("poll.tls", "download.tls")
+    session = made.kernel()
+    job = ended(ask(session, seed=5))
+    url = job.rows[0].pictures[0].url
+
+    assert (str(job.status), bool(url), made.struck.total()) == ("succeeded", True, 2)
+    with pytest.raises(JobError, match="certificate"):
+        job.result(1)
+    session.resume()
+    until(lambda: job.status == "saved")
+    assert job.result(1).files[0].is_file()
+    assert made.service.tasks_created == 1
+
+
+def test_a_login_page_in_place_of_the_picture_costs_no_picture(made: Rig) -> None:
+    """The network answers every download itself: the job stays open with its address, and resuming fetches."""
+    session = made.kernel()
+    made.arm("download.html_200:always")
+    job = ended(ask(session, seed=5))
+
+    assert (str(job.status), job.saved_pictures) == ("succeeded", ())
+    with pytest.raises(JobError):
+        job.result(1)
+    made.arm()
+    session.resume()
+    until(lambda: job.status == "saved")
+    assert job.result(1).files[0].is_file()
+    assert made.service.tasks_created == 1
+
+
+def test_a_refused_address_is_fetched_once_more_by_hand(made: Rig) -> None:
+    """403 for every picture, hours too early: the job is over, but its error says how its paid picture can be had."""
+    session = made.kernel()
+    made.arm("download.403:always")
+    job = ended(ask(session, seed=5))
+    task_id = job.rows[0].task_id
+    with pytest.raises(JobExpired, match=f"`%wan resolve {job.id} adopt {task_id}`"):
+        job.result(1)
+    made.arm()
+    session.resolve(job, "adopt", task_id)
+    until(lambda: job.status == "saved")
+
+    assert made.service.tasks_created == 1
+
+
+def test_bytes_that_are_not_a_picture_say_where_they_are_and_came_from(made: Rig) -> None:
+    """What came damaged every time is kept aside; text and page name the file and the address."""
+    session = made.kernel()
+    made.arm("download.corrupt_crc:always")
+    job = ended(ask(session, seed=5))
+    (picture,) = job.rows[0].pictures
+    data, _ = job_bundle(job, session)
+
+    assert picture.url
+    assert (made.folder / picture.corrupt_file).is_file()
+    for shown in (data["text/plain"], data["text/html"]):
+        assert picture.corrupt_file in shown
+
+
+def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
+    """A refused job's error names status and code, with the hint that fits the fault, also when it is read later."""
+    session = made.kernel()
+    made.arm("submit.401")
+    job = ended(ask(session, seed=5))
+
+    for found in (job, session.job(job.id)):
+        with pytest.raises(JobRefused, match=r"401") as caught:
+            found.result(1)
+        assert "%wan login" in f"{caught.value} {caught.value.hint}"
+        assert "\n" not in found.rows[0].error_message
+
+
+def test_a_wait_in_vain_says_what_holds_the_job_up(made: Rig) -> None:
+    """The key may not read the task, the network is away: the timeout says so."""
+    made.arm("poll.401:always")
+    job = ask(made.kernel(), seed=5)
+    until(lambda: bool(job.tracked[0].note))
+    with pytest.raises(JobTimeout, match="401"):
+        job.result(0)
+
+
+def test_an_hour_without_network_is_bridged(made: Rig) -> None:
+    """Polls fail for an hour: the job stays running, its id is kept, and it is saved when the network is back."""
+    made.arm("poll.dns:always")
+    made.configure(seconds=5.0)
+    job = ask(made.kernel(), seed=5)
+    until(lambda: made.struck["poll.dns"] > 10)
+    made.time.laptop_sleeps(HOUR_S)
+    assert not job.is_done
+    made.arm()
+
+    assert ended(job).status == "saved"
+
+
+# ------------------------------------------------------------------ keys
+
+
+@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
+def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path, provider: str) -> None:
+    """401 at submit: those that wait are not sent; with another key the same request is sent and made."""
+    with rig(tmp_path, provider=provider, keys=frozenset({"key-two"})) as made:
+        session = made.kernel()
+        job = ended(ask(session, "fox", seed=range(20)))
+
+        assert {str(row.status) for row in job.rows} == {"refused"}
+        assert made.service.requests["submit"] <= 10
+        set_env(session, **{{"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}[provider]: "key-two"})
+        session.forget_clients()
+        assert ended(ask(session, "fox", seed=0)).status == "saved"
+
+
+def test_a_new_key_resumes_polls(tmp_path: Path) -> None:
+    """401 while polling pauses all and fails none; the new key of the account goes on at once with every id."""
+    with rig(tmp_path, keys=frozenset({"key-one"}), seconds=60.0) as made:
+        session = made.kernel()
+        jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(3)]
+        until(lambda: all(job.rows[0].task_id for job in jobs))
+        made.arm("poll.401:always")
+        until(lambda: made.struck["poll.401"] >= 1)
+        assert not any(job.is_done for job in jobs)
+        made.arm()
+        session.forget_clients()
+
+        assert {str(ended(job).status) for job in jobs} == {"saved"}
+        assert made.service.tasks_created == 3
+        assert made.struck["poll.401"] < 40
+
+
+def test_unknown_to_another_key_is_not_expired(tmp_path: Path) -> None:
+    """A task that was asked for with another key is not shown to this one: it is kept, and other jobs are not held."""
+    with rig(tmp_path, provider="dashscope", seconds=3.0) as made:
+        first = made.kernel()
+        job = ask(first, seed=5)
+        until(lambda: bool(job.rows[0].task_id))
+        first.close()
+        other = made.kernel(DASHSCOPE_API_KEY="key-of-another-account")
+        (tracked,) = other.resume(foreign=True)
+        until(lambda: bool(tracked.note or tracked.stopped))
+        polls = made.service.requests["poll"]
+        new = ended(ask(other, "a cat", seed=1))
+        polls = made.service.requests["poll"] - polls
+
+        assert new.status == "saved"
+        assert not tracked.is_settled
+        assert polls < 60
+        set_env(other, DASHSCOPE_API_KEY="key-one")
+        other.forget_clients()
+        other.resume()
+        tracked.settled().result(WAIT_S)
+        assert tracked.status == "saved"
+        assert made.service.tasks_created == 2
+
+
+def test_429_pauses_for_all(made: Rig) -> None:
+    """One submit that is told to wait holds back the others; they are sent after it, each once."""
+    made.faults.retry_after_s = 20
+    made.arm("submit.429_retry_after")
+    session = made.kernel()
+    first = ask(session, "first", seed=1)
+    until(lambda: made.struck["submit.429_retry_after"] == 1)
+    told_at = made.time.wall_clock()
+    until(lambda: bool(first.tracked[0].note))
+    others = [ask(session, f"other {i}", seed=i) for i in range(5)]
+
+    assert {str(ended(job).status) for job in [first, *others]} == {"saved"}
+    sent = [e.at for job in others for e in database_of(session).events(job.id) if e.status == "sending"]
+    assert min(sent) > told_at + 15
+    assert made.service.tasks_created == 6
+
+
+# ------------------------------------------------------------------ clocks
+
+
+def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
+    """A task that the service has forgotten after a day is expired, once it was asked for."""
+    made.configure(seconds=100.0)
+    job = ask(made.kernel(), seed=5)
+    until(lambda: bool(job.rows[0].task_id))
+    made.time.laptop_sleeps(49 * HOUR_S)
+
+    assert ended(job).status == "expired"
+    assert made.service.tasks_created == 1
+
+
+def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) -> None:
+    """The service still calls it running after its 24 hours: no poll by itself, none expired; resuming asks once."""
+    with rig(tmp_path, seconds=HOUR_S, clock=time.time, pending_share=0.0) as made:  # only the laptop's clock goes on
+        session = made.kernel()
+        job = ask(session, seed=5)
+        until(lambda: job.status == "running")
+        made.time.laptop_sleeps(25 * HOUR_S)
+        with pytest.raises(JobError, match="24 hours"):
+            job.result(WAIT_S)
+        polls = made.service.requests["poll"]
+        session.resume()
+        until(lambda: made.service.requests["poll"] == polls + 1)
+        until(lambda: bool(job.tracked[0].stopped))
+
+        assert made.service.requests["poll"] == polls + 1
+        assert job.status == "running"
+
+
+def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) -> None:
+    """After a day's sleep the first failing queries are no verdict: the task is asked for before it is given up."""
+    made.configure(seconds=200.0)
+    job = ask(made.kernel(), seed=5)
+    until(lambda: bool(job.rows[0].task_id))
+    made.arm("poll.dns:3")
+    made.time.laptop_sleeps(24.5 * HOUR_S)  # the service keeps the result for a day after it was made
+
+    assert str(ended(job).status) in ("saved", "expired")
+    assert made.struck["poll.dns"] == 3
+
+
+def test_after_a_sleep_all_are_asked_once_paced(tmp_path: Path) -> None:
+    """A laptop that slept for an hour asks for every task again, below the limit, not all in one moment."""
+    with rig(tmp_path, seconds=600.0, speed=20.0) as made:
+        session = made.kernel(WAN_QUERIES_PER_S="20")
+        jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(30)]
+        until(lambda: all(job.rows[0].task_id for job in jobs))
+        before, woke_s = made.service.requests["poll"], made.time.clock()
+        made.time.laptop_sleeps(HOUR_S)
+        for job in jobs:
+            ended(job)
+        took_s = made.time.clock() - woke_s
+
+        assert {str(job.status) for job in jobs} == {"saved"}
+        assert made.service.requests["poll"] - before <= 20 * took_s + 20

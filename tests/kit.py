@@ -1,0 +1,314 @@
+"""The one place that knows how a kernel is put together: sessions over the simulator, with clocks that tests drive.
+
+`Rig` is a folder and a service in which hours pass in a moment, for faults, crashes and clocks. `House` is the same in
+real time, with the built-in simulator. Both start as many kernels (sessions) as a test wants.
+"""
+
+import asyncio
+import io
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from tests.fakes.faults import Faults
+from wan_notebook.api import generate
+from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
+from wan_notebook.jobs import Background, Job
+from wan_notebook.magics import Runner
+from wan_notebook.providers import ClientPool, Timeouts
+from wan_notebook.replay import CellId
+from wan_notebook.session import Session
+from wan_notebook.settings import Settings, SettingsLoader
+from wan_notebook.simulator import Simulator, SimulatorConfig, create_app
+
+WAIT_S = 30.0
+SPEED = 100.0
+IN_PROCESS = "http://simulator.test"
+KEY_VARIABLE = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
+SHORT = Timeouts(connect_s=2.0, submit_s=0.8, status_s=0.4, stall_window_s=0.3)
+"""Real seconds: a fault that stalls costs so much, and a busy machine must not look like one."""
+
+NO_LIMITS = {"WAN_QUERIES_PER_S": "0", "WAN_SUBMITS_PER_S": "0", "WAN_IN_FLIGHT": "0"}
+
+
+@cache
+def small_png(colour: str = "teal") -> bytes:
+    """Return a picture that costs nothing to make; its size differs from what is asked, which is only a note."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 640), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class FastTime:
+    """Clocks that run `speed` times as fast as real ones, and can jump."""
+
+    def __init__(self, speed: float = SPEED) -> None:
+        self.speed = speed
+        self._from, self._wall_from = time.monotonic(), time.time()
+        self.slept_s = 0.0
+
+    def clock(self) -> float:
+        """Return monotonic seconds; a sleeping laptop does not count."""
+        return 1000.0 + (time.monotonic() - self._from) * self.speed
+
+    def wall_clock(self) -> float:
+        """Return Unix seconds."""
+        return self._wall_from + (time.monotonic() - self._from) * self.speed + self.slept_s
+
+    async def sleep(self, for_s: float) -> None:
+        """Wait so many fast seconds."""
+        await asyncio.sleep(max(0.0, for_s) / self.speed)
+
+    def laptop_sleeps(self, for_s: float) -> None:
+        """Let the wall clock go on alone."""
+        self.slept_s += for_s
+
+
+class Rig:
+    """One folder, one service, one provider; kernels on them in fast time.
+
+    `config` are settings of the simulator, which has no limits here unless told otherwise. `around`, if it is set,
+    wraps the transport of every client.
+    """
+
+    def __init__(
+        self, folder: Path, *, provider: str = "gateway", url: str = "", speed: float = SPEED, **config: Any
+    ) -> None:
+        self.time = FastTime(speed)
+        settings = {
+            "seconds": 0.0,
+            "price": Decimal("0.03"),
+            "queries_per_s": 0.0,
+            "submits_per_s": 0.0,
+            "in_flight": 0,
+            "fixed_picture": small_png(),
+            "clock": self.time.wall_clock,
+        }
+        self.app = create_app(SimulatorConfig(**{**settings, **config}))
+        self.faults = Faults(clock=self.time.wall_clock)
+        self.provider, self.url = provider, url
+        self.folder = folder / "wan-pictures"
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.around: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] | None = None
+        self._asked: Counter[int] = Counter()
+        self._sessions: list[Session] = []
+        self._stack = ExitStack()
+
+    @property
+    def service(self) -> Simulator:
+        """The service, which counts what happens."""
+        return self.app.state.simulator
+
+    @property
+    def struck(self) -> Counter[str]:
+        """How often each fault happened, by `phase.name`."""
+        return self.faults.struck
+
+    def configure(self, **changes: Any) -> None:
+        """Change the service's settings while it runs."""
+        self.service.config = replace(self.service.config, **changes)
+
+    def serve(self) -> str:
+        """Put the service on a port of this machine."""
+        self.url = self._stack.enter_context(self.faults.serve(self.app))
+        return self.url
+
+    def arm(self, *faults: str) -> None:
+        """Let these faults strike, and no others."""
+        self.faults.clear()
+        self.faults.add(*faults)
+
+    def kernel(self, *, fast: bool = True, provider: str = "", **env: str) -> Session:
+        """Start a kernel; `fast` gives it the rig's clocks. Change its variables later with `set_env`."""
+        provider = provider or self.provider
+        variables = {
+            "WAN_HOME": str(self.folder),
+            "WAN_PROVIDER": provider,
+            KEY_VARIABLE.get(provider, "WAN_API_KEY"): "key-one",
+            "WAN_BASE_URL": self.url or IN_PROCESS,
+            **NO_LIMITS,
+            **env,
+        }
+        loader = SettingsLoader(env=variables, cwd=self.folder.parent, use_keyring=False)
+        clocks = {"clock": self.time.clock, "wall_clock": self.time.wall_clock, "sleep": self.time.sleep}
+        session = Session(
+            loader,
+            background=Background("test"),
+            clients=ClientPool(loader, transport_for=partial(self._transport, loader), timeouts=SHORT),
+            rng=random.Random(len(self._sessions)),  # noqa: S311 - seeds and pauses, no secrets
+            **(clocks if fast else {}),
+        )
+        _environments[id(session)] = variables
+        self._sessions.append(session)
+        return session
+
+    def clients_of(self, session: Session) -> int:
+        """Return how many clients a kernel has made so far: none as long as it asks nobody."""
+        return self._asked[id(session.loader)]
+
+    def _transport(self, loader: SettingsLoader, _settings: Settings) -> httpx.AsyncBaseTransport | None:
+        self._asked[id(loader)] += 1
+        inner = httpx.AsyncHTTPTransport() if self.url else self.faults.transport(self.app)
+        return self.around(inner) if self.around else None if self.url else inner
+
+    def close(self) -> None:
+        """End every kernel and the service."""
+        for session in self._sessions:
+            session.close()
+        self._stack.close()
+
+
+_environments: dict[int, dict[str, str]] = {}
+
+
+def set_env(session: Session, **variables: str) -> None:
+    """Change variables of a kernel's environment, as `%env` does."""
+    _environments[id(session)].update(variables)
+
+
+@contextmanager
+def rig(folder: Path, **options: Any) -> Iterator[Rig]:
+    """Make a rig and close it."""
+    made = Rig(folder, **options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class House:
+    """A folder and the built-in simulator, with as many kernels as a test wants; each meets its requests anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "store" / "wan-pictures"
+        self.folder.parent.mkdir(parents=True)
+        config = SimulatorConfig(
+            seconds=0.0,
+            price=Decimal("0.03"),
+            queries_per_s=0.0,
+            submits_per_s=0.0,
+            in_flight=0,
+            fixed_picture=small_png(),
+        )
+        self.app = create_app(config)
+        self.sessions: list[Session] = []
+
+    @property
+    def service(self) -> Simulator:
+        """The service, which counts what happens."""
+        return self.app.state.simulator
+
+    def configure(self, **changes: Any) -> None:
+        """Change the service's settings while it runs."""
+        self.service.config = replace(self.service.config, **changes)
+
+    def kernel(self, **env: str) -> Session:
+        """Start a kernel without a key."""
+        variables = {"WAN_HOME": str(self.folder), **NO_LIMITS, **env}
+        loader = SettingsLoader(env=variables, cwd=self.folder.parent, use_keyring=False)
+        pool = ClientPool(loader, transport_for=lambda _settings: httpx.ASGITransport(app=self.app))
+        rng = random.Random(len(self.sessions))  # noqa: S311 - seeds of pictures, no secrets
+        session = Session(loader, background=Background("test"), clients=pool, rng=rng)
+        _environments[id(session)] = variables
+        self.sessions.append(session)
+        return session
+
+    def close(self) -> None:
+        """End every kernel."""
+        for session in self.sessions:
+            session.close()
+
+
+# ------------------------------------------------------------------ what tests do with a session
+
+
+def ask(session: Session, prompt: str = "a fox in snow", **options: Any) -> Job:
+    """Ask for pictures through the public function."""
+    return generate(prompt, session=session, **options)
+
+
+def ended(job: Job) -> Job:
+    """Wait until nothing more happens to a job by itself."""
+    for tracked in job.tracked:
+        tracked.settled().result(WAIT_S)
+    return job
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread does; fail after a while."""
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+def at_cell(session: Session, cell_id: str = "", execution: str = "", **more: Any) -> Session:
+    """Let a session's next calls come from a cell."""
+    cell = CellId(cell_id=cell_id, execution=execution, **more)
+    session.cell = lambda: cell
+    return session
+
+
+def project_of(session: Session) -> Any:
+    """Return a session's project, made if need be."""
+    return session.project(create=True)
+
+
+def database_of(session: Session) -> Database:
+    """Return a session's ledger."""
+    return project_of(session).database
+
+
+def history_of(session: Session, **query: Any) -> list[JobRow]:
+    """Return every job of a session's ledger, newest first."""
+    return list(database_of(session).history(HistoryQuery(**{"limit": 1000, **query})).rows)
+
+
+def row_of(session: Session, job: Job) -> JobRow:
+    """Return a job's row as it is on disk."""
+    return database_of(session).get(job.id)
+
+
+def command(session: Session, line: str) -> Any:
+    """Run a `%wan` line without a shell."""
+    return Runner(None, session).line(line)
+
+
+def ids(jobs: Iterable[Job]) -> list[str]:
+    """Return the ids of jobs."""
+    return [job.id for job in jobs]
+
+
+__all__ = [
+    "IN_PROCESS",
+    "SHORT",
+    "WAIT_S",
+    "CellId",
+    "FastTime",
+    "House",
+    "Owner",
+    "Rig",
+    "ask",
+    "at_cell",
+    "command",
+    "database_of",
+    "ended",
+    "history_of",
+    "ids",
+    "project_of",
+    "rig",
+    "row_of",
+    "set_env",
+    "small_png",
+    "until",
+]
