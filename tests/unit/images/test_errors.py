@@ -1,0 +1,284 @@
+"""What is not a usable picture is one short error that names it and says what to do; hostile bytes never crash."""
+
+import base64
+import contextlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.fakes.pictures import bomb, encoded, gradient, png_with_texts
+from wan_notebook.errors import DownloadError, ImageInputError
+from wan_notebook.images import BadImageError, image_info, load_image, looks_like_image, mime_of, open_image, thumbnail
+
+SMALL = gradient(256, 240)
+WHOLE = {
+    "JPEG": encoded(SMALL, "JPEG"),
+    "progressive": encoded(SMALL, "JPEG", progressive=True),
+    "PNG": encoded(SMALL),
+    "WEBP": encoded(SMALL, "WEBP"),
+    "lossless": encoded(SMALL, "WEBP", lossless=True),
+    "extended": encoded(SMALL, "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
+    "BMP": encoded(SMALL, "BMP"),
+    "GIF": encoded(SMALL, "GIF")[:-2],  # nobody misses its trailer
+    "TIFF": encoded(SMALL, "TIFF"),
+    "AVIF": encoded(SMALL, "AVIF"),
+    "JPEG2000": encoded(SMALL, "JPEG2000"),
+    "PPM": encoded(SMALL, "PPM"),
+}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+TEXT_BASE64 = base64.b64encode(WHOLE["PNG"]).decode()
+
+
+class Broken:
+    """An object that cannot do what its class offers."""
+
+    def _repr_png_(self) -> bytes:
+        raise KeyError("no renderer")
+
+
+class Strange(Broken):
+    """An object that draws what is not a picture."""
+
+    def _repr_png_(self) -> bytes:
+        return b"not a png"
+
+
+class Cuda:
+    """A tensor that lives elsewhere."""
+
+    def numpy(self) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+class Table:
+    """A data frame: it has an array, and is not a picture."""
+
+    columns = ("a", "b")
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return np.zeros((300, 300))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"Dear reader, this is a letter.\n" * 40, "is text, not a picture"),
+        ("é".encode() * 600, "is text, not a picture"),
+        (b"<!DOCTYPE html><html>", "is an HTML page"),
+        (b"<?xml version='1.0'?><svg>", "export it as PNG"),
+        (b"%PDF-1.7", "is a PDF document"),
+        (b"\0\0\0\x18ftypisom" + b"\0" * 40, "is a video"),
+        (bytes(range(256)), "not in a known picture format"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 12, "HEIC pictures cannot be read here.*pillow_heif"),
+        (POINTER, "is a Git LFS pointer.*git lfs pull"),
+        (None, "it is None"),
+        ([1, 2], r"it is a list of 2, and one picture is needed. Choose one: photo\[0\]"),
+        ({}, "it is a dict of 0"),
+        ({"one": 1, "two": 2}, r"Choose one: photo\['one'\]"),
+        (3.5, "it is a float"),
+        (object(), "it is an object"),
+        (Table(), "it is a Table, not a picture"),
+        (Cuda(), "a Cuda could not become an array .*can't convert cuda"),
+        (io.StringIO("text"), r"open as text. Open it again with open\(path, 'rb'\)"),
+        ("", "the path is empty"),
+        ("a\0b", "there is no file|it cannot be read"),
+        ("x" * 5000, "cannot be read"),
+        ("data:image/png;base64", "no comma"),
+        ("data:image/png;base64,%%%", "base64 is broken"),
+        (TEXT_BASE64[:-9] + "*" + TEXT_BASE64[-8:], "base64 is broken"),
+        (TEXT_BASE64[:-40], "cut off"),
+        (Image.new("RGB", (0, 0)), "it is empty"),
+        (Image.new("RGB", (239, 5000)), r"239×5000 px \(RGB image\); each side must be at least 240"),
+        (Image.new("RGB", (100, 50)), r"Enlarge it: photo.resize\(\(480, 240\)\)"),
+        (Image.new("RGB", (8000, 100)), "Crop it"),
+        (Image.new("RGB", (9000, 250)), "Crop it to a shape of at most 33:1"),
+        (np.zeros((300, 300, 2), "u1"), "a picture is H×W"),
+        (np.zeros((300, 0), "u1"), "is empty"),
+        (np.zeros(5, "u1"), "a picture is H×W"),
+        (np.zeros((300, 300), "U3"), "pixels are uint8, or float from 0 to 1"),
+        (encoded(Image.new("RGB", (100, 50))), r"Enlarge it: Image.open\(…\).resize\(\(480, 240\)\)"),
+        (WHOLE["JPEG"][:-9], "cut off"),
+        (WHOLE["PNG"].replace(b"IDAT", b"IDAU"), "cannot be decoded"),
+        ("file:///nowhere/a.png", "there is no file /nowhere/a.png, and no folder /nowhere"),
+        ("s3://bucket/a.png", "s3:// addresses are not fetched"),
+        (Broken(), "could not draw itself.*no renderer"),
+        (Strange(), "cannot be sent: the file is text"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else None,
+)
+def test_bad_input_is_one_exact_message(value: object, message: str) -> None:
+    """Each error names the picture, says what it is, and what to do."""
+    with pytest.raises(ImageInputError, match=message) as caught:
+        load_image(value, name="photo")
+    assert (caught.value.problems[0].field, caught.value.problems[0].value) == ("image", "photo")
+    assert caught.value.problems[0].hint
+
+
+def test_a_missing_file_names_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip in a name or a folder is answered with a path that works as it stands."""
+    work = tmp_path / "deep"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for name in ("astronaut.png", "Coffee.JPG"):
+        (work / name).write_bytes(WHOLE["PNG"])
+    (tmp_path / "rocket.png").write_bytes(WHOLE["PNG"])
+    for typed, meant in {
+        "astronot.png": "astronaut.png",
+        "coffee.jpg": "Coffee.JPG",
+        "rocket.png": "../rocket.png",
+        str(work / "astronot.png"): str(work / "astronaut.png"),
+    }.items():
+        with pytest.raises(ImageInputError, match="there is no file") as caught:
+            load_image(typed, name="ref")
+        assert caught.value.problems[0].hint == f"Did you mean {meant}?"
+        assert load_image(meant, name="ref").data
+    with pytest.raises(ImageInputError, match="no folder"):
+        load_image(tmp_path / "nowhere" / "a.png", name="ref")
+
+
+def test_special_files_are_not_opened(tmp_path: Path) -> None:
+    """A folder, pipe or device is named as such: opening a pipe would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, what in ((tmp_path / "pipe.png", "pipe"), (Path("/dev/zero"), "device"), (tmp_path, "folder")):
+        with pytest.raises(ImageInputError, match=f"it is a .*{what}.*, not a file"):
+            load_image(path, name="ref")
+
+
+def test_a_failing_fetch_names_the_image() -> None:
+    """What goes wrong while fetching is said about that picture, in the server's words."""
+
+    def fetch(url: str) -> bytes:
+        raise DownloadError("HTTP 403: bots not allowed.")
+
+    with pytest.raises(ImageInputError, match=r"could not be fetched: HTTP 403: bots not allowed\. Check the address"):
+        load_image("https://example.org/a.png", name="ref", fetch=fetch)
+    with pytest.raises(ImageInputError, match="cannot be fetched here"):
+        load_image("https://example.org/a.png", name="ref")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        bomb(),
+        Image.new("1", (12_000, 12_000)),
+        np.broadcast_to(np.uint8(0), (60_000, 60_000)),
+        b"P6 60000 60000 255\n" + b"\0" * 100,
+    ],
+)
+def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
+    """More pixels than any photograph has are refused from the header."""
+    with pytest.raises(ImageInputError, match="it declares .* pixels"):
+        load_image(value, name="bomb")
+    if isinstance(value, bytes):
+        for read in (image_info, open_image, lambda data: thumbnail(data, max_px=64)):
+            with pytest.raises(BadImageError) as caught:
+                read(value)
+            assert caught.value.kind == "too-large"
+
+
+def test_a_closed_picture_is_named(tmp_path: Path) -> None:
+    """A lazily opened picture whose file is gone is an error, not a traceback from Pillow."""
+    path = tmp_path / "a.png"
+    path.write_bytes(WHOLE["PNG"])
+    with Image.open(path) as picture:
+        pass
+    with pytest.raises(ImageInputError, match="cannot be decoded"):
+        load_image(picture, name="photo")
+
+
+@given(kind=st.sampled_from(sorted(WHOLE)), share=st.floats(0, 1, exclude_max=True))
+@example(kind="JPEG", share=0.9999)
+@example(kind="PNG", share=0.9999)
+def test_a_file_cut_off_anywhere_is_refused(kind: str, share: float) -> None:
+    """A truncated file is an error wherever it ends, for an upload and for a download."""
+    cut = WHOLE[kind][: int(len(WHOLE[kind]) * share)]
+    with pytest.raises(ImageInputError):
+        load_image(cut, name="photo")
+    with pytest.raises(BadImageError):
+        image_info(cut)
+
+
+def test_a_cut_jpeg_is_refused_whatever_pillow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that lets Pillow load cut files must not make us take half a download for a picture."""
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    for kind in ("JPEG", "progressive", "PNG"):
+        with pytest.raises(BadImageError):
+            image_info(WHOLE[kind][:-300])
+
+
+@given(kind=st.sampled_from(sorted(WHOLE)), data=st.data())
+def test_damaged_files_load_or_are_refused(kind: str, data: st.DataObject) -> None:
+    """Flipped bytes give an upload that still decodes or an error of ours, never another exception."""
+    damaged = bytearray(WHOLE[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ImageInputError):
+        assert 240 <= load_image(bytes(damaged), name="photo").width_px <= 8000
+
+
+MAGIC = [
+    b"",
+    *(whole[:n] for whole in WHOLE.values() for n in (4, 16, 30)),
+    b"II*\0",
+    b"MM\0*",
+    b"P6 ",
+    b"\0\0\0\x0cjP  ",
+]
+
+
+@given(head=st.sampled_from(MAGIC), tail=st.binary(max_size=300))
+def test_arbitrary_bytes_never_crash(head: bytes, tail: bytes) -> None:
+    """Readers of bytes raise only their own error, whatever the bytes are."""
+    data = head + tail
+    mime_of(data)
+    looks_like_image(data)
+    for read in (image_info, open_image, lambda data: thumbnail(data, max_px=32)):
+        with contextlib.suppress(BadImageError):
+            read(data)
+    with contextlib.suppress(ImageInputError):
+        load_image(data, name="photo")
+
+
+def test_a_flipped_bit_in_a_png_is_found() -> None:
+    """Downloads are checked by all checksums, so that a damaged picture is fetched again while it can be."""
+    damaged = bytearray(WHOLE["PNG"])
+    damaged[len(damaged) // 2] ^= 1
+    with pytest.raises(BadImageError, match="broken PNG") as caught:
+        image_info(bytes(damaged))
+    assert caught.value.kind == "damaged"
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE))
+def test_a_whole_picture_passes_the_check(kind: str) -> None:
+    """The check gives format, suffix and size, and refuses more pixels than were ordered."""
+    info = image_info(WHOLE[kind], max_pixels=256 * 240)
+    assert (info.width_px, info.height_px) == (256, 240)
+    assert info.mime.startswith("image/")
+    assert info.suffix in (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif", ".avif", ".jpeg2000", ".ppm")
+    with pytest.raises(BadImageError) as caught:
+        image_info(WHOLE[kind], max_pixels=256 * 240 - 1)
+    assert caught.value.kind == "too-large"
+
+
+@pytest.mark.parametrize("kind", [b"not a picture", b"<html></html>", POINTER])
+def test_what_came_instead_of_a_picture_is_told_apart(kind: bytes) -> None:
+    """A page or text is another fault than a damaged picture: somebody else answered."""
+    with pytest.raises(BadImageError) as caught:
+        image_info(kind)
+    assert caught.value.kind == "not-image"
+
+
+def test_megabytes_of_chunks_and_fill_bytes_end_soon() -> None:
+    """Files made of nothing but structure cost a bounded time."""
+    many = WHOLE["PNG"][:33] + b"\0\0\0\0tEXt\0\0\0\0" * 500_000
+    for data in (many, b"\xff\xd8" + b"\xff" * 5_000_000, b"\xff\xd8" + b"\xff\xfe\0\2" * 500_000):
+        with pytest.raises(BadImageError):
+            image_info(data)
+    assert image_info(png_with_texts(**{f"k{n}": "x" * 2000 for n in range(2000)})).mime == "image/png"

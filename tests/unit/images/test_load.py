@@ -1,0 +1,458 @@
+"""Anything a person calls a picture becomes one upload that the service accepts, with a frozen identity."""
+
+import base64
+import datetime
+import hashlib
+import io
+import re
+import types
+import unicodedata
+from pathlib import Path
+
+import IPython.display
+import ipywidgets
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tests.fakes.pictures import SRGB, SWAPPED, decoded, encoded, exif, gradient, png_with_texts
+from wan_notebook.errors import ImageInputError
+from wan_notebook.images import InputImage, former_identity, load_image, pixel_identity
+
+LIMIT = 10 * 1024 * 1024
+NOW = datetime.datetime.now(tz=datetime.UTC)
+PNG, JPEG = encoded(), encoded(kind="JPEG")
+
+
+def shot(value: object, **options: object) -> Image.Image:
+    """What the service would see."""
+    return decoded(load_image(value, name="photo", **options).data)
+
+
+def assert_sendable(image: InputImage) -> None:
+    """What the service accepts (sides, bytes, format) and what privacy asks (no metadata at all)."""
+    assert image.mime in ("image/jpeg", "image/png", "image/webp")
+    assert len(image.data) <= LIMIT
+    assert 240 <= min(image.width_px, image.height_px) <= max(image.width_px, image.height_px) <= 8000
+    with Image.open(io.BytesIO(image.data)) as picture:
+        picture.load()
+        assert (picture.mode, picture.size) == ("RGB", (image.width_px, image.height_px))
+        assert not picture.getexif()
+        assert not set(picture.info) & {"icc_profile", "xmp", "exif", "comment", "photoshop", "parameters"}
+    assert load_image(image.data, name="again").data is image.data  # clean: nothing is left to remove
+
+
+# ------------------------------------------------------------------ identities: they are in the request hashes
+
+
+def hashed(content: bytes) -> str:
+    """The form of an identity."""
+    return f"pixels:sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_identities_never_change() -> None:
+    """The identity of a picture in memory is mode, size and pixels, and what changes their meaning: frozen."""
+    assert pixel_identity(gradient()) == hashed(b"RGB 320x256\n" + gradient().tobytes())
+    palette = Image.new("P", (2, 1), 1)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.info["transparency"] = 0
+    colours = bytes(palette.getpalette("RGBA"))
+    meaning = b"\npalette %d\n%b\ntransparency 1\n0" % (len(colours), colours)
+    assert pixel_identity(palette) == hashed(b"P 2x1\n\x01\x01" + meaning)
+    turned = Image.new("L", (1, 1), 7)
+    turned.info |= {"exif": exif(6).tobytes(), "icc_profile": SRGB}
+    assert pixel_identity(turned) == hashed(b"L 1x1\n\x07\norientation 1\n6")
+    turned.info["icc_profile"] = SWAPPED
+    meaning = b"\norientation 1\n6\nicc %d\n%b" % (len(SWAPPED), SWAPPED)
+    assert pixel_identity(turned) == hashed(b"L 1x1\n\x07" + meaning)
+
+
+def test_every_way_to_give_bytes_is_the_same_picture(tmp_path: Path) -> None:
+    """Paths, addresses, open files, uploads, base64 and encoded arrays are known by the picture's original bytes."""
+    path = tmp_path / "a photo.jpg"
+    path.write_bytes(JPEG)
+    text = base64.b64encode(JPEG).decode()
+    url_safe = base64.urlsafe_b64encode(JPEG).decode().rstrip("=")
+    item = {"name": "a.jpg", "type": "image/jpeg", "size": len(JPEG), "content": memoryview(JPEG), "last_modified": NOW}
+    upload = ipywidgets.FileUpload()
+    upload.value = (item,)
+    asked: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return JPEG
+
+    with path.open("rb") as opened:
+        opened.seek(100)
+        given_as = [
+            *(JPEG, bytearray(JPEG), memoryview(JPEG), io.BytesIO(JPEG), opened),
+            *(path, str(path), f"  {path}\n", path.as_uri(), f"data:image/jpeg;base64,{text}"),
+            *(f"data:image/jpeg;base64,{text}".encode(), text, text.encode(), url_safe, f"{text[:76]}\n{text[76:]}"),
+            *("https://example.org/p.jpg?Signature=s3cret", " https://example.org/p.jpg?Signature=s3cret\n"),
+            *(np.frombuffer(JPEG, "uint8"), np.frombuffer(JPEG, "uint8")[:, None]),
+            *(upload, upload.value, item, {"a.jpg": {"metadata": {}, "content": JPEG}}, [path]),
+            *(ipywidgets.Image(value=JPEG), ipywidgets.Image(value=str(path).encode(), format="url")),
+            *(
+                IPython.display.Image(url="https://example.org/p.jpg?Signature=s3cret"),
+                types.SimpleNamespace(read=lambda _: JPEG),
+            ),
+        ]
+        images = [load_image(value, name="photo", fetch=fetch) for value in given_as]
+    upload.value = (item, item)
+    with pytest.raises(ImageInputError, match=r"image = up.value: it is a tuple of 2.* Choose one: up.value\[0\]"):
+        load_image(upload, name="up")
+    assert {image.identity for image in images} == {f"bytes:sha256:{hashlib.sha256(JPEG).hexdigest()}"}
+    assert all(image.data == JPEG for image in images)
+    assert set(asked) == {"https://example.org/p.jpg?Signature=s3cret"}
+
+
+def test_an_image_output_of_any_kind_is_taken() -> None:
+    """IPython's Image: PNG and JPEG are known by their pixels, as ever; WebP and GIF by their bytes."""
+    seen = load_image(gradient(), name="a").identity
+    assert load_image(IPython.display.Image(data=PNG), name="out").identity == seen
+    for kind in ("WEBP", "GIF"):
+        data = encoded(kind=kind)
+        output = IPython.display.Image(data=data, format=kind.lower())
+        assert load_image(output, name="out").identity == load_image(data, name="file").identity
+
+
+class Tensor:
+    """A tensor as Torch, TensorFlow and JAX have them: no NumPy array, but a way to one."""
+
+    def __init__(self, array: np.ndarray, needs: str = "") -> None:
+        self.array, self.needs = array, needs
+
+    def detach(self) -> "Tensor":
+        return Tensor(self.array)
+
+    def cpu(self) -> "Tensor":
+        return self
+
+    def numpy(self) -> np.ndarray:
+        if self.needs:
+            raise RuntimeError(self.needs)
+        return self.array
+
+    def transpose(self, *axes: int) -> "Tensor":
+        return Tensor(self.array.transpose(axes))
+
+
+class JaxArray:
+    """An array with ``__array__`` alone."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return self.array
+
+
+def test_pictures_in_memory_are_known_by_their_pixels() -> None:
+    """Pillow, NumPy, floats and tensors of the same pixels are one identity, whatever encoder made the upload."""
+    array = np.asarray(gradient())
+    values = [gradient(), array, array / 255.0, array.astype("f4") / 255, Tensor(array, "grad"), JaxArray(array)]
+    images = [load_image(value, name="photo") for value in values]
+    assert {image.identity for image in images} == {pixel_identity(gradient())}
+    for image in images:
+        assert decoded(image.data).tobytes() == gradient().tobytes()
+        assert_sendable(image)
+    assert load_image(gradient(321), name="photo").identity != images[0].identity
+
+
+# ------------------------------------------------------------------ what the notebook shows is what is sent
+
+
+def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
+    """Exif and profile apply to an untouched file only; the first edition's identity can still be looked up."""
+    photo = Image.new("RGB", (400, 300), "white")
+    photo.paste("red", (0, 0, 100, 100))
+    data = encoded(photo, "JPEG", exif=exif(6), icc_profile=SWAPPED, quality=95)
+    opened = Image.open(io.BytesIO(data))
+    assert (shot(opened).size, shot(data).size) == ((300, 400), (300, 400))
+    assert former_identity(opened) is None
+    upright = opened.rotate(-90, expand=True)
+    sent = shot(upright)
+    red, _, blue = sent.getpixel((290, 10))
+    assert (sent.size, red > 200, blue < 60) == ((300, 400), True, True)
+    for changed in (
+        upright,
+        opened.crop((0, 0, 300, 300)),
+        opened.resize((250, 250)),
+        opened.copy(),
+        opened.convert("L"),
+    ):
+        image = load_image(changed, name="photo")
+        assert decoded(image.data).tobytes() == changed.convert("RGB").tobytes()
+        assert image.notes == ()
+        assert former_identity(changed) == pixel_identity(changed) != image.identity
+    for same in (
+        photo,
+        Image.open(io.BytesIO(PNG)).rotate(90),
+        np.asarray(photo),
+        PNG,
+        None,
+        "https://example.org/a.png",
+    ):
+        assert former_identity(same) is None
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    """CMYK, palette, 16-bit, grey with alpha and the rest become plain RGB; the person's own object stays."""
+    source = gradient(mode="L" if mode in ("I;16", "PA") else "RGB")
+    picture = source.convert("LA").convert("PA") if mode == "PA" else source.convert(mode)
+    picture.info["comment"] = "mine"
+    before = picture.tobytes(), picture.mode, dict(picture.info)
+    image = load_image(picture, name="photo")
+    assert_sendable(image)
+    assert image.mime == "image/png"
+    assert (picture.tobytes(), picture.mode, dict(picture.info)) == before
+
+
+def pgm(value: int) -> bytes:
+    """A 16-bit grey file, which declares its range."""
+    return b"P5 300 300 65535\n" + value.to_bytes(2) * 90_000
+
+
+@pytest.mark.parametrize(
+    ("value", "grey"),
+    [
+        (Image.new("I;16", (300, 300), 65535), 255),
+        (Image.new("I;16", (300, 300), 32896), 128),
+        (encoded(Image.new("I;16", (300, 300), 32896)), 128),
+        (pgm(32896), 128),
+        (Image.open(io.BytesIO(pgm(65535))), 255),
+        (Image.new("F", (300, 300), 0.5), 128),
+        (Image.new("F", (300, 300), 1.0005), 255),
+        (encoded(Image.new("F", (300, 300), 0.5), "TIFF"), 128),
+        (np.full((300, 300), 0.5, "f2"), 128),
+    ],
+)
+def test_declared_ranges_are_scaled_not_clipped(value: object, grey: int) -> None:
+    """16-bit grey keeps its brightness, float grey from 0 to 1 too."""
+    assert shot(value).getpixel((9, 9)) == (grey, grey, grey)
+
+
+DIM = np.full((300, 300), 6553, "uint16")
+DIM[0, 0] = 13107
+
+
+@pytest.mark.parametrize(
+    ("pic", "mean"),
+    [
+        (DIM, 25),
+        (np.zeros((300, 300), "uint16"), 0),
+        (np.full((300, 300), 200), 200),
+        (np.full((300, 300), 32768), 128),
+        (np.array([[-1000, 3000]] * 300).repeat(150, axis=1), 127),
+        (np.full((300, 300), True), 255),
+        (np.full((300, 300), 200.0), 200),
+        (np.array([[-1.0, 1.0]] * 300).repeat(150, axis=1), 127),
+        (np.array([[0.5, 1.02]] * 300).repeat(150, axis=1), 191),
+        (np.full((300, 300), np.nan), 0),
+        (np.zeros((3, 300, 300), "u1"), 0),
+        (np.zeros((1, 300, 300, 3), "u1"), 0),
+        (np.zeros((2, 3, 300, 300), "u1"), 0),
+        (np.full((100, 50), 9, "u1"), 9),
+        (np.full((100, 50, 1), 0.5), 127),
+        (Tensor(np.zeros((3, 300, 300), "u1")), 0),
+        (Image.fromarray(np.full((300, 300), 32768, "int32")), 128),
+        (Image.fromarray(np.array([[0.5, 1.02]] * 300, "float32").repeat(150, axis=1)), 191),
+        (Image.fromarray(np.array([[0.5, np.nan]] * 300, "float32").repeat(150, axis=1)), 63),
+        (Image.new("RGB", (100, 50), (9, 9, 9)), 9),
+    ],
+)
+def test_ranges_and_shapes_are_never_guessed_and_hints_work(pic: object, mean: int) -> None:
+    """A value range or shape that a picture does not declare is an error, whose hint can be pasted and is right."""
+    for _ in range(3):  # a hint may lead to one more
+        try:
+            assert round(np.asarray(shot(pic)).mean()) == pytest.approx(mean, abs=1)
+        except ImageInputError as error:
+            hint = error.problems[0].hint
+            code = re.search(r"\(?(?:photo|numpy|Image)\b.*(?=\.$)", hint)
+            assert code, hint
+            names = {"photo": pic, "numpy": np, "Image": Image}
+            pic = eval(code[0], names)  # noqa: S307 - the very thing that a person does
+        else:
+            return
+    pytest.fail("the hints lead nowhere")
+
+
+def test_guessed_ranges_of_the_first_edition_can_be_looked_up() -> None:
+    """What is refused now, and was paid once, is found by the identity it had."""
+    wide = Image.new("F", (300, 300), 100.0)
+    assert former_identity(wide) == pixel_identity(wide)
+    tiff = encoded(wide, "TIFF")
+    assert former_identity(tiff) == f"bytes:sha256:{hashlib.sha256(tiff).hexdigest()}"
+    assert former_identity(Image.new("F", (300, 300), 0.5)) is None
+    assert former_identity(pgm(5)) is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_orientation_is_applied_to_files(kind: str, orientation: int) -> None:
+    """What the camera says about up is done to the pixels, because the service may ignore Exif."""
+    options: dict[str, object] = {"lossless": True} if kind == "WEBP" else {}
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)  # the Transpose that a viewer undoes
+    stored = gradient() if undo is None else gradient().transpose(Image.Transpose(undo))
+    data = encoded(stored, kind, exif=exif(orientation), **options)
+    for value in (data, Image.open(io.BytesIO(data))):
+        image = load_image(value, name="photo")
+        difference = np.abs(np.asarray(decoded(image.data), int) - np.asarray(gradient(), int))
+        assert difference.mean() < 3
+        assert ("turned upright as its Exif says" in image.notes) == (orientation != 1)
+        assert b"secret" not in image.data
+
+
+def test_transparency_becomes_white() -> None:
+    """A clear pixel is white in the upload, whatever colour hides beneath it; the note says so."""
+    picture = Image.new("RGBA", (300, 300), (255, 0, 0, 0))
+    picture.paste((0, 0, 255, 255), (0, 0, 150, 300))
+    for value in (picture, encoded(picture), encoded(picture, "WEBP", lossless=True)):
+        image = load_image(value, name="logo")
+        sent = decoded(image.data)
+        assert (sent.getpixel((200, 9)), sent.getpixel((9, 9))) == ((255, 255, 255), (0, 0, 255))
+        assert image.notes == ("transparency flattened on white",)
+        assert_sendable(image)
+    assert load_image(gradient(mode="RGBA"), name="photo").notes == ()
+    indexed = Image.new("P", (300, 300), 0)
+    indexed.putpalette([1, 2, 3])
+    for data in (
+        encoded(Image.new("RGB", (300, 300), (1, 2, 3)), transparency=(1, 2, 3)),
+        encoded(indexed, transparency=0),
+    ):
+        assert shot(data).getpixel((9, 9)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_is_sent(kind: str) -> None:
+    """Animated files become plain RGB, first frame."""
+    frames = [Image.new("RGB", (300, 300), colour) for colour in ("red", "green", "blue")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    image = load_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options), name="film")
+    assert decoded(image.data).getpixel((9, 9)) == (255, 0, 0)
+    assert image.notes[0] == "first frame of several"
+    assert_sendable(image)
+
+
+def test_a_profile_other_than_srgb_is_converted_and_dropped() -> None:
+    """Colours of a file stay what they were: a wide profile is converted, an sRGB profile is simply dropped."""
+    for kind in ("JPEG", "PNG"):
+        plain, bare = encoded(kind=kind, icc_profile=SRGB), encoded(kind=kind)
+        assert load_image(plain, name="photo").data == bare
+        assert load_image(plain, name="photo").notes == ("metadata removed",)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        odd = load_image(encoded(Image.new("RGB", (300, 300), "red"), kind, icc_profile=SWAPPED), name="photo")
+        assert odd.notes == ("colours converted to sRGB",)
+        red, _, blue = decoded(odd.data).getpixel((9, 9))
+        assert blue > 240 > 20 > red
+        assert_sendable(odd)
+    for broken in (b"x" * 200, SWAPPED[:200], SRGB[:16] + b"GRAY" + SRGB[20:]):
+        assert_sendable(load_image(encoded(icc_profile=broken), name="photo"))
+
+
+# ------------------------------------------------------------------ names, figures, files
+
+
+def test_a_name_never_carries_a_signature_or_a_whole_picture() -> None:
+    """The name goes into records: a URL loses its query and password, inline content is left out."""
+    url = "https://user:pw@example.org/a/p.png?Signature=s3cret#x"
+    assert load_image(url, name=url, fetch=lambda _: PNG).name == "https://example.org/a/p.png"
+    inline = base64.b64encode(PNG).decode()
+    assert load_image(inline, name=inline).name == "base64 text"
+    assert (
+        load_image(f"data:image/png;base64,{inline}", name=f"data:image/png;base64,{inline}").name
+        == "data:image/png URL"
+    )
+
+
+def test_an_input_image_passes_unchanged() -> None:
+    """What was checked before is not checked again."""
+    image = load_image(gradient(), name="photo")
+    assert load_image(image, name="other") is image
+
+
+def test_a_figure_draws_itself() -> None:
+    """A matplotlib figure and its axes are pictures."""
+    figure = Figure(figsize=(4, 3), dpi=100)
+    axes = figure.add_subplot()
+    axes.plot([1, 2, 1])
+    for value in (figure, axes):
+        image = load_image(value, name="figure")
+        assert (image.width_px, image.height_px) == (400, 300)
+        assert image.identity.startswith("pixels:")
+        assert_sendable(image)
+
+
+def drawing(**methods: object) -> object:
+    """An object that draws itself."""
+    return type("Drawing", (), {name: lambda _, content=content, **__: content for name, content in methods.items()})()
+
+
+@pytest.mark.parametrize("wire", [lambda data: data, lambda data: base64.b64encode(data).decode()])
+def test_rich_objects_are_images(wire: object) -> None:
+    """PNG, JPEG and bundles, as bytes or base64, with or without metadata; known by their pixels, sent as drawn."""
+    other = encoded(compress_level=1)
+    for value in (
+        drawing(_repr_png_=wire(PNG)),
+        drawing(_repr_png_=None, _repr_mimebundle_=({"text/plain": "x", "image/png": wire(PNG)}, {})),
+        drawing(_repr_jpeg_=None, _repr_png_=(wire(PNG), {"width": 3})),
+    ):
+        image = load_image(value, name="plot")
+        assert image.data == PNG
+        assert (
+            image.identity == load_image(drawing(_repr_png_=other), name="plot").identity == pixel_identity(gradient())
+        )
+    assert load_image(drawing(_repr_jpeg_=wire(JPEG)), name="plot").data == JPEG
+
+
+def test_a_name_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+    """A file whose name is composed differently, in a folder that may be too, is opened."""
+    folder = tmp_path / unicodedata.normalize("NFC", "Bücher")
+    folder.mkdir()
+    (folder / unicodedata.normalize("NFD", "é.jpg")).write_bytes(JPEG)
+    for form in ("NFC", "NFD"):
+        assert shot(unicodedata.normalize(form, f"{tmp_path}/Bücher/é.jpg")).size == (320, 256)
+
+
+def test_a_path_is_taken_as_typed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blank that belongs to a file's name stays."""
+    monkeypatch.chdir(tmp_path)
+    Path(" a.jpg").write_bytes(JPEG)
+    Path("a.jpg").write_bytes(encoded(gradient(256, 320), "JPEG"))
+    assert (shot(" a.jpg").size, shot("a.jpg ").size) == ((320, 256), (256, 320))
+
+
+def test_long_texts_in_a_png_cost_nothing() -> None:
+    """A file with megabytes of packed text, which Pillow refuses, is an ordinary picture."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("history", "x" * 3_000_000, zip=True)
+    assert load_image(encoded(pnginfo=info), name="photo").data == PNG
+    assert load_image(png_with_texts(parameters="a prompt"), name="photo").notes == ("metadata removed",)
+
+
+@given(
+    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]),
+    size=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    kind=st.sampled_from([None, "PNG", "TIFF"]),
+    seed=st.integers(0, 255),
+)
+def test_any_mode_and_size_is_sendable_or_a_named_error(
+    mode: str, size: tuple[int, int], kind: str | None, seed: int
+) -> None:
+    """Whatever the picture, there are two outcomes: an upload that fits all rules, or an error that names it."""
+    pixels = np.random.default_rng(seed).integers(0, 256, size[0] * size[1] * 4, dtype=np.uint8).tobytes()
+    picture = Image.frombytes(mode, size, pixels[: len(Image.new(mode, size).tobytes())])
+    value: object = picture
+    if kind is not None and (kind, mode) not in {("PNG", "CMYK"), ("PNG", "YCbCr"), ("PNG", "F"), ("PNG", "I")}:
+        value = encoded(picture, kind)
+    if min(size) < 240 or mode in ("I", "F"):
+        with pytest.raises(ImageInputError, match="image = photo: it is "):
+            load_image(value, name="photo")
+    else:
+        assert_sendable(load_image(value, name="photo"))

@@ -1,0 +1,110 @@
+"""Pictures can be compared: the same file, or the same look."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.fakes.pictures import encoded, png_with_texts
+from wan_notebook.images import assert_same_picture, assert_similar, distance
+
+DATA = Path(__file__).parents[3] / "notebooks" / "data"
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    """A photograph."""
+    with Image.open(DATA / "astronaut.jpg") as picture:
+        return picture.convert("RGB")
+
+
+def test_metadata_does_not_count(tmp_path: Path) -> None:
+    """A file with a text in it, the same without, and the bytes are one picture."""
+    plain, with_text = encoded(Image.radial_gradient("L").convert("RGB").resize((300, 300))), b""
+    with_text = png_with_texts(parameters="a fox")
+    bare = encoded(Image.open(__import__("io").BytesIO(with_text)))
+    (tmp_path / "a.png").write_bytes(with_text)
+    assert_same_picture(bare, with_text)
+    assert_same_picture(tmp_path / "a.png", bare)
+    assert_same_picture(str(tmp_path / "a.png"), bare)
+    with pytest.raises(AssertionError):
+        assert_same_picture(plain, bare)
+
+
+def test_other_bytes_are_another_picture(photo: Image.Image, tmp_path: Path) -> None:
+    """The same pixels in another encoding are not the same file; the message says how near they look."""
+    one, other = encoded(photo), encoded(photo, compress_level=1)
+    with pytest.raises(AssertionError, match=r"differ: .*look 0\.000 apart"):
+        assert_same_picture(one, other)
+    (tmp_path / "no.png").write_text("no picture")
+    with pytest.raises(AssertionError, match=r"no\.png is .*one of them is not a picture"):
+        assert_same_picture(tmp_path / "no.png", one)
+
+
+@dataclass
+class Picture:
+    """A picture of a job, as far as it is compared."""
+
+    data: bytes
+
+
+@dataclass
+class Job:
+    """A job with pictures."""
+
+    pictures: list[Picture]
+    id: str = "a3f9"
+    result: None = None
+    images: tuple[()] = ()
+    files: tuple[()] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Picture:
+        return self.pictures[index]
+
+
+def test_jobs_and_their_pictures_can_be_compared() -> None:
+    """A picture of a job, or a job with one picture, stands for its bytes; of several, one must be named."""
+    one = Picture(encoded())
+    assert_same_picture(Job([one]), one)
+    assert_similar(Job([one]), encoded(), max_distance=0)
+    with pytest.raises(TypeError, match="2 pictures"):
+        assert_same_picture(Job([one, one]), one)
+    with pytest.raises(TypeError, match="int has no bytes"):
+        assert_same_picture(5, one)
+
+
+def test_what_looks_the_same_is_near(photo: Image.Image) -> None:
+    """Encoding, size, slight noise and blur keep a picture near itself."""
+    assert distance(photo, photo) == 0
+    small = photo.resize((photo.width // 3, photo.height // 3))
+    blurred = photo.filter(ImageFilter.BoxBlur(2))
+    for other in (encoded(photo, "JPEG", quality=60), encoded(photo, "WEBP"), small, blurred):
+        assert_similar(photo, other)
+        assert distance(photo, other) == distance(other, photo) < 0.06
+
+
+def test_what_looks_different_is_far(photo: Image.Image) -> None:
+    """Another picture, mirrored, negative, turned, cropped or of other colours does not look alike."""
+    red, green, blue = photo.split()
+    others = [
+        DATA / "coffee.jpg",
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        photo.transpose(Image.Transpose.ROTATE_180),
+        photo.point(lambda value: 255 - value),
+        photo.crop((0, 0, photo.width // 2, photo.height)),
+        Image.merge("RGB", (blue, red, green)).point(lambda value: value // 2),
+    ]
+    for other in others:
+        with pytest.raises(AssertionError, match="apart, more than"):
+            assert_similar(photo, other)
+
+
+def test_flat_pictures_differ_by_their_colour() -> None:
+    """Two plain colours have no edges to compare: their colour decides, and noise of a few levels does not."""
+    red, blue = Image.new("RGB", (64, 64), (200, 0, 0)), Image.new("RGB", (64, 64), (0, 0, 200))
+    assert distance(red, blue) > 0.3
+    assert distance(red, Image.new("RGB", (64, 64), (201, 1, 2))) < 0.02

@@ -1,0 +1,129 @@
+"""Small copies stay small, and guessing what an image is costs nothing and starts nothing."""
+
+import base64
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tests.fakes.pictures import decoded, encoded, exif, gradient, noise
+from wan_notebook.images import BadImageError, contact_sheet, data_url, image_info, looks_like_image, mime_of, thumbnail
+
+
+@pytest.mark.parametrize("format_name", ["webp", "jpeg"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_thumbnail_keeps_the_shape(kind: str, format_name: str) -> None:
+    """The longer side is as asked; the size told is that of the bytes; a small picture stays as small as it is."""
+    data, width, height = thumbnail(encoded(noise(900, 600), kind), max_px=300, format=format_name)
+    info = image_info(data)
+    assert (width, height) == (300, 200) == (info.width_px, info.height_px)
+    assert info.mime == f"image/{format_name}"
+    assert thumbnail(encoded(noise(50, 40)), max_px=1024)[1:] == (50, 40)
+    assert thumbnail(encoded(gradient(400, 200), "JPEG", exif=exif(6)), max_px=100)[1:] == (50, 100)
+
+
+@pytest.mark.parametrize("max_bytes", [60_000, 10_000, 2_000, 700])
+@pytest.mark.parametrize("format_name", ["webp", "jpeg"])
+def test_a_thumbnail_fits_its_bytes(max_bytes: int, format_name: str) -> None:
+    """Quality, then size give way, because an output has a limit; an impossible one still ends."""
+    data, width, height = thumbnail(encoded(noise(500, 500)), max_px=400, max_bytes=max_bytes, format=format_name)
+    assert len(data) <= max_bytes
+    assert decoded(data).size == (width, height)
+    assert thumbnail(encoded(noise(30, 30)), max_px=25, max_bytes=5, format=format_name)[1:] == (1, 1)
+
+
+def test_a_thumbnail_of_any_mode_is_what_one_sees() -> None:
+    """Transparency on white, grey, palette and 16 bits all become small RGB pictures."""
+    clear = Image.new("RGBA", (400, 400), (255, 0, 0, 0))
+    assert min(decoded(thumbnail(encoded(clear), max_px=64)[0]).getpixel((30, 30))) > 250
+    for mode in ("P", "1", "I;16", "LA"):
+        assert thumbnail(encoded(gradient(400, 300, "L").convert(mode)), max_px=100)[1:] == (100, 75)
+    for data in (b"<html>", encoded(noise(300, 300))[:2000]):
+        with pytest.raises(BadImageError):
+            thumbnail(data, max_px=64)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_a_contact_sheet_is_one_small_jpeg(count: int) -> None:
+    """All pictures of an output in at most 60 KB, for viewers that show no HTML."""
+    sheet = contact_sheet([encoded(noise(640, 400), "JPEG")] * count)
+    assert len(sheet) <= 60_000
+    assert mime_of(sheet) == "image/jpeg"
+    assert max(decoded(sheet).size) <= 1024
+
+
+def test_a_contact_sheet_places_each_picture() -> None:
+    """Four pictures: each in its quarter, in reading order; what cannot be read is a grey field."""
+    colours = ["red", "lime", "blue"]
+    files = [encoded(Image.new("RGB", (300, 300), colour)) for colour in colours]
+    sheet = decoded(contact_sheet([*files, b"broken"]))
+    quarters = [sheet.getpixel((sheet.width * x // 4, sheet.height * y // 4)) for y in (1, 3) for x in (1, 3)]
+    for found, expected in zip(quarters, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (208, 208, 208)], strict=True):
+        assert found == pytest.approx(expected, abs=20)
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([])
+
+
+def test_data_urls_hold_the_bytes() -> None:
+    """What goes into HTML can be had back."""
+    url = data_url(b"\0\1\2", "image/png")
+    assert url.startswith("data:image/png;base64,")
+    assert base64.b64decode(url.partition(",")[2]) == b"\0\1\2"
+
+
+class Drawable:
+    """An object with a PNG representation, which must not be drawn for a guess."""
+
+    def _repr_png_(self) -> NoReturn:
+        raise AssertionError("drawn for a guess")
+
+
+class Hostile:
+    """Everything that one may touch raises."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> NoReturn:
+        raise RuntimeError("touched")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError("touched")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_image"),
+    [
+        *((value, True) for value in (Image.new("RGB", (4, 4)), np.zeros((300, 300, 3), "u1"), np.zeros((300, 300)))),
+        *((value, True) for value in (Figure(), Drawable(), Path("a/b.JPG"), "photo.png", " photo.png\n")),
+        *((value, True) for value in ("https://example.org/a.webp?x=1", "data:image/png;base64,AAAA")),
+        *((value, True) for value in (b"\x89PNG\r\n\x1a\n", io.BytesIO(b"\xff\xd8\xff"))),
+        *((value, False) for value in (None, 3, "a fox", "notes.txt", Path("x.csv"), b"text", [], "one\nphoto.png")),
+        *(
+            (value, False)
+            for value in (np.zeros(500), np.zeros((5, 5)), np.zeros((300, 300), int), np.zeros((3, 30, 30), "u1"))
+        ),
+        *((value, False) for value in (Drawable, Image, io.BytesIO(), "clip.mp4")),
+    ],
+)
+def test_what_looks_like_an_image(value: object, is_image: bool) -> None:
+    """Pickers and completion offer what may be one; nothing is touched, read or drawn to find out."""
+    assert looks_like_image(value) is is_image
+
+
+def test_guessing_never_raises() -> None:
+    """An object on which everything raises is simply not a picture."""
+    assert not looks_like_image(Hostile())
+
+
+def test_importing_costs_neither_pillow_nor_numpy() -> None:
+    """``%load_ext`` must stay fast: the heavy libraries come with the first picture."""
+    code = (
+        "import sys, wan_notebook.images as i; i.looks_like_image(3); i.InputImage;"
+        "sys.exit(any(m in sys.modules for m in ('PIL', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,66 @@
+"""Pictures: anything a person gives as one checked upload, checks of what arrives, and small copies of it.
+
+Pillow is imported by the first name that needs it, NumPy never.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .detect import SUFFIXES, looks_like_image, mime_of
+from .inputs import UNFETCHED, InputImage, PendingImage, PictureOf, is_job
+
+if TYPE_CHECKING:
+    from .encode import fit_request_body
+    from .inspect import BadImageError, ImageInfo, image_info, open_image, png_chunks, strip_metadata
+    from .load import former_identity, load_image
+    from .pixels import pixel_identity, plain_rgb
+    from .similarity import assert_same_picture, assert_similar, distance
+    from .sources import read_url
+    from .thumbnails import contact_sheet, data_url, thumbnail
+
+_LAZY = {
+    "encode": ("fit_request_body",),
+    "inspect": ("BadImageError", "ImageInfo", "image_info", "open_image", "png_chunks", "strip_metadata"),
+    "load": ("former_identity", "load_image"),
+    "pixels": ("pixel_identity", "plain_rgb"),
+    "similarity": ("assert_same_picture", "assert_similar", "distance"),
+    "sources": ("read_url",),
+    "thumbnails": ("contact_sheet", "data_url", "thumbnail"),
+}
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+
+__all__ = [
+    "SUFFIXES",
+    "UNFETCHED",
+    "BadImageError",
+    "ImageInfo",
+    "InputImage",
+    "PendingImage",
+    "PictureOf",
+    "assert_same_picture",
+    "assert_similar",
+    "contact_sheet",
+    "data_url",
+    "distance",
+    "fit_request_body",
+    "former_identity",
+    "image_info",
+    "is_job",
+    "load_image",
+    "looks_like_image",
+    "mime_of",
+    "open_image",
+    "pixel_identity",
+    "plain_rgb",
+    "png_chunks",
+    "read_url",
+    "strip_metadata",
+    "thumbnail",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
