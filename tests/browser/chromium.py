@@ -4,8 +4,6 @@ Needs only the standard library until `launch` is called, so that `make` can ask
 `python -m tests.browser.chromium` for the browser's path before anything else works.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

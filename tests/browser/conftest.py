@@ -1,7 +1,5 @@
 """Fixtures for front-end modules; `tests.browser.page` tells how to use them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

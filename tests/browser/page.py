@@ -20,8 +20,6 @@ import fails here as it would there. `widgets.load("util.js")` imports a module 
 ends; `widgets.forgive(regex)` allows what is expected.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 import threading

@@ -1,7 +1,5 @@
 """Mount the panel's parts in a bare page, with their defaults; the page's body is the panel."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

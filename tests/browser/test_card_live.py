@@ -1,7 +1,5 @@
 """The live card in a bare page: it counts by itself, takes a click at once, stays still, and acts on no text."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import time

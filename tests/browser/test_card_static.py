@@ -1,7 +1,5 @@
 """The lasting card in a bare page: hostile text stays text, and it fits light, dark, narrow, wide and unstyled."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The bare page itself: a module sees what anywidget would show it, and nothing that goes wrong stays unseen."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The form's own parts in a bare page: what shows at once, what is tied to what, and that any text stays text."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.browser.page import WidgetPage

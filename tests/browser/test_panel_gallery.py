@@ -1,7 +1,5 @@
 """The gallery and the history in a bare page: keys, stacks, the full view, the table; any text stays text."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

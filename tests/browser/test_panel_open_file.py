@@ -1,7 +1,5 @@
 """The gallery's "Open file": one click, to the server's own address where it gives the file, else to the bytes."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """Rows of jobs and of the history, and the gallery's search, in the widths that a notebook gives them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

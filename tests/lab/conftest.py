@@ -1,7 +1,5 @@
 """Fixtures for tests in real front ends; `tests.lab.harness` tells how to use them."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

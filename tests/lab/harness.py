@@ -28,14 +28,12 @@ An uncaught JavaScript error fails the test when it ends; `lab.forgive(regex)` a
 a test fails, the page is photographed into the temporary folder `wan-notebook-failures`, and the report says where.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import nbformat
 
@@ -116,9 +114,17 @@ class Lab:
         nbformat.write(notebook_of(cells, kernel), path)
         return path
 
+    def read(self, name: str) -> nbformat.NotebookNode:
+        """Return a notebook of the folder."""
+        return nbformat.read(self.folder / name, as_version=4)
+
+    def rewrite(self, name: str, document: nbformat.NotebookNode) -> None:
+        """Write a notebook of the folder anew."""
+        nbformat.write(document, self.folder / name)
+
     def saved(self) -> nbformat.NotebookNode:
         """Return the notebook as it is on disk."""
-        return nbformat.read(self.folder / self._name, as_version=4)
+        return self.read(self._name)
 
     def saved_text(self) -> str:
         """Return the raw JSON of the notebook on disk."""
@@ -126,7 +132,7 @@ class Lab:
 
     # -------------------------------------------------------------- open and close
 
-    def open(self, name: str, *, timeout_s: float = 90) -> Lab:
+    def open(self, name: str, *, timeout_s: float = 90) -> Self:
         """Open a notebook of the folder in a new workspace and wait until its kernel answers this page."""
         self._name = name
         path = (self.folder / name).relative_to(self.server.root).as_posix()

@@ -3,8 +3,6 @@
 `python -m tests.lab.kernels` makes it; `make browser` calls that, and the fixture `kernel6` as well.
 """
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """JupyterLab, Notebook 7 and Voilà as processes of their own: private folders, a free port, no token, no news."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -14,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.environment import KEPT, PREFIXES, ROOT, private_environment
 
@@ -89,7 +87,7 @@ class Server:
         """Return the command line of the server on one port."""
         return [sys.executable, "-m", *(a.format(port=port, root=self.root) for a in self.arguments)]
 
-    def start(self, timeout_s: float = 60) -> Server:
+    def start(self, timeout_s: float = 60) -> Self:
         """Start the process and wait until it answers; another port is tried if the first was just taken."""
         for _ in range(5):
             port = free_port()

@@ -1,80 +1,203 @@
-"""`%%wan` in a real JupyterLab: the live card, the lasting gallery, what survives saving and reopening."""
-
-from __future__ import annotations
+"""`%%wan` in a real JupyterLab: the live card, the lasting gallery, what survives saving, reopening and restarting."""
 
 import json
+import re
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.lab.harness import Lab
+from tests.acceptance.frozen import FIRST_EDITION, load
+from tests.lab.harness import PANEL, Lab
+from tests.lab.kernels import ensure_kernel6
+from tests.lab.test_front_ends import assert_pictures
+from wan_notebook.simulator import Simulator, SimulatorConfig, create_app, serve_in_thread
 
 SETUP = "%load_ext wan_notebook"
-FOX = "%%wan --as fox --seed 5\na red fox in snow"
-LONG = "%%wan --as fox --seed 5\na red fox in snow [[seconds:15]]"  # the simulator takes the words literally
+FOX = "%%wan --as fox --seed 5\na red fox in snow [[seconds:0.5]]"
+LONG = "%%wan --as fox --seed 5\na red fox in snow [[seconds:15]]"
+BUSY = "import os\nopen('busy', 'w').close()\nwhile not os.path.exists('go'): pass\nprint('computed')"
+CANCEL = ".wan-act:not([data-absent]) button"
+HTML = ".jp-OutputArea-output[data-mime-type='text/html']"
+KERNELS = ["ipykernel7", "ipykernel6"]
 
 
 @pytest.fixture
-def slow(lab: Lab) -> str:
-    """A kernel whose simulated pictures take six seconds: long enough to look at the card."""
-    lab.server.add_kernel("slow", Path(sys.executable), {"WAN_PROVIDER": "simulator", "WAN_SIMULATOR_SECONDS": "6"})
-    return "slow"
+def service() -> Iterator[tuple[Simulator, str]]:
+    """Both services on a free port: the simulator, and its URL."""
+    app = create_app(SimulatorConfig(seconds=0.5, queries_per_s=0, submits_per_s=0, in_flight=0))
+    with serve_in_thread(app) as url:
+        yield app.state.simulator, url
 
 
-@pytest.fixture
-def quick(lab: Lab) -> str:
-    """A kernel whose simulated pictures take half a second."""
-    lab.server.add_kernel("quick", Path(sys.executable), {"WAN_PROVIDER": "simulator", "WAN_SIMULATOR_SECONDS": "0.5"})
-    return "quick"
+def kernel(lab: Lab, name: str, generation: str = "ipykernel7", **env: str) -> str:
+    """Register a kernel of one generation with these variables."""
+    python = ensure_kernel6() if generation == "ipykernel6" else Path(sys.executable)
+    return lab.server.add_kernel(f"{name}-{generation}", python, {"WAN_PROVIDER": "simulator", **env})
 
 
-def test_the_card_is_live_while_another_cell_computes_then_the_gallery_takes_its_place(lab: Lab, slow: str) -> None:
-    """The cell returns at once, its card moves while another cell computes, and lasting HTML replaces it."""
-    lab.write("live.ipynb", [SETUP, FOX, "import time; time.sleep(9); print('computed')"], kernel=slow)
+def real(lab: Lab, url: str, provider: str = "gateway", generation: str = "ipykernel7") -> str:
+    """Register a kernel that asks a service at an address."""
+    keys = {"WAN_BASE_URL": url, "DASHSCOPE_API_KEY": "sk-x", "WAN_API_KEY": "k"}
+    return kernel(lab, "real", generation, **{**keys, "WAN_PROVIDER": provider})
+
+
+def compute(lab: Lab, cell: int) -> None:
+    """Run a cell that computes until the file `go` is there, and return once it does compute."""
+    lab.run_cell(cell, wait=False)
+    lab.page.wait_for_function("() => window.testsRunning > 0")
+    while not (lab.folder / "busy").exists():
+        lab.page.wait_for_timeout(20)
+
+
+def let_go(lab: Lab, cell: int) -> None:
+    """Let that cell end; until then it must have been at work."""
+    assert "*" in lab.prompt(cell)
+    (lab.folder / "go").touch()
+    lab.wait_text(cell, "computed")
+
+
+def wait_lasting(lab: Lab, cell: int) -> None:
+    """Wait until a cell's output is the lasting one, pictures or not."""
+    lab.output(cell).locator(HTML).first.wait_for()
+
+
+@pytest.mark.parametrize("generation", KERNELS)
+def test_the_card_lives_while_a_cell_computes_and_a_save_keeps_only_what_lasts(lab: Lab, generation: str) -> None:
+    """The card moves and turns into the gallery while the kernel is busy; no widget is saved; `job` shows itself."""
+    cells = [SETUP, FOX.replace("0.5", "4"), BUSY, "fox", "import wan_notebook as wan\nwan.history()", "print(fox)"]
+    lab.write("live.ipynb", cells, kernel=kernel(lab, "live", generation))
     lab.open("live.ipynb")
-    lab.run_all(wait=False)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    compute(lab, 2)
+    lab.wait_css(".wan-card")
     lab.wait_text(1, "running")
-    lab.wait_css("img[alt]")
-    busy = lab.prompt(2)
-    lab.wait_lasting(1)
-    lab.wait_done()
-
-    assert "*" in busy
+    assert lab.output(1).locator(CANCEL).count() == 0, "the simulator inside the kernel cannot cancel"
+    wait_lasting(lab, 1)
+    assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 1)
+    let_go(lab, 2)
+    for cell in (3, 4, 5):
+        lab.run_cell(cell)
     lab.save()
-    outputs = lab.saved()["cells"][1]["outputs"]
-    assert [sorted(o["data"]) for o in outputs] == [["image/jpeg", "text/html", "text/plain"]]
-    assert outputs[0]["metadata"]["wan"]["jobs"][0]["state"] == "saved"
+
+    notebook, raw = lab.saved(), lab.saved_text()
+    assert "widget" not in raw
+    assert "model_id" not in raw
+    fox, again, history = (notebook.cells[i].outputs for i in (1, 3, 4))
+    for outputs in (fox, again, history):
+        assert len(outputs) == 1
+        assert len(json.dumps(outputs)) <= 400_000
+    assert set(fox[0].data) == {"text/html", "text/plain", "image/jpeg"}
+    assert fox[0].metadata.wan.jobs[0].state == "saved"
+    assert "fox[0]" in again[0].data["text/html"]
+    assert "red fox" in history[0].data["text/html"]
+    assert notebook.cells[5].outputs[0].text.count("\n") == 1
     lab.reopen()
-    lab.wait_css("img[alt]")
-    assert "saved" in lab.out_text(1)
+    assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 3)
 
 
-def test_restart_and_run_all_makes_no_request(lab: Lab, quick: str) -> None:
-    """A finished notebook, run again from the top, shows the same pictures and asks the service nothing."""
-    count = (
-        "import wan_notebook.session as s\n"
-        "print({k: v for c in s.default_session().providers.clients for k, v in c.requests_sent.items()})"
+@pytest.mark.parametrize("generation", KERNELS)
+def test_cancel_is_seen_at_once_and_acts_when_the_kernel_is_free(
+    lab: Lab, service: tuple[Simulator, str], generation: str
+) -> None:
+    """A click shows while another cell computes, then cancels what still waits; what cannot has no button."""
+    simulator, url = service
+    cells = [
+        SETUP,
+        "%%wan --as fox --seed 5\na red fox [[seconds:600]]",
+        "%%wan --provider gateway --seed 6\na red fox [[seconds:600]]",
+        BUSY,
+        "print(fox.status)",
+    ]
+    lab.write("cancel.ipynb", cells, kernel=real(lab, url, "dashscope", generation))
+    lab.open("cancel.ipynb")
+    for cell in range(3):
+        lab.run_cell(cell)
+    lab.wait_text(1, "accepted")
+    lab.wait_text(2, "job ")
+    lab.page.wait_for_function(
+        "([sel, i]) => /accepted|running/.test(document.querySelectorAll(sel)[i].textContent)",
+        arg=[f"{PANEL} .jp-CodeCell", 2],
     )
-    cells = [SETUP, FOX, "%%wan --as again\nan owl", "fox.result(); again.result(); print('done')", count]
-    lab.write("again.ipynb", cells, kernel=quick)
+    assert lab.output(2).locator(CANCEL).count() == 0, "the gateway cannot cancel"
+    compute(lab, 3)
+
+    lab.output(1).locator(CANCEL).click()
+    assert "cancel requested" in lab.out_text(1)  # by the page alone: nothing has answered
+    let_go(lab, 3)
+    wait_lasting(lab, 1)
+    lab.run_cell(4)
+
+    assert "cancelled" in lab.out_text(1)
+    assert lab.out_text(4).strip() == "cancelled"
+    assert simulator.requests["cancel"] == 1
+    assert simulator.tasks_created == 2
+
+
+def test_restart_and_run_all_makes_no_request(lab: Lab, service: tuple[Simulator, str]) -> None:
+    """A finished notebook, run again from the top, shows the same pictures and asks the service nothing."""
+    simulator, url = service
+    cells = [SETUP, FOX, "%%wan --as again\nan owl", "fox.result(); again.result(); print('done')"]
+    lab.write("again.ipynb", cells, kernel=real(lab, url))
     lab.open("again.ipynb")
     lab.run_all()
     lab.wait_text(3, "done")
-    first = json.loads(lab.out_text(4).replace("'", '"'))
+    assert simulator.tasks_created == 2
+    requests = simulator.requests.total()
     lab.restart_kernel()
     lab.run_all()
     lab.wait_text(3, "done")
 
-    assert first["submit"] == 2
-    assert lab.out_text(4).strip() == "{}"
+    assert simulator.requests.total() == requests
     assert "from store" in lab.out_text(1)
     assert "from store" in lab.out_text(2)
 
 
-def test_a_picture_by_its_name_is_shown_and_an_unsaved_notebook_not_packed(lab: Lab, quick: str) -> None:
+@pytest.mark.parametrize("made_by", ["lab", "nbclient"])
+def test_a_notebook_of_the_first_edition_replays(lab: Lab, service: tuple[Simulator, str], made_by: str) -> None:
+    """Jobs without a seed, made by the first edition with and without cell ids, are shown as it showed them itself."""
+    simulator, url = service
+    name = f"made-by-{made_by}"
+    shutil.copytree(FIRST_EDITION / "seedless" / name, lab.folder, dirs_exist_ok=True)
+    cells = lab.read("seedless.ipynb")
+    cells.metadata["kernelspec"]["name"] = real(lab, url)
+    lab.rewrite("seedless.ipynb", cells)
+    lab.open("seedless.ipynb")
+    lab.run_all()
+    wanted = load("seedless/shown.json")[name]["run again by lab"]
+    shown = re.findall(r"\b[0-9a-f]{10}\b", lab.out_text(8))
+
+    assert len(shown) == len(wanted["shown"])
+    assert [(new, old) for new, old in zip(shown, wanted["shown"], strict=True) if old not in (None, new)] == []
+    assert simulator.tasks_created <= wanted["tasks"]
+
+
+def test_a_restarted_kernel_takes_the_job_up(lab: Lab) -> None:
+    """After a restart in mid-run the old card says so, `%load_ext` what is open; `%wan show` brings the picture."""
+    lab.write("restart.ipynb", [SETUP, LONG.replace("15", "8"), "%wan show", "%wan history"])
+    lab.open("restart.ipynb")
+    lab.run_cell(0)
+    lab.run_cell(1)
+    lab.wait_text(1, "running")
+    lab.restart_kernel()
+    lab.wait_text(1, "%wan resume")
+    lab.run_cell(0)
+
+    assert "1 running" in lab.out_text(0)
+    lab.run_cell(2)
+    wait_lasting(lab, 2)
+    assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 1)
+    lab.run_cell(3)
+    assert "1 job" in lab.out_text(3)
+
+
+def test_a_picture_by_its_name_is_shown_and_an_unsaved_notebook_not_packed(lab: Lab) -> None:
     """`fox[0]` shows its picture, saved like any other; a bundle of a file without cells asks for saving first."""
-    lab.write("unsaved.ipynb", ["", "", "", ""], kernel=quick)
+    lab.write("unsaved.ipynb", ["", "", "", ""])
     lab.open("unsaved.ipynb")
     for index, text in enumerate((SETUP, FOX, "fox[0]", "%wan bundle paper.zip")):
         lab.type_into(index, text)
@@ -90,10 +213,9 @@ def test_a_picture_by_its_name_is_shown_and_an_unsaved_notebook_not_packed(lab: 
     assert output["data"]["text/html"].count("<img") == 1
 
 
-def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab, slow: str) -> None:
+def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab) -> None:
     """Kernel → Interrupt comes through at once, in `job.images` and in `await job`, and says how to come back."""
-    cells = [SETUP, LONG, "fox.images", "await fox", "fox.wait(); print(fox.status)"]
-    lab.write("interrupt.ipynb", cells, kernel=slow)
+    lab.write("interrupt.ipynb", [SETUP, LONG, "fox.images", "await fox", "fox.wait(); print(fox.status)"])
     lab.open("interrupt.ipynb")
     lab.run_cell(0)
     lab.run_cell(1)
@@ -108,9 +230,9 @@ def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab, slow: str) -> Non
     assert "saved" in lab.out_text(4)
 
 
-def test_a_reload_in_mid_run_shows_the_result_in_the_widget(lab: Lab, slow: str) -> None:
+def test_a_reload_in_mid_run_shows_the_result_in_the_widget(lab: Lab) -> None:
     """After a reload the lasting output cannot arrive; the card shows the picture and how to make it lasting."""
-    lab.write("reload.ipynb", [SETUP, LONG, "%wan show fox"], kernel=slow)
+    lab.write("reload.ipynb", [SETUP, LONG.replace("15", "6"), "%wan show fox"])
     lab.open("reload.ipynb")
     lab.run_cell(0)
     lab.run_cell(1)
@@ -122,7 +244,7 @@ def test_a_reload_in_mid_run_shows_the_result_in_the_widget(lab: Lab, slow: str)
     lab.wait_text(2, "saved")
 
 
-def test_run_all_with_five_cells(lab: Lab, quick: str) -> None:
+def test_run_all_with_five_cells(lab: Lab) -> None:
     """Five cells, edits of earlier results among them, all come back with their pictures."""
     cells = [
         SETUP,
@@ -133,7 +255,7 @@ def test_run_all_with_five_cells(lab: Lab, quick: str) -> None:
         "%%wan --interleave --max-images 2 --seed 9\ntwo steps",
         "[j.wait() for j in (fox, night, owls)]; print('all there')",
     ]
-    lab.write("five.ipynb", cells, kernel=quick)
+    lab.write("five.ipynb", cells, kernel=kernel(lab, "quick", WAN_SIMULATOR_SECONDS="0.5"))
     lab.open("five.ipynb")
     lab.run_all()
     for cell in range(1, 6):
@@ -143,16 +265,30 @@ def test_run_all_with_five_cells(lab: Lab, quick: str) -> None:
     assert "all there" in lab.out_text(6)
 
 
-def test_an_old_kernel_shows_the_same(lab: Lab, kernel6: str) -> None:
-    """Ipykernel 6.31: the card is live, then the gallery takes its place."""
-    lab.write("old.ipynb", [SETUP, FOX], kernel=kernel6)
-    lab.open("old.ipynb")
-    lab.run_cell(0)
-    lab.run_cell(1)
-    lab.wait_lasting(1)
-    lab.save()
+def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab) -> None:
+    """On ipykernel 6, Run All after the user's own `nest_asyncio.apply()`: every cell runs, `await` and `wait` work.
 
-    assert "text/html" in lab.saved()["cells"][1]["outputs"][0]["data"]
+    On ipykernel 7 such a notebook may lose cells without any help of ours; nothing is promised there.
+    """
+    cells = [
+        "import asyncio, nest_asyncio\nnest_asyncio.apply()\nasyncio.run(asyncio.sleep(0.2))",
+        SETUP,
+        FOX,
+        "print(fox.result(60).status)",
+        "asyncio.run(asyncio.sleep(0.2))",
+        "%%wan --as owl --seed 6\nan owl [[seconds:0.5]]",
+        "async def main():\n    return (await owl).status\nprint(asyncio.run(main()), len(owl.images))",
+    ]
+    lab.write("nest.ipynb", cells, kernel=kernel(lab, "nest", "ipykernel6"))
+    lab.open("nest.ipynb")
+    lab.run_all()
+
+    assert [lab.prompt(i) for i in range(7)] == [f"[{i}]:" for i in range(1, 8)]
+    assert lab.out_text(3).strip() == "saved"
+    assert lab.out_text(6).strip() == "saved 1"
+    for cell in (2, 5):
+        wait_lasting(lab, cell)
+    assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 2)
 
 
 def test_notebook_7_shows_the_same(notebook7: Lab) -> None:

@@ -1,7 +1,5 @@
 """One notebook in every place where people read it: Voilà, exported pages, paper, untrusted, sanitised, a terminal."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A click on "full file" or "Open file" shows the whole picture in a tab of its own, wherever the notebook lies."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How the panel looks where it really stands: what has the focus is in sight, words and signs can be read."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

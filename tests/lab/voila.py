@@ -1,12 +1,10 @@
 """Drive a notebook in Voilà, and open an exported page without network."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import nbformat
 
@@ -32,7 +30,7 @@ class VoilaPage:
         nbformat.write(notebook_of(cells, kernel), path)
         return path
 
-    def open(self, name: str, *, timeout_s: float = 90) -> VoilaPage:
+    def open(self, name: str, *, timeout_s: float = 90) -> Self:
         """Open a notebook of the folder and wait until the page is built."""
         url = self.server.url + self.server.page_path.format(notebook=f"{self.folder.name}/{name}")
         self.page.goto(url, wait_until="domcontentloaded", timeout=timeout_s * 1000)
