@@ -14,7 +14,7 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
     ``mode`` is subject to the umask. The temporary file is created exclusively and never through a link.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # as short for a long name
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,0 +1,198 @@
+"""Times, durations, sizes and amounts as a person reads them, and text from outside made harmless."""
+
+import datetime as dt
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from ..jobs import cost_of
+from ..money import Cost, Source, Total, format_amount
+from ..validation import expected_size
+
+if TYPE_CHECKING:
+    from ..database import JobRow
+    from ..request import ImageRequest
+
+SEPARATOR: Final = " · "
+_FAR: Final = 4
+# Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
+_SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
+_LINE_BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
+_ZERO_WIDTH: Final = "\u200b\u200c\u200d\ufe0e\ufe0f\u200e\u200f"
+
+
+def safe_text(text: object) -> str:
+    """Return text whose control and reordering characters are visible and do not act; newlines and tabs stay."""
+    return _SUSPICIOUS.sub(_visible, _LINE_BREAKS.sub("\n", str(text)))
+
+
+def _visible(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    return "\ufffd" if 0xD800 <= point <= 0xDFFF else f"[U+{point:04X}]"
+
+
+def safe_line(text: object, max_chars: int = 0) -> str:
+    """Return safe text on one line, cut to ``max_chars`` (0: not cut) with an ellipsis."""
+    flat = " ".join(safe_text(text).split())
+    return flat if not max_chars or len(flat) <= max_chars else flat[: max_chars - 1].rstrip() + "…"
+
+
+def join_facts(parts: Sequence[str]) -> str:
+    """Join the facts that are not empty with a middle dot."""
+    return SEPARATOR.join(part for part in parts if part)
+
+
+def terminal_width(text: str) -> int:
+    """Return how many columns a text takes in a terminal: wide East Asian characters two, combining ones none."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    none = sum(bool(unicodedata.combining(char)) or char in _ZERO_WIDTH for char in text)
+    return len(text) + wide - none
+
+
+def format_day(at: float) -> str:
+    """Return a local day: ``24 Nov``, with the year if it is not this one."""
+    moment = dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone()
+    year = "" if moment.year == dt.datetime.now().astimezone().year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}"
+
+
+def format_time(at: float | None) -> str:
+    """Return a local time: ``24 Nov 14:32``; nothing for None."""
+    if at is None:
+        return ""
+    return f"{format_day(at)} {dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone():%H:%M}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Return ``8.4 s``, ``2 min 5 s`` or ``3 h 10 min``; nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_eta(remaining_s: tuple[float, float] | None) -> str:
+    """Return the time left as a person would say it; nothing as long as nothing is known.
+
+    Parameters
+    ----------
+    remaining_s
+        The 80 % interval of the remaining time, in seconds.
+    """
+    if remaining_s is None:
+        return ""
+    low, high = remaining_s
+    if high < 1:
+        return "longer than usual"
+    middle = (max(0.0, low) + high) / 2
+    if middle < 4:
+        return "any moment now"
+    if middle < 90:
+        step = 1 if middle < 10 else 5
+        return f"about {max(step, round(middle / step) * step)} s more"
+    return f"about {round(middle / 60)} min more"
+
+
+def relative_path(path: Path, base: Path | None = None) -> str:
+    """Return a path from the notebook's folder, with ``/``: what Jupyter serves as a link."""
+    try:
+        relative = Path(os.path.relpath(path, base or Path.cwd()))
+    except ValueError:  # another drive
+        return path.as_posix()
+    # Far away it would be no link that Jupyter could serve; then the full path says more.
+    return path.as_posix() if relative.parts[:_FAR] == ("..",) * _FAR else relative.as_posix()
+
+
+def link_target(path: str) -> str:
+    """Return a relative link to a file, or nothing where a safe one cannot be made.
+
+    Jupyter serves what lies under the notebook; a colon is quoted too, so that no name becomes a scheme.
+    """
+    text = path.replace("\\", "/")
+    if not text or text.startswith("/") or re.match(r"^[A-Za-z]:/", text) or "\0" in text:
+        return ""
+    return quote(str(PurePosixPath(text)), safe="/", encoding="utf-8", errors="replace")
+
+
+def format_size(width_px: int | None, height_px: int | None) -> str:
+    """Return ``1280×1280 px``; nothing if it is not known."""
+    return f"{width_px}×{height_px} px" if width_px and height_px else ""
+
+
+def format_expected_size(request: "ImageRequest") -> str:
+    """Return the expected size and whose shape it is: ``≈1108×1478, shape of image 3 (ref)``."""
+    expected = expected_size(request)
+    if expected is None:  # its last picture is not here yet
+        return f"shape of image {len(request.images)} ({request.images[-1].name})" if request.images else ""
+    width_px, height_px, whose = expected
+    return f"{width_px}×{height_px}" if whose in ("as asked", "default") else f"≈{width_px}×{height_px}, {whose}"
+
+
+def format_each_cost(row: "JobRow") -> str:
+    """Return what one picture of a job cost: the bill divided by what was made."""
+    cost, count = cost_of(row), max(1, len(row.pictures))
+    if cost.amount is None or cost.source not in (Source.REPORTED, Source.ESTIMATED):
+        return "$0.00 simulated" if row.is_simulated else str(cost)
+    each = (cost.amount / count).quantize(Decimal("0.0001")).normalize()
+    return f"{'≈' if cost.source is Source.ESTIMATED else ''}{format_amount(each, cost.currency)}"
+
+
+def format_cost_max(row: "JobRow") -> str:
+    """Return the most that an open job can cost."""
+    if row.is_simulated:
+        return "$0.00 simulated"
+    if row.reserved_amount is None:
+        return "price unknown"
+    return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
+
+
+def format_total(costs: Sequence[Cost]) -> str:
+    """Return what a call cost in all; nothing for no costs."""
+    if not costs:
+        return ""
+    return "$0.00 simulated" if {cost.source for cost in costs} == {Source.SIMULATED} else str(Total.of(costs))
+
+
+def duration_of(row: "JobRow") -> float | None:
+    """Return how long the service worked in seconds, by its own clock if it tells."""
+    if row.duration_s is not None or row.finished_at is None or row.accepted_at is None:
+        return row.duration_s
+    return max(0.0, row.finished_at - row.accepted_at)
+
+
+def parameter_facts(row: "JobRow") -> list[tuple[str, str]]:
+    """Return what else was sent with a request, under the names that a person knows it by."""
+    from ..validation import Mode
+
+    # Counts that are always 1 say nothing: a task of text to image makes one picture, an article asks once.
+    hidden = {Mode.TEXT_TO_IMAGE.value: ("n", "max_images"), Mode.ILLUSTRATED.value: ("n",)}.get(row.mode, ())
+    facts = []
+    for name, value in sorted(
+        row.parameters.items(), key=lambda item: list(_LABELS).index(item[0]) if item[0] in _LABELS else 99
+    ):
+        if value is None or name in hidden or name in _SHOWN_ELSEWHERE:
+            continue
+        facts.append((_LABELS.get(name, name.replace("_", " ").capitalize()), _parameter_text(name, value)))
+    return facts
+
+
+_LABELS: Final = {
+    "size": "Size asked",
+    "n": "Pictures asked",
+    "max_images": "Pictures at most",
+    "watermark": "Watermark",
+}
+_SHOWN_ELSEWHERE: Final = frozenset({"seed", "negative_prompt", "enable_interleave", "prompt_extend"})
+
+
+def _parameter_text(name: str, value: Any) -> str:
+    if name == "size":
+        return f"{str(value).replace('*', '×')} px" if "*" in str(value) else str(value)
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -1,0 +1,161 @@
+"""``Table``: rows and columns that render to HTML and to text, so that every command has one look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .formatting import join_facts, safe_line, safe_text
+from .html import block_bar, plain_text, render
+from .status_style import GREY, style_of
+from .text import align
+
+Bundle = tuple[dict[str, str], dict[str, Any]]
+
+
+class Thumb(NamedTuple):
+    """A picture in a cell: a data URL with its size in CSS px."""
+
+    url: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column's head and how its cells stand; ``is_wide`` takes the width that the others leave."""
+
+    title: str = ""
+    is_number: bool = False
+    is_nowrap: bool = False
+    is_wide: bool = False
+    is_html_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell. In ``text`` and ``below`` a piece between backticks is shown as code.
+
+    ``status`` shows a status with its icon, ``bar`` a share from 0 to 1, ``thumb`` a picture that links to ``path``.
+    """
+
+    text: str = ""
+    below: str = ""
+    status: str = ""
+    tone: str = ""
+    bar: float | None = None
+    thumb: Thumb | None = None
+    path: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.text or self.below or self.status or self.thumb) and self.bar is None
+
+    def as_text(self) -> list[str]:
+        """Return the cell's text columns: what stands in it, and what stands below that."""
+        if self.bar is not None:
+            return [block_bar(self.bar, 20)]
+        style = style_of(self.status) if self.status else None
+        said = f"{style.icon} {style.word}" if style else self.text
+        return [safe_line(plain_text(said), 60), safe_line(plain_text(self.below), 60)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table, with lines above it, parts (tables of their own) and notes below it.
+
+    Parameters
+    ----------
+    title, facts
+        The head: a name, and short facts beside it.
+    columns, rows
+        The body; a row is a sequence of `Cell` or text. Columns that are empty in every row are left out.
+    lines, footer, notes
+        Lines above the body, below it, and muted ones at the end; pieces between backticks are commands.
+    parts
+        Further tables under headings of their own.
+    empty_text
+        Stands in for a body without rows.
+    code
+        Preformatted text at the end.
+    tone
+        The colour of the frame's edge.
+    """
+
+    title: str = ""
+    facts: Sequence[str] = ()
+    columns: Sequence[Column] = ()
+    rows: Sequence[Sequence[Cell | str]] = ()
+    lines: Sequence[str] = ()
+    footer: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    parts: Sequence["Table"] = ()
+    empty_text: str = ""
+    code: str = ""
+    tone: str = GREY
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows with every text as a cell."""
+        return [[cell if isinstance(cell, Cell) else Cell(text=cell) for cell in row] for row in self.rows]
+
+    @property
+    def kept_columns(self) -> list[int]:
+        """The positions of the columns in which any cell says something."""
+        cells = self.cells
+        return [at for at in range(len(self.columns)) if any(not row[at].is_empty for row in cells)]
+
+    @property
+    def has_head(self) -> bool:
+        return any(column.title for column in self.columns)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the first column names what stands beside it, rather than being data."""
+        return not self.has_head
+
+    def to_html(self) -> str:
+        """Return the table as HTML that needs no style to be read."""
+        return render("table", table=self)
+
+    def to_text(self) -> str:
+        """Return the table as aligned text."""
+        return safe_text("\n".join(self.text_lines()))
+
+    def text_lines(self) -> list[str]:
+        """Return the lines of the text."""
+        head = join_facts([self.title, *self.facts])
+        lines = [safe_line(plain_text(line), 400) for line in ([head] if head else []) + list(self.lines)]
+        shown = [at for at in self.kept_columns if not self.columns[at].is_html_only]
+        cells = [[text for at in shown for text in row[at].as_text()] for row in self.cells]
+        # The second text of a column has no head of its own.
+        titles = [title for at in shown for title in self._titles(at)]
+        right = self._right_columns(shown)
+        lines += align([titles, *cells] if self.has_head and cells else cells, indent="  " if head else "", right=right)
+        if not self.rows and self.empty_text:
+            lines.append(plain_text(self.empty_text))
+        for part in self.parts:
+            lines += ["", *part.text_lines()]
+        lines += [safe_line(plain_text(line), 400) for line in [*self.footer, *self.notes]]
+        return [*lines, *([self.code] if self.code else [])]
+
+    def _titles(self, at: int) -> list[str]:
+        is_single = any(row[at].bar is not None for row in self.cells)
+        return [self.columns[at].title] if is_single else [self.columns[at].title, ""]
+
+    def _right_columns(self, shown: Sequence[int]) -> list[int]:
+        right, position = [], 0
+        for at in shown:
+            if self.columns[at].is_number:
+                right.append(position)
+            position += len(self._titles(at))
+        return right
+
+
+def table_bundle(table: Table, view: str = "table") -> Bundle:
+    """Return a table's MIME bundle; ``view`` names it to programs."""
+    return {"text/html": table.to_html(), "text/plain": table.to_text()}, {"wan": {"schema": 1, "view": view}}
+
+
+def message_bundle(text: str, *, tone: str = GREY) -> Bundle:
+    """Return a short message in the look of all commands; pieces between backticks are commands to paste."""
+    return table_bundle(Table(lines=text.split("\n"), tone=tone), "message")
