@@ -9,7 +9,7 @@ import io
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -26,7 +26,7 @@ from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
 from wan_notebook.jobs import Background, Job
 from wan_notebook.magics import Runner
 from wan_notebook.providers import ClientPool, Timeouts
-from wan_notebook.replay import CellId
+from wan_notebook.replay import CellId, Submission
 from wan_notebook.session import Session
 from wan_notebook.settings import Settings, SettingsLoader
 from wan_notebook.simulator import Simulator, SimulatorConfig, create_app
@@ -279,9 +279,86 @@ def row_of(session: Session, job: Job) -> JobRow:
     return database_of(session).get(job.id)
 
 
-def command(session: Session, line: str) -> Any:
-    """Run a `%wan` line without a shell."""
-    return Runner(None, session).line(line)
+class _Shell:
+    """A shell without IPython: variables, and the cells that commands insert."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self.user_ns = dict(namespace)
+        self.inserted: list[str] = []
+
+    def set_next_input(self, text: str, replace: bool = False) -> None:
+        """Keep a cell."""
+        self.inserted.append(text)
+
+
+def in_shell(session: Session, *, line: str = "", cell: tuple[str, str] | None = None, **namespace: Any) -> list[str]:
+    """Run a `%wan` line or a `%%wan` cell without IPython; return the cells that it inserted."""
+    shell = _Shell(namespace)
+    runner = Runner(shell, session)
+    if cell is not None:
+        runner.cell(*cell)
+    else:
+        runner.line(line)
+    return shell.inserted
+
+
+def command(session: Session, line: str) -> None:
+    """Run a `%wan` line in a shell without variables."""
+    in_shell(session, line=line)
+
+
+class _CapturedError(BaseException):
+    """Ends a cell once its submission is known; not an Exception, so that nothing takes it for a fault."""
+
+
+def submission_of(session: Session, line: str, body: str | None, namespace: Mapping[str, Any]) -> Submission:
+    """Return what a `%%wan` cell would submit, or `%wan make LINE` if `body` is None."""
+    runner = Runner(_Shell(namespace), session)
+    found: list[Submission] = []
+
+    def capture(submission: Submission) -> None:
+        found.append(submission)
+        raise _CapturedError
+
+    session.submit = capture  # type: ignore[method-assign, assignment]
+    try:
+        if body is None:
+            runner.line(f"make {line}")
+        else:
+            runner.cell(line, body)
+    except _CapturedError:
+        pass
+    finally:
+        del session.submit
+    return found[0]
+
+
+class NoRequests(httpx.AsyncBaseTransport):
+    """A network that nobody may use; `asked` are the requests that were tried."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse."""
+        self.asked.append(str(request.url))
+        raise httpx.ConnectError("no request was expected", request=request)
+
+
+def kernel_in(folder: Path, transport: httpx.AsyncBaseTransport, *, provider: str = "gateway", **env: str) -> Session:
+    """Start a kernel in a folder that exists, with every client on one transport; close it afterwards."""
+    variables = {
+        "WAN_HOME": str(folder / "wan-pictures"),
+        "WAN_PROVIDER": provider,
+        "WAN_API_KEY": "key-one",
+        "DASHSCOPE_API_KEY": "key-one",
+        **({} if provider == "simulator" else {"WAN_BASE_URL": "http://127.0.0.1:9"}),
+        **NO_LIMITS,
+        **env,
+    }
+    loader = SettingsLoader(env=variables, cwd=folder, use_keyring=False)
+    pool = ClientPool(loader, transport_for=lambda _settings: transport)
+    return Session(loader, background=Background("test"), clients=pool)
 
 
 def ids(jobs: Iterable[Job]) -> list[str]:
@@ -296,6 +373,7 @@ __all__ = [
     "CellId",
     "FastTime",
     "House",
+    "NoRequests",
     "Owner",
     "Rig",
     "ask",
@@ -305,10 +383,13 @@ __all__ = [
     "ended",
     "history_of",
     "ids",
+    "in_shell",
+    "kernel_in",
     "project_of",
     "rig",
     "row_of",
     "set_env",
     "small_png",
+    "submission_of",
     "until",
 ]

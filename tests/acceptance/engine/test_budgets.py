@@ -257,7 +257,7 @@ def test_a_budget_of_the_environment_in_another_currency_says_where_it_is_remove
 
 
 def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
-    """Day and total count what was spent in every folder of the person; a new folder knows the price billed elsewhere."""
+    """Day and total count what was spent in every folder; a new folder knows the price billed elsewhere."""
     with rig(tmp_path / "one") as first, rig(tmp_path / "two") as second:
         ended(ask(first.kernel(), seed=1))
         session = second.kernel(WAN_BUDGET="2 pictures/total")

@@ -33,7 +33,9 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
     assert session.project(create=False) is None or history_of(session) == []
 
 
-@pytest.mark.parametrize(("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "")])
+@pytest.mark.parametrize(
+    ("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "")]
+)
 def test_a_refusal_says_what_helps(made: Rig, fault: str, hint: str) -> None:
     """A wrong key is answered with where to set one, not with a riddle."""
     made.arm(fault)

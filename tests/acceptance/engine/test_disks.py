@@ -50,7 +50,7 @@ def test_a_picture_that_finds_the_disk_full_is_fetched_once_there_is_room(made: 
     ended(job)
 
     assert job.status == "succeeded"
-    with pytest.raises(JobError, match="disk|space"):
+    with pytest.raises(JobError, match=r"disk|space"):
         job.result(1)
     disk.errno = 0
     session.resume()
@@ -131,7 +131,7 @@ def test_a_disk_that_complains_after_a_picture_has_its_name_gets_no_copies_of_it
     synced = os.fsync
 
     def complain(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path.is_dir() and any(path.glob("*.png")):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         synced(descriptor)

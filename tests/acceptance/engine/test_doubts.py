@@ -177,7 +177,7 @@ def test_again_is_carried_out_once(made: Rig) -> None:
     assert there.status == "in_doubt"
     one.resolve(job, "again")
     for choice in ("again", "abandon"):
-        with pytest.raises(CellError, match="not in doubt|expired"):
+        with pytest.raises(CellError, match=r"not in doubt|expired"):
             two.resolve(there, choice)
         there = two.job(job.id)
 

@@ -78,7 +78,7 @@ def session(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session]
     """A kernel with a key, and the service on a port, with pictures that are really painted."""
     made = Rig(tmp_path, provider=request.param, speed=1.0, fixed_picture=None, keys=frozenset({KEY}))
     made.serve()
-    yield made.kernel(fast=False, **{"WAN_API_KEY": KEY, "DASHSCOPE_API_KEY": KEY})
+    yield made.kernel(fast=False, WAN_API_KEY=KEY, DASHSCOPE_API_KEY=KEY)
     made.close()
     assert not made.service.keys_leaked
 

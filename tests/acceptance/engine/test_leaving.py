@@ -40,7 +40,7 @@ def run(script: str, folder: Path, url: str, **more: str) -> subprocess.Complete
 
 @pytest.mark.process
 def test_a_script_that_ends_at_once_has_sent_its_request(tmp_path: Path) -> None:
-    """No request is lost in silence: it is sent, its id is on disk, one line says what goes on; in IPython none does."""
+    """No request is lost: it is sent, its id is on disk, one line says what goes on; in IPython none does."""
     app = create_app(CONFIG)
     with serve_in_thread(app) as url:
         done = run(SCRIPT, tmp_path / "script", url)

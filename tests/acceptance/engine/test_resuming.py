@@ -1,6 +1,5 @@
 """What an earlier kernel left is taken up: by loading, by hand, from a command line; not where nothing may be asked."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,7 +166,7 @@ def test_fetching_names_a_folder_without_a_ledger(tmp_path: Path, capsys: pytest
     """A folder that holds no ledger is an error, and nothing is made there."""
     assert main(["fetch", str(tmp_path)]) == 1
     assert "ledger.db" in capsys.readouterr().err
-    assert os.listdir(tmp_path / "work") == []
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("choice", ["again", "abandon"])

@@ -1,0 +1,515 @@
+"""What the first edition wrote is still read, answered and shown; nothing of it is paid again.
+
+The frozen files and how they were made: `tests/data/first_edition/README.md`.
+"""
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.acceptance.frozen import FIRST_EDITION, fetch, load, namespace_of, value_of
+from tests.kit import (
+    CellId,
+    NoRequests,
+    Rig,
+    ask,
+    command,
+    database_of,
+    in_shell,
+    kernel_in,
+    project_of,
+    submission_of,
+)
+from wan_notebook.database import Database, HistoryQuery, JobRow, count_open
+from wan_notebook.errors import ReplayError, RequestError, StoreError
+from wan_notebook.history import history
+from wan_notebook.images import PendingImage, former_identity, load_image, pixel_identity
+from wan_notebook.jobs import cost_of, error_of, is_not_sent
+from wan_notebook.metadata import read_metadata, read_sidecar
+from wan_notebook.replay import former_readings
+from wan_notebook.request import ImageRequest
+from wan_notebook.research import open_bundle, verify_notebook
+from wan_notebook.session import Plan, Session
+
+JOBS: Mapping[str, Any] = load("jobs.json")
+EXPECTED: Mapping[str, Any] = load("expected.json")
+CELLS: Mapping[str, Any] = load("cells.json")
+
+# Columns whose attribute has another name today.
+RENAMED = {
+    "state": "status",
+    "simulated": "is_simulated",
+    "starred": "is_starred",
+    "rejected": "is_rejected",
+    "batch_id": "group_id",
+    "part": "group_position",
+    "fp_asked": "request_hash",
+    "fp_sent": "request_hash_with_seed",
+    "metadata": "service_metadata",
+    "idx": "index",
+    "recipe_sha256": "metadata_sha256",
+}
+# What stands elsewhere (children, owner) or is not a column of the ledger.
+LEFT_OUT = {"what", "cost_text", "inputs", "pictures", "owner_host", "owner_pid", "owner_started", "owner_token"}
+
+
+@pytest.fixture
+def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the frozen project, as the working folder, in the zone in which it was made."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    folder = tmp_path / "paper"
+    shutil.copytree(FIRST_EDITION / "project", folder)
+    monkeypatch.chdir(folder)
+    yield folder
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def silent() -> Iterator[NoRequests]:
+    """A network on which no request may be seen."""
+    network = NoRequests()
+    yield network
+    assert network.asked == []
+
+
+@pytest.fixture
+def session(paper: Path, silent: NoRequests) -> Iterator[Session]:
+    """A kernel in the frozen project; it may ask nobody."""
+    made = kernel_in(paper, silent)
+    yield made
+    made.close()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON gives it back."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def columns(row: object, frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's values under the first edition's names."""
+    names = [name for name in frozen if name not in LEFT_OUT and name != "job_id"]
+    return {name: plain(getattr(row, RENAMED.get(name, name))) for name in names}
+
+
+# ------------------------------------------------------------------ hashes
+
+
+@pytest.mark.parametrize("frozen", load("identities.json"), ids=lambda frozen: frozen["what"])
+def test_a_picture_has_the_identity_it_had(frozen: Mapping[str, Any]) -> None:
+    """The identity is in every request hash. One that changed for good is still known as the former one."""
+    value = value_of(frozen["value"], PendingImage)
+    if "pixel_identity" in frozen:
+        assert pixel_identity(value) == frozen["pixel_identity"]
+        return
+    known = {former_identity(value)}
+    try:
+        image = load_image(value, name="photo", fetch=fetch)
+    except RequestError:  # refused today: what was made of it is found all the same
+        pass
+    else:
+        known |= {image.identity, image.former_identity}
+        assert (image.width_px, image.height_px) == (frozen["width_px"], frozen["height_px"]) or image.former_identity
+        if frozen["is_sent_as_given"]:
+            assert image.mime == frozen["mime"]
+
+    assert frozen["identity"] in known
+
+
+def images_of(specs: list[Any]) -> tuple[Any, ...]:
+    """Return input pictures, with the identity that the first edition gave them."""
+    found = []
+    for number, spec in enumerate(specs, 1):
+        value = value_of(spec, PendingImage)
+        if isinstance(value, PendingImage):
+            found.append(value)
+            continue
+        image = load_image(value, name=f"image {number}", fetch=fetch)
+        found.append(replace(image, identity=image.former_identity or image.identity))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("frozen", load("requests.json"), ids=lambda frozen: frozen["what"])
+def test_a_request_has_the_hashes_it_had(frozen: Mapping[str, Any]) -> None:
+    """Both hashes of every task, for every field, kind of input and mode: a changed one is paid again."""
+    request = ImageRequest(**frozen["fields"], images=images_of(frozen["images"]))
+
+    assert request.mode == frozen["mode"]
+    assert request.pictures_asked == frozen["pictures_asked"]
+    assert request.canonical(with_seed=False) == frozen.get("canonical", request.canonical(with_seed=False))
+    assert request.request_hash(with_seed=request.seed is not None) == frozen["request_hash"]
+    tasks = request.split(frozen["sent_seed"])
+    found = [{"seed": t.seed, "request_hash_with_seed": t.request_hash(with_seed=True)} for t in tasks]
+    assert found == frozen["tasks"]
+
+
+@pytest.mark.parametrize("number", range(len(CELLS["cells"])), ids=lambda number: repr(CELLS["cells"][number]["line"]))
+def test_a_cell_finds_what_the_first_edition_made_of_it(number: int, tmp_path: Path, silent: NoRequests) -> None:
+    """Read as it was, or in a new way with the former reading looked up first: the hashes are among them."""
+    frozen = CELLS["cells"][number]
+    session = kernel_in(tmp_path, silent)
+    session.resolver = _resolver_of(session)  # type: ignore[method-assign]
+    submission = submission_of(
+        session, frozen["line"], frozen.get("body"), namespace_of(CELLS["namespace"], PendingImage)
+    )
+    session.close()
+    wanted = [{"request_hash": request["request_hash"], "tasks": request["tasks"]} for request in frozen["requests"]]
+
+    readings = [submission.requests, *former_readings(submission)]
+    assert wanted in [_hashes(reading) for reading in readings]
+    if submission.refusal is None:
+        assert (submission.name, list(submission.tags)) == (frozen["name"], frozen["tags"])
+
+
+def _hashes(requests: tuple[ImageRequest, ...]) -> list[dict[str, Any]]:
+    found = []
+    for request in requests:
+        tasks = request.split(7 if request.seed is None else request.seed)
+        found.append(
+            {
+                "request_hash": request.request_hash(with_seed=request.seed is not None),
+                "tasks": [{"seed": t.seed, "request_hash_with_seed": t.request_hash(with_seed=True)} for t in tasks],
+            }
+        )
+    return found
+
+
+def _resolver_of(session: Session) -> Any:
+    """Return a resolver that knows unfinished jobs by any id, and pictures on one web site."""
+    original = session.resolver
+
+    def make(namespace: Mapping[str, Any], **options: Any) -> Any:
+        resolver = original(namespace, **options)
+        image = resolver.image
+        resolver.job_image = lambda job_id, index, name: PendingImage(name=name, job_id=job_id, index=index)
+
+        def with_web_site(value: object, name: str) -> Any:
+            if isinstance(value, str) and value.startswith("https://pictures.example/"):
+                return image(fetch(value), name)
+            return (value,) if isinstance(value, PendingImage) else image(value, name)
+
+        resolver.image = with_web_site
+        return resolver
+
+    return make
+
+
+# ------------------------------------------------------------------ the folder
+
+
+def test_every_row_reads_as_it_did(session: Session) -> None:
+    """All columns, inputs and pictures of all 72 jobs, in every state."""
+    for job_id, frozen in JOBS.items():
+        row = database_of(session).get(job_id)
+        assert columns(row, frozen) == {name: frozen[name] for name in columns(row, frozen)}, frozen["what"]
+        assert [columns(p, f) for p, f in zip(row.pictures, frozen["pictures"], strict=True)] == [
+            {name: value for name, value in f.items() if name != "job_id"} for f in frozen["pictures"]
+        ]
+        inputs = [{k: v for k, v in f.items() if k != "job_id"} for f in frozen["inputs"]]
+        assert [columns(i, f) for i, f in zip(row.inputs, frozen["inputs"], strict=True)] == inputs
+        assert str(cost_of(row)) == frozen["cost_text"] or frozen["state"] == "refused"
+        owner = row.owner
+        assert (owner.token if owner else "") == frozen["owner_token"]
+    assert {frozen["state"] for frozen in JOBS.values()} == {
+        *("intent", "sending", "accepted", "running", "succeeded", "saved"),
+        *("refused", "failed", "cancelled", "in_doubt", "expired"),
+    }
+
+
+def test_what_is_open_is_counted_as_it_was(paper: Path) -> None:
+    """`%load_ext` tells the same without SQLAlchemy, also before the file is brought to today's schema."""
+    summary = count_open(paper / "wan-pictures" / "ledger.db")
+
+    for name, value in EXPECTED["open"].items():
+        assert getattr(summary, name) == value, name
+
+
+@pytest.mark.parametrize("frozen", EXPECTED["queries"], ids=lambda frozen: json.dumps(frozen["query"]))
+def test_the_history_finds_the_same(frozen: Mapping[str, Any], session: Session) -> None:
+    """Every filter and order gives the same jobs and the same sums."""
+    query = {{"state": "status", "tag": "tags"}.get(name, name): value for name, value in frozen["query"].items()}
+    for name in ("tags", "status"):
+        if isinstance(query.get(name), list):
+            query[name] = tuple(query[name])
+        elif name == "tags" and name in query:
+            query[name] = (query[name],)
+    if "running" in query:
+        query["status"] = "open" if query.pop("running") else None
+    page = database_of(session).history(HistoryQuery(**{"limit": 1000, **query}))
+
+    assert [row.id for row in page.rows] == frozen["ids"]
+    assert (page.total_rows, page.pictures, str(page.total)) == (
+        frozen["total_rows"],
+        frozen["pictures"],
+        frozen["total"],
+    )
+
+
+def test_the_history_as_data_says_the_same(session: Session) -> None:
+    """Every column that the first edition exported is there under its name, with its value."""
+    found = {record["id"]: record for record in history(limit=1000, session=session).to_dicts()}
+
+    assert list(found) == [record["id"] for record in EXPECTED["records"]]
+    for frozen in EXPECTED["records"]:
+        record = found[frozen["id"]]
+        state = {"cost_source", "cost_amount"} if frozen["state"] == "refused" else set()  # "not sent" says it better
+        for name, value in frozen.items():
+            if name not in {"folder", "starred", "state", "error_message", *state}:
+                assert plain(record[name]) == value, (frozen["id"], name)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED["spend"]))
+def test_the_sums_are_the_same(name: str, session: Session) -> None:
+    """What was spent, what is reserved, what was practice: by notebook and since a day, too."""
+    frozen = EXPECTED["spend"][name]
+    notebook = "/home/ann/paper/other.ipynb"
+    query = {"simulated": {"simulated": True}, "other.ipynb": {"notebook": notebook}, "since": {"since": 1795392000.0}}
+    spend = database_of(session).spend(**query.get(name, {}))
+
+    assert str(spend.total) == frozen["total"]
+    for field in ("pictures_made", "pictures_saved", "pictures_reserved", "jobs", "unpriced"):
+        assert getattr(spend, field) == frozen[field], field
+    assert {currency: str(amount) for currency, amount in spend.reserved.items()} == frozen["reserved"]
+    assert spend.reserved_unknown == frozen["reserved_unknown"]
+
+
+@pytest.mark.parametrize("by", list(EXPECTED["cost_by"]))
+def test_the_cost_tables_are_the_same(by: str, session: Session) -> None:
+    """By day, notebook, tag and person."""
+    found = [
+        {"key": row.key, "jobs": row.jobs, "pictures": row.pictures, "total": str(row.total)}
+        for row in database_of(session).cost_by(by)
+    ]
+    price = database_of(session).last_price("gateway", "wan2.6-image")
+
+    assert found == EXPECTED["cost_by"][by]
+    assert price is not None
+    assert (str(price.amount), price.currency) == ("0.03", "USD")
+
+
+def test_errors_groups_and_results_are_the_same(session: Session) -> None:
+    """What did not end with a picture raises the same class; groups and the results of a request hold together."""
+    database = database_of(session)
+    for job_id, frozen in EXPECTED["errors"].items():
+        row = database.get(job_id)
+        assert is_not_sent(row) == frozen["never_sent"]
+        known = [kind.__name__ for kind in type(error_of(row)).__mro__]
+        assert frozen["class"] in known or frozen["never_sent"], job_id
+    for group_id, members in EXPECTED["groups"].items():
+        assert [row.id for row in database.group(group_id)] == members
+    for request_hash, members in EXPECTED["results"].items():
+        assert [row.id for row in database.results(request_hash)] == members
+    for job_id, frozen in EXPECTED["events"].items():
+        assert [[event.kind, str(event.status or "")] for event in database.events(job_id)] == frozen
+
+
+def test_the_notebook_verifies(paper: Path) -> None:
+    """Every picture that the executed notebook shows is present and unchanged."""
+    env = {"WAN_HOME": str(paper / "wan-pictures")}
+    checked = verify_notebook(paper / "study.ipynb", env, now=1796000000.0)
+
+    assert checked.is_ok
+    assert len(checked.checks) == len(EXPECTED["verify"]["checks"]) == 11
+    assert [check.file for check in checked.checks] == [check["file"] for check in EXPECTED["verify"]["checks"]]
+    picture = paper / "wan-pictures" / checked.checks[0].file
+    picture.write_bytes(picture.read_bytes()[:-20])
+    assert not verify_notebook(paper / "study.ipynb", env, now=1796000000.0).is_ok
+
+
+def test_pictures_and_sidecars_say_how_they_were_made(paper: Path) -> None:
+    """The metadata in each PNG and beside it are read whole; their JSON is the same."""
+    for file, frozen in EXPECTED["metadata"].items():
+        path = paper / "wan-pictures" / file
+        metadata = read_metadata(path.read_bytes())
+        if frozen is None:
+            assert metadata is None, file
+            continue
+        assert metadata is not None, file
+        sidecar = read_sidecar(path.with_name(f"{path.name}.json").read_text("utf-8"))
+        for found in (metadata, sidecar):
+            written = json.loads(found.to_json())
+            assert {name: written[name] for name in frozen} == frozen, file
+
+
+# ------------------------------------------------------------------ recall
+
+
+def recalled(session: Session, word: str) -> str:
+    """Return the cell that ``%wan recall`` writes."""
+    return in_shell(session, line=f"recall {word}")[0]
+
+
+def test_a_picture_gives_back_its_cell(session: Session) -> None:
+    """`%wan recall picture.png` writes the cell that it wrote."""
+    for file, (text, _) in EXPECTED["recalled"]["pictures"].items():
+        assert recalled(session, f'"wan-pictures/{file}"') == text, file
+
+
+def test_a_job_gives_back_its_cell(session: Session) -> None:
+    """`%wan recall JOB` writes the cell that it wrote."""
+    for job_id, text in EXPECTED["recalled"]["jobs"].items():
+        assert recalled(session, job_id) == text, JOBS[job_id]["what"]
+
+
+# ------------------------------------------------------------------ replay
+
+
+@pytest.mark.parametrize("kernel", EXPECTED["replay"], ids=lambda kernel: kernel["what"])
+def test_the_folder_replays_without_a_request(kernel: Mapping[str, Any], paper: Path, silent: NoRequests) -> None:
+    """Seeded and seedless calls are answered by the same jobs as before, or by none where they asked anew."""
+    env = {"WAN_REPLAY": kernel["replay"]} if "replay" in kernel else {}
+    session = kernel_in(paper, silent, provider=kernel.get("provider", "gateway"), **env)
+    try:
+        for call, answers in zip(kernel["calls"], kernel["answers"], strict=True):
+            cell = CellId(**{**kernel.get("cell", {}), **call.get("cell", {})})
+            session.cell = lambda cell=cell: cell
+            assert _answers(session, call) == answers, call
+    finally:
+        session.close()
+
+
+def _answers(session: Session, call: Mapping[str, Any]) -> list[str | None]:
+    """Return the stored jobs that answer a call, None for each task that would be new; those are not created."""
+    plans: list[Plan] = []
+    plan, database = session.plan, database_of(session)
+
+    def noted(submission: Any) -> Plan:
+        plans.append(plan(submission))
+        return plans[-1]
+
+    def not_created(*_: object, **__: object) -> Any:
+        raise StoreError("nothing is created here")
+
+    session.plan, database.create_or_join = noted, not_created  # type: ignore[method-assign]
+    try:
+        if "line" in call:
+            in_shell(session, cell=(call["line"], call["body"]))
+        else:
+            ask(session, call["prompt"], images=_given(session, call["images"]), **call["options"])
+    except (StoreError, ReplayError):
+        pass
+    finally:
+        del session.plan, database.create_or_join
+    return [job.result.id if job.result is not None and not job.is_open else None for job in plans[-1].jobs]
+
+
+def _given(session: Session, names: list[str]) -> list[Any]:
+    found: list[Any] = []
+    for name in names:
+        if name.startswith("job:"):
+            job_id, _, index = name[4:].partition("/")
+            job = session.job(job_id)
+            found.append(job[int(index)] if index else job)
+        elif name == "turned":
+            found.append(Image.open("phone.jpg").rotate(-90, expand=True))
+        else:
+            found.append(name)
+    return found
+
+
+# ------------------------------------------------------------------ bundles and older ledgers
+
+
+def test_a_bundle_opens(tmp_path: Path, silent: NoRequests) -> None:
+    """Jobs, pictures, notebook and $0.00, in an empty project; opened twice it changes nothing; it verifies."""
+    frozen = load("bundle.json")
+    session = kernel_in(tmp_path, silent)
+    project = project_of(session)
+    done = open_bundle(FIRST_EDITION / "study.zip", project.database, project.storage, tmp_path)
+    page = project.database.history(HistoryQuery(limit=100))
+
+    assert sorted(done.added) == sorted(frozen["added"])
+    found = [
+        {"id": r.id, "cost": str(cost_of(r)), "state": str(r.status), "prompt": r.prompt, "files": _files(r)}
+        for r in page.rows
+    ]
+    assert found == frozen["history"]
+    assert str(project.database.spend().total) == frozen["spend"]
+    again = open_bundle(FIRST_EDITION / "study.zip", project.database, project.storage, tmp_path)
+    assert (again.added, len(again.present)) == ((), len(frozen["added"]))
+    env = {"WAN_HOME": str(tmp_path / "wan-pictures")}
+    assert verify_notebook(tmp_path / "study.ipynb", env, now=1796000000.0).is_ok
+    session.close()
+
+
+def _files(row: JobRow) -> list[str]:
+    return [picture.file for picture in row.pictures]
+
+
+def test_a_ledger_of_schema_1_opens(tmp_path: Path) -> None:
+    """The oldest ledger is brought up to date without losing a row or a cent."""
+    path = tmp_path / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript((FIRST_EDITION.parent / "ledger_v1.sql").read_text("utf-8"))
+        ids = [row[0] for row in connection.execute("SELECT id FROM jobs ORDER BY id")]
+    connection.close()
+    with Database.open(path) as database:
+        rows = database.history(HistoryQuery(limit=1000, include_trashed=True)).rows
+        assert sorted(row.id for row in rows) == ids
+        assert all(row.prompt or row.purged_at for row in rows)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] >= 3
+    connection.close()
+
+
+@pytest.mark.parametrize("made_by", ["lab", "nbclient"])
+@pytest.mark.parametrize("run_by", ["lab", "nbclient"])
+def test_seedless_notebooks_replay_in_every_front_end(made_by: str, run_by: str, tmp_path: Path) -> None:
+    """One cell run twice, twin cells, loops: run from the top in a new kernel, they show what they showed then."""
+    shown = load("seedless/shown.json")[f"made-by-{made_by}"]
+    folder = tmp_path / "seedless"
+    shutil.copytree(FIRST_EDITION / "seedless" / f"made-by-{made_by}", folder)
+    wanted = shown[f"run again by {run_by}"]
+    made = Rig(folder)
+    session = made.kernel()
+    found: list[str] = []
+    for number, (cell, prompt, count, waits) in enumerate(SEEDLESS):
+        given = CellId(cell_id=cell if run_by == "lab" else "", execution=f"run-{number}")
+        session.cell = lambda given=given: given
+        jobs = []
+        for _ in range(count):
+            jobs.append(ask(session, prompt, n=2 if cell == "cell-pair" else 1))
+            if waits:
+                jobs[-1].result(30)
+        found += [row.id for job in jobs for row in job.result(30).rows]
+    made.close()
+
+    assert len(found) == len(wanted["shown"])
+    assert [(new, old) for new, old in zip(found, wanted["shown"], strict=True) if old not in (None, new)] == []
+    assert made.service.tasks_created <= wanted["tasks"]
+
+
+SEEDLESS = [  # cell, prompt, how often it asks, and whether it waits in between
+    ("cell-owl", "an owl at dusk", 1, True),
+    ("cell-kite-1", "a kite over the sea", 1, True),
+    ("cell-kite-2", "a kite over the sea", 1, True),
+    ("cell-loop", "a stone in the rain", 3, True),
+    ("cell-eager", "a leaf in the wind", 3, False),
+    ("cell-pair", "two balloons", 1, True),
+]
+
+
+def test_practice_and_commands_work_in_the_old_folder(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """History, cost and budget are shown without a request; the notebook's budget is still in force."""
+    for line in ("history", "cost", "budget"):
+        command(session, line)
+    capsys.readouterr()
+    session.cell = lambda: CellId(notebook="/home/ann/paper/other.ipynb")
+
+    assert [budget.text for budget in session.budgets.all()] == ["40 pictures per notebook"]
