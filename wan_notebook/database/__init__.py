@@ -1,0 +1,36 @@
+"""The ledger: every job, its statuses with their times, its money and its pictures.
+
+What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, Status, may_follow
+from .summary import OpenSummary, count_open
+
+if TYPE_CHECKING:
+    from .database import Database
+    from .engine import DatabaseUnavailable, on_network_filesystem
+    from .history import HistoryPage, HistoryQuery, nothing_found
+    from .jobs import LEASE_S, Conflict
+    from .limits import Claim
+    from .models import EventRow, InputRow, JobRow, NewInput, NewJob, PictureRow, Price
+    from .owner import Owner
+    from .spending import CostRow, OverBudget, Spend, SpendLimit, Used
+    from .transfer import ImportReport
+
+__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "OpenSummary", "Status", "count_open", "may_follow"]
+__all__ += ["Database", "DatabaseUnavailable", "HistoryPage", "HistoryQuery", "nothing_found", "on_network_filesystem"]
+__all__ += ["LEASE_S", "Claim", "Conflict", "CostRow", "ImportReport", "OverBudget", "Owner", "Price", "Spend"]
+__all__ += ["EventRow", "InputRow", "JobRow", "NewInput", "NewJob", "PictureRow", "SpendLimit", "Used"]
+
+
+def __getattr__(name: str) -> Any:
+    modules = ("database", "engine", "history", "jobs", "limits", "models", "owner", "spending", "transfer")
+    for module in modules if name in __all__ else ():
+        loaded = import_module(f".{module}", __name__)
+        if hasattr(loaded, name):
+            return getattr(loaded, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,19 @@
+"""``Database``: every job with its events, its money and its pictures, in one SQLite file or on a server."""
+
+from .curation import Curation
+from .history import History
+from .jobs import JobWriter
+from .leases import Leases
+from .limits import Limits
+from .queries import JobQueries
+from .spending import SpendingQueries
+from .transfer import Transfer
+
+
+class Database(JobWriter, JobQueries, Leases, Limits, SpendingQueries, History, Curation, Transfer):
+    """A ledger, open for this process. Make one with ``Database.open``.
+
+    Every method is one short transaction, blocks for a few milliseconds and may be called from any thread. What it
+    returns is a snapshot, detached from the database; a change returns a new row. Errors are ``StoreError``; of these
+    only ``DatabaseUnavailable`` (disk full, locked, connection lost) is worth another try.
+    """

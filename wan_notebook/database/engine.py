@@ -1,0 +1,316 @@
+"""Opening the database: SQLite files with their PRAGMAs and journal, servers by URL, and the schema's version."""
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ..errors import StoreError
+from .models import Base, MetaRow
+from .summary import read_only_uri
+
+SCHEMA_VERSION: Final = 3
+MIGRATIONS: Final = {1: "ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL"}
+"""What a version needs beside the tables that it lacks: statements that only add."""
+
+READABLE_SINCE: Final = 2  # 3 added tables only, so a read-only file of 2 is read as it is
+BUSY_TIMEOUT_S: Final = 10.0  # our transactions take milliseconds; a backup program may hold the file for seconds
+MINIMUM_SQLITE: Final = (3, 35, 0)  # UPDATE … RETURNING
+
+NETWORK_FILESYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs", "ceph", "lustre", "gpfs", "beegfs"}
+    | {"glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.davfs", "davfs", "fuse.rclone", "fuse.s3fs"}
+    | {"fuse.gcsfuse", "fuse.juicefs", "virtiofs", "vboxsf", "prl_fs", "fuse.vmhgfs-fuse", "drvfs", "pvfs2", "orangefs"}
+)
+"""Where the memory that a write-ahead log shares between processes is not shared between machines."""
+
+_REASONS: Final = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "Free some space there, then try again."),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "Check its free space, its quota and the disk itself."),
+    sqlite3.SQLITE_READONLY: ("it is read-only", "Make the file and its folder writable."),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "Check that its folder exists and is writable."),
+    sqlite3.SQLITE_PERM: ("access is denied", "Check the permissions of the file and its folder."),
+    sqlite3.SQLITE_BUSY: ("another program keeps it locked", "Close that program, then try again."),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", "Restore it from a backup; the picture files are not affected."),
+    sqlite3.SQLITE_NOTADB: ("it is not a ledger", "Move the file away, or set WAN_HOME to another folder."),
+}
+_UNWRITABLE: Final = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+
+
+class DatabaseUnavailable(StoreError):
+    """The file or server cannot be read or written now: disk full, locked, connection lost. Later it may be."""
+
+
+class DatabaseEngine:
+    """An open database: its transactions, its clock, and its end. ``Database`` adds what is stored."""
+
+    def __init__(
+        self, engine: Engine, place: str, path: Path | None, wall_clock: Callable[[], float], *, is_read_only: bool
+    ) -> None:
+        self.place, self.path, self.is_read_only = place, path, is_read_only
+        self.is_server = path is None
+        self._engine = engine
+        self._wall_clock = wall_clock
+        self._pid = os.getpid()
+        self._file = _file_id(path)
+
+    @classmethod
+    def open(
+        cls,
+        path_or_url: Path | str,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        read_only: bool = False,
+        journal: Literal["auto", "wal", "rollback"] = "auto",
+    ) -> Self:
+        """Open a ledger, creating it or bringing it up to date.
+
+        Parameters
+        ----------
+        path_or_url : Path or str
+            An SQLite file, or the URL of a server such as ``postgresql+psycopg://host/team``.
+        wall_clock : callable
+            Unix seconds; a server uses its own clock.
+        read_only : bool
+            Change nothing. A file that cannot be written is opened this way by itself (``is_read_only``).
+        journal : {"auto", "wal", "rollback"}
+            SQLite's journal; "auto" is a write-ahead log, but a rollback journal on a network filesystem.
+
+        Raises
+        ------
+        StoreError
+            If the file is a link, belongs to another program or a newer version, or has triggers or views.
+        DatabaseUnavailable
+            If it cannot be read.
+        """
+        if "://" in str(path_or_url) and isinstance(path_or_url, str):
+            url = make_url(path_or_url)
+            place = url.render_as_string(hide_password=True)
+            with explained(place):
+                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+                _create_or_migrate(engine, place)
+            return cls(engine, place, None, wall_clock, is_read_only=False)
+        path = Path(path_or_url)
+        for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+            if file.is_symlink():
+                raise StoreError(f"{file} is a link; a ledger is not opened through one.", hint="Put the file there.")
+        if not read_only:
+            try:
+                return cls(_open_file(path, journal), str(path), path, wall_clock, is_read_only=False)
+            except DatabaseUnavailable as error:
+                if not path.is_file() or _sqlite_code(error.__cause__) not in _UNWRITABLE:
+                    raise
+        return cls(_open_read_only(path), str(path), path, wall_clock, is_read_only=True)
+
+    def close(self) -> None:
+        """Close all connections. May be called twice."""
+        self._engine.dispose()
+
+    def leave(self) -> None:
+        """Leave the parent's connections alone: for a forked process, which must not even close them."""
+        self._engine.dispose(close=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that sees one snapshot of what is committed."""
+        with self._session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a session whose changes are one transaction: all or none, and durable when this returns."""
+        with self._session(self._engine.execution_options(is_write=True)) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _session(self, engine: Engine) -> Iterator[Session]:
+        if os.getpid() != self._pid:
+            message = f"The ledger {self.place} is used by the process that this one was forked from."
+            raise StoreError(message, hint="Open it again in this process.")
+        with explained(self.place), Session(engine, expire_on_commit=False) as session:
+            yield session
+
+    def now(self, session: Session) -> float:
+        """Return the time in Unix seconds: the server's if there is one, since hosts disagree."""
+        if self.is_server:
+            return float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+        return self._wall_clock()
+
+    def serialize(self, session: Session, what: str) -> None:
+        """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
+        if self.is_server:
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(what))))
+
+    def refuse_if_moved(self) -> None:
+        """Raise ``StoreError`` if the file was deleted, moved or replaced: nobody would find what is written."""
+        if _file_id(self.path) != self._file:
+            raise StoreError(
+                f"The ledger {self.place} was deleted, moved or replaced while it was in use. Nothing was sent.",
+                hint="Put it back, or restart the kernel to go on with what is there now.",
+            )
+
+    @property
+    def file_warning(self) -> str:
+        """What is wrong with the permissions of the file, for ``%wan doctor``; empty if nothing."""
+        if self.path is None or os.name == "nt" or not self.path.stat().st_mode & 0o002:
+            return ""
+        return f"{self.path} can be changed by every user of this machine. Run: chmod o-rwx {self.path}"
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn errors of the database into ones that name the ledger, what happened to it, and what to do."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        default = (said, "Run `%wan doctor` to check the folder and the connection.")
+        what, hint = _REASONS.get(_sqlite_code(error), default)
+        raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
+    except ImportError as error:
+        hint = 'Install it: pip install "wan-notebook[postgres]"'
+        raise StoreError(f"The ledger {place} needs the module {error.name}.", hint=hint) from error
+
+
+def _sqlite_code(error: BaseException | None) -> int:
+    """Return SQLite's primary error code, which an extended one carries in its low byte; -1 for other errors."""
+    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else -1
+
+
+def on_network_filesystem(path: Path, mounts: str | None = None) -> bool:
+    """Say whether a path lies on a network filesystem; ``mounts`` is the text of ``/proc/mounts``."""
+    if str(path).startswith(("\\\\", "//")):
+        return True
+    if mounts is None:
+        with suppress(OSError):
+            mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    folder, best, kind = path.absolute(), -1, ""
+    for fields in (line.split(" ") for line in (mounts or "").splitlines()):
+        if len(fields) < 3:
+            continue
+        # The kernel writes space, tab, newline and backslash in a mount point as three octal digits.
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+        if folder.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), fields[2]
+    return kind in NETWORK_FILESYSTEMS
+
+
+def _open_file(path: Path, journal: str) -> Engine:
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        message = f"This Python's SQLite is {sqlite3.sqlite_version}; the ledger needs 3.35 or newer."
+        raise StoreError(message, hint="Use a newer Python, or your system's newer sqlite package.")
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with explained(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError, PermissionError):  # what cannot be written is told by SQLite
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))  # prompts are private: nothing for others
+        with closing(_connect(uri)) as connection:
+            wanted = "DELETE" if journal == "rollback" or (journal == "auto" and on_network_filesystem(path)) else "WAL"
+            for mode in (wanted, "DELETE"):  # where there is no shared memory there is no write-ahead log
+                if connection.execute(f"PRAGMA journal_mode={mode}").fetchone()[0].upper() == mode:
+                    break
+            else:
+                message = f"The ledger {path} is in use with another kind of journal than this place allows."
+                raise StoreError(message, hint="Close the other kernels that use this folder, then try again.")
+        engine = _file_engine(uri)
+        _create_or_migrate(engine, str(path))
+        return engine
+
+
+def _open_read_only(path: Path) -> Engine:
+    with explained(str(path)):
+        engine = _file_engine(read_only_uri(path))
+        with engine.connect() as connection:
+            version = _checked_version(connection, str(path))
+    if version < READABLE_SINCE:
+        message = f"The ledger {path} was written by an early version and can only be brought up to date as a copy."
+        raise StoreError(message, hint="Copy its folder to a disk that can be written, and open the copy.")
+    return engine
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut, in a write-ahead log too
+    connection.execute("PRAGMA secure_delete=ON")  # emptying the trash leaves no prompt in the free space of the file
+    connection.execute("PRAGMA trusted_schema=OFF")
+    return connection
+
+
+def _file_engine(uri: str) -> Engine:
+    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=QueuePool, hide_parameters=True)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE: what a transaction reads stays true until it is committed, whatever other kernels do.
+        is_write = connection.get_execution_options().get("is_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+    return engine
+
+
+def _create_or_migrate(engine: Engine, place: str) -> None:
+    """Create what is missing, in one transaction: two kernels may open a new ledger at the same moment."""
+    with engine.execution_options(is_write=True).begin() as connection:
+        is_server = connection.dialect.name != "sqlite"
+        if is_server:
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("schema"))))
+        found = _checked_version(connection, place)
+        if found == SCHEMA_VERSION:
+            return
+        for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
+            if version in MIGRATIONS:
+                connection.execute(text(MIGRATIONS[version]))
+        Base.metadata.create_all(connection)
+        if is_server:
+            connection.execute(insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))
+        else:
+            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _checked_version(connection: Connection, place: str) -> int:
+    """Return the schema's version, 0 for an empty database; raise ``StoreError`` for what must not be used."""
+    if connection.dialect.name != "sqlite":
+        has_tables = inspect(connection).has_table("meta")
+        version = int(connection.scalar(select(MetaRow.value).where(MetaRow.key == "schema")) or 0) if has_tables else 0
+    else:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        kinds = set(connection.exec_driver_sql("SELECT type FROM sqlite_master").scalars())
+        if version == 0 and kinds:
+            hint = "Move it away, or set WAN_HOME to another folder."
+            raise StoreError(f"{place} is the database of another program.", hint=hint)
+        if kinds & {"trigger", "view"}:
+            hint = "Do not use it; restore it from a backup."
+            raise StoreError(f"The ledger {place} has triggers or views, which wan_notebook never makes.", hint=hint)
+    if version > SCHEMA_VERSION:
+        known = f"schema {version}; this one knows {SCHEMA_VERSION}"
+        message = f"The ledger {place} was written by a newer wan_notebook ({known}). Nothing was changed."
+        raise StoreError(message, hint="Upgrade: pip install --upgrade wan-notebook")
+    return version
+
+
+def _file_id(path: Path | None) -> tuple[int, int] | None:
+    """Return which file lies there, independent of its name."""
+    with suppress(OSError):
+        if path is not None:
+            found = path.stat()
+            return found.st_dev, found.st_ino
+    return None

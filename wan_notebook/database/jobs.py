@@ -1,0 +1,449 @@
+"""Writing jobs: created or joined within the budgets, moved from status to status, and told of their pictures.
+
+"Never pay twice" rests on this file. A request that is open is joined inside the transaction that would otherwise
+create its job, and every change of status is one compare-and-set.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from ..errors import StoreError
+from .column_types import is_plausible, search_text
+from .engine import DatabaseEngine
+from .models import (
+    IS_OPEN,
+    EventRow,
+    InputRow,
+    JobRow,
+    JobSummary,
+    PictureRow,
+    columns_of,
+    deletions,
+    flag_is,
+    job_search,
+    job_tags,
+)
+from .owner import Owner
+from .queries import NEWEST, newest_result, seq_of
+from .spending import SpendLimit, check_limits
+from .status import FINAL, NOT_SENT, Status, sources_of
+
+LEASE_S: Final = 15.0
+"""How long a process holds a job without saying so again."""
+
+_OWN_WAY: Final = frozenset(
+    {"seq", "job_seq", "id", "status", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"}
+    | {"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until", "cost_nano", "error_text"}
+)
+"""Columns that are not set by name: each has a method of its own."""
+
+_SETTABLE: Final = frozenset(columns_of(JobRow)) - _OWN_WAY
+_SEARCHED: Final = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
+_PICTURE_COLUMNS: Final = frozenset(columns_of(PictureRow)) - {"job_seq", "index"}
+
+_WHO_AND_WHERE: Final = (
+    *("provider", "base_url", "is_simulated", "envelope", "name", "tags", "notebook", "cell_id", "user"),
+    *("key_fingerprint", "versions", "reserved_amount", "reserved_currency", "notes"),
+)
+"""What an abandoned intent takes from the call that takes it over; its request and seed stay."""
+
+
+class Conflict(StoreError):
+    """The job is no longer where the caller thought: another process moved it, or holds it.
+
+    ``current`` is its status now, ``holder`` the token of the process that holds it, if that is the reason.
+    """
+
+    def __init__(self, row: JobSummary, message: str, *, holder: str = "") -> None:
+        super().__init__(f"Job {row.id} is {message}.", hint="Nothing was changed.")
+        self.job_id, self.current, self.holder = row.id, row.status, holder
+
+
+class JobWriter(DatabaseEngine):
+    """What changes jobs."""
+
+    def create_or_join(
+        self,
+        new_jobs: Sequence[JobRow],
+        *,
+        owner: Owner,
+        simulated_ok: bool,
+        limits: Sequence[SpendLimit] = (),
+        lease_s: float = LEASE_S,
+        replacing: Sequence[str] = (),
+        fresh: bool = False,
+        replay: bool = True,
+    ) -> list[tuple[JobRow, bool]]:
+        """Create jobs, or join those that answer them already, in one transaction.
+
+        Parameters
+        ----------
+        new_jobs : sequence of JobRow
+            In order; the tasks of one request stand together. Those without a ``group_id`` become one group.
+        owner : Owner
+            Who holds the new ones.
+        simulated_ok : bool
+            Whether simulated jobs may answer: a real request never waits for a practice picture.
+        limits : sequence of SpendLimit
+            What the new ones must keep.
+        lease_s : float
+            For how long the new ones are held.
+        replacing : sequence of str
+            Jobs in doubt that are given up for these.
+        fresh : bool
+            Join nothing.
+        replay : bool
+            Whether a stored result also answers a request with a seed: another process may just have made it.
+
+        Returns
+        -------
+        list of (JobRow, bool)
+            One for each new job; True if it is to be sent. An intent whose owner is gone is taken over by the same
+            call made again, with the seed that it has.
+
+        Raises
+        ------
+        OverBudget
+            If a limit would be exceeded; then nothing was written.
+        Conflict
+            If a job of ``replacing`` is not in doubt any more.
+        """
+        with self.writing() as session:
+            self.refuse_if_moved()
+            self.serialize(session, "create")
+            now = self.now(session)
+            _release_dead(session)
+            found: list[JobRow | None] = [None] * len(new_jobs)
+            if not fresh:
+                found = _find_answers(session, new_jobs, now, simulated_ok=simulated_ok, replay=replay)
+            answers: list[tuple[JobRow, bool]] = []
+            started: dict[JobRow, JobRow] = {}
+            by_hash: dict[str, JobRow] = {}
+            for new, row in zip(new_jobs, found, strict=True):
+                same = None if fresh else by_hash.setdefault(new.request_hash_with_seed, new)
+                answer = row or same or new
+                is_new = answer not in started and (row is None or _is_abandoned(row, now))
+                if is_new:
+                    started[answer] = new
+                answers.append((answer, is_new))
+            check_limits(session, limits, [row.n for row in started], now)
+            _start(session, started, now, owner, now + lease_s)
+            for job_id in replacing:
+                abandon(session, now, job_id, f"sent again by a person's decision, as job {answers[0][0].id}")
+            return answers
+
+    def transition(
+        self,
+        job_id: str,
+        to: Status,
+        *,
+        expect: Status | Collection[Status] | None = None,
+        holder: str = "",
+        detail: Mapping[str, Any] | None = None,
+        pictures: Iterable[Mapping[str, Any]] = (),
+        **columns: Any,
+    ) -> JobRow:
+        """Move a job to another status, with an event, pictures and columns, in one transaction.
+
+        Parameters
+        ----------
+        job_id : str
+            Its whole id.
+        to : Status
+            Must be able to follow the job's status. sending → intent needs ``detail["not_sent"]``, the reason why
+            the service certainly made no task.
+        expect : Status or several, optional
+            Where the job must stand. Staying in a status needs it to be named.
+        holder : str
+            Token of the owner that must hold the job, if given.
+        detail : mapping, optional
+            Goes into the event.
+        pictures : iterable of mappings
+            Columns of ``PictureRow`` with ``index``; see ``save_picture``.
+        **columns
+            Columns of ``JobRow``; the times of a status are set unless given. ``error_message`` goes with
+            ``error_hint``.
+
+        Raises
+        ------
+        Conflict
+            If the job has moved, or another process holds it.
+        """
+        expected = {expect} if isinstance(expect, Status) else frozenset(expect or ())
+        with self.writing() as session:
+            row = move(session, self.now(session), job_id, to, expect=expected, holder=holder, detail=detail)
+            _set_columns(session, row, columns)
+            _put_pictures(session, row, pictures)
+            return row
+
+    def update(
+        self, job_id: str, *, inputs: Iterable[InputRow] | None = None, holder: str = "", **columns: Any
+    ) -> JobRow:
+        """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
+        with self.writing() as session:
+            row = locked_job(session, job_id)
+            if holder and row.owner_token != holder:
+                raise Conflict(row, "looked after by another kernel", holder=row.owner_token)
+            if inputs is not None:
+                row.inputs.clear()
+                session.flush()
+                row.inputs.extend(new.copy() for new in inputs)
+                _keep_files(session, [new.file for new in row.inputs])
+            _set_columns(session, row, columns)
+            return row
+
+    def save_picture(self, job_id: str, *, index: int, **columns: Any) -> JobRow:
+        """Write what is known of one picture: named columns are set, others stay.
+
+        A picture that is on disk (``saved_at``) is never overwritten by one that is not, and keeps no ``url``.
+        """
+        with self.writing() as session:
+            row = locked_job(session, job_id)
+            _put_pictures(session, row, [{"index": index, **columns}])
+            return row
+
+    def add_event(self, job_id: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
+        """Append something to a job's events that does not move it: a retry, a pause, a warning."""
+        with self.writing() as session:
+            append_event(session, seq_of(session, job_id, lock=True), self.now(session), kind, detail=detail)
+
+    def record_shown(self, job_id: str, notebook: str, cell_id: str, how: str) -> None:
+        """Remember that a job was shown in a cell."""
+        self.add_event(job_id, "shown", {"notebook": notebook, "cell_id": cell_id, "how": how})
+
+    def abandon(self, job_ids: Iterable[str], reason: str) -> None:
+        """Give up jobs in doubt, as a person decided. Raises ``Conflict`` if one is not in doubt any more."""
+        with self.writing() as session:
+            for job_id in job_ids:
+                abandon(session, self.now(session), job_id, reason)
+
+
+# ------------------------------------------------------------------ moving
+
+
+def move(
+    session: Session,
+    now: float,
+    job_id: str,
+    to: Status,
+    *,
+    expect: Collection[Status] = (),
+    holder: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> JobRow:
+    """Move a job inside a transaction, and set the times that belong to its new status."""
+    if to is Status.INTENT and not (detail or {}).get(NOT_SENT):
+        raise StoreError(f"Job {job_id} cannot become intent again without proof that the service made no task.")
+    sources = sources_of(to, expect)
+    held = [JobSummary.owner_token == holder] if holder else []
+    moved = update(JobSummary).where(JobSummary.id == job_id, JobSummary.status.in_(sources), *held).values(status=to)
+    seq = session.scalar(moved.returning(JobSummary.seq).execution_options(synchronize_session=False))
+    if seq is None:
+        row = locked_job(session, job_id)
+        if row.status in sources:
+            raise Conflict(row, "looked after by another kernel", holder=row.owner_token)
+        raise Conflict(row, f"{row.status}, so it cannot become {to}")
+    row = session.get_one(JobRow, seq, populate_existing=True)
+    append_event(session, seq, now, "state", status=to, detail=detail)
+    match to:
+        case Status.INTENT:
+            row.sending_at = None
+        case Status.SENDING:
+            row.sending_at = now
+        case Status.ACCEPTED:
+            row.accepted_at, row.finished_at = now, None  # an expired job may be found again
+        case Status.RUNNING:
+            row.first_running_at = row.first_running_at or now
+        case Status.SAVED:
+            row.saved_at = now
+    if to is Status.SUCCEEDED or (
+        to in FINAL and (row.finished_at is None or to not in (Status.SAVED, Status.EXPIRED))
+    ):
+        row.finished_at = now
+    return row
+
+
+def abandon(session: Session, now: float, job_id: str, reason: str) -> None:
+    """End a job in doubt. Not as ``refused``: if it did arrive it was billed, so its cost stays unknown."""
+    row = move(session, now, job_id, Status.EXPIRED, expect={Status.IN_DOUBT}, detail={"how": reason})
+    row.set_error(reason)
+
+
+def append_event(
+    session: Session, seq: int, now: float, kind: str, *, status: str = "", detail: Mapping[str, Any] | None = None
+) -> None:
+    """Append to a job's events."""
+    last = session.scalar(select(func.max(EventRow.number)).where(EventRow.job_seq == seq))
+    number = 0 if last is None else last + 1
+    session.add(EventRow(job_seq=seq, number=number, at=now, kind=kind, status=status, detail=detail or {}))
+    session.flush()
+
+
+def locked_job(session: Session, job_id: str) -> JobRow:
+    """Return a job that nobody else changes before this transaction ends."""
+    return session.get_one(JobRow, seq_of(session, job_id, lock=True), populate_existing=True)
+
+
+def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> None:
+    given = dict(columns)
+    if "error_message" in given:
+        row.set_error(given.pop("error_message"), given.pop("error_hint", ""))
+    if unknown := given.keys() - _SETTABLE:
+        raise StoreError(f"These columns of a job cannot be set: {', '.join(sorted(unknown))}.")
+    cost = given.get("cost_amount")
+    if isinstance(cost, Decimal) and not is_plausible(cost):
+        # Nonsense from the service must not keep a paid picture out of the ledger.
+        given |= {"cost_amount": None, "cost_source": "", "cost_note": f"reported as {str(cost)[:40]}"}
+    for name, value in given.items():
+        setattr(row, name, value)
+    refuse_bare_amounts(row)
+    if given.keys() & _SEARCHED:
+        reindex(session, [row])
+
+
+def refuse_bare_amounts(row: JobRow) -> None:
+    """Raise ``StoreError`` for an amount without its currency or source: it would be wrong in every sum."""
+    if row.cost_amount is not None and not (row.cost_source and row.cost_currency):
+        raise StoreError("cost_amount needs cost_source and cost_currency.")
+    if row.reserved_amount is not None and not row.reserved_currency:
+        raise StoreError("reserved_amount needs reserved_currency.")
+
+
+def _put_pictures(session: Session, row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
+    known = {picture.index: picture for picture in row.pictures}
+    for given in pictures:
+        columns = {name: value for name, value in given.items() if name != "index"}
+        if unknown := columns.keys() - _PICTURE_COLUMNS:
+            raise StoreError(f"These columns of a picture cannot be set: {', '.join(sorted(unknown))}.")
+        picture = known.get(given["index"])
+        if picture is None:
+            picture = known[given["index"]] = PictureRow(index=given["index"], kind="image")
+            row.pictures.append(picture)
+        if picture.saved_at is not None and columns.get("saved_at") is None:
+            continue
+        for name, value in columns.items():
+            setattr(picture, name, value)
+        if picture.saved_at is not None:
+            picture.url = ""
+        _keep_files(session, [picture.file, picture.corrupt_file])
+    row.picture_count = sum(picture.saved_at is not None for picture in row.pictures)
+
+
+def _keep_files(session: Session, files: Iterable[str]) -> None:
+    """Take files that are wanted again off the list of those to delete."""
+    session.execute(delete(deletions).where(deletions.c.file.in_([file for file in files if file])))
+
+
+def reindex(session: Session, rows: Sequence[JobRow]) -> None:
+    """Write anew what the search and the tag filters look through."""
+    session.flush()
+    for table in (job_search, job_tags):
+        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
+    texts = [
+        (row.seq, search_text(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)) for row in rows
+    ]
+    session.execute(insert(job_search), [{"job_seq": seq, "haystack": haystack} for seq, haystack in texts])
+    if tags := [{"job_seq": row.seq, "tag": tag} for row in rows for tag in dict.fromkeys(row.tags)]:
+        session.execute(insert(job_tags), tags)
+
+
+# ------------------------------------------------------------------ creating or joining
+
+
+def _release_dead(session: Session) -> None:
+    """Let go of intents whose process on this host is dead, without waiting for its lease to run out."""
+    intents = (JobSummary.status == Status.INTENT, JobSummary.owner_token != "")
+    columns = (JobSummary.owner_host, JobSummary.owner_pid, JobSummary.owner_started, JobSummary.owner_token)
+    for host, pid, started, token in session.execute(select(*columns).where(IS_OPEN, *intents).distinct()):
+        if Owner(host=host, pid=pid or 0, started=started or 0.0, token=token).is_dead():
+            released = update(JobSummary).where(*intents, JobSummary.owner_token == token)
+            session.execute(released.values(owner_token="", lease_until=None))
+
+
+def _is_abandoned(row: JobRow, now: float) -> bool:
+    return row.status is Status.INTENT and not row.is_held(now)
+
+
+def _find_answers(
+    session: Session, new_jobs: Sequence[JobRow], now: float, *, simulated_ok: bool, replay: bool
+) -> list[JobRow | None]:
+    """Return, for each new job, the job that answers it already."""
+    hashes = {h for new in new_jobs for h in (new.request_hash, new.request_hash_with_seed)}
+    known = {
+        h
+        for column in (JobSummary.request_hash, JobSummary.request_hash_with_seed)
+        for h in session.scalars(select(column).where(column.in_(hashes)))
+    }
+    found: list[JobRow | None] = []
+    first: JobRow | None = None
+    for new in new_jobs:
+        if new.request_position == 0:
+            first = None
+        if first is not None:  # the whole request is joined, with the seeds that it has
+            position = first.group_position + new.request_position
+            sibling = select(JobRow).where(JobRow.group_id == first.group_id, JobRow.group_position == position)
+            found.append(session.scalars(sibling.order_by(JobRow.seq)).first())
+        elif new.request_hash != new.request_hash_with_seed:
+            first = _open_request(session, new.request_hash, simulated_ok=simulated_ok)
+            found.append(first)
+        elif new.request_hash_with_seed not in known:
+            found.append(None)
+        else:
+            row = _open_task(session, new.request_hash_with_seed, now, simulated_ok=simulated_ok)
+            if row is None and replay:
+                row = newest_result(session, new.request_hash_with_seed, simulated_ok=simulated_ok)
+            found.append(row)
+    return found
+
+
+def _open_request(session: Session, request_hash: str, *, simulated_ok: bool) -> JobRow | None:
+    """Return the first job of the newest request without a seed of which any task is still open."""
+    found = select(JobRow).where(JobRow.request_hash == request_hash)
+    found = found.where(JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))).order_by(*NEWEST)
+    return session.scalars(found if simulated_ok else found.where(flag_is(JobRow.is_simulated, False))).first()
+
+
+def _open_task(session: Session, request_hash: str, now: float, *, simulated_ok: bool) -> JobRow | None:
+    """Return the newest open job of a request with a seed; one that somebody works on comes first."""
+    found = select(JobRow).where(JobRow.request_hash_with_seed == request_hash, IS_OPEN).order_by(*NEWEST)
+    rows = session.scalars(found if simulated_ok else found.where(flag_is(JobRow.is_simulated, False))).all()
+    return next((row for row in rows if not _is_abandoned(row, now)), rows[0] if rows else None)
+
+
+def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner, lease_until: float) -> None:
+    """Insert new jobs and take over abandoned ones; ``started`` maps what is to be sent to what was asked for."""
+    ids = iter(_new_ids(session, len(started)))
+    made: list[JobRow] = []
+    for row, asked in started.items():
+        row.created_at = now  # of one that is taken over too: the day on which it is paid
+        row.hold(owner, lease_until)
+        refuse_bare_amounts(asked)
+        if row is not asked:
+            for name in _WHO_AND_WHERE:
+                setattr(row, name, getattr(asked, name))
+            append_event(session, row.seq, now, "taken", detail={"host": owner.host, "pid": owner.pid})
+            continue
+        row.id, row.status = next(ids), Status.INTENT
+        if not row.group_id:
+            row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
+        made.append(row)
+    session.add_all(made)
+    session.flush()
+    session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
+    if started:
+        reindex(session, list(started))
+        _keep_files(session, [new.file for row in started for new in row.inputs])
+
+
+def _new_ids(session: Session, count: int) -> list[str]:
+    """Return ids of ten hex digits that begin with a letter, so that no tool takes one for a number."""
+    ids: set[str] = set()
+    while len(ids) < count:
+        ids |= {secrets.choice("abcdef") + secrets.token_hex(5)[:9] for _ in range(count - len(ids))}
+        ids -= set(session.scalars(select(JobSummary.id).where(JobSummary.id.in_(ids))))
+    return list(ids)

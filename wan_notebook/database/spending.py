@@ -1,0 +1,281 @@
+"""Money: what was spent, what is reserved, and limits on either. Sums are exact and never of two kinds."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Integer, Label, and_, case, cast, func, null, or_, select
+from sqlalchemy.orm import Session
+
+from ..errors import BudgetError, StoreError
+from ..money import Cost, Source, Total, format_amount
+from ..text import pluralize
+from .column_types import YEAR_3000_S
+from .engine import DatabaseEngine
+from .models import IS_OPEN, IS_REPORTED, JobSummary, PictureRow, Price, flag_is, job_tags
+from .status import BILLED, Status
+
+QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
+PRICE_STEP: Final = Decimal("0.000001")
+IS_OURS: Final = and_(flag_is(JobSummary.is_simulated, False), JobSummary.imported_at.is_(None))
+"""Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
+
+
+@dataclass(kw_only=True)
+class CostRow:
+    """What the jobs of one day (``2026-11-24``), notebook, tag or user add up to.
+
+    ``pictures`` counts pictures on disk, ``billed`` also those that expired unfetched; ``unpriced`` are those of
+    ``billed`` whose jobs have no known cost.
+    """
+
+    key: str = ""
+    jobs: int = 0
+    pictures: int = 0
+    total: Total = field(default_factory=Total)
+    billed: int = 0
+    unpriced: int = 0
+
+
+@dataclass(kw_only=True)
+class Spend:
+    """What was spent and what is reserved.
+
+    ``reserved`` is the most that open jobs may still cost, by currency; ``reserved_unknown`` counts those without a
+    known price, ``reserved_unpriced`` the pictures that they may make. ``pictures_made`` may have been billed,
+    ``pictures_saved`` are on disk, ``pictures_reserved`` is the most that open jobs may still make. ``unpriced`` are
+    pictures made whose cost nobody knows.
+    """
+
+    total: Total = field(default_factory=Total)
+    reserved: dict[str, Decimal] = field(default_factory=dict)
+    reserved_unknown: int = 0
+    reserved_unpriced: int = 0
+    pictures_made: int = 0
+    pictures_saved: int = 0
+    pictures_reserved: int = 0
+    jobs: int = 0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What counts against a limit, in its unit.
+
+    ``guessed`` pictures of unknown price are counted at the price of the next one; ``unknown`` jobs could not be.
+    """
+
+    spent: Decimal
+    reserved: Decimal
+    unknown: int = 0
+    guessed: int = 0
+
+    def __add__(self, other: "Used") -> "Used":
+        mine, others = vars(self), vars(other)
+        return Used(**{name: mine[name] + others[name] for name in mine})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpendLimit:
+    """At most ``amount`` of ``currency``, or that many pictures if the currency is empty.
+
+    ``since`` (Unix seconds), ``notebook`` and ``user`` say which jobs count; ``elsewhere`` is what was spent in other
+    folders. ``price`` is that of one picture of this call, also taken for pictures whose price nobody knows.
+    Practice is counted apart (``is_simulated``), and costs no money.
+    """
+
+    amount: Decimal
+    currency: str = "USD"
+    since: float | None = None
+    notebook: str | None = None
+    user: str | None = None
+    price: Price | None = None
+    elsewhere: tuple[Spend, ...] = ()
+    is_simulated: bool = False
+
+    def shown(self, amount: Decimal) -> str:
+        """Write an amount in the unit of this limit."""
+        return format_amount(amount, self.currency) if self.currency else pluralize(int(amount), "picture")
+
+    def used(self, spend: Spend) -> Used:
+        """Return what of a spend counts against this limit."""
+        if not self.currency:
+            return Used(spent=Decimal(spend.pictures_made), reserved=Decimal(spend.pictures_reserved))
+        spent, reserved = spend.total.known(self.currency), spend.reserved.get(self.currency, Decimal(0))
+        if self.price is None or self.price.currency != self.currency:
+            return Used(spent=spent, reserved=reserved, unknown=spend.total.unknown + spend.reserved_unknown)
+        return Used(
+            spent=spent + spend.unpriced * self.price.amount,
+            reserved=reserved + spend.reserved_unpriced * self.price.amount,
+            guessed=spend.unpriced + spend.reserved_unpriced,
+        )
+
+
+class OverBudget(BudgetError):
+    """A call could exceed a limit, or nobody can say whether it would; nothing was written.
+
+    ``asked`` is the most that the call can cost, or make; None if its price is not known. ``reason`` is "exceeded",
+    "unknown price" or "other currency".
+    """
+
+    def __init__(self, limit: SpendLimit, reason: str, *, used: Used, asked: Decimal | None) -> None:
+        self.limit, self.reason, self.used, self.asked = limit, reason, used, asked
+        call = "an unknown amount" if asked is None else limit.shown(asked)
+        taken = f"{limit.shown(used.spent)} is spent and {limit.shown(used.reserved)} reserved"
+        super().__init__(f"This call asks for {call}; of {limit.shown(limit.amount)}, {taken} ({reason}).")
+
+
+def check_limits(session: Session, limits: Iterable[SpendLimit], pictures: Sequence[int], now: float) -> None:
+    """Raise ``OverBudget`` if jobs of so many pictures each would break a limit."""
+    for limit in limits if pictures else ():
+        if limit.is_simulated and limit.currency:
+            continue  # practice costs nothing, in any currency
+        scope = _scope(limit.since, limit.notebook, limit.user, simulated=limit.is_simulated)
+        used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(_spend(session, now, scope)))
+        asked: Decimal | None = Decimal(sum(pictures))
+        if limit.currency:
+            asked = None if limit.price is None else limit.price.amount * sum(pictures)
+        if limit.currency and limit.price is not None and limit.price.currency != limit.currency:
+            raise OverBudget(limit, "other currency", used=used, asked=None)
+        if asked is None or used.unknown:
+            raise OverBudget(limit, "unknown price", used=used, asked=asked)
+        if used.spent + used.reserved + asked > limit.amount:
+            raise OverBudget(limit, "exceeded", used=used, asked=asked)
+
+
+class SpendingQueries(DatabaseEngine):
+    """What is asked about money."""
+
+    def spend(
+        self, since: float | None = None, notebook: str | None = None, user: str | None = None, simulated: bool = False
+    ) -> Spend:
+        """Return what jobs created since a time, of one notebook or of one user cost and may still cost.
+
+        Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
+        were paid elsewhere and count nowhere.
+        """
+        with self.reading() as session:
+            return _spend(session, self.now(session), _scope(since, notebook, user, simulated=simulated))
+
+    def cost_by(self, by: Literal["day", "notebook", "tag", "user"], since: float | None = None) -> list[CostRow]:
+        """Return costs by local day, notebook, tag or user, in the order of their names."""
+        labels: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
+            "day": (cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S, _day_of_quarter),
+            "notebook": (JobSummary.notebook, str),
+            "tag": (job_tags.c.tag, str),
+            "user": (JobSummary.user, str),
+        }
+        if by not in labels:
+            raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")
+        wanted = [IS_OURS, JobSummary.created_at.between(since or 0, YEAR_3000_S)]
+        label, key_of = labels[by]
+        with self.reading() as session:
+            return sorted(add_up(session, wanted, label, key_of).values(), key=lambda row: row.key)
+
+    def last_price(self, provider: str, model: str) -> Price | None:
+        """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
+        delivered = select(func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
+        found = (
+            select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
+            .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
+            .where(JobSummary.cost_amount.is_not(None), delivered > 0)
+            .order_by(JobSummary.created_at.desc())
+        )
+        with self.reading() as session:
+            row = session.execute(found.limit(1)).first()
+        if row is None or not isinstance(row[0], Decimal):
+            return None
+        amount, currency, at, count = row
+        each = (amount / count).quantize(PRICE_STEP, rounding=ROUND_UP)
+        return Price(Decimal(f"{each.normalize():f}"), currency, _local_day(at))
+
+
+def _scope(
+    since: float | None, notebook: str | None, user: str | None, *, simulated: bool
+) -> list[ColumnElement[bool]]:
+    found = [flag_is(JobSummary.is_simulated, simulated), JobSummary.imported_at.is_(None)]
+    found += [JobSummary.created_at >= since] if since is not None else []
+    found += [JobSummary.notebook == notebook] if notebook is not None else []
+    return found + ([JobSummary.user == user] if user is not None else [])
+
+
+def _spend(session: Session, now: float, scope: Sequence[ColumnElement[bool]]) -> Spend:
+    everything = add_up(session, scope).get("", CostRow())
+    found = Spend(
+        total=everything.total,
+        pictures_made=everything.billed,
+        pictures_saved=everything.pictures,
+        jobs=everything.jobs,
+        unpriced=everything.unpriced,
+    )
+    # An intent whose owner is gone reserves nothing: the same call again sends it, and then reserves anew.
+    is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    reserves = and_(IS_OPEN, or_(JobSummary.status != Status.INTENT, is_held))
+    is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
+    by = _groups(is_made, is_priced, JobSummary.reserved_currency, JobSummary.reserved_amount)
+    sums = (func.count(), func.sum(JobSummary.n), func.sum(JobSummary.picture_count))
+    query: Any = select(*by, *sums).where(reserves, *scope).group_by(*(group.name for group in by))
+    for made, priced, currency, amount, jobs, asked, saved in session.execute(query):
+        found.pictures_reserved += asked
+        found.pictures_made -= saved
+        if priced:  # the service has said what it cost: that is spent, not reserved
+            continue
+        if made:  # reserved until it is fetched, so its cost does not count as unknown as well
+            found.total = Total(found.total.amounts, found.total.unknown - jobs)
+            found.unpriced -= saved
+        if isinstance(amount, Decimal):
+            found.reserved[currency] = found.reserved.get(currency, Decimal(0)) + amount * jobs
+        else:
+            found.reserved_unknown += jobs
+            found.reserved_unpriced += asked
+    return found
+
+
+def add_up(
+    session: Session, wanted: Sequence[ColumnElement[bool]], label: Any = None, key_of: Callable[[Any], str] = str
+) -> dict[str, CostRow]:
+    """Add up jobs by ``key_of`` the value of a column, under "" without one.
+
+    Amounts are grouped by source and currency and added as billionths. One that is no whole number of them forms a
+    group of its own with its equals, so that nothing is ever rounded.
+    """
+    odd = case((JobSummary.cost_nano.is_(None), JobSummary.cost_amount))
+    is_unknown = and_(JobSummary.cost_amount.is_(None), JobSummary.status.in_(BILLED), IS_OURS)
+    billed = case((JobSummary.status == Status.EXPIRED, JobSummary.n), else_=JobSummary.picture_count)
+    key = null() if label is None else label
+    groups = _groups(key, IS_OURS, JobSummary.cost_source, JobSummary.cost_currency, odd)
+    counts = (func.count(), func.sum(JobSummary.picture_count), func.sum(billed))
+    unknowns = (func.count(case((is_unknown, 1))), func.sum(case((is_unknown, billed), else_=0)))
+    found: Any = select(*groups, *counts, *unknowns, func.sum(JobSummary.cost_nano)).select_from(JobSummary)
+    if label is job_tags.c.tag:
+        found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
+    found = found.where(*wanted).group_by(*(group.name for group in groups))
+    rows: dict[str, CostRow] = {}
+    for value, is_ours, source, currency, odd_amount, *sums in session.execute(found):
+        jobs, saved, made, unknown, unpriced, nano = sums
+        name = "" if label is None else key_of(value)
+        row = rows.setdefault(name, CostRow(key=name))
+        row.jobs += jobs
+        row.pictures += saved
+        row.billed += made
+        row.unpriced += unpriced
+        row.total += Total(unknown=unknown)
+        amount = odd_amount * jobs if isinstance(odd_amount, Decimal) else Decimal(int(nano or 0)).scaleb(-9)
+        if is_ours and amount and source in ("reported", "estimated"):
+            row.total += Cost(amount, currency, Source(source))
+    return rows
+
+
+def _groups(*columns: Any) -> list[Label[Any]]:
+    """Name columns, so that GROUP BY can say them by name: a bound value in both places is not the same to a server."""
+    return [column.label(f"group_{number}") for number, column in enumerate(columns)]
+
+
+def _day_of_quarter(quarter: int) -> str:
+    return _local_day(quarter * QUARTER_HOUR_S).isoformat()
+
+
+def _local_day(at: float) -> dt.date:
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().date()
