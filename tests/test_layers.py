@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("keystore", "environment", "settings", "request", "validation", "images", "metadata"),
     ("providers", "database", "storage"),
     ("jobs",),
-    ("session", "project", "replay", "budget", "resolver", "batch"),
+    ("session", "project", "replay", "budget", "resolver", "kernel", "batch"),
     ("display",),
     ("magics", "panel", "research", "api", "history", "export"),
     ("__init__", "__main__", "testing", "demo"),
