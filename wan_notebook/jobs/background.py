@@ -1,0 +1,132 @@
+"""The background thread with its event loop, where everything that talks to a service runs.
+
+The kernel's own loop is never used and never patched. All threads are daemons, so that none keeps a program from
+ending, and all run in empty contexts: ipykernel keeps a cell's parent header in context variables.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+WORKER_THREADS = 6
+"""For calls to the database and the disk; most of the time they wait for it."""
+
+
+class Background:
+    """A named daemon thread that runs an event loop; it starts with the first call and may be started again."""
+
+    def __init__(self, name: str = "wan-notebook") -> None:
+        self.on_exit: Callable[[], object] | None = None
+        """Called when the interpreter ends, while the loop still runs."""
+        self._name = name
+        self._guard = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        # Not a ThreadPoolExecutor: its threads are joined before `atexit` runs, and take no more calls from then on.
+        self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the loop runs in this process; a forked child has none of its parent's threads."""
+        return self._loop is not None and self._pid == os.getpid()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop."""
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._start())
+
+    def call(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call a function soon, on the loop."""
+        Context().run(self._start().call_soon_threadsafe, fn, *args)
+
+    async def in_thread(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking function in a worker thread; for use on the loop."""
+        future: Future[T] = Future()
+        self._calls.put(partial(_run_into, future, partial(fn, *args, **kwargs)))
+        return await asyncio.wrap_future(future)
+
+    def call_back(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call a person's function in a thread of its own, where it may wait for other jobs."""
+        self._new_thread(_guarded, fn, *args)
+
+    def stop(self, timeout_s: float = 0.5) -> None:
+        """Stop the loop, waiting at most ``timeout_s`` for its end; tasks at the service go on."""
+        with self._guard:
+            loop, self._loop = self._loop, None
+            atexit.unregister(self._exit)
+        if loop is None or self._thread is None or self._pid != os.getpid():
+            return
+        for _ in range(WORKER_THREADS):
+            self._calls.put(None)
+        loop.call_soon_threadsafe(loop.stop)
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        with self._guard:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid, self._calls = asyncio.new_event_loop(), os.getpid(), queue.SimpleQueue()
+                self._loop.set_exception_handler(_log_unhandled)
+                for _ in range(WORKER_THREADS):
+                    self._new_thread(_work, self._calls)
+                self._thread = self._new_thread(_run_loop, self._loop)
+                atexit.register(self._exit)
+            return self._loop
+
+    def _new_thread(self, target: Callable[..., object], *args: Any) -> threading.Thread:
+        thread = threading.Thread(target=target, args=args, name=self._name, daemon=True)
+        Context().run(thread.start)
+        return thread
+
+    def _exit(self) -> None:
+        if self.is_running:
+            _guarded(self.on_exit or (lambda: None))
+            self.stop()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:  # a connection that is being made takes a few rounds to undo
+        loop.run_until_complete(asyncio.wait(tasks, timeout=0.2))
+    loop.close()
+
+
+def _work(calls: "queue.SimpleQueue[Callable[[], object] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # what it holds must not live until the next one
+
+
+def _run_into(future: Future[T], call: Callable[[], T]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - handed to the coroutine that waits
+            future.set_exception(error)
+
+
+def _guarded(fn: Callable[..., object], *args: Any) -> None:
+    try:
+        fn(*args)
+    except Exception:  # nobody above could see it
+        log.exception("a callback failed")
+
+
+def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # The default handler prints to stderr, which would land in whatever cell runs at that moment.
+    log.error("in the background: %s", context.get("message"), exc_info=context.get("exception"))

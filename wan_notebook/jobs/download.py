@@ -1,0 +1,182 @@
+"""Downloading a finished job's pictures: each on its own, checked, described, durable, and only then named.
+
+A paid picture is never dropped for being other than expected: another size is a note, and bytes that are not a
+picture after all retries are kept beside it as ``.corrupt``.
+"""
+
+import asyncio
+import datetime as dt
+import hashlib
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..database import JobRow, PictureRow, Status
+from ..errors import DownloadError, StoreError, WanError
+from ..models import RESULT_MAX_BYTES
+from ..providers import Downloaded
+from ..text import pluralize
+from .metadata import metadata_of, wants_metadata
+from .retry import Action, decide, kind_of
+from .status import missing_pictures
+from .tracked import TrackedJob
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+SIZE_STEP_PX = 16
+"""The service rounds sizes to this."""
+
+MAX_PIXELS = 4 * 2048 * 2048
+"""Far above any size that can be asked for: more is a decompression bomb, not a surprise."""
+
+
+async def download(worker: "Worker", job: TrackedJob) -> None:
+    """Fetch every picture that is not there yet, and record the job's end."""
+    missing = [picture for picture in job.row.pictures if not picture.saved_at and not picture.corrupt_file]
+    ends = await asyncio.gather(*(_Download(worker, job, picture).run() for picture in missing))
+    pictures = job.row.pictures
+    left = [reason for action, reason in ends if action is Action.STOP]
+    gone = [reason for action, reason in ends if action is Action.EXPIRE]
+    saved = sum(1 for picture in pictures if picture.saved_at)
+    if left:
+        count = f"{len(left)} of {pluralize(len(pictures), 'picture')}"
+        job.stop(f"{count} could not be fetched: {left[0]}. `%wan resume` tries again.")
+    elif gone and not saved and not any(picture.corrupt_file for picture in pictures):
+        await worker.expire(job, gone[0])
+    else:
+        await worker.move(job, Status.SAVED, missing=missing_pictures(job.row, saved), detail={"pictures": saved})
+
+
+class _Download:
+    """One picture on its way to the disk, over as many attempts as it takes."""
+
+    def __init__(self, worker: "Worker", job: TrackedJob, picture: PictureRow) -> None:
+        self.worker, self.job, self.config, self.storage = worker, job, worker.config, worker.storage
+        self.index, self.kind, self.url = picture.index, picture.kind, picture.url
+        self.file, self.file_sha256 = picture.file, picture.file_sha256
+        self.part = self.storage.part_path(job.id, picture.index)
+        self.failures = self.refreshed = 0
+
+    async def run(self) -> tuple[Action, str]:
+        """Fetch the picture; return what became of it (TAKE, KEEP_ASIDE, STOP or EXPIRE) and why."""
+        while True:
+            try:
+                # A kernel may have been killed between a file's name and its record.
+                if not self.file or not await self.worker.in_thread(self.storage.holds, self.file, self.file_sha256):
+                    await self._fetch()
+                await self._record(file=self.file, saved_at=self.config.wall_clock())
+                return Action.TAKE, ""
+            except WanError as error:
+                self.failures += 1
+                action, reason = await self._after(error)
+                if action in (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE):
+                    return action, reason
+
+    async def _fetch(self) -> None:
+        if not self.url:
+            message = "the service gave no address for this picture"
+            raise DownloadError(message, kind="gone")
+        client = self.worker.client(self.job.row)
+        got = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
+        await self.worker.in_thread(self._save, got)
+
+    def _save(self, got: Downloaded) -> None:
+        """Bring a picture from its part file to its name; runs in a worker thread, which holds its bytes."""
+        row = self.job.row
+        try:
+            data = self.part.read_bytes()
+        except OSError as error:
+            message = f"{self.part} cannot be read ({error.strerror or error})."
+            raise StoreError(message, hint="Check the disk, then run `%wan resume`.") from error
+        columns, suffix = self._checked(data, got)
+        made, sidecar = self._described(data, columns)
+        staged = self.storage.stage(self.part, self._name(suffix), data=made, sidecar=sidecar)
+        self.file_sha256 = hashlib.sha256(made).hexdigest()
+        # Name and hashes first: after a crash they tell that the file had already got its name.
+        columns |= {"file": staged.file, "file_sha256": self.file_sha256}
+        self.worker.database.save_picture(row.id, index=self.index, **columns)
+        self.file = staged.file
+        self.file = self.storage.publish(staged).file
+
+    def _checked(self, data: bytes, got: Downloaded) -> tuple[dict[str, Any], str]:
+        """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
+        from ..images import BadImageError, image_info
+
+        columns: dict[str, Any] = {"sha256": got.sha256, "size_bytes": len(data), "mime": got.mime}
+        try:
+            info = image_info(data, max_pixels=MAX_PIXELS)
+        except BadImageError as error:
+            if self.kind == "video" or got.mime.startswith("video/"):
+                return columns | {"kind": "video"}, ".webm" if got.mime == "video/webm" else ".mp4"
+            raise DownloadError(error.message, kind=_kind_of(error.kind, data)) from None
+        size = {"width_px": info.width_px, "height_px": info.height_px}
+        note = _size_note(self.job.row, info.width_px, info.height_px)
+        return columns | size | {"mime": info.mime, "note": note}, info.suffix
+
+    def _described(self, data: bytes, columns: dict[str, Any]) -> tuple[bytes, str]:
+        """Return the file's bytes with its metadata in them, and the sidecar's text."""
+        row = self.job.row
+        try:
+            if columns["mime"].startswith("image/") and wants_metadata(row, self.worker.settings(row.provider)):
+                from ..metadata import can_embed, embed, write_sidecar
+
+                metadata = metadata_of(row, PictureRow(index=self.index, **columns))
+                return (embed(data, metadata) if can_embed(data) else data), write_sidecar(metadata)
+        except Exception:  # metadata that cannot be written must not cost a paid picture
+            log.exception("the metadata of picture %d of job %s could not be written", self.index, row.id)
+        return data, ""
+
+    def _name(self, suffix: str) -> str:
+        row = self.job.row
+        made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
+        return self.storage.picture_name(made_at, row.prompt, row.seed, self.index, suffix)
+
+    async def _record(self, **columns: Any) -> None:
+        save = self.worker.database.save_picture
+        self.job.changed(await self.worker.in_thread(save, self.job.id, index=self.index, **columns))
+
+    async def _after(self, error: WanError) -> tuple[Action, str]:
+        """Do what the table says after a fault."""
+        config, row = self.config, self.job.row
+        attempt = self.refreshed + 1 if kind_of(error) == "expired url" else self.failures
+        age_s = config.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
+        decision = decide("download", error, attempt, config.rng, age_s=age_s)
+        action, reason = decision.action, f"{decision.reason} ({error.message.rstrip('.')})"
+        self.job.noted(f"picture {self.index + 1}: {reason}")
+        with suppress(StoreError):  # a full disk takes no note either, and what is not kept aside stays at the service
+            if action is Action.KEEP_ASIDE:
+                action = Action.STOP
+                kept = await self.worker.in_thread(self.storage.keep_corrupt, self.part, self._name(".png"))
+                await self._record(corrupt_file=kept, note=reason)
+                action = Action.KEEP_ASIDE
+            elif action in (Action.STOP, Action.EXPIRE):
+                await self._record(note=reason)
+        if action is Action.RESTART:
+            await self.worker.in_thread(self.part.unlink, missing_ok=True)
+        if action in (Action.RETRY, Action.RESTART, Action.REFRESH_URL):
+            await config.sleep(decision.delay_s)
+        if action is Action.REFRESH_URL:
+            self.refreshed += 1
+            with suppress(WanError):  # the old address stays if there is no new one
+                state = await self.worker.client(row).status(row.task_id)
+                self.url = next((file.url for file in state.files[self.index : self.index + 1] if file.url), self.url)
+        return action, reason
+
+
+def _kind_of(kind: str, data: bytes) -> str:
+    if kind == "damaged":
+        is_cut = data.startswith(b"\x89PNG") and b"IEND" not in data[-12:]
+        return "truncated" if is_cut else "corrupt"
+    if kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"["):
+        return "page"  # somebody on the way answered: the picture itself still exists
+    return kind
+
+
+def _size_note(row: JobRow, width_px: int, height_px: int) -> str:
+    width, _, height = str(row.parameters.get("size") or "").partition("*")
+    if not height or (abs(width_px - int(width)) < SIZE_STEP_PX and abs(height_px - int(height)) < SIZE_STEP_PX):
+        return ""
+    return f"{width_px}×{height_px} came, {width}×{height} was asked for"

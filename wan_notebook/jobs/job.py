@@ -1,0 +1,533 @@
+"""``Job``: what a person holds. It knows no IPython, and waiting for it works inside any running event loop.
+
+The state itself is in the ledger and in ``TrackedJob``; a job reads it, waits for it and asks for changes.
+"""
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..database import SETTLED, Status
+from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError
+from ..money import Cost
+from ..text import pluralize
+from .copying import targets_of, write_copies
+from .picture import Picture, bundle_of, show
+from .status import cost_of, error_of, status_line, status_words, total_cost
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..database import Database, JobRow
+    from ..request import ImageRequest
+    from ..storage import Storage
+    from .background import Background
+    from .tracked import TrackedJob
+    from .worker import Worker
+
+HEARTBEAT_S = 0.2
+"""An interrupt is noticed after this at the latest: neither a lock nor a sleeping event loop is woken by one."""
+
+_FURTHEST_FIRST = (
+    Status.IN_DOUBT,
+    Status.FAILED,
+    Status.REFUSED,
+    Status.EXPIRED,
+    Status.CANCELLED,
+    Status.INTENT,
+    Status.SENDING,
+    Status.ACCEPTED,
+    Status.RUNNING,
+    Status.SUCCEEDED,
+    Status.SAVED,
+)
+"""Statuses of one group's jobs, from the furthest from being saved."""
+
+
+class ProjectParts(Protocol):
+    """What a job needs of its project."""
+
+    worker: "Worker"
+    database: "Database"
+    storage: "Storage"
+    background: "Background"
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """Only the waiting was interrupted; the job goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.message]
+
+
+class Job:
+    """A request on its way and its result. Use it at once: whatever needs the result waits for it.
+
+    A job covers one task of the service, or several that belong together (``-n 3`` without images, a seed sweep).
+
+    Attributes
+    ----------
+    request : ImageRequest
+        What was asked for, with the seed that was used.
+    name : str
+        The name that it was given (``--as``).
+    replayed : frozenset of str
+        The ids of those tasks whose result came from the store.
+    shown_in : str
+        Where it is displayed.
+
+    Examples
+    --------
+    >>> job = wan.generate("a fox in snow", size="1:1", seed=5)
+    >>> job.status
+    'running'
+    >>> job.images[0].size
+    (1280, 1280)
+    >>> job.cost
+    $0.03
+    """
+
+    def __init__(
+        self,
+        tracked: "Sequence[TrackedJob]",
+        project: ProjectParts,
+        *,
+        request: "ImageRequest",
+        name: str = "",
+        replayed: Collection[str] = frozenset(),
+    ) -> None:
+        self.tracked = tuple(tracked)
+        self.project = project
+        self.request = request
+        self.name = name
+        self.replayed = frozenset(replayed)
+        self.shown_in = ""
+
+    # What is known now -----------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id in the history; of several tasks, the first one's."""
+        return self.tracked[0].id
+
+    @property
+    def rows(self) -> "tuple[JobRow, ...]":
+        """The ledger's rows, one a task."""
+        return tuple(tracked.row for tracked in self.tracked)
+
+    @property
+    def status(self) -> str:
+        """``intent``, ``sending``, ``accepted``, ``running``, ``succeeded``, ``saved`` or how it ended otherwise.
+
+        Of several tasks, the status of the one that is furthest from being saved.
+        """
+        running = [tracked.status for tracked in self.tracked if tracked.status not in SETTLED]
+        statuses = running or [tracked.status for tracked in self.tracked]
+        return min(statuses, key=_FURTHEST_FIRST.index).value
+
+    @property
+    def is_done(self) -> bool:
+        """Whether waiting is over, well or badly."""
+        return all(tracked.is_settled for tracked in self.tracked)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as sent."""
+        return self.request.prompt
+
+    @property
+    def mode(self) -> str:
+        """``edit``, ``text to image`` or ``illustrated text``."""
+        return self.request.mode.value
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; of several tasks, the first one's (see ``seeds``)."""
+        return self.tracked[0].row.seed
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        """Every task's seed, in order."""
+        return tuple(tracked.row.seed for tracked in self.tracked)
+
+    @property
+    def cost(self) -> Cost:
+        """What it cost, with its source; unknown until the service or a price says so."""
+        costs = [cost_of(row) for row in self.rows]
+        return costs[0] if len(costs) == 1 else total_cost(costs)
+
+    @property
+    def missing(self) -> int:
+        """How many pictures were asked for and did not come, as far as that is settled."""
+        return sum(tracked.row.missing or 0 for tracked in self.tracked if tracked.is_settled)
+
+    # Waiting ---------------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the job is over, without raising if it failed. An interrupt ends the waiting, never the job.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The longest wait in seconds; without it, as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether it is over.
+
+        Raises
+        ------
+        JobError
+            If waiting would be in vain, because nobody can go on with the job before a person acts.
+        """
+        self._refuse_forked()
+        until_s = None if timeout is None else time.monotonic() + timeout
+        try:
+            for future in [tracked.settled() for tracked in self.tracked]:
+                if not _wait_for(future, until_s):
+                    return False
+        except KeyboardInterrupt:
+            raise WaitInterrupted(self._come_back()) from None
+        self._check_stopped()
+        return True
+
+    def result(self, timeout: float | None = None) -> "Job":
+        """Wait for the pictures and return this job.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The longest wait in seconds; without it, as long as it takes.
+
+        Raises
+        ------
+        JobError
+            If it ended without its pictures: ``JobNotSent``, ``JobRefused``, ``JobFailed``, ``JobCancelled``,
+            ``JobExpired`` or ``JobInDoubt``; ``JobTimeout`` if it goes on.
+
+        Examples
+        --------
+        >>> wan.generate("a fox in snow").result().files
+        """
+        if not self.wait(timeout):
+            hint = f"Wait for it with `%wan wait {self.id}`."
+            raise JobTimeout(self.still_open(timeout or 0.0), job_id=self.id, hint=hint)
+        return self._checked()
+
+    def still_open(self, waited_s: float) -> str:
+        """Say that it is not over after so many seconds, and what holds it up as far as that is known."""
+        note = next((tracked.note for tracked in self.tracked if tracked.note and not tracked.is_settled), "")
+        reason = f" ({note.rstrip('.')})" if note else ""
+        return f"job {self.id} is still {self.status} after {waited_s:g} s{reason}; it goes on."
+
+    def __await__(self) -> "Generator[Any, None, Job]":
+        return self._waited().__await__()
+
+    async def _waited(self) -> "Job":
+        self._refuse_forked()
+        for tracked in self.tracked:
+            future = asyncio.wrap_future(tracked.settled())
+            try:
+                while not future.done():
+                    await asyncio.wait([future], timeout=HEARTBEAT_S)
+            except asyncio.CancelledError as cancelled:
+                # The very error that came is raised: `asyncio.timeout` and task groups know their own by identity.
+                cancelled.args = cancelled.args or (self._come_back(),)
+                cancelled._render_traceback_ = lambda: [self._come_back()]  # type: ignore[attr-defined] # for IPython
+                raise
+            finally:
+                future.cancel()
+        self._check_stopped()
+        return self._checked()
+
+    def add_done_callback(self, fn: "Callable[[Job], object]") -> None:
+        """Call ``fn(job)`` once it is over, in a thread of its own: it may wait for other jobs."""
+        left = len(self.tracked)
+
+        def one_is_done(_future: Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self.project.background.call_back(fn, self)
+
+        for future in [tracked.settled() for tracked in self.tracked]:
+            future.add_done_callback(one_is_done)
+
+    def cancel(self) -> str:
+        """Cancel it where the service can, and return what that means: what is still made, and what is paid.
+
+        Jobs that were not sent yet are cancelled for free.
+        """
+        return self.project.worker.cancel(self.tracked)
+
+    def _checked(self) -> "Job":
+        for row in self.rows:
+            if row.status is not Status.SAVED:
+                raise error_of(row)
+        return self
+
+    def _refuse_forked(self) -> None:
+        if not self.is_done and self.project.worker.is_forked:
+            message = f"job {self.id} was asked for by another process, from which this one was forked."
+            raise JobError(
+                message, job_id=self.id, hint="Wait for it there; `%wan show` or wan.history() has it later."
+            )
+
+    def _check_stopped(self) -> None:
+        for tracked in self.tracked:
+            if not tracked.stopped or tracked.is_settled:
+                continue
+            if tracked.status is Status.INTENT and tracked.request is None:
+                message = f"job {tracked.id} was not sent; nothing was paid."
+                raise JobNotSent(message, job_id=tracked.id, hint="Run the cell again to send it.")
+            status = status_words(tracked.row)
+            message = f"job {tracked.id} is {status} and does not go on: {tracked.stopped.rstrip('.')}."
+            hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
+            raise JobError(message, job_id=tracked.id, hint=hint)
+
+    def _come_back(self) -> str:
+        return (
+            f"Stopped waiting; job {self.id} goes on ({self.status}) and its pictures will be fetched. "
+            f"Come back with `%wan wait {self.id}` or `%wan show {self.id}`."
+        )
+
+    # The pictures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Every saved picture, in order. Waits; raises ``JobError`` if the job failed and there is none."""
+        self.wait()
+        found = self.saved_pictures
+        if not found:
+            self._checked()
+        return found
+
+    @property
+    def saved_pictures(self) -> tuple[Picture, ...]:
+        """The pictures that are on disk now, without waiting."""
+        pairs = [(tracked, picture) for tracked in self.tracked for picture in tracked.row.pictures if picture.saved_at]
+        return tuple(Picture(self, index, tracked, row.index) for index, (tracked, row) in enumerate(pairs))
+
+    @property
+    def images(self) -> "list[Image]":
+        """The pictures as PIL images. Waits."""
+        return [picture.image for picture in self.pictures if picture.row.kind == "image"]
+
+    @property
+    def files(self) -> list[Path]:
+        """Where the pictures are on disk. Waits."""
+        return [picture.file for picture in self.pictures]
+
+    @property
+    def text(self) -> str:
+        """The text between the pictures of illustrated text. Waits."""
+        self.wait()
+        return "\n\n".join(str(item["text"]) for row in self.rows for item in row.items if "text" in item)
+
+    def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> list[Path]:
+        """Copy the pictures. Waits.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file for one picture; a folder, or a name that gets numbers, for several. The ending says the format:
+            .png byte for byte; .jpg, .jpeg and .webp converted at quality 95.
+        clean : bool
+            Leave the metadata out.
+        overwrite : bool
+            Replace files that do not carry metadata of wan_notebook. Our own are always replaced.
+
+        Returns
+        -------
+        list of Path
+            The files that were written.
+
+        Raises
+        ------
+        StoreError
+            If a file must not be replaced, an ending is not known, or the place cannot be written; the check comes
+            before the first file.
+
+        Examples
+        --------
+        >>> job.save("figures/")
+        >>> job.save("fox.jpg", overwrite=True)
+        """
+        pictures = self.pictures
+        targets = targets_of(path, [picture.file.name for picture in pictures])
+        copies = [picture.copy_to(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
+        return write_copies(copies, project_folder=self.project.storage.folder, overwrite=overwrite)
+
+    def __getitem__(self, index: int) -> Picture:
+        pictures = self.pictures
+        try:
+            return pictures[index]
+        except IndexError:
+            message = f"job {self.id} has {pluralize(len(pictures), 'picture')}; [{index}] does not exist."
+            choices = "[0] is the first" + (f", [{len(pictures) - 1}] the last" if len(pictures) > 1 else "")
+            raise NoSuchPictureError(message, hint=f"{choices}.") from None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self.pictures)
+
+    def __bool__(self) -> bool:
+        return True
+
+    # Marks -----------------------------------------------------------------------------------------------------------
+
+    def star(self) -> None:
+        """Mark the job as one of the chosen; ``job[0].star()`` marks one picture."""
+        self._each(lambda job_id: self.project.database.star(job_id))
+
+    def unstar(self) -> None:
+        """Take the job's star away."""
+        self._each(lambda job_id: self.project.database.star(job_id, None, False))
+
+    def reject(self, on: bool = True) -> None:
+        """Hide the job from galleries; ``reject(False)`` shows it again."""
+        self._each(lambda job_id: self.project.database.reject(job_id, None, on))
+
+    def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags; return those that it has now.
+
+        Examples
+        --------
+        >>> job.tag("study", "winter", remove=["draft"])
+        ('study', 'winter')
+        """
+        self._each(lambda job_id: self.project.database.tag(job_id, add=tags, remove=tuple(remove)))
+        return tuple(self.tracked[0].row.tags)
+
+    def trash(self) -> None:
+        """Put the job into the trash; its files are deleted after 30 days, its record stays."""
+        self._each(lambda job_id: self.project.database.trash(job_id))
+
+    def untrash(self) -> None:
+        """Take the job out of the trash."""
+        self._each(lambda job_id: self.project.database.trash(job_id, False))
+
+    def _each(self, change: Callable[[str], object]) -> None:
+        for tracked in self.tracked:
+            change(tracked.id)
+        self.project.worker.refresh(self.tracked)
+
+    # Showing and copying ---------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready data: request, seeds, statuses, files, costs.
+
+        Times are ISO 8601 UTC and amounts decimal text; keys and signed addresses are left out.
+        """
+        return {
+            "id": self.id,
+            "status": self.status,
+            "mode": self.mode,
+            "request": self.request.canonical(with_seed=True),
+            "cost": str(self.cost),
+            "missing": self.missing,
+            "jobs": [_plain_row(row) for row in self.rows],
+        }
+
+    def _ipython_display_(self) -> None:
+        if not show(self):
+            raise NotImplementedError  # IPython then asks for the bundle
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return bundle_of(self)
+
+    def __copy__(self) -> "Job":
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> "Job":
+        return self  # what it stands for exists once
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        ids = tuple(tracked.id for tracked in self.tracked)
+        return _reopen[-1], (str(self.project.storage.folder), ids, self.name)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __repr__(self) -> str:
+        return status_line(self.rows, self.mode)
+
+
+def _reopen_nowhere(folder: str, ids: Sequence[str], name: str) -> Job:  # noqa: ARG001 - the signature of `set_reopen`
+    raise JobError(f"the job {ids[0]} of {folder} can be opened only with `import wan_notebook`.", job_id=ids[0])
+
+
+_reopen: list[Callable[[str, tuple[str, ...], str], Job]] = [_reopen_nowhere]
+
+
+def set_reopen(reopen: Callable[[str, tuple[str, ...], str], Job]) -> None:
+    """Say what opens a pickled job again: a module-level function of folder, ids and name."""
+    _reopen.append(reopen)
+
+
+def _wait_for(future: Future[None], until_s: float | None) -> bool:
+    while not future.done():
+        left_s = HEARTBEAT_S if until_s is None else until_s - time.monotonic()
+        if left_s <= 0:
+            return False
+        try:
+            future.result(timeout=min(left_s, HEARTBEAT_S))
+        except TimeoutError:
+            continue
+    return True
+
+
+_ROW_TIMES = ("created_at", "sending_at", "accepted_at", "first_running_at", "finished_at", "saved_at", "expires_at")
+_ROW_FIELDS = (
+    *("id", "status", "is_simulated", "provider", "model", "mode", "prompt", "negative_prompt", "parameters"),
+    *("seed", "n", "size_tier", "name", "tags", "notebook", "cell_id", "user", "task_id", "request_id"),
+    *(
+        "request_hash",
+        "request_hash_with_seed",
+        "group_id",
+        "group_position",
+        "duration_s",
+        "missing",
+        "items",
+        "notes",
+    ),
+    *("cost_amount", "cost_currency", "cost_source", "cost_note", "error_code", "error_message", "error_hint"),
+    *("is_starred", "is_rejected", "versions", "usage"),
+)
+_INPUT_FIELDS = ("position", "name", "sha256", "file", "width_px", "height_px", "mime", "source_job", "source_index")
+_PICTURE_FIELDS = (
+    *("index", "kind", "file", "sha256", "width_px", "height_px", "size_bytes", "mime", "note", "corrupt_file"),
+    *("is_starred", "is_rejected"),
+)
+
+
+def _plain_row(row: "JobRow") -> dict[str, Any]:
+    plain = {name: _plain(getattr(row, name)) for name in _ROW_FIELDS}
+    for name in _ROW_TIMES:
+        at = getattr(row, name)
+        plain[name] = None if at is None else dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat()
+    plain["inputs"] = [{name: getattr(given, name) for name in _INPUT_FIELDS} for given in row.inputs]
+    plain["pictures"] = [{name: getattr(picture, name) for name in _PICTURE_FIELDS} for picture in row.pictures]
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Status):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dict(value) if hasattr(value, "keys") else value

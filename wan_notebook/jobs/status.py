@@ -1,0 +1,112 @@
+"""What a job's row means to a person: its cost, its error, its one line. Pure functions."""
+
+from collections.abc import Mapping, Sequence
+
+from ..database import FREE, NOT_SENT, JobRow, Status
+from ..errors import JobCancelled, JobError, JobExpired, JobFailed, JobInDoubt, JobNotSent, JobRefused
+from ..money import Cost, Source, Total
+from ..text import one_line, pluralize
+from ..validation import Mode
+
+FIRST_EDITION_NOT_SENT = "never sent: the program ended first; nothing was paid"
+"""The error text by which the first edition marked a job that was never sent."""
+
+
+def is_not_sent(row: JobRow) -> bool:
+    """Say whether a job ended without ever leaving this machine."""
+    is_marked = row.error_code == NOT_SENT or row.error_message == FIRST_EDITION_NOT_SENT
+    return row.status is Status.REFUSED and is_marked
+
+
+def status_words(row: JobRow) -> str:
+    """Return a job's status as people say it."""
+    return "not sent" if is_not_sent(row) else row.status.value.replace("_", " ")
+
+
+def cost_of(row: JobRow) -> Cost:
+    """Return what a job cost. Failed, refused and cancelled jobs cost nothing (WAN_API §4)."""
+    if row.status in FREE or (row.is_simulated and row.cost_amount is None):
+        return Cost.zero(Source.SIMULATED if row.is_simulated else Source.REPORTED)
+    return row.cost
+
+
+def total_cost(costs: Sequence[Cost]) -> Cost:
+    """Return one cost for several; it has an amount only if all have the same source and currency."""
+    amounts = [cost.amount for cost in costs if cost.amount is not None]
+    if len(amounts) == len(costs) and len({(cost.source, cost.currency) for cost in costs}) == 1:
+        return Cost(sum(amounts[1:], amounts[0]), costs[0].currency, costs[0].source, costs[0].note)
+    return Cost(note=str(Total.of(costs)), parts=tuple(costs))
+
+
+def fewest_pictures(row: JobRow) -> int:
+    """Return how many pictures a success promises at least: ``n`` when editing, else 1 (WAN_API §1)."""
+    asked = row.parameters.get("n")
+    return asked if row.mode == Mode.EDIT and isinstance(asked, int) else 1
+
+
+def missing_pictures(row: JobRow, delivered: int) -> int:
+    """Return how many pictures were asked for and not delivered; illustrated text promises only an upper limit."""
+    return 0 if row.mode == Mode.ILLUSTRATED else max(0, fewest_pictures(row) - delivered)
+
+
+_ENDINGS: Mapping[Status, tuple[type[JobError], str, str]] = {
+    Status.REFUSED: (
+        JobRefused,
+        "was not accepted; nothing was paid",
+        "Fix the problem named above, then run the cell again.",
+    ),
+    Status.FAILED: (JobFailed, "failed; failed jobs cost nothing", "Change the prompt or the picture and run again."),
+    Status.CANCELLED: (JobCancelled, "was cancelled", "Run the cell again to make it after all."),
+    Status.EXPIRED: (
+        JobExpired,
+        "expired: the service keeps results for 24 hours",
+        "Pictures that are on disk stay. To make (and pay for) new ones, run with --fresh.",
+    ),
+    Status.IN_DOUBT: (
+        JobInDoubt,
+        "may or may not have reached the service; it is not sent again by itself, since that could be paid twice",
+        "Decide with `%wan resolve {id}`: adopt its task, send it again, or abandon it.",
+    ),
+}
+_NOT_SENT = (JobNotSent, "was not sent; nothing was paid", "Run the cell again; `%wan doctor` checks key and network.")
+_EXPIRED_EARLY = (  # a proxy may have refused the address, or another account's key may have been used
+    "Its 24 hours are not over: `%wan resolve {id} adopt {task}` fetches once more. "
+    "To make (and pay for) new pictures, run with --fresh."
+)
+
+
+def error_of(row: JobRow) -> JobError:
+    """Return the error that stands for a job which ended without its pictures."""
+    waiting = (JobError, f"is {status_words(row)}", "Wait for it with `%wan wait {id}`.")
+    kind, text, hint = _NOT_SENT if is_not_sent(row) else _ENDINGS.get(row.status, waiting)
+    code = "" if is_not_sent(row) else row.error_code
+    words = ": ".join(part for part in (code, row.error_message) if part)
+    if row.error_message == FIRST_EDITION_NOT_SENT:
+        words = "The program ended first"
+    if not code:  # our own words; a service's code stands as it came
+        words = words[:1].upper() + words[1:]
+    if row.status is Status.EXPIRED and row.task_id and (row.finished_at or 0.0) < (row.expires_at or 0.0):
+        hint = _EXPIRED_EARLY
+    hint = hint.format(id=row.id, task=row.task_id)
+    if row.error_hint:
+        hint = f"{row.error_hint} {hint}" if row.status is Status.IN_DOUBT else row.error_hint
+    said = f" {words.rstrip('.')}." if words else ""
+    asked = f" Request id {row.request_id}." if row.request_id and row.status is not Status.CANCELLED else ""
+    return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, hint=hint)
+
+
+def seeds_text(seeds: Sequence[int | None]) -> str:
+    """Return ``seeds 5…8`` where they count up, else each of them: no seed is named that was not used."""
+    known = [seed for seed in seeds if seed is not None]
+    if len(known) > 1 and known == list(range(known[0], known[0] + len(known))):
+        return f"seeds {known[0]}…{known[-1]}"
+    shown = ", ".join(map(str, known[:6])) + (", …" if len(known) > 6 else "")
+    return f"seed{'s' if len(known) > 1 else ''} {shown}"
+
+
+def status_line(rows: Sequence[JobRow], mode: str) -> str:
+    """Return one line about one or several jobs that belong together."""
+    statuses = " ".join(sorted({status_words(row) for row in rows}))
+    pictures = pluralize(sum(1 for row in rows for picture in row.pictures if picture.saved_at), "picture")
+    seeds, prompt = seeds_text([row.seed for row in rows]), one_line(rows[0].prompt, 41)
+    return f"<Job {rows[0].id}: {statuses}, {mode}, {pictures}, {seeds}, {prompt!r}>"

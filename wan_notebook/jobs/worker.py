@@ -1,0 +1,418 @@
+"""The worker: brings jobs that are on disk to their end, on the background loop.
+
+::
+
+    run_job: intent ─ submit ─► accepted ─ poll ─► succeeded ─ download ─► saved
+
+One kernel at a time works on a job, by a lease in the ledger; the others watch it there.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Status
+from ..errors import ServiceError, WanError
+from ..models import RESULT_LIFETIME_S
+from ..providers import ClientPool, ServiceClient, Submitted
+from ..request import ImageRequest
+from ..settings import Settings
+from ..storage import Storage
+from ..text import pluralize
+from .background import Background
+from .cancel import cancel
+from .download import download
+from .inputs import complete_request
+from .poll import poll
+from .polling import Durations, RateLimit
+from .recovery import NOT_SENT_YET, settle_unfinished_submit
+from .submit import submit
+from .tracked import TrackedJob
+
+log = logging.getLogger(__name__)
+
+SUBMITS_AT_ONCE = 5
+RENEW_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+"""How often the jobs of other kernels are looked up in the ledger."""
+
+WRITE_AGAIN_S = 0.25
+CANCEL_TIMEOUT_S = 60.0
+
+Price = tuple[Decimal, str, str]
+"""Amount of one picture, its currency, and who says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """What a worker works with. ``clock`` is monotonic, ``wall_clock`` Unix time; ``sleep`` waits seconds of them."""
+
+    background: Background
+    database: Database
+    storage: Storage
+    clients: ClientPool
+    settings: Callable[[str | None], Settings]
+    price_for: Callable[[JobRow], Price | None]
+    rng: random.Random = field(default_factory=random.Random)
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(eq=False)
+class Account:
+    """What the jobs of one account at one service share in this kernel.
+
+    ``stopped_by`` is the error after which no further submit can succeed until a person acts; ``wake_ups`` counts the
+    times that everybody who sleeps was told to query at once.
+    """
+
+    name: str
+    limit: RateLimit
+    waiting: list[TrackedJob] = field(default_factory=list)
+    stopped_by: WanError | None = None
+    wake_ups: int = 0
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    posting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SUBMITS_AT_ONCE))
+    querying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Worker:
+    """Everything that happens to the jobs of one project in this kernel."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.database, self.storage, self.settings = config.database, config.storage, config.settings
+        self.in_thread = config.background.in_thread
+        self.owner = Owner.this_process()
+        self._tracked: dict[str, TrackedJob] = {}
+        self._accounts: dict[str, Account] = {}
+        self._durations: dict[tuple[Any, ...], Durations] = {}
+        self._keeper: asyncio.Task[None] | None = None
+
+    # From any thread -------------------------------------------------------------------------------------------------
+
+    @property
+    def mine(self) -> list[TrackedJob]:
+        """The open jobs that this kernel holds."""
+        return [job for job in self._jobs if job.row.owner_token == self.owner.token and not job.is_settled]
+
+    @property
+    def _jobs(self) -> list[TrackedJob]:
+        return list(self._tracked.values())  # a copy: other threads add to it
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked from the one that works on the jobs: threads and leases are its parent's."""
+        return self.owner.pid != os.getpid()
+
+    def unsent(self) -> list[TrackedJob]:
+        """Return the jobs that are about to be sent; one that waits for another job's picture is not."""
+        unsent = (Status.INTENT, Status.SENDING)
+        return [job for job in self.mine if job.status in unsent and not job.stopped and not job.row.pending_inputs]
+
+    def track(self, row: JobRow) -> TrackedJob:
+        """Return this kernel's view of a job, the same object each time."""
+        job = self._tracked.setdefault(row.id, TrackedJob(row, self._remaining_s))
+        if job.status is not row.status and job.work is None:  # another kernel moved it
+            job.row = row
+            self.config.background.call(job.changed)
+        return job
+
+    def start(self, jobs: Sequence[TrackedJob], requests: Mapping[str, ImageRequest]) -> None:
+        """Bring jobs to their end: new ones, which come with their request, and others that are open."""
+        for job in jobs:
+            job.request = requests.get(job.id, job.request)
+        self.config.background.submit(self._begin(jobs))
+
+    def resume(self, rows: Sequence[JobRow]) -> list[TrackedJob]:
+        """Go on with jobs that an earlier kernel left, or watch those that another one works on.
+
+        What was never sent is left alone: only the same call sends it.
+        """
+        jobs = [self.track(row) for row in rows]
+        self.start(jobs, {})
+        return jobs
+
+    def cancel(self, jobs: Sequence[TrackedJob]) -> str:
+        """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
+
+        async def cancel_all() -> str:
+            return "\n".join(await asyncio.gather(*(cancel(self, job) for job in jobs)))
+
+        try:
+            return self.config.background.submit(cancel_all()).result(CANCEL_TIMEOUT_S)
+        except TimeoutError:
+            return f"The service did not answer within {CANCEL_TIMEOUT_S:.0f} s; the card will tell what became of it."
+
+    def refresh(self, jobs: Sequence[TrackedJob]) -> None:
+        """Read jobs again from the ledger, after a change that was not made through the worker."""
+        rows = self.database.jobs([job.id for job in jobs])
+
+        async def take_over() -> None:  # on the loop, so that no older row replaces what a transition just brought
+            for job in jobs:
+                if job.id in rows and (rows[job.id].status is job.status or job.work is None):
+                    job.changed(rows[job.id])
+
+        self.config.background.submit(take_over()).result()
+
+    def forget_clients(self) -> None:
+        """Go on with new keys and addresses."""
+        self.config.background.call(self._person_acts, True)
+
+    async def shutdown(self, grace_s: float = 0.0) -> None:
+        """End the work of this kernel; for use on the background loop, within a time limit of the caller's.
+
+        Jobs that are about to be sent get ``grace_s`` real seconds for it. A submit under way is waited for, since
+        its answer holds the task's id.
+        """
+        until_s = time.monotonic() + grace_s
+        while self.unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at the end of a program
+            await asyncio.sleep(0.005)
+        working = [job for job in self._jobs if job.work is not None]
+        for task in [self._keeper, *(job.work for job in working if not job.is_sending)]:
+            if task is not None:
+                task.cancel()
+        if working:
+            await asyncio.wait([job.work for job in working if job.work is not None])
+
+    def close(self) -> None:
+        """Release the leases, so that another kernel need not wait for them; nobody waits here in vain."""
+        if self.is_forked:
+            return
+        with suppress(WanError):
+            self.database.release([job.id for job in self.mine], self.owner)
+        for job in self._jobs:
+            if not job.ends_waiting:
+                job.stop("The session that followed it was closed.")
+
+    # One job, on the loop --------------------------------------------------------------------------------------------
+
+    async def run_job(self, job: TrackedJob) -> None:
+        """Do all that is left to do for a job.
+
+        Raises ``Conflict`` if another kernel moved it, ``WanError`` for what a person has to see to.
+        """
+        if job.status is Status.SENDING:
+            await settle_unfinished_submit(self, job)
+        if job.status is Status.INTENT and job.request is None:
+            job.stop(NOT_SENT_YET)
+        elif job.status is Status.INTENT:
+            request = await complete_request(self, job)
+            if request is not None:
+                await submit(self, job, request)
+        if job.status in (Status.ACCEPTED, Status.RUNNING):
+            await poll(self, job)
+        if job.status is Status.SUCCEEDED:
+            await download(self, job)
+
+    async def move(self, job: TrackedJob, to: Status, **change: Any) -> None:
+        """Commit a transition (see ``Database.transition``), then tell everybody who listens."""
+        row = await self.in_thread(self.database.transition, job.id, to, **change)
+        job.note = job.stopped = ""
+        job.changed(row)
+
+    async def fail(
+        self, job: TrackedJob, to: Status, error: WanError, reason: str, *, code: str = "", **detail: Any
+    ) -> None:
+        """Commit an ending with its error, in the service's own words where there are any."""
+        said, request_id, http_status = error.message, job.row.request_id, None
+        if isinstance(error, ServiceError):
+            said, http_status, request_id = error.service_message, error.http_status, error.request_id or request_id
+            named = f"HTTP {http_status}" if http_status else ""
+            if error.code and named:
+                said = f"{said.rstrip('.')} ({named})"
+            code = code or error.code or named
+        detail |= {"reason": reason, "error": error.message, "http_status": http_status}
+        words = {"error_code": code, "error_message": said, "error_hint": error.hint}
+        await self.move(job, to, detail=detail, request_id=request_id, **words)
+
+    async def expire(self, job: TrackedJob, reason: str) -> None:
+        """Record that the service no longer has a job's task or pictures."""
+        await self.move(job, Status.EXPIRED, detail={"reason": reason}, error_message=reason)
+
+    async def accept(
+        self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
+    ) -> None:
+        """Commit a task's id, as often as it takes until it is written: without its id a paid task is lost."""
+        change = {
+            "expect": expect,
+            "detail": {"how": how, "task_id": reply.task_id, "request_id": reply.request_id},
+            "task_id": reply.task_id,
+            "request_id": reply.request_id,
+            "expires_at": (job.row.sending_at or self.config.wall_clock()) + RESULT_LIFETIME_S,
+            "error_code": "",
+            "error_message": "",
+        }
+        while True:
+            try:
+                await self.move(job, Status.ACCEPTED, **change)
+                break
+            except Conflict as conflict:
+                if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
+                    raise
+                job.changed(await self.in_thread(self.database.get, job.id))
+                break  # the attempt before did reach the disk, although the disk said otherwise
+            except DatabaseUnavailable as error:
+                job.unwritten_task = reply.task_id
+                job.noted(f"{error.message} The id of its task ({reply.task_id}) is kept until it can be written.")
+                await self.config.sleep(WRITE_AGAIN_S)
+        job.unwritten_task = ""
+
+    def account(self, row: JobRow) -> Account:
+        """Return what the jobs of a row's account share."""
+        settings = self.settings(row.provider)
+        name = f"{row.provider}:{settings.account}"
+        account = self._accounts.setdefault(name, Account(name, RateLimit(settings.queries_per_s)))
+        account.limit.per_s = settings.queries_per_s
+        return account
+
+    def client(self, row: JobRow) -> ServiceClient:
+        """Return the client of a job's service, with the key in force. Raises ``SettingsError``."""
+        return self.config.clients.client_for(row)
+
+    async def durations_of(self, row: JobRow) -> Durations:
+        """Return the durations of a job's kind, read from the ledger the first time."""
+        key = _kind(row)
+        if key not in self._durations:
+            past_s = await self.in_thread(self.database.durations, *key)
+            settings = self.settings(row.provider)
+            if not past_s and settings.in_process and settings.simulator_seconds is not None:
+                past_s = [settings.simulator_seconds] * 4
+            self._durations.setdefault(key, Durations(past_s))
+        return self._durations[key]
+
+    def _remaining_s(self, row: JobRow) -> tuple[float, float] | None:
+        durations = self._durations.get(_kind(row))
+        if durations is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
+            return None
+        return durations.remaining_s(max(0.0, self.config.wall_clock() - row.accepted_at))
+
+    # All jobs, on the loop -------------------------------------------------------------------------------------------
+
+    async def follow(self, jobs: Sequence[TrackedJob]) -> None:
+        """Work on the jobs that nobody living works on; the others are watched."""
+        wanted = []
+        for job in [job for job in jobs if job.work is None and not job.is_settled]:
+            job.stopped = ""
+            if job.status is not Status.INTENT or (job.request and job.row.owner_token != self.owner.token):
+                wanted.append(job.id)
+            elif job.request:
+                job.work = asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
+            elif not self._is_held(job.row):
+                job.stop(NOT_SENT_YET)
+        if wanted:
+            held = await self.in_thread(self.database.lease, wanted, self.owner)
+            for row in (await self.in_thread(self.database.jobs, held)).values():
+                job = self.track(row)
+                job.row = row
+                job.work = job.work or asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep_leases(), name="wan-leases")
+
+    async def _begin(self, jobs: Sequence[TrackedJob]) -> None:
+        self._person_acts()
+        try:
+            await self.follow(jobs)
+        except WanError as error:
+            for job in jobs:
+                if job.work is None and not job.is_settled:
+                    job.stop(error.message)
+
+    def _person_acts(self, has_new_key: bool = False) -> None:
+        """Try again what had stopped: a key or a certificate may have been put right."""
+        for account in self._accounts.values():
+            account.stopped_by = None
+            account.wake_ups += account.limit.resume(self.config.clock()) or has_new_key
+
+    async def _guarded(self, job: TrackedJob) -> None:
+        """Run a job; what goes wrong here is shown on its card instead of vanishing in a thread."""
+        try:
+            try:
+                await self.run_job(job)
+            except Conflict as conflict:  # from here on it is watched
+                log.info("job %s was changed by another kernel (%s)", job.id, conflict)
+                job.changed(await self.in_thread(self.database.get, job.id))
+        except WanError as error:
+            log.warning("job %s: %s", job.id, error)
+            job.stop(error.message)
+        except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
+            log.exception("job %s", job.id)
+            job.stop(f"An unexpected error ({type(error).__name__}) stopped it; the log has more.")
+        finally:
+            job.work = None
+        if job.stopped and not job.is_settled:
+            with suppress(WanError):
+                await self.in_thread(self.database.release, [job.id], self.owner)
+
+    async def _keep_leases(self) -> None:
+        """Renew the leases of this kernel's jobs, and look what became of those that it does not work on."""
+        renewed_s = self.config.clock()
+        while any(job.status not in FINAL and not job.stopped for job in self._jobs):
+            await self.config.sleep(LOOK_EVERY_S)
+            try:
+                await self._look()
+                if self.config.clock() - renewed_s >= RENEW_EVERY_S:
+                    renewed_s = self.config.clock()
+                    await self._renew()
+            except WanError as error:  # a locked or full ledger must not end this
+                log.warning("leases and other kernels' jobs: %s", error)
+
+    async def _renew(self) -> None:
+        working = {job.id: job for job in self._jobs if job.work is not None}
+        held = await self.in_thread(self.database.renew, list(working), self.owner)
+        for job_id in working.keys() - held:  # another kernel took it while this one was asleep
+            job = working[job_id]
+            # A POST under way is never cut: its answer holds the task's id.
+            if job.work is not None and not job.is_sending and not job.is_settled:
+                job.work.cancel()
+
+    async def _look(self) -> None:
+        """Take over what other kernels, and persons in them, did with the jobs that this one does not work on."""
+        others = [job for job in self._jobs if job.work is None and not job.stopped]
+        watched = [job.id for job in others if job.status not in FINAL]
+        rows = await self.in_thread(self.database.jobs, watched) if watched else {}
+        for job in [self._tracked[job_id] for job_id in rows]:
+            before, job.row = job.row, rows[job.id]
+            if _looks(before) != _looks(job.row):
+                job.changed()
+        await self.follow([self._tracked[row.id] for row in rows.values() if not self._is_held(row)])
+
+    def _is_held(self, row: JobRow) -> bool:
+        owner = row.owner
+        is_held = owner is not None and row.is_held(self.config.wall_clock()) and not owner.is_dead()
+        return is_held and row.owner_token != self.owner.token
+
+
+def _kind(row: JobRow) -> tuple[str, str, str, str, int]:
+    return row.provider, row.model, row.mode, row.size_tier, row.n
+
+
+def _looks(row: JobRow) -> object:
+    """Return what of a row a person would see change."""
+    pictures = [(picture.file, picture.saved_at, picture.corrupt_file) for picture in row.pictures]
+    return row.status, row.error_message, pictures
+
+
+def goodbye(jobs: Iterable[TrackedJob]) -> str:
+    """Return the last line of a script whose jobs are not over; empty if all are."""
+    told: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.unwritten_task:  # nothing else knows this id any more
+            adopt = f"run `python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}` once there is room"
+            told[f"could not be recorded ({adopt})"] = [job.id]
+        elif job.status is Status.INTENT:
+            told.setdefault("not sent (the program ended first, nothing was paid)", []).append(job.id)
+        elif job.status is Status.SENDING:
+            told.setdefault("being sent (`python -m wan_notebook fetch` says what is known)", []).append(job.id)
+        elif not job.is_settled:
+            told.setdefault("going on at the service (`python -m wan_notebook fetch` collects it)", []).append(job.id)
+    parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
+    return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""
