@@ -1,1 +1,87 @@
-"""Make pictures with Alibaba's Wan 2.6 Image model inside a Jupyter notebook."""
+"""Make pictures with Alibaba's Wan 2.6 Image model inside a Jupyter notebook.
+
+In a notebook: ``%load_ext wan_notebook``, then ``%%wan`` and a prompt. In Python: ``wan.generate("a fox in snow")``.
+Importing this package imports nothing heavy; each name is loaded when it is first used.
+"""
+
+import logging
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
+    from . import errors as errors
+    from .api import Comparison as Comparison
+    from .api import compare as compare
+    from .api import generate as generate
+    from .api import panel as panel
+    from .errors import WanError as WanError
+    from .history import History as History
+    from .history import history as history
+    from .jobs import Job as Job
+    from .jobs import Picture as Picture
+    from .request import ImageRequest as ImageRequest
+
+# What the background thread logs must not be printed into whatever cell runs now.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+_MODULE_OF = {
+    "Comparison": "api",
+    "History": "history",
+    "ImageRequest": "request",
+    "Job": "jobs",
+    "Picture": "jobs",
+    "WanError": "errors",
+    "compare": "api",
+    "generate": "api",
+    "history": "history",
+    "panel": "api",
+}
+_EXTENSION = "_wan_notebook_extension"
+
+__all__ = ["__version__", "errors", *sorted(_MODULE_OF)]  # noqa: PLE0604, RUF100 - names that __getattr__ gives
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":  # `except wan.errors.BudgetError`
+        return import_module(f"{__name__}.errors")
+    if name not in _MODULE_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what is public, not every module that happens to be loaded
+
+
+class _Package(ModuleType):
+    """Keeps ``wan.history`` and ``wan.panel`` functions: importing the modules of these names would bind them here."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _MODULE_OF and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """Register ``%wan`` and ``%%wan`` (``%load_ext wan_notebook``)."""
+    from .magics import Extension
+
+    if getattr(ip, _EXTENSION, None) is None:
+        extension = Extension(ip)
+        setattr(ip, _EXTENSION, extension)
+        extension.load()
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    """Take everything back (``%unload_ext wan_notebook``); jobs at the service go on."""
+    extension = getattr(ip, _EXTENSION, None)
+    if extension is not None:
+        extension.unload()
+        setattr(ip, _EXTENSION, None)

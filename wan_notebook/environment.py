@@ -1,18 +1,19 @@
-"""What is read from environment variables and from ``config.json``, checked by pydantic.
+"""``Settings``: what a call is made with, checked by pydantic-settings.
 
-Import this module at first use only: pydantic-settings takes a noticeable part of a second.
+``settings.SettingsLoader`` decides where each value comes from. This module is imported at first use only, since
+pydantic-settings takes a noticeable part of a second.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
-from .masking import shown
+from .masking import key_fingerprint, shown
 from .models import QUERIES_PER_S, SUBMITS_PER_S, TASKS_IN_FLIGHT
 from .money import to_decimal
 
@@ -20,94 +21,100 @@ from .money import to_decimal
 def _ascii_decimal(value: object) -> Decimal:
     amount = to_decimal(value)
     if amount is None:
-        message = "not a decimal amount"
-        raise ValueError(message)
+        raise ValueError("not a number of 0 or more")
     return amount
 
 
-AsciiDecimal = Annotated[Decimal, BeforeValidator(_ascii_decimal)]
-Rate = Annotated[float, BeforeValidator(_ascii_decimal)]
+Amount = Annotated[Decimal, BeforeValidator(_ascii_decimal)]
+Number = Annotated[float, BeforeValidator(_ascii_decimal)]
 """A finite number of 0 or more, in ASCII digits."""
 
+NUMBERS: Final = {
+    "queries_per_s": "Use for example 20, or 0 for no limit.",
+    "in_flight": "Use a whole number such as 5, or 0 for no limit.",
+    "submits_per_s": "Use for example 5, or 0 for no limit.",
+    "simulator_seconds": "Use for example 3.",
+    "simulator_price": "Use an amount in USD such as 0.03.",
+}
+"""The fields whose environment variable holds a number, with a hint."""
 
-class Environment(BaseSettings):
-    """The environment variables of wan_notebook; a blank one counts as not set."""
+
+class Settings(BaseSettings):
+    """Everything that steers a call. Amounts in their currency, times in seconds.
+
+    ``provider`` is ``gateway``, ``dashscope`` or ``simulator``; ``key_source`` and ``chosen_because`` say how key and
+    provider were found, ``looked_in`` where a key was looked for. An empty ``ledger_url`` means ``ledger.db`` in the
+    folder. ``notes`` say which changes do not count before the next kernel.
+    """
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, str_strip_whitespace=True, frozen=True
+        env_prefix="WAN_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
     )
 
-    wan_provider: str = ""
-    wan_api_key: SecretStr | None = None
-    dashscope_api_key: SecretStr | None = None
-    wan_base_url: str = ""
-    wan_home: str = ""
-    wan_ledger: str = Field("", repr=False)
-    wan_replay: str = ""
-    wan_budget: str = ""
-    wan_queries_per_s: Rate = QUERIES_PER_S
-    wan_in_flight: Annotated[int, BeforeValidator(_ascii_decimal)] = TASKS_IN_FLIGHT
-    wan_submits_per_s: Rate = SUBMITS_PER_S
-    wan_account: str = ""
-    wan_simulator_seconds: Rate | None = None
-    wan_simulator_price: AsciiDecimal | None = None
-    jupyterhub_user: str = ""
-    user: str = ""
-    username: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_blanks(cls, values: Any) -> Any:
-        return {name: value.strip() for name, value in values.items() if isinstance(value, str) and value.strip()}
-
-
-VARIABLES = tuple(name.upper() for name in Environment.model_fields)
-_NUMBER_HINTS = {
-    "wan_queries_per_s": "Use for example 20, or 0 for no limit.",
-    "wan_in_flight": "Use a whole number such as 5, or 0 for no limit.",
-    "wan_submits_per_s": "Use for example 5, or 0 for no limit.",
-    "wan_simulator_seconds": "Use for example 3.",
-    "wan_simulator_price": "Use an amount in USD, for example 0.03.",
-}
-
-
-def read_environment(given: Mapping[str, str]) -> Environment:
-    """Check environment variables; those in ``given`` (by field name) take the place of the process's own.
-
-    Raises
-    ------
-    SettingsError
-        Naming each variable that is wrong, with its value.
-    """
-    try:
-        return Environment.model_validate(given)
-    except ValidationError as error:
-        found = [(str(item["loc"][0]), item["input"]) for item in error.errors(include_url=False)]
-    wrong = "; ".join(f"{name.upper()} = {shown(str(value))} is not a number of 0 or more" for name, value in found)
-    raise SettingsError(f"{wrong}.", hint=" ".join(dict.fromkeys(_NUMBER_HINTS.get(name, "") for name, _ in found)))
-
-
-class StoredSettings(BaseModel):
-    """What ``%wan config`` and ``%wan login`` stored, of which settings are made."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    provider: str = ""
-    provider_by: str = ""
-    base_urls: dict[str, str] = {}
-    replay: str = "on"
+    provider: str
+    base_url: str
+    folder: Path
+    key: SecretStr | None
+    key_source: str
+    chosen_because: str
+    is_provider_named: bool
+    is_url_named: bool
+    looked_in: tuple[str, ...]
+    ledger_url: str = Field(repr=False)  # it may hold a password
+    replay: Literal["on", "only", "off"]
+    budget_texts: tuple[str, ...]
+    account: str
     envelope: Literal["auto", "flat", "params"] = "auto"
     wait: bool | None = None
     polling: Literal["prompt", "economical"] = "prompt"
     embed: bool = True
-    prices: dict[str, tuple[AsciiDecimal, str]] = {}
+    prices: Mapping[str, tuple[Amount, str]]
+    user: str
+    notes: tuple[str, ...]
+    queries_per_s: Number = QUERIES_PER_S
+    in_flight: Annotated[int, BeforeValidator(_ascii_decimal)] = TASKS_IN_FLIGHT
+    submits_per_s: Number = SUBMITS_PER_S
+    simulator_seconds: Number | None = None
+    simulator_price: Amount = Decimal("0.03")
+
+    @property
+    def key_fingerprint(self) -> str:
+        """12 hex digits that tell keys apart; empty without a key."""
+        return key_fingerprint(self.key.get_secret_value()) if self.key else ""
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether a simulator answers, built in or at an address."""
+        return self.provider == "simulator"
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the built-in simulator answers."""
+        from .settings import IN_PROCESS_URL
+
+        return self.is_simulated and self.base_url == IN_PROCESS_URL
+
+    def with_base_url(self, base_url: str) -> "Settings":
+        """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
+        return self.model_copy(update={"base_url": base_url})
 
 
-def read_stored(stored: Mapping[str, Any], path: Path) -> StoredSettings:
-    """Check what ``config.json`` holds. Raise ``SettingsError`` naming the file and the entry."""
+def checked_settings(values: Mapping[str, Any], stored_in: Path) -> Settings:
+    """Return the settings. Raise ``SettingsError`` naming each variable or entry of ``stored_in`` that is wrong."""
     try:
-        return StoredSettings.model_validate({name: value for name, value in stored.items() if value is not None})
+        return Settings.model_validate(values)
     except ValidationError as error:
-        names = ", ".join(dict.fromkeys(str(item["loc"][0]) for item in error.errors(include_url=False)))
-    message = f"the settings in {path} have an entry that is not valid: {names}."
-    raise SettingsError(message, hint="Correct that entry, or delete the file.")
+        found = {str(item["loc"][0]): item["input"] for item in error.errors(include_url=False)}
+    said, hints = [], []
+    for name, value in found.items():
+        if name in NUMBERS:
+            kind = "a whole number" if name == "in_flight" else "a number"
+            said.append(f"WAN_{name.upper()} = {shown(str(value))} is not {kind} of 0 or more")
+            hints.append(NUMBERS[name])
+        elif name == "replay":
+            said.append(f"WAN_REPLAY = {shown(str(value))} is not valid")
+            hints.append("Use on, only or off.")
+        else:
+            said.append(f"the entry {name} in {stored_in} is not valid")
+            hints.append("Correct that entry, or delete the file.")
+    raise SettingsError(f"{'; '.join(said)}.", hint=" ".join(dict.fromkeys(hints)))

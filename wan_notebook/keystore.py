@@ -31,9 +31,8 @@ class KeyStore:
             with suppress(Exception):  # a locked or broken keyring is as good as none
                 if value := backend.get_password(SERVICE, provider):
                     return SecretStr(value), "keyring"
-        if key := self._file().get(provider):
-            return key, str(self.path)
-        return None, ""
+        value = self._file().get(provider)
+        return (SecretStr(value), str(self.path)) if isinstance(value, str) and value else (None, "")
 
     def write(self, provider: str, key: "SecretStr") -> str:
         """Store a key and return where it went. Raise ``SettingsError`` if it cannot be stored anywhere."""
@@ -42,7 +41,7 @@ class KeyStore:
             with suppress(Exception):  # falls through to the file
                 backend.set_password(SERVICE, provider, key.get_secret_value())
                 return "keyring"
-        self._write_file({**self._file(), provider: key})
+        self._write_file({**self._file(), provider: key.get_secret_value()})
         return str(self.path)
 
     def delete(self, provider: str) -> None:
@@ -62,39 +61,33 @@ class KeyStore:
             return ""
         return f"others can read {self.path} (mode {mode:04o}): run chmod 600 {self.path}" if mode & _OTHERS else ""
 
-    def _file(self) -> "dict[str, SecretStr]":
-        from pydantic import SecretStr
-
+    def _file(self) -> dict[str, Any]:
         try:
-            keys = json.loads(self.path.read_text("utf-8"), object_hook=lambda found: _hidden(found, SecretStr))
+            keys = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return keys if isinstance(keys, dict) else {}
 
-    def _write_file(self, keys: "dict[str, SecretStr]") -> None:
+    def _write_file(self, keys: dict[str, Any]) -> None:
         try:
-            write_private(self.path, json.dumps({name: key.get_secret_value() for name, key in keys.items()}))
+            write_private(self.path, json.dumps(keys))
+            return
         except OSError as error:
             reason = error.strerror or type(error).__name__
-        else:
-            return
+        # Outside of `except`: the error that is shown has no frame that holds a key.
+        keys.clear()
         message = f"the key could not be stored in {self.path} ({reason})."
         raise SettingsError(message, hint="Make that folder writable, or set the key's environment variable instead.")
 
     def _keyring(self) -> Any:  # keyring ships no types
         if not self._use_keyring:
             return None
-        try:
+        with suppress(Exception):  # not installed, or broken
             import keyring
-            from keyring.backends import chainer, fail, null
-        except ImportError:
-            return None
-        backend = keyring.get_keyring()
-        if isinstance(backend, fail.Keyring | null.Keyring):
-            return None
-        if isinstance(backend, chainer.ChainerBackend) and not backend.backends:
-            return None
-        return backend
+
+            backend = keyring.get_keyring()
+            return backend if backend.priority > 0 else None  # keyring's own stand-ins for none have 0 and less
+        return None
 
 
 def check_key(key: "SecretStr | None") -> None:
@@ -102,7 +95,3 @@ def check_key(key: "SecretStr | None") -> None:
     if key and not all("!" <= char <= "~" and char not in '"\\' for char in key.get_secret_value()):
         message = "The key contains a character that keys never have (a space, a quote, an accented letter …)."
         raise SettingsError(message, hint="Copy it again and run `%wan login`.")
-
-
-def _hidden(found: dict[str, Any], secret: "type[SecretStr]") -> "dict[str, SecretStr]":
-    return {name: secret(value) for name, value in found.items() if isinstance(value, str) and value}

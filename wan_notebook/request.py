@@ -21,6 +21,7 @@ from .validation import (
     plain_integer,
     problems_of,
     record_of,
+    size_text,
     type_problems,
     wire_size,
 )
@@ -181,11 +182,8 @@ def _plain_values(data: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = plain_integer(values[name])
     if isinstance(values.get("images"), list):
         values["images"] = tuple(values["images"])
-    size = values.get("size")
-    if isinstance(size, list | tuple) and len(size) == 2:
-        width, height = map(plain_integer, size)
-        if type(width) is int and type(height) is int:
-            values["size"] = f"{width}x{height}"
+    if "size" in values:
+        values["size"] = size_text(values["size"])
     return values
 
 

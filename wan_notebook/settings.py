@@ -8,25 +8,35 @@ is frozen when the loader is made, and can be tightened but not loosened in the 
 import getpass
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import SettingsError
 from .files import locked, write_private
 from .keystore import KeyStore
 from .masking import key_fingerprint, shown
-from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS, QUERIES_PER_S, SUBMITS_PER_S, TASKS_IN_FLIGHT
-from .money import format_amount
+from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS
+from .money import format_amount, to_decimal
 from .text import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from .environment import Environment, StoredSettings
+    from .environment import Settings as Settings
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Settings":  # pydantic is imported at first use
+        from .environment import Settings
+
+        return Settings
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
 
 FOLDER_NAME: Final = "wan-pictures"
 LEDGER_NAME: Final = "ledger.db"
@@ -34,74 +44,17 @@ IN_PROCESS_URL: Final = "http://simulator.invalid"
 """Stands for the simulator inside this process, in settings and in rows."""
 KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
 
-_FROZEN: Final = (
-    "WAN_HOME",
-    "WAN_LEDGER",
-    "WAN_BUDGET",
-    "WAN_ACCOUNT",
-    "WAN_QUERIES_PER_S",
-    "WAN_IN_FLIGHT",
-    "WAN_SUBMITS_PER_S",
+_VARIABLES: Final = (
+    *("WAN_PROVIDER", "WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL", "WAN_REPLAY", "WAN_BUDGET"),
+    *("WAN_SIMULATOR_SECONDS", "WAN_SIMULATOR_PRICE", "JUPYTERHUB_USER", "USER"),
 )
+_FROZEN: Final = (
+    *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
+    *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
+)
+BUILT_IN: Final = "built in"
+_KEY_MIN_CHARS: Final = 8
 _USUAL_ENVELOPE: Final = "flat"
-_ENVELOPES_MAX: Final = 50
-
-Replay = Literal["on", "only", "off"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that steers a call. Amounts in their currency, times in seconds.
-
-    ``provider`` is ``gateway``, ``dashscope`` or ``simulator``; ``key_source`` and ``chosen_because`` say how key and
-    provider were found, ``looked_in`` where a key was looked for. An empty ``ledger_url`` means ``ledger.db`` in the
-    folder. ``notes`` say which changes do not count before the next kernel.
-    """
-
-    provider: str
-    base_url: str
-    folder: Path
-    key: "SecretStr | None" = None
-    key_source: str = ""
-    chosen_because: str = ""
-    is_provider_named: bool = False
-    is_url_named: bool = False
-    looked_in: tuple[str, ...] = ()
-    ledger_url: str = field(default="", repr=False)  # it may hold a password
-    replay: Replay = "on"
-    budget_texts: tuple[str, ...] = ()
-    queries_per_s: float = QUERIES_PER_S
-    in_flight: int = TASKS_IN_FLIGHT
-    submits_per_s: float = SUBMITS_PER_S
-    account: str = ""
-    envelope: Literal["auto", "flat", "params"] = "auto"
-    wait: bool | None = None
-    polling: Literal["prompt", "economical"] = "prompt"
-    embed: bool = True
-    prices: Mapping[str, tuple[Decimal, str]] = field(default_factory=dict)
-    user: str = ""
-    simulator_seconds: float | None = None
-    simulator_price: Decimal | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def key_fingerprint(self) -> str:
-        """12 hex digits that tell keys apart; empty without a key."""
-        return key_fingerprint(self.key.get_secret_value()) if self.key else ""
-
-    @property
-    def in_process(self) -> bool:
-        """Whether the built-in simulator answers."""
-        return self.provider == "simulator" and self.base_url == IN_PROCESS_URL
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether a simulator answers, built in or at an address."""
-        return self.provider == "simulator"
-
-    def with_base_url(self, base_url: str) -> "Settings":
-        """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
-        return replace(self, base_url=base_url)
 
 
 class SettingsLoader:
@@ -134,62 +87,69 @@ class SettingsLoader:
         import platformdirs
 
         self._env = env
-        self._frozen = {name.lower(): self._variable(name) for name in _FROZEN}
+        self._frozen: dict[str, str] = {name: self._variable_now(name) for name in _FROZEN}
+        self.ledger_url = self._frozen["WAN_LEDGER"]
         self.cwd = cwd or _working_directory()
-        self.folder = folder or picture_folder(self.cwd, self._frozen["wan_home"])
+        self.folder = folder or picture_folder(self.cwd, self._frozen["WAN_HOME"])
         self.config_path = (config_dir or Path(platformdirs.user_config_dir(*_APP))) / "config.json"
         self.data_dir = data_dir or Path(platformdirs.user_data_dir(*_APP))
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
         self.session: dict[str, Any] = {}
         self.session_keys: dict[str, SecretStr] = {}
         self._prices: dict[str, tuple[Decimal, str]] = {}
+        self._loaded: dict[str | None, tuple[object, Settings]] = {}
         self._folders = self._folders_in_index()
 
     def __repr__(self) -> str:
         return f"SettingsLoader(folder={str(self.folder)!r})"  # the environment holds keys
 
-    def load(self, provider: str | None = None) -> Settings:
-        """Return all settings; ``provider`` names one for a single call. Raise ``SettingsError``."""
-        from .environment import read_stored
+    def load(self, provider: str | None = None) -> "Settings":
+        """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
+        stamp = self.stamp()
+        known = self._loaded.get(provider)
+        if known is None or known[0] != stamp:
+            known = self._loaded[provider] = (stamp, self._read(provider))
+        return known[1]
 
-        env = self._environment()
-        stored = read_stored({**self.stored(), **self.session}, self.config_path)
-        name, because, is_named, looked_in = self._choose_provider(env, stored, provider)
-        key, source = self._key(env, name)
-        base_url, is_url_named = _base_url(env, stored, name)
-        at_url = (self.session.get("provider") or env.wan_provider or stored.provider).lower() == "simulator"
-        if name == "simulator" and provider and not at_url:
+    def _read(self, named: str | None) -> "Settings":
+        from .environment import NUMBERS, checked_settings
+
+        stored = {**self.stored(), **self.session}
+        provider, because, is_named, looked_in = self._choose_provider(stored, named)
+        url = self._variable("WAN_BASE_URL")
+        default = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL}.get(provider, IN_PROCESS_URL)
+        base_url = url or str(self._stored_table("base_urls").get(provider) or default)
+        chosen = self.session.get("provider") or self._variable("WAN_PROVIDER") or stored.get("provider")
+        if provider == "simulator" and named and str(chosen).lower() != "simulator":
             # WAN_BASE_URL is a real service's then, which would take practice for an order.
-            base_url, is_url_named = IN_PROCESS_URL, False
-            key, source = _built_in_key()
-        prices, price_notes = self._protected_prices(stored)
-        return Settings(
-            provider=name,
-            base_url=base_url,
-            folder=self.folder,
-            key=key,
-            key_source=source,
-            chosen_because=because,
-            is_provider_named=is_named,
-            is_url_named=is_url_named,
-            looked_in=looked_in,
-            ledger_url=env.wan_ledger,
-            replay=_replay(env.wan_replay or stored.replay),
-            budget_texts=self._budget_texts(env),
-            queries_per_s=env.wan_queries_per_s,
-            in_flight=env.wan_in_flight,
-            submits_per_s=env.wan_submits_per_s,
-            account=env.wan_account or (key_fingerprint(key.get_secret_value()) if key else ""),
-            envelope=stored.envelope,
-            wait=stored.wait,
-            polling=stored.polling,
-            embed=stored.embed,
-            prices=prices,
-            user=env.jupyterhub_user or env.user or env.username or _login_name(),
-            simulator_seconds=env.wan_simulator_seconds,
-            simulator_price=env.wan_simulator_price,
-            notes=(*self._frozen_notes(), *price_notes),
-        )
+            url, base_url = "", IN_PROCESS_URL
+        key, source = self._key(provider, in_process=base_url == IN_PROCESS_URL)
+        prices, price_notes = self._protected_prices()
+        values: dict[str, Any] = {name: stored.get(name) for name in ("envelope", "wait", "polling", "embed")}
+        values |= {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        values = {name: value for name, value in values.items() if value not in (None, "")} | {
+            "provider": provider,
+            "base_url": base_url,
+            "folder": self.folder,
+            "key": key,
+            "key_source": source,
+            "chosen_because": because,
+            "is_provider_named": is_named,
+            "is_url_named": bool(url),
+            "looked_in": looked_in,
+            "ledger_url": self.ledger_url,
+            "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
+            "budget_texts": self._budget_texts(),
+            "account": self._variable("WAN_ACCOUNT") or (key_fingerprint(key.get_secret_value()) if key else ""),
+            "prices": prices,
+            "user": self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
+            "notes": (*self._frozen_notes(), *price_notes),
+        }
+        return checked_settings(values, self.config_path)
+
+    def forget(self) -> None:
+        """Read everything again: a stored key leaves no trace in the stamp."""
+        self._loaded.clear()
 
     def stamp(self) -> tuple[object, ...]:
         """Return a value that changes when any setting does, cheap enough to compare before each use."""
@@ -199,7 +159,15 @@ class SettingsLoader:
             written_ns = 0
         keys = tuple((name, key_fingerprint(key.get_secret_value())) for name, key in self.session_keys.items())
         # The hash, not the values: one may be a key, and the stamp is kept.
-        return written_ns, keys, tuple(self.session.items()), hash(tuple(map(self._variable, _variable_names())))
+        return written_ns, keys, tuple(self.session.items()), hash(tuple(map(self._variable_now, _VARIABLES)))
+
+    def known_keys(self, settings: "Settings") -> "list[SecretStr]":
+        """Return the keys that must not leave this machine in a text: those of a call, the environment, the session."""
+        keys = [*map(self._key_variable, KEY_VARIABLE.values()), *self.session_keys.values()]
+        if settings.key_source != BUILT_IN:
+            keys.append(settings.key)
+        # A shorter one stands in for a key in a test, and is part of many words.
+        return [key for key in keys if key is not None and len(key.get_secret_value()) >= _KEY_MIN_CHARS]
 
     # What is stored --------------------------------------------------------------------------------------------------
 
@@ -246,19 +214,17 @@ class SettingsLoader:
 
     def envelope(self, base_url: str) -> str:
         """Return the form of a submit's body that worked at an address; empty if nothing is known."""
-        known = self.stored().get("envelopes")
-        form = known.get(base_url.rstrip("/")) if isinstance(known, dict) else ""
-        return form if isinstance(form, str) else ""
+        return str(self._stored_table("envelopes").get(base_url.rstrip("/"), ""))
 
     def remember_envelope(self, base_url: str, envelope: str) -> None:
         """Note the form that worked at an address. Never raises: without the note, one more request is refused."""
-        base_url = base_url.rstrip("/")
         with suppress(SettingsError):
-            if (self.envelope(base_url) or _USUAL_ENVELOPE) == envelope:
-                return
-            known = self.stored().get("envelopes")
-            merged = {**(known if isinstance(known, dict) else {}), base_url: envelope}
-            self.store(envelopes=dict(list(merged.items())[-_ENVELOPES_MAX:]))
+            if (self.envelope(base_url) or _USUAL_ENVELOPE) != envelope:
+                self.store(envelopes={**self._stored_table("envelopes"), base_url.rstrip("/"): envelope})
+
+    def _stored_table(self, name: str) -> dict[str, Any]:
+        table = self.stored().get(name)
+        return table if isinstance(table, dict) else {}
 
     @property
     def _index(self) -> Path:
@@ -273,63 +239,70 @@ class SettingsLoader:
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
-    def _variable(self, name: str) -> str:
-        # One value at a time: no frame, and so no verbose traceback, holds the whole environment.
-        return (os.environ if self._env is None else self._env).get(name, "").strip()
-
-    def _environment(self) -> "Environment":
-        from .environment import VARIABLES, read_environment
-
-        if self._env is None:
-            return read_environment(self._frozen)
-        return read_environment({name.lower(): self._variable(name) for name in VARIABLES} | self._frozen)
-
-    def _choose_provider(
-        self, env: "Environment", stored: "StoredSettings", named: str | None
-    ) -> tuple[str, str, bool, tuple[str, ...]]:
+    def _choose_provider(self, stored: Mapping[str, Any], named: str | None) -> tuple[str, str, bool, tuple[str, ...]]:
         """Return the provider, why, whether somebody named it, and where a key was looked for."""
-        if name := named or self.session.get("provider") or env.wan_provider:
+        if name := named or self.session.get("provider") or self._variable("WAN_PROVIDER"):
             because = "named for this call" if named else "set in this session or in WAN_PROVIDER"
             return _provider_name(name), because, True, ()
-        keys = {"gateway": env.wan_api_key, "dashscope": env.dashscope_api_key}
-        for name, key in keys.items():
-            if name in self.session_keys or key:
-                return name, f"{KEY_VARIABLE[name]} is set", False, tuple(KEY_VARIABLE.values())
+        for provider, variable in KEY_VARIABLE.items():
+            if provider in self.session_keys or self._variable(variable):
+                return provider, f"{variable} is set", False, tuple(KEY_VARIABLE.values())
         looked_in = (*KEY_VARIABLE.values(), "%wan login")
-        if stored.provider:
-            by = "config" if stored.provider == "simulator" else stored.provider_by or "login or %wan config"
-            return _provider_name(stored.provider), f"chosen with %wan {by}", True, looked_in
+        if name := str(stored.get("provider") or ""):
+            by = "config" if name == "simulator" else stored.get("provider_by") or "login or %wan config"
+            return _provider_name(name), f"chosen with %wan {by}", True, looked_in
         return "simulator", "no key was found", False, looked_in
 
-    def _key(self, env: "Environment", provider: str) -> "tuple[SecretStr | None, str]":
+    def _key(self, provider: str, *, in_process: bool) -> "tuple[SecretStr | None, str]":
+        from pydantic import SecretStr
+
         if provider in self.session_keys:
             return self.session_keys[provider], "this session"
         # A simulator at an address takes any bearer; if a key is set, that one.
         variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
-        if key := env.dashscope_api_key if provider == "dashscope" else env.wan_api_key:
+        if not in_process and (key := self._key_variable(variable)):
             return key, variable
-        return _built_in_key() if provider == "simulator" else self.keys.read(provider)
+        return (SecretStr("simulator"), BUILT_IN) if provider == "simulator" else self.keys.read(provider)
 
-    def _budget_texts(self, env: "Environment") -> tuple[str, ...]:
+    def _key_variable(self, variable: str) -> "SecretStr | None":
+        from pydantic import SecretStr
+
+        return SecretStr(self._variable(variable)) if self._variable(variable) else None
+
+    def _variable(self, name: str) -> str:
+        """Return an environment variable, as it was at load if it protects.
+
+        One value at a time: no frame, and so no verbose traceback, holds the whole environment.
+        """
+        return self._frozen[name] if name in self._frozen else self._variable_now(name)
+
+    def _variable_now(self, name: str) -> str:
+        return (os.environ if self._env is None else self._env).get(name, "").strip()
+
+    def _budget_texts(self) -> tuple[str, ...]:
         """Return the budgets of ``WAN_BUDGET`` as at load, and those that were added since."""
-        both = f"{env.wan_budget},{self._variable('WAN_BUDGET')}"
-        texts = [text.strip() for text in both.replace(";", ",").replace("\n", ",").split(",")]
+        both = f"{self._variable('WAN_BUDGET')},{self._variable_now('WAN_BUDGET')}"
+        texts = [text.strip() for text in re.split("[,;\n]", both)]
         return tuple(dict.fromkeys(text for text in texts if text and text.lower() not in ("off", "none")))
 
     def _frozen_notes(self) -> list[str]:
-        changed = [n for n in _FROZEN if n != "WAN_BUDGET" and self._variable(n) != self._frozen[n.lower()]]
+        changed = [n for n, value in self._frozen.items() if n != "WAN_BUDGET" and self._variable_now(n) != value]
         return [f"{name} was changed after wan_notebook was loaded; restart the kernel to use it" for name in changed]
 
-    def _protected_prices(self, stored: "StoredSettings") -> tuple[dict[str, tuple[Decimal, str]], list[str]]:
+    def _protected_prices(self) -> tuple[dict[str, Any], list[str]]:
         """Return the prices in force and notes: a price may be set or raised in a session, but not lowered."""
         notes = []
-        for provider, (amount, currency) in stored.prices.items():
-            kept = self._prices.get(provider)
-            if kept is None or (kept[1] == currency and amount >= kept[0]):
+        for provider, pair in self._stored_table("prices").items():
+            amount, currency = to_decimal(pair[0]), str(pair[1])
+            if amount is None:
+                continue
+            kept = self._prices.setdefault(provider, (amount, currency))
+            if kept[1] == currency and amount > kept[0]:
                 self._prices[provider] = (amount, currency)
-            else:
-                text = f"the price of {format_amount(amount, currency)} for {provider} counts from the next kernel on"
-                notes.append(f"{text}; this one keeps {format_amount(*kept)}, so that no budget is loosened")
+            elif kept != (amount, currency):
+                lower, own = format_amount(amount, currency), format_amount(*kept)
+                told = f"the price of {lower} for {provider} counts from the next kernel on"
+                notes.append(f"{told}; this one keeps {own}, so that no budget is loosened")
         return dict(self._prices), notes
 
 
@@ -367,38 +340,12 @@ def _working_directory() -> Path:
         raise SettingsError(message, hint="Change to a folder that exists, or restart the kernel.") from error
 
 
-def _variable_names() -> tuple[str, ...]:
-    from .environment import VARIABLES
-
-    return VARIABLES
-
-
-def _built_in_key() -> "tuple[SecretStr, str]":
-    from pydantic import SecretStr
-
-    return SecretStr("simulator"), "built in"
-
-
-def _base_url(env: "Environment", stored: "StoredSettings", provider: str) -> tuple[str, bool]:
-    if env.wan_base_url:
-        return env.wan_base_url, True
-    default = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL}.get(provider, IN_PROCESS_URL)
-    return stored.base_urls.get(provider, default), False
-
-
 def _provider_name(name: str) -> str:
     lower = name.strip().lower()
     if lower in PROVIDERS:
         return lower
     hint = did_you_mean(lower, PROVIDERS) or f"Use one of: {', '.join(PROVIDERS)}."
     raise SettingsError(f"{shown(name)} is not a known provider.", hint=hint)
-
-
-def _replay(text: str) -> Replay:
-    match text.strip().lower():
-        case "on" | "only" | "off" as known:
-            return known
-    raise SettingsError(f"WAN_REPLAY = {shown(text)} is not valid.", hint="Use on, only or off.")
 
 
 def _login_name() -> str:

@@ -34,10 +34,13 @@ __all__ = [
     "mode_for",
     "name_problem",
     "parse_size",
+    "plain_integer",
     "problems_of",
     "record_of",
+    "shown_value",
     "size_from_image",
     "size_like",
+    "size_text",
     "split_seeds",
     "type_problems",
     "wire_size",
@@ -159,6 +162,15 @@ def parse_size(text: str) -> str | tuple[int, int] | None:
         return RATIOS[name]
     match = _EXPLICIT.match(name)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def size_text(size: Any) -> Any:
+    """Return a size given as a pair of whole numbers as text, anything else as it is."""
+    if isinstance(size, list | tuple) and len(size) == 2:
+        width, height = map(plain_integer, size)
+        if type(width) is int and type(height) is int:
+            return f"{width}x{height}"
+    return size
 
 
 def wire_size(request: ImageRequest) -> str | None:
@@ -389,7 +401,7 @@ def type_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]
     found: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         field, kind = str(item["loc"][0]) if item["loc"] else "request", item["type"]
-        value = "" if kind == "missing" else _shown_value(item.get("input"))
+        value = "" if kind == "missing" else shown_value(item.get("input"))
         message = _TYPE_MESSAGES.get(kind, "not a picture." if field == "images" else f"{item['msg']}.")
         hint = hints.get(field, "")
         if kind == "extra_forbidden":
@@ -398,7 +410,7 @@ def type_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]
     return list(found.values())
 
 
-def _shown_value(value: object) -> str:
+def shown_value(value: object) -> str:
     """Return plain values as typed, of others the type: the repr of an unknown object may hold anything."""
     plain = (str, int, float, type(None))
     if isinstance(value, plain) or (isinstance(value, list | tuple) and all(isinstance(v, plain) for v in value)):

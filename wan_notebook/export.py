@@ -1,0 +1,309 @@
+"""The history as data: one flat record a job or a picture, for pandas, Excel, Parquet, CSV and JSON Lines.
+
+Times are UTC, durations seconds, lengths pixels, money exact decimals beside their currency and source. What nobody
+said is missing, never 0: the cost where a service reported none, the seed of a record that has none.
+"""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from .errors import CellError, StoreError
+from .files import atomic_write
+from .jobs import cost_of
+from .money import Cost, read_amount
+
+if TYPE_CHECKING:
+    from .database import JobRow, PictureRow
+
+Kind = Literal["text", "whole", "number", "flag", "time", "money", "texts"]
+By = Literal["job", "picture"]
+Record = Mapping[str, Any]
+
+MONEY_DIGITS: Final = (38, 12)
+"""Precision and scale of the Parquet column: every amount below 10²⁶ with up to 12 decimals, exactly."""
+
+_INSTALL: Final = 'Run `pip install "wan-notebook[pandas]"`.'
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one record is about: a job with all its saved pictures, or with one of them."""
+
+    row: "JobRow"
+    pictures: "tuple[PictureRow, ...]"
+    folder: str
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of the whole job."""
+        return cost_of(self.row)
+
+    @property
+    def practice_price(self) -> Decimal | None:
+        """What a practice job would have cost, in USD."""
+        amount = read_amount(self.cost.note.removeprefix("would cost ")) if self.row.is_simulated else None
+        return amount[0] if amount else None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its kind of value, what it says (with the unit), and how it is read; None is missing."""
+
+    kind: Kind
+    says: str
+    value: Callable[[Subject], Any]
+
+
+_SHARED: Final = {
+    "id": Column("text", "id of the job; `%wan show ID` shows it", lambda s: s.row.id),
+    "created_at": Column("time", "time of the request, UTC", lambda s: s.row.created_at),
+    "state": Column("text", "status of the job: saved, failed, cancelled, …", lambda s: str(s.row.status)),
+    "mode": Column("text", "edit, text to image or illustrated text", lambda s: s.row.mode),
+    "prompt": Column("text", "prompt as sent", lambda s: s.row.prompt),
+    "negative_prompt": Column("text", "negative prompt as sent", lambda s: s.row.negative_prompt),
+    "seed": Column("whole", "seed as sent", lambda s: s.row.seed),
+    "n": Column("whole", "pictures asked for, at most", lambda s: s.row.n),
+    "width_px": Column("whole", "width of the (first) picture, pixels", lambda s: _first(s, "width_px")),
+    "height_px": Column("whole", "height of the (first) picture, pixels", lambda s: _first(s, "height_px")),
+    "size": Column("text", "size as sent: 1K, 2K or 1280*720 (pixels)", lambda s: s.row.parameters.get("size")),
+    "rewrite": Column(
+        "flag", "whether the service rewrote the prompt; missing except in edits", lambda s: s.row.rewrite
+    ),
+    "model": Column("text", "name of the model", lambda s: s.row.model),
+    "provider": Column("text", "service that was asked", lambda s: s.row.provider),
+    "simulated": Column("flag", "whether it is practice, not made by a model", lambda s: s.row.is_simulated),
+    "task_id": Column("text", "the service's own id", lambda s: s.row.task_id),
+    "duration_s": Column("number", "working time by the service's clock, seconds", lambda s: s.row.duration_s),
+    "cost_amount": Column(
+        "money", "cost of the job, in cost_currency; missing if nobody said", lambda s: s.cost.amount
+    ),
+    "cost_currency": Column("text", "ISO 4217 code", lambda s: s.cost.currency),
+    "cost_source": Column("text", "reported, estimated, simulated or unknown", lambda s: s.cost.source.value),
+    "practice_price": Column("money", "what a practice job would have cost, USD", lambda s: s.practice_price),
+    "inputs": Column("texts", "names of the input pictures", lambda s: [given.name for given in s.row.inputs]),
+    "input_hashes": Column("texts", "tagged hash of each input as given", lambda s: [i.identity for i in s.row.inputs]),
+    "tags": Column("texts", "tags", lambda s: list(s.row.tags)),
+    "name": Column("text", "variable that it was bound to (--as)", lambda s: s.row.name),
+    "group": Column("text", "the jobs of one call share it", lambda s: s.row.group_id),
+    "notebook": Column("text", "notebook of the request, if the front end said so", lambda s: s.row.notebook),
+    "user": Column("text", "user who asked", lambda s: s.row.user),
+    "imported": Column("flag", "whether the record came from a bundle", lambda s: s.row.imported_at is not None),
+    "starred": Column("flag", "whether the job or a picture of it has a star", lambda s: _marked(s, "is_starred")),
+    "rejected": Column("flag", "whether the job or a picture of it is rejected", lambda s: _marked(s, "is_rejected")),
+    "error_code": Column("text", "the service's error code", lambda s: s.row.error_code),
+    "error_message": Column("text", "the service's words about a failure", lambda s: s.row.error_message),
+    "folder": Column("text", "folder of pictures", lambda s: s.folder),
+}
+COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
+    {
+        **_SHARED,
+        "pictures": Column("whole", "pictures on disk", lambda s: len(s.pictures)),
+        "missing": Column("whole", "pictures asked for and not delivered", lambda s: s.row.missing),
+        "files": Column("texts", "files of the pictures, relative to `folder`", lambda s: [p.file for p in s.pictures]),
+        "sha256": Column("texts", "SHA-256 of each picture as sent, hex", lambda s: [p.sha256 for p in s.pictures]),
+    }
+)
+"""Every column, one row a job, in its order."""
+
+PICTURE_COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
+    {
+        **_SHARED,
+        "picture": Column("whole", "number of the picture in its job, from 0", lambda s: s.pictures[0].index),
+        "file": Column("text", "file of the picture, relative to `folder`", lambda s: s.pictures[0].file),
+        "sha256": Column("text", "SHA-256 of the picture as sent, hex", lambda s: s.pictures[0].sha256),
+    }
+)
+"""Every column, one row a picture; costs are still those of the whole job, stars those of the picture or its job."""
+
+
+def _first(subject: Subject, name: str) -> Any:
+    return getattr(subject.pictures[0], name) if subject.pictures else None
+
+
+def _marked(subject: Subject, name: str) -> bool:
+    return any(getattr(marked, name) for marked in (subject.row, *subject.pictures))
+
+
+def columns_of(by: By) -> Mapping[str, Column]:
+    """Return the columns of one row a job or a picture. Raise ``CellError`` for anything else."""
+    if by not in ("job", "picture"):
+        raise CellError(f"by = {by!r} is not valid.", hint="Use 'job' or 'picture'.")
+    return COLUMNS if by == "job" else PICTURE_COLUMNS
+
+
+def records_of(row: "JobRow", folder: str, by: By) -> Iterator[dict[str, Any]]:
+    """Yield a job as flat records: times in Unix seconds, money as ``Decimal``, None for what is missing."""
+    saved = tuple(picture for picture in row.pictures if picture.saved_at)
+    for pictures in [saved] if by == "job" else [(picture,) for picture in saved]:
+        subject = Subject(row, pictures, folder)
+        yield {name: column.value(subject) for name, column in columns_of(by).items()}
+
+
+# Frames and files ----------------------------------------------------------------------------------------------------
+
+_PANDAS_TYPES: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
+)
+
+
+def to_pandas(records: Iterable[Record], by: By) -> Any:
+    """Return a DataFrame of nullable types; money is ``Decimal``. Raise ``CellError`` without pandas."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise CellError("pandas is not installed.", hint=_INSTALL) from error
+    columns = columns_of(by)
+    frame = pd.DataFrame(list(records), columns=list(columns))
+    for name, column in columns.items():
+        if column.kind == "time":
+            frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
+        elif column.kind in _PANDAS_TYPES:
+            frame[name] = frame[name].astype(_PANDAS_TYPES[column.kind])
+        else:  # an empty column of lists or decimals would become float
+            frame[name] = frame[name].astype("object").where(frame[name].notna(), None)
+    return frame
+
+
+def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
+    """Write an Excel workbook: times are local and without a zone, which Excel does not know; lists are JSON.
+
+    Raises ``CellError`` without pandas and openpyxl, ``StoreError`` if the place cannot be written.
+    """
+    columns = columns_of(by)
+    frame = to_pandas(records, by)
+    local = dt.datetime.now().astimezone().tzinfo
+    for name, column in columns.items():
+        if column.kind == "time":
+            frame[name] = frame[name].dt.tz_convert(local).dt.tz_localize(None)
+        elif column.kind in ("text", "texts"):
+            frame[name] = [
+                _in_cell(column.kind, value) for value in frame[name].astype("object").where(frame[name].notna(), None)
+            ]
+    buffer = io.BytesIO()
+    try:
+        frame.to_excel(buffer, index=False, engine="openpyxl")
+    except ImportError as error:
+        raise CellError("openpyxl is not installed.", hint="Run `pip install openpyxl`.") from error
+    return write_file(path, buffer.getvalue())
+
+
+def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
+    """Write Parquet: money as ``decimal128``, times in microseconds UTC, lists as lists.
+
+    Each column says what it means in its metadata. Raises ``CellError`` without pyarrow, or ``StoreError``.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise CellError("pyarrow is not installed.", hint=_INSTALL) from error
+    types = {
+        "text": pa.string(),
+        "whole": pa.int64(),
+        "number": pa.float64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "money": pa.decimal128(*MONEY_DIGITS),
+        "texts": pa.list_(pa.string()),
+    }
+    columns, given = columns_of(by), list(records)
+    schema = pa.schema([pa.field(n, types[c.kind], metadata={"description": c.says}) for n, c in columns.items()])
+    arrays = [
+        pa.array([_for_arrow(column.kind, record[name]) for record in given], type=types[column.kind])
+        for name, column in columns.items()
+    ]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer)
+    return write_file(path, buffer.getvalue())
+
+
+def to_csv(records: Iterable[Record], path: str | Path, by: By) -> Path:
+    """Write CSV in UTF-8: times in ISO 8601 UTC, flags as true and false, lists as JSON, empty for what is missing.
+
+    A text that a spreadsheet would run as a formula (``=``, ``+``, ``-``, ``@`` first) gets an apostrophe before it.
+    Raises ``StoreError`` if the place cannot be written.
+    """
+    columns, file = columns_of(by), io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    writer.writerows([_in_cell(column.kind, record[name]) for name, column in columns.items()] for record in records)
+    return write_file(path, file.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def to_jsonl(records: Iterable[Record], path: str | Path, by: By) -> Path:
+    """Write one JSON object a line: times in ISO 8601 UTC, money as decimal text, null for what is missing.
+
+    Raises ``StoreError`` if the place cannot be written.
+    """
+    columns = columns_of(by)
+    lines = (
+        json.dumps({name: _plain(column.kind, record[name]) for name, column in columns.items()}, ensure_ascii=False)
+        for record in records
+    )
+    return write_file(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+
+def iso_time(at: float) -> str:
+    """Write Unix seconds as ISO 8601 in UTC, to the microsecond."""
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="microseconds")
+
+
+def _plain(kind: Kind, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind == "time":
+        return iso_time(value)
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _in_cell(kind: Kind, value: Any) -> str:
+    plain = _plain(kind, value)
+    if plain is None:
+        return ""
+    if not isinstance(plain, str):
+        return json.dumps(plain, ensure_ascii=False)
+    return f"'{plain}" if kind == "text" and plain.startswith(("=", "+", "-", "@", "\t", "\r")) else plain
+
+
+def _for_arrow(kind: Kind, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind == "time":
+        return dt.datetime.fromtimestamp(value, tz=dt.UTC)
+    if kind == "money":
+        return _fitting(value)
+    return [_valid_utf8(text) for text in value] if kind == "texts" else _valid_utf8(value)
+
+
+def _fitting(amount: Decimal) -> Decimal:
+    shorter = Decimal(f"{amount.normalize():f}")
+    exponent, too_large = shorter.as_tuple().exponent, 10 ** (MONEY_DIGITS[0] - MONEY_DIGITS[1])
+    if not isinstance(exponent, int) or -exponent > MONEY_DIGITS[1] or shorter >= too_large:
+        message = f"the amount {amount} does not fit a Parquet decimal of {MONEY_DIGITS[0]} digits."
+        raise CellError(message, hint="Write CSV or JSON Lines, which keep any amount exactly.")
+    return shorter
+
+
+def _valid_utf8(value: Any) -> Any:
+    """Replace half a surrogate pair, which UTF-8 cannot hold."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def write_file(path: str | Path, data: bytes) -> Path:
+    """Write a file that a person named, and return its path. Raise ``StoreError``."""
+    target = Path(path).expanduser()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(target, data)
+    except OSError as error:
+        message = f"cannot write {target} ({error.strerror or error})."
+        raise StoreError(message, hint="Choose another place, or make room.") from error
+    return Path(path)

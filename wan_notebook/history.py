@@ -1,0 +1,330 @@
+"""The history as a value: it shows itself as a table, gives jobs and pictures, and exports itself as data."""
+
+import datetime as dt
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from . import export as formats
+from .database import Database, HistoryPage, HistoryQuery, nothing_found
+from .errors import CellError
+from .export import By
+from .settings import LEDGER_NAME
+from .text import one_line, pluralize
+
+if TYPE_CHECKING:
+    from .database import JobRow
+    from .jobs import Job, Picture
+    from .session import Session
+
+TABLE_ROWS: Final = 20
+PAGE_ROWS: Final = 1000
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_UNITS_S: Final = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGO: Final = re.compile(
+    r"(?P<count>\d{1,5}|an?)?\s*(?P<unit>min(?:ute)?s?|h(?:our)?s?|d(?:ay)?s?|w(?:eek)?s?|m)(?:\s+ago)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """The jobs that match a filter, newest first; ``wan.history`` makes one.
+
+    It shows itself as a table of the newest 20. ``len``, iteration, indexing, ``pictures`` and the ``to_…`` methods
+    cover every job that matches, unless a limit was given.
+
+    Examples
+    --------
+    >>> best = wan.history(starred=True).pictures
+    >>> wan.history(tag="poster", since="1 week").to_pandas(by="picture")
+    >>> wan.history(starred=True).export("chosen/", csv=True)
+    """
+
+    session: "Session"
+    query: HistoryQuery
+    everywhere: bool = False
+    limit: int | None = None
+
+    @cached_property
+    def page(self) -> HistoryPage:
+        """The rows of the table, with the totals of everything that matches."""
+        project = self.session.project(create=False)
+        return project.database.history(self.query) if project else nothing_found(self.query)
+
+    @cached_property
+    def rows(self) -> "tuple[JobRow, ...]":
+        """The ledger's rows, of this folder."""
+        project = self.session.project(create=False)
+        return tuple(self._rows_of(project.database)) if project else ()
+
+    def __len__(self) -> int:
+        return min(self.page.total_rows, self.limit or self.page.total_rows)
+
+    def __iter__(self) -> "Iterator[Job]":
+        return (self.session.job_of_row(row) for row in self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> "Job": ...
+    @overload
+    def __getitem__(self, index: slice) -> "list[Job]": ...
+    def __getitem__(self, index: int | slice) -> "Job | list[Job]":
+        if isinstance(index, slice):
+            return [self.session.job_of_row(row) for row in self.rows[index]]
+        return self.session.job_of_row(self.rows[index])
+
+    @property
+    def pictures(self) -> "list[Picture]":
+        """The saved pictures, without waiting; of ``starred=True`` those that have a star, or whose job has one."""
+        found = [(job, picture) for job in self for picture in job.saved_pictures]
+        if self.query.starred:
+            found = [(job, p) for job, p in found if p.row.is_starred or p.tracked.row.is_starred]
+        return [picture for _, picture in found]
+
+    def export(self, folder: str | Path, *, csv: bool = False, clean: bool = False) -> list[Path]:
+        """Copy the pictures to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if need be.
+        csv : bool
+            Also write ``pictures.csv``, one row a picture.
+        clean : bool
+            Leave the metadata out of the copies.
+
+        Returns
+        -------
+        list of Path
+            The files that were written.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written.
+        """
+        target, pictures = Path(folder).expanduser(), self.pictures
+        files = [picture.save(target / picture.file.name, clean=clean) for picture in pictures]
+        if csv:
+            own = str(self.session.loader.folder)
+            wanted = {(picture.tracked.id, picture.position) for picture in pictures}
+            records = [
+                record
+                for row in dict.fromkeys(picture.tracked.row for picture in pictures)
+                for record in formats.records_of(row, own, "picture")
+                if (record["id"], record["picture"]) in wanted
+            ]
+            files.append(formats.to_csv(records, target / "pictures.csv", "picture"))
+        return files
+
+    def records(self, by: By = "job") -> Iterator[dict[str, Any]]:
+        """Yield one flat record a job or a picture, newest first; of every folder with ``everywhere``."""
+        formats.columns_of(by)
+        own = self.session.loader.folder
+        for row in self.rows:
+            yield from formats.records_of(row, str(own), by)
+        for folder in self.session.loader.known_folders() if self.everywhere else ():
+            if folder != own:
+                with Database.open(folder / LEDGER_NAME, read_only=True) as database:
+                    for row in self._rows_of(database):
+                        yield from formats.records_of(row, str(folder), by)
+
+    def to_dicts(self, by: By = "job") -> list[dict[str, Any]]:
+        """Return the records as a list: times in Unix seconds, money as ``Decimal``, None for what is missing."""
+        return list(self.records(by))
+
+    def to_pandas(self, by: By = "job") -> Any:
+        """Return a pandas DataFrame, one row a job or (``by="picture"``) a picture.
+
+        Times are UTC, money stays ``Decimal``. For Excel use ``to_excel``: it does not know time zones.
+
+        Raises
+        ------
+        CellError
+            Without the ``pandas`` extra.
+
+        Examples
+        --------
+        >>> wan.history(tag="poster").to_pandas(by="picture").groupby("seed").size()
+        """
+        return formats.to_pandas(self.records(by), by)
+
+    def to_excel(self, path: str | Path, by: By = "job") -> Path:
+        """Write an Excel workbook, times local, and return its path. Raises ``CellError``, ``StoreError``."""
+        return formats.to_excel(self.records(by), path, by)
+
+    def to_parquet(self, path: str | Path, by: By = "job") -> Path:
+        """Write a Parquet file, money as ``decimal128``, and return its path. Raises ``CellError``, ``StoreError``."""
+        return formats.to_parquet(self.records(by), path, by)
+
+    def to_csv(self, path: str | Path, by: By = "job") -> Path:
+        """Write a CSV file in UTF-8 and return its path. Raises ``StoreError``."""
+        return formats.to_csv(self.records(by), path, by)
+
+    def to_jsonl(self, path: str | Path, by: By = "job") -> Path:
+        """Write JSON Lines and return the path. Raises ``StoreError``."""
+        return formats.to_jsonl(self.records(by), path, by)
+
+    def _rows_of(self, database: Database) -> "Iterator[JobRow]":
+        """Yield the matching rows, page by page; one that comes meanwhile is left out, and none comes twice."""
+        seen: set[str] = set()
+        offset, left = 0, self.limit or math.inf
+        while left > len(seen):
+            size = int(min(PAGE_ROWS, left - len(seen)))
+            rows = database.history(replace(self.query, offset=offset, limit=size)).rows
+            for row in rows:
+                if row.id not in seen:
+                    seen.add(row.id)
+                    yield row
+            if len(rows) < size:
+                return
+            offset += size
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        from .display import history_table, table_bundle
+
+        return table_bundle(history_table(self.session, self.query, everywhere=self.everywhere))
+
+    def __repr__(self) -> str:
+        return (
+            f"<History: {pluralize(len(self), 'job')}, {pluralize(self.page.pictures, 'picture')}, {self.page.total}>"
+        )
+
+
+def history(
+    words: str = "",
+    *,
+    state: str | Sequence[str] | None = None,
+    since: float | dt.date | dt.timedelta | str | None = None,
+    until: float | dt.date | dt.timedelta | str | None = None,
+    tag: str | Sequence[str] = (),
+    notebook: str = "",
+    user: str = "",
+    seed: int | None = None,
+    starred: bool = False,
+    running: bool = False,
+    trash: bool = False,
+    limit: int | None = None,
+    everywhere: bool = False,
+    session: "Session | None" = None,
+) -> History:
+    """Return the jobs that match, newest first.
+
+    Parameters
+    ----------
+    words : str
+        Words that all occur in prompt, name, tags, seed or id.
+    state : str or sequence of str, optional
+        ``saved``, ``failed``, ``cancelled``, ``in_doubt``, ``not sent``, ``open``, …
+    since, until : float, date, datetime, timedelta or str, optional
+        From (inclusive) and to (exclusive): Unix seconds, a date (its local midnight) or datetime, or text such as
+        ``2026-11-24``, ``today``, ``yesterday``, ``monday``, ``1 week``, ``7d``, ``12h``.
+    tag : str or sequence of str
+        A tag; of several a job must have every one.
+    notebook, user : str
+        Path of a notebook, name of a user.
+    seed : int, optional
+        A seed.
+    starred : bool
+        Only jobs with a star, or with a picture that has one.
+    running : bool
+        Only jobs that are not over.
+    trash : bool
+        What is in the trash, instead of the rest.
+    limit : int, optional
+        The newest so many jobs; all without it.
+    everywhere : bool
+        The person's other folders too, in the table and in the data.
+    session : Session, optional
+        The session to use; this process's own by default.
+
+    Returns
+    -------
+    History
+        Shows itself as a table, and gives jobs, pictures and data.
+
+    Raises
+    ------
+    CellError
+        If a time or the limit is not valid.
+    StoreError
+        If the ledger cannot be read, or a state is not known.
+
+    Examples
+    --------
+    >>> wan.history("fox", since="yesterday")
+    >>> for job in wan.history(starred=True): print(job.id, job.cost)
+    """
+    from .session import default_session
+
+    if limit is not None and limit < 1:
+        raise CellError(f"limit = {limit}: must be 1 or more.", hint="Leave it out for everything.")
+    states = (state,) if isinstance(state, str) else tuple(state or ())
+    query = HistoryQuery(
+        words=words,
+        status=(*states, "open") if running else states or None,
+        since=parse_since(since),
+        until=parse_since(until),
+        tags=(tag,) if isinstance(tag, str) else tuple(tag),
+        notebook=notebook,
+        user=user,
+        seed=seed,
+        starred=starred,
+        only_trashed=trash,
+        limit=min(limit or TABLE_ROWS, TABLE_ROWS),
+    )
+    return History(session or default_session(), query, everywhere, limit)
+
+
+def parse_since(when: object, now: float | None = None) -> float | None:
+    """Read a moment in the past as Unix seconds; None stays None.
+
+    Parameters
+    ----------
+    when
+        Unix seconds, a ``date`` (its local midnight), ``datetime`` or ``timedelta`` (so long ago); or text: a day or
+        moment in ISO form (also ``2026/11/24``), ``today``, ``yesterday``, a weekday (the last one), ``7d``,
+        ``12h``, ``90 min``, ``1 week``.
+    now : float, optional
+        The present, in Unix seconds.
+
+    Raises
+    ------
+    CellError
+        For anything else.
+    """
+    if when is None or (isinstance(when, int | float) and not isinstance(when, bool) and math.isfinite(when)):
+        return when
+    present = dt.datetime.fromtimestamp(time.time() if now is None else now)  # noqa: DTZ006 - days are local
+    found = _moment_of_text(when.strip().lower(), present) if isinstance(when, str) else when
+    if isinstance(found, dt.timedelta):
+        found = present - found
+    if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
+        found = dt.datetime.combine(found, dt.time())
+    if isinstance(found, dt.datetime):
+        return found.timestamp()
+    shown = repr(one_line(when, 40)) if isinstance(when, str) else one_line(repr(when), 40)
+    hint = "Write for example 2026-11-24, today, yesterday, monday, 7d, 12h or '1 week'."
+    raise CellError(f"{shown} is not a valid time.", hint=hint)
+
+
+def _moment_of_text(text: str, now: dt.datetime) -> dt.date | dt.timedelta | None:
+    today = now.date()
+    if text in ("today", "yesterday"):
+        return today - dt.timedelta(days=text == "yesterday")
+    weekday = next((at for at, name in enumerate(_WEEKDAYS) if text in (name, name[:3])), None)
+    if weekday is not None:
+        return today - dt.timedelta(days=(today.weekday() - weekday) % 7)
+    if (match := _AGO.fullmatch(text)) and (match["count"] or len(match["unit"]) > 1):
+        count = int(match["count"]) if (match["count"] or "").isdecimal() else 1
+        unit = match["unit"]
+        return dt.timedelta(seconds=count * _UNITS_S["min" if unit.startswith("m") else unit[0]])
+    try:
+        return dt.datetime.fromisoformat(text.replace("/", "-").upper()) if "-" in text or "/" in text else None
+    except ValueError:
+        return None

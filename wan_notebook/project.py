@@ -1,0 +1,173 @@
+"""A folder of pictures in use: its files, its ledger and the worker on it; and requests from and to its rows."""
+
+import platform
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ._version import __version__
+from .database import Database, NewJob
+from .environment import Settings
+from .errors import RequestError, WanError
+from .images import InputImage, PendingImage
+from .jobs import Background, Worker, WorkerConfig, new_inputs
+from .replay import OCCURRENCE_KEY, RUN_KEY, PlannedJob, Submission
+from .request import ImageRequest
+from .settings import LEDGER_NAME
+from .storage import Storage
+from .validation import Mode
+
+if TYPE_CHECKING:
+    from .budget import UnitPrice
+    from .database import InputRow, JobRow
+
+REPLAY_META: Final = "replay"
+"""The ledger's note that a folder only replays: the folder of an opened bundle."""
+
+_EMBED_KEY: Final = "embed"
+"""Key in a row's ``versions`` that keeps what ``--no-embed`` said, so that a later kernel obeys it too."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Project:
+    """A folder in use. ``replays_only``: nothing is bought in it, whatever the environment says."""
+
+    folder: Path
+    storage: Storage
+    database: Database
+    worker: Worker
+    background: Background
+    replays_only: bool
+
+
+def ledger_exists(settings: Settings) -> bool:
+    """Say whether the folder has a ledger, or one is named by its address."""
+    return bool(settings.ledger_url) or (settings.folder / LEDGER_NAME).is_file()
+
+
+def open_project(folder: Path, ledger_url: str = "", **config: Any) -> Project:
+    """Open a folder, made if need be; ``config`` goes to the worker. Raise ``StoreError``."""
+    storage = Storage(folder)
+    storage.ensure()
+    storage.clean_parts()  # a kernel that was killed could not do it
+    database = Database.open(ledger_url or folder / LEDGER_NAME, wall_clock=config["wall_clock"])
+    return Project(
+        folder=folder,
+        storage=storage,
+        database=database,
+        worker=Worker(WorkerConfig(database=database, storage=storage, **config)),
+        background=config["background"],
+        replays_only=database.meta_get(REPLAY_META) == "only",
+    )
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
+
+
+def new_job(
+    job: PlannedJob,
+    submission: Submission,
+    settings: Settings,
+    price: "UnitPrice | None",
+    storage: Storage,
+    run: str,
+) -> NewJob:
+    """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
+    request, parameters = job.request, job.request.parameters()
+    made_by: dict[str, Any] = {RUN_KEY: run}
+    if job.occurrence:
+        made_by[OCCURRENCE_KEY] = str(job.occurrence)
+    if submission.embed is not None:
+        made_by[_EMBED_KEY] = submission.embed
+    return NewJob(
+        provider=settings.provider,
+        base_url=settings.base_url,
+        is_simulated=settings.is_simulated,
+        model=request.model,
+        mode=request.mode.value,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        parameters=parameters,
+        request=request.canonical(with_seed=True),
+        request_hash=job.request_hash,
+        request_hash_with_seed=job.request_hash_with_seed,
+        request_position=job.position,
+        seed=request.seed,
+        n=request.pictures_asked,
+        size_tier=str(parameters.get("size", "")),
+        name=submission.name,
+        tags=submission.tags,
+        notebook=submission.cell.notebook,
+        cell_id=submission.cell.cell_id,
+        user=settings.user,
+        key_fingerprint=settings.key_fingerprint,
+        versions={**_software(), **made_by},
+        reserved_amount=price.amount * request.pictures_asked if price else None,
+        reserved_currency=price.currency if price else "",
+        notes=(*submission.notes, *(note for i in request.images if isinstance(i, InputImage) for note in i.notes)),
+        pending_inputs=tuple(
+            {"name": image.name, "job": image.job_id, "index": image.index}
+            for image in request.images
+            if isinstance(image, PendingImage)
+        ),
+        inputs=new_inputs(request, storage),
+    )
+
+
+@cache
+def _software() -> dict[str, str]:
+    """Return the versions of what makes a picture's record."""
+    found = {"wan-notebook": __version__, "python": platform.python_version()}
+    for name in ("pillow", "httpx", "ipykernel"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
+    """Return the request that a row was made from.
+
+    An input whose kept copy is gone stands as an empty picture of its recorded size and name: enough to show and to
+    write a cell, and refused by the service if it were sent.
+    """
+    parameters, mode = row.parameters, Mode(row.mode)
+    fields: dict[str, Any] = {
+        "prompt": row.prompt,
+        "negative_prompt": row.negative_prompt,
+        "images": tuple(_input_of_row(record, storage) for record in row.inputs),
+        "size": parameters.get("size"),
+        "watermark": bool(parameters.get("watermark", False)),
+        "seed": row.seed,
+        "interleave": mode is Mode.ILLUSTRATED,
+        "model": row.model,
+    }
+    if mode is Mode.EDIT:
+        fields |= {"n": parameters.get("n", 1), "prompt_extend": parameters.get("prompt_extend")}
+    elif mode is Mode.ILLUSTRATED:
+        fields["max_images"] = parameters.get("max_images")
+    try:
+        return ImageRequest(**fields)
+    except RequestError:
+        # A record of other rules (an older version, a pending input): show what there is rather than nothing.
+        return ImageRequest.model_construct(**fields)
+
+
+def _input_of_row(record: "InputRow", storage: Storage) -> InputImage:
+    image = InputImage(
+        name=record.name,
+        identity=record.identity,
+        data=b"",
+        mime=record.mime,
+        width_px=record.width_px,
+        height_px=record.height_px,
+        source_job=record.source_job,
+        source_index=record.source_index,
+    )
+    try:
+        return replace(image, data=storage.read(record.file))
+    except WanError:
+        return image

@@ -1,0 +1,178 @@
+"""From a value to input pictures: what ``-i`` and ``wan.generate(images=…)`` take."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from .database import SETTLED, Status
+from .errors import ImageInputError, StoreError, WanError
+from .images import UNFETCHED, InputImage, PendingImage, PictureOf, former_identity, load_image, mime_of
+from .jobs import Job, Picture, TrackedJob, image_of_picture, status_words
+from .project import Project
+from .text import pluralize
+
+INPUTS: Final = "inputs"
+_CHOICES_SHOWN: Final = 6
+
+
+class Resolver:
+    """Resolves the input values of one call.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The notebook's variables.
+    project : Project, optional
+        The folder of pictures; None if there is none yet.
+    folder : Path
+        Where it is or will be.
+    download : callable
+        Returns the bytes at an address, without any key.
+    may_fetch : bool
+        False in a dry run, which downloads nothing.
+    """
+
+    def __init__(
+        self,
+        namespace: Mapping[str, Any],
+        project: Project | None,
+        folder: Path,
+        download: Callable[[str], bytes],
+        *,
+        may_fetch: bool = True,
+    ) -> None:
+        self.namespace = namespace
+        self.may_fetch = may_fetch
+        self._project = project
+        self._folder = folder
+        self._download = download
+
+    def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
+        """Return the pictures that a value is; a job without an index must have exactly one.
+
+        Raises ``ImageInputError``.
+        """
+        if isinstance(value, Job):
+            return (self._of_jobs(value.tracked, None, name),)
+        if isinstance(value, PictureOf):
+            if isinstance(value.job, Job):
+                return (self._of_jobs(value.job.tracked, value.index, name),)
+            return self.image(value.job[value.index], name)  # type: ignore[index] # another class that looks like a job
+        if isinstance(value, Picture):
+            return (self._of_picture(value.tracked, value.position, name),)
+        if isinstance(value, list | tuple):
+            return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
+        if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
+            return (self._of_address(value.strip(), name),)
+        image = load_image(value, name=self._file_name(value, name), fetch=self._download)
+        return (replace(image, former_identity=former_identity(value) or ""),)
+
+    def former_image(self, value: object, name: str) -> InputImage | None:
+        """Return a picture that is refused now as the first edition knew it, without data: to look up its results."""
+        identity = former_identity(value)
+        if identity is None:
+            return None
+        return InputImage(name=name, identity=identity, data=b"", mime="", width_px=0, height_px=0)
+
+    def job_image(self, job_id: str, index: int | None, name: str) -> InputImage | PendingImage:
+        """Return a picture of a job in the history, by the job's id. Raises ``ImageInputError``."""
+        if self._project is None:
+            raise ImageInputError(name, "there is no history here yet.", hint="Give a variable, a path or an address.")
+        try:
+            row = self._project.database.get(job_id)
+        except StoreError as error:
+            raise ImageInputError(name, error.message, hint=error.hint) from None
+        return self._of_jobs([self._project.worker.track(row)], index, name)
+
+    def variable_name(self, value: object) -> str:
+        """Return the notebook's variable that holds a picture in memory; empty if there is none."""
+        names = (name for name, held in self.namespace.items() if held is value and not name.startswith("_"))
+        return next(names, "")
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _of_jobs(self, jobs: Sequence[TrackedJob], index: int | None, name: str) -> InputImage | PendingImage:
+        if any(job.status not in SETTLED for job in jobs):
+            return _pending(jobs, index, name)
+        saved = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
+        if not saved:
+            unsaved = next((job for job in jobs if job.status is not Status.SAVED), jobs[0])
+            message = f"job {jobs[0].id} is {status_words(unsaved.row)} and has no picture."
+            raise ImageInputError(name, message, hint="Run its cell again.")
+        if index is None and len(saved) > 1:
+            message = f"the job has {len(saved)} pictures."
+            raise ImageInputError(name, message, hint=_choices(name, len(saved)))
+        at = index or 0
+        if not -len(saved) <= at < len(saved):
+            message = f"the job has {pluralize(len(saved), 'picture')}; [{at}] does not exist."
+            raise ImageInputError(name, message, hint=_choices(name, len(saved)))
+        return self._of_picture(*saved[at], name)
+
+    def _of_picture(self, job: TrackedJob, index: int, name: str) -> InputImage:
+        if self._project is None:
+            raise AssertionError  # there is no job without a project
+        picture = next(picture for picture in job.row.pictures if picture.index == index)
+        return image_of_picture(self._project.storage, job.row, picture, name)
+
+    def _of_address(self, url: str, name: str) -> InputImage | PendingImage:
+        """Download an address once: what came is kept and serves every later run."""
+        short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
+        key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+        if self._project is not None and (kept := self._project.database.meta_get(key)):
+            try:
+                return load_image(self._project.storage.read(kept), name=short)
+            except WanError:
+                pass  # the kept copy is gone: download it again
+        if not self.may_fetch:
+            return PendingImage(name=short, job_id=UNFETCHED + url)
+        fetched: list[bytes] = []
+
+        def fetch(address: str) -> bytes:
+            fetched.append(self._download(address))
+            return fetched[0]
+
+        image = load_image(url, name=short, fetch=fetch)
+        if self._project is not None:
+            data = fetched[0]
+            suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
+            file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+            self._project.database.meta_set(key, self._project.storage.add(file, data).file)
+        return image
+
+    def _file_name(self, value: object, name: str) -> str:
+        """Return what a person called a picture whose file is now named by its hash; else the name as it is."""
+        if self._project is None or not isinstance(value, str | Path) or "\0" in str(value):
+            return name
+        path = Path(value)
+        if path.name != name or path.parent.name != INPUTS:
+            return name
+        if path.expanduser().parent.resolve() != (self._folder / INPUTS).resolve():
+            return name
+        return self._project.database.input_name(f"{INPUTS}/{path.name}") or name
+
+
+def _pending(jobs: Sequence[TrackedJob], index: int | None, name: str) -> PendingImage:
+    """Name the job that will make a picture: the tasks of one call make theirs in order."""
+    asked = sum(job.row.n for job in jobs)
+    if index is None and asked > 1:
+        raise ImageInputError(name, f"the job makes {asked} pictures.", hint=_choices(name, asked))
+    at = index or 0
+    if not -asked <= at < asked:
+        raise ImageInputError(name, f"the job makes {pluralize(asked, 'picture')}.", hint=_choices(name, asked))
+    if len(jobs) == 1:
+        return PendingImage(name=name, job_id=jobs[0].id, index=at)  # counted from the end once they are made
+    at %= asked
+    for job in jobs:
+        if at < job.row.n:
+            break
+        at -= job.row.n
+    return PendingImage(name=name, job_id=job.id, index=at)
+
+
+def _choices(name: str, count: int) -> str:
+    base = name.split("[", 1)[0]
+    base = base if base.isidentifier() or base.isalnum() else "job"  # `image 1` is not an expression
+    shown = ", ".join(f"{base}[{at}]" for at in range(min(count, _CHOICES_SHOWN)))
+    return f"Choose one: {shown}{', …' if count > _CHOICES_SHOWN else ''}."

@@ -1,0 +1,528 @@
+"""One kernel's session: settings, clients, database and worker, and a call's way through them.
+
+``session.submit`` is the single way to a picture: cells, ``generate``, the panel and ``resolve`` all take it.
+``session.plan`` is what it would do, for a dry run and for the price on the panel's button.
+"""
+
+import asyncio
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .budget import BudgetBook, UnitPrice
+from .database import SETTLED
+from .environment import Settings
+from .errors import Problem, RequestError, SettingsError, StoreError
+from .images import InputImage
+from .jobs import Background, Job, explain, goodbye, resolve_job, set_reopen
+from .kernel import current_cell, current_shell
+from .masking import EXPOSED_HINT, KeyMask
+from .models import REQUEST_BODY_MAX_BYTES
+from .money import Cost
+from .project import Project, ledger_exists, new_job, open_project, request_of_row
+from .providers import ClientPool
+from .replay import (
+    RUN_KEY,
+    CellId,
+    Lookup,
+    Occurrences,
+    PlannedJob,
+    Reading,
+    Replay,
+    Submission,
+    read_submission,
+    refuse_if_only,
+    seedless_hashes,
+)
+from .resolver import Resolver
+from .settings import LEDGER_NAME, SettingsLoader
+from .text import pluralize
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from .database import JobRow
+    from .jobs import TrackedJob
+    from .request import ImageRequest
+
+FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
+"""Asked for before a call: a 2048² PNG has at most about 13 MB."""
+TRASH_KEPT_S: Final = 30 * 24 * 3600.0
+END_S: Final = 0.5
+"""The longest that the end of a program may take, of which sending gets ``GRACE_S``."""
+GRACE_S: Final = 0.35
+DOWNLOAD_TIMEOUT_S: Final = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a submission would do: its jobs, each with its answer if there is one, and the most that the rest costs."""
+
+    submission: Submission
+    settings: Settings
+    reading: Reading
+    jobs: tuple[PlannedJob, ...]
+    price: UnitPrice | None
+    practice_price: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def new_jobs(self) -> tuple[PlannedJob, ...]:
+        """The jobs that neither the store nor a running job answers."""
+        return tuple(job for job in self.jobs if job.result is None)
+
+    @property
+    def pictures_max(self) -> int:
+        """The most pictures that new jobs can make."""
+        return sum(job.request.pictures_asked for job in self.new_jobs)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing will be sent."""
+        return not self.new_jobs
+
+    @property
+    def cost_max(self) -> Cost | None:
+        """The most that it can cost; None if no price is known."""
+        price = UnitPrice(Decimal(0), "USD", "") if self.is_free else self.price
+        return price.cost_of(self.pictures_max, self.practice_price) if price else None
+
+    @property
+    def cost_text(self) -> str:
+        """The most that it can cost, in words: ``up to $0.12 (price as set)``, ``$0.00``, ``price unknown (…)``."""
+        cost = self.cost_max
+        if cost is None:
+            return f"price unknown ({pluralize(self.pictures_max, 'picture')} at most)"
+        if self.is_free:
+            return "$0.00"
+        return str(cost) if self.settings.is_simulated else f"up to {str(cost).removeprefix('≈')}"
+
+
+class Session:
+    """Settings, clients, database and worker of one kernel; everything heavy is made on first use.
+
+    Attributes
+    ----------
+    loader, clients, background
+        What it works with.
+    cell
+        Returns the cell that runs now.
+    last
+        The jobs of this kernel with their cells, oldest first.
+    left_alone
+        A line about open jobs that ``resume`` did not touch; empty if there are none.
+    """
+
+    def __init__(
+        self,
+        loader: SettingsLoader | None = None,
+        *,
+        background: Background | None = None,
+        clients: ClientPool | None = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.loader = loader or SettingsLoader()
+        self.background = background or Background()
+        self.clients = clients or ClientPool(self.loader)
+        self.wall_clock = wall_clock
+        self.cell: Callable[[], CellId] = current_cell
+        self.last: list[tuple[CellId, Job]] = []
+        self.left_alone = ""
+        self.is_closed = False
+        self._rng = rng or random.SystemRandom()
+        self._clock = clock
+        self._sleep = sleep
+        self._occurrences = Occurrences()
+        self._project: Project | None = None
+        self._guard = threading.RLock()
+
+    def settings(self, provider: str | None = None) -> Settings:
+        """Return the settings as they are now: some may change between cells."""
+        return self.loader.load(provider)
+
+    def project(self, *, create: bool = True) -> Project | None:
+        """Return the folder of pictures in use; None if there is none yet and none is to be made."""
+        if self._project is None:
+            with self._guard:
+                settings = self.settings()
+                if self._project is None and (create or ledger_exists(settings)):  # type: ignore[redundant-expr] # races
+                    self._project = open_project(
+                        settings.folder,
+                        settings.ledger_url,
+                        background=self.background,
+                        clients=self.clients,
+                        settings=self.settings,
+                        price_for=self._price_for,
+                        rng=self._rng,
+                        clock=self._clock,
+                        wall_clock=self.wall_clock,
+                        sleep=self._sleep,
+                    )
+                    self.loader.remember_folder(settings.folder)
+        return self._project
+
+    def need_project(self) -> Project:
+        """Return the folder of pictures in use, made if need be."""
+        project = self.project()
+        if project is None:
+            raise AssertionError  # project() makes it
+        return project
+
+    @property
+    def budgets(self) -> BudgetBook:
+        """The budgets that bind a call from this notebook."""
+        return self._budgets(self.settings(), self.cell().notebook)
+
+    def resolver(self, namespace: Mapping[str, Any], *, may_fetch: bool = True) -> Resolver:
+        """Return what turns the values of one call into input pictures; a dry run fetches nothing."""
+        return Resolver(namespace, self.project(create=False), self.loader.folder, self._download, may_fetch=may_fetch)
+
+    # A call's way ----------------------------------------------------------------------------------------------------
+
+    def plan(self, submission: Submission) -> Plan:
+        """Return what ``submit`` would do, without doing it.
+
+        Raises ``RequestError`` for a request that holds a key, ``ImageInputError`` for pictures that are too large
+        together, and the submission's ``refusal``.
+        """
+        settings = self.settings(submission.provider)
+        project = self.project(create=False)
+        lookup = Lookup(
+            database=project.database if project else None,
+            occurrences=self._occurrences,
+            cell=submission.cell,
+            replay=self.replay_mode(settings),
+            fresh=submission.fresh,
+            # An opened bundle shows its record as it is, whatever key its reader has.
+            simulated_ok=settings.is_simulated or (project is not None and project.replays_only),
+            rng=self._rng,
+            now=self.wall_clock(),
+        )
+        reading = read_submission(submission, lookup)
+        jobs = reading.jobs
+        if any(job.result is None for job in jobs):
+            _refuse_keys(submission, self.loader.known_keys(settings))
+            jobs = tuple(replace(job, request=_fitted(job.request)) if job.result is None else job for job in jobs)
+        shown_again = [job.result for job in jobs if job.is_open and job.result is not None]
+        return Plan(
+            submission=submission,
+            settings=settings,
+            reading=reading,
+            jobs=jobs,
+            price=self._budgets(settings, submission.cell.notebook).unit_price(settings.provider),
+            practice_price=settings.simulator_price if settings.in_process else None,
+            notes=(*submission.notes, *self._same_run_note(reading, shown_again, submission.cell)),
+        )
+
+    def submit(self, what: Submission | Plan) -> Job:
+        """Take what the store has, join what is under way, and order the rest: on disk first, then sent.
+
+        Raises ``BudgetError``, ``ReplayError``, ``RequestError``, ``SettingsError`` or ``StoreError``; then nothing
+        was sent. An interrupt only ends the waiting here: what was ordered goes on and is in the history.
+        """
+        with self._guard:
+            plan = what if isinstance(what, Plan) else self.plan(what)
+            for request_hash in seedless_hashes(plan.submission):
+                self._occurrences.count(request_hash, plan.submission.cell)
+        submission, settings = plan.submission, plan.settings
+        by_store = settings.replay != "only"
+        refuse_if_only(plan.jobs, self.replay_mode(settings), fresh=submission.fresh, by_store=by_store)
+        if all(job.is_replay for job in plan.jobs):
+            return self._place(plan)
+        project = self.project(create=False)
+        self.clients.require_usable(settings, project is not None and project.database.has_real_jobs())
+        return self.background.submit(self.background.in_thread(self._place, plan)).result()
+
+    def _place(self, plan: Plan) -> Job:
+        """Write down what is new, start it, follow what is open, and return the job."""
+        submission, project, cell = plan.submission, self.need_project(), plan.submission.cell
+        rows = [job.result for job in plan.jobs]
+        # What was found open may have ended since: the transaction that would create its twin looks again.
+        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not plan.reading.is_former]
+        fresh: dict[str, ImageRequest] = {}
+        joined = []
+        for at, (row, is_new) in zip(wanted, self._create(plan, wanted), strict=True):
+            rows[at] = row
+            if is_new:
+                fresh[row.id] = plan.jobs[at].request.replace(seed=row.seed)
+            else:
+                joined.append(row)
+        tracked = [project.worker.track(row) for row in rows if row is not None]
+        if open_jobs := [job for job in tracked if not job.is_settled]:
+            project.worker.start(open_jobs, fresh)
+        replayed = frozenset(job.result.id for job in plan.jobs if job.result is not None and job.is_replay)
+        for job_id in replayed:
+            project.database.record_shown(job_id, cell.notebook, cell.cell_id, "replay")
+        job = Job(
+            tracked,
+            project,
+            request=plan.reading.requests[0].replace(seed=tracked[0].row.seed),
+            name=submission.name,
+            replayed=replayed,
+        )
+        for note in self._same_run_note(plan.reading, joined, cell):
+            self.background.call(tracked[0].noted, note)
+        self.last.append((cell, job))
+        return job
+
+    def _create(self, plan: Plan, wanted: Sequence[int]) -> "list[tuple[JobRow, bool]]":
+        """Create or join the jobs at these positions of a plan, within the budget; say of each whether it is new."""
+        if not wanted:
+            return []
+        submission, settings, project = plan.submission, plan.settings, self.need_project()
+        project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
+        budgets = self._budgets(settings, submission.cell.notebook)
+        price = plan.price or (budgets.known_price(settings.provider) if budgets.all() else None)
+        rows = [
+            new_job(plan.jobs[at], submission, settings, price, project.storage, self._occurrences.run(submission.cell))
+            for at in wanted
+        ]
+        with budgets.limits() as limits:
+            return project.database.create_or_join(
+                rows,
+                limits=limits,
+                owner=project.worker.owner,
+                simulated_ok=settings.is_simulated,
+                replacing=submission.replacing,
+                fresh=submission.fresh,
+                replay=settings.replay != "off",
+            )
+
+    def _same_run_note(self, reading: Reading, joined: "Sequence[JobRow]", cell: CellId) -> tuple[str, ...]:
+        """Say that a loop asks for the same picture again, where it may have meant several."""
+        run = self._occurrences.run(cell)
+        is_seedless = any(request.seed is None for request in reading.requests)
+        if is_seedless and any(row.versions.get(RUN_KEY) == run for row in joined):
+            return ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
+        return ()
+
+    def replay_mode(self, settings: Settings) -> Replay:
+        """Return the mode of replay; an opened bundle's folder says by itself that nothing is bought."""
+        project = self.project(create=False)
+        return "only" if settings.replay == "on" and project is not None and project.replays_only else settings.replay
+
+    # Jobs of the history ---------------------------------------------------------------------------------------------
+
+    def job(self, id_or_prefix: str) -> Job:
+        """Return a job of the history. Raises ``StoreError`` naming the nearest ids."""
+        return self.job_of_row(self.need_project().database.get(id_or_prefix))
+
+    def job_of_row(self, row: "JobRow") -> Job:
+        """Return a row's job (the first row of a group stands for all of it); one that is open is followed."""
+        project = self.need_project()
+        rows = project.database.group(row.group_id) if row.id == row.group_id else [row]
+        tracked = [project.worker.track(one) for one in rows]
+        self.follow([job.row for job in tracked if not job.is_settled])
+        return Job(tracked, project, request=self.request_of(row), name=row.name)
+
+    def request_of(self, row: "JobRow") -> "ImageRequest":
+        """Return the request that a row was made from."""
+        return request_of_row(row, self.need_project().storage)
+
+    def resume(self, *, foreign: bool = False) -> "list[TrackedJob]":
+        """Go on with every open job that no living kernel works on.
+
+        Jobs that were made with a key which is not in use here are left alone unless ``foreign``: they may come from
+        somebody else's folder. ``left_alone`` says so.
+        """
+        self.left_alone = ""
+        project = self.project(create=False)
+        return self.follow(project.database.open_jobs(), foreign=foreign) if project else []
+
+    def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
+        """Go on with these open jobs, as ``resume`` does with all."""
+        project = self.need_project()
+        if not rows or self.replay_mode(self.settings()) == "only":
+            return []
+        ours = [row for row in rows if foreign or self._is_ours(row)]
+        others = [project.worker.track(row) for row in rows if row not in ours]
+        if others:
+            count = pluralize(len(others), "job")
+            self.left_alone = f"{count} made with another key: left alone. `%wan resume --all` asks their service."
+            for job in others:
+                self.background.call(job.stop, "made with another key; `%wan resume --all` asks its service")
+        return project.worker.resume(ours) if ours else []
+
+    def _is_ours(self, row: "JobRow") -> bool:
+        if not row.key_fingerprint or row.is_simulated:
+            return True
+        with suppress(SettingsError):
+            return row.key_fingerprint == self.settings(row.provider).key_fingerprint
+        return False
+
+    def resolve(self, job: Job, choice: str, task_id: str = "") -> str:
+        """Settle a job in doubt: ``adopt`` its task, send it ``again``, or ``abandon`` it; return what was done."""
+        return resolve_job(job, choice, task_id, resubmit=self._resubmit)
+
+    def explain_doubt(self, job: Job) -> str:
+        """Return what is known about a job in doubt, and the three choices."""
+        return explain(job)
+
+    def _resubmit(self, job: Job, ids: Sequence[str]) -> Job:
+        rows = [row for row in job.rows if row.id in ids]
+        submission = Submission(
+            requests=tuple(self.request_of(row) for row in rows),
+            name=job.name,
+            tags=rows[0].tags,
+            fresh=True,
+            provider=rows[0].provider,
+            replacing=tuple(ids),
+            cell=self.cell(),
+        )
+        return self.submit(submission)
+
+    def empty_trash(self) -> int:
+        """Delete the files of jobs that have been in the trash for 30 days; return how many."""
+        project = self.need_project()
+        files = project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S)
+        gone = [file for file in files if project.storage.delete(file) or not project.storage.exists(file)]
+        project.database.files_deleted(gone)
+        return len(gone)
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def forget_clients(self) -> None:
+        """Use new keys and addresses from now on."""
+        self.loader.forget()
+        self.clients.forget()
+        if self._project is not None:
+            self._project.worker.forget_clients()
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """Let go of everything; jobs at the service go on, and their ids are on disk.
+
+        What is about to be sent gets ``grace_s`` for it.
+        """
+        self.is_closed = True
+        project, self._project = self._project, None
+        if self.background.is_running:
+            with suppress(TimeoutError):  # a connection that does not close must not hold up the end
+                self.background.submit(self._shutdown(project, grace_s)).result(END_S)
+            self.background.stop(END_S / 2)
+        if project is not None:
+            project.worker.close()
+            project.database.close()
+
+    async def _shutdown(self, project: Project | None, grace_s: float) -> None:
+        if project is not None:
+            await project.worker.shutdown(grace_s)
+        await self.clients.aclose()
+
+    def end(self) -> None:
+        """Close at the end of the program, and tell a script which jobs go on."""
+        worker = self._project.worker if self._project is not None else None
+        self.close(grace_s=GRACE_S)
+        if worker is not None and current_shell() is None and (line := goodbye(worker.mine)):
+            print(line, file=sys.stderr)  # noqa: T201 - a script's own last words
+
+    def leave(self) -> None:
+        """Touch nothing more, in a forked process: threads, connections and leases are its parent's."""
+        self.is_closed = True
+        self.background.on_exit = None
+        if self._project is not None:
+            self._project.database.leave()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
+        project = self.project(create=False)
+        return BudgetBook(self.loader, settings, project.database if project else None, notebook, self.wall_clock)
+
+    def _price_for(self, row: "JobRow") -> UnitPrice | None:
+        return self._budgets(self.settings(), row.notebook).unit_price(row.provider)
+
+    def _download(self, url: str) -> bytes:
+        return self.background.submit(self.clients.fetcher().fetch_image(url)).result(DOWNLOAD_TIMEOUT_S)
+
+
+def _fitted(request: "ImageRequest") -> "ImageRequest":
+    """Return the request with pictures that fit into one body together. Raises ``ImageInputError``."""
+    if sum(image.size_bytes for image in request.images if isinstance(image, InputImage)) <= REQUEST_BODY_MAX_BYTES:
+        return request
+    from .images import fit_request_body
+
+    images, notes = fit_request_body(request.images, REQUEST_BODY_MAX_BYTES)
+    first, *others = images
+    if isinstance(first, InputImage):
+        first = replace(first, notes=(*first.notes, *notes))
+    return request.replace(images=(first, *others))
+
+
+def _refuse_keys(submission: Submission, keys: "Sequence[SecretStr]") -> None:
+    """Refuse a call that holds a key in any form: it would land in the ledger, in files and at the service."""
+    masks = [KeyMask(key.get_secret_value()) for key in keys]
+    texts = [("name", submission.name), *(("tag", tag) for tag in submission.tags)]
+    for request in submission.requests:
+        texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
+        texts += [("image", image.name) for image in request.images]
+    fields = dict.fromkeys(field for field, text in texts if any(mask.is_in(text) for mask in masks))
+    if fields:
+        raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in fields])
+
+
+# One session a process -----------------------------------------------------------------------------------------------
+
+_sessions: dict[Path | None, Session] = {}
+"""The default session under None, those of pickled jobs of other folders under their folder."""
+_inherited: list[Session] = []
+_sessions_guard = threading.Lock()
+
+
+def default_session(loader: SettingsLoader | None = None) -> Session:
+    """Return this process's session, made on first use, with ``loader`` if it is given then.
+
+    Raises ``SettingsError`` in a process that was forked after that.
+    """
+    return _session_of(None, loader)
+
+
+def _session_of(folder: Path | None, loader: SettingsLoader | None = None) -> Session:
+    if _inherited:
+        message = "this process was forked from one that uses wan_notebook, and may not open its ledger."
+        hint = "Use the method spawn: multiprocessing.get_context('spawn'); or make pictures in the first process only."
+        raise SettingsError(message, hint=hint)
+    with _sessions_guard:
+        session = _sessions.get(folder)
+        if session is None or session.is_closed:
+            session = _sessions[folder] = Session(loader or SettingsLoader(folder=folder))
+            if folder is None:
+                session.background.on_exit = session.end
+        return session
+
+
+def reopen(folder: str, ids: tuple[str, ...], name: str) -> Job:
+    """Return a pickled job, from the folder that it belongs to. Raises ``StoreError`` if that is gone."""
+    session, path = default_session(), Path(folder)
+    if session.loader.folder != path:
+        if not (path / LEDGER_NAME).is_file():
+            message = f"this job belongs to {path}, which does not exist here."
+            raise StoreError(message, hint="Bring that folder back to where it was: its pictures are in it.")
+        session = _session_of(path)
+    project = session.need_project()
+    rows = [project.database.get(job_id) for job_id in ids]
+    tracked = [project.worker.track(row) for row in rows]
+    session.follow([row for row in rows if row.status not in SETTLED])
+    return Job(tracked, project, request=session.request_of(rows[0]), name=name)
+
+
+def _after_fork() -> None:
+    for session in _sessions.values():
+        session.leave()
+    _inherited.extend(_sessions.values())
+    _sessions.clear()
+
+
+set_reopen(reopen)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
