@@ -1,0 +1,200 @@
+"""What Tab offers on a ``%wan`` or ``%%wan`` line: plain text in, candidates out."""
+
+import argparse
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from ..images import is_job, looks_like_image
+from .options import ALIASES, cell_parser, command_parsers, find_command
+from .parser import EXPRESSIONS, Kind, LineParser, Scan
+from .tokenize import DASHES, QUOTES, flag_of, is_location, quote, split_line
+
+_SHOWN_MAX: Final = 200
+_SCANNED_MAX: Final = 5000
+_LAST: Final = "_wan"
+_LINE: Final = re.compile(r"\s*(%%?)wan(?=\s)")
+_OPEN_ITEM: Final = re.compile(r"""([^\W\d]\w*)\[["']?([^"'\]]*)\Z""")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Candidates in the order to show them, and the text before the cursor that a candidate replaces."""
+
+    candidates: tuple[str, ...] = ()
+    matched_fragment: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What exists: the notebook's variables, ids of jobs (newest first), and a call that returns the tags in use."""
+
+    names: Mapping[str, object]
+    jobs: Sequence[str] = ()
+    tags: Callable[[], Iterable[str]] = tuple
+
+
+def complete(line: str, cursor: int, known: Known) -> Completion:
+    """Complete a line at the cursor; empty for a line of another magic. Never raises and never reads a file."""
+    before = line[:cursor]
+    match = _LINE.match(before)
+    if match is None:
+        return Completion()
+    words = split_line(before, match.end())
+    current = ""
+    if opened := next((word for word in words if word.fault), None):  # a bracket or quote is still open
+        words, current = words[: words.index(opened)], before[opened.start :]
+    elif words and words[-1].end == len(before):
+        current = words.pop().text
+    parser: LineParser | None = cell_parser()
+    if match[1] == "%":
+        if not words:
+            return _matching(current, [*filter(None, command_parsers()), *ALIASES])
+        parser = find_command(words.pop(0).text)
+    return _Completer(parser, before, known).complete(Scan(parser, deque(words)), current) if parser else Completion()
+
+
+class _Completer:
+    """Completes one line of one parser."""
+
+    def __init__(self, parser: LineParser, before: str, known: Known) -> None:
+        self.parser, self.before, self.known = parser, before, known
+
+    def complete(self, scan: Scan, current: str) -> Completion:
+        while scan.words:
+            if not scan.option():
+                if self.parser.prog == "%wan make":
+                    return Completion()  # the prompt has begun
+                scan.word()
+        flag = flag_of(current)
+        if flag is not None and flag.value is not None and (action := self.parser.find(flag.name)):  # --size=1
+            return self._of(action, flag.value)
+        if scan.pending is not None and flag is None:
+            return self._of(scan.pending, current)
+        values = self._positional(len(scan.positionals), current) if current[:1] not in tuple(DASHES) else []
+        return _matching(current, [*values, *self._flags(scan, short=bool(current))])
+
+    def _of(self, action: argparse.Action, typed: str) -> Completion:
+        if action.type is Kind.IMAGE and (item := _OPEN_ITEM.search(self.before)) and (found := self._items(item)):
+            return Completion(tuple(found), item[0])
+        if action.type in EXPRESSIONS and typed[:1] not in (*QUOTES, ""):
+            typed = re.split(r"[\[(,\s]+", typed)[-1]  # an item of a list
+        return _matching(typed, self._values(action, typed))
+
+    def _positional(self, count: int, typed: str) -> Iterable[str]:
+        known = self.parser.positionals
+        if not known or (count >= len(known) and known[-1].nargs != "*"):
+            return []
+        if self.parser.prog == "%wan help":
+            options = [name.lstrip("-") for option in cell_parser().options for name in option.option_strings]
+            return [*filter(None, command_parsers()), *options]
+        return self._values(known[min(count, len(known) - 1)], typed)
+
+    def _values(self, action: argparse.Action, typed: str) -> Iterable[str]:
+        """Return what may stand as a value; paths are those of the folder that is typed."""
+        if choices := self.parser.choices[action.dest]:
+            return [choice if choice.endswith("=") else quote(choice) for choice in choices]
+        jobs = [*self._variables(is_job), *self.known.jobs]
+        match action.type:
+            case Kind.IMAGE:
+                pictures = [] if is_location(typed) else [*self._variables(_is_picture), *self.known.jobs]
+                return [*pictures, *_files(typed, images_only=True)]
+            case Kind.JOB_OR_FILE:
+                return [*jobs, *_files(typed, images_only=True)]
+            case Kind.JOB:
+                return jobs
+            case Kind.NUMBER:
+                return self._variables(_is_number)
+            case Kind.SEED:
+                return self._variables(_is_seed)
+            case Kind.PATH:
+                return _files(typed, images_only=False)
+            case Kind.TAG:
+                return [quote(tag) for tag in self.known.tags()]
+            case Kind.DURATION:
+                return ["60s", "5m", "15m", "1h"]
+            case Kind.SINCE:
+                return ["today", "yesterday", "7d", "30d"]
+            case _:
+                return []
+
+    def _flags(self, scan: Scan, *, short: bool) -> list[str]:
+        """Return the options that may still come; second names only once a dash is typed."""
+        found: list[str] = []
+        for option in self.parser.options:
+            if option.dest in scan.seen and option.dest not in self.parser.repeatable:
+                continue
+            names = list(option.option_strings)
+            if not short:
+                is_pair = isinstance(option, argparse.BooleanOptionalAction)
+                names = names[:2] if is_pair else [name for name in names if name[:2] == "--" or len(names) == 1][:1]
+            found += names
+        return [name for name in found if short or name != "--help"]
+
+    def _variables(self, wanted: Callable[[object], bool]) -> list[str]:
+        """Return public variables that hold what is wanted, and `_wan` behind all that has a name of its own."""
+        names = [name for name in list(self.known.names) if not name.startswith("_")]
+        return [name for name in [*names, _LAST] if wanted(self.known.names.get(name))]
+
+    def _items(self, item: re.Match[str]) -> list[str]:
+        """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
+        name, typed = item[1], item[2]
+        value = self.known.names.get(name)
+        if is_job(value):  # only pictures that are there: nothing is waited for
+            keys = [str(index) for index, _ in enumerate(getattr(value, "saved_pictures", ()))]
+        elif isinstance(value, list | tuple):
+            keys = [str(index) for index, one in enumerate(value[:_SHOWN_MAX]) if _is_picture(one)]
+        elif isinstance(value, Mapping):
+            texts = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
+            keys = [f'"{key}"' for key in texts if '"' not in key and _is_picture(value[key])]
+        else:
+            keys = []
+        return [f"{name}[{key}]" for key in keys if key.lstrip('"').startswith(typed)]
+
+
+def _matching(typed: str, candidates: Iterable[str]) -> Completion:
+    bare = typed.lstrip("".join(QUOTES))
+    if typed[:1] in tuple(DASHES):
+        flag = flag_of(typed)
+        bare = flag.name if flag else "-" * (len(typed) + (typed[0] != "-"))
+    found = (c for c in dict.fromkeys(candidates) if c.lstrip("\"'").lower().startswith(bare.lower()) and c != typed)
+    return Completion(tuple(islice(found, _SHOWN_MAX)), typed)
+
+
+def _is_picture(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= _SCANNED_MAX and looks_like_image(value[0])
+    return looks_like_image(value) or is_job(value)
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and hasattr(type(value), "__index__") and not hasattr(type(value), "__len__")
+
+
+def _is_seed(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= _SCANNED_MAX and _is_number(value[0])
+    return _is_number(value) or isinstance(value, range)
+
+
+def _files(typed: str, *, images_only: bool) -> list[str]:
+    """Return paths that go on from what is typed: folders, and files (images only, if asked)."""
+    sign, path = (typed[0], typed[1:]) if typed[:1] in ("'", '"') else ("", typed)
+    folder = path[: max(path.rfind("/"), path.rfind(os.sep)) + 1]
+    hidden = path[len(folder) :].startswith(".")
+    try:
+        with os.scandir(os.path.expanduser(folder) or ".") as entries:  # noqa: PTH111 - what is typed stays as typed
+            found = sorted(
+                folder + entry.name + ("/" if entry.is_dir() else "")
+                for entry in islice(entries, _SCANNED_MAX)
+                if (hidden or not entry.name.startswith("."))
+                and (entry.is_dir() or not images_only or looks_like_image(entry.name))
+            )
+    except (OSError, ValueError):
+        return []
+    quoted = [(sign or '"' if sign or " " in name else "", name) for name in found]
+    return [f"{mark}{name}{'' if name.endswith('/') else mark}" for mark, name in quoted]

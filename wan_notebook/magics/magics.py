@@ -1,0 +1,174 @@
+"""``%wan`` and ``%%wan`` in IPython: what loading the extension registers. The rest is imported by the first cell.
+
+The magics take their line as it stands (``no_var_expand``): IPython would expand ``{…}`` and ``$…`` before us. With
+``needs_local_scope`` a magic inside a function sees the function's variables.
+"""
+
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
+
+from ..database import OpenSummary, count_open
+from ..settings import LEDGER_NAME, SettingsLoader
+from ..text import pluralize
+from .help import help_text
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+# An optional target, then %wan and its words: what IPython would read as a request for help, since it ends in `?`.
+_ENDS_IN_QUESTION: Final = re.compile(r"(?P<head>\s*(?:[A-Za-z_]\w*\s*=\s*)?)%wan[ \t]+(?P<words>\S.*\?)\s*\Z")
+
+
+@magics_class
+class WanMagics(Magics):
+    """The two magics; both only hand over."""
+
+    loader: SettingsLoader | None = None
+    used: "Runner | None" = None
+    """The runner, once a cell or command has needed it."""
+
+    @property
+    def runner(self) -> "Runner":
+        """What runs cells and commands."""
+        if self.used is None:
+            from .runner import Runner
+
+            self.used = Runner(self.shell, loader=self.loader)
+        return self.used
+
+    @no_var_expand
+    @needs_local_scope
+    def on_line(self, line: str, local_ns: Any = None) -> Any:
+        """Run a command, or make a picture from one line."""
+        return self.runner.line(line, local_ns)
+
+    @no_var_expand
+    @needs_local_scope
+    def on_cell(self, line: str, cell: str, local_ns: Any = None) -> None:
+        """Make pictures: the cell's text is the prompt."""
+        self.runner.cell(line, cell, local_ns)
+
+
+class Extension:
+    """What loading registers with a shell, and unloading takes back."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.magics = WanMagics(shell)
+        self._matcher = _matcher(shell, self.magics)
+        self._hooks = (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
+
+    def load(self) -> None:
+        """Register magics, completion and the input transformer; say in a line what is open."""
+        WanMagics.on_line.__doc__ = WanMagics.on_cell.__doc__ = help_text()  # what `%wan?` shows
+        self.magics.loader = SettingsLoader()  # what protects is frozen from here on
+        self.shell.register_magic_function(self.magics.on_line, "line", "wan")
+        self.shell.register_magic_function(self.magics.on_cell, "cell", "wan")
+        if self.shell.Completer is not None:
+            self.shell.Completer.custom_matchers.append(self._matcher)
+        self.shell.input_transformers_cleanup.append(transform_lines)
+        for event, hook in self._hooks:
+            self.shell.events.register(event, hook)
+        self._greet(self.magics.loader)
+
+    def unload(self) -> None:
+        """Take everything back; jobs at the service go on."""
+        for kind in ("line", "cell"):
+            self.shell.magics_manager.magics[kind].pop("wan", None)
+        with suppress(AttributeError, ValueError):
+            self.shell.Completer.custom_matchers.remove(self._matcher)
+        with suppress(ValueError):
+            self.shell.input_transformers_cleanup.remove(transform_lines)
+        for event, hook in self._hooks:
+            with suppress(ValueError):  # somebody else took it back
+                self.shell.events.unregister(event, hook)
+
+    def _before_cell(self, _info: object) -> None:
+        if self.magics.used is not None:
+            self.magics.used.before_cell()
+
+    def _after_cell(self, _result: object) -> None:
+        if self.magics.used is not None:
+            self.magics.used.after_cell()
+
+    def _greet(self, loader: SettingsLoader) -> None:
+        summary = count_open(loader.folder / LEDGER_NAME)
+        for line in open_lines(summary, time.time()):
+            print(line)  # noqa: T201 - in the cell that loads the extension
+        if summary.sending or summary.running or summary.to_fetch:
+            session = self.magics.runner.session
+            session.resume()
+            if session.left_alone:
+                print(session.left_alone)  # noqa: T201
+
+
+def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resume`)") -> list[str]:
+    """Say in plain lines what is open, and what to do about it; ``now`` in Unix seconds."""
+    if summary.problem:
+        return [f"wan: the ledger cannot be read: {summary.problem}"]
+    lines = []
+    if count := summary.sending + summary.running:
+        lines.append(f"{pluralize(count, 'job')} {'is' if count == 1 else 'are'} running")
+    if summary.to_fetch:
+        lines.append(f"{pluralize(summary.to_fetch, 'job')} finished, not downloaded yet")
+    if lines and summary.earliest_expiry is not None:
+        left_min = int((summary.earliest_expiry - now) // 60)
+        left = f"{left_min // 60} h" if left_min >= 60 else f"{left_min} min"
+        results = "its result can" if count + summary.to_fetch == 1 else "results can"
+        end = f"{results} be fetched for another {left}" if left_min > 0 else "the service may have deleted the results"
+        lines[-1] += f"; {end}{advice}"
+    if summary.in_doubt:
+        lines.append(f'{summary.in_doubt} in doubt (`%wan history --state "in doubt"`)')
+    if summary.unsent:
+        lines.append(f"{summary.unsent} not sent: run the cell again")
+    return lines
+
+
+def transform_lines(lines: list[str]) -> list[str]:
+    """Return a cell's lines as IPython can read them, changed only where they are ours.
+
+    A ``%%wan`` without a body would raise IPython's own error, one below a comment would be Python, and
+    ``%wan make a fox or a dog?`` a request for help.
+    """
+    written = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    first = written[0].strip() if written else ""
+    if re.match(r"%%wan(?:\s|\Z)", first):
+        at = lines.index(written[0])
+        return lines[at:] if len(lines) > at + 1 else [f"{first}\n", "\n"]
+    return lines if first.startswith("%%") else [_as_call(line) for line in lines]
+
+
+# A terminal asks after each line whether the cell is complete; there the body is still to come.
+transform_lines.has_side_effects = True  # type: ignore[attr-defined]
+
+
+def _as_call(line: str) -> str:
+    match = _ENDS_IN_QUESTION.match(line)
+    if match is None:
+        return line
+    return f"{match['head']}get_ipython().run_line_magic('wan', {match['words'].rstrip()!r})\n"
+
+
+def _matcher(shell: Any, magics: WanMagics) -> Any:
+    from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+
+    def wan_matcher(context: CompletionContext) -> Any:
+        from .completion import Known, complete
+
+        line = context.line_with_cursor
+        known = Known(shell.user_ns)
+        if magics.used is not None:
+            known = Known(shell.user_ns, magics.used.job_ids(), magics.used.tags)
+        found = complete(line, len(line), known)
+        return {
+            "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
+            "matched_fragment": found.matched_fragment,
+            "suppress": bool(found.candidates),
+            "ordered": True,
+        }
+
+    return context_matcher()(wan_matcher)  # called, not written above it: IPython ships it without types

@@ -1,0 +1,326 @@
+"""Read a magic line: argparse holds the options, a tokenizer finds their values, and all problems come together."""
+
+import argparse
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from ..errors import CellError, Problem
+from ..masking import EXPOSED_HINT, looks_like_key
+from ..text import did_you_mean, one_line
+from .tokenize import QUOTES, Flag, Word, flag_of, split_line, unescape, unquoted
+
+
+class Kind(StrEnum):
+    """The type of an argument's value; as argparse's ``type`` it documents the argument and keeps the text as it is."""
+
+    IMAGE = "picture"
+    NUMBER = "whole number"
+    SEED = "seeds"
+    SIZE = "size"
+    TEXT = "text"
+    TAG = "tag"
+    NAME = "variable name"
+    CHOICE = "choice"
+    DURATION = "duration"
+    SINCE = "time"
+    JOB = "job"
+    JOB_OR_FILE = "job or file"
+    PATH = "path"
+    WORDS = "words"
+
+    def __call__(self, text: str) -> str:
+        """Return the text unchanged: values are checked together, with the notebook's variables."""
+        return text
+
+
+EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
+_METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
+_YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
+_ELSEWHERE: Final = {  # names that other tools use
+    **dict.fromkeys(("--width", "--height", "--resolution"), "--size 1280x720"),
+    **dict.fromkeys(("--no", "--neg", "--negative-prompt"), "--negative"),
+    **dict.fromkeys(("--input", "--images", "--img", "--init", "--init-image", "--reference"), "-i"),
+    **dict.fromkeys(("--num", "--count", "--batch"), "-n"),
+    **dict.fromkeys(("--out", "--output"), "--as, or `%wan save JOB PATH`"),
+}
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """What a line says. ``options`` holds texts as typed (None for what is not given) and True or False for switches.
+
+    ``text`` is the prompt of ``%wan make``. ``earlier`` is the first edition's reading of the same line: options only
+    before the text, which was taken verbatim.
+    """
+
+    options: argparse.Namespace
+    text: str = ""
+    problems: tuple[Problem, ...] = ()
+    earlier: "ReadLine | None" = None
+
+
+def line_error(
+    problems: Sequence[Problem], more: Sequence[Problem] = (), *, consequence: str = "nothing was sent"
+) -> CellError:
+    """Return the problems of a line, with those of the request behind it, as one error."""
+    found = [*problems, *more]
+    if len(found) == 1:
+        only = found[0]
+        return CellError(str(Problem(only.field, only.value, only.message)), hint=only.hint)
+    return CellError("\n".join([f"{len(found)} problems, {consequence}", *(f"  • {problem}" for problem in found)]))
+
+
+class LineParser(argparse.ArgumentParser):
+    """The arguments of ``%%wan`` or of one command, and how they are read from a line.
+
+    ``least`` is how many positional words must be given; ``synopsis`` and ``example`` are for the help.
+    """
+
+    def __init__(self, prog: str, summary: str, *, usage: str = "", least: int = 0, example: str = "") -> None:
+        super().__init__(prog=prog, usage=usage, description=summary, add_help=False, allow_abbrev=False)
+        self.summary, self.synopsis, self.least, self.example = summary, f"{prog} {usage}".strip(), least, example
+        self.options: list[argparse.Action] = []
+        self.positionals: list[argparse.Action] = []
+        self.repeatable: set[str] = set()
+        self.choices: dict[str, tuple[str, ...]] = {}
+        self.argument("-h", "--help", action="store_true", help="show this help")
+
+    def argument(
+        self,
+        *names: str,
+        kind: Kind | None = None,
+        choices: Sequence[str] = (),
+        repeatable: bool = False,
+        **keywords: Any,
+    ) -> None:
+        """Add an option or a positional; ``kind`` is None for a switch."""
+        if kind is not None:
+            keywords = {"type": kind, "metavar": _METAVARS.get(kind, kind.name), **keywords}
+        if not names[0].startswith("-"):
+            keywords.setdefault("nargs", "*" if kind is Kind.WORDS else "?")
+        action = self.add_argument(*names, **keywords)
+        self.choices[action.dest] = tuple(choices)
+        self.repeatable |= {action.dest} if repeatable else set()
+        (self.options if action.option_strings else self.positionals).append(action)
+
+    def find(self, name: str) -> argparse.Action | None:
+        """Return the option of this name."""
+        return next((option for option in self.options if name in option.option_strings), None)
+
+    def read(self, line: str) -> ReadLine:
+        """Read options and positional words in any order; nothing is raised, problems are listed."""
+        scan = Scan(self, deque(split_line(line)))
+        while scan.words:
+            if not scan.option():
+                scan.word()
+        return scan.result()
+
+    def read_with_text(self, line: str) -> ReadLine:
+        """Read ``options TEXT options``: the options stand before the text, or after it as an unbroken tail."""
+        scan = Scan(self, deque(split_line(line)))
+        while scan.words and scan.option():
+            pass
+        if not scan.words:
+            return scan.result(text="")
+        words = list(scan.words)
+        is_marked = words[0].text == "--"
+        text = line[words[0].start + 2 * is_marked :].strip()
+        earlier = None if scan.problems else ReadLine(argparse.Namespace(**vars(scan.options)), text)
+        if not is_marked and not scan.options.raw:
+            end = scan.tail(words)
+            scan.check_text(words[:end])
+            text = line[words[0].start : words[end - 1].end]
+        return scan.result(text=text, earlier=earlier)
+
+
+@dataclass
+class Scan:
+    """Reads words from left to right into argparse's namespace.
+
+    ``seen`` keeps what was typed, by destination. ``pending`` is the option at the end whose value is still to come.
+    """
+
+    parser: LineParser
+    words: deque[Word]
+    options: argparse.Namespace = field(default_factory=argparse.Namespace)
+    positionals: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    seen: dict[str, list[str]] = field(default_factory=dict)
+    pending: argparse.Action | None = None
+
+    def __post_init__(self) -> None:
+        self.parser.parse_args([], self.options)  # argparse's defaults
+
+    def problem(self, name: str, message: str, hint: str = "") -> None:
+        """Note what is wrong with an option or the line."""
+        self.problems.append(Problem(name, "", message, hint))
+
+    def option(self) -> bool:
+        """Read the option at the next word with its value; False if no known option stands there."""
+        word = self.words[0]
+        flag = flag_of(word.text)
+        action = self.parser.find(flag.name) if flag else None
+        if flag is None or action is None:
+            return False
+        self.words.popleft()
+        if action.nargs == 0:
+            self._switch(action, flag)
+        else:
+            self._value(action, flag, word.fault)
+        return True
+
+    def word(self) -> None:
+        """Read a word that is not a known option: a positional, an unknown option, or too much."""
+        known, count = self.parser.positionals, len(self.positionals)
+        if flag := flag_of(self.words[0].text):
+            self.problem(flag.typed, "unknown option.", self._suggestion(flag))
+            self._skip()  # what follows was meant as its value: one problem, not two
+        elif known and (count < len(known) or known[-1].nargs == "*"):
+            word = self.words.popleft()
+            text = self._plain(known[min(count, len(known) - 1)], self.parser.prog, word.text, word.fault)
+            self.positionals += [] if text is None else [text]
+        else:
+            self._stray()
+
+    def tail(self, words: Sequence[Word]) -> int:
+        """Read the unbroken run of options at the end of a text; return the position of its first word."""
+        for position in range(1, len(words)):
+            tail = Scan(self.parser, deque(words[position:]))
+            while tail.words and tail.option():
+                pass
+            if not tail.words:
+                self.words = deque(words[position:])
+                while self.words and self.option():
+                    pass
+                return position
+        return len(words)
+
+    def check_text(self, words: Sequence[Word]) -> None:
+        """Refuse what looks like an option inside a text: it would be sent, and paid for, as words."""
+        if self.options.raw:
+            return
+        as_it_is = "In quotes or with --raw it is sent as it is."
+        flags = [flag for word in words if (flag := flag_of(word.text))]
+        known = [flag for flag in flags if self.parser.find(flag.name)]
+        unknown = [flag for flag in flags if flag not in known and flag.typed.startswith("--")]
+        for flag in unknown:
+            self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {as_it_is}")
+        for flag in known if not unknown else ():
+            self.problem(flag.typed, "stands inside the text.", f"Put it before or after the text. {as_it_is}")
+
+    def result(self, *, text: str | None = None, earlier: ReadLine | None = None) -> ReadLine:
+        """Return what was read; a missing word is a problem too."""
+        missing = [str(action.metavar) for action in self.parser.positionals[len(self.positionals) : self.parser.least]]
+        missing += ["a text"] if text == "" else []
+        if missing and not self.problems and not self.options.help:
+            self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
+        for position, action in enumerate(self.parser.positionals):
+            is_list = action.nargs == "*"
+            values = self.positionals[position:] if is_list else self.positionals[position : position + 1]
+            setattr(self.options, action.dest, values if is_list else values[0] if values else None)
+        return ReadLine(self.options, text or "", tuple(self.problems), earlier)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _set(self, action: argparse.Action, typed: str, value: object) -> None:
+        before = self.seen.setdefault(action.dest, [])
+        before.append(typed)
+        if action.dest in self.parser.repeatable:
+            setattr(self.options, action.dest, [*(getattr(self.options, action.dest) or ()), value])
+        elif len(set(before)) > 1 or (action.nargs != 0 and len(before) > 1):
+            self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
+        else:
+            setattr(self.options, action.dest, value)
+
+    def _switch(self, action: argparse.Action, flag: Flag) -> None:
+        value = flag.value
+        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in _YES:
+            value = self.words.popleft().text
+        is_yes = _YES.get((value or "yes").lower())
+        if is_yes is None:
+            self.problem(flag.name, f"takes no value such as {value!r}.", f"Write {flag.name} or {flag.name}=false.")
+        else:
+            is_on = is_yes is not flag.name.startswith("--no-")
+            self._set(action, flag.name if value is None else f"{flag.name}={value}", is_on)
+
+    def _value(self, action: argparse.Action, flag: Flag, fault: str) -> None:
+        value = flag.value
+        if not value:
+            following = flag_of(self.words[0].text) if self.words else None
+            if not self.words or (value is None and following):
+                self._missing(action, flag, following)
+                return
+            word = self.words.popleft()
+            value, fault = word.text, word.fault
+        while action.type is Kind.SEED and self.words and (value.endswith(",") or self.words[0].text[0] == ","):
+            value = f"{value} {self.words.popleft().text}"  # `5, 9 ,12` is one value
+        text = self._plain(action, flag.name, value, fault)
+        if text is not None:
+            self._set(action, value, text)
+
+    def _plain(self, action: argparse.Action, name: str, typed: str, fault: str) -> str | None:
+        """Return a value without its quotes; None, with a problem, for what cannot be read."""
+        is_quoted = typed[0] in QUOTES and QUOTES[typed[0]] in typed[1:]
+        if fault and (action.type in EXPRESSIONS or (typed[0] in QUOTES and typed[0] not in "'‘")):
+            self.problem(name, fault, "Close every quote and bracket.")
+            self.words.clear()  # nobody knows what the rest of the line belongs to
+            return None
+        inner = unquoted(typed)
+        if action.type in EXPRESSIONS or (inner is None and not is_quoted):
+            return typed
+        if inner is None:
+            self.problem(name, f"{typed} has text directly after its closing quote.", "Put a space between them.")
+            return None
+        return inner if action.type is Kind.PATH else unescape(typed[1:-1])
+
+    def _missing(self, action: argparse.Action, flag: Flag, following: Flag | None) -> None:
+        if not self.words:
+            self.pending = action
+        if action.nargs == "?":
+            self._set(action, flag.name, action.const)
+            return
+        hint = f"Write {flag.name} {action.metavar}."
+        if following and not self.parser.find(following.name):
+            hint = f'A value that begins with a dash needs quotes: {flag.name} "{following.typed}".'
+            self._skip()
+        self.problem(flag.name, "needs a value.", hint)
+
+    def _suggestion(self, flag: Flag) -> str:
+        name = flag.name.lower()
+        known = [name for option in self.parser.options for name in option.option_strings]
+        if hint := f"Did you mean {_ELSEWHERE[name]}?" if name in _ELSEWHERE else did_you_mean(name, known):
+            return hint
+        command = self.parser.prog.removeprefix("%wan ").replace("%%wan", "")
+        return (
+            f"`%wan help {command}` lists the options." if command not in ("", "make") else "`%wan?` lists the options."
+        )
+
+    def _skip(self) -> list[Word]:
+        """Drop the next word, and what follows it up to the next option; return them."""
+        skipped = [self.words.popleft()]
+        while self.words and not flag_of(self.words[0].text):
+            skipped.append(self.words.popleft())
+        return skipped
+
+    def _stray(self) -> None:
+        words = [word.text for word in self._skip()]
+        text = " ".join(words)
+        name, typed = next(((n, t[-1]) for n, t in reversed(self.seen.items())), ("", ""))
+        action = next((option for option in self.parser.options if option.dest == name), None)
+        if any(map(looks_like_key, words)):
+            self.problem(self.parser.prog, "what looks like a key was not used.", EXPOSED_HINT)
+        elif not self.parser.prog.startswith("%%"):
+            self.problem(self.parser.prog, f"unexpected argument: {text}", f"Example: `{self.parser.example}`")
+        else:
+            hint = "Write the prompt below this line, or as `%wan make TEXT`."
+            if action is not None and action.nargs != 0:
+                flag = action.option_strings[0]
+                hint = f'A value with spaces needs quotes or brackets: {flag} "{typed} {text}"'
+                if action.type is Kind.IMAGE:
+                    hint = f"For another picture repeat -i: -i {typed.rstrip(',')} -i {text}"
+                elif action.type is Kind.NAME:
+                    hint = f"A variable's name has no spaces: {flag} {'_'.join([typed, *words])}"
+            self.problem("%%wan", f"{one_line(text, 60)!r} is not an option.", hint)

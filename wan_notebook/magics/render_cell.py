@@ -1,0 +1,203 @@
+"""Write a request, a job or a form as an editable ``%%wan`` cell that is read back as exactly the same."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..display import relative_path
+from ..errors import RequestError
+from ..images import looks_like_image
+from ..request import ImageRequest
+from ..text import one_line, ranges
+from ..validation import Mode
+from .expressions import parse_expression
+from .template import escape, literal
+from .tokenize import flag_of, is_location, quote, split_line
+
+if TYPE_CHECKING:
+    from ..database import JobRow
+    from ..jobs import Job
+    from ..metadata import ForeignMetadata, Metadata
+    from ..session import Session
+
+_LOST: Final = re.compile(r"\A\s+|\s+\Z|[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
+"""White space at the edges, and what an editor, a notebook file or IPython takes out of a cell."""
+_LINE_STARTS: Final = re.compile(  # IPython removes prompts of a console; the others begin a part of the text
+    r"^([ \t]*)(>>>|\.{3}(?=[ \t]|$)|\.{3,}:|In \[|n(?=egative prompt[ \t]*[:：])|s(?=teps: \d))",
+    re.MULTILINE | re.IGNORECASE,
+)
+_PLAIN_PATH: Final = re.compile(r"[\w.][\w./-]*")
+
+
+@dataclass(frozen=True)
+class CellText:
+    """A cell: what follows ``%%wan`` in its first line, and the text below."""
+
+    line: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"%%wan {self.line}".rstrip() + (f"\n{self.body}" if self.body else "")
+
+
+def write_cell(
+    prompt: str,
+    negative: str = "",
+    *,
+    images: Iterable[str] = (),
+    n: int = 1,
+    interleave: bool = False,
+    max_images: int | None = None,
+    size: str | None = None,
+    seed: object = None,
+    prompt_extend: bool | None = None,
+    watermark: bool = False,
+    name: str = "",
+    tags: Iterable[str] = (),
+    provider: str = "",
+) -> CellText:
+    """Write a cell from its parts; only what is not the default is written.
+
+    Texts and tags are templates: ``{name}`` stays a field, so ``escape`` what is literal. ``images`` are expressions or
+    paths as they stand after ``-i``; ``seed`` is anything that ``--seed`` takes.
+    """
+    options = [f"-i {image_argument(text)}" for text in images]
+    parts = {
+        f"-n {n if n >= 0 else f'({n})'}": n != 1,
+        "--interleave": interleave,
+        f"--max-images {max_images}": max_images is not None,
+        f"--size {quote(size or '')}": size,
+        f"--seed {seed}": seed is not None,
+        "--rewrite" if prompt_extend else "--no-rewrite": prompt_extend is not None,
+        "--watermark": watermark,
+        f"--as {name}": name,
+    }
+    options += [text for text, is_said in parts.items() if is_said]
+    options += [f"--tag {quote(tag)}" for tag in tags]
+    options += [f"--provider {provider}"] if provider else []
+    body = _kept(prompt) + (f"\nNegative prompt: {_kept(negative)}" if negative else "")
+    return CellText(" ".join(options), body)
+
+
+def cell_of_request(
+    request: ImageRequest, *, images: Sequence[str], seed: object = None, name: str = "", tags: Iterable[str] = ()
+) -> CellText:
+    """Write the cell that is read back as an equal request; ``images`` are what stands after ``-i``."""
+    same = ("n", "interleave", "max_images", "size", "prompt_extend", "watermark")
+    options = {field: getattr(request, field) for field in same}
+    texts = escape(request.prompt), escape(request.negative_prompt)
+    return write_cell(*texts, images=images, seed=seed, name=name, tags=map(escape, tags), **options)
+
+
+def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: object = None) -> CellText:
+    """Write the cell of a job, with inputs named so that it runs in any kernel; ``folder`` holds the pictures."""
+    images = [
+        f"{one.source_job}[{one.source_index or 0}]" if one.source_job else relative_path(folder / one.file)
+        for one in row.inputs
+    ]
+    images += [f"{pending['job']}[{pending['index'] or 0}]" for pending in row.pending_inputs]
+    if request.mode is Mode.EDIT:  # what the database spells out, and nobody needs to type
+        size = None if request.size == "1K" else request.size
+        request = request.replace(size=size, prompt_extend=None if request.prompt_extend else request.prompt_extend)
+    return cell_of_request(
+        request, images=images, seed=row.seed if seed is None else seed, name=row.name, tags=row.tags
+    )
+
+
+def cell_of_job(job: "Job", session: "Session") -> str:
+    """Write the cell that asks for all of a job's pictures; empty where no single cell does, as for versions."""
+    project = session.project()
+    if project is None:
+        return ""
+    row, seeds = job.rows[0], [seed for seed in job.seeds if seed is not None]
+    if len(set(seeds)) != len(job.rows):
+        return ""
+    request = job.request
+    counts_up = seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+    if request.mode is Mode.TEXT_TO_IMAGE and not (counts_up and request.n == len(seeds)):
+        request = request.replace(n=1)
+    several = len(seeds) > 1 and (request.mode is not Mode.TEXT_TO_IMAGE or request.n == 1)
+    wanted = ",".join(ranges(seeds, "..") if counts_up else map(str, seeds)) if several else row.seed
+    return str(cell_of_row(request, row, project.storage.folder, seed=str(wanted).replace(" ", "")))
+
+
+def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") -> tuple[CellText, tuple[str, ...]]:
+    """Write the cell of what a picture's metadata says, and notes on what could not be carried over.
+
+    Nothing is guessed: an input that is not here is written as ``MISSING``, and an unknown prompt stays empty; both
+    are refused when the cell is run.
+    """
+    texts = escape(found.prompt), escape(found.negative_prompt)
+    from ..metadata import ForeignMetadata
+
+    if isinstance(found, ForeignMetadata):
+        return _cell_of_foreign(texts, found)
+    parameters, images, notes = found.parameters, [], []
+    for image in found.inputs:
+        kept = _kept_input(image.sha256, session.loader.folder)
+        images.append(kept or "MISSING")
+        if not kept:
+            size = f"{image.width_px}×{image.height_px}"
+            notes.append(f"the input {one_line(image.name)} ({size}) is not in this folder: name it")
+    is_edit, is_illustrated = found.mode == Mode.EDIT, found.mode == Mode.ILLUSTRATED
+    cell = write_cell(
+        *texts,
+        images=images,
+        n=parameters.n or 1 if is_edit else 1,
+        interleave=is_illustrated,
+        max_images=parameters.max_images if is_illustrated else None,
+        size=None if is_edit and parameters.size == "1K" else parameters.size,
+        seed=parameters.seed,
+        prompt_extend=False if is_edit and parameters.prompt_extend is False else None,
+        watermark=bool(parameters.watermark),
+    )
+    return cell, tuple(notes)
+
+
+def _cell_of_foreign(texts: tuple[str, str], found: "ForeignMetadata") -> tuple[CellText, tuple[str, ...]]:
+    options: dict[str, Any] = {"seed": found.seed}
+    if found.width_px and found.height_px:
+        options["size"] = f"{found.width_px}x{found.height_px}"
+    notes = list(found.notes)
+    for name, value in tuple(options.items()):
+        try:
+            ImageRequest(prompt="any", **{name: value})
+        except RequestError as error:
+            options[name] = None
+            notes += [f"not carried over: {one_line(problem, 200)}" for problem in error.problems]
+    return write_cell(*texts, **options), tuple(notes)
+
+
+def _kept_input(sha256: str, folder: Path) -> str:
+    """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):  # a picture's own words must not name another file
+        return ""
+    found = next(iter(sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), None)
+    return relative_path(found) if found else ""
+
+
+def image_argument(text: str) -> str:
+    """Return an expression or a path as one word: with spaces an expression gets brackets, a path gets quotes."""
+    words = split_line(text)
+    if len(words) == 1 and words[0].text == text and not words[0].fault and not flag_of(text):
+        return text
+    if looks_like_image(text) or is_location(text):
+        return quoted_path(text)
+    try:
+        parse_expression(text, "image")
+    except RequestError:
+        return quoted_path(text)
+    return f"({text})"
+
+
+def quoted_path(path: str) -> str:
+    """Return what to write after ``-i`` for a path or URL, in quotes unless it needs none."""
+    return path if _PLAIN_PATH.fullmatch(path) else '"' + path.replace('"', '\\"') + '"'
+
+
+def _kept(text: str) -> str:
+    """Write what would be lost or misread as a field that gives it back."""
+    text = _LOST.sub(lambda match: literal(match[0]), text)
+    return _LINE_STARTS.sub(lambda match: match[1] + literal(match[2]), text)
