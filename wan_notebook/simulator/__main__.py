@@ -1,10 +1,10 @@
 """Serve the simulator on a port: `python -m wan_notebook.simulator --port 8000`."""
 
 import argparse
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 
 from .app import create_app
@@ -27,18 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on; 0, the default: any free")
-    parser.add_argument("--seconds", type=float, metavar="S", help="a task takes (3, or WAN_SIMULATOR_SECONDS)")
-    parser.add_argument("--price", metavar="USD", help="of one picture (0.03, or WAN_SIMULATOR_PRICE)")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="how long a task takes (3, or WAN_SIMULATOR_SECONDS)"
+    )
+    parser.add_argument("--price", metavar="USD", help="the price of a picture (0.03, or WAN_SIMULATOR_PRICE)")
     parser.add_argument("--state", type=Path, dest="state_path", metavar="FILE", help="keep tasks in this file")
     parser.add_argument("--reply-form", metavar="NAME", help="how replies are worded (documented)")
     given = vars(parser.parse_args(arguments))
     port = given.pop("port")
+    if not 0 <= port <= 65535:
+        parser.error(f"--port must be between 0 and 65535, got {port}")
     try:
-        if "price" in given:
-            given["price"] = Decimal(given["price"])
-        server = make_server(create_app(SimulatorConfig.from_env(**given)))
+        environ = {**os.environ, **({"WAN_SIMULATOR_PRICE": given.pop("price")} if "price" in given else {})}
+        server = make_server(create_app(SimulatorConfig.from_env(environ, **given)))
         listener = bind(port)
-    except (ImportError, ValueError, ArithmeticError, OSError, OverflowError, sqlite3.Error) as problem:
+    except (ImportError, ValueError, OSError, sqlite3.Error) as problem:
         parser.error(f"{problem}")
     print(base_url(listener), flush=True)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .errors import ApiError, invalid, message_of
+from .errors import ApiError, invalid, message_of, require
 from .gateway import json_reply
 from .reply_forms import reword_output
 from .results import contents
@@ -56,8 +56,8 @@ async def list_tasks(request: Request) -> Response:
         page_no, page_size = int(query.get("page_no", 1)), int(query.get("page_size", 10))
     except ValueError as problem:
         raise invalid("query", str(problem)) from None
-    if page_no < 1 or not 1 <= page_size <= 100:
-        raise invalid("query", f"page_no must be at least 1 and page_size 1 to 100, got {page_no} and {page_size}")
+    is_allowed = page_no >= 1 and 1 <= page_size <= 100
+    require(is_allowed, "query", f"page_no must be at least 1, page_size 1 to 100, got {page_no} and {page_size}")
     tasks = [
         task
         for task in _tasks(request)

@@ -11,6 +11,7 @@ MESSAGES: Mapping[str, str] = {
     "InternalError.Algo": "inference error",
     "TaskCanceled": "The task was canceled.",
     "Throttling.AllocationQuota": "Too many tasks in process, please try again later.",
+    "Throttling.BurstRate": "Request rate increased too quickly, please try again later.",
     "Throttling.RateQuota": "Requests rate limit exceeded, please try again later.",
 }
 STATUSES: Mapping[str, int] = {
@@ -18,6 +19,7 @@ STATUSES: Mapping[str, int] = {
     "AllocationQuota.FreeTierOnly": 403,
     "InternalError.Algo": 500,
     "Throttling.AllocationQuota": 429,
+    "Throttling.BurstRate": 429,
     "Throttling.RateQuota": 429,
 }
 
@@ -50,6 +52,12 @@ def refusal(code: str) -> ApiError:
 def invalid(field: str, problem: str) -> ApiError:
     """Return the 400 for one field of a request."""
     return ApiError(400, "InvalidParameter", f"{field}: {problem}")
+
+
+def require(is_allowed: bool, field: str, problem: str) -> None:
+    """Raise the 400 for a field unless its value is allowed."""
+    if not is_allowed:
+        raise invalid(field, problem)
 
 
 def shown(value: object) -> str:

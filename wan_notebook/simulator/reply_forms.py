@@ -12,7 +12,7 @@ REPLY_FORMS: Mapping[str, str] = {
     "documented": "as the page of the model documents it",
     "wrapped": 'gateway: {"data": {…}, "status": {"code": 200, "message": "ok"}}',
     "errors_200": "gateway: errors with HTTP status 200",
-    "success_words": "gateway: other words for completed (done, SUCCEED, …) and for pending (in_queue, waiting, …)",
+    "other_words": "gateway: other words for completed (done, SUCCEED, …), pending (in_queue, …) and running",
     "unknown_status": "gateway: statuses that no page documents, beside pictures, errors and neither",
     "outputs": "gateway: pictures in `outputs` in place of `output`",
     "both_outputs": "gateway: pictures in `output` and `outputs`",
@@ -35,8 +35,9 @@ def reword_task(task: Document, forms: Set[str], *, is_pending: bool, size: tupl
     """Reword the gateway's reply to a submit or a poll; `size` is the width and height of its pictures in pixels."""
     document, status = dict(task), task["status"]
     choice = sum(task["id"].encode()) % 4  # each task keeps its words
-    if "success_words" in forms and (is_pending or status == "completed"):
-        document["status"] = _PENDING_WORDS[choice] if is_pending else _COMPLETED_WORDS[choice]
+    if "other_words" in forms:
+        running = _PENDING_WORDS[choice] if is_pending else "processing"
+        document["status"] = {"in_progress": running, "completed": _COMPLETED_WORDS[choice]}.get(status, status)
     if "unknown_status" in forms:
         document["status"] = _UNKNOWN_WORDS[status]
     if "completed_with_error" in forms and status == "failed":

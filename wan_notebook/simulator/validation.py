@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps
 
-from .errors import ApiError, invalid, shown
+from .errors import ApiError, invalid, require, shown
 from .tasks import Provider, TaskRequest, directives_of
 
 Size = tuple[int, int]
@@ -35,7 +35,7 @@ PARAMETERS: Mapping[str, type] = {
 }
 
 _TYPE_NAMES = {bool: "a boolean", int: "an integer", str: "a string"}
-_SIZE = re.compile(r"([0-9]{1,5})\*([0-9]{1,5})")
+_SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
 _DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
 _decoding = threading.Lock()  # one picture of 64 megapixels at a time is memory enough
 
@@ -113,8 +113,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
     mode = limits.interleaved if is_interleaved else limits.edit
     prompt, sources = _content(document, mode)
     n = parameters.get("n", 1 if is_interleaved else limits.default_n[provider])
-    if is_interleaved and n != 1:
-        raise invalid("parameters.n", f"must be 1 when enable_interleave is true, got {n}")
+    require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
     if sum(len(source) for _, source in sources if source.startswith("data:")) * 3 // 4 > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
     inputs = [read_input(source, where, limits) for where, source in sources]
@@ -142,24 +141,22 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
 def output_size(size: str | None, limits: ModelLimits, mode: ModeLimits, last_input_px: Size | None) -> Size:
     """Return width and height of the results; raise ApiError for a size that the mode does not allow."""
     width, height = last_input_px or (1, 1)
-    match = _SIZE.fullmatch(size or "")
+    scale, grid = 1.0, limits.grid_px
     if size is None or size in mode.tiers_px:
         total_px = mode.tiers_px.get(size or "", limits.default_total_px)
         if last_input_px and mode.follows_small_inputs and width * height <= total_px:
             return last_input_px
         scale = math.sqrt(total_px / (width * height))
-    elif match:
-        width, height, scale = int(match[1]), int(match[2]), 1.0
-        if not mode.total_px[0] <= width * height <= mode.total_px[1]:
-            least, most = (math.isqrt(total) for total in mode.total_px)
-            problem = f"total pixels must be between {least}*{least} and {most}*{most}, got {size}"
-            raise invalid("parameters.size", problem)
-        if max(width, height) > limits.aspect_max * min(width, height):
-            raise invalid("parameters.size", f"aspect ratio must be between 1:4 and 4:1, got {size}")
     else:
         names = " or ".join([*mode.tiers_px, "W*H such as 1280*1280"])
-        raise invalid("parameters.size", f"must be {names}, got {shown(size)}")
-    grid = limits.grid_px
+        require(_SIZE.fullmatch(size) is not None, "parameters.size", f"must be {names}, got {shown(size)}")
+        width, height = map(int, size.split("*"))
+        least, most = mode.total_px
+        sides = f"{math.isqrt(least)}*{math.isqrt(least)} and {math.isqrt(most)}*{math.isqrt(most)}"
+        is_allowed = least <= width * height <= most
+        require(is_allowed, "parameters.size", f"total pixels must be between {sides}, got {size}")
+        is_allowed = max(width, height) <= limits.aspect_max * min(width, height)
+        require(is_allowed, "parameters.size", f"aspect ratio must be between 1:4 and 4:1, got {size}")
     columns, rows = (max(1, math.floor(side * scale / grid + 0.5)) for side in (width, height))
     return columns * grid, rows * grid
 
@@ -178,24 +175,22 @@ def read_input(source: str, where: str, limits: ModelLimits = MODELS[0]) -> Inpu
         content = base64.b64decode(source[match.end() :], validate=True)
     except (binascii.Error, ValueError):
         raise invalid(where, "the base64 data cannot be decoded") from None
-    if len(content) > limits.input_bytes:
-        raise invalid(where, f"file size must not exceed 10MB, got {len(content)} bytes")
+    require(len(content) <= limits.input_bytes, where, f"file size must not exceed 10MB, got {len(content)} bytes")
     least, most = limits.input_side_px
     try:
         with _decoding, Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
-            if not all(least <= side <= most for side in picture.size):
-                sides = "*".join(map(str, picture.size))
-                raise invalid(where, f"width and height must be between {least} and {most} pixels, got {sides}")
-            is_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-            if picture.format == "PNG" and is_transparent:
-                raise invalid(where, "PNG with a transparency channel is not supported")
             width, height = picture.size
+            is_allowed = all(least <= side <= most for side in picture.size)
+            require(is_allowed, where, f"width and height must be {least} to {most} pixels, got {width}*{height}")
+            is_transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+            is_allowed = not is_transparent or picture.format != "PNG"
+            require(is_allowed, where, "PNG with a transparency channel is not supported")
             if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its orientation
                 width, height = height, width
             picture.draft("RGB", (KEPT_SIDE_PX, KEPT_SIDE_PX))  # a JPEG is decoded at a fraction of its size
             small = ImageOps.exif_transpose(picture).convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise invalid(where, f"width and height must be between {least} and {most} pixels") from None
+        raise invalid(where, f"width and height must be {least} to {most} pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as problem:
         raise invalid(where, f"the picture cannot be decoded ({type(problem).__name__})") from None
     small.thumbnail((KEPT_SIDE_PX, KEPT_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -221,17 +216,14 @@ def _document(body: bytes, envelope: str) -> dict[str, Any]:
 
 def _parameters(given: Any, limits: ModelLimits) -> dict[str, Any]:
     """Return the parameters that are set, each of its type and within its range."""
-    if not isinstance(given, dict):
-        raise invalid("parameters", "must be an object")
+    require(isinstance(given, dict), "parameters", "must be an object")
     found = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
     for name, value in found.items():
-        if type(value) is not PARAMETERS[name]:  # not isinstance: True is no integer here
-            kind = _TYPE_NAMES[PARAMETERS[name]]
-            raise invalid(f"parameters.{name}", f"must be {kind}, got {shown(value)}")
+        is_allowed = type(value) is PARAMETERS[name]  # not isinstance: True must not pass as an integer
+        require(is_allowed, f"parameters.{name}", f"must be {_TYPE_NAMES[PARAMETERS[name]]}, got {shown(value)}")
     for name, (least, most) in limits.ranges.items():
         value = found.get(name, least)
-        if not least <= value <= most:
-            raise invalid(f"parameters.{name}", f"must be between {least} and {most}, got {shown(value)}")
+        require(least <= value <= most, f"parameters.{name}", f"must be {least} to {most}, got {shown(value)}")
     return found
 
 
@@ -252,11 +244,10 @@ def _content(document: dict[str, Any], mode: ModeLimits) -> tuple[str, list[tupl
                 images.append((f"{CONTENT}[{index}].image", image))
             case _:
                 raise invalid(f"{CONTENT}[{index}]", "must hold either a text or an image, which must not be empty")
-    if len(texts) != 1:
-        raise invalid(CONTENT, f"must contain exactly one text object, got {len(texts)}")
-    if not mode.inputs[0] <= len(images) <= mode.inputs[1]:
-        least, most = mode.inputs
-        raise invalid(CONTENT, f"must contain {least} to {most} images in this mode, got {len(images)}")
+    least, most = mode.inputs
+    require(len(texts) == 1, CONTENT, f"must contain exactly one text object, got {len(texts)}")
+    is_allowed = least <= len(images) <= most
+    require(is_allowed, CONTENT, f"must contain {least} to {most} images in this mode, got {len(images)}")
     return texts[0], images
 
 

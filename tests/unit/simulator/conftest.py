@@ -1,0 +1,105 @@
+"""A simulator in process, a clock that the test moves, and a client that speaks plain HTTP to it."""
+
+import asyncio
+import base64
+import io
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from wan_notebook.simulator import SimulatorConfig, create_app
+
+SUBMIT = {"gateway": "/model/v1/generation", "dashscope": "/api/v1/services/aigc/image-generation/generation"}
+TASK = {"gateway": "/model/v1/generation/task/", "dashscope": "/api/v1/tasks/"}
+MODEL = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
+PROVIDERS = ("gateway", "dashscope")
+
+
+class Clock:
+    """A wall clock that stands still until it is moved; it starts at 17:52:04.136 on 2026-01-09 in Beijing."""
+
+    def __init__(self) -> None:
+        self.now = 1767952324.136
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Caller:
+    """One account that sends requests to a simulator in this process, whose tasks take ten seconds."""
+
+    def __init__(self, key: str = "sk-test", **config: Any) -> None:
+        self.clock = config.setdefault("clock", Clock())
+        limits = {"queries_per_s": 0, "submits_per_s": 0, "in_flight": 0}
+        self.app = create_app(SimulatorConfig(**{"seconds": 10.0, **limits, **config}))
+        self.simulator = self.app.state.simulator
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def request(self, method: str, url: str, *, has_key: bool = True, **options: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
+                headers = {**(self.headers if has_key else {}), **options.pop("headers", {})}
+                return await client.request(method, url, headers=headers, **options)
+
+        return asyncio.run(send())
+
+    def submit(self, provider: str, document: Any) -> httpx.Response:
+        return self.request("POST", SUBMIT[provider], json=document, headers={"X-DashScope-Async": "enable"})
+
+    def task(self, provider: str, document: Any) -> str:
+        """Submit, expect success, and return the task id."""
+        reply = self.submit(provider, document)
+        assert reply.status_code == 200, reply.text
+        return list(self.simulator.tasks)[-1]
+
+    def made(self, provider: str = "gateway", **request: Any) -> Any:
+        """Submit, expect success, and return the task as the simulator stores it."""
+        task_id = self.task(provider, request_of(provider, **request))
+        return self.simulator.tasks[task_id]
+
+    def poll(self, provider: str, task_id: str) -> httpx.Response:
+        return self.request("GET", TASK[provider] + task_id)
+
+    def urls(self, provider: str, document: Any) -> list[str]:
+        """Run a task to its end and return the addresses of its pictures."""
+        task_id = self.task(provider, document)
+        self.clock.now += 10
+        reply = self.poll(provider, task_id).json()
+        if provider == "gateway":
+            return [item["url"] for group in reply["output"] for item in group["content"] if item["type"] == "image"]
+        items = [item for choice in reply["output"]["choices"] for item in choice["message"]["content"]]
+        return [item["image"] for item in items if item["type"] == "image"]
+
+    def pictures(self, document: Any) -> list[bytes]:
+        """Run a task of the gateway and return its pictures."""
+        return [self.request("GET", url, has_key=False).content for url in self.urls("gateway", document)]
+
+
+def data_url(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", kind: str = "PNG", **options: Any) -> str:
+    """Return a data URL of a plain picture."""
+    buffer = io.BytesIO()
+    Image.new(mode, size, 128 if mode in ("1", "L", "P") else (90, 120, 150, 90)[: len(mode)]).save(
+        buffer, kind, **options
+    )
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def request_of(provider: str = "gateway", text: Any = "a fox in snow", images: Any = (), **parameters: Any) -> Any:
+    """Return a flat request: editing if there are images, else interleaved; a parameter of None is left out."""
+    content = [{"text": text}, *({"image": image} for image in images)]
+    given = {"enable_interleave": not images, "seed": 5, **parameters}
+    return {
+        "model": MODEL[provider],
+        "input": {"messages": [{"role": "user", "content": content}]},
+        "parameters": {name: value for name, value in given.items() if value is not None},
+    }
+
+
+@pytest.fixture
+def caller() -> Caller:
+    """A caller of a simulator without limits."""
+    return Caller()
