@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -94,7 +95,7 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
     facts = [row.mode, size, f"`{row.name}`" if row.name else "", *(f"#{tag}" for tag in row.tags[:6])]
     facts.append("imported" if row.imported_at is not None else "")
     facts.append(f"damaged: {row.damage}" if row.damage else "")
-    amount = str(cost).removesuffix(f" ({cost.note})") if cost.note else str(cost)
+    amount = str(replace(cost, note=""))
     return [
         _thumb_cell(row, storage),
         Cell(text=format_time(row.created_at), below=f"`{row.id}`"),
@@ -102,7 +103,7 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
         "" if row.seed is None else str(row.seed),
         str(len(saved) if saved else row.n),
         Cell(status=shown_status(row), below=format_duration(duration_of(row))),
-        Cell(text=amount, below=cost.source.value if cost.source.value not in amount else ""),
+        Cell(text=amount, below=cost.note or (cost.source.value if cost.source.value not in amount else "")),
     ]
 
 
