@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from tests.fakes.connections import BrokenConnections
 from tests.fakes.faults import Faults
 from wan_notebook.api import generate
 from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
@@ -94,8 +95,8 @@ class Rig:
             "fixed_picture": small_png(),
             "clock": self.time.wall_clock,
         }
-        self.app = create_app(SimulatorConfig(**{**settings, **config}))
-        self.faults = Faults(clock=self.time.wall_clock)
+        self.faults = Faults(create_app(SimulatorConfig(**{**settings, **config})))
+        self.connections = BrokenConnections()
         self.provider, self.url = provider, url
         self.folder = folder / "wan-pictures"
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,12 +108,12 @@ class Rig:
     @property
     def service(self) -> Simulator:
         """The service, which counts what happens."""
-        return self.app.state.simulator
+        return self.faults.simulator
 
     @property
     def struck(self) -> Counter[str]:
         """How often each fault happened, by `phase.name`."""
-        return self.faults.struck
+        return self.faults.struck + self.connections.struck
 
     def configure(self, **changes: Any) -> None:
         """Change the service's settings while it runs."""
@@ -120,13 +121,15 @@ class Rig:
 
     def serve(self) -> str:
         """Put the service on a port of this machine."""
-        self.url = self._stack.enter_context(self.faults.serve(self.app))
+        self.url = self._stack.enter_context(self.faults.serve())
         return self.url
 
     def arm(self, *faults: str) -> None:
         """Let these faults strike, and no others."""
         self.faults.clear()
-        self.faults.add(*faults)
+        self.connections.clear()
+        for fault in faults:
+            (self.connections if BrokenConnections.knows(fault) else self.faults).add(fault)
 
     def kernel(self, *, fast: bool = True, provider: str = "", **env: str) -> Session:
         """Start a kernel; `fast` gives it the rig's clocks. Change its variables later with `set_env`."""
@@ -158,8 +161,10 @@ class Rig:
 
     def _transport(self, loader: SettingsLoader, _settings: Settings) -> httpx.AsyncBaseTransport | None:
         self._asked[id(loader)] += 1
-        inner = httpx.AsyncHTTPTransport() if self.url else self.faults.transport(self.app)
-        return self.around(inner) if self.around else None if self.url else inner
+        if self.url and not self.around:
+            return None
+        inner = httpx.AsyncHTTPTransport() if self.url else self.connections.transport(self.faults.transport())
+        return self.around(inner) if self.around else inner
 
     def close(self) -> None:
         """End every kernel and the service."""

@@ -10,7 +10,6 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -78,18 +77,3 @@ class FullLedger:
     def close(self) -> None:
         """Take the listener away."""
         sa.event.remove(sa.Engine, "do_execute", self._execute)
-
-
-class FillsAfterSubmit(httpx.AsyncBaseTransport):
-    """Lets a ledger fill up while the service takes a request: after the task was made, before its reply arrives."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, ledger: FullLedger) -> None:
-        self._inner = inner
-        self._ledger = ledger
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Hand over, then fill the ledger if it was a submit."""
-        response = await self._inner.handle_async_request(request)
-        if request.method == "POST":
-            self._ledger.is_full = True
-        return response

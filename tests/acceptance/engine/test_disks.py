@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.disks import FillsAfterSubmit, FullDisk, FullLedger
+from tests.fakes.disks import FullDisk, FullLedger
 from tests.kit import Rig, ask, database_of, ended, history_of, project_of, small_png, until
 from wan_notebook.errors import JobError, StoreError
 from wan_notebook.metadata import read_metadata, strip
@@ -62,12 +62,13 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, ledger: Fu
     """The disk fills up while a submit is under way: the task's id waits in memory, and nothing is sent again."""
     session = made.kernel()
     project_of(session)
-    made.around = lambda inner: FillsAfterSubmit(inner, ledger)
+    made.faults.on_submit = lambda: setattr(ledger, "is_full", True)
     job = ask(session, seed=5)
     until(lambda: ledger.refused > 3)
 
     assert job.status == "sending"
     assert next(iter(made.service.tasks)) in job.tracked[0].note
+    made.faults.on_submit = None
     ledger.is_full = False
     assert ended(job).status == "saved"
     assert made.service.tasks_created == 1
@@ -77,7 +78,7 @@ def test_an_id_that_waits_for_room_is_written_when_the_kernel_ends(made: Rig, le
     """There is room by now: the end of the kernel does not wait for the next attempt."""
     session = made.kernel(fast=False)
     project_of(session)
-    made.around = lambda inner: FillsAfterSubmit(inner, ledger)
+    made.faults.on_submit = lambda: setattr(ledger, "is_full", True)
     ask(session, seed=5)
     until(lambda: ledger.refused >= 1)
     ledger.is_full = False

@@ -93,9 +93,9 @@ def test_fetch_says_in_words_what_a_job_is(made: Rig, capsys: pytest.CaptureFixt
 @pytest.mark.process
 def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None:
     """Half a second in all, however many requests wait; what was cut is told from what never left."""
-    faults = Faults()
+    faults = Faults(create_app(CONFIG))
     faults.add("submit.stall_after:always")
-    with faults.serve(create_app(CONFIG)) as url:
+    with faults.serve() as url:
         idle = run("import time, wan_notebook.api\nprint(time.time(), flush=True)", tmp_path / "idle", url)
         idle_s = time.time() - float(idle.stdout)
         done = run(STALLED, tmp_path / "stalled", url, **NO_LIMITS)
