@@ -102,13 +102,12 @@ class Storage:
                     _write_new(self.folder / ".gitignore", GITIGNORE.encode())
                 _sync_folder(self.folder)
                 _sync_folder(self.folder.parent)
-            for entry in os.scandir(self.folder):
-                is_folder = _FOLDERS.fullmatch(entry.name)
-                if (is_folder or _FILES.fullmatch(entry.name)) and (
-                    entry.is_symlink() or (is_folder and not entry.is_dir())
-                ):
-                    message = f"{_shown(Path(entry.path))} is a link or a file where a folder of pictures belongs."
-                    raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
+            for path in self.folder.iterdir():
+                is_folder = _FOLDERS.fullmatch(path.name) is not None
+                if path.is_symlink() or (is_folder and not path.is_dir()):
+                    if is_folder or _FILES.fullmatch(path.name):
+                        message = f"{_shown(path)} is a link or a file where a folder of pictures belongs."
+                        raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
 
     def check_writable(self, need_bytes: int = 0) -> None:
         """Make sure that pictures can be saved, before money is spent."""
@@ -133,11 +132,12 @@ class Storage:
         if is_bad or any(char in relative for char in "\\:\x00"):  # so that a bundle opens on every system
             raise StoreError(f"{one_line(relative, 80)!r} is not a path inside the folder of pictures.")
         path = self.folder
-        for part in parts:
-            path = path / part
-            if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
-                message = f"{one_line(relative, 80)!r} leads out of {_shown(self.folder)}."
-                raise StoreError(message, hint="Remove the link in it.")
+        with _explained(path / relative, "use"):
+            for part in parts:
+                path = path / part
+                if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
+                    message = f"{one_line(relative, 80)!r} leads out of {_shown(self.folder)}."
+                    raise StoreError(message, hint="Remove the link in it.")
         return path
 
     def usage(self) -> Usage:
@@ -392,4 +392,4 @@ def _explained(path: Path, doing: str) -> Iterator[None]:
 
 def _shown(path: Path) -> str:
     """Return a path as text that can be displayed, whatever bytes are in it."""
-    return one_line(os.fsencode(path).decode("utf-8", "replace"), 200)
+    return one_line(str(path).encode("utf-8", "replace").decode(), 200)

@@ -1,7 +1,6 @@
-"""Networks for tests: scripted answers, a file as object storage serves it, a raw server on 127.0.0.1, hostile replies."""
+"""Networks for tests: scripted answers, a file as object storage serves it, a raw server on 127.0.0.1."""
 
 import asyncio
-import gzip
 import hashlib
 import re
 import traceback
@@ -171,12 +170,3 @@ def http_reply(body: bytes, status_line: str = "200 OK", *headers: str) -> bytes
     """Return a whole HTTP reply as bytes."""
     head = "\r\n".join([f"HTTP/1.1 {status_line}", f"Content-Length: {len(body)}", *headers])
     return f"{head}\r\n\r\n".encode() + body
-
-
-def gzip_bomb(layers: int, size_bytes: int = 50_000_000) -> httpx.Response:
-    """Return a reply of a few bytes that unpacks to ``size_bytes`` through so many layers."""
-    data = b" " * size_bytes
-    for _ in range(layers):
-        data = gzip.compress(data)
-    encoding = ", ".join(["gzip"] * layers)
-    return httpx.Response(200, headers={"content-encoding": encoding}, content=pieces(data))

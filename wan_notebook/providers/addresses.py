@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from ..errors import DownloadError
-from .network import new_transport, proxy_for
+from .network import proxy_for
 
 Resolver = Callable[[str], Awaitable[list[str]]]
 
@@ -84,22 +84,21 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     allows_loopback
         Whether this machine may be reached.
     inner
-        Replaces the network; then names are resolved only if ``resolver`` is given.
+        What connects. Names are resolved by ``resolver`` if there is one.
     """
 
     def __init__(
         self,
+        inner: httpx.AsyncBaseTransport,
         *,
         service_host: str,
         allows_loopback: bool,
-        inner: httpx.AsyncBaseTransport | None = None,
-        resolver: Resolver | None = None,
+        resolver: Resolver | None,
     ) -> None:
+        self._inner = inner
         self._service_host = service_host
         self._allows_loopback = allows_loopback
-        self._inner = inner
-        self._resolver = resolver or (resolve if inner is None else None)
-        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+        self._resolver = resolver
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to an address of its host that may be reached.
@@ -109,26 +108,21 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         DownloadError
             Kind ``private``: an address of the host may not be reached.
         """
-        proxy = None if self._inner is not None else proxy_for(request.url)
-        addresses = await self._judged_addresses(request.url.host, is_proxied=proxy is not None)
-        proxy_url = proxy.url if proxy else ""
-        if self._inner is None and proxy_url not in self._transports:
-            self._transports[proxy_url] = new_transport(proxy, SEPARATE)
-        transport = self._inner or self._transports[proxy_url]
-        failure: Exception = httpx.ConnectError("no address")
+        is_proxied = proxy_for(request.url) is not None
+        addresses = await self._judged_addresses(request.url.host, is_proxied=is_proxied)
+        failure: Exception | None = None
         for address in addresses[:ADDRESSES_TRIED_MAX]:
             try:
-                return await transport.handle_async_request(_pinned(request, address))
+                return await self._inner.handle_async_request(_pinned(request, address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
-        if addresses:
+        if failure is not None:
             raise failure
-        return await transport.handle_async_request(request)  # the proxy resolves the name itself
+        return await self._inner.handle_async_request(request)  # the proxy resolves the name itself
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for transport in filter(None, (self._inner, *self._transports.values())):
-            await transport.aclose()
+        await self._inner.aclose()
 
     async def _judged_addresses(self, host: str, *, is_proxied: bool) -> list[str]:
         """Return the addresses to connect to, none where the name is not resolved here."""
@@ -156,5 +150,5 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
         request.url.copy_with(host=address),
         headers=request.headers,
         stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": request.url.host},
+        extensions={**request.extensions, "sni_hostname": request.url.host, "is_direct": True},
     )

@@ -127,6 +127,8 @@ class Downloader:
         window_s, connect_s = self._timeouts.stall_window_s, self._timeouts.connect_s
         timeout = httpx.Timeout(window_s, connect=connect_s, pool=None)
         for _ in range(REDIRECTS_MAX + 1):
+            if url.scheme not in ("http", "https") or not url.host:
+                raise httpx.UnsupportedProtocol("not an http(s) address")
             request = self._client.build_request("GET", url, headers=headers, timeout=timeout)
             # Each byte of a head that trickles would begin the read timeout anew.
             async with asyncio.timeout(2 * connect_s + window_s):

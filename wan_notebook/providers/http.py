@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from pydantic import SecretStr
@@ -21,21 +21,21 @@ from ..keystore import check_key
 from ..masking import KeyMask
 from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
+from ..settings import IN_PROCESS_URL
 from ..text import one_line
-from .addresses import GuardedTransport, Resolver, is_loopback
+from .addresses import SEPARATE, GuardedTransport, Resolver, is_loopback, resolve
 from .base import Call, Output, Submitted, TaskState, Timeouts
 from .dashscope import DashScope
 from .download import Downloaded, Downloader
 from .gateway import Gateway
-from .network import CONNECTIONS_MAX, SendTrace, explain, new_transport, proxy_for
+from .network import CONNECTIONS_MAX, POOLED, EnvironmentTransport, SendTrace, explain, proxy_for
 from .replies import (
     JSON_MAX_BYTES,
-    REDIRECTS,
     Reply,
     error_in_success,
     error_of,
-    origin,
     raw_chunks,
+    redirect_target,
     unpack,
     unreadable,
 )
@@ -79,9 +79,7 @@ class ServiceClient:
         ``auto``, ``flat`` or ``params`` (WAN_API §2). ``auto`` begins with ``first_envelope``, which worked at this
         address before, and tells ``on_envelope`` what works now.
     transport
-        Replaces the network altogether.
-    app
-        An ASGI application that stands in for the service at ``base_url``, in this process.
+        Replaces the network; for the simulator inside this process only as far as it is asked itself.
     resolver
         Returns the addresses of a host name, in place of the system's resolver.
 
@@ -102,7 +100,6 @@ class ServiceClient:
         first_envelope: str = "",
         on_envelope: Callable[[str], None] = lambda _: None,
         transport: httpx.AsyncBaseTransport | None = None,
-        app: Any | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -122,21 +119,19 @@ class ServiceClient:
         self._key, self._key_source = key, key_source
         self._mask = KeyMask(key.get_secret_value() if key else "")
         self._timeouts, self._wall_clock = timeouts, wall_clock
-        in_process = httpx.ASGITransport(app=app) if app is not None else None
-        self._transport = in_process or transport
         self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
-        self._api: httpx.AsyncClient | None = None
+        in_process = self.base_url == IN_PROCESS_URL
+        is_replaced = transport is not None and not in_process
         guarded = GuardedTransport(
+            transport if is_replaced and transport else EnvironmentTransport(SEPARATE),
             service_host=self._base.host,
-            allows_loopback=in_process is not None or is_loopback(self._base.host),
-            inner=transport,
-            resolver=resolver,
+            allows_loopback=in_process or is_loopback(self._base.host),
+            resolver=resolver or (None if is_replaced else resolve),
         )
-        self._files = httpx.AsyncClient(
-            transport=guarded,
-            mounts={f"all://{self._base.host}": in_process} if in_process else None,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        )
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        mounts = {f"all://{self._base.host}": transport} if in_process else None
+        self._files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
+        self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
         self._downloader = Downloader(self._files, timeouts=timeouts, wall_clock=wall_clock, monotonic=monotonic)
 
     def __repr__(self) -> str:
@@ -249,19 +244,23 @@ class ServiceClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._files.aclose()
-        if self._api is not None:
-            await self._api.aclose()
+        await self._api.aclose()
 
     async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
         call = self._dialect.submit(request, envelope=envelope)
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
         reply = await self._send(call, self._timeouts.submit_deadline_s(len(body)), body)
-        submitted = self._dialect.read_submit(reply.unmasked_body)
-        if isinstance(submitted, Submitted):
-            request_id = self._mask.mask(submitted.request_id) or reply.request_id
-            return replace(submitted, request_id=request_id)
+        if submitted := self._submitted_in(reply):
+            return submitted
         error = error_in_success(reply, self._key_hint())
         raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
+
+    def _submitted_in(self, reply: Reply) -> Submitted | None:
+        found = self._dialect.read_submit(reply.unmasked_body)  # a masked id would name no task
+        if not isinstance(found, Submitted):
+            return None
+        request_id = self._mask.mask(found.request_id) or reply.request_id
+        return replace(found, request_id=request_id, raw_status=self._mask.mask(found.raw_status))
 
     async def _list_page(self, start: datetime, end: datetime, page: int, status: str | None) -> list[TaskState]:
         if not isinstance(self._dialect, DashScope):
@@ -289,14 +288,10 @@ class ServiceClient:
         reply = await self._exchange(call, url, body, deadline_s)
         for _ in range(QUERY_REDIRECTS_MAX):
             # A submit or a cancel never follows: a redirected POST may be made twice, or turn into a GET.
-            if call.method == "POST" or reply.http_status not in REDIRECTS:
+            target = redirect_target(reply, url) if call.method == "GET" else None
+            if target is None:
                 break
-            try:
-                url = url.join(reply.headers.get("location", ""))
-            except httpx.InvalidURL:
-                break
-            if origin(url) != origin(self._base):
-                break
+            url = target
             reply = await self._exchange(call, url, body, deadline_s)
         if error := error_of(reply, self._key_hint()):
             raise error
@@ -313,14 +308,13 @@ class ServiceClient:
         async with self._permits:
             try:
                 async with asyncio.timeout(deadline_s):
-                    client = self._api_client()
-                    response = await client.send(self._request(client, call, url, body, trace), stream=True)
+                    response = await self._api.send(self._request(call, url, body, trace), stream=True)
                     async for chunk in raw_chunks(response):
                         data += chunk
                         if len(data) > JSON_MAX_BYTES:
                             break
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
-                failure = explain(error, self.host, None if self._transport else proxy_for(self._base), trace)
+                failure = explain(error, self.host, proxy_for(self._base) if trace.is_traced else None, trace)
                 cut = failure.message
             finally:
                 if response is not None:
@@ -338,20 +332,11 @@ class ServiceClient:
             now_s=self._wall_clock(),
         )
 
-    def _api_client(self) -> httpx.AsyncClient:
-        if self._api is None:
-            transport = self._transport or new_transport(proxy_for(self._base))
-            headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-            self._api = httpx.AsyncClient(transport=transport, headers=headers)
-        return self._api
-
-    def _request(
-        self, client: httpx.AsyncClient, call: Call, url: httpx.URL, body: bytes, trace: SendTrace
-    ) -> httpx.Request:
+    def _request(self, call: Call, url: httpx.URL, body: bytes, trace: SendTrace) -> httpx.Request:
         # Writing has no timeout of its own: httpcore would count the whole body as one write.
         timeout = httpx.Timeout(None, connect=self._timeouts.connect_s)
-        headers = {"Content-Type": "application/json", **call.headers}
-        request = client.build_request(
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
+        request = self._api.build_request(
             call.method, url, headers=headers, content=body, timeout=timeout, extensions={"trace": trace}
         )
         if self._key is not None:

@@ -66,14 +66,40 @@ def proxy_for(url: httpx.URL) -> Proxy | None:
     return Proxy(address if "://" in address else f"http://{address}", f"{scheme.upper()}_PROXY")
 
 
-def new_transport(proxy: Proxy | None, limits: httpx.Limits = POOLED) -> httpx.AsyncHTTPTransport:
-    """Build httpx's own transport.
+class EnvironmentTransport(httpx.AsyncBaseTransport):
+    """httpx's own transport, with the proxy and the certificates that the environment sets when it is needed.
 
-    Raises
-    ------
-    NotSentError
-        The certificate file or the proxy cannot be used; the hint names the variable.
+    Changes of the environment count from the next request on. The request extension ``is_direct`` says that no proxy
+    is to be used.
     """
+
+    def __init__(self, limits: httpx.Limits) -> None:
+        self._limits = limits
+        self._by_proxy: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._retired: list[httpx.AsyncHTTPTransport] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises ``NotSentError`` if the certificates or the proxy cannot be used."""
+        proxy = None if request.extensions.get("is_direct") else proxy_for(request.url)
+        key = proxy.url if proxy else ""
+        if key not in self._by_proxy:
+            self._by_proxy[key] = _new_transport(proxy, self._limits)
+        transport = self._by_proxy[key]
+        try:
+            return await transport.handle_async_request(request)
+        except httpx.ConnectError as error:
+            if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+                self._retired.append(transport)  # it may still serve other requests
+                self._by_proxy.pop(key, None)  # the next one reads the certificates anew
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for transport in (*self._by_proxy.values(), *self._retired):
+            await transport.aclose()
+
+
+def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
     failure: NotSentError
     try:
         tls = httpx.create_ssl_context()
@@ -85,11 +111,10 @@ def new_transport(proxy: Proxy | None, limits: httpx.Limits = POOLED) -> httpx.A
         try:
             return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy.url if proxy else None)
         except (ImportError, ValueError, TypeError, httpx.InvalidURL) as error:  # its text may hold a password
-            variable = proxy.variable if proxy else "ALL_PROXY"
+            address, variable = (proxy.address, proxy.variable) if proxy else ("", "ALL_PROXY")
             hint = f"Correct or unset {variable}, then run this again."
             if isinstance(error, ImportError):
                 hint = f"Run `pip install httpx[socks]`, or unset {variable}, then run this again."
-            address = proxy.address if proxy else ""
             failure = NotSentError(f"The proxy in {variable} ({address}) cannot be used.", kind="setting", hint=hint)
     raise failure
 
@@ -142,7 +167,7 @@ def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
     is_refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
     hint = "Check the network and the base URL: `%wan doctor`."
     if tls is not None:
-        reason = getattr(tls, "verify_message", "") or tls.reason or "no reason given"
+        reason = getattr(tls, "verify_message", "") or getattr(tls, "reason", "") or "no reason given"
         hint = (
             "Check this computer's clock; behind a proxy that reads traffic, name its certificate file in "
             "SSL_CERT_FILE (REQUESTS_CA_BUNDLE is not read). Verification is never switched off."

@@ -151,8 +151,9 @@ class ClientPool:
         await asyncio.gather(*(client.aclose() for client in self._made), return_exceptions=True)
 
     def _new(self, settings: Settings, key: "SecretStr | None") -> ServiceClient:
-        transport = self._transport_for(settings)
-        url = settings.base_url
+        transport, url = self._transport_for(settings), settings.base_url
+        if transport is None and settings.in_process:
+            transport = httpx.ASGITransport(app=self.simulator_app())
         client = ServiceClient(
             provider=settings.provider,
             base_url=url,
@@ -162,7 +163,6 @@ class ClientPool:
             first_envelope=self._loader.envelope(url),
             on_envelope=lambda worked: self._loader.remember_envelope(url, worked),
             transport=transport,
-            app=self.simulator_app() if settings.in_process and transport is None else None,
             timeouts=self._timeouts,
         )
         self._made.append(client)

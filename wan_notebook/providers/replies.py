@@ -191,6 +191,17 @@ def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
     return cast("httpx.AsyncByteStream", response.stream)
 
 
+def redirect_target(reply: Reply, url: httpx.URL) -> httpx.URL | None:
+    """Return where a redirect leads within the same scheme, host and port, so that the key may go along; else None."""
+    if reply.http_status not in REDIRECTS:
+        return None
+    try:
+        target = url.join(reply.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return None
+    return target if origin(target) == origin(url) else None
+
+
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Return scheme, host and port; the scheme's default port is None."""
     return url.scheme, url.host, url.port

@@ -1,0 +1,461 @@
+"""ServiceClient: what is sent, how replies become results and errors, and that nothing is ever repeated by itself."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from tests.fakes.attacks import echoes
+from tests.fakes.network import (
+    BASE_URL,
+    KEY,
+    PAGE,
+    REQUEST,
+    Answers,
+    failure_of,
+    make_client,
+    pieces,
+    run,
+    status,
+    submit,
+)
+from wan_notebook.errors import (
+    AuthError,
+    ConnectionLostError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotSentError,
+    RateLimitError,
+    ServerError,
+    ServiceError,
+    UnexpectedReplyError,
+    WanError,
+)
+from wan_notebook.providers import Phase, ServiceClient, Submitted
+
+ACCEPTED = {"id": "task-7f3a", "status": "in_progress"}
+
+
+def envelopes_of(answers: Answers) -> list[str]:
+    bodies = [json.loads(request.content) for request in answers.requests]
+    return ["params" if isinstance(body["input"], list) else "flat" for body in bodies]
+
+
+# Submit ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_submit_is_one_post_with_the_key() -> None:
+    """WAN_API §2: bearer key, JSON, the documented path; one request and no more."""
+    answers = Answers(httpx.Response(200, json=ACCEPTED, headers={"x-request-id": "r-1"}))
+    assert run(make_client(answers), submit) == Submitted("task-7f3a", "r-1", "in_progress")
+    (request,) = answers.requests
+    assert (request.method, str(request.url)) == ("POST", f"{BASE_URL}/model/v1/generation")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.content)["input"]["messages"][0]["content"] == [{"text": REQUEST.prompt}]
+
+
+def test_a_dashscope_submit_asks_for_a_task() -> None:
+    """WAN_API §3: without X-DashScope-Async the service refuses; the base URL gains /api/v1."""
+    answers = Answers(httpx.Response(200, json={"output": {"task_id": "t-1"}, "request_id": "r-2"}))
+    assert run(make_client(answers, provider="dashscope"), submit) == Submitted("t-1", "r-2")
+    assert answers.requests[0].headers["x-dashscope-async"] == "enable"
+    assert answers.requests[0].url.path == "/api/v1/services/aigc/image-generation/generation"
+
+
+def test_without_a_key_none_is_sent() -> None:
+    """An empty bearer would be a wrong one."""
+    answers = Answers(httpx.Response(200, json=ACCEPTED))
+    run(make_client(answers, key=None), submit)
+    assert "authorization" not in answers.requests[0].headers
+
+
+@pytest.mark.parametrize("refusal", [400, 422])
+def test_auto_tries_the_other_envelope_once_and_remembers(refusal: int) -> None:
+    """WAN_API §2: flat; on 400 or 422, which create no task, params once; what worked is kept and told."""
+    bad, told = httpx.Response(refusal, json={"error": "input"}), []
+    answers = Answers(bad, *[httpx.Response(200, json=ACCEPTED) for _ in range(2)])
+    run(make_client(answers, on_envelope=told.append), submit, submit)
+    assert envelopes_of(answers) == ["flat", "params", "params"]
+    assert told == ["params"]
+    answers = Answers(httpx.Response(200, json=ACCEPTED))
+    run(make_client(answers, first_envelope="params"), submit)
+    assert envelopes_of(answers) == ["params"]
+
+
+def test_auto_keeps_flat_once_it_worked() -> None:
+    """After a success a later 400 is about the request: the same request must not be sent twice."""
+    answers = Answers(httpx.Response(200, json=ACCEPTED), httpx.Response(400, json={"error": "size"}))
+    assert "size" in str(failure_of(make_client(answers), submit, submit))
+    assert envelopes_of(answers) == ["flat", "flat"]
+
+
+def test_when_both_envelopes_are_refused_the_first_error_counts() -> None:
+    """The first form is the documented one, so its error says what is wrong; nothing is remembered."""
+    first = httpx.Response(400, json={"error": {"code": "bad_size", "message": "size is wrong"}})
+    client = make_client(Answers(first, httpx.Response(422, json={"error": "no input"})))
+    error = failure_of(client, submit)
+    assert (type(error), error.code, error.http_status) == (InvalidRequestError, "bad_size", 400)
+    assert client.envelope == "auto"
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [
+        (httpx.ReadError("reset"), ConnectionLostError),
+        (httpx.ConnectError("refused"), NotSentError),
+        (httpx.Response(500), ServerError),
+        (httpx.Response(429), RateLimitError),
+        (httpx.Response(200, text="{"), UnexpectedReplyError),
+    ],
+)
+def test_an_uncertain_second_envelope_is_never_called_refused(second: Any, kind: type[WanError]) -> None:
+    """The second POST may have made a task: the first refusal must not hide that."""
+    assert type(failure_of(make_client(Answers(httpx.Response(400), second)), submit)) is kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *[httpx.Response(code) for code in (401, 402, 403, 404, 409, 413, 429, 500, 502, 503, 504)],
+        httpx.Response(200, json={"error": {"code": "x", "message": "y"}}),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(302, headers={"location": f"{BASE_URL}/elsewhere"}),
+        httpx.Response(307, headers={"location": "/moved"}),
+        httpx.ReadError("reset"),
+        httpx.ConnectError("refused"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.ReadTimeout("slow"),
+    ],
+    ids=repr,
+)
+def test_nothing_else_is_ever_sent_twice(answer: Any) -> None:
+    """A submit is not idempotent (WAN_API §4): only 400 and 422 allow the second form, and no redirect is followed."""
+    answers = Answers(answer)
+    failure_of(make_client(answers), submit)
+    assert len(answers.requests) == 1
+
+
+@pytest.mark.parametrize("envelope", ["flat", "params"])
+def test_a_chosen_envelope_is_the_only_one(envelope: str) -> None:
+    """The setting has three values; the two plain ones never try another."""
+    answers = Answers(httpx.Response(400))
+    failure_of(make_client(answers, envelope=envelope), submit)
+    assert envelopes_of(answers) == [envelope]
+
+
+# Replies --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("http_status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (401, AuthError),
+        (402, ForbiddenError),
+        (403, ForbiddenError),
+        (404, InvalidRequestError),
+        (418, InvalidRequestError),
+        (429, RateLimitError),
+        (500, ServerError),
+        (503, ServerError),
+        (304, UnexpectedReplyError),
+        (666, UnexpectedReplyError),
+    ],
+)
+def test_each_status_has_its_error(http_status: int, kind: type[ServiceError]) -> None:
+    """The worker decides by class, people read code, message and request id."""
+    body = {"code": "E7", "message": "that is wrong", "request_id": "r-9"}
+    error = failure_of(make_client(Answers(httpx.Response(http_status, json=body)), provider="dashscope"), status)
+    assert (type(error), error.http_status) == (kind, http_status)
+    if kind is not UnexpectedReplyError:
+        assert all(word in str(error) for word in ("E7", "that is wrong", "r-9", str(http_status)))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "hint"),
+    [
+        ({"code": "Arrearage", "message": "x"}, InvalidRequestError, "unpaid bill"),
+        ({"code": "AccessDenied", "message": "no asynchronous calls"}, InvalidRequestError, "region"),
+        ({"code": "AllocationQuota.FreeTierOnly"}, InvalidRequestError, "free quota"),
+        ({"code": "Throttling.BurstRate"}, RateLimitError, "Wait"),
+        ({"code": "E7"}, InvalidRequestError, ""),
+    ],
+)
+def test_advice_follows_from_the_code(body: dict[str, str], kind: type[ServiceError], hint: str) -> None:
+    """WAN_API §3: the status 400 is about the account or the endpoint as often as about the request."""
+    error = failure_of(make_client(Answers(httpx.Response(400, json=body)), provider="dashscope"), submit)
+    assert type(error) is kind
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "poll_kind"),
+    [
+        ({"data": None, "status": {"code": 429, "message": "slow"}}, RateLimitError, RateLimitError),
+        ({"data": None, "status": {"code": 401, "message": "key"}}, AuthError, AuthError),
+        ({"error": {"code": "rate_limit_exceeded"}}, RateLimitError, RateLimitError),
+        ({"error": {"code": "invalid_api_key"}}, AuthError, AuthError),
+        ({"data": None, "status": {"code": 404, "message": "none"}}, InvalidRequestError, InvalidRequestError),
+        ({"data": None, "status": {"code": 500, "message": "oops"}}, InvalidRequestError, UnexpectedReplyError),
+        ({"error": "oops"}, InvalidRequestError, UnexpectedReplyError),
+    ],
+)
+def test_an_error_with_status_200_means_what_its_code_says(
+    body: Any, kind: type[ServiceError], poll_kind: type[ServiceError]
+) -> None:
+    """WAN_API §2: an error without an id is a refused submit; of a poll, what may pass says nothing about the task."""
+    assert type(failure_of(make_client(Answers(httpx.Response(200, json=body))), submit)) is kind
+    assert type(failure_of(make_client(Answers(httpx.Response(200, json=body))), status)) is poll_kind
+
+
+def test_a_refused_key_names_its_source_the_regions_and_the_command() -> None:
+    """WAN_API §3: keys belong to a region; a variable comes before what `%wan login` stores."""
+    client = make_client(Answers(httpx.Response(401)), provider="dashscope", key_source="DASHSCOPE_API_KEY")
+    hint = failure_of(client, status).hint
+    assert all(word in hint for word in ("Beijing", "Virginia", "%wan login", "service.example", "DASHSCOPE_API_KEY"))
+    assert "%wan login" in failure_of(make_client(Answers(httpx.Response(401))), status).hint
+
+
+@pytest.mark.parametrize("http_status", [401, 403, 404, 502, 504])
+def test_a_web_page_is_never_shown(http_status: int) -> None:
+    """A proxy's page is no message: it is not parsed, and the error says that one came."""
+    error = failure_of(make_client(Answers(httpx.Response(http_status, html=PAGE))), status)
+    assert error.is_page
+    assert "Bad gateway" not in str(error)
+    assert "web page" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (httpx.Response(200, html=PAGE), "web page"),
+        (httpx.Response(200, text="<?xml?><Error/>"), "web page"),
+        (httpx.Response(204), "no task id"),
+        (httpx.Response(200, text='{"id": "task-7f'), "no task id"),
+        (httpx.Response(200, text="[" * 100_000), "no task id"),
+        (httpx.Response(200, text='{"id": ' + "9" * 10_000 + "}"), "no task id"),
+        (httpx.Response(200, content=b"\xff\xfe\x00"), "no task id"),
+        (httpx.Response(200, content=b"x" * 2_000_000), "larger than"),
+    ],
+)
+def test_an_unreadable_submit_reply_is_in_doubt(answer: httpx.Response, what: str) -> None:
+    """A task may exist: the error says what came, and is neither a refusal nor a crash."""
+    error = failure_of(make_client(Answers(answer)), submit)
+    assert type(error) is UnexpectedReplyError
+    assert what in str(error)
+    assert len(error.head) <= 200
+
+
+@pytest.mark.parametrize(
+    ("provider", "chunks", "task_id"),
+    [
+        ("gateway", (b'{"id": "task-', b'7f3a", "status'), "task-7f3a"),
+        ("gateway", (b'{"data": {"id" : "task-7f3a"',), "task-7f3a"),
+        ("gateway", (b'{"id": "task-7f',), ""),
+        ("gateway", (b'{"request_id": "r-12345"',), ""),
+        ("gateway", (b'{"id": "../../x"',), ""),
+        ("dashscope", (b'{"output":{"task_id":"0385dc79-5ff8"},"requ',), "0385dc79-5ff8"),
+        ("dashscope", (b'{"request_id":"4909100c","output":{"task_id":"0385dc',), ""),
+    ],
+)
+def test_a_cut_submit_reply_gives_the_task_id_if_it_is_whole(provider: str, chunks: Any, task_id: str) -> None:
+    """What arrived before the cut is searched for the id; half an id would name another task."""
+    answer = httpx.Response(200, content=pieces(*chunks, end=httpx.ReadError("reset")))
+    error = failure_of(make_client(Answers(answer), provider=provider), submit)
+    assert type(error) is UnexpectedReplyError
+    assert error.salvaged_task_id == task_id
+    assert "cut off after" in str(error)
+
+
+def test_a_cut_error_keeps_its_status() -> None:
+    """The status line is enough to know that the request was refused."""
+    body = pieces(b'{"error": {"co', end=httpx.ReadError("reset"))
+    assert type(failure_of(make_client(Answers(httpx.Response(403, content=body))), status)) is ForbiddenError
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "wait_s"),
+    [
+        ("7", None, 7.0),
+        (" 0.5 ", None, 0.5),
+        ("-3", None, 0.0),
+        ("nan", None, None),
+        ("soon", None, None),
+        ("", None, None),
+        ("Fri, 09 Jan 2026 10:00:30 GMT", "Fri, 09 Jan 2026 10:00:00 GMT", 30.0),
+        ("Fri, 09 Jan 2026 10:00:30 GMT", None, 20.0),
+        ("Fri, 09 Jan 2026 09:00:00 GMT", None, 0.0),
+        ("Fri, 99 Jan 2026 09:00:00 GMT", None, None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(value: str, date: str | None, wait_s: float | None) -> None:
+    """Seconds or a date, the date against the server's own clock where it shows one; nonsense is no wait."""
+    now_s = datetime(2026, 1, 9, 10, 0, 10, tzinfo=UTC).timestamp()
+    headers = {"retry-after": value, **({"date": date} if date else {})}
+    client = make_client(Answers(httpx.Response(429, headers=headers)), wall_clock=lambda: now_s)
+    assert failure_of(client, status).retry_after_s == wait_s
+
+
+# Queries --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_follows_a_redirect_within_its_origin_only() -> None:
+    """A slash added by a proxy is no trouble; another host, port or scheme never hears of the query or the key."""
+    answers = Answers(httpx.Response(307, headers={"location": "/model/v1/x/"}), httpx.Response(200, json=ACCEPTED))
+    assert run(make_client(answers), status).raw_status == "in_progress"
+    assert {request.headers["authorization"] for request in answers.requests} == {f"Bearer {KEY}"}
+    for place in ("https://evil.example/", "http://service.example/", "https://service.example:444/", "//evil.example"):
+        answers = Answers(httpx.Response(307, headers={"location": place}))
+        assert "redirected" in str(failure_of(make_client(answers), status))
+        assert len(answers.requests) == 1
+    ring = Answers(*[httpx.Response(302, headers={"location": "?"}) for _ in range(9)])
+    assert isinstance(failure_of(make_client(ring), status), UnexpectedReplyError)
+    assert len(ring.requests) <= 4
+
+
+def test_cancel_tells_whether_it_worked() -> None:
+    """WAN_API §3: only pending tasks can be cancelled; the gateway has no such call, so nothing is sent there."""
+
+    async def cancel(client: ServiceClient) -> bool:
+        return await client.cancel("t-1")
+
+    refusal = {"code": "UnsupportedOperation", "message": "Not pending."}
+    for answer, worked in [
+        (httpx.Response(200, json={"request_id": "r"}), True),
+        (httpx.Response(400, json=refusal), False),
+        (httpx.Response(200, json=refusal), False),
+    ]:
+        answers = Answers(answer)
+        assert run(make_client(answers, provider="dashscope"), cancel) is worked
+        assert (answers.requests[0].method, answers.requests[0].url.path) == ("POST", "/api/v1/tasks/t-1/cancel")
+    gateway = make_client(Answers())
+    assert (run(gateway, cancel), gateway.can_cancel, gateway.can_list) == (False, False, False)
+    assert type(failure_of(make_client(Answers(httpx.Response(401)), provider="dashscope"), cancel)) is AuthError
+
+
+START = datetime(2026, 1, 9, 3, 4, 5, tzinfo=UTC)
+
+
+def page(*ids: str, **more: Any) -> httpx.Response:
+    return httpx.Response(200, json={"data": [{"task_id": i, "status": "SUCCEEDED"} for i in ids], **more})
+
+
+def listing(hours: float = 1) -> Any:
+    return lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours), status="SUCCEEDED")
+
+
+def listed(answers: Answers, hours: float = 1) -> list[str]:
+    return [task.task_id for task in run(make_client(answers, provider="dashscope"), listing(hours))]
+
+
+def test_a_list_is_read_page_by_page_and_day_by_day() -> None:
+    """The service may give fewer a page than asked, and answers for a day at most; no task comes twice."""
+    answers = Answers(page("a", "b"), page("b", "c"), page("c"), page("d"), page())
+    assert listed(answers, hours=28) == ["a", "b", "c", "d"]
+    assert dict(answers.requests[0].url.params) == {
+        "start_time": "20260109030405",
+        "end_time": "20260110030405",
+        "model_name": "wan2.6-image",
+        "page_no": "1",
+        "page_size": "50",
+        "status": "SUCCEEDED",
+    }
+    assert [request.url.params["page_no"] for request in answers.requests] == ["1", "2", "3", "1", "2"]
+    assert answers.requests[3].url.params["end_time"] == "20260110070405"
+
+
+def test_a_list_is_empty_only_where_the_service_says_so() -> None:
+    """Absence of a task must be the service's word, not a broken reply's; a service without a list says so."""
+    assert listed(Answers(page())) == listed(Answers(httpx.Response(200, json={"data": None, "total": 0}))) == []
+    unreadable = [httpx.Response(200, html=PAGE), httpx.Response(200, text="{")]
+    unreadable += [httpx.Response(200, json=body) for body in ({"data": None}, [], {"data": [{"x": 1}]})]
+    for answer in unreadable:
+        error = failure_of(make_client(Answers(answer), provider="dashscope"), listing())
+        assert type(error) is UnexpectedReplyError
+    assert type(failure_of(make_client(Answers()), listing())) is InvalidRequestError
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": {"task_list": [{"task_id": "a", "task_status": "PENDING"}]}},
+        {"tasks": [{"output": {"task_id": "a", "task_status": "PENDING"}}]},
+        {"output": {"data": [{"id": "a", "status": "pending", "gmt_create": 1767949445000}]}},
+    ],
+)
+def test_a_list_is_read_under_any_plausible_name(body: dict[str, Any]) -> None:
+    """The page documents the call but not its reply; a finished task in it has no pictures and has not failed."""
+    answers = Answers(httpx.Response(200, json=body), page())
+    (task,) = run(make_client(answers, provider="dashscope"), listing())
+    assert (task.task_id, task.phase) == ("a", Phase.PENDING)
+    assert task.created_at in (None, 1767949445)
+    (done,) = run(make_client(Answers(page("b"), page()), provider="dashscope"), listing())
+    assert (done.phase, done.error_code) == (Phase.SUCCEEDED, "")
+
+
+# The key --------------------------------------------------------------------------------------------------------------
+
+ECHOES = dict(echoes(KEY))
+
+
+@pytest.mark.parametrize("form", ECHOES)
+@pytest.mark.parametrize("code", [200, 302, 400, 401, 500])
+def test_a_service_that_echoes_the_key_does_not_show_it(form: str, code: int) -> None:
+    """Error texts are displayed and saved in notebooks: every form is masked before a text is cut to length."""
+    echo = ECHOES[form]
+    headers = {"x-request-id": echo, "location": f"https://evil.example/{echo}"}
+    body = {"error": {"code": echo, "message": "x" * 470 + echo}, "request_id": echo, echo: echo}
+    for answer in (
+        httpx.Response(code, json=body, headers=headers),
+        httpx.Response(code, json={"message": echo}, headers=headers),
+        httpx.Response(code, text=f"no such key: {echo}", headers=headers),
+        httpx.Response(code, html=f"<p>{echo}</p>", headers=headers),
+    ):
+        for call in (submit, status):
+            error = failure_of(make_client(Answers(answer, answer), envelope="flat"), call)  # it searches for the key
+            assert echo not in str(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_success_that_echoes_the_key_is_recorded_without_it(form: str) -> None:
+    """Texts, usage and metadata go into the ledger and the notebook; the picture's address must stay as it is."""
+    echo = ECHOES[form]
+    address = f"https://files.example/{KEY}.png"
+    content = [{"type": "text", "text": f"by {echo}"}, {"type": "image", "url": address}, {"error": {"code": echo}}]
+    body = {"status": "completed", "output": [{"content": content}], "metadata": {"auth": [{echo: echo}]}}
+    body["usage"] = {"cost": "0.03", "by": f"Bearer {echo}"}
+    state = run(make_client(Answers(httpx.Response(200, json=body))), status)
+    assert echo not in repr(state)
+    assert (str(state.cost_usd), state.files[0].url) == ("0.03", address)
+    escaped = json.dumps({"status": "failed", "error": KEY}).replace("s", "\\u0073", 1).replace("sk-", "\\u0073k-")
+    assert KEY[:8] not in run(make_client(Answers(httpx.Response(200, text=escaped))), status).error_message
+
+
+def test_a_key_in_the_depths_of_a_success_is_no_failure() -> None:
+    """However an answer is nested, the task's end is read."""
+    deep = "[" * 900 + f'"{KEY}"' + "]" * 900
+    text = f'{{"status": "completed", "output": [{{"url": "https://h/1"}}], "metadata": {{"deep": {deep}}}}}'
+    state = run(make_client(Answers(httpx.Response(200, text=text))), status)
+    assert (state.phase, KEY in repr(state)) == (Phase.SUCCEEDED, False)
+
+
+def test_a_short_stand_in_for_a_key_does_not_garble_words() -> None:
+    """Tests of notebooks use "key" or "x"; the service's words are still to be read."""
+    body = {"error": {"code": "invalid_key", "message": "x-ray: the API-key is next, Bearer x"}}
+    answers = Answers(httpx.Response(403, json=body))
+    error = failure_of(make_client(answers, key=SecretStr("x")), submit)
+    assert error.service_message == "x-ray: the API-key is next, Bearer •••"
+
+
+def test_no_log_line_and_no_repr_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    """People switch debug logging on and paste it into issues."""
+    caplog.set_level("DEBUG")
+    failure_of(make_client(Answers(httpx.Response(400, json={"error": f"bad key {KEY}"}))), status)
+    client = make_client(Answers(httpx.Response(200, text=f"echo {KEY}")))
+    failure_of(client, submit)
+    assert "echo •••" in caplog.text
+    assert KEY[:10] not in caplog.text + repr(client) + repr(vars(client))

@@ -1,0 +1,434 @@
+"""What fails before the first byte could leave is not sent; what fails after may have arrived."""
+
+import asyncio
+import gzip
+import inspect
+import json
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from tests.fakes.attacks import nested_gzip
+from tests.fakes.network import (
+    BASE_URL,
+    KEY,
+    Answers,
+    assert_no_key,
+    failure_of,
+    http_reply,
+    make_client,
+    never,
+    pieces,
+    raw_server,
+    read_request,
+    run,
+    status,
+    submit,
+)
+from wan_notebook.errors import (
+    ConnectionFailedError,
+    ConnectionLostError,
+    InvalidRequestError,
+    NotSentError,
+    UnexpectedReplyError,
+    WanError,
+)
+from wan_notebook.images import InputImage
+from wan_notebook.providers import ServiceClient, Timeouts
+from wan_notebook.request import ImageRequest
+
+CLOSED_PORT = "http://127.0.0.1:9"  # "discard": nothing listens there
+ACCEPTED = json.dumps({"id": "task-7f3a", "status": "in_progress"}).encode()
+
+
+def real_client(base_url: str, **options: Any) -> ServiceClient:
+    """Return a client with a real network."""
+    return make_client(Answers(), base_url=base_url, **{"transport": None, **options})
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+# Settings of the network ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", ["ALL_PROXY", "pip install httpx[socks]", "127.0.0.1:9"]),
+        ("ALL_PROXY", "socks5://me:pass-word@127.0.0.1:9", ["ALL_PROXY"]),
+        ("HTTP_PROXY", "gopher://127.0.0.1:1", ["HTTP_PROXY", "127.0.0.1:1"]),
+        ("http_proxy", "http://me:pass-word@[::1", ["HTTP_PROXY"]),
+        ("HTTP_PROXY", "http://127.0.0.1:99999999", ["HTTP_PROXY"]),
+        ("SSL_CERT_FILE", "/no/such/file.pem", ["SSL_CERT_FILE", "No such file"]),
+        ("SSL_CERT_FILE", __file__, ["SSL_CERT_FILE"]),
+    ],
+)
+def test_a_network_that_cannot_be_set_up_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: list[str]
+) -> None:
+    """CASES N1, N2: certain, so never in doubt; the variable is named, a password never; mended, the call sends."""
+
+    async def main() -> Any:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(http_reply(ACCEPTED))
+
+        async with raw_server(answer) as (url, connections):
+            client = real_client(url)
+            with pytest.raises(NotSentError) as caught:
+                await submit(client)
+            assert not connections
+            monkeypatch.delenv(variable)
+            return caught.value, await submit(client)
+
+    monkeypatch.setenv(variable, value)
+    error, submitted = asyncio.run(main())
+    assert error.kind in ("setting", "proxy")
+    assert all(word in str(error) for word in words)
+    assert "pass-word" not in repr(vars(error))
+    assert submitted.task_id == "task-7f3a"
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "[::1", "http://[", "*", ",,127.0.0.1:x,127.0.0.1"])
+def test_a_no_proxy_entry_is_followed_or_ignored(monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+    """An entry that cannot be read stops nobody: what it does not except goes through the proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    error = failure_of(real_client("http://127.0.0.1:10"), submit)
+    is_excepted = no_proxy in ("*", "127.0.0.1", ",,127.0.0.1:x,127.0.0.1")
+    assert (type(error), error.kind) == (NotSentError, "refused" if is_excepted else "proxy")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "variable"), [("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY"), ("https", "ALL_PROXY")]
+)
+def test_a_dead_proxy_is_named_and_not_the_service(monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str) -> None:
+    """CASES N4: host and port of the proxy and the variable, never its password."""
+    monkeypatch.setenv(variable, "http://me:pass-word@127.0.0.1:9")
+    error = failure_of(real_client(f"{scheme}://wan.example.test"), submit)
+    assert (type(error), error.kind) == (NotSentError, "proxy")
+    assert "The proxy 127.0.0.1:9" in error.message
+    assert variable in error.message
+    assert "Nothing answers at wan.example.test" not in str(error)
+    assert "pass-word" not in repr(vars(error))
+
+
+@pytest.mark.parametrize("reply", [http_reply(b"", "407 Proxy Authentication Required"), b"", b"SSH-2.0-OpenSSH\r\n"])
+def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    """The CONNECT tells the service nothing: a proxy that refuses, hangs up or talks nonsense leaves no doubt."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+
+    async def main() -> NotSentError:
+        async with raw_server(answer) as (url, _):
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            with pytest.raises(NotSentError) as caught:
+                await submit(real_client("https://wan.example.test"))
+            return caught.value
+
+    error = asyncio.run(main())
+    assert (error.kind, "407" in error.message) == ("proxy", b"407" in reply)
+    assert_no_key(error)
+
+
+@pytest.mark.parametrize("key", ["sk-ключ-12345", "sk 1", "sk-1\n", 'sk"1', "sk-1\x7f"])
+def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_shown(key: str) -> None:
+    """Httpx would name the whole header in its own error."""
+    answers = Answers()
+    error = failure_of(make_client(answers, key=SecretStr(key)), submit)
+    assert (type(error), error.kind, answers.requests) == (NotSentError, "key", [])
+    assert "sk" not in str(error)
+    assert "%wan login" in error.hint
+
+
+# Exceptions -----------------------------------------------------------------------------------------------------------
+
+NOT_SENT = {
+    httpx.ConnectError: "unreachable",
+    httpx.ConnectTimeout: "connect_timeout",
+    httpx.PoolTimeout: "pool",
+    httpx.ProxyError: "unreachable",
+    httpx.UnsupportedProtocol: "url",
+    httpx.LocalProtocolError: "protocol",
+    httpx.InvalidURL: "url",
+}
+
+
+def httpx_exceptions() -> list[type[Exception]]:
+    found = [value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, Exception)]
+    return [value for value in found if value not in (httpx.HTTPStatusError, httpx.StreamConsumed, httpx.StreamClosed)]
+
+
+@pytest.mark.parametrize("kind", [*httpx_exceptions(), RuntimeError, ssl.SSLError, OSError], ids=lambda k: k.__name__)
+def test_only_what_certainly_preceded_the_request_is_not_sent(kind: type[Exception]) -> None:
+    """Every other exception, known or not, may have come after the request arrived."""
+    is_plain = kind in (httpx.RequestNotRead, httpx.ResponseNotRead)
+    error = failure_of(make_client(Answers(kind() if is_plain else kind(f"{BASE_URL} Bearer {KEY}"))), submit)
+    assert type(error) is (NotSentError if kind in NOT_SENT else ConnectionLostError)
+    lost = "timeout" if issubclass(kind, httpx.TimeoutException) else "lost"
+    assert error.kind == NOT_SENT.get(kind, lost)
+    assert kind.__name__ not in str(error), "people read words; the class's name is for the log"
+
+
+def connect_error(cause: BaseException) -> httpx.ConnectError:
+    """Build what httpx raises, with its cause two levels down as in reality."""
+    middle = OSError("All connection attempts failed")
+    middle.__cause__ = cause
+    error = httpx.ConnectError("failed")
+    error.__cause__ = middle
+    cause.__context__ = error  # chains can be circular
+    return error
+
+
+def certificate_error() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "word"),
+    [
+        (ConnectionRefusedError(111, "refused"), "refused", "refused"),
+        (socket.gaierror(-2, "Name or service not known"), "dns", "DNS"),
+        (certificate_error(), "tls", "self-signed certificate"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "tls", "No secure connection"),
+        (ExceptionGroup("many", [OSError("x"), ConnectionRefusedError(111, "refused")]), "refused", "refused"),
+        (OSError(101, "Network is unreachable"), "unreachable", "No connection"),
+    ],
+    ids=["refused", "dns", "certificate", "tls", "group", "unreachable"],
+)
+def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word: str) -> None:
+    """TLS stops everything while refused and DNS are tried again, so they must be told apart."""
+    error = failure_of(make_client(Answers(connect_error(cause))), submit)
+    assert (type(error), error.kind) == (NotSentError, kind)
+    assert word in str(error)
+    assert ("never switched off" in error.hint) is (kind == "tls")
+
+
+# Deadlines and limits -------------------------------------------------------------------------------------------------
+
+SHORT = Timeouts(submit_s=0.05, status_s=0.05)
+
+
+def test_a_service_that_never_answers_meets_the_deadline() -> None:
+    """After sending began, time is no proof that nothing arrived; a long body gets more time."""
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await never()
+        return httpx.Response(200)
+
+    for call in (submit, status):
+        error = failure_of(make_client(silent, timeouts=SHORT), call)
+        assert (type(error), error.kind) == (ConnectionLostError, "timeout")
+    assert Timeouts().submit_deadline_s(50_000_000) == pytest.approx(520)
+
+
+def test_a_trickle_meets_the_deadline_and_keeps_what_came() -> None:
+    """Each byte resets a read timeout, so there is an overall deadline; the id that came is not lost."""
+    body = pieces(b'{"id": "task-7f3a", ', is_endless=True)
+    error = failure_of(make_client(Answers(httpx.Response(200, content=body)), timeouts=SHORT), submit)
+    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a")
+
+
+def test_calls_wait_in_front_of_the_pool_and_give_their_places_back() -> None:
+    """httpx's pool degrades with waiting callers; ten abandoned calls must not block the eleventh."""
+    now = most = calls = 0
+    all_hang = asyncio.Event()
+
+    async def first_ten_hang(request: httpx.Request) -> httpx.Response:
+        nonlocal now, most, calls
+        now, calls = now + 1, calls + 1
+        most = max(most, now)
+        try:
+            if calls <= 10:
+                if calls == 10:
+                    all_hang.set()
+                await never()
+            await asyncio.sleep(0)
+        finally:
+            now -= 1
+        return httpx.Response(200, json={"status": "pending"})
+
+    async def main(client: ServiceClient) -> None:
+        hanging = [asyncio.ensure_future(status(client)) for _ in range(10)]
+        await all_hang.wait()
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        await asyncio.gather(*(status(client) for _ in range(60)))
+
+    run(make_client(first_ten_hang), main)
+    assert most == 10
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_packed_reply_is_unpacked_once_and_under_a_limit(layers: int) -> None:
+    """Issue "nested gzip": a few hundred bytes never become gigabytes, whatever the header says."""
+    bomb = nested_gzip(layers=layers, size_bytes=8 * 2**20)
+    answer = httpx.Response(200, headers=bomb.headers, content=pieces(bomb.body))
+    error = failure_of(make_client(Answers(answer)), submit)
+    assert type(error) is UnexpectedReplyError
+    assert ("larger than" if layers == 1 else "packed") in str(error)
+    packed = httpx.Response(200, headers={"content-encoding": "gzip"}, content=pieces(gzip.compress(ACCEPTED)))
+    assert run(make_client(Answers(packed)), submit).task_id == "task-7f3a"
+    broken = httpx.Response(200, headers={"content-encoding": "gzip"}, content=pieces(b"no gzip"))
+    assert "cannot be unpacked" in str(failure_of(make_client(Answers(broken)), submit))
+
+
+# Real sockets ---------------------------------------------------------------------------------------------------------
+
+
+def served(answer: Callable[..., Any], *calls: Any, **options: Any) -> tuple[Any, int]:
+    """Make calls to a server of this test; return the last result or the error, and the number of connections."""
+
+    async def main() -> tuple[Any, int]:
+        async with raw_server(answer) as (url, connections):
+            client, result = real_client(url, **options), None
+            try:
+                for call in calls:
+                    result = await call(client)
+            except WanError as error:
+                assert_no_key(error)
+                result = error
+            await client.aclose()
+            return result, len(connections)
+
+    return asyncio.run(main())
+
+
+def test_a_refused_connection_was_not_sent() -> None:
+    """Nothing listens: certain, so it may be tried again."""
+    error = failure_of(real_client(CLOSED_PORT), submit)
+    assert (type(error), error.kind) == (NotSentError, "refused")
+
+
+def test_a_server_without_tls_is_a_tls_failure() -> None:
+    """It must be told apart from a network that is away: it stops the queue and verification stays on."""
+
+    async def main() -> Exception:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 no\r\n\r\n")
+
+        async with raw_server(answer) as (url, _):
+            with pytest.raises(NotSentError) as caught:
+                await submit(real_client(url.replace("http:", "https:")))
+            return caught.value
+
+    assert asyncio.run(main()).kind == "tls"  # type: ignore[attr-defined]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
+    """Verification is never switched off; the error says that it is the certificate, and nothing was sent."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(Path(__file__).parents[2] / "data" / "localhost.pem")
+
+    async def main() -> Any:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
+        async with server:
+            with pytest.raises(NotSentError) as caught:
+                await submit(real_client(f"https://localhost:{server.sockets[0].getsockname()[1]}"))
+        return caught.value
+
+    error = asyncio.run(main())
+    assert error.kind == "tls"
+    assert "self-signed certificate" in error.message
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+@pytest.mark.parametrize("served_before", [0, 1])
+def test_a_connection_that_ends_after_the_request_is_in_doubt(served_before: int, *, is_reset: bool) -> None:
+    """The request had arrived, on a new connection or a kept one; it is sent exactly once."""
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(served_before):
+            seen.append(await read_request(reader))
+            writer.write(http_reply(ACCEPTED))
+        seen.append(await read_request(reader))
+        if is_reset:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    error, _ = served(answer, *[submit] * (served_before + 1))
+    assert (type(error), error.kind, len(seen)) == (ConnectionLostError, "lost", served_before + 1)
+
+
+@pytest.mark.parametrize("body", [b'{"id": "task-7f3a", "stat', b""])
+def test_a_reply_cut_by_the_server_may_give_its_task_id(body: bytes) -> None:
+    """Content-Length promises more than comes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + body)
+
+    error, _ = served(answer, submit)
+    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a" if body else "")
+
+
+def test_something_else_than_http_is_lost() -> None:
+    """Another service listens on that port, and took the bytes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"SSH-2.0-OpenSSH_9\r\n")
+
+    assert served(answer, submit)[0].kind == "lost"
+
+
+def test_an_early_answer_is_read_before_the_whole_body_is_sent() -> None:
+    """A server that refuses a body at its head, and discards the rest, has said so: 413, not in doubt."""
+    image = InputImage("big", "big", bytes(9_000_000), "image/png", 300, 300)
+    request = ImageRequest(prompt="a", images=[image])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http_reply(b'{"message": "too large"}', "413 Content Too Large", "Connection: close"))
+        while await reader.read(65_536):
+            pass
+
+    error, connections = served(answer, lambda client: client.submit(request))
+    assert (type(error), error.http_status, connections) == (InvalidRequestError, 413, 1)
+    assert "smaller pictures" in error.hint
+
+
+def test_connections_are_kept_and_a_closed_one_is_not_used_again() -> None:
+    """Each connection costs a TLS handshake; a POST on one that the server closed meanwhile would be in doubt."""
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await read_request(reader)
+            writer.write(http_reply(ACCEPTED))
+
+    async def wait(client: ServiceClient) -> None:
+        await asyncio.sleep(0.05)
+
+    submitted, connections = served(twice, submit, submit, wait, submit)
+    assert (submitted.task_id, connections) == ("task-7f3a", 2)
+
+
+def test_the_service_learns_who_asks() -> None:
+    """Public picture hosts refuse anonymous agents: the User-Agent names the project and its address."""
+    seen = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(http_reply(ACCEPTED))
+
+    assert isinstance(served(answer, submit)[0], ConnectionFailedError) is False
+    assert b"wan-notebook/" in seen[0]
+    assert b"(+https://" in seen[0]

@@ -1,0 +1,368 @@
+"""The dialects: each documented example is a file in data/wire with what it means; forms beyond it; hostile replies."""
+
+import base64
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.attacks import NOT_AMOUNTS
+from tests.fakes.network import REQUEST, Answers, failure_of, make_client, run, status, submit
+from wan_notebook.errors import InvalidRequestError, RequestError, SettingsError, UnexpectedReplyError, WanError
+from wan_notebook.images import InputImage, PendingImage
+from wan_notebook.providers import NO_PICTURE, Output, Phase, Submitted, TaskState, dialect_for
+from wan_notebook.request import ImageRequest
+
+WIRE = Path(__file__).parents[2] / "data" / "wire"
+EXAMPLES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(WIRE.glob("*.json"))}
+
+
+def examples(*kinds: str) -> list[str]:
+    return [name for name, example in EXAMPLES.items() if example["kind"] in kinds]
+
+
+def request_of(fields: dict[str, Any]) -> ImageRequest:
+    images = [
+        InputImage(f"image {k}", f"id {k}", base64.b64decode(data), mime, 300, 300)
+        for k, (mime, data) in enumerate(fields.get("images", []), 1)
+    ]
+    return ImageRequest(**{**fields, "images": images})
+
+
+def plain(value: Any) -> Any:
+    """Bring what a reader returns into the form in which the example files write it."""
+    if isinstance(value, Output):
+        return [value.kind, value.url, value.text, value.remote_id]
+    if isinstance(value, Decimal):
+        return str(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def shown(value: object, wanted: dict[str, Any]) -> dict[str, Any]:
+    return {name: plain(getattr(value, name)) for name in wanted}
+
+
+def poll(body: Any, provider: str = "gateway") -> TaskState:
+    """Read a poll's reply through the client."""
+    text = json.dumps(body)
+    found = run(make_client(Answers(httpx.Response(200, text=text)), provider=provider), status)
+    assert isinstance(found, TaskState)
+    return found
+
+
+@pytest.mark.parametrize("name", examples("request"))
+def test_a_request_is_sent_exactly_as_documented(name: str) -> None:
+    """WAN_API §1-§3: one text first, then the pictures in their order, `n` and the seed always, each envelope."""
+    example = EXAMPLES[name]
+    call = dialect_for(example["dialect"]).submit(request_of(example["request"]), envelope=example["envelope"])
+    assert json.loads(json.dumps(call.body)) == example["body"]
+    assert (call.method, call.path, dict(call.headers)) == (example["method"], example["path"], example["headers"])
+
+
+@pytest.mark.parametrize("name", examples("submit"))
+def test_a_submit_reply_means_what_is_documented(name: str) -> None:
+    """WAN_API §2, §3: an id is a task, in whatever wrapping."""
+    example = EXAMPLES[name]
+    client = make_client(Answers(httpx.Response(200, json=example["body"])), provider=example["dialect"])
+    assert shown(run(client, submit), example["means"]) == example["means"]
+
+
+@pytest.mark.parametrize("name", examples("fault"))
+def test_an_error_reply_means_what_is_documented(name: str) -> None:
+    """WAN_API §2, §3: code, message and request id, whatever the shape of the error."""
+    example = EXAMPLES[name]
+    answers = Answers(httpx.Response(409, json=example["body"]))
+    error = failure_of(make_client(answers, provider=example["dialect"]), submit)
+    found = {"code": error.code, "message": error.service_message, "request_id": error.request_id}
+    assert {name: found[name] for name in example["means"]} == example["means"]
+
+
+@pytest.mark.parametrize("name", examples("poll"))
+def test_a_poll_reply_means_what_is_documented(name: str) -> None:
+    """WAN_API §2, §3: status, results in order, cost as Decimal, the server's own duration, errors of both shapes."""
+    example = EXAMPLES[name]
+    assert shown(poll(example["body"], example["dialect"]), example["means"]) == example["means"]
+
+
+IMAGE = {"type": "image", "url": "https://h/1.png"}
+ERROR = {"code": "E7", "message": "sorry"}
+
+
+@pytest.mark.parametrize(
+    ("body", "phase"),
+    [
+        *[({"status": word, "output": [IMAGE]}, "succeeded") for word in ("success", "DONE", "Succeed", "finished")],
+        *[({"status": word}, "pending") for word in ("in_queue", "QUEUED", "submitted", "waiting", "pending")],
+        ({"status": "processing"}, "running"),
+        ({"data": {"id": "t", "status": "in_queue"}, "status": {"code": 200, "message": "ok"}}, "pending"),
+        ({"data": [{"id": "t", "status": "done", "outputs": [IMAGE]}], "code": 0, "message": "ok"}, "succeeded"),
+        ({"status": "completed", "outputs": [{**IMAGE, "text": None, "width": 8, "height": 8}]}, "succeeded"),
+        ({"status": "warming_up"}, "running"),
+        ({"status": "warming_up", "message": "one moment"}, "running"),
+        ({"status": "ready", "output": [IMAGE]}, "succeeded"),
+        ({"status": "ready", "output": [{"type": "image", "url": "soon"}]}, "running"),
+        ({"output": [IMAGE]}, "succeeded"),
+        ({"status": "rejected", "error": ERROR}, "failed"),
+        ({"status": "COMPLETED", "error": ERROR}, "failed"),
+        ({"status": "completed", "output": []}, "failed"),
+        ({"status": "completed", "output": [{"type": "text", "text": "once"}]}, "failed"),
+        ({"status": "cancelled"}, "cancelled"),
+    ],
+)
+def test_an_unknown_status_is_judged_by_what_stands_beside_it(body: dict[str, Any], phase: str) -> None:
+    """WAN_API §2: beside a usable address finished, beside an error failed; a success without a picture is none."""
+    state = poll(body)
+    assert state.phase == phase
+    assert bool(state.error_code) is (phase == "failed")
+    assert len(state.files) == (phase == "succeeded" or body["status"] == "ready")
+
+
+@pytest.mark.parametrize(
+    ("raw", "phase"),
+    [("suspended", "running"), ("unknown", "unknown"), ("CANCELED", "cancelled"), ("failed", "failed")],
+)
+def test_the_statuses_of_dashscope_are_read_in_any_case(raw: str, phase: str) -> None:
+    """WAN_API §3: only UNKNOWN means that there is no such task; other words mean that it is still running."""
+    assert poll({"output": {"task_status": raw}}, "dashscope").phase == phase
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [{"content": {"type": "image", "url": "https://h/1.png"}}],
+        {"content": [IMAGE]},
+        [IMAGE],
+        [{"content": [{"image": "https://h/1.png"}]}],
+        [{"content": [{"type": "image_url", "image_url": {"url": "https://h/1.png"}}]}],
+        [{"content": [None, 3, {"type": "image", "url": " https://h/1.png "}, {"type": "image"}]}],
+        [{"content": [IMAGE, IMAGE]}],
+    ],
+)
+def test_pictures_are_found_in_every_likely_shape(output: object) -> None:
+    """A paid picture must not be lost to a changed wrapping; one that stands there twice is one."""
+    state = poll({"status": "completed", "output": output, "outputs": [IMAGE]})
+    assert [(item.kind, item.url) for item in state.outputs] == [("image", "https://h/1.png")]
+
+
+WITHHELD = {"finish_reason": "stop", "code": "DataInspectionFailed", "message": {"role": "assistant", "content": []}}
+PICTURE = {"finish_reason": "stop", "message": {"role": "assistant", "content": [{"image": "https://h/1.png"}]}}
+INSPECTION = {"code": "DataInspectionFailed", "message": "inappropriate"}
+
+
+@pytest.mark.parametrize(
+    ("output", "reasons"),
+    [
+        ({"choices": [PICTURE, WITHHELD]}, ("DataInspectionFailed",)),
+        ({"results": [{"url": "https://h/1.png"}, INSPECTION]}, ("DataInspectionFailed: inappropriate",)),
+        ({"choices": [PICTURE]}, ()),
+    ],
+)
+def test_the_reason_for_a_missing_picture_is_kept(output: dict[str, Any], reasons: tuple[str, ...]) -> None:
+    """CASES S1: a task that succeeded in part says why the others did not come."""
+    state = poll({"output": {"task_status": "SUCCEEDED", **output}}, "dashscope")
+    assert (state.phase, len(state.files), state.missing_reasons) == (Phase.SUCCEEDED, 1, reasons)
+    body = {"status": "completed", "output": [{"content": [IMAGE, {"type": "image", "error": ERROR}]}]}
+    assert poll(body).missing_reasons == ("E7: sorry",)
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "hint"),
+    [
+        ({"task_status": "SUCCEEDED", "choices": []}, NO_PICTURE, "costs nothing"),
+        ({"task_status": "SUCCEEDED", "choices": [WITHHELD]}, "DataInspectionFailed", "change the prompt"),
+        (
+            {"task_status": "FAILED", "code": "InternalError.Algo", "message": "inference error"},
+            "InternalError.Algo",
+            "run",
+        ),
+        ({"task_status": "FAILED", "code": "Arrearage"}, "Arrearage", "bill"),
+    ],
+)
+def test_a_task_without_a_picture_failed_for_its_own_reason(output: dict[str, Any], code: str, hint: str) -> None:
+    """CASES S3, S4: a success without a result is a failure; the advice follows from the code, not from the status."""
+    state = poll({"output": output}, "dashscope")
+    assert (state.phase, state.error_code) == (Phase.FAILED, code)
+    assert hint in state.error_hint
+    assert "prompt" not in state.error_hint or not code.startswith("InternalError")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        ({"error": {"code": "E1", "message": "no"}}, "E1", ["no"]),
+        ({"error": {"type": "E1", "message": "no"}}, "E1", ["no"]),
+        ({"error": "no"}, "", ["no"]),
+        ({"error": {"code": 1301, "error_message": "no"}}, "1301", ["no"]),
+        (
+            {"error": "no", "error_type": "T", "provider_error": {"code": "P", "message": "why"}},
+            "P",
+            ["no", "T", "why"],
+        ),
+        ({"error": {"message": "no", "provider_error": {"code": "P", "message": "why"}}}, "P", ["no", "why"]),
+        ({"data": None, "status": {"code": 1500, "message": "no"}}, "1500", ["no"]),
+        ({"code": "E1", "message": "a\x1b[31m\r\nb\u202e\x00"}, "E1", ["a", "b"]),
+        ({"error": {"code": "x" * 999, "message": "y" * 9999}}, "x" * 255 + "…", ["yyy"]),
+    ],
+)
+def test_everything_that_an_error_says_reaches_the_person(error: dict[str, Any], code: str, words: list[str]) -> None:
+    """WAN_API §2, §3: objects, texts and nested causes, as harmless words; on a submit it is a refusal."""
+    refusal = failure_of(make_client(Answers(httpx.Response(200, json=error))), submit)
+    assert isinstance(refusal, InvalidRequestError)
+    assert refusal.code == code
+    assert all(word in refusal.service_message for word in words)
+    assert not any(char in str(refusal) for char in "\x1b\r\n\x00\u202e")
+    assert len(refusal.service_message) <= 500
+    if "data" not in error:
+        assert poll({"status": "failed", **error}).error_code == code
+
+
+@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
+@pytest.mark.parametrize("body", [None, 3, "", "no", [], {}, {"message": "ok"}, {"code": 0, "message": "done"}])
+def test_a_submit_reply_without_id_or_error_is_in_doubt(provider: str, body: object) -> None:
+    """Nobody knows what happened then: it is neither a refusal nor a task."""
+    client = make_client(Answers(httpx.Response(200, json=body)), provider=provider)
+    assert isinstance(failure_of(client, submit), UnexpectedReplyError)
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"error": {"message": "busy"}}, {"output": {}}, {"output": []}])
+def test_a_poll_reply_that_says_nothing_of_the_task_is_not_an_answer(body: object) -> None:
+    """An error without a status is the query's, not the task's: the task must not be taken for failed."""
+    for provider in ("gateway", "dashscope"):
+        error = failure_of(make_client(Answers(httpx.Response(200, json=body)), provider=provider), status)
+        assert isinstance(error, UnexpectedReplyError)
+
+
+@pytest.mark.parametrize(
+    ("raw", "progress"),
+    [(0.4, 0.4), ("0.4", 0.4), (1, 1.0), (40, 0.4), (-1, None), (True, None), ("soon", None), (1e9, None), ([], None)],
+)
+def test_progress_is_a_fraction_or_nothing(raw: object, progress: float | None) -> None:
+    """WAN_API §2: 0.0-1.0, often absent; numbers may come as texts, and nonsense is no progress."""
+    assert poll({"status": "in_progress", "progress": raw}).progress == progress
+
+
+@pytest.mark.parametrize("cost", [*NOT_AMOUNTS, True, [], 10**400, "1e99", "1e-99"])
+def test_a_cost_that_is_no_price_is_unknown_and_never_zero(cost: object) -> None:
+    """Unknown is never 0, and a hostile amount must not fill the memory when it is written out."""
+    assert poll({"status": "completed", "output": [IMAGE], "usage": {"cost": cost}}).cost_usd is None
+
+
+@pytest.mark.parametrize(("currency", "cost"), [("USD", "0.20"), ("usd", "0.20"), (None, "0.20"), ("CNY", "None")])
+def test_another_currency_is_not_called_dollars(currency: str | None, cost: str) -> None:
+    """The cost is documented to be in USD; where the service says otherwise the amount is recorded and unknown."""
+    state = poll({"status": "completed", "usage": {"cost": "0.20", "currency": currency}})
+    assert (str(state.cost_usd), state.usage["cost"]) == (cost, "0.20")
+
+
+@pytest.mark.parametrize(
+    ("submit_time", "end_time", "duration_s"),
+    [
+        ("2026-01-09 17:52:04.136", "2026-01-09 17:52:25.408", 21.272),
+        ("", "", None),
+        ("2026-01-09 17:52:04", None, None),
+        ("2026-01-09 17:52:04", "2026-01-09 17:52:03", None),
+        ("x", "y", None),
+    ],
+)
+def test_a_duration_needs_two_times_of_one_clock(submit_time: Any, end_time: Any, duration_s: float | None) -> None:
+    """Times that are missing, unreadable or in the wrong order teach nothing about durations."""
+    output = {"task_status": "FAILED", "submit_time": submit_time, "end_time": end_time}
+    assert poll({"output": output}, "dashscope").duration_s == duration_s
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "base"),
+    [
+        ("gateway", " https://cloud.vtrix.ai/ ", "https://cloud.vtrix.ai"),
+        ("gateway", "https://cloud.vtrix.ai/model/v1/generation", "https://cloud.vtrix.ai"),
+        ("gateway", "https://cloud.vtrix.ai/model/v1/", "https://cloud.vtrix.ai"),
+        ("simulator", "http://127.0.0.1:8123/", "http://127.0.0.1:8123"),
+        ("dashscope", "https://dashscope.aliyuncs.com", "https://dashscope.aliyuncs.com/api/v1"),
+        ("dashscope", "https://dashscope.aliyuncs.com/api/v1/", "https://dashscope.aliyuncs.com/api/v1"),
+        ("dashscope", "http://127.0.0.1:9/proxy/", "http://127.0.0.1:9/proxy/api/v1"),
+    ],
+)
+def test_base_urls_are_brought_into_one_form(provider: str, given: str, base: str) -> None:
+    """WAN_API §3: a base URL may be given with or without the API's path; a trailing slash never doubles."""
+    assert make_client(Answers(), provider=provider, base_url=given).base_url == base
+
+
+BAD_URLS = ["", "cloud.vtrix.ai", "ftp://h", "https://", "http://[::1", "https://h:99999999", "https://u:p@h"]
+
+
+@pytest.mark.parametrize("url", [*BAD_URLS, "https://xn--\u2028.example", "https://" + "a" * 70_000])
+def test_a_base_url_that_cannot_work_is_an_error_with_a_hint(url: str) -> None:
+    """It is told when the client is made, before anything is sent, and never shows a password."""
+    with pytest.raises(SettingsError) as caught:
+        make_client(Answers(), base_url=url)
+    assert caught.value.hint
+    assert "u:p" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_unknown_providers_and_envelopes_are_named() -> None:
+    """A misspelt setting is an error that says what is known; where there is one form, the setting means nothing."""
+    with pytest.raises(SettingsError, match="dashscope"):
+        make_client(Answers(), provider="dashskope")
+    with pytest.raises(SettingsError, match="auto, flat, params"):
+        make_client(Answers(), envelope="nested")
+    assert make_client(Answers(), provider="dashscope", envelope="params").envelope == "flat"
+
+
+def test_a_picture_that_is_not_finished_is_never_sent() -> None:
+    """A placeholder must not reach a paid service."""
+    with pytest.raises(RequestError, match="not finished"):
+        dialect_for("gateway").submit(REQUEST.replace(images=(PendingImage("job", "a3f"),)), envelope="flat")
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"), [("gateway", "/model/v1/generation/task/a%2Fb%3F"), ("dashscope", "/api/v1/tasks/a%2Fb%3F")]
+)
+def test_task_ids_are_quoted_in_paths(provider: str, path: str) -> None:
+    """An id comes from outside: it must not lead to another call."""
+    answers = Answers(httpx.Response(500))
+    failure_of(make_client(answers, provider=provider), lambda client: client.status("a/b?"))
+    assert answers.requests[0].url.raw_path.decode() == path
+
+
+# Anything at all ------------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    "id status task_id task_status output outputs choices message content type url image text jobId error code data "
+    "usage cost progress created_at metadata results tasks total submit_time end_time provider_error request_id".split()
+)
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from(
+    ["completed", "SUCCEEDED", "failed", "image", "https://h/1.png", "2026-01-09 17:52:04.136", "1e999"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | TEXTS
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | TEXTS, inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@given(body=JSON | st.dictionaries(NAMES, JSON, max_size=8), code=st.sampled_from([200, 200, 400, 500]))
+def test_any_json_is_read_without_an_exception_of_its_own(body: Any, code: int) -> None:
+    """A hostile or broken reply never crashes the poller; what is read can be stored in any database and shown."""
+    for provider in ("gateway", "dashscope"):
+        for call in (status, submit, lambda client: client.cancel("t")):
+            answers = [httpx.Response(code, text=json.dumps(body)) for _ in range(2)]
+            try:
+                found = run(make_client(Answers(*answers), provider=provider), call)
+            except WanError as error:
+                assert str(error).isprintable()
+                continue
+            if isinstance(found, TaskState):
+                everything = json.dumps(plain(tuple(vars(replace(found, cost_usd=None)).values())), allow_nan=False)
+                assert "\\u0000" not in everything
+                assert "\\ud8" not in everything
+                assert found.progress is None or 0 <= found.progress <= 1
+                assert found.phase is not Phase.SUCCEEDED or found.files
+                assert "https://h/1.png" not in repr(found), "its query string is a signature"

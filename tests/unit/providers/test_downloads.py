@@ -1,0 +1,467 @@
+"""Downloads: whole, resumed, capped, stalled, redirected, refused; without the key, and never into a private network."""
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.attacks import PRIVATE_ADDRESSES, nested_gzip
+from tests.fakes.network import (
+    RESULT_URL,
+    Answers,
+    FileServer,
+    failure_of,
+    http_reply,
+    make_client,
+    pieces,
+    raw_server,
+    read_request,
+    run,
+)
+from wan_notebook.errors import DownloadError, StoreError
+from wan_notebook.providers import IN_PROCESS_URL, Downloaded, ServiceClient, Timeouts
+
+DATA = hashlib.shake_256(b"a picture").digest(3_000_000)
+ETAG = '"e-1"'
+
+
+def downloading(part: Path, url: str = RESULT_URL, max_bytes: int = 2**26) -> Any:
+    """Return the call that downloads into a part file."""
+    return lambda client: client.download(url, part=part, max_bytes=max_bytes)
+
+
+def fetching(url: str) -> Any:
+    """Return the call that fetches a person's picture."""
+    return lambda client: client.fetch_image(url)
+
+
+def failed(client: ServiceClient, *calls: Any) -> DownloadError:
+    """Return the download error that the calls end with."""
+    error = failure_of(client, *calls)
+    assert isinstance(error, DownloadError)
+    return error
+
+
+def after_failures(*calls: Any) -> Any:
+    """Return one call that makes several, of which all but the last may fail."""
+
+    async def call(client: ServiceClient) -> Any:
+        for each in calls[:-1]:
+            with pytest.raises(DownloadError):
+                await each(client)
+        return await calls[-1](client)
+
+    return call
+
+
+def redirect(url: str, code: int = 302) -> httpx.Response:
+    """Lead elsewhere."""
+    return httpx.Response(code, headers={"location": url})
+
+
+def test_a_download_is_whole_hashed_and_without_the_key(tmp_path: Path) -> None:
+    """WAN_API §4: result URLs are on another host and need no key; never send it there."""
+    files, part = FileServer(DATA), tmp_path / "parts" / "x.part"
+    done = run(make_client(files), downloading(part))  # the server looks for the key
+    assert done == Downloaded(part, files.sha256, len(DATA), "image/png")
+    assert part.read_bytes() == DATA
+
+
+@given(cuts=st.lists(st.integers(1, 900), max_size=6), size=st.integers(1, 3000))
+def test_a_download_cut_anywhere_is_continued_to_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], size: int
+) -> None:
+    """The next attempt of the same client goes on where the last one stopped: no byte is lost, doubled or mixed."""
+    part, files = tmp_path_factory.mktemp("cut") / "x.part", FileServer(DATA[:size])
+    total = 0
+
+    async def call(client: ServiceClient) -> Any:
+        nonlocal total
+        for cut in cuts:
+            if total + cut < size:
+                files.cut_after, total = cut, total + cut
+                with pytest.raises(DownloadError, match=f"{total:,} of {size:,} bytes") as caught:
+                    await downloading(part)(client)
+                assert caught.value.kind == "truncated"
+                assert part.read_bytes() == DATA[:total]
+        files.cut_after = None
+        return await downloading(part)(client)
+
+    assert run(make_client(files), call).sha256 == files.sha256
+    assert part.read_bytes() == DATA[:size]
+    assert files.ranges[-1] == (f"bytes={total}-" if total else "")
+
+
+def test_a_file_that_changed_is_fetched_anew(tmp_path: Path) -> None:
+    """If-Range: another ETag means other bytes, and the old beginning must not stay."""
+    part, files = tmp_path / "x.part", FileServer(DATA, cut_after=1000)
+
+    async def change(_: ServiceClient) -> None:
+        files.data, files.etag, files.cut_after = DATA[::-1][:500], '"e-2"', None
+        raise DownloadError("changed")
+
+    run(make_client(files), after_failures(downloading(part), change, downloading(part)))
+    assert part.read_bytes() == DATA[::-1][:500]
+
+
+DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({}, None),
+        ({"etag": 'W/"weak"'}, None),
+        ({"last-modified": DATE}, DATE),
+        ({"etag": ETAG, "last-modified": DATE}, ETAG),
+    ],
+)
+def test_without_a_strong_validator_a_download_starts_anew(
+    tmp_path: Path, headers: dict[str, str], validator: str | None
+) -> None:
+    """Joining two answers is right only if both are certainly the same file."""
+    cut = httpx.Response(200, headers=headers, content=pieces(b"half", end=httpx.ReadError("x")))
+    answers, part = Answers(cut, httpx.Response(200, content=b"whole")), tmp_path / "x.part"
+    run(make_client(answers), after_failures(downloading(part), downloading(part)))
+    assert answers.requests[1].headers.get("if-range") == validator
+    assert part.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(206, headers={"content-range": "bytes 3-9/10"}, content=b"x" * 7),
+        httpx.Response(206, headers={"content-range": "nonsense"}, content=b"x" * 7),
+        httpx.Response(206, content=b"x" * 7),
+        httpx.Response(416, headers={"content-range": "bytes */3"}),
+    ],
+)
+def test_another_range_than_asked_is_never_joined(tmp_path: Path, answer: httpx.Response) -> None:
+    """A server may get ranges wrong: then everything starts anew, next time."""
+    cut = httpx.Response(200, headers={"etag": ETAG}, content=pieces(b"half", end=httpx.ReadError("x")))
+    answers, part = Answers(cut, answer, httpx.Response(200, content=b"whole")), tmp_path / "x.part"
+    run(make_client(answers), after_failures(downloading(part), downloading(part), downloading(part)))
+    assert "range" not in answers.requests[2].headers
+    assert part.read_bytes() == b"whole"
+
+
+def test_old_bytes_of_another_download_are_replaced(tmp_path: Path) -> None:
+    """Of a part that this client did not begin, nobody knows what its bytes are; a link is never written through."""
+    part, outside = tmp_path / "x.part", tmp_path / "outside"
+    part.write_bytes(b"something else" * 100)
+    run(make_client(FileServer(DATA[:10])), downloading(part))
+    assert part.read_bytes() == DATA[:10]
+    part.unlink()
+    part.symlink_to(outside)
+    assert isinstance(failure_of(make_client(FileServer(DATA[:10])), downloading(part)), StoreError)
+    assert not outside.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "length", "kind"), [(b"x" * 9, "10", "truncated"), (b"", "10", "truncated"), (b"", "", "empty")]
+)
+def test_fewer_bytes_than_announced_is_truncated(tmp_path: Path, body: bytes, length: str, kind: str) -> None:
+    """Content-Length against bytes; an empty file is no picture either."""
+    headers = {"content-length": length} if length else {}
+    answer = httpx.Response(200, headers=headers, content=pieces(body))
+    assert failed(make_client(Answers(answer)), downloading(tmp_path / "x.part")).kind == kind
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_packed_picture_is_not_unpacked(tmp_path: Path, layers: int) -> None:
+    """A few hundred bytes must not become gigabytes: pictures come as they are."""
+    bomb = nested_gzip(layers=layers, size_bytes=2**20)
+    for call in (downloading(tmp_path / "x.part"), fetching(RESULT_URL)):
+        answers = Answers(httpx.Response(200, headers=bomb.headers, content=pieces(bomb.body)))
+        assert failed(make_client(answers), call).kind == "encoded"
+        assert answers.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_file_over_the_cap_is_not_taken(tmp_path: Path, is_announced: bool) -> None:
+    """A hostile URL must not fill disk or memory, whether it announces its size or not."""
+    delivered = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal delivered
+        while True:
+            delivered += 1
+            yield b"x" * 1_000_000
+
+    for call in (downloading(tmp_path / "x.part", max_bytes=10_000_000), fetching(RESULT_URL)):
+        headers = {"content-length": "999000000"} if is_announced else {}
+        answer = httpx.Response(200, headers=headers, content=endless())
+        assert failed(make_client(Answers(answer)), call).kind == "too_large"
+    assert delivered <= (2 if is_announced else 11 + 27)
+
+
+@pytest.mark.parametrize(("fast", "steps"), [(0, 10), (100_000, 20)])
+def test_a_download_that_trickles_is_stopped(tmp_path: Path, fast: int, steps: int) -> None:
+    """Each byte resets a read timeout: what counts is bytes in a window. Slow but steady is not stalled."""
+    now_s = 0.0
+
+    async def trickle(bytes_per_s: int) -> AsyncIterator[bytes]:
+        nonlocal now_s
+        yield b"x" * fast
+        for _ in range(50):
+            now_s += 1.0
+            yield b"x" * bytes_per_s
+
+    timeouts = Timeouts(stall_window_s=10, min_bytes_per_s=100)
+    for rate, kept in [(50, fast + 50 * steps), (100, fast + 5000)]:
+        answer = httpx.Response(200, headers={"etag": ETAG}, content=trickle(rate))
+        client = make_client(Answers(answer), timeouts=timeouts, monotonic=lambda: now_s)
+        if rate < 100:
+            assert failed(client, downloading(tmp_path / "x.part")).kind == "stalled"
+        else:
+            run(client, downloading(tmp_path / "x.part"))
+        assert (tmp_path / "x.part").stat().st_size == kept
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind_before", "kind_after"),
+    [
+        (httpx.ConnectError("x"), "unreachable", "lost"),
+        (httpx.ConnectTimeout("x"), "connect_timeout", "lost"),
+        (httpx.ReadTimeout("x"), "timeout", "stalled"),
+        (httpx.ReadError("x"), "lost", "lost"),
+        (httpx.RemoteProtocolError("x"), "lost", "truncated"),
+    ],
+)
+def test_a_connection_that_fails_has_its_kind(tmp_path: Path, failure: Any, kind_before: str, kind_after: str) -> None:
+    """Before the first byte nothing was truncated; after it, what came is kept. No text shows the signature."""
+    part = tmp_path / "x.part"
+    error = failed(make_client(Answers(failure)), downloading(part))
+    assert (error.kind, "Signature" in str(error)) == (kind_before, False)
+    answer = httpx.Response(200, content=pieces(b"half", end=failure))
+    assert failed(make_client(Answers(answer)), downloading(part)).kind == kind_after
+    assert part.read_bytes() == b"half"
+
+
+@pytest.mark.parametrize(
+    ("http_status", "kind", "page_kind"),
+    [
+        (403, "expired", "page"),
+        (404, "gone", "page"),
+        (410, "gone", "page"),
+        (429, "rate_limited", "rate_limited"),
+        (503, "server", "server"),
+        (400, "http", "http"),
+        (204, "http", "http"),
+        (206, "http", "http"),
+    ],
+)
+def test_each_status_has_its_kind(tmp_path: Path, http_status: int, kind: str, page_kind: str) -> None:
+    """The worker decides by it; a proxy's page does not say that a paid picture is gone. No error page is saved."""
+    part = tmp_path / "x.part"
+    answer = httpx.Response(http_status, headers={"retry-after": "7"}, text="<Error/>")
+    error = failed(make_client(Answers(answer)), downloading(part))
+    assert (error.kind, error.http_status, error.retry_after_s) == (kind, http_status, 7.0)
+    assert (
+        failed(make_client(Answers(httpx.Response(http_status, html="<h1>no</h1>"))), downloading(part)).kind
+        == page_kind
+    )
+    assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(403, text="bots not allowed"), "HTTP 403: bots not allowed."),
+        (httpx.Response(403, html="<html><h1>Bots</h1> not <b>allowed</b>"), "HTTP 403: Bots not allowed."),
+        (httpx.Response(404, text=""), "HTTP 404: the server refuses."),
+        (httpx.Response(451, content=b"\x1b[31m" + b"x" * 99_999), "HTTP 451: [31mxxx"),
+        (httpx.Response(500, content=pieces(b"oops", end=httpx.ReadError("x"))), "HTTP 500: oops."),
+    ],
+)
+def test_a_persons_own_address_says_what_its_server_said(answer: httpx.Response, words: str) -> None:
+    """CASES I17: a refusal is not an expired link; the agent names the project and its address."""
+    answers = Answers(answer)
+    error = failed(make_client(answers), fetching("https://files.example/ua"))
+    assert words in str(error)
+    assert "link has expired" not in str(error)
+    assert len(str(error)) < 250
+    assert answers.requests[0].headers["user-agent"].startswith("wan-notebook/")
+    assert "(+https://" in answers.requests[0].headers["user-agent"]
+
+
+def test_a_cancelled_download_leaves_what_arrived(tmp_path: Path) -> None:
+    """Ctrl-C and shutdown leave a part that the next attempt continues; a full disk is the disk's error."""
+    part = tmp_path / "x.part"
+    headers = {"etag": ETAG, "content-length": str(len(DATA))}
+    hanging = httpx.Response(200, headers=headers, content=pieces(DATA[:1_500_000], is_endless=True))
+    files, answers = FileServer(DATA), [hanging]
+
+    async def interrupted(client: ServiceClient) -> Any:
+        task = asyncio.ensure_future(downloading(part)(client))
+        while not part.exists() or part.stat().st_size < 1_400_000:  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await downloading(part)(client)
+
+    client = make_client(lambda request: answers.pop() if answers else files(request))
+    assert run(client, interrupted).sha256 == files.sha256
+    assert files.ranges == ["bytes=1500000-"]
+    error = failure_of(make_client(files), downloading(Path("/proc/no/x.part")))
+    assert isinstance(error, StoreError)
+    assert "/proc/no/x.part" in str(error)
+
+
+# Where a download may lead --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects_are_followed_without_the_key_and_limited(tmp_path: Path, code: int) -> None:
+    """Object storage redirects; not even the configured host gets the key for a download."""
+    answers = Answers(
+        redirect("/other.png", code), redirect("https://service.example/x"), httpx.Response(200, text="x")
+    )
+    run(make_client(answers), downloading(tmp_path / "x.part"))
+    assert [r.url.host for r in answers.requests] == ["files.example", "files.example", "service.example"]
+    assert not any("authorization" in r.headers for r in answers.requests)
+    ring = Answers(*[redirect(f"/{k}", code) for k in range(9)])
+    assert failed(make_client(ring), downloading(tmp_path / "x.part")).kind == "redirect"
+    assert len(ring.requests) == 6
+
+
+def test_a_result_never_falls_back_to_plain_http(tmp_path: Path) -> None:
+    """Whoever sits on the way could put another picture there; a person's own address may."""
+    there = redirect("http://files.example/x.png")
+    assert failed(make_client(Answers(there)), downloading(tmp_path / "x.part")).kind == "redirect"
+    assert run(make_client(Answers(there, httpx.Response(200, content=b"x"))), fetching(RESULT_URL)) == b"x"
+
+
+BAD_ADDRESSES = ["", "ftp://h/x", "file:///etc/passwd", "data:image/png;base64,AA", "/x", "http://", "x" * 70_000]
+
+
+@pytest.mark.parametrize("url", [*BAD_ADDRESSES, "http://[::1"])
+def test_only_http_addresses_are_fetched(tmp_path: Path, url: str) -> None:
+    """A service's words are no file names, at any step; the error does not repeat them."""
+    for call in (downloading(tmp_path / "x.part", url), fetching(url)):
+        error = failed(make_client(Answers()), call)
+        assert (error.kind, len(str(error)) < 200) == ("url", True)
+    answers = Answers(redirect("file:///etc/passwd"))
+    assert failed(make_client(answers), downloading(tmp_path / "x.part")).kind == "url"
+
+
+@pytest.mark.parametrize(
+    "host", [*PRIVATE_ADDRESSES, "localhost", "LOCALHOST.", "a.localhost", "224.0.0.1", "[fec0::1]", "[2001:db8::1]"]
+)
+def test_no_address_from_outside_leads_into_the_private_network(tmp_path: Path, host: str) -> None:
+    """In every spelling, at once or after a redirect, for results and for a person's picture: nothing is asked."""
+    url = f"http://{host}:8080/latest/meta-data"
+    for call in (downloading(tmp_path / "x.part", url), fetching(url)):
+        error = failed(make_client(Answers()), call)
+        assert error.kind in ("private", "url"), "httpx itself does not take octal numbers"
+    answers = Answers(redirect(url))
+    assert failed(make_client(answers), fetching("https://files.example/x")).kind in ("private", "lost")
+    assert len(answers.requests) == 1
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:21f::1", "64:ff9b::5db8:d822", "2002:5db8:d822::1"])
+def test_public_addresses_are_reached_in_every_form(tmp_path: Path, address: str) -> None:
+    """A network that has only IPv6 wraps public IPv4 addresses."""
+    host = f"[{address}]" if ":" in address else address
+    run(make_client(Answers(httpx.Response(200, text="x"))), downloading(tmp_path / "x.part", f"http://{host}/x"))
+
+
+def test_the_address_that_was_judged_is_the_one_connected_to(tmp_path: Path) -> None:
+    """A name is resolved once: the connection goes to that address, Host and certificate stay the name's."""
+    known = {
+        "files.example": [["93.184.216.34", "93.184.216.35"], ["127.0.0.1"]],
+        "mixed.example": [["93.184.216.34", "10.0.0.1"]],
+        "wrapped.example": [["::ffff:127.0.0.1"]],
+    }
+
+    async def resolver(host: str) -> list[str]:
+        return known[host].pop(0)
+
+    answers = Answers(httpx.ConnectError("x"), httpx.Response(200, text="x"))
+    client = make_client(answers, resolver=resolver)
+    run(client, downloading(tmp_path / "x.part"))
+    assert [request.url.host for request in answers.requests] == ["93.184.216.34", "93.184.216.35"]
+    assert {request.headers["host"] for request in answers.requests} == {"files.example"}
+    assert {request.extensions["sni_hostname"] for request in answers.requests} == {"files.example"}
+    for host in known:  # the first name resolves elsewhere by now
+        url = f"https://{host}/x"
+        assert (
+            failed(make_client(Answers(), resolver=resolver), downloading(tmp_path / "x.part", url)).kind == "private"
+        )
+
+
+def test_a_name_that_is_not_known_says_so(tmp_path: Path) -> None:
+    """It is tried again: the network may be away."""
+
+    async def resolver(host: str) -> list[str]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    assert failed(make_client(Answers(), resolver=resolver), fetching(RESULT_URL)).kind == "dns"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "is_reached"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:9000/x", True),
+        ("http://localhost:8000", "http://[::1]:9000/x", True),
+        ("http://127.0.0.1:8000", "http://10.0.0.9/x", False),
+        ("http://10.0.0.9:8000", "http://10.0.0.9:9000/x", True),
+        ("http://10.0.0.9:8000", "http://10.0.0.8/x", False),
+        ("http://10.0.0.9:8000", "http://127.0.0.1/x", False),
+        ("https://service.example", "http://127.0.0.1/x", False),
+    ],
+)
+def test_a_private_service_may_have_its_results_beside_it(
+    tmp_path: Path, base_url: str, url: str, is_reached: bool
+) -> None:
+    """A simulator on a port reaches this machine, a company's own gateway its own host; neither reaches further."""
+    client = make_client(Answers(httpx.Response(200, text="x")), base_url=base_url)
+    if is_reached:
+        run(client, downloading(tmp_path / "x.part", url))
+    else:
+        assert failed(client, downloading(tmp_path / "x.part", url)).kind == "private"
+
+
+def test_beside_the_simulator_in_this_process_the_network_is_the_network() -> None:
+    """Without a key a person's picture URL still means the real address, on this machine too."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http_reply(b"picture"))
+
+    async def main() -> list[bytes]:
+        async with raw_server(answer) as (url, _):
+            answers = Answers(httpx.Response(200, content=b"simulated"))
+            client = make_client(answers, base_url=IN_PROCESS_URL)
+            found = [await client.fetch_image(f"{url}/1"), await client.fetch_image(f"{IN_PROCESS_URL}/1")]
+            await client.aclose()
+            return found
+
+    assert asyncio.run(main()) == [b"picture", b"simulated"]
+
+
+def test_a_head_that_trickles_has_an_end(tmp_path: Path) -> None:
+    """Four such answers would otherwise hold up all other pictures for ever."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 500:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.01)
+
+    async def main() -> str:
+        async with raw_server(answer) as (url, _):
+            client = make_client(Answers(), base_url=url, transport=None, timeouts=Timeouts(0.05, stall_window_s=0.1))
+            with pytest.raises(DownloadError) as caught:
+                await downloading(tmp_path / "x.part", f"{url}/x")(client)
+            return caught.value.kind
+
+    assert asyncio.run(main()) == "timeout"

@@ -1,0 +1,488 @@
+"""The folder of pictures: what has a name is whole, named once, never overwritten, and inside the folder."""
+
+import datetime as dt
+import errno
+import hashlib
+import itertools
+import os
+import stat
+import subprocess
+import sys
+import threading
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.environment import ROOT
+from tests.fakes.disks import FullDisk
+from wan_notebook.errors import StoreError
+from wan_notebook.images import InputImage
+from wan_notebook.storage import Saved, Storage
+
+AT = dt.datetime(2026, 11, 24, 14, 32, tzinfo=dt.UTC)
+NAME = "2026-11-24/1432-a-fox-s5-1.png"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """A storage whose folder does not exist yet."""
+    return Storage(tmp_path / "wan-pictures")
+
+
+def part_of(storage: Storage, data: bytes, index: int = 0) -> Path:
+    """Return a download with these bytes."""
+    part = storage.part_path("abc", index)
+    storage.ensure()
+    part.parent.mkdir(exist_ok=True)
+    part.write_bytes(data)
+    return part
+
+
+def save(storage: Storage, part: Path, data: bytes | None = None) -> Saved:
+    """Stage and publish under the usual name."""
+    return storage.publish(storage.stage(part, NAME, data=data))
+
+
+def files_of(storage: Storage) -> list[str]:
+    """Return every file of the folder, except the one for version control."""
+    found = [str(path.relative_to(storage.folder)) for path in storage.folder.rglob("*") if path.is_file()]
+    return sorted(name for name in found if name != ".gitignore")
+
+
+def image(data: bytes = b"a picture", mime: str = "image/png") -> InputImage:
+    """Return an input picture."""
+    return InputImage(name="photo", identity="x", data=data, mime=mime, width_px=1, height_px=1)
+
+
+def test_looking_makes_nothing(storage: Storage) -> None:
+    """Reading, asking and measuring create no folder."""
+    assert not storage.exists(NAME)
+    assert not storage.holds(NAME, "x")
+    assert (storage.usage().files, storage.clean_parts(), storage.delete(NAME)) == (0, [], False)
+    assert storage.picture_name(AT, "a fox", 5, 0, "png") == NAME
+    with pytest.raises(StoreError, match=r"fox-s5-1\.png: it is not there"):
+        storage.read(NAME)
+    assert not storage.folder.exists()
+
+
+def test_a_new_folder_stays_out_of_version_control(storage: Storage) -> None:
+    """The first write brings a .gitignore, which is the person's own from then on."""
+    storage.check_writable()
+    ignore = storage.folder / ".gitignore"
+    assert "*" in ignore.read_text().splitlines()
+    ignore.unlink()
+    storage.save_input(image())
+    assert not ignore.exists()
+    assert files_of(storage) == [f"inputs/{image().sha256[:16]}.png"]
+
+
+# Saving ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [None, b"png with metadata"])
+def test_a_picture_gets_its_name_and_the_part_goes(storage: Storage, data: bytes | None) -> None:
+    """A finished download, or what is made of it, becomes the file, byte for byte, readable as any file is."""
+    part = part_of(storage, b"png bytes")
+    whole = data or b"png bytes"
+    assert save(storage, part, data) == Saved(NAME, len(whole))
+    part.unlink(missing_ok=True)  # whoever downloaded it drops it
+    assert storage.read(NAME) == whole
+    assert storage.holds(NAME, hashlib.sha256(whole).hexdigest())
+    assert not storage.holds(NAME, hashlib.sha256(b"other").hexdigest())
+    assert files_of(storage) == [NAME]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((storage.folder / NAME).stat().st_mode) == 0o666 & ~umask
+
+
+def test_no_file_is_ever_overwritten(storage: Storage) -> None:
+    """Another picture of the same name gets a number; folders and links in the place of a name keep it."""
+    assert [save(storage, part_of(storage, data)).file for data in (b"one", b"two", b"one")] == [
+        NAME,
+        NAME.replace(".png", "_2.png"),
+        NAME,  # the same bytes, fetched again after a crash, are kept once
+    ]
+    (storage.folder / NAME.replace(".png", "_3.png")).mkdir()
+    (storage.folder / NAME.replace(".png", "_4.png")).symlink_to("nowhere")
+    assert save(storage, part_of(storage, b"three")).file == NAME.replace(".png", "_5.png")
+    assert storage.read(NAME) == b"one"
+    assert not storage.part_path("abc", 0).exists()
+
+
+def test_two_kernels_that_save_at_once_lose_nothing(storage: Storage) -> None:
+    """Eight threads with one name end as eight files."""
+    names: list[str] = []
+
+    def put(at: int) -> None:
+        names.append(save(storage, part_of(storage, f"{at}".encode(), at)).file)
+
+    threads = [threading.Thread(target=put, args=[at]) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(storage.read(name) for name in set(names)) == [f"{at}".encode() for at in range(8)]
+
+
+def test_bytes_are_durable_before_they_are_named_and_the_name_after(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another order could show a name without its bytes after a power cut."""
+    events: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def synced(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "bytes")
+        fsync(descriptor)
+
+    def linked(*args: Any, **options: Any) -> None:
+        events.append("name")
+        link(*args, **options)
+
+    part = part_of(storage, b"png")
+    (storage.folder / NAME).parent.mkdir()
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    staged = storage.stage(part, NAME)
+    assert not storage.exists(staged.file)
+    storage.publish(staged)
+    save(storage, part, b"png!")
+    assert [event for event, _ in itertools.groupby(events)] == ["bytes", "name", "folder"] * 2
+
+
+def test_a_sidecar_follows_its_picture_and_never_costs_it(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    """It takes any text, goes with the picture, and a place that is taken is only noted."""
+    storage.publish(storage.stage(storage.part_path("abc", 0), NAME, data=b"png", sidecar='{"prompt": "狐 \ud800"}'))
+    assert storage.read(f"{NAME}.json").decode() == '{"prompt": "狐 \\ud800"}'
+    storage.add("2026-11-24/other.png", b"b")
+    assert storage.delete(NAME)
+    assert files_of(storage) == ["2026-11-24/other.png"]
+    (storage.folder / f"{NAME}.json").mkdir()
+    staged = storage.stage(storage.part_path("abc", 0), NAME, data=b"png", sidecar="{}")
+    assert storage.publish(staged).file == NAME
+    assert "metadata" in caplog.text
+    (storage.folder / f"{NAME}.json").rmdir()
+    storage.delete(NAME)
+    storage.delete("2026-11-24/other.png")
+    assert not (storage.folder / "2026-11-24").exists()
+
+
+def test_bytes_that_are_no_picture_are_kept_beside(storage: Storage) -> None:
+    """A corrupt download is kept for the person, under a name that says so."""
+    assert storage.keep_corrupt(part_of(storage, b"<html>"), NAME) == f"{NAME}.corrupt"
+    assert storage.keep_corrupt(part_of(storage, b"<HTML>"), NAME) != f"{NAME}.corrupt"
+    assert storage.read(f"{NAME}.corrupt") == b"<html>"
+
+
+def test_what_a_killed_write_left_is_replaced(storage: Storage) -> None:
+    """The process may have died while it wrote, and another one may have its number now."""
+    part = part_of(storage, b"")
+    part.with_name(part.name.replace(".part", ".ready")).write_bytes(b"half of an old pict")
+    save(storage, part, b"png")
+    assert storage.read(NAME) == b"png"
+
+
+def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
+    """What is sent is what is kept, even if the kept file was edited by hand; the edit stays too."""
+    name = storage.save_input(image())
+    assert name == f"inputs/{image().sha256[:16]}.png"
+    assert storage.save_input(image()) == name
+    assert storage.save_input(image(b"jpg", "image/jpeg")).endswith(".jpg")
+    assert storage.save_input(image(b"?", "application/x")).endswith(".bin")
+    (storage.folder / name).write_bytes(b"edited")
+    second = storage.save_input(image())
+    assert (second, storage.read(second)) == (f"inputs/{image().sha256}.png", b"a picture")
+    (storage.folder / second).write_bytes(b"edited too")
+    with pytest.raises(StoreError, match="changed by hand"):
+        storage.save_input(image())
+    assert storage.usage().files == 5
+
+
+# Disks that fail ------------------------------------------------------------------------------------------------------
+
+FAULTS = [
+    (errno.ENOSPC, "disk is full", "Free some space"),
+    (errno.EDQUOT, "disk is full", "Free some space"),
+    (errno.EROFS, "not writable", "WAN_HOME"),
+    (errno.EACCES, "not writable", "WAN_HOME"),
+    (errno.EIO, "Input/output error", "doctor"),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "hint"), FAULTS)
+def test_a_disk_that_takes_nothing_is_told_before_money_is_spent_and_loses_nothing(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, code: int, said: str, hint: str
+) -> None:
+    """Full, read-only or broken: the error says which, where and what to do; afterwards the same save succeeds."""
+    disk, part = FullDisk(storage.folder, monkeypatch), part_of(storage, b"paid picture")
+    disk.errno = code
+    for call in (
+        storage.check_writable,
+        lambda: save(storage, part),
+        lambda: save(storage, part, b"paid picture"),
+        lambda: storage.save_input(image()),
+    ):
+        with pytest.raises(StoreError, match=said) as caught:
+            call()
+        assert str(storage.folder) in str(caught.value)
+        assert hint in caught.value.hint
+        assert "\n" not in str(caught.value)
+    disk.errno = 0
+    assert save(storage, part) == Saved(NAME, 12)
+    assert files_of(storage) == [NAME]
+
+
+@pytest.mark.parametrize("call", ["fsync", "link"])
+@pytest.mark.parametrize("data", [None, b"paid picture"])
+def test_a_save_that_breaks_off_leaves_no_half_picture(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, call: str, data: bytes | None
+) -> None:
+    """Whichever step fails, what has a name is whole, and trying again succeeds."""
+    part = part_of(storage, b"paid picture")
+
+    def failing(*_args: Any, **_options: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing)
+        with pytest.raises(StoreError, match="Input/output error"):
+            save(storage, part, data)
+    assert not storage.exists(NAME)
+    save(storage, part, data)
+    part.unlink(missing_ok=True)
+    assert (files_of(storage), storage.read(NAME)) == ([NAME], b"paid picture")
+
+
+def test_too_little_space_is_found_before_money_is_spent(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pictures will need is compared with what is free."""
+    disk = FullDisk(storage.folder / "nothing", monkeypatch)
+    storage.check_writable(need_bytes=1000)
+    disk.errno = errno.ENOSPC
+    with pytest.raises(StoreError, match="has 0 MB free, and this needs 60 MB"):
+        storage.check_writable(need_bytes=60_000_000)
+    assert files_of(storage) == []
+
+
+def test_a_file_system_without_links_overwrites_nothing_either(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a memory card names cannot be given by a link: a name is reserved first."""
+
+    def no_links(*_args: Any, **_options: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert save(storage, part_of(storage, b"one")).file == NAME
+    second = save(storage, part_of(storage, b"two"))
+    assert (storage.read(NAME), storage.read(second.file), len(files_of(storage))) == (b"one", b"two", 2)
+
+
+def in_process_of_its_own(code: str, **env: str) -> str:
+    """Run code in another interpreter and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )
+    return done.stdout
+
+
+def test_a_real_limit_of_the_system_is_said(storage: Storage) -> None:
+    """A write error of the system itself reads as well, and leaves no half file."""
+    code = f"""
+import resource, signal
+from pathlib import Path
+from wan_notebook.storage import Storage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+storage = Storage(Path({str(storage.folder)!r}))
+storage.ensure()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    storage.add("x.png", b"x" * 100_000)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    assert "StoreError" in (said := in_process_of_its_own(code))
+    assert "disk is full" in said
+    assert files_of(storage) == []
+
+
+def test_an_ascii_only_locale_saves_under_ascii_names(storage: Storage) -> None:
+    """CASES H4: a picture that is paid must not be lost to its name; what was named elsewhere is told in one line."""
+    code = f"""
+import datetime as dt
+from pathlib import Path
+from wan_notebook.storage import Storage
+storage = Storage(Path({str(storage.folder)!r}))
+for prompt in ("\\u706f\\u53f0", "a ch\\u00e2teau, \\u96ea"):
+    name = storage.picture_name(dt.datetime(2026, 11, 24, 14, 32), prompt, 1, 0, ".png")
+    print(storage.publish(storage.stage(storage.part_path("abc", 0), name, data=prompt.encode())).file)
+print(storage.exists("2026-11-24/\\u706f.png"), storage.holds("2026-11-24/\\u706f.png", ""))
+try:
+    storage.read("2026-11-24/\\u706f.png")
+except Exception as error:
+    print(type(error).__name__)
+"""
+    said = in_process_of_its_own(code, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0").splitlines()
+    assert said == [
+        "2026-11-24/1432-picture-s1-1.png",
+        "2026-11-24/1432-a-chateau-s1-1.png",
+        "False False",
+        "StoreError",
+    ]
+
+
+# Downloads in progress ------------------------------------------------------------------------------------------------
+
+
+def test_parts_of_dead_processes_go(storage: Storage) -> None:
+    """A killed kernel's downloads are deleted; those of living ones and of other machines stay, for a day."""
+    mine = part_of(storage, b"half")
+    assert mine == storage.part_path("abc", 0)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    pid, host = f"-{os.getpid()}.", mine.name.split(".")[-2].split("-")[0]
+    dead = [mine.with_name(mine.name.replace(pid, f"-{child.pid}.")), mine.with_name(f"new-1.{host}-{child.pid}.ready")]
+    kept = [mine, *(mine.with_name(name) for name in (f"abc-0.{'0' * 8}-{child.pid}.part", "notes.part"))]
+    kept.append(mine.with_name(f"abc-0.{host}-{2**40}.part"))
+    for path in (*dead, *kept):
+        path.write_bytes(b"x")
+    assert sorted(storage.clean_parts()) == sorted(path.name for path in dead)
+    assert all(path.exists() for path in kept)
+    os.utime(kept[1], (0, 0))
+    assert storage.clean_parts() == [kept[1].name]
+
+
+# Names and paths ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("A fox, in SNOW!", "a-fox-in-snow"),
+        ("  ", "picture"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("狐狸在雪中", "狐狸在雪中"),
+        ("<img onerror=alert(1)>", "img-onerror-alert-1"),
+        ("\u202egnp.exe\x00", "gnp-exe"),
+        ("e\u0301te\u0301", "été"),
+        ("हिन्दी", "हिन्दी"),
+        ("\u0301\u0301", "picture"),
+        ("🦊🦊", "picture"),
+        ("a" * 500, "a" * 60),
+        ("狐" * 500, "狐" * 20),
+        ("word " * 100, "-".join(["word"] * 12)),
+    ],
+)
+def test_prompts_become_words_of_a_name(storage: Storage, prompt: str, words: str) -> None:
+    """A name says what was asked, in the prompt's own script, without anything a system could trip over."""
+    assert storage.picture_name(AT, prompt, None, 1, ".PNG") == f"2026-11-24/1432-{words}-2.png"
+
+
+@given(
+    st.text(alphabet=st.characters(), max_size=300),
+    st.integers(0, 2**31 - 1) | st.none(),
+    st.integers(0, 9),
+    st.text(max_size=8),
+)
+def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None, index: int, suffix: str) -> None:
+    """Whatever the prompt, the name is safe, short, NFC, lower case, inside the folder, and the same each time."""
+    storage = Storage(Path("/nonexistent"))
+    name = storage.picture_name(AT, prompt, seed, index, suffix)
+    assert name == storage.picture_name(AT, prompt, seed, index, suffix)
+    day, _, file = name.partition("/")
+    assert (day, len(file.encode()) <= 120, file == file.lower()) == ("2026-11-24", True, True)
+    assert not set(file) & set('/\\:*?"<>|\x00')
+    assert file.isprintable()
+    assert unicodedata.normalize("NFC", file) == file
+    assert storage.path(name) == Path("/nonexistent") / name
+
+
+def test_a_taken_name_is_numbered(storage: Storage) -> None:
+    """Two pictures of one minute, prompt and seed are told apart."""
+    storage.add(NAME, b"x")
+    assert storage.picture_name(AT, "a fox", 5, 0, "png") == "2026-11-24/1432-a-fox-s5-1_2.png"
+    assert storage.picture_name(AT, "a fox", 5, 1, "png") == "2026-11-24/1432-a-fox-s5-2.png"
+
+
+BAD_PATHS = [
+    "",
+    "/etc/passwd",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./x",
+    "a/.",
+    "C:\\x",
+    "a\\b",
+    "x\x00",
+    "a:b",
+    "a ",
+    "a./b",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_PATHS)
+def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
+    """A path from a ledger, a bundle or a person is refused if it could leave the folder on any system."""
+    for use in (storage.read, storage.exists, storage.delete, storage.path):
+        with pytest.raises(StoreError, match="not a path inside"):
+            use(bad)
+    with pytest.raises(StoreError, match="not a path inside"):
+        storage.add(bad, b"x")
+
+
+@given(st.text(alphabet="ab./\\:\x00 ~-", max_size=12))
+def test_a_path_that_is_let_through_stays_inside(text: str) -> None:
+    """Whatever is accepted, joined to a folder, is below it."""
+    try:
+        path = Storage(Path("/store")).path(text)
+    except StoreError:
+        return
+    assert os.path.normpath(path).startswith("/store/")
+
+
+@pytest.mark.parametrize("name", ["2026-11-24", ".parts", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"])
+def test_planted_links_are_refused_before_anything_is_sent(storage: Storage, tmp_path: Path, name: str) -> None:
+    """Attack: a folder of somebody else's leads pictures, inputs or the ledger elsewhere by a link."""
+    storage.ensure()
+    (storage.folder / name).unlink(missing_ok=True)
+    (tmp_path / "outside").mkdir()
+    (storage.folder / name).symlink_to(tmp_path / "outside")
+    for check in (storage.ensure, storage.check_writable, lambda: storage.save_input(image())):
+        with pytest.raises(StoreError, match="is a link|leads out") as caught:
+            check()
+        assert "Remove" in caught.value.hint
+    assert not list((tmp_path / "outside").iterdir())
+    assert not name[0].isdigit() or not storage.folder.joinpath(".parts").exists()
+
+
+def test_a_file_in_the_place_of_a_days_folder_is_told_early_and_a_link_never_followed(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """A picture could not be saved there after it was paid; a link deeper inside leads nowhere either."""
+    storage.ensure()
+    (storage.folder / "2026-11-24").write_text("in the way")
+    with pytest.raises(StoreError, match="2026-11-24 is a link or a file"):
+        storage.check_writable()
+    (storage.folder / "own").mkdir()
+    (storage.folder / "own" / "day").symlink_to(tmp_path)
+    for use in (storage.read, storage.exists, storage.delete):
+        with pytest.raises(StoreError, match="leads out"):
+            use("own/day/x.png")
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "2026-11-24/" + "n" * 300 + ".png"])
+def test_a_name_that_the_system_does_not_take_is_one_line(storage: Storage, name: str) -> None:
+    """No raw error of the operating system reaches a person."""
+    with pytest.raises(StoreError) as caught:
+        storage.add(name, b"x")
+    assert "too long" in str(caught.value)
+    assert len(str(caught.value)) < 400
