@@ -481,7 +481,7 @@ def _location(call: Call, *, is_away: bool) -> str:
     host, path = call.host, call.path
     if is_away:
         name, _, port = host.partition(":")
-        name = "localhost" if name == "127.0.0.1" else "127.0.0.1"
+        name = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(name, "elsewhere.test")
         host, path = (f"{name}:{port}" if port else name), f"/elsewhere{path}"
     query = "&".join(filter(None, [call.query, "moved=1"]))
     return f"{call.scheme}://{host}{path}?{query}"
