@@ -1,6 +1,7 @@
 """Accounts, limits, tasks by the clock, results and pictures, the state file, and the command line."""
 
 import io
+import runpy
 import signal
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from PIL import Image
 
 from tests.unit.simulator.conftest import PICTURE, PROVIDERS, SUBMIT, TASK, Caller, data_url, request_of
 from wan_notebook.simulator import REPLY_FORMS, SimulatorConfig, create_app, serve_in_thread
-from wan_notebook.simulator.__main__ import main
 
 # ------------------------------------------------------------------ accounts and limits
 
@@ -305,15 +305,21 @@ def test_the_command_line_prints_its_base_url_first(tmp_path: Path) -> None:
     assert (tmp_path / "state.db").exists()
 
 
-def test_wrong_values_on_the_command_line_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_values_on_the_command_line_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong value ends with status 2 and a line that names it; the help lists every reply form."""
+
+    def run(*arguments: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["simulator", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_module("wan_notebook.simulator", run_name="__main__")
+        return stop.value.code
+
     options = {"--seconds": "-1", "--price": "free", "--port": "99999", "--reply-form": "odd", "--state": "/dev/null/x"}
     for option, value in options.items():
-        with pytest.raises(SystemExit) as stop:
-            main([option, value])
-        assert stop.value.code == 2
+        assert run(option, value) == 2
         assert value.removesuffix("/x") in capsys.readouterr().err.splitlines()[-1]
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert run("--help") == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in REPLY_FORMS)
