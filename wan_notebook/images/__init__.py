@@ -11,23 +11,13 @@ from .inputs import UNFETCHED, InputImage, PendingImage, PictureOf, is_job
 
 if TYPE_CHECKING:
     from .encode import fit_request_body
-    from .inspect import BadImageError, ImageInfo, image_info, open_image, png_chunks, strip_metadata
+    from .inspect import BadImageError, ImageInfo, image_info, open_header, open_image, png_chunks, strip_metadata
     from .load import former_identity, load_image
     from .pixels import pixel_identity, plain_rgb
     from .similarity import assert_same_picture, assert_similar, distance
-    from .sources import read_url
     from .thumbnails import contact_sheet, data_url, thumbnail
 
-_LAZY = {
-    "encode": ("fit_request_body",),
-    "inspect": ("BadImageError", "ImageInfo", "image_info", "open_image", "png_chunks", "strip_metadata"),
-    "load": ("former_identity", "load_image"),
-    "pixels": ("pixel_identity", "plain_rgb"),
-    "similarity": ("assert_same_picture", "assert_similar", "distance"),
-    "sources": ("read_url",),
-    "thumbnails": ("contact_sheet", "data_url", "thumbnail"),
-}
-_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+_WITH_PILLOW = ("inspect", "pixels", "encode", "load", "thumbnails", "similarity")
 
 __all__ = [
     "SUFFIXES",
@@ -49,18 +39,19 @@ __all__ = [
     "load_image",
     "looks_like_image",
     "mime_of",
+    "open_header",
     "open_image",
     "pixel_identity",
     "plain_rgb",
     "png_chunks",
-    "read_url",
     "strip_metadata",
     "thumbnail",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    if name in __all__:
+        modules = (import_module(f".{module}", __name__) for module in _WITH_PILLOW)
+        return next(getattr(module, name) for module in modules if hasattr(module, name))
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

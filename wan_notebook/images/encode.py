@@ -21,6 +21,7 @@ from .pixels import is_untouched, orientation_of, pixel_identity, plain_rgb, pro
 _SIDE_MIN_PX: Final = WAN26_IMAGE.image_side_min_px
 _SIDE_MAX_PX: Final = WAN26_IMAGE.image_side_max_px
 _FILE_MAX_BYTES: Final = WAN26_IMAGE.image_file_max_bytes
+_PLAIN_BMP: Final = b"\x36\0\0\0\x28\0\0\0" + b"\x18\0\0\0\0\0"  # offset 54, header 40; 24 bits, not packed
 _PNG_MAX_PX: Final = 40_000_000
 """More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds."""
 
@@ -126,9 +127,10 @@ def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     mime = mime_of(data)
     if mime == "image/jpeg" or (mime == "image/png" and data[24:26] == b"\x08\x02"):  # 8 bits, RGB
         return strip_metadata(data, keep_profile=False)
-    # A WebP of one chunk, the pixels, has no room for metadata.
+    # A WebP of one chunk, the pixels, has no room for metadata; nor has a plain BMP of 24 bits that ends where it says.
     is_bare_webp = mime == "image/webp" and len(data) - 21 <= int.from_bytes(data[16:20], "little")
-    return data if is_bare_webp else None
+    is_plain_bmp = data[10:18] + data[28:34] == _PLAIN_BMP and len(data) == int.from_bytes(data[2:6], "little")
+    return data if is_bare_webp or is_plain_bmp else None
 
 
 def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:

@@ -26,6 +26,8 @@ class InputImage:
     notes: tuple[str, ...] = ()
     source_job: str = ""
     source_index: int | None = None
+    former_identity: str = field(default="", compare=False, repr=False)
+    """What the first edition called it, where that differs: its results are looked up by it too."""
 
     @cached_property
     def sha256(self) -> str:

@@ -37,13 +37,13 @@ _EOI: Final = b"\xff\xd9"
 _FILL_BYTES: Final = re.compile(rb"\xff+(?=\xff)")
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in coded data FF is followed by 00 or D0 to D7
 
-FaultKind = Literal["not-image", "damaged", "too-large"]
+FaultKind = Literal["not-image", "truncated", "corrupt", "too-large"]
 
 
 class BadImageError(WanError, ValueError):
     """Something is not one whole picture that can be used; ``kind`` says in which way."""
 
-    def __init__(self, message: str, *, kind: FaultKind = "damaged", hint: str = _COPY_AGAIN) -> None:
+    def __init__(self, message: str, *, kind: FaultKind = "corrupt", hint: str = _COPY_AGAIN) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
 
@@ -100,7 +100,7 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 hint = "Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener()."
                 raise BadImageError("HEIC pictures cannot be read here", kind="not-image", hint=hint) from None
             what, hint = content_of(data)
-            kind: FaultKind = "damaged" if what == "damaged" else "not-image"
+            kind: FaultKind = "corrupt" if what == "damaged" else "not-image"
             raise BadImageError(f"the file is {what}", kind=kind, hint=hint) from None
     if picture.width * picture.height > max_pixels:
         raise too_many_pixels(picture.width, picture.height, max_pixels)
@@ -162,7 +162,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     for _ in range(_MAX_CHUNKS):
         start, end = end, end + 12 + int.from_bytes(data[end : end + 4])
         if end > len(data):
-            raise BadImageError("the file is cut off: its last part, IEND, is missing")
+            raise BadImageError("the file is cut off: its last part, IEND, is missing", kind="truncated")
         kind = data[start + 4 : start + 8]
         yield kind, start, end
         if kind == b"IEND":
@@ -191,7 +191,7 @@ def _jpeg_pieces(data: bytes, *, keep_profile: bool) -> Iterator[bytes]:
         marker, body = data[start + 1 : start + 2], start + 4
         end = start + 2 + int.from_bytes(data[start + 2 : body])
         if end > len(data):
-            raise BadImageError("the file is cut off: its end marker is missing")
+            raise BadImageError("the file is cut off: its end marker is missing", kind="truncated")
         if data[start] != 0xFF or end < body:
             raise BadImageError(f"the file is damaged: there is no segment at byte {start}")
         if marker == b"\xda":  # start of scan: the coded data behind it belong to it

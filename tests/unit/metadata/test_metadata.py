@@ -1,0 +1,352 @@
+"""Metadata says what made a picture, in the file and beside it, and never what is nobody's business."""
+
+import contextlib
+import hashlib
+import io
+import json
+import zlib
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from tests.fakes.pictures import behind_header, chunk, encoded, png_with_texts
+from wan_notebook.errors import RecipeError
+from wan_notebook.metadata import (
+    SCHEMA,
+    ForeignMetadata,
+    Metadata,
+    MetadataInput,
+    MetadataParameters,
+    MetadataPicture,
+    can_embed,
+    changed_in,
+    embed,
+    exif_block,
+    public_name,
+    read_any,
+    read_metadata,
+    read_sidecar,
+    strip,
+    write_parameters,
+    write_sidecar,
+)
+from wan_notebook.money import Cost, Source
+
+PNG = encoded(Image.radial_gradient("L").convert("RGB"))
+HASH = "ab" * 32
+METADATA = Metadata(
+    model="wan2.6-image",
+    provider="gateway",
+    mode="edit",
+    prompt="a fox in snow, 雪中的狐狸 🦊\nat dawn",
+    negative_prompt="text, watermark",
+    job_id="a3f9",
+    task_id="task-1",
+    parameters=MetadataParameters(size="1280*720", n=2, seed=5, prompt_extend=True, watermark=False),
+    picture=MetadataPicture(index=1, count=2, sha256=HASH, width_px=1280, height_px=720),
+    seeds=(5, 6),
+    inputs=(MetadataInput(name="photo", identity=f"bytes:sha256:{HASH}", sha256=HASH, width_px=512, height_px=512),),
+    times={"accepted": "2026-11-24T14:32:00+00:00"},
+    cost=Cost(Decimal("0.03"), source=Source.REPORTED),
+    fingerprints={"asked": f"wan1:sha256:{HASH}"},
+    versions={"wan-notebook": "1", "pillow": "13.0.0"},
+)
+BARE = Metadata(model="wan2.6-image", provider="simulator", mode="text to image", prompt="fox")
+FROZEN = (  # what the first edition wrote for METADATA: files with it exist and are read for ever
+    '{"schema":"wan-notebook/recipe","version":1,"model":"wan2.6-image","provider":"gateway","mode":"edit",'
+    '"prompt":"a fox in snow, 雪中的狐狸 🦊\\nat dawn","negative_prompt":"text, watermark","job_id":"a3f9",'
+    '"task_id":"task-1","parameters":{"size":"1280*720","n":2,"seed":5,"prompt_extend":true,"watermark":false},'
+    f'"picture":{{"index":1,"count":2,"sha256":"{HASH}","width_px":1280,"height_px":720}},"seeds":[5,6],'
+    f'"inputs":[{{"name":"photo","identity":"bytes:sha256:{HASH}","sha256":"{HASH}","width_px":512,"height_px":512}}],'
+    '"times":{"accepted":"2026-11-24T14:32:00+00:00"},'
+    '"cost":{"amount":"0.03","currency":"USD","source":"reported","note":""},'
+    f'"fingerprints":{{"asked":"wan1:sha256:{HASH}"}},"versions":{{"wan-notebook":"1","pillow":"13.0.0"}}}}'
+)
+
+TEXT, WHOLE = st.text(max_size=30), st.integers(0, 2**31)
+SHORT = st.text("abcdefgh0123456789-. 雪", max_size=12)
+ANY_METADATA = st.builds(
+    Metadata,
+    model=SHORT,
+    provider=SHORT,
+    mode=SHORT,
+    prompt=TEXT,
+    negative_prompt=TEXT,
+    parameters=st.builds(MetadataParameters, size=st.none() | SHORT, seed=st.none() | WHOLE, n=st.none() | WHOLE),
+    seeds=st.lists(WHOLE, max_size=4).map(tuple),
+    inputs=st.lists(
+        st.builds(MetadataInput, name=TEXT, identity=SHORT, sha256=st.just(HASH), width_px=WHOLE, height_px=WHOLE),
+        max_size=2,
+    ).map(tuple),
+    times=st.dictionaries(SHORT, TEXT, max_size=3),
+    cost=st.builds(
+        Cost,
+        amount=st.none() | st.decimals(0, 1000, places=6),
+        currency=st.sampled_from(["USD", "CNY"]),
+        source=st.sampled_from(Source),
+        note=TEXT,
+    ),
+    versions=st.dictionaries(SHORT, TEXT, max_size=3),
+)
+
+
+def test_the_form_on_disk_never_changes() -> None:
+    """The JSON is that of the first edition, which is read for ever, and so is its place in the file."""
+    assert METADATA.to_json() == FROZEN
+    block = chunk(b"iTXt", b"wan_notebook\0\0\0\0\0" + FROZEN.encode())
+    block += chunk(b"iTXt", b"parameters\0\0\0\0\0" + write_parameters(METADATA).encode())
+    assert embed(PNG, METADATA) == PNG[:33] + block + PNG[33:]
+    assert read_sidecar(write_sidecar(METADATA)) == read_sidecar("\ufeff" + FROZEN) == METADATA
+    assert write_sidecar(METADATA).count("\n") == 19  # a field a line
+
+
+@given(metadata=ANY_METADATA)
+def test_what_is_written_is_read(metadata: Metadata) -> None:
+    """Inside the picture and beside it stands the same, whatever the prompt's characters; no pixel changes."""
+    inside = embed(PNG, metadata)
+    assert read_metadata(inside) == read_sidecar(write_sidecar(metadata)) == metadata
+    assert strip(inside) == PNG
+    assert Image.open(io.BytesIO(inside)).convert("RGB").tobytes() == Image.open(io.BytesIO(PNG)).tobytes()
+
+
+def test_the_service_s_bytes_can_be_had_back() -> None:
+    """Only our own two chunks are taken out, also of a picture that came with texts, or with metadata of ours."""
+    info = PngInfo()
+    info.add_text("parameters", "theirs")
+    for came in (PNG, encoded(pnginfo=info), embed(PNG, BARE), behind_header(chunk(b"tEXt", b"parameters\0x"))):
+        inside = embed(came, METADATA)
+        assert strip(inside) == came
+        assert read_metadata(inside) == METADATA
+    assert strip(PNG) is PNG
+    ours = chunk(b"iTXt", b"wan_notebook\0\0\0\0\0" + FROZEN.encode())
+    rest = chunk(b"gAMA", b"\0\0\xb1\x8f") + chunk(b"tEXt", b"parameters\0theirs")
+    assert strip(behind_header(ours, rest)) == behind_header(rest)  # another program dropped our second chunk
+
+
+def sha256(data: bytes) -> str:
+    """A hash in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_saved_file_is_compared_in_its_two_parts() -> None:
+    """The picture as it came, and what the file says of itself: either one, changed, added or lost, is told."""
+    inside, other = embed(PNG, METADATA), embed(PNG, BARE)
+    pixel = inside[:-20] + bytes([inside[-20] ^ 1]) + inside[-19:]
+    block = inside[33 : len(inside) - len(PNG) + 33]
+    for recorded in ({"file_sha256": sha256(inside)}, {"metadata_sha256": sha256(block)}):
+        recorded["sha256"] = sha256(PNG)
+        assert changed_in(inside, **recorded) == ""
+        assert changed_in(other, **recorded) == changed_in(PNG, **recorded) == "metadata"
+        assert changed_in(pixel, **recorded) == changed_in(b"", **recorded) == "picture"
+    for came in (PNG, b"RIFF", inside):  # written as it came
+        assert (
+            changed_in(came, sha256=sha256(came))
+            == changed_in(came, sha256=sha256(came), file_sha256=sha256(came))
+            == ""
+        )
+    assert changed_in(inside, sha256=sha256(PNG)) == "metadata"
+
+
+def test_only_png_takes_metadata_inside() -> None:
+    """Other formats and damaged files are saved as they are; their metadata is the sidecar."""
+    for data in (encoded(kind="JPEG"), encoded(kind="WEBP"), b"", b"\x89PNG\r\n\x1a\n", PNG[:20], b"text"):
+        assert not can_embed(data)
+        assert embed(data, METADATA) is data
+        assert strip(data) is data
+        assert read_metadata(data) is None
+    assert can_embed(PNG)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_a_converted_picture_takes_its_metadata_along(kind: str) -> None:
+    """A new JPEG, WebP or AVIF carries it as Exif; what is too long for a block is left out."""
+    assert read_metadata(encoded(kind=kind, exif=exif_block(METADATA))) == METADATA
+    assert exif_block(METADATA.model_copy(update={"prompt": "x" * 70_000})) == b""
+    first_edition = b"Exif\0\0MM\0*" + (8).to_bytes(4) + b"\0\1\x87\x69\0\4\0\0\0\1" + (26).to_bytes(4) + bytes(4)
+    note = b"wan_notebook\0" + FROZEN.encode()
+    first_edition += b"\0\1\x92\x7c\0\7" + len(note).to_bytes(4) + (44).to_bytes(4) + bytes(4) + note
+    assert read_metadata(encoded(kind=kind, exif=first_edition)) == METADATA
+
+
+def test_other_programs_read_what_is_inside() -> None:
+    """Both texts stand before the pixels, in valid UTF-8; the settings line holds no invention."""
+    with Image.open(io.BytesIO(embed(PNG, METADATA))) as picture:
+        assert json.loads(picture.info["wan_notebook"])["prompt"] == METADATA.prompt
+        assert picture.info["parameters"] == write_parameters(METADATA)
+    assert b"tEXtparameters\0fox\n" in embed(PNG, BARE)
+    assert write_parameters(METADATA.model_copy(update={"model": "wan"})).split("\n") == [
+        "a fox in snow, 雪中的狐狸 🦊",
+        "at dawn",
+        "Negative prompt: text, watermark",
+        "Steps: 0, Seed: 5, Size: 1280x720, Model: wan, Prompt rewriting: on, Mode: edit, Version: wan_notebook 1",
+    ]
+    assert write_parameters(BARE) == "fox\nSteps: 0, Model: wan2.6-image, Mode: text to image, Version: wan_notebook"
+
+
+def test_our_own_line_without_our_block_is_still_of_use() -> None:
+    """A picture that went through a program which keeps only ``parameters`` gives prompt, seed and size."""
+    for model in ("wan2.6-image", 'a, "b": c'):
+        metadata = METADATA.model_copy(update={"model": model})
+        found = read_any(embed(PNG, metadata).replace(b"wan_notebook\0", b"xan_notebook\0"))
+        assert isinstance(found, ForeignMetadata)
+        assert (found.prompt, found.negative_prompt) == (METADATA.prompt, METADATA.negative_prompt)
+        assert (found.seed, found.width_px, found.height_px, found.model) == (5, 1280, 720, model)
+        assert not any("Steps" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("photo", "photo"),
+        ("d['key'].resize((9, 9))", "d['key'].resize((9, 9))"),
+        ("/home/jane/secret/cat.png", "cat.png"),
+        ("secret/cat.png", "cat.png"),
+        ("C:\\Users\\jane\\cat.png", "cat.png"),
+        ("/home/jane (work)/it's/cat.png", "cat.png"),
+        ("https://u:pw@host.example/a/cat.png?Signature=s3cret&Expires=1", "cat.png"),
+        ("https://host.example/a%2Fsecret%2Fcat%20one.png#x", "cat one.png"),
+        ("https://host.example/?key=s3cret", "image"),
+        ("data:image/png;base64,AAAA", "data URL"),
+        ('Image.open("/home/jane/cat.png").rotate(90)', 'Image.open("cat.png").rotate(90)'),
+        ("open('https://h.example/secret/a.png?Sig=s3cret')", "open('a.png')"),
+        ('open(Path("/home/jane") / "cat.png")', '"cat.png")'),
+        ("a\x1b[31m\nb", "a[31m b"),
+        ("", "image"),
+    ],
+)
+def test_an_input_s_name_shows_no_place(name: str, public: str) -> None:
+    """A path or address in a name is reduced to its last part, also inside an expression, on one safe line."""
+    assert MetadataInput(name=name, identity="x", sha256=HASH, width_px=1, height_px=1).name == public
+    assert public_name(public) == public
+
+
+def test_no_key_no_signed_url_no_local_path() -> None:
+    """What a careless caller puts into other fields does not get out either."""
+    leaky = BARE.model_copy().model_validate(
+        {
+            **BARE.model_dump(),
+            "provider": "https://proxy.internal/x?token=s3cret",
+            "task_id": "/home/jane/s3cret/task",
+            "cost": Cost(None, note="https://bill.example/jane/bill?sig=s3cret"),
+            "versions": {"python": "/home/jane/.venv/bin/python"},
+        }
+    )
+    for text in (write_sidecar(leaky), embed(PNG, leaky).decode("latin-1")):
+        for secret in ("s3cret", "jane", "://", "/home"):
+            assert secret not in text
+
+
+def changed(**changes: object) -> str:
+    """The JSON with other values in it."""
+    return json.dumps({**json.loads(FROZEN), **changes})
+
+
+def test_within_a_version_fields_may_be_left_out_or_added() -> None:
+    """Files of an earlier or later edition of this version are read."""
+    least = {"schema": SCHEMA, "version": 1, "model": "m", "provider": "p", "mode": "edit", "prompt": "x", "later": [1]}
+    assert read_sidecar(json.dumps(least)) == Metadata(model="m", provider="p", mode="edit", prompt="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed(version=2), "version 2.*reads up to 1.*pip install -U"),
+        (changed(version=9, later=1), "version 9"),
+        (changed(schema="other"), "not metadata of wan_notebook: its schema is 'other'"),
+        (changed(version="1"), "its version is '1'"),
+        (changed(version=True), "its version is True"),
+        (changed(version=0), "its version is 0"),
+        (changed(prompt=None), "prompt: Input should be a valid string"),
+        (changed(prompt=3), r"prompt: .* \(3\)"),
+        (changed(seeds=3), "seeds: "),
+        (changed(seeds=[1.5]), r"seeds.0: .* \(1.5\)"),
+        (changed(seeds=[10**40]), "seeds.0: "),
+        (changed(parameters=[]), "parameters: "),
+        (changed(parameters={"n": True}), r"parameters.n: .* \(True\)"),
+        (changed(parameters={"watermark": 1}), "parameters.watermark: "),
+        (changed(inputs=[{}]), "inputs.0.name: Field required"),
+        (changed(inputs=[{**json.loads(FROZEN)["inputs"][0], "sha256": "*"}]), "inputs.0.sha256: String should match"),
+        (changed(picture={"sha256": HASH.upper()}), "picture.sha256: String should match"),
+        (changed(picture={"width_px": -1}), "picture.width_px: "),
+        (changed(cost={"amount": 0.03}), "cost: .*amount is 0.03"),
+        (changed(cost={"amount": "1E999999999"}), "cost: .*amount is '1E999999999'"),
+        (changed(cost={"source": "guess"}), "cost: .*'guess'"),
+        (changed(cost={"note": 3}), "cost: "),
+        (changed(times={"saved": 3}), "times.saved: "),
+        (changed(prompt="\x1b[31m\nx", seeds={"\x1b]0;x\x07\n": 1}), "seeds: "),
+        *((text, "damaged|not metadata") for text in ("", "{", "[]", "null", "NaN", "[" * 100_000, "1" * 5000)),
+        ('"' + "x" * 3_000_000 + '"', "damaged"),
+    ],
+    ids=lambda value: value[-40:] if isinstance(value, str) else None,
+)
+def test_damaged_metadata_is_one_line_that_names_the_field(text: str, message: str) -> None:
+    """Metadata of another kind, a newer version or with a wrong field is refused whole, on one safe line."""
+    with pytest.raises(RecipeError, match=message) as caught:
+        read_sidecar(text)
+    assert caught.value.message.isprintable()
+    if text.startswith("{") and len(text) > 10:
+        with pytest.raises(RecipeError):
+            read_any(png_with_texts(wan_notebook=text))
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_packed_metadata_is_read_and_bombs_are_not(kind: bytes) -> None:
+    """A compressed text is unpacked to two million characters at most: a bomb costs no memory."""
+    head = b"wan_notebook\0" + (b"\0" if kind == b"zTXt" else b"\1\0\0\0")
+    packed = zlib.compress(FROZEN.encode())
+    assert read_metadata(behind_header(chunk(kind, head + packed))) == METADATA
+    for broken in (zlib.compress(b"\0" * 30_000_000), packed[:-8], b"x"):
+        assert read_metadata(behind_header(chunk(kind, head + broken))) is None
+
+
+FRAGMENTS = (
+    b"IHDR",
+    b"tEXt",
+    b"iTXt",
+    b"zTXt",
+    b"wan_notebook\0",
+    b"parameters\0",
+    b"invokeai_metadata\0",
+    b"prompt\0",
+)
+STARTS = (b"", PNG[:33], b"\xff\xd8\xff\xe1\x00\x40Exif\0\0II*\0\x08\0\0\0", b"RIFF\0\1\0\0WEBPEXIF")
+
+
+@given(pieces=st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=12), max_size=12), start=st.sampled_from(STARTS))
+def test_arbitrary_bytes_never_crash_a_reader(pieces: list[bytes], start: bytes) -> None:
+    """Any bytes give metadata, nothing, or RecipeError; and stripping is the exact inverse of embedding."""
+    data = start + b"".join(pieces)
+    with contextlib.suppress(RecipeError):
+        read_any(data)
+    assert strip(embed(data, BARE)) == data
+
+
+@given(position=st.integers(0, 900), value=st.integers(0, 255))
+def test_a_flipped_byte_never_crashes(position: int, value: int) -> None:
+    """Damaged files give metadata, nothing, or RecipeError."""
+    for whole in (embed(PNG, METADATA), encoded(kind="JPEG", exif=exif_block(METADATA))):
+        data = bytearray(whole)
+        data[position % len(data)] = value
+        with contextlib.suppress(RecipeError):
+            read_any(bytes(data))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from(sorted(json.loads(FROZEN))), JSON, max_size=4), text=st.text(max_size=60)
+)
+def test_arbitrary_json_never_crashes(changes: dict[str, object], text: str) -> None:
+    """Any JSON, and any text, is metadata or RecipeError."""
+    for given_text in (text, changed(**changes)):
+        with contextlib.suppress(RecipeError):
+            read_sidecar(given_text)

@@ -1,0 +1,270 @@
+"""Other programs' metadata: what of it Wan 2.6 can use, and notes on everything else.
+
+A text that is wrong is worse than none: what is not understood is named, and never guessed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from ..models import WAN26_IMAGE
+from ..text import one_line
+from .a1111 import split_parameters
+from .comfyui import SETTINGS, Graph
+from .embed import read_metadata, texts_of
+from .model import Metadata, load_json
+
+_MAX_NOTES: Final = 40
+_NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
+_AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
+_SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
+_NOTHING: Final[tuple[object, ...]] = (None, "", "None", "null", [], {})
+
+_KEYWORDS: Final = (
+    *("invokeai_metadata", "sd-metadata", "Dream", "parameters", "Comment", "prompt"),  # PNG
+    *("comment", "model", "make", "description"),  # Exif
+    "workflow",
+)
+"""Where programs keep what they write, best first."""
+
+_DIALECTS: Final = {
+    "sui_image_params": "SwarmUI",
+    "fooocus_scheme": "Fooocus",
+    "metadata_scheme": "Fooocus",
+    "base_model": "Fooocus",
+    "Base Model": "Fooocus",
+    "base_model_name": "Fooocus",
+    "positive_prompt": "InvokeAI",
+    "positive_conditioning": "InvokeAI",
+    "uc": "NovelAI",
+    "use_stable_diffusion_model": "Easy Diffusion",
+    "prompt": "JSON",
+}
+"""Programs that write one JSON object: a field that it has, the program."""
+
+_FIELDS: Final = {
+    "prompt": ("positive_prompt", "positive_conditioning", "prompt", "Prompt"),
+    "negative": ("negative_prompt", "negativeprompt", "negative_conditioning", "Negative Prompt", "Negative", "uc"),
+    "seed": ("seed", "Seed"),
+    "size": ("resolution", "Resolution", "size"),
+    "width": ("width",),
+    "height": ("height",),
+    "model": ("model", "base_model", "Base Model", "base_model_name", "model_weights", "use_stable_diffusion_model"),
+}
+"""What the same thing is called there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignMetadata:
+    """What another program's picture says, as far as Wan 2.6 can use it.
+
+    ``seed``, ``width_px`` and ``height_px`` are None where Wan 2.6 does not take them; ``notes`` name that and all
+    else that is not carried over, each one safe line. An empty ``prompt`` was not found, or not understood.
+    """
+
+    dialect: str
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    model: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_any(data: bytes) -> Metadata | ForeignMetadata | None:
+    """Read our own metadata, else another program's; None if a picture says nothing. Raises as ``read_metadata``."""
+    return read_metadata(data) or read_foreign(data)
+
+
+def read_foreign(data: bytes) -> ForeignMetadata | None:
+    """Read another program's metadata from a PNG, JPEG, WebP, AVIF or TIFF; None if it says nothing known.
+
+    Of several texts the first that names a prompt counts, else the first that was recognised at all.
+    """
+    texts = texts_of(data)
+    found = [_read_text(texts[keyword].strip(), keyword) for keyword in _KEYWORDS if keyword in texts]
+    known = [metadata for metadata in found if metadata is not None]
+    return next((metadata for metadata in known if metadata.prompt), known[0] if known else None)
+
+
+def from_parameters(text: str) -> ForeignMetadata:
+    """Read the ``parameters`` text of A1111 and those that write like it."""
+    prompt, negative, rest = split_parameters(text)
+    if rest.get("Steps") == "0":
+        del rest["Steps"]  # not stated
+    size = _pair(rest.pop("Size", ""))
+    seed, model = rest.pop("Seed", None), rest.pop("Model", "")
+    return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
+
+
+def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
+    """Read one text of a picture by what it looks like; None for one that says nothing."""
+    if text in _NOTHING:
+        return None
+    data = load_json(re.sub(r"\A(?:prompt|workflow):\s*", "", text, flags=re.IGNORECASE))
+    if isinstance(data, dict):
+        return _read_object(data)
+    if keyword == "Dream":
+        return _read_dream(text)
+    # Comments and descriptions hold anything; settings make one a generation's.
+    return from_parameters(text) if keyword == "parameters" or split_parameters(text)[2] else None
+
+
+def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
+    graph = data.get("prompt")
+    graph = load_json(graph) if isinstance(graph, str) and graph[:1] == "{" else graph
+    for nodes in (graph, data):
+        if isinstance(nodes, dict) and any(isinstance(node, dict) and "inputs" in node for node in nodes.values()):
+            return _read_comfyui({key: node for key, node in nodes.items() if isinstance(node, dict)})
+    if isinstance(data.get("nodes"), list) and "links" in data:
+        note = f"its workflow of {len(data['nodes'])} nodes is there, but not the graph that was run"
+        return _carried("ComfyUI", notes=(note,))
+    dialect = next((dialect for field, dialect in _DIALECTS.items() if field in data), "")
+    image = data.get("image")
+    if isinstance(image, dict):  # InvokeAI before version 3
+        dialect, data = "InvokeAI", {"model": data.get("model_weights"), **data, **image}
+        data["prompt"], data["negative_prompt"] = _split_avoided(data.get("prompt"))
+    if dialect == "SwarmUI" and isinstance(data["sui_image_params"], dict):
+        data = data["sui_image_params"]
+    return _read_fields(dialect, data) if dialect else None
+
+
+def _read_fields(dialect: str, data: Mapping[str, Any]) -> ForeignMetadata | None:
+    """Read a JSON object that names each thing by itself."""
+    told = {name: value for name, value in data.items() if value not in _NOTHING and name != "app_version"}
+    used = {kind: next((name for name in names if name in told), "") for kind, names in _FIELDS.items()}
+    value = {kind: told.get(name) for kind, name in used.items()}
+    model = value["model"]
+    if isinstance(model, dict):
+        model = model.get("name") or model.get("model_name") or model.get("key")
+    prompt, negative = (
+        ", ".join([_text(value[kind]), *_characters(data.get(version))]).strip(", ")
+        for kind, version in (("prompt", "v4_prompt"), ("negative", "v4_negative_prompt"))
+    )
+    if not prompt and dialect == "JSON":
+        return None
+    size = _pair(value["size"]) or _pair((value["width"], value["height"]))
+    rest = {name: held for name, held in told.items() if name not in used.values()}
+    return _carried(
+        dialect, prompt=prompt, negative=negative, seed=value["seed"], size=size, model=_text(model), rest=rest
+    )
+
+
+def _characters(version: Any) -> list[str]:
+    """Return NovelAI's texts for single characters, which it keeps beside the prompt."""
+    try:
+        return [_text(character["char_caption"]) for character in version["caption"]["char_captions"]]
+    except (LookupError, TypeError):
+        return []
+
+
+def _read_dream(text: str) -> ForeignMetadata | None:
+    """Read InvokeAI's first form: a quoted prompt and the options of its command line."""
+    found = re.fullmatch(r'"(.*)"\s*(-.*)?', text, re.DOTALL)
+    if found is None:
+        return None
+    options = dict(re.findall(r"(?:\A|\s)-(\w)\s*([^\s-]\S*)", found[2] or ""))
+    size = _pair(f"{options.pop('W', '')}x{options.pop('H', '')}")
+    prompt, avoided = _split_avoided(found[1])
+    seed = options.pop("S", None)
+    return _carried("InvokeAI", prompt=prompt, negative=avoided, seed=seed, size=size, rest=options)
+
+
+def _split_avoided(prompt: Any) -> tuple[str, str]:
+    """Split what InvokeAI wrote before version 3: weighted prompts, and what to avoid in square brackets."""
+    parts = prompt if isinstance(prompt, list) else [{"prompt": prompt}]
+    text = ", ".join(_text(part.get("prompt")) for part in parts if isinstance(part, dict))
+    avoided = ", ".join(found.strip() for found in _AVOIDED.findall(text))
+    return re.sub(r"\s{2,}", " ", _AVOIDED.sub(" ", text)).strip(" ,"), avoided
+
+
+def _read_comfyui(nodes: Mapping[str, Any]) -> ForeignMetadata:
+    graph = Graph(nodes)
+    samplers = graph.samplers()
+    if not samplers:
+        kinds = ", ".join(sorted({str(node.get("class_type")) for node in nodes.values()})[:8])
+        note = f"its graph of {len(nodes)} nodes has no sampler that is known ({one_line(kinds, 200)})"
+        return _carried("ComfyUI", notes=(note,))
+    sampler = samplers[0]
+    readings = list(dict.fromkeys(graph.texts(sampler) for sampler in samplers))
+    rest = {name: sampler[name] for name in SETTINGS if isinstance(sampler.get(name), str | int | float)}
+    rest |= {f"lora {n}": name for n, name in enumerate(graph.loras(), 1)}
+    rest |= {"workflow": f"{len(nodes)} nodes"}
+    if len(readings) > 1:
+        shown = " | ".join(prompt for prompt, _ in readings)
+        note = f"{len(samplers)} samplers have different texts, and which made this picture is not said: {shown}"
+        return _carried("ComfyUI", rest=rest, notes=(note, *graph.unknown))
+    given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
+    seed = graph.number(given)
+    unknown = (*graph.unknown, *(["the seed is not understood"] if seed is None and given is not None else []))
+    size = _pair(graph.size(sampler))
+    prompt, negative = readings[0]
+    model = graph.model(sampler)
+    return _carried(
+        "ComfyUI", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest, notes=unknown
+    )
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _pair(value: object) -> tuple[int, int] | None:
+    """Return a size given as two numbers or as text, such as ``1024x768`` or ``(1024, 768)``."""
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value)
+        return (int(found[1]), int(found[2])) if found else None
+    is_pair = isinstance(value, tuple | list) and len(value) == 2 and all(type(side) is int for side in value)
+    return (value[0], value[1]) if is_pair else None  # type: ignore[index]
+
+
+def _carried(
+    dialect: str,
+    *,
+    prompt: str = "",
+    negative: str = "",
+    seed: object = None,
+    size: tuple[int, int] | None = None,
+    model: str = "",
+    rest: Mapping[str, object] = MappingProxyType({}),
+    notes: tuple[str, ...] = (),
+) -> ForeignMetadata:
+    """Keep what Wan 2.6 takes, and note the rest."""
+    limits, remarks = WAN26_IMAGE, list(notes)
+    if networks := _NETWORK.findall(prompt):
+        prompt = re.sub(r"[ \t]{2,}", " ", _NETWORK.sub("", prompt)).strip(" ,")
+        remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
+    for what, text, most in (
+        ("prompt", prompt, limits.prompt_max_chars),
+        ("negative prompt", negative, limits.negative_prompt_max_chars),
+    ):
+        if len(text) > most:
+            remarks.append(f"the {what}'s length: {len(text)} characters, {most} are allowed; shorten it")
+    number = int(seed) if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
+    if number is None or number > limits.seed_max:
+        remarks += [f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})"] if seed not in _NOTHING else []
+        number = None
+    if size and not (
+        limits.total_min_px <= size[0] * size[1] <= limits.text_total_max_px
+        and limits.aspect_min <= size[0] / size[1] <= limits.aspect_max
+    ):
+        remarks.append(f"size = {size[0]}x{size[1]} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
+        size = None
+    if model:
+        remarks.append(f"model = {model} (Wan 2.6 takes its place)")
+    remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
+    if len(remarks) > _MAX_NOTES:
+        remarks = [*remarks[:_MAX_NOTES], f"and {len(remarks) - _MAX_NOTES} more"]
+    return ForeignMetadata(
+        dialect=dialect,
+        prompt=prompt,
+        negative_prompt=negative,
+        seed=number,
+        width_px=size[0] if size else None,
+        height_px=size[1] if size else None,
+        model=one_line(model, 200),
+        notes=tuple(one_line(remark, 200) for remark in remarks),
+    )
