@@ -33,7 +33,7 @@ def run_bundle(options: argparse.Namespace, context: Context) -> None:
         target,
         shown=_shown(context),
         tags=options.tags or (),
-        all_takes=options.all_takes,
+        all_versions=options.all_takes,
         texts=texts,
     )
     context.say(*plan.lines())

@@ -1,0 +1,21 @@
+"""Reproducible research: bundles of a notebook with its pictures, their verification, and the methods paragraph."""
+
+from .bundle import BundlePlan, plan_bundle, write_bundle
+from .methods import methods_paragraph
+from .notebook_file import find_notebook, read_notebook
+from .unbundle import open_bundle
+from .verify import Check, Finding, Verification, verify_notebook
+
+__all__ = [
+    "BundlePlan",
+    "Check",
+    "Finding",
+    "Verification",
+    "find_notebook",
+    "methods_paragraph",
+    "open_bundle",
+    "plan_bundle",
+    "read_notebook",
+    "verify_notebook",
+    "write_bundle",
+]
