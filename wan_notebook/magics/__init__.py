@@ -1,25 +1,22 @@
 """``%wan`` and ``%%wan``: lines and cells read into requests, requests written as cells, and every command.
 
-What is heavy is loaded on first use, so that ``%load_ext`` imports only what it registers.
+What ``%load_ext`` does not need is loaded on first use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .completion import Completion, Known, complete
-from .expressions import duration_s
-from .frontend import cells_run, front_end
 from .guard import last_resort
 from .help import commands_table_markdown, help_text, options_table_markdown, topic_help
 from .magics import Extension, open_lines, transform_lines
 from .options import cell_parser, command_parsers
-from .template import Expanded, escape, expand, literal, split_negative
-from .tokenize import quote, split_line
 
 if TYPE_CHECKING:
-    from .cell import CellCall, read_cell
+    from .cell import CellCall, read_cell, read_make
     from .commands import Command, read_command
     from .commands.doctor import Check, examine
+    from .completion import Completion, Known, complete
+    from .frontend import cells_run, front_end
     from .render_cell import (
         CellText,
         cell_of_job,
@@ -30,15 +27,24 @@ if TYPE_CHECKING:
         write_cell,
     )
     from .runner import Runner
+    from .template import Expanded, escape, expand, literal, split_negative, text_notes
+    from .tokenize import quote, split_line
 
 _LAZY = {
-    **dict.fromkeys(("CellCall", "read_cell"), "cell"),
-    **dict.fromkeys(("Command", "read_command"), "commands"),
-    **dict.fromkeys(("Check", "examine"), "commands.doctor"),
-    **dict.fromkeys(("CellText", "cell_of_job", "cell_of_metadata", "cell_of_request", "cell_of_row"), "render_cell"),
-    **dict.fromkeys(("quoted_path", "write_cell"), "render_cell"),
-    "Runner": "runner",
+    "cell": ("CellCall", "read_cell", "read_make"),
+    "commands": ("Command", "read_command"),
+    "commands.doctor": ("Check", "examine"),
+    "completion": ("Completion", "Known", "complete"),
+    "frontend": ("cells_run", "front_end"),
+    "render_cell": (
+        *("CellText", "cell_of_job", "cell_of_metadata", "cell_of_request"),
+        *("cell_of_row", "quoted_path", "write_cell"),
+    ),
+    "runner": ("Runner",),
+    "template": ("Expanded", "escape", "expand", "literal", "split_negative", "text_notes"),
+    "tokenize": ("quote", "split_line"),
 }
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
     "CellCall",
@@ -59,7 +65,6 @@ __all__ = [
     "command_parsers",
     "commands_table_markdown",
     "complete",
-    "duration_s",
     "escape",
     "examine",
     "expand",
@@ -73,8 +78,10 @@ __all__ = [
     "quoted_path",
     "read_cell",
     "read_command",
+    "read_make",
     "split_line",
     "split_negative",
+    "text_notes",
     "topic_help",
     "transform_lines",
     "write_cell",
@@ -82,7 +89,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULE_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -13,7 +13,7 @@ from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..validation import mode_for, name_problem, parse_size, size_from_image, split_seeds
 from .expressions import InputPicture, PictureSource, evaluate, evaluate_number, evaluate_seeds, pictures_of, read_value
-from .options import cell_parser
+from .options import cell_parser, command_parsers
 from .parser import LineParser, ReadLine, line_error
 from .template import expand, split_negative, split_negative_first_edition, text_notes
 
@@ -58,6 +58,12 @@ def read_cell(line: str, body: str, resolver: "Resolver") -> CellCall:
         With everything that is wrong with the line and with the request.
     """
     return call_of(cell_parser().read(line), body, resolver)
+
+
+def read_make(line: str, resolver: "Resolver") -> CellCall:
+    """Read what follows ``%wan make``: as a cell, with options before or after the text in the same line."""
+    read = command_parsers()["make"].read_with_text(line)
+    return call_of(read, read.text, resolver)
 
 
 def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:

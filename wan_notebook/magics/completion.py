@@ -136,9 +136,8 @@ class _Completer:
         return [name for name in found if short or name != "--help"]
 
     def _variables(self, wanted: Callable[[object], bool]) -> list[str]:
-        """Return public variables that hold what is wanted, and `_wan` behind all that has a name of its own."""
-        names = [name for name in list(self.known.names) if not name.startswith("_")]
-        return [name for name in [*names, _LAST] if wanted(self.known.names.get(name))]
+        names = [name for name in list(self.known.names) if not name.startswith("_") or name == _LAST]
+        return [name for name in names if wanted(self.known.names.get(name))]
 
     def _items(self, item: re.Match[str]) -> list[str]:
         """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
@@ -161,8 +160,9 @@ def _matching(typed: str, candidates: Iterable[str]) -> Completion:
     if typed[:1] in tuple(DASHES):
         flag = flag_of(typed)
         bare = flag.name if flag else "-" * (len(typed) + (typed[0] != "-"))
-    found = (c for c in dict.fromkeys(candidates) if c.lstrip("\"'").lower().startswith(bare.lower()) and c != typed)
-    return Completion(tuple(islice(found, _SHOWN_MAX)), typed)
+    found = [c for c in dict.fromkeys(candidates) if c.lstrip("\"'").lower().startswith(bare.lower()) and c != typed]
+    found.sort(key=lambda candidate: candidate == _LAST)  # behind all that has a name of its own
+    return Completion(tuple(found[:_SHOWN_MAX]), typed)
 
 
 def _is_picture(value: object) -> bool:

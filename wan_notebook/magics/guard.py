@@ -29,7 +29,7 @@ def last_resort(entry: str) -> Iterator[None]:
         failure = error
     else:
         return
-    raise _unexpected(entry, failure)
+    raise _unexpected(entry, failure) from None
 
 
 def _unexpected(entry: str, error: Exception) -> WanError:

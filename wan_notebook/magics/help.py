@@ -33,14 +33,18 @@ def help_text() -> str:
 def topic_help(topic: str) -> str:
     """Return the help of a command or an option, with an example. Raise ``CellError`` for anything else."""
     word = topic.lower().lstrip("-%")
-    if (parser := find_command(word)) is not None:
-        return _command_help(parser)
-    for action in cell_parser().options:
-        if word in (name.lstrip("-").removeprefix("no-") for name in action.option_strings) and action.dest in EXAMPLES:
-            return "\n".join([_shown(action), f"  {action.help}", "", f"Example: {EXAMPLES[action.dest]}"])
-    names = [name.lstrip("-") for action in cell_parser().options for name in action.option_strings]
-    hint = did_you_mean(word, [*filter(None, command_parsers()), *ALIASES, *names]) or "`%wan?` lists all of them."
-    raise CellError(f"{topic!r} is not a command or an option.", hint=hint)
+    parser = find_command(word)
+    found = [_command_help(parser)] if parser is not None else []
+    names: list[str] = [*filter(None, command_parsers()), *ALIASES]
+    for option in cell_parser().options[1:]:
+        flags = [name.lstrip("-") for name in option.option_strings]
+        names += flags
+        if word in flags:
+            found.append("\n".join([_shown(option), f"  {option.help}", "", f"Example: {EXAMPLES[option.dest]}"]))
+    if not found:
+        hint = did_you_mean(word, names) or "`%wan?` lists all of them."
+        raise CellError(f"{topic!r} is not a command or an option.", hint=hint)
+    return "\n\n".join(found)
 
 
 def options_table_markdown() -> str:

@@ -1,0 +1,78 @@
+"""A notebook's variables, and a source of pictures that remembers what it was asked."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from wan_notebook.errors import CellError, ImageInputError, RequestError
+from wan_notebook.images import InputImage, PendingImage
+from wan_notebook.magics import CellCall, read_cell
+
+
+def picture(name: str, width_px: int = 640, height_px: int = 480) -> InputImage:
+    """Return a picture without a file behind it."""
+    return InputImage(name, f"test:{name}", b"data", "image/png", width_px, height_px)
+
+
+class Pictures:
+    """Takes pictures, paths and lists of them; jobs are those whose id begins with ``a``, with two pictures each."""
+
+    def __init__(self, **namespace: Any) -> None:
+        self.namespace = namespace
+        self.asked: list[tuple[object, object]] = []
+
+    def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
+        if isinstance(value, list | tuple):
+            return tuple(one for k, item in enumerate(value) for one in self.image(item, f"{name}[{k}]"))
+        self.asked.append((value, name))
+        if isinstance(value, InputImage | PendingImage):
+            return (replace(value, name=name),)
+        if isinstance(value, str) and not value.endswith("missing.png"):
+            return (picture(name),)
+        raise ImageInputError(name, f"it is {type(value).__name__}, not an image.", hint="Give a picture.")
+
+    def former_image(self, value: object, name: str) -> InputImage | None:
+        return picture(f"former {name}") if isinstance(value, float) else None
+
+    def job_image(self, job_id: str, index: int | None, name: str) -> InputImage:
+        self.asked.append((job_id, index))
+        if not job_id.startswith("a"):
+            raise ImageInputError(name, f"no job {job_id}.", hint="See `%wan history`.")
+        if index is None:
+            raise ImageInputError(name, "the job has 2 pictures.", hint=f"Choose {job_id}[0] or {job_id}[1].")
+        return picture(name)
+
+
+def notebook(**more: Any) -> Pictures:
+    """Return a notebook's variables."""
+    names = {
+        "photo": picture("x"),
+        "photo1": picture("y", 300, 900),
+        "running": PendingImage("z", "a3f9c2", 0),
+        "animal": "fox",
+        "count": 3,
+        "seeds": [3, 4, 5],
+        "width": 1280,
+        "shape": (1024, 768),
+        "nothing": None,
+    }
+    return Pictures(**(names | more))
+
+
+def problems_of(line: str, body: str = "a fox", names: Pictures | None = None) -> str:
+    """Return the text of the one error that a cell gives."""
+    with pytest.raises((RequestError, CellError)) as caught:
+        read_cell(line, body, names or notebook())  # type: ignore[arg-type] # a double of the session's resolver
+    return "\n".join(caught.value.lines())
+
+
+def call(line: str, body: str = "a fox", names: Pictures | None = None) -> CellCall:
+    """Read a cell."""
+    return read_cell(line, body, names or notebook())  # type: ignore[arg-type]
+
+
+def request(line: str, body: str = "a fox", names: Pictures | None = None) -> Any:
+    """Return the one request of a cell."""
+    (only,) = call(line, body, names).submission.requests
+    return only

@@ -1,0 +1,384 @@
+"""A cell's line, text and variables to requests, and what the first edition read in the same cell."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.acceptance.frozen import fetch, load, namespace_of
+from tests.unit.magics.names import Pictures, call, notebook, picture, problems_of, request
+from wan_notebook.errors import CellError, RequestError
+from wan_notebook.images import InputImage, PendingImage, load_image
+from wan_notebook.magics import command_parsers, read_cell, read_make
+from wan_notebook.models import TASKS_PER_CALL_MAX
+from wan_notebook.replay import Submission
+from wan_notebook.validation import Mode
+
+
+def made(line, names=None):
+    """Read a ``%wan make`` line; return its submission."""
+    return read_make(line, names or notebook()).submission
+
+
+def test_a_cell_without_options_is_text_to_image():
+    """The body alone is enough."""
+    found = call("", "\n\n A fox in the snow. \n\n")
+    (only,) = found.submission.requests
+    assert found.submission == Submission(requests=(only,))
+    assert (found.image_expressions, found.wait, found.timeout_s, found.dry_run) == ((), None, None, False)
+    assert (only.prompt, only.mode, only.n, only.seed, only.size) == (
+        *("A fox in the snow.", Mode.TEXT_TO_IMAGE),
+        *(1, None, None),
+    )
+
+
+def test_every_option_arrives():
+    """No option is parsed and ignored."""
+    found = call(
+        '-i photo --image=photo1 -n count --size {width}x720 --seed 7 --negative "no {animal}" --no-rewrite '
+        '--watermark --as result --no-wait --timeout 2m --dry-run --fresh --tag a --tag "b {animal}" '
+        "--provider simulator --no-embed",
+        "A {animal}",
+    )
+    submission = found.submission
+    (only,) = submission.requests
+    assert [image.name for image in only.images] == ["photo", "photo1"]
+    assert (only.n, only.size, only.seed) == (3, "1280x720", 7)
+    assert (only.prompt, only.negative_prompt) == ("A fox", "no fox")
+    assert (only.prompt_extend, only.watermark) == (False, True)
+    assert (submission.name, submission.provider, submission.tags) == ("result", "simulator", ("a", "b fox"))
+    assert (submission.fresh, submission.embed, submission.notes) == (True, False, ())
+    assert (found.wait, found.timeout_s, found.dry_run) == (False, 120, True)
+    assert found.image_expressions == ("photo", "photo1")
+    assert request("--interleave --max-images count", "A story").pictures_asked == 3
+    assert request('--raw --negative "{x}"', "a {animal} {").prompt == "a {animal} {"
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("-n {count}", "n", 3),
+        ("--seed {count}", "seed", 3),
+        ("--seed count+1", "seed", 4),
+        ("-i {photo}", "images", (replace(picture("x"), name="photo"),)),
+        ("-i {d['key']}", "images", (replace(picture("k"), name="d['key']"),)),
+        ("--size {shape}", "size", "1024x768"),
+        ("--size shape", "size", "1024x768"),
+        ("--size (1024, 768)", "size", "1024x768"),
+        ("--size {width}x{width}", "size", "1280x1280"),
+        ("--ar {ratio}", "size", "3:2"),
+        ("--ar 16:9", "size", "16:9"),
+    ],
+)
+def test_a_value_may_be_a_variable_in_every_option(line, field, value):
+    """A lone ``{name}`` is that variable, and a value may be an expression (CASES M3, M12)."""
+    names = notebook(d={"key": picture("k")}, ratio="3:2")
+    found = getattr(request(line, names=names), field)
+    assert (found.replace(" ", "").strip("()").replace(",", "x") if field == "size" else found) == value
+
+
+def test_names_and_times_may_be_variables_too():
+    """`--as {name}`, `--timeout {s}`, `--provider {p}` read the variable (CASES M3)."""
+    found = call("--as {who} --timeout {s} --provider {p} --tag {who}", names=notebook(who="owl", s=90, p="simulator"))
+    assert (found.submission.name, found.timeout_s, found.submission.provider) == ("owl", 90, "simulator")
+    assert call("--timeout s", names=notebook(s="15m")).timeout_s == 900
+
+
+def test_a_picture_is_evaluated_once():
+    """``-i next(frames)`` must not lose a frame to ``--like``, to a second look or to the first edition's reading."""
+    frames = iter([picture("1"), picture("2"), picture("3")])
+    names = Pictures(frames=frames)
+    found = made("-i next(frames) -i next(frames) --like next(frames) a fox {{x}} --seed 2", names)
+    assert [image.identity for image in found.requests[0].images] == ["test:1", "test:2"]
+    assert [image.identity for image in found.former[0].images] == ["test:1", "test:2"]
+    assert next(frames).name == "3"
+
+
+def test_all_problems_of_a_line_and_its_request_come_together():
+    """A misspelt option does not hide the missing variable behind it, nor an unreadable picture the wrong size."""
+    text = problems_of("--sede 5 -i photo2 -i animal_ -n 0 --seed -1 --size banana --as 2x", "a {anmal}")
+    for part in ("8 problems", "--sede", "photo2", "photo", "animal", "n = 0", "seed = -1", "banana", "{anmal}", "2x"):
+        assert part in text
+    assert "1 problem," in problems_of("-i nobody -n 2 --size 2K --no-rewrite")
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "parts"),
+    [
+        ("--as class", "x", ["'class'", "variable name"]),
+        ("--as 2x", "x", ["'2x'", "variable name"]),
+        ("--timeout soon", "x", ["'soon'", "90s"]),
+        ("--timeout 0", "x", ["'0' is not a valid time"]),
+        ("--provider gatway", "x", ["'gatway'", "Did you mean gateway?"]),
+        ("--provider x", "x", ["Choose", "dashscope"]),
+        ("", "", ["must not be empty"]),
+        ("--negative dark", "a fox\nNegative prompt: blurry", ["Keep one"]),
+        ("-n 0", "x", ["n = 0"]),
+        ("-n animal", "x", ["whole number"]),
+        ("-n 10**5000", "x", ["too large"]),
+        ("--size huge", "x", ["not a valid size"]),
+        ("--size {nowhere}x1", "x", ["no variable nowhere"]),
+        ("-i []", "x", ["holds no picture"]),
+        ("-i photo.resize(", "x", ["not closed"]),
+        ("-i photo.nothing", "x", ["AttributeError"]),
+        ("-i a3f9c2", "x", ["a3f9c2[0] or a3f9c2[1]"]),
+        ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
+        ("-i photo +", "x", ["not an option"]),
+        ("-i broken()", "x", ["ValueError", "a bad day"]),
+        ("--seed 1.5", "x", ["whole number"]),
+        ("--seed [1,'x']", "x", ["whole number"]),
+        ("--seed 5-8", "x", ["5..8"]),
+        ("--seed 8..5", "x", ["Write 5..8"]),
+        ("--seed 1.5..3", "x", ["whole numbers"]),
+        ("--seed 5..", "x", ["both of its ends"]),
+        ("--seed zzz", "x", ["Write a number, 5..8 or 5,9,12"]),
+        ("--seed []", "x", ["empty"]),
+        ("--seed {}", "x", ["whole number"]),
+        ("--seed 10**5000", "x", ["too large"]),
+        ("--seed 1/0", "x", ["ZeroDivisionError"]),
+        ("--seed 0..2000000000", "x", [f"at most {TASKS_PER_CALL_MAX}"]),
+        ("--seed range(10**12)", "x", [f"at most {TASKS_PER_CALL_MAX}"]),
+        ("--like photo1 -i photo --size 800x800", "x", ["like = photo1", "800x800"]),
+        ("--like running", "x", ["not finished", "%wan wait a3f9c2"]),
+        ("--like nobody", "x", ["like = nobody", "no variable nobody"]),
+    ],
+)
+def test_bad_input_is_a_short_message_with_a_hint(line, body, parts):
+    """Every rule of the service and of the line is checked before anything is sent."""
+
+    def broken():
+        raise ValueError("a bad\nday")
+
+    text = problems_of(line, body, notebook(broken=broken))
+    assert [part for part in parts if part not in text] == []
+    assert all(len(one) < 400 for one in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("line", "seeds"),
+    [
+        ("--seed 5", [5]),
+        ("--seed 5..8", [5, 6, 7, 8]),
+        ("--seed 5…7", [5, 6, 7]),
+        ("--seed 9, 5, 12", [9, 5, 12]),
+        ("--seed 1..3,9", [1, 2, 3, 9]),
+        ('--seed "5, 9"', [5, 9]),
+        ("--seed seeds", [3, 4, 5]),
+        ("--seed {seeds}", [3, 4, 5]),
+        ("--seed range(0,30,10)", [0, 10, 20]),
+        ("--seed count..count+1", [3, 4]),
+        ("--seed [count, 8]", [3, 8]),
+        ("--seed (s for s in seeds)", [3, 4, 5]),
+        ("--seed 5,6,5", [5, 6]),
+        ("--seed None", [None]),
+        ("", [None]),
+    ],
+)
+def test_seeds_make_one_request_each_in_order(line, seeds):
+    """A sweep is one request a seed, each once, in the order that was asked."""
+    assert [one.seed for one in call(line).submission.requests] == seeds
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("--like photo1 -i photo", "736*2208"),
+        ("--like photo1 -i photo --size 2K", "1168*3536"),
+        ("--like photo1", "736*2208"),
+        ("--like a3f[1]", "1472*1104"),
+    ],
+)
+def test_like_sends_the_size_of_a_picture(line, size):
+    """The shape of one picture at a tier becomes an explicit size."""
+    assert request(line).size == size
+    assert call("--like running --dry-run").submission.size_follows == "running"
+
+
+# Pictures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "name"),
+    [
+        ('"my cat.jpg"', "my cat.jpg", "my cat.jpg"),
+        ("my-cat.PNG", "my-cat.PNG", "my-cat.PNG"),
+        ("2026-11-24.png", "2026-11-24.png", "2026-11-24.png"),
+        ("pics/cat", "pics/cat", "cat"),
+        ("./x", "./x", "x"),
+        ("/tmp/x(1).png", "/tmp/x(1).png", "x(1).png"),
+        ("cat's.jpg", "cat's.jpg", "cat's.jpg"),
+        ("my-plan.PDF", "my-plan.PDF", "my-plan.PDF"),
+        ('"C:\\new\\cat.png"', "C:\\new\\cat.png", "cat.png"),
+        ("https://example.org/a.png?key=x", "https://example.org/a.png?key=x", "a.png"),
+        ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA", "data URL"),
+        ("im.png", "im.png", "im.png"),
+        ("where", Path("a.png"), "where"),
+        ("holder.png", "an attribute", "holder.png"),
+        ("abc", "first", "abc"),
+        ("both[1]", "b", "both[1]"),
+        ("d['a b']", "k", "d['a b']"),
+    ],
+)
+def test_what_stands_after_i_is_a_path_or_an_expression(text, value, name):
+    """Paths and URLs are never evaluated; a variable comes before a file and before a job's id."""
+    held = {"d": {"a b": "k"}, "both": ["a", "b"], "abc": "first", "where": Path("a.png")}
+    names = Pictures(**held, im=picture("i"), holder=SimpleNamespace(png="an attribute"))
+    with contextlib.suppress(RequestError):
+        call(f"-i {text}", names=names)
+    assert names.asked[0] == (value, name)
+
+
+@pytest.mark.parametrize("text", ["a3f9c2[0]", "a12[-1]", "abc[1]"])
+def test_a_jobs_id_is_found_in_the_history(text):
+    """An id works in any kernel, where no variable has its name."""
+    names = Pictures()
+    assert request(f"-i {text}", names=names).images[0].name == text
+    assert names.asked == [(text.partition("[")[0], int(text.partition("[")[2].rstrip("]")))]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[a, b]", ["a", "b"]),
+        ("both", ["both[0]", "both[1]"]),
+        ("[*both, a]", ["both[0]", "both[1]", "a"]),
+        ("[a, [b, a]]", ["a", "b", "a"]),
+        ('[cat.jpg, a3f[0], "x y.png", d["k"]]', ["cat.jpg", "a3f[0]", "x y.png", 'd["k"]']),
+        ("[x for x in both]", ["[x for x in both][0]", "[x for x in both][1]"]),
+        ("(a, b)", ["(a, b)[0]", "(a, b)[1]"]),
+    ],
+)
+def test_lists_are_taken_apart(text, names):
+    """Every item of a list is what ``-i`` takes, named so that it can be pasted."""
+    a, b = picture("1"), picture("2")
+    held = Pictures(a=a, b=b, both=[a, b], d={"k": a})
+    assert [image.name for image in request(f"-i {text}", names=held).images] == names
+    assert set(held.namespace) == {"a", "b", "both", "d"}  # eval would add __builtins__
+
+
+def test_notes_come_from_text_and_names():
+    """What is worth saying, but not an error, reaches the card."""
+    notes = "\n".join(call("--as photo -i photo", "the {animal} of image 2 --ar 16:9, {nothing}").submission.notes)
+    for part in ("edits its own result", "image 2", "--size 16:9", "{nothing} became None"):
+        assert part in notes
+
+
+# `%wan make`, and the first edition -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt", "options"),
+    [
+        ("a lime --seed 3 --size 16:9", "a lime", {"seed": 3, "size": "16:9"}),
+        ("--size 1:1 a lime --seed 3", "a lime", {"seed": 3, "size": "1:1"}),
+        ("a fox --ar 16:9", "a fox", {"size": "16:9"}),
+        ("a fox -n 2", "a fox", {"n": 2}),
+        ("—seed 5, 6 — a fox", "— a fox", {}),
+        ("a {animal} no {count}", "a fox no 3", {}),
+        ("--raw a {animal} --red", "a {animal} --red", {}),
+        ("-- -n is an option", "-n is an option", {}),
+        ("a fox -- red", "a fox -- red", {}),
+        ("a fox — red —wild", "a fox — red —wild", {}),
+        ("a fox -5 degrees -x", "a fox -5 degrees -x", {}),
+        ("what's this, \"a {{fox}}\" or a dog?", 'what\'s this, "a {fox}" or a dog?', {}),
+        ('a sign "--no entry"', 'a sign "--no entry"', {}),
+        ("(a fox --seed 3) in snow", "(a fox --seed 3) in snow", {}),
+        ("the (old fox --seed 4", "the (old fox", {"seed": 4}),
+        ("--negative fog a fox Negative prompt: x", "a fox Negative prompt: x", {"negative_prompt": "fog"}),
+        ("a fox # not a comment", "a fox # not a comment", {}),
+    ],
+)
+def test_a_line_has_options_before_its_text_or_after_it(line, prompt, options):
+    """Braces are filled as in a cell; single dashes and what stands in quotes or brackets are text."""
+    one = made(line).requests[0]
+    assert one.prompt == prompt
+    assert {name: getattr(one, name) for name in options} == options
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("a fox --red", ["--red", "unknown option", "--raw"]),
+        ("--sede 5 a fox", ["--sede", "--seed"]),
+        ("a --seed 3 fox", ["--seed", "stands inside the text"]),
+        ("a fox -i photo and more", ["-i", "stands inside the text"]),
+        ("a {anmal} fox", ["{anmal}", "animal"]),
+        ("a fox --seed", ["--seed", "needs a value"]),
+    ],
+)
+def test_a_line_that_would_be_paid_as_words_is_refused(line, parts):
+    """What looks like an option, or names no variable, is refused, unless the store has what the first edition read."""
+    submission = made(line)
+    text = "\n".join(submission.refusal.lines())
+    assert [part for part in parts if part not in text] == []
+    assert submission.requests == ()
+    assert all(one.prompt in line for one in submission.former)
+
+
+class Frozen:
+    """The pictures of the frozen cells."""
+
+    def __init__(self, data):
+        self.namespace = namespace_of(data["namespace"], PendingImage)
+
+    def image(self, value, name):
+        if isinstance(value, list | tuple):
+            return tuple(one for k, item in enumerate(value) for one in self.image(item, f"{name}[{k}]"))
+        if isinstance(value, PendingImage | InputImage):
+            return (replace(value, name=name),)
+        return (load_image(value, name=name, fetch=fetch),)
+
+    def former_image(self, value, name):
+        return None
+
+    def job_image(self, job_id, index, name):
+        return PendingImage(name=name, job_id=job_id, index=index)
+
+
+CELLS = load("cells.json")
+
+
+@pytest.mark.parametrize("cell", CELLS["cells"], ids=lambda cell: f"{cell['form']} {cell['line'] or cell['body']}"[:60])
+def test_every_cell_of_the_first_edition_is_looked_up_as_it_was_read(cell):
+    """A request hash of the first edition is that of today's reading or of ``former``: nothing is bought again."""
+    names = Frozen(CELLS)
+    found = read_make(cell["line"], names) if cell["form"] == "make" else read_cell(cell["line"], cell["body"], names)
+    wanted = [one["request_hash"] for one in cell["requests"]]
+    readings = (found.submission.requests, found.submission.former)
+    hashes = [[one.request_hash(with_seed=one.seed is not None) for one in reading] for reading in readings]
+    assert wanted in hashes
+    if hashes[0] == wanted:
+        assert found.submission.former == ()
+    assert (found.submission.name, list(found.submission.tags)) == (cell["name"], cell["tags"])
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "identity"),
+    [("-i old --seed 5", "a fox", "test:former old"), ("--seed 5", "Negative prompt: dark\na fox", "")],
+)
+def test_a_cell_that_is_refused_today_is_looked_up_first(line, body, identity):
+    """A value range that the first edition guessed, or a text that has no prompt now, is an error after the lookup."""
+    submission = call(line, body, notebook(old=3.5)).submission
+    assert submission.requests == ()
+    assert isinstance(submission.refusal, RequestError)
+    (former,) = submission.former
+    assert (former.prompt, [image.identity for image in former.images]) == (body, [identity] if identity else [])
+
+
+texts = st.lists(st.one_of(st.sampled_from(["{", "}", "\n", "-i ", "--seed ", "Steps: 1, A: b"]), st.text(max_size=5)))
+
+
+@given(texts.map("".join), texts.map("".join), texts.map("".join))
+def test_no_cell_makes_reading_fail(line, body, value):
+    """Whatever stands in a cell or line ends in requests or in one of our errors."""
+    names = Pictures(value=value, photo=picture("x"), n=value)
+    for first in (line, f"-i {line}", f"--seed {line}", f"-n {line} --tag {body}", "-i photo " + line):
+        with contextlib.suppress(RequestError, CellError):
+            assert call(first, body, names).submission
+        with contextlib.suppress(RequestError, CellError):
+            assert read_make(f"{first} {body}", names).submission
+    assert command_parsers()["make"].read_with_text(line).text in line

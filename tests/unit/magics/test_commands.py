@@ -1,0 +1,220 @@
+"""``%wan COMMAND …`` to typed options; the lines of loading; cells as IPython gets them; the last resort."""
+
+import logging
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wan_notebook.database import OpenSummary
+from wan_notebook.errors import CellError, WanError
+from wan_notebook.magics import command_parsers, last_resort, open_lines, read_command, transform_lines
+
+KEYS = ("sk-LOGIN-0123456789abcdef", "0123456789abcdef0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "options"),
+    [
+        ("", "", {}),
+        ("  \u00a0 ", "", {}),
+        ("status", "", {}),
+        ("show", "show", {"job": None, "all": False}),
+        ("show a3f9c2 --all", "show", {"job": "a3f9c2", "all": True}),
+        ('show jobs["a b"] --takes', "show", {"job": 'jobs["a b"]', "takes": True}),
+        ("wait job --timeout 15m", "wait", {"job": "job", "timeout": 900.0}),
+        ("wait --timeout {s}", "wait", {"job": None, "timeout": 90.0}),
+        ("cancel --all", "cancel", {"job": None, "all": True}),
+        ("resolve a3f adopt task-1", "resolve", {"job": "a3f", "choice": "adopt", "task": "task-1"}),
+        ("resolve a3f Abandon", "resolve", {"choice": "abandon"}),
+        (
+            "history red fox --running --tag a --tag {t} --notebook --seed s --state saved --limit {k}",
+            "history",
+            {"words": ["red", "fox"], "running": True, "tags": ["a", "t1"], "notebook": "", "seed": 90, "limit": 9},
+        ),
+        ('history "red fox" cat\'s', "history", {"words": ["red fox", "cat's"], "notebook": None, "limit": None}),
+        ("history --notebook n.ipynb --everywhere", "history", {"notebook": "n.ipynb", "everywhere": True}),
+        ('history --state "in doubt"', "history", {"state": "in doubt"}),
+        ("cost --by=tag --everywhere", "cost", {"by": "tag", "everywhere": True}),
+        ('save job[0] "my cat.png" --clean', "save", {"job": "job[0]", "path": "my cat.png", "clean": True}),
+        ("save job {t}-{k}.png", "save", {"path": "t1-9.png"}),
+        ('save job "C:\\new\\cat.png"', "save", {"path": "C:\\new\\cat.png"}),
+        ('defaults price=0.03 "a=b c"', "config", {"words": ["price=0.03", "a=b c"]}),
+        ("budget 5.00 --per day", "budget", {"words": ["5.00"], "per": "day"}),
+        ("panel --from a3f[0]", "panel", {"job": "a3f[0]"}),
+        ('recall "my cat.png"', "recall", {"job": '"my cat.png"'}),
+        ("star best[0]", "star", {"job": "best[0]"}),
+        ("tag fox poster final --remove", "tag", {"job": "fox", "words": ["poster", "final"], "remove": True}),
+        ("trash a3f --undo", "trash", {"job": "a3f", "undo": True}),
+        ("bundle p.zip --tag fig-2 --all-takes", "bundle", {"path": "p.zip", "tags": ["fig-2"], "all_takes": True}),
+        ('bundle --open "my paper.zip"', "bundle", {"path": None, "open": "my paper.zip"}),
+        ("methods --latex", "methods", {"latex": True, "tags": None}),
+        ("help defaults", "help", {"topic": "defaults"}),
+        ("—help", "help", {"topic": None}),
+        ("show --help", "help", {"topic": "show"}),
+    ],
+)
+def test_each_command_becomes_typed_options(line, name, options):
+    """Words as typed, values in their types, from variables too."""
+    found = read_command(line, {"s": 90, "t": "t1", "k": 9})
+    assert found.name == name
+    assert {key: getattr(found.options, key) for key in options} == options
+
+
+@pytest.mark.parametrize(
+    ("since", "days"), [("today", 1), ("yesterday", 2), ("monday", 7), ("1d", 1), ('"1 week"', 7), ("{s}", 7)]
+)
+def test_since_reads_days_as_people_say_them(since, days):
+    """`today`, weekdays and `"1 week"` are times (CASES M10)."""
+    moment = read_command(f"history --since {since}", {"s": "7d"}).options.since
+    assert 0 <= time.time() - moment <= days * 86400 + 3600
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("a red fox", ["'a' is not a command", "%wan make a red fox"]),
+        ("--seed 5 a fox", ["%wan make --seed 5 a fox"]),
+        ("histroy", ["'histroy' is not a command", "Did you mean history?"]),
+        ("Show", ["show"]),
+        ("star", ["needs JOB", "%wan star fox[0]"]),
+        ("save job", ["needs PATH"]),
+        ("cancel a b", ["unexpected argument: b"]),
+        ("doctor now", ["unexpected argument: now", "%wan doctor"]),
+        ("show --al", ["--al", "Did you mean --all?"]),
+        ("show --nosuchthing", ["`%wan help show` lists the options"]),
+        ("resolve a3f maybe", ["'maybe' is not one of the choices", "adopt"]),
+        ("history --since soon", ["--since", "'soon' is not a valid time", "yesterday"]),
+        ("history --seed five", ["--seed", "no variable five"]),
+        ("history --seed 1.5", ["'1.5' is not a whole number"]),
+        ("history --seed 5 --seed 6", ["more than once"]),
+        ("history --tag {nobody}", ["no variable nobody"]),
+        ("cost --by colour", ["'colour'", "notebook"]),
+        ("wait --timeout soon", ["'soon' is not a valid time"]),
+        ("budget 5 USD --per week", ["week", "day"]),
+        ('recall "cat', ["not closed"]),
+        ("wait --timeout soon --al", ["2 problems, nothing was done", "--al", "soon"]),
+    ],
+)
+def test_a_slip_gets_the_nearest_and_a_hint(line, parts):
+    """A prompt typed after ``%wan`` and a misspelt command both find their way; all problems come together."""
+    with pytest.raises(CellError) as caught:
+        read_command(line)
+    text = "\n".join(caught.value.lines())
+    assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("line", ["{}", "key {}", "doctor {}", "budget --per {}", "wait --timeout {}", "cost --by {}"])
+def test_no_error_repeats_a_key_that_was_typed_in_a_line(line, key):
+    """The cell has it already, to be deleted by its owner; the output and the traceback must not have it too."""
+    with pytest.raises(WanError) as caught:
+        read_command(line.format(key))
+    assert key not in "".join([str(caught.value), *caught.value.lines()])
+
+
+words = st.one_of(
+    st.sampled_from([*command_parsers(), "--tag", "--by", "--since", "7d", "5", "off", "a=1", "--help", "—n", "'", "["]),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(words, max_size=6).map(" ".join))
+def test_no_line_makes_it_fail(line):
+    """Whatever stands after ``%wan`` is a command or our error."""
+    if line.split()[:1] == ["make"]:
+        return
+    try:
+        assert read_command(line).name in command_parsers()
+    except CellError as error:
+        assert str(error)
+
+
+# Loading, transforming, failing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("summary", "lines"),
+    [
+        (OpenSummary(), []),
+        (
+            OpenSummary(running=1, earliest_expiry=1000.0 + 23 * 3600 + 60),
+            ["1 job is running; its result can be fetched for another 23 h (`%wan resume`)"],
+        ),
+        (
+            OpenSummary(running=1, sending=1, to_fetch=1, earliest_expiry=1000.0 + 300),
+            [
+                "2 jobs are running",
+                "1 job finished, not downloaded yet; results can be fetched for another 5 min (`%wan resume`)",
+            ],
+        ),
+        (
+            OpenSummary(to_fetch=2, earliest_expiry=999.0),
+            ["2 jobs finished, not downloaded yet; the service may have deleted the results (`%wan resume`)"],
+        ),
+        (
+            OpenSummary(unsent=3, in_doubt=1),
+            ['1 in doubt (`%wan history --state "in doubt"`)', "3 not sent: run the cell again"],
+        ),
+        (OpenSummary(problem="ledger.db: damaged"), ["wan: the ledger cannot be read: ledger.db: damaged"]),
+    ],
+)
+def test_what_is_open_is_said_in_plain_lines(summary, lines):
+    """What loading says works when it is followed."""
+    assert open_lines(summary, 1000.0) == lines
+    for line in lines:
+        for command in re.findall(r"`%wan ([^`]+)`", line):
+            assert read_command(command)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seen"),
+    [
+        ("%%wan\n", "%%wan\n\n"),
+        ("\n  %%wan --seed 5\n", "%%wan --seed 5\n\n"),
+        ("%%wan\na fox\n", "%%wan\na fox\n"),
+        ("# my fox\n\n%%wan\n# a fox\n", "%%wan\n# a fox\n"),
+        ("# my fox\n%%wan\n", "%%wan\n\n"),
+        ("%%wander\n", "%%wander\n"),
+        ("%wan make a fox or a dog?\n", "get_ipython().run_line_magic('wan', 'make a fox or a dog?')\n"),
+        ("x = %wan make what's this?\n", "x = get_ipython().run_line_magic('wan', \"make what's this?\")\n"),
+        ("%wan?\n", "%wan?\n"),
+        ("%%bash\n%wan make a fox?\n", "%%bash\n%wan make a fox?\n"),
+        ("x = 1\n", "x = 1\n"),
+    ],
+)
+def test_cells_reach_ipython_in_a_form_that_it_can_read(cell, seen):
+    """A bare ``%%wan``, one below a comment (CASES M7), and a line that ends in a question mark."""
+    assert "".join(transform_lines(cell.splitlines(keepends=True))) == seen
+
+
+def test_an_unforeseen_exception_is_one_line_and_a_private_file(monkeypatch, tmp_path, caplog):
+    """Neither the environment nor a variable's value is shown; the file has the places, for its owner alone."""
+    monkeypatch.setenv("WAN_API_KEY", KEYS[0])
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    secret = KEYS[1]
+    with caplog.at_level(logging.ERROR), pytest.raises(WanError) as caught, last_resort("%wan"):
+        raise KeyError(KEYS[0], len(secret))
+    text = "\n".join(caught.value.lines())
+    error_id = re.search(r"error ([0-9a-f]{8})", text)[1]
+    file = Path(re.search(r"is in (\S+\.log)\.", text)[1])
+    assert "KeyError" in text
+    assert file.stat().st_mode & 0o777 == 0o600
+    for shown in (text, file.read_text("utf-8"), caplog.text):
+        assert KEYS[0] not in shown
+        assert secret not in shown
+    assert "test_commands.py" in file.read_text("utf-8")
+    assert error_id in caplog.text
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("error", [CellError("ours"), KeyboardInterrupt(), SystemExit()])
+def test_our_own_errors_and_interrupts_pass(error):
+    """They have their own words."""
+    with pytest.raises(type(error)) as caught, last_resort("%wan"):
+        raise error
+    assert caught.value is error

@@ -1,0 +1,165 @@
+"""What Tab offers."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from wan_notebook.magics import Completion, Known, cell_parser, command_parsers, complete
+from wan_notebook.models import PROVIDERS, RATIOS
+
+PHOTO = Image.new("RGB", (20, 20))
+
+
+class Job:
+    """Has what a job has; a property that would wait must not be asked."""
+
+    @property
+    def images(self):
+        raise AssertionError("completion waited for a job")
+
+    files = images
+    saved_pictures = (PHOTO, PHOTO)
+
+    def result(self):
+        raise AssertionError("completion waited for a job")
+
+
+NAMES = {
+    "_wan": Job(),
+    "photo": PHOTO,
+    "photos": [PHOTO],
+    "phone": "not an image",
+    "count": 3,
+    "flag": True,
+    "seeds": [1, 2],
+    "span": range(3),
+    "job": Job(),
+    "_hidden": PHOTO,
+    "d": {"key": PHOTO, "other": 1, "my key": PHOTO},
+    "Image": Image,
+}
+KNOWN = Known(NAMES, ("a3f9c2", "b77d01"), lambda: ["poster", "fig 2"])
+
+
+def tab(line, cursor=None):
+    """Complete at the end of a line."""
+    return complete(line, len(line) if cursor is None else cursor, KNOWN)
+
+
+@pytest.fixture
+def _files():
+    for name in ("cat.jpg", "my cat.png", "notes.txt", ".hidden.png", "sub/dog.png", "sub/notes.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+
+
+@pytest.mark.usefixtures("_files")
+@pytest.mark.parametrize(
+    ("line", "fragment", "wanted", "unwanted"),
+    [
+        ("%wan ", "", ["make", "show", "history", "defaults", "status"], ["--seed"]),
+        ("%wan sh", "sh", ["show"], ["make"]),
+        ("  %wan hi", "hi", ["history"], []),
+        ("%wan config pr", "pr", ["price=", "provider="], ["wait="]),
+        ("%%wan ", "", ["--image", "-n", "--seed", "--no-rewrite"], ["make", "photo", "-i", "--help"]),
+        ("%%wan -", "-", ["-i", "-n", "--seed", "--help"], []),
+        ("%%wan --se", "--se", ["--seed"], ["--size"]),
+        ("%%wan —se", "—se", ["--seed"], ["--size"]),
+        ("%%wan --seed 5 --raw --tag x --", "--", ["--tag", "--image", "--size"], ["--seed", "--raw"]),
+        ("%%wan --no-wait --", "--", ["--seed"], ["--wait", "--no-wait"]),
+        ("%%wan --seed ", "", ["count", "seeds", "span"], ["flag", "photo", "photos", "phone"]),
+        ("%%wan -n ", "", ["count"], ["seeds", "flag"]),
+        ("%%wan --size ", "", ["1K", "2K", *RATIOS], ["count"]),
+        ("%%wan --size=16", "16", ["16:9"], ["1K"]),
+        ("%%wan --size 1k", "1k", ["1K"], ["2K"]),
+        (
+            *("%%wan -i ", ""),
+            ["photo", "photos", "job", "_wan", "a3f9c2", "cat.jpg", '"my cat.png"', "sub/"],
+            ["phone", "count", "_hidden", "notes.txt", ".hidden.png"],
+        ),
+        ("%%wan -i ph", "ph", ["photo", "photos"], ["phone", "job"]),
+        ("%%wan --image=ph", "ph", ["photo"], []),
+        ("%%wan --like a3", "a3", ["a3f9c2"], []),
+        ("%%wan -i sub/", "sub/", ["sub/dog.png"], ["photo", "sub/notes.txt"]),
+        ("%%wan -i ./c", "./c", ["./cat.jpg"], ["photo"]),
+        ("%%wan -i .h", ".h", [".hidden.png"], []),
+        ('%%wan -i "my c', '"my c', ['"my cat.png"'], []),
+        ("%%wan -i [photo, ph", "ph", ["photo", "photos"], []),
+        ('%%wan -i d["', 'd["', ['d["key"]', 'd["my key"]'], ['d["other"]']),
+        ('%%wan -i d["my k', 'd["my k', ['d["my key"]'], []),
+        ("%%wan -i job[", "job[", ["job[0]", "job[1]"], ["job[2]"]),
+        ("%%wan -i photos[", "photos[", ["photos[0]"], ["photos[1]"]),
+        ("%%wan -i seeds[", "", [], ["seeds[0]"]),
+        ("%%wan --provider ", "", list(PROVIDERS), []),
+        ("%%wan --timeout ", "", ["15m"], []),
+        ("%%wan --tag ", "", ["poster", '"fig 2"'], ["photo", "cat.jpg"]),
+        ("%wan history --tag po", "po", ["poster"], []),
+        ("%wan tag job po", "po", ["poster"], []),
+        ("%wan make --se", "--se", ["--seed"], []),
+        ("%wan make -i ph", "ph", ["photo"], []),
+        ("%wan budget 5 --per ", "", ["day", "notebook", "total"], []),
+        ("%wan budget ", "", ["off", "pictures", "--per"], []),
+        ("%wan cost --by n", "n", ["notebook"], ["day"]),
+        ("%wan history --state ", "", ["running", "saved", '"in doubt"', '"not sent"'], ["intent", "in_doubt"]),
+        ("%wan history --since ", "", ["today", "yesterday"], []),
+        ("%wan history fox --r", "--r", ["--running"], []),
+        ("%wan show ", "", ["job", "a3f9c2", "--all"], ["photo"]),
+        ("%wan cancel --", "--", ["--all"], []),
+        ("%wan resolve a3f9c2 a", "a", ["adopt", "again", "abandon"], ["a3f9c2"]),
+        ("%wan save job ", "", ["cat.jpg", "notes.txt", "--clean"], ["job"]),
+        ("%wan recall ", "", ["job", "a3f9c2", "cat.jpg"], ["photo", "notes.txt"]),
+        ("%wan panel --from ", "", ["a3f9c2"], []),
+        ("%wan help s", "s", ["show", "size", "seed"], []),
+        ("%wan login ", "", ["gateway", "dashscope"], ["simulator"]),
+    ],
+)
+def test_what_fits_is_offered(line, fragment, wanted, unwanted):
+    """Commands, options not yet given, and values by their kind."""
+    found = tab(line)
+    assert found.matched_fragment == fragment
+    assert [w for w in wanted if w not in found.candidates] == []
+    assert [u for u in unwanted if u in found.candidates] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "%", "%wan", "%%wan", "%time ", "%wander ", "%%wander --", "x = %wan ", "print('%%wan ')"),
+        *("%wan nonsense ", "%wan make a fox --se", "%wan make a fox ", "%%wan --as ", "%%wan --negative "),
+    ],
+)
+def test_nothing_is_offered_elsewhere(line):
+    """Other lines, free text and names that only the person knows stay untouched."""
+    assert tab(line).candidates == ()
+
+
+def test_variables_come_first_and_wan_itself_behind_them():
+    """`_wan` stands behind whatever has a name of its own, jobs and files too."""
+    found = tab("%%wan -i ").candidates
+    assert (found[0], found[-1]) == ("photo", "_wan")
+
+
+def test_only_what_stands_before_the_cursor_counts():
+    """Tab in the middle of a line completes the word there; a path that leads nowhere has no candidates."""
+    assert tab("%%wan --se --raw", len("%%wan --se")) == Completion(("--seed",), "--se")
+    assert tab("%%wan -i nowhere/x").candidates == ()
+    assert tab("%%wan -i /\0/x").candidates == ()
+
+
+pieces = st.one_of(
+    st.sampled_from(["%wan ", "%%wan ", "make ", "show ", "-i ", "--seed=", '"', "[", "d[", " ", "—", "\0", "~", "./"]),
+    st.sampled_from([flag for option in cell_parser().options for flag in option.option_strings]),
+    st.sampled_from([*command_parsers()]),
+    st.text(max_size=5),
+)
+
+
+@given(st.lists(pieces, max_size=7).map("".join), st.integers(0, 40))
+def test_tab_never_fails(line, cursor):
+    """An exception in a completer is printed over the person's cell; what is offered ends where the cursor stands."""
+    found = complete(f"%%wan {line}", cursor, KNOWN)
+    assert f"%%wan {line}"[:cursor].endswith(found.matched_fragment)
+    complete(line, cursor, KNOWN)

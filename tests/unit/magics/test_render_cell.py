@@ -1,0 +1,161 @@
+"""A request written as a cell reads back as the same request, also through IPython."""
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.inputtransformer2 import TransformerManager
+
+from tests.unit.magics.names import Pictures, call, picture
+from wan_notebook.errors import RequestError
+from wan_notebook.images import InputImage
+from wan_notebook.magics import cell_of_request, quoted_path, transform_lines, write_cell
+from wan_notebook.request import ImageRequest
+
+
+class Anything(Pictures):
+    """Takes everything for a picture."""
+
+    def image(self, value, name):
+        return (InputImage(name, f"test:{name}", b"data", "image/png", 640, 480),)
+
+    def job_image(self, job_id, index, name):
+        return self.image(job_id, name)[0]
+
+
+NAMES = Anything(d={"key": 1, "a b": 2}, photo=1, a=[1, 2], f=lambda *_: 1)
+
+
+def back(cell):
+    """Read a cell, once directly and once through IPython, which must agree; return its submission."""
+    manager = TransformerManager()
+    manager.cleanup_transforms.append(transform_lines)
+    magic, line, body = (one.value for one in ast.parse(manager.transform_cell(str(cell))).body[0].value.args)
+    assert magic == "wan"
+    direct = call(cell.line, cell.body, NAMES).submission
+    assert call(line, body, NAMES).submission == direct
+    return direct
+
+
+def test_only_what_is_not_the_default_is_written():
+    """A recalled cell is as short as the one that a person would have typed."""
+    assert str(cell_of_request(ImageRequest(prompt="A fox"), images=())) == "%%wan\nA fox"
+
+
+def test_a_full_cell_is_one_that_a_person_would_type():
+    """The order of options and the quotes are those of the documentation."""
+    image = Anything().image(None, 'd["key"]')
+    asked = ImageRequest(
+        prompt="A {fox}",
+        images=image,
+        n=2,
+        size="2K",
+        seed=5,
+        prompt_extend=False,
+        watermark=True,
+        negative_prompt="dark, {x}",
+    )
+    cell = cell_of_request(asked, images=['d["key"]'], name="fox", tags=["a", "b c"], seed=5)
+    assert str(cell) == (
+        '%%wan -i d["key"] -n 2 --size 2K --seed 5 --no-rewrite --watermark --as fox --tag a --tag "b c"\n'
+        "A {{fox}}\n"
+        "Negative prompt: dark, {{x}}"
+    )
+    found = back(cell)
+    assert (found.requests, found.name, found.tags) == ((asked,), "fox", ("a", "b c"))
+
+
+def test_a_form_keeps_its_fields():
+    """What the panel writes is a template: names stay as they were typed."""
+    cell = write_cell("a {animal}", "no {fog}", images=["photo"], n=-1, seed="5..8", provider="simulator", size="")
+    assert str(cell) == (
+        "%%wan -i photo -n (-1) --seed 5..8 --provider simulator\na {animal}\nNegative prompt: no {fog}"
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *("%%time\nfoo?", "%matplotlib", "!ls", ">>> a fox\n>>> a cat", "a\n  >>> b\n... c", "...: a\nIn [1]: b"),
+        *("a\\\nb\\", "a fox\nNegative prompt: dark", "Negative prompt: dark", "{name} {{x}} } {", "  a fox \n\n"),
+        *("\n\t\na", "a\r\nb\rc", "a\u2028b\x0bc\x85d", "狐狸在雪中\n第二行", "a 👩‍👩‍👧 and \ufeff", '{"a": [1]}'),
+        *('it\'s "quoted"', "--seed 5", "a\x00b", "'''\n\"\"\"", "a\nSteps: 20, Sampler: x", "# a comment\na"),
+    ],
+)
+@pytest.mark.parametrize(
+    "negative", ["", "dark", "two\nlines", " edges ", "{x}", "Negative prompt: y", ">>> x", "\u2028", "Steps: 1, A: b"]
+)
+def test_awkward_texts_come_back(prompt, negative):
+    """Whatever a prompt holds, the cell that is written asks for exactly that."""
+    asked = ImageRequest(prompt=prompt, negative_prompt=negative)
+    assert back(cell_of_request(asked, images=())).requests == (asked,)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "written"),
+    [
+        ("photo", "photo"),
+        ('d["a b"]', 'd["a b"]'),
+        ("f(1, 2)", "f(1, 2)"),
+        ("f(1) if a else f(2)", "(f(1) if a else f(2))"),
+        ("cat.png", "cat.png"),
+        ("my cat.png", '"my cat.png"'),
+        ("a3f9c2[0]", "a3f9c2[0]"),
+        ("-x.png", '"-x.png"'),
+        ("https://example.org/a.png", "https://example.org/a.png"),
+    ],
+)
+def test_pictures_are_written_so_that_they_are_one_word(given_text, written):
+    """An expression with spaces gets brackets, a path gets quotes."""
+    asked = ImageRequest(prompt="x", images=(picture(given_text),))
+    cell = cell_of_request(asked, images=[given_text])
+    assert str(cell) == f"%%wan -i {written}\nx"
+    assert len(back(cell).requests[0].images) == 1
+
+
+@pytest.mark.parametrize("path", ["a b.png", "x y", "it's a.png", 'a "b" c.png', "plain.png", "-a.png", "a[1].png"])
+def test_a_path_is_written_as_a_path(path):
+    """A recalled input is named by its file, which is never taken for an expression."""
+    assert call(f"-i {quoted_path(path)}", names=NAMES).submission.requests[0].images[0].name == path
+
+
+nasty = st.sampled_from(
+    ["{", "}", "\n", "\r", "\\", '"', "'", "%", ">>> ", "...", "Negative prompt: ", "\nSteps: 1, A: b", "?", "\u2028"]
+)
+texts = st.lists(st.one_of(nasty, st.text(max_size=5)), max_size=10).map("".join)
+
+
+@st.composite
+def requests(draw):
+    """Make a request that the rules allow, of any mode."""
+    mode = draw(st.sampled_from(["edit", "text", "illustrated"]))
+    images = tuple(NAMES.image(None, "photo")[0] for _ in range({"edit": draw(st.integers(1, 4))}.get(mode, 0)))
+    fields = {
+        "prompt": draw(texts.filter(str.strip)),
+        "negative_prompt": draw(texts),
+        "images": images,
+        "watermark": draw(st.booleans()),
+        "seed": draw(st.none() | st.integers(0, 2**31 - 1)),
+        "size": draw(st.none() | st.sampled_from(["16:9", "1280x720", "1280 * 720", "1100×1100"])),
+    }
+    if mode == "edit":
+        fields |= {"n": draw(st.integers(1, 4)), "prompt_extend": draw(st.none() | st.booleans())}
+    elif mode == "text":
+        fields |= {"n": draw(st.integers(1, 100))}
+    else:
+        fields |= {"interleave": True, "max_images": draw(st.none() | st.integers(1, 5))}
+    try:
+        return ImageRequest(**fields)
+    except RequestError:  # a lone surrogate
+        return ImageRequest(**{**fields, "prompt": "a fox", "negative_prompt": ""})
+
+
+@given(requests(), st.lists(texts, max_size=2, unique=True), st.sampled_from(["", "fox_1", "größe"]))
+def test_every_request_comes_back(asked, tags, name):
+    """Copy as cell, paste, run: the same request, the same hash, never paid again."""
+    cell = cell_of_request(asked, images=["photo"] * len(asked.images), name=name, tags=tags, seed=asked.seed)
+    found = back(cell)
+    assert found.requests == (asked,)
+    assert found.requests[0].request_hash(with_seed=True) == asked.request_hash(with_seed=True)
+    assert (found.name, found.tags) == (name, tuple(tags))
