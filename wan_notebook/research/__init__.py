@@ -2,7 +2,7 @@
 
 from .bundle import BundlePlan, plan_bundle, write_bundle
 from .methods import methods_paragraph
-from .notebook_file import find_notebook, read_notebook
+from .notebook_file import NotebookFile, find_notebook, read_notebook
 from .unbundle import open_bundle
 from .verify import Check, Finding, Verification, verify_notebook
 
@@ -10,6 +10,7 @@ __all__ = [
     "BundlePlan",
     "Check",
     "Finding",
+    "NotebookFile",
     "Verification",
     "find_notebook",
     "methods_paragraph",

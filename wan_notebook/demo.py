@@ -1,0 +1,108 @@
+"""``python -m wan_notebook demo``: the quickstart notebook, headless, on the simulator, whatever keys are set."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .database import Database, HistoryQuery
+from .errors import CellError, SettingsError, WanError
+from .jobs import cost_of
+from .money import Total
+from .text import pluralize
+
+NOTEBOOK = "01_quickstart.ipynb"
+FOLDER_NAME = "wan-pictures"
+TIMEOUT_S = 300
+
+
+def run_demo(output: Path) -> int:
+    """Run the notebook, write it and an HTML page into ``output``, print what was made; 1 if there is no picture."""
+    output = output.absolute()
+    source = notebooks_folder()
+    try:
+        shutil.copytree(source / "data", output / "data", dirs_exist_ok=True)
+    except OSError as error:
+        hint = "Name another folder: `python -m wan_notebook demo --output FOLDER`."
+        raise SettingsError(f"{output} cannot be written ({error.strerror or error}).", hint=hint) from error
+    folder = output / FOLDER_NAME
+    print(f"Running {NOTEBOOK} on the built-in simulator; no key is used, nothing is billed.", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="wan-demo-") as private:
+        executed, page = _run(source / NOTEBOOK, output, simulated(os.environ, folder, Path(private)))
+    lines = [f"notebook  {executed}", f"page      {page}"]
+    rows: Any = ()
+    if (folder / "ledger.db").is_file():
+        database = Database.open(folder / "ledger.db", read_only=True)
+        rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
+        database.close()
+    pictures = [(row, picture) for row in rows for picture in row.pictures if picture.saved_at]
+    lines += [
+        f"picture   {folder / picture.file}  {picture.width_px}×{picture.height_px}  seed {row.seed}"
+        for row, picture in pictures
+    ]
+    total = Total.of(cost_of(row) for row in rows)
+    lines.append(f"{pluralize(len(pictures), 'picture')} of {pluralize(len(rows), 'job')}, {total}")
+    lines.append("Open the page in a browser; it needs no network." if pictures else "No picture was made.")
+    print("\n".join(lines))  # noqa: T201 - a command line
+    return 0 if pictures else 1
+
+
+def notebooks_folder() -> Path:
+    """Return the folder of the notebooks: inside the installed package, or beside it in a checkout."""
+    inside, beside = Path(__file__).parent / "notebooks", Path(__file__).parent.parent / "notebooks"
+    for folder in (inside, beside):
+        if (folder / NOTEBOOK).is_file():
+            return folder
+    raise SettingsError(f"{NOTEBOOK} is missing.", hint="Install the package again, or run this in a checkout.")
+
+
+def simulated(env: Mapping[str, str], folder: Path, private: Path) -> dict[str, str]:
+    """Return a kernel's environment with the simulator and nothing of the person's: no key, budget, stored setting."""
+    kept = {name: value for name, value in env.items() if not name.startswith(("WAN_", "DASHSCOPE_"))}
+    return {
+        **kept,
+        "WAN_PROVIDER": "simulator",
+        "WAN_HOME": str(folder),
+        "WAN_SIMULATOR_SECONDS": "1",
+        "XDG_CONFIG_HOME": str(private / "config"),
+        "XDG_DATA_HOME": str(private / "data"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the kernel warns about its own interpreter
+    }
+
+
+def _run(notebook: Path, output: Path, env: Mapping[str, str]) -> tuple[Path, Path]:
+    """Execute a notebook in ``output``; return it and its HTML page."""
+    try:
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellControlSignal, DeadKernelError
+        from nbconvert import HTMLExporter
+    except ImportError as error:
+        hint = 'Run `pip install "wan-notebook[notebook]"`.'
+        raise CellError("the demo needs Jupyter's notebook tools.", hint=hint) from error
+    document: Any = nbformat.read(notebook, as_version=4)
+    resources = {"metadata": {"path": str(output)}}
+    runner = NotebookClient(document, timeout=TIMEOUT_S, kernel_name="python3", resources=resources, config=encrypted())
+    target = output / notebook.name
+    try:
+        runner.execute(env=dict(env))
+    except (CellControlSignal, DeadKernelError) as error:
+        said = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise WanError(f"the notebook stopped: {said[-1].strip()}", hint=f"{target} shows the cell.") from error
+    finally:  # what was made until an error is worth seeing
+        nbformat.write(document, target)
+    page, _ = HTMLExporter().from_filename(str(target))
+    target.with_suffix(".html").write_text(page, encoding="utf-8")
+    return target, target.with_suffix(".html")
+
+
+def encrypted() -> Any:
+    """Let kernel and client encrypt what they say where both can; without it the kernel warns on every start."""
+    import zmq
+    from jupyter_client.manager import KernelManager
+    from traitlets.config import Config
+
+    can = zmq.has("curve") and "transport_encryption" in KernelManager.class_trait_names()
+    return Config({"KernelManager": {"transport_encryption": "auto"}} if can else {})

@@ -1,0 +1,210 @@
+"""For the tests of people's own notebooks: replay without a key, compare pictures, check a whole notebook.
+
+As a pytest plugin (installed with this package, or ``pytest_plugins = ["wan_notebook.testing"]`` in ``conftest.py``)::
+
+    def test_figure(wan_replay_only):               # nothing can be bought while it runs
+        job = wan.generate("a red fox", seed=5)     # from the store, or an error
+        assert_same_picture(job[0], "figures/fox.png")
+
+    def test_notebook():
+        check_notebook("study.ipynb")               # runs it, and compares every picture
+
+nbval runs cells without fixtures and never compares pictures: ``pytest --nbval --wan-replay-only study.ipynb`` keeps
+its kernels from buying and takes what a replay says differently as the same (``SANITIZE``, unless
+``--nbval-sanitize-with`` names another file); ``check_notebook`` compares the pictures.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import CellError, WanError
+from .images import assert_same_picture, assert_similar, distance
+from .text import pluralize
+
+if TYPE_CHECKING:
+    import pytest
+
+REPLAY_ONLY: Final[Mapping[str, str]] = {"WAN_REPLAY": "only", "WAN_PROVIDER": "simulator"}
+"""What makes a kernel show stored pictures, real and practice ones, and send nothing."""
+KEYS: Final = ("WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL")
+SANITIZE: Final = Path(__file__).with_name("nbval_sanitize.cfg")
+"""For nbval: what differs in our outputs between a first run and one from the store."""
+
+
+@dataclass(frozen=True)
+class NotebookChecked:
+    """What a check went through: cells that were run, and pictures that are the same as the saved ones."""
+
+    cells: int
+    pictures: int
+
+
+def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) -> NotebookChecked:
+    """Check a saved notebook: its pictures are present and unchanged, and running it shows the very same ones.
+
+    It is run in its folder with a kernel that only replays: no key, no purchase, no network. The file is not changed;
+    what its cells write is written.
+
+    Parameters
+    ----------
+    path
+        The notebook's file.
+    timeout_s
+        Seconds that one cell may take.
+
+    Returns
+    -------
+    NotebookChecked
+        How many code cells and pictures were checked.
+
+    Raises
+    ------
+    AssertionError
+        Says cell by cell what differs.
+    CellError
+        Without the ``notebook`` extra.
+
+    Examples
+    --------
+    >>> check_notebook("study.ipynb")
+    NotebookChecked(cells=12, pictures=7)
+    """
+    from .research import read_notebook, verify_notebook
+    from .session import Session
+    from .settings import SettingsLoader
+
+    notebook = Path(path)
+    session = Session(SettingsLoader(cwd=notebook.absolute().parent))
+    try:
+        saved = read_notebook(notebook)
+        verified = verify_notebook(session, notebook)
+    except WanError as error:
+        raise AssertionError("\n".join(error.lines())) from error
+    finally:
+        session.close()
+    wrong = [f"{check.cell}: {check.expression} is {check.finding}; {check.hint}" for check in verified.problems]
+    if wrong:
+        raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
+    before, after = _pictures_of(saved.content), _pictures_of(_run(notebook, timeout_s))
+    differing = [
+        f"code cell {number + 1}: {_difference(before.get(number, []), after.get(number, []))}"
+        for number in sorted(before.keys() | after.keys())
+        if before.get(number) != after.get(number)
+    ]
+    if differing:
+        raise AssertionError("\n".join([f"{notebook} shows other pictures than were saved", *differing]))
+    return NotebookChecked(len(saved.code), sum(len(hashes) for hashes in before.values()))
+
+
+def replay_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which nothing can be bought: of this process, or of ``base``."""
+    kept = {name: value for name, value in (os.environ if base is None else base).items() if name not in KEYS}
+    return {**kept, **REPLAY_ONLY}
+
+
+def _run(notebook: Path, timeout_s: float) -> dict[str, Any]:
+    try:
+        nbformat: Any = import_module("nbformat")
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+    except ImportError as error:
+        hint = 'Run `pip install "wan-notebook[notebook]"`.'
+        raise CellError("checking a notebook needs Jupyter's notebook tools.", hint=hint) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about ids that older notebooks lack
+        document = nbformat.read(notebook, as_version=4)
+    resources = {"metadata": {"path": str(notebook.absolute().parent)}}
+    client = NotebookClient(document, timeout=round(timeout_s), resources=resources)
+    try:
+        client.execute(env=replay_environment())
+    except CellExecutionError as error:
+        raise AssertionError(f"{notebook} does not run: {error.ename}: {error.evalue}") from error
+    return dict(document)
+
+
+def _pictures_of(content: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the hashes that each code cell's outputs name, by the cell's position."""
+    from .research import NotebookFile
+
+    found = {}
+    cells = [cell for cell in content.get("cells", []) if cell.get("cell_type") == "code"]
+    for number, cell in enumerate(cells):
+        named = NotebookFile({"cells": [cell]}).named()
+        if hashes := [sha256 for item in named for sha256 in item.sha256]:
+            found[number] = hashes
+    return found
+
+
+def _difference(saved: list[str], now: list[str]) -> str:
+    if not saved:
+        return f"shows {pluralize(len(now), 'picture')}, and none were saved; run the notebook and save it"
+    if not now:
+        return f"shows none of the {pluralize(len(saved), 'picture')} that were saved"
+    pairs = [f"{a[:12]}… was saved, {b[:12]}… is shown" for a, b in zip(saved, now, strict=False) if a != b]
+    counts = [f"{len(saved)} saved, {len(now)} shown"] if len(saved) != len(now) else []
+    return "; ".join([*counts, *pairs])
+
+
+# pytest --------------------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: "pytest.Parser") -> None:
+    """Add ``--wan-replay-only``."""
+    text = "let every test and notebook show stored pictures only: no key is used, nothing can be bought"
+    parser.getgroup("wan").addoption("--wan-replay-only", action="store_true", default=False, help=text)
+
+
+def pytest_configure(config: "pytest.Config") -> None:
+    """Put the whole run, kernels that it starts included, into replay-only mode if asked."""
+    if config.getoption("--wan-replay-only", default=False):
+        if getattr(config.option, "nbval_sanitize_with", "") is None:  # nbval is here, and no file was chosen
+            config.option.nbval_sanitize_with = str(SANITIZE)
+        before = dict(os.environ)
+        for name in KEYS:
+            os.environ.pop(name, None)
+        os.environ.update(REPLAY_ONLY)
+        config.add_cleanup(lambda: _restore(before))
+
+
+def _restore(before: Mapping[str, str]) -> None:
+    for name in (*KEYS, *REPLAY_ONLY):
+        os.environ.pop(name, None)
+    os.environ.update({name: before[name] for name in (*KEYS, *REPLAY_ONLY) if name in before})
+
+
+def _fixture() -> Any:
+    """Return the fixture where pytest is installed; the functions above work without it."""
+    try:
+        import pytest
+    except ImportError:
+        return None
+
+    @pytest.fixture(name="wan_replay_only")
+    def wan_replay_only(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+        """Let a test show stored pictures only: no key, no purchase. Gives the environment for kernels it starts."""
+        for name in KEYS:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in REPLAY_ONLY.items():
+            monkeypatch.setenv(name, value)
+        return replay_environment()
+
+    return wan_replay_only
+
+
+wan_replay_only = _fixture()
+
+__all__ = [
+    "SANITIZE",
+    "NotebookChecked",
+    "assert_same_picture",
+    "assert_similar",
+    "check_notebook",
+    "distance",
+    "replay_environment",
+    "wan_replay_only",
+]
