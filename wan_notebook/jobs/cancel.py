@@ -1,5 +1,7 @@
 """Cancelling, honestly: only what was not sent, or still waits at a service that can cancel, is free."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..database import Conflict, Status
@@ -16,7 +18,12 @@ ANSWER_S = 10.0
 LOOK_S = 0.1
 
 
-async def cancel(worker: "Worker", job: TrackedJob) -> str:
+async def cancel(worker: "Worker", jobs: Sequence[TrackedJob]) -> str:
+    """Cancel jobs as far as that is possible; return one line a job."""
+    return "\n".join(await asyncio.gather(*(_cancel(worker, job) for job in jobs)))
+
+
+async def _cancel(worker: "Worker", job: TrackedJob) -> str:
     """Cancel a job if that is possible; return one line that says what happened and what is paid."""
     if job.status is Status.INTENT:
         try:

@@ -65,8 +65,8 @@ def write_copies(copies: Sequence[Copy], *, project_folder: Path, overwrite: boo
 
 
 def _converted(copy: Copy) -> bytes:
-    from ..images import BadImageError, open_image
-    from ..metadata import embed, read_metadata
+    from ..images import BadImageError, open_image, plain_rgb
+    from ..metadata import embed, exif_block, read_metadata
 
     wanted, own = copy.path.suffix.lower(), copy.suffix.lower()
     if wanted == own or (wanted in FORMATS and FORMATS[wanted] == FORMATS.get(own)):
@@ -75,16 +75,17 @@ def _converted(copy: Copy) -> bytes:
         known = own if wanted in FORMATS else ", ".join(dict.fromkeys((*FORMATS, own)))
         message = f"{copy.path.name}: this picture cannot be saved as {wanted}."
         raise StoreError(message, hint=f"Known endings: {known}.")
-    buffer = io.BytesIO()
+    buffer, metadata = io.BytesIO(), None
+    with suppress(RecipeError):  # damaged metadata must not cost the picture
+        metadata = read_metadata(copy.data)
     try:
-        open_image(copy.data).convert("RGB").save(buffer, FORMATS[wanted], quality=QUALITY)
+        picture, _ = plain_rgb(open_image(copy.data))
+        exif = exif_block(metadata) if metadata else b""
+        picture.save(buffer, FORMATS[wanted], quality=QUALITY, **{} if wanted == ".png" else {"exif": exif})
     except BadImageError as error:
         message = f"the picture cannot be converted to {wanted}: {error.message}."
         raise StoreError(message, hint=f"Save it as {own}, byte for byte.") from error
-    with suppress(RecipeError):  # damaged metadata must not cost the picture
-        if (metadata := read_metadata(copy.data)) is not None:
-            return embed(buffer.getvalue(), metadata)
-    return buffer.getvalue()
+    return embed(buffer.getvalue(), metadata) if metadata and wanted == ".png" else buffer.getvalue()
 
 
 def _is_there(path: Path, data: bytes, project_folder: Path, *, overwrite: bool) -> bool:

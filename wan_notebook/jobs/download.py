@@ -99,7 +99,12 @@ class _Download:
         columns |= {"file": staged.file, "file_sha256": self.file_sha256}
         self.worker.database.save_picture(row.id, index=self.index, **columns)
         self.file = staged.file
-        self.file = self.storage.publish(staged).file
+        try:
+            self.file = self.storage.publish(staged).file
+        except StoreError:  # some network drives complain although the file has its name by then
+            if not self.storage.holds(self.file, self.file_sha256):
+                raise
+        self.part.unlink(missing_ok=True)
 
     def _checked(self, data: bytes, got: Downloaded) -> tuple[dict[str, Any], str]:
         """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
@@ -111,7 +116,9 @@ class _Download:
         except BadImageError as error:
             if self.kind == "video" or got.mime.startswith("video/"):
                 return columns | {"kind": "video"}, ".webm" if got.mime == "video/webm" else ".mp4"
-            raise DownloadError(error.message, kind=_kind_of(error.kind, data)) from None
+            # A page or a message: somebody on the way answered, and the picture itself still exists.
+            is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
+            raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
         size = {"width_px": info.width_px, "height_px": info.height_px}
         note = _size_note(self.job.row, info.width_px, info.height_px)
         return columns | size | {"mime": info.mime, "note": note}, info.suffix
@@ -164,15 +171,6 @@ class _Download:
                 state = await self.worker.client(row).status(row.task_id)
                 self.url = next((file.url for file in state.files[self.index : self.index + 1] if file.url), self.url)
         return action, reason
-
-
-def _kind_of(kind: str, data: bytes) -> str:
-    if kind == "damaged":
-        is_cut = data.startswith(b"\x89PNG") and b"IEND" not in data[-12:]
-        return "truncated" if is_cut else "corrupt"
-    if kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"["):
-        return "page"  # somebody on the way answered: the picture itself still exists
-    return kind
 
 
 def _size_note(row: JobRow, width_px: int, height_px: int) -> str:

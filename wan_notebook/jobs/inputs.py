@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..database import NOT_SENT, JobRow, NewInput, PictureRow, Status
+from ..database import NOT_SENT, InputRow, JobRow, PictureRow, Status
 from ..errors import ImageInputError, StoreError, WanError
 from ..images import InputImage, PendingImage, load_image
 from ..request import ImageRequest
@@ -73,10 +73,10 @@ def image_of_picture(storage: Storage, row: JobRow, picture: PictureRow, name: s
     return replace(image, source_job=row.id, source_index=picture.index)
 
 
-def new_inputs(request: ImageRequest, storage: Storage) -> tuple[NewInput, ...]:
-    """Keep a request's pictures on disk and return their records; unfinished ones are left out."""
+def new_inputs(request: ImageRequest, storage: Storage) -> tuple[InputRow, ...]:
+    """Keep a request's pictures on disk and return their rows; unfinished ones are left out."""
     return tuple(
-        NewInput(
+        InputRow(
             position=position,
             name=image.name,
             identity=image.identity,

@@ -5,30 +5,28 @@ The state itself is in the ledger and in ``TrackedJob``; a job reads it, waits f
 
 import asyncio
 import datetime as dt
+import json
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..database import SETTLED, Status
+from ..database import SETTLED, Database, JobRow, Status
 from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError
 from ..money import Cost
+from ..request import ImageRequest
+from ..storage import Storage
 from ..text import pluralize
 from .copying import targets_of, write_copies
-from .picture import Picture, bundle_of, show
+from .picture import Marked, Picture, show
 from .status import cost_of, error_of, status_line, status_words, total_cost
+from .tracked import TrackedJob
+from .worker import Worker
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..database import Database, JobRow
-    from ..request import ImageRequest
-    from ..storage import Storage
-    from .background import Background
-    from .tracked import TrackedJob
-    from .worker import Worker
 
 HEARTBEAT_S = 0.2
 """An interrupt is noticed after this at the latest: neither a lock nor a sleeping event loop is woken by one."""
@@ -50,12 +48,11 @@ _FURTHEST_FIRST = (
 
 
 class ProjectParts(Protocol):
-    """What a job needs of its project."""
+    """A project, as far as its jobs need it."""
 
-    worker: "Worker"
-    database: "Database"
-    storage: "Storage"
-    background: "Background"
+    worker: Worker
+    database: Database
+    storage: Storage
 
 
 class WaitInterrupted(KeyboardInterrupt):
@@ -69,7 +66,7 @@ class WaitInterrupted(KeyboardInterrupt):
         return [self.message]
 
 
-class Job:
+class Job(Marked):
     """A request on its way and its result. Use it at once: whatever needs the result waits for it.
 
     A job covers one task of the service, or several that belong together (``-n 3`` without images, a seed sweep).
@@ -82,6 +79,8 @@ class Job:
         The name that it was given (``--as``).
     replayed : frozenset of str
         The ids of those tasks whose result came from the store.
+    notes : tuple of str
+        What this call has to say, beside the notes of its rows.
     shown_in : str
         Where it is displayed.
 
@@ -98,18 +97,20 @@ class Job:
 
     def __init__(
         self,
-        tracked: "Sequence[TrackedJob]",
+        tracked: Sequence[TrackedJob],
         project: ProjectParts,
         *,
-        request: "ImageRequest",
+        request: ImageRequest,
         name: str = "",
-        replayed: Collection[str] = frozenset(),
+        replayed: Collection[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.tracked = tuple(tracked)
         self.project = project
         self.request = request
         self.name = name
         self.replayed = frozenset(replayed)
+        self.notes = tuple(notes)
         self.shown_in = ""
 
     # What is known now -----------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class Job:
         return self.tracked[0].id
 
     @property
-    def rows(self) -> "tuple[JobRow, ...]":
+    def rows(self) -> tuple[JobRow, ...]:
         """The ledger's rows, one a task."""
         return tuple(tracked.row for tracked in self.tracked)
 
@@ -258,7 +259,7 @@ class Job:
             nonlocal left
             left -= 1
             if left == 0:
-                self.project.background.call_back(fn, self)
+                self.project.worker.config.background.call_back(fn, self)
 
         for future in [tracked.settled() for tracked in self.tracked]:
             future.add_done_callback(one_is_done)
@@ -388,18 +389,6 @@ class Job:
 
     # Marks -----------------------------------------------------------------------------------------------------------
 
-    def star(self) -> None:
-        """Mark the job as one of the chosen; ``job[0].star()`` marks one picture."""
-        self._each(lambda job_id: self.project.database.star(job_id))
-
-    def unstar(self) -> None:
-        """Take the job's star away."""
-        self._each(lambda job_id: self.project.database.star(job_id, None, False))
-
-    def reject(self, on: bool = True) -> None:
-        """Hide the job from galleries; ``reject(False)`` shows it again."""
-        self._each(lambda job_id: self.project.database.reject(job_id, None, on))
-
     def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
         """Add and remove tags; return those that it has now.
 
@@ -408,20 +397,23 @@ class Job:
         >>> job.tag("study", "winter", remove=["draft"])
         ('study', 'winter')
         """
-        self._each(lambda job_id: self.project.database.tag(job_id, add=tags, remove=tuple(remove)))
+        self._change(self.project.database.tag, tags, tuple(remove))
         return tuple(self.tracked[0].row.tags)
 
-    def trash(self) -> None:
+    def trash(self, on: bool = True) -> None:
         """Put the job into the trash; its files are deleted after 30 days, its record stays."""
-        self._each(lambda job_id: self.project.database.trash(job_id))
+        self._change(self.project.database.trash, on)
 
     def untrash(self) -> None:
         """Take the job out of the trash."""
-        self._each(lambda job_id: self.project.database.trash(job_id, False))
+        self.trash(False)
 
-    def _each(self, change: Callable[[str], object]) -> None:
+    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
+        self._change(getattr(self.project.database, what), None, on)
+
+    def _change(self, change: Callable[..., object], *args: object) -> None:
         for tracked in self.tracked:
-            change(tracked.id)
+            change(tracked.id, *args)
         self.project.worker.refresh(self.tracked)
 
     # Showing and copying ---------------------------------------------------------------------------------------------
@@ -438,21 +430,17 @@ class Job:
             "request": self.request.canonical(with_seed=True),
             "cost": str(self.cost),
             "missing": self.missing,
-            "jobs": [_plain_row(row) for row in self.rows],
+            "jobs": [
+                _record(row, _ROW_FIELDS)
+                | {"inputs": [_record(given, _INPUT_FIELDS) for given in row.inputs]}
+                | {"pictures": [_record(picture, _PICTURE_FIELDS) for picture in row.pictures]}
+                for row in self.rows
+            ],
         }
 
     def _ipython_display_(self) -> None:
         if not show(self):
             raise NotImplementedError  # IPython then asks for the bundle
-
-    def _repr_mimebundle_(self, **_: Any) -> Any:
-        return bundle_of(self)
-
-    def __copy__(self) -> "Job":
-        return self
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> "Job":
-        return self  # what it stands for exists once
 
     def __reduce__(self) -> tuple[Any, ...]:
         ids = tuple(tracked.id for tracked in self.tracked)
@@ -489,22 +477,13 @@ def _wait_for(future: Future[None], until_s: float | None) -> bool:
     return True
 
 
-_ROW_TIMES = ("created_at", "sending_at", "accepted_at", "first_running_at", "finished_at", "saved_at", "expires_at")
 _ROW_FIELDS = (
     *("id", "status", "is_simulated", "provider", "model", "mode", "prompt", "negative_prompt", "parameters"),
     *("seed", "n", "size_tier", "name", "tags", "notebook", "cell_id", "user", "task_id", "request_id"),
-    *(
-        "request_hash",
-        "request_hash_with_seed",
-        "group_id",
-        "group_position",
-        "duration_s",
-        "missing",
-        "items",
-        "notes",
-    ),
-    *("cost_amount", "cost_currency", "cost_source", "cost_note", "error_code", "error_message", "error_hint"),
-    *("is_starred", "is_rejected", "versions", "usage"),
+    *("request_hash", "request_hash_with_seed", "group_id", "group_position", "duration_s", "missing", "items"),
+    *("notes", "cost_amount", "cost_currency", "cost_source", "cost_note", "error_code", "error_message"),
+    *("error_hint", "is_starred", "is_rejected", "versions", "usage"),
+    *("created_at", "sending_at", "accepted_at", "first_running_at", "finished_at", "saved_at", "expires_at"),
 )
 _INPUT_FIELDS = ("position", "name", "sha256", "file", "width_px", "height_px", "mime", "source_job", "source_index")
 _PICTURE_FIELDS = (
@@ -513,21 +492,11 @@ _PICTURE_FIELDS = (
 )
 
 
-def _plain_row(row: "JobRow") -> dict[str, Any]:
-    plain = {name: _plain(getattr(row, name)) for name in _ROW_FIELDS}
-    for name in _ROW_TIMES:
-        at = getattr(row, name)
-        plain[name] = None if at is None else dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat()
-    plain["inputs"] = [{name: getattr(given, name) for name in _INPUT_FIELDS} for given in row.inputs]
-    plain["pictures"] = [{name: getattr(picture, name) for name in _PICTURE_FIELDS} for picture in row.pictures]
+def _record(row: Any, fields: Sequence[str]) -> dict[str, Any]:
+    """Return fields of a row as JSON holds them: times in ISO 8601 UTC, amounts as decimal text."""
+    values = {name: getattr(row, name) for name in fields}
+    for name, value in values.items():
+        if name.endswith("_at") and value is not None:
+            values[name] = dt.datetime.fromtimestamp(value, tz=dt.UTC).isoformat()
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=lambda value: f"{value:f}"))
     return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, Status):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return dict(value) if hasattr(value, "keys") else value

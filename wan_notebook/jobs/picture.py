@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..errors import StoreError
 from .copying import Copy, targets_of, write_copies
@@ -38,13 +38,36 @@ def show(job: "Job") -> bool:
     return "show" in _display and bool(_display["show"](job))
 
 
-def bundle_of(shown: "Job | Picture") -> Any:
-    """Return the static MIME bundle of a job or a picture, or None."""
-    return _display["bundle"](shown) if "bundle" in _display else None
+class Marked:
+    """What jobs and pictures have in common: marks, display, and copies that are the same object."""
+
+    def star(self) -> None:
+        """Mark it as one of the chosen."""
+        self._mark("star", on=True)
+
+    def unstar(self) -> None:
+        """Take the star away."""
+        self._mark("star", on=False)
+
+    def reject(self, on: bool = True) -> None:
+        """Hide it from galleries; ``reject(False)`` shows it again."""
+        self._mark("reject", on=on)
+
+    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return _display["bundle"](self) if "bundle" in _display else None
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Self:
+        return self  # what it stands for exists once
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(Marked):
     """One picture of a job, as ``job[0]`` gives it.
 
     Attributes
@@ -155,36 +178,13 @@ class Picture:
         data = self.data if clean else self.job.project.storage.read(self.row.file)
         return Copy(path, data, self.file.suffix)
 
-    def star(self) -> None:
-        """Mark the picture as one of the chosen."""
-        self._mark("star", on=True)
-
-    def unstar(self) -> None:
-        """Take the star away."""
-        self._mark("star", on=False)
-
-    def reject(self, on: bool = True) -> None:
-        """Hide the picture from galleries; ``reject(False)`` shows it again."""
-        self._mark("reject", on=on)
-
     def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
         """Add and remove tags of the picture's job; return those that it has now."""
         return self.job.tag(*tags, remove=remove)
 
-    def _mark(self, what: str, *, on: bool) -> None:
-        project = self.job.project
-        mark = project.database.star if what == "star" else project.database.reject
-        mark(self.tracked.id, self.position, on)
-        project.worker.refresh([self.tracked])
-
-    def _repr_mimebundle_(self, **_: Any) -> Any:
-        return bundle_of(self)
-
-    def __copy__(self) -> "Picture":
-        return self
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> "Picture":
-        return self
+    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
+        getattr(self.job.project.database, what)(self.tracked.id, self.position, on)
+        self.job.project.worker.refresh([self.tracked])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _picture_of, (self.job, self.index)

@@ -165,7 +165,7 @@ def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmi
             worker.database.abandon(ids, "given up by a person's decision")
             return f"Job {job.id} is given up. If it arrived, it is made and billed, and not fetched."
     except Conflict as conflict:
-        message = f"job {job.id} is no longer in doubt; it is {conflict.current}. Nothing was changed."
+        message = f"job {job.id} is not in doubt any more; it is {conflict.current}. Nothing was changed."
         raise CellError(message, hint=f"Look at it with `%wan show {job.id}`.") from None
     finally:
         worker.refresh(job.tracked)

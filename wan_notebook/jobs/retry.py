@@ -54,6 +54,7 @@ FaultKind = Literal[
     "stalled",
     "not an image",
     "corrupt",
+    "oversized",
     "bomb",
 ]
 
@@ -175,6 +176,7 @@ RULES: Mapping[Step, Mapping[FaultKind, Rule]] = {
         "web page": Rule(A.RESTART, "a web page or nothing came in the picture's place", 8, A.STOP),
         "not an image": Rule(A.RESTART, "the bytes are not a picture", 8, A.KEEP_ASIDE),
         "corrupt": Rule(A.RESTART, "the picture came damaged", 3, A.KEEP_ASIDE),
+        "oversized": Rule(A.STOP, "the file is larger than a picture can be"),
         "bomb": Rule(A.KEEP_ASIDE, "the picture claims far more pixels than were asked for, so it was not opened"),
     },
 }
@@ -260,7 +262,7 @@ _DOWNLOAD_KINDS: Mapping[str, FaultKind] = {
     "encoded": "web page",
     "not-image": "not an image",
     "corrupt": "corrupt",
-    "too_large": "bomb",
+    "too_large": "oversized",
     "too-large": "bomb",
 }
 _STATUS_KINDS: Mapping[int, FaultKind] = {

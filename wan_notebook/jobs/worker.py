@@ -143,12 +143,8 @@ class Worker:
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
-
-        async def cancel_all() -> str:
-            return "\n".join(await asyncio.gather(*(cancel(self, job) for job in jobs)))
-
         try:
-            return self.config.background.submit(cancel_all()).result(CANCEL_TIMEOUT_S)
+            return self.config.background.submit(cancel(self, jobs)).result(CANCEL_TIMEOUT_S)
         except TimeoutError:
             return f"The service did not answer within {CANCEL_TIMEOUT_S:.0f} s; the card will tell what became of it."
 
