@@ -41,7 +41,6 @@ SAME_NAME_MAX: Final = 10_000
 PART_KEPT_S: Final = 25 * 3600.0
 """Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
 
-_SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/bmp": "bmp"}
 _FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|inputs")
 _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
 _PART_NAME: Final = re.compile(r".*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})\.(?:part|ready)")
@@ -104,10 +103,10 @@ class Storage:
                 _sync_folder(self.folder.parent)
             for path in self.folder.iterdir():
                 is_folder = _FOLDERS.fullmatch(path.name) is not None
-                if path.is_symlink() or (is_folder and not path.is_dir()):
-                    if is_folder or _FILES.fullmatch(path.name):
-                        message = f"{_shown(path)} is a link or a file where a folder of pictures belongs."
-                        raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
+                is_ours = is_folder or _FILES.fullmatch(path.name)
+                if is_ours and (path.is_symlink() or (is_folder and not path.is_dir())):
+                    message = f"{_shown(path)} is a link or a file where a folder of pictures belongs."
+                    raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
 
     def check_writable(self, need_bytes: int = 0) -> None:
         """Make sure that pictures can be saved, before money is spent."""
@@ -153,10 +152,12 @@ class Storage:
 
     def save_input(self, image: "InputImage") -> str:
         """Keep an input picture as it is sent, once, and return its path."""
-        suffix = _SUFFIXES.get(image.mime, "bin")
-        short = f"{INPUTS_FOLDER}/{image.sha256[:16]}.{suffix}"
+        from .images import SUFFIXES
+
+        suffix = SUFFIXES.get(image.mime, ".bin")
+        short = f"{INPUTS_FOLDER}/{image.sha256[:16]}{suffix}"
         # A kept file may have been edited by hand: then the full hash is the name.
-        for relative in (short, f"{INPUTS_FOLDER}/{image.sha256}.{suffix}"):
+        for relative in (short, f"{INPUTS_FOLDER}/{image.sha256}{suffix}"):
             if self.holds(relative, image.sha256):
                 return relative
             if not self.exists(relative):

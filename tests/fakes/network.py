@@ -6,7 +6,7 @@ import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from pydantic import SecretStr
@@ -142,9 +142,11 @@ async def raw_server(
 ) -> AsyncIterator[tuple[str, list[int]]]:
     """Serve on a free port of 127.0.0.1; yield the base URL and a list with one entry a connection."""
     connections: list[int] = []
+    tasks: list[asyncio.Task[None]] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(1)
+        tasks.append(cast("asyncio.Task[None]", asyncio.current_task()))
         try:
             await answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -157,6 +159,10 @@ async def raw_server(
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close with the loop's next step
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

@@ -51,7 +51,7 @@ class Gateway:
     def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
         """Read a task's state; None if the reply says nothing about one."""
         found = _task_object(body)
-        usage = read.record(found.get("usage"))
+        usage = read.mapping(found.get("usage"))
         return read.read_state(
             found,
             read.first_line(found, "status"),
@@ -62,7 +62,7 @@ class Gateway:
             request_id=read.first_line(found, "request_id", "requestId"),
             cost_usd=read.cost_usd(usage),
             usage=usage,
-            metadata=read.record(found.get("metadata")),
+            metadata=read.mapping(found.get("metadata")),
             created_at=read.unix_seconds(found.get("created_at")),
             model=read.first_line(found, "model"),
         )

@@ -22,7 +22,6 @@ from ..masking import KeyMask
 from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import IN_PROCESS_URL
-from ..text import one_line
 from .addresses import SEPARATE, GuardedTransport, Resolver, is_loopback, resolve
 from .base import Call, Output, Submitted, TaskState, Timeouts
 from .dashscope import DashScope
@@ -35,7 +34,6 @@ from .replies import (
     error_in_success,
     error_of,
     raw_chunks,
-    redirect_target,
     unpack,
     unreadable,
 )
@@ -46,7 +44,6 @@ LIST_PAGES_MAX: Final = 100
 LIST_WINDOW: Final = timedelta(hours=24)
 """DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
 
-QUERY_REDIRECTS_MAX: Final = 3
 _CREATES_NO_TASK: Final = (400, 422)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 
@@ -108,7 +105,7 @@ class ServiceClient:
         self.name = provider
         self._dialect = dialect_for(provider)
         self.base_url = self._dialect.base_url(base_url)
-        self._base = _parsed(self.base_url)
+        self._base = httpx.URL(self.base_url)
         known = self._dialect.envelopes
         if envelope not in ("auto", *known) and len(known) > 1:  # else the setting belongs to another service
             raise SettingsError(f"envelope = {envelope!r} is not known.", hint=f"Known: auto, {', '.join(known)}.")
@@ -283,22 +280,14 @@ class ServiceClient:
         return tuple(replace(output, url=found.url) for output, found in pairs)
 
     async def _send(self, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
-        """Make an API call; queries follow redirects within the same origin. Raises the error that the reply means."""
-        url = httpx.URL(f"{self.base_url}{call.path}", params=call.params or None)
-        reply = await self._exchange(call, url, body, deadline_s)
-        for _ in range(QUERY_REDIRECTS_MAX):
-            # A submit or a cancel never follows: a redirected POST may be made twice, or turn into a GET.
-            target = redirect_target(reply, url) if call.method == "GET" else None
-            if target is None:
-                break
-            url = target
-            reply = await self._exchange(call, url, body, deadline_s)
+        """Make an API call, and raise the error that the reply means."""
+        reply = await self._exchange(call, body, deadline_s)
         if error := error_of(reply, self._key_hint()):
             raise error
         return reply
 
-    async def _exchange(self, call: Call, url: httpx.URL, body: bytes, deadline_s: float) -> Reply:
-        """Send one request with the key and read the reply as far as it comes.
+    async def _exchange(self, call: Call, body: bytes, deadline_s: float) -> Reply:
+        """Send one request with the key and read the reply as far as it comes; redirects are not followed.
 
         Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came.
         """
@@ -308,7 +297,7 @@ class ServiceClient:
         async with self._permits:
             try:
                 async with asyncio.timeout(deadline_s):
-                    response = await self._api.send(self._request(call, url, body, trace), stream=True)
+                    response = await self._api.send(self._request(call, body, trace), stream=True)
                     async for chunk in raw_chunks(response):
                         data += chunk
                         if len(data) > JSON_MAX_BYTES:
@@ -332,7 +321,8 @@ class ServiceClient:
             now_s=self._wall_clock(),
         )
 
-    def _request(self, call: Call, url: httpx.URL, body: bytes, trace: SendTrace) -> httpx.Request:
+    def _request(self, call: Call, body: bytes, trace: SendTrace) -> httpx.Request:
+        url = httpx.URL(f"{self.base_url}{call.path}", params=call.params or None)
         # Writing has no timeout of its own: httpcore would count the whole body as one write.
         timeout = httpx.Timeout(None, connect=self._timeouts.connect_s)
         headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
@@ -346,21 +336,8 @@ class ServiceClient:
 
     def _key_hint(self) -> str:
         """Say what to do about a key that is refused."""
-        hint = "`%wan login` stores another key; a key of another service or region is not accepted here."
-        if isinstance(self._dialect, DashScope):
-            regions = ", ".join(DASHSCOPE_REGIONS)
-            hint = f"A key belongs to one region ({regions}); this is {self.host}. `%wan login` finds the right one."
-        if not self._key_source:
-            return hint
-        is_variable = self._key_source.isupper()
-        first = ", which comes before what `%wan login` stores: change or unset it" if is_variable else ""
-        return f"The key came from {self._key_source}{first}. {hint}"
-
-
-def _parsed(base_url: str) -> httpx.URL:
-    try:
-        return httpx.URL(base_url)
-    except httpx.InvalidURL:
-        pass
-    message = f"The base URL {one_line(base_url, 100)!r} cannot be used."
-    raise SettingsError(message, hint="Set WAN_BASE_URL to the service's address, or leave it out.")
+        regions = f" ({', '.join(DASHSCOPE_REGIONS)})" if isinstance(self._dialect, DashScope) else ""
+        is_variable = self._key_source.isupper()  # a variable comes before what is stored
+        source = f"The key came from {self._key_source}. " if self._key_source else ""
+        then = f", once {self._key_source} is unset" if is_variable else ""
+        return f"{source}A key belongs to one service and region{regions}: `%wan login` stores another{then}."

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+import httpx
 
 from ..errors import SettingsError
 from ..money import to_decimal
@@ -16,7 +17,6 @@ from .base import NO_PICTURE, Output, Phase, ServiceFault, TaskState
 
 MESSAGE_MAX_CHARS: Final = 500
 NAME_MAX_CHARS: Final = 256
-RECORD_MAX_BYTES: Final = 64 * 1024
 COST_MAX_USD: Final = 1_000_000
 NESTING_MAX: Final = 50
 """No documented reply nests deeper than 10; what lies below this is dropped."""
@@ -32,7 +32,7 @@ _URL_FIELDS: Final = ("url", "image", "image_url", "video", "video_url")
 def parse_json(text: str) -> Any:
     """Parse a reply into values that can be stored: no NUL, no lone surrogates, no NaN. None if it is not JSON."""
     try:
-        return change_texts(json.loads(text, parse_constant=lambda _: None), _storable)
+        return change_texts(json.loads(text, parse_constant=lambda _: None, parse_float=number), _storable)
     except (ValueError, RecursionError):  # also a number of absurdly many digits
         return None
 
@@ -100,16 +100,12 @@ def unix_seconds(value: Any) -> int | None:
 
 
 def seconds_between(start: Any, end: Any) -> float | None:
-    """Subtract two times of one clock: texts without a zone (WAN_API §3) or Unix milliseconds."""
-    begun_ms, ended_ms = number(start), number(end)
+    """Subtract two times of one clock, written without a zone (WAN_API §3); None if they cross or cannot be read."""
     try:
-        if begun_ms is not None and ended_ms is not None:
-            passed_s = (ended_ms - begun_ms) / 1000
-        else:
-            begun, ended = (datetime.fromisoformat(str(value)).replace(tzinfo=UTC) for value in (start, end))
-            passed_s = (ended - begun).total_seconds()
+        begun, ended = (datetime.fromisoformat(str(value)).replace(tzinfo=UTC) for value in (start, end))
     except ValueError:
         return None
+    passed_s = (ended - begun).total_seconds()
     return passed_s if passed_s >= 0 else None
 
 
@@ -117,16 +113,6 @@ def cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
     """Read ``usage.cost`` (WAN_API §2: a decimal string in USD); None for another currency or what no price can be."""
     amount = to_decimal(usage.get("cost")) if first_line(usage, "currency").upper() in ("", "USD", "$") else None
     return amount if amount is not None and amount < COST_MAX_USD and len(f"{amount:f}") <= 30 else None
-
-
-def record(value: Any) -> Mapping[str, Any]:
-    """Return an object that is only recorded; empty if it is too large or cannot be stored."""
-    found = mapping(value)
-    try:
-        size_bytes = len(json.dumps(found, ensure_ascii=False, allow_nan=False).encode())
-    except ValueError:
-        return {}
-    return found if size_bytes <= RECORD_MAX_BYTES else {}
 
 
 # Tasks and errors -----------------------------------------------------------------------------------------------------
@@ -232,13 +218,13 @@ def find_quoted(partial: bytes, *names: str) -> str:
 def read_base_url(url: str) -> str:
     """Check a base URL and return its scheme, host, port and path. Raises ``SettingsError``."""
     try:
-        parts = urlsplit(url.strip())
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        parts = httpx.URL(url.strip())
+        is_usable = parts.scheme in ("http", "https") and bool(parts.host) and 0 < (parts.port or 1) < 2**16
+    except httpx.InvalidURL:
         is_usable = False
     if not is_usable:
         hint = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
         raise SettingsError(f"The base URL {one_line(url, 100)!r} is not an http(s) address.", hint=hint)
-    if parts.username is not None or parts.password is not None:
+    if parts.userinfo:
         raise SettingsError("The base URL contains a user name or password.", hint="Leave it out: the key suffices.")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+    return str(parts.copy_with(query=None, fragment=None)).rstrip("/")

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -103,16 +104,14 @@ class ClientPool:
 
     def simulator_app(self) -> Any:
         """Return the simulator inside this process, made once; it follows the settings."""
-        from ..simulator import SimulatorConfig
-
-        settings = self._loader.load("simulator")
+        settings, simulator = self._loader.load("simulator"), self._app.state.simulator
         chosen = {"seconds": settings.simulator_seconds, "price": settings.simulator_price}
-        self._app.state.simulator.config = SimulatorConfig(
+        simulator.config = replace(
+            simulator.config,
             queries_per_s=settings.queries_per_s,
             submits_per_s=settings.submits_per_s,
             in_flight=settings.in_flight,
-            state_path=self._state_path,
-            **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
+            **{name: value for name, value in chosen.items() if value is not None},
         )
         return self._app
 
@@ -172,19 +171,15 @@ class ClientPool:
     def _app(self) -> Any:
         from ..simulator import SimulatorConfig, create_app
 
-        return create_app(SimulatorConfig(state_path=self._state_path))
-
-    @cached_property
-    def _state_path(self) -> Path | None:
-        """Where simulated tasks outlive the kernel; None, in memory, if the person's folder cannot be written."""
         folder = self._loader.data_dir
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder / "simulator.db"
-        except OSError as error:
-            log.warning("Simulated jobs end with this kernel: %s is not writable (%s).", folder, error.strerror)
-            return None
+            with tempfile.TemporaryFile(dir=folder):  # SQLite tells only at the first write that it cannot
+                return create_app(SimulatorConfig(state_path=folder / "simulator.db"))
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            log.warning("Simulated jobs end with this kernel: %s cannot be used (%s).", folder, reason)
+            return create_app(SimulatorConfig())
 
 
 def _is_trusted(recorded: str, settings: Settings) -> bool:

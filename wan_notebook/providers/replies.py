@@ -33,13 +33,6 @@ log = logging.getLogger(__name__)
 JSON_MAX_BYTES: Final = 1024 * 1024
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CLASSES: Final = {401: AuthError, 402: ForbiddenError, 403: ForbiddenError, 429: RateLimitError}
-_STATUS_OF_CODE: Final = {
-    **dict.fromkeys(("InvalidApiKey", "invalid_api_key"), 401),
-    **dict.fromkeys(("AccessDenied", "AllocationQuota.FreeTierOnly", "insufficient_balance", "permission_denied"), 403),
-    "rate_limit_exceeded": 429,
-}
-"""The HTTP statuses that belong to error codes, for services that send an error with status 200."""
-
 _NO_MESSAGE: Final = {401: "The service does not accept the key.", 429: "Too many requests."}
 _HINTS: Final = {
     402: "Check the account's balance, and that the key may use this model.",
@@ -119,10 +112,11 @@ def error_of(reply: Reply, key_hint: str) -> ServiceError | None:
         return None
     if 400 <= reply.http_status < 600:
         return _service_error(reply.fault, reply.http_status, reply, key_hint)
+    what, hint = "answered with a status that does not exist", ""
     if 300 <= reply.http_status < 400:
         what = "redirected the request; that is not followed, since the key would go along"
-        return _unexpected(reply, what, "Set WAN_BASE_URL to the address that the service has now.")
-    return _unexpected(reply, "answered with a status that does not exist")
+        hint = "Set WAN_BASE_URL to the address that the service has now."
+    return _unexpected(reply, what, hint)
 
 
 def error_in_success(reply: Reply, key_hint: str) -> ServiceError | None:
@@ -131,8 +125,8 @@ def error_in_success(reply: Reply, key_hint: str) -> ServiceError | None:
     if not fault:
         return None
     is_status = fault.code.isascii() and fault.code.isdigit() and len(fault.code) == 3
-    status = int(fault.code) if is_status else _STATUS_OF_CODE.get(fault.code, 0)
-    if status in _CLASSES or status == 404 or fault.code.startswith("Throttling"):
+    status = int(fault.code) if is_status else 401 if fault.code == "InvalidApiKey" else 0
+    if status in _CLASSES or status == 404 or _is_throttled(fault):
         return _service_error(fault, status or 429, reply, key_hint)
     message = fault.message or "The service did not accept the task."
     return InvalidRequestError(
@@ -170,7 +164,7 @@ def _unexpected(reply: Reply, what: str, hint: str = "") -> UnexpectedReplyError
 
 def _service_error(fault: ServiceFault, status: int, reply: Reply, key_hint: str) -> ServiceError:
     kind: type[ServiceError] = ServerError if status >= 500 else _CLASSES.get(status, InvalidRequestError)
-    if status < 500 and fault.code.startswith("Throttling"):
+    if status < 500 and _is_throttled(fault):
         kind = RateLimitError
     wait_s = retry_after_s(reply.headers, reply.now_s)
     hint = key_hint if status == 401 else f"Wait {wait_s:.0f} s." if wait_s else fault.hint or _HINTS.get(status, "")
@@ -186,20 +180,13 @@ def _service_error(fault: ServiceFault, status: int, reply: Reply, key_hint: str
     )
 
 
+def _is_throttled(fault: ServiceFault) -> bool:
+    return fault.code.lower().startswith(("throttling", "rate_limit"))
+
+
 def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
     """Return a reply's bytes as they come, still packed if the server packed them."""
     return cast("httpx.AsyncByteStream", response.stream)
-
-
-def redirect_target(reply: Reply, url: httpx.URL) -> httpx.URL | None:
-    """Return where a redirect leads within the same scheme, host and port, so that the key may go along; else None."""
-    if reply.http_status not in REDIRECTS:
-        return None
-    try:
-        target = url.join(reply.headers.get("location", ""))
-    except httpx.InvalidURL:
-        return None
-    return target if origin(target) == origin(url) else None
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -6,14 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from tests.fakes.attacks import echoes
 from tests.fakes.network import (
     BASE_URL,
     KEY,
     PAGE,
-    REQUEST,
     Answers,
     failure_of,
     make_client,
@@ -40,6 +38,7 @@ ACCEPTED = {"id": "task-7f3a", "status": "in_progress"}
 
 
 def envelopes_of(answers: Answers) -> list[str]:
+    """Tell which form of the body each request has."""
     bodies = [json.loads(request.content) for request in answers.requests]
     return ["params" if isinstance(body["input"], list) else "flat" for body in bodies]
 
@@ -48,28 +47,16 @@ def envelopes_of(answers: Answers) -> list[str]:
 
 
 def test_a_submit_is_one_post_with_the_key() -> None:
-    """WAN_API §2: bearer key, JSON, the documented path; one request and no more."""
+    """WAN_API §2, §3: bearer key (none if there is none), JSON, the documented path; one request and no more."""
     answers = Answers(httpx.Response(200, json=ACCEPTED, headers={"x-request-id": "r-1"}))
     assert run(make_client(answers), submit) == Submitted("task-7f3a", "r-1", "in_progress")
     (request,) = answers.requests
     assert (request.method, str(request.url)) == ("POST", f"{BASE_URL}/model/v1/generation")
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
-    assert json.loads(request.content)["input"]["messages"][0]["content"] == [{"text": REQUEST.prompt}]
-
-
-def test_a_dashscope_submit_asks_for_a_task() -> None:
-    """WAN_API §3: without X-DashScope-Async the service refuses; the base URL gains /api/v1."""
     answers = Answers(httpx.Response(200, json={"output": {"task_id": "t-1"}, "request_id": "r-2"}))
-    assert run(make_client(answers, provider="dashscope"), submit) == Submitted("t-1", "r-2")
-    assert answers.requests[0].headers["x-dashscope-async"] == "enable"
+    assert run(make_client(answers, provider="dashscope", key=None), submit) == Submitted("t-1", "r-2")
     assert answers.requests[0].url.path == "/api/v1/services/aigc/image-generation/generation"
-
-
-def test_without_a_key_none_is_sent() -> None:
-    """An empty bearer would be a wrong one."""
-    answers = Answers(httpx.Response(200, json=ACCEPTED))
-    run(make_client(answers, key=None), submit)
     assert "authorization" not in answers.requests[0].headers
 
 
@@ -86,11 +73,14 @@ def test_auto_tries_the_other_envelope_once_and_remembers(refusal: int) -> None:
     assert envelopes_of(answers) == ["params"]
 
 
-def test_auto_keeps_flat_once_it_worked() -> None:
-    """After a success a later 400 is about the request: the same request must not be sent twice."""
+def test_auto_keeps_what_worked_and_a_chosen_form_is_the_only_one() -> None:
+    """After a success a later 400 is about the request; a chosen envelope is the only one: nothing is sent twice."""
     answers = Answers(httpx.Response(200, json=ACCEPTED), httpx.Response(400, json={"error": "size"}))
     assert "size" in str(failure_of(make_client(answers), submit, submit))
     assert envelopes_of(answers) == ["flat", "flat"]
+    answers = Answers(httpx.Response(400))
+    failure_of(make_client(answers, envelope="params"), submit)
+    assert envelopes_of(answers) == ["params"]
 
 
 def test_when_both_envelopes_are_refused_the_first_error_counts() -> None:
@@ -139,38 +129,20 @@ def test_nothing_else_is_ever_sent_twice(answer: Any) -> None:
     assert len(answers.requests) == 1
 
 
-@pytest.mark.parametrize("envelope", ["flat", "params"])
-def test_a_chosen_envelope_is_the_only_one(envelope: str) -> None:
-    """The setting has three values; the two plain ones never try another."""
-    answers = Answers(httpx.Response(400))
-    failure_of(make_client(answers, envelope=envelope), submit)
-    assert envelopes_of(answers) == [envelope]
-
-
 # Replies --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("http_status", "kind"),
-    [
-        (400, InvalidRequestError),
-        (401, AuthError),
-        (402, ForbiddenError),
-        (403, ForbiddenError),
-        (404, InvalidRequestError),
-        (418, InvalidRequestError),
-        (429, RateLimitError),
-        (500, ServerError),
-        (503, ServerError),
-        (304, UnexpectedReplyError),
-        (666, UnexpectedReplyError),
-    ],
-)
+STATUSES = {AuthError: [401], ForbiddenError: [402, 403], InvalidRequestError: [400, 404, 418], RateLimitError: [429]}
+STATUSES |= {ServerError: [500, 502, 503, 504], UnexpectedReplyError: [301, 304, 307, 666]}
+
+
+@pytest.mark.parametrize(("http_status", "kind"), [(code, kind) for kind, codes in STATUSES.items() for code in codes])
 def test_each_status_has_its_error(http_status: int, kind: type[ServiceError]) -> None:
     """The worker decides by class, people read code, message and request id."""
     body = {"code": "E7", "message": "that is wrong", "request_id": "r-9"}
     error = failure_of(make_client(Answers(httpx.Response(http_status, json=body)), provider="dashscope"), status)
     assert (type(error), error.http_status) == (kind, http_status)
+    assert bool(error.hint) or http_status not in (301, 401, 402, 429)
     if kind is not UnexpectedReplyError:
         assert all(word in str(error) for word in ("E7", "that is wrong", "r-9", str(http_status)))
 
@@ -198,7 +170,7 @@ def test_advice_follows_from_the_code(body: dict[str, str], kind: type[ServiceEr
         ({"data": None, "status": {"code": 429, "message": "slow"}}, RateLimitError, RateLimitError),
         ({"data": None, "status": {"code": 401, "message": "key"}}, AuthError, AuthError),
         ({"error": {"code": "rate_limit_exceeded"}}, RateLimitError, RateLimitError),
-        ({"error": {"code": "invalid_api_key"}}, AuthError, AuthError),
+        ({"code": "InvalidApiKey"}, AuthError, AuthError),
         ({"data": None, "status": {"code": 404, "message": "none"}}, InvalidRequestError, InvalidRequestError),
         ({"data": None, "status": {"code": 500, "message": "oops"}}, InvalidRequestError, UnexpectedReplyError),
         ({"error": "oops"}, InvalidRequestError, UnexpectedReplyError),
@@ -213,20 +185,12 @@ def test_an_error_with_status_200_means_what_its_code_says(
 
 
 def test_a_refused_key_names_its_source_the_regions_and_the_command() -> None:
-    """WAN_API §3: keys belong to a region; a variable comes before what `%wan login` stores."""
+    """WAN_API §3: keys belong to a region; a variable comes before what `%wan login` stores. No page is ever shown."""
     client = make_client(Answers(httpx.Response(401)), provider="dashscope", key_source="DASHSCOPE_API_KEY")
     hint = failure_of(client, status).hint
-    assert all(word in hint for word in ("Beijing", "Virginia", "%wan login", "service.example", "DASHSCOPE_API_KEY"))
-    assert "%wan login" in failure_of(make_client(Answers(httpx.Response(401))), status).hint
-
-
-@pytest.mark.parametrize("http_status", [401, 403, 404, 502, 504])
-def test_a_web_page_is_never_shown(http_status: int) -> None:
-    """A proxy's page is no message: it is not parsed, and the error says that one came."""
-    error = failure_of(make_client(Answers(httpx.Response(http_status, html=PAGE))), status)
-    assert error.is_page
-    assert "Bad gateway" not in str(error)
-    assert "web page" in str(error)
+    assert all(word in hint for word in ("Beijing", "Virginia", "%wan login", "DASHSCOPE_API_KEY is unset"))
+    error = failure_of(make_client(Answers(httpx.Response(401, html=PAGE))), status)
+    assert ("%wan login" in error.hint, error.is_page, "Bad gateway" in str(error)) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -271,12 +235,6 @@ def test_a_cut_submit_reply_gives_the_task_id_if_it_is_whole(provider: str, chun
     assert "cut off after" in str(error)
 
 
-def test_a_cut_error_keeps_its_status() -> None:
-    """The status line is enough to know that the request was refused."""
-    body = pieces(b'{"error": {"co', end=httpx.ReadError("reset"))
-    assert type(failure_of(make_client(Answers(httpx.Response(403, content=body))), status)) is ForbiddenError
-
-
 @pytest.mark.parametrize(
     ("value", "date", "wait_s"),
     [
@@ -303,20 +261,6 @@ def test_retry_after_is_read_in_both_forms(value: str, date: str | None, wait_s:
 # Queries --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_query_follows_a_redirect_within_its_origin_only() -> None:
-    """A slash added by a proxy is no trouble; another host, port or scheme never hears of the query or the key."""
-    answers = Answers(httpx.Response(307, headers={"location": "/model/v1/x/"}), httpx.Response(200, json=ACCEPTED))
-    assert run(make_client(answers), status).raw_status == "in_progress"
-    assert {request.headers["authorization"] for request in answers.requests} == {f"Bearer {KEY}"}
-    for place in ("https://evil.example/", "http://service.example/", "https://service.example:444/", "//evil.example"):
-        answers = Answers(httpx.Response(307, headers={"location": place}))
-        assert "redirected" in str(failure_of(make_client(answers), status))
-        assert len(answers.requests) == 1
-    ring = Answers(*[httpx.Response(302, headers={"location": "?"}) for _ in range(9)])
-    assert isinstance(failure_of(make_client(ring), status), UnexpectedReplyError)
-    assert len(ring.requests) <= 4
-
-
 def test_cancel_tells_whether_it_worked() -> None:
     """WAN_API §3: only pending tasks can be cancelled; the gateway has no such call, so nothing is sent there."""
 
@@ -341,14 +285,17 @@ START = datetime(2026, 1, 9, 3, 4, 5, tzinfo=UTC)
 
 
 def page(*ids: str, **more: Any) -> httpx.Response:
+    """Answer with one page of a list."""
     return httpx.Response(200, json={"data": [{"task_id": i, "status": "SUCCEEDED"} for i in ids], **more})
 
 
 def listing(hours: float = 1) -> Any:
+    """Return the call that lists the tasks of some hours."""
     return lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours), status="SUCCEEDED")
 
 
 def listed(answers: Answers, hours: float = 1) -> list[str]:
+    """Return the ids of the tasks of some hours."""
     return [task.task_id for task in run(make_client(answers, provider="dashscope"), listing(hours))]
 
 
@@ -441,14 +388,6 @@ def test_a_key_in_the_depths_of_a_success_is_no_failure() -> None:
     text = f'{{"status": "completed", "output": [{{"url": "https://h/1"}}], "metadata": {{"deep": {deep}}}}}'
     state = run(make_client(Answers(httpx.Response(200, text=text))), status)
     assert (state.phase, KEY in repr(state)) == (Phase.SUCCEEDED, False)
-
-
-def test_a_short_stand_in_for_a_key_does_not_garble_words() -> None:
-    """Tests of notebooks use "key" or "x"; the service's words are still to be read."""
-    body = {"error": {"code": "invalid_key", "message": "x-ray: the API-key is next, Bearer x"}}
-    answers = Answers(httpx.Response(403, json=body))
-    error = failure_of(make_client(answers, key=SecretStr("x")), submit)
-    assert error.service_message == "x-ray: the API-key is next, Bearer •••"
 
 
 def test_no_log_line_and_no_repr_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,6 @@ from tests.fakes.network import (
     submit,
 )
 from wan_notebook.errors import (
-    ConnectionFailedError,
     ConnectionLostError,
     InvalidRequestError,
     NotSentError,
@@ -54,6 +53,7 @@ def real_client(base_url: str, **options: Any) -> ServiceClient:
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without the proxies and certificates of the machine that runs the tests."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -69,7 +69,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ALL_PROXY", "socks5://me:pass-word@127.0.0.1:9", ["ALL_PROXY"]),
         ("HTTP_PROXY", "gopher://127.0.0.1:1", ["HTTP_PROXY", "127.0.0.1:1"]),
         ("http_proxy", "http://me:pass-word@[::1", ["HTTP_PROXY"]),
-        ("HTTP_PROXY", "http://127.0.0.1:99999999", ["HTTP_PROXY"]),
         ("SSL_CERT_FILE", "/no/such/file.pem", ["SSL_CERT_FILE", "No such file"]),
         ("SSL_CERT_FILE", __file__, ["SSL_CERT_FILE"]),
     ],
@@ -94,7 +93,7 @@ def test_a_network_that_cannot_be_set_up_sends_nothing(
 
     monkeypatch.setenv(variable, value)
     error, submitted = asyncio.run(main())
-    assert error.kind in ("setting", "proxy")
+    assert error.kind == "setting"
     assert all(word in str(error) for word in words)
     assert "pass-word" not in repr(vars(error))
     assert submitted.task_id == "task-7f3a"
@@ -168,6 +167,7 @@ NOT_SENT = {
 
 
 def httpx_exceptions() -> list[type[Exception]]:
+    """Return every exception class of httpx that can be made from a message."""
     found = [value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, Exception)]
     return [value for value in found if value not in (httpx.HTTPStatusError, httpx.StreamConsumed, httpx.StreamClosed)]
 
@@ -193,23 +193,16 @@ def connect_error(cause: BaseException) -> httpx.ConnectError:
     return error
 
 
-def certificate_error() -> ssl.SSLCertVerificationError:
-    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "self-signed certificate"
-    return error
-
-
 @pytest.mark.parametrize(
     ("cause", "kind", "word"),
     [
         (ConnectionRefusedError(111, "refused"), "refused", "refused"),
         (socket.gaierror(-2, "Name or service not known"), "dns", "DNS"),
-        (certificate_error(), "tls", "self-signed certificate"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "tls", "No secure connection"),
         (ExceptionGroup("many", [OSError("x"), ConnectionRefusedError(111, "refused")]), "refused", "refused"),
         (OSError(101, "Network is unreachable"), "unreachable", "No connection"),
     ],
-    ids=["refused", "dns", "certificate", "tls", "group", "unreachable"],
+    ids=["refused", "dns", "tls", "group", "unreachable"],
 )
 def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word: str) -> None:
     """TLS stops everything while refused and DNS are tried again, so they must be told apart."""
@@ -234,18 +227,14 @@ def test_a_service_that_never_answers_meets_the_deadline() -> None:
     for call in (submit, status):
         error = failure_of(make_client(silent, timeouts=SHORT), call)
         assert (type(error), error.kind) == (ConnectionLostError, "timeout")
+    trickle = httpx.Response(200, content=pieces(b'{"id": "task-7f3a", ', is_endless=True))
+    error = failure_of(make_client(Answers(trickle), timeouts=SHORT), submit)
+    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a")
     assert Timeouts().submit_deadline_s(50_000_000) == pytest.approx(520)
 
 
-def test_a_trickle_meets_the_deadline_and_keeps_what_came() -> None:
-    """Each byte resets a read timeout, so there is an overall deadline; the id that came is not lost."""
-    body = pieces(b'{"id": "task-7f3a", ', is_endless=True)
-    error = failure_of(make_client(Answers(httpx.Response(200, content=body)), timeouts=SHORT), submit)
-    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a")
-
-
 def test_calls_wait_in_front_of_the_pool_and_give_their_places_back() -> None:
-    """httpx's pool degrades with waiting callers; ten abandoned calls must not block the eleventh."""
+    """The pool of httpx degrades with waiting callers; ten abandoned calls must not block the eleventh."""
     now = most = calls = 0
     all_hang = asyncio.Event()
 
@@ -316,22 +305,6 @@ def test_a_refused_connection_was_not_sent() -> None:
     assert (type(error), error.kind) == (NotSentError, "refused")
 
 
-def test_a_server_without_tls_is_a_tls_failure() -> None:
-    """It must be told apart from a network that is away: it stops the queue and verification stays on."""
-
-    async def main() -> Exception:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            writer.write(b"HTTP/1.1 400 no\r\n\r\n")
-
-        async with raw_server(answer) as (url, _):
-            with pytest.raises(NotSentError) as caught:
-                await submit(real_client(url.replace("http:", "https:")))
-            return caught.value
-
-    assert asyncio.run(main()).kind == "tls"  # type: ignore[attr-defined]
-
-
 def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
     """Verification is never switched off; the error says that it is the certificate, and nothing was sent."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -368,28 +341,6 @@ def test_a_connection_that_ends_after_the_request_is_in_doubt(served_before: int
     assert (type(error), error.kind, len(seen)) == (ConnectionLostError, "lost", served_before + 1)
 
 
-@pytest.mark.parametrize("body", [b'{"id": "task-7f3a", "stat', b""])
-def test_a_reply_cut_by_the_server_may_give_its_task_id(body: bytes) -> None:
-    """Content-Length promises more than comes."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + body)
-
-    error, _ = served(answer, submit)
-    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a" if body else "")
-
-
-def test_something_else_than_http_is_lost() -> None:
-    """Another service listens on that port, and took the bytes."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"SSH-2.0-OpenSSH_9\r\n")
-
-    assert served(answer, submit)[0].kind == "lost"
-
-
 def test_an_early_answer_is_read_before_the_whole_body_is_sent() -> None:
     """A server that refuses a body at its head, and discards the rest, has said so: 413, not in doubt."""
     image = InputImage("big", "big", bytes(9_000_000), "image/png", 300, 300)
@@ -419,16 +370,3 @@ def test_connections_are_kept_and_a_closed_one_is_not_used_again() -> None:
 
     submitted, connections = served(twice, submit, submit, wait, submit)
     assert (submitted.task_id, connections) == ("task-7f3a", 2)
-
-
-def test_the_service_learns_who_asks() -> None:
-    """Public picture hosts refuse anonymous agents: the User-Agent names the project and its address."""
-    seen = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await read_request(reader))
-        writer.write(http_reply(ACCEPTED))
-
-    assert isinstance(served(answer, submit)[0], ConnectionFailedError) is False
-    assert b"wan-notebook/" in seen[0]
-    assert b"(+https://" in seen[0]

@@ -16,7 +16,7 @@ from tests.fakes.attacks import NOT_AMOUNTS
 from tests.fakes.network import REQUEST, Answers, failure_of, make_client, run, status, submit
 from wan_notebook.errors import InvalidRequestError, RequestError, SettingsError, UnexpectedReplyError, WanError
 from wan_notebook.images import InputImage, PendingImage
-from wan_notebook.providers import NO_PICTURE, Output, Phase, Submitted, TaskState, dialect_for
+from wan_notebook.providers import NO_PICTURE, Output, Phase, TaskState, dialect_for
 from wan_notebook.request import ImageRequest
 
 WIRE = Path(__file__).parents[2] / "data" / "wire"
@@ -24,10 +24,12 @@ EXAMPLES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in 
 
 
 def examples(*kinds: str) -> list[str]:
+    """Name the example files of some kinds."""
     return [name for name, example in EXAMPLES.items() if example["kind"] in kinds]
 
 
 def request_of(fields: dict[str, Any]) -> ImageRequest:
+    """Build the request that an example file describes."""
     images = [
         InputImage(f"image {k}", f"id {k}", base64.b64decode(data), mime, 300, 300)
         for k, (mime, data) in enumerate(fields.get("images", []), 1)
@@ -45,6 +47,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: object, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader found, for the fields that an example file states."""
     return {name: plain(getattr(value, name)) for name in wanted}
 
 
@@ -129,7 +132,9 @@ def test_an_unknown_status_is_judged_by_what_stands_beside_it(body: dict[str, An
 )
 def test_the_statuses_of_dashscope_are_read_in_any_case(raw: str, phase: str) -> None:
     """WAN_API §3: only UNKNOWN means that there is no such task; other words mean that it is still running."""
-    assert poll({"output": {"task_status": raw}}, "dashscope").phase == phase
+    times = {"submit_time": "2026-01-09 17:52:04", "end_time": "2026-01-09 17:52:03"}
+    state = poll({"output": {"task_status": raw, **times}}, "dashscope")
+    assert (state.phase, state.duration_s) == (phase, None), "times in the wrong order teach nothing about durations"
 
 
 @pytest.mark.parametrize(
@@ -222,20 +227,18 @@ def test_everything_that_an_error_says_reaches_the_person(error: dict[str, Any],
         assert poll({"status": "failed", **error}).error_code == code
 
 
+NOTHING = [None, 3, "", "no", [], {}, {"output": {}}, {"output": []}, {"message": "ok"}, {"code": 0, "message": "done"}]
+
+
 @pytest.mark.parametrize("provider", ["gateway", "dashscope"])
-@pytest.mark.parametrize("body", [None, 3, "", "no", [], {}, {"message": "ok"}, {"code": 0, "message": "done"}])
-def test_a_submit_reply_without_id_or_error_is_in_doubt(provider: str, body: object) -> None:
-    """Nobody knows what happened then: it is neither a refusal nor a task."""
-    client = make_client(Answers(httpx.Response(200, json=body)), provider=provider)
-    assert isinstance(failure_of(client, submit), UnexpectedReplyError)
-
-
-@pytest.mark.parametrize("body", [None, [], {}, {"error": {"message": "busy"}}, {"output": {}}, {"output": []}])
-def test_a_poll_reply_that_says_nothing_of_the_task_is_not_an_answer(body: object) -> None:
-    """An error without a status is the query's, not the task's: the task must not be taken for failed."""
-    for provider in ("gateway", "dashscope"):
-        error = failure_of(make_client(Answers(httpx.Response(200, json=body)), provider=provider), status)
-        assert isinstance(error, UnexpectedReplyError)
+@pytest.mark.parametrize("body", NOTHING)
+def test_a_reply_that_says_nothing_is_neither_a_refusal_nor_a_failure(provider: str, body: object) -> None:
+    """A submit is in doubt then, and of a poll the task must not be taken for failed."""
+    for call in (submit, status):
+        client = make_client(Answers(httpx.Response(200, json=body)), provider=provider)
+        assert isinstance(failure_of(client, call), UnexpectedReplyError)
+    busy = httpx.Response(200, json={"error": {"message": "busy"}})
+    assert isinstance(failure_of(make_client(Answers(busy)), status), UnexpectedReplyError)
 
 
 @pytest.mark.parametrize(
@@ -258,22 +261,6 @@ def test_another_currency_is_not_called_dollars(currency: str | None, cost: str)
     """The cost is documented to be in USD; where the service says otherwise the amount is recorded and unknown."""
     state = poll({"status": "completed", "usage": {"cost": "0.20", "currency": currency}})
     assert (str(state.cost_usd), state.usage["cost"]) == (cost, "0.20")
-
-
-@pytest.mark.parametrize(
-    ("submit_time", "end_time", "duration_s"),
-    [
-        ("2026-01-09 17:52:04.136", "2026-01-09 17:52:25.408", 21.272),
-        ("", "", None),
-        ("2026-01-09 17:52:04", None, None),
-        ("2026-01-09 17:52:04", "2026-01-09 17:52:03", None),
-        ("x", "y", None),
-    ],
-)
-def test_a_duration_needs_two_times_of_one_clock(submit_time: Any, end_time: Any, duration_s: float | None) -> None:
-    """Times that are missing, unreadable or in the wrong order teach nothing about durations."""
-    output = {"task_status": "FAILED", "submit_time": submit_time, "end_time": end_time}
-    assert poll({"output": output}, "dashscope").duration_s == duration_s
 
 
 @pytest.mark.parametrize(
@@ -333,22 +320,23 @@ def test_task_ids_are_quoted_in_paths(provider: str, path: str) -> None:
 
 # Anything at all ------------------------------------------------------------------------------------------------------
 
-NAMES = st.sampled_from(
+NAMES = (
     "id status task_id task_status output outputs choices message content type url image text jobId error code data "
-    "usage cost progress created_at metadata results tasks total submit_time end_time provider_error request_id".split()
+    "usage cost progress created_at metadata results tasks total submit_time end_time provider_error request_id"
 )
+FIELDS = st.sampled_from(NAMES.split())
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from(
     ["completed", "SUCCEEDED", "failed", "image", "https://h/1.png", "2026-01-09 17:52:04.136", "1e999"]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | TEXTS
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | TEXTS, inner, max_size=6),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS | TEXTS, inner, max_size=6),
     max_leaves=25,
 )
 
 
-@given(body=JSON | st.dictionaries(NAMES, JSON, max_size=8), code=st.sampled_from([200, 200, 400, 500]))
+@given(body=JSON | st.dictionaries(FIELDS, JSON, max_size=8), code=st.sampled_from([200, 200, 400, 500]))
 def test_any_json_is_read_without_an_exception_of_its_own(body: Any, code: int) -> None:
     """A hostile or broken reply never crashes the poller; what is read can be stored in any database and shown."""
     for provider in ("gateway", "dashscope"):
@@ -357,8 +345,8 @@ def test_any_json_is_read_without_an_exception_of_its_own(body: Any, code: int) 
             try:
                 found = run(make_client(Answers(*answers), provider=provider), call)
             except WanError as error:
-                assert str(error).isprintable()
-                continue
+                found = str(error)
+            assert not isinstance(found, str) or found.isprintable()
             if isinstance(found, TaskState):
                 everything = json.dumps(plain(tuple(vars(replace(found, cost_usd=None)).values())), allow_nan=False)
                 assert "\\u0000" not in everything

@@ -1,8 +1,7 @@
-"""Downloads: whole, resumed, capped, stalled, redirected, refused; without the key, and never into a private network."""
+"""Downloads: whole, resumed, capped, stalled, refused; without the key, and never into a private network."""
 
 import asyncio
 import hashlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -398,15 +397,6 @@ def test_the_address_that_was_judged_is_the_one_connected_to(tmp_path: Path) -> 
         )
 
 
-def test_a_name_that_is_not_known_says_so(tmp_path: Path) -> None:
-    """It is tried again: the network may be away."""
-
-    async def resolver(host: str) -> list[str]:
-        raise socket.gaierror(-2, "Name or service not known")
-
-    assert failed(make_client(Answers(), resolver=resolver), fetching(RESULT_URL)).kind == "dns"
-
-
 @pytest.mark.parametrize(
     ("base_url", "url", "is_reached"),
     [
@@ -446,22 +436,3 @@ def test_beside_the_simulator_in_this_process_the_network_is_the_network() -> No
             return found
 
     assert asyncio.run(main()) == [b"picture", b"simulated"]
-
-
-def test_a_head_that_trickles_has_an_end(tmp_path: Path) -> None:
-    """Four such answers would otherwise hold up all other pictures for ever."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 500:
-            writer.write(bytes([byte]))
-            await asyncio.sleep(0.01)
-
-    async def main() -> str:
-        async with raw_server(answer) as (url, _):
-            client = make_client(Answers(), base_url=url, transport=None, timeouts=Timeouts(0.05, stall_window_s=0.1))
-            with pytest.raises(DownloadError) as caught:
-                await downloading(tmp_path / "x.part", f"{url}/x")(client)
-            return caught.value.kind
-
-    assert asyncio.run(main()) == "timeout"

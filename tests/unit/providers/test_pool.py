@@ -181,7 +181,7 @@ def test_a_home_that_is_not_ours_keeps_simulated_tasks_in_memory(
     pool, loader = pool_of({**folders, "data_dir": folders["data_dir"].parent / "file"})()
     assert run(pool.client(loader.load()), submit).task_id
     assert [record.levelno for record in caplog.records if "wan_notebook" in record.name] == [logging.WARNING]
-    assert "file is not writable" in caplog.text
+    assert "file cannot be used" in caplog.text
 
 
 def test_a_fetcher_and_a_client_to_try_a_key(folders: dict[str, Path]) -> None:
