@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..errors import CellError
+from ..masking import shown
 from ..text import did_you_mean
 from .options import ALIASES, CONFIG_KEYS, EXAMPLES, cell_parser, command_parsers, find_command
 from .parser import LineParser
@@ -40,10 +41,10 @@ def topic_help(topic: str) -> str:
         flags = [name.lstrip("-") for name in option.option_strings]
         names += flags
         if word in flags:
-            found.append("\n".join([_shown(option), f"  {option.help}", "", f"Example: {EXAMPLES[option.dest]}"]))
+            found.append("\n".join([_flags(option), f"  {option.help}", "", f"Example: {EXAMPLES[option.dest]}"]))
     if not found:
         hint = did_you_mean(word, names) or "`%wan?` lists all of them."
-        raise CellError(f"{topic!r} is not a command or an option.", hint=hint)
+        raise CellError(f"{shown(topic)} is not a command or an option.", hint=hint)
     return "\n\n".join(found)
 
 
@@ -66,10 +67,10 @@ def _command_help(parser: LineParser) -> str:
 
 
 def _option_rows(parser: LineParser) -> list[tuple[str, str]]:
-    return [(_shown(action), str(action.help)) for action in parser.options if action.dest != "help"]
+    return [(_flags(action), str(action.help)) for action in parser.options if action.dest != "help"]
 
 
-def _shown(action: argparse.Action) -> str:
+def _flags(action: argparse.Action) -> str:
     """Return an option as help shows it: ``-i, --image IMAGE``."""
     value = f" [{action.metavar}]" if action.nargs == "?" else f" {action.metavar}" if action.nargs != 0 else ""
     return ", ".join(action.option_strings[:2]) + value

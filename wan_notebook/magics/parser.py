@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
 _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
-_YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
+YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
 _ELSEWHERE: Final = {  # names that other tools use
     **dict.fromkeys(("--width", "--height", "--resolution"), "--size 1280x720"),
     **dict.fromkeys(("--no", "--neg", "--negative-prompt"), "--negative"),
@@ -237,9 +237,9 @@ class Scan:
 
     def _switch(self, action: argparse.Action, flag: Flag) -> None:
         value = flag.value
-        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in _YES:
+        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in YES:
             value = self.words.popleft().text
-        is_yes = _YES.get((value or "yes").lower())
+        is_yes = YES.get((value or "yes").lower())
         if is_yes is None:
             self.problem(flag.name, f"takes no value such as {value!r}.", f"Write {flag.name} or {flag.name}=false.")
         else:

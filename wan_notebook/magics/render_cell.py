@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..display import relative_path
 from ..errors import RequestError
@@ -129,22 +129,18 @@ def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") ->
     Nothing is guessed: an input that is not here is written as ``MISSING``, and an unknown prompt stays empty; both
     are refused when the cell is run.
     """
-    texts = escape(found.prompt), escape(found.negative_prompt)
     from ..metadata import ForeignMetadata
 
+    texts = escape(found.prompt), escape(found.negative_prompt)
     if isinstance(found, ForeignMetadata):
-        return _cell_of_foreign(texts, found)
-    parameters, images, notes = found.parameters, [], []
-    for image in found.inputs:
-        kept = _kept_input(image.sha256, session.loader.folder)
-        images.append(kept or "MISSING")
-        if not kept:
-            size = f"{image.width_px}×{image.height_px}"
-            notes.append(f"the input {one_line(image.name)} ({size}) is not in this folder: name it")
-    is_edit, is_illustrated = found.mode == Mode.EDIT, found.mode == Mode.ILLUSTRATED
+        size = f"{found.width_px}x{found.height_px}" if found.width_px and found.height_px else None
+        return write_cell(*texts, size=size, seed=found.seed), found.notes
+    kept = {image: _kept_input(image.sha256, session.loader.folder) for image in found.inputs}
+    missing = [f"{image.name} ({image.width_px}×{image.height_px})" for image in found.inputs if not kept[image]]
+    parameters, is_edit, is_illustrated = found.parameters, found.mode == Mode.EDIT, found.mode == Mode.ILLUSTRATED
     cell = write_cell(
         *texts,
-        images=images,
+        images=[kept[image] or "MISSING" for image in found.inputs],
         n=parameters.n or 1 if is_edit else 1,
         interleave=is_illustrated,
         max_images=parameters.max_images if is_illustrated else None,
@@ -153,21 +149,7 @@ def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") ->
         prompt_extend=False if is_edit and parameters.prompt_extend is False else None,
         watermark=bool(parameters.watermark),
     )
-    return cell, tuple(notes)
-
-
-def _cell_of_foreign(texts: tuple[str, str], found: "ForeignMetadata") -> tuple[CellText, tuple[str, ...]]:
-    options: dict[str, Any] = {"seed": found.seed}
-    if found.width_px and found.height_px:
-        options["size"] = f"{found.width_px}x{found.height_px}"
-    notes = list(found.notes)
-    for name, value in tuple(options.items()):
-        try:
-            ImageRequest(prompt="any", **{name: value})
-        except RequestError as error:
-            options[name] = None
-            notes += [f"not carried over: {one_line(problem, 200)}" for problem in error.problems]
-    return write_cell(*texts, **options), tuple(notes)
+    return cell, tuple(f"the input {one_line(name)} is not in this folder: name it" for name in missing)
 
 
 def _kept_input(sha256: str, folder: Path) -> str:

@@ -37,7 +37,7 @@ class Runner:
         with last_resort("%%wan"):
             read = cell_parser().read(line)
             if read.options.help:
-                self._context(local_ns).say(help_text())
+                self._context(local_ns).show_text(help_text())
             else:
                 self._make(read, body, local_ns)
 

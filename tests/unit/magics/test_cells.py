@@ -284,7 +284,7 @@ def test_notes_come_from_text_and_names():
         ("a fox -- red", "a fox -- red", {}),
         ("a fox — red —wild", "a fox — red —wild", {}),
         ("a fox -5 degrees -x", "a fox -5 degrees -x", {}),
-        ("what's this, \"a {{fox}}\" or a dog?", 'what\'s this, "a {fox}" or a dog?', {}),
+        ('what\'s this, "a {{fox}}" or a dog?', 'what\'s this, "a {fox}" or a dog?', {}),
         ('a sign "--no entry"', 'a sign "--no entry"', {}),
         ("(a fox --seed 3) in snow", "(a fox --seed 3) in snow", {}),
         ("the (old fox --seed 4", "the (old fox", {"seed": 4}),

@@ -1,5 +1,6 @@
 """``%wan COMMAND …`` to typed options; the lines of loading; cells as IPython gets them; the last resort."""
 
+import contextlib
 import logging
 import re
 import time
@@ -117,7 +118,9 @@ def test_no_error_repeats_a_key_that_was_typed_in_a_line(line, key):
 
 
 words = st.one_of(
-    st.sampled_from([*command_parsers(), "--tag", "--by", "--since", "7d", "5", "off", "a=1", "--help", "—n", "'", "["]),
+    st.sampled_from(
+        [*command_parsers(), "--tag", "--by", "--since", "7d", "5", "off", "a=1", "--help", "—n", "'", "["]
+    ),
     st.text(max_size=8),
 )
 
@@ -127,13 +130,11 @@ def test_no_line_makes_it_fail(line):
     """Whatever stands after ``%wan`` is a command or our error."""
     if line.split()[:1] == ["make"]:
         return
-    try:
+    with contextlib.suppress(CellError):
         assert read_command(line).name in command_parsers()
-    except CellError as error:
-        assert str(error)
 
 
-# Loading, transforming, failing -----------------------------------------------------------------------------------------
+# Loading, transforming, failing -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

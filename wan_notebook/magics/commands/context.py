@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CellError
 from ...jobs import Job, Picture
 from ...session import Session
-from ...text import did_you_mean
 from ..expressions import evaluate, is_known, item_of, job_reference, without_braces
 from ..frontend import front_end
+from ..template import near_names
 from ..tokenize import unquoted
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Context:
 
         publish(message_bundle("\n".join(lines)))
 
+    def show_text(self, text: str) -> None:
+        """Write text as it is, where columns matter or a cell is to be copied."""
+        print(text)  # noqa: T201 - on the cell's own thread
+
     def show(self, job: Job, *, wait: bool | None = None) -> None:
         """Show a job; that it ended badly is not an error of this cell."""
         from ...display import show_job
@@ -64,8 +68,7 @@ class Context:
         if reference and not is_known(reference[0], self.namespace):
             return [(self.session.job(reference[0]), reference[1])]
         if text.isidentifier() and not is_known(text, self.namespace):
-            jobs = [name for name, value in self.namespace.items() if isinstance(value, Job | Picture)]
-            if hint := did_you_mean(text, [name for name in jobs if name != "_wan"], cutoff=0.5):
+            if hint := near_names(text, self.namespace):
                 raise CellError(f"there is no variable or job called {text}.", hint=hint)
             return [(self.session.job(text), None)]  # raises, and names the newest ids
         base, index = item_of(text, "job")

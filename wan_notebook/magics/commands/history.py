@@ -16,8 +16,7 @@ def run_status(_options: argparse.Namespace, context: Context) -> None:
 
 def run_help(options: argparse.Namespace, context: Context) -> None:
     """Show the help, or that of one command or option."""
-    text = topic_help(options.topic) if options.topic else help_text()
-    print(text)  # noqa: T201 - columns that only a fixed width keeps in line
+    context.show_text(topic_help(options.topic) if options.topic else help_text())
 
 
 def run_history(options: argparse.Namespace, context: Context) -> None:

@@ -63,9 +63,8 @@ def run_logout(options: argparse.Namespace, context: Context) -> None:
     if any(name in loader.stored() for name in changes):
         loader.store(**changes)
     session.forget_clients()
-    for provider in chosen:
-        if session.settings(provider).key_source == KEY_VARIABLE[provider]:
-            lines.append(f"{KEY_VARIABLE[provider]} is still set in the environment: unset it and restart the kernel.")
+    still_set = [KEY_VARIABLE[p] for p in chosen if session.settings(p).key_source == KEY_VARIABLE[p]]
+    lines += [f"{name} is still set in the environment: unset it and restart the kernel." for name in still_set]
     now = session.settings()
     context.say(*lines, f"%wan uses {now.provider} from now on: {now.chosen_because}.")
 

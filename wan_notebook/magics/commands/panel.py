@@ -34,7 +34,7 @@ def run_recall(options: argparse.Namespace, context: Context) -> None:
     text, notes = recall(options.job, context)
     if context.shell is not None:
         context.shell.set_next_input(text)
-    print("\n".join([*(f"# {note}" for note in notes), text]))  # noqa: T201 - a cell to copy, as it is
+    context.show_text("\n".join([*(f"# {note}" for note in notes), text]))
 
 
 def recall(word: str, context: Context) -> tuple[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Commands for reproducible research: bundle, verify, methods."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ def run_verify(options: argparse.Namespace, context: Context) -> None:
     if options.path:
         found = verify_notebook(context.session, Path(options.path).expanduser())
     else:
-        found = verify_notebook(context.session, _notebook_or_none(context), **_of_kernel(context))
+        found = verify_notebook(context.session, _saved_notebook(context), **_of_kernel(context))
     publish(table_bundle(found.table(), "verify"))
     if not found.is_ok:
         raise StoreError(f"{found.summary}.", hint="The table says how to get each one back.")
@@ -61,7 +62,7 @@ def run_methods(options: argparse.Namespace, context: Context) -> None:
 
     text = methods_paragraph(
         context.session,
-        _notebook_or_none(context),
+        _saved_notebook(context),
         tags=options.tags or (),
         latex=options.latex,
         **_of_kernel(context),
@@ -85,8 +86,12 @@ def _notebook(context: Context) -> Path:
     return find_notebook(notebook_path(context.shell), Path.cwd(), cells_run(context.shell))
 
 
-def _notebook_or_none(context: Context) -> Path | None:
-    try:
-        return _notebook(context)
-    except (CellError, RecipeError):
+def _saved_notebook(context: Context) -> Path | None:
+    """Return this notebook's file if its outputs are those of this run: headless, it is written when the run ends."""
+    from ...display import FrontEnd
+
+    if context.front_end is FrontEnd.HEADLESS and context.session.last:
         return None
+    with suppress(CellError, RecipeError):
+        return _notebook(context)
+    return None

@@ -11,7 +11,7 @@ from ...money import format_amount, read_amount
 from ...session import Session
 from ...text import did_you_mean
 from ..options import CONFIG_KEYS, SERVICES
-from ..parser import line_error
+from ..parser import YES, line_error
 from .context import Context
 
 _CHOICES: Final = {
@@ -21,16 +21,6 @@ _CHOICES: Final = {
     "replay": ("on", "only", "off"),
     "envelope": ("auto", "flat", "params"),
     "polling": ("prompt", "economical"),
-}
-_ON_OFF: Final = {
-    "on": True,
-    "true": True,
-    "yes": True,
-    "1": True,
-    "off": False,
-    "false": False,
-    "no": False,
-    "0": False,
 }
 _KEY_WORDS: Final = ("key", "token", "secret", "password")
 
@@ -99,10 +89,10 @@ def _change(word: str, changes: dict[str, Any], stored: dict[str, Any], provider
     if name in changes:
         raise RequestError([Problem(key, "", "is given more than once.", "Keep one.")])
     is_switch = name in ("wait", "embed")
-    if text not in _CHOICES[name] and not (is_switch and text in _ON_OFF):
+    if text not in _CHOICES[name] and not (is_switch and text in YES):
         hint = f"Use one of: {', '.join(_CHOICES[name])}."
         raise RequestError([Problem(key, "", f"{shown(value)} is not a valid value.", hint)])
-    changes[name] = None if text == "auto" else _ON_OFF[text] if is_switch else text
+    changes[name] = None if text == "auto" else YES[text] if is_switch else text
     before = stored.get(name, "not set")
     return f"{name}: {before if not isinstance(before, bool) else 'on' if before else 'off'} → {text}"
 

@@ -1,0 +1,247 @@
+"""``%wan login``, ``logout`` and ``doctor``: which service, which key, which region, and who really answers."""
+
+import builtins
+import getpass
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from wan_notebook.errors import AuthError, SettingsError, WanError
+from wan_notebook.jobs import Background
+from wan_notebook.magics import Check, Runner, examine
+from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
+from wan_notebook.providers import ClientPool
+from wan_notebook.session import Session
+from wan_notebook.settings import SettingsLoader
+
+KEY = "sk-LOGIN-0123456789abcdef"
+LONG = "0123456789abcdef0123456789abcdef"
+BEIJING, SINGAPORE, VIRGINIA = DASHSCOPE_REGIONS.values()
+UNKNOWN = (200, {"output": {"task_status": "UNKNOWN"}})
+KNOWS_US = (404, {"message": "task not found"})
+WRONG_KEY = (401, {"code": "InvalidApiKey", "message": "No.", "request_id": "r"})
+PORTAL = (200, "<html>Log in</html>")
+
+
+class Answers(httpx.AsyncBaseTransport):
+    """What each base URL says; ``asked`` are those that were asked."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Any] = {}
+        self.asked: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        base = next(url for url in self.of if str(request.url).startswith(url))
+        self.asked.append(base)
+        if isinstance(self.of[base], Exception):
+            raise self.of[base]
+        status, body = self.of[base]
+        is_page = isinstance(body, str)
+        content = body.encode() if is_page else json.dumps(body).encode()
+        kind = "text/html" if is_page else "application/json"
+        return httpx.Response(status, headers={"content-type": kind}, content=content)
+
+
+class Shell:
+    """A terminal without IPython."""
+
+    user_ns: dict[str, Any] = {}  # noqa: RUF012
+
+
+@dataclass
+class Desk:
+    """A session before somebody who types: ``typed`` are the answers to what is asked unseen."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+    typed: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    answers: Answers = field(default_factory=Answers)
+
+    def __post_init__(self) -> None:
+        env = self.env
+        env.setdefault("WAN_HOME", str(self.folder / "pictures"))
+        loader = SettingsLoader(env, self.folder, self.folder / "config", self.folder / "data", use_keyring=False)
+        clients = ClientPool(loader, transport_for=lambda _: self.answers)
+        self.session = Session(loader, background=Background("login"), clients=clients)
+
+    def run(self, line: str, capsys: pytest.CaptureFixture[str]) -> str:
+        """Run a command; return what it shows."""
+        Runner(Shell(), self.session).line(line)
+        return capsys.readouterr().out
+
+    def check(self, name: str) -> Check:
+        """Return one line of the doctor."""
+        return next(check for check in examine(self.session, None) if check.name == name)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return what makes a desk."""
+    made: list[Desk] = []
+
+    def make(*typed: str, answers: dict[str, Any] | None = None, **env: str) -> Desk:
+        found = Desk(tmp_path, dict(env), list(typed))
+        found.answers.of = answers or {}
+        monkeypatch.setattr(getpass, "getpass", lambda _prompt="": found.typed.pop(0))
+        monkeypatch.setattr(builtins, "input", lambda _prompt="": found.seen.append("x") or found.typed.pop(0))
+        made.append(found)
+        return found
+
+    yield make
+    for one in made:
+        one.session.close()
+
+
+def test_login_finds_the_region_of_a_key(desk: Any, capsys: Any) -> None:
+    """Keys belong to a region: each is asked, the one that accepts is remembered, the key is in a private file."""
+    at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN, VIRGINIA: UNKNOWN})
+    said = at.run("login", capsys)
+    assert at.answers.asked == [BEIJING, SINGAPORE]
+    assert f"uses dashscope at {SINGAPORE}" in said
+    assert KEY not in said
+    now = at.session.settings()
+    assert (now.provider, now.base_url, now.key.get_secret_value()) == ("dashscope", SINGAPORE, KEY)
+    assert at.session.loader.keys.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_nobody_takes_is_not_kept(desk: Any, capsys: Any) -> None:
+    """Refused in every region: an error that lists them; nothing is stored."""
+    at = desk("dashscope", KEY, answers=dict.fromkeys(DASHSCOPE_REGIONS.values(), WRONG_KEY))
+    with pytest.raises(AuthError, match="belongs to one region") as caught:
+        at.run("login", capsys)
+    assert KEY not in str(caught.value)
+    assert at.session.settings().provider == "simulator"
+
+
+@pytest.mark.parametrize("silent", [PORTAL, (404, "<html>404</html>"), (502, {}), httpx.ConnectError("no")])
+def test_who_does_not_speak_for_the_service_accepts_no_key(desk: Any, capsys: Any, silent: Any) -> None:
+    """A portal's page, a proxy's failure, no network: the key was not tried; it is kept only if that is wanted."""
+    at = desk(*("dashscope", KEY, "yes"), answers={BEIJING: WRONG_KEY, SINGAPORE: silent, VIRGINIA: WRONG_KEY})
+    assert "could not be tried" in at.run("login", capsys)
+    assert at.session.settings().base_url == SINGAPORE
+    assert at.check("base URL").level == "problem"
+    at.typed = [KEY, ""]
+    at.answers.of = {GATEWAY_URL: silent}
+    with pytest.raises(SettingsError, match="nothing was stored"):
+        at.run("login gateway", capsys)
+    assert at.session.settings().provider == "dashscope"
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"WAN_PROVIDER": "simulator"}, "simulator is used"),
+        ({"WAN_API_KEY": "sk-other-0123456789"}, "WAN_API_KEY comes first"),
+        ({}, f"uses gateway at {GATEWAY_URL}"),
+    ],
+)
+def test_login_says_what_is_used_from_now_on(desk: Any, capsys: Any, env: dict[str, str], says: str) -> None:
+    """Session, environment, stored: whoever just logged in must not believe that the new key is used."""
+    at = desk("", KEY, answers={GATEWAY_URL: KNOWS_US}, **env)
+    assert says in at.run("login", capsys)
+    assert at.seen == []  # what is typed stays unseen
+
+
+@pytest.mark.parametrize("key", ["", "sk with space", "sk-ключ"])
+def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Any, capsys: Any, key: str) -> None:
+    """Nobody is asked, nothing is stored, and the error does not repeat it."""
+    at = desk("gateway", key)
+    with pytest.raises(SettingsError) as caught:
+        at.run("login", capsys)
+    assert not key or key not in str(caught.value)
+    assert not at.answers.asked
+
+
+def test_an_address_of_the_environment_is_not_stored(desk: Any, capsys: Any) -> None:
+    """WAN_BASE_URL is meant for now: a test server must not get the key in all later sessions."""
+    here = "http://127.0.0.1:9"
+    at = desk(KEY, answers={here: UNKNOWN}, WAN_BASE_URL=here)
+    assert "not stored" in at.run("login dashscope", capsys)
+    assert here not in at.session.loader.config_path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("key", [KEY, LONG])
+def test_a_key_that_is_pasted_as_the_service_is_taken_and_never_shown(desk: Any, capsys: Any, key: str) -> None:
+    """The first thing that login asks for gets the key from many: no echo, no error that repeats it."""
+    at = desk(key, "g", answers={GATEWAY_URL: KNOWS_US})
+    said = at.run("login", capsys)
+    assert "taken as the key" in said
+    assert "The key works" in said
+    assert key not in said
+    assert at.session.loader.keys.read("gateway")[0].get_secret_value() == key
+
+
+@pytest.mark.parametrize("key", [KEY, LONG])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("login {}", "login gateway {}", "logout {}", "config {}", "config key={}", "config {}=1"),
+        *("config api_key={}", "config provider={}", "config prise={}", "config wait={}", "config price={}"),
+        *("make --provider {} a fox", "help {}", "budget {}", "make --timeout {} x"),
+    ],
+)
+def test_no_error_repeats_a_key_that_was_typed_in_a_line(desk: Any, capsys: Any, line: str, key: str) -> None:
+    """The output and the traceback must not have what the cell has; nothing is stored."""
+    at = desk()
+    with pytest.raises(WanError) as caught:
+        at.run(line.format(key), capsys)
+    shown = "".join([str(caught.value), *caught.value.lines(), capsys.readouterr().out])
+    assert key not in shown
+    assert at.session.loader.stored() == {}
+
+
+def test_logout_removes_what_login_stored(desk: Any, capsys: Any) -> None:
+    """Key, choice and address are gone; a key of the environment is named, since nobody can remove it from here."""
+    at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN})
+    at.run("login", capsys)
+    said = at.run("logout dashscope", capsys)
+    assert "key of dashscope was removed" in said
+    assert "uses simulator" in said
+    assert at.session.loader.keys.read("dashscope")[0] is None
+    assert at.session.loader.stored() == {}
+    assert "No key of dashscope was stored" in at.run("logout", capsys)
+    at.env["WAN_API_KEY"] = KEY
+    assert "WAN_API_KEY is still set" in at.run("logout gateway", capsys)
+
+
+def test_the_doctor_never_sends_anybody_to_the_doctor(desk: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    """A closed port advises what to check (USER_TRIAL A6.1)."""
+    desk_ = desk(answers={GATEWAY_URL: httpx.ConnectError("no")}, WAN_API_KEY=KEY)
+    checks = examine(desk_.session, None)
+    assert "%wan doctor" not in " ".join(f"{check.text} {check.hint}" for check in checks)
+    assert "base URL" in desk_.check("base URL").hint
+    assert KEY not in repr(checks)
+
+
+def test_the_doctor_names_what_the_network_is_set_to(desk: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    """Proxies without their password, certificate files that do not exist, variables that are not read (CASES N6)."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hush@127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/also/missing.pem")
+    at = desk(WAN_PROVIDER="simulator")
+    checks = examine(at.session, None)
+    text = " ".join(f"{check.name} {check.level} {check.text} {check.hint}" for check in checks)
+    assert "127.0.0.1:9" in text
+    assert "hush" not in text
+    assert "/nonexistent.pem does not exist" in text
+    assert "REQUESTS_CA_BUNDLE is set, but not read" in text
+
+
+def test_the_doctor_looks_at_modes_and_folders(desk: Any, capsys: Any, tmp_path: Path) -> None:
+    """A key file that others can read, and a settings folder that cannot be written, are problems."""
+    at = desk(KEY, answers={GATEWAY_URL: KNOWS_US})
+    at.run("login gateway", capsys)
+    at.session.loader.keys.path.chmod(0o644)
+    assert "chmod 600" in at.check("key file").text
+    (tmp_path / "config").chmod(0o500)
+    try:
+        writable = at.check("settings folder") if [c for c in examine(at.session, None) if "folder" in c.name] else None
+    finally:
+        (tmp_path / "config").chmod(0o700)
+    assert writable is None or "cannot be stored" in writable.text  # root may write everywhere

@@ -1,0 +1,279 @@
+"""Cells and commands in IPython, over the built-in simulator: what they do, show and leave behind."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from PIL import Image
+from traitlets.config import Config
+
+from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
+from wan_notebook.jobs import Job
+from wan_notebook.magics import Extension
+from wan_notebook.session import default_session
+
+
+class Notebook:
+    """A shell in which cells run, as a person would run them."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.names = shell.user_ns
+
+    def run(self, cell: str) -> str:
+        """Run a cell; return what it shows as plain text. Raises the cell's error."""
+        with capture_output() as captured:
+            result = self.shell.run_cell(cell, store_history=True)
+        if result.error_in_exec or result.error_before_exec:
+            raise result.error_in_exec or result.error_before_exec
+        shown = [output.data.get("text/plain", "") for output in captured.outputs]
+        return "\n".join([captured.stdout, *shown])
+
+    def tasks(self) -> int:
+        """Count what was made at the service."""
+        return default_session().clients.simulator_app().state.simulator.tasks_created
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    """A fresh shell with the extension loaded, on a simulator that is quick."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    extension = Extension(shell)
+    extension.load()
+    yield Notebook(shell)
+    extension.unload()
+    default_session().close()
+    InteractiveShell.clear_instance()
+
+
+def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
+    """The body is the prompt, --as binds the job, the output names what to paste."""
+    notebook.names.update(animal="a {fox}", place={"where": "snow"})
+    shown = notebook.run("%%wan --as fox --seed 5\n{animal} in {place[where]}, {{really}}\nNegative prompt: text")
+    job = notebook.names["fox"]
+    assert isinstance(job, Job)
+    assert (job.prompt, job.request.negative_prompt) == ("a {fox} in snow, {really}", "text")
+    assert "fox[0]" in shown
+    assert "seed 5" in shown
+
+
+def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook) -> None:
+    """In loops and functions too, and its options may stand behind the text (CASES M1)."""
+    notebook.run(
+        "def make(who):\n"
+        "    job = %wan make what's a {who}, or a dog? --seed {n}\n"
+        "    get_ipython().run_cell_magic('wan', '--as cell --seed {n}', 'a {who}')\n"
+        "    return job\n"
+        "n = 4\n"
+        "jobs = [make(who) for who in ('fox', 'owl')]"
+    )
+    assert [(job.prompt, job.seed) for job in notebook.names["jobs"]] == [
+        ("what's a fox, or a dog?", 4),
+        ("what's a owl, or a dog?", 4),
+    ]
+    assert notebook.names["cell"].prompt == "a owl"
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "words"),
+    [
+        ("%%wan", RequestError, "must not be empty"),
+        ("%%wan -i number\nx", RequestError, "not a"),
+        ("%%wan -i nothing.png\nx", RequestError, "no file"),
+        ("%%wan --seed 5 --sise 2K\nx", CellError, "--size"),
+        ("%%wan --provider gateway\nx", WanError, "WAN_API_KEY"),
+        ("%%wan\na {animl} in snow", RequestError, "animal"),
+        ("%wan make a fox --red", CellError, "--raw"),
+        ("%wan mkae a fox", CellError, "make"),
+        ("%wan show nosuchjob", StoreError, "No job"),
+        ("%wan show number", CellError, "number is an int, not a job"),
+        ("%wan cancel", CellError, "--all"),
+        ("%wan budget lots", BudgetError, "lots"),
+        ("%wan config colour=red", CellError, "'colour' is not a setting"),
+        ("%wan config wait=maybe price=many", CellError, "2 problems, nothing was changed"),
+        ("%wan config nonsense", CellError, "KEY=VALUE"),
+        ("%wan history --limit 0", StoreError, "1 to 1000"),
+        ("%wan history --state nosuch", StoreError, "not a status"),
+        ("%wan resolve fox adopt", CellError, "task's id"),
+        ("%wan recall nothing.png", CellError, "no file"),
+        ("%wan recall panel", CellError, "no panel is open"),
+        ("%wan panel", CellError, "needs a notebook"),
+        ("%wan help sized", CellError, "not a command"),
+        ("%wan bundle", CellError, "needs a path"),
+        ("%wan bundle --open a.zip --tag x", CellError, "nothing beside it"),
+    ],
+)
+def test_bad_input_is_a_short_error_and_nothing_is_sent(notebook: Notebook, cell: str, kind: Any, words: str) -> None:
+    """What happened, the offending value, what to do; no traceback, no request, no job."""
+    notebook.names.update(number=3, animal="fox")
+    if "fox" in cell and "resolve" in cell:
+        notebook.run("%%wan --as fox --seed 5\na fox")
+    before = notebook.tasks()
+    with pytest.raises(kind, match=words) as caught:
+        notebook.run(cell)
+    assert len(caught.value._render_traceback_()) <= 12
+    assert notebook.tasks() == before
+
+
+def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
+    """Editing `_wan` takes the picture made before; in Python it is the last job, of another cell too."""
+    notebook.run("%%wan --as fox --seed 5\na fox")
+    notebook.run("%%wan -i _wan --as edit --seed 6\nat night")
+    assert notebook.names["edit"].rows[0].inputs[0].source_job == notebook.names["fox"].id
+    notebook.run("seen = _wan")
+    assert notebook.names["seen"] is notebook.names["edit"]
+    notebook.run("%%wan --as hare --seed 7\na hare\n")
+    assert notebook.names["_wan"] is notebook.names["hare"]
+
+
+def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook) -> None:
+    """Pictures by name and size, how many are made, what they cost at most; an address is not fetched."""
+    notebook.names["photo"] = np.zeros((300, 400, 3), dtype=np.uint8)
+    shown = notebook.run("%%wan --dry-run -i photo -i http://127.0.0.1:9/x.png -n 3\nblue")
+    assert "3 pictures" in shown
+    assert "nothing was sent" in shown
+    assert "x.png" in shown
+    assert notebook.tasks() == 0
+
+
+def test_a_request_that_was_answered_is_not_sent_again(notebook: Notebook) -> None:
+    """Neither one that the first edition read in another way: its answer is shown, and a refusal comes after it."""
+    notebook.run("%wan make --raw --seed 5 a {nobody} fox --red")
+    shown = notebook.run("job = %wan make --seed 5 a {nobody} fox --red\njob")
+    assert notebook.tasks() == 1
+    assert notebook.names["job"].prompt == "a {nobody} fox --red"
+    assert "from store" in shown
+    with pytest.raises(CellError, match="--red"):
+        notebook.run("%wan make --seed 6 a {nobody} fox --red")
+
+
+def test_marks_take_expressions(notebook: Notebook) -> None:
+    """`best[0]` and `rows.job[0]` name a picture as ``-i`` takes it; a list stands for all of it (USER_TRIAL A2.4)."""
+    notebook.run("%%wan --as fox --seed 5..6\na fox")
+    notebook.run("from types import SimpleNamespace\nbest = [fox[1], fox[0]]\nrows = SimpleNamespace(job=fox)")
+    assert "best[0] is starred" in notebook.run("%wan star best[0]")
+    assert [picture.row.is_starred for picture in notebook.names["fox"]] == [False, True]
+    assert "no longer starred" in notebook.run("%wan star rows.job[1]")
+    assert "poster, final" in notebook.run("%wan tag best poster final")
+    assert "a fox" in notebook.run("%wan history --tag poster")
+    assert "none" in notebook.run("%wan tag {fox.id} poster final --remove")
+    assert "saved" in notebook.run("%wan save best[0] best.png")
+    assert "2 of" not in notebook.run("%wan show best[0]")
+    with pytest.raises(CellError, match="Did you mean best"):
+        notebook.run("%wan star bets")
+
+
+def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
+    """The command that undoes it is named, and works; the same command once more undoes it too."""
+    notebook.run("%%wan --seed 5 --as fox\na fox")
+    shown = notebook.run("%wan trash fox")
+    undo = re.search(r"%wan trash \w+ --undo", shown)[0]
+    assert "1 job" in notebook.run("%wan history --trash")
+    assert "out of the trash" in notebook.run(undo)
+    assert "is not in the trash" in notebook.run(undo)
+
+
+def test_waiting_for_all_ends_in_one_line(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task is counted once, with the time and the cost (USER_TRIAL A2.8)."""
+    assert "Nothing is running" in notebook.run("%wan wait")
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0.3")
+    notebook.run("%%wan --seed 1..3 --no-wait\na fox")
+    shown = notebook.run("%wan wait --timeout 30")
+    last = shown.replace("\r", "\n").strip().splitlines()[-1]
+    assert last.startswith("3 of 3 saved · ")
+    assert last.endswith(" s · $0.00")
+
+
+@pytest.mark.parametrize("command", ["cancel --all", "resume", "cost", "budget", "config", "history", "doctor", ""])
+def test_commands_answer_in_an_empty_folder(notebook: Notebook, command: str) -> None:
+    """Before there is any picture, every question has an answer, and who only looks creates nothing."""
+    assert notebook.run(f"%wan {command}".strip()).strip()
+    assert not default_session().loader.folder.exists()
+
+
+def test_settings_and_budgets_say_what_changed(notebook: Notebook) -> None:
+    """`%wan config x=y` names the change, `%wan budget off` what it removed (USER_TRIAL P1.5, P1.7)."""
+    assert "wait: not set → off; price.gateway: not set → $0.03" in notebook.run(
+        "%wan config wait=off price.gateway=0.03"
+    )
+    assert "wait: off → auto" in notebook.run("%wan config wait=auto")
+    assert "set: 40 pictures in total" in notebook.run("%wan budget 40 pictures")
+    notebook.run("%wan budget $5 --per day")
+    shown = notebook.run("%wan budget off")
+    assert "40 pictures in total" in shown.splitlines()[1]
+    assert "$5.00 per day" in shown.splitlines()[1]
+
+
+def test_recall_writes_the_cell_that_made_a_picture(notebook: Notebook) -> None:
+    """From a job or a copy with metadata, its input named by the kept copy; a copy without metadata says so."""
+    Image.new("RGB", (300, 400), "red").save("photo.png")
+    notebook.run("%%wan --as fox --seed 5 -i photo.png --size 2K --no-rewrite\na {{fox}}\nNegative prompt: text")
+    notebook.run("%wan save fox fox.png\n%wan save fox clean.png --clean")
+    for what in ("fox", "fox.png", "fox[0]"):
+        cell = notebook.run(f"%wan recall {what}")
+        cell = cell[cell.index("%%wan") :].strip()
+        notebook.run(cell.replace("--as fox", ""))
+        assert "from store" in notebook.run(f"{cell}\n")
+    assert notebook.tasks() == 1
+    with pytest.raises(WanError, match="no recipe"):
+        notebook.run("%wan recall clean.png")
+
+
+def test_a_foreign_picture_gives_a_cell_that_is_refused_rather_than_guessed(notebook: Notebook) -> None:
+    """A cell without a prompt never runs, whatever a picture's metadata does not say (CASES P22)."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("parameters", "\nSteps: 20, Sampler: Euler, Seed: 5, Size: 1024x1024")
+    Image.new("RGB", (300, 300)).save("x.png", pnginfo=text)
+    cell = notebook.run("%wan recall x.png")
+    cell = cell[cell.index("%%wan") :].strip()
+    assert "--seed 5" in cell
+    with pytest.raises(RequestError, match="must not be empty"):
+        notebook.run(f"{cell}\n")
+
+
+def test_a_line_in_a_terminal_leaves_no_empty_out(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown is not announced again with nothing behind it; an assignment has its job."""
+    monkeypatch.setattr(notebook.shell, "simple_prompt", True, raising=False)
+    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "%wan make --seed 5 a fox"])
+    assert notebook.shell.run_cell("%wan make --seed 5 a fox").result is None
+
+
+def test_unloading_takes_everything_back(notebook: Notebook) -> None:
+    """No magic, no matcher, no transformer stays."""
+    matchers, transforms = notebook.shell.Completer.custom_matchers, notebook.shell.input_transformers_cleanup
+    other = Extension(notebook.shell)
+    before = len(matchers), len(transforms)
+    other.load()
+    other.unload()
+    assert "wan" not in notebook.shell.magics_manager.magics["cell"]
+    assert (len(matchers), len(transforms)) == before
+
+
+def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that comes later names the running job, and goes on with it."""
+    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "30")
+    notebook.run("%%wan --seed 1 --no-wait\na fox")
+    job = notebook.names["_wan"]
+    while job.status in ("intent", "sending"):
+        job.wait(0.02)
+    with capture_output() as captured:
+        Extension(notebook.shell).load()
+    assert captured.stdout == "1 job is running; its result can be fetched for another 23 h (`%wan resume`)\n"
+
+
+def test_what_is_unforeseen_is_one_line(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours shows neither the environment nor a traceback in the notebook (`%xmode Verbose` neither)."""
+    monkeypatch.setenv("WAN_API_KEY", "sk-secret0123456789")
+    notebook.run("%xmode Verbose")
+    monkeypatch.setattr(default_session().loader, "load", lambda *_: 1 / 0)
+    with pytest.raises(WanError, match="ZeroDivisionError") as caught:
+        notebook.run("%%wan\na fox")
+    assert len(caught.value._render_traceback_()) <= 4
