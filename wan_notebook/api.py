@@ -202,10 +202,15 @@ def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, In
 
 
 def _label(resolver: "Resolver", value: object) -> str:
-    """Return what a person calls a value: its text, or the variable that holds it."""
-    if isinstance(value, str):
-        return value if len(value) < _SHOWN_NAME_CHARS else ""
-    return resolver.variable_name(value)
+    """Return what a person calls a value: the file's name, its text, or the variable that holds it."""
+    if isinstance(value, str | Path):
+        text = str(value)
+        name = text if "://" in text or text[:5] == "data:" else Path(text).name  # records hold no local folders
+        return name if len(name) < _SHOWN_NAME_CHARS else ""
+    name = resolver.variable_name(value)
+    if isinstance(value, Picture):
+        return name or f"{value.job.name or value.job.id}[{value.index}]"
+    return name or (value.name or value.id if isinstance(value, Job) else "")
 
 
 # Side by side --------------------------------------------------------------------------------------------------------
@@ -324,7 +329,7 @@ def compare(*pictures: object, columns: int | None = None, session: Session | No
     resolver = (session or default_session()).resolver(shell.user_ns if (shell := current_shell()) is not None else {})
     items = [_compare_item(value, number, resolver) for number, value in enumerate(flat, 1)]
     shared = set(items[0].facts).intersection(*(item.facts for item in items)) if len(items) > 1 else set()
-    items = [replace(item, facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
+    items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
     return Comparison(tuple(items), tuple(sorted(shared)), columns)
 
 
@@ -357,7 +362,7 @@ def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareI
         "cost": str(cost_of(row)),
     }
     return CompareItem(
-        label=f"{value.job.name or value.job.id}[{value.index}]",
+        label=_label(resolver, value),
         data=value.data,
         mime=picture.mime,
         width_px=picture.width_px or 0,

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from .database import Database, OverBudget, Price, SpendLimit
-from .errors import BudgetError, SettingsError, WanError
+from .errors import BudgetError, WanError
 from .files import locked
 from .masking import shown
 from .models import MODEL
@@ -132,6 +132,8 @@ class BudgetBook:
         Path of the notebook, empty outside of one.
     wall_clock : callable
         Unix seconds; days are local ones.
+    make_database : callable, optional
+        Makes the folder's database, to keep a notebook's budget in.
     """
 
     def __init__(
@@ -141,12 +143,14 @@ class BudgetBook:
         database: Database | None,
         notebook: str,
         wall_clock: Callable[[], float],
+        make_database: Callable[[], Database] | None = None,
     ) -> None:
         self._loader = loader
         self._settings = settings
         self._database = database
         self._notebook = notebook
         self._wall_clock = wall_clock
+        self._make_database = make_database
 
     def all(self) -> list[Budget]:
         """Return every budget in force: of ``WAN_BUDGET``, of the person, of this notebook."""
@@ -304,9 +308,10 @@ class BudgetBook:
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per != "notebook":
             self._loader.store(budgets={**self._stored_budgets(), per: list(texts)})
-        elif self._database is None:
-            raise SettingsError("This folder has no ledger yet to keep the budget in.", hint="Make a picture first.")
-        else:
+            return
+        if self._database is None and self._make_database is not None:
+            self._database = self._make_database()
+        if self._database is not None:
             self._database.meta_set(f"{_META}:{self._notebook}", ",".join(texts))
 
 

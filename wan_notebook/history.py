@@ -67,24 +67,20 @@ class History:
         return min(self.page.total_rows, self.limit or self.page.total_rows)
 
     def __iter__(self) -> "Iterator[Job]":
-        return (self.session.job_of_row(row) for row in self.rows)
+        return (self.session.job_of_row(row, is_alone=True) for row in self.rows)
 
     @overload
     def __getitem__(self, index: int) -> "Job": ...
     @overload
     def __getitem__(self, index: slice) -> "list[Job]": ...
     def __getitem__(self, index: int | slice) -> "Job | list[Job]":
-        if isinstance(index, slice):
-            return [self.session.job_of_row(row) for row in self.rows[index]]
-        return self.session.job_of_row(self.rows[index])
+        return list(self)[index]
 
     @property
     def pictures(self) -> "list[Picture]":
         """The saved pictures, without waiting; of ``starred=True`` those that have a star, or whose job has one."""
-        found = [(job, picture) for job in self for picture in job.saved_pictures]
-        if self.query.starred:
-            found = [(job, p) for job, p in found if p.row.is_starred or p.tracked.row.is_starred]
-        return [picture for _, picture in found]
+        found = [picture for job in self for picture in job.saved_pictures]
+        return [p for p in found if not self.query.starred or p.row.is_starred or p.tracked.row.is_starred]
 
     def export(self, folder: str | Path, *, csv: bool = False, clean: bool = False) -> list[Path]:
         """Copy the pictures to a folder.

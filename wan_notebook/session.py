@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from .budget import BudgetBook, UnitPrice
 from .database import SETTLED
@@ -318,10 +319,13 @@ class Session:
         """Return a job of the history. Raises ``StoreError`` naming the nearest ids."""
         return self.job_of_row(self.need_project().database.get(id_or_prefix))
 
-    def job_of_row(self, row: "JobRow") -> Job:
-        """Return a row's job (the first row of a group stands for all of it); one that is open is followed."""
+    def job_of_row(self, row: "JobRow", *, is_alone: bool = False) -> Job:
+        """Return a row's job; one that is open is followed.
+
+        The first row of a group stands for all of it, unless ``is_alone``.
+        """
         project = self.need_project()
-        rows = project.database.group(row.group_id) if row.id == row.group_id else [row]
+        rows = project.database.group(row.group_id) if row.id == row.group_id and not is_alone else [row]
         tracked = [project.worker.track(one) for one in rows]
         self.follow([job.row for job in tracked if not job.is_settled])
         return Job(tracked, project, request=self.request_of(row), name=row.name)
@@ -437,7 +441,10 @@ class Session:
 
     def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
         project = self.project(create=False)
-        return BudgetBook(self.loader, settings, project.database if project else None, notebook, self.wall_clock)
+        database = project.database if project else None
+        return BudgetBook(
+            self.loader, settings, database, notebook, self.wall_clock, lambda: self.need_project().database
+        )
 
     def _price_for(self, row: "JobRow") -> UnitPrice | None:
         return self._budgets(self.settings(), row.notebook).unit_price(row.provider)
@@ -466,7 +473,8 @@ def _refuse_keys(submission: Submission, keys: "Sequence[SecretStr]") -> None:
     for request in submission.requests:
         texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
         texts += [("image", image.name) for image in request.images]
-    fields = dict.fromkeys(field for field, text in texts if any(mask.is_in(text) for mask in masks))
+    forms = [(field, form) for field, text in texts for form in {text, unquote(text)}]
+    fields = dict.fromkeys(field for field, form in forms if any(mask.is_in(form) for mask in masks))
     if fields:
         raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in fields])
 

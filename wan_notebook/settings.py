@@ -96,7 +96,7 @@ class SettingsLoader:
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
         self.session: dict[str, Any] = {}
         self.session_keys: dict[str, SecretStr] = {}
-        self._prices: dict[str, tuple[Decimal, str]] = {}
+        self._highest_prices: dict[tuple[str, str], Decimal] = {}
         self._loaded: dict[str | None, tuple[object, Settings]] = {}
         self._folders = self._folders_in_index()
 
@@ -291,19 +291,21 @@ class SettingsLoader:
 
     def _protected_prices(self) -> tuple[dict[str, Any], list[str]]:
         """Return the prices in force and notes: a price may be set or raised in a session, but not lowered."""
+        prices: dict[str, Any] = {}
         notes = []
         for provider, pair in self._stored_table("prices").items():
             amount, currency = to_decimal(pair[0]), str(pair[1])
             if amount is None:
                 continue
-            kept = self._prices.setdefault(provider, (amount, currency))
-            if kept[1] == currency and amount > kept[0]:
-                self._prices[provider] = (amount, currency)
-            elif kept != (amount, currency):
-                lower, own = format_amount(amount, currency), format_amount(*kept)
+            # Another currency loosens nothing: amounts are not compared across currencies.
+            highest = max(amount, self._highest_prices.get((provider, currency), amount))
+            self._highest_prices[provider, currency] = highest
+            prices[provider] = (highest, currency)
+            if highest > amount:
+                lower, own = format_amount(amount, currency), format_amount(highest, currency)
                 told = f"the price of {lower} for {provider} counts from the next kernel on"
                 notes.append(f"{told}; this one keeps {own}, so that no budget is loosened")
-        return dict(self._prices), notes
+        return prices, notes
 
 
 _APP: Final = ("wan_notebook", False)

@@ -320,7 +320,7 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
 
 def _several(given: object) -> list[Any]:
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        return [given]
+        return [plain_integer(given)]
     try:
         items = list(islice(given, TASKS_PER_CALL_MAX + 1))
     except TypeError:  # an array without a dimension

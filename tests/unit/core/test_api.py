@@ -1,0 +1,294 @@
+"""``wan.generate``, ``wan.compare`` and what the session does around them, over the built-in simulator."""
+
+import base64
+import inspect
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import wan_notebook as wan
+from tests.kit import WAIT_S, House, ask, at_cell, ended, small_png
+from wan_notebook.errors import CellError, ImageInputError, RequestError, StoreError
+from wan_notebook.kernel import current_cell, notebook_path
+from wan_notebook.replay import CellId, Submission
+from wan_notebook.request import ImageRequest
+from wan_notebook.session import Session, default_session
+
+KEY = "sk-nobody-may-see-7Q9z"
+FOX = ImageRequest(prompt="a fox", seed=5)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """Give a folder with the built-in simulator."""
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(house: House) -> Session:
+    """Give one kernel."""
+    return house.kernel()
+
+
+class Shell:
+    """A notebook's shell, as far as the package looks at it."""
+
+    def __init__(self, parent: dict[str, Any], **variables: Any) -> None:
+        self.user_ns = variables
+        self.execution_count = 7
+        self.kernel = SimpleNamespace(get_parent=lambda: parent)
+
+
+def in_notebook(monkeypatch: pytest.MonkeyPatch, shell: Any) -> None:
+    """Let a shell run in this process."""
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+
+
+# The package ---------------------------------------------------------------------------------------------------------
+
+
+def test_public_names_are_functions_even_where_modules_have_their_names() -> None:
+    """``wan.history()`` and ``wan.panel()`` work whatever was imported before."""
+    import wan_notebook.history  # noqa: F401
+
+    assert callable(wan.history)
+    assert callable(wan.panel)
+    assert {"generate", "history", "panel", "compare", "Job", "Picture", "ImageRequest", "WanError"} <= set(dir(wan))
+    assert not {"session", "settings", "jobs"} & set(dir(wan))
+    with pytest.raises(AttributeError, match="no attribute 'generat'"):
+        _ = wan.generat
+
+
+@pytest.mark.parametrize("function", [wan.generate, wan.history, wan.compare, wan.panel])
+def test_public_functions_document_every_parameter(function: Any) -> None:
+    """help() names each parameter, what comes back, what can go wrong, and shows an example."""
+    text = inspect.getdoc(function) or ""
+    for name in inspect.signature(function).parameters:
+        assert name in text, name
+    assert all(section in text for section in ("Parameters", "Returns", "Examples"))
+    assert "WAN_API" not in text
+
+
+# generate ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_problems_come_at_once_and_nothing_is_sent(house: House, session: Session) -> None:
+    """Misspelled parameters, pictures, seeds, names and rules are one error, each with a hint."""
+    with pytest.raises(RequestError) as caught:
+        ask(session, "", seeed=3, images=["nothing.png"], size="huge", name="class", seed=[-1, 2**31])
+    found = {problem.field: f"{problem}" for problem in caught.value.problems}
+
+    assert set(found) == {"seeed", "image", "prompt", "size", "name", "seed"}
+    assert "Did you mean seed?" in found["seeed"]
+    assert house.service.tasks_created == 0
+    assert session.project(create=False) is None
+
+
+@pytest.mark.parametrize("secret", [{"A": KEY}, object()])
+def test_a_misspelled_parameter_does_not_show_a_hidden_value(session: Session, secret: Any) -> None:
+    """An object given by mistake, the environment for one, is named by its type."""
+    with pytest.raises(RequestError) as caught:
+        ask(session, enviroment=secret)
+    assert KEY not in str(caught.value)
+
+
+def test_sizes_and_seeds_as_people_have_them(session: Session) -> None:
+    """A pair of numbers, NumPy's integers, a range: all are taken."""
+    job = ask(session, size=Image.new("RGB", (1024, 768)).size, seed=np.arange(3, 5), tags="study").result(WAIT_S)
+    assert job.seeds == (3, 4)
+    assert job.rows[0].parameters["size"] == "1024*768"
+    assert job.rows[0].tags == ("study",)
+
+
+def test_like_takes_the_shape_of_a_picture(session: Session) -> None:
+    """``like`` needs no input; beside an explicit size it is refused."""
+    wide = Image.new("RGB", (800, 400), "red")
+    assert ask(session, like=wide, seed=1).request.size == "1808*896"
+    with pytest.raises(RequestError, match="both set the shape"):
+        ask(session, like=wide, size=(1024, 768), seed=1)
+
+
+def test_a_picture_in_memory_has_the_name_of_its_variable(
+    session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The record says `photo`, not `image 1`; a path keeps its text, a job's picture its expression."""
+    photo = Image.new("RGB", (300, 300), "red")
+    path = tmp_path / "cat.png"
+    photo.save(path)
+    fox = ask(session, seed=1).result(WAIT_S)
+    in_notebook(monkeypatch, Shell({}, photo=photo, _1=photo))
+    edit = ask(session, images=[photo, str(path), fox[0], np.zeros((300, 300, 3), np.uint8)], seed=2).result(WAIT_S)
+
+    assert [given.name for given in edit.rows[0].inputs] == ["photo", "cat.png", f"{fox.id}[0]", "image 4"]
+
+
+def test_calls_know_their_notebook_without_the_extension(
+    house: House, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wan.generate` before the first `%wan` counts towards its notebook's budget."""
+    parent = {"metadata": {"cellId": "c1"}, "header": {"msg_id": "m1"}, "content": {"allow_stdin": True}}
+    in_notebook(monkeypatch, Shell(parent))
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/study.ipynb")
+    row = ended(ask(session, seed=1)).rows[0]
+
+    assert (row.notebook, row.cell_id) == ("/home/ann/study.ipynb", "c1")
+    assert current_cell() == CellId("/home/ann/study.ipynb", "c1", "m1", is_interactive=False)
+    assert notebook_path(Shell({}, __vsc_ipynb_file__="/x.ipynb")) == "/x.ipynb"
+    in_notebook(monkeypatch, SimpleNamespace(user_ns={}, execution_count=3))
+    assert current_cell() == CellId(execution="3", is_interactive=True)
+
+
+def test_an_answer_is_shown_again_and_says_so(house: House, session: Session) -> None:
+    """The same call in another kernel costs nothing."""
+    first = ask(session, seed=5).result(WAIT_S)
+    again = ask(house.kernel(), seed=5)
+    assert (again.id, again.replayed) == (first.id, {first.id})
+    assert house.service.tasks_created == 1
+
+
+def test_the_same_request_in_one_run_gets_a_note(house: House, session: Session) -> None:
+    """A loop without a seed shows one picture each time round: it says how to have several."""
+    house.configure(seconds=20.0)
+    at_cell(session, "a", "1")
+    assert ask(session).id == ask(session).id
+    plan = session.plan(Submission((ImageRequest(prompt="a fox in snow"),), cell=session.cell()))
+    assert "-n 3" in plan.notes[0]
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a fox {KEY}",
+        base64.b64encode(f"key={KEY}".encode()).decode(),
+        KEY.encode().hex(),
+        KEY.replace("-", "%2d"),
+        " ".join(KEY),
+    ],
+)
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt", "tags"])
+def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(house: House, text: str, field: str) -> None:
+    """In any of its forms: it would land in the ledger, in file names and at the service."""
+    session = house.kernel(WAN_API_KEY=KEY, WAN_PROVIDER="simulator")
+    with pytest.raises(RequestError, match="contains an API key") as caught:
+        ask(session, **{"prompt": "a fox", field: text})
+    assert "7Q9z" not in str(caught.value)
+    assert session.project(create=False) is None
+
+
+# Plans ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_what_a_call_would_do_and_does_nothing(house: House, session: Session) -> None:
+    """New, under way, from the store: with the most it can cost, and one currency sign at most."""
+    submission = Submission((FOX, FOX.replace(seed=6)))
+    plan = session.plan(submission)
+    assert (plan.pictures_max, plan.is_free) == (2, False)
+    assert plan.cost_text == "$0.00 simulated (would cost up to 0.06 USD)"
+    assert session.project(create=False) is None
+
+    session.submit(replace_requests(submission, FOX)).result(WAIT_S)
+    plan = session.plan(submission)
+    assert [job.is_replay for job in plan.jobs] == [True, False]
+    assert (plan.pictures_max, plan.cost_max.amount if plan.cost_max else None) == (1, 0)
+    plan = session.plan(replace_requests(submission, FOX))
+    assert (plan.is_free, plan.cost_text) == (True, "$0.00")
+    assert session.submit(plan).result(WAIT_S).replayed
+
+
+def replace_requests(submission: Submission, *requests: ImageRequest) -> Submission:
+    """Return a submission of other requests."""
+    return Submission(requests, cell=submission.cell)
+
+
+def test_a_price_is_said_with_its_source(house: House) -> None:
+    """Unknown is never 0; a set price says that it was set."""
+    session = house.kernel(WAN_API_KEY=KEY, WAN_PROVIDER="gateway")
+    plan = session.plan(Submission((FOX,)))
+    assert (plan.cost_max, plan.cost_text) == (None, "price unknown (1 picture at most)")
+    session.loader.store(prices={"gateway": ["0.03", "USD"]})
+    plan = session.plan(Submission((FOX.replace(n=3),)))
+    assert plan.cost_max is not None
+    assert (plan.cost_max.amount, plan.cost_text) == (Decimal("0.09"), "up to $0.09 (price as set)")
+
+
+def test_looking_twice_does_not_count_as_running_twice(house: House, session: Session) -> None:
+    """A dry run of a seedless cell leaves its stored picture to the run itself."""
+    made = ended(ask(at_cell(session, "a", "1")))
+    later = at_cell(house.kernel(), "a", "2")
+    submission = Submission((ImageRequest(prompt="a fox in snow"),), cell=later.cell())
+    assert session.plan(submission) != later.plan(submission)
+    assert later.plan(submission).is_free
+    assert later.submit(submission).id == made.id
+    at_cell(later, "a", "3")
+    assert not later.plan(Submission(submission.requests, cell=later.cell())).is_free
+
+
+# Open jobs -----------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_of_another_key_are_left_alone_until_asked(house: House, session: Session) -> None:
+    """They may come from somebody else's folder: nothing is asked with this person's key before a question."""
+    house.configure(seconds=20.0)
+    job = ask(session, seed=5)
+    session.need_project().database.update(job.id, key_fingerprint="0" * 12, is_simulated=False)
+    session.close()
+    later = house.kernel()
+
+    assert later.resume() == []
+    assert "1 job made with another key" in later.left_alone
+    assert "%wan resume --all" in later.left_alone
+    assert [tracked.id for tracked in later.resume(foreign=True)] == [job.id]
+    assert later.left_alone == ""
+
+
+# compare -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_names_what_differs_and_saves_itself(session: Session, tmp_path: Path) -> None:
+    """What all share is said once, inputs are named, and PNG, PDF and HTML can be written."""
+    photo = Image.new("RGB", (300, 300), "red")
+    job = ask(session, images=[photo], seed=[1, 2]).result(WAIT_S)
+    compared = wan.compare(job, columns=1, session=session)
+
+    assert [item.label for item in compared.items] == [f"{job.id}[0]", f"{job.id}[1]"]
+    assert [item.facts for item in compared.items] == [(("seed", "1"),), (("seed", "2"),)]
+    assert {name for name, _ in compared.common} == {"cost", "input", "mode", "prompt", "size"}
+    for name, start in (("c.png", b"\x89PNG"), ("c.jpg", b"\xff\xd8"), ("c.pdf", b"%PDF"), ("c.html", b"<!doctype")):
+        assert compared.save(tmp_path / "out" / name).read_bytes().startswith(start)
+    with pytest.raises(StoreError, match=r"c\.gif: unknown ending"):
+        compared.save(tmp_path / "c.gif")
+    with Image.open(tmp_path / "out" / "c.png") as figure:
+        assert figure.width < figure.height  # one column
+
+
+def test_anything_that_is_an_image_can_be_compared(session: Session, tmp_path: Path) -> None:
+    """Too small to be sent is not too small to be looked at; what is not an image is named."""
+    (tmp_path / "cat.png").write_bytes(small_png())
+    compared = wan.compare(Image.new("RGB", (20, 10)), [str(tmp_path / "cat.png")], session=session)
+    assert [item.facts[0] for item in compared.items] == [("size", "20×10"), ("size", "640×640")]
+    with pytest.raises(ImageInputError, match="image 1"):
+        wan.compare(5, session=session)
+    with pytest.raises(CellError, match="needs pictures"):
+        wan.compare(session=session)
+    with pytest.raises(CellError, match="columns = 0"):
+        wan.compare(small_png(), columns=0, session=session)
+
+
+def test_a_closed_default_session_is_made_anew() -> None:
+    """The next call works after somebody closed it."""
+    first = default_session()
+    first.close()
+    assert default_session() is not first
+    default_session().close()

@@ -1,0 +1,323 @@
+"""The history as a value and as data: right types, exact money, documented columns, nothing cut off."""
+
+import csv
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import wan_notebook as wan
+from tests.kit import WAIT_S, House, ask, small_png
+from tests.unit.database.kit import Clock, finish, ledger, reported
+from tests.unit.database.kit import given as input_row
+from wan_notebook import export
+from wan_notebook.errors import CellError, StoreError
+from wan_notebook.history import History, parse_since
+from wan_notebook.session import Session
+from wan_notebook.settings import SettingsLoader
+
+NASTY = 'say "hi", then\nnew line; 狐 =1+1'
+FORMULA = "=HYPERLINK(1)"
+NOW = dt.datetime(2026, 11, 25, 15, 30).timestamp()  # noqa: DTZ001 - a Wednesday, local
+
+
+class Desk:
+    """A folder with a ledger, and a kernel over it."""
+
+    def __init__(self, tmp_path: Path, name: str = "one") -> None:
+        self.folder = tmp_path / name / "wan-pictures"
+        self.folder.mkdir(parents=True)
+        self.clock = Clock()
+        self.database = ledger(self.folder, self.clock)
+        loader = SettingsLoader({"WAN_HOME": str(self.folder)}, tmp_path, tmp_path / "config", tmp_path / "data")
+        loader.remember_folder(self.folder)
+        self.session = Session(loader)
+
+    def history(self, *words: str, **options: Any) -> History:
+        """Return a part of the history."""
+        return wan.history(*words, session=self.session, **options)
+
+    def job(self, prompt: str = "a fox", **options: Any) -> str:
+        """Put a finished job into the ledger, a second after the one before."""
+        self.clock.now += 1
+        return finish(self.database, prompt, **options)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.session.close()
+        self.database.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Give three jobs: billed with two pictures and an input, without a price, practice."""
+    made = Desk(tmp_path)
+    photo = input_row(name="photo", identity="pixels:1")
+    tagged = {"tags": ("figure-2", "a;b"), "name": "fox", "inputs": (photo,), "mode": "edit"}
+    made.job(seed=5, n=2, pictures=2, cost=reported("0.0510"), **tagged)
+    made.job("an owl", seed=6, price="")
+    practice = {"cost_amount": Decimal(0), "cost_currency": "USD", "cost_source": "simulated"}
+    made.job("a heron", seed=7, is_simulated=True, cost={**practice, "cost_note": "would cost $0.03"})
+    yield made
+    made.close()
+
+
+# Data ----------------------------------------------------------------------------------------------------------------
+
+
+def test_every_column_is_documented_and_filled(desk: Desk) -> None:
+    """A record has exactly the documented columns, in their order, one a job or one a picture."""
+    assert list(desk.history().to_dicts()[0]) == list(export.COLUMNS)
+    assert list(desk.history().to_dicts(by="picture")[0]) == list(export.PICTURE_COLUMNS)
+    assert all(column.says for column in (*export.COLUMNS.values(), *export.PICTURE_COLUMNS.values()))
+    with pytest.raises(CellError, match="by = 'day'"):
+        desk.history().to_dicts(by="day")  # type: ignore[arg-type]
+
+
+def test_the_data_knows_inputs_groups_stars_and_practice(desk: Desk) -> None:
+    """The input picture is the independent variable of an edit; a star on a picture is not lost."""
+    fox = desk.history(seed=5).rows[0]
+    desk.database.star(fox.id, 1)
+    job = desk.history(seed=5).to_dicts()[0]
+    assert (job["inputs"], job["input_hashes"], job["group"]) == (["photo"], ["pixels:1"], fox.id)
+    assert (job["starred"], job["imported"], job["pictures"]) == (True, False, 2)
+    assert [r["starred"] for r in desk.history(seed=5).to_dicts(by="picture")] == [False, True]
+    assert [r["picture"] for r in desk.history(seed=5).to_dicts(by="picture")] == [0, 1]
+    assert desk.history(seed=7).to_dicts()[0]["practice_price"] == Decimal("0.03")
+    assert job["practice_price"] is None
+
+
+def test_pandas_keeps_types(desk: Desk) -> None:
+    """Money stays Decimal beside its currency, seeds stay whole, times are UTC, unknown is missing and not 0."""
+    frame = desk.history().to_pandas()
+    types = {name: str(frame[name].dtype) for name in ("created_at", "seed", "starred", "cost_amount")}
+
+    assert types["created_at"].endswith("UTC]")
+    assert (types["seed"], types["starred"], types["cost_amount"]) == ("Int64", "boolean", "object")
+    fox, owl = frame[frame["seed"] == 5].iloc[0], frame[frame["seed"] == 6].iloc[0]
+    assert (fox["cost_amount"], type(fox["cost_amount"]), fox["tags"]) == (
+        Decimal("0.051"),
+        Decimal,
+        ["figure-2", "a;b"],
+    )
+    assert (owl["cost_amount"], owl["cost_source"]) == (None, "unknown")
+    empty = desk.history("nothing like it").to_pandas()
+    assert (len(empty), str(empty["seed"].dtype), str(empty["cost_amount"].dtype)) == (0, "Int64", "object")
+
+
+def test_parquet_holds_decimals_times_and_lists(desk: Desk, tmp_path: Path) -> None:
+    """Parquet keeps money as decimal128, never as a float, and says what each column means."""
+    path = desk.history().to_parquet(tmp_path / "out" / "history.parquet")
+    table = pq.read_table(path)
+    field = table.schema.field("cost_amount")
+
+    assert pa.types.is_decimal128(field.type)
+    assert table.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
+    assert field.metadata[b"description"].startswith(b"cost of the job")
+    by_seed = {row["seed"]: row for row in table.to_pylist()}
+    assert (by_seed[5]["cost_amount"], by_seed[6]["cost_amount"]) == (Decimal("0.051"), None)
+    assert by_seed[5]["tags"] == ["figure-2", "a;b"]
+    assert pd.read_parquet(path)["seed"].tolist() == [7, 6, 5]
+
+
+def test_an_amount_that_would_be_rounded_is_refused(desk: Desk, tmp_path: Path) -> None:
+    """Money is never rounded silently: 13 decimals do not fit the Parquet column, and CSV is named instead."""
+    record = {**desk.history(seed=5).to_dicts()[0], "cost_amount": Decimal("0.0000000000001")}
+    with pytest.raises(CellError, match="does not fit") as caught:
+        export.to_parquet([record], tmp_path / "a.parquet", "job")
+    assert "JSON Lines" in caught.value.hint
+    assert list(tmp_path.glob("a.parquet*")) == []
+
+
+def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
+    """Line breaks, quotes and half characters break no row; lists are JSON; missing is empty."""
+    desk.job(NASTY, seed=8, price="")
+    path = desk.history().to_csv(tmp_path / "history.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        found = {row["seed"]: row for row in csv.DictReader(file)}
+
+    assert found["8"]["prompt"] == NASTY
+    assert json.loads(found["5"]["tags"]) == ["figure-2", "a;b"]
+    assert (found["5"]["cost_amount"], found["6"]["cost_amount"], found["5"]["simulated"]) == ("0.0510", "", "false")
+    assert dt.datetime.fromisoformat(found["5"]["created_at"]).tzinfo is not None
+
+
+@pytest.mark.parametrize("prompt", [FORMULA, "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path, prompt: str) -> None:
+    """What a spreadsheet would calculate gets an apostrophe before it, in CSV and Excel; JSON Lines stays exact."""
+    desk.job(prompt, seed=8, price="", name=FORMULA)
+    history = desk.history(seed=8)
+    with history.to_csv(tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["prompt"], row["name"]) == (f"'{prompt}", f"'{FORMULA}")
+    sheet = openpyxl.load_workbook(history.to_excel(tmp_path / "h.xlsx")).active
+    cells = dict(zip(next(sheet.values), list(sheet.values)[1], strict=True))
+    assert (cells["prompt"], cells["name"]) == (f"'{prompt}", f"'{FORMULA}")
+    assert json.loads(history.to_jsonl(tmp_path / "h.jsonl").read_text("utf-8"))["prompt"] == prompt
+
+
+def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
+    """Times are local and without a zone, which Excel does not know; money is a number."""
+    path = desk.history().to_excel(tmp_path / "history.xlsx", by="picture")
+    frame = pd.read_excel(path)
+    first = desk.history(seed=5).rows[0]
+
+    assert list(frame.columns) == list(export.PICTURE_COLUMNS)
+    local = dt.datetime.fromtimestamp(first.created_at)  # noqa: DTZ006 - as Excel shows it
+    assert abs(frame[frame["seed"] == 5]["created_at"].iloc[0].to_pydatetime() - local) < dt.timedelta(seconds=1)
+    assert frame[frame["seed"] == 5]["cost_amount"].iloc[0] == pytest.approx(0.051)
+
+
+def test_data_are_every_job_that_matches(desk: Desk) -> None:
+    """The table shows the newest 20; jobs, pictures and data are never cut off there, unless a limit was given."""
+    for seed in range(10, 35):
+        desk.job(seed=seed, price="")
+    whole = desk.history()
+
+    assert len(whole) == len(whole.to_dicts()) == len(list(whole)) == 28
+    assert len(whole.page.rows) == 20
+    assert [r["seed"] for r in desk.history(limit=3).to_dicts()] == [34, 33, 32]
+    assert len(desk.history(limit=3)) == 3
+    with pytest.raises(CellError, match="limit = 0"):
+        desk.history(limit=0)
+
+
+def test_everywhere_reads_the_persons_other_folders(desk: Desk, tmp_path: Path) -> None:
+    """With everywhere, data come from every folder and say from which."""
+    other = Desk(tmp_path, "two")
+    other.job("elsewhere", seed=99)
+    found = {r["seed"]: r["folder"] for r in desk.history(everywhere=True).to_dicts()}
+
+    assert (found[99], found[5], len(found)) == (str(other.folder), str(desk.folder), 4)
+    other.close()
+
+
+def test_filters(desk: Desk) -> None:
+    """Each filter narrows the data; an empty folder is an empty history, not an error."""
+
+    def seeds(*words: str, **filters: Any) -> list[int]:
+        return sorted(r["seed"] for r in desk.history(*words, **filters).to_dicts())
+
+    owl = desk.history(seed=6).rows[0].created_at
+    assert seeds("owl") == seeds(seed=6) == [6]
+    assert seeds(tag="figure-2") == seeds(tag=["figure-2", "a;b"]) == [5]
+    assert seeds(state="saved") == seeds(state=["saved", "failed"]) == [5, 6, 7]
+    assert seeds(running=True) == seeds(trash=True) == []
+    assert (seeds(since=owl), seeds(until=owl)) == ([6, 7], [5])
+    assert repr(desk.history("owl")).startswith("<History: 1 job, 1 picture, ")
+
+
+@pytest.mark.parametrize("write", [History.to_csv, History.to_jsonl, History.to_parquet, History.to_excel])
+def test_a_place_that_cannot_be_written_is_named(
+    desk: Desk, tmp_path: Path, write: Callable[[History, Path], Path]
+) -> None:
+    """An unwritable place is an error with the path, and leaves nothing behind."""
+    blocked = tmp_path / "file"
+    blocked.write_text("x")
+    with pytest.raises(StoreError, match="cannot write") as caught:
+        write(desk.history(), blocked / "out")
+    assert str(blocked) in caught.value.message
+    assert blocked.read_text() == "x"
+
+
+def test_missing_libraries_are_named(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without the extra, the error says what to install."""
+    for name in ("pandas", "pyarrow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (desk.history().to_pandas, lambda: desk.history().to_parquet(tmp_path / "x")):
+        with pytest.raises(CellError) as caught:
+            call()
+        assert "wan-notebook[pandas]" in caught.value.hint
+
+
+# Jobs and pictures ---------------------------------------------------------------------------------------------------
+
+
+def test_a_history_gives_jobs_and_chosen_pictures(tmp_path: Path) -> None:
+    """Iterating gives jobs; of starred ones the pictures that have the star; export copies them with their table."""
+    house = House(tmp_path)
+    session = house.kernel()
+    first = ask(session, seed=[1, 2], images=[small_png()]).result(WAIT_S)
+    second = ask(session, seed=3).result(WAIT_S)
+    first[1].star()
+    history = wan.history(session=session)
+
+    assert [type(job) for job in history] == [wan.Job] * 3
+    assert history[0].id == second.id
+    assert [job.id for job in history[:2]] == [second.id, first.rows[1].id]
+    assert len(history.pictures) == 3
+    starred = wan.history(starred=True, session=session)
+    assert [(picture.seed, picture.row.is_starred) for picture in starred.pictures] == [(2, True)]
+    written = starred.export(tmp_path / "chosen", csv=True)
+    assert [path.name for path in written] == [first[1].file.name, "pictures.csv"]
+    with written[1].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["starred"], Path(row["file"]).name) for row in rows] == [("2", "true", written[0].name)]
+    house.close()
+
+
+# Times ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("today", "2026-11-25"),
+        ("Yesterday", "2026-11-24"),
+        ("wednesday", "2026-11-25"),
+        ("mon", "2026-11-23"),
+        ("thursday", "2026-11-19"),
+        ("7d", "2026-11-18T15:30"),
+        ("12h", "2026-11-25T03:30"),
+        ("90 min", "2026-11-25T14:00"),
+        ("1 week", "2026-11-18T15:30"),
+        ("2 weeks ago", "2026-11-11T15:30"),
+        ("a week", "2026-11-18T15:30"),
+        ("an hour", "2026-11-25T14:30"),
+        ("day", "2026-11-24T15:30"),
+        ("2026-11-24", "2026-11-24"),
+        ("2026/11/24", "2026-11-24"),
+        ("2026-11-24 14:30", "2026-11-24T14:30"),
+        (" 2026-11-24t14:30 ", "2026-11-24T14:30"),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, expected: str) -> None:
+    """Days and weekdays are local midnights, spans count back from now."""
+    assert parse_since(text, NOW) == dt.datetime.fromisoformat(expected).timestamp()
+
+
+def test_values_are_times_too() -> None:
+    """Unix seconds, a date, a datetime with a zone, a timedelta; None stays None."""
+    assert parse_since(None) is None
+    assert parse_since(5.5) == 5.5
+    assert parse_since(dt.date(2026, 11, 24)) == dt.datetime(2026, 11, 24).timestamp()  # noqa: DTZ001 - local
+    assert parse_since(dt.datetime(2026, 11, 24, tzinfo=dt.UTC)) == 1_795_478_400
+    assert parse_since(dt.timedelta(hours=1), NOW) == NOW - 3600
+
+
+@pytest.mark.parametrize("wrong", ["", "soon", "7", "d", "7 parsecs", "2026-13-01", [5], float("nan"), True, "9" * 400])
+def test_what_is_not_a_time_is_refused(wrong: Any) -> None:
+    """The error repeats it, and shows the forms."""
+    with pytest.raises(CellError, match="is not a valid time") as caught:
+        parse_since(wrong)
+    assert "yesterday" in caught.value.hint
+    assert len(caught.value.message) < 100
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_time_or_an_error(text: str) -> None:
+    """Nothing but our own error comes out."""
+    with suppress(CellError):
+        assert isinstance(parse_since(text, NOW), float)

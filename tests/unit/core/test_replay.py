@@ -1,0 +1,303 @@
+"""Which results a request without a seed shows, former readings, and what is under way."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.database.kit import Clock, ledger, owner
+from wan_notebook.database import Database, JobRow, NewJob, Status
+from wan_notebook.errors import CellError, ReplayError
+from wan_notebook.images import InputImage
+from wan_notebook.replay import (
+    CellId,
+    Lookup,
+    Occurrences,
+    Reading,
+    Submission,
+    choose_result,
+    former_readings,
+    read_submission,
+    refuse_if_only,
+    seedless_hashes,
+)
+from wan_notebook.request import ImageRequest
+
+FOX, OWL = ImageRequest(prompt="a fox"), ImageRequest(prompt="an owl")
+
+
+def result(name: str, cell_id: str, run: str, index: int | None = None) -> JobRow:
+    """Return a saved result that an execution of a cell made."""
+    versions = {"run": run} | ({} if index is None else {"meeting": str(index)})
+    return JobRow(id=name, status=Status.SAVED, cell_id=cell_id, versions=versions)
+
+
+def shown(results: Sequence[JobRow], cell: CellId, *, times: int = 1) -> list[str]:
+    """Return what a new kernel shows each time it meets the request in a cell."""
+    occurrences, found = Occurrences(), []
+    for _ in range(times):
+        row = choose_result(results, occurrences.next("hash", cell))
+        occurrences.count("hash", cell)
+        found.append(row.id if row else "-")
+    return found
+
+
+A1, B1 = result("A1", "a", "s1:1"), result("B1", "b", "s1:2")
+A2, LOOP0, LOOP1 = result("A2", "a", "s1:3"), result("L0", "a", "s2:1", 0), result("L1", "a", "s2:1", 1)
+
+
+@pytest.mark.parametrize(
+    ("results", "cell", "times", "expected"),
+    [
+        ([], CellId(cell_id="a", execution="9"), 1, ["-"]),
+        ([A2, B1, A1], CellId(cell_id="a", execution="9"), 1, ["A2"]),
+        ([A2, B1, A1], CellId(cell_id="b", execution="9"), 1, ["B1"]),
+        # In one execution, a loop: the second round has no result of a second round.
+        ([A2, B1, A1], CellId(cell_id="a", execution="9"), 2, ["A2", "-"]),
+        ([LOOP1, LOOP0, A1], CellId(cell_id="a", execution="9"), 3, ["L0", "L1", "-"]),
+        # A cell that is not known takes what other cells show, in order.
+        ([B1, A1], CellId(cell_id="new", execution="9"), 1, ["A1"]),
+        # Tools that name no cells show each cell's newest result, in the cells' order.
+        ([A2, B1, A1], CellId(), 3, ["A2", "B1", "-"]),
+        # At a prompt the newest is shown once; asked again, it is asked anew.
+        ([A2, A1], CellId(execution="9", is_interactive=True), 2, ["A2", "-"]),
+    ],
+)
+def test_a_kernel_shows_what_the_notebook_showed(
+    results: list[JobRow], cell: CellId, times: int, expected: list[str]
+) -> None:
+    """Run All after a restart is free: each cell and each round of a loop shows its own newest result."""
+    assert shown(results, cell, times=times) == expected
+
+
+def test_a_cell_that_is_run_again_asks_anew() -> None:
+    """Another execution of the same cell in this kernel means a new picture; another cell does not."""
+    occurrences = Occurrences()
+    first, again = CellId(cell_id="a", execution="1"), CellId(cell_id="a", execution="2")
+    occurrences.count("hash", first)
+    assert choose_result([A1], occurrences.next("hash", again)) is None
+    assert choose_result([A1], occurrences.next("other", again)) is A1
+    assert not occurrences.next("hash", CellId(cell_id="b", execution="3")).is_rerun
+
+
+def test_looking_does_not_count() -> None:
+    """A dry run or the panel's price describes the next occurrence and leaves it to the submit."""
+    occurrences, cell = Occurrences(), CellId(cell_id="a", execution="1")
+    assert occurrences.next("hash", cell) == occurrences.next("hash", cell)
+    assert occurrences.next("hash", cell, ahead=2).index == 2
+
+
+@pytest.mark.parametrize("noted", ["-1", "x", "99999999999", "", "１"])
+def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
+    """What cannot be an index is counted instead."""
+    row = JobRow(id="A1", status=Status.SAVED, cell_id="a", versions={"run": "s1:1", "meeting": noted})
+    assert choose_result([row], Occurrences().next("hash", CellId(cell_id="a", execution="9"))) in (row, None)
+
+
+# Lookups in a ledger -------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """A ledger with its lookups; ``answer`` puts a request's jobs into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.database: Database = ledger(folder, self.clock)
+        self.occurrences = Occurrences()
+
+    def lookup(self, cell: CellId | None = None, **options: Any) -> Lookup:
+        """Return the lookups of one call."""
+        rng = random.Random(1)  # noqa: S311 - seeds of pictures, no secrets
+        usual = {"replay": "on", "fresh": False, "simulated_ok": False, "rng": rng, "now": self.clock.now}
+        cell = cell or CellId(cell_id="a", execution="1")
+        return Lookup(database=self.database, occurrences=self.occurrences, cell=cell, **{**usual, **options})
+
+    def answer(self, request: ImageRequest, seed: int, *statuses: Status, **columns: Any) -> list[str]:
+        """Create the jobs of a request and move each to one of these statuses."""
+        tasks = request.split(seed)
+        hashes = [task.request_hash(with_seed=True) for task in tasks]
+        asked = [request.request_hash(with_seed=False), *hashes[1:]] if request.seed is None else hashes
+        usual = {"provider": "gateway", "model": request.model, "mode": request.mode, "prompt": request.prompt}
+        jobs = [
+            NewJob(**{**usual, **columns}, request=task.canonical(with_seed=True), parameters=task.parameters(),
+                   request_hash=asked[at], request_hash_with_seed=hashes[at], request_position=at, seed=task.seed,
+                   versions={"run": "s0:0"}, cell_id="a")
+            for at, task in enumerate(tasks)
+        ]  # fmt: skip
+        rows = self.database.create_or_join(jobs, owner=owner(), simulated_ok=True, fresh=True)
+        for (row, _), status in zip(rows, statuses, strict=True):
+            self._move(row.id, status)
+        return [row.id for row, _ in rows]
+
+    def _move(self, job_id: str, status: Status) -> None:
+        path = [Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED]
+        if status is Status.REFUSED:
+            path = [Status.SENDING, Status.REFUSED]
+        for step in path[: path.index(status) + 1] if status in path else []:
+            self.database.transition(job_id, step)
+        if status is Status.SAVED:
+            picture = {"sha256": "2" * 64, "mime": "image/png", "saved_at": self.clock.now, "file": f"{job_id}.png"}
+            self.database.save_picture(job_id, index=0, **picture)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Give an empty ledger."""
+    made = Desk(tmp_path)
+    yield made
+    made.database.close()
+
+
+def found(reading: Reading) -> list[tuple[str, bool]]:
+    """Return the id of each job's answer, and whether it is still under way."""
+    return [(job.result.id if job.result else "", job.is_open) for job in reading.jobs]
+
+
+def ask(desk: Desk, *requests: ImageRequest, **options: Any) -> Reading:
+    """Look a call up."""
+    return read_submission(Submission(requests), desk.lookup(**options))
+
+
+def test_a_seed_shows_its_newest_result_and_nothing_else(desk: Desk) -> None:
+    """A refused job answers nothing, a simulated one nothing real, and ``fresh`` and ``off`` look at no result."""
+    seeded = FOX.replace(seed=5)
+    desk.answer(seeded, 5, Status.REFUSED)
+    assert found(ask(desk, seeded)) == [("", False)]
+    practice = desk.answer(seeded, 5, Status.SAVED, is_simulated=True)
+    assert found(ask(desk, seeded)) == [("", False)]
+    assert found(ask(desk, seeded, simulated_ok=True)) == [(practice[0], False)]
+    real = desk.answer(seeded, 5, Status.SAVED)
+    assert found(ask(desk, seeded)) == [(real[0], False)]
+    assert found(ask(desk, seeded, fresh=True)) == found(ask(desk, seeded, replay="off")) == [("", False)]
+
+
+def test_what_is_under_way_is_found_also_without_replay(desk: Desk) -> None:
+    """An open job is joined rather than bought again, in doubt or running; ``fresh`` alone asks anew."""
+    running = desk.answer(FOX.replace(seed=5), 5, Status.RUNNING)
+    for options in ({}, {"replay": "off"}, {"replay": "only"}):
+        assert found(ask(desk, FOX.replace(seed=5), **options)) == [(running[0], True)]
+    assert found(ask(desk, FOX.replace(seed=5), fresh=True)) == [("", False)]
+
+
+def test_an_intent_that_nobody_holds_is_not_under_way(desk: Desk) -> None:
+    """A crash left it: the same call sends it, and pays for it."""
+    held = desk.answer(FOX.replace(seed=5), 5, Status.INTENT)
+    assert found(ask(desk, FOX.replace(seed=5))) == [(held[0], True)]
+    desk.clock.now += 3600
+    assert found(ask(desk, FOX.replace(seed=5))) == [("", False)]
+
+
+def test_several_tasks_of_a_seedless_request_go_by_their_seeds(desk: Desk) -> None:
+    """Of three the first stands for the request; a longer call buys only what is missing."""
+    ids = desk.answer(FOX.replace(n=3), 7, Status.SAVED, Status.SAVED, Status.REFUSED)
+    again = ask(desk, FOX.replace(n=3))
+
+    assert found(again) == [(ids[0], False), (ids[1], False), ("", False)]
+    assert [job.request.seed for job in again.jobs] == [7, 8, 9]
+    assert [job.is_seedless for job in again.jobs] == [True, False, False]
+
+
+def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
+    """Its tasks are joined one by one: the done one is shown, the running one waited for, the refused one bought."""
+    ids = desk.answer(FOX.replace(n=3), 7, Status.SAVED, Status.RUNNING, Status.REFUSED)
+    desk.occurrences.count(FOX.replace(n=3).request_hash(with_seed=False), CellId(cell_id="a", execution="0"))
+    rerun = ask(desk, FOX.replace(n=3))
+
+    assert found(rerun) == [(ids[0], False), (ids[1], True), ("", False)]
+    assert not any(job.is_seedless for job in rerun.jobs)
+
+
+def test_a_new_seedless_request_draws_one_seed(desk: Desk) -> None:
+    """Its tasks count up from there, within the range of seeds."""
+    jobs = ask(desk, FOX.replace(n=3)).jobs
+    first = jobs[0].request.seed
+    assert [job.request.seed for job in jobs] == [first, first + 1, first + 2]
+
+
+def test_a_loop_within_one_call_counts_its_rounds(desk: Desk) -> None:
+    """Two equal seedless requests of one call are two occurrences."""
+    jobs = ask(desk, FOX, FOX, OWL).jobs
+    assert [job.occurrence for job in jobs] == [0, 1, 0]
+
+
+# Former readings -----------------------------------------------------------------------------------------------------
+
+
+def test_a_former_reading_is_shown_before_anything_is_bought(desk: Desk) -> None:
+    """What the first edition paid for under its own reading of the same cell is not bought again."""
+    submission = Submission((FOX.replace(seed=5),), former=(OWL.replace(seed=5),))
+    assert not read_submission(submission, desk.lookup()).is_former
+
+    ids = desk.answer(OWL.replace(seed=5), 5, Status.SAVED)
+    reading = read_submission(submission, desk.lookup())
+    assert (reading.is_former, found(reading)) == (True, [(ids[0], False)])
+    assert reading.requests[0].prompt == "an owl"
+    assert not read_submission(replace(submission, fresh=True), desk.lookup(fresh=True)).is_former
+
+    ids = desk.answer(FOX.replace(seed=5), 5, Status.SAVED)
+    assert found(read_submission(submission, desk.lookup())) == [(ids[0], False)], "today's reading comes first"
+
+
+def test_a_refusal_comes_after_the_lookup(desk: Desk) -> None:
+    """A cell that is refused today still shows what the first edition made of it, in part is not enough."""
+    submission = Submission((), former=(FOX.replace(seed=5), FOX.replace(seed=6)), refusal=CellError("refused today"))
+    desk.answer(FOX.replace(seed=5), 5, Status.SAVED)
+    with pytest.raises(CellError, match="refused today"):
+        read_submission(submission, desk.lookup())
+    desk.answer(FOX.replace(seed=6), 6, Status.SAVED)
+    assert read_submission(submission, desk.lookup()).is_answered
+    with pytest.raises(CellError):
+        read_submission(replace(submission, fresh=True), desk.lookup(fresh=True))
+
+
+def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Desk) -> None:
+    """A turned photograph is read otherwise today; its former results are shown, and only its own."""
+    image = InputImage(name="cat", identity="pixels:new", data=b"x", mime="image/png", width_px=300, height_px=300)
+    before = replace(image, identity="pixels:old")
+    edit = ImageRequest(prompt="at night", images=[replace(image, former_identity="pixels:old")], seed=5)
+    ids = desk.answer(ImageRequest(prompt="at night", images=[before], seed=5), 5, Status.SAVED)
+
+    assert found(ask(desk, edit)) == [(ids[0], False)]
+    assert found(ask(desk, ImageRequest(prompt="at night", images=[image], seed=5))) == [("", False)]
+    assert former_readings(Submission((FOX,))) == []
+
+
+def test_one_run_of_a_cell_is_one_occurrence_of_each_reading(desk: Desk) -> None:
+    """After a former reading was shown, running the cell again asks for a new picture."""
+    submission = Submission((FOX,), former=(OWL,))
+    desk.answer(OWL, 5, Status.SAVED)
+    assert read_submission(submission, desk.lookup()).is_former
+    for request_hash in seedless_hashes(submission):
+        desk.occurrences.count(request_hash, CellId(cell_id="a", execution="1"))
+
+    rerun = read_submission(submission, desk.lookup(CellId(cell_id="a", execution="2")))
+    assert (rerun.is_former, rerun.is_answered) == (False, False)
+
+
+# WAN_REPLAY=only -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "fresh", "by_store", "words"),
+    [
+        (FOX.replace(seed=6), False, False, ["WAN_REPLAY=only", "'a fox'", "seed 6", "Unset WAN_REPLAY"]),
+        (FOX, False, False, ["without a seed"]),
+        (FOX.replace(prompt="x " * 200), False, False, ["…'"]),
+        (FOX, True, False, ["--fresh", "unset WAN_REPLAY"]),
+        (FOX, True, True, ["opened bundle", "in a folder of your own"]),
+        (FOX.replace(seed=6), False, True, ["opened bundle", "in a folder of your own"]),
+    ],
+)
+def test_where_nothing_may_be_bought_the_missing_one_is_named(
+    desk: Desk, request_: ImageRequest, fresh: bool, by_store: bool, words: list[str]
+) -> None:
+    """It says who forbids it, which request has no answer, and what to do."""
+    jobs = desk.lookup(fresh=fresh, replay="only").jobs([request_])
+    with pytest.raises(ReplayError) as caught:
+        refuse_if_only(jobs, "only", fresh=fresh, by_store=by_store)
+    assert all(word in f"{caught.value.message} {caught.value.hint}" for word in words)
+    assert not (by_store and "unset" in caught.value.hint.lower())
+    refuse_if_only(jobs, "on", fresh=fresh, by_store=by_store)

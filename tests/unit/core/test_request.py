@@ -1,0 +1,308 @@
+"""Every rule of a request, all problems at once, and hashes that never change."""
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.acceptance import frozen
+from wan_notebook.errors import RequestError
+from wan_notebook.images import InputImage, PendingImage
+from wan_notebook.models import TASKS_PER_CALL_MAX, get_model
+from wan_notebook.request import ImageRequest, build_requests, hash_of_canonical
+from wan_notebook.validation import (
+    Mode,
+    Seeds,
+    expected_size,
+    name_problem,
+    parse_size,
+    size_from_image,
+    size_like,
+    split_seeds,
+)
+
+MODEL = get_model("wan2.6-image")
+assert MODEL is not None
+SEED_MAX = MODEL.seed_max
+
+
+def picture(
+    name: str = "ref", width_px: int = 900, height_px: int = 1200, identity: str = "bytes:sha256:00"
+) -> InputImage:
+    """Return an input of a given shape."""
+    return InputImage(name=name, identity=identity, data=b"x", mime="image/png", width_px=width_px, height_px=height_px)
+
+
+def problems(**fields: Any) -> dict[str, str]:
+    """Return the problems of a request by field."""
+    with pytest.raises(RequestError) as caught:
+        ImageRequest(**{"prompt": "a fox", **fields})
+    return {problem.field: str(problem) for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"prompt": "  \n"}, "prompt", "must not be empty"),
+        ({"prompt": "x" * 2001}, "prompt", "2001 characters"),
+        ({"prompt": "half \ud800"}, "prompt", "lone surrogate"),
+        ({"prompt": 5}, "prompt", "must be text"),
+        ({"negative_prompt": "x" * 501}, "negative_prompt", "Shorten it by 1"),
+        ({"images": [picture()] * 5}, "images", "1 to 4"),
+        ({"images": [picture()] * 2, "interleave": True}, "images", "at most 1"),
+        ({"images": [3]}, "images", "not a picture"),
+        ({"n": 0}, "n", "1 to 200"),
+        ({"n": 5, "images": [picture()]}, "n", "1 to 4"),
+        ({"n": 2, "interleave": True}, "n", "max_images"),
+        ({"n": "three"}, "n", "whole number"),
+        ({"n": True}, "n", "whole number"),
+        ({"max_images": 2}, "max_images", "illustrated text"),
+        ({"max_images": 6, "interleave": True}, "max_images", "1 to 5"),
+        ({"prompt_extend": True}, "prompt_extend", "only edits"),
+        ({"watermark": "yes"}, "watermark", "True or False"),
+        ({"seed": -1}, "seed", "2147483647"),
+        ({"seed": 2**31}, "seed", "2147483647"),
+        ({"seed": 1.5}, "seed", "whole number"),
+        ({"size": "banana"}, "size", "'banana': not a valid size"),
+        ({"size": (1024,)}, "size", "must be text"),
+        ({"size": "100x100"}, "size", "10,000 pixels"),
+        ({"size": "5000x100"}, "size", "1:4 and 4:1"),
+        ({"size": "2K"}, "size", "edit the result at 2K"),
+        ({"size": "1K", "interleave": True}, "size", "size in pixels"),
+        ({"size": "1281x1280"}, "size", "1280×1280"),
+        ({"size": "2049x2048", "images": [picture()]}, "size", "2048×2048"),
+        ({"model": "wan3"}, "model", "wan2.6-image"),
+        ({"sise": "1K"}, "sise", "Did you mean size?"),
+        ({"sise": "1K"}, "sise", "not a parameter"),
+    ],
+)
+def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str, words: str) -> None:
+    """A broken rule says which field, which value, and what to do."""
+    assert words in problems(**fields)[field]
+
+
+def test_all_problems_come_together() -> None:
+    """Type errors and broken rules of one request are one error."""
+    assert set(problems(prompt="", n="x", seed=-1, size="banana", images=[picture()] * 5)) == {
+        "prompt",
+        "n",
+        "seed",
+        "size",
+        "images",
+    }
+
+
+def test_an_error_repeats_plain_values_only() -> None:
+    """The repr of an unknown object may hold anything, a person's environment for one; its type is enough."""
+
+    class Secretive:
+        def __repr__(self) -> str:
+            return "TOKEN"
+
+    found = problems(prompt=Secretive(), n={"TOKEN": 1}, size=[Secretive()])
+    assert "TOKEN" not in str(found)
+    assert "<Secretive>" in found["prompt"]
+
+
+def test_characters_are_code_points() -> None:
+    """A Chinese character and an emoji count as one each (WAN_API §1)."""
+    assert ImageRequest(prompt="狐" * 2000).prompt
+    assert "2001" in problems(prompt="🦊" * 2001)["prompt"]
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        *("1280*720", "1280x720", "1280X720", "1280×720", " 1280 x 720 ", "16:9"),
+        *("(1280, 720)", "1280, 720", (1280, 720), [1280, 720], (np.int64(1280), np.int32(720))),
+    ],
+)
+def test_a_size_is_read_as_people_write_it(size: Any) -> None:
+    """Any separator, a ratio's name, a pair of numbers (as PIL's own size is): one form goes out."""
+    assert ImageRequest(prompt="a", size=size).parameters()["size"] == "1280*720"
+
+
+def test_each_field_is_sent_only_in_its_mode() -> None:
+    """``n`` always; ``max_images`` only when interleaved, ``prompt_extend`` only when editing (WAN_API §1)."""
+    edit = ImageRequest(prompt="a", images=[picture()], n=3).parameters()
+    text = ImageRequest(prompt="a").parameters()
+    story = ImageRequest(prompt="a", interleave=True).parameters()
+
+    assert edit == {"enable_interleave": False, "watermark": False, "n": 3, "prompt_extend": True, "size": "1K"}
+    assert text == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 1}
+    assert story == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 5}
+
+
+def test_several_pictures_from_text_are_tasks_with_consecutive_seeds() -> None:
+    """Seeds s … s+n−1, each task one picture; the last seed wraps instead of leaving the range."""
+    tasks = ImageRequest(prompt="a", n=3).split(SEED_MAX - 1)
+
+    assert [task.seed for task in tasks] == [SEED_MAX - 1, SEED_MAX, 0]
+    assert {task.n for task in tasks} == {1}
+    assert len(ImageRequest(prompt="a", images=[picture()], n=3).split(5)) == 1
+
+
+def test_the_expected_size_follows_the_last_image() -> None:
+    """The card says which shape the result takes."""
+    request = ImageRequest(prompt="a", images=[picture("a", 500, 500), picture("b"), picture("ref")])
+    small = picture(width_px=640, height_px=480)
+
+    assert expected_size(request) == (1108, 1478, "shape of image 3 (ref)")
+    assert expected_size(ImageRequest(prompt="a")) == (1280, 1280, "default")
+    assert expected_size(ImageRequest(prompt="a", size="1000x1000")) == (992, 992, "as asked")
+    assert expected_size(ImageRequest(prompt="a", images=[small], interleave=True)) == (
+        640,
+        480,
+        "shape of image 1 (ref)",
+    )
+    assert expected_size(ImageRequest(prompt="a", images=[PendingImage("fox", "a3f")])) is None
+
+
+def test_like_gives_an_allowed_size_in_the_shape_of_a_picture() -> None:
+    """It is an explicit size, a multiple of 16 a side, within the limits of its mode."""
+    assert size_like(picture(), None, Mode.EDIT) == "1104*1472"
+    assert size_like(picture(), "2K", Mode.EDIT) == "1760*2352"
+    assert size_like(picture(), "2K", Mode.TEXT_TO_IMAGE) == "1104*1472"
+
+
+@pytest.mark.parametrize(
+    ("found", "size", "expected", "words"),
+    [
+        ([picture()], None, "1104*1472", ""),
+        ([picture()], "2K", "1760*2352", ""),
+        ([picture()], "16:9", "16:9", "both set the shape"),
+        ([picture(), picture()], None, None, "holds 2 pictures"),
+        ([PendingImage("fox", "a3f9c2d1e0")], None, None, "%wan wait a3f9c2d1e0"),
+        ([PendingImage("x.png", "url:https://x.test/x.png")], None, None, "Give a size instead"),
+    ],
+)
+def test_a_shape_that_cannot_be_followed_says_why(found: Any, size: str | None, expected: Any, words: str) -> None:
+    """``like`` needs one finished picture, and no explicit size beside it."""
+    sent, why = size_from_image(found, shown="ref", size=size, mode=Mode.EDIT)
+    assert sent == expected
+    assert (words in str(why[0])) if words else not why
+
+
+# Hashes --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hash_ignores_names_and_knows_pictures() -> None:
+    """Renaming an input changes nothing; other bytes, another order or another parameter do."""
+    one, two = picture(identity="bytes:sha256:01"), picture(identity="bytes:sha256:02")
+
+    def hashed(*, with_seed: bool = False, **fields: Any) -> str:
+        return ImageRequest(**{"prompt": "a", "images": [one, two], **fields}).request_hash(with_seed=with_seed)
+
+    base = hashed()
+    assert hashed(images=[picture("x", identity=one.identity), two]) == base
+    assert hashed(size="1K") == hashed(seed=5) == hashed(prompt_extend=True) == base
+    others = [hashed(images=[two, one]), hashed(n=2), hashed(prompt_extend=False), hashed(seed=5, with_seed=True)]
+    assert len({base, *others}) == 5
+
+
+def test_hashes_are_those_of_the_first_edition() -> None:
+    """A notebook of last year finds its pictures: whatever the first edition hashed has the same hash for ever."""
+    for known in frozen.load("requests.json"):
+        pictures = [_known_picture(identity) for identity in known.get("canonical", {}).get("images", ())]
+        request = ImageRequest(**known["fields"], images=pictures)
+        tasks = [
+            {"seed": t.seed, "request_hash_with_seed": t.request_hash(with_seed=True)}
+            for t in request.split(known["sent_seed"])
+        ]
+
+        assert request.request_hash(with_seed=request.seed is not None) == known["request_hash"], known["what"]
+        assert tasks == known["tasks"], known["what"]
+        assert (str(request.mode), request.pictures_asked) == (known["mode"], known["pictures_asked"])
+        if "canonical" in known:
+            assert request.canonical(with_seed=False) == known["canonical"]
+
+
+def _known_picture(identity: str) -> InputImage | PendingImage:
+    if job := re.fullmatch(r"job:(.*)\[(-?\d+)\]", identity):
+        return PendingImage("fox", job[1], int(job[2]))
+    return picture(identity=identity)
+
+
+def test_the_hash_of_a_stored_request_is_the_same() -> None:
+    """An import recomputes hashes from what the ledger stores, in whatever order its keys are."""
+    request = ImageRequest(prompt='a "fox" 狐', seed=5, images=[picture()])
+    stored = dict(reversed(request.canonical(with_seed=True).items()))
+
+    assert hash_of_canonical(stored) == request.request_hash(with_seed=True)
+
+
+# Whole calls ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_seeds", "n", "mode", "values", "words"),
+    [
+        (None, 1, Mode.TEXT_TO_IMAGE, (None,), ""),
+        (5, 2, Mode.TEXT_TO_IMAGE, (5,), ""),
+        (range(5, 8), 1, Mode.TEXT_TO_IMAGE, (5, 6, 7), ""),
+        (np.arange(2), 1, Mode.TEXT_TO_IMAGE, (0, 1), ""),
+        (np.int64(5), 1, Mode.TEXT_TO_IMAGE, (5,), ""),
+        ("5", 1, Mode.TEXT_TO_IMAGE, ("5",), ""),
+        ([], 1, Mode.TEXT_TO_IMAGE, (), "the list is empty"),
+        (range(TASKS_PER_CALL_MAX + 1), 1, Mode.EDIT, None, "more than 200 seeds"),
+        ([1, 2], 2, Mode.TEXT_TO_IMAGE, (1, 2), "overlap"),
+        ([1, 3], 2, Mode.TEXT_TO_IMAGE, (1, 3), ""),
+        ([1, 2], 2, Mode.EDIT, (1, 2), ""),
+        (range(100), 3, Mode.EDIT, None, "are 300"),
+    ],
+)
+def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, words: str) -> None:
+    """Ranges, lists and arrays are several seeds; what collides or is too much is said before anything is sent."""
+    seeds = split_seeds(given_seeds, n=n, mode=mode)
+
+    assert values is None or seeds.values == values
+    assert all(type(value) is not np.int64 for value in seeds.values)
+    assert (words in str(seeds.problems[0])) if words else not seeds.problems
+
+
+def test_a_seed_that_is_listed_twice_is_asked_once() -> None:
+    """Two equal tasks would be one job anyway; a note says so."""
+    assert split_seeds([5, 6, 5], n=1, mode=Mode.EDIT) == Seeds(
+        (5, 6), ("seed 5 is listed more than once; it is asked once",)
+    )
+
+
+def test_a_call_reports_everything_once() -> None:
+    """Problems of inputs, seeds and every request come together, equal ones once."""
+    with pytest.raises(RequestError) as caught:
+        build_requests({"prompt": "", "n": 0}, split_seeds([1, -2], n=0, mode=Mode.TEXT_TO_IMAGE))
+    assert [problem.field for problem in caught.value.problems] == ["prompt", "n", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("fox_1", ""), ("class", "not a valid"), ("1x", "not a valid"), ("_x", "underscore"), ("print", "Use print_1")],
+)
+def test_a_name_is_one_that_a_notebook_can_use(name: str, words: str) -> None:
+    """No keyword, no built-in, nothing that IPython sets itself."""
+    problem = name_problem(name, field="--as")
+    assert (problem is None) if not words else words in str(problem)
+
+
+@given(st.text(max_size=30))
+def test_a_size_is_read_or_refused(text: str) -> None:
+    """Whatever is typed as a size is a tier, two numbers, or not a size."""
+    found = parse_size(text)
+    assert found is None or isinstance(found, str | tuple)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*ImageRequest.model_fields, "other"]),
+        st.one_of(st.none(), st.integers(), st.text(), st.booleans(), st.floats(), st.lists(st.integers(), max_size=2)),
+        max_size=6,
+    )
+)
+def test_any_fields_make_a_request_or_a_request_error(fields: dict[str, Any]) -> None:
+    """Nothing but our own error comes out, whatever goes in."""
+    with suppress(RequestError):
+        ImageRequest(**fields)
