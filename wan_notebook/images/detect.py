@@ -113,8 +113,7 @@ def is_array(value: object) -> TypeGuard[Any]:
 
 def method_of(value: object, name: str) -> Any | None:
     """Return a method that the value's class defines, bound; attributes made up on the fly do not count."""
-    method = getattr(type(value), name, None)
-    return method.__get__(value) if callable(method) and hasattr(method, "__get__") else None
+    return getattr(value, name) if callable(getattr(type(value), name, None)) else None
 
 
 def looks_like_image(value: object) -> bool:

@@ -52,7 +52,9 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
         try:
             return _load(value, name=name, code=_as_code(name), fetch=fetch)
         except BadImageError as error:
-            raise ImageInputError(name, f"{error.message}.", hint=error.hint) from error
+            raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint) from error
+        except RecursionError as error:
+            raise ImageInputError(name, f"it is {_kind(value)} that holds itself.", hint=_ACCEPTED) from error
 
 
 def former_identity(value: object) -> str | None:

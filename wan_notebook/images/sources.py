@@ -90,6 +90,8 @@ def read_path(given: str | os.PathLike[str]) -> bytes:
         if not path.is_file():
             what = "folder" if path.is_dir() else "pipe, socket or device"
             raise BadImageError(f"it is a {what}, not a file", hint="Give the path of a picture file.")
+        if not path.stat().st_size:
+            return b""  # in /proc and the like, reading such a file may not end
         with path.open("rb") as file:
             return within_limit(file.read(READ_MAX_BYTES + 1))
     except WanError:

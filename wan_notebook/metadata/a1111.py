@@ -7,10 +7,12 @@ from typing import Final
 
 from .model import Metadata
 
-_STEPS: Final = re.compile(r"(?:\A|\s*\n|[,.;]?[ \t]+)(?=Steps: ?\d)")
-_NEGATIVE: Final = re.compile(r"(?:\A|\s*\n|[,.;]?[ \t]+)Negative prompt:")
-_PAIR: Final = re.compile(r'\s*(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
+# One character in front at most: a longer run would be tried at each of its characters.
+_STEPS: Final = re.compile(r"(?:\A|[\n \t])(?=Steps: ?\d)")
+_NEGATIVE: Final = re.compile(r"(?:\A|[\n \t])Negative prompt:")
+_PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
 _MAX_PAIRS: Final = 200
+_MAX_STARTS: Final = 20
 _INLINE_PAIRS: Final = 3  # so many settings make it sure that a line holds more than a prompt
 
 
@@ -47,20 +49,23 @@ def split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
     own, or all may stand in one, as some programs write it.
     """
     text = text.replace("\r\n", "\n").strip()
-    head, settings = text, {}
-    for match in reversed(list(_STEPS.finditer(text))):
+    before, _, last = text.rpartition("\n")
+    head, settings = (before, _settings(last)) if len(_settings(last)) >= _INLINE_PAIRS else (text, {})
+    for match in reversed(list(_STEPS.finditer(text))[-_MAX_STARTS:]):
         found = _settings(text[match.end() :])
-        if "\n" in match[0] or not match.start() or len(found) >= _INLINE_PAIRS:
-            head, settings = text[: match.start()], found
+        if match[0] in ("", "\n") or len(found) >= _INLINE_PAIRS:
+            head, settings = _before(text, match), found
             break
-    else:
-        before, _, last = text.rpartition("\n")
-        if len(found := _settings(last)) >= _INLINE_PAIRS:
-            head, settings = before, found
     negative = _NEGATIVE.search(head)
     if negative is None:
         return head.strip(), "", settings
-    return head[: negative.start()].strip(), head[negative.end() :].strip(), settings
+    return _before(head, negative), head[negative.end() :].strip(), settings
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    """Return what stands before a part, without the comma or full stop that sets it off within a line."""
+    head = text[: match.start()].strip()
+    return head if match[0][:1] in ("", "\n") else head.rstrip(",.;")
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -24,6 +24,8 @@ SETTINGS: Final = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
 _SLOTS: Final = {"Efficient Loader": {1: "positive", 2: "negative"}, "Eff. Loader SDXL": {1: "positive", 2: "negative"}}
 """Which output is which text, where it is not the first two."""
 _MAX_HOPS: Final = 60
+_MAX_LINKS: Final = 500
+MAX_NODES: Final = 2000
 _NUMBER_NODE_INPUTS: Final = 3
 
 Node = Mapping[str, Any]
@@ -49,11 +51,10 @@ class Graph:
 
     def texts(self, sampler: Node) -> tuple[str, str]:
         """Return the prompt and the negative prompt of a sampler, empty if any node on the way is unknown."""
-        source = sampler
-        if "positive" not in sampler and (guider := _link(sampler["guider"])) is not None:
-            source = self._inputs(guider[0])
+        source = self._conditioned(sampler)
         positive = [source[name] for name in ("positive", "conditioning", "cond1", "cond2") if name in source]
-        return self._text(positive, "prompt"), self._text([source.get("negative")], "negative prompt")
+        negative = [source["negative"]] if "negative" in source else []
+        return self._text(positive or [sampler["guider"]], "prompt"), self._text(negative, "negative prompt")
 
     def number(self, value: Any, names: tuple[str, ...] = _NUMBERS) -> int | None:
         """Follow a number that is linked from other nodes."""
@@ -75,16 +76,18 @@ class Graph:
 
     def model(self, sampler: Node) -> str:
         """Return the name of the model, behind whatever patches it."""
-        source = sampler
-        if "model" not in sampler and (guider := _link(sampler.get("guider"))) is not None:
-            source = self._inputs(guider[0])
-        inputs = self._first_with(source, "model", _MODELS, ("model",))
+        inputs = self._first_with(self._conditioned(sampler), "model", _MODELS, ("model",))
         return next((str(inputs[name]) for name in _MODELS if isinstance(inputs.get(name), str)), "")
 
     def loras(self) -> list[str]:
         """Return the names of the networks that the graph loads."""
         names = (self._inputs(key).get("lora_name") for key in self.nodes)
         return [name for name in names if isinstance(name, str)]
+
+    def _conditioned(self, sampler: Node) -> Node:
+        """Return the inputs that hold texts and model: the sampler's own, or those of its guider."""
+        guider = _link(sampler.get("guider"))
+        return sampler if "positive" in sampler or guider is None else self._inputs(guider[0])
 
     def _inputs(self, key: str) -> Node:
         inputs = self.nodes[key].get("inputs") if key in self.nodes else None
@@ -128,7 +131,10 @@ class Graph:
     def _collect(self, value: Any, texts: list[str], unknown: list[str], seen: set[Link]) -> None:
         """Gather the texts that make a conditioning; each output of a node is looked at once."""
         link = _link(value)
-        if link is None or link in seen or len(seen) > 500:
+        if link in seen:
+            return
+        if link is None or len(seen) > _MAX_LINKS:
+            unknown.append(f"{value!r}")
             return
         seen.add(link)
         key, slot = link
@@ -140,10 +146,8 @@ class Graph:
             text = inputs.get(role or "")
             if isinstance(text, str) and kind in _SLOTS:
                 texts.append(text.strip())
-            elif _link(text) is not None:
-                self._collect(text, texts, unknown, seen)
             else:
-                unknown.append(f"node {key} {kind}")
+                self._collect(text, texts, unknown, seen)
         elif combined := [name for name in inputs if _COMBINED.fullmatch(name) and _link(inputs[name])]:
             for name in combined:
                 self._collect(inputs[name], texts, unknown, seen)

@@ -110,10 +110,11 @@ def texts_of(data: bytes) -> dict[str, str]:
     if can_embed(data):
         with suppress(BadImageError):  # what stands in front of the damage counts
             for kind, start, end in png_chunks(data):
-                keyword, _, body = data[start + 8 : end - 4].partition(b"\0")
-                name = keyword[:80].decode("latin-1")
-                if kind in _TEXT_CHUNKS and name not in found and (text := _chunk_text(kind, body)) is not None:
-                    found[name] = text
+                if kind in _TEXT_CHUNKS:
+                    keyword, _, body = data[start + 8 : end - 4].partition(b"\0")
+                    text = _chunk_text(kind, body)
+                    if text is not None:
+                        found.setdefault(keyword.decode("latin-1"), text)
         return found
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()

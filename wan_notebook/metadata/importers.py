@@ -12,11 +12,12 @@ from typing import Any, Final
 from ..models import WAN26_IMAGE
 from ..text import one_line
 from .a1111 import split_parameters
-from .comfyui import SETTINGS, Graph
+from .comfyui import MAX_NODES, SETTINGS, Graph
 from .embed import read_metadata, texts_of
 from .model import Metadata, load_json
 
 _MAX_NOTES: Final = 40
+_TEXT_MAX_CHARS: Final = 100_000
 _NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 _AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
 _SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
@@ -107,6 +108,8 @@ def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
     data = load_json(re.sub(r"\A(?:prompt|workflow):\s*", "", text, flags=re.IGNORECASE))
     if isinstance(data, dict):
         return _read_object(data)
+    if isinstance(data, list) or text.startswith('{"') or len(text) > _TEXT_MAX_CHARS:
+        return None  # JSON of another kind, or cut off, is not a prompt; nor is a book
     if keyword == "Dream":
         return _read_dream(text)
     # Comments and descriptions hold anything; settings make one a generation's.
@@ -183,7 +186,7 @@ def _split_avoided(prompt: Any) -> tuple[str, str]:
 
 def _read_comfyui(nodes: Mapping[str, Any]) -> ForeignMetadata:
     graph = Graph(nodes)
-    samplers = graph.samplers()
+    samplers = graph.samplers() if len(nodes) <= MAX_NODES else []
     if not samplers:
         kinds = ", ".join(sorted({str(node.get("class_type")) for node in nodes.values()})[:8])
         note = f"its graph of {len(nodes)} nodes has no sampler that is known ({one_line(kinds, 200)})"

@@ -374,7 +374,8 @@ def test_graphs_are_followed_from_the_sampler(text: str, expected: tuple[object,
             "node 9 Mystery.*found on the way: a lighthouse at dusk",
         ),
         (graph(sampler={"positive": ["99", 0]}), "node 99"),
-        (graph(n8=CONTROL, sampler={"positive": ["8", 2]}), "node 8 ControlNetApplyAdvanced"),
+        (graph(n8=CONTROL, sampler={"positive": ["8", 2]}), "prompt is not understood"),
+        (graph(without="3", n12=node("MysteryGuider", x=["6", 0]), **CUSTOM), "node 12 MysteryGuider"),
         (
             graph(
                 n10=node("KSampler", positive=["15", 0], latent_image=["5", 0]),
@@ -404,6 +405,17 @@ def test_graphs_that_are_made_to_grow_end_soon() -> None:
     assert found.prompt == "a lighthouse at dusk"
     strings = {f"n{n}": node("Concat", text_a=[f"{n + 1}", 0], text_b=[f"{n + 1}", 0]) for n in range(100, 160)}
     assert read(prompt=graph(n6=node("CLIPTextEncode", text=["100", 0]), **strings)).prompt == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n" * 10**6, " " * 10**6, "Steps: 1 " * 10**5, "\nSteps: 1" * 10**5, 'a:"' * 10**5, "[" * 10**6, "a: " * 10**5],
+)
+def test_texts_that_are_made_to_take_long_end_soon(text: str) -> None:
+    """Hostile texts of a megabyte cost no more than others."""
+    from_parameters(text)
+    for keyword in ("Dream", "parameters", "Comment", "sd-metadata"):
+        read_foreign(png_with_texts(**{keyword: text}))
 
 
 JSON = st.recursive(
