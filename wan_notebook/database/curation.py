@@ -8,8 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
-from .engine import DatabaseEngine
-from .jobs import locked_job, reindex
+from .jobs import JobWriter, locked_job, reindex
 from .models import EventRow, InputRow, JobRow, MetaRow, PictureRow, deletions
 from .queries import PORTION
 
@@ -21,7 +20,7 @@ _FORGOTTEN: Final[dict[str, Any]] = {
 """What goes when the trash is emptied; statuses, times, seeds and amounts stay, since the bill does."""
 
 
-class Curation(DatabaseEngine):
+class Curation(JobWriter):
     """Marks, tags and the trash."""
 
     def star(self, job_id: str, index: int | None = None, on: bool = True) -> None:
@@ -50,7 +49,7 @@ class Curation(DatabaseEngine):
             if on and not row.is_final:
                 hint = f"Cancel it, wait for it, or run `%wan resolve {job_id}`."
                 raise StoreError(f"Job {job_id} is {row.status}, so it cannot go to the trash.", hint=hint)
-            row.trashed_at = self.now(session) if on else None
+            row.trashed_at = self.now() if on else None
 
     def purge_trash(self, older_than: float) -> list[str]:
         """Forget prompts, inputs and pictures of jobs trashed before a time (Unix seconds); costs stay.
@@ -60,7 +59,7 @@ class Curation(DatabaseEngine):
         """
         with self.writing() as session:
             due = select(JobRow).where(JobRow.trashed_at < older_than, JobRow.purged_at.is_(None))
-            now, files = self.now(session), set[str]()
+            now, files = self.now(), set[str]()
             for row in session.scalars(due).all():
                 files |= _forget(session, row, now)
             session.flush()

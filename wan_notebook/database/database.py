@@ -2,15 +2,12 @@
 
 from .curation import Curation
 from .history import History
-from .jobs import JobWriter
 from .leases import Leases
 from .limits import Limits
-from .queries import JobQueries
-from .spending import SpendingQueries
 from .transfer import Transfer
 
 
-class Database(JobWriter, JobQueries, Leases, Limits, SpendingQueries, History, Curation, Transfer):
+class Database(Leases, Limits, History, Curation, Transfer):
     """A ledger, open for this process. Make one with ``Database.open``.
 
     Every method is one short transaction, blocks for a few milliseconds and may be called from any thread. What it

@@ -3,9 +3,10 @@
 import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -22,7 +23,6 @@ SCHEMA_VERSION: Final = 3
 MIGRATIONS: Final = {1: "ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL"}
 """What a version needs beside the tables that it lacks: statements that only add."""
 
-READABLE_SINCE: Final = 2  # 3 added tables only, so a read-only file of 2 is read as it is
 BUSY_TIMEOUT_S: Final = 10.0  # our transactions take milliseconds; a backup program may hold the file for seconds
 MINIMUM_SQLITE: Final = (3, 35, 0)  # UPDATE … RETURNING
 
@@ -50,6 +50,12 @@ class DatabaseUnavailable(StoreError):
     """The file or server cannot be read or written now: disk full, locked, connection lost. Later it may be."""
 
 
+class _Current(threading.local):
+    """The session of the transaction that this thread is in."""
+
+    session: Session | None = None
+
+
 class DatabaseEngine:
     """An open database: its transactions, its clock, and its end. ``Database`` adds what is stored."""
 
@@ -59,8 +65,10 @@ class DatabaseEngine:
         self.place, self.path, self.is_read_only = place, path, is_read_only
         self.is_server = path is None
         self._engine = engine
+        self._writer = engine.execution_options(is_write=True)
         self._wall_clock = wall_clock
         self._pid = os.getpid()
+        self._current = _Current()
         self._file = _file_id(path)
 
     @classmethod
@@ -125,36 +133,41 @@ class DatabaseEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> AbstractContextManager[Session]:
         """Open a session that sees one snapshot of what is committed."""
-        with self._session(self._engine) as session:
-            yield session
+        return self._transaction(self._engine)
+
+    def writing(self) -> AbstractContextManager[Session]:
+        """Open a session whose changes are one transaction: all or none, and durable when it ends."""
+        return self._transaction(self._writer)
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """Open a session whose changes are one transaction: all or none, and durable when this returns."""
-        with self._session(self._engine.execution_options(is_write=True)) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def _session(self, engine: Engine) -> Iterator[Session]:
+    def _transaction(self, engine: Engine) -> Iterator[Session]:
         if os.getpid() != self._pid:
             message = f"The ledger {self.place} is used by the process that this one was forked from."
             raise StoreError(message, hint="Open it again in this process.")
-        with explained(self.place), Session(engine, expire_on_commit=False) as session:
-            yield session
+        if self._current.session is not None:  # a method that calls another one: both are one transaction
+            yield self._current.session
+            return
+        with explained(self.place), Session(engine, expire_on_commit=False) as session, session.begin():
+            self._current.session = session
+            try:
+                yield session
+            finally:
+                self._current.session = None
 
-    def now(self, session: Session) -> float:
+    def now(self) -> float:
         """Return the time in Unix seconds: the server's if there is one, since hosts disagree."""
-        if self.is_server:
+        if not self.is_server:
+            return self._wall_clock()
+        with self.reading() as session:
             return float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
-        return self._wall_clock()
 
-    def serialize(self, session: Session, what: str) -> None:
+    def serialize(self, what: str) -> None:
         """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
         if self.is_server:
-            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(what))))
+            with self.writing() as session:
+                session.execute(select(func.pg_advisory_xact_lock(func.hashtext(what))))
 
     def refuse_if_moved(self) -> None:
         """Raise ``StoreError`` if the file was deleted, moved or replaced: nobody would find what is written."""
@@ -222,12 +235,7 @@ def _open_file(path: Path, journal: str) -> Engine:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))  # prompts are private: nothing for others
         with closing(_connect(uri)) as connection:
             wanted = "DELETE" if journal == "rollback" or (journal == "auto" and on_network_filesystem(path)) else "WAL"
-            for mode in (wanted, "DELETE"):  # where there is no shared memory there is no write-ahead log
-                if connection.execute(f"PRAGMA journal_mode={mode}").fetchone()[0].upper() == mode:
-                    break
-            else:
-                message = f"The ledger {path} is in use with another kind of journal than this place allows."
-                raise StoreError(message, hint="Close the other kernels that use this folder, then try again.")
+            connection.execute(f"PRAGMA journal_mode={wanted}")  # without shared memory SQLite stays with DELETE
         engine = _file_engine(uri)
         _create_or_migrate(engine, str(path))
         return engine
@@ -237,11 +245,8 @@ def _open_read_only(path: Path) -> Engine:
     with explained(str(path)):
         engine = _file_engine(read_only_uri(path))
         with engine.connect() as connection:
-            version = _checked_version(connection, str(path))
-    if version < READABLE_SINCE:
-        message = f"The ledger {path} was written by an early version and can only be brought up to date as a copy."
-        raise StoreError(message, hint="Copy its folder to a disk that can be written, and open the copy.")
-    return engine
+            _checked_version(connection, str(path))  # an older one is read as it is: schema 3 only added tables
+        return engine
 
 
 def _connect(uri: str) -> sqlite3.Connection:

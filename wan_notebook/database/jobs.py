@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from .column_types import is_plausible, search_text
-from .engine import DatabaseEngine
 from .models import (
     IS_OPEN,
     EventRow,
@@ -24,13 +23,12 @@ from .models import (
     PictureRow,
     columns_of,
     deletions,
-    flag_is,
     job_search,
     job_tags,
 )
 from .owner import Owner
-from .queries import NEWEST, newest_result, seq_of
-from .spending import SpendLimit, check_limits
+from .queries import JobQueries, newest, seq_of
+from .spending import SpendingQueries, SpendLimit
 from .status import FINAL, NOT_SENT, Status, sources_of
 
 LEASE_S: Final = 15.0
@@ -42,10 +40,9 @@ _OWN_WAY: Final = frozenset(
 )
 """Columns that are not set by name: each has a method of its own."""
 
-_SETTABLE: Final = frozenset(columns_of(JobRow)) - _OWN_WAY
+_SETTABLE: Final = columns_of(JobRow).keys() - _OWN_WAY
 _SEARCHED: Final = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
-_PICTURE_COLUMNS: Final = frozenset(columns_of(PictureRow)) - {"job_seq", "index"}
-
+_PICTURE_COLUMNS: Final = columns_of(PictureRow).keys() - {"job_seq", "index"}
 _WHO_AND_WHERE: Final = (
     *("provider", "base_url", "is_simulated", "envelope", "name", "tags", "notebook", "cell_id", "user"),
     *("key_fingerprint", "versions", "reserved_amount", "reserved_currency", "notes"),
@@ -54,17 +51,14 @@ _WHO_AND_WHERE: Final = (
 
 
 class Conflict(StoreError):
-    """The job is no longer where the caller thought: another process moved it, or holds it.
+    """The job is no longer where the caller thought: another process moved or holds it. ``current`` is its status."""
 
-    ``current`` is its status now, ``holder`` the token of the process that holds it, if that is the reason.
-    """
-
-    def __init__(self, row: JobSummary, message: str, *, holder: str = "") -> None:
-        super().__init__(f"Job {row.id} is {message}.", hint="Nothing was changed.")
-        self.job_id, self.current, self.holder = row.id, row.status, holder
+    def __init__(self, row: JobSummary, why: str) -> None:
+        super().__init__(f"Job {row.id} is {why}.", hint="Nothing was changed.")
+        self.job_id, self.current = row.id, row.status
 
 
-class JobWriter(DatabaseEngine):
+class JobWriter(JobQueries, SpendingQueries):
     """What changes jobs."""
 
     def create_or_join(
@@ -75,7 +69,7 @@ class JobWriter(DatabaseEngine):
         simulated_ok: bool,
         limits: Sequence[SpendLimit] = (),
         lease_s: float = LEASE_S,
-        replacing: Sequence[str] = (),
+        replacing: Iterable[str] = (),
         fresh: bool = False,
         replay: bool = True,
     ) -> list[tuple[JobRow, bool]]:
@@ -93,7 +87,7 @@ class JobWriter(DatabaseEngine):
             What the new ones must keep.
         lease_s : float
             For how long the new ones are held.
-        replacing : sequence of str
+        replacing : iterable of str
             Jobs in doubt that are given up for these.
         fresh : bool
             Join nothing.
@@ -113,28 +107,28 @@ class JobWriter(DatabaseEngine):
         Conflict
             If a job of ``replacing`` is not in doubt any more.
         """
+        self.refuse_if_moved()
         with self.writing() as session:
-            self.refuse_if_moved()
-            self.serialize(session, "create")
-            now = self.now(session)
+            self.serialize("create")
+            now = self.now()
             _release_dead(session)
-            found: list[JobRow | None] = [None] * len(new_jobs)
-            if not fresh:
-                found = _find_answers(session, new_jobs, now, simulated_ok=simulated_ok, replay=replay)
+            found = (
+                [None] * len(new_jobs) if fresh else self._find_answers(session, new_jobs, now, simulated_ok, replay)
+            )
             answers: list[tuple[JobRow, bool]] = []
             started: dict[JobRow, JobRow] = {}
             by_hash: dict[str, JobRow] = {}
             for new, row in zip(new_jobs, found, strict=True):
-                same = None if fresh else by_hash.setdefault(new.request_hash_with_seed, new)
-                answer = row or same or new
+                same = new if fresh else by_hash.setdefault(new.request_hash_with_seed, new)
+                answer = row or same
                 is_new = answer not in started and (row is None or _is_abandoned(row, now))
                 if is_new:
                     started[answer] = new
                 answers.append((answer, is_new))
-            check_limits(session, limits, [row.n for row in started], now)
+            self.check_limits(limits, [row.n for row in started])
             _start(session, started, now, owner, now + lease_s)
-            for job_id in replacing:
-                abandon(session, now, job_id, f"sent again by a person's decision, as job {answers[0][0].id}")
+            if answers:
+                self.abandon(replacing, f"sent again by a person's decision, as job {answers[0][0].id}")
             return answers
 
     def transition(
@@ -143,7 +137,6 @@ class JobWriter(DatabaseEngine):
         to: Status,
         *,
         expect: Status | Collection[Status] | None = None,
-        holder: str = "",
         detail: Mapping[str, Any] | None = None,
         pictures: Iterable[Mapping[str, Any]] = (),
         **columns: Any,
@@ -159,8 +152,6 @@ class JobWriter(DatabaseEngine):
             the service certainly made no task.
         expect : Status or several, optional
             Where the job must stand. Staying in a status needs it to be named.
-        holder : str
-            Token of the owner that must hold the job, if given.
         detail : mapping, optional
             Goes into the event.
         pictures : iterable of mappings
@@ -172,28 +163,34 @@ class JobWriter(DatabaseEngine):
         Raises
         ------
         Conflict
-            If the job has moved, or another process holds it.
+            If the job has moved.
         """
-        expected = {expect} if isinstance(expect, Status) else frozenset(expect or ())
+        if to is Status.INTENT and not (detail or {}).get(NOT_SENT):
+            raise StoreError(f"Job {job_id} cannot become intent again without proof that the service made no task.")
+        sources = sources_of(to, {expect} if isinstance(expect, Status) else expect or ())
+        moved = update(JobSummary).where(JobSummary.id == job_id, JobSummary.status.in_(sources)).values(status=to)
         with self.writing() as session:
-            row = move(session, self.now(session), job_id, to, expect=expected, holder=holder, detail=detail)
+            now = self.now()
+            seq = session.scalar(moved.returning(JobSummary.seq).execution_options(synchronize_session=False))
+            if seq is None:
+                row = locked_job(session, job_id)
+                raise Conflict(row, f"{row.status}, so it cannot become {to}")
+            row = session.get_one(JobRow, seq, populate_existing=True)
+            append_event(session, seq, now, "state", status=to, detail=detail)
+            _stamp(row, to, now)
             _set_columns(session, row, columns)
             _put_pictures(session, row, pictures)
             return row
 
-    def update(
-        self, job_id: str, *, inputs: Iterable[InputRow] | None = None, holder: str = "", **columns: Any
-    ) -> JobRow:
+    def update(self, job_id: str, *, inputs: Iterable[InputRow] | None = None, **columns: Any) -> JobRow:
         """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
         with self.writing() as session:
             row = locked_job(session, job_id)
-            if holder and row.owner_token != holder:
-                raise Conflict(row, "looked after by another kernel", holder=row.owner_token)
             if inputs is not None:
                 row.inputs.clear()
                 session.flush()
-                row.inputs.extend(new.copy() for new in inputs)
-                _keep_files(session, [new.file for new in row.inputs])
+                row.inputs.extend(given.copy() for given in inputs)
+                _keep_files(session, [given.file for given in row.inputs])
             _set_columns(session, row, columns)
             return row
 
@@ -210,46 +207,94 @@ class JobWriter(DatabaseEngine):
     def add_event(self, job_id: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
         """Append something to a job's events that does not move it: a retry, a pause, a warning."""
         with self.writing() as session:
-            append_event(session, seq_of(session, job_id, lock=True), self.now(session), kind, detail=detail)
+            append_event(session, seq_of(session, job_id, lock=True), self.now(), kind, detail=detail)
 
     def record_shown(self, job_id: str, notebook: str, cell_id: str, how: str) -> None:
         """Remember that a job was shown in a cell."""
         self.add_event(job_id, "shown", {"notebook": notebook, "cell_id": cell_id, "how": how})
 
     def abandon(self, job_ids: Iterable[str], reason: str) -> None:
-        """Give up jobs in doubt, as a person decided. Raises ``Conflict`` if one is not in doubt any more."""
-        with self.writing() as session:
+        """Give up jobs in doubt, as a person decided. Raises ``Conflict`` if one is not in doubt any more.
+
+        They end as expired, not as refused: one that did arrive was billed, so its cost stays unknown.
+        """
+        with self.writing():
             for job_id in job_ids:
-                abandon(session, self.now(session), job_id, reason)
+                detail = {"how": reason}
+                self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
+
+    def _find_answers(
+        self, session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
+    ) -> list[JobRow | None]:
+        """Return, for each new job, the job that answers it already."""
+        hashes = {h for new in new_jobs for h in (new.request_hash, new.request_hash_with_seed)}
+        columns = (JobSummary.request_hash, JobSummary.request_hash_with_seed)
+        known = {h for column in columns for h in session.scalars(select(column).where(column.in_(hashes)))}
+        found: list[JobRow | None] = []
+        first: JobRow | None = None
+        for new in new_jobs:
+            row: JobRow | None = None
+            if new.request_position == 0:
+                first = None
+            if first is not None:  # the whole request is joined, with the seeds that it has
+                position = first.group_position + new.request_position
+                group = select(JobRow).where(JobRow.group_id == first.group_id, JobRow.group_position == position)
+                row = session.scalars(group.order_by(JobRow.seq)).first()
+            elif new.request_hash != new.request_hash_with_seed:  # its seed was drawn: it goes by what was asked
+                is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
+                request = newest(simulated_ok=simulated_ok).where(JobRow.request_hash == new.request_hash, is_open)
+                row = first = session.scalars(request).first()
+            elif new.request_hash_with_seed in known:
+                task = newest(simulated_ok=simulated_ok).where(
+                    JobRow.request_hash_with_seed == new.request_hash_with_seed, IS_OPEN
+                )
+                rows = sorted(session.scalars(task), key=lambda row: _is_abandoned(row, now))
+                row = rows[0] if rows else None
+                if row is None and replay:
+                    row = self.find_result(new.request_hash_with_seed, simulated_ok=simulated_ok)
+            found.append(row)
+        return found
 
 
-# ------------------------------------------------------------------ moving
+# ------------------------------------------------------------------ inside a transaction
 
 
-def move(
-    session: Session,
-    now: float,
-    job_id: str,
-    to: Status,
-    *,
-    expect: Collection[Status] = (),
-    holder: str = "",
-    detail: Mapping[str, Any] | None = None,
-) -> JobRow:
-    """Move a job inside a transaction, and set the times that belong to its new status."""
-    if to is Status.INTENT and not (detail or {}).get(NOT_SENT):
-        raise StoreError(f"Job {job_id} cannot become intent again without proof that the service made no task.")
-    sources = sources_of(to, expect)
-    held = [JobSummary.owner_token == holder] if holder else []
-    moved = update(JobSummary).where(JobSummary.id == job_id, JobSummary.status.in_(sources), *held).values(status=to)
-    seq = session.scalar(moved.returning(JobSummary.seq).execution_options(synchronize_session=False))
-    if seq is None:
-        row = locked_job(session, job_id)
-        if row.status in sources:
-            raise Conflict(row, "looked after by another kernel", holder=row.owner_token)
-        raise Conflict(row, f"{row.status}, so it cannot become {to}")
-    row = session.get_one(JobRow, seq, populate_existing=True)
-    append_event(session, seq, now, "state", status=to, detail=detail)
+def append_event(
+    session: Session, seq: int, now: float, kind: str, *, status: str = "", detail: Mapping[str, Any] | None = None
+) -> None:
+    """Append to a job's events."""
+    number = select(func.coalesce(func.max(EventRow.number) + 1, 0)).where(EventRow.job_seq == seq).scalar_subquery()
+    values = {"job_seq": seq, "number": number, "at": now, "kind": kind, "status": status, "detail": detail or {}}
+    session.execute(insert(EventRow).values(values))
+
+
+def locked_job(session: Session, job_id: str) -> JobRow:
+    """Return a job that nobody else changes before this transaction ends."""
+    return session.get_one(JobRow, seq_of(session, job_id, lock=True), populate_existing=True)
+
+
+def reindex(session: Session, rows: Sequence[JobRow]) -> None:
+    """Write anew what the search and the tag filters look through."""
+    session.flush()
+    for table in (job_search, job_tags):
+        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
+    words = [(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags) for row in rows]
+    texts = [{"job_seq": row.seq, "haystack": search_text(*said)} for row, said in zip(rows, words, strict=True)]
+    session.execute(insert(job_search), texts)
+    if tags := [{"job_seq": row.seq, "tag": tag} for row in rows for tag in dict.fromkeys(row.tags)]:
+        session.execute(insert(job_tags), tags)
+
+
+def refuse_bare_amounts(row: JobRow) -> None:
+    """Raise ``StoreError`` for an amount without its currency or source: it would be wrong in every sum."""
+    if row.cost_amount is not None and not (row.cost_source and row.cost_currency):
+        raise StoreError("cost_amount needs cost_source and cost_currency.")
+    if row.reserved_amount is not None and not row.reserved_currency:
+        raise StoreError("reserved_amount needs reserved_currency.")
+
+
+def _stamp(row: JobRow, to: Status, now: float) -> None:
+    """Set the times that belong to a status; what began or ended once keeps its time."""
     match to:
         case Status.INTENT:
             row.sending_at = None
@@ -259,34 +304,11 @@ def move(
             row.accepted_at, row.finished_at = now, None  # an expired job may be found again
         case Status.RUNNING:
             row.first_running_at = row.first_running_at or now
-        case Status.SAVED:
-            row.saved_at = now
-    if to is Status.SUCCEEDED or (
-        to in FINAL and (row.finished_at is None or to not in (Status.SAVED, Status.EXPIRED))
-    ):
-        row.finished_at = now
-    return row
-
-
-def abandon(session: Session, now: float, job_id: str, reason: str) -> None:
-    """End a job in doubt. Not as ``refused``: if it did arrive it was billed, so its cost stays unknown."""
-    row = move(session, now, job_id, Status.EXPIRED, expect={Status.IN_DOUBT}, detail={"how": reason})
-    row.set_error(reason)
-
-
-def append_event(
-    session: Session, seq: int, now: float, kind: str, *, status: str = "", detail: Mapping[str, Any] | None = None
-) -> None:
-    """Append to a job's events."""
-    last = session.scalar(select(func.max(EventRow.number)).where(EventRow.job_seq == seq))
-    number = 0 if last is None else last + 1
-    session.add(EventRow(job_seq=seq, number=number, at=now, kind=kind, status=status, detail=detail or {}))
-    session.flush()
-
-
-def locked_job(session: Session, job_id: str) -> JobRow:
-    """Return a job that nobody else changes before this transaction ends."""
-    return session.get_one(JobRow, seq_of(session, job_id, lock=True), populate_existing=True)
+        case Status.SAVED | Status.EXPIRED:
+            row.saved_at = now if to is Status.SAVED else row.saved_at
+            row.finished_at = row.finished_at or now
+        case _ if to is Status.SUCCEEDED or to in FINAL:
+            row.finished_at = now
 
 
 def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> None:
@@ -304,14 +326,6 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
     refuse_bare_amounts(row)
     if given.keys() & _SEARCHED:
         reindex(session, [row])
-
-
-def refuse_bare_amounts(row: JobRow) -> None:
-    """Raise ``StoreError`` for an amount without its currency or source: it would be wrong in every sum."""
-    if row.cost_amount is not None and not (row.cost_source and row.cost_currency):
-        raise StoreError("cost_amount needs cost_source and cost_currency.")
-    if row.reserved_amount is not None and not row.reserved_currency:
-        raise StoreError("reserved_amount needs reserved_currency.")
 
 
 def _put_pictures(session: Session, row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
@@ -339,22 +353,6 @@ def _keep_files(session: Session, files: Iterable[str]) -> None:
     session.execute(delete(deletions).where(deletions.c.file.in_([file for file in files if file])))
 
 
-def reindex(session: Session, rows: Sequence[JobRow]) -> None:
-    """Write anew what the search and the tag filters look through."""
-    session.flush()
-    for table in (job_search, job_tags):
-        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
-    texts = [
-        (row.seq, search_text(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)) for row in rows
-    ]
-    session.execute(insert(job_search), [{"job_seq": seq, "haystack": haystack} for seq, haystack in texts])
-    if tags := [{"job_seq": row.seq, "tag": tag} for row in rows for tag in dict.fromkeys(row.tags)]:
-        session.execute(insert(job_tags), tags)
-
-
-# ------------------------------------------------------------------ creating or joining
-
-
 def _release_dead(session: Session) -> None:
     """Let go of intents whose process on this host is dead, without waiting for its lease to run out."""
     intents = (JobSummary.status == Status.INTENT, JobSummary.owner_token != "")
@@ -367,52 +365,6 @@ def _release_dead(session: Session) -> None:
 
 def _is_abandoned(row: JobRow, now: float) -> bool:
     return row.status is Status.INTENT and not row.is_held(now)
-
-
-def _find_answers(
-    session: Session, new_jobs: Sequence[JobRow], now: float, *, simulated_ok: bool, replay: bool
-) -> list[JobRow | None]:
-    """Return, for each new job, the job that answers it already."""
-    hashes = {h for new in new_jobs for h in (new.request_hash, new.request_hash_with_seed)}
-    known = {
-        h
-        for column in (JobSummary.request_hash, JobSummary.request_hash_with_seed)
-        for h in session.scalars(select(column).where(column.in_(hashes)))
-    }
-    found: list[JobRow | None] = []
-    first: JobRow | None = None
-    for new in new_jobs:
-        if new.request_position == 0:
-            first = None
-        if first is not None:  # the whole request is joined, with the seeds that it has
-            position = first.group_position + new.request_position
-            sibling = select(JobRow).where(JobRow.group_id == first.group_id, JobRow.group_position == position)
-            found.append(session.scalars(sibling.order_by(JobRow.seq)).first())
-        elif new.request_hash != new.request_hash_with_seed:
-            first = _open_request(session, new.request_hash, simulated_ok=simulated_ok)
-            found.append(first)
-        elif new.request_hash_with_seed not in known:
-            found.append(None)
-        else:
-            row = _open_task(session, new.request_hash_with_seed, now, simulated_ok=simulated_ok)
-            if row is None and replay:
-                row = newest_result(session, new.request_hash_with_seed, simulated_ok=simulated_ok)
-            found.append(row)
-    return found
-
-
-def _open_request(session: Session, request_hash: str, *, simulated_ok: bool) -> JobRow | None:
-    """Return the first job of the newest request without a seed of which any task is still open."""
-    found = select(JobRow).where(JobRow.request_hash == request_hash)
-    found = found.where(JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))).order_by(*NEWEST)
-    return session.scalars(found if simulated_ok else found.where(flag_is(JobRow.is_simulated, False))).first()
-
-
-def _open_task(session: Session, request_hash: str, now: float, *, simulated_ok: bool) -> JobRow | None:
-    """Return the newest open job of a request with a seed; one that somebody works on comes first."""
-    found = select(JobRow).where(JobRow.request_hash_with_seed == request_hash, IS_OPEN).order_by(*NEWEST)
-    rows = session.scalars(found if simulated_ok else found.where(flag_is(JobRow.is_simulated, False))).all()
-    return next((row for row in rows if not _is_abandoned(row, now)), rows[0] if rows else None)
 
 
 def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner, lease_until: float) -> None:
@@ -437,7 +389,7 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
     session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
     if started:
         reindex(session, list(started))
-        _keep_files(session, [new.file for row in started for new in row.inputs])
+        _keep_files(session, [given.file for row in started for given in row.inputs])
 
 
 def _new_ids(session: Session, count: int) -> list[str]:

@@ -1,34 +1,30 @@
 """Who works on a job: one process at a time. A lease that is not renewed, or whose process is dead, is free."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from sqlalchemy import select, update
 
-from .engine import DatabaseEngine
-from .jobs import LEASE_S, append_event
+from .jobs import LEASE_S, JobWriter, append_event
 from .models import IS_OPEN, JobSummary
 from .owner import Owner
 from .queries import PORTION
 
 
-class Leases(DatabaseEngine):
+class Leases(JobWriter):
     """Taking, renewing and releasing jobs. What keeps renewing them belongs to the worker."""
 
-    def lease(
-        self, job_ids: Iterable[str], owner: Owner, lease_s: float = LEASE_S, replacing: Collection[str] = ()
-    ) -> frozenset[str]:
-        """Take open jobs that nobody living holds, or that a token of ``replacing`` holds; return the ids now held."""
+    def lease(self, job_ids: Iterable[str], owner: Owner, lease_s: float = LEASE_S) -> frozenset[str]:
+        """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
         held: set[str] = set()
         with self.writing() as session:
-            now = self.now(session)
+            now = self.now()
             for ids in _portions(job_ids):
                 wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
                 for row in session.scalars(wanted).all():
                     before = row.owner
                     is_mine = before is not None and before.token == owner.token
-                    is_free = is_mine or not row.is_held(now) or row.owner_token in replacing
-                    if not is_free and before is not None and not before.is_dead():
+                    if before is not None and not is_mine and row.is_held(now) and not before.is_dead():
                         continue
                     row.hold(owner, now + lease_s)
                     held.add(row.id)
@@ -41,7 +37,7 @@ class Leases(DatabaseEngine):
         """Prolong the leases that ``owner`` still holds; return them. What is missing was taken by another process."""
         kept: set[str] = set()
         with self.writing() as session:
-            until = self.now(session) + lease_s
+            until = self.now() + lease_s
             for ids in _portions(job_ids):
                 mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
                 renewed = update(JobSummary).where(*mine).values(lease_until=until).returning(JobSummary.id)

@@ -10,8 +10,7 @@ from typing import Final
 from sqlalchemy import and_, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from .engine import DatabaseEngine
-from .jobs import LEASE_S, Conflict, locked_job, move
+from .jobs import LEASE_S, Conflict, JobWriter, locked_job
 from .models import IS_OPEN, JobRow, JobSummary, LimitRow, job_accounts
 from .owner import Owner
 from .status import IN_FLIGHT, Status
@@ -40,7 +39,7 @@ class Claim:
     ahead: int = 0
 
 
-class Limits(DatabaseEngine):
+class Limits(JobWriter):
     """Permission to send."""
 
     def claim_to_send(
@@ -76,14 +75,14 @@ class Limits(DatabaseEngine):
             If the job is not an intent any more, or another process holds it.
         """
         with self.writing() as session:
-            self.serialize(session, account)
+            self.serialize(account)
             gate = _locked_gate(session, account)
-            now = self.now(session)
+            now = self.now()
             row = locked_job(session, job_id)
             if row.status is not Status.INTENT:
                 raise Conflict(row, f"{row.status}, so it is not sent")
             if row.is_held(now) and row.owner_token != owner.token:
-                raise Conflict(row, "looked after by another kernel", holder=row.owner_token)
+                raise Conflict(row, "looked after by another kernel")
             running = _count_in_flight(session, account, now) if in_flight else 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
             if in_flight and running >= in_flight:
@@ -95,14 +94,14 @@ class Limits(DatabaseEngine):
             row.hold(owner, now + lease_s)
             session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
             session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
-            return Claim(row=move(session, now, job_id, Status.SENDING), running=running + 1)
+            return Claim(row=self.transition(job_id, Status.SENDING), running=running + 1)
 
     def pause_account(self, account: str, for_s: float, reason: str = "") -> None:
         """Let nobody submit with this account for some seconds; 0 ends a pause."""
         with self.writing() as session:
-            self.serialize(session, account)
+            self.serialize(account)
             gate = _locked_gate(session, account)
-            until = self.now(session) + for_s
+            until = self.now() + for_s
             gate.paused_until = max(until, gate.paused_until or 0.0) if for_s else None
             gate.paused_reason = reason
 

@@ -86,7 +86,7 @@ def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
 
 
 def _key(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, Integer, primary_key=True, autoincrement=False)
+    return mapped_column(name, Whole, primary_key=True, autoincrement=False)
 
 
 def _job_key() -> MappedColumn[int]:
@@ -240,11 +240,6 @@ class JobRow(JobSummary):
     def is_settled(self) -> bool:
         """Whether nothing more happens to it without a person."""
         return self.status in SETTLED
-
-    @property
-    def account(self) -> str:
-        """Whose limits it counts against, unless ``WAN_ACCOUNT`` names the account."""
-        return f"{self.provider}:{self.key_fingerprint}"
 
     @property
     def cost(self) -> Cost:
@@ -506,12 +501,13 @@ def _fill_in(target: Base, _args: Any, given: dict[str, Any]) -> None:
 def _check_what_is_set(_cls: type, name: str, attribute: Any) -> None:
     column = getattr(attribute.property, "columns", [None])[0]
 
-    def check(_target: Base, value: object, _old: object, _initiator: object) -> None:
+    def check(_target: Base, value: Any, _old: object, _initiator: object) -> Any:
         if not (value is None and column.nullable) and not accepts(column.type, value):
             raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
+        return tuple(value) if isinstance(value, list) else value  # as it is read
 
     if column is not None:
-        event.listen(attribute, "set", check)
+        event.listen(attribute, "set", check, retval=True)
 
 
 @event.listens_for(Base, "load", propagate=True)

@@ -23,8 +23,23 @@ class JobQueries(DatabaseEngine):
 
     def get(self, id_or_prefix: str) -> JobRow:
         """Return the job with this id or unique beginning of one. Raises ``StoreError`` that names the nearest."""
-        with self.reading() as session:
-            return find_job(session, id_or_prefix)
+        wanted = id_or_prefix.strip().lower()
+        rows: list[JobRow] = []
+        if wanted.isascii() and wanted.isalnum():
+            # A range, not LIKE: it uses the index of ids, whatever the collation.
+            in_range = (JobRow.id >= wanted, JobRow.id < wanted + "g")
+            rows = self._rows(select(JobRow).where(*in_range).order_by(JobRow.id).limit(10))
+        if len(rows) == 1 or (rows and rows[0].id == wanted):
+            return rows[0]
+        if rows:
+            message = f"{id_or_prefix!r} fits {len(rows)} jobs: {_listed([row.id for row in rows])}."
+            raise StoreError(message, hint="Give one more character.")
+        known = self._rows(select(JobSummary.id).order_by(*NEWEST).limit(500))
+        heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
+        near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)]
+        hint = f"{'Nearest' if near else 'Newest'}: {_listed(near or known[:3])}. `%wan history` lists all."
+        message = f"No job has the id {id_or_prefix[:40]!r}."
+        raise StoreError(message, hint=hint if known else "This folder has no jobs yet.")
 
     def jobs(self, ids: Iterable[str]) -> dict[str, JobRow]:
         """Return the jobs with these ids, as far as there are any."""
@@ -57,8 +72,17 @@ class JobQueries(DatabaseEngine):
         Complete: it has something to show, and every picture that was delivered is on disk. A picture that came as
         bytes that cannot be read, kept as ``corrupt_file``, holds nothing back: asking again would be paying again.
         """
-        with self.reading() as session:
-            return newest_result(session, request_hash_with_seed, simulated_ok=simulated_ok, cell_id=cell_id)
+        is_waiting = (PictureRow.job_seq == JobRow.seq, PictureRow.saved_at.is_(None), PictureRow.corrupt_file == "")
+        has_text = type_coerce(JobRow.items, Text).contains('"text"')
+        found = (
+            newest(simulated_ok=simulated_ok)
+            .where(JobRow.request_hash_with_seed == request_hash_with_seed, JobRow.status == Status.SAVED)
+            .where(JobRow.trashed_at.is_(None), ~select(PictureRow.index).where(*is_waiting).exists())
+            .where(or_(JobRow.picture_count > 0, has_text))
+        )
+        if cell_id:
+            found = found.order_by(None).order_by((JobRow.cell_id == cell_id).desc(), *NEWEST)
+        return next(iter(self._rows(found.limit(1))), None)
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
@@ -108,46 +132,11 @@ def seq_of(session: Session, job_id: str, *, lock: bool = False) -> int:
     return seq
 
 
-def find_job(session: Session, id_or_prefix: str) -> JobRow:
-    """Return a job by its id or the beginning of one."""
-    wanted = id_or_prefix.strip().lower()
-    rows: Sequence[JobRow] = []
-    if wanted.isascii() and wanted.isalnum():
-        # A range, not LIKE: it uses the index of ids, whatever the collation.
-        in_range = (JobRow.id >= wanted, JobRow.id < wanted + "g")
-        rows = session.scalars(select(JobRow).where(*in_range).order_by(JobRow.id).limit(10)).all()
-    if len(rows) == 1 or (rows and rows[0].id == wanted):
-        return rows[0]
-    if rows:
-        message = f"{id_or_prefix!r} fits {len(rows)} jobs: {_listed([row.id for row in rows])}."
-        raise StoreError(message, hint="Give one more character.")
-    known = session.scalars(select(JobSummary.id).order_by(*NEWEST).limit(500)).all()
-    heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
-    near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)]
-    hint = f"{'Nearest' if near else 'Newest'}: {_listed(near or known[:3])}. `%wan history` lists all."
-    raise StoreError(
-        f"No job has the id {id_or_prefix[:40]!r}.", hint=hint if known else "This folder has no jobs yet."
-    )
-
-
 def _listed(ids: Sequence[str]) -> str:
     return ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
 
 
-def newest_result(
-    session: Session, request_hash_with_seed: str, *, simulated_ok: bool, cell_id: str = ""
-) -> JobRow | None:
-    """Return the newest complete result inside a transaction: see ``JobQueries.find_result``."""
-    is_waiting = (PictureRow.job_seq == JobRow.seq, PictureRow.saved_at.is_(None), PictureRow.corrupt_file == "")
-    has_text = type_coerce(JobRow.items, Text).contains('"text"')
-    in_this_cell = [(JobRow.cell_id == cell_id).desc()] if cell_id else []
-    found = (
-        select(JobRow)
-        .where(JobRow.request_hash_with_seed == request_hash_with_seed, JobRow.status == Status.SAVED)
-        .where(JobRow.trashed_at.is_(None), ~select(PictureRow.index).where(*is_waiting).exists())
-        .where(or_(JobRow.picture_count > 0, has_text))
-        .order_by(*in_this_cell, *NEWEST)
-    )
-    if not simulated_ok:
-        found = found.where(flag_is(JobRow.is_simulated, False))
-    return session.scalars(found.limit(1)).first()
+def newest(*, simulated_ok: bool) -> Select[JobRow]:
+    """Select jobs, newest first; without simulated ones if a real request asks."""
+    found = select(JobRow).order_by(*NEWEST)
+    return found if simulated_ok else found.where(flag_is(JobRow.is_simulated, False))

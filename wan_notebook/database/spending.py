@@ -127,24 +127,6 @@ class OverBudget(BudgetError):
         super().__init__(f"This call asks for {call}; of {limit.shown(limit.amount)}, {taken} ({reason}).")
 
 
-def check_limits(session: Session, limits: Iterable[SpendLimit], pictures: Sequence[int], now: float) -> None:
-    """Raise ``OverBudget`` if jobs of so many pictures each would break a limit."""
-    for limit in limits if pictures else ():
-        if limit.is_simulated and limit.currency:
-            continue  # practice costs nothing, in any currency
-        scope = _scope(limit.since, limit.notebook, limit.user, simulated=limit.is_simulated)
-        used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(_spend(session, now, scope)))
-        asked: Decimal | None = Decimal(sum(pictures))
-        if limit.currency:
-            asked = None if limit.price is None else limit.price.amount * sum(pictures)
-        if limit.currency and limit.price is not None and limit.price.currency != limit.currency:
-            raise OverBudget(limit, "other currency", used=used, asked=None)
-        if asked is None or used.unknown:
-            raise OverBudget(limit, "unknown price", used=used, asked=asked)
-        if used.spent + used.reserved + asked > limit.amount:
-            raise OverBudget(limit, "exceeded", used=used, asked=asked)
-
-
 class SpendingQueries(DatabaseEngine):
     """What is asked about money."""
 
@@ -156,8 +138,29 @@ class SpendingQueries(DatabaseEngine):
         Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
         were paid elsewhere and count nowhere.
         """
+        wanted = [flag_is(JobSummary.is_simulated, simulated), JobSummary.imported_at.is_(None)]
+        wanted += [JobSummary.created_at >= since] if since is not None else []
+        wanted += [JobSummary.notebook == notebook] if notebook is not None else []
+        wanted += [JobSummary.user == user] if user is not None else []
         with self.reading() as session:
-            return _spend(session, self.now(session), _scope(since, notebook, user, simulated=simulated))
+            return _spend(session, self.now(), wanted)
+
+    def check_limits(self, limits: Iterable[SpendLimit], pictures: Sequence[int]) -> None:
+        """Raise ``OverBudget`` if jobs of so many pictures each would break a limit."""
+        for limit in limits if pictures else ():
+            if limit.is_simulated and limit.currency:
+                continue  # practice costs nothing, in any currency
+            here = self.spend(limit.since, limit.notebook, limit.user, limit.is_simulated)
+            used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(here))
+            asked: Decimal | None = Decimal(sum(pictures))
+            if limit.currency:
+                asked = None if limit.price is None else limit.price.amount * sum(pictures)
+            if limit.currency and limit.price is not None and limit.price.currency != limit.currency:
+                raise OverBudget(limit, "other currency", used=used, asked=None)
+            if asked is None or used.unknown:
+                raise OverBudget(limit, "unknown price", used=used, asked=asked)
+            if used.spent + used.reserved + asked > limit.amount:
+                raise OverBudget(limit, "exceeded", used=used, asked=asked)
 
     def cost_by(self, by: Literal["day", "notebook", "tag", "user"], since: float | None = None) -> list[CostRow]:
         """Return costs by local day, notebook, tag or user, in the order of their names."""
@@ -192,17 +195,8 @@ class SpendingQueries(DatabaseEngine):
         return Price(Decimal(f"{each.normalize():f}"), currency, _local_day(at))
 
 
-def _scope(
-    since: float | None, notebook: str | None, user: str | None, *, simulated: bool
-) -> list[ColumnElement[bool]]:
-    found = [flag_is(JobSummary.is_simulated, simulated), JobSummary.imported_at.is_(None)]
-    found += [JobSummary.created_at >= since] if since is not None else []
-    found += [JobSummary.notebook == notebook] if notebook is not None else []
-    return found + ([JobSummary.user == user] if user is not None else [])
-
-
-def _spend(session: Session, now: float, scope: Sequence[ColumnElement[bool]]) -> Spend:
-    everything = add_up(session, scope).get("", CostRow())
+def _spend(session: Session, now: float, wanted: Sequence[ColumnElement[bool]]) -> Spend:
+    everything = add_up(session, wanted).get("", CostRow())
     found = Spend(
         total=everything.total,
         pictures_made=everything.billed,
@@ -216,7 +210,7 @@ def _spend(session: Session, now: float, scope: Sequence[ColumnElement[bool]]) -
     is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
     by = _groups(is_made, is_priced, JobSummary.reserved_currency, JobSummary.reserved_amount)
     sums = (func.count(), func.sum(JobSummary.n), func.sum(JobSummary.picture_count))
-    query: Any = select(*by, *sums).where(reserves, *scope).group_by(*(group.name for group in by))
+    query: Any = select(*by, *sums).where(reserves, *wanted).group_by(*(group.name for group in by))
     for made, priced, currency, amount, jobs, asked, saved in session.execute(query):
         found.pictures_reserved += asked
         found.pictures_made -= saved

@@ -4,8 +4,7 @@ Nothing is created, and a damaged ledger is reported, never raised: loading the 
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,7 +43,7 @@ def count_open(path: Path) -> OpenSummary:
     marks = ", ".join("?" for _ in statuses)
     query = f"SELECT state, count(*), min(expires_at) FROM jobs WHERE state IN ({marks}) GROUP BY state"  # noqa: S608
     try:
-        with connect_read_only(path, WAIT_S) as connection:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=WAIT_S)) as connection:
             rows = connection.execute(query, [status.value for status in statuses]).fetchall()
     except (sqlite3.Error, OSError) as error:
         return OpenSummary(problem=f"{path}: {error}")
@@ -57,13 +56,6 @@ def count_open(path: Path) -> OpenSummary:
         in_doubt=counts.get(Status.IN_DOUBT, 0),
         earliest_expiry=min((expiry for *_, expiry in rows if expiry is not None), default=None),
     )
-
-
-@contextmanager
-def connect_read_only(path: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
-    """Open a file for reading and close it afterwards."""
-    with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=timeout_s)) as connection:
-        yield connection
 
 
 def read_only_uri(path: Path) -> str:

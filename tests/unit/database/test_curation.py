@@ -1,0 +1,102 @@
+"""What a person does to a job afterwards: stars, tags, the trash, and what is left when it is emptied."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, given, move, reported
+from wan_notebook.database import Database, HistoryQuery, Status
+from wan_notebook.errors import StoreError
+
+DAY_S = 86400.0
+
+
+def test_stars_and_rejections_are_kept(database: Database) -> None:
+    """A job and each of its pictures can be starred and rejected, and released again; a wrong index is said."""
+    job_id = finish(database, pictures=2)
+    database.star(job_id)
+    database.star(job_id, 1)
+    database.reject(job_id, 0)
+    row = database.get(job_id)
+    assert (row.is_starred, row.is_rejected) == (True, False)
+    assert [(p.is_starred, p.is_rejected) for p in row.pictures] == [(False, True), (True, False)]
+    database.star(job_id, on=False)
+    database.reject(job_id, 0, on=False)
+    row = database.get(job_id)
+    assert not (row.is_starred or row.pictures[0].is_rejected)
+    with pytest.raises(StoreError, match=r"no picture \[7\]"):
+        database.star(job_id, 7)
+    with pytest.raises(StoreError, match="no job"):
+        database.star("f00")
+
+
+def test_tags_are_a_set_in_their_order(database: Database) -> None:
+    """A tag is there once; an empty one never; the filter follows."""
+    job_id = create(database, tags=("a", "b"))
+    assert database.tag(job_id, ["b", "c", " ", ""]) == ("a", "b", "c")
+    assert database.tag(job_id, remove=["a", "x"]) == ("b", "c") == database.get(job_id).tags
+    assert [database.history(HistoryQuery(tags=(tag,))).total_rows for tag in "ac"] == [0, 1]
+
+
+def test_an_open_job_cannot_be_trashed(database: Database) -> None:
+    """What still costs or owes something is not hidden; the message says what to do first."""
+    job_id = create(database)
+    for status in (*PATH[:4], None):
+        with pytest.raises(StoreError) as caught:
+            database.trash(job_id)
+        assert job_id in caught.value.hint
+        move(database, job_id, *([status] if status else []))
+
+
+def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(database: Database, clock: Clock) -> None:
+    """After 30 days picture, inputs, prompt and every text of a job are gone; its cost stays in every sum."""
+    secret = "my secret garden"
+    asked = {"negative_prompt": secret, "name": secret, "notes": (secret,), "tags": ("t",)}
+    job_id = create(database, secret, inputs=(given(name=secret),), **asked)
+    said = {"usage": {"p": secret}, "service_metadata": {"p": secret}, "items": [{"text": secret}], "detail": {"p": secret}}
+    pictures = [{"index": 0, "file": "2026-11-25/garden.png", "note": secret, **PICTURE}, {"index": 1, "corrupt_file": "garden.corrupt"}]
+    move(database, job_id, *PATH[:4], pictures=pictures, error_message=secret, **reported("0.05"), **said)
+    move(database, job_id, Status.SAVED)
+    database.trash(job_id)
+    clock.now += 29 * DAY_S
+    assert database.purge_trash(clock.now - 30 * DAY_S) == []
+    clock.now += 2 * DAY_S
+    files = database.purge_trash(clock.now - 30 * DAY_S)
+    assert files == ["2026-11-25/garden.png", "garden.corrupt", "inputs/abc.png"]
+    row = database.get(job_id)
+    assert (row.status, row.seed, row.picture_count, row.purged_at, row.prompt) == (Status.SAVED, 5, 1, clock.now, "")
+    assert database.history(HistoryQuery(words="garden", include_trashed=True)).total_rows == 0
+    assert database.history(HistoryQuery(only_trashed=True)).total_rows == 0
+    assert database.spend().total.known() == Decimal("0.05")
+    database.close()
+    assert database.path is not None
+    for file in Path(database.path.parent).glob("ledger.db*"):
+        assert secret.encode() not in file.read_bytes()
+
+
+def test_files_to_delete_are_remembered_until_they_are_gone(database: Database) -> None:
+    """A crash between forgetting and deleting leaves no forgotten picture on the disk."""
+    job_id = finish(database, pictures=2)
+    database.trash(job_id)
+    files = database.purge_trash(NOON + 1)
+    assert len(files) == 2
+    assert database.purge_trash(NOON + 1) == files
+    database.save_picture(job_id, index=0, file=files[0])  # too late, and not taken: the file stays on the list
+    database.files_deleted(files[:1])
+    assert database.purge_trash(NOON + 1) == files[1:]
+
+
+def test_a_file_that_is_used_is_not_deleted(database: Database) -> None:
+    """Inputs are kept once for all jobs: a file outlives one of them, and leaves the list when it is used again."""
+    jobs = [create(database, inputs=(given(),)) for _ in range(2)]
+    for job_id in jobs:
+        move(database, job_id, Status.CANCELLED)
+        database.trash(job_id)
+    database.trash(jobs[1], on=False)
+    assert database.purge_trash(NOON + 1) == []
+    database.trash(jobs[1])
+    assert database.purge_trash(NOON + 1) == ["inputs/abc.png"]
+    create(database, inputs=(given(),))
+    assert database.purge_trash(NOON + 1) == []
+    assert database.get(jobs[1]).prompt == ""

@@ -1,0 +1,345 @@
+"""Jobs: created once, joined while open, moved one status at a time, held by one process."""
+
+import subprocess
+import sys
+import threading
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given as hypothesis_given
+from hypothesis import strategies as st
+
+from tests.unit.database.kit import NOON, PATH, PICTURE, REAL, Clock, create, finish, given, move, new, owner, reported
+from wan_notebook.database import NOT_SENT, OPEN, Conflict, Database, JobRow, Owner, Status, may_follow
+from wan_notebook.errors import StoreError
+from wan_notebook.money import Cost, Source
+
+ME = owner("me")
+
+
+def ask(database: Database, *new_jobs: JobRow, by: Owner = ME, **options: Any) -> list[tuple[JobRow, bool]]:
+    """Create or join, for a real service."""
+    return database.create_or_join(new_jobs, owner=by, **{**REAL, **options})
+
+
+def request(prompt: str = "a fox", *, seed: int = 7, n: int = 3) -> list[JobRow]:
+    """Return the tasks of one request without a seed; ``seed`` is the one that was drawn."""
+    return [new(prompt, seed=seed + k, seedless=k == 0, request_position=k) for k in range(n)]
+
+
+# ------------------------------------------------------------------ creating
+
+
+def test_what_is_asked_is_what_is_stored(database: Database) -> None:
+    """Every column of a new job comes back, and what creating returns is what is on the disk."""
+    texts = {"name": "hero", "notebook": "a.ipynb", "cell_id": "c1", "user": "ann", "key_fingerprint": "f00"}
+    asked = new("狐", tags=("study", "b"), inputs=(given(), given(1)), notes=("reduced",), versions={"x": "1"}, **texts)
+    ((made, is_new),) = ask(database, asked)
+    row = database.get(made.id)
+    assert is_new
+    assert (row.status, row.created_at, row.owner, row.group_id) == (Status.INTENT, NOON, ME, row.id)
+    for name in (*texts, "tags", "notes", "versions", "request", "parameters", "reserved_amount", "mode", "seed", "n"):
+        assert getattr(made, name) == getattr(row, name) == getattr(asked, name), name
+    assert [(i.position, i.file) for i in row.inputs] == [(0, "inputs/abc.png"), (1, "inputs/abc.png")]
+    assert (row.reserved.amount, row.cost) == (Decimal("0.03"), Cost())
+
+
+def test_jobs_of_one_call_are_one_group(database: Database) -> None:
+    """Several tasks of one cell find each other again in their order, and may share their inputs."""
+    photo = given()
+    ids = [row.id for row, _ in ask(database, *[new(seed=seed, inputs=(photo,)) for seed in (7, 8, 9)])]
+    rows = database.group(database.get(ids[1]).group_id)
+    assert [(row.id, row.group_position, row.seed, len(row.inputs)) for row in rows] == [
+        (ids[0], 0, 7, 1),
+        (ids[1], 1, 8, 1),
+        (ids[2], 2, 9, 1),
+    ]
+    assert ask(database) == []
+
+
+def test_ids_never_look_like_a_number(database: Database) -> None:
+    """An id survives spreadsheets and shells: it begins with a letter, so ``1e5`` cannot happen."""
+    ids = [row.id for row, _ in ask(database, *[new(seed=seed) for seed in range(300)])]
+    assert len(set(ids)) == 300
+    assert all(len(i) == 10 and i[0] in "abcdef" and set(i) <= set("0123456789abcdef") for i in ids)
+
+
+# ------------------------------------------------------------------ joining: never pay twice
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_an_open_request_is_joined_and_an_ended_one_is_not(database: Database, status: Status) -> None:
+    """What still costs or owes something is joined, ``in_doubt`` too; without a result it is asked anew."""
+    ways = {Status.REFUSED: PATH[:1], Status.IN_DOUBT: PATH[:1], Status.SAVED: PATH[:4], Status.SUCCEEDED: PATH[:3]}
+    way = ways.get(status, PATH[: PATH.index(status)] if status in PATH else PATH[:2])
+    ((first, _),) = ask(database, new())
+    if status is not Status.INTENT:
+        move(database, first.id, *way, status)
+    ((again, is_new),) = ask(database, new())
+    assert (again.id == first.id) is (status in OPEN)
+    assert is_new is (status not in OPEN)
+
+
+def test_two_kernels_that_ask_at_once_create_one_job(database: Database, other: Database) -> None:
+    """Looking and creating are one transaction: of many that ask for the same picture, one is to send it."""
+    answers: list[tuple[JobRow, bool]] = []
+    threads = [
+        threading.Thread(target=lambda d=d, k=k: answers.extend(ask(d, new(), by=owner(f"kernel {k}"))))
+        for k, d in enumerate([database, other] * 4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({row.id for row, _ in answers}) == 1
+    assert sum(is_new for _, is_new in answers) == 1
+
+
+def test_a_request_without_a_seed_is_joined_whole(database: Database) -> None:
+    """The same cell again while it runs gets all its jobs with the seeds that they have, not the ones drawn anew."""
+    first = ask(database, *request(seed=7))
+    again = ask(database, *request(seed=900), new("another", seed=1))
+    assert [(row.id, is_new) for row, is_new in again[:3]] == [(row.id, False) for row, _ in first]
+    assert [row.seed for row, _ in again] == [7, 8, 9, 1]
+    assert again[3][1]
+
+
+def test_a_half_finished_request_without_a_seed_is_joined_too(database: Database) -> None:
+    """As long as one of its tasks is open, the others are shown as they are instead of being bought again."""
+    first = ask(database, *request(n=2))
+    move(database, first[0][0].id, Status.SENDING, Status.REFUSED)
+    again = ask(database, *request(n=2, seed=50))
+    assert [(row.status, is_new) for row, is_new in again] == [(Status.REFUSED, False), (Status.INTENT, False)]
+    move(database, first[1][0].id, Status.CANCELLED)
+    assert [is_new for _, is_new in ask(database, *request(n=2, seed=50))] == [True, True]
+
+
+def test_equal_tasks_of_one_call_are_one_job_unless_fresh(database: Database) -> None:
+    """The same seed twice in a table is paid once; ``fresh`` takes a person at their word."""
+    (first, is_new), (second, second_is_new) = ask(database, new(), new())
+    assert (first.id, is_new, second_is_new) == (second.id, True, False)
+    fresh = ask(database, new(), new(), fresh=True)
+    assert len({row.id for row, _ in fresh} | {first.id}) == 3
+    assert all(is_new for _, is_new in fresh)
+
+
+def test_a_result_that_another_kernel_just_made_is_taken(database: Database) -> None:
+    """Between looking and asking another kernel may have finished; a replay that is switched off asks anew."""
+    done = finish(database)
+    ((row, is_new),) = ask(database, new())
+    assert (row.id, is_new) == (done, False)
+    assert ask(database, new(), replay=False)[0][1]
+
+
+def test_a_real_request_never_waits_for_practice(database: Database) -> None:
+    """Simulated jobs answer simulated requests only; a real one serves everybody."""
+    create(database, is_simulated=True, provider="simulator")
+    assert ask(database, new())[0][1]
+    assert not ask(database, new(is_simulated=True), simulated_ok=True)[0][1]
+
+
+# ------------------------------------------------------------------ what was never sent
+
+
+def test_an_intent_whose_owner_is_gone_is_taken_over_by_the_same_call(database: Database, clock: Clock) -> None:
+    """A crash before sending must not fail tomorrow's run: the same call sends the very job, as of today."""
+    ((first, _),) = ask(database, new(notebook="old.ipynb"), by=owner("dead"))
+    assert not ask(database, new())[0][1]
+    clock.now += 16
+    ((row, is_new),) = ask(database, new(notebook="new.ipynb", provider="dashscope", base_url="https://b.test"))
+    assert (row.id, is_new, row.owner, row.created_at) == (first.id, True, ME, NOON + 16)
+    assert (row.notebook, row.provider, row.base_url) == ("new.ipynb", "dashscope", "https://b.test")
+    assert [event.kind for event in database.events(row.id)] == ["state", "taken"]
+    assert not ask(database, new(), by=owner("third"))[0][1]
+
+
+def test_a_request_that_is_taken_over_keeps_its_seeds(database: Database, clock: Clock) -> None:
+    """Tasks that were sent already belong to the old seeds; another first seed would buy the rest twice."""
+    first = ask(database, *request(seed=7), by=owner("dead"))
+    move(database, first[1][0].id, Status.SENDING, Status.ACCEPTED)
+    clock.now += 16
+    again = ask(database, *request(seed=900))
+    assert [(row.id, row.seed) for row, _ in again] == [(row.id, row.seed) for row, _ in first]
+    assert [is_new for _, is_new in again] == [True, False, True]
+
+
+def test_a_dead_process_is_noticed_at_once(database: Database) -> None:
+    """A script that died a second ago does not hold up its next run: its process is gone, whatever its lease says."""
+    child = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True, text=True
+    )
+    me = Owner.this_process()
+    dead = Owner(host=me.host, pid=int(child.stdout), started=1.0, token="dead")
+    recycled = Owner(host=me.host, pid=me.pid, started=me.started - 5, token="recycled")
+    assert [o.is_dead() for o in (dead, recycled, me, owner("elsewhere"))] == [True, True, False, False]
+    for gone in (dead, recycled):
+        ((first, _),) = ask(database, new(gone.token), by=gone)
+        assert [(row.id, is_new) for row, is_new in ask(database, new(gone.token), by=me)] == [(first.id, True)]
+
+
+# ------------------------------------------------------------------ moving
+
+
+def test_a_way_through_the_statuses_is_recorded_with_its_times(database: Database, clock: Clock) -> None:
+    """Each transition is an event with its time and detail, and sets the column of that time."""
+    job_id = create(database)
+    for step, status in enumerate(PATH, start=1):
+        clock.now = NOON + step
+        move(database, job_id, status, detail={"step": step})
+    row = database.get(job_id)
+    times = (row.sending_at, row.accepted_at, row.first_running_at, row.finished_at, row.saved_at)
+    assert times == tuple(NOON + step for step in range(1, 6))
+    events = database.events(job_id)
+    assert [(e.status, e.at - NOON) for e in events] == [("intent", 0), *((s, i + 1) for i, s in enumerate(PATH))]
+    assert events[3].detail == {"step": 3}
+
+
+def test_only_what_may_follow_follows(database: Database) -> None:
+    """Exactly the transitions of the table are accepted, and a refused one changes nothing."""
+    ways = dict.fromkeys(Status, PATH[:2]) | {s: PATH[:k] for k, s in enumerate(PATH)}
+    ways |= {Status.INTENT: (), Status.REFUSED: (), Status.CANCELLED: (), Status.IN_DOUBT: PATH[:1]}
+    proof = {NOT_SENT: "HTTP 429"}
+
+    def job_in(status: Status) -> str:
+        job_id = create(database)
+        move(database, job_id, *ways[status], *([] if status is Status.INTENT else [status]))
+        return job_id
+
+    for old in Status:
+        stays = job_in(old)
+        before = len(database.events(stays))
+        for to in Status:
+            if may_follow(old, to):
+                assert database.transition(job_in(old), to, expect=old, detail=proof).status is to
+                continue
+            with pytest.raises(Conflict) as caught:
+                database.transition(stays, to, expect=old, detail=proof)
+            assert caught.value.current is old
+        assert (database.get(stays).status, len(database.events(stays))) == (old, before)
+
+
+def test_two_kernels_that_both_send_the_same_job_pay_once(database: Database, other: Database) -> None:
+    """Of two that mean intent → sending, one wins; staying in a status must be asked for."""
+    job_id = create(database)
+    database.transition(job_id, Status.SENDING)
+    with pytest.raises(Conflict) as caught:
+        other.transition(job_id, Status.SENDING)
+    assert caught.value.current is Status.SENDING
+    assert other.transition(job_id, Status.SENDING, expect=Status.SENDING).status is Status.SENDING
+
+
+def test_sending_becomes_intent_only_with_proof(database: Database) -> None:
+    """Without the reason why no task was made, a job that may have been sent is never sent again."""
+    job_id = create(database)
+    move(database, job_id, Status.SENDING)
+    for detail in ({}, {NOT_SENT: ""}, {"reason": "HTTP 429"}):
+        with pytest.raises(StoreError, match="without proof"):
+            database.transition(job_id, Status.INTENT, detail=detail)
+    row = database.transition(job_id, Status.INTENT, detail={NOT_SENT: "HTTP 429"})
+    assert (row.status, row.sending_at) == (Status.INTENT, None)
+
+
+def test_replacing_gives_up_the_doubtful_job_or_does_nothing(database: Database) -> None:
+    """Sending again by a person's decision ends the doubtful job in the same transaction, and only once."""
+    doubt = create(database)
+    move(database, doubt, Status.SENDING, Status.IN_DOUBT)
+    ((again, _),) = ask(database, new(), fresh=True, replacing=[doubt])
+    row = database.get(doubt)
+    assert (row.status, again.id in row.error_message) == (Status.EXPIRED, True)
+    with pytest.raises(Conflict):
+        ask(database, new(), fresh=True, replacing=[doubt])
+    assert {row.id for row in database.open_jobs()} == {again.id}
+    with pytest.raises(Conflict):
+        database.abandon([doubt], "given up")
+
+
+def test_an_expired_job_that_is_found_again_starts_its_end_anew(database: Database, clock: Clock) -> None:
+    """An adopted task's end is when it really ended, not when it was given up."""
+    job_id = create(database)
+    assert move(database, job_id, Status.SENDING, Status.IN_DOUBT, Status.EXPIRED).finished_at == NOON
+    assert move(database, job_id, Status.ACCEPTED, task_id="t").finished_at is None
+    clock.now += 60
+    assert move(database, job_id, Status.SUCCEEDED).finished_at == NOON + 60
+
+
+# ------------------------------------------------------------------ columns
+
+
+@pytest.mark.parametrize("column", ["status", "id", "owner_token", "trashed_at", "colour", "cost_nano"])
+def test_columns_that_have_their_own_way_are_refused(database: Database, column: str) -> None:
+    """A status only changes by a transition, an owner by a lease, and no column is made up."""
+    with pytest.raises(StoreError, match=column):
+        database.update(create(database), **{column: "x"})
+
+
+BAD_VALUES = [("seed", 1.5), ("seed", 2**70), ("duration_s", float("nan")), ("duration_s", 1e308), ("is_starred", 1),
+              ("task_id", 7), ("usage", [1]), ("items", "text"), ("tags", (1,)), ("cost_amount", 0.03),
+              ("cost_amount", Decimal(-1)), ("expires_at", True), ("cost_source", "guessed"), ("mode", "bogus")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), BAD_VALUES)
+def test_a_value_that_does_not_fit_is_refused(database: Database, column: str, value: object) -> None:
+    """What could not be read back as it was is not stored; the message names column and value."""
+    job_id = create(database)
+    if isinstance(value, Decimal):
+        assert database.update(job_id, **{column: value}).cost_note == "reported as -1"
+        return
+    with pytest.raises(StoreError, match=column):
+        database.update(job_id, **{column: value})
+
+
+def test_costs_are_exact_and_have_source_and_currency(database: Database) -> None:
+    """A reported decimal comes back digit by digit; a nonsensical one does not keep a paid picture out."""
+    job_id = create(database)
+    row = database.update(job_id, **reported("0.0255000000001"))
+    assert row.cost == Cost(Decimal("0.0255000000001"), "USD", Source.REPORTED)
+    for columns in ({"cost_amount": Decimal(1), "cost_source": ""}, {"reserved_currency": ""}):
+        with pytest.raises(StoreError, match="needs"):
+            database.update(job_id, **columns)
+    row = move(database, job_id, *PATH[:4], **reported("1e999999"))
+    assert (row.status, row.cost.amount, row.cost_note) == (Status.SUCCEEDED, None, "reported as 1E+999999")
+
+
+def test_an_error_keeps_its_hint(database: Database) -> None:
+    """The service's words and what to do about them come back apart; new words drop the old hint."""
+    job_id = create(database)
+    row = move(database, job_id, Status.SENDING, Status.REFUSED, error_message="no", error_hint="ask", error_code="X")
+    assert (row.error_message, row.error_hint, row.error_code) == ("no", "ask", "X")
+    assert database.update(job_id, error_message="never").error_hint == ""
+
+
+def test_success_and_its_pictures_are_one_commit(database: Database) -> None:
+    """A crash cannot part them; a saved picture is never forgotten for an address, and its marks stay."""
+    job_id = create(database)
+    found = [{"index": k, "url": f"https://files.test/{k}?sig=x"} for k in (0, 1)]
+    row = move(database, job_id, *PATH[:4], pictures=found, usage={"n": 2}, items=[{"picture": 0}])
+    assert [(p.index, p.kind, p.url) for p in row.pictures] == [(k, "image", found[k]["url"]) for k in (0, 1)]
+    assert (row.usage, row.items, row.picture_count) == ({"n": 2}, ({"picture": 0},), 0)
+    database.save_picture(job_id, index=0, file="a.png", **PICTURE)
+    database.star(job_id, 0)
+    row = database.save_picture(job_id, index=0, url="https://files.test/0?sig=y", file="")
+    assert (row.pictures[0].url, row.pictures[0].file, row.pictures[0].is_starred) == ("", "a.png", True)
+    row = database.save_picture(job_id, index=0, width_px=1280, saved_at=NOON)
+    assert (row.pictures[0].width_px, row.pictures[0].file, row.picture_count) == (1280, "a.png", 1)
+    with pytest.raises(StoreError, match="colour"):
+        move(database, job_id, Status.SAVED, pictures=[{"index": 0, "colour": "red"}])
+    assert database.get(job_id).status is Status.SUCCEEDED
+
+
+def test_inputs_can_be_told_later(database: Database) -> None:
+    """A job that waited for another one's picture gets its inputs and hashes when they are known."""
+    job_id = create(database, pending_inputs=({"job": "abc", "index": 0},), inputs=(given(),))
+    later = [given(0, source_job="abc", source_index=0), given(1)]
+    row = database.update(job_id, inputs=later, request_hash_with_seed="new", pending_inputs=())
+    assert [(i.position, i.source_job) for i in row.inputs] == [(0, "abc"), (1, "")]
+    assert (row.pending_inputs, row.request_hash_with_seed) == ((), "new")
+
+
+@hypothesis_given(st.text(st.characters() | st.sampled_from("\x00\ud800\u202e"), max_size=60))
+def test_any_text_is_kept_as_it_is(one_database: Database, text: str) -> None:
+    """NUL, lone surrogates and right-to-left marks come back, wherever text is kept."""
+    job_id = create(one_database, text, tags=(text,), notebook=text)
+    row = move(one_database, job_id, Status.REFUSED, error_message=text, detail={"said": text})
+    assert {row.prompt, row.notebook, row.error_message, row.request["prompt"], *row.tags} <= {text, text.partition("\n→ ")[0]}
+    assert one_database.events(job_id)[-1].detail == {"said": text}

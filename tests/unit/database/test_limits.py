@@ -1,0 +1,194 @@
+"""Who may send, and who works on a job: an account's limits and leases, over all kernels of a ledger."""
+
+import threading
+
+import pytest
+
+from tests.unit.database.kit import ACCOUNT, NO_LIMITS, NOON, Clock, create, finish, move, new, owner
+from wan_notebook.database import NOT_SENT, Claim, Conflict, Database, Status
+from wan_notebook.errors import StoreError
+
+ME = owner("me")
+LIMITS = {"account": ACCOUNT, "in_flight": 2, "submits_per_s": 0}
+PACE = {"account": ACCOUNT, "in_flight": 0, "submits_per_s": 5}
+
+
+def jobs(database: Database, count: int) -> list[str]:
+    """Create jobs that this kernel holds."""
+    rows = database.create_or_join([new(seed=seed) for seed in range(count)], owner=ME, simulated_ok=False)
+    return [row.id for row, _ in rows]
+
+
+def claim(database: Database, job_id: str, by: str = "me", **limits: object) -> Claim:
+    """Ask whether a job may be sent."""
+    return database.claim_to_send(job_id, owner(by), **{**LIMITS, **limits})
+
+
+# ------------------------------------------------------------------ in flight
+
+
+def test_only_so_many_tasks_are_in_flight(database: Database, other: Database) -> None:
+    """The limit is the account's, over all kernels; the rest waits as an intent and knows its place."""
+    first, second, third, fourth = jobs(database, 4)
+    assert (claim(database, first).row.status, claim(other, second).running) == (Status.SENDING, 2)
+    for job_id, ahead in ((third, 0), (fourth, 1)):
+        waits = claim(other, job_id)
+        assert (waits.row, waits.running, waits.ahead, waits.wait_s > 0) == (None, 2, ahead, True)
+    assert database.get(third).status is Status.INTENT
+    move(database, first, Status.ACCEPTED, Status.RUNNING)
+    assert claim(database, third).row is None
+    move(database, first, Status.SUCCEEDED)  # its place is free before its pictures are fetched
+    assert claim(database, third).row.id == third
+    assert claim(database, fourth, account="dashscope:key").row.id == fourth
+
+
+def test_a_dead_kernels_tasks_count_for_ten_minutes(database: Database, clock: Clock) -> None:
+    """Their tasks may still run: they take their places for a while, in doubt or not, and then no more."""
+    first, second, third = jobs(database, 3)
+    claim(database, first)
+    claim(database, second)
+    move(database, first, Status.IN_DOUBT)
+    clock.now += 590
+    assert claim(database, third, by="new kernel").running == 2
+    clock.now += 20
+    assert claim(database, third, by="new kernel").row is not None
+
+
+def test_a_living_kernels_tasks_count_as_long_as_they_run(database: Database, clock: Clock) -> None:
+    """A slow task holds its place for hours, as long as its kernel renews the lease."""
+    first, second = jobs(database, 2)
+    claim(database, first)
+    move(database, first, Status.ACCEPTED)
+    for _ in range(3):
+        clock.now += 3600
+        database.lease([first, second], ME)
+    assert claim(database, second, in_flight=1).running == 1
+
+
+# ------------------------------------------------------------------ submits a second
+
+
+def test_submits_keep_their_distance(database: Database, other: Database, clock: Clock) -> None:
+    """No second sees more submits than the limit, whichever kernel sends; who must wait knows how long."""
+    sent, waiting = [], jobs(database, 30)
+    while waiting:
+        answer = claim((database, other)[len(waiting) % 2], waiting[0], **PACE)
+        if answer.row is not None:
+            sent.append(clock.now)
+            waiting.pop(0)
+            continue
+        assert 0 < answer.wait_s <= 0.22
+        clock.now += answer.wait_s
+    assert max(sum(at <= other_at < at + 1 for other_at in sent) for at in sent) <= 5
+    assert sent[-1] - sent[0] < 29 / 5 * 1.1
+
+
+def test_a_clock_that_was_set_back_stops_nobody(database: Database, clock: Clock) -> None:
+    """After a correction of the wall clock the next submit waits for its distance at most, not for an hour."""
+    first, second = jobs(database, 2)
+    claim(database, first, **PACE)
+    clock.now -= 3600
+    assert claim(database, second, **PACE).row is not None
+
+
+def test_a_pause_holds_back_the_account_alone(database: Database, clock: Clock) -> None:
+    """After a 429 nobody submits with this account until the pause is over; the longer of two counts."""
+    first, second = jobs(database, 2)
+    database.pause_account(ACCOUNT, 30, "HTTP 429")
+    database.pause_account(ACCOUNT, 5)
+    assert claim(database, first).wait_s == 30
+    assert claim(database, second, account="dashscope:key").row is not None
+    clock.now += 30
+    assert claim(database, first).row is not None
+    database.pause_account(ACCOUNT, 30)
+    database.pause_account(ACCOUNT, 0)
+    assert claim(database, jobs(database, 3)[2], in_flight=0).row is not None
+
+
+# ------------------------------------------------------------------ who may send
+
+
+def test_of_many_that_claim_a_job_one_sends_it(database: Database, other: Database) -> None:
+    """Only the transaction that set ``sending`` may send: eight kernels at once make one task."""
+    job_id = create(database, by=owner("gone"))
+    database.release([job_id], owner("gone"))
+    outcomes: list[str] = []
+
+    def try_it(number: int) -> None:
+        try:
+            claim((database, other)[number % 2], job_id, by=f"kernel {number}")
+            outcomes.append("sent")
+        except Conflict as conflict:
+            outcomes.append(conflict.current)
+
+    threads = [threading.Thread(target=try_it, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["sending"] * 7 + ["sent"]
+
+
+def test_a_job_that_another_process_holds_is_not_sent(database: Database, clock: Clock) -> None:
+    """A kernel that slept while its job was taken over does not send it; who takes over holds it."""
+    (job_id,) = jobs(database, 1)
+    with pytest.raises(Conflict, match="another kernel"):
+        claim(database, job_id, by="other")
+    clock.now += 16
+    row = claim(database, job_id, by="other").row
+    assert (row.owner.token, row.lease_until, row.sending_at) == ("other", clock.now + 15, clock.now)
+    with pytest.raises(Conflict):
+        claim(database, job_id)
+
+
+def test_what_was_certainly_not_sent_is_claimed_again(database: Database) -> None:
+    """After a 429 the job waits as an intent, and its next attempt asks for a place like any other."""
+    (job_id,) = jobs(database, 1)
+    for _ in range(2):
+        assert database.claim_to_send(job_id, ME, **NO_LIMITS).row is not None
+        move(database, job_id, Status.INTENT, detail={NOT_SENT: "HTTP 429"})
+    assert [event.status for event in database.events(job_id)] == ["intent", "sending", "intent", "sending", "intent"]
+    with pytest.raises(StoreError, match="no job"):
+        claim(database, "f00")
+
+
+# ------------------------------------------------------------------ leases
+
+
+def test_a_lease_is_exclusive_until_it_is_over(database: Database, clock: Clock) -> None:
+    """A job has one owner; another kernel gets it when the lease is over, and not before."""
+    job_id = create(database, by=owner("one"))
+    clock.now += 14.9
+    assert database.lease([job_id], owner("two")) == frozenset()
+    assert database.lease([job_id], owner("one")) == {job_id}
+    clock.now += 16
+    assert database.lease([job_id], owner("two")) == {job_id}
+    assert database.get(job_id).owner == owner("two")
+    assert [event.kind for event in database.events(job_id)] == ["state", "taken"]
+
+
+def test_renewing_tells_what_was_taken(database: Database, clock: Clock) -> None:
+    """A kernel that was asleep learns which jobs are no longer its own; a late one keeps what nobody took."""
+    ids = jobs(database, 2)
+    clock.now += 100
+    database.lease(ids[:1], owner("two"))
+    assert database.renew(ids, ME) == {ids[1]}
+    assert database.get(ids[1]).lease_until == NOON + 115
+
+
+def test_releasing_gives_only_ones_own_away(database: Database, clock: Clock) -> None:
+    """Letting go in one kernel never frees what another one holds; what is over or unknown cannot be held."""
+    ids = jobs(database, 2)
+    clock.now += 100
+    database.lease(ids[:1], owner("two"))
+    database.release(ids, ME)
+    assert [database.get(job_id).owner for job_id in ids] == [owner("two"), None]
+    assert database.lease([finish(database), "f00"], ME) == frozenset()
+
+
+def test_many_jobs_are_held_at_once(database: Database) -> None:
+    """A kernel that takes up hundreds of jobs asks in portions, and gets them all."""
+    ids = jobs(database, 501)
+    assert database.renew(ids, ME) == set(ids) == set(database.jobs([*ids, "nobody"]))
+    database.release(ids, ME)
+    assert database.lease(ids, owner("two")) == set(ids)

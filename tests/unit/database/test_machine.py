@@ -1,0 +1,145 @@
+"""The ledger against a model: any order of calls, transitions, leases, crashes and reopenings leaves what it says."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from tests.unit.database.kit import ACCOUNT, PICTURE, Clock, ledger, new, owner, reported
+from wan_notebook.database import FINAL, NOT_SENT, OPEN, Conflict, Status, may_follow
+
+KERNELS = st.sampled_from(["one", "two"])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Two kernels on one file; the model is what each job should be."""
+
+    jobs = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.clock = Clock()
+        self.kernels = {name: ledger(self.folder, self.clock) for name in ("one", "two")}
+        self.status: dict[str, Status] = {}
+        self.moves: dict[str, list[str]] = {}
+        self.holder: dict[str, tuple[str, float]] = {}
+        self.saved: dict[str, set[int]] = {}
+
+    def held_by(self, job: str) -> str:
+        holder, until = self.holder.get(job, ("", 0.0))
+        return holder if until >= self.clock.now else ""
+
+    @rule(target=jobs, kernel=KERNELS, seed=st.integers(0, 2))
+    def ask(self, kernel: str, seed: int) -> str:
+        """A kernel asks for a picture: what is open is joined, an abandoned intent taken over, else a job is made."""
+        asked = [new(seed=seed)]
+        ((row, is_new),) = self.kernels[kernel].create_or_join(
+            asked, owner=owner(kernel), simulated_ok=False, replay=False
+        )
+        same = [job for job in self.status if self.status[job] in OPEN and self.moves[job][0] == f"seed {seed}"]
+        free = [job for job in same if self.status[job] is Status.INTENT and not self.held_by(job)]
+        if not same:
+            assert is_new
+            self.status[row.id], self.moves[row.id], self.saved[row.id] = Status.INTENT, [f"seed {seed}", "intent"], set()
+        else:
+            assert row.id in same
+            assert is_new is (row.id in free)
+            assert not is_new or len(free) == len(same)
+        if is_new:
+            self.holder[row.id] = (kernel, self.clock.now + 15)
+        return row.id
+
+    @rule(job=jobs, kernel=KERNELS, to=st.sampled_from(Status))
+    def move(self, job: str, kernel: str, to: Status) -> None:
+        """A kernel moves a job, if it may."""
+        old = self.status[job]
+        columns = reported("0.01") if to is Status.SUCCEEDED else {}
+        may = may_follow(old, to) and old is not to
+        try:
+            row = self.kernels[kernel].transition(job, to, detail={NOT_SENT: "429"}, **columns)
+        except Conflict as conflict:
+            assert not may
+            assert conflict.current is old
+        else:
+            assert may
+            assert row.status is to
+            self.status[job] = to
+            self.moves[job].append(to)
+
+    @rule(job=jobs, kernel=KERNELS, in_flight=st.integers(0, 2))
+    def claim(self, job: str, kernel: str, in_flight: int) -> None:
+        """A kernel wants to send a job: only an intent that nobody else holds, and only within the limit."""
+        limits = {"account": ACCOUNT, "in_flight": in_flight, "submits_per_s": 0}
+        may = self.status[job] is Status.INTENT and self.held_by(job) in ("", kernel)
+        try:
+            claim = self.kernels[kernel].claim_to_send(job, owner(kernel), **limits)
+        except Conflict:
+            assert not may
+            return
+        assert may
+        assert claim.row is None or not in_flight or claim.running <= in_flight
+        if claim.row is not None:
+            self.status[job] = Status.SENDING
+            self.moves[job].append("sending")
+            self.holder[job] = (kernel, self.clock.now + 15)
+
+    @rule(job=jobs, kernel=KERNELS, index=st.integers(0, 2), is_saved=st.booleans())
+    def picture(self, job: str, kernel: str, index: int, is_saved: bool) -> None:
+        """A kernel learns of a picture, or has it on disk."""
+        columns = PICTURE if is_saved else {"url": "https://files.test/x"}
+        self.kernels[kernel].save_picture(job, index=index, **columns)
+        if is_saved:
+            self.saved[job].add(index)
+
+    @rule(job=jobs, kernel=KERNELS)
+    def lease(self, job: str, kernel: str) -> None:
+        """A kernel takes up a job."""
+        expected = self.held_by(job) in ("", kernel) and self.status[job] not in FINAL
+        assert (job in self.kernels[kernel].lease([job], owner(kernel))) is expected
+        if expected:
+            self.holder[job] = (kernel, self.clock.now + 15)
+
+    @rule(job=consumes(jobs), kernel=KERNELS)
+    def release(self, job: str, kernel: str) -> None:
+        """A kernel lets go of a job, if it is its own."""
+        self.kernels[kernel].release([job], owner(kernel))
+        if self.holder.get(job, ("", 0))[0] == kernel:
+            self.holder.pop(job)
+
+    @rule(seconds=st.integers(1, 20))
+    def wait(self, seconds: int) -> None:
+        """Time passes."""
+        self.clock.now += seconds
+
+    @rule(kernel=KERNELS)
+    def restart(self, kernel: str) -> None:
+        """A kernel ends and another one takes its name."""
+        self.kernels[kernel].close()
+        self.kernels[kernel] = ledger(self.folder, self.clock)
+
+    @invariant()
+    def both_kernels_see_the_model(self) -> None:
+        """Status, history, pictures, open jobs and reserved pictures are what the model says."""
+        is_open = {job for job, status in self.status.items() if status in OPEN}
+        abandoned = {job for job in is_open if self.status[job] is Status.INTENT and not self.held_by(job)}
+        for database in self.kernels.values():
+            assert {row.id for row in database.open_jobs()} == is_open
+            spend = database.spend()
+            assert (spend.jobs, spend.pictures_reserved) == (len(self.status), len(is_open - abandoned))
+        for job, row in self.kernels["one"].jobs(self.status).items():
+            assert (row.status, row.picture_count) == (self.status[job], len(self.saved[job]))
+            moves = [event.status for event in self.kernels["one"].events(job) if event.kind == "state"]
+            assert moves == self.moves[job][1:]
+
+    def teardown(self) -> None:
+        for database in self.kernels.values():
+            database.close()
+        shutil.rmtree(self.folder)
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=8, stateful_step_count=20)

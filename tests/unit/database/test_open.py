@@ -1,0 +1,413 @@
+"""Opening a ledger: its journal and version, what is refused, what a glance costs, and disks that break."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.database.kit import NOON, PATH, Clock, create, finish, ledger, move, new, owner
+from wan_notebook import database as exported
+from wan_notebook.database import (
+    Database,
+    DatabaseUnavailable,
+    HistoryQuery,
+    OpenSummary,
+    Status,
+    count_open,
+    on_network_filesystem,
+)
+from wan_notebook.errors import StoreError
+
+ROOT = Path(__file__).resolve().parents[3]
+V1 = ROOT / "tests" / "data" / "ledger_v1.sql"
+V2 = ROOT / "tests" / "data" / "first_edition" / "project" / "wan-pictures" / "ledger.db"
+
+MOUNTS = r"""
+proc /proc proc rw 0 0
+server:/export /home/team nfs4 rw 0 0
+//nas/share /mnt/with\040space cifs rw 0 0
+/dev/vdb /home/team/local ext4 rw 0 0
+me@host: /mnt/ssh fuse.sshfs rw 0 0
+/dev/vda / ext4 rw 0 0
+broken line
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger is."""
+    return tmp_path / "ledger.db"
+
+
+@contextmanager
+def raw(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the file as SQLite's own shell would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+def pragma(path: Path, name: str) -> Any:
+    """Return a value of the file's header."""
+    with raw(path) as connection:
+        return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def schema(path: Path) -> set[tuple[str, ...]]:
+    """Return every table and index with its text, white space folded."""
+    with raw(path) as connection:
+        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    return {(*row[:3], " ".join((row[3] or "").split())) for row in rows}
+
+
+# ------------------------------------------------------------------ journals and versions
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_network"),
+    [("/home/me/work", False), ("/home/team/study", True), ("/home/team", True), ("/home/teamwork", False),
+     ("/home/team/local/x", False), ("/mnt/with space/a", True), ("/mnt/ssh/a", True), ("//nas/share/a", True)],
+)  # fmt: skip
+def test_network_filesystems_are_told_by_their_mount(folder: str, is_network: bool) -> None:
+    """A write-ahead log damages a database that several machines write, so each path's own mount decides."""
+    assert on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) is is_network
+
+
+def test_the_journal_follows_the_place(tmp_path: Path, path: Path) -> None:
+    """A write-ahead log on a local disk, a rollback journal where asked for; two kernels never use different ones."""
+    for journal, mode in (("auto", "wal"), ("rollback", "delete"), ("wal", "wal")):
+        with ledger(tmp_path, journal=journal) as database:
+            create(database)
+            assert pragma(path, "journal_mode") == mode
+    with ledger(tmp_path) as database:
+        create(database)
+        with pytest.raises(StoreError, match="locked"):
+            ledger(tmp_path, journal="rollback")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Path, path: Path, version: int) -> None:
+    """What an earlier edition wrote is read, searched, added up and written by this one, and becomes schema 3."""
+    if version == 1:
+        with raw(path) as connection:
+            connection.executescript(V1.read_text(encoding="utf-8"))
+    else:
+        shutil.copy(V2, path)
+    with raw(path) as connection:
+        before = dict(connection.execute("SELECT id, state FROM jobs"))
+    with ledger(tmp_path) as database:
+        page = database.history(HistoryQuery(limit=1000, include_trashed=True))
+        assert {row.id: row.status for row in page.rows} == before
+        assert [row.damage for row in page.rows if row.damage] == []
+        if version == 1:
+            saved = page.rows[1]
+            assert (saved.prompt, saved.seed, saved.tags, str(saved.cost)) == ("a fox in snow \x00 狐", 5, ("study",), "$0.061")
+            assert [picture.file for picture in saved.pictures] == ["2026-11-25/a-0.png", "2026-11-25/a-1.png"]
+            assert [event.status for event in database.events(saved.id)] == ["intent", *PATH]
+            assert (str(page.total), database.history(HistoryQuery(words="狐")).rows[0].id) == ("$0.061 reported", saved.id)
+            assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
+    assert pragma(path, "user_version") == 3
+    (tmp_path / "new").mkdir()
+    ledger(tmp_path / "new").close()
+    assert {row for row in schema(path) if "sqlite_stat" not in row[1]} == schema(tmp_path / "new" / "ledger.db")
+
+
+def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
+    """The schema is made once, by whichever is first; nobody sees half of it."""
+    def open_it() -> None:
+        with ledger(tmp_path) as database:
+            create(database)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with ledger(tmp_path) as database:
+        assert len(database.open_jobs()) == 6
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("PRAGMA user_version=7", r"newer wan_notebook \(schema 7"),
+        ("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END", "triggers or views"),
+        ("CREATE VIEW v AS SELECT 1", "triggers or views"),
+    ],
+)
+def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path, path: Path, statement: str, said: str) -> None:
+    """A newer file is not half-read, and nothing in a file may act by itself: a trigger could lift every budget."""
+    ledger(tmp_path).close()
+    with raw(path) as connection:
+        connection.execute(statement)
+    before = path.read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=said) as caught:
+            ledger(tmp_path, read_only=read_only)
+        assert caught.value.hint
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Path) -> None:
+    """A foreign database, or a file that is none at all, is named and left alone."""
+    with raw(path) as connection:
+        connection.execute("CREATE TABLE recipes (x)")
+    with pytest.raises(StoreError, match="database of another program"):
+        ledger(tmp_path)
+    path.write_bytes(b"These are my notes, not a database at all." * 100)
+    with pytest.raises(StoreError, match="not a ledger"):
+        ledger(tmp_path)
+    assert path.read_bytes().startswith(b"These are my notes")
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
+def test_links_are_not_followed(tmp_path: Path, name: str) -> None:
+    """A planted link must not make us write somewhere else."""
+    target = tmp_path / "elsewhere.db"
+    target.write_bytes(b"")
+    (tmp_path / name).symlink_to(target)
+    with pytest.raises(StoreError, match="is a link"):
+        ledger(tmp_path)
+    assert target.read_bytes() == b""
+
+
+def test_a_ledger_is_private_and_a_public_one_is_told(tmp_path: Path, path: Path) -> None:
+    """Prompts are nobody else's business; a file that everybody may change is reported with what to run."""
+    with ledger(tmp_path) as database:
+        assert path.stat().st_mode & 0o007 == 0
+        assert database.file_warning == ""
+        path.chmod(0o666)
+        assert "chmod o-rwx" in database.file_warning
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """A file where the folder should be is an error with a hint, not a traceback of the system."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        ledger(tmp_path / "file")
+    assert caught.value.hint
+
+
+def test_a_server_without_its_driver_is_said_without_its_password(tmp_path: Path) -> None:
+    """A team's ledger needs an extra; the message names it, and shows no password."""
+    with pytest.raises(StoreError) as caught:
+        Database.open("postgresql+nodriver://ann:secret@localhost/team")
+    assert "secret" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+# ------------------------------------------------------------------ read-only
+
+
+def test_a_ledger_that_cannot_be_written_can_be_read(tmp_path: Path, path: Path) -> None:
+    """Pictures on a read-only medium are shown, of schema 2 as it is; a write says that it cannot be."""
+    shutil.copy(V2, path)
+    (tmp_path / "ledger.db-wal").mkdir()  # where SQLite's log cannot be made, as on a medium that is read-only
+    before = path.read_bytes()
+    with ledger(tmp_path) as database:
+        assert database.is_read_only
+        assert database.history().total_rows > 10
+        assert database.spend().jobs > 0
+        with pytest.raises(DatabaseUnavailable):
+            create(database)
+    assert count_open(path).problem == ""
+    assert path.read_bytes() == before
+
+
+def test_reading_another_folder_changes_nothing(tmp_path: Path, path: Path) -> None:
+    """A budget counts other folders without bringing their ledgers up to date, or making one where there is none."""
+    with pytest.raises(DatabaseUnavailable):
+        ledger(tmp_path, read_only=True)
+    assert not path.exists()
+    with ledger(tmp_path) as database:
+        finish(database)
+        with ledger(tmp_path, read_only=True) as reader:
+            assert (reader.is_read_only, reader.spend().jobs) == (True, 1)
+    with raw(path) as connection:
+        connection.executescript("PRAGMA user_version=2; DROP TABLE limits")
+    with ledger(tmp_path, read_only=True) as reader:
+        assert reader.spend().jobs == 1
+    assert pragma(path, "user_version") == 2
+
+
+# ------------------------------------------------------------------ damage
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [("jobs SET created_at = 1e308", "created_at"), ("jobs SET created_at = 'today'", "created_at"), ("jobs SET mode = 'bogus'", "mode"),
+     ("jobs SET state = 'happy'", "status"), ("jobs SET cost_amount = '٣'", "cost_amount"), ("jobs SET cost_source = 'guess'", "cost_source"),
+     ("jobs SET seed = 'five'", "seed"), ("jobs SET starred = 7", "is_starred"), ("jobs SET tags = '[1]'", "tags"),
+     ("job_texts SET request = '[]'", "request"), ("job_texts SET items = '{'", "items"), ("job_texts SET prompt = x'ff'", "prompt"),
+     ("pictures SET saved_at = -1", "saved_at"), ("pictures SET width_px = 'wide'", "width_px")],
+)  # fmt: skip
+def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: Path, change: str, column: str) -> None:
+    """Whatever stands in a row, history, sums and export go on; the row says what of it could not be read."""
+    with ledger(tmp_path) as database:
+        bad, good = finish(database, "bad"), finish(database, "good")
+        with raw(path) as connection:
+            key = "seq" if change.startswith("jobs") else "job_seq"
+            connection.execute(f"UPDATE {change} WHERE {key} = 1")
+        rows = {row.id: row for row in database.history().rows}
+        assert column in rows[bad].damage
+        assert rows[good].damage == ""
+        str(rows[bad].cost)
+        for by in ("day", "notebook", "tag", "user"):
+            database.cost_by(by)
+        assert database.spend().jobs == 2
+        assert len(database.export_rows([good])) == 1
+        with pytest.raises(StoreError, match="cannot be read|cannot be exported"):
+            database.export_rows([bad])
+
+
+# ------------------------------------------------------------------ a glance
+
+
+def test_a_glance_counts_what_is_open(tmp_path: Path, path: Path) -> None:
+    """The line that a new kernel prints is made of these counts; reading leaves the file as it was."""
+    with ledger(tmp_path) as database:
+        for k in range(len(PATH) + 1):
+            move(database, create(database), *PATH[:k], **({"expires_at": NOON + k} if k else {}))
+        move(database, create(database), Status.SENDING, Status.IN_DOUBT)
+    before = path.read_bytes()
+    assert count_open(path) == OpenSummary(unsent=1, sending=1, running=2, to_fetch=1, in_doubt=1, earliest_expiry=NOON + 1)
+    assert path.read_bytes() == before
+
+
+def test_a_glance_makes_nothing_and_never_fails(tmp_path: Path, path: Path) -> None:
+    """Loading the extension leaves a folder without a ledger as it was, and goes on where one is damaged."""
+    assert not count_open(path)
+    assert not count_open(tmp_path / "nowhere" / "ledger.db")
+    assert not [entry for entry in tmp_path.iterdir() if "ledger" in entry.name or entry.name == "nowhere"]
+    for content in (b"not a database" * 1000, b""):
+        path.write_bytes(content)
+        assert str(path) in count_open(path).problem
+
+
+def test_a_glance_imports_nothing_heavy() -> None:
+    """``%load_ext`` must not pay for SQLAlchemy; every other public name is there when it is asked for."""
+    code = "import sys; from wan_notebook.database import count_open; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    assert done.stdout.split() == ["False"]
+    assert all(getattr(exported, name) is not None for name in exported.__all__)
+    with pytest.raises(AttributeError, match="Banana"):
+        _ = exported.Banana
+
+
+# ------------------------------------------------------------------ processes and disks
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child that runs this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("journal", ["wal", "rollback"])
+def test_kill_9_loses_nothing_that_was_told(tmp_path: Path, journal: str) -> None:
+    """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""
+    code = f"""
+from tests.unit.database.kit import *
+database = ledger(Path({str(tmp_path)!r}), journal={journal!r})
+while True:
+    job_id = create(database, tags=("a", "b"))
+    print(job_id, "intent", flush=True)
+    for status in PATH:
+        database.transition(job_id, status, pictures=[{{"index": 0, **PICTURE}}], detail={{"x": "y" * 500}})
+        print(job_id, status, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment()) as child:
+        assert child.stdout is not None
+        told = dict(child.stdout.readline().split() for _ in range(40))
+        child.kill()
+        told |= dict(line.split() for line in child.stdout.read().splitlines() if line.count(" ") == 1)
+    order = ["intent", *PATH]
+    with ledger(tmp_path) as database:
+        for job_id, status in told.items():
+            row = database.get(job_id)
+            assert order.index(row.status) >= order.index(status)
+            assert [event.status for event in database.events(job_id)] == order[: order.index(row.status) + 1]
+            assert len(row.pictures) == (row.status != "intent")
+        assert database.history().total_rows - len(told) in (0, 1)
+
+
+def test_a_full_disk_is_said_and_survived(tmp_path: Path, path: Path) -> None:
+    """A real write error of the system: what was told before is there, what failed is said and worth another try."""
+    code = f"""
+import resource, signal
+from tests.unit.database.kit import *
+from wan_notebook.database import DatabaseUnavailable
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with ledger(Path({str(tmp_path)!r})) as database:
+    print(create(database), flush=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, -1))
+    try:
+        for _ in range(300):
+            print(create(database, "x" * 2000), flush=True)
+    except DatabaseUnavailable as error:
+        assert "disk" in str(error), error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+        print(create(database), flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert done.stderr == ""
+    told = done.stdout.split()
+    assert 2 < len(told) < 300
+    with ledger(tmp_path) as database:
+        assert {row.id for row in database.open_jobs()} == set(told)
+
+
+def test_a_damaged_file_is_said(tmp_path: Path, path: Path) -> None:
+    """Garbage in the file becomes an error that names it and says that the pictures are safe."""
+    with ledger(tmp_path) as database:
+        database.create_or_join([new(seed=k) for k in range(50)], owner=owner(), simulated_ok=False)
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    with pytest.raises(DatabaseUnavailable, match="damaged") as caught, ledger(tmp_path) as database:
+        database.open_jobs()
+    assert str(path) in str(caught.value)
+    assert "picture files are not affected" in caught.value.hint
+
+
+def test_nothing_is_ordered_into_a_ledger_that_is_gone(tmp_path: Path, path: Path) -> None:
+    """A file that was deleted or replaced takes writes that nobody finds again: no job is made, so nothing is sent."""
+    with ledger(tmp_path) as database:
+        create(database)
+        kept = path.read_bytes()
+        for change in (path.unlink, lambda: path.write_bytes(kept)):
+            change()
+            with pytest.raises(StoreError, match="deleted, moved or replaced"):
+                create(database)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_uses_its_own(tmp_path: Path) -> None:
+    """SQLite's connections must not cross a fork: the child is refused, opens its own, and harms nothing."""
+    database = ledger(tmp_path, Clock())
+    job_id = create(database)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            try:
+                database.get(job_id)
+            except StoreError:
+                database.leave()
+                with ledger(tmp_path) as own:
+                    status = 0 if own.get(job_id).id == job_id and create(own) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(database.open_jobs()) == 2
+    database.close()
+    database.close()

@@ -1,0 +1,281 @@
+"""Money: sums are exact and never of two kinds, and a limit is kept whoever asks at the same moment."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, price, reported
+from wan_notebook.database import Database, HistoryQuery, OverBudget, Spend, SpendLimit, Status
+from wan_notebook.errors import StoreError
+from wan_notebook.money import Cost, Source, Total
+
+ME = owner("me")
+
+
+def usd(spend: Spend) -> tuple[Decimal, Decimal]:
+    """Return what is spent and reserved in dollars."""
+    return spend.total.known(), spend.reserved.get("USD", Decimal(0))
+
+
+# ------------------------------------------------------------------ what is spent and reserved
+
+
+def test_open_jobs_are_reserved_and_ended_ones_spent(database: Database) -> None:
+    """Money moves from reserved to spent when the service has said what it was; ``in_doubt`` stays reserved."""
+    job_id = create(database, n=2)
+    assert usd(database.spend()) == (0, Decimal("0.06"))
+    move(database, create(database), Status.SENDING, Status.IN_DOUBT)
+    assert usd(database.spend()) == (0, Decimal("0.09"))
+    move(database, job_id, *PATH[:4], **reported("0.05"))
+    assert usd(database.spend()) == (Decimal("0.05"), Decimal("0.03"))
+    move(database, job_id, Status.SAVED)
+    spend = database.spend()
+    assert (usd(spend), spend.total.unknown) == ((Decimal("0.05"), Decimal("0.03")), 0)
+
+
+def test_an_intent_whose_owner_is_gone_reserves_nothing(database: Database, clock: Clock) -> None:
+    """Nobody will send it but the same call again, which then reserves anew."""
+    create(database)
+    clock.now += 16
+    spend = database.spend()
+    assert (usd(spend), spend.pictures_reserved) == ((0, 0), 0)
+
+
+@pytest.mark.parametrize("way", [[Status.REFUSED], [Status.CANCELLED], [*PATH[:2], Status.FAILED]])
+def test_what_was_not_made_costs_nothing(database: Database, way: list[Status]) -> None:
+    """Failed, refused and cancelled jobs count 0 and release what was reserved."""
+    move(database, create(database), *way)
+    assert database.spend() == Spend(jobs=1)
+
+
+def test_an_unknown_cost_is_counted_and_is_not_zero(database: Database) -> None:
+    """Jobs whose price nobody said stand beside the sums as their number, once, fetched or not."""
+    finish(database)
+    create(database, price="")
+    move(database, create(database), *PATH[:4])
+    spend = database.spend()
+    assert (spend.total.unknown, spend.reserved_unknown, spend.unpriced, spend.reserved_unpriced) == (1, 1, 1, 1)
+    assert usd(spend) == (0, Decimal("0.03"))
+    assert database.history().total.unknown == 2
+
+
+def test_pictures_are_counted_made_and_reserved(database: Database) -> None:
+    """A limit on pictures counts those made, those that open jobs may make, and those that expired unfetched."""
+    finish(database)
+    create(database, n=4)
+    move(database, create(database, n=3), *PATH[:4], pictures=[{"index": 0, **PICTURE}])
+    move(database, create(database, n=2), *PATH[:3], Status.EXPIRED)
+    spend = database.spend()
+    assert (spend.pictures_made, spend.pictures_saved, spend.pictures_reserved, spend.jobs) == (1 + 2, 2, 4 + 3, 4)
+
+
+def test_practice_and_money_never_mix(database: Database) -> None:
+    """A practice picture spends no money and takes no room under a limit of real ones, and the reverse."""
+    finish(database, is_simulated=True)
+    create(database, is_simulated=True)
+    assert database.spend() == Spend()
+    practice = database.spend(simulated=True)
+    assert (practice.jobs, practice.pictures_made, practice.pictures_reserved) == (2, 1, 1)
+    assert database.history().total == Total()
+    assert database.cost_by("day") == []
+
+
+def test_a_limit_sees_its_day_notebook_and_user(database: Database, clock: Clock) -> None:
+    """Limits a day count from a time on, those of a notebook or a user count theirs."""
+    finish(database, cost=reported("0.01"), notebook="a.ipynb", user="ann")
+    clock.now += 100
+    finish(database, cost=reported("0.02"), notebook="a.ipynb", user="bob")
+    create(database, notebook="b\x00.ipynb")
+    spend = database.spend
+    assert usd(spend()) == (Decimal("0.03"), Decimal("0.03"))
+    assert usd(spend(since=clock.now)) == (Decimal("0.02"), Decimal("0.03"))
+    assert usd(spend(notebook="a.ipynb")) == (Decimal("0.03"), 0)
+    assert usd(spend(since=NOON, notebook="b\x00.ipynb")) == (0, Decimal("0.03"))
+    assert usd(spend(user="ann")) == (Decimal("0.01"), 0)
+
+
+KINDS = st.tuples(
+    st.none()
+    | st.decimals(min_value=0, max_value=10, places=4)
+    | st.decimals(min_value=0, max_value=1, places=15)
+    | st.sampled_from([Decimal(v) for v in ("0.03", "1E+3", "2000000.5", "0.1000000000", "0")]),
+    st.sampled_from(["USD", "CNY"]),
+    st.sampled_from(["reported", "estimated", "stored"]),
+    st.booleans(),
+)
+
+
+@given(st.lists(KINDS, min_size=1, max_size=6))
+def test_sums_are_exact(one_database: Database, costs: list[tuple[Decimal | None, str, str, bool]]) -> None:
+    """Whatever is reported, totals are what decimals add up to, digit by digit, by source and currency."""
+    notebook = uuid4().hex
+    asked = [new(seed=k, notebook=notebook, is_simulated=cost[3]) for k, cost in enumerate(costs)]
+    rows = one_database.create_or_join(asked, owner=ME, simulated_ok=True, fresh=True)
+    for (row, _), (amount, currency, source, _) in zip(rows, costs, strict=True):
+        cost = {} if amount is None else reported(str(amount), currency, source)
+        move(one_database, row.id, *PATH[:2], Status.SUCCEEDED, **cost)
+    expected = Total.of(Cost(*cost[:2], Source(cost[2])) for cost in costs if not cost[3])
+    page = one_database.history(HistoryQuery(notebook=notebook))
+    assert page.total.unknown == expected.unknown
+    assert [item for item in page.total.amounts if item[2]] == [item for item in expected.amounts if item[2]]
+    by_notebook = {row.key: row.total.known() for row in one_database.cost_by("notebook")}
+    assert by_notebook.get(notebook, 0) == expected.known()
+
+
+# ------------------------------------------------------------------ limits
+
+
+def order(database: Database, *limits: SpendLimit, n: int = 1, **options: Any) -> bool:
+    """Ask for pictures within limits; say whether a job is to be sent."""
+    given = {"owner": ME, "simulated_ok": False, "fresh": True, **options}
+    return database.create_or_join([new(n=n)], limits=limits, **given)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ({"amount": Decimal("0.14"), "price": price("0.04")}, "exceeded"),
+        ({"amount": Decimal("0.15"), "price": price("0.04")}, ""),
+        ({"amount": Decimal(5), "currency": ""}, ""),
+        ({"amount": Decimal(4), "currency": ""}, "exceeded"),
+        ({"amount": Decimal(9)}, "unknown price"),
+        ({"amount": Decimal(9), "price": price("0.04", "CNY")}, "other currency"),
+        ({"amount": Decimal(9), "currency": "CNY", "price": price("0.04", "CNY")}, ""),
+        ({"amount": Decimal("0.08"), "price": price("0.04"), "since": NOON + 1}, ""),
+        ({"amount": Decimal("0.08"), "price": price("0.04"), "notebook": "other.ipynb"}, ""),
+        ({"amount": Decimal("0.08"), "price": price("0.04"), "user": "bob"}, ""),
+        ({"amount": Decimal("0.20"), "price": price("0.04"),
+          "elsewhere": (Spend(total=Total.of([Cost(Decimal("0.06"), "USD", Source.REPORTED)])),)}, "exceeded"),
+    ],
+)  # fmt: skip
+def test_a_limit_is_kept(database: Database, limit: dict[str, Any], reason: str) -> None:
+    """What is spent ($0.02 for two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
+    finish(database, pictures=2, cost=reported("0.02"), user="ann")
+    create(database, price="0.05", user="ann")
+    if not reason:
+        assert order(database, SpendLimit(**limit), n=2)
+        return
+    with pytest.raises(OverBudget) as caught:
+        order(database, SpendLimit(**limit), n=2)
+    assert caught.value.reason == reason
+    assert len(database.open_jobs()) == 1
+
+
+def test_a_refusal_says_what_is_used(database: Database) -> None:
+    """Whoever words the refusal has its figures; pictures of unknown price count like the next one."""
+    finish(database, pictures=3)
+    create(database, n=2, price="")
+    with pytest.raises(OverBudget, match=r"\$0.04; of \$0.20, \$0.12 is spent and \$0.08 reserved") as caught:
+        order(database, SpendLimit(amount=Decimal("0.20"), price=price("0.04")))
+    used = caught.value.used
+    assert (used.spent, used.reserved, used.guessed) == (Decimal("0.12"), Decimal("0.08"), 5)
+    assert caught.value.asked == Decimal("0.04")
+
+
+def test_practice_costs_nothing_and_counts_as_pictures(database: Database) -> None:
+    """A limit on money never stops practice; one on pictures counts practice pictures only."""
+    finish(database, cost=reported("9"), pictures=3)
+    money = SpendLimit(amount=Decimal(0), is_simulated=True)
+    pictures = SpendLimit(amount=Decimal(1), currency="", is_simulated=True)
+    assert order(database, money, pictures)
+    create(database, is_simulated=True)
+    with pytest.raises(OverBudget):
+        order(database, pictures)
+
+
+def test_joining_is_free(database: Database) -> None:
+    """A request that is open already asks for no new money, so no limit stops it."""
+    nothing = SpendLimit(amount=Decimal(0), price=price("0.04"))
+    order(database)
+    assert not order(database, nothing, fresh=False)
+
+
+def test_taking_over_counts_once(database: Database, clock: Clock) -> None:
+    """A call that crashed before sending fits into the budget that it fitted into before, and is checked again."""
+    limit = SpendLimit(amount=Decimal("0.03"), price=price("0.03"))
+    order(database, limit, owner=owner("dead"), fresh=False)
+    clock.now += 16
+    with pytest.raises(OverBudget):
+        order(database, SpendLimit(amount=Decimal("0.02"), price=price("0.03")), fresh=False)
+    assert order(database, limit, fresh=False)
+
+
+def test_two_kernels_cannot_both_slip_under_a_limit(database: Database, other: Database) -> None:
+    """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
+    limit = SpendLimit(amount=Decimal(1), currency="")
+    outcomes: list[bool] = []
+
+    def ask(which: Database) -> None:
+        try:
+            outcomes.append(order(which, limit))
+        except OverBudget:
+            outcomes.append(False)
+
+    threads = [threading.Thread(target=ask, args=[which]) for which in (database, other) * 5]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sum(outcomes), len(outcomes), len(database.open_jobs())) == (1, 10, 1)
+
+
+# ------------------------------------------------------------------ by day, notebook, tag, user; prices
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let local time be Berlin's."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_days_are_the_persons_own(database: Database, clock: Clock) -> None:
+    """A picture of half past midnight belongs to the day on the wall, not to UTC's."""
+    late = dt.datetime(2026, 11, 24, 23, 30, tzinfo=dt.UTC).timestamp()
+    for clock.now in (late, late - 7200, late + 60):
+        finish(database, cost=reported("0.01"))
+    assert [(row.key, row.jobs, str(row.total)) for row in database.cost_by("day")] == [
+        ("2026-11-24", 1, "$0.01 reported"),
+        ("2026-11-25", 2, "$0.02 reported"),
+    ]
+
+
+def test_costs_by_tag_notebook_and_user(database: Database) -> None:
+    """A job with two tags counts under both; one without a notebook under none; text is as it was given."""
+    finish(database, cost=reported("0.01"), tags=("a", "b\x00"), notebook="x.ipynb", user="ann")
+    finish(database, cost=reported("0.02"), tags=("a",), user="bob", pictures=2)
+    by_tag = {row.key: (row.jobs, row.pictures, row.total.known()) for row in database.cost_by("tag")}
+    assert by_tag == {"a": (2, 3, Decimal("0.03")), "b\x00": (1, 1, Decimal("0.01"))}
+    assert [row.key for row in database.cost_by("notebook")] == ["", "x.ipynb"]
+    by_user = {row.key: row.total.known() for row in database.cost_by("user", since=NOON)}
+    assert by_user == {"ann": Decimal("0.01"), "bob": Decimal("0.02")}
+    with pytest.raises(StoreError, match="colour"):
+        database.cost_by("colour")  # type: ignore[arg-type]
+
+
+def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Clock) -> None:
+    """What one picture cost lately: by provider and model, reported only, divided by what was delivered."""
+    assert database.last_price("gateway", "wan2.6-image") is None
+    finish(database, cost=reported("0.08"), pictures=2)
+    clock.now += 60
+    finish(database, cost=reported("0.10"), pictures=3)
+    clock.now += 60
+    finish(database, cost=reported("9"), provider="dashscope")
+    finish(database, cost=reported("9"), is_simulated=True)
+    finish(database)
+    finish(database, cost=reported("9", source="estimated"))
+    move(database, create(database), *PATH, **reported("0.5"))  # without a picture there is no price of one
+    day = dt.datetime.fromtimestamp(NOON, tz=dt.UTC).astimezone().date()
+    assert database.last_price("gateway", "wan2.6-image") == (Decimal("0.033334"), "USD", day)
