@@ -102,7 +102,7 @@ def unpack(data: bytes, headers: httpx.Headers) -> tuple[bytes, str]:
     elif encoding not in ("", "identity"):
         problem = "it is packed in a way that is not read here"
     if len(data) > JSON_MAX_BYTES:
-        problem = f"it is larger than {JSON_MAX_BYTES:,} bytes"
+        problem = f"it is larger than {JSON_MAX_BYTES:,} bytes, the most that is read"
     return data[:JSON_MAX_BYTES], problem
 
 
@@ -140,7 +140,9 @@ def unreadable(reply: Reply, *, wanted: str, id_names: tuple[str, ...] = ()) -> 
     ``id_names`` are the fields in which a task's id is looked for.
     """
     if reply.cut:
-        error = _unexpected(reply, f"was cut off after {len(reply.data):,} bytes ({reply.cut.rstrip('.')})")
+        error = _unexpected(
+            reply, f"sent an answer that was cut off after {len(reply.data):,} bytes ({reply.cut.rstrip('.')})"
+        )
     elif reply.is_page:
         hint = "A proxy or a login page of the network may stand between."
         error = _unexpected(reply, "answered with a web page instead of data", hint)

@@ -353,4 +353,3 @@ def test_any_json_is_read_without_an_exception_of_its_own(body: Any, code: int) 
                 assert "\\ud8" not in everything
                 assert found.progress is None or 0 <= found.progress <= 1
                 assert found.phase is not Phase.SUCCEEDED or found.files
-                assert "https://h/1.png" not in repr(found), "its query string is a signature"
