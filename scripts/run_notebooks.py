@@ -6,8 +6,6 @@ Each one runs from the top in a copy of the folder, with a store and settings of
 person's, and no other notebook's picture, gets into what is saved.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -18,8 +16,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from wan_notebook.demo import encrypted, simulated
-from wan_notebook.folders import FOLDER_NAME
+from wan_notebook.demo import FOLDER_NAME, encrypted, simulated
+
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SECONDS = "0.3"
