@@ -48,7 +48,7 @@ def pil_image(spec: Mapping[str, Any]) -> Any:
     from PIL import Image
 
     if "file" in spec:
-        image = Image.open(INPUTS / spec["file"])
+        image = Image.open(io.BytesIO((INPUTS / spec["file"]).read_bytes()))
     else:
         mode, size = spec["mode"], tuple(spec["size"])
         if mode in ("I", "F"):

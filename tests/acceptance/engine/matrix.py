@@ -54,7 +54,7 @@ SALVAGED = [
 ]
 REFUSED = [
     *_all("submit", "401 403 404 redirect redirect_away error_200", "refused", 0, 0),
-    *_all("submit", "429:always 429_retry_after:always 503_retry_after:always", "refused", 0, 0),
+    Case("submit.503_retry_after:always", "refused", 0, 0),
     Case("submit.400", "refused", 0, 0, providers=("dashscope",)),
     Case("submit.400:2", "refused", 0, 0, providers=("gateway",)),
     Case("submit.400", "saved", 1, 1, providers=("gateway",)),  # the other envelope
@@ -74,7 +74,7 @@ ENDED = [
     Case("poll.canceled", "cancelled", 1, 0, providers=("dashscope",)),
     Case("poll.canceled", "failed", 1, 0, providers=("gateway",)),  # it has no such status
     *_all("poll", "unknown:always 404:always", "expired", 1, 0),
-    Case("poll.no_urls:always", "saved", 1, 0, missing=1),
+    Case("poll.no_urls:always", "failed", 1, 0),  # a success without any picture is none
     Case("poll.fewer_images:2", "saved", 1, 2, edit=True),
     Case("poll.fewer_images:always", "saved", 1, 1, missing=1, edit=True),
 ]

@@ -154,7 +154,7 @@ def test_what_is_in_doubt_counts_as_reserved(made: Rig) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "state"),
-    [("submit.403", "refused"), ("poll.failed", "failed"), ("submit.429_retry_after:always", "refused")],
+    [("submit.403", "refused"), ("poll.failed", "failed"), ("submit.503_retry_after:always", "refused")],
 )
 def test_what_failed_counts_nothing(made: Rig, fault: str, state: str) -> None:
     """Refused and failed jobs cost nothing and free what they had reserved."""
@@ -262,7 +262,7 @@ def test_the_total_is_over_all_folders(tmp_path: Path) -> None:
         ended(ask(first.kernel(), seed=1))
         session = second.kernel(WAN_BUDGET="2 pictures/total")
 
-        refused(lambda: ask(session, n=2), "1 picture")
+        refused(lambda: ask(session, n=2), "1 used")
         assert ended(ask(session, seed=2)).status == "saved"
         other = second.kernel()
         set_budget(other, "0.08", per="day")

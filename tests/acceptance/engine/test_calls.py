@@ -34,7 +34,7 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
 
 
 @pytest.mark.parametrize(
-    ("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "balance"), ("submit.400:2", "")]
+    ("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "model"), ("submit.400:2", "")]
 )
 def test_a_refusal_says_what_helps(made: Rig, fault: str, hint: str) -> None:
     """A wrong key is answered with where to set one, not with a riddle."""
@@ -65,8 +65,8 @@ def test_the_budget_shows_what_the_next_call_would_be_held_against(session: Sess
     ask(session, n=3, seed=1).result(WAIT_S)
     session.budgets.set(parse_budget("4 pictures"))
 
-    assert "3 pictures" in session.budgets.lines()[0]
-    with pytest.raises(BudgetError, match="3 pictures"):
+    assert "3 used" in session.budgets.lines()[0]
+    with pytest.raises(BudgetError, match="3 used"):
         ask(session, n=4, seed=9)
     assert len(session.budgets.lines()) == 1
 

@@ -11,7 +11,7 @@ from wan_notebook.errors import JobCancelled
 @pytest.fixture
 def slow(tmp_path: Path) -> Rig:
     """DashScope whose tasks wait for long before they run."""
-    with rig(tmp_path, provider="dashscope", seconds=400.0, pending_share=1.0) as made:
+    with rig(tmp_path, provider="dashscope", seconds=400.0, pending_share=1.0, speed=10.0) as made:
         yield made
 
 

@@ -219,6 +219,22 @@ def test_429_pauses_for_all(made: Rig) -> None:
     assert made.service.tasks_created == 6
 
 
+@pytest.mark.parametrize("fault", ["429", "429_retry_after"])
+def test_a_service_that_is_busy_for_long_fails_no_job(made: Rig, fault: str) -> None:
+    """429 is proof that no task was made: the job waits, unsent and free to cancel, until the service takes it."""
+    made.arm(f"submit.{fault}:always")
+    session = made.kernel()
+    job, other = ask(session, seed=5), ask(session, seed=6)
+    until(lambda: made.struck[f"submit.{fault}"] >= 5)
+    assert not job.is_done
+    assert made.service.tasks_created == 0
+    assert "nothing is paid" in other.cancel()
+    made.arm()
+
+    assert (str(ended(job).status), str(ended(other).status)) == ("saved", "cancelled")
+    assert made.service.tasks_created == 1
+
+
 # ------------------------------------------------------------------ clocks
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.environment import ROOT
-from tests.kit import WAIT_S, House, Rig, ask, ended, rig
-from wan_notebook.errors import ImageInputError
+from tests.kit import WAIT_S, House, Rig, ask, ended, in_shell, rig
+from wan_notebook.errors import RequestError
 from wan_notebook.images import PendingImage
 from wan_notebook.jobs import Job
 from wan_notebook.magics import read_cell
@@ -25,7 +25,7 @@ KEY = "a-key-that-must-not-be-seen"
 
 def read(session: Session, expression: str, **names: Any) -> Any:
     """Return the one input picture of a cell with ``-i expression``."""
-    (image,) = read_cell(f"-i {expression}", "at night", session.resolver(names)).requests[0].images
+    (image,) = read_cell(f"-i {expression}", "at night", session.resolver(names)).submission.requests[0].images
     return image
 
 
@@ -52,7 +52,8 @@ def test_the_picture_that_was_named_is_the_one_that_is_sent(tmp_path: Path) -> N
     with rig(tmp_path, seconds=5.0) as made:
         session = made.kernel()
         both = ask(session, seed=5, n=2)
-        edit = ended(ask(session, "at night", images=[read(session, "both[1]", both=both)], seed=9))
+        in_shell(session, cell=("-i both[1] --seed 9", "at night"), both=both)
+        edit = ended(session.last[-1][1])
 
         assert edit.status == "saved"
         assert edit.rows[0].inputs[0].source_job == both.rows[1].id
@@ -65,7 +66,7 @@ def test_an_index_that_is_not_there_lists_the_choices(tmp_path: Path) -> None:
         job = ended(ask(session, seed=5, n=2))
         for found in (job, ask(session, seed=50, n=2)):
             for index in (2, -3):
-                with pytest.raises(ImageInputError, match=r"2 pictures") as caught:
+                with pytest.raises(RequestError, match=r"2 pictures") as caught:
                     read(session, f"p[{index}]", p=found)
                 assert re.search(r"p\[0\].*p\[1\]", f"{caught.value}")
 

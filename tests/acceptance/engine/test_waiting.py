@@ -18,7 +18,7 @@ from tests.kit import Rig, ask, ended, rig, row_of, small_png, until
 from wan_notebook.jobs import WaitInterrupted
 from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
 
-SOON_S = 0.5
+SOON_S = 0.8  # half a second, and a little for a busy machine
 
 
 def service_on_a_port(seconds: float = 0.0) -> SimulatorConfig:
