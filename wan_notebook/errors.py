@@ -39,9 +39,13 @@ attributes hold what its text says. ``hint`` is what to do next.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+from typing import Final
 
 from .masking import mask_keys
+
+WIDTH_CHARS: Final = 88
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,15 @@ class WanError(Exception):
     def _render_traceback_(self) -> list[str]:
         # IPython shows exactly these lines; UsageError would be invisible to nbval.
         first, *rest = self.lines()
-        return [f"{type(self).__name__}: {first}", *rest]
+        return [part for line in (f"{type(self).__name__}: {first}", *rest) for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    """Wrap a line between words, since a notebook breaks long ones in the middle of a word."""
+    indent = " " * (len(line) - len(line.lstrip(" •→")))
+    return textwrap.wrap(
+        line, WIDTH_CHARS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
 
 
 class RequestError(WanError, ValueError):

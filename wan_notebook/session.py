@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .budget import BudgetBook, UnitPrice
-from .database import SETTLED
+from .database import FINAL, SETTLED
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage
@@ -36,7 +36,6 @@ from .replay import (
     Lookup,
     Occurrences,
     PlannedJob,
-    Reading,
     Replay,
     Submission,
     read_submission,
@@ -65,15 +64,23 @@ DOWNLOAD_TIMEOUT_S: Final = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a submission would do: its jobs, each with its answer if there is one, and the most that the rest costs."""
+    """What a submission would do: its jobs, each with its answer if there is one, and the most that the rest costs.
+
+    ``requests`` are those of the submission, or of its former reading if the store answers that one.
+    """
 
     submission: Submission
     settings: Settings
-    reading: Reading
+    requests: "tuple[ImageRequest, ...]"
     jobs: tuple[PlannedJob, ...]
     price: UnitPrice | None
     practice_price: Decimal | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_former(self) -> bool:
+        """Whether the store answered the first edition's reading of the call."""
+        return self.requests != self.submission.requests
 
     @property
     def new_jobs(self) -> tuple[PlannedJob, ...]:
@@ -210,20 +217,23 @@ class Session:
             rng=self._rng,
             now=self.wall_clock(),
         )
-        reading = read_submission(submission, lookup)
-        jobs = reading.jobs
+        requests, jobs = read_submission(submission, lookup)
+        run = self._occurrences.run(submission.cell)
         if any(job.result is None for job in jobs):
             _refuse_keys(submission, self.loader.known_keys(settings))
             jobs = tuple(replace(job, request=_fitted(job.request)) if job.result is None else job for job in jobs)
-        shown_again = [job.result for job in jobs if job.is_open and job.result is not None]
+        notes = submission.notes
+        if any(job.is_open and job.result and job.result.versions.get(RUN_KEY) == run for job in jobs):
+            # A loop without a seed gets one picture each time round, where it may have meant several.
+            notes += ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
         return Plan(
             submission=submission,
             settings=settings,
-            reading=reading,
+            requests=requests,
             jobs=jobs,
             price=self._budgets(settings, submission.cell.notebook).unit_price(settings.provider),
             practice_price=settings.simulator_price if settings.in_process else None,
-            notes=(*submission.notes, *self._same_run_note(reading, shown_again, submission.cell)),
+            notes=notes,
         )
 
     def submit(self, what: Submission | Plan) -> Job:
@@ -250,30 +260,22 @@ class Session:
         submission, project, cell = plan.submission, self.need_project(), plan.submission.cell
         rows = [job.result for job in plan.jobs]
         # What was found open may have ended since: the transaction that would create its twin looks again.
-        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not plan.reading.is_former]
+        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not plan.is_former]
         fresh: dict[str, ImageRequest] = {}
-        joined = []
         for at, (row, is_new) in zip(wanted, self._create(plan, wanted), strict=True):
             rows[at] = row
             if is_new:
                 fresh[row.id] = plan.jobs[at].request.replace(seed=row.seed)
-            else:
-                joined.append(row)
         tracked = [project.worker.track(row) for row in rows if row is not None]
-        if open_jobs := [job for job in tracked if not job.is_settled]:
-            project.worker.start(open_jobs, fresh)
-        replayed = frozenset(job.result.id for job in plan.jobs if job.result is not None and job.is_replay)
+        replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
             project.database.record_shown(job_id, cell.notebook, cell.cell_id, "replay")
-        job = Job(
-            tracked,
-            project,
-            request=plan.reading.requests[0].replace(seed=tracked[0].row.seed),
-            name=submission.name,
-            replayed=replayed,
-        )
-        for note in self._same_run_note(plan.reading, joined, cell):
-            self.background.call(tracked[0].noted, note)
+        if open_jobs := [job for job in tracked if not job.is_settled]:
+            project.worker.start(open_jobs, fresh)
+            if not fresh and plan.notes:  # no new row holds them
+                self.background.call(tracked[0].noted, "; ".join(plan.notes))
+        request = plan.requests[0].replace(seed=tracked[0].row.seed)
+        job = Job(tracked, project, request=request, name=submission.name, replayed=replayed)
         self.last.append((cell, job))
         return job
 
@@ -299,14 +301,6 @@ class Session:
                 fresh=submission.fresh,
                 replay=settings.replay != "off",
             )
-
-    def _same_run_note(self, reading: Reading, joined: "Sequence[JobRow]", cell: CellId) -> tuple[str, ...]:
-        """Say that a loop asks for the same picture again, where it may have meant several."""
-        run = self._occurrences.run(cell)
-        is_seedless = any(request.seed is None for request in reading.requests)
-        if is_seedless and any(row.versions.get(RUN_KEY) == run for row in joined):
-            return ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
-        return ()
 
     def replay_mode(self, settings: Settings) -> Replay:
         """Return the mode of replay; an opened bundle's folder says by itself that nothing is bought."""
@@ -361,8 +355,8 @@ class Session:
     def _is_ours(self, row: "JobRow") -> bool:
         if not row.key_fingerprint or row.is_simulated:
             return True
-        with suppress(SettingsError):
-            return row.key_fingerprint == self.settings(row.provider).key_fingerprint
+        with suppress(SettingsError):  # without a key none can reach a foreign service
+            return self.settings(row.provider).key_fingerprint in ("", row.key_fingerprint)
         return False
 
     def resolve(self, job: Job, choice: str, task_id: str = "") -> str:

@@ -28,9 +28,8 @@ def file_size(size_bytes: float) -> str:
 
 
 def one_line(text: object, max_chars: int = 80) -> str:
-    """Return a text as one safe line: white space folded, control characters dropped, cut with an ellipsis."""
-    folded = " ".join(str(text).split())
-    line = "".join(char for char in folded if char.isprintable())
+    """Return a text as one safe line: white space and control characters folded, cut with an ellipsis."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
     return line if len(line) <= max_chars else f"{line[: max_chars - 1].rstrip()}…"
 
 
