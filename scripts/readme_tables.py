@@ -3,24 +3,23 @@
 .venv/bin/python scripts/readme_tables.py
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
-from wan_notebook.usage import options_table_markdown, subcommands_table_markdown
+from wan_notebook.magics import commands_table_markdown, options_table_markdown
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-TABLES = {"options": options_table_markdown, "commands": subcommands_table_markdown}
+TABLES = {"options": options_table_markdown, "commands": commands_table_markdown}
 
 
 def filled(text: str) -> str:
     """Return the README with its tables as the parser has them."""
     for name, table in TABLES.items():
-        marks = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text, count = marks.subn(lambda found, table=table: f"{found[1]}\n{table()}\n{found[2]}", text)
-        if count != 1:
-            raise SystemExit(f"README.md has {count} places for the table of {name}, not one")
+        pieces = re.split(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", text, flags=re.DOTALL)
+        if len(pieces) != 4:
+            raise SystemExit(f"README.md needs exactly one place for the table of {name}")
+        before, begin, end, after = pieces
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
     return text
 
 

@@ -113,7 +113,7 @@ class _Completer:
                 return self._variables(_is_seed)
             case Kind.PATH:
                 return _files(typed, images_only=False)
-            case Kind.TAG:
+            case Kind.TAG | Kind.TAGS:
                 return [quote(tag) for tag in self.known.tags()]
             case Kind.DURATION:
                 return ["60s", "5m", "15m", "1h"]

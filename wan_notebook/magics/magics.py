@@ -47,10 +47,11 @@ class WanMagics(Magics):
         return self.runner.line(line, local_ns)
 
     @no_var_expand
-    @needs_local_scope
-    def on_cell(self, line: str, cell: str, local_ns: Any = None) -> None:
+    def on_cell(self, line: str, cell: str) -> None:
         """Make pictures: the cell's text is the prompt."""
-        self.runner.cell(line, cell, local_ns)
+        # IPython hands cell magics the notebook's variables for local ones; two frames up is the caller of the magic.
+        shell: Any = self.shell
+        self.runner.cell(line, cell, shell.get_local_scope(2))
 
 
 class Extension:

@@ -142,7 +142,7 @@ def _record_commands() -> list[LineParser]:
     )
     history.argument("words", kind=Kind.WORDS)
     history.argument("--running", action=_SWITCH, help="only what is not finished")
-    since_help = "today, yesterday, monday, 7d, 12h, 1 week, or a day such as 2026-11-24"
+    since_help = "today, yesterday, monday, 7d, 12h, '1 week', or a day such as 2026-11-24"
     history.argument("--since", kind=Kind.SINCE, metavar="WHEN", help=since_help)
     _add_tag(history)
     notebook_help = "of this notebook, or the one named"
@@ -167,7 +167,7 @@ def _record_commands() -> list[LineParser]:
     star.argument("job", kind=Kind.JOB)
     tag = _command("tag", "add tags to a job, or take them away", "JOB TAG … [--remove]", 2, "fox poster final")
     tag.argument("job", kind=Kind.JOB)
-    tag.argument("words", kind=Kind.TAG, nargs="*")
+    tag.argument("words", kind=Kind.TAGS)
     tag.argument("--remove", action=_SWITCH, help="take these tags away")
     summary = "delete pictures, inputs and prompt after 30 days; the cost stays"
     trash = _command("trash", summary, "JOB [--undo]", 1, "fox")

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     SIZE = "size"
     TEXT = "text"
     TAG = "tag"
+    TAGS = "tags"
     NAME = "variable name"
     CHOICE = "choice"
     DURATION = "duration"
@@ -100,7 +101,7 @@ class LineParser(argparse.ArgumentParser):
         if kind is not None:
             keywords = {"type": kind, "metavar": _METAVARS.get(kind, kind.name), **keywords}
         if not names[0].startswith("-"):
-            keywords.setdefault("nargs", "*" if kind is Kind.WORDS else "?")
+            keywords.setdefault("nargs", "*" if kind in (Kind.WORDS, Kind.TAGS) else "?")
         action = self.add_argument(*names, **keywords)
         self.choices[action.dest] = tuple(choices)
         self.repeatable |= {action.dest} if repeatable else set()

@@ -28,6 +28,8 @@ class Runner:
     """Cells and commands of one shell, over the kernel's session."""
 
     def __init__(self, shell: Any, session: Session | None = None, loader: "SettingsLoader | None" = None) -> None:
+        from .. import api  # noqa: F401 - it says how a job shows itself where a cell ends in one
+
         self.shell = shell
         self.session = session or default_session(loader)
         set_cell_text(cell_of_job)

@@ -16,6 +16,7 @@ QUOTES: Final = {'"': '"', "'": "'", "“": "”", "„": "“", "‘": "’"}
 """Each opening quote with the one that closes it."""
 _SPACE: Final = r"\s\u200b\u2060\ufeff"
 _ANY_SPACE: Final = re.compile(rf"[{_SPACE}]")
+_COMMA: Final = re.compile(",")
 _BARE: Final = re.compile(rf"[^{_SPACE}]+")
 _FLAG: Final = re.compile(rf"(?P<dashes>[{DASHES}]+)(?P<name>[^\W\d][^={_SPACE}]*)(?P<equals>=?)")
 _COUNT: Final = re.compile(r"-?n(\d+)")
@@ -93,18 +94,13 @@ def plain_spaces(text: str) -> str:
 
 def split_list(text: str) -> list[str]:
     """Split the inside of ``[a, f(b, c), "d,e"]`` at its own commas; the brackets must be balanced."""
-    inside, parts, begin, depth, position = text.strip()[1:-1], [], 0, 0, 0
-    while position < len(inside):
-        char = inside[position]
-        if char in QUOTES and _opens_string(inside, position, 0) and (end := _quote_end(inside, position)):
-            position = end
-            continue
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
-            parts.append(inside[begin:position])
-            begin = position + 1
-        position += 1
-    return [part.strip() for part in [*parts, inside[begin:]] if part.strip()]
+    inside, parts, start = text.strip()[1:-1], [], 0
+    while start < len(inside):
+        end, fault = _balanced_end(inside, start, _COMMA)
+        end = len(inside) if fault else end
+        parts.append(inside[start:end].strip())
+        start = end + 1
+    return [part for part in parts if part]
 
 
 def unquoted(text: str) -> str | None:
@@ -133,8 +129,8 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES[m[2]], text)
 
 
-def _balanced_end(line: str, start: int) -> tuple[int, str]:
-    """Return the next space outside brackets and quotes, and what is not closed, if anything."""
+def _balanced_end(line: str, start: int, separator: re.Pattern[str] = _ANY_SPACE) -> tuple[int, str]:
+    """Return the next separator outside brackets and quotes, and what is not closed, if anything."""
     open_at: list[int] = []
     position = start
     while position < len(line):
@@ -150,7 +146,7 @@ def _balanced_end(line: str, start: int) -> tuple[int, str]:
         elif char in _CLOSES and open_at:
             if line[open_at.pop()] != _CLOSES[char]:
                 return start, f"{char} in column {position + 1} closes another kind of bracket."
-        elif not open_at and _ANY_SPACE.match(char):
+        elif not open_at and separator.match(char):
             break
         position += 1
     if open_at:
