@@ -22,7 +22,7 @@ MAX_PIXELS: Final = 120_000_000
 """More declared pixels are treated as a decompression bomb; the largest cameras have some 100 million."""
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 100_000
-# No EPS or WMF (they start programs) and no TGA (any bytes would do). The last ones are rarely registered.
+# No EPS or WMF (they start programs) and no TGA (any bytes would do).
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "PCX")
 _COPY_AGAIN: Final = "Copy or download it again, or open it in an image editor and save it anew."
 _WARNING_FILTERS: Final = threading.RLock()

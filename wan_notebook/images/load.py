@@ -44,6 +44,12 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
     ------
     ImageInputError
         If the value is not one picture that the service takes; it names the picture, and its hint can be followed.
+
+    Examples
+    --------
+    >>> image = load_image("photo.jpg", name="photo")  # doctest: +SKIP
+    >>> image.mime, image.width_px, image.notes  # doctest: +SKIP
+    ('image/jpeg', 4000, ('metadata removed',))
     """
     if isinstance(value, InputImage):
         return value
@@ -89,6 +95,7 @@ def _load(value: Any, *, name: str, code: str, fetch: Fetch | None) -> InputImag
     if is_pil(value):
         return from_pixels(value, name=name, code=code)
     if not is_array(value):
+        # Drawings before all that follows: the first edition knew them, and identities do not change.
         if (drawn := _drawn(value)) is not None:
             return _from_drawing(value, drawn, name=name)
         if is_instance(value, "ipywidgets", "FileUpload"):

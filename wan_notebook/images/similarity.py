@@ -32,6 +32,10 @@ def assert_same_picture(one: Any, other: Any) -> None:
     ------
     AssertionError
         If they differ; it says how far apart they look.
+
+    Examples
+    --------
+    >>> assert_same_picture(job[0], "figures/fox.png")  # doctest: +SKIP
     """
     first, second = _bytes_of(one), _bytes_of(other)
     if first == second:
@@ -54,6 +58,15 @@ def assert_similar(one: Any, other: Any, *, max_distance: float = MAX_DISTANCE) 
         Each is a Pillow image, a picture of a job (or a job with one), bytes, or a path.
     max_distance
         0 for the same look; the default allows another size, encoding and slight noise.
+
+    Raises
+    ------
+    AssertionError
+        If they look further apart than that.
+
+    Examples
+    --------
+    >>> assert_similar(job[0], "figures/fox.jpg", max_distance=0.05)  # doctest: +SKIP
     """
     found = distance(one, other)
     if found > max_distance:

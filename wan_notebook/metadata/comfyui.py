@@ -123,6 +123,7 @@ class Graph:
             self._collect(link, texts, unknown, seen)
         joined = ", ".join(dict.fromkeys(text for text in texts if text))
         if not unknown:
+            self.unknown += ["no prompt was found"] if what == "prompt" and not joined else []
             return joined
         found = f"; found on the way: {joined}" if joined else ""
         self.unknown.append(f"the {what} is not understood ({', '.join(unknown[:5])}){found}")

@@ -174,7 +174,7 @@ def test_a_failing_fetch_names_the_image() -> None:
 )
 def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
     """More pixels than any photograph has are refused from the header."""
-    with pytest.raises(ImageInputError, match="it declares .* pixels"):
+    with pytest.raises(ImageInputError, match=r"it declares .* pixels"):
         load_image(value, name="bomb")
     if isinstance(value, bytes):
         for read in (image_info, open_image, lambda data: thumbnail(data, max_px=64)):
