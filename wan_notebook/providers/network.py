@@ -172,7 +172,7 @@ def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
             "Check this computer's clock; behind a proxy that reads traffic, name its certificate file in "
             "SSL_CERT_FILE (REQUESTS_CA_BUNDLE is not read). Verification is never switched off."
         )
-        kind, message = "tls", f"No secure connection to {host}: {reason}."
+        kind, message = "tls", f"No secure connection to {host}: {reason.rstrip('.')}."
     elif isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         kind, message, hint = "url", f"The address {host} cannot be used.", "Check WAN_BASE_URL."
     elif isinstance(error, httpx.LocalProtocolError):
