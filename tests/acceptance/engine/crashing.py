@@ -1,8 +1,8 @@
 """A kernel that kills itself at its k-th step, and one that comes after it. Run as a program, it forks both.
 
-``python -m tests.acceptance.engine.crashing URL FOLDER JOURNAL`` imports everything once, counts the steps of an
-undisturbed run, then lets one fork die at each step and another one resume; it prints a line of JSON for each step.
-Steps lie around every commit, every request, every piece of a download and every file operation that matters.
+``python -m tests.acceptance.engine.crashing URL FOLDER JOURNAL STRIDE`` imports everything once, counts the steps of
+an undisturbed run, then lets one fork die at each STRIDE-th step and another one resume; it prints a line of JSON for
+each. Steps lie around every commit, every request, every piece of a download and every file operation that matters.
 """
 
 import builtins
@@ -48,7 +48,7 @@ class Steps:
 
     def watch_files(self, folder: Path) -> None:
         """Count what makes a file durable or gives it its name."""
-        for name in ("fsync", "link", "rename", "replace"):
+        for name in ("link", "rename", "replace"):
             setattr(os, name, self._around(getattr(os, name), name))
         opened = builtins.open
 
@@ -186,8 +186,8 @@ def on_a_network_drive(root: Path) -> None:
     Path.read_text = read_text  # type: ignore[method-assign]
 
 
-def main(url: str, root: Path, journal: str) -> None:
-    """Let a kernel die at each of its steps, and another one come after it."""
+def main(url: str, root: Path, journal: str, stride: int) -> None:
+    """Let a kernel die at each stride-th of its steps, and another one come after it."""
     if journal == "rollback":
         on_a_network_drive(root)
     undisturbed = root / f"{journal}-0"
@@ -197,7 +197,7 @@ def main(url: str, root: Path, journal: str) -> None:
     print(json.dumps(names), flush=True)
     # With the other journal only what concerns the ledger is worth its time.
     wanted = [step for step, name in enumerate(names, 1) if journal == "wal" or name.split()[1] in OF_THE_LEDGER]
-    for wave in waves(wanted):
+    for wave in waves(wanted[::stride]):
         folders = {step: root / f"{journal}-{step}" for step in wave}
         for folder in folders.values():
             folder.mkdir()
@@ -215,4 +215,4 @@ def main(url: str, root: Path, journal: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
