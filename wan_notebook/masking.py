@@ -69,7 +69,7 @@ def _patterns(key: str) -> list[str]:
         forms |= {core, core.replace("+", "-").replace("/", "_")}
     patterns = [re.escape(form) for form in sorted(forms, key=len, reverse=True) if len(form) >= _SHORT_KEY_CHARS]
     # Split over lines or by separators, and a long part of it (a cut echo).
-    patterns.append(r"[\s.,;:|_\"'+\\-]*".join(re.escape(char) for char in key))
+    patterns.append(r"[\s.,;:|_\"'+\\-]{0,3}".join(re.escape(char) for char in key))
     if len(key) >= 2 * _PART_CHARS:
         half = len(key) // 2
         patterns += [re.escape(key[:half]), re.escape(key[half:])]
