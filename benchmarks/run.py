@@ -101,7 +101,8 @@ if BYTES > 1_000_000:
     Image.effect_noise((1200, 1200), 90).convert("RGB").save(data, "PNG")
 else:
     Image.effect_noise((300, 330), 60).save(data, "PNG")
-app = create_app(SimulatorConfig(seconds=0.0, fixed_picture=data.getvalue(), queries_per_s=0, submits_per_s=0, in_flight=0))
+limits = {"queries_per_s": 0, "submits_per_s": 0, "in_flight": 0}
+app = create_app(SimulatorConfig(seconds=0.0, fixed_picture=data.getvalue(), **limits))
 os.environ.update(WAN_QUERIES_PER_S="0", WAN_IN_FLIGHT="0", WAN_SUBMITS_PER_S="0")
 loader = SettingsLoader()
 session = Session(loader, clients=ClientPool(loader, transport_for=lambda _: httpx.ASGITransport(app=app)))
@@ -117,7 +118,8 @@ for start in range(10, 10 + COUNT, 50):
     run(start, 50)
 cpu = time.process_time() - cpu
 gc.collect()
-print(json.dumps({"growth_mb": rss() - memory, "cpu_ms": cpu * 1000 / COUNT, "picture_mb": len(data.getvalue()) / 1e6}))
+figures = {"growth_mb": rss() - memory, "cpu_ms": cpu * 1000 / COUNT, "picture_mb": len(data.getvalue()) / 1e6}
+print(json.dumps(figures))
 os._exit(0)
 """
 
@@ -147,7 +149,7 @@ def limited(jobs: int = 50, per_s: float = 20.0) -> tuple[float, int]:
     from wan_notebook.jobs import PROMPT, Durations, RateLimit
 
     rng = random.Random(7)
-    draw = lambda: 12.0 * math.exp(rng.gauss(0, 0.4))  # noqa: E731
+    draw = lambda: 12.0 * math.exp(rng.gauss(0, 0.4))
     durations = Durations(draw() for _ in range(20))
     limit, now_s = RateLimit(per_s), 0.0
     tasks = {n: (draw(), durations.next_poll_s(None, PROMPT)) for n in range(jobs)}
@@ -236,7 +238,8 @@ def main() -> int:
     if (usable_s := panel_s()) is not None:
         reached.append(row("panel usable in JupyterLab", usable_s, "s", 1.5))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{sum(reached)} of {len(reached)} aims reached, {time.perf_counter() - begin:.0f} s, peak {peak:.0f} MB here")
+    taken_s = time.perf_counter() - begin
+    print(f"{sum(reached)} of {len(reached)} aims reached, {taken_s:.0f} s, peak {peak:.0f} MB here")
     return 0 if all(reached) else 1
 
 

@@ -18,7 +18,6 @@ from nbclient import NotebookClient
 
 from wan_notebook.demo import FOLDER_NAME, encrypted, simulated
 
-
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SECONDS = "0.3"
 KEPT = ("tags",)  # of a cell's metadata: not when it ran

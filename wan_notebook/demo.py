@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,15 @@ def simulated(env: Mapping[str, str], folder: Path, private: Path) -> dict[str, 
 def _run(notebook: Path, output: Path, env: Mapping[str, str]) -> tuple[Path, Path]:
     """Execute a notebook in ``output``; return it and its HTML page."""
     try:
-        import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellControlSignal, DeadKernelError
         from nbconvert import HTMLExporter
+
+        nbformat: Any = import_module("nbformat")
     except ImportError as error:
         hint = 'Run `pip install "wan-notebook[notebook]"`.'
         raise CellError("the demo needs Jupyter's notebook tools.", hint=hint) from error
-    document: Any = nbformat.read(notebook, as_version=4)
+    document = nbformat.read(notebook, as_version=4)
     resources = {"metadata": {"path": str(output)}}
     runner = NotebookClient(document, timeout=TIMEOUT_S, kernel_name="python3", resources=resources, config=encrypted())
     target = output / notebook.name

@@ -339,7 +339,7 @@ class Card:
 
     @property
     def notes(self) -> list[str]:
-        return list(dict.fromkeys([*getattr(self.job,"notes",()), *(note for entry in self.entries for note in entry.notes)]))
+        return list(dict.fromkeys([*self.job.notes, *(note for entry in self.entries for note in entry.notes)]))
 
     @property
     def count_text(self) -> str:

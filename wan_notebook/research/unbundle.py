@@ -301,10 +301,12 @@ class _Merge:
         if self._storage.exists(record.file) or f"{FOLDER}/{relative}" not in self._archive.contents.files:
             return
         data = self._archive.checked(f"{FOLDER}/{relative}")
-        is_picture = isinstance(record, PictureRow)
-        if change_of(data, record) if is_picture else hashlib.sha256(data).hexdigest() != record.sha256:
-            return
-        self._write(record.file, data)
+        if isinstance(record, PictureRow):
+            is_changed = bool(change_of(data, record))
+        else:
+            is_changed = hashlib.sha256(data).hexdigest() != record.sha256
+        if not is_changed:
+            self._write(record.file, data)
 
     def place_beside(self, root: Path) -> tuple[list[str], list[str]]:
         """Put the notebook and the pictures that its cells read into the project, where nothing has their name."""
