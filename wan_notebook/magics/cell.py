@@ -82,7 +82,9 @@ def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:
         refusal = error
     if line_problems:
         refusal = line_error(line_problems, refusal.problems if isinstance(refusal, RequestError) else ())
-    former = _first_edition(read, body, reader, resolver)
+    former: tuple[ImageRequest, ...] = ()
+    if read.earlier is not None or not read.problems:
+        former = _first_edition(read, body, (prompt.strip(), negative), reader, resolver)
     if refusal is not None and not former:
         raise refusal
     submission = Submission(
@@ -107,17 +109,17 @@ def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:
 
 
 def _first_edition(
-    read: ReadLine, body: str, reader: "_RequestReader", resolver: "Resolver"
+    read: ReadLine, body: str, texts: tuple[str, str | None], reader: "_RequestReader", resolver: "Resolver"
 ) -> tuple[ImageRequest, ...]:
-    """Return what the first edition read in the same cell; empty where it read the same or refused it too."""
+    """Return what the first edition read in the same cell; empty where it read the same or refused it too.
+
+    ``texts`` are today's prompt and negative prompt.
+    """
     line = read.earlier or read
     prompt, negative = split_negative_first_edition(line.text if read.earlier else body)
-    if read.earlier is None:
-        new_prompt, new_negative, _ = split_negative(body)
-        is_same_text = (prompt.strip(), negative) == (new_prompt.strip(), new_negative)
-        has_refused_image = any(problem.field == "image" for problem in reader.problems)
-        if read.problems or (is_same_text and not has_refused_image):
-            return ()
+    has_refused_image = any(problem.field == "image" for problem in reader.problems)
+    if read.earlier is None and (prompt.strip(), negative) == texts and not has_refused_image:
+        return ()
     is_raw = read.earlier is not None or line.options.raw  # it took the text of %wan make verbatim
     earlier = _RequestReader(line.options, _FormerImages(resolver), is_raw=is_raw, known=reader.known)
     try:

@@ -15,6 +15,7 @@ from .help import help_text
 from .options import cell_parser, command_parsers
 from .parser import ReadLine
 from .render_cell import cell_of_job
+from .tokenize import split_line
 
 if TYPE_CHECKING:
     from ..replay import CellId
@@ -46,11 +47,11 @@ class Runner:
     def line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Job | None:
         """Run one command. ``make`` returns its job."""
         with last_resort("%wan"):
-            name, _, rest = line.strip().partition(" ")
-            if name != "make":
+            words = split_line(line)
+            if not words or words[0].text != "make":
                 run_command(line, self._context(local_ns))
                 return None
-            read = command_parsers()["make"].read_with_text(rest)
+            read = command_parsers()["make"].read_with_text(line[words[0].end :])
             if read.options.help:
                 run_command("help make", self._context(local_ns))
                 return None

@@ -1,5 +1,6 @@
 """Cells and commands in IPython, over the built-in simulator: what they do, show and leave behind."""
 
+import atexit
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -49,6 +50,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     yield Notebook(shell)
     extension.unload()
     default_session().close()
+    atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
 
 
