@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
-from .database import Database, OverBudget, Price, SpendLimit
+from .database import Database, OverBudget, Price, Spend, SpendLimit
 from .errors import BudgetError, WanError
 from .files import locked
 from .masking import shown
@@ -167,10 +167,10 @@ class BudgetBook:
             lines = []
             for budget in budgets:
                 limit = self._limit(budget, price, others, simulated=budget.counts_pictures)
-                spend = self._spend(limit, self._database) if self._database else None
-                used = _used_text(budget, limit.used(spend)) if spend else f"nothing {_past(budget)} here yet"
+                here = limit.used(self._spend(limit, self._database) if self._database else Spend())
+                used = sum((limit.used(spend) for spend in limit.elsewhere), here)
                 blocked = "" if self._settings.is_simulated else _blocked_text(budget, price)
-                lines.append(f"{budget.text} ({budget.source}): {used}{blocked}")
+                lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
         has_money = any(not budget.counts_pictures for budget in budgets)
         return [*lines, FREE_PRACTICE] if self._settings.is_simulated and has_money else lines
 
@@ -274,7 +274,7 @@ class BudgetBook:
         counted = others if budget.per != "notebook" else ()
         return replace(limit, elsewhere=tuple(self._spend(limit, database) for database in counted))
 
-    def _spend(self, limit: SpendLimit, database: Database) -> Any:
+    def _spend(self, limit: SpendLimit, database: Database) -> Spend:
         return database.spend(since=limit.since, notebook=limit.notebook, simulated=limit.is_simulated)
 
     @contextmanager
@@ -327,16 +327,13 @@ def _newest_price(provider: str, databases: Sequence[Database]) -> UnitPrice | N
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
-def _past(budget: Budget) -> str:
-    return "used" if budget.counts_pictures else "spent"
-
-
 def _used_text(budget: Budget, used: "Used") -> str:
     note = f"{used.unknown} of unknown price" if used.unknown else ""
     if used.guessed:
         note = f"{pluralize(used.guessed, 'picture')} of unknown price counted like the next one"
     amounts = [f"{a:f}" if budget.counts_pictures else budget.in_words(a) for a in (used.spent, used.reserved)]
-    text = f"{amounts[0]} {_past(budget)}, {amounts[1]} reserved for running jobs"
+    past = "used" if budget.counts_pictures else "spent"
+    text = f"{amounts[0]} {past}, {amounts[1]} reserved for running jobs"
     return f"{text} ({note})" if note else text
 
 

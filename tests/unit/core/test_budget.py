@@ -261,5 +261,6 @@ def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     two.book().set(parse_budget("1 picture"))
     two.book().set(parse_budget("1 picture per notebook"))
     assert "1 picture in total" in refusal(two).message
+    assert "1 picture in total (%wan budget): 1 used" in "".join(two.book().lines())
     for desk in (one, two):
         desk.database.close()
