@@ -5,29 +5,38 @@ from .inputs import image_of_picture, new_inputs
 from .job import Job, WaitInterrupted, set_reopen
 from .metadata import metadata_of
 from .picture import Picture, set_display
-from .polling import ECONOMICAL, PROMPT
-from .recovery import Candidate, explain, resolve_job
+from .polling import ECONOMICAL, PROMPT, Durations, PollSetting, RateLimit
+from .recovery import Candidate, explain, match, resolve_job
+from .retry import Action, backoff_s, decide, kind_of
 from .status import cost_of, error_of, is_not_sent, status_line, status_words
-from .tracked import TrackedJob
-from .worker import Worker, WorkerConfig, goodbye
+from .tracked import TrackedJob, goodbye
+from .worker import Worker, WorkerConfig
 
 __all__ = [
     "ECONOMICAL",
     "PROMPT",
+    "Action",
     "Background",
     "Candidate",
+    "Durations",
     "Job",
     "Picture",
+    "PollSetting",
+    "RateLimit",
     "TrackedJob",
     "WaitInterrupted",
     "Worker",
     "WorkerConfig",
+    "backoff_s",
     "cost_of",
+    "decide",
     "error_of",
     "explain",
     "goodbye",
     "image_of_picture",
     "is_not_sent",
+    "kind_of",
+    "match",
     "metadata_of",
     "new_inputs",
     "resolve_job",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, PictureRow, Status
-from ..errors import DownloadError, StoreError, WanError
+from ..errors import DownloadError, JobError, StoreError, WanError
 from ..models import RESULT_MAX_BYTES
 from ..providers import Downloaded
 from ..text import pluralize
@@ -43,8 +43,8 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
     saved = sum(1 for picture in pictures if picture.saved_at)
     if left:
         count = f"{len(left)} of {pluralize(len(pictures), 'picture')}"
-        job.stop(f"{count} could not be fetched: {left[0]}. `%wan resume` tries again.")
-    elif gone and not saved and not any(picture.corrupt_file for picture in pictures):
+        raise JobError(f"{count} could not be fetched: {left[0]}. `%wan resume` tries again.", job_id=job.id)
+    if gone and not saved and not any(picture.corrupt_file for picture in pictures):
         await worker.expire(job, gone[0])
     else:
         await worker.move(job, Status.SAVED, missing=missing_pictures(job.row, saved), detail={"pictures": saved})

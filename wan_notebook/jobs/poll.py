@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, Status
-from ..errors import WanError
+from ..errors import JobError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..money import Cost, Source, format_amount
 from ..providers import NO_PICTURE, Phase, TaskState
@@ -39,13 +39,13 @@ class _Poll:
         return max(0.0, self.config.wall_clock() - (self.job.row.accepted_at or self.job.row.created_at))
 
     async def run(self) -> None:
-        durations = await self.worker.durations_of(self.job.row)
+        law = (await self.worker.durations_of(self.job.row)).law
         wait_s: float | None = None
-        while self.job.status in (Status.ACCEPTED, Status.RUNNING) and not self.job.stopped:
+        while self.job.status in (Status.ACCEPTED, Status.RUNNING):
             if wait_s is None:
                 settings = self.worker.settings(self.job.row.provider)
                 setting = ECONOMICAL if settings.polling == "economical" else PROMPT
-                wait_s = durations.next_poll_s(self.last_s, setting) - self.age_s()
+                wait_s = law.next_poll_s(self.last_s, setting) - self.age_s()
             await self._sleep(wait_s)
             wait_s = await self._ask()
 
@@ -81,7 +81,8 @@ class _Poll:
             job.progress, job.note = state.progress, ""
             job.changed()
             if asked_age_s >= RESULT_LIFETIME_S:  # not expired: the service still has it, the local clock may be wrong
-                job.stop("Its 24 hours are over, but the service says that it still runs. `%wan resume` asks again.")
+                message = "Its 24 hours are over, but the service says that it still runs. `%wan resume` asks again."
+                raise JobError(message, job_id=job.id)
             return None
         if self._is_incomplete(state):
             self.incompletes += 1

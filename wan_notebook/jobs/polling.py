@@ -7,7 +7,7 @@ problem, where ``cost`` is the delay in seconds that one poll is worth.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -43,57 +43,56 @@ class PollSetting:
     first_look_s: float = math.inf
 
 
-PROMPT = PollSetting(cost_s=0.18, first_quantile=0.08, first_look_s=0.5)
-"""About 7 polls for a task of 12 s, seen 0.65 s after it has finished."""
+PROMPT = PollSetting(cost_s=0.09, first_quantile=0.08, first_look_s=0.5)
+"""About 7 polls for a task of 12 s, seen 0.66 s after it has finished."""
 
-ECONOMICAL = PollSetting(cost_s=1.2, first_quantile=0.2, min_interval_s=1.0, max_interval_s=60.0)
-"""About 3 polls for a task of 12 s, seen 1.6 s after it has finished."""
+ECONOMICAL = PollSetting(cost_s=0.7, first_quantile=0.2, min_interval_s=1.0, max_interval_s=60.0)
+"""About 3 polls for a task of 12 s, seen 1.7 s after it has finished."""
 
 
-class Durations:
-    """The durations in seconds of one kind of job (provider, model, mode, size, n), newest last."""
+@dataclass(frozen=True)
+class DurationLaw:
+    """How long tasks of one kind take: the normal distribution of the logarithms of seconds.
 
-    def __init__(self, past_s: Iterable[float] = ()) -> None:
-        self._logs: deque[float] = deque(maxlen=MEMORY)
-        self.law = NormalDist()
-        self.add(*past_s)
+    ``count`` durations were learned from. A task is polled by the law as it was when it was taken up: of a batch, the
+    short ones finish first, and would teach that all are short.
+    """
 
-    def __len__(self) -> int:
-        return len(self._logs)
+    logs: NormalDist
+    count: int
 
-    def add(self, *durations_s: float) -> None:
-        """Learn from finished tasks; what can only come from a broken clock is ignored."""
-        self._logs.extend(math.log(max(SHORTEST_S, value)) for value in durations_s if 0 <= value <= LONGEST_S)
-        mean = math.fsum(self._logs) / len(self._logs) if self._logs else math.log(PRIOR_MEDIAN_S)
-        squares = PRIOR_WEIGHT * PRIOR_SIGMA**2 + math.fsum((value - mean) ** 2 for value in self._logs)
-        self.law = NormalDist(mean, math.sqrt(squares / (PRIOR_WEIGHT + len(self._logs))))
+    @classmethod
+    def fit(cls, logs: Collection[float]) -> "DurationLaw":
+        """Learn a law; the prior keeps it wide while few durations are known."""
+        mean = math.fsum(logs) / len(logs) if logs else math.log(PRIOR_MEDIAN_S)
+        squares = PRIOR_WEIGHT * PRIOR_SIGMA**2 + math.fsum((value - mean) ** 2 for value in logs)
+        return cls(NormalDist(mean, math.sqrt(squares / (PRIOR_WEIGHT + len(logs)))), len(logs))
+
+    def finished(self, age_s: float) -> float:
+        """Return the part of the tasks that have finished by an age."""
+        return self.logs.cdf(math.log(age_s)) if age_s > 0 else 0.0
 
     def quantile_s(self, part: float, *, age_s: float = 0.0) -> float:
         """Return the duration within which this part of the tasks ends that run at an age."""
         reached = self.finished(age_s)
-        wanted = reached + part * (1 - reached)
-        return max(age_s, math.exp(self.law.inv_cdf(min(max(wanted, 1e-9), 1 - 1e-9))))
-
-    def finished(self, age_s: float) -> float:
-        """Return the part of the tasks that have finished by an age."""
-        return self.law.cdf(math.log(age_s)) if age_s > 0 else 0.0
+        wanted = min(max(reached + part * (1 - reached), 1e-9), 1 - 1e-9)
+        return max(age_s, math.exp(self.logs.inv_cdf(wanted)))
 
     def hazard_per_s(self, age_s: float) -> float:
         """Return the rate at which tasks of this age finish."""
-        z = self.law.zscore(math.log(age_s))
+        z = self.logs.zscore(math.log(age_s))
         # Beyond six sigma the normal tail has no digits left; its hazard tends to z.
         tail = NormalDist().pdf(z) / (1 - NormalDist().cdf(z)) if z < 6 else z
-        return tail / (self.law.stdev * age_s)
+        return tail / (self.logs.stdev * age_s)
 
     def next_poll_s(self, last_s: float | None, setting: PollSetting) -> float:
         """Return the age at which to poll next; ``last_s`` is the age at the last poll, None before the first."""
+        first_s = self.quantile_s(setting.first_quantile)
         if last_s is None:
-            first_s = self.quantile_s(setting.first_quantile)
-            return min(first_s, setting.max_interval_s, math.inf if self._logs else setting.first_look_s)
-        interval_s = math.sqrt(2 * setting.cost_s / max(self.hazard_per_s(max(last_s, SHORTEST_S)), 1e-12))
-        early_s = self.quantile_s(setting.first_quantile) - last_s
-        wait_s = max(interval_s, early_s) if early_s > 0 else interval_s
-        if not self._logs and setting.first_look_s < math.inf:
+            return min(first_s, setting.max_interval_s, math.inf if self.count else setting.first_look_s)
+        wait_s = math.sqrt(2 * setting.cost_s / max(self.hazard_per_s(max(last_s, SHORTEST_S)), 1e-12))
+        wait_s = max(wait_s, first_s - last_s)
+        if not self.count and setting.first_look_s < math.inf:
             wait_s = min(wait_s, 2.5 * last_s)  # a service much quicker than the prior is found out by its first tasks
         return last_s + min(max(wait_s, setting.min_interval_s), setting.max_interval_s)
 
@@ -102,9 +101,22 @@ class Durations:
 
         None if nothing is known of such tasks, or if this one already takes longer than nearly all of them.
         """
-        if not self._logs or self.finished(age_s) > LATE:
+        if not self.count or self.finished(age_s) > LATE:
             return None
         return self.quantile_s(0.08, age_s=age_s) - age_s, self.quantile_s(0.92, age_s=age_s) - age_s
+
+
+class Durations:
+    """The durations in seconds of one kind of job (provider, model, mode, size, n), newest last, and their law."""
+
+    def __init__(self, past_s: Iterable[float] = ()) -> None:
+        self._logs: deque[float] = deque(maxlen=MEMORY)
+        self.add(*past_s)
+
+    def add(self, *durations_s: float) -> None:
+        """Learn from finished tasks; what can only come from a broken clock is ignored."""
+        self._logs.extend(math.log(max(SHORTEST_S, value)) for value in durations_s if 0 <= value <= LONGEST_S)
+        self.law = DurationLaw.fit(self._logs)
 
 
 class RateLimit:
@@ -134,7 +146,7 @@ class RateLimit:
             while self._answered_s and self._answered_s[0] <= now_s - hold_s:
                 self._answered_s.popleft()
             if self._under_way + len(self._answered_s) >= max(1, int(usable_per_s)):
-                return self._answered_s[0] + hold_s - now_s if self._answered_s else 0.05
+                return max(SHORTEST_S, self._answered_s[0] + hold_s - now_s) if self._answered_s else 0.05
         self._under_way += 1
         return 0.0
 

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ..database import SETTLED, JobRow, Status
+from ..text import pluralize
 
 if TYPE_CHECKING:
     from ..request import ImageRequest
@@ -126,3 +127,22 @@ class TrackedJob:
         """Say why nobody works on the job any more."""
         self.note = self.stopped = reason
         self.changed()
+
+
+def goodbye(jobs: Iterable[TrackedJob]) -> str:
+    """Return the last line of a script whose jobs are not over; empty if all are."""
+    told: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.unwritten_task:  # nothing else knows this id any more
+            adopt = f"run `python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}` once there is room"
+            told[f"could not be recorded ({adopt})"] = [job.id]
+        elif job.status is Status.INTENT:
+            told.setdefault("not sent (the program ended first, nothing was paid)", []).append(job.id)
+        elif job.status is Status.SENDING:
+            told.setdefault("being sent (`python -m wan_notebook fetch` says what is known)", []).append(job.id)
+        elif not job.is_settled:
+            told.setdefault(
+                "going on at the service (`python -m wan_notebook fetch` collects the pictures)", []
+            ).append(job.id)
+    parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
+    return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

@@ -12,20 +12,20 @@ import logging
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Status
-from ..errors import ServiceError, WanError
+from ..errors import JobNotSent, ServiceError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..providers import ClientPool, ServiceClient, Submitted
 from ..request import ImageRequest
 from ..settings import Settings
 from ..storage import Storage
-from ..text import pluralize
 from .background import Background
 from .cancel import cancel
 from .download import download
@@ -45,6 +45,9 @@ LOOK_EVERY_S = 1.0
 
 WRITE_AGAIN_S = 0.25
 CANCEL_TIMEOUT_S = 60.0
+
+_shown = attrgetter("status", "picture_count", "error_message")
+"""What of a row a person would see change."""
 
 Price = tuple[Decimal, str, str]
 """Amount of one picture, its currency, and who says so."""
@@ -121,15 +124,16 @@ class Worker:
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row, self._remaining_s))
-        if job.status is not row.status and job.work is None:  # another kernel moved it
-            job.row = row
-            self.config.background.call(job.changed)
+        if job.work is None:
+            has_moved, job.row = job.status is not row.status, row
+            if has_moved:  # in another kernel
+                self.config.background.call(job.changed)
         return job
 
     def start(self, jobs: Sequence[TrackedJob], requests: Mapping[str, ImageRequest]) -> None:
         """Bring jobs to their end: new ones, which come with their request, and others that are open."""
         for job in jobs:
-            job.request = requests.get(job.id, job.request)
+            job.request, job.stopped = requests.get(job.id, job.request), ""
         self.config.background.submit(self._begin(jobs))
 
     def resume(self, rows: Sequence[JobRow]) -> list[TrackedJob]:
@@ -171,13 +175,14 @@ class Worker:
         """
         until_s = time.monotonic() + grace_s
         while self.unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at the end of a program
-            await asyncio.sleep(0.005)
-        working = [job for job in self._jobs if job.work is not None]
-        for task in [self._keeper, *(job.work for job in working if not job.is_sending)]:
-            if task is not None:
-                task.cancel()
-        if working:
-            await asyncio.wait([job.work for job in working if job.work is not None])
+            await asyncio.sleep(0.01)
+        if self._keeper is not None:
+            self._keeper.cancel()
+        while working := [job for job in self._jobs if job.work is not None]:
+            for job in working:
+                if job.work is not None and not job.is_sending:
+                    job.work.cancel()
+            await asyncio.sleep(0.01)
 
     def close(self) -> None:
         """Release the leases, so that another kernel need not wait for them; nobody waits here in vain."""
@@ -199,11 +204,9 @@ class Worker:
         if job.status is Status.SENDING:
             await settle_unfinished_submit(self, job)
         if job.status is Status.INTENT and job.request is None:
-            job.stop(NOT_SENT_YET)
-        elif job.status is Status.INTENT:
-            request = await complete_request(self, job)
-            if request is not None:
-                await submit(self, job, request)
+            raise JobNotSent(NOT_SENT_YET, job_id=job.id)
+        if job.status is Status.INTENT and (request := await complete_request(self, job)) is not None:
+            await submit(self, job, request)
         if job.status in (Status.ACCEPTED, Status.RUNNING):
             await poll(self, job)
         if job.status is Status.SUCCEEDED:
@@ -289,7 +292,7 @@ class Worker:
         durations = self._durations.get(_kind(row))
         if durations is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
             return None
-        return durations.remaining_s(max(0.0, self.config.wall_clock() - row.accepted_at))
+        return durations.law.remaining_s(max(0.0, self.config.wall_clock() - row.accepted_at))
 
     # All jobs, on the loop -------------------------------------------------------------------------------------------
 
@@ -297,7 +300,6 @@ class Worker:
         """Work on the jobs that nobody living works on; the others are watched."""
         wanted = []
         for job in [job for job in jobs if job.work is None and not job.is_settled]:
-            job.stopped = ""
             if job.status is not Status.INTENT or (job.request and job.row.owner_token != self.owner.token):
                 wanted.append(job.id)
             elif job.request:
@@ -330,23 +332,26 @@ class Worker:
 
     async def _guarded(self, job: TrackedJob) -> None:
         """Run a job; what goes wrong here is shown on its card instead of vanishing in a thread."""
+        reason = ""
         try:
             try:
                 await self.run_job(job)
             except Conflict as conflict:  # from here on it is watched
                 log.info("job %s was changed by another kernel (%s)", job.id, conflict)
                 job.changed(await self.in_thread(self.database.get, job.id))
-        except WanError as error:
-            log.warning("job %s: %s", job.id, error)
-            job.stop(error.message)
-        except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
-            log.exception("job %s", job.id)
-            job.stop(f"An unexpected error ({type(error).__name__}) stopped it; the log has more.")
+            except WanError as error:
+                log.warning("job %s: %s", job.id, error)
+                reason = error.message
+            except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
+                log.exception("job %s", job.id)
+                reason = f"An unexpected error ({type(error).__name__}) stopped it; the log has more."
+            if reason:
+                job.stopped = reason  # first: what is released must not be taken up again by itself
+                with suppress(WanError):
+                    await self.in_thread(self.database.release, [job.id], self.owner)
+                job.stop(reason)
         finally:
             job.work = None
-        if job.stopped and not job.is_settled:
-            with suppress(WanError):
-                await self.in_thread(self.database.release, [job.id], self.owner)
 
     async def _keep_leases(self) -> None:
         """Renew the leases of this kernel's jobs, and look what became of those that it does not work on."""
@@ -377,7 +382,7 @@ class Worker:
         rows = await self.in_thread(self.database.jobs, watched) if watched else {}
         for job in [self._tracked[job_id] for job_id in rows]:
             before, job.row = job.row, rows[job.id]
-            if _looks(before) != _looks(job.row):
+            if _shown(before) != _shown(job.row):
                 job.changed()
         await self.follow([self._tracked[row.id] for row in rows.values() if not self._is_held(row)])
 
@@ -389,26 +394,3 @@ class Worker:
 
 def _kind(row: JobRow) -> tuple[str, str, str, str, int]:
     return row.provider, row.model, row.mode, row.size_tier, row.n
-
-
-def _looks(row: JobRow) -> object:
-    """Return what of a row a person would see change."""
-    pictures = [(picture.file, picture.saved_at, picture.corrupt_file) for picture in row.pictures]
-    return row.status, row.error_message, pictures
-
-
-def goodbye(jobs: Iterable[TrackedJob]) -> str:
-    """Return the last line of a script whose jobs are not over; empty if all are."""
-    told: dict[str, list[str]] = {}
-    for job in jobs:
-        if job.unwritten_task:  # nothing else knows this id any more
-            adopt = f"run `python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}` once there is room"
-            told[f"could not be recorded ({adopt})"] = [job.id]
-        elif job.status is Status.INTENT:
-            told.setdefault("not sent (the program ended first, nothing was paid)", []).append(job.id)
-        elif job.status is Status.SENDING:
-            told.setdefault("being sent (`python -m wan_notebook fetch` says what is known)", []).append(job.id)
-        elif not job.is_settled:
-            told.setdefault("going on at the service (`python -m wan_notebook fetch` collects it)", []).append(job.id)
-    parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
-    return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

@@ -4,7 +4,7 @@ import io
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Rig:
     def service(self) -> Any:
         """The simulator, which counts what happens."""
         return self.faults.simulator
+
+    def configure(self, **changes: Any) -> None:
+        """Change the service's settings while it runs."""
+        self.service.config = replace(self.service.config, **changes)
 
     def arm(self, *faults: str) -> None:
         """Let these faults strike, and no others."""
