@@ -17,9 +17,9 @@ class Leases(JobWriter):
     def lease(self, job_ids: Iterable[str], owner: Owner, lease_s: float = LEASE_S) -> frozenset[str]:
         """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
         held: set[str] = set()
-        with self.writing() as session:
-            now = self.now()
-            for ids in _portions(job_ids):
+        for ids in _portions(job_ids):
+            with self.writing() as session:
+                now = self.now()
                 wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
                 for row in session.scalars(wanted).all():
                     before = row.owner

@@ -1,11 +1,14 @@
 """What the database's tests share: new jobs, a clock that is set by hand, and a way through a job's statuses."""
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from wan_notebook.database import Database, InputRow, JobRow, NewInput, NewJob, Owner, Price, Status
+from wan_notebook.errors import WanError
 from wan_notebook.request import hash_of_canonical
 
 NOON = 1_795_608_000.0  # 2026-11-25 12:00 UTC
@@ -26,7 +29,20 @@ class Clock:
         return self.now
 
 
-def owner(token: str = "me", **changes: Any) -> Owner:
+def at_once(call: Callable[[int], object], count: int = 8) -> list[object]:
+    """Call a function from several threads at the same moment; return the results, or the errors."""
+
+    def caught(number: int) -> object:
+        try:
+            return call(number)
+        except WanError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(caught, range(count)))
+
+
+def owner(token: str = "me", **changes: Any) -> Owner:  # noqa: S107
     """Return a process on another host, so that only its lease tells whether it lives."""
     return Owner(**{"host": "elsewhere", "pid": 4242, "started": 1.0, "token": token, **changes})
 
@@ -97,8 +113,6 @@ def reported(amount: str, currency: str = "USD", source: str = "reported") -> di
 
 def price(amount: str, currency: str = "USD") -> Price:
     """Return the price of one picture."""
-    import datetime as dt
-
     return Price(Decimal(amount), currency, dt.date(2026, 11, 25))
 
 

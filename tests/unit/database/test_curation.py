@@ -24,7 +24,7 @@ def test_stars_and_rejections_are_kept(database: Database) -> None:
     database.star(job_id, on=False)
     database.reject(job_id, 0, on=False)
     row = database.get(job_id)
-    assert not (row.is_starred or row.pictures[0].is_rejected)
+    assert (row.is_starred, row.pictures[0].is_rejected) == (False, False)
     with pytest.raises(StoreError, match=r"no picture \[7\]"):
         database.star(job_id, 7)
     with pytest.raises(StoreError, match="no job"):
@@ -54,8 +54,16 @@ def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(databa
     secret = "my secret garden"
     asked = {"negative_prompt": secret, "name": secret, "notes": (secret,), "tags": ("t",)}
     job_id = create(database, secret, inputs=(given(name=secret),), **asked)
-    said = {"usage": {"p": secret}, "service_metadata": {"p": secret}, "items": [{"text": secret}], "detail": {"p": secret}}
-    pictures = [{"index": 0, "file": "2026-11-25/garden.png", "note": secret, **PICTURE}, {"index": 1, "corrupt_file": "garden.corrupt"}]
+    said = {
+        "usage": {"p": secret},
+        "service_metadata": {"p": secret},
+        "items": [{"text": secret}],
+        "detail": {"p": secret},
+    }
+    pictures = [
+        {"index": 0, "file": "2026-11-25/garden.png", "note": secret, **PICTURE},
+        {"index": 1, "corrupt_file": "garden.corrupt"},
+    ]
     move(database, job_id, *PATH[:4], pictures=pictures, error_message=secret, **reported("0.05"), **said)
     move(database, job_id, Status.SAVED)
     database.trash(job_id)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +9,21 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import NOON, PATH, PICTURE, REAL, Clock, create, finish, given, move, new, owner, reported
+from tests.unit.database.kit import (
+    NOON,
+    PATH,
+    PICTURE,
+    REAL,
+    Clock,
+    at_once,
+    create,
+    finish,
+    given,
+    move,
+    new,
+    owner,
+    reported,
+)
 from wan_notebook.database import NOT_SENT, OPEN, Conflict, Database, JobRow, Owner, Status, may_follow
 from wan_notebook.errors import StoreError
 from wan_notebook.money import Cost, Source
@@ -83,15 +96,7 @@ def test_an_open_request_is_joined_and_an_ended_one_is_not(database: Database, s
 
 def test_two_kernels_that_ask_at_once_create_one_job(database: Database, other: Database) -> None:
     """Looking and creating are one transaction: of many that ask for the same picture, one is to send it."""
-    answers: list[tuple[JobRow, bool]] = []
-    threads = [
-        threading.Thread(target=lambda d=d, k=k: answers.extend(ask(d, new(), by=owner(f"kernel {k}"))))
-        for k, d in enumerate([database, other] * 4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(lambda k: ask((database, other)[k % 2], new(), by=owner(f"kernel {k}"))[0])
     assert len({row.id for row, _ in answers}) == 1
     assert sum(is_new for _, is_new in answers) == 1
 
@@ -273,9 +278,22 @@ def test_columns_that_have_their_own_way_are_refused(database: Database, column:
         database.update(create(database), **{column: "x"})
 
 
-BAD_VALUES = [("seed", 1.5), ("seed", 2**70), ("duration_s", float("nan")), ("duration_s", 1e308), ("is_starred", 1),
-              ("task_id", 7), ("usage", [1]), ("items", "text"), ("tags", (1,)), ("cost_amount", 0.03),
-              ("cost_amount", Decimal(-1)), ("expires_at", True), ("cost_source", "guessed"), ("mode", "bogus")]  # fmt: skip
+BAD_VALUES = [
+    ("seed", 1.5),
+    ("seed", 2**70),
+    ("duration_s", float("nan")),
+    ("duration_s", 1e308),
+    ("is_starred", 1),
+    ("task_id", 7),
+    ("usage", [1]),
+    ("items", "text"),
+    ("tags", (1,)),
+    ("cost_amount", 0.03),
+    ("cost_amount", Decimal(-1)),
+    ("expires_at", True),
+    ("cost_source", "guessed"),
+    ("mode", "bogus"),
+]
 
 
 @pytest.mark.parametrize(("column", "value"), BAD_VALUES)
@@ -341,5 +359,8 @@ def test_any_text_is_kept_as_it_is(one_database: Database, text: str) -> None:
     """NUL, lone surrogates and right-to-left marks come back, wherever text is kept."""
     job_id = create(one_database, text, tags=(text,), notebook=text)
     row = move(one_database, job_id, Status.REFUSED, error_message=text, detail={"said": text})
-    assert {row.prompt, row.notebook, row.error_message, row.request["prompt"], *row.tags} <= {text, text.partition("\n→ ")[0]}
+    assert {row.prompt, row.notebook, row.error_message, row.request["prompt"], *row.tags} <= {
+        text,
+        text.partition("\n→ ")[0],
+    }
     assert one_database.events(job_id)[-1].detail == {"said": text}

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import NOON, PATH, Clock, create, finish, ledger, move, new, owner
+from tests.unit.database.kit import NOON, PATH, Clock, at_once, create, finish, ledger, move, new, owner
 from wan_notebook import database as exported
 from wan_notebook.database import (
-    Database,
     DatabaseUnavailable,
     HistoryQuery,
     OpenSummary,
@@ -72,9 +70,17 @@ def schema(path: Path) -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize(
     ("folder", "is_network"),
-    [("/home/me/work", False), ("/home/team/study", True), ("/home/team", True), ("/home/teamwork", False),
-     ("/home/team/local/x", False), ("/mnt/with space/a", True), ("/mnt/ssh/a", True), ("//nas/share/a", True)],
-)  # fmt: skip
+    [
+        ("/home/me/work", False),
+        ("/home/team/study", True),
+        ("/home/team", True),
+        ("/home/teamwork", False),
+        ("/home/team/local/x", False),
+        ("/mnt/with space/a", True),
+        ("/mnt/ssh/a", True),
+        ("//nas/share/a", True),
+    ],
+)
 def test_network_filesystems_are_told_by_their_mount(folder: str, is_network: bool) -> None:
     """A write-ahead log damages a database that several machines write, so each path's own mount decides."""
     assert on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) is is_network
@@ -108,10 +114,18 @@ def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Pa
         assert [row.damage for row in page.rows if row.damage] == []
         if version == 1:
             saved = page.rows[1]
-            assert (saved.prompt, saved.seed, saved.tags, str(saved.cost)) == ("a fox in snow \x00 狐", 5, ("study",), "$0.061")
+            assert (saved.prompt, saved.seed, saved.tags, str(saved.cost)) == (
+                "a fox in snow \x00 狐",
+                5,
+                ("study",),
+                "$0.061",
+            )
             assert [picture.file for picture in saved.pictures] == ["2026-11-25/a-0.png", "2026-11-25/a-1.png"]
             assert [event.status for event in database.events(saved.id)] == ["intent", *PATH]
-            assert (str(page.total), database.history(HistoryQuery(words="狐")).rows[0].id) == ("$0.061 reported", saved.id)
+            assert (str(page.total), database.history(HistoryQuery(words="狐")).rows[0].id) == (
+                "$0.061 reported",
+                saved.id,
+            )
             assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
     assert pragma(path, "user_version") == 3
     (tmp_path / "new").mkdir()
@@ -121,15 +135,12 @@ def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Pa
 
 def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
     """The schema is made once, by whichever is first; nobody sees half of it."""
+
     def open_it() -> None:
         with ledger(tmp_path) as database:
             create(database)
 
-    threads = [threading.Thread(target=open_it) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda _: open_it(), 6)
     with ledger(tmp_path) as database:
         assert len(database.open_jobs()) == 6
 
@@ -145,7 +156,9 @@ def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
         ("CREATE VIEW v AS SELECT 1", "triggers or views"),
     ],
 )
-def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path, path: Path, statement: str, said: str) -> None:
+def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(
+    tmp_path: Path, path: Path, statement: str, said: str
+) -> None:
     """A newer file is not half-read, and nothing in a file may act by itself: a trigger could lift every budget."""
     ledger(tmp_path).close()
     with raw(path) as connection:
@@ -198,14 +211,6 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-def test_a_server_without_its_driver_is_said_without_its_password(tmp_path: Path) -> None:
-    """A team's ledger needs an extra; the message names it, and shows no password."""
-    with pytest.raises(StoreError) as caught:
-        Database.open("postgresql+nodriver://ann:secret@localhost/team")
-    assert "secret" not in str(caught.value)
-    assert "***" in str(caught.value)
-
-
 # ------------------------------------------------------------------ read-only
 
 
@@ -245,12 +250,23 @@ def test_reading_another_folder_changes_nothing(tmp_path: Path, path: Path) -> N
 
 @pytest.mark.parametrize(
     ("change", "column"),
-    [("jobs SET created_at = 1e308", "created_at"), ("jobs SET created_at = 'today'", "created_at"), ("jobs SET mode = 'bogus'", "mode"),
-     ("jobs SET state = 'happy'", "status"), ("jobs SET cost_amount = '٣'", "cost_amount"), ("jobs SET cost_source = 'guess'", "cost_source"),
-     ("jobs SET seed = 'five'", "seed"), ("jobs SET starred = 7", "is_starred"), ("jobs SET tags = '[1]'", "tags"),
-     ("job_texts SET request = '[]'", "request"), ("job_texts SET items = '{'", "items"), ("job_texts SET prompt = x'ff'", "prompt"),
-     ("pictures SET saved_at = -1", "saved_at"), ("pictures SET width_px = 'wide'", "width_px")],
-)  # fmt: skip
+    [
+        ("jobs SET created_at = 1e308", "created_at"),
+        ("jobs SET created_at = 'today'", "created_at"),
+        ("jobs SET mode = 'bogus'", "mode"),
+        ("jobs SET state = 'happy'", "status"),
+        ("jobs SET cost_amount = '٣'", "cost_amount"),
+        ("jobs SET cost_source = 'guess'", "cost_source"),
+        ("jobs SET seed = 'five'", "seed"),
+        ("jobs SET starred = 7", "is_starred"),
+        ("jobs SET tags = '[1]'", "tags"),
+        ("job_texts SET request = '[]'", "request"),
+        ("job_texts SET items = '{'", "items"),
+        ("job_texts SET prompt = x'ff'", "prompt"),
+        ("pictures SET saved_at = -1", "saved_at"),
+        ("pictures SET width_px = 'wide'", "width_px"),
+    ],
+)
 def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: Path, change: str, column: str) -> None:
     """Whatever stands in a row, history, sums and export go on; the row says what of it could not be read."""
     with ledger(tmp_path) as database:
@@ -266,7 +282,7 @@ def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: P
             database.cost_by(by)
         assert database.spend().jobs == 2
         assert len(database.export_rows([good])) == 1
-        with pytest.raises(StoreError, match="cannot be read|cannot be exported"):
+        with pytest.raises(StoreError, match="cannot be exported"):
             database.export_rows([bad])
 
 
@@ -280,7 +296,9 @@ def test_a_glance_counts_what_is_open(tmp_path: Path, path: Path) -> None:
             move(database, create(database), *PATH[:k], **({"expires_at": NOON + k} if k else {}))
         move(database, create(database), Status.SENDING, Status.IN_DOUBT)
     before = path.read_bytes()
-    assert count_open(path) == OpenSummary(unsent=1, sending=1, running=2, to_fetch=1, in_doubt=1, earliest_expiry=NOON + 1)
+    assert count_open(path) == OpenSummary(
+        unsent=1, sending=1, running=2, to_fetch=1, in_doubt=1, earliest_expiry=NOON + 1
+    )
     assert path.read_bytes() == before
 
 

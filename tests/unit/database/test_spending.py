@@ -1,7 +1,6 @@
 """Money: sums are exact and never of two kinds, and a limit is kept whoever asks at the same moment."""
 
 import datetime as dt
-import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,7 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, price, reported
+from tests.unit.database.kit import (
+    NOON,
+    PATH,
+    PICTURE,
+    Clock,
+    at_once,
+    create,
+    finish,
+    move,
+    new,
+    owner,
+    price,
+    reported,
+)
 from wan_notebook.database import Database, HistoryQuery, OverBudget, Spend, SpendLimit, Status
 from wan_notebook.errors import StoreError
 from wan_notebook.money import Cost, Source, Total
@@ -139,32 +151,33 @@ def order(database: Database, *limits: SpendLimit, n: int = 1, **options: Any) -
     return database.create_or_join([new(n=n)], limits=limits, **given)[0][1]
 
 
-@pytest.mark.parametrize(
-    ("limit", "reason"),
-    [
-        ({"amount": Decimal("0.14"), "price": price("0.04")}, "exceeded"),
-        ({"amount": Decimal("0.15"), "price": price("0.04")}, ""),
-        ({"amount": Decimal(5), "currency": ""}, ""),
-        ({"amount": Decimal(4), "currency": ""}, "exceeded"),
-        ({"amount": Decimal(9)}, "unknown price"),
-        ({"amount": Decimal(9), "price": price("0.04", "CNY")}, "other currency"),
-        ({"amount": Decimal(9), "currency": "CNY", "price": price("0.04", "CNY")}, ""),
-        ({"amount": Decimal("0.08"), "price": price("0.04"), "since": NOON + 1}, ""),
-        ({"amount": Decimal("0.08"), "price": price("0.04"), "notebook": "other.ipynb"}, ""),
-        ({"amount": Decimal("0.08"), "price": price("0.04"), "user": "bob"}, ""),
-        ({"amount": Decimal("0.20"), "price": price("0.04"),
-          "elsewhere": (Spend(total=Total.of([Cost(Decimal("0.06"), "USD", Source.REPORTED)])),)}, "exceeded"),
-    ],
-)  # fmt: skip
-def test_a_limit_is_kept(database: Database, limit: dict[str, Any], reason: str) -> None:
-    """What is spent ($0.02 for two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
+LIMITS = {
+    "$0.14": ({"price": price("0.04")}, "exceeded"),
+    "$0.15": ({"price": price("0.04")}, ""),
+    "5 pictures": ({"currency": ""}, ""),
+    "4 pictures": ({"currency": ""}, "exceeded"),
+    "$9": ({}, "unknown price"),
+    "$8": ({"price": price("0.04", "CNY")}, "other currency"),
+    "¥9": ({"currency": "CNY", "price": price("0.04", "CNY")}, ""),
+    "$0.08 since": ({"price": price("0.04"), "since": NOON + 1}, ""),
+    "$0.08 a notebook": ({"price": price("0.04"), "notebook": "other.ipynb"}, ""),
+    "$0.08 a user": ({"price": price("0.04"), "user": "bob"}, ""),
+    "$0.20": ({"price": price("0.04"), "elsewhere": (Spend(reserved={"USD": Decimal("0.06")}),)}, "exceeded"),
+}
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_a_limit_is_kept(database: Database, text: str) -> None:
+    """What is spent ($0.02, two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
     finish(database, pictures=2, cost=reported("0.02"), user="ann")
     create(database, price="0.05", user="ann")
+    options, reason = LIMITS[text]
+    limit = SpendLimit(amount=Decimal(text.split()[0].strip("$¥")), **options)
     if not reason:
-        assert order(database, SpendLimit(**limit), n=2)
+        assert order(database, limit, n=2)
         return
     with pytest.raises(OverBudget) as caught:
-        order(database, SpendLimit(**limit), n=2)
+        order(database, limit, n=2)
     assert caught.value.reason == reason
     assert len(database.open_jobs()) == 1
 
@@ -211,20 +224,9 @@ def test_taking_over_counts_once(database: Database, clock: Clock) -> None:
 def test_two_kernels_cannot_both_slip_under_a_limit(database: Database, other: Database) -> None:
     """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
     limit = SpendLimit(amount=Decimal(1), currency="")
-    outcomes: list[bool] = []
-
-    def ask(which: Database) -> None:
-        try:
-            outcomes.append(order(which, limit))
-        except OverBudget:
-            outcomes.append(False)
-
-    threads = [threading.Thread(target=ask, args=[which]) for which in (database, other) * 5]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (sum(outcomes), len(outcomes), len(database.open_jobs())) == (1, 10, 1)
+    outcomes = at_once(lambda number: order((database, other)[number % 2], limit), 10)
+    assert sum(isinstance(outcome, OverBudget) for outcome in outcomes) == 9
+    assert len(database.open_jobs()) == 1
 
 
 # ------------------------------------------------------------------ by day, notebook, tag, user; prices

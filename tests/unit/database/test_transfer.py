@@ -37,11 +37,15 @@ def test_a_job_arrives_as_it_left(database: Database, target: Database) -> None:
     report = target.import_rows(travelled(database, job_id))
     assert (report.added, report.present, report.conflicts) == ([job_id], [], [])
     old, row = database.get(job_id), target.get(job_id)
-    same = "id group_id status provider model mode request_hash request_hash_with_seed seed n name prompt negative_prompt "
+    same = (
+        "id group_id status provider model mode request_hash request_hash_with_seed seed n name prompt negative_prompt "
+    )
     same += "parameters request versions items tags cost created_at saved_at duration_s picture_count missing"
     for name in same.split():
         assert getattr(row, name) == getattr(old, name), name
-    assert [(p.file, p.sha256, p.is_starred) for p in row.pictures] == [(p.file, p.sha256, p.is_starred) for p in old.pictures]
+    assert [(p.file, p.sha256, p.is_starred) for p in row.pictures] == [
+        (p.file, p.sha256, p.is_starred) for p in old.pictures
+    ]
     assert [(i.name, i.identity, i.file) for i in row.inputs] == [("photo", "bytes:sha256:1", "inputs/abc.png")]
     assert row.imported_at == NOON + 9
     told = [(event.kind, event.status) for event in target.events(job_id)]
@@ -77,7 +81,12 @@ def test_an_imported_cost_is_shown_and_counts_nowhere(database: Database, target
 def test_nothing_private_leaves(database: Database) -> None:
     """No key's fingerprint, person, signed address, path or host of this machine is in an exported row."""
     private = ["ann", "feedc0de", "/home/ann", "sig=secret", "https://", "kernelhost", "C:\\Users"]
-    names = ["/home/ann/photo.png", "https://files.test/a/cat.png?sig=secret", "C:\\Users\\ann\\dog.png", "photos/own.png"]
+    names = [
+        "/home/ann/photo.png",
+        "https://files.test/a/cat.png?sig=secret",
+        "C:\\Users\\ann\\dog.png",
+        "photos/own.png",
+    ]
     job_id = create(
         database,
         by=owner("kernelhost", host="kernelhost"),
@@ -87,9 +96,20 @@ def test_nothing_private_leaves(database: Database) -> None:
         notes=("reduced /home/ann/x.png",),
         inputs=tuple(given(k, name=name) for k, name in enumerate(names)),
     )
-    log = {"usage": {"log": ["see https://files.test/x?sig=secret"]}, "detail": {"said": "https://files.test/x?sig=secret"}}
+    log = {
+        "usage": {"log": ["see https://files.test/x?sig=secret"]},
+        "detail": {"said": "https://files.test/x?sig=secret"},
+    }
     pictures = [{"index": 0, "url": "https://files.test/0?sig=secret"}]
-    move(database, job_id, *PATH[:4], service_metadata={"who": "ann"}, pictures=pictures, error_message="/home/ann", **log)
+    move(
+        database,
+        job_id,
+        *PATH[:4],
+        service_metadata={"who": "ann"},
+        pictures=pictures,
+        error_message="/home/ann",
+        **log,
+    )
     move(database, job_id, Status.EXPIRED)
     (row,) = travelled(database, job_id)
     assert not [word for word in private if word in json.dumps(row)]
