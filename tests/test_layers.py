@@ -163,7 +163,10 @@ def border_problems(folder: Path, exports: Mapping[str, frozenset[str]]) -> list
         unit, target = _unit(found.importer), _unit(found.target)
         if not found.is_ours or unit == target or target not in exports:
             continue
-        if found.target != target:
+        inner = found.target.removeprefix(target).lstrip(".")
+        if inner in exports[target]:
+            continue  # a function that has its module's name
+        if inner:
             problems.append(f"{tree.where(found)}: {unit} imports the inner module {found.target}")
         elif hidden := sorted(set(found.names) - exports[target]):
             problems.append(f"{tree.where(found)}: {target} does not export {', '.join(hidden)}")
