@@ -49,7 +49,7 @@ def _last_part(text: str) -> str:
 
 
 def _without_places(text: str) -> str:
-    text = " ".join(one_line(text, 500).split())
+    text = one_line(text, 500)
     is_place = "://" in text or re.match(r"[/\\~]|[A-Za-z]:[/\\]", text)
     return public_name(text) if is_place else text
 

@@ -214,7 +214,7 @@ def test_our_own_line_without_our_block_is_still_of_use() -> None:
         ('Image.open("/home/jane/cat.png").rotate(90)', 'Image.open("cat.png").rotate(90)'),
         ("open('https://h.example/secret/a.png?Sig=s3cret')", "open('a.png')"),
         ('open(Path("/home/jane") / "cat.png")', '"cat.png")'),
-        ("a\x1b[31m\nb", "a[31m b"),
+        ("a\x1b[31m\nb", "a [31m b"),
         ("", "image"),
     ],
 )
