@@ -6,9 +6,10 @@ The state itself is in the ledger and in ``TrackedJob``; a job reads it, waits f
 import asyncio
 import datetime as dt
 import json
+import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -21,7 +22,7 @@ from ..text import pluralize
 from .copying import targets_of, write_copies
 from .picture import Marked, Picture, show
 from .status import cost_of, error_of, status_line, status_words, total_cost
-from .tracked import TrackedJob
+from .tracked import TrackedJob, all_settled
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -31,19 +32,10 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 0.2
 """An interrupt is noticed after this at the latest: neither a lock nor a sleeping event loop is woken by one."""
 
-_FURTHEST_FIRST = (
-    Status.IN_DOUBT,
-    Status.FAILED,
-    Status.REFUSED,
-    Status.EXPIRED,
-    Status.CANCELLED,
-    Status.INTENT,
-    Status.SENDING,
-    Status.ACCEPTED,
-    Status.RUNNING,
-    Status.SUCCEEDED,
-    Status.SAVED,
-)
+_FURTHEST_FIRST = [
+    *(Status.IN_DOUBT, Status.FAILED, Status.REFUSED, Status.EXPIRED, Status.CANCELLED),
+    *(Status.INTENT, Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED),
+]
 """Statuses of one group's jobs, from the furthest from being saved."""
 
 
@@ -58,12 +50,8 @@ class ProjectParts(Protocol):
 class WaitInterrupted(KeyboardInterrupt):
     """Only the waiting was interrupted; the job goes on."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
     def _render_traceback_(self) -> list[str]:
-        return [self.message]
+        return [str(self)]
 
 
 class Job(Marked):
@@ -192,11 +180,13 @@ class Job(Marked):
             If waiting would be in vain, because nobody can go on with the job before a person acts.
         """
         self._refuse_forked()
-        until_s = None if timeout is None else time.monotonic() + timeout
+        until_s, settled = math.inf if timeout is None else time.monotonic() + timeout, all_settled(self.tracked)
         try:
-            for future in [tracked.settled() for tracked in self.tracked]:
-                if not _wait_for(future, until_s):
+            while not settled.done():
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
                     return False
+                futures.wait([settled], timeout=min(left_s, HEARTBEAT_S))
         except KeyboardInterrupt:
             raise WaitInterrupted(self._come_back()) from None
         self._check_stopped()
@@ -236,33 +226,24 @@ class Job(Marked):
 
     async def _waited(self) -> "Job":
         self._refuse_forked()
-        for tracked in self.tracked:
-            future = asyncio.wrap_future(tracked.settled())
-            try:
-                while not future.done():
-                    await asyncio.wait([future], timeout=HEARTBEAT_S)
-            except asyncio.CancelledError as cancelled:
-                # The very error that came is raised: `asyncio.timeout` and task groups know their own by identity.
-                cancelled.args = cancelled.args or (self._come_back(),)
-                cancelled._render_traceback_ = lambda: [self._come_back()]  # type: ignore[attr-defined] # for IPython
-                raise
-            finally:
-                future.cancel()
+        settled = asyncio.wrap_future(all_settled(self.tracked))
+        try:
+            while not settled.done():
+                await asyncio.wait([settled], timeout=HEARTBEAT_S)
+        except asyncio.CancelledError as cancelled:
+            # The very error that came is raised: `asyncio.timeout` and task groups know their own by identity.
+            cancelled.args = cancelled.args or (self._come_back(),)
+            cancelled._render_traceback_ = lambda: [self._come_back()]  # type: ignore[attr-defined] # for IPython
+            raise
+        finally:
+            settled.cancel()
         self._check_stopped()
         return self._checked()
 
     def add_done_callback(self, fn: "Callable[[Job], object]") -> None:
         """Call ``fn(job)`` once it is over, in a thread of its own: it may wait for other jobs."""
-        left = len(self.tracked)
-
-        def one_is_done(_future: Future[None]) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                self.project.worker.config.background.call_back(fn, self)
-
-        for future in [tracked.settled() for tracked in self.tracked]:
-            future.add_done_callback(one_is_done)
+        call_back = self.project.worker.config.background.call_back
+        all_settled(self.tracked).add_done_callback(lambda _: call_back(fn, self))
 
     def cancel(self) -> str:
         """Cancel it where the service can, and return what that means: what is still made, and what is paid.
@@ -280,19 +261,16 @@ class Job(Marked):
     def _refuse_forked(self) -> None:
         if not self.is_done and self.project.worker.is_forked:
             message = f"job {self.id} was asked for by another process, from which this one was forked."
-            raise JobError(
-                message, job_id=self.id, hint="Wait for it there; `%wan show` or wan.history() has it later."
-            )
+            hint = "Wait for it there; `%wan show` or wan.history() has it later."
+            raise JobError(message, job_id=self.id, hint=hint)
 
     def _check_stopped(self) -> None:
-        for tracked in self.tracked:
-            if not tracked.stopped or tracked.is_settled:
-                continue
+        for tracked in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
             if tracked.status is Status.INTENT and tracked.request is None:
                 message = f"job {tracked.id} was not sent; nothing was paid."
                 raise JobNotSent(message, job_id=tracked.id, hint="Run the cell again to send it.")
-            status = status_words(tracked.row)
-            message = f"job {tracked.id} is {status} and does not go on: {tracked.stopped.rstrip('.')}."
+            status, reason = status_words(tracked.row), tracked.stopped.rstrip(".")
+            message = f"job {tracked.id} is {status} and does not go on: {reason}."
             hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
             raise JobError(message, job_id=tracked.id, hint=hint)
 
@@ -463,18 +441,6 @@ _reopen: list[Callable[[str, tuple[str, ...], str], Job]] = [_reopen_nowhere]
 def set_reopen(reopen: Callable[[str, tuple[str, ...], str], Job]) -> None:
     """Say what opens a pickled job again: a module-level function of folder, ids and name."""
     _reopen.append(reopen)
-
-
-def _wait_for(future: Future[None], until_s: float | None) -> bool:
-    while not future.done():
-        left_s = HEARTBEAT_S if until_s is None else until_s - time.monotonic()
-        if left_s <= 0:
-            return False
-        try:
-            future.result(timeout=min(left_s, HEARTBEAT_S))
-        except TimeoutError:
-            continue
-    return True
 
 
 _ROW_FIELDS = (

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..database import SETTLED, JobRow, Status
@@ -127,6 +128,21 @@ class TrackedJob:
         """Say why nobody works on the job any more."""
         self.note = self.stopped = reason
         self.changed()
+
+
+def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
+    """Return a future that is done once waiting for every one of these jobs is over."""
+    together: Future[None] = Future()
+    left = {job.id for job in jobs}
+
+    def one_is_settled(job_id: str, _future: Future[None]) -> None:
+        left.discard(job_id)
+        if not left and together.set_running_or_notify_cancel():
+            together.set_result(None)
+
+    for job in jobs:
+        job.settled().add_done_callback(partial(one_is_settled, job.id))
+    return together
 
 
 def goodbye(jobs: Iterable[TrackedJob]) -> str:

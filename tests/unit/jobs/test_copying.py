@@ -1,0 +1,115 @@
+"""Copies of pictures elsewhere: the format that the name says, and never over a file that is not ours."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.unit.jobs.rig import ask, ended, rig
+from wan_notebook.errors import StoreError
+from wan_notebook.jobs import Job
+from wan_notebook.metadata import read_any, read_metadata
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Job]:
+    """Two jobs with a picture each; their folder stays after the kernel."""
+    with rig(tmp_path_factory.mktemp("copying")) as made:
+        kernel = made.kernel()
+        return ended(ask(kernel, seed=1)), ended(ask(kernel, seed=2))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.webp", "a.png", "a"])
+def test_the_ending_says_the_format(jobs: tuple[Job, Job], tmp_path: Path, name: str) -> None:
+    """A .jpg holds JPEG bytes, a .png the very same bytes; the metadata comes along, unless a clean copy is wanted."""
+    (path,) = jobs[0].save(tmp_path / name)
+    kind = {"a.webp": "WEBP", "a.png": "PNG", "a": "PNG"}.get(name, "JPEG")
+    with Image.open(path) as image:
+        assert (image.format, image.size) == (kind, (640, 640))
+    found = read_metadata(path.read_bytes())
+    assert found is not None
+    assert found.prompt == "a fox in snow"
+    assert kind != "PNG" or path.read_bytes() == jobs[0].files[0].read_bytes()
+    clean = jobs[0][0].save(tmp_path / f"clean-{name}", clean=True)
+    assert read_any(clean.read_bytes()) is None
+
+
+@pytest.mark.parametrize("name", ["thesis.png", "cat.jpg"])
+def test_what_was_not_made_here_is_left_alone(jobs: tuple[Job, Job], tmp_path: Path, name: str) -> None:
+    """A photograph, or anything else under that name, stays; the error says how to replace it all the same."""
+    target = tmp_path / name
+    target.write_bytes(b"somebody's only copy")
+    with pytest.raises(StoreError, match=r"left alone.*--force.*overwrite=True"):
+        jobs[0].save(target)
+    assert target.read_bytes() == b"somebody's only copy"
+    jobs[0].save(target, overwrite=True)
+    jobs[1].save(target)  # ours by now: a cell that saves its picture can run again
+    with Image.open(target) as image:
+        assert image.size == (640, 640)
+
+
+def test_the_same_bytes_are_no_conflict(jobs: tuple[Job, Job], tmp_path: Path) -> None:
+    """A clean copy, which says nothing of its origin, can be saved again by a cell that runs again."""
+    for _ in range(2):
+        assert jobs[0][0].save(tmp_path / "clean.png", clean=True) == tmp_path / "clean.png"
+
+
+def test_the_kept_pictures_are_never_replaced(jobs: tuple[Job, Job]) -> None:
+    """Not even with overwrite: what is in the folder of pictures is the only original."""
+    kept = jobs[0].files[0]
+    before = kept.read_bytes()
+    with pytest.raises(StoreError, match="folder of pictures"):
+        jobs[1].save(kept, overwrite=True)
+    assert kept.read_bytes() == before
+
+
+CASES: list[tuple[str, str]] = [
+    ("a.docx", r"cannot be saved as .docx. Known endings: \.png, \.jpg, \.jpeg, \.webp"),
+    ("fox v1.2", r"\.png, \.jpg"),
+    ("folder.png", "exists and is not a file"),
+    ("file/a.png", "cannot write"),
+    ("x" * 300 + ".png", "cannot write x+.png|cannot write .*File name too long"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), CASES)
+def test_a_place_that_cannot_be_written_is_one_line(
+    jobs: tuple[Job, Job], tmp_path: Path, name: str, words: str
+) -> None:
+    """No traceback of the operating system, and no file that says one thing and holds another."""
+    (tmp_path / "folder.png" / "inside").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    save: Callable[..., object] = jobs[0][0].save if name == "folder.png" else jobs[0].save
+    target = tmp_path / name
+    if name == "folder.png":  # a folder gets the picture under its own name
+        assert jobs[0][0].save(target).parent == target
+        return
+    with pytest.raises(StoreError, match=words):
+        save(target)
+    assert not os.path.lexists(target) if len(name) < 250 else True
+
+
+def test_several_pictures_get_numbers_or_a_folder(jobs: tuple[Job, Job], tmp_path: Path) -> None:
+    """All are checked before the first is written."""
+    both = Job([jobs[0].tracked[0], jobs[1].tracked[0]], jobs[0].project, request=jobs[0].request)
+    assert [path.name for path in both.save(tmp_path / "a.jpg")] == ["a-1.jpg", "a-2.jpg"]
+    assert {path.parent.name for path in both.save(tmp_path / "foxes")} == {"foxes"}
+    (tmp_path / "Makefile").touch()
+    with pytest.raises(StoreError, match="2 pictures need a folder"):
+        both.save(tmp_path / "Makefile")
+    (tmp_path / "b-2.png").write_text("mine")
+    with pytest.raises(StoreError, match="left alone"):
+        both.save(tmp_path / "b.png")
+    assert not (tmp_path / "b-1.png").exists()
+
+
+def test_a_link_stays_one_and_a_name_may_be_long(jobs: tuple[Job, Job], tmp_path: Path) -> None:
+    """What a link leads to is replaced; the temporary file beside a long name has a name of its own."""
+    jobs[0].save(tmp_path / "real.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    jobs[1].save(tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").read_bytes() == jobs[1].files[0].read_bytes()
+    assert jobs[0].save(tmp_path / ("a" * 250 + ".png"))[0].is_file()
