@@ -14,7 +14,7 @@ from ..request import ImageRequest, build_requests
 from ..validation import mode_for, name_problem, parse_size, size_from_image, split_seeds
 from .expressions import InputPicture, PictureSource, evaluate, evaluate_number, evaluate_seeds, pictures_of, read_value
 from .options import cell_parser, command_parsers
-from .parser import LineParser, ReadLine, line_error
+from .parser import LineError, LineParser, ReadLine
 from .template import expand, split_negative, split_negative_first_edition, text_notes
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:
     except RequestError as error:
         refusal = error
     if line_problems:
-        refusal = line_error(line_problems, refusal.problems if isinstance(refusal, RequestError) else ())
+        refusal = LineError([*line_problems, *(refusal.problems if isinstance(refusal, RequestError) else ())])
     former: tuple[ImageRequest, ...] = ()
     if read.earlier is not None or not read.problems:
         former = _first_edition(read, body, (prompt.strip(), negative), reader, resolver)

@@ -63,15 +63,20 @@ class ReadLine:
     earlier: "ReadLine | None" = None
 
 
-def line_error(
-    problems: Sequence[Problem], more: Sequence[Problem] = (), *, consequence: str = "nothing was sent"
-) -> CellError:
-    """Return the problems of a line, with those of the request behind it, as one error."""
-    found = [*problems, *more]
-    if len(found) == 1:
-        only = found[0]
-        return CellError(str(Problem(only.field, only.value, only.message)), hint=only.hint)
-    return CellError("\n".join([f"{len(found)} problems, {consequence}", *(f"  • {problem}" for problem in found)]))
+class LineError(CellError):
+    """Everything that is wrong with a line, and with the request behind it; ``consequence`` is what it led to."""
+
+    def __init__(self, problems: Sequence[Problem], *, consequence: str = "nothing was sent") -> None:
+        self.problems = tuple(problem.masked() for problem in problems)
+        self.consequence = consequence
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+    def lines(self) -> list[str]:
+        """Return one line a problem; the hint of a single one stands apart."""
+        if len(self.problems) == 1:
+            only = self.problems[0]
+            return CellError(str(Problem(only.field, only.value, only.message)), hint=only.hint).lines()
+        return [f"{len(self.problems)} problems, {self.consequence}", *(f"  • {one}" for one in self.problems)]
 
 
 class LineParser(argparse.ArgumentParser):

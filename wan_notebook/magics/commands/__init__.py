@@ -12,7 +12,7 @@ from ...masking import EXPOSED_HINT, looks_like_key
 from ...text import did_you_mean, one_line
 from ..expressions import read_value
 from ..options import ALIASES, command_parsers, find_command
-from ..parser import Kind, line_error
+from ..parser import Kind, LineError
 from ..tokenize import flag_of, split_line
 from .context import Context
 
@@ -78,7 +78,7 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
         if values:
             setattr(read.options, action.dest, values if isinstance(texts, list) else values[0])
     if problems:
-        raise line_error(problems, consequence="nothing was done")
+        raise LineError(problems, consequence="nothing was done")
     return Command(name, read.options)
 
 

@@ -11,7 +11,7 @@ from ...money import format_amount, read_amount
 from ...session import Session
 from ...text import did_you_mean
 from ..options import CONFIG_KEYS, SERVICES
-from ..parser import YES, line_error
+from ..parser import YES, LineError
 from .context import Context
 
 _CHOICES: Final = {
@@ -39,7 +39,7 @@ def run_config(options: argparse.Namespace, context: Context) -> None:
         except RequestError as error:
             problems += error.problems
     if problems:
-        raise line_error(problems, consequence="nothing was changed")
+        raise LineError(problems, consequence="nothing was changed")
     if changes:
         if "provider" in changes:
             changes["provider_by"] = "config" if changes["provider"] else None
@@ -129,7 +129,7 @@ def run_nest(_options: argparse.Namespace, context: Context) -> None:
     major = int(version("ipykernel").partition(".")[0]) if getattr(context.shell, "kernel", None) is not None else 0
     if major >= 7:
         message = "nest_asyncio makes Run All lose cells on ipykernel 7, so it is not applied."
-        raise CellError(message, hint="Instead of asyncio.run(main()) write:\n      job = await main()\n      job")
+        raise CellError(message, hint="Write `job = await main()` in place of asyncio.run(main()).")
     import nest_asyncio
 
     nest_asyncio.apply()
