@@ -18,7 +18,6 @@ Directives in a prompt decide how its own task goes:
 | `[[fail]]`, `[[fail:InternalError.Algo]]` | the task ends FAILED, with `DataInspectionFailed` or the given code |
 | `[[refuse:Arrearage]]` | the submit is refused with an error code of the account; no task is created |
 | `[[empty]]` | the task succeeds without a picture |
-| `[[fewer]]` | one picture fewer than asked for, at least one |
 | `[[partial]]` | the last picture is withheld, with the reason where the service gives one |
 
 How replies are worded is chosen by `SimulatorConfig.reply_form`; `REPLY_FORMS` lists the names.

@@ -4,16 +4,24 @@ import argparse
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+
+from pydantic import ValidationError
 
 from .app import create_app
 from .config import SimulatorConfig
 from .reply_forms import REPLY_FORMS
 from .server import base_url, bind, make_server
 
+VARIABLES = {
+    "seconds": "WAN_SIMULATOR_SECONDS",
+    "price": "WAN_SIMULATOR_PRICE",
+    "queries_per_s": "WAN_QUERIES_PER_S",
+    "submits_per_s": "WAN_SUBMITS_PER_S",
+    "in_flight": "WAN_IN_FLIGHT",
+}
 
-def main(arguments: Sequence[str] | None = None) -> int:
+
+def main() -> int:
     """Serve until interrupted; return the exit status."""
     forms = "\n".join(f"  {name:22}{meaning}" for name, meaning in REPLY_FORMS.items())
     parser = argparse.ArgumentParser(
@@ -27,22 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on; 0, the default: any free")
-    parser.add_argument(
-        "--seconds", type=float, metavar="S", help="how long a task takes (3, or WAN_SIMULATOR_SECONDS)"
-    )
+    parser.add_argument("--seconds", metavar="S", help="how long a task takes (3, or WAN_SIMULATOR_SECONDS)")
     parser.add_argument("--price", metavar="USD", help="the price of a picture (0.03, or WAN_SIMULATOR_PRICE)")
-    parser.add_argument("--state", type=Path, dest="state_path", metavar="FILE", help="keep tasks in this file")
+    parser.add_argument("--state", dest="state_path", metavar="FILE", help="keep tasks in this file")
     parser.add_argument("--reply-form", metavar="NAME", help="how replies are worded (documented)")
-    given = vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args())
     port = given.pop("port")
     if not 0 <= port <= 65535:
         parser.error(f"--port must be between 0 and 65535, got {port}")
+    from_environment = {name: os.environ[key] for name, key in VARIABLES.items() if os.environ.get(key, "").strip()}
     try:
-        environ = {**os.environ, **({"WAN_SIMULATOR_PRICE": given.pop("price")} if "price" in given else {})}
-        server = make_server(create_app(SimulatorConfig.from_env(environ, **given)))
+        server = make_server(create_app(SimulatorConfig(**{**from_environment, **given})))
         listener = bind(port)
-    except (ImportError, ValueError, OSError, sqlite3.Error) as problem:
-        parser.error(f"{problem}")
+    except ValidationError as problem:
+        parser.error("; ".join(f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in problem.errors()))
+    except (ImportError, OSError, sqlite3.Error) as problem:
+        parser.error(f"cannot serve on port {port}: {problem}")
     print(base_url(listener), flush=True)
     try:
         server.run([listener])

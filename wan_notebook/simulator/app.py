@@ -1,6 +1,5 @@
 """The ASGI application: the routes of both APIs and of results, request counts, and the date of every reply."""
 
-import sqlite3
 from email.utils import formatdate
 
 from starlette.applications import Starlette
@@ -43,7 +42,7 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
             Route(RESULT_PATH, serve_result),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_count_and_date)],
-        exception_handlers={ApiError: _refuse, HTTPException: _refuse, sqlite3.Error: _refuse},
+        exception_handlers={ApiError: _refuse, HTTPException: _refuse},
     )
     app.state.simulator = Simulator(config or SimulatorConfig())
     return app
@@ -62,11 +61,9 @@ def request_kind(method: str, path: str) -> str:
 
 
 async def _count_and_date(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Count a request, accept a trailing slash, and date the reply by the simulator's clock."""
+    """Count a request, and date the reply by the simulator's clock."""
     simulator: Simulator = request.app.state.simulator
-    path = request.scope["path"].rstrip("/")  # one of DashScope's own clients polls `/tasks/{id}/`
-    request.scope["path"] = path
-    simulator.requests[request_kind(request.method, path)] += 1
+    simulator.requests[request_kind(request.method, request.url.path)] += 1
     response = await call_next(request)
     response.headers["date"] = formatdate(simulator.now(), usegmt=True)  # clients judge by it what has expired
     return response
@@ -74,12 +71,10 @@ async def _count_and_date(request: Request, call_next: RequestResponseEndpoint) 
 
 async def _refuse(request: Request, problem: Exception) -> Response:
     """Return an error in the words of the service that the path belongs to."""
-    simulator: Simulator = request.app.state.simulator
     if isinstance(problem, HTTPException):
         problem = ApiError(problem.status_code, "NotFound", f"{request.method} {request.url.path}: {problem.detail}")
     elif not isinstance(problem, ApiError):
-        words = f"the simulator cannot use its state file {simulator.config.state_path}: {problem}"
-        problem = ApiError(500, "InternalError", words)
+        raise problem
     if request.url.path.startswith("/api/v1/"):
         return dashscope.error_reply(problem)
-    return gateway.error_reply(simulator, problem)
+    return gateway.error_reply(request.app.state.simulator, problem)

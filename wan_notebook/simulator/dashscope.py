@@ -5,10 +5,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from .errors import ApiError, invalid, message_of, require
-from .gateway import json_reply
 from .reply_forms import reword_output
 from .results import contents
 from .service import Simulator
@@ -56,8 +55,7 @@ async def list_tasks(request: Request) -> Response:
         page_no, page_size = int(query.get("page_no", 1)), int(query.get("page_size", 10))
     except ValueError as problem:
         raise invalid("query", str(problem)) from None
-    is_allowed = page_no >= 1 and 1 <= page_size <= 100
-    require(is_allowed, "query", f"page_no must be at least 1, page_size 1 to 100, got {page_no} and {page_size}")
+    require(page_no >= 1 and 1 <= page_size <= 100, "query", "page_no must be at least 1, page_size 1 to 100")
     tasks = [
         task
         for task in _tasks(request)
@@ -91,7 +89,7 @@ def _tasks(request: Request) -> list[Task]:
 
 def _reply(document: dict[str, Any], status: int = 200) -> Response:
     request_id = str(uuid.uuid4())
-    return json_reply({**document, "request_id": request_id}, status, {"x-request-id": request_id})
+    return JSONResponse({**document, "request_id": request_id}, status, {"x-request-id": request_id})
 
 
 def _task(request: Request, task: Task) -> dict[str, Any]:
@@ -110,8 +108,8 @@ def _task(request: Request, task: Task) -> dict[str, Any]:
     choices = [_choice(content) for content in contents(request, task, "image")]
     choices += [{**_choice([]), "code": "DataInspectionFailed"}] * asked.withheld_n
     output |= {"finished": True, "choices": choices}
-    usage: dict[str, Any] = {"size": f"{asked.width_px}*{asked.height_px}", "image_count": asked.images_n}
-    usage |= {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    usage: dict[str, Any] = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+    usage |= {"size": f"{asked.width_px}*{asked.height_px}", "image_count": asked.images_n}
     reason = message_of("DataInspectionFailed")
     return {"output": reword_output(output, simulator.config.reply_forms, reason), "usage": usage}
 

@@ -3,25 +3,20 @@
 import re
 from collections.abc import Mapping
 
-MESSAGES: Mapping[str, str] = {
-    "AccessDenied": "current user api does not support asynchronous calls",
-    "AllocationQuota.FreeTierOnly": "The free tier of the model has been exhausted.",
-    "Arrearage": "Access denied, please make sure your account is in good standing.",
-    "DataInspectionFailed": "Input data may contain inappropriate content.",
-    "InternalError.Algo": "inference error",
-    "TaskCanceled": "The task was canceled.",
-    "Throttling.AllocationQuota": "Too many tasks in process, please try again later.",
-    "Throttling.BurstRate": "Request rate increased too quickly, please try again later.",
-    "Throttling.RateQuota": "Requests rate limit exceeded, please try again later.",
+ERRORS: Mapping[str, tuple[int, str]] = {
+    "AccessDenied": (403, "current user api does not support asynchronous calls"),
+    "AllocationQuota.FreeTierOnly": (403, "The free tier of the model has been exhausted."),
+    "Arrearage": (400, "Access denied, please make sure your account is in good standing."),
+    "DataInspectionFailed": (400, "Input data may contain inappropriate content."),
+    "InternalError.Algo": (500, "inference error"),
+    "TaskCanceled": (400, "The task was canceled."),
+    "Throttling.AllocationQuota": (429, "Too many tasks in process, please try again later."),
+    "Throttling.BurstRate": (429, "Request rate increased too quickly, please try again later."),
+    "Throttling.RateQuota": (429, "Requests rate limit exceeded, please try again later."),
 }
-STATUSES: Mapping[str, int] = {
-    "AccessDenied": 403,
-    "AllocationQuota.FreeTierOnly": 403,
-    "InternalError.Algo": 500,
-    "Throttling.AllocationQuota": 429,
-    "Throttling.BurstRate": 429,
-    "Throttling.RateQuota": 429,
-}
+"""Of each code: DashScope's HTTP status, and what the services say."""
+
+_OTHER = (400, "An internal error has occurred, please try again later or contact service support.")
 
 
 class ApiError(Exception):
@@ -41,12 +36,13 @@ def gateway_code(code: str) -> str:
 
 def message_of(code: str) -> str:
     """Return what a service says beside a code."""
-    return MESSAGES.get(code, "An internal error has occurred, please try again later or contact service support.")
+    return ERRORS.get(code, _OTHER)[1]
 
 
 def refusal(code: str) -> ApiError:
     """Return the error with which a submit or a query of an account is refused."""
-    return ApiError(STATUSES.get(code, 400), code, message_of(code))
+    status, message = ERRORS.get(code, _OTHER)
+    return ApiError(status, code, message)
 
 
 def invalid(field: str, problem: str) -> ApiError:

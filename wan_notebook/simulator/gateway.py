@@ -1,10 +1,9 @@
 """The gateway's API: submit and poll (WAN_API §2)."""
 
-import json
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from .errors import ApiError, gateway_code, message_of
 from .reply_forms import reword_error, reword_task
@@ -43,13 +42,7 @@ def error_reply(simulator: Simulator, error: ApiError) -> Response:
     document = reword_error({"error": {"code": gateway_code(error.code), "message": error.message}}, forms)
     if "wrapped" in forms:
         document = {"data": None, "status": {"code": status, "message": error.message}}
-    return json_reply(document, 200 if "errors_200" in forms else status)
-
-
-def json_reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a JSON reply in UTF-8."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(body, status, headers, media_type="application/json")
+    return JSONResponse(document, 200 if "errors_200" in forms else status)
 
 
 def _reply(request: Request, task: Task, document: dict[str, Any]) -> Response:
@@ -60,7 +53,7 @@ def _reply(request: Request, task: Task, document: dict[str, Any]) -> Response:
     document = reword_task(document, forms, is_pending=is_pending, size=size)
     if "wrapped" in forms:
         document = {"data": document, "status": {"code": 200, "message": "ok"}}
-    return json_reply(document)
+    return JSONResponse(document)
 
 
 def _head(task: Task, status: str) -> dict[str, Any]:

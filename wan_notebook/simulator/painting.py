@@ -7,16 +7,15 @@ import base64
 import functools
 import hashlib
 import io
-import itertools
 import json
+import math
 import random
 import re
 import textwrap
 import zlib
 from dataclasses import asdict
-from pathlib import Path
 
-from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .tasks import TaskRequest
 
@@ -35,13 +34,6 @@ PALETTES = (  # words in a prompt; top, middle and lower end of the sky, light, 
     ("forest tree garden 森 树 林", ("#46747a", "#96baa0", "#ececc8", "#fffad8", "#789e86", "#123228")),
 )
 
-# Where systems keep a font with Chinese; without one the band says what it could not draw.
-_CJK_FONTS = (
-    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
-    "/System/Library/Fonts/PingFang.ttc",
-    "C:/Windows/Fonts/msyh.ttc",
-)
 _NOT_IN_DEFAULT_FONT = re.compile(r"[^\x20-\x7e\u00a0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u2010-\u2026]+")
 
 
@@ -80,7 +72,7 @@ def _palette_number(request: TaskRequest) -> int:
 
 
 def _landscape(request: TaskRequest, index: int, size: Size) -> Image.Image:
-    """Paint sky, light, clouds and hills."""
+    """Paint sky, light and hills."""
     top, middle, low, light, far, near = PALETTES[_palette_number(request)][1]
     rng, (width, height) = _random(request, "landscape", index), size
     horizon = 0.50 + 0.12 * rng.random()
@@ -91,47 +83,18 @@ def _landscape(request: TaskRequest, index: int, size: Size) -> Image.Image:
     reach, radius = round(0.95 * max(size)), round(0.045 * max(size))
     glow = Image.radial_gradient("L").point([round(190 * (max(0, 181 - v) / 181) ** 2) for v in range(256)])
     picture.paste(light, (x - reach, y - reach), glow.resize((2 * reach, 2 * reach), Image.Resampling.BICUBIC))
-    picture.paste(light, (0, 0), _clouds(rng, size, horizon))
-    disc = Image.new("L", (4 * radius, 4 * radius))
-    ImageDraw.Draw(disc).ellipse((0, 0, disc.width - 1, disc.height - 1), 255)
-    picture.paste(light, (x - radius, y - radius), disc.reduce(2))
+    ImageDraw.Draw(picture).ellipse((x - radius, y - radius, x + radius, y + radius), light)
     layers = rng.randrange(3, 7)
     for layer in range(layers):  # from the haze to the dark foreground
-        share = (layer + 1) / layers
         base = horizon + (0.98 - horizon) * (layer / layers) ** 1.2
-        amplitude = (0.05 + 0.09 * rng.random()) * (1.15 - 0.5 * share)
-        heights = enumerate(_outline(rng, 2.2 - 0.9 * share))
-        outline = [(width * i / 128, 2 * height * (base - amplitude * v)) for i, v in heights]
+        waves = [(0.06 * rng.random() / k, rng.uniform(2, 4) * k, rng.uniform(0, math.tau)) for k in range(1, 5)]
+        heights = [base - sum(a * math.sin(f * i / 64 + phase) for a, f, phase in waves) for i in range(129)]
+        outline = [(width * i / 64, 2 * height * v) for i, v in enumerate(heights)]
         mask = Image.new("L", (2 * width, 2 * height))  # at twice the size, then reduced: smooth edges
         ImageDraw.Draw(mask).polygon([(0, 2 * height), *outline, (2 * width, 2 * height)], 255)
-        tone = Image.new("L", (1, 1), round(255 * share**1.4))
-        land = ImageOps.colorize(tone, far, near)
-        haze = Image.new("RGB", (1, 1), low)
-        picture.paste(Image.blend(land, haze, 0.45 * (1 - share)).resize(size), (0, 0), mask.reduce(2))
+        land = ImageOps.colorize(Image.new("L", size, round(255 * (layer + 1) / layers)), far, near)
+        picture.paste(land, (0, 0), mask.reduce(2))
     return picture
-
-
-def _outline(rng: random.Random, smoothness: float) -> list[float]:
-    """Return the heights, about -1 to 1, of 257 points of a range of hills, by midpoint displacement."""
-    heights, spread = [rng.uniform(-1, 1) for _ in range(3)], 1.0
-    while len(heights) < 257:
-        spread /= smoothness
-        middles = [(a + b) / 2 + rng.uniform(-spread, spread) for a, b in itertools.pairwise(heights)]
-        heights = [v for pair in zip(heights, middles, strict=False) for v in pair] + heights[-1:]
-    return heights
-
-
-def _clouds(rng: random.Random, size: Size, horizon: float) -> Image.Image:
-    """Return a mask of clouds that end at the horizon: ever finer grids of random values, wider than high."""
-    clouds = Image.new("L", (512, 512))
-    for octave in range(5):
-        grid = (3 * 2**octave + 2, 9 * 2**octave + 2)
-        values = Image.frombytes("L", grid, rng.randbytes(grid[0] * grid[1])).resize(clouds.size)
-        clouds = Image.blend(clouds, values, 1 / (octave + 1) ** 1.1)
-    threshold = rng.randrange(110, 150)
-    mask = ImageOps.autocontrast(clouds).point([min(150, max(0, (v - threshold) * 2)) for v in range(256)])
-    fade = Image.linear_gradient("L").point([max(0, 255 - round(v / horizon)) for v in range(256)])
-    return ImageChops.multiply(mask, fade.resize(clouds.size)).resize(size, Image.Resampling.BICUBIC)
 
 
 def _edit(request: TaskRequest, index: int, size: Size) -> Image.Image:
@@ -149,21 +112,17 @@ def _edit(request: TaskRequest, index: int, size: Size) -> Image.Image:
     photo = ImageOps.fit(inputs[0], size, Image.Resampling.BICUBIC, bleed, centering)
     grey = ImageOps.autocontrast(ImageOps.grayscale(photo), cutoff=1)
     picture = Image.blend(photo, ImageOps.colorize(grey, near, light, mid=middle), rng.uniform(0.5, 0.65))
-    shade = Image.radial_gradient("L").point([255 - max(0, v - 90) // 2 for v in range(256)])
-    picture = ImageChops.multiply(picture, shade.resize(size, Image.Resampling.BILINEAR).convert("RGB"))
-    side, margin, face = round(min(size) * 0.30), round(min(size) * 0.035), _font(max(11, round(min(size) * 0.024)))
-    for number, source in enumerate(inputs[1:], start=2):
+    side, margin = round(min(size) * 0.30), round(min(size) * 0.035)
+    for number, source in enumerate(inputs[1:]):
         small = ImageOps.contain(source, (side, side), Image.Resampling.BICUBIC)
         framed = ImageOps.expand(small, max(3, side // 32), (250, 248, 242))
-        x, y = size[0] - margin - framed.width, margin + (number - 2) * round(side * 0.84)
-        picture.paste(framed, (x, y))
-        _draw_label(picture, f"image {number}", (x + margin, y + margin), face, WHITE, (*INK, 165))
+        picture.paste(framed, (size[0] - margin - framed.width, margin + number * round(side * 0.84)))
     return picture
 
 
 @functools.lru_cache(maxsize=32)
-def _font(size_px: int, path: str = "") -> ImageFont.FreeTypeFont:
-    face = ImageFont.truetype(path, size_px) if path else ImageFont.load_default(size_px)
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    face = ImageFont.load_default(size_px)
     if not isinstance(face, ImageFont.FreeTypeFont):
         raise TypeError("Pillow was built without FreeType: the simulator cannot write on its pictures")
     return face
@@ -173,40 +132,23 @@ def _draw_band(picture: Image.Image, request: TaskRequest, index: int) -> None:
     """Draw the band along the lower edge: SIMULATED, mode, seed, size, and up to two lines of the prompt."""
     width, height = picture.size
     face = _font(max(11, min(round((width * height) ** 0.5 * 0.024), width // 42)))
-    margin, leading = round(face.size * 1.1), round(face.size * 1.4)
+    margin, leading, pad = round(face.size * 1.1), round(face.size * 1.4), face.size * 0.35
     mode = "text to image" if request.is_text_to_image else "illustrated text" if request.is_interleaved else "edit"
     facts = f"{mode}  ·  seed {request.seed}  ·  {request.width_px} x {request.height_px}"
     if request.images_n > 1:
         facts += f"  ·  {index + 1} of {request.images_n}"
-    prompt, prompt_face = " ".join(request.prompt.split())[:400], face
-    if _NOT_IN_DEFAULT_FONT.search(prompt):
-        path = next((path for path in _CJK_FONTS if Path(path).exists()), "")
-        prompt_face = _font(round(face.size), path)
-        if not path:
-            prompt = _NOT_IN_DEFAULT_FONT.sub(lambda run: f"({len(run[0])} characters)", prompt)
-    line_chars = int(0.94 * (width - 2 * margin) * len(prompt) / max(1.0, prompt_face.getlength(prompt)))
+    # Pillow's own font has no Chinese; without a font for it the band says what it could not write.
+    prompt = " ".join(request.prompt.split())[:400]
+    prompt = _NOT_IN_DEFAULT_FONT.sub(lambda run: f"({len(run[0])} characters)", prompt)
+    line_chars = int(0.94 * (width - 2 * margin) * len(prompt) / max(1.0, face.getlength(prompt)))
     lines = textwrap.wrap(prompt, max(8, line_chars), max_lines=2, placeholder="…")
-    top = height - 2 * margin - (1 + len(lines)) * leading - round(face.size * 0.35)
+    top = height - 2 * margin - (1 + len(lines)) * leading - round(pad)
     draw = ImageDraw.Draw(picture, "RGBA")
     draw.rectangle((0, top, width, height), (*INK, 205))
     draw.rectangle((0, top, width, top + max(2, face.size // 8)), YELLOW)
-    right = _draw_label(picture, "SIMULATED", (margin, top + margin), face, INK, YELLOW)
-    draw.text((right + margin, top + margin), facts, (206, 212, 224), face)
+    left, upper, right, lower = draw.textbbox((margin + pad, top + margin), "SIMULATED", face)
+    draw.rounded_rectangle((left - pad, upper - pad, right + pad, lower + pad), pad, YELLOW)
+    draw.text((margin + pad, top + margin), "SIMULATED", INK, face)
+    draw.text((right + pad + margin, top + margin), facts, (206, 212, 224), face)
     for number, line in enumerate(lines, start=1):
-        draw.text((margin, top + margin + face.size * 0.35 + number * leading), line, WHITE, prompt_face)
-
-
-def _draw_label(
-    picture: Image.Image,
-    text: str,
-    corner: Size,
-    face: ImageFont.FreeTypeFont,
-    ink: tuple[int, ...],
-    ground: tuple[int, ...],
-) -> float:
-    """Write a text on a rounded ground; return its right edge."""
-    draw, pad = ImageDraw.Draw(picture, "RGBA"), face.size * 0.35
-    left, top, right, bottom = draw.textbbox((corner[0] + pad, corner[1]), text, face)
-    draw.rounded_rectangle((left - pad, top - pad, right + pad, bottom + pad), pad, ground)
-    draw.text((corner[0] + pad, corner[1]), text, ink, face)
-    return right + pad
+        draw.text((margin, top + margin + pad + number * leading), line, WHITE, face)

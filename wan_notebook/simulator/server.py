@@ -55,12 +55,10 @@ def make_server(app: ASGIApp, *, http: Any = "h11") -> "uvicorn.Server":
             app,
             http=http,
             loop="asyncio",
-            ws="none",
             lifespan="off",
             log_config=None,
             log_level="critical",
             access_log=False,
-            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly

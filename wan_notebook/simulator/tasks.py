@@ -1,16 +1,17 @@
 """Tasks: what was asked, how a task's state follows from the clock, and where tasks are stored."""
 
-import json
 import re
 import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter
 
 Provider = Literal["gateway", "dashscope"]
 
@@ -102,6 +103,9 @@ def directives_of(prompt: str) -> dict[str, str]:
     return dict(_DIRECTIVE.findall(prompt))
 
 
+_DOCUMENT = TypeAdapter(Task)
+
+
 class TaskStore:
     """Tasks in SQLite: in memory, or in a file that several processes may share.
 
@@ -148,7 +152,7 @@ class TaskStore:
             running = database.execute(count, (task.account, now)).fetchone()[0]
             if in_flight_max and running >= in_flight_max:
                 return False
-            row = (task.task_id, task.account, now, task.ends_at, json.dumps(asdict(task)))
+            row = (task.task_id, task.account, now, task.ends_at, _DOCUMENT.dump_json(task))
             database.execute("INSERT INTO simulated_tasks VALUES (?, ?, ?, ?, ?)", row)
         return True
 
@@ -157,17 +161,11 @@ class TaskStore:
         query = "SELECT document FROM simulated_tasks WHERE ?1 IS NULL OR task_id = ?1 ORDER BY submitted_at, rowid"
         with self._database() as database:
             rows = database.execute(query, (task_id,)).fetchall()
-        return [_read_task(document) for (document,) in rows]
+        return [_DOCUMENT.validate_json(document) for (document,) in rows]
 
     def cancel(self, task: Task, at: float) -> None:
         """Store that a task was cancelled at a time."""
-        document = json.dumps(asdict(replace(task, canceled_at=at)))
+        document = _DOCUMENT.dump_json(replace(task, canceled_at=at))
         query = "UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?"
         with self._database() as database:
             database.execute(query, (at, document, task.task_id))
-
-
-def _read_task(document: str) -> Task:
-    fields: dict[str, Any] = json.loads(document)
-    request = fields.pop("request")
-    return Task(request=TaskRequest(**{**request, "inputs": tuple(request["inputs"])}), **fields)

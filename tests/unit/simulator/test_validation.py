@@ -17,7 +17,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "no image in editing": (CONTENT, {"enable_interleave": False}),
     "two images in interleaved mode": (CONTENT, {"images": [PICTURE] * 2, "enable_interleave": True}),
     "an empty text": (f"{CONTENT}[0]", {"text": " "}),
-    "a text that is a number": (f"{CONTENT}[0]", {"text": 7}),
+    "a text that is a number": (f"{CONTENT}[0].text", {"text": 7}),
     "n of 0": ("parameters.n", {"images": [PICTURE], "n": 0}),
     "n of 5": ("parameters.n", {"images": [PICTURE], "n": 5}),
     "n of 1.0": ("parameters.n", {"images": [PICTURE], "n": 1.0}),
