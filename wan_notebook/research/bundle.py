@@ -150,16 +150,18 @@ def plan_bundle(
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
+    keys = [*_keys(session)]
+    guard = Redactor(root=root, pictures=pictures_folder, keys=keys)
+    for number, text in enumerate(document.code, 1):
+        if guard.holds_key(text):
+            message = f"code cell {number} of the notebook holds your key: nothing was written."
+            raise CellError(message, hint="Take it out (`%wan login` keeps keys elsewhere), save, then repeat.")
     saved = [item.job_id for item in document.named() if item.job_id]
     selection = select_jobs(
         project.database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook)
     )
     rows = selection.rows
-    redactor = Redactor(root=root, pictures=pictures_folder, keys=[*_keys(session), *{r.key_fingerprint for r in rows}])
-    for number, text in enumerate(document.code, 1):
-        if redactor.holds_key(text):
-            message = f"code cell {number} of the notebook holds your key: nothing was written."
-            raise CellError(message, hint="Take it out (`%wan login` keeps keys elsewhere), save, then repeat.")
+    redactor = Redactor(root=root, pictures=pictures_folder, keys=[*keys, *{row.key_fingerprint for row in rows}])
     named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures_folder)
     kept = _kept_addresses(project.database, project.storage, [*document.code, *texts])
     lines = project.database.export_rows([row.id for row in rows])

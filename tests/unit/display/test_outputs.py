@@ -1,0 +1,195 @@
+"""Static outputs: harmless, bounded, readable without styles, and true."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.kit import House, ask
+from wan_notebook.database import HistoryQuery
+from wan_notebook.display import (
+    Card,
+    Cell,
+    Column,
+    CompareItem,
+    Table,
+    compare_bundle,
+    cost_table,
+    doctor_table,
+    dry_run_bundle,
+    format_eta,
+    history_table,
+    job_bundle,
+    live_state,
+    message_bundle,
+    picture_bundle,
+    set_cell_text,
+    status_table,
+    table_bundle,
+)
+from wan_notebook.replay import Submission
+from wan_notebook.request import ImageRequest
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> $x$ \\(y\\) \u202eevil\u0007 `code` {{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """What a browser would make of an output: its tags, their attributes, its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def assert_harmless(html: str) -> Page:
+    """Nothing runs, nothing is loaded from elsewhere, nothing reorders, and no formula begins."""
+    page = Page(html)
+    assert not {"script", "style", "iframe", "object", "svg"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    for name, value in page.attributes:
+        if name == "src":
+            assert (value or "").startswith("data:image/")
+    assert "\u202e" not in html
+    assert "\u0007" not in html
+    assert "49" not in re.sub(r"data:image[^\"]*", "", html).split("7*7")[0][-20:]
+    bare = re.sub(r"<[^>]*>", "|", html)
+    assert not re.search(r"\$[^|]*\$", bare)
+    return page
+
+
+@pytest.fixture(scope="module")
+def outputs(house: House) -> dict[str, str]:
+    """Every kind of output, of jobs with hostile texts."""
+    session = house.kernel()
+    set_cell_text(lambda job, _session: f"%%wan\n{job.prompt}")
+    job = ask(session, HOSTILE, seed=1, n=2, tags=["<b>tag</b>"], name="fox").result(20)
+    failed = ask(session, f"{HOSTILE} [[fail]]", seed=2)
+    failed.wait(20)
+    article = ask(session, HOSTILE, seed=3, interleave=True, max_images=2).result(20)
+    plan = session.plan(Submission(requests=(ImageRequest(prompt=HOSTILE, n=3),), notes=(HOSTILE,)))
+    item = CompareItem(label=HOSTILE, data=b"no picture", facts=((HOSTILE, HOSTILE),), prompt=HOSTILE)
+    set_cell_text(None)
+    return {
+        "job": job_bundle(job, session)[0]["text/html"],
+        "picture": picture_bundle(job[1], session)[0]["text/html"],
+        "failed": job_bundle(failed, session)[0]["text/html"],
+        "article": job_bundle(article, session)[0]["text/html"],
+        "history": history_table(session, HistoryQuery(words="script")).to_html(),
+        "cost": cost_table(session).to_html(),
+        "status": status_table(session).to_html(),
+        "doctor": doctor_table([(HOSTILE, "problem", HOSTILE, HOSTILE)]).to_html(),
+        "dry run": dry_run_bundle(plan)[0]["text/html"],
+        "compare": compare_bundle([item, item], common=[(HOSTILE, HOSTILE)], columns=2)[0]["text/html"],
+        "message": message_bundle(HOSTILE)[0]["text/html"],
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "job", "picture", "failed", "article", "history", "cost", "status", "doctor", "dry run", "compare", "message",
+    ],
+)  # fmt: skip
+def test_hostile_text_stays_text(outputs: dict[str, str], kind: str) -> None:
+    """Text from outside is shown and never acts, in every output."""
+    page = assert_harmless(outputs[kind])
+    if kind not in ("cost", "status"):
+        assert "alert(1)" in page.text
+
+
+def test_an_output_stays_within_its_bytes(house: House) -> None:
+    """Any number of pictures and any length of text fit into 400 KB, and what is left out is counted."""
+    session = house.kernel()
+    job = ask(session, "x" * 1900, seed=100, n=70).result(60)
+    data, metadata = job_bundle(job, session)
+    assert sum(len(value.encode()) for value in data.values()) <= 400_000
+    assert "6 more" in data["text/html"]
+    assert len(metadata["wan"]["jobs"]) + metadata["wan"].get("jobs_left_off", 0) == 70
+
+
+def test_metadata_names_pictures_for_verification(house: House) -> None:
+    """An output says which pictures it shows by the hashes under which they were saved."""
+    session = house.kernel()
+    job = ask(session, "a named fox", seed=8).result(20)
+    named = job_bundle(job, session)[1]["wan"]["jobs"]
+    assert named == [
+        {
+            "id": job.id,
+            "state": "saved",
+            "fingerprint_asked": job.rows[0].request_hash,
+            "fingerprint_sent": job.rows[0].request_hash_with_seed,
+            "sha256": [job[0].row.sha256],
+        }
+    ]
+
+
+def test_a_replayed_card_says_that_it_is_free(house: House) -> None:
+    """What comes from the store says so, and how to have a new picture where a cell may have one."""
+    ask(house.kernel(), "an old fox").result(20)
+    session = house.kernel()
+    again = ask(session, "an old fox").result(20)
+    html = Page(job_bundle(again, session)[0]["text/html"]).text
+    assert "from store · $0.00" in html
+    assert "run again for a new picture" in html
+
+
+def test_the_live_card_words_everything(house: House) -> None:
+    """A running job's state is plain JSON with words, and a job that is over ticks no more."""
+    session = house.kernel()
+    job = ask(session, "a live fox", seed=4)
+    view = live_state(Card(job, session))
+    assert view["jobs"][0]["label"] == "seed 4"
+    assert view["show"] == f"%wan show {job.id}"
+    job.result(20)
+    over = live_state(Card(job, session))
+    assert over["done"] is True
+    assert over["jobs"][0]["ticking"] is False
+
+
+def test_a_table_is_the_same_in_html_and_text() -> None:
+    """One description gives both, with empty columns left out and numbers to the right."""
+    columns = (Column(title="Name"), Column(title="Empty"), Column(title="n", is_number=True))
+    table = Table(title="Things", columns=columns, rows=[["fox `x`", "", "3"], ["owl", "", "12"]], notes=["`go`"])
+    text, page = table.to_text(), Page(table.to_html())
+    assert text.splitlines() == ["Things", "  Name    n", "  fox x   3", "  owl    12", "go"]
+    assert "Empty" not in page.text
+    assert page.tags.count("code") == 2
+
+
+def test_a_bundle_names_its_kind() -> None:
+    """Programs find out what an output is by its metadata."""
+    data, metadata = table_bundle(Table(lines=["hello"]), "status")
+    assert set(data) == {"text/html", "text/plain"}
+    assert metadata == {"wan": {"schema": 1, "view": "status"}}
+
+
+def test_a_bar_is_there_without_styles() -> None:
+    """Where styles are removed, a bar is made of characters."""
+    table = Table(columns=(Column(), Column()), rows=[["a", Cell(bar=0.5)]])
+    assert "█" * 10 in table.to_html()
+    assert "█" * 10 in table.to_text()
+
+
+@pytest.mark.parametrize(
+    ("remaining_s", "words"),
+    [
+        (None, ""),
+        ((0.0, 0.5), "longer than usual"),
+        ((1.0, 4.0), "any moment now"),
+        ((18.0, 26.0), "about 20 s more"),
+        ((100.0, 200.0), "about 2 min more"),
+    ],
+)
+def test_time_left_is_said_as_a_person_would(remaining_s: tuple[float, float] | None, words: str) -> None:
+    """Nothing is said as long as nothing is known."""
+    assert format_eta(remaining_s) == words
