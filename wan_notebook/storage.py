@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import logging
 import os
-import platform
 import re
 import secrets
 import shutil
@@ -37,13 +36,11 @@ NAME_MAX_BYTES: Final = 120
 """Under the 143 bytes of encrypted home folders and the 255 of everything else, with room for ``.corrupt``."""
 
 SLUG_MAX_BYTES: Final = 60
-SAME_NAME_MAX: Final = 10_000
 PART_KEPT_S: Final = 25 * 3600.0
 """Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
 
 _FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|inputs")
 _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
-_PART_NAME: Final = re.compile(r".*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})\.(?:part|ready)")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -82,10 +79,7 @@ class Storage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        host = hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:8]
-        self._host = host
-        self._writer = f"{host}-{os.getpid()}"
-        self._run, self._numbers = secrets.token_hex(4), itertools.count(1)
+        self._writer, self._numbers = secrets.token_hex(8), itertools.count(1)
 
     # The folder -------------------------------------------------------------------------------------------------------
 
@@ -151,18 +145,11 @@ class Storage:
     # Inputs -----------------------------------------------------------------------------------------------------------
 
     def save_input(self, image: "InputImage") -> str:
-        """Keep an input picture as it is sent, once, and return its path."""
+        """Keep an input picture as it is sent, and return its path; beside a kept file that was edited by hand."""
         from .images import SUFFIXES
 
-        suffix = SUFFIXES.get(image.mime, ".bin")
-        short = f"{INPUTS_FOLDER}/{image.sha256[:16]}{suffix}"
-        # A kept file may have been edited by hand: then the full hash is the name.
-        for relative in (short, f"{INPUTS_FOLDER}/{image.sha256}{suffix}"):
-            if self.holds(relative, image.sha256):
-                return relative
-            if not self.exists(relative):
-                return self.add(relative, image.data).file
-        raise StoreError(f"{self.path(short)} was changed by hand.", hint="Delete it; it will be written again.")
+        relative = f"{INPUTS_FOLDER}/{image.sha256[:16]}{SUFFIXES.get(image.mime, '.bin')}"
+        return relative if self.holds(relative, image.sha256) else self.add(relative, image.data).file
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -171,13 +158,11 @@ class Storage:
         return self.folder / PARTS_FOLDER / f"{_slug(job_id)}-{index}.{self._writer}.part"
 
     def clean_parts(self) -> list[str]:
-        """Delete what downloads of dead processes left behind, and return their names."""
+        """Delete what downloads that can no longer be finished left behind, and return their names."""
         gone = []
         for path in sorted((self.folder / PARTS_FOLDER).glob("*")):
-            match = _PART_NAME.fullmatch(path.name)
             with contextlib.suppress(OSError):  # another kernel was faster, or the folder is read-only
-                is_dead = match and match["host"] == self._host and not _process_lives(int(match["pid"]))
-                if match and (is_dead or time.time() - path.lstat().st_mtime > PART_KEPT_S):
+                if path.suffix in (".part", ".ready") and time.time() - path.lstat().st_mtime > PART_KEPT_S:
                     path.unlink()
                     gone.append(path.name)
         return gone
@@ -203,7 +188,7 @@ class Storage:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 return Staged(part, relative, part.stat().st_size, sidecar)
-            ready = part.with_name(f"{part.name.removesuffix('.part')}.ready")
+            ready = part.with_suffix(".ready")
             ready.unlink(missing_ok=True)  # an earlier attempt may have been killed
             ready.parent.mkdir(parents=True, exist_ok=True)
             _write_new(ready, data)
@@ -277,19 +262,16 @@ class Storage:
         return was_there
 
     def _new_part(self, what: str) -> Path:
-        return self.folder / PARTS_FOLDER / f"{what}-{self._run}{next(self._numbers)}.{self._writer}.part"
+        return self.folder / PARTS_FOLDER / f"{what}-{next(self._numbers)}.{self._writer}.part"
 
     def _free_name(self, relative: str) -> str:
         """Return the name, or its first numbered variant that is not taken, by a link either."""
         stem, dot, suffix = relative.rpartition(".")
-        for count in range(1, SAME_NAME_MAX):
-            name = relative if count == 1 else f"{stem}_{count}{dot}{suffix}"
-            if not os.path.lexists(self.folder / name):
-                return name
-        raise StoreError(f"There are too many files named like {relative}.", hint="Move some of them elsewhere.")
+        names = itertools.chain([relative], (f"{stem}_{count}{dot}{suffix}" for count in itertools.count(2)))
+        return next(name for name in names if not os.path.lexists(self.folder / name))
 
 
-def _slug(text: str, max_bytes: int = SLUG_MAX_BYTES) -> str:
+def _slug(text: str) -> str:
     """Return the words of a text as a part of a file name: letters and digits, joined by ``-``.
 
     Letters of any script, but plain ASCII where the system's locale writes nothing else.
@@ -303,10 +285,10 @@ def _slug(text: str, max_bytes: int = SLUG_MAX_BYTES) -> str:
     made = ""
     for part in parts:
         longer = f"{made}-{part}" if made else part
-        if len(longer.encode()) > max_bytes:
+        if len(longer.encode()) > SLUG_MAX_BYTES:
             break
         made = longer
-    return made or (_cut(parts[0], max_bytes) if parts else "picture")
+    return made or (_cut(parts[0], SLUG_MAX_BYTES) if parts else "picture")
 
 
 def _cut(text: str, max_bytes: int) -> str:
@@ -356,18 +338,6 @@ def _have_same_bytes(one: Path, other: Path) -> bool:
         return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
     except OSError:  # a folder, or a file that cannot be read: another one in any case
         return False
-
-
-def _process_lives(pid: int) -> bool:
-    """Say whether a process of this machine lives; on Windows always yes, since asking would end it there."""
-    try:
-        if os.name != "nt":
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
 
 
 @contextlib.contextmanager

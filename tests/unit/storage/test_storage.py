@@ -173,10 +173,7 @@ def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
     assert storage.save_input(image(b"?", "application/x")).endswith(".bin")
     (storage.folder / name).write_bytes(b"edited")
     second = storage.save_input(image())
-    assert (second, storage.read(second)) == (f"inputs/{image().sha256}.png", b"a picture")
-    (storage.folder / second).write_bytes(b"edited too")
-    with pytest.raises(StoreError, match="changed by hand"):
-        storage.save_input(image())
+    assert (storage.read(second), storage.read(name)) == (b"a picture", b"edited")
     assert storage.usage().files == 5
 
 
@@ -300,22 +297,17 @@ except Exception as error:
 # Downloads in progress ------------------------------------------------------------------------------------------------
 
 
-def test_parts_of_dead_processes_go(storage: Storage) -> None:
-    """A killed kernel's downloads are deleted; those of living ones and of other machines stay, for a day."""
-    mine = part_of(storage, b"half")
-    assert mine == storage.part_path("abc", 0)
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    pid, host = f"-{os.getpid()}.", mine.name.split(".")[-2].split("-")[0]
-    dead = [mine.with_name(mine.name.replace(pid, f"-{child.pid}.")), mine.with_name(f"new-1.{host}-{child.pid}.ready")]
-    kept = [mine, *(mine.with_name(name) for name in (f"abc-0.{'0' * 8}-{child.pid}.part", "notes.part"))]
-    kept.append(mine.with_name(f"abc-0.{host}-{2**40}.part"))
-    for path in (*dead, *kept):
+def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
+    """What a killed kernel's downloads left is deleted when the service keeps the result no more; nothing else is."""
+    part = part_of(storage, b"half")
+    assert part == storage.part_path("abc", 0) != Storage(storage.folder).part_path("abc", 0)
+    old = [part.with_name(name) for name in ("new-1.0f.ready", "old-0.0f.part", "notes.txt")]
+    for path in old:
         path.write_bytes(b"x")
-    assert sorted(storage.clean_parts()) == sorted(path.name for path in dead)
-    assert all(path.exists() for path in kept)
-    os.utime(kept[1], (0, 0))
-    assert storage.clean_parts() == [kept[1].name]
+        os.utime(path, (0, 0))
+    assert storage.clean_parts() == ["new-1.0f.ready", "old-0.0f.part"]
+    assert part.exists()
+    assert old[2].exists()
 
 
 # Names and paths ------------------------------------------------------------------------------------------------------
@@ -363,13 +355,6 @@ def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None,
     assert storage.path(name) == Path("/nonexistent") / name
 
 
-def test_a_taken_name_is_numbered(storage: Storage) -> None:
-    """Two pictures of one minute, prompt and seed are told apart."""
-    storage.add(NAME, b"x")
-    assert storage.picture_name(AT, "a fox", 5, 0, "png") == "2026-11-24/1432-a-fox-s5-1_2.png"
-    assert storage.picture_name(AT, "a fox", 5, 1, "png") == "2026-11-24/1432-a-fox-s5-2.png"
-
-
 BAD_PATHS = [
     "",
     "/etc/passwd",
@@ -395,16 +380,6 @@ def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
             use(bad)
     with pytest.raises(StoreError, match="not a path inside"):
         storage.add(bad, b"x")
-
-
-@given(st.text(alphabet="ab./\\:\x00 ~-", max_size=12))
-def test_a_path_that_is_let_through_stays_inside(text: str) -> None:
-    """Whatever is accepted, joined to a folder, is below it."""
-    try:
-        path = Storage(Path("/store")).path(text)
-    except StoreError:
-        return
-    assert os.path.normpath(path).startswith("/store/")
 
 
 @pytest.mark.parametrize("name", ["2026-11-24", ".parts", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"])
