@@ -24,8 +24,13 @@ _PACKAGES: Final = (
     *("ipykernel", "ipython", "ipywidgets", "anywidget", "jupyterlab", "notebook"),
     *("httpx", "pillow", "SQLAlchemy", "pydantic"),
 )
-_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_NOT_READ: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_CERTIFICATES: Final = {
+    "SSL_CERT_FILE": True,
+    "SSL_CERT_DIR": True,
+    "REQUESTS_CA_BUNDLE": False,
+    "CURL_CA_BUNDLE": False,
+}
+"""Variables that name certificates, and whether they are read."""
 
 
 class Check(NamedTuple):
@@ -91,29 +96,28 @@ def _service(session: Session, settings: Settings) -> Iterator[Check]:
 
 def _network() -> Iterator[Check]:
     """Name proxies (never with a password) and certificate variables, also those that are not read."""
-    proxies = {name: urlsplit(url if "//" in url else f"//{url}") for name, url in getproxies().items() if url}
-    shown = [f"{name}: {url.hostname}:{url.port or ''}" for name, url in proxies.items() if name != "no"]
-    if shown:
-        yield Check("proxy", "info", ", ".join(shown))
-    for name in _CERTIFICATES:
-        if path := os.environ.get(name):
-            exists = Path(path).exists()
-            text = f"{name}={path}{'' if exists else ' does not exist'}"
-            yield Check("certificates", "info" if exists else "problem", text, "" if exists else f"unset {name}")
-    for name in _NOT_READ:
-        if os.environ.get(name):
+    proxies = {name: urlsplit(url if "//" in url else f"//{url}") for name, url in getproxies().items() if name != "no"}
+    if proxies:
+        shown = ", ".join(f"{name}: {url.hostname}:{url.port or ''}" for name, url in proxies.items())
+        yield Check("proxy", "info", shown)
+    for name, is_read in _CERTIFICATES.items():
+        path = os.environ.get(name)
+        if path and not is_read:
             yield Check("certificates", "info", f"{name} is set, but not read", "set SSL_CERT_FILE to the same file")
+        elif path and Path(path).exists():
+            yield Check("certificates", "info", f"{name}={path}")
+        elif path:
+            yield Check("certificates", "problem", f"{name}={path} does not exist", f"correct or unset {name}")
 
 
 def _folders(session: Session, settings: Settings) -> Iterator[Check]:
-    folder = settings.folder
+    folder, storage = settings.folder, Storage(settings.folder)
+    usage = storage.usage()
+    text = f"{folder}: {pluralize(usage.files, 'file')}, {file_size(usage.size_bytes)}"
     if not folder.is_dir():
         level = "ok" if _is_writable(folder) else "problem"
         yield Check("pictures", level, f"{folder} will be made with the first picture")
     else:
-        storage = Storage(folder)
-        usage = storage.usage()
-        text = f"{folder}: {pluralize(usage.files, 'file')}, {file_size(usage.size_bytes)}"
         try:
             storage.check_writable()
         except WanError as error:
@@ -123,10 +127,13 @@ def _folders(session: Session, settings: Settings) -> Iterator[Check]:
     project = session.project(create=False)
     if project is not None and project.database.file_warning:
         yield Check("ledger", "problem", project.database.file_warning)
-    for name, home in (("settings", session.loader.config_path.parent), ("index", session.loader.data_dir)):
+    lost = {
+        session.loader.config_path.parent: "settings and keys cannot be stored",
+        session.loader.data_dir: "other folders of pictures are not remembered",
+    }
+    for home, consequence in lost.items():
         if not _is_writable(home):
-            what = "settings and keys cannot be stored" if name == "settings" else "other folders are not remembered"
-            yield Check(f"{name} folder", "problem", f"{home} is not writable: {what}; pictures are not affected")
+            yield Check("home folder", "problem", f"{home} is not writable: {consequence}; pictures are not affected")
 
 
 def _is_writable(folder: Path) -> bool:

@@ -17,38 +17,40 @@ from .doctor import PROBE_TIMEOUT_S, probe
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-_TRIES: Final = 5
-_WHICH: Final = "Service: g for gateway, d for dashscope (Enter: gateway{}): "
+_WHICH: Final = "Service: g for gateway, d for dashscope, Enter for gateway"
 
 
 def run_login(options: argparse.Namespace, context: Context) -> None:
     """Choose the service, take the key unseen, find the region that accepts it, and remember both."""
-    ask = _prompt(context)
-    provider, key = (_named(options.service), None) if options.service else _ask_service(ask, context)
+    ask, session = _prompt(context), context.session
+    provider, key = (_service(options.service), None) if options.service else _ask_service(ask, context)
     key = key or _ask_key(ask, context, provider)
     check_key(key)
-    session = context.session
     asked = session.settings(provider)
     url, untried = find_region(provider, key, context)
-    if untried:
-        answer = ask(f"The key could not be tried ({untried}). Keep it untried? [y/N] (not shown): ")
-        if answer.strip().lower() not in ("y", "yes"):
-            message = f"the key could not be tried ({untried}); nothing was stored."
-            raise SettingsError(message, hint="Run `%wan login` again when the service can be reached.")
+    if untried and ask(f"The key could not be tried ({untried}). Keep it untried? [y/N] ").strip().lower()[:1] != "y":
+        message = f"the key could not be tried ({untried}); nothing was stored."
+        raise SettingsError(message, hint="Run `%wan login` again when the service can be reached.")
     where = session.loader.keys.write(provider, key)
     changes: dict[str, Any] = {"provider": provider, "provider_by": "login"}
     if not asked.is_url_named:  # an address of the environment is meant for now
         changes["base_urls"] = {**_stored_urls(context), provider: url}
     session.loader.store(**changes)
     session.forget_clients()
+    now = session.settings()
+    use = f"%wan uses {provider} at {url} from now on."
+    if now.provider != provider:  # the environment comes before what is stored
+        use = f"But {now.provider} is used: {now.chosen_because}."
+    elif now.key != key:
+        use = f"But another key is used: {now.key_source} comes first."
     verdict = f"The key could not be tried ({untried})." if untried else f"The key works at {url}."
     note = " WAN_BASE_URL is used while it is set; it is not stored." if asked.is_url_named else ""
-    context.say(f"{verdict} It is kept in {where}{_in_use(provider, key, url, context)}{note}")
+    context.say(f"{verdict} It is kept in {where}. {use}{note}")
 
 
 def run_logout(options: argparse.Namespace, context: Context) -> None:
     """Remove stored keys, of one service or of all, and the choice of that service."""
-    chosen = (_named(options.service),) if options.service else SERVICES
+    chosen = (_service(options.service),) if options.service else SERVICES
     session, loader = context.session, context.session.loader
     lines = []
     for provider in chosen:
@@ -106,14 +108,15 @@ def find_region(provider: str, key: "SecretStr", context: Context) -> tuple[str,
     raise AuthError(message, http_status=401, hint="Check the key; a DashScope key belongs to one region.")
 
 
-def _named(word: str) -> str:
-    """Return the service of an argument. Raise ``CellError``, which repeats only what resembles a service's name."""
+def _service(word: str) -> str:
+    """Return the service that a word or its beginning names. Raise ``CellError``, which repeats no key."""
+    choice = {"": "gateway", "1": "gateway", "2": "dashscope"}.get(word, word.lower())
+    if found := [name for name in SERVICES if name.startswith(choice)]:
+        return found[0]
     if looks_like_key(word):
         raise CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-    if word.lower() in SERVICES:
-        return word.lower()
-    near = did_you_mean(word.lower(), SERVICES)
-    what = repr(word) if near else "what follows"
+    near = did_you_mean(choice, SERVICES)
+    what = repr(word) if near else "that"
     raise CellError(f"{what} is not a service.", hint=near or f"Write `%wan login {SERVICES[0]}` or `{SERVICES[1]}`.")
 
 
@@ -121,32 +124,24 @@ def _ask_service(ask: Callable[[str], str], context: Context) -> "tuple[str, Sec
     """Return the service, and the key if it was pasted first: then it is not asked for again."""
     from pydantic import SecretStr
 
-    key: SecretStr | None = None
-    for _ in range(_TRIES):
-        # Once the key is there, nothing secret is left to be typed by mistake.
-        answer = (input(_WHICH.format("")) if key else ask(_WHICH.format("; not shown"))).strip()
-        choice = {"": "gateway", "1": "gateway", "2": "dashscope"}.get(answer, answer.lower())
-        if found := [name for name in SERVICES if name.startswith(choice)]:
-            return found[0], key
-        if looks_like_key(answer):
-            key = SecretStr(answer)
-            context.say("That looks like a key: it is taken as the key, and not shown. Which service is it for?")
-        else:
-            context.say("That is not a service: type g or d.")
-    raise SettingsError("no service was chosen.", hint="Write `%wan login gateway` or `%wan login dashscope`.")
+    answer = ask(f"{_WHICH} (not shown): ").strip()
+    if not looks_like_key(answer):
+        return _service(answer), None
+    context.say("That looks like a key: it is taken as the key, and not shown. Which service is it for?")
+    # The key is there: nothing secret is left to be typed by mistake.
+    return _service(input(f"{_WHICH}: ").strip()), SecretStr(answer)
 
 
 def _ask_key(ask: Callable[[str], str], context: Context, provider: str) -> "SecretStr":
     from pydantic import SecretStr
 
-    for _ in range(_TRIES):
-        answer = ask(f"Key for {provider} (not shown): ").strip()
-        if not answer:
-            break
-        if answer.lower() not in SERVICES:
-            return SecretStr(answer)
+    answer = ask(f"Key for {provider} (not shown): ").strip()
+    if answer.lower() in SERVICES:
         context.say(f"That is the name of a service; now the key of {provider} is asked for.")
-    raise SettingsError("no key was given.", hint="Run `%wan login` again.")
+        answer = ask(f"Key for {provider} (not shown): ").strip()
+    if not answer:
+        raise SettingsError("no key was given.", hint="Run `%wan login` again.")
+    return SecretStr(answer)
 
 
 def _prompt(context: Context) -> Callable[[str], str]:
@@ -163,13 +158,3 @@ def _prompt(context: Context) -> Callable[[str], str]:
 def _stored_urls(context: Context) -> dict[str, object]:
     stored = context.session.loader.stored().get("base_urls")
     return stored if isinstance(stored, dict) else {}
-
-
-def _in_use(provider: str, key: "SecretStr", url: str, context: Context) -> str:
-    """Say what is used from now on: the environment comes before what is stored."""
-    now = context.session.settings()
-    if now.provider != provider:
-        return f", but {now.provider} is used: {now.chosen_because}."
-    if now.key != key:
-        return f", but another one is used: {now.key_source} comes first."
-    return f"; %wan uses {provider} at {url} from now on."
