@@ -43,7 +43,7 @@ from .replay import (
     seedless_hashes,
 )
 from .resolver import Resolver
-from .settings import LEDGER_NAME, SettingsLoader
+from .settings import SettingsLoader
 from .text import pluralize
 
 if TYPE_CHECKING:
@@ -407,7 +407,7 @@ class Session:
         if self.background.is_running:
             with suppress(TimeoutError):  # a connection that does not close must not hold up the end
                 self.background.submit(self._shutdown(project, grace_s)).result(END_S)
-            self.background.stop(END_S / 2)
+            self.background.stop(END_S / 5)
         if project is not None:
             project.worker.close()
             project.database.close()
@@ -507,10 +507,10 @@ def reopen(folder: str, ids: tuple[str, ...], name: str) -> Job:
     """Return a pickled job, from the folder that it belongs to. Raises ``StoreError`` if that is gone."""
     session, path = default_session(), Path(folder)
     if session.loader.folder != path:
-        if not (path / LEDGER_NAME).is_file():
-            message = f"this job belongs to {path}, which does not exist here."
-            raise StoreError(message, hint="Bring that folder back to where it was: its pictures are in it.")
         session = _session_of(path)
+    if not ledger_exists(session.settings()):
+        message = f"this job belongs to {path}, which does not exist here."
+        raise StoreError(message, hint="Bring that folder back to where it was: its pictures are in it.")
     project = session.need_project()
     rows = [project.database.get(job_id) for job_id in ids]
     tracked = [project.worker.track(row) for row in rows]

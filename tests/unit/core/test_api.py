@@ -19,7 +19,7 @@ from wan_notebook.errors import CellError, ImageInputError, RequestError, StoreE
 from wan_notebook.kernel import current_cell, notebook_path
 from wan_notebook.replay import CellId, Submission
 from wan_notebook.request import ImageRequest
-from wan_notebook.session import Session, default_session
+from wan_notebook.session import Session
 
 KEY = "sk-nobody-may-see-7Q9z"
 FOX = ImageRequest(prompt="a fox", seed=5)
@@ -145,14 +145,6 @@ def test_calls_know_their_notebook_without_the_extension(
     assert notebook_path(Shell({}, __vsc_ipynb_file__="/x.ipynb")) == "/x.ipynb"
     in_notebook(monkeypatch, SimpleNamespace(user_ns={}, execution_count=3))
     assert current_cell() == CellId(execution="3", is_interactive=True)
-
-
-def test_an_answer_is_shown_again_and_says_so(house: House, session: Session) -> None:
-    """The same call in another kernel costs nothing."""
-    first = ask(session, seed=5).result(WAIT_S)
-    again = ask(house.kernel(), seed=5)
-    assert (again.id, again.replayed) == (first.id, {first.id})
-    assert house.service.tasks_created == 1
 
 
 def test_the_same_request_in_one_run_gets_a_note(house: House, session: Session) -> None:
@@ -284,11 +276,3 @@ def test_anything_that_is_an_image_can_be_compared(session: Session, tmp_path: P
         wan.compare(session=session)
     with pytest.raises(CellError, match="columns = 0"):
         wan.compare(small_png(), columns=0, session=session)
-
-
-def test_a_closed_default_session_is_made_anew() -> None:
-    """The next call works after somebody closed it."""
-    first = default_session()
-    first.close()
-    assert default_session() is not first
-    default_session().close()

@@ -1,6 +1,5 @@
 """Budgets: how they are written, what counts, and refusals with a way out. The engine suite tests them end to end."""
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -137,14 +136,6 @@ def test_off_says_what_it_removed(desk: Desk) -> None:
     desk.database.close()
 
 
-def test_money_and_pictures_stand_beside_each_other(desk: Desk) -> None:
-    """Setting one replaces only its own kind of the same period."""
-    desk.loader.store(prices={"gateway": ["0.03", "USD"]})
-    for text in ("5 per day", "6 pictures per day", "4 per day"):
-        desk.book().set(parse_budget(text))
-    assert [b.text for b in desk.book().all()] == ["6 pictures per day", "$4.00 per day"]
-
-
 def test_lines_say_what_is_used_and_reserved(desk: Desk) -> None:
     """One line a budget, in the words of its unit; without one, how to set one."""
     assert "no budget set" in desk.book().lines()[0]
@@ -160,14 +151,6 @@ def test_lines_say_what_is_used_and_reserved(desk: Desk) -> None:
     assert "$0.00 spent" in desk.book("b.ipynb").lines()[-1] or desk.book("b.ipynb").lines()[0].startswith(
         "40 pictures"
     )
-
-
-def test_practice_does_not_count_towards_money(tmp_path: Path) -> None:
-    """While the simulator is chosen, the list says so."""
-    desk = Desk(tmp_path, WAN_PROVIDER="simulator", WAN_BUDGET="$5 per day")
-    assert desk.book().lines()[-1] == "Practice pictures are free and do not count towards a money budget."
-    assert desk.book().unit_price("simulator") == UnitPrice(Decimal(0), "USD", "simulated")
-    desk.database.close()
 
 
 # Refusing ------------------------------------------------------------------------------------------------------------
@@ -207,45 +190,6 @@ def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None
     desk.book().set(parse_budget("0.05"))
     assert "could cost $0.03" in refusal(desk, 2).message
     assert desk.book().unit_price("gateway") == UnitPrice(Decimal("0.0001"), "USD", "price as set")
-
-
-def test_a_budget_on_money_needs_a_price(desk: Desk) -> None:
-    """Without one it is not taken, and three ways out are named; each works."""
-    with pytest.raises(BudgetError, match="not known yet") as caught:
-        desk.book().set(parse_budget("5 per day"))
-    assert all(way in caught.value.hint for way in ("make one picture", "%wan config price=0.03", "40 pictures"))
-    finish(desk.database, seed=1, cost=reported("0.03"))
-    desk.book().set(parse_budget("5 per day"))
-
-
-def test_an_unknown_price_is_never_taken_for_nothing(tmp_path: Path) -> None:
-    """With WAN_BUDGET in money and no price, nothing is sent; the ways out lead past the budget in force."""
-    desk = Desk(tmp_path, WAN_BUDGET="$5 per day")
-    error = refusal(desk)
-    assert "this call's price is not known" in error.message
-    assert "WAN_BUDGET='40 pictures'" in error.hint
-    assert "refuses every call while a picture's price is not known" in desk.book().lines()[0]
-    desk.database.close()
-
-
-def test_currencies_are_never_mixed(desk: Desk) -> None:
-    """A budget in another currency than the price is refused when it is set, and blocks if it was there before."""
-    desk.loader.store(prices={"gateway": ["0.03", "USD"]})
-    with pytest.raises(BudgetError, match="price is in USD") as caught:
-        desk.book().set(parse_budget("30 CNY"))
-    assert all(way in caught.value.hint for way in ('"4 USD"', '"price=0.03 CNY"', "40 pictures"))
-    desk.loader.store(budgets={"day": ["¥30 per day"]})
-    error = refusal(desk)
-    assert "`%wan budget off --per day` removes it; then `%wan budget 5 --per day`" in error.hint
-
-
-def test_days_begin_at_local_midnight_by_the_sessions_clock(desk: Desk) -> None:
-    """What was ordered the day before does not count today."""
-    desk.book().set(parse_budget("1 picture per day"))
-    desk.order(1)
-    refusal(desk, 2)
-    desk.clock.now += dt.timedelta(days=1).total_seconds()
-    desk.order(2)
 
 
 def test_other_folders_of_the_person_count(tmp_path: Path) -> None:

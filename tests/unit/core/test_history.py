@@ -3,7 +3,6 @@
 import csv
 import datetime as dt
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -204,21 +203,6 @@ def test_everywhere_reads_the_persons_other_folders(desk: Desk, tmp_path: Path) 
     other.close()
 
 
-def test_filters(desk: Desk) -> None:
-    """Each filter narrows the data; an empty folder is an empty history, not an error."""
-
-    def seeds(*words: str, **filters: Any) -> list[int]:
-        return sorted(r["seed"] for r in desk.history(*words, **filters).to_dicts())
-
-    owl = desk.history(seed=6).rows[0].created_at
-    assert seeds("owl") == seeds(seed=6) == [6]
-    assert seeds(tag="figure-2") == seeds(tag=["figure-2", "a;b"]) == [5]
-    assert seeds(state="saved") == seeds(state=["saved", "failed"]) == [5, 6, 7]
-    assert seeds(running=True) == seeds(trash=True) == []
-    assert (seeds(since=owl), seeds(until=owl)) == ([6, 7], [5])
-    assert repr(desk.history("owl")).startswith("<History: 1 job, 1 picture, ")
-
-
 @pytest.mark.parametrize("write", [History.to_csv, History.to_jsonl, History.to_parquet, History.to_excel])
 def test_a_place_that_cannot_be_written_is_named(
     desk: Desk, tmp_path: Path, write: Callable[[History, Path], Path]
@@ -230,16 +214,6 @@ def test_a_place_that_cannot_be_written_is_named(
         write(desk.history(), blocked / "out")
     assert str(blocked) in caught.value.message
     assert blocked.read_text() == "x"
-
-
-def test_missing_libraries_are_named(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without the extra, the error says what to install."""
-    for name in ("pandas", "pyarrow"):
-        monkeypatch.setitem(sys.modules, name, None)
-    for call in (desk.history().to_pandas, lambda: desk.history().to_parquet(tmp_path / "x")):
-        with pytest.raises(CellError) as caught:
-            call()
-        assert "wan-notebook[pandas]" in caught.value.hint
 
 
 # Jobs and pictures ---------------------------------------------------------------------------------------------------

@@ -210,19 +210,6 @@ def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
     assert not any(job.is_seedless for job in rerun)
 
 
-def test_a_new_seedless_request_draws_one_seed(desk: Desk) -> None:
-    """Its tasks count up from there, within the range of seeds."""
-    jobs = ask(desk, FOX.replace(n=3))
-    first = jobs[0].request.seed
-    assert [job.request.seed for job in jobs] == [first, first + 1, first + 2]
-
-
-def test_a_loop_within_one_call_counts_its_rounds(desk: Desk) -> None:
-    """Two equal seedless requests of one call are two occurrences."""
-    jobs = ask(desk, FOX, FOX, OWL)
-    assert [job.occurrence for job in jobs] == [0, 1, 0]
-
-
 # Former readings -----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,6 @@ from wan_notebook.validation import (
     name_problem,
     parse_size,
     size_from_image,
-    size_like,
     split_seeds,
 )
 
@@ -108,12 +107,6 @@ def test_an_error_repeats_plain_values_only() -> None:
     assert "<Secretive>" in found["prompt"]
 
 
-def test_characters_are_code_points() -> None:
-    """A Chinese character and an emoji count as one each (WAN_API §1)."""
-    assert ImageRequest(prompt="狐" * 2000).prompt
-    assert "2001" in problems(prompt="🦊" * 2001)["prompt"]
-
-
 @pytest.mark.parametrize(
     "size",
     [
@@ -160,13 +153,6 @@ def test_the_expected_size_follows_the_last_image() -> None:
         "shape of image 1 (ref)",
     )
     assert expected_size(ImageRequest(prompt="a", images=[PendingImage("fox", "a3f")])) is None
-
-
-def test_like_gives_an_allowed_size_in_the_shape_of_a_picture() -> None:
-    """It is an explicit size, a multiple of 16 a side, within the limits of its mode."""
-    assert size_like(picture(), None, Mode.EDIT) == "1104*1472"
-    assert size_like(picture(), "2K", Mode.EDIT) == "1760*2352"
-    assert size_like(picture(), "2K", Mode.TEXT_TO_IMAGE) == "1104*1472"
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,6 @@ def test_a_wrong_variable_is_named(tmp_path: Path, env: dict[str, str], words: l
     assert "pydantic" not in str(caught.value)
 
 
-def test_numbers_are_read(tmp_path: Path) -> None:
-    """0 switches a limit off; what is not said has the service's own limit."""
-    found = loader(tmp_path, WAN_QUERIES_PER_S="0", WAN_IN_FLIGHT=" 3 ", WAN_SIMULATOR_SECONDS="0.5").load()
-    assert (found.queries_per_s, found.in_flight, found.submits_per_s) == (0, 3, 5)
-    assert (found.simulator_seconds, found.simulator_price) == (0.5, Decimal("0.03"))
-
-
 @pytest.mark.parametrize(
     ("stored", "words"),
     [
@@ -284,18 +277,6 @@ def _used_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "ledger.db").touch()
     return folder
-
-
-def test_the_index_knows_folders_that_still_exist(tmp_path: Path) -> None:
-    """A folder that was deleted is not counted, and a damaged index is an empty one."""
-    given = loader(tmp_path)
-    one, two = _used_folder(tmp_path / "one"), _used_folder(tmp_path / "two")
-    given.remember_folder(one)
-    given.remember_folder(two)
-    (one / "ledger.db").unlink()
-    assert loader(tmp_path).known_folders() == [two]
-    (tmp_path / "data" / "folders.json").write_text("{broken")
-    assert loader(tmp_path).known_folders() == []
 
 
 def test_kernels_that_begin_at_once_forget_no_folder(tmp_path: Path) -> None:
