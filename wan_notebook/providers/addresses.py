@@ -8,7 +8,8 @@ a second resolution cannot lead elsewhere.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -23,14 +24,9 @@ SEPARATE: Final = httpx.Limits(max_connections=10, max_keepalive_connections=0)
 """httpcore pools by address: a kept connection was verified for one host name and must not serve another."""
 
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
-_CARRIES_IPV4: Final[Mapping[ipaddress.IPv6Network, int]] = {
-    # Prefixes whose addresses hold an IPv4 address, and how many bits follow it.
-    ipaddress.IPv6Network("::/96"): 0,
-    ipaddress.IPv6Network("::ffff:0:0/96"): 0,
-    ipaddress.IPv6Network("::ffff:0:0:0/96"): 0,
-    ipaddress.IPv6Network("64:ff9b::/96"): 0,
-    ipaddress.IPv6Network("2002::/16"): 80,
-}
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6-only networks reach IPv4 addresses by this prefix."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -55,10 +51,10 @@ def literal_address(host: str) -> _Address | None:
             return ipaddress.IPv4Address(socket.inet_aton(bare))
         except (OSError, ValueError):
             return None
-    for network, bits_after in _CARRIES_IPV4.items():
-        if address in network and address != ipaddress.IPv6Address("::1"):
-            return ipaddress.IPv4Address(int(address) >> bits_after & 0xFFFFFFFF)
-    return address
+    if address.version == 4:
+        return address
+    inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    return inner or address.ipv4_mapped or address.sixtofour or address
 
 
 def is_loopback(host: str) -> bool:
@@ -74,6 +70,7 @@ def is_public(address: _Address) -> bool:
     return is_unicast and address.is_global and not address.is_multicast
 
 
+@dataclass(kw_only=True)
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Connects to public addresses, to the configured host, and to this machine if the configured host is this machine.
 
@@ -87,18 +84,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         What connects. Names are resolved by ``resolver`` if there is one.
     """
 
-    def __init__(
-        self,
-        inner: httpx.AsyncBaseTransport,
-        *,
-        service_host: str,
-        allows_loopback: bool,
-        resolver: Resolver | None,
-    ) -> None:
-        self._inner = inner
-        self._service_host = service_host
-        self._allows_loopback = allows_loopback
-        self._resolver = resolver
+    inner: httpx.AsyncBaseTransport
+    service_host: str
+    allows_loopback: bool
+    resolver: Resolver | None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to an address of its host that may be reached.
@@ -113,30 +102,30 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         failure: Exception | None = None
         for address in addresses[:ADDRESSES_TRIED_MAX]:
             try:
-                return await self._inner.handle_async_request(_pinned(request, address))
+                return await self.inner.handle_async_request(_pinned(request, address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
         if failure is not None:
             raise failure
-        return await self._inner.handle_async_request(request)  # the proxy resolves the name itself
+        return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._inner.aclose()
+        await self.inner.aclose()
 
     async def _judged_addresses(self, host: str, *, is_proxied: bool) -> list[str]:
         """Return the addresses to connect to, none where the name is not resolved here."""
         addresses = [host]
         if literal_address(host) is None and not is_loopback(host):
             try:
-                addresses = await self._resolver(host) if self._resolver else []
+                addresses = await self.resolver(host) if self.resolver else []
             except (OSError, UnicodeError) as error:
                 if not is_proxied:
                     raise httpx.ConnectError(f"{host} is not known") from error
                 addresses = []
         for address in addresses:
             found = literal_address(address)
-            is_own = host == self._service_host or (self._allows_loopback and is_loopback(address))
+            is_own = host == self.service_host or (self.allows_loopback and is_loopback(address))
             if not is_own and (found is None or not is_public(found)):
                 message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
                 raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")

@@ -14,7 +14,6 @@ _ROOT: Final = "/api/v1"
 _TIME: Final = "%Y%m%d%H%M%S"
 _PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
 _RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt", "actual_prompt")
-_LIST_FIELDS: Final = ("data", "tasks", "task_list", "items")
 
 
 class DashScope:
@@ -34,13 +33,13 @@ class DashScope:
         path = "/services/aigc/image-generation/generation"
         return Call("POST", path, headers={"X-DashScope-Async": "enable"}, body=body)
 
-    def read_submit(self, body: Any) -> Submitted | ServiceFault | None:
-        """Read ``output.task_id``, or ``code`` and ``message``."""
+    def read_submit(self, body: Any) -> Submitted | None:
+        """Read ``output.task_id``; None without an id."""
         found = read.mapping(body)
         output = read.mapping(found.get("output"))
         if task_id := read.first_line(output, "task_id") or read.first_line(found, "task_id"):
             return Submitted(task_id, read.first_line(found, "request_id"), read.first_line(output, "task_status"))
-        return read.read_refusal(body)
+        return None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
@@ -69,7 +68,7 @@ class DashScope:
         """Build the cancel call; the service accepts it only while the task is pending."""
         return Call("POST", f"/tasks/{quote(task_id, safe='')}/cancel")
 
-    def list_tasks(self, *, start: datetime, end: datetime, page: int, page_size: int, status: str | None) -> Call:
+    def list_tasks(self, *, start: datetime, end: datetime, page: int, page_size: int) -> Call:
         """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""
         params = {
             "start_time": start.strftime(_TIME),
@@ -78,41 +77,35 @@ class DashScope:
             "page_no": str(page),
             "page_size": str(page_size),
         }
-        return Call("GET", "/tasks", params=params if status is None else {**params, "status": status})
+        return Call("GET", "/tasks", params=params)
 
     def read_list(self, body: Any) -> list[TaskState] | None:
-        """Read a page: an array under ``data`` or a like name, at the top or in ``output``; None if there is none.
-
-        Its items are flat (``task_id``, ``status``, ``model_name``, times as Unix milliseconds) or shaped like a poll's
-        ``output``; both are read.
-        """
+        """Read a page, the array ``data``; None if there is none. Times in it are Unix milliseconds."""
         found = read.mapping(body)
-        output = read.mapping(found.get("output"))
-        items = next((v for o in (found, output) for name in _LIST_FIELDS if isinstance(v := o.get(name), list)), None)
-        tasks = [task for item in items or () if (task := _listed(read.mapping(item))).task_id]
-        is_empty_list = items == [] or (items is None and read.number(found.get("total", output.get("total"))) == 0)
+        items = found.get("data")
+        tasks = [task for item in read.sequence(items) if (task := _listed(read.mapping(item))).task_id]
+        is_empty_list = items == [] or (items is None and read.number(found.get("total")) == 0)
         return tasks if tasks or is_empty_list else None
 
 
 def _listed(item: Mapping[str, Any]) -> TaskState:
     """Read a task in a list, which says how it ended and not with which pictures."""
-    fields = {**item, **read.mapping(item.get("output"))}
-    begun = next((fields[name] for name in ("submit_time", "gmt_create", "start_time") if fields.get(name)), None)
-    raw_status = read.first_line(fields, "task_status", "status")
-    error = read.read_refusal(fields) or ServiceFault()
-    prompt = fields.get("prompt")
+    begun = item.get("submit_time") or item.get("gmt_create") or item.get("start_time")
+    raw_status = read.first_line(item, "status", "task_status")
+    error = read.read_refusal(item) or ServiceFault()
+    prompt = item.get("prompt")
     return TaskState(
-        task_id=read.first_line(fields, "task_id", "id"),
+        task_id=read.first_line(item, "task_id"),
         phase=_PHASES.get(raw_status.lower(), Phase.RUNNING),
         raw_status=raw_status,
         error_code=error.code,
         error_message=error.message,
-        request_id=read.first_line(fields, "request_id"),
-        submitted_at_text=read.first_line({"begun": begun}, "begun"),
-        ended_at_text=read.first_line(fields, "end_time"),
+        request_id=read.first_line(item, "request_id"),
+        submitted_at_text=read.first_line(item, "submit_time", "gmt_create", "start_time"),
+        ended_at_text=read.first_line(item, "end_time"),
         created_at=read.unix_seconds(begun),
         prompt=prompt if isinstance(prompt, str) else "",
-        model=read.first_line(fields, "model_name", "model"),
+        model=read.first_line(item, "model_name"),
     )
 
 

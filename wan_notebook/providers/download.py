@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -37,6 +37,7 @@ class Downloaded:
     mime: str = ""
 
 
+@dataclass(kw_only=True)
 class Downloader:
     """Fetches URLs, one attempt a call. Raises ``DownloadError``, whose ``kind`` tells what happened.
 
@@ -46,21 +47,13 @@ class Downloader:
     ``stalled``, ``range``, and the kinds of ``NotSentError`` and ``ConnectionLostError``.
     """
 
-    def __init__(
-        self,
-        client: httpx.AsyncClient,
-        *,
-        timeouts: Timeouts,
-        wall_clock: Callable[[], float],
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._client = client
-        self._timeouts = timeouts
-        self._wall_clock = wall_clock
-        self._monotonic = monotonic
-        self._permits = asyncio.Semaphore(DOWNLOADS_MAX)
-        self._validators: dict[Path, str] = {}
-        """Of each part file: the ETag or date that tells which file it is the beginning of."""
+    client: httpx.AsyncClient
+    timeouts: Timeouts
+    wall_clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_MAX))
+    validators: dict[Path, str] = field(default_factory=dict)
+    """Of each part file: the ETag or date that tells which file it is the beginning of."""
 
     async def to_file(self, url: str, *, part: Path, max_bytes: int) -> Downloaded:
         """Fetch a result into a file and make it durable; after a failure the next attempt continues it."""
@@ -72,28 +65,28 @@ class Downloader:
             raise StoreError(message, hint=hint) from error
         except DownloadError as error:
             if error.kind in ("too_large", "range", "http"):  # what is there is of no use: start anew next time
-                self._validators.pop(part, None)
+                self.validators.pop(part, None)
             raise
-        self._validators.pop(part, None)
+        self.validators.pop(part, None)
         return done
 
     async def to_memory(self, url: str) -> bytes:
         """Fetch a picture that a person named; a refusal tells what their server said."""
         data = bytearray()
-        async with self._permits, aclosing(await self._open(url, {}, is_result=False)) as response:
+        async with self.permits, aclosing(await self._open(url, {}, is_result=False)) as response:
             async for chunk in self._chunks(response, 0, INPUT_MAX_BYTES):
                 data += chunk
         return bytes(data)
 
     async def _to_file(self, url: str, part: Path, max_bytes: int) -> Downloaded:
-        validator = self._validators.get(part)
+        validator = self.validators.get(part)
         kept = await asyncio.to_thread(_read, part) if validator else b""
         headers = {"Range": f"bytes={len(kept)}-", "If-Range": validator} if validator and kept else {}
-        async with self._permits, aclosing(await self._open(url, headers, is_result=True)) as response:
+        async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
             if response.status_code == httpx.codes.OK:
                 kept = b""
                 etag = response.headers.get("etag", "")  # a weak one may name other bytes
-                self._validators[part] = etag if etag.startswith('"') else response.headers.get("last-modified", "")
+                self.validators[part] = etag if etag.startswith('"') else response.headers.get("last-modified", "")
             elif not response.headers.get("content-range", "").startswith(f"bytes {len(kept)}-"):
                 raise DownloadError("The server sent another part than was asked for.", kind="range")
             digest = hashlib.sha256(kept)
@@ -124,15 +117,15 @@ class Downloader:
         raise failure
 
     async def _follow(self, url: httpx.URL, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
-        window_s, connect_s = self._timeouts.stall_window_s, self._timeouts.connect_s
+        window_s, connect_s = self.timeouts.stall_window_s, self.timeouts.connect_s
         timeout = httpx.Timeout(window_s, connect=connect_s, pool=None)
         for _ in range(REDIRECTS_MAX + 1):
             if url.scheme not in ("http", "https") or not url.host:
                 raise httpx.UnsupportedProtocol("not an http(s) address")
-            request = self._client.build_request("GET", url, headers=headers, timeout=timeout)
+            request = self.client.build_request("GET", url, headers=headers, timeout=timeout)
             # Each byte of a head that trickles would begin the read timeout anew.
             async with asyncio.timeout(2 * connect_s + window_s):
-                response = await self._client.send(request, stream=True)
+                response = await self.client.send(request, stream=True)
             if response.status_code == httpx.codes.OK or (headers and response.status_code == 206):
                 return response
             async with aclosing(response):
@@ -154,18 +147,18 @@ class Downloader:
             f"{response.url.host} answered HTTP {status}{meaning}.",
             kind=kind,
             http_status=status,
-            retry_after_s=retry_after_s(response.headers, self._wall_clock()),
+            retry_after_s=retry_after_s(response.headers, self.wall_clock()),
         )
 
     async def _chunks(self, response: httpx.Response, done: int, max_bytes: int) -> AsyncIterator[bytes]:
         """Yield the file's bytes; raise if it is too large, packed, too slow, or ends early."""
-        if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             message = f"{response.url.host} compressed the picture, which was not asked for; it is not unpacked."
             raise DownloadError(message, kind="encoded")
         length = response.headers.get("content-length", "")
         total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
         kind = ""
-        window_start_s, window_bytes = self._monotonic(), 0
+        window_start_s, window_bytes = self.monotonic(), 0
         try:
             async for chunk in raw_chunks(response):
                 done += len(chunk)
@@ -174,12 +167,12 @@ class Downloader:
                     raise DownloadError(message, kind="too_large")
                 yield chunk
                 window_bytes += len(chunk)
-                passed_s = self._monotonic() - window_start_s
-                if passed_s >= self._timeouts.stall_window_s:
-                    if window_bytes < self._timeouts.min_bytes_per_s * passed_s:
+                passed_s = self.monotonic() - window_start_s
+                if passed_s >= self.timeouts.stall_window_s:
+                    if window_bytes < self.timeouts.min_bytes_per_s * passed_s:
                         kind = "stalled"
                         break
-                    window_start_s, window_bytes = self._monotonic(), 0
+                    window_start_s, window_bytes = self.monotonic(), 0
         except httpx.ReadTimeout:
             kind = "stalled"
         except httpx.RemoteProtocolError:

@@ -36,13 +36,13 @@ class Gateway:
         body = {"model": model, "input": [{"params": fields}]} if envelope == "params" else {"model": model, **fields}
         return Call("POST", f"{_ROOT}/generation", body=body)
 
-    def read_submit(self, body: Any) -> Submitted | ServiceFault | None:
-        """Read ``{"id", "status", …}``; an error without an id is a failed submit even with HTTP 200."""
+    def read_submit(self, body: Any) -> Submitted | None:
+        """Read ``{"id", "status", …}``; None without an id."""
         found = _task_object(body)
         if task_id := read.first_line(found, *self.id_names):
             request_id = read.first_line(found, "request_id", "requestId")
             return Submitted(task_id, request_id, read.first_line(found, "status"))
-        return read.read_refusal(body)
+        return None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
@@ -72,7 +72,6 @@ def _task_object(body: Any) -> Mapping[str, Any]:
     """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
     found = read.mapping(body)
     inner = found.get("data")
-    inner = inner[0] if isinstance(inner, list) and len(inner) == 1 else inner
     is_wrapped = isinstance(inner, dict) and not isinstance(found.get("status"), str)
     return read.mapping(inner) if is_wrapped else found
 

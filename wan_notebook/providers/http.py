@@ -23,20 +23,12 @@ from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import IN_PROCESS_URL
 from .addresses import SEPARATE, GuardedTransport, Resolver, is_loopback, resolve
-from .base import Call, Output, Submitted, TaskState, Timeouts
+from .base import Call, Submitted, TaskState, Timeouts
 from .dashscope import DashScope
 from .download import Downloaded, Downloader
 from .gateway import Gateway
 from .network import CONNECTIONS_MAX, POOLED, EnvironmentTransport, SendTrace, explain, proxy_for
-from .replies import (
-    JSON_MAX_BYTES,
-    Reply,
-    error_in_success,
-    error_of,
-    raw_chunks,
-    unpack,
-    unreadable,
-)
+from .replies import JSON_MAX_BYTES, Reply, error_in_success, error_of, raw_chunks, unpack, unreadable
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
 LIST_PAGE_SIZE: Final = 50
@@ -120,7 +112,7 @@ class ServiceClient:
         in_process = self.base_url == IN_PROCESS_URL
         is_replaced = transport is not None and not in_process
         guarded = GuardedTransport(
-            transport if is_replaced and transport else EnvironmentTransport(SEPARATE),
+            inner=transport if is_replaced and transport else EnvironmentTransport(SEPARATE),
             service_host=self._base.host,
             allows_loopback=in_process or is_loopback(self._base.host),
             resolver=resolver or (None if is_replaced else resolve),
@@ -129,7 +121,7 @@ class ServiceClient:
         mounts = {f"all://{self._base.host}": transport} if in_process else None
         self._files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
-        self._downloader = Downloader(self._files, timeouts=timeouts, wall_clock=wall_clock, monotonic=monotonic)
+        self._downloader = Downloader(client=self._files, timeouts=timeouts, wall_clock=wall_clock, monotonic=monotonic)
 
     def __repr__(self) -> str:
         return f"ServiceClient(provider={self.name!r}, base_url={self.base_url!r})"
@@ -189,7 +181,9 @@ class ServiceClient:
         if state is None:
             raise self._query_error(reply, "state of the task")
         # Addresses stay as they are: with the key masked in them, the picture would be lost.
-        outputs = self._outputs_with_addresses(reply, state)
+        unmasked = self._dialect.read_poll(reply.unmasked_body, task_id=task_id) or state
+        pairs = zip(state.outputs, unmasked.outputs, strict=False)
+        outputs = tuple(replace(output, url=found.url) for output, found in pairs)
         return replace(state, outputs=outputs, request_id=state.request_id or reply.request_id)
 
     async def cancel(self, task_id: str) -> bool:
@@ -204,7 +198,7 @@ class ServiceClient:
             raise unreadable(reply, wanted="answer to the cancel")
         return error_in_success(reply, "") is None
 
-    async def list_tasks(self, *, start: datetime, end: datetime, status: str | None = None) -> list[TaskState]:
+    async def list_tasks(self, *, start: datetime, end: datetime) -> list[TaskState]:
         """Return the tasks submitted between two times, each once, at most 5000 a day.
 
         The times go out as they stand: the service's clock has no zone (WAN_API §3). Raises like ``status``, and
@@ -214,7 +208,7 @@ class ServiceClient:
         while start < end:
             until = min(end, start + LIST_WINDOW)
             for page in range(1, LIST_PAGES_MAX + 1):
-                tasks = await self._list_page(start, until, page, status)
+                tasks = await self._list_page(start, until, page)
                 new = {task.task_id: task for task in tasks if task.task_id not in found}
                 found |= new
                 if not new:  # a page shorter than asked proves nothing: the service may have a smaller limit
@@ -247,22 +241,17 @@ class ServiceClient:
         call = self._dialect.submit(request, envelope=envelope)
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
         reply = await self._send(call, self._timeouts.submit_deadline_s(len(body)), body)
-        if submitted := self._submitted_in(reply):
-            return submitted
-        error = error_in_success(reply, self._key_hint())
-        raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
-
-    def _submitted_in(self, reply: Reply) -> Submitted | None:
         found = self._dialect.read_submit(reply.unmasked_body)  # a masked id would name no task
-        if not isinstance(found, Submitted):
-            return None
+        if found is None:
+            error = error_in_success(reply, self._key_hint())
+            raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
         request_id = self._mask.mask(found.request_id) or reply.request_id
         return replace(found, request_id=request_id, raw_status=self._mask.mask(found.raw_status))
 
-    async def _list_page(self, start: datetime, end: datetime, page: int, status: str | None) -> list[TaskState]:
+    async def _list_page(self, start: datetime, end: datetime, page: int) -> list[TaskState]:
         if not isinstance(self._dialect, DashScope):
             raise InvalidRequestError(f"The {self.name} has no list of tasks.")
-        call = self._dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE, status=status)
+        call = self._dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE)
         reply = await self._send(call, self._timeouts.status_s)
         tasks = self._dialect.read_list(reply.body)
         if tasks is None and (page == 1 or reply.body is None):
@@ -274,19 +263,14 @@ class ServiceClient:
         error = error_in_success(reply, self._key_hint())
         return error if error and error.http_status else unreadable(reply, wanted=wanted)
 
-    def _outputs_with_addresses(self, reply: Reply, state: TaskState) -> tuple[Output, ...]:
-        unmasked = self._dialect.read_poll(reply.unmasked_body, task_id=state.task_id)
-        pairs = zip(state.outputs, unmasked.outputs if unmasked else (), strict=False)
-        return tuple(replace(output, url=found.url) for output, found in pairs)
-
     async def _send(self, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
-        """Make an API call, and raise the error that the reply means."""
-        reply = await self._exchange(call, body, deadline_s)
+        """Make an API call, and raise the error that the reply's status means."""
+        reply = await self._exchange(call, deadline_s, body)  # holds the unmasked bytes in a frame of its own
         if error := error_of(reply, self._key_hint()):
             raise error
         return reply
 
-    async def _exchange(self, call: Call, body: bytes, deadline_s: float) -> Reply:
+    async def _exchange(self, call: Call, deadline_s: float, body: bytes) -> Reply:
         """Send one request with the key and read the reply as far as it comes; redirects are not followed.
 
         Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came.

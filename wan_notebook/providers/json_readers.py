@@ -84,11 +84,9 @@ def number(value: Any) -> float | None:
 
 
 def fraction(value: Any) -> float | None:
-    """Read a progress of 0.0–1.0; one of 1–100 can only be meant in percent."""
+    """Read a progress of 0.0–1.0."""
     found = number(value)
-    if found is None or not 0 <= found <= 100:
-        return None
-    return found if found <= 1 else found / 100
+    return found if found is not None and 0 <= found <= 1 else None
 
 
 def unix_seconds(value: Any) -> int | None:

@@ -5,6 +5,7 @@ arrived. Nothing here is chained to httpx's exceptions: they hold the request, a
 """
 
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,6 @@ _CAUSES_MAX: Final = 30
 _NEVER_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
-    httpx.PoolTimeout,
     httpx.ProxyError,  # raised only while a tunnel is being asked for
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
@@ -75,27 +75,19 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
-        self._by_proxy: dict[str, httpx.AsyncHTTPTransport] = {}
-        self._retired: list[httpx.AsyncHTTPTransport] = []
+        self._transports: dict[tuple[str, str], httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises ``NotSentError`` if the certificates or the proxy cannot be used."""
         proxy = None if request.extensions.get("is_direct") else proxy_for(request.url)
-        key = proxy.url if proxy else ""
-        if key not in self._by_proxy:
-            self._by_proxy[key] = _new_transport(proxy, self._limits)
-        transport = self._by_proxy[key]
-        try:
-            return await transport.handle_async_request(request)
-        except httpx.ConnectError as error:
-            if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
-                self._retired.append(transport)  # it may still serve other requests
-                self._by_proxy.pop(key, None)  # the next one reads the certificates anew
-            raise
+        key = (proxy.url if proxy else "", os.environ.get("SSL_CERT_FILE", ""))
+        if key not in self._transports:
+            self._transports[key] = _new_transport(proxy, self._limits)
+        return await self._transports[key].handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for transport in (*self._by_proxy.values(), *self._retired):
+        for transport in self._transports.values():
             await transport.aclose()
 
 
@@ -145,7 +137,7 @@ class SendTrace:
 def explain(error: Exception, host: str, proxy: Proxy | None, trace: SendTrace) -> ConnectionFailedError:
     """Return our error for an exception of a connection; ``kind`` tells what happened.
 
-    Kinds of ``NotSentError``: ``refused``, ``dns``, ``connect_timeout``, ``unreachable``, ``pool`` (may pass by
+    Kinds of ``NotSentError``: ``refused``, ``dns``, ``connect_timeout``, ``unreachable`` (may pass by
     itself), ``setting``, ``key``, ``proxy``, ``tls``, ``url``, ``protocol`` (somebody must change something). Kinds of
     ``ConnectionLostError``: ``timeout``, ``lost``.
     """
@@ -177,8 +169,6 @@ def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
         kind, message, hint = "url", f"The address {host} cannot be used.", "Check WAN_BASE_URL."
     elif isinstance(error, httpx.LocalProtocolError):
         kind, message = "protocol", f"The request to {host} is not valid HTTP and cannot be sent."
-    elif isinstance(error, httpx.PoolTimeout):
-        kind, message = "pool", "No connection became free in time."
     elif proxy is not None:
         how = "refused the connection" if is_refused else f"made no connection to {host}"
         how += f" ({one_line(error, 60)})" if isinstance(error, httpx.ProxyError) else ""

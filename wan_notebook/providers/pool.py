@@ -18,7 +18,6 @@ from ..settings import KEY_VARIABLE, Settings, SettingsLoader
 from ..text import one_line
 from .base import Timeouts
 from .http import ServiceClient, dialect_for
-from .replies import origin
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -56,11 +55,6 @@ class ClientPool:
         self._timeouts = timeouts
         self._clients: dict[tuple[str, ...], ServiceClient] = {}
         self._made: list[ServiceClient] = []
-
-    @property
-    def clients(self) -> tuple[ServiceClient, ...]:
-        """The clients in use."""
-        return tuple(self._clients.values())
 
     def client(self, settings: Settings) -> ServiceClient:
         """Return the client of these settings. Raises ``SettingsError`` for an address that cannot be used."""
@@ -186,8 +180,10 @@ def _is_trusted(recorded: str, settings: Settings) -> bool:
     """Say whether a recorded address is the configured one or the provider's own, rather than anybody's."""
     dialect = dialect_for(settings.provider)
     try:
-        recorded, configured = dialect.base_url(recorded), dialect.base_url(settings.base_url)
-        is_configured = not settings.in_process and origin(httpx.URL(recorded)) == origin(httpx.URL(configured))
+        recorded = dialect.base_url(recorded)
+        one, other = httpx.URL(recorded), httpx.URL(settings.base_url)
     except (SettingsError, httpx.InvalidURL):
         return False
+    is_configured = (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+    is_configured = is_configured and not settings.in_process
     return is_configured or recorded in map(dialect.base_url, _CATALOGUE.get(settings.provider, ()))

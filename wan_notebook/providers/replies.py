@@ -191,11 +191,6 @@ def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
     return cast("httpx.AsyncByteStream", response.stream)
 
 
-def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Return scheme, host and port; the scheme's default port is None."""
-    return url.scheme, url.host, url.port
-
-
 def retry_after_s(headers: httpx.Headers, now_s: float) -> float | None:
     """Read ``Retry-After``: seconds, or a date measured against the server's own clock if it gives one."""
     value = headers.get("retry-after", "")

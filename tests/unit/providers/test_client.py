@@ -32,7 +32,7 @@ from wan_notebook.errors import (
     UnexpectedReplyError,
     WanError,
 )
-from wan_notebook.providers import Phase, ServiceClient, Submitted
+from wan_notebook.providers import ServiceClient, Submitted
 
 ACCEPTED = {"id": "task-7f3a", "status": "in_progress"}
 
@@ -81,14 +81,8 @@ def test_auto_keeps_what_worked_and_a_chosen_form_is_the_only_one() -> None:
     answers = Answers(httpx.Response(400))
     failure_of(make_client(answers, envelope="params"), submit)
     assert envelopes_of(answers) == ["params"]
-
-
-def test_when_both_envelopes_are_refused_the_first_error_counts() -> None:
-    """The first form is the documented one, so its error says what is wrong; nothing is remembered."""
-    first = httpx.Response(400, json={"error": {"code": "bad_size", "message": "size is wrong"}})
-    client = make_client(Answers(first, httpx.Response(422, json={"error": "no input"})))
-    error = failure_of(client, submit)
-    assert (type(error), error.code, error.http_status) == (InvalidRequestError, "bad_size", 400)
+    client = make_client(Answers(httpx.Response(400, json={"error": "size"}), httpx.Response(422)))
+    assert "size" in str(failure_of(client, submit)), "of two refusals that of the documented form counts"
     assert client.envelope == "auto"
 
 
@@ -291,7 +285,7 @@ def page(*ids: str, **more: Any) -> httpx.Response:
 
 def listing(hours: float = 1) -> Any:
     """Return the call that lists the tasks of some hours."""
-    return lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours), status="SUCCEEDED")
+    return lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours))
 
 
 def listed(answers: Answers, hours: float = 1) -> list[str]:
@@ -309,7 +303,6 @@ def test_a_list_is_read_page_by_page_and_day_by_day() -> None:
         "model_name": "wan2.6-image",
         "page_no": "1",
         "page_size": "50",
-        "status": "SUCCEEDED",
     }
     assert [request.url.params["page_no"] for request in answers.requests] == ["1", "2", "3", "1", "2"]
     assert answers.requests[3].url.params["end_time"] == "20260110070405"
@@ -324,24 +317,6 @@ def test_a_list_is_empty_only_where_the_service_says_so() -> None:
         error = failure_of(make_client(Answers(answer), provider="dashscope"), listing())
         assert type(error) is UnexpectedReplyError
     assert type(failure_of(make_client(Answers()), listing())) is InvalidRequestError
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"output": {"task_list": [{"task_id": "a", "task_status": "PENDING"}]}},
-        {"tasks": [{"output": {"task_id": "a", "task_status": "PENDING"}}]},
-        {"output": {"data": [{"id": "a", "status": "pending", "gmt_create": 1767949445000}]}},
-    ],
-)
-def test_a_list_is_read_under_any_plausible_name(body: dict[str, Any]) -> None:
-    """The page documents the call but not its reply; a finished task in it has no pictures and has not failed."""
-    answers = Answers(httpx.Response(200, json=body), page())
-    (task,) = run(make_client(answers, provider="dashscope"), listing())
-    assert (task.task_id, task.phase) == ("a", Phase.PENDING)
-    assert task.created_at in (None, 1767949445)
-    (done,) = run(make_client(Answers(page("b"), page()), provider="dashscope"), listing())
-    assert (done.phase, done.error_code) == (Phase.SUCCEEDED, "")
 
 
 # The key --------------------------------------------------------------------------------------------------------------
@@ -380,14 +355,6 @@ def test_a_success_that_echoes_the_key_is_recorded_without_it(form: str) -> None
     assert (str(state.cost_usd), state.files[0].url) == ("0.03", address)
     escaped = json.dumps({"status": "failed", "error": KEY}).replace("s", "\\u0073", 1).replace("sk-", "\\u0073k-")
     assert KEY[:8] not in run(make_client(Answers(httpx.Response(200, text=escaped))), status).error_message
-
-
-def test_a_key_in_the_depths_of_a_success_is_no_failure() -> None:
-    """However an answer is nested, the task's end is read."""
-    deep = "[" * 900 + f'"{KEY}"' + "]" * 900
-    text = f'{{"status": "completed", "output": [{{"url": "https://h/1"}}], "metadata": {{"deep": {deep}}}}}'
-    state = run(make_client(Answers(httpx.Response(200, text=text))), status)
-    assert (state.phase, KEY in repr(state)) == (Phase.SUCCEEDED, False)
 
 
 def test_no_log_line_and_no_repr_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,6 @@ import inspect
 import json
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,10 @@ from tests.fakes.network import (
 )
 from wan_notebook.errors import (
     ConnectionLostError,
-    InvalidRequestError,
     NotSentError,
     UnexpectedReplyError,
-    WanError,
 )
-from wan_notebook.images import InputImage
-from wan_notebook.providers import ServiceClient, Timeouts
-from wan_notebook.request import ImageRequest
+from wan_notebook.providers import ServiceClient
 
 CLOSED_PORT = "http://127.0.0.1:9"  # "discard": nothing listens there
 ACCEPTED = json.dumps({"id": "task-7f3a", "status": "in_progress"}).encode()
@@ -99,16 +94,6 @@ def test_a_network_that_cannot_be_set_up_sends_nothing(
     assert submitted.task_id == "task-7f3a"
 
 
-@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "[::1", "http://[", "*", ",,127.0.0.1:x,127.0.0.1"])
-def test_a_no_proxy_entry_is_followed_or_ignored(monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
-    """An entry that cannot be read stops nobody: what it does not except goes through the proxy."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", no_proxy)
-    error = failure_of(real_client("http://127.0.0.1:10"), submit)
-    is_excepted = no_proxy in ("*", "127.0.0.1", ",,127.0.0.1:x,127.0.0.1")
-    assert (type(error), error.kind) == (NotSentError, "refused" if is_excepted else "proxy")
-
-
 @pytest.mark.parametrize(
     ("scheme", "variable"), [("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY"), ("https", "ALL_PROXY")]
 )
@@ -158,7 +143,6 @@ def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_shown(key: str)
 NOT_SENT = {
     httpx.ConnectError: "unreachable",
     httpx.ConnectTimeout: "connect_timeout",
-    httpx.PoolTimeout: "pool",
     httpx.ProxyError: "unreachable",
     httpx.UnsupportedProtocol: "url",
     httpx.LocalProtocolError: "protocol",
@@ -214,24 +198,6 @@ def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word
 
 # Deadlines and limits -------------------------------------------------------------------------------------------------
 
-SHORT = Timeouts(submit_s=0.05, status_s=0.05)
-
-
-def test_a_service_that_never_answers_meets_the_deadline() -> None:
-    """After sending began, time is no proof that nothing arrived; a long body gets more time."""
-
-    async def silent(request: httpx.Request) -> httpx.Response:
-        await never()
-        return httpx.Response(200)
-
-    for call in (submit, status):
-        error = failure_of(make_client(silent, timeouts=SHORT), call)
-        assert (type(error), error.kind) == (ConnectionLostError, "timeout")
-    trickle = httpx.Response(200, content=pieces(b'{"id": "task-7f3a", ', is_endless=True))
-    error = failure_of(make_client(Answers(trickle), timeouts=SHORT), submit)
-    assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "task-7f3a")
-    assert Timeouts().submit_deadline_s(50_000_000) == pytest.approx(520)
-
 
 def test_calls_wait_in_front_of_the_pool_and_give_their_places_back() -> None:
     """The pool of httpx degrades with waiting callers; ten abandoned calls must not block the eleventh."""
@@ -281,30 +247,6 @@ def test_a_packed_reply_is_unpacked_once_and_under_a_limit(layers: int) -> None:
 # Real sockets ---------------------------------------------------------------------------------------------------------
 
 
-def served(answer: Callable[..., Any], *calls: Any, **options: Any) -> tuple[Any, int]:
-    """Make calls to a server of this test; return the last result or the error, and the number of connections."""
-
-    async def main() -> tuple[Any, int]:
-        async with raw_server(answer) as (url, connections):
-            client, result = real_client(url, **options), None
-            try:
-                for call in calls:
-                    result = await call(client)
-            except WanError as error:
-                assert_no_key(error)
-                result = error
-            await client.aclose()
-            return result, len(connections)
-
-    return asyncio.run(main())
-
-
-def test_a_refused_connection_was_not_sent() -> None:
-    """Nothing listens: certain, so it may be tried again."""
-    error = failure_of(real_client(CLOSED_PORT), submit)
-    assert (type(error), error.kind) == (NotSentError, "refused")
-
-
 def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
     """Verification is never switched off; the error says that it is the certificate, and nothing was sent."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -320,53 +262,3 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_in_words() -> None:
     error = asyncio.run(main())
     assert error.kind == "tls"
     assert "self-signed certificate" in error.message
-
-
-@pytest.mark.parametrize("is_reset", [True, False])
-@pytest.mark.parametrize("served_before", [0, 1])
-def test_a_connection_that_ends_after_the_request_is_in_doubt(served_before: int, *, is_reset: bool) -> None:
-    """The request had arrived, on a new connection or a kept one; it is sent exactly once."""
-    seen: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(served_before):
-            seen.append(await read_request(reader))
-            writer.write(http_reply(ACCEPTED))
-        seen.append(await read_request(reader))
-        if is_reset:
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-
-    error, _ = served(answer, *[submit] * (served_before + 1))
-    assert (type(error), error.kind, len(seen)) == (ConnectionLostError, "lost", served_before + 1)
-
-
-def test_an_early_answer_is_read_before_the_whole_body_is_sent() -> None:
-    """A server that refuses a body at its head, and discards the rest, has said so: 413, not in doubt."""
-    image = InputImage("big", "big", bytes(9_000_000), "image/png", 300, 300)
-    request = ImageRequest(prompt="a", images=[image])
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(http_reply(b'{"message": "too large"}', "413 Content Too Large", "Connection: close"))
-        while await reader.read(65_536):
-            pass
-
-    error, connections = served(answer, lambda client: client.submit(request))
-    assert (type(error), error.http_status, connections) == (InvalidRequestError, 413, 1)
-    assert "smaller pictures" in error.hint
-
-
-def test_connections_are_kept_and_a_closed_one_is_not_used_again() -> None:
-    """Each connection costs a TLS handshake; a POST on one that the server closed meanwhile would be in doubt."""
-
-    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(2):
-            await read_request(reader)
-            writer.write(http_reply(ACCEPTED))
-
-    async def wait(client: ServiceClient) -> None:
-        await asyncio.sleep(0.05)
-
-    submitted, connections = served(twice, submit, submit, wait, submit)
-    assert (submitted.task_id, connections) == ("task-7f3a", 2)

@@ -98,18 +98,6 @@ def test_a_download_cut_anywhere_is_continued_to_the_same_bytes(
     assert files.ranges[-1] == (f"bytes={total}-" if total else "")
 
 
-def test_a_file_that_changed_is_fetched_anew(tmp_path: Path) -> None:
-    """If-Range: another ETag means other bytes, and the old beginning must not stay."""
-    part, files = tmp_path / "x.part", FileServer(DATA, cut_after=1000)
-
-    async def change(_: ServiceClient) -> None:
-        files.data, files.etag, files.cut_after = DATA[::-1][:500], '"e-2"', None
-        raise DownloadError("changed")
-
-    run(make_client(files), after_failures(downloading(part), change, downloading(part)))
-    assert part.read_bytes() == DATA[::-1][:500]
-
-
 DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
 
 
@@ -161,16 +149,6 @@ def test_old_bytes_of_another_download_are_replaced(tmp_path: Path) -> None:
     part.symlink_to(outside)
     assert isinstance(failure_of(make_client(FileServer(DATA[:10])), downloading(part)), StoreError)
     assert not outside.exists()
-
-
-@pytest.mark.parametrize(
-    ("body", "length", "kind"), [(b"x" * 9, "10", "truncated"), (b"", "10", "truncated"), (b"", "", "empty")]
-)
-def test_fewer_bytes_than_announced_is_truncated(tmp_path: Path, body: bytes, length: str, kind: str) -> None:
-    """Content-Length against bytes; an empty file is no picture either."""
-    headers = {"content-length": length} if length else {}
-    answer = httpx.Response(200, headers=headers, content=pieces(body))
-    assert failed(make_client(Answers(answer)), downloading(tmp_path / "x.part")).kind == kind
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -289,30 +267,6 @@ def test_a_persons_own_address_says_what_its_server_said(answer: httpx.Response,
     assert len(str(error)) < 250
     assert answers.requests[0].headers["user-agent"].startswith("wan-notebook/")
     assert "(+https://" in answers.requests[0].headers["user-agent"]
-
-
-def test_a_cancelled_download_leaves_what_arrived(tmp_path: Path) -> None:
-    """Ctrl-C and shutdown leave a part that the next attempt continues; a full disk is the disk's error."""
-    part = tmp_path / "x.part"
-    headers = {"etag": ETAG, "content-length": str(len(DATA))}
-    hanging = httpx.Response(200, headers=headers, content=pieces(DATA[:1_500_000], is_endless=True))
-    files, answers = FileServer(DATA), [hanging]
-
-    async def interrupted(client: ServiceClient) -> Any:
-        task = asyncio.ensure_future(downloading(part)(client))
-        while not part.exists() or part.stat().st_size < 1_400_000:  # noqa: ASYNC110 - a file has no event
-            await asyncio.sleep(0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return await downloading(part)(client)
-
-    client = make_client(lambda request: answers.pop() if answers else files(request))
-    assert run(client, interrupted).sha256 == files.sha256
-    assert files.ranges == ["bytes=1500000-"]
-    error = failure_of(make_client(files), downloading(Path("/proc/no/x.part")))
-    assert isinstance(error, StoreError)
-    assert "/proc/no/x.part" in str(error)
 
 
 # Where a download may lead --------------------------------------------------------------------------------------------

@@ -232,16 +232,6 @@ def test_a_save_that_breaks_off_leaves_no_half_picture(
     assert (files_of(storage), storage.read(NAME)) == ([NAME], b"paid picture")
 
 
-def test_too_little_space_is_found_before_money_is_spent(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the pictures will need is compared with what is free."""
-    disk = FullDisk(storage.folder / "nothing", monkeypatch)
-    storage.check_writable(need_bytes=1000)
-    disk.errno = errno.ENOSPC
-    with pytest.raises(StoreError, match="has 0 MB free, and this needs 60 MB"):
-        storage.check_writable(need_bytes=60_000_000)
-    assert files_of(storage) == []
-
-
 def test_a_file_system_without_links_overwrites_nothing_either(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
