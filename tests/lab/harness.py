@@ -14,12 +14,11 @@ own, and a fresh kernel for each notebook that it opens:
         lab.reload()                    # the browser's reload: same kernel;  lab.reopen(): new kernel
         lab.restart_kernel()            # fresh interpreter, outputs stay;    lab.interrupt(): as the stop button
         lab.theme("dark")
-        lab.shot("/tmp/x.png")
         assert "saved" in lab.out_text(1)
 
 Cells are code cells, counted from 0; in `write`, a text that starts with `#md ` makes a Markdown cell, which has no
 number. `lab.cell(i)`, `lab.output(i)` are Playwright locators, `lab.page` the page; `lab.prompt(i)`, `lab.source(i)`,
-`lab.n_cells()` tell what is there; `lab.type_into(i, text)` types, and `lab.completions()` presses Tab.
+`lab.n_cells()` tell what is there; `lab.type_into(i, text)` types.
 `lab.folder` is the notebook's folder on disk. `lab.write(..., kernel="k6")` uses the kernel of the fixture `kernel6`
 (ipykernel 6.31 in an environment of its own); `lab.server.add_kernel(name, python, env={...})` registers another, for
 example one with `WAN_SIMULATOR_SECONDS=0`. Kernels see `WAN_PROVIDER=simulator`, a private home and this checkout.
@@ -225,12 +224,6 @@ class Lab:
         self.page.keyboard.press("Control+End")
         self.page.keyboard.type(text)
 
-    def completions(self) -> list[str]:
-        """Press Tab and return what the completer offers (a single match is inserted at once, and offers nothing)."""
-        self.page.keyboard.press("Tab")
-        self.page.wait_for_selector(".jp-Completer-item")
-        return [str(t).strip() for t in self.page.locator(".jp-Completer-item .jp-Completer-match").all_text_contents()]
-
     # -------------------------------------------------------------- look
 
     def cell(self, index: int) -> Any:
@@ -282,12 +275,6 @@ class Lab:
     def wait_css(self, css: str, *, state: str = "visible", timeout_s: float = 30) -> Any:
         """Wait for an element of the open notebook."""
         return self.page.wait_for_selector(f"{PANEL} {css}", state=state, timeout=timeout_s * 1000)
-
-    def shot(self, path: str | Path, css: str | None = None) -> Path:
-        """Photograph the page, or the first element of a selector."""
-        target = self.page.locator(css).first if css else self.page
-        target.screenshot(path=str(path))
-        return Path(path)
 
     # -------------------------------------------------------------- save, theme, errors
 

@@ -243,27 +243,6 @@ def test_a_reload_in_mid_run_shows_the_result_in_the_widget(lab: Lab) -> None:
     lab.wait_text(2, "saved")
 
 
-def test_run_all_with_five_cells(lab: Lab) -> None:
-    """Five cells, edits of earlier results among them, all come back with their pictures."""
-    cells = [
-        SETUP,
-        FOX,
-        "%%wan -i fox --as night --seed 6\nat night",
-        "%%wan -n 2 --seed 7 --as owls\nan owl",
-        "%%wan -i owls[1] --seed 8\nan owl in a hat",
-        "%%wan --interleave --max-images 2 --seed 9\ntwo steps",
-        "[j.wait() for j in (fox, night, owls)]; print('all there')",
-    ]
-    lab.write("five.ipynb", cells, kernel=kernel(lab, "quick", WAN_SIMULATOR_SECONDS="0.5"))
-    lab.open("five.ipynb")
-    lab.run_all()
-    for cell in range(1, 6):
-        lab.wait_text(cell, "saved")
-
-    lab.theme("dark")
-    assert "all there" in lab.out_text(6)
-
-
 def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab) -> None:
     """On ipykernel 6, Run All after the user's own `nest_asyncio.apply()`: every cell runs, `await` and `wait` work.
 
@@ -288,13 +267,3 @@ def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab) -> None:
     for cell in (2, 5):
         wait_lasting(lab, cell)
     assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 2)
-
-
-def test_notebook_7_shows_the_same(notebook7: Lab) -> None:
-    """The card and the gallery in Jupyter Notebook 7."""
-    notebook7.write("seven.ipynb", [SETUP, FOX])
-    notebook7.open("seven.ipynb")
-    notebook7.run_cell(0)
-    notebook7.run_cell(1)
-    notebook7.wait_text(1, "saved")
-    notebook7.wait_css("img[alt]")

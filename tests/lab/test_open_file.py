@@ -1,32 +1,15 @@
 """A click on "full file" or "Open file" shows the whole picture in a tab of its own, wherever the notebook lies."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.lab.harness import Lab
-from tests.lab.servers import LabServer
 from tests.lab.voila import VoilaPage
 
 CELLS = ["%load_ext wan_notebook", "%%wan --as fox --seed 5\na fox, 50 % #1 in snow", "%wan panel"]
 WIDTH = "i => i.decode().then(() => i.naturalWidth)"
 SHOWN = "i => i.complete && i.naturalWidth === 1280"
-
-
-@pytest.fixture
-def in_served_folder(tmp_path: Path, chromium: Any) -> Iterator[Lab]:
-    """Give a page in a JupyterLab that was started in the notebook's own folder."""
-    server = LabServer(tmp_path)
-    server.start()
-    lab = Lab(server, chromium, server.root)
-    try:
-        yield lab
-    finally:
-        lab.close()
-        server.stop()
 
 
 def _shown(lab: Lab) -> Any:
@@ -83,13 +66,6 @@ def test_jupyterlab_opens_the_file_of_a_notebook_in_a_subfolder(lab: Lab) -> Non
     _shown(lab)
     _panel_opens_it(lab)
     _lab_opens_it(lab)
-
-
-def test_jupyterlab_opens_the_file_in_the_served_folder(in_served_folder: Lab) -> None:
-    """The server was started beside the notebook."""
-    _shown(in_served_folder)
-    _panel_opens_it(in_served_folder)
-    _lab_opens_it(in_served_folder)
 
 
 def test_notebook_7_opens_the_file(notebook7: Lab) -> None:

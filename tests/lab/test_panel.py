@@ -125,18 +125,6 @@ def test_a_cancel_while_a_cell_computes_shows_at_once(lab: Lab) -> None:
     assert app.state.simulator.requests["cancel"] == 1
 
 
-def test_problems_stand_beside_their_fields(lab: Lab) -> None:
-    """What cannot be sent cannot be clicked, and each problem is tied to its field."""
-    page = opened(lab)
-    page.locator(".wan-f-prompt textarea").fill("a {nobody} in snow")
-    page.locator(".wan-f-n input").first.fill("0")
-    page.wait_for_selector(".wan-f-prompt [data-wrong] >> text=no variable nobody")
-    page.wait_for_selector(".wan-f-n [data-wrong] >> text=must be 1")
-    assert page.locator(BUTTON).get_attribute("aria-disabled") == "true"
-    assert page.locator(".wan-f-prompt textarea").get_attribute("aria-invalid") == "true"
-    assert page.locator(".wan-note-preview mark").inner_text() == "{nobody}"
-
-
 def test_control_enter_sends_and_does_not_run_the_cell(lab: Lab) -> None:
     """JupyterLab's own shortcuts stay out of the panel: Ctrl+Enter generates, x rejects and cuts no cell."""
     page = opened(lab)
@@ -225,24 +213,6 @@ def test_hostile_text_is_text_in_the_whole_panel(lab: Lab) -> None:
     assert "<img src=x" in page.locator(".wan-history-prompt").inner_text()
     assert page.locator("img[src='x']").count() == 0
     assert "owned" not in page.title()
-
-
-def test_history_searches_sorts_and_recalls(lab: Lab) -> None:
-    """The tab lists the ledger; a row's Recall brings the form back, filled in."""
-    page = opened(
-        lab, load=f"{LOAD}\nimport wan_notebook as wan\nfor k in (5, 3): wan.generate(f'a fox {{k}}', seed=k).result()"
-    )
-    page.get_by_role("tab", name="History").click()
-    page.wait_for_selector(".wan-history tbody tr >> nth=1")
-    page.get_by_role("button", name="Seed").click()
-    page.wait_for_function("document.querySelector('.wan-history tbody tr').textContent.includes('a fox 5')")
-    page.locator(".wan-history .wan-filter-words").fill("fox")
-    page.locator(".wan-history .wan-filter-seed").first.fill("3")
-    page.wait_for_function("document.querySelectorAll('.wan-history tbody tr').length === 1")
-    assert "1 job · 1 picture" in page.locator(".wan-history-totals").inner_text()
-    page.get_by_role("button", name="Recall job").click()
-    page.wait_for_function("document.querySelector('.wan-f-prompt textarea').value === 'a fox 3'")
-    ready(lab, "From store · $0.00")
 
 
 def test_the_older_kernel_generation_has_the_same_panel(lab: Lab, kernel6: str) -> None:

@@ -7,7 +7,6 @@ import pytest
 from tests.lab.harness import Lab
 from tests.lab.test_front_ends import UNREADABLE
 from tests.lab.test_panel import BUTTON, opened
-from tests.lab.voila import VoilaPage
 
 BELOW = "#md " + "text\n\n" * 60  # so that the panel is not the page's end
 # The part of the focused field that the strip with the button lies over, in px; null once the focus has left the form.
@@ -48,7 +47,13 @@ def _walk(page: Any, key: str) -> list[float]:
     return covered
 
 
-def _nothing_is_covered(page: Any) -> None:
+def test_the_button_covers_no_field_that_has_the_focus(lab: Lab) -> None:
+    """The button stays in sight while the form scrolls; a field that Tab reaches stops above it, wide and narrow."""
+    lab.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel", BELOW])
+    lab.open("a.ipynb")
+    lab.run_all()
+    lab.wait_css(BUTTON)
+    page = lab.page
     for width, height in ((1280, 700), (480, 700)):
         page.set_viewport_size({"width": width, "height": height})
         page.locator(".wan-f-prompt textarea").focus()
@@ -57,25 +62,6 @@ def _nothing_is_covered(page: Any) -> None:
         back = _walk(page, "Shift+Tab")
         assert len(there) > 10
         assert max(there + back) <= 1, (width, there, back)
-
-
-@pytest.mark.parametrize("host", ["lab", "notebook7"])
-def test_the_button_covers_no_field_that_has_the_focus(host: str, request: pytest.FixtureRequest) -> None:
-    """The button stays in sight while the form scrolls; a field that Tab reaches stops above it, wide and narrow."""
-    lab = request.getfixturevalue(host)
-    lab.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel", BELOW])
-    lab.open("a.ipynb")
-    lab.run_all()
-    lab.wait_css(BUTTON)
-    _nothing_is_covered(lab.page)
-
-
-def test_the_button_covers_no_field_in_voila(voila: VoilaPage) -> None:
-    """The same on a page without a notebook around it."""
-    voila.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel", BELOW])
-    voila.open("a.ipynb")
-    voila.page.wait_for_selector(BUTTON)
-    _nothing_is_covered(voila.page)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
