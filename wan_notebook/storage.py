@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import errno
+import filecmp
 import hashlib
 import itertools
 import logging
@@ -207,7 +208,9 @@ class Storage:
                     _name(staged.temporary, final)
                     break
                 except FileExistsError:
-                    if _have_same_bytes(staged.temporary, final):  # fetched again after a crash
+                    if final.is_file() and filecmp.cmp(
+                        staged.temporary, final, shallow=False
+                    ):  # fetched again after a crash
                         staged.temporary.unlink()
                         break
             wanted = self._free_name(staged.file)
@@ -331,13 +334,6 @@ def _name(temporary: Path, final: Path) -> None:
         temporary.replace(final)
     else:
         temporary.unlink()
-
-
-def _have_same_bytes(one: Path, other: Path) -> bool:
-    try:
-        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
-    except OSError:  # a folder, or a file that cannot be read: another one in any case
-        return False
 
 
 @contextlib.contextmanager

@@ -54,9 +54,3 @@ def require(is_allowed: bool, field: str, problem: str) -> None:
     """Raise the 400 for a field unless its value is allowed."""
     if not is_allowed:
         raise invalid(field, problem)
-
-
-def shown(value: object) -> str:
-    """Return a wrong value as text, shortened to 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"

@@ -7,15 +7,16 @@ import io
 import json
 import math
 import re
+import reprlib
 import secrets
 import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from PIL import Image, ImageOps
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import ApiError, invalid, require, shown
+from .errors import ApiError, invalid, require
 from .tasks import Provider, TaskRequest, directives_of
 
 Size = tuple[int, int]
@@ -33,14 +34,8 @@ CONTENT = "input.messages[0].content"
 
 _SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
 _DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _decoding = threading.Lock()  # one picture of 64 megapixels at a time is memory enough
-
-
-class InputPicture(NamedTuple):
-    """An input picture: its size as people see it, and a reduced JPEG in base64, or its address."""
-
-    size_px: Size
-    content: str
 
 
 # Halves of surrogate pairs, which JSON can carry and UTF-8 cannot, are replaced.
@@ -105,7 +100,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
         first = problem.errors()[0]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         raise invalid(field.removeprefix("."), first["msg"]) from None
-    require(asked.model == MODELS[provider], "model", f"{shown(asked.model)} does not exist")
+    require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
     is_interleaved = given.enable_interleave
     texts = [item.text for item in items if item.text]
@@ -119,7 +114,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
     if sum(len(source) for source in sources.values() if source.startswith("data:")) * 3 // 4 > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
     inputs = [read_input(source, where) for where, source in sources.items()]
-    last_input_px = inputs[-1].size_px if inputs else None
+    last_input_px = inputs[-1][0] if inputs else None
     width, height = output_size(given.size, last_input_px, is_interleaved=is_interleaved)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
     if is_interleaved:  # an illustrated text may stop before its limit
@@ -131,7 +126,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
         is_interleaved=is_interleaved,
         prompt=texts[0][:PROMPT_CHARS],
         negative_prompt=given.negative_prompt[:NEGATIVE_PROMPT_CHARS],
-        inputs=tuple(picture.content for picture in inputs),
+        inputs=tuple(content for _, content in inputs),
         width_px=width,
         height_px=height,
         images_n=0 if "empty" in directives else n - withheld,
@@ -154,7 +149,7 @@ def output_size(size: str | None, last_input_px: Size | None, *, is_interleaved:
         scale = math.sqrt(total_px / (width * height))
     else:
         names = " or ".join([*tiers, "W*H such as 1280*1280"])
-        require(_SIZE.fullmatch(size) is not None, "parameters.size", f"must be {names}, got {shown(size)}")
+        require(_SIZE.fullmatch(size) is not None, "parameters.size", f"must be {names}, got {reprlib.repr(size)}")
         width, height = map(int, size.split("*"))
         side = 1280 if is_interleaved else 2048
         is_allowed = 768**2 <= width * height <= side**2
@@ -165,13 +160,13 @@ def output_size(size: str | None, last_input_px: Size | None, *, is_interleaved:
     return columns * GRID_PX, rows * GRID_PX
 
 
-def read_input(source: str, where: str) -> InputPicture:
-    """Check one `image` value of the field `where`, and reduce it.
+def read_input(source: str, where: str) -> tuple[Size, str]:
+    """Check one `image` value of the field `where`; return its size as people see it, and a reduced JPEG in base64.
 
-    An http address is never fetched: it stands for a picture of 1024×768 pixels.
+    An http address is never fetched: it is returned as it is, and stands for a picture of 1024×768 pixels.
     """
     if source.startswith(("http://", "https://")):
-        return InputPicture((1024, 768), source)
+        return (1024, 768), source
     match = _DATA_URL.match(source)
     if match is None:
         raise invalid(where, "must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
@@ -192,14 +187,12 @@ def read_input(source: str, where: str) -> InputPicture:
                 width, height = height, width
             picture.draft("RGB", (KEPT_SIDE_PX, KEPT_SIDE_PX))  # a JPEG is decoded at a fraction of its size
             small = ImageOps.exif_transpose(picture).convert("RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise invalid(where, f"width and height must be {least} to {most} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as problem:
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, *_BOMB) as problem:
         raise invalid(where, f"the picture cannot be decoded ({type(problem).__name__})") from None
     small.thumbnail((KEPT_SIDE_PX, KEPT_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=88)
-    return InputPicture((width, height), base64.b64encode(buffer.getvalue()).decode())
+    return (width, height), base64.b64encode(buffer.getvalue()).decode()
 
 
 def _document(body: bytes, envelope: str) -> dict[str, Any]:

@@ -246,19 +246,6 @@ def test_a_file_system_without_links_overwrites_nothing_either(
     assert (storage.read(NAME), storage.read(second.file), len(files_of(storage))) == (b"one", b"two", 2)
 
 
-def in_process_of_its_own(code: str, **env: str) -> str:
-    """Run code in another interpreter and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=50,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-    )
-    return done.stdout
-
-
 def test_an_ascii_only_locale_saves_under_ascii_names(storage: Storage) -> None:
     """CASES H4: a picture that is paid must not be lost to its name; what was named elsewhere is told in one line."""
     code = f"""
@@ -275,8 +262,9 @@ try:
 except Exception as error:
     print(type(error).__name__)
 """
-    said = in_process_of_its_own(code, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0").splitlines()
-    assert said == [
+    locale = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50, env={**os.environ, **locale})
+    assert said.splitlines() == [
         "2026-11-24/1432-picture-s1-1.png",
         "2026-11-24/1432-a-chateau-s1-1.png",
         "False False",
