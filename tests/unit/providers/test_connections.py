@@ -22,12 +22,10 @@ from tests.fakes.network import (
     failure_of,
     http_reply,
     make_client,
-    never,
     pieces,
     raw_server,
     read_request,
     run,
-    status,
     submit,
 )
 from wan_notebook.errors import (
@@ -196,38 +194,7 @@ def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word
     assert ("never switched off" in error.hint) is (kind == "tls")
 
 
-# Deadlines and limits -------------------------------------------------------------------------------------------------
-
-
-def test_calls_wait_in_front_of_the_pool_and_give_their_places_back() -> None:
-    """The pool of httpx degrades with waiting callers; ten abandoned calls must not block the eleventh."""
-    now = most = calls = 0
-    all_hang = asyncio.Event()
-
-    async def first_ten_hang(request: httpx.Request) -> httpx.Response:
-        nonlocal now, most, calls
-        now, calls = now + 1, calls + 1
-        most = max(most, now)
-        try:
-            if calls <= 10:
-                if calls == 10:
-                    all_hang.set()
-                await never()
-            await asyncio.sleep(0)
-        finally:
-            now -= 1
-        return httpx.Response(200, json={"status": "pending"})
-
-    async def main(client: ServiceClient) -> None:
-        hanging = [asyncio.ensure_future(status(client)) for _ in range(10)]
-        await all_hang.wait()
-        for task in hanging:
-            task.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
-        await asyncio.gather(*(status(client) for _ in range(60)))
-
-    run(make_client(first_ten_hang), main)
-    assert most == 10
+# Limits ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
