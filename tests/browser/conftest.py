@@ -10,7 +10,7 @@ from tests.browser.page import WidgetPage
 from tests.environment import ROOT
 
 HERE = Path(__file__).parent
-STATIC = ROOT / "wan_notebook/views/static"
+STATIC = ROOT / "wan_notebook/display/static"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@
         assert w.listeners() == 0
         widgets.theme("dark")                    # media query, JupyterLab's body attribute and colour variables
 
-`mount` takes the name of a file in the served folder (`wan_notebook/views/static`; `widgets.serve(folder)` for
+`mount` takes the name of a file in the served folder (`wan_notebook/display/static`; `widgets.serve(folder)` for
 another), or with `source=` the module's text. The module is loaded from a blob, as anywidget does it, so a relative
 import fails here as it would there. `widgets.load("util.js")` imports a module by its address and leaves it in
 `window.module`. An uncaught error, an error on the console, or a request to another machine fails the test when it
