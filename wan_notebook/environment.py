@@ -53,6 +53,8 @@ class Settings(BaseSettings):
 
     provider: str
     base_url: str
+    in_process: bool
+    """Whether the simulator inside this process answers."""
     folder: Path
     key: SecretStr | None
     key_source: str
@@ -87,16 +89,10 @@ class Settings(BaseSettings):
         """Whether a simulator answers, built in or at an address."""
         return self.provider == "simulator"
 
-    @property
-    def in_process(self) -> bool:
-        """Whether the built-in simulator answers."""
-        from .settings import IN_PROCESS_URL
-
-        return self.is_simulated and self.base_url == IN_PROCESS_URL
-
     def with_base_url(self, base_url: str) -> "Settings":
         """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
-        return self.model_copy(update={"base_url": base_url})
+        is_same = base_url == self.base_url
+        return self.model_copy(update={"base_url": base_url, "in_process": self.in_process and is_same})
 
 
 def checked_settings(values: Mapping[str, Any], stored_in: Path) -> Settings:

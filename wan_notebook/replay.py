@@ -329,34 +329,24 @@ def _with_former_identities(request: ImageRequest) -> ImageRequest:
     return request.replace(images=images) if images != request.images else request
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The requests that a call turned out to mean, and their jobs. ``is_former``: as the first edition read them."""
-
-    requests: tuple[ImageRequest, ...]
-    jobs: tuple[PlannedJob, ...]
-    is_former: bool = False
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the store or running jobs have all of it."""
-        return bool(self.jobs) and all(job.result is not None for job in self.jobs)
-
-
-def read_submission(submission: Submission, lookup: Lookup) -> Reading:
-    """Return today's reading of a call, or a former one if only that one is answered.
+def read_submission(submission: Submission, lookup: Lookup) -> tuple[tuple[ImageRequest, ...], tuple[PlannedJob, ...]]:
+    """Return the requests that a call means, and their jobs: as read today, or formerly if only that is answered.
 
     Raises ``submission.refusal`` if there is one and no former reading is answered.
     """
-    today = Reading(requests=submission.requests, jobs=lookup.jobs(submission.requests))
-    if not submission.fresh and not today.is_answered:
+    jobs = lookup.jobs(submission.requests)
+    if not submission.fresh and not _is_answered(jobs):
         for requests in former_readings(submission):
-            former = Reading(requests=requests, jobs=lookup.jobs(requests), is_former=True)
-            if former.is_answered:
-                return former
+            former = lookup.jobs(requests)
+            if _is_answered(former):
+                return requests, former
     if submission.refusal is not None:
         raise submission.refusal
-    return today
+    return submission.requests, jobs
+
+
+def _is_answered(jobs: Sequence[PlannedJob]) -> bool:
+    return bool(jobs) and all(job.result is not None for job in jobs)
 
 
 def seedless_hashes(submission: Submission) -> list[str]:

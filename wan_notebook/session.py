@@ -270,7 +270,7 @@ class Session:
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
             project.database.record_shown(job_id, cell.notebook, cell.cell_id, "replay")
-        if open_jobs := [job for job in tracked if not job.is_settled]:
+        if open_jobs := [job for job in tracked if job.status not in FINAL]:
             project.worker.start(open_jobs, fresh)
             if not fresh and plan.notes:  # no new row holds them
                 self.background.call(tracked[0].noted, "; ".join(plan.notes))
@@ -355,7 +355,8 @@ class Session:
     def _is_ours(self, row: "JobRow") -> bool:
         if not row.key_fingerprint or row.is_simulated:
             return True
-        with suppress(SettingsError):  # without a key none can reach a foreign service
+        with suppress(SettingsError):
+            # Without a key here nothing can be given away: the client says which variable is missing.
             return self.settings(row.provider).key_fingerprint in ("", row.key_fingerprint)
         return False
 

@@ -130,6 +130,7 @@ class SettingsLoader:
         values = {name: value for name, value in values.items() if value not in (None, "")} | {
             "provider": provider,
             "base_url": base_url,
+            "in_process": provider == "simulator" and base_url == IN_PROCESS_URL,
             "folder": self.folder,
             "key": key,
             "key_source": source,
