@@ -13,10 +13,10 @@ from .options import cell_parser, command_parsers
 
 if TYPE_CHECKING:
     from .cell import CellCall, read_cell, read_make
-    from .commands import Command, read_command
+    from .commands import read_command
     from .commands.doctor import Check, examine
     from .completion import Completion, Known, complete
-    from .frontend import cells_run, front_end
+    from .frontend import front_end, show_jobs_in_cells
     from .render_cell import (
         CellText,
         cell_of_job,
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
         write_cell,
     )
     from .runner import Runner
-    from .template import Expanded, escape, expand, literal, split_negative, text_notes
+    from .template import escape, expand, literal, split_negative, text_notes
     from .tokenize import quote, split_line
 
 _LAZY = {
     "cell": ("CellCall", "read_cell", "read_make"),
-    "commands": ("Command", "read_command"),
+    "commands": ("read_command",),
     "commands.doctor": ("Check", "examine"),
     "completion": ("Completion", "Known", "complete"),
-    "frontend": ("cells_run", "front_end"),
+    "frontend": ("front_end", "show_jobs_in_cells"),
     "render_cell": (
         *("CellText", "cell_of_job", "cell_of_metadata", "cell_of_request"),
         *("cell_of_row", "quoted_path", "write_cell"),
     ),
     "runner": ("Runner",),
-    "template": ("Expanded", "escape", "expand", "literal", "split_negative", "text_notes"),
+    "template": ("escape", "expand", "literal", "split_negative", "text_notes"),
     "tokenize": ("quote", "split_line"),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
@@ -50,9 +50,7 @@ __all__ = [
     "CellCall",
     "CellText",
     "Check",
-    "Command",
     "Completion",
-    "Expanded",
     "Extension",
     "Known",
     "Runner",
@@ -61,7 +59,6 @@ __all__ = [
     "cell_of_request",
     "cell_of_row",
     "cell_parser",
-    "cells_run",
     "command_parsers",
     "commands_table_markdown",
     "complete",
@@ -79,6 +76,7 @@ __all__ = [
     "read_cell",
     "read_command",
     "read_make",
+    "show_jobs_in_cells",
     "split_line",
     "split_negative",
     "text_notes",

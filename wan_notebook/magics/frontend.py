@@ -1,13 +1,15 @@
-"""Which front end shows the outputs of this kernel, and what it has run."""
+"""Which front end shows the outputs of this kernel, what it has run, and how a job shows itself in it."""
 
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import is_watched
+from ..jobs import Job, Picture, set_display
+from ..kernel import current_shell, is_watched
+from ..session import default_session
 
 if TYPE_CHECKING:
-    from ..display import FrontEnd
+    from ..display import Bundle, FrontEnd
 
 
 def front_end(shell: Any) -> "FrontEnd":
@@ -36,3 +38,33 @@ def writes_bare_out(shell: Any) -> bool:
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
     text = history[-1] if history else ""
     return isinstance(text, str) and text.rstrip().rpartition("\n")[2].lstrip().startswith("%wan")
+
+
+def show_jobs_in_cells() -> None:
+    """Let a job or a picture that is a cell's last line show itself as the cell's own output."""
+    set_display(_show, _bundle)
+
+
+def _show(job: Job) -> bool:
+    """Display a job unless this very cell has shown it; False for a job of another folder."""
+    from ..display import show_job
+
+    session, shell = default_session(), current_shell()
+    if shell is None or session.project(create=False) is not job.project:
+        return False
+    execution = session.cell().execution
+    if job.shown_in != execution:
+        job.shown_in = execution
+        show_job(job, session, front_end(shell), raises=False)
+    return True
+
+
+def _bundle(shown: Job | Picture) -> "Bundle | None":
+    """Return the static output of a job or a picture; None for one of another folder."""
+    from ..display import job_bundle, picture_bundle
+
+    session = default_session()
+    job = shown.job if isinstance(shown, Picture) else shown
+    if session.project(create=False) is not job.project:
+        return None
+    return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)

@@ -9,7 +9,7 @@ from ..jobs import Job
 from ..session import Session, default_session
 from .cell import call_of
 from .commands import Context, run_command
-from .frontend import front_end, writes_bare_out
+from .frontend import front_end, show_jobs_in_cells, writes_bare_out
 from .guard import last_resort
 from .help import help_text
 from .options import cell_parser, command_parsers
@@ -29,11 +29,10 @@ class Runner:
     """Cells and commands of one shell, over the kernel's session."""
 
     def __init__(self, shell: Any, session: Session | None = None, loader: "SettingsLoader | None" = None) -> None:
-        from .. import api  # noqa: F401 - it says how a job shows itself where a cell ends in one
-
         self.shell = shell
         self.session = session or default_session(loader)
         set_cell_text(cell_of_job)
+        show_jobs_in_cells()
 
     def cell(self, line: str, body: str, local_ns: Mapping[str, Any] | None = None) -> None:
         """Turn a cell into pictures."""
