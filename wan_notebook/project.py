@@ -73,7 +73,7 @@ def new_job(
     price: "UnitPrice | None",
     storage: Storage,
     run: str,
-) -> NewJob:
+) -> "JobRow":
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
     made_by: dict[str, Any] = {RUN_KEY: run}
