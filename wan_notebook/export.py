@@ -214,14 +214,16 @@ def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
         "money": pa.decimal128(*MONEY_DIGITS),
         "texts": pa.list_(pa.string()),
     }
-    columns, given = columns_of(by), list(records)
+    columns = columns_of(by)
     schema = pa.schema([pa.field(n, types[c.kind], metadata={"description": c.says}) for n, c in columns.items()])
-    arrays = [
-        pa.array([_for_arrow(column.kind, record[name]) for record in given], type=types[column.kind])
-        for name, column in columns.items()
-    ]
+    times = [name for name, column in columns.items() if column.kind == "time"]
+    rows = [{**record, **{n: dt.datetime.fromtimestamp(record[n], tz=dt.UTC) for n in times}} for record in records]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer)
+    try:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    except pa.ArrowInvalid as error:
+        message = f"an amount does not fit a Parquet decimal of {MONEY_DIGITS[0]} digits: {error}."
+        raise CellError(message, hint="Write CSV or JSON Lines, which keep any amount exactly.") from error
     return write_file(path, buffer.getvalue())
 
 
@@ -271,30 +273,6 @@ def _in_cell(kind: Kind, value: Any) -> str:
     if not isinstance(plain, str):
         return json.dumps(plain, ensure_ascii=False)
     return f"'{plain}" if kind == "text" and plain.startswith(("=", "+", "-", "@", "\t", "\r")) else plain
-
-
-def _for_arrow(kind: Kind, value: Any) -> Any:
-    if value is None:
-        return None
-    if kind == "time":
-        return dt.datetime.fromtimestamp(value, tz=dt.UTC)
-    if kind == "money":
-        return _fitting(value)
-    return [_valid_utf8(text) for text in value] if kind == "texts" else _valid_utf8(value)
-
-
-def _fitting(amount: Decimal) -> Decimal:
-    shorter = Decimal(f"{amount.normalize():f}")
-    exponent, too_large = shorter.as_tuple().exponent, 10 ** (MONEY_DIGITS[0] - MONEY_DIGITS[1])
-    if not isinstance(exponent, int) or -exponent > MONEY_DIGITS[1] or shorter >= too_large:
-        message = f"the amount {amount} does not fit a Parquet decimal of {MONEY_DIGITS[0]} digits."
-        raise CellError(message, hint="Write CSV or JSON Lines, which keep any amount exactly.")
-    return shorter
-
-
-def _valid_utf8(value: Any) -> Any:
-    """Replace half a surrogate pair, which UTF-8 cannot hold."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def write_file(path: str | Path, data: bytes) -> Path:

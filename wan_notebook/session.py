@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .budget import BudgetBook, UnitPrice
-from .database import FINAL, SETTLED
+from .database import FINAL
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage
@@ -321,7 +321,7 @@ class Session:
         project = self.need_project()
         rows = project.database.group(row.group_id) if row.id == row.group_id and not is_alone else [row]
         tracked = [project.worker.track(one) for one in rows]
-        self.follow([job.row for job in tracked if not job.is_settled])
+        self.follow([job.row for job in tracked if job.status not in FINAL])
         return Job(tracked, project, request=self.request_of(row), name=row.name)
 
     def request_of(self, row: "JobRow") -> "ImageRequest":
@@ -515,7 +515,7 @@ def reopen(folder: str, ids: tuple[str, ...], name: str) -> Job:
     project = session.need_project()
     rows = [project.database.get(job_id) for job_id in ids]
     tracked = [project.worker.track(row) for row in rows]
-    session.follow([row for row in rows if row.status not in SETTLED])
+    session.follow([row for row in rows if row.status not in FINAL])
     return Job(tracked, project, request=session.request_of(rows[0]), name=name)
 
 
