@@ -1,12 +1,12 @@
 """The form's own parts in a bare page: what shows at once, what is tied to what, and that any text stays text."""
 
 import pytest
-
-from tests.browser.page import WidgetPage
-from tests.browser.panel_page import HOSTILE, field, mount, safe, wait_sent
 from wan_notebook.panel.fields import size_choices
 from wan_notebook.rules import Mode
 from wan_notebook.views.panel_widgets import CellRecord, FieldNote, JobRows, RunBar, SizePicker, Sources
+
+from tests.browser.page import WidgetPage
+from tests.browser.panel_page import HOSTILE, field, mount, safe, wait_sent
 
 JOB = {
     "id": "a1", "state": "running", "icon": "◐", "word": "running", "tone": "#3d84d6", "label": "seed 5",

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from wan_notebook.views.gallery_widget import Gallery
+from wan_notebook.views.history_widget import HistoryTable
 
 from tests.browser.page import Widget, WidgetPage
 from tests.browser.panel_page import HOSTILE, mount, safe, wait_sent
-from wan_notebook.views.gallery_widget import Gallery
-from wan_notebook.views.history_widget import HistoryTable
 
 
 def webp(colour: str, side: int = 32) -> bytes:

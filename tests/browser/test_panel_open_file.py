@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from wan_notebook.views.gallery_widget import Gallery
 
 from tests.browser.page import Widget, WidgetPage
 from tests.browser.panel_page import mount
-from wan_notebook.views.gallery_widget import Gallery
 
 ID = "0001/0"
 ITEM = {

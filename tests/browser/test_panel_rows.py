@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from wan_notebook.views.gallery_widget import Gallery
+from wan_notebook.views.panel_widgets import JobRows
 
 from tests.browser.page import WidgetPage
 from tests.browser.panel_page import mount
 from tests.browser.test_panel_form import JOB
 from tests.browser.test_panel_gallery import ROW, table
-from wan_notebook.views.gallery_widget import Gallery
-from wan_notebook.views.panel_widgets import JobRows
 
 LONG_SEED = "seed 2147483647"
 # How much wider a field's hint is than the room that the browser gives it, in px.

@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, extract, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -161,7 +162,7 @@ class DatabaseEngine:
         if not self.is_server:
             return self._wall_clock()
         with self.reading() as session:
-            return float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+            return float(session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
 
     def serialize(self, what: str) -> None:
         """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
@@ -190,7 +191,7 @@ def explained(place: str) -> Iterator[None]:
     """Turn errors of the database into ones that name the ledger, what happened to it, and what to do."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
         said = str(getattr(error, "orig", None) or error).partition("\n")[0]
         default = (said, "Run `%wan doctor` to check the folder and the connection.")
         what, hint = _REASONS.get(_sqlite_code(error), default)

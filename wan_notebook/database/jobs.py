@@ -111,7 +111,7 @@ class JobWriter(JobQueries, SpendingQueries):
         with self.writing() as session:
             self.serialize("create")
             now = self.now()
-            _release_dead(session)
+            _look_after_intents(session, now + lease_s)
             found = (
                 [None] * len(new_jobs) if fresh else self._find_answers(session, new_jobs, now, simulated_ok, replay)
             )
@@ -353,14 +353,18 @@ def _keep_files(session: Session, files: Iterable[str]) -> None:
     session.execute(delete(deletions).where(deletions.c.file.in_([file for file in files if file])))
 
 
-def _release_dead(session: Session) -> None:
-    """Let go of intents whose process on this host is dead, without waiting for its lease to run out."""
+def _look_after_intents(session: Session, lease_until: float) -> None:
+    """Let go of intents whose process on this host is dead; one that lives keeps them, however busy it was.
+
+    Without this a crash would hold up the next run until its lease is over.
+    """
     intents = (JobSummary.status == Status.INTENT, JobSummary.owner_token != "")
     columns = (JobSummary.owner_host, JobSummary.owner_pid, JobSummary.owner_started, JobSummary.owner_token)
     for host, pid, started, token in session.execute(select(*columns).where(IS_OPEN, *intents).distinct()):
-        if Owner(host=host, pid=pid or 0, started=started or 0.0, token=token).is_dead():
-            released = update(JobSummary).where(*intents, JobSummary.owner_token == token)
-            session.execute(released.values(owner_token="", lease_until=None))
+        holder = Owner(host=host, pid=pid or 0, started=started or 0.0, token=token)
+        changes = {"owner_token": "", "lease_until": None} if holder.is_dead() else {"lease_until": lease_until}
+        if holder.is_here():
+            session.execute(update(JobSummary).where(*intents, JobSummary.owner_token == token).values(changes))
 
 
 def _is_abandoned(row: JobRow, now: float) -> bool:

@@ -25,9 +25,13 @@ class Owner:
         started = _process_start(os.getpid()) or 0.0
         return cls(host=socket.gethostname(), pid=os.getpid(), started=started, token=secrets.token_hex(8))
 
+    def is_here(self) -> bool:
+        """Say whether it runs, or ran, on this host, so that it can be told whether it lives."""
+        return self.host == socket.gethostname()
+
     def is_dead(self) -> bool:
         """Say whether this owner certainly lives no more: it ran on this host, and its pid is gone or reused."""
-        if self.host != socket.gethostname():
+        if not self.is_here():
             return False
         started = _process_start(self.pid)
         is_reused = min(started or 0.0, self.started) > 0 and abs((started or 0.0) - self.started) > SAME_START_S

@@ -73,8 +73,12 @@ class Used:
     guessed: int = 0
 
     def __add__(self, other: "Used") -> "Used":
-        mine, others = vars(self), vars(other)
-        return Used(**{name: mine[name] + others[name] for name in mine})
+        return Used(
+            spent=self.spent + other.spent,
+            reserved=self.reserved + other.reserved,
+            unknown=self.unknown + other.unknown,
+            guessed=self.guessed + other.guessed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,8 @@ class Worker:
             has_moved, job.row = job.status is not row.status, row
             if has_moved:  # in another kernel
                 self.config.background.call(job.changed)
+        if job.status is Status.IN_DOUBT:  # a person may decide in another kernel
+            self.config.background.call(self._keep)
         return job
 
     def start(self, jobs: Sequence[TrackedJob], requests: Mapping[str, ImageRequest]) -> None:
@@ -312,6 +314,9 @@ class Worker:
                 job = self.track(row)
                 job.row = row
                 job.work = job.work or asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
+        self._keep()
+
+    def _keep(self) -> None:
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep_leases(), name="wan-leases")
 

@@ -69,12 +69,7 @@ def test_jobs_of_one_call_are_one_group(database: Database) -> None:
         (ids[2], 2, 9, 1),
     ]
     assert ask(database) == []
-
-
-def test_ids_never_look_like_a_number(database: Database) -> None:
-    """An id survives spreadsheets and shells: it begins with a letter, so ``1e5`` cannot happen."""
-    ids = [row.id for row, _ in ask(database, *[new(seed=seed) for seed in range(300)])]
-    assert len(set(ids)) == 300
+    # An id survives spreadsheets and shells: it begins with a letter, so `1e5` cannot happen.
     assert all(len(i) == 10 and i[0] in "abcdef" and set(i) <= set("0123456789abcdef") for i in ids)
 
 
@@ -271,40 +266,27 @@ def test_an_expired_job_that_is_found_again_starts_its_end_anew(database: Databa
 # ------------------------------------------------------------------ columns
 
 
-@pytest.mark.parametrize("column", ["status", "id", "owner_token", "trashed_at", "colour", "cost_nano"])
-def test_columns_that_have_their_own_way_are_refused(database: Database, column: str) -> None:
-    """A status only changes by a transition, an owner by a lease, and no column is made up."""
-    with pytest.raises(StoreError, match=column):
-        database.update(create(database), **{column: "x"})
+BAD_VALUES = {
+    "seed": [1.5, 2**70, True],
+    "duration_s": [float("nan"), 1e308, "1"],
+    "is_starred": [1],
+    "task_id": [7],
+    "usage": [[1]],
+    "items": ["text"],
+    "tags": [(1,)],
+    "cost_amount": [0.03],
+    "cost_source": ["guessed"],
+    "mode": ["bogus"],
+} | {column: ["x"] for column in ("status", "id", "owner_token", "trashed_at", "colour", "cost_nano")}
 
 
-BAD_VALUES = [
-    ("seed", 1.5),
-    ("seed", 2**70),
-    ("duration_s", float("nan")),
-    ("duration_s", 1e308),
-    ("is_starred", 1),
-    ("task_id", 7),
-    ("usage", [1]),
-    ("items", "text"),
-    ("tags", (1,)),
-    ("cost_amount", 0.03),
-    ("cost_amount", Decimal(-1)),
-    ("expires_at", True),
-    ("cost_source", "guessed"),
-    ("mode", "bogus"),
-]
-
-
-@pytest.mark.parametrize(("column", "value"), BAD_VALUES)
-def test_a_value_that_does_not_fit_is_refused(database: Database, column: str, value: object) -> None:
-    """What could not be read back as it was is not stored; the message names column and value."""
+@pytest.mark.parametrize("column", BAD_VALUES)
+def test_a_value_that_does_not_fit_is_refused(database: Database, column: str) -> None:
+    """What could not be read back as it was is not stored; status, owner and trash have methods of their own."""
     job_id = create(database)
-    if isinstance(value, Decimal):
-        assert database.update(job_id, **{column: value}).cost_note == "reported as -1"
-        return
-    with pytest.raises(StoreError, match=column):
-        database.update(job_id, **{column: value})
+    for value in BAD_VALUES[column]:
+        with pytest.raises(StoreError, match=column):
+            database.update(job_id, **{column: value})
 
 
 def test_costs_are_exact_and_have_source_and_currency(database: Database) -> None:

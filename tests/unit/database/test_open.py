@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import NOON, PATH, Clock, at_once, create, finish, ledger, move, new, owner
+from tests.unit.database.kit import NOON, PATH, at_once, create, finish, ledger, move, new, owner
 from wan_notebook import database as exported
 from wan_notebook.database import (
     DatabaseUnavailable,
@@ -27,6 +27,7 @@ from wan_notebook.errors import StoreError
 ROOT = Path(__file__).resolve().parents[3]
 V1 = ROOT / "tests" / "data" / "ledger_v1.sql"
 V2 = ROOT / "tests" / "data" / "first_edition" / "project" / "wan-pictures" / "ledger.db"
+CHILD = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 MOUNTS = r"""
 proc /proc proc rw 0 0
@@ -61,29 +62,20 @@ def pragma(path: Path, name: str) -> Any:
 def schema(path: Path) -> set[tuple[str, ...]]:
     """Return every table and index with its text, white space folded."""
     with raw(path) as connection:
-        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-    return {(*row[:3], " ".join((row[3] or "").split())) for row in rows}
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")
+        return {(*row[:2], " ".join((row[2] or "").split())) for row in rows}
 
 
 # ------------------------------------------------------------------ journals and versions
 
 
-@pytest.mark.parametrize(
-    ("folder", "is_network"),
-    [
-        ("/home/me/work", False),
-        ("/home/team/study", True),
-        ("/home/team", True),
-        ("/home/teamwork", False),
-        ("/home/team/local/x", False),
-        ("/mnt/with space/a", True),
-        ("/mnt/ssh/a", True),
-        ("//nas/share/a", True),
-    ],
-)
-def test_network_filesystems_are_told_by_their_mount(folder: str, is_network: bool) -> None:
+def test_network_filesystems_are_told_by_their_mount() -> None:
     """A write-ahead log damages a database that several machines write, so each path's own mount decides."""
-    assert on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) is is_network
+    network = ["/home/team/study", "/home/team", "/mnt/with space/a", "/mnt/ssh/a", "//nas/share/a"]
+    local = ["/home/me/work", "/home/teamwork", "/home/team/local/x"]
+    assert [on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) for folder in network + local] == [True] * 5 + [
+        False
+    ] * 3
 
 
 def test_the_journal_follows_the_place(tmp_path: Path, path: Path) -> None:
@@ -114,65 +106,56 @@ def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Pa
         assert [row.damage for row in page.rows if row.damage] == []
         if version == 1:
             saved = page.rows[1]
-            assert (saved.prompt, saved.seed, saved.tags, str(saved.cost)) == (
-                "a fox in snow \x00 狐",
-                5,
-                ("study",),
-                "$0.061",
-            )
+            assert (saved.prompt, saved.seed, saved.tags) == ("a fox in snow \x00 狐", 5, ("study",))
             assert [picture.file for picture in saved.pictures] == ["2026-11-25/a-0.png", "2026-11-25/a-1.png"]
             assert [event.status for event in database.events(saved.id)] == ["intent", *PATH]
-            assert (str(page.total), database.history(HistoryQuery(words="狐")).rows[0].id) == (
-                "$0.061 reported",
-                saved.id,
-            )
+            assert (str(page.total), str(saved.cost)) == ("$0.061 reported", "$0.061")
+            assert database.history(HistoryQuery(words="狐")).rows[0].id == saved.id
             assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
     assert pragma(path, "user_version") == 3
-    (tmp_path / "new").mkdir()
     ledger(tmp_path / "new").close()
-    assert {row for row in schema(path) if "sqlite_stat" not in row[1]} == schema(tmp_path / "new" / "ledger.db")
+    assert schema(path) == schema(tmp_path / "new" / "ledger.db")
 
 
 def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
     """The schema is made once, by whichever is first; nobody sees half of it."""
 
-    def open_it() -> None:
+    def open_it(_: int) -> str:
         with ledger(tmp_path) as database:
-            create(database)
+            return create(database)
 
-    at_once(lambda _: open_it(), 6)
+    ids = at_once(open_it, 6)
     with ledger(tmp_path) as database:
-        assert len(database.open_jobs()) == 6
+        assert {row.id for row in database.open_jobs()} == set(ids)
 
 
 # ------------------------------------------------------------------ what is refused
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        ("PRAGMA user_version=7", r"newer wan_notebook \(schema 7"),
-        ("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END", "triggers or views"),
-        ("CREATE VIEW v AS SELECT 1", "triggers or views"),
-    ],
-)
-def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(
-    tmp_path: Path, path: Path, statement: str, said: str
-) -> None:
+TRIGGER = "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END"
+REFUSED = {
+    "PRAGMA user_version=7": r"newer wan_notebook \(schema 7",
+    TRIGGER: "triggers",
+    "CREATE VIEW v AS SELECT 1": "views",
+}
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path, path: Path, statement: str) -> None:
     """A newer file is not half-read, and nothing in a file may act by itself: a trigger could lift every budget."""
     ledger(tmp_path).close()
     with raw(path) as connection:
         connection.execute(statement)
     before = path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=said) as caught:
+        with pytest.raises(StoreError, match=REFUSED[statement]) as caught:
             ledger(tmp_path, read_only=read_only)
         assert caught.value.hint
     assert path.read_bytes() == before
 
 
 def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Path) -> None:
-    """A foreign database, or a file that is none at all, is named and left alone."""
+    """A foreign database, a file that is none at all, and a folder that cannot be made are named and left alone."""
     with raw(path) as connection:
         connection.execute("CREATE TABLE recipes (x)")
     with pytest.raises(StoreError, match="database of another program"):
@@ -181,6 +164,9 @@ def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Pa
     with pytest.raises(StoreError, match="not a ledger"):
         ledger(tmp_path)
     assert path.read_bytes().startswith(b"These are my notes")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        ledger(path)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
@@ -203,14 +189,6 @@ def test_a_ledger_is_private_and_a_public_one_is_told(tmp_path: Path, path: Path
         assert "chmod o-rwx" in database.file_warning
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    """A file where the folder should be is an error with a hint, not a traceback of the system."""
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(DatabaseUnavailable) as caught:
-        ledger(tmp_path / "file")
-    assert caught.value.hint
-
-
 # ------------------------------------------------------------------ read-only
 
 
@@ -221,8 +199,7 @@ def test_a_ledger_that_cannot_be_written_can_be_read(tmp_path: Path, path: Path)
     before = path.read_bytes()
     with ledger(tmp_path) as database:
         assert database.is_read_only
-        assert database.history().total_rows > 10
-        assert database.spend().jobs > 0
+        assert (database.history().total_rows > 10, database.spend().jobs > 0) == (True, True)
         with pytest.raises(DatabaseUnavailable):
             create(database)
     assert count_open(path).problem == ""
@@ -234,40 +211,38 @@ def test_reading_another_folder_changes_nothing(tmp_path: Path, path: Path) -> N
     with pytest.raises(DatabaseUnavailable):
         ledger(tmp_path, read_only=True)
     assert not path.exists()
-    with ledger(tmp_path) as database:
-        finish(database)
-        with ledger(tmp_path, read_only=True) as reader:
-            assert (reader.is_read_only, reader.spend().jobs) == (True, 1)
-    with raw(path) as connection:
-        connection.executescript("PRAGMA user_version=2; DROP TABLE limits")
+    shutil.copy(V2, path)
     with ledger(tmp_path, read_only=True) as reader:
-        assert reader.spend().jobs == 1
+        assert (reader.is_read_only, reader.spend().jobs > 0) == (True, True)
     assert pragma(path, "user_version") == 2
+    with ledger(tmp_path) as database, ledger(tmp_path, read_only=True) as reader:
+        finish(database)
+        assert reader.history().rows[0].prompt == "a fox"
 
 
 # ------------------------------------------------------------------ damage
 
 
-@pytest.mark.parametrize(
-    ("change", "column"),
-    [
-        ("jobs SET created_at = 1e308", "created_at"),
-        ("jobs SET created_at = 'today'", "created_at"),
-        ("jobs SET mode = 'bogus'", "mode"),
-        ("jobs SET state = 'happy'", "status"),
-        ("jobs SET cost_amount = '٣'", "cost_amount"),
-        ("jobs SET cost_source = 'guess'", "cost_source"),
-        ("jobs SET seed = 'five'", "seed"),
-        ("jobs SET starred = 7", "is_starred"),
-        ("jobs SET tags = '[1]'", "tags"),
-        ("job_texts SET request = '[]'", "request"),
-        ("job_texts SET items = '{'", "items"),
-        ("job_texts SET prompt = x'ff'", "prompt"),
-        ("pictures SET saved_at = -1", "saved_at"),
-        ("pictures SET width_px = 'wide'", "width_px"),
-    ],
-)
-def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: Path, change: str, column: str) -> None:
+DAMAGE = {
+    "jobs SET created_at = 1e308": "created_at",
+    "jobs SET created_at = 'today'": "created_at",
+    "jobs SET mode = 'bogus'": "mode",
+    "jobs SET state = 'happy'": "status",
+    "jobs SET cost_amount = '٣'": "cost_amount",
+    "jobs SET cost_source = 'guess'": "cost_source",
+    "jobs SET seed = 'five'": "seed",
+    "jobs SET starred = 7": "is_starred",
+    "jobs SET tags = '[1]'": "tags",
+    "job_texts SET request = '[]'": "request",
+    "job_texts SET items = '{'": "items",
+    "job_texts SET prompt = x'ff'": "prompt",
+    "pictures SET saved_at = -1": "saved_at",
+    "pictures SET width_px = 'wide'": "width_px",
+}
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: Path, change: str) -> None:
     """Whatever stands in a row, history, sums and export go on; the row says what of it could not be read."""
     with ledger(tmp_path) as database:
         bad, good = finish(database, "bad"), finish(database, "good")
@@ -275,7 +250,7 @@ def test_one_bad_row_is_shown_as_such_and_the_rest_works(tmp_path: Path, path: P
             key = "seq" if change.startswith("jobs") else "job_seq"
             connection.execute(f"UPDATE {change} WHERE {key} = 1")
         rows = {row.id: row for row in database.history().rows}
-        assert column in rows[bad].damage
+        assert DAMAGE[change] in rows[bad].damage
         assert rows[good].damage == ""
         str(rows[bad].cost)
         for by in ("day", "notebook", "tag", "user"):
@@ -296,9 +271,8 @@ def test_a_glance_counts_what_is_open(tmp_path: Path, path: Path) -> None:
             move(database, create(database), *PATH[:k], **({"expires_at": NOON + k} if k else {}))
         move(database, create(database), Status.SENDING, Status.IN_DOUBT)
     before = path.read_bytes()
-    assert count_open(path) == OpenSummary(
-        unsent=1, sending=1, running=2, to_fetch=1, in_doubt=1, earliest_expiry=NOON + 1
-    )
+    expected = {"unsent": 1, "sending": 1, "running": 2, "to_fetch": 1, "in_doubt": 1, "earliest_expiry": NOON + 1}
+    assert count_open(path) == OpenSummary(**expected)
     assert path.read_bytes() == before
 
 
@@ -315,7 +289,7 @@ def test_a_glance_makes_nothing_and_never_fails(tmp_path: Path, path: Path) -> N
 def test_a_glance_imports_nothing_heavy() -> None:
     """``%load_ext`` must not pay for SQLAlchemy; every other public name is there when it is asked for."""
     code = "import sys; from wan_notebook.database import count_open; print('sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=CHILD)
     assert done.stdout.split() == ["False"]
     assert all(getattr(exported, name) is not None for name in exported.__all__)
     with pytest.raises(AttributeError, match="Banana"):
@@ -325,17 +299,9 @@ def test_a_glance_imports_nothing_heavy() -> None:
 # ------------------------------------------------------------------ processes and disks
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a child that runs this checkout."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@pytest.mark.parametrize("journal", ["wal", "rollback"])
-def test_kill_9_loses_nothing_that_was_told(tmp_path: Path, journal: str) -> None:
-    """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""
-    code = f"""
+KILLED = """
 from tests.unit.database.kit import *
-database = ledger(Path({str(tmp_path)!r}), journal={journal!r})
+database = ledger(Path({folder!r}), journal={journal!r})
 while True:
     job_id = create(database, tags=("a", "b"))
     print(job_id, "intent", flush=True)
@@ -343,7 +309,13 @@ while True:
         database.transition(job_id, status, pictures=[{{"index": 0, **PICTURE}}], detail={{"x": "y" * 500}})
         print(job_id, status, flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment()) as child:
+
+
+@pytest.mark.parametrize("journal", ["wal", "rollback"])
+def test_kill_9_loses_nothing_that_was_told(tmp_path: Path, journal: str) -> None:
+    """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""
+    code = KILLED.format(folder=str(tmp_path), journal=journal)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=CHILD) as child:
         assert child.stdout is not None
         told = dict(child.stdout.readline().split() for _ in range(40))
         child.kill()
@@ -358,41 +330,14 @@ while True:
         assert database.history().total_rows - len(told) in (0, 1)
 
 
-def test_a_full_disk_is_said_and_survived(tmp_path: Path, path: Path) -> None:
-    """A real write error of the system: what was told before is there, what failed is said and worth another try."""
-    code = f"""
-import resource, signal
-from tests.unit.database.kit import *
-from wan_notebook.database import DatabaseUnavailable
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-with ledger(Path({str(tmp_path)!r})) as database:
-    print(create(database), flush=True)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, -1))
-    try:
-        for _ in range(300):
-            print(create(database, "x" * 2000), flush=True)
-    except DatabaseUnavailable as error:
-        assert "disk" in str(error), error
-        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-        print(create(database), flush=True)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
-    assert done.stderr == ""
-    told = done.stdout.split()
-    assert 2 < len(told) < 300
-    with ledger(tmp_path) as database:
-        assert {row.id for row in database.open_jobs()} == set(told)
-
-
 def test_a_damaged_file_is_said(tmp_path: Path, path: Path) -> None:
     """Garbage in the file becomes an error that names it and says that the pictures are safe."""
     with ledger(tmp_path) as database:
         database.create_or_join([new(seed=k) for k in range(50)], owner=owner(), simulated_ok=False)
     data = path.read_bytes()
     path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
-    with pytest.raises(DatabaseUnavailable, match="damaged") as caught, ledger(tmp_path) as database:
+    with pytest.raises(DatabaseUnavailable, match=rf"{path}.*damaged") as caught, ledger(tmp_path) as database:
         database.open_jobs()
-    assert str(path) in str(caught.value)
     assert "picture files are not affected" in caught.value.hint
 
 
@@ -411,21 +356,17 @@ def test_nothing_is_ordered_into_a_ledger_that_is_gone(tmp_path: Path, path: Pat
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_uses_its_own(tmp_path: Path) -> None:
     """SQLite's connections must not cross a fork: the child is refused, opens its own, and harms nothing."""
-    database = ledger(tmp_path, Clock())
-    job_id = create(database)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
+    with ledger(tmp_path) as database:
+        job_id = create(database)
+        child = os.fork()
+        if child == 0:
             try:
-                database.get(job_id)
-            except StoreError:
+                with pytest.raises(StoreError):
+                    database.get(job_id)
                 database.leave()
                 with ledger(tmp_path) as own:
-                    status = 0 if own.get(job_id).id == job_id and create(own) else 2
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert len(database.open_jobs()) == 2
-    database.close()
-    database.close()
+                    os._exit(0 if own.get(job_id).id == job_id and create(own) else 2)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(database.open_jobs()) == 2

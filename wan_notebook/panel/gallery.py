@@ -1,0 +1,153 @@
+"""The gallery: which pictures there are, what is known of one, and marks, tags, downloads and trash for several."""
+
+import io
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ..database import HistoryQuery, JobRow, PictureRow
+from ..display import format_duration, format_time, safe_line, safe_text
+from ..errors import WanError
+from ..jobs import cost_of
+from ..metadata import strip
+from ..request import hash_of_canonical
+from .feeds import Feed, Message, query_of
+
+PAGE: Final = 500
+JOBS_MAX: Final = 1000
+
+
+class GalleryFeed(Feed):
+    """Keeps ``panel.gallery``, and carries out what is asked for one picture or several."""
+
+    name = "gallery"
+
+    def start(self) -> None:
+        """Begin with everything that is not rejected."""
+        self._query = HistoryQuery(status="saved", limit=PAGE)
+        self._show_rejected = False
+        self._stacks: dict[str, str] = {}
+
+    def update(self) -> None:
+        """Show the newest pictures that the filter matches."""
+        page = self.project.database.history(self._query)
+        items = [self._item(row, p) for row in page.rows for p in row.pictures if self._is_shown(row, p)]
+        is_cut = len(page.rows) < page.total_rows
+        tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
+        self.panel.show(
+            gallery={
+                "items": items,
+                "total": max(page.pictures, len(items)) if is_cut else len(items),
+                "more": is_cut and self._query.limit < JOBS_MAX,
+                "tags": sorted(tags),
+            }
+        )
+
+    def _is_shown(self, row: JobRow, picture: PictureRow) -> bool:
+        is_rejected = picture.is_rejected or row.is_rejected
+        is_wanted = not self._query.starred or picture.is_starred or row.is_starred
+        return bool(picture.saved_at) and is_wanted and (self._show_rejected or not is_rejected)
+
+    def _item(self, row: JobRow, picture: PictureRow) -> dict[str, Any]:
+        seed = "" if row.seed is None else f"seed {row.seed}"
+        several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
+        size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
+        facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row))]
+        if row.id not in self._stacks:  # what all pictures share that differ only in their seed
+            parameters = dict(row.request.get("parameters") or {}) | {"seed": None}
+            self._stacks[row.id] = hash_of_canonical({**row.request, "parameters": parameters})
+        return {
+            "id": f"{row.id}/{picture.index}",
+            "expression": f"{row.id}[{picture.index}]",
+            "stack": self._stacks[row.id],
+            "seed": row.seed,
+            "is_starred": bool(picture.is_starred or row.is_starred),
+            "is_rejected": bool(picture.is_rejected or row.is_rejected),
+            "kind": picture.kind,
+            "label": safe_line(row.prompt, 140) or f"job {row.id}",
+            "caption": " · ".join(fact for fact in (seed, several) if fact),
+            "tags": [safe_line(tag, 60) for tag in row.tags],
+            "facts": [safe_line(fact, 120) for fact in facts if fact],
+        }
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def on_filter(self, message: Message) -> None:
+        """Show other pictures."""
+        self._show_rejected = message["rejected"]
+        self._query = query_of(
+            message, starred=message["starred"], status="saved", limit=JOBS_MAX if message["more"] else PAGE
+        )
+        self.touch()
+
+    def on_details(self, message: Message) -> None:
+        """Send the rest of what is known of a picture."""
+        key = message["id"]
+        row, picture = self.panel.pictures.find(key)
+        path = self.project.storage.path(picture.file)
+        home = f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else ""
+        facts = [
+            "rewrite on" if row.rewrite else "",
+            format_duration(row.duration_s),
+            row.provider,
+            *(f"#{tag}" for tag in row.tags),
+            f"{row.id}[{picture.index}]",
+            picture.file,
+            picture.note,
+        ]
+        self.panel.send(
+            {
+                "kind": "details",
+                "id": key,
+                "prompt": safe_text(row.prompt),
+                "negative": safe_text(row.negative_prompt),
+                "facts": [safe_line(fact, 120) for fact in facts if fact],
+                "cell": self.panel.cell_of(row),
+                "inputs": [{"id": f"{key}/{one.position}", "label": safe_line(one.name, 60)} for one in row.inputs],
+                # A Jupyter page may know its own folder whole, without links, or from the home folder.
+                "paths": [path.as_posix(), path.resolve().as_posix(), home],
+            }
+        )
+
+    def on_mark(self, message: Message) -> None:
+        """Star, reject or tag pictures, or put their jobs into the trash; ``on`` is False to take a mark away."""
+        is_on, database = message["on"], self.project.database
+        found = [self.panel.pictures.find(key) for key in message["ids"]]
+        for row, picture in found:
+            if message["what"] == "tag":
+                database.tag(row.id, *(([message["tag"]], ()) if is_on else ((), [message["tag"]])))
+            elif message["what"] == "trash":
+                database.trash(row.id)
+            else:
+                mark = database.star if message["what"] == "star" else database.reject
+                mark(row.id, picture.index, is_on)
+                if not is_on:
+                    mark(row.id, None, False)  # perhaps the whole job was marked
+        if message["what"] == "trash":
+            self.session.empty_trash()  # of what has been there for 30 days
+            self.panel.show(notice=["In the trash for 30 days: History, Include trash, Restore brings it back."])
+        self.project.worker.refresh([self.project.worker.track(row) for row, _ in found])
+        self.panel.refresh()
+
+    def on_download(self, message: Message) -> None:
+        """Send one picture as its file, several as a zip; ``clean`` is without metadata, as the service sent them."""
+        files: dict[str, bytes] = {}
+        for key in message["ids"]:
+            with suppress(WanError):  # a file that is gone is left out
+                path = Path(self.panel.pictures.find(key)[1].file)
+                data = self.project.storage.read(path.as_posix())
+                name = path.with_stem(f"{path.stem}-clean") if message["clean"] else path
+                files[name.as_posix()] = strip(data) if message["clean"] else data
+        if len(files) > 1:
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w") as archive:  # pictures are compressed already
+                for file, data in files.items():
+                    archive.writestr(file, data)
+            files = {f"wan-pictures-{len(files)}.zip": buffer.getvalue()}
+        for file, data in files.items():
+            self.panel.send({"kind": "save", "name": Path(file).name}, [data])
+
+    def on_recall(self, message: Message) -> None:
+        """Fill the form with what made a picture."""
+        self.panel.recall_row(self.panel.pictures.find(message["id"])[0], is_new=message["new_seed"])
