@@ -25,16 +25,17 @@ async def cancel(worker: "Worker", jobs: Sequence[TrackedJob]) -> str:
 
 async def _cancel(worker: "Worker", job: TrackedJob) -> str:
     """Cancel a job if that is possible; return one line that says what happened and what is paid."""
-    if job.status is Status.INTENT:
+    until_s = worker.config.clock() + ANSWER_S
+    while job.status in (Status.INTENT, Status.SENDING) and worker.config.clock() < until_s:
+        if job.status is Status.SENDING:  # it may come back to `intent`, after a 429
+            await worker.config.sleep(LOOK_S)
+            continue
         try:
             await worker.move(job, Status.CANCELLED, expect=Status.INTENT, detail={"how": "before it was sent"})
             return f"Job {job.id} was not sent and will not be; nothing is paid."
         except Conflict:  # it is being sent at this moment
             job.changed(await worker.in_thread(worker.database.get, job.id))
-    until_s = worker.config.clock() + ANSWER_S
-    while job.status is Status.SENDING and worker.config.clock() < until_s:
-        await worker.config.sleep(LOOK_S)
-    if job.status is Status.SENDING:
+    if job.status in (Status.INTENT, Status.SENDING):
         return f"Job {job.id} is on its way to the service; once it is accepted, cancel it again."
     if job.status is Status.IN_DOUBT:
         return f"Job {job.id} is in doubt: it may have arrived. Decide with `%wan resolve {job.id}`."
