@@ -139,7 +139,8 @@ def _read(value: Any, default: Any) -> Any:
     if value is None:
         return default
     if isinstance(default, tuple):
-        return (value,) if isinstance(value, str) else tuple(map(str, value))
+        several = [value] if isinstance(value, str) else value
+        return tuple(map(str, several)) if isinstance(several, list | tuple) else default
     if isinstance(default, int) and not isinstance(default, bool):
         text = str(value).strip("() ")
         return int(text) if re.fullmatch(r"-?\d{1,6}", text, re.ASCII) else default

@@ -58,11 +58,10 @@ class FormPlan:
     @property
     def terms(self) -> list[object]:
         """What a person agrees to with a click: the service, how many new pictures, and the most that they cost."""
-        if self.plan is None:
-            return []
-        settings, cost = self.plan.settings, self.plan.cost_max
+        plan = self.plan
+        cost = plan.cost_max if plan else None
         most = [str(cost.amount), cost.currency] if cost else []
-        return [settings.provider, settings.base_url, self.plan.pictures_max, *most]
+        return [plan.settings.provider, plan.pictures_max, *most] if plan else []
 
     @property
     def button(self) -> tuple[str, str]:

@@ -90,7 +90,7 @@ function makeFilters(link, send, onStack) {
   const options = { className: "wan-filter-words", placeholder: "Search prompts" };
   const words = makeInput("search", "Search prompts, names, tags and ids", options);
   const seed = makeInput("text", "Seed", { className: "wan-short", placeholder: "seed" });
-  const tag = makeInput("select", "Tag");
+  const tag = makeInput("select", "Tag", { className: "wan-short" });
   const filter = { starred: false, rejected: false };
   const toggle = (text, title, name) => makeToggle(text, title, (isOn) => ((filter[name] = isOn), ask()));
   const ask = (more = false) => send({ words: words.value, seed: seed.value.trim(), tag: tag.value, ...filter, more });

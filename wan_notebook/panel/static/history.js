@@ -13,7 +13,7 @@ function makeHistory(link, pictures, onForm) {
   const words = makeInput("search", "Search prompts, names, ids", options);
   const seed = makeInput("text", "Seed", { className: "wan-short", placeholder: "seed" });
   const tag = makeInput("text", "Tag", { className: "wan-short", placeholder: "tag" });
-  const status = makeInput("select", "Status");
+  const status = makeInput("select", "Status", { className: "wan-short" });
   let hasTrash = false;
   const bin = makeToggle("Include trash", "Show what is in the trash too", (isOn) => ((hasTrash = isOn), ask(0)));
   const csv = makeButton("Export CSV", () => {
