@@ -74,7 +74,7 @@ def load_ipython_extension(ip: Any) -> None:
     from .magics import Extension
 
     if getattr(ip, _EXTENSION, None) is None:
-        extension = Extension(ip)
+        extension = Extension(ip, panel=lambda: import_module(f"{__name__}.panel"))
         setattr(ip, _EXTENSION, extension)
         extension.load()
 

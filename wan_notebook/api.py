@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
 from .images import InputImage, PendingImage, load_image
-from .jobs import Job, Picture, cost_of, set_display
+from .jobs import Job, Picture, cost_of
 from .kernel import current_shell
+from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
 from .request import build_requests
@@ -410,33 +411,4 @@ def panel(**options: Any) -> Any:
     return Panel(default_session(), **options)
 
 
-# In a cell -----------------------------------------------------------------------------------------------------------
-
-
-def _show(job: Job) -> bool:
-    """Display a job that a cell's last line names, unless this very cell has shown it; False for another folder's."""
-    session, shell = default_session(), current_shell()
-    if shell is None or session.project(create=False) is not job.project:
-        return False
-    from .display import show_job
-    from .magics import front_end
-
-    execution = session.cell().execution
-    if job.shown_in != execution:
-        job.shown_in = execution
-        show_job(job, session, front_end(shell), raises=False)
-    return True
-
-
-def _bundle(shown: Job | Picture) -> "tuple[dict[str, Any], dict[str, Any]] | None":
-    """Return the static output of a job or a picture; None for another folder's."""
-    session = default_session()
-    job = shown.job if isinstance(shown, Picture) else shown
-    if session.project(create=False) is not job.project:
-        return None
-    from .display import job_bundle, picture_bundle
-
-    return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
-
-
-set_display(_show, _bundle)
+show_jobs_in_cells()

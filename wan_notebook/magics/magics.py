@@ -6,7 +6,9 @@ The magics take their line as it stands (``no_var_expand``): IPython would expan
 
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
@@ -28,6 +30,8 @@ class WanMagics(Magics):
     """The two magics; both only hand over."""
 
     loader: SettingsLoader | None = None
+    panel: Callable[[], ModuleType] | None = None
+    """Returns the package `panel`, which stands above this one."""
     used: "Runner | None" = None
     """The runner, once a cell or command has needed it."""
 
@@ -37,7 +41,7 @@ class WanMagics(Magics):
         if self.used is None:
             from .runner import Runner
 
-            self.used = Runner(self.shell, loader=self.loader)
+            self.used = Runner(self.shell, loader=self.loader, panel=self.panel)
         return self.used
 
     @no_var_expand
@@ -57,9 +61,10 @@ class WanMagics(Magics):
 class Extension:
     """What loading registers with a shell, and unloading takes back."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, panel: Callable[[], ModuleType] | None = None) -> None:
         self.shell = shell
         self.magics = WanMagics(shell)
+        self.magics.panel = panel
         self._matcher = _matcher(shell, self.magics)
         self._hooks = (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
 

@@ -1,7 +1,8 @@
 """Run a ``%%wan`` cell or a ``%wan`` line: read it, call the session, show the result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..display import dry_run_bundle, publish, set_cell_text, show_job
@@ -28,8 +29,15 @@ LAST: Final = "_wan"
 class Runner:
     """Cells and commands of one shell, over the kernel's session."""
 
-    def __init__(self, shell: Any, session: Session | None = None, loader: "SettingsLoader | None" = None) -> None:
-        self.shell = shell
+    def __init__(
+        self,
+        shell: Any,
+        session: Session | None = None,
+        *,
+        loader: "SettingsLoader | None" = None,
+        panel: Callable[[], ModuleType] | None = None,
+    ) -> None:
+        self.shell, self.panel = shell, panel
         self.session = session or default_session(loader)
         set_cell_text(cell_of_job)
         show_jobs_in_cells()
@@ -107,7 +115,7 @@ class Runner:
             self.shell.user_ns.pop(LAST, None)
 
     def _context(self, local_ns: Mapping[str, Any] | None) -> Context:
-        return Context(self.session, self.shell, self._variables(local_ns))
+        return Context(self.session, self.shell, self._variables(local_ns), self.panel)
 
 
 def _is_same_cell(one: "CellId", other: "CellId") -> bool:

@@ -1,8 +1,9 @@
 """What every command works with: the session, the shell, the variables, and ways to find jobs and to show results."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CellError
@@ -22,11 +23,16 @@ Pick = tuple[Job, int | None]
 
 @dataclass(frozen=True)
 class Context:
-    """One command's surroundings. ``shell`` is IPython's; ``namespace`` holds the variables where the line stands."""
+    """One command's surroundings.
+
+    ``shell`` is IPython's; ``namespace`` holds the variables where the line stands; ``panel`` returns the package
+    ``panel``, which stands above this one: None in a script.
+    """
 
     session: Session
     shell: Any
     namespace: Mapping[str, Any]
+    panel: Callable[[], ModuleType] | None = None
 
     @property
     def front_end(self) -> "FrontEnd":

@@ -13,13 +13,11 @@ _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".json")
 
 def run_panel(options: argparse.Namespace, context: Context) -> None:
     """Open the panel, filled in from a job or a picture if one is named; nothing runs."""
-    if getattr(context.shell, "kernel", None) is None:
+    if context.panel is None or getattr(context.shell, "kernel", None) is None:
         raise CellError("the panel needs a notebook.", hint="Here `%wan make a fox in snow` makes a picture.")
     from IPython.display import display
 
-    from ...panel import Panel
-
-    panel = Panel(context.session, shell=context.shell)
+    panel = context.panel().Panel(context.session, shell=context.shell)
     if options.job:
         path = Path(options.job).expanduser()
         if path.is_file():
@@ -40,9 +38,7 @@ def run_recall(options: argparse.Namespace, context: Context) -> None:
 def recall(word: str, context: Context) -> tuple[str, tuple[str, ...]]:
     """Return a cell's text, and what could not be carried over. Raise ``CellError`` or ``RecipeError``."""
     if word == "panel" and word not in context.namespace:
-        from ...panel import latest
-
-        panel = latest()
+        panel = context.panel().latest() if context.panel else None
         if panel is None:
             raise CellError("no panel is open.", hint="Open one: `%wan panel`.")
         return panel.cell, ()
