@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,13 @@ from tests.kit import Rig, ask, at_cell, command, database_of, ended, history_of
 from wan_notebook.budget import parse_budget
 from wan_notebook.errors import BudgetError
 from wan_notebook.session import Session
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> Iterator[Rig]:
+    """A rig in which a lease lasts long enough for a busy machine to renew it: an abandoned job reserves nothing."""
+    with rig(tmp_path, speed=10.0, seconds=5.0) as found:
+        yield found
 
 
 def set_price(session: Session, price: str = "0.03", currency: str = "USD") -> None:
@@ -168,10 +175,9 @@ def test_what_failed_counts_nothing(made: Rig, fault: str, state: str) -> None:
     assert ended(ask(session, seed=2)).status == "saved"
 
 
-def test_what_was_cancelled_before_it_was_sent_counts_nothing(made: Rig) -> None:
+def test_what_was_cancelled_before_it_was_sent_counts_nothing(calm: Rig) -> None:
     """Cancelled while it waits for another picture: its reservation is gone."""
-    made.configure(seconds=20.0)
-    session = made.kernel()
+    session = calm.kernel()
     set_budget(session, "2 pictures")
     fox = ask(session, seed=1)
     edit = ask(session, "at night", images=[fox], seed=2)
@@ -182,14 +188,13 @@ def test_what_was_cancelled_before_it_was_sent_counts_nothing(made: Rig) -> None
     assert ended(ask(session, seed=3)).status == "saved"
 
 
-def test_two_kernels_cannot_both_slip_under_a_budget(made: Rig) -> None:
+def test_two_kernels_cannot_both_slip_under_a_budget(calm: Rig) -> None:
     """Of two that ask at the same moment with room for one, one is refused."""
-    made.configure(seconds=20.0)
-    kernels = [made.kernel(WAN_BUDGET="1 pictures"), made.kernel(WAN_BUDGET="1 pictures")]
+    kernels = [calm.kernel(WAN_BUDGET="1 pictures"), calm.kernel(WAN_BUDGET="1 pictures")]
     said = side_by_side([lambda k=k, n=n: ask(k, f"fox {n}", seed=n) for n, k in enumerate(kernels)])  # type: ignore[misc]
 
     assert said == ["refused", "sent"]
-    until(lambda: made.service.tasks_created == 1)
+    until(lambda: calm.service.tasks_created == 1)
 
 
 def test_folders_cannot_both_slip_under_one_budget(tmp_path: Path) -> None:
@@ -293,10 +298,10 @@ def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: 
         assert ended(ask(session, seed=9)).status == "saved"
 
 
-def test_what_is_running_without_a_price_is_reserved_at_the_price_set_since(made: Rig) -> None:
+def test_what_is_running_without_a_price_is_reserved_at_the_price_set_since(calm: Rig) -> None:
     """A job sent before a price was set may be billed too."""
-    made.configure(seconds=200.0)
-    session = made.kernel()
+    calm.configure(seconds=200.0)
+    session = calm.kernel()
     ask(session, n=3)
     set_price(session)
     set_budget(session, "0.10")
