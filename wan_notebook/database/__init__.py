@@ -17,12 +17,23 @@ if TYPE_CHECKING:
     from .limits import Claim
     from .models import EventRow, InputRow, JobRow, NewInput, NewJob, PictureRow, Price
     from .owner import Owner
-    from .spending import CostRow, OverBudget, Spend, SpendLimit, Used
+    from .spending import CostKey, CostRow, OverBudget, Spend, SpendLimit, Used
     from .transfer import ImportReport
 
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "OpenSummary", "Status", "count_open", "may_follow"]
 __all__ += ["Database", "DatabaseUnavailable", "HistoryPage", "HistoryQuery", "nothing_found", "on_network_filesystem"]
-__all__ += ["LEASE_S", "Claim", "Conflict", "CostRow", "ImportReport", "OverBudget", "Owner", "Price", "Spend"]
+__all__ += [
+    "LEASE_S",
+    "Claim",
+    "Conflict",
+    "CostKey",
+    "CostRow",
+    "ImportReport",
+    "OverBudget",
+    "Owner",
+    "Price",
+    "Spend",
+]
 __all__ += ["EventRow", "InputRow", "JobRow", "NewInput", "NewJob", "PictureRow", "SpendLimit", "Used"]
 
 

@@ -17,6 +17,7 @@ from .engine import DatabaseEngine
 from .models import IS_OPEN, IS_REPORTED, JobSummary, PictureRow, Price, flag_is, job_tags
 from .status import BILLED, Status
 
+CostKey = Literal["day", "notebook", "tag", "user"]
 QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
 PRICE_STEP: Final = Decimal("0.000001")
 IS_OURS: Final = and_(flag_is(JobSummary.is_simulated, False), JobSummary.imported_at.is_(None))
@@ -166,7 +167,7 @@ class SpendingQueries(DatabaseEngine):
             if used.spent + used.reserved + asked > limit.amount:
                 raise OverBudget(limit, "exceeded", used=used, asked=asked)
 
-    def cost_by(self, by: Literal["day", "notebook", "tag", "user"], since: float | None = None) -> list[CostRow]:
+    def cost_by(self, by: CostKey, since: float | None = None) -> list[CostRow]:
         """Return costs by local day, notebook, tag or user, in the order of their names."""
         labels: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
             "day": (cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S, _day_of_quarter),

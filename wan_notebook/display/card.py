@@ -355,13 +355,6 @@ class Card:
         write = _hooks.get("cell_text")
         return write(self.job, self.session) if write is not None else ""
 
-    @property
-    def line(self) -> str:
-        """One line about all of it, for a terminal and for ``repr``."""
-        from .text import card_line
-
-        return card_line(self)
-
 
 def versions_card(job: "Job", session: "Session") -> Card:
     """Return every stored result of a job's request as one card, newest first."""

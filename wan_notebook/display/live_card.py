@@ -16,6 +16,7 @@ from .formatting import safe_line, safe_text
 from .gallery import job_bundle
 from .html import plain_text
 from .status_style import cost_sentence, explanation, style_of, ways_out
+from .text import card_line
 from .thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class LiveCard(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._job, self._session = job, session
         card = Card(job, session)
-        self._line = card.line
+        self._line = card_line(card)
         super().__init__(view={**live_state(card), "sent_at": session.wall_clock()})
         self.on_msg(self._receive)
         if card.pictures:
@@ -201,7 +202,7 @@ class LiveCard(anywidget.AnyWidget):
             is_due = passed_s >= WORD_EVERY_S and not view["done"]
             if not is_due and is_same_but_time(self.view, view, passed_s):
                 return
-            self._line = card.line
+            self._line = card_line(card)
             with self.hold_sync():  # pictures and their captions arrive together
                 if thumbs is not None:
                     self.thumbs = thumbs

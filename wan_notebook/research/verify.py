@@ -177,7 +177,7 @@ class _Finder:
             if item.job_id:
                 yield from self._of_job(item, rows.get(item.job_id))
         for item in named:
-            for sha256 in item.sha256 if not item.job_id else ():
+            for sha256 in filter(None, item.sha256) if not item.job_id else ():
                 row, record = self._of_hash(sha256)
                 job_id, index = (row.id, record.index) if row and record else ("", 0)
                 yield _Wanted(cell=item.cell, job_id=job_id, index=index, sha256=sha256, row=row, record=record)

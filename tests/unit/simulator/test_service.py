@@ -1,6 +1,7 @@
 """Accounts, limits, tasks by the clock, results and pictures, the state file, and the command line."""
 
 import io
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from PIL import Image
 
 from tests.unit.simulator.conftest import PICTURE, PROVIDERS, SUBMIT, TASK, Caller, data_url, request_of
 from wan_notebook.simulator import REPLY_FORMS
-from wan_notebook.simulator.__main__ import main
 
 # ------------------------------------------------------------------ accounts and limits
 
@@ -252,7 +252,7 @@ def test_wrong_values_on_the_command_line_are_named(
     for arguments, status in (([option, value], 2), (["--help"], 0)):
         monkeypatch.setattr(sys, "argv", ["simulator", *arguments])
         with pytest.raises(SystemExit) as stop:
-            main()
+            runpy.run_module("wan_notebook.simulator", run_name="__main__")
         assert stop.value.code == status
         printed = capsys.readouterr()
         assert all(name in printed.out for name in REPLY_FORMS) if not status else value[:9] in printed.err

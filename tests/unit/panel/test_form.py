@@ -1,0 +1,94 @@
+"""The fields as a cell, and a cell as fields."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.magics.names import notebook
+from wan_notebook.errors import CellError, RequestError
+from wan_notebook.magics import read_cell
+from wan_notebook.panel import Form
+from wan_notebook.panel.form import size_name
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("fields", "cell"),
+    [
+        ({"prompt": "a fox"}, "%%wan\na fox"),
+        (
+            {
+                **{"prompt": "a {animal}", "negative_prompt": "rain", "images": ("photo", "ref[0]"), "n": 2},
+                **{"seed": "5", "prompt_extend": False, "name": "fox", "tags": "one, two  words,, one", "size": "2K"},
+                **{"watermark": True, "provider": "simulator"},
+            },
+            "%%wan -i photo -i ref[0] -n 2 --size 2K --seed 5 --no-rewrite --watermark --as fox --tag one"
+            ' --tag "two words" --provider simulator\na {animal}\nNegative prompt: rain',
+        ),
+        ({"prompt": "x", "interleave": True, "max_images": 3, "n": 4}, "%%wan --interleave --max-images 3\nx"),
+        ({"prompt": "x", "prompt_extend": False}, "%%wan\nx"),  # only edits have it
+        ({"prompt": "x", "seed": " 5 .. 8 "}, "%%wan --seed 5..8\nx"),
+        ({"prompt": "x", "seed": "f()", "name": "1st"}, "%%wan\nx"),  # what cannot be written is not
+    ],
+)
+def test_the_cell_is_what_a_person_would_write(fields, cell):
+    """Only what is not the default is written, names stay names, and the negative prompt is the last line."""
+    assert str(Form(**fields).cell) == cell
+
+
+def test_a_cell_fills_the_form():
+    """A panel's own cell gives back its fields; the service stays what it was."""
+    form = Form(prompt="a fox\nin snow", negative_prompt="rain", images=("photo",), n=3, size="16:9", seed="5..8")
+    form = replace(form, prompt_extend=False)
+    other = Form(provider="gateway", tags="mine", name="keep", prompt="other", watermark=True)
+    assert other.with_cell(str(form.cell)) == replace(form, provider="gateway")
+    assert Form().with_cell("%%wan --size 1280*720 --negative {x}\na").size == "16:9"
+    assert Form.of_values(form.values) == form
+    assert Form.of_values({"prompt": None, "n": "many", "images": 5, "junk": 1}) == Form()
+
+
+@given(prompt=TEXT, negative_prompt=TEXT, tags=TEXT, name=TEXT, seed=TEXT, size=TEXT)
+def test_no_text_becomes_an_option(prompt, negative_prompt, tags, name, seed, size):
+    """Whatever is typed, the cell asks for nothing else than the fields say."""
+    form = Form(prompt=prompt, negative_prompt=negative_prompt, tags=tags, name=name, seed=seed, size=size)
+    assert "\n" not in form.cell.line
+    try:
+        call = read_cell(form.cell.line, form.cell.body, notebook())
+    except (RequestError, CellError):
+        return
+    request = call.submission.requests[0]
+    assert call.image_expressions == ()
+    assert (call.dry_run, call.submission.fresh) == (False, False)
+    assert (request.n, request.interleave, request.watermark) == (1, False, False)
+    if not {*"{}\r"} & {*prompt}:
+        assert request.prompt == prompt.strip()
+
+
+def test_fields_take_the_types_of_generate():
+    """What ``generate`` takes can be filled in; lists become the texts of their fields."""
+    form = Form().with_fields(
+        {"size": (1280, 720), "seed": range(5, 8), "tags": ["a", "b"], "n": "2", "images": "photo", "prompt": None}
+    )
+    assert (form.size, form.seed, form.tags, form.n, form.images) == ("1280x720", "5, 6, 7", "a, b", 2, ("photo",))
+    assert Form(n=3).with_fields({"n": None}).n == 1
+    with pytest.raises(CellError, match="no field promt") as caught:
+        form.with_fields({"promt": "x"})
+    assert "prompt" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["a fox", "", "%%time\nx", "%%wan --no-such-option\nx", "%wan show 3"])
+def test_what_is_no_cell_is_refused(text):
+    """A text is not half read."""
+    with pytest.raises(CellError):
+        Form(prompt="kept").with_cell(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [("1280*720", "16:9"), ("1000*800", "1000x800"), ("2k", "2K"), ("", ""), ("nonsense", "nonsense")]
+)
+def test_sizes_have_their_names(size, name):
+    """A size that stands in the table of ratios is shown as its ratio."""
+    assert size_name(size) == name

@@ -1,0 +1,170 @@
+"""What gallery and history show, and what their buttons do."""
+
+import csv
+import io
+import zipfile
+
+import pytest
+
+from tests.fakes.pictures import gradient
+from tests.kit import ask, ended
+from tests.unit.panel.conftest import Shell
+from wan_notebook.metadata import read_any
+
+NO_FILTER = {"words": "", "seed": "", "tag": "", "starred": False, "rejected": False, "more": False}
+FIRST_PAGE = {
+    **{"words": "", "seed": "", "tag": "", "status": None, "include_trashed": False},
+    **{"sort": "created", "descending": True, "offset": 0},
+}
+PAYLOAD = '=cmd|" /C calc"!A0 <img src=x onerror=alert(1)> \u202eevil 狐😀'
+
+
+@pytest.fixture
+def page(open_panel):
+    """Give a panel that waits for pictures of its session."""
+    return open_panel(shell=Shell(photo=gradient()))
+
+
+def made(page, prompt="a fox", **options):
+    """Generate from a cell, wait, and return the job."""
+    job = ended(ask(page.session, prompt, **options))
+    page.shell.run_cell()
+    page.wait(lambda _: {key.partition("/")[0] for key in page.images} >= {tracked.id for tracked in job.tracked})
+    return job
+
+
+def test_pictures_that_differ_only_in_their_seed_share_a_stack(page):
+    """In one batch or job by job; another prompt or size does not."""
+    made(page, n=3)
+    made(page, seed=77)
+    made(page, size="16:9")
+    made(page, "a lynx")
+    stacks = [item["stack"] for item in page.panel.gallery["items"]]
+    assert [stacks.count(stack) for stack in dict.fromkeys(stacks)] == [1, 1, 4]
+    assert page.panel.gallery["items"][2]["caption"] == "seed 77"
+
+
+def test_filters(page):
+    """Each finds its pictures."""
+    fox = f"{made(page, seed=5, tags=['study']).id}/0"
+    made(page, "a lynx", seed=6)
+    page.send("gallery", "mark", what="star", ids=[fox], on=True)
+    page.wait(lambda panel: [item["is_starred"] for item in panel.gallery["items"]] == [False, True])
+    for change in ({"words": "fox"}, {"seed": "5"}, {"tag": "study"}, {"starred": True}):
+        page.send("gallery", "filter", **{**NO_FILTER, **change})
+        page.wait(lambda _: page.images == [fox])
+        page.send("gallery", "filter", **NO_FILTER)
+        page.wait(lambda _: len(page.images) == 2)
+    page.send("gallery", "filter", **{**NO_FILTER, "words": "zebra"})
+    page.wait(lambda panel: (page.images, panel.gallery["tags"]) == ([], ["study"]))
+
+
+def test_marks_of_several_pictures(page):
+    """Star, reject, tags and trash take many at once; nothing is deleted, and all of it can be taken back."""
+    jobs = [made(page, n=2), made(page, "a lynx")]
+    keys = page.images
+    for what, field in (("star", "is_starred"), ("reject", "is_rejected")):
+        for on in (True, False):
+            page.send("gallery", "filter", **{**NO_FILTER, "rejected": True})
+            page.send("gallery", "mark", what=what, ids=keys, on=on)
+            page.wait(lambda panel, f=field, on=on: {item[f] for item in panel.gallery["items"]} == {on})
+    page.send("gallery", "mark", what="tag", ids=keys, on=True, tag="two words")
+    page.wait(lambda panel: {*map(tuple, (i["tags"] for i in panel.gallery["items"]))} == {("two words",)})
+    page.send("gallery", "mark", what="tag", ids=keys[:1], on=False, tag="two words")
+    page.wait(lambda _: page.row(jobs[1].id).tags == ())
+    page.send("gallery", "mark", what="trash", ids=keys, on=True)
+    panel = page.wait(lambda panel: page.images == [] and panel.history["rows"] == [])
+    assert "30 days" in panel.notice[0]
+    page.send("history", "query", **{**FIRST_PAGE, "include_trashed": True})
+    page.wait(lambda panel: [row["is_trashed"] for row in panel.history["rows"]] == [True] * 2)
+    page.send("history", "trash", job=jobs[1].id, on=False)
+    page.wait(lambda _: page.images == keys[:1])
+    assert jobs[0].files[0].exists()
+
+
+def test_a_rejected_picture_is_hidden(page):
+    """It stays in the folder, and is shown on demand."""
+    job = made(page)
+    page.send("gallery", "mark", what="reject", ids=page.images, on=True)
+    page.wait(lambda _: page.images == [])
+    page.send("gallery", "filter", **{**NO_FILTER, "rejected": True})
+    page.wait(lambda panel: [item["is_rejected"] for item in panel.gallery["items"]] == [True])
+    assert job.files[0].exists()
+
+
+def test_copies_whole_files_and_downloads(page):
+    """A copy is small, one picture is its file, several are a zip, a clean one has no metadata; a lost file is no error."""
+    job = made(page, n=2)
+    keys, (first, second) = page.images, [path.read_bytes() for path in job.files]
+    _, (copy, gone) = page.ask("pictures", "thumbs", "thumbs", keys=[keys[0], "gone/0"])
+    assert (copy[:4], len(copy) <= 9000, gone) == (b"RIFF", True, b"")
+    assert page.ask("pictures", "full", "full", key=keys[0])[1] == [first]
+    message, data = page.ask("gallery", "download", "save", ids=keys[:1], clean=False)
+    assert (message["name"], data) == (job.files[0].name, [first])
+    message, (data,) = page.ask("gallery", "download", "save", ids=keys, clean=True)
+    assert message["name"] == "wan-pictures-2.zip"
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert all(name.endswith("-clean.png") for name in archive.namelist())
+        assert [read_any(archive.read(name)) for name in archive.namelist()] == [None, None]
+    job.files[0].unlink()
+    assert page.ask("pictures", "full", "full", key=keys[0])[1] == [b""]
+    assert page.ask("gallery", "download", "save", ids=keys, clean=False)[1] == [second]
+
+
+def test_details_and_the_input_to_compare_with(page):
+    """The kept input comes as it was sent; the cell is the one that made the picture."""
+    page.panel.fill(prompt="make it red", images="photo")
+    job = ended(page.panel.generate())
+    page.wait(lambda _: page.images)
+    details, _ = page.ask("gallery", "details", "details", id=f"{job.id}/0")
+    assert details["inputs"] == [{"id": f"{job.id}/0/0", "label": "photo"}]
+    assert details["cell"].startswith("%%wan -i")
+    assert job.files[0].as_posix() in details["paths"]
+    _, (data,) = page.ask("pictures", "full", "full", key=details["inputs"][0]["id"])
+    assert data == (page.session.need_project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
+
+
+@pytest.mark.parametrize(("is_new", "seed"), [(False, "5"), (True, "")])
+def test_recall_from_the_gallery(page, is_new, seed):
+    """The form has what made the picture, with its seed or without; nothing is sent."""
+    job = made(page, seed=5)
+    page.panel.fill(prompt="now", images="photo", tags="mine")
+    page.send("gallery", "recall", id=f"{job.id}/0", new_seed=is_new)
+    form = page.wait(lambda panel: panel.form.prompt == "a fox").form
+    assert (form.seed, form.images, form.tags) == (seed, (), "")
+    assert len(page.session.last) == 1
+
+
+def test_history(page):
+    """It is sorted and filtered on the kernel's side; totals are those of everything that matches."""
+    made(page, seed=5, tags=["study"])
+    lynx = made(page, "b lynx", seed=3)
+    page.wait(lambda panel: panel.history["totals"] == "2 jobs · 2 pictures · $0.00")
+    for change, seeds in (
+        ({}, ["3", "5"]),
+        ({"sort": "seed"}, ["5", "3"]),
+        ({"sort": "prompt", "descending": False}, ["5", "3"]),
+        ({"words": "fox"}, ["5"]),
+        ({"seed": "5"}, ["5"]),
+        ({"tag": "study"}, ["5"]),
+        ({"status": "failed"}, []),
+        ({"status": "open"}, []),
+        ({"offset": 1}, ["5"]),
+    ):
+        page.send("history", "query", **{**FIRST_PAGE, **change})
+        page.wait(lambda panel, seeds=seeds: [row["seed"] for row in panel.history["rows"]] == seeds)
+    (row,) = page.panel.history["rows"]
+    assert (row["cost"], row["source"], row["is_settled"], row["pictures"]) == ("$0.00", "simulated", True, "1")
+    assert page.ask("history", "cell", "cell", job=lynx.id)[0]["cell"] == "%%wan --seed 3\nb lynx"
+    page.send("history", "recall", job=lynx.id)
+    page.wait(lambda panel: (panel.form.prompt, panel.form.seed) == ("b lynx", "3"))
+
+
+def test_everything_that_matches_is_exported(page):
+    """A line a job; a text that a spreadsheet would run is defused."""
+    made(page, PAYLOAD, seed=5)
+    made(page, seed=6)
+    message, (data,) = page.ask("history", "csv", "save")
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+    assert message["name"].endswith(".csv")
+    assert {row["seed"]: row["prompt"] for row in rows} == {"5": f"'{PAYLOAD}", "6": "a fox"}

@@ -1,0 +1,176 @@
+"""What the button says before a click, and what a click orders."""
+
+import pytest
+
+from tests.fakes.pictures import gradient
+from tests.kit import ask, ended, until
+from tests.unit.panel.conftest import Shell
+from wan_notebook.errors import BudgetError, CellError
+from wan_notebook.panel import latest
+
+
+def test_opening_sends_nothing(open_panel, house):
+    """A panel that is opened orders nothing; an untouched form is no error yet."""
+    page = open_panel()
+    check = page.wait(lambda panel: panel.check).check
+    assert (check["label"], check["is_ready"], check["is_untouched"]) == ("Generate", False, True)
+    assert check["problems"] == {"prompt": ("Describe the picture that you want.",)}
+    assert latest() is page.panel
+    page.click(1, terms=[])
+    with pytest.raises(CellError, match="Describe"):
+        page.panel.generate()
+    assert house.service.tasks_created == 0
+
+
+def test_every_problem_stands_at_its_field(open_panel):
+    """All are found together, in words of the panel; typing runs no code."""
+    page = open_panel(
+        **{"prompt": "a {animl}", "images": ("photo", "nothing"), "n": 9, "size": "5000x100", "tags": "{b"},
+        **{"seed": "open('x')", "name": "1st", "shell": Shell(photo=gradient(), animal="fox")},
+    )
+    check = page.wait(lambda panel: panel.check).check
+    assert set(check["problems"]) == {"prompt", "images", "n", "size", "seed", "name", "tags"}
+    assert "animal" in check["problems"]["prompt"][0]
+    assert "is not a seed" in check["problems"]["seed"][0]
+    assert "--raw" not in str(check["problems"])
+    assert (check["label"], check["is_ready"], check["is_untouched"]) == ("Generate", False, False)
+    assert [facts["label"] for facts in check["images"]] == ["photo", "nothing"]
+    assert "problem" in check["images"][1]
+
+
+def test_lengths_and_preview_are_those_of_the_text_that_is_sent(open_panel):
+    """Names are filled in before characters are counted, by code points."""
+    page = open_panel(prompt="{animal} 狐😀", shell=Shell(animal="red fox"))
+    check = page.wait(lambda panel: panel.check).check
+    assert (check["filled_in"]["prompt"], check["preview"]) == (len("red fox") - len("{animal}"), "red fox 狐😀")
+    page.type(prompt="狐" * 2001)
+    page.wait(lambda panel: "prompt" in panel.check["problems"])
+    (line,) = page.panel.check["problems"]["prompt"]
+    assert line.startswith("Has 2001 characters")  # the text itself stands above
+
+
+def test_the_button_says_what_a_click_costs(open_panel, house):
+    """Practice is free, a known price is the most that can be billed, what the store has is free."""
+    seeded = {"prompt": "a fox", "n": 4, "seed": 5}
+    practice = open_panel(**seeded)
+    real = open_panel(house.kernel(WAN_PROVIDER="gateway", WAN_API_KEY="sk-very-secret-123456"), **seeded)
+    assert practice.wait(lambda panel: panel.check).check["label"] == "Generate · practice (free)"
+    assert real.wait(lambda panel: panel.check).check["label"] == "Generate · price unknown"
+    real.session.loader.store(prices={"gateway": ["0.03", "USD"]})
+    real.shell.run_cell()
+    check = real.wait(lambda panel: "up to" in panel.check["label"]).check
+    assert (check["label"], check["detail"]) == ("Generate · up to $0.12", "4 pictures · price as set")
+    assert "very-secret" not in repr(real.panel.get_state())
+    ended(practice.panel.generate())
+    check = practice.wait(lambda panel: "store" in panel.check["label"]).check
+    assert (check["label"], check["detail"]) == (
+        "From store · $0.00",
+        "Already in the store: nothing will be sent.",
+    )
+    practice.type(n=5)
+    practice.wait(lambda panel: panel.check["detail"] == "1 picture · 4 more from the store")
+
+
+def test_a_click_while_it_runs_joins(open_panel, house):
+    """The button says that the same request is running, and a click buys nothing."""
+    house.configure(seconds=600)
+    page = open_panel(prompt="a fox", seed=7)
+    page.wait(lambda panel: panel.check)
+    page.click(1)
+    check = page.wait(lambda panel: "running" in panel.check["label"]).check
+    assert (check["label"], check["detail"]) == (
+        "Already running · $0.00",
+        "The same request is in progress; its result will appear here.",
+    )
+    page.click(2)
+    until(lambda: page.panel.jobs["running"] == 1)
+    assert len({job.id for _, job in page.session.last}) == 1
+
+
+def test_one_click_orders_once_what_was_typed_last(open_panel, house):
+    """A click that arrives twice is one order; the page's own values come with it; without a seed each is new."""
+    page = open_panel(prompt="a fo", name="fox")
+    page.wait(lambda panel: panel.check)
+    page.click(1, prompt="a fox in snow", junk="x")
+    page.click(1)
+    page.click(2)
+    jobs = [ended(job) for _, job in page.session.last]
+    assert [job.prompt for job in jobs] == ["a fox in snow"] * 2
+    assert house.service.tasks_created == 2
+    assert page.shell.user_ns["fox"] is jobs[-1]
+
+
+def test_a_price_that_nobody_saw_is_not_paid(open_panel, house):
+    """Terms other than the button's send nothing, and the panel says so."""
+    page = open_panel(house.kernel(WAN_PROVIDER="gateway", WAN_API_KEY="key"), prompt="a fox", seed=5)
+    page.wait(lambda panel: panel.check)
+    for click, terms in enumerate((["gateway", 1, "0.03", "USD"], ["simulator", 1], ["gateway", 4]), 1):
+        page.click(click, terms=terms)
+        page.wait(lambda panel: panel.notice[:1] == ["The price has changed."])
+    assert page.session.last == []
+
+
+def test_a_refusal_is_said_in_the_panel(open_panel, house):
+    """A budget stops the order as in a cell."""
+    page = open_panel(house.kernel(WAN_BUDGET="1 pictures"), prompt="a fox", n=3)
+    page.wait(lambda panel: panel.check)
+    page.click(1)
+    page.wait(lambda panel: "budget" in " ".join(panel.notice))
+    with pytest.raises(BudgetError):
+        page.panel.generate()
+    assert house.service.tasks_created == 0
+
+
+def test_rows_follow_every_job_of_the_kernel(open_panel, house):
+    """A cell's job has its row, in a second panel too; a failed one says why, and rows can be taken away."""
+    first, session = open_panel(prompt="a fox"), house.sessions[0]
+    second = open_panel(session)
+    failed = ended(ask(session, "[[fail]] a lynx"))
+    for page in (first, second):
+        page.shell.run_cell()
+        (row,) = page.wait(lambda panel: panel.jobs.get("rows")).jobs["rows"]
+        page.wait(lambda panel: panel.jobs["rows"][0]["state"] == "failed")
+    assert (row["id"], row["prompt"]) == (failed.id, "[[fail]] a lynx")
+    assert first.panel.jobs["rows"][0]["lines"]
+    first.send("jobs", "dismiss", job=failed.id)
+    first.wait(lambda panel: panel.jobs["rows"] == [])
+    assert second.panel.jobs["rows"]
+
+
+def test_cancel_is_passed_on(open_panel, house):
+    """The answer says what is still made; a job that is not there is nothing."""
+    house.configure(seconds=600)
+    page = open_panel(prompt="a fox")
+    job = page.panel.generate()
+    page.wait(lambda panel: [row["state"] for row in panel.jobs.get("rows", ())] == ["running"])
+    page.send("jobs", "cancel", job="no such job")
+    page.send("jobs", "cancel", job=job.id)
+    page.wait(lambda panel: "cannot cancel" in "".join(panel.notice))
+
+
+def test_what_stays_without_a_kernel(open_panel, house):
+    """Text and HTML of the output name the cell and what to do."""
+    bundle, _ = open_panel(prompt="a <fox>", seed=5).panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    for kind, prompt in (("text/plain", "a <fox>"), ("text/html", "a &lt;fox&gt;")):
+        assert "run this cell again" in bundle[kind]
+        assert "%%wan --seed 5" in bundle[kind]
+        assert prompt in bundle[kind]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *({}, {"to": 5}, {"to": "form"}, {"to": "nobody", "kind": "x"}, {"to": "form", "kind": "generate"}),
+        *({"to": "pictures", "kind": "thumbs"}, {"to": "pictures", "kind": "full", "key": "::"}),
+        *({"to": "picker", "kind": "upload", "id": 1}, {"to": "history", "kind": "query", "offset": "x"}),
+        {"to": "gallery", "kind": "mark", "what": "star", "ids": ["../../etc/passwd"], "on": True},
+    ],
+)
+def test_messages_that_mean_nothing_do_nothing(open_panel, house, message):
+    """A page can send anything: nothing of it is ordered, and the panel goes on."""
+    page = open_panel(prompt="a fox")
+    page.send(**{"to": None, "kind": None, **message})
+    page.type(prompt="a lynx")
+    page.wait(lambda panel: panel.check.get("cell", "").endswith("a lynx"))
+    assert house.service.tasks_created == 0
