@@ -21,17 +21,13 @@ _NOT_SENT_WORDS: Final = "not sent"
 _SORTS: Final[dict[str, Any]] = {
     "created": JobSummary.created_at,
     "prompt": job_search.c.haystack,
-    "status": JobSummary.status,
-    "mode": JobSummary.mode,
-    "seed": JobSummary.seed,
-    "n": JobSummary.n,
     "cost": cast(JobSummary.cost_amount, Float),
     "duration": JobSummary.duration_s,
     "pictures": JobSummary.picture_count,
-    "notebook": JobSummary.notebook,
-    "model": JobSummary.model,
-    "provider": JobSummary.provider,
-    "user": JobSummary.user,
+    **{
+        name: getattr(JobSummary, name)
+        for name in ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
+    },
 }
 
 

@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Integer, Label, and_, case, cast, func, nu
 from sqlalchemy.orm import Session
 
 from ..errors import BudgetError, StoreError
-from ..money import Cost, Source, Total, format_amount
-from ..text import pluralize
+from ..money import Cost, Source, Total
 from .column_types import YEAR_3000_S
 from .engine import DatabaseEngine
 from .models import IS_OPEN, IS_REPORTED, JobSummary, PictureRow, Price, flag_is, job_tags
@@ -73,14 +72,6 @@ class Used:
     unknown: int = 0
     guessed: int = 0
 
-    def __add__(self, other: "Used") -> "Used":
-        return Used(
-            spent=self.spent + other.spent,
-            reserved=self.reserved + other.reserved,
-            unknown=self.unknown + other.unknown,
-            guessed=self.guessed + other.guessed,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class SpendLimit:
@@ -100,22 +91,18 @@ class SpendLimit:
     elsewhere: tuple[Spend, ...] = ()
     is_simulated: bool = False
 
-    def shown(self, amount: Decimal) -> str:
-        """Write an amount in the unit of this limit."""
-        return format_amount(amount, self.currency) if self.currency else pluralize(int(amount), "picture")
-
-    def used(self, spend: Spend) -> Used:
-        """Return what of a spend counts against this limit."""
+    def used(self, *spends: Spend) -> Used:
+        """Return what of these counts against this limit."""
         if not self.currency:
-            return Used(spent=Decimal(spend.pictures_made), reserved=Decimal(spend.pictures_reserved))
-        spent, reserved = spend.total.known(self.currency), spend.reserved.get(self.currency, Decimal(0))
+            made, reserved = sum(s.pictures_made for s in spends), sum(s.pictures_reserved for s in spends)
+            return Used(spent=Decimal(made), reserved=Decimal(reserved))
+        spent = sum((s.total.known(self.currency) for s in spends), Decimal(0))
+        held = sum((s.reserved.get(self.currency, Decimal(0)) for s in spends), Decimal(0))
         if self.price is None or self.price.currency != self.currency:
-            return Used(spent=spent, reserved=reserved, unknown=spend.total.unknown + spend.reserved_unknown)
-        return Used(
-            spent=spent + spend.unpriced * self.price.amount,
-            reserved=reserved + spend.reserved_unpriced * self.price.amount,
-            guessed=spend.unpriced + spend.reserved_unpriced,
-        )
+            return Used(spent=spent, reserved=held, unknown=sum(s.total.unknown + s.reserved_unknown for s in spends))
+        made, reserved = sum(s.unpriced for s in spends), sum(s.reserved_unpriced for s in spends)
+        each = self.price.amount
+        return Used(spent=spent + made * each, reserved=held + reserved * each, guessed=made + reserved)
 
 
 class OverBudget(BudgetError):
@@ -126,10 +113,10 @@ class OverBudget(BudgetError):
     """
 
     def __init__(self, limit: SpendLimit, reason: str, *, used: Used, asked: Decimal | None) -> None:
+        super().__init__(
+            f"This call does not fit into a limit of {limit.amount} {limit.currency or 'pictures'}: {reason}."
+        )
         self.limit, self.reason, self.used, self.asked = limit, reason, used, asked
-        call = "an unknown amount" if asked is None else limit.shown(asked)
-        taken = f"{limit.shown(used.spent)} is spent and {limit.shown(used.reserved)} reserved"
-        super().__init__(f"This call asks for {call}; of {limit.shown(limit.amount)}, {taken} ({reason}).")
 
 
 class SpendingQueries(DatabaseEngine):
@@ -156,7 +143,7 @@ class SpendingQueries(DatabaseEngine):
             if limit.is_simulated and limit.currency:
                 continue  # practice costs nothing, in any currency
             here = self.spend(limit.since, limit.notebook, limit.user, limit.is_simulated)
-            used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(here))
+            used = limit.used(here, *limit.elsewhere)
             asked: Decimal | None = Decimal(sum(pictures))
             if limit.currency:
                 asked = None if limit.price is None else limit.price.amount * sum(pictures)
@@ -237,8 +224,8 @@ def add_up(
 ) -> dict[str, CostRow]:
     """Add up jobs by ``key_of`` the value of a column, under "" without one.
 
-    Amounts are grouped by source and currency and added as billionths. One that is no whole number of them forms a
-    group of its own with its equals, so that nothing is ever rounded.
+    Amounts are grouped by source and currency and added as billionths. One that is not a whole number of them forms
+    a group with its equals, so that nothing is ever rounded.
     """
     odd = case((JobSummary.cost_nano.is_(None), JobSummary.cost_amount))
     is_unknown = and_(JobSummary.cost_amount.is_(None), JobSummary.status.in_(BILLED), IS_OURS)

@@ -1,4 +1,4 @@
-"""Money: sums are exact and never of two kinds, and a limit is kept whoever asks at the same moment."""
+"""Money: sums are exact and never of two kinds, and a limit holds for calls at the same moment."""
 
 import datetime as dt
 import time
@@ -183,10 +183,10 @@ def test_a_limit_is_kept(database: Database, text: str) -> None:
 
 
 def test_a_refusal_says_what_is_used(database: Database) -> None:
-    """Whoever words the refusal has its figures; pictures of unknown price count like the next one."""
+    """A refusal carries its figures for the budget's words; pictures of unknown price count like the next one."""
     finish(database, pictures=3)
     create(database, n=2, price="")
-    with pytest.raises(OverBudget, match=r"\$0.04; of \$0.20, \$0.12 is spent and \$0.08 reserved") as caught:
+    with pytest.raises(OverBudget, match=r"limit of 0.20 USD: exceeded") as caught:
         order(database, SpendLimit(amount=Decimal("0.20"), price=price("0.04")))
     used = caught.value.used
     assert (used.spent, used.reserved, used.guessed) == (Decimal("0.12"), Decimal("0.08"), 5)
