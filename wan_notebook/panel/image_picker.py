@@ -84,7 +84,7 @@ class PickerFeed(Feed):
             pieces[message["part"]] = piece
             if len(pieces) < parts:
                 return
-            data = b"".join(self._pieces.pop(message["id"])[part] for part in range(parts))
+            data = b"".join(piece for _, piece in sorted(self._pieces.pop(message["id"]).items()))
         found = None
         with suppress(RecipeError):  # damaged metadata; the picture itself can still be used
             found = metadata_in(data, name)

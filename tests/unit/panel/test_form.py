@@ -1,7 +1,5 @@
 """The fields as a cell, and a cell as fields."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,36 +13,36 @@ from wan_notebook.panel.form import size_name
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
+FULL = """\
+%%wan -i photo -i ref[0] -n 2 --size 2K --seed 5 --no-rewrite --watermark --as fox --tag one --tag "two words"
+a {animal}
+Negative prompt: rain"""
+
+
 @pytest.mark.parametrize(
-    ("fields", "cell"),
+    ("form", "cell"),
     [
-        ({"prompt": "a fox"}, "%%wan\na fox"),
-        (
-            {
-                **{"prompt": "a {animal}", "negative_prompt": "rain", "images": ("photo", "ref[0]"), "n": 2},
-                **{"seed": "5", "prompt_extend": False, "name": "fox", "tags": "one, two  words,, one", "size": "2K"},
-                **{"watermark": True, "provider": "simulator"},
-            },
-            "%%wan -i photo -i ref[0] -n 2 --size 2K --seed 5 --no-rewrite --watermark --as fox --tag one"
-            ' --tag "two words" --provider simulator\na {animal}\nNegative prompt: rain',
-        ),
-        ({"prompt": "x", "interleave": True, "max_images": 3, "n": 4}, "%%wan --interleave --max-images 3\nx"),
-        ({"prompt": "x", "prompt_extend": False}, "%%wan\nx"),  # only edits have it
-        ({"prompt": "x", "seed": " 5 .. 8 "}, "%%wan --seed 5..8\nx"),
-        ({"prompt": "x", "seed": "f()", "name": "1st"}, "%%wan\nx"),  # what cannot be written is not
+        (Form(prompt="a fox"), "%%wan\na fox"),
+        (Form(prompt="x", interleave=True, max_images=3, n=4), "%%wan --interleave --max-images 3\nx"),
+        (Form(prompt="x", prompt_extend=False), "%%wan\nx"),  # only edits have it
+        (Form(prompt="x", seed=" 5 .. 8 "), "%%wan --seed 5..8\nx"),
+        (Form(prompt="x", tags="one, two  words,, one"), '%%wan --tag one --tag "two words"\nx'),
+        (Form(prompt="x", provider="simulator"), "%%wan --provider simulator\nx"),
+        (Form(prompt="x", seed="f()", name="1st"), "%%wan\nx"),  # what cannot be written is not
+        (Form().with_cell(FULL), FULL),
     ],
 )
-def test_the_cell_is_what_a_person_would_write(fields, cell):
+def test_the_cell_is_what_a_person_would_write(form, cell):
     """Only what is not the default is written, names stay names, and the negative prompt is the last line."""
-    assert str(Form(**fields).cell) == cell
+    assert str(form.cell) == cell
 
 
 def test_a_cell_fills_the_form():
-    """A panel's own cell gives back its fields; the service stays what it was."""
-    form = Form(prompt="a fox\nin snow", negative_prompt="rain", images=("photo",), n=3, size="16:9", seed="5..8")
-    form = replace(form, prompt_extend=False)
-    other = Form(provider="gateway", tags="mine", name="keep", prompt="other", watermark=True)
-    assert other.with_cell(str(form.cell)) == replace(form, provider="gateway")
+    """Every field is the cell's, except for the service, which stays what it was."""
+    form = Form(prompt="other", provider="gateway", tags="mine", seed="7").with_cell(FULL)
+    assert (form.prompt, form.negative_prompt, form.images, form.n) == ("a {animal}", "rain", ("photo", "ref[0]"), 2)
+    assert (form.size, form.seed, form.prompt_extend, form.watermark) == ("2K", "5", False, True)
+    assert (form.name, form.tags, form.provider) == ("fox", "one, two words", "gateway")
     assert Form().with_cell("%%wan --size 1280*720 --negative {x}\na").size == "16:9"
     assert Form.of_values(form.values) == form
     assert Form.of_values({"prompt": None, "n": "many", "images": 5, "junk": 1}) == Form()
