@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from IPython.core.interactiveshell import InteractiveShell
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # a bare `pytest` does not put the checkout on the path; `python -m pytest` does
@@ -105,6 +106,13 @@ def _refuse(where: object) -> None:
     raise NetworkBlockedError(
         f"a test tried to reach {where!r}; tests talk to 127.0.0.1 only: give the client a transport instead"
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_shell() -> Iterator[None]:
+    """Leave no shell behind: what a kernel or a terminal is, is read from the shell of this process."""
+    yield
+    InteractiveShell.clear_instance()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -369,7 +369,8 @@ class MetaRow(Base):
     value: Mapped[str] = _text()
 
 
-NewJob, NewInput = JobRow, InputRow
+NewJob: TypeAlias = JobRow
+NewInput: TypeAlias = InputRow
 """What ``Database.create_or_join`` is given: rows that no database knows yet."""
 
 

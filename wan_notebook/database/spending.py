@@ -72,6 +72,14 @@ class Used:
     unknown: int = 0
     guessed: int = 0
 
+    def __add__(self, other: "Used") -> "Used":
+        return Used(
+            spent=self.spent + other.spent,
+            reserved=self.reserved + other.reserved,
+            unknown=self.unknown + other.unknown,
+            guessed=self.guessed + other.guessed,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpendLimit:
@@ -91,18 +99,18 @@ class SpendLimit:
     elsewhere: tuple[Spend, ...] = ()
     is_simulated: bool = False
 
-    def used(self, *spends: Spend) -> Used:
-        """Return what of these counts against this limit."""
+    def used(self, spend: Spend) -> Used:
+        """Return what of a spend counts against this limit."""
         if not self.currency:
-            made, reserved = sum(s.pictures_made for s in spends), sum(s.pictures_reserved for s in spends)
-            return Used(spent=Decimal(made), reserved=Decimal(reserved))
-        spent = sum((s.total.known(self.currency) for s in spends), Decimal(0))
-        held = sum((s.reserved.get(self.currency, Decimal(0)) for s in spends), Decimal(0))
+            return Used(spent=Decimal(spend.pictures_made), reserved=Decimal(spend.pictures_reserved))
+        spent, reserved = spend.total.known(self.currency), spend.reserved.get(self.currency, Decimal(0))
         if self.price is None or self.price.currency != self.currency:
-            return Used(spent=spent, reserved=held, unknown=sum(s.total.unknown + s.reserved_unknown for s in spends))
-        made, reserved = sum(s.unpriced for s in spends), sum(s.reserved_unpriced for s in spends)
-        each = self.price.amount
-        return Used(spent=spent + made * each, reserved=held + reserved * each, guessed=made + reserved)
+            return Used(spent=spent, reserved=reserved, unknown=spend.total.unknown + spend.reserved_unknown)
+        return Used(
+            spent=spent + spend.unpriced * self.price.amount,
+            reserved=reserved + spend.reserved_unpriced * self.price.amount,
+            guessed=spend.unpriced + spend.reserved_unpriced,
+        )
 
 
 class OverBudget(BudgetError):
@@ -143,7 +151,7 @@ class SpendingQueries(DatabaseEngine):
             if limit.is_simulated and limit.currency:
                 continue  # practice costs nothing, in any currency
             here = self.spend(limit.since, limit.notebook, limit.user, limit.is_simulated)
-            used = limit.used(here, *limit.elsewhere)
+            used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(here))
             asked: Decimal | None = Decimal(sum(pictures))
             if limit.currency:
                 asked = None if limit.price is None else limit.price.amount * sum(pictures)

@@ -1,6 +1,6 @@
 """The panel: requests with the mouse, in a notebook. All rules are those of the cell that it stands for."""
 
-from .form import Form
+from .form import Form, size_name
 from .panel import Panel, latest
 
-__all__ = ["Form", "Panel", "latest"]
+__all__ = ["Form", "Panel", "latest", "size_name"]

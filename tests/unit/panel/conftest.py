@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kit import House, database_of, until
-from wan_notebook.panel import Panel, feeds
+from wan_notebook.panel import Panel
 from wan_notebook.session import Session
 
 
@@ -98,7 +98,7 @@ def house(tmp_path: Any) -> Iterator[House]:
 @pytest.fixture
 def open_panel(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
     """Open panels, by default in a new kernel without a key; they update at once."""
-    monkeypatch.setattr(feeds, "UPDATE_EVERY_S", 0.003)
+    monkeypatch.setattr("wan_notebook.panel.feeds.UPDATE_EVERY_S", 0.003)
     opened: list[Page] = []
 
     def start(session: Session | None = None, shell: Shell | None = None, **fields: Any) -> Page:

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.magics.names import notebook
 from wan_notebook.errors import CellError, RequestError
 from wan_notebook.magics import read_cell
-from wan_notebook.panel import Form
-from wan_notebook.panel.form import size_name
+from wan_notebook.panel import Form, size_name
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

@@ -1,12 +1,12 @@
 """Accounts, limits, tasks by the clock, results and pictures, the state file, and the command line."""
 
 import io
-import runpy
 import signal
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from pkgutil import resolve_name
 
 import httpx
 import pytest
@@ -252,7 +252,7 @@ def test_wrong_values_on_the_command_line_are_named(
     for arguments, status in (([option, value], 2), (["--help"], 0)):
         monkeypatch.setattr(sys, "argv", ["simulator", *arguments])
         with pytest.raises(SystemExit) as stop:
-            runpy.run_module("wan_notebook.simulator", run_name="__main__")
+            resolve_name("wan_notebook.simulator.__main__:main")()
         assert stop.value.code == status
         printed = capsys.readouterr()
         assert all(name in printed.out for name in REPLY_FORMS) if not status else value[:9] in printed.err
