@@ -1,5 +1,6 @@
 """A panel as its page and its notebook meet it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,7 +99,7 @@ def house(tmp_path: Any) -> Iterator[House]:
 @pytest.fixture
 def open_panel(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
     """Open panels, by default in a new kernel without a key; they update at once."""
-    monkeypatch.setattr("wan_notebook.panel.feeds.UPDATE_EVERY_S", 0.003)
+    monkeypatch.setattr(sys.modules["wan_notebook.panel.feeds"], "UPDATE_EVERY_S", 0.003)
     opened: list[Page] = []
 
     def start(session: Session | None = None, shell: Shell | None = None, **fields: Any) -> Page:
