@@ -29,7 +29,11 @@ def run(source: Path) -> None:
         folder = Path(name) / "notebooks"
         shutil.copytree(source.parent, folder, ignore=shutil.ignore_patterns(FOLDER_NAME, ".*"))
         notebook = nbformat.read(source, as_version=4)
-        env = {**simulated(os.environ, folder / FOLDER_NAME, Path(name)), "WAN_SIMULATOR_SECONDS": SECONDS}
+        env = {
+            **simulated(os.environ, folder / FOLDER_NAME, Path(name)),
+            "WAN_SIMULATOR_SECONDS": SECONDS,
+            "HOME": name,
+        }
         resources = {"metadata": {"path": str(folder)}}
         client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources, config=encrypted())
         client.execute(env=env)

@@ -128,7 +128,6 @@ def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
         negative=sum(bool(row.negative_prompt) for row in rows),
         inputs=len({record.sha256 for row in rows for record in row.inputs if not record.source_job}),
         watermarks=sum(bool(row.parameters.get("watermark")) for row in rows),
-        imported=sum(row.imported_at is not None for row in rows),
         edits=edits,
         rewritten=sum(row.rewrite is not False for row in edits),
         seeds=seeds[:_SEEDS_MAX],
