@@ -1,0 +1,163 @@
+"""Mount the panel in a bare page with the traits that a kernel would set, and read what it sends."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from tests.browser.page import Widget, WidgetPage
+from wan_notebook.panel import Form, Panel
+from wan_notebook.panel.plan import size_choices
+from wan_notebook.validation import Mode
+
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\">",
+    "</script><script>document.title='owned'</script>",
+    "\u202egnp.exe\u202c \u2066left\u2069",
+    "狐" * 2000,
+    "`code` \"quotes\" 'apostrophes' &amp; {braces}",
+)
+STYLE = """css => {
+  const style = document.createElement('style');
+  style.textContent = css;
+  document.head.append(style);
+  document.body.style.margin = '0';
+}"""
+CHECK = {
+    "label": "Generate · up to $0.12",
+    "detail": "4 pictures",
+    "terms": ["gateway", 4, "0.12", "USD"],
+    "error": "",
+    "is_ready": True,
+    "is_untouched": False,
+    "problems": {},
+    "hints": {"seed": "empty: a new one each time"},
+    "filled_in": {"prompt": 0, "negative_prompt": 0},
+    "preview": "",
+    "images": [],
+    "notes": [],
+    "sizes": size_choices(Mode.TEXT_TO_IMAGE),
+    "size_limits": "limits",
+    "expected_size": "",
+    "cell": "%%wan\na",
+}
+JOB = {
+    "id": "a1",
+    "state": "running",
+    "icon": "◐",
+    "word": "running",
+    "tone": "#3d84d6",
+    "label": "seed 5",
+    "elapsed_s": 3.0,
+    "ticking": True,
+    "progress": None,
+    "eta": "about 8–14 s more",
+    "facts": ["up to $0.03"],
+    "can_cancel": True,
+    "lines": [],
+    "prompt": "a fox",
+}
+ROW = {
+    "id": "a1",
+    "key": "a1/0",
+    "when": "22 Nov 12:00",
+    "prompt": "a fox",
+    "status": "saved",
+    "icon": "✓",
+    "tone": "#2f9659",
+    "mode": "edit",
+    "size": "10×10",
+    "seed": "5",
+    "pictures": "1",
+    "took": "3.0 s",
+    "cost": "$0.03",
+    "source": "reported",
+    "tags": "study",
+    "is_trashed": False,
+    "is_settled": True,
+}
+
+
+def item(number: int, **other: Any) -> dict[str, Any]:
+    """Return one picture of the gallery, a stack of its own unless it says otherwise."""
+    return {
+        "id": f"{number:04x}/0",
+        "expression": f"{number:04x}[0]",
+        "stack": f"s{number}",
+        "seed": number,
+        "is_starred": False,
+        "is_rejected": False,
+        "kind": "image",
+        "label": f"fox {number}",
+        "tags": [],
+        "caption": f"seed {number}",
+        "facts": [f"seed {number}"],
+        **other,
+    }
+
+
+def gallery(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the gallery's trait."""
+    return {"items": list(items), "total": len(items), "more": False, "tags": [], **more}
+
+
+def history(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the history's trait."""
+    page = {"rows": list(rows), "offset": 0, "limit": 25, "total_rows": len(rows), "totals": "1 job"}
+    return {**page, "sort": "created", "descending": True, "statuses": ["saved", "failed"], **more}
+
+
+def rows(*jobs: dict[str, Any]) -> dict[str, Any]:
+    """Return the trait of the jobs' rows."""
+    return {"rows": list(jobs), "running": sum(job["ticking"] for job in jobs), "sent_at": 1e12}
+
+
+def mount(
+    widgets: WidgetPage, *, check: dict[str, Any] | None = None, form: Form | None = None, **traits: Any
+) -> Widget:
+    """Render a panel; traits that are not given are those of an empty folder."""
+    limits = {"prompt": 2000, "negative_prompt": 500}
+    state = {
+        "fixed": {"service": "simulator", "services": [["", "as set"], ["gateway", "gateway"]], "limits": limits},
+        "values": (form or Form(prompt="a fox")).values,
+        "check": {**CHECK, **(check or {})},
+        "answered": 0,
+        "choices": {"variables": [], "results": [], "offer": ""},
+        "jobs": rows(),
+        "gallery": gallery(),
+        "history": history(),
+        "notice": [],
+    }
+    widgets.page.evaluate(STYLE, Panel._css)  # as anywidget: styles first
+    return widgets.mount(source=Panel._esm, state={**state, **traits})
+
+
+def sent(widget: Widget, kind: str) -> list[dict[str, Any]]:
+    """Return the messages of one kind."""
+    return [message for message in widget.sent() if message["kind"] == kind]
+
+
+def wait_sent(widgets: WidgetPage, widget: Widget, is_it: Callable[[dict[str, Any]], object], count: int = 1) -> None:
+    """Wait until the page has sent so many messages."""
+    for _ in range(600):
+        if sum(bool(is_it(message)) for message in widget.sent()) >= count:
+            return
+        widgets.page.wait_for_timeout(20)
+    raise AssertionError(f"not sent: {widget.sent()}")
+
+
+def webp(colour: str = "teal", side: int = 32) -> bytes:
+    """Return a small picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "WEBP")
+    return buffer.getvalue()
+
+
+def is_safe(page: Any) -> bool:
+    """Tell whether no text became anything else than text, or made the page wider."""
+    return bool(
+        page.title() == "widgets"
+        and page.locator("img[src='x'], .wan-panel script").count() == 0
+        and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    )

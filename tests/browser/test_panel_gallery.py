@@ -1,0 +1,446 @@
+"""The panel's gallery, full view and history in a bare page: keys, several pictures at once, zoom, slider, files."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.browser.page import Widget, WidgetPage
+from tests.browser.panel_page import ROW, gallery, history, item, mount, sent, wait_sent, webp
+from wan_notebook.panel import Form
+
+CONFIG = """config => {
+  const script = document.createElement('script');
+  script.id = 'jupyter-config-data';
+  script.type = 'application/json';
+  script.textContent = config;
+  document.body.append(script);
+  window.opened = [];
+  const open = window.open.bind(window);
+  window.open = (url, ...rest) => { window.opened.push(url); return url ? null : open(url, ...rest); };
+}"""
+# How much wider a field's hint is than the room that the browser gives it, in px.
+HINT_OVERFLOW = """field => {
+  const style = getComputedStyle(field), pen = document.createElement('canvas').getContext('2d');
+  pen.font = style.font;
+  const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return pen.measureText(field.placeholder).width - room + parseFloat(style.fontSize);
+}"""
+
+
+def shown(widgets: WidgetPage, *items: dict[str, Any], **traits: Any) -> Widget:
+    """Mount a panel with these pictures."""
+    return mount(widgets, gallery=gallery(*items), **traits)
+
+
+def send_full(widget: Widget, key: str, colour: str = "red", side: int = 400) -> None:
+    """Answer with a whole picture."""
+    widget.receive({"kind": "full", "key": key, "mime": "image/webp"}, webp(colour, side))
+
+
+def send_details(widget: Widget, *inputs: dict[str, str], paths: tuple[str, ...] = ()) -> None:
+    """Answer with what is known of the first picture."""
+    details = {"prompt": "a fox", "negative": "", "facts": [], "cell": "%%wan\na fox"}
+    message = {"kind": "details", "id": "0001/0", **details, "inputs": list(inputs), "paths": list(paths)}
+    widget.receive(message)
+
+
+def selected(page: Any) -> list[int]:
+    """Return the numbers of the selected tiles."""
+    numbers = page.locator(".wan-tile[aria-pressed=true]").evaluate_all("all => all.map(tile => tile.dataset.id)")
+    return [int(number.split("/")[0], 16) for number in numbers]
+
+
+# ------------------------------------------------------------------ the grid
+
+
+def test_only_what_is_seen_is_asked_for(widgets: WidgetPage) -> None:
+    """Of 500 pictures the first screens' copies are asked for, in few messages; scrolling asks for others, once."""
+    widget = shown(widgets, *(item(k) for k in range(500)))
+    wait_sent(widgets, widget, lambda m: m["kind"] == "thumbs")
+    assert 10 < len({key for message in sent(widget, "thumbs") for key in message["keys"]}) < 150
+    widgets.page.locator(".wan-grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight; }")
+    wait_sent(widgets, widget, lambda m: "01f3/0" in m.get("keys", ()))
+    keys = [key for message in sent(widget, "thumbs") for key in message["keys"]]
+    assert len(keys) == len(set(keys)) < 400
+    widget.receive({"kind": "thumbs", "keys": ["0000/0", "0001/0"]}, webp(), b"")
+    tiles = widgets.page.locator(".wan-tile")
+    assert str(tiles.nth(0).locator("img").get_attribute("src")).startswith("blob:")
+    assert tiles.nth(1).get_attribute("data-gone") is not None
+
+
+def test_the_grid_is_walked_with_the_keyboard(widgets: WidgetPage) -> None:
+    """One tab stop; arrows move and select, Enter opens, S stars, X rejects; a mark shows before the kernel answers."""
+    widget = shown(widgets, *(item(k) for k in range(30)))
+    page = widgets.page
+    assert page.locator(".wan-tile[tabindex='0']").count() == 1
+    page.locator(".wan-tile").first.focus()
+    columns = page.locator(".wan-grid").evaluate("g => getComputedStyle(g).gridTemplateColumns.split(' ').length")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert selected(page) == [1 + columns]
+    page.keyboard.press("s")
+    assert page.locator(".wan-tile-marks").nth(1 + columns).inner_text() == "★"
+    page.keyboard.press("x")
+    key = f"{1 + columns:04x}/0"
+    marks = [{"to": "gallery", "kind": "mark", "what": what, "ids": [key], "on": True} for what in ("star", "reject")]
+    assert sent(widget, "mark") == marks
+    widget.set(notice=["The disk is full."])  # the kernel could not: the mark goes
+    assert page.locator(".wan-tile-marks").nth(1 + columns).inner_text() == ""
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open]").count() == 1
+
+
+def test_several_pictures_are_selected(widgets: WidgetPage) -> None:
+    """A click selects one, Shift a range, Ctrl one more or less, Ctrl+A all; keys do the same."""
+    widget = shown(widgets, *(item(k) for k in range(6)))
+    page, tiles = widgets.page, widgets.page.locator(".wan-tile")
+    tiles.nth(1).click()
+    tiles.nth(3).click(modifiers=["Shift"])
+    assert selected(page) == [1, 2, 3]
+    tiles.nth(2).click(modifiers=["Control"])
+    tiles.nth(5).click(modifiers=["Control"])
+    assert selected(page) == [1, 3, 5]
+    assert "3 pictures selected" in page.locator(".wan-inspector").inner_text()
+    assert page.locator(".wan-inspector").get_by_text("Recall", exact=True).is_hidden()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert selected(page) == [3, 4]
+    page.keyboard.press("Control+a")
+    assert selected(page) == [0, 1, 2, 3, 4, 5]
+    page.keyboard.press("s")
+    assert sent(widget, "mark")[-1]["ids"] == [f"{k:04x}/0" for k in range(6)]
+
+
+def test_what_is_done_with_several_pictures(widgets: WidgetPage) -> None:
+    """Star, tags, download and trash are one message for all of them; two can be compared."""
+    widget = shown(widgets, item(1), item(2, tags=["old"]), item(3))
+    page, bar = widgets.page, widgets.page.locator(".wan-inspector")
+    page.locator(".wan-tile").nth(0).click()
+    page.locator(".wan-tile").nth(1).click(modifiers=["Shift"])
+    bar.get_by_text("☆ Star").click()
+    bar.get_by_text("Tag…").click()
+    bar.get_by_label("Tag to add").fill("two words")
+    bar.get_by_label("Tag to add").press("Enter")
+    bar.get_by_role("button", name="Remove the tag old").click()
+    bar.get_by_text("Download").click()
+    bar.get_by_text("Trash").click()
+    ids = ["0001/0", "0002/0"]
+    marks = [{k: v for k, v in m.items() if k not in ("to", "kind")} for m in sent(widget, "mark")]
+    assert marks == [
+        {"what": "star", "ids": ids, "on": True},
+        {"what": "tag", "ids": ids, "on": True, "tag": "two words"},
+        {"what": "tag", "ids": ids, "on": False, "tag": "old"},
+        {"what": "trash", "ids": ids, "on": True},
+    ]
+    assert [(m["ids"], m["clean"]) for m in sent(widget, "download")] == [(ids, False)]
+    with page.expect_download() as download:
+        widget.receive({"kind": "save", "name": "pictures.zip"}, b"zip")
+    assert download.value.suggested_filename == "pictures.zip"
+    bar.get_by_text("Compare").click()
+    send_full(widget, "0001/0", "red")
+    send_full(widget, "0002/0", "blue")
+    page.locator(".wan-slider").wait_for()
+    assert page.locator(".wan-slider .wan-badge").all_inner_texts() == ["seed 2", "seed 1"]
+
+
+def test_seeds_stack_and_open(widgets: WidgetPage) -> None:
+    """A stack is one tile with its number, opens in place by click or key, and stacking can be switched off."""
+    shown(widgets, item(1, stack="a"), item(2, stack="a"), item(3, stack="a"), item(4))
+    page, tiles = widgets.page, widgets.page.locator(".wan-tile")
+    stack = page.locator(".wan-tile-stack:visible")
+    assert (tiles.count(), stack.get_attribute("aria-label")) == (2, "3 pictures that differ only in their seed")
+    assert page.locator(".wan-tile-item").first.inner_text().endswith("seed 1, and 2 more")
+    stack.press("Enter")
+    assert (tiles.count(), stack.get_attribute("aria-expanded")) == (4, "true")
+    stack.click()
+    assert tiles.count() == 2
+    page.get_by_text("Stack seeds").click()
+    assert (tiles.count(), stack.count()) == (4, 0)
+
+
+def test_filters_are_sent_together_after_a_pause(widgets: WidgetPage) -> None:
+    """Typing asks once; every filter is in the question; an empty answer says why."""
+    widget = mount(widgets, gallery=gallery(item(1), tags=["study"], more=True))
+    page, filters = widgets.page, widgets.page.locator(".wan-gallery .wan-filters")
+    filters.locator(".wan-filter-words").press_sequentially("fox", delay=10)
+    wait_sent(widgets, widget, lambda m: m["kind"] == "filter")
+    filters.get_by_label("Tag", exact=True).select_option("study")
+    filters.get_by_text("Starred only").click()
+    filters.get_by_text("Show rejected").click()
+    page.get_by_text("Show more").click()
+    asked = sent(widget, "filter")
+    assert [message["words"] for message in asked] == ["fox"] * 5
+    wanted = {"words": "fox", "seed": "", "tag": "study", "starred": True, "rejected": True, "more": True}
+    assert asked[-1] == {"to": "gallery", "kind": "filter", **wanted}
+    widget.set(gallery=gallery())
+    assert "No picture matches" in page.evaluate(
+        "getComputedStyle(document.querySelector('.wan-grid'), '::before').content"
+    )
+
+
+def test_new_pictures_do_not_move_the_focus(widgets: WidgetPage) -> None:
+    """One that arrives is put in front; one that is rejected leaves focus and selection to the one in its place."""
+    widget = shown(widgets, item(1), item(2), item(3))
+    page = widgets.page
+    page.locator(".wan-tile").nth(1).click()
+    before = page.locator(".wan-tile").nth(1).element_handle()
+    widget.set(gallery=gallery(item(9), item(1), item(2), item(3)))
+    assert page.evaluate("document.activeElement.dataset.id") == "0002/0"
+    assert before.evaluate("tile => tile.isConnected")
+    page.keyboard.press("x")
+    widget.set(gallery=gallery(item(9), item(1), item(3)))
+    assert (page.evaluate("document.activeElement.dataset.id"), selected(page)) == ("0003/0", [3])
+    page.keyboard.press("Enter")
+    assert page.locator(".wan-light-count").inner_text() == "3 of 3"
+    page.keyboard.press("x")
+    widget.set(gallery=gallery(item(9), item(1)))
+    assert page.locator(".wan-light-count").inner_text() == "– of 2"
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".wan-light-title").inner_text() == "fox 1"
+
+
+def test_the_actions_are_hidden_until_a_picture_is_chosen(widgets: WidgetPage) -> None:
+    """No row of dead buttons; a toolbar is one tab stop, arrows go on and pass over what is hidden."""
+    shown(widgets, item(1))
+    page, bar = widgets.page, widgets.page.locator(".wan-inspector")
+    assert bar.locator("button:visible").count() == 0
+    assert "Select a picture to see its settings and actions." in bar.inner_text()
+    page.locator(".wan-tile").click()
+    assert bar.get_by_role("toolbar").locator("[tabindex='0']").count() == 1
+    bar.get_by_text("☆ Star").focus()
+    for name in ("✕ Reject", "Tag…", "Use as input", "Recall", "Copy cell", "Download", "Trash", "More ▾"):
+        page.keyboard.press("ArrowRight")
+        assert page.locator(":focus").inner_text() == name
+    page.keyboard.press("Enter")
+    assert page.locator(":focus").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(":focus").inner_text() == "Edit this"
+    page.keyboard.press("Home")
+    page.keyboard.press("Tab")
+    assert bar.locator(":focus").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("button", "changed"),
+    [
+        ("Use as input", {"images": ["photo", "0001[0]"]}),
+        ("Edit this", {"images": ["0001[0]"], "prompt": "", "seed": ""}),
+        ("Use its seed", {"seed": "1"}),
+        ("Recall", {"id": "0001/0", "new_seed": False}),
+        ("New seed", {"id": "0001/0", "new_seed": True}),
+    ],
+)
+def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage, button: str, changed: dict[str, Any]) -> None:
+    """What the page can it does at once; what made a picture the kernel fills in."""
+    form = Form(prompt="now", images=("photo",), seed="7")
+    widget = shown(widgets, item(1), form=form)
+    widgets.page.locator(".wan-tile").click()
+    widgets.page.locator(".wan-inspector").get_by_text("More ▾").click()
+    widgets.page.locator(".wan-inspector").get_by_text(button, exact=True).click()
+    if "id" in changed:
+        assert sent(widget, "recall") == [{"to": "gallery", "kind": "recall", **changed}]
+    else:
+        assert widget.get("values") == {**form.values, **changed}
+        assert widget.saved()
+
+
+@pytest.mark.parametrize("width", [420, 600, 680, 760, 900, 1200])
+def test_nothing_is_cut_off_or_jumps(widgets: WidgetPage, width: int) -> None:
+    """At every width the grid stays in its place when pictures arrive, hints fit, and costs are in sight."""
+    widgets.page.set_viewport_size({"width": width, "height": 900})
+    widget = mount(widgets, history=history({**ROW, "prompt": "fox " * 60, "tags": "study, a long one"}))
+    page = widgets.page
+    top = page.locator(".wan-grid").bounding_box()["y"]
+    assert page.locator(".wan-gallery .wan-filter-words").evaluate(HINT_OVERFLOW) <= 0
+    widget.set(gallery=gallery(*(item(k, stack=f"s{k // 2}") for k in range(40)), total=1200))
+    assert "newest 40 in 20 stacks" in page.locator(".wan-filter-count").inner_text()
+    assert page.locator(".wan-grid").bounding_box()["y"] == top
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("tab", name="History").click()
+    assert page.locator(".wan-history .wan-filter-words").evaluate(HINT_OVERFLOW) <= 0
+    cost, box = (page.locator(name).bounding_box() for name in ("td.wan-col-cost", ".wan-history-scroll"))
+    assert box["x"] <= cost["x"]
+    assert cost["x"] + cost["width"] <= box["x"] + box["width"]
+
+
+# ------------------------------------------------------------------ the full view
+
+
+def test_the_full_view_shows_the_copy_then_the_whole_picture(widgets: WidgetPage) -> None:
+    """The file is asked for once, on demand; Escape gives the focus back; a narrow window cuts nothing off."""
+    widgets.page.set_viewport_size({"width": 420, "height": 700})
+    widget = shown(widgets, item(1, facts=["fact " * 40]), item(2))
+    widget.receive({"kind": "thumbs", "keys": ["0001/0"]}, webp("teal"))
+    page = widgets.page
+    assert sent(widget, "full") == []
+    page.locator(".wan-tile").first.dblclick()
+    image = page.locator(".wan-stage-image")
+    assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") == 32
+    assert sent(widget, "full") == [{"to": "pictures", "kind": "full", "key": "0001/0"}]
+    send_full(widget, "0001/0")
+    assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") == 400
+    assert page.locator("dialog").evaluate("d => d.scrollWidth <= d.clientWidth")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".wan-light-title").inner_text() == "fox 2"
+    page.keyboard.press("ArrowLeft")
+    assert len(sent(widget, "full")) == 2
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.dataset.id") == "0001/0"
+
+
+def test_zoom_goes_to_true_pixels(widgets: WidgetPage) -> None:
+    """At 100 % a pixel of the file is one of the screen; keys, wheel and drag; what lies under the pointer stays."""
+    widget = shown(widgets, item(1))
+    page = widgets.page
+    page.locator(".wan-tile").first.dblclick()
+    send_full(widget, "0001/0")
+    image = page.locator(".wan-stage-image")
+    image.evaluate("i => i.decode()")
+    page.keyboard.press("1")
+    before = image.bounding_box()
+    assert before["width"] == pytest.approx(400)
+    at = (before["x"] + 0.75 * before["width"], before["y"] + 0.75 * before["height"])
+    page.mouse.move(*at)
+    for _ in range(3):
+        page.mouse.wheel(0, -20)  # a trackpad's small steps are one
+    page.wait_for_function("document.querySelector('.wan-light-zoom').textContent === '200 %'")
+    after = image.bounding_box()
+    assert after["x"] + 0.75 * after["width"] == pytest.approx(at[0], abs=1)
+    page.mouse.down()
+    page.mouse.move(at[0] - 60, at[1])
+    page.mouse.up()
+    assert image.bounding_box()["x"] == pytest.approx(after["x"] - 60)
+    page.keyboard.press("0")
+    assert page.locator(".wan-stage[data-zoomed]").count() == 0
+
+
+def test_before_and_after_are_compared_with_pointer_and_keys(widgets: WidgetPage) -> None:
+    """The input lies over the result up to a line, which a pointer or the arrow keys move; any other picture can."""
+    widget = shown(widgets, item(1), item(2))
+    page = widgets.page
+    page.locator(".wan-tile").first.dblclick()
+    send_full(widget, "0001/0", "red")
+    send_details(widget, {"id": "0001/0/0", "label": "photo"})
+    page.get_by_role("button", name="Compare with…").click()
+    assert page.locator(".wan-light .wan-choice").all_inner_texts() == ["input: photo", "seed 2"]
+    page.locator(".wan-light .wan-choice").first.click()
+    assert sent(widget, "full")[-1]["key"] == "0001/0/0"
+    assert page.locator(".wan-slider").is_hidden()
+    send_full(widget, "0001/0/0", "blue")
+    line, middle = page.locator(".wan-slider-line"), page.locator(".wan-slider-line").bounding_box()["x"]
+    page.locator(".wan-slider-range").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert line.bounding_box()["x"] > middle + 50
+    box = page.locator(".wan-slider").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
+    assert line.bounding_box()["x"] == pytest.approx(box["x"] + box["width"] * 0.25, abs=8)
+    page.locator(".wan-light .wan-choice").nth(1).click()
+    assert sent(widget, "full")[-1]["key"] == "0002/0"
+    page.get_by_text("Fit", exact=True).click()
+    assert page.locator(".wan-slider").is_hidden()
+
+
+# ------------------------------------------------------------------ open file
+
+
+def open_file(page: Any) -> None:
+    """Press the button."""
+    page.locator(".wan-tile").click()
+    page.locator(".wan-inspector").get_by_text("More ▾").click()
+    page.locator(".wan-inspector").get_by_text("Open file").click()
+
+
+@pytest.mark.parametrize(
+    ("config", "paths"),
+    [
+        ({"serverRoot": "~"}, ("/home/ann/a b/fox #1.png", "~/a b/fox #1.png")),
+        ({"serverRoot": "/"}, ("/a b/fox #1.png",)),
+        ({"rootUri": "file:///home/ann%20lee"}, ("/home/ann lee/a b/fox #1.png",)),  # all that Notebook 7 says
+    ],
+)
+def test_what_the_server_gives_is_opened_by_its_address(
+    widgets: WidgetPage, config: dict[str, str], paths: tuple[str, ...]
+) -> None:
+    """JupyterLab's and Notebook 7's words for the served folder both do, also for all of the disk."""
+    widgets.page.evaluate(CONFIG, json.dumps({"baseUrl": "/me/", **config}))
+    widget = shown(widgets, item(1))
+    send_details(widget, paths=paths)
+    open_file(widgets.page)
+    assert widgets.page.evaluate("window.opened") == ["/me/files/a%20b/fox%20%231.png"]
+
+
+@pytest.mark.parametrize("path", ["/elsewhere/fox.png", "/home/annie/fox.png", "/home/ann/.pictures/fox.png", ""])
+def test_what_the_server_does_not_give_comes_from_the_kernel(widgets: WidgetPage, path: str) -> None:
+    """The tab opens with the click, its picture comes later; a file that is gone leaves no tab that waits for ever."""
+    widgets.page.evaluate(CONFIG, json.dumps({"baseUrl": "/", **({"serverRoot": "/home/ann"} if path else {})}))
+    widget = shown(widgets, item(1))
+    send_details(widget, paths=(path or "/home/ann/fox.png",))
+    with widgets.context.expect_page() as opened:
+        open_file(widgets.page)
+    tab = opened.value
+    assert "kernel" in tab.locator("body").inner_text()
+    assert tab.evaluate("window.opener") is None
+    if path:
+        send_full(widget, "0001/0", side=40)
+        tab.wait_for_url(re.compile("^blob:"))
+        assert tab.evaluate("[document.contentType, document.images[0].naturalWidth]") == ["image/webp", 40]
+    else:
+        widget.receive({"kind": "full", "key": "0001/0", "mime": "image/png"}, b"")
+        tab.get_by_text("The file is missing.").wait_for()
+
+
+# ------------------------------------------------------------------ the history
+
+
+def test_columns_sort_and_pages_turn_in_the_kernel(widgets: WidgetPage) -> None:
+    """A header says how it sorts, a second click turns it round; pages are asked for by offset."""
+    many = history(*({**ROW, "id": f"j{k}", "key": ""} for k in range(25)), total_rows=60)
+    widget, page = mount(widgets, history=many), widgets.page
+    page.get_by_role("tab", name="History").click()
+    assert page.locator("th[aria-sort=descending]").inner_text() == "When ▾"
+    assert page.locator(".wan-history-foot span").inner_text() == "1–25 of 60"
+    assert page.get_by_role("button", name="‹ Newer").get_attribute("aria-disabled") == "true"
+    page.get_by_role("button", name="Cost").click()
+    widget.set(history={**many, "sort": "cost", "totals": "60 jobs"})
+    page.get_by_role("button", name="Cost").click()
+    page.get_by_text("Include trash").click()
+    page.get_by_role("button", name="Older ›").click()
+    asked = [(m["sort"], m["descending"], m["include_trashed"], m["offset"]) for m in sent(widget, "query")]
+    assert asked == [
+        ("cost", True, False, 0),
+        ("cost", False, False, 0),
+        ("cost", False, True, 0),
+        ("cost", False, True, 25),
+    ]
+
+
+def test_a_rows_buttons_and_the_export(widgets: WidgetPage) -> None:
+    """Recall, Trash and Restore are messages with the job's id; what runs is not thrown away."""
+    others = ({**ROW, "id": "b2", "is_trashed": True}, {**ROW, "id": "c3", "is_settled": False})
+    widget, page = mount(widgets, history=history(ROW, *others)), widgets.page
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("button", name="Put into the trash: job c3").click(force=True)
+    page.get_by_role("button", name="Put into the trash: job a1").click()
+    page.get_by_role("button", name="Take out of the trash: job b2").click()
+    assert [(m["job"], m["on"]) for m in sent(widget, "trash")] == [("a1", True), ("b2", False)]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+        widget.receive({"kind": "save", "name": "h.csv"}, b"id\r\n")
+    assert download.value.suggested_filename == "h.csv"
+    page.get_by_role("button", name="Recall job a1").click()
+    assert sent(widget, "recall") == [{"to": "history", "kind": "recall", "job": "a1"}]
+    assert page.locator(".wan-f-prompt textarea").is_visible()  # the form, with what comes
+
+
+def test_a_narrow_history_is_still_a_table(widgets: WidgetPage) -> None:
+    """A row is a block with all its buttons in reach, and is read out as a table's."""
+    widgets.page.set_viewport_size({"width": 420, "height": 800})
+    page = (mount(widgets, history=history({**ROW, "prompt": "fox " * 60})), widgets.page)[1]
+    page.get_by_role("tab", name="History").click()
+    assert page.locator(".wan-history-scroll").evaluate("s => s.scrollWidth <= s.clientWidth")
+    assert page.get_by_role("button", name="Put into the trash: job a1").is_visible()
+    assert page.get_by_role("row").count() == 2
+    assert page.get_by_role("cell", name="$0.03 reported").is_visible()
