@@ -7,8 +7,7 @@ from typing import Any
 from PIL import Image
 
 from tests.browser.page import Widget, WidgetPage
-from wan_notebook.panel import Form, Panel
-from wan_notebook.panel.plan import size_choices
+from wan_notebook.panel import Form, Panel, size_choices
 from wan_notebook.validation import Mode
 
 HOSTILE = (

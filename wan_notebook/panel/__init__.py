@@ -2,5 +2,6 @@
 
 from .form import Form, size_name
 from .panel import Panel, latest
+from .plan import size_choices
 
-__all__ = ["Form", "Panel", "latest", "size_name"]
+__all__ = ["Form", "Panel", "latest", "size_choices", "size_name"]
