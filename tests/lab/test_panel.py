@@ -12,9 +12,6 @@ from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
 
 LOAD = """%load_ext wan_notebook
 from PIL import Image
-
-# These read the page of the first edition's panel. Until they are rewritten, `make nightly` shows which ones fail.
-pytestmark = pytest.mark.nightly
 photo = Image.open('data/chelsea.jpg')
 animal = 'fox'"""
 BUTTON = ".wan-run-button"
@@ -58,24 +55,25 @@ def test_from_a_variable_and_an_upload_to_a_cell_that_runs(lab: Lab) -> None:
     page.locator("input[type=file]").set_input_files(str(lab.folder / "data/coffee.jpg"))
     page.wait_for_selector(".wan-chip >> nth=1")
     page.locator(".wan-f-prompt textarea").fill("the {animal} of image 1 with the cup of image 2")
-    page.wait_for_function("document.querySelector('.wan-note-preview').textContent.includes('the fox of image 1')")
+    page.get_by_text("Sent as: the fox of image 1").wait_for()
     ready(lab)
     assert cell_text(lab).startswith("%%wan -i photo -i wan-pictures/inputs/")
-    assert "shape of image 2" in page.locator(".wan-sources .wan-note-text").inner_text()
+    assert "shape of image 2" in page.locator(".wan-size .wan-note").inner_text()
     page.locator(BUTTON).click()
     page.wait_for_selector(".wan-jobrow")
     page.wait_for_selector(".wan-jobrow[data-over]")
     page.wait_for_selector(".wan-tile img[src^='blob:']")
     page.locator(".wan-tile").first.dblclick()
     page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
-    page.locator(".wan-light select").select_option("input:0")
+    page.get_by_role("button", name="Compare with…").click()
+    page.locator(".wan-light .wan-choice").first.click()
     page.wait_for_selector(".wan-slider:visible")
     page.locator(".wan-slider-range").fill("80")
     page.keyboard.press("Escape")
     page.locator(".wan-inspector").get_by_text("☆ Star").click()
     page.wait_for_function("document.querySelector('.wan-tile-marks').textContent === '★'")
     lab.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator(".wan-inspector").get_by_text("Copy as cell").click()
+    page.locator(".wan-inspector").get_by_text("Copy cell").click()
     page.wait_for_function("document.querySelector('.wan-inspector').textContent.includes('Copied')")
     lab.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+V")
@@ -145,7 +143,7 @@ def test_control_enter_sends_and_does_not_run_the_cell(lab: Lab) -> None:
 def leaves_the_notebook_alone(lab: Lab) -> None:
     """Press what JupyterLab has meanings for on several parts; the focus stays, and so does every cell."""
     page, cells = lab.page, lab.n_cells()
-    for part in (".wan-cell .wan-b", ".wan-size-choice", ".wan-checks input", ".wan-cell-text", ".lm-TabBar-tab"):
+    for part in (".wan-cell .wan-b", ".wan-size-choice", ".wan-checks input", ".wan-cell-text", ".wan-tab"):
         element = page.locator(f".wan-panel {part}").first
         element.focus()
         for key in ("b", "d", "d", "Shift+m", "ArrowDown", "Control+Enter"):
@@ -160,7 +158,8 @@ def test_keys_in_the_panel_mean_the_panel(lab: Lab) -> None:
     page = opened(lab, load=f"{LOAD}\nimport wan_notebook as wan\nwan.generate('a fox', images=[photo]).result()")
     leaves_the_notebook_alone(lab)
     page.locator(".wan-tile").press("Enter")
-    page.locator(".wan-light select").select_option("input:0")
+    page.get_by_role("button", name="Compare with…").click()
+    page.locator(".wan-light .wan-choice").first.click()
     page.wait_for_selector(".wan-slider:visible")
     page.locator(".wan-slider-range").press("ArrowRight")
     assert page.locator(".wan-slider-range").input_value() == "50.5"
@@ -216,6 +215,43 @@ def test_hostile_text_is_text_in_the_whole_panel(lab: Lab) -> None:
     assert "<img src=x" in page.locator(".wan-history-prompt").inner_text()
     assert page.locator("img[src='x']").count() == 0
     assert "owned" not in page.title()
+
+
+def test_a_restart_and_the_next_day(lab: Lab) -> None:
+    """A restart greys the panel out and says what to do; the saved notebook names the cell and the last job."""
+    page = opened(lab)
+    page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
+    page.locator(".wan-f-seed input").fill("7")
+    ready(lab)
+    assert "a {animal}" not in lab.output(1).inner_text().replace(cell_text(lab), "")  # nothing stands there twice
+    page.locator(BUTTON).click()
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    job = page.locator(".wan-tile").get_attribute("data-id").split("/")[0]
+    lab.save()
+    lab.restart_kernel()
+    page.get_by_text("The kernel was restarted. Run this cell again.").wait_for()
+    assert page.locator(BUTTON).is_hidden()
+    lab.reopen()
+    lab.wait_text(1, f"Last request: job {job}")
+    assert "%%wan --seed 7\na {animal} in snow" in lab.out_text(1)
+    lab.run_cell(0)
+    lab.run_cell(1)
+    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    assert "Last request" not in lab.output(1).inner_text()
+
+
+def test_two_panels(lab: Lab) -> None:
+    """The second one sees the first one's jobs and pictures, and is filled in by itself."""
+    page = opened(lab, "%wan panel")
+    page.set_viewport_size({"width": 1280, "height": 3200})  # both are in sight
+    lab.run_cell(2)
+    page.wait_for_function("document.querySelectorAll('.wan-run-button').length === 2")
+    page.locator(".wan-f-prompt textarea").nth(0).fill("a fox in snow")
+    ready(lab)
+    page.locator(BUTTON).nth(0).click()
+    page.wait_for_function("document.querySelectorAll('.wan-tile').length === 2")
+    assert page.locator(".wan-jobrow").count() == 2
+    assert page.locator(".wan-f-prompt textarea").nth(1).input_value() == ""
 
 
 def test_the_older_kernel_generation_has_the_same_panel(lab: Lab, kernel6: str) -> None:

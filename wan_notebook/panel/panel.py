@@ -5,7 +5,6 @@ faster, and what the page shows when that connection ends is ours to say.
 """
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +32,7 @@ from .plan import PlanFeed
 _STATIC: Final = Path(__file__).parent / "static"
 _SCRIPTS: Final = ("kit", "size", "image_picker", "form", "jobs", "lightbox", "gallery", "history", "panel")
 _STYLES: Final = ("panel", "gallery", "history")
-_latest: list["weakref.ref[Panel]"] = []
+_open: list["Panel"] = []
 
 
 class Panel(anywidget.AnyWidget):
@@ -88,7 +87,7 @@ class Panel(anywidget.AnyWidget):
         self.on_msg(self._receive)
         if self._events is not None:
             self._events.register("post_run_cell", self.refresh)
-        _latest[:] = [weakref.ref(self)]
+        _open.append(self)
         self.refresh()
 
     # What a person may use -------------------------------------------------------------------------------------------
@@ -143,16 +142,17 @@ class Panel(anywidget.AnyWidget):
         self.recall(found)
 
     def refresh(self, *_: object) -> None:
-        """Look again at the notebook's variables, results and jobs; after each cell this happens by itself."""
-        for part in self.parts.values():
+        """Look again at variables, results and jobs, in every panel; after each cell this happens by itself."""
+        for part in [part for panel in _open if panel.session is self.session for part in panel.parts.values()]:
             part.touch()
 
     def close(self) -> None:
         """Take the panel away; its jobs go on."""
         for part in self.parts.values():
             part.close()
-        if self._events is not None:
-            with suppress(ValueError):  # closed before
+        with suppress(ValueError):  # closed before
+            _open.remove(self)
+            if self._events is not None:
                 self._events.unregister("post_run_cell", self.refresh)
         super().close()
 
@@ -248,4 +248,4 @@ class Panel(anywidget.AnyWidget):
 
 def latest() -> Panel | None:
     """Return the panel that was opened last, if it is still there."""
-    return _latest[0]() if _latest else None
+    return _open[-1] if _open else None

@@ -123,8 +123,8 @@ def test_rows_follow_every_job_of_the_kernel(open_panel, house):
     first, session = open_panel(prompt="a fox"), house.sessions[0]
     second = open_panel(session)
     failed = ended(ask(session, "[[fail]] a lynx"))
+    first.shell.run_cell()
     for page in (first, second):
-        page.shell.run_cell()
         (row,) = page.wait(lambda panel: panel.jobs.get("rows")).jobs["rows"]
         page.wait(lambda panel: panel.jobs["rows"][0]["state"] == "failed")
     assert (row["id"], row["prompt"]) == (failed.id, "[[fail]] a lynx")

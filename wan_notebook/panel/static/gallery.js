@@ -323,7 +323,8 @@ function makeGallery(link, pictures, onForm) {
 
   function takeNew() {
     marked.clear();
-    details.clear();
+    for (const id of details.keys()) if (!selected.includes(id)) details.delete(id);
+    if (selected.length === 1) send("details", { id: selected[0] }); // its tags may be others
     take();
   }
 

@@ -201,7 +201,7 @@ function makeTabs(titles, onOpen, className = "") {
   const tabs = titles.map((title, at) => makeButton(title, () => open(at), { className }));
   const bar = makeBox("div", "wan-row", ...tabs);
   bar.role = "tablist";
-  rove(bar, ".wan-b", { onMove: (tab) => tab.click() });
+  rove(bar, ".wan-b", { onMove: (tab) => tab.click(), columns: () => NaN }); // up and down are the page's
   function open(at) {
     tabs.forEach((tab, i) => {
       tab.role = "tab";
