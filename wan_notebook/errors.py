@@ -23,7 +23,7 @@
     ├── ConnectionFailedError               the service could not be reached
     │   ├── NotSentError                    certain: nothing was sent (refused, DNS, TLS)
     │   └── ConnectionLostError             uncertain: it may have arrived
-    ├── DownloadError                       a result could not be fetched or is no picture
+    ├── DownloadError                       a result could not be fetched, or not as a picture
     └── JobError                            a job ended without its pictures; carries the job's id
         ├── JobRefused                      never accepted; nothing was paid
         │   └── JobNotSent                  never left this machine; nothing was paid
@@ -238,7 +238,7 @@ class ConnectionLostError(ConnectionFailedError):
 
 
 class DownloadError(WanError):
-    """A result could not be fetched, or is no picture; ``kind`` names the fault, ``http_status`` if there was one."""
+    """A result could not be fetched, or not as a picture; ``kind`` names the fault, ``http_status`` what was said."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ def shown_size(width_px: int, height_px: int, *, max_width_px: int, max_height_p
 
 
 class Thumbnails:
-    """The small copies of one folder's pictures; a cache that cannot be written is no reason to fail."""
+    """The small copies of one folder's pictures; a cache that cannot be written fails nothing."""
 
     def __init__(self, storage: "Storage") -> None:
         self._storage = storage

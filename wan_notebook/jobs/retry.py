@@ -110,7 +110,7 @@ UNKNOWN_MAY_APPEAR_S = 60.0
 """A task just accepted may not be known everywhere yet: "no such task" is believed only after this."""
 
 SILENT_ATTEMPTS = 6
-"""Polls without any answer before a task counts as expired: a network that just comes back is no verdict."""
+"""Polls without any answer before a task counts as expired: a network that has just come back proves nothing."""
 
 REFRESH_EVERY = 5
 """After so many failed downloads the task is asked for a fresh address."""
@@ -210,7 +210,7 @@ def decide(
     age_s
         Seconds since the task was accepted (or, for a download, finished).
     same_key
-        Whether the task was submitted with the key in force: "no such task" said to another key is no verdict.
+        Whether the task was submitted with the key in force: "no such task" said to another key proves nothing.
     """
     kind = fault if isinstance(fault, str) else kind_of(fault)
     rule = RULES[step].get(kind, OTHERWISE[step])
