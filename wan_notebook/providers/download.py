@@ -90,8 +90,8 @@ class Downloader:
             elif not response.headers.get("content-range", "").startswith(f"bytes {len(kept)}-"):
                 raise DownloadError("The server sent another part than was asked for.", kind="range")
             digest = hashlib.sha256(kept)
-            file = await asyncio.to_thread(_open_part, part, is_continued=bool(kept))
-            with file:
+            # Opened here, not in a thread: a task that is cancelled meanwhile would leave the file open.
+            with _open_part(part, is_continued=bool(kept)) as file:
                 async for chunk in self._chunks(response, len(kept), max_bytes):
                     file.write(chunk)
                     digest.update(chunk)

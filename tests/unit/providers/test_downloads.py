@@ -1,7 +1,10 @@
 """Downloads: whole, resumed, capped, stalled, refused; without the key, and never into a private network."""
 
 import asyncio
+import gc
 import hashlib
+import time
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +99,24 @@ def test_a_download_cut_anywhere_is_continued_to_the_same_bytes(
     assert run(make_client(files), call).sha256 == files.sha256
     assert part.read_bytes() == DATA[:size]
     assert files.ranges[-1] == (f"bytes={total}-" if total else "")
+
+
+def test_a_download_that_is_cancelled_at_any_moment_leaves_no_file_open(tmp_path: Path) -> None:
+    """A session that is closed while a picture comes must not keep the part file, which Windows could not delete."""
+
+    async def call(client: ServiceClient) -> None:
+        for rounds in range(30):
+            task = asyncio.ensure_future(downloading(tmp_path / "x.part")(client))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    with warnings.catch_warnings(record=True, action="always", category=ResourceWarning) as told:
+        run(make_client(FileServer(DATA[:200_000])), call)
+        time.sleep(0.05)  # a thread may still open it
+        gc.collect()
+    assert not told
 
 
 DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
