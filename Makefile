@@ -89,6 +89,7 @@ pythons: ## Unit and acceptance tests with the other Pythons of this machine
 	done
 
 bench: .venv/.full ## Measure what a person waits for
+	@scripts/ensure_browser.sh
 	@$(CLEAN) PYTHONPATH="$(CURDIR)" $(PY) benchmarks/run.py
 
 screenshots: .venv/.full ## Take the pictures of the documentation anew
