@@ -7,10 +7,8 @@ import sys
 
 from pydantic import ValidationError
 
-from .app import create_app
-from .config import SimulatorConfig
-from .reply_forms import REPLY_FORMS
-from .server import base_url, bind, make_server
+from .app import create_app, make_server
+from .service import REPLY_FORMS, SimulatorConfig
 
 VARIABLES = {
     "seconds": "WAN_SIMULATOR_SECONDS",
@@ -45,13 +43,12 @@ def main() -> int:
         parser.error(f"--port must be between 0 and 65535, got {port}")
     from_environment = {name: os.environ[key] for name, key in VARIABLES.items() if os.environ.get(key, "").strip()}
     try:
-        server = make_server(create_app(SimulatorConfig(**{**from_environment, **given})))
-        listener = bind(port)
+        server, listener, url = make_server(create_app(SimulatorConfig(**{**from_environment, **given})), port=port)
     except ValidationError as problem:
         parser.error("; ".join(f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in problem.errors()))
     except (ImportError, OSError, sqlite3.Error) as problem:
         parser.error(f"cannot serve on port {port}: {problem}")
-    print(base_url(listener), flush=True)
+    print(url, flush=True)
     try:
         server.run([listener])
     except KeyboardInterrupt:

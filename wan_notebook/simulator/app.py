@@ -1,6 +1,13 @@
-"""The ASGI application: the routes of both APIs and of results, request counts, and the date of every reply."""
+"""The ASGI application: routes of both APIs, result files as object storage serves them, counts, and a server."""
 
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,12 +16,18 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from . import dashscope, gateway
-from .config import SimulatorConfig
-from .errors import ApiError
-from .results import RESULT_PATH, serve_result
-from .service import Simulator
+from .service import Simulator, SimulatorConfig, expiry_of
+from .tasks import TaskState
+from .validation import ApiError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+HOST = "127.0.0.1"
+_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")  # one range of RFC 9110 §14, counted from the start
 
 
 def create_app(config: SimulatorConfig | None = None) -> Starlette:
@@ -39,7 +52,7 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
             Route(dashscope.TASKS_PATH, dashscope.list_tasks),
             Route(dashscope.TASK_PATH, dashscope.poll),
             Route(dashscope.TASK_PATH + "/cancel", dashscope.cancel, methods=["POST"]),
-            Route(RESULT_PATH, serve_result),
+            Route("/results/{task_id}/{index:int}.png", _serve_result),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_count_and_date)],
         exception_handlers={ApiError: _refuse, HTTPException: _refuse},
@@ -75,6 +88,92 @@ async def _refuse(request: Request, problem: Exception) -> Response:
         problem = ApiError(problem.status_code, "NotFound", f"{request.method} {request.url.path}: {problem.detail}")
     elif not isinstance(problem, ApiError):
         raise problem
-    if request.url.path.startswith("/api/v1/"):
-        return dashscope.error_reply(problem)
-    return gateway.error_reply(request.app.state.simulator, problem)
+    path = request.url.path
+    if path.startswith("/results/"):
+        text = f"<Error><Code>{problem.code}</Code><Message>{problem.message}</Message></Error>\n"
+        return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', problem.status, media_type="application/xml")
+    is_dashscope = path.startswith("/api/v1/")
+    return dashscope.error_reply(problem) if is_dashscope else gateway.error_reply(request.app.state.simulator, problem)
+
+
+async def _serve_result(request: Request) -> Response:
+    """Serve one picture, whole or in part, for 24 hours and without a key; note where one was sent along."""
+    simulator: Simulator = request.app.state.simulator
+    if "authorization" in request.headers:
+        simulator.keys_leaked.append(request.url.path)
+    task_id, index = request.path_params["task_id"], request.path_params["index"]
+    task = simulator.find(task_id)
+    if task is None or index >= task.request.images_n or task.state(simulator.now()) is not TaskState.SUCCEEDED:
+        raise ApiError(404, "NoSuchKey", "The specified key does not exist.")
+    if request.query_params.get("Expires") != expiry_of(task):
+        raise ApiError(403, "AccessDenied", "You have no right to access this object.")
+    if simulator.now() > int(expiry_of(task)):
+        raise ApiError(403, "AccessDenied", "Request has expired.")
+    content = await asyncio.to_thread(simulator.result, task, index)
+    etag = f'"{task_id}-{index}"'
+    headers = {"etag": etag, "last-modified": formatdate(task.ends_at, usegmt=True), "accept-ranges": "bytes"}
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or request.headers.get("if-range", etag) != etag:
+        simulator.images_served += 1
+        return Response(content, 200, headers, media_type="image/png")
+    first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+    if first > last:
+        raise ApiError(416, "InvalidRange", "The requested range cannot be satisfied.")
+    simulator.images_served += last == len(content) - 1
+    headers["content-range"] = f"bytes {first}-{last}/{len(content)}"
+    return Response(content[first : last + 1], 206, headers, media_type="image/png")
+
+
+# On a port of this machine -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serve_in_thread(app: ASGIApp, *, http: Any = "h11") -> Iterator[str]:
+    """Serve an application on a free port from a thread; yield its base URL, and stop at the end.
+
+    Parameters
+    ----------
+    app
+        Any ASGI application.
+    http
+        uvicorn's name or class of the HTTP protocol.
+
+    Raises
+    ------
+    ImportError
+        uvicorn is not installed.
+    """
+    server, listener, base_url = make_server(app, http=http)
+    # Connections wait in the listener's queue until the server has started.
+    thread = threading.Thread(target=server.run, args=([listener],), name="wan-simulator", daemon=True)
+    thread.start()
+    try:
+        yield base_url
+    finally:
+        server.should_exit = server.force_exit = True  # stalled replies must not hold up the end
+        thread.join(10.0)
+        listener.close()
+
+
+def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvicorn.Server, socket.socket, str]":
+    """Return a uvicorn server that neither logs nor adds headers of its own, its listening socket, and its base URL."""
+    try:
+        import uvicorn
+    except ImportError as problem:
+        message = 'serving the simulator on a port needs uvicorn: pip install "wan-notebook[simulator]"'
+        raise ImportError(message) from problem
+    config = uvicorn.Config(
+        app,
+        http=http,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly
+    )
+    listener = socket.create_server((HOST, port), backlog=2048)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it; Nagle delays a reply 40 ms
+    return uvicorn.Server(config), listener, f"http://{HOST}:{listener.getsockname()[1]}"

@@ -7,11 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .errors import ApiError, invalid, message_of, require
-from .reply_forms import reword_output
-from .results import contents
 from .service import Simulator
 from .tasks import Task, TaskState
+from .validation import ApiError, invalid, require
 
 SUBMIT_PATH = "/api/v1/services/aigc/image-generation/generation"
 TASKS_PATH = "/api/v1/tasks"
@@ -24,7 +22,7 @@ SERVICE_ZONE = timezone(timedelta(hours=8))
 async def submit(request: Request) -> Response:
     """Start a task."""
     simulator: Simulator = request.app.state.simulator
-    account = simulator.account(request.headers.get("authorization"))
+    account = simulator.admit(request.headers.get("authorization"), "submit")
     if request.headers.get("x-dashscope-async", "").lower() != "enable":
         raise ApiError(403, "AccessDenied", "current user api does not support synchronous calls")
     task = await simulator.submit(await request.body(), "dashscope", account)
@@ -34,14 +32,13 @@ async def submit(request: Request) -> Response:
 async def poll(request: Request) -> Response:
     """Report how a task is doing; UNKNOWN for a task that does not exist or is older than 24 hours."""
     for task in _tasks(request):
-        return _reply(_task(request, task))
+        return _reply(_document(request, task))
     return _reply({"output": {"task_id": request.path_params["task_id"], "task_status": "UNKNOWN"}})
 
 
 async def cancel(request: Request) -> Response:
     """Cancel a PENDING task."""
-    simulator: Simulator = request.app.state.simulator
-    if not any(simulator.cancel(task) for task in _tasks(request)):
+    if not any(request.app.state.simulator.cancel(task) for task in _tasks(request)):
         message = "Failed to cancel the task, please confirm if the task is in PENDING status."
         raise ApiError(400, "UnsupportedOperation", message)
     return _reply({})
@@ -74,16 +71,10 @@ def error_reply(error: ApiError) -> Response:
     return _reply({"code": error.code, "message": error.message}, error.status)
 
 
-def service_time(at: float) -> str:
-    """Return a time as the service writes it: without a zone, to the millisecond."""
-    return datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds").partition("+")[0]
-
-
 def _tasks(request: Request) -> list[Task]:
     """Admit a query, and return the account's tasks: all, or the one that the path names."""
     simulator: Simulator = request.app.state.simulator
-    account = simulator.account(request.headers.get("authorization"))
-    simulator.admit(account, "query")
+    account = simulator.admit(request.headers.get("authorization"), "query")
     return simulator.tasks_of(account, "dashscope", request.path_params.get("task_id"))
 
 
@@ -92,48 +83,58 @@ def _reply(document: dict[str, Any], status: int = 200) -> Response:
     return JSONResponse({**document, "request_id": request_id}, status, {"x-request-id": request_id})
 
 
-def _task(request: Request, task: Task) -> dict[str, Any]:
+def _document(request: Request, task: Task) -> dict[str, Any]:
     simulator: Simulator = request.app.state.simulator
     state, asked = task.state(simulator.now()), task.request
     output: dict[str, Any] = {"task_id": task.task_id, "task_status": state}
-    output["submit_time"] = service_time(task.submitted_at)
-    if state is TaskState.PENDING:
-        return {"output": output}
-    output["scheduled_time"] = service_time(task.scheduled_at)
-    if state is TaskState.RUNNING:
-        return {"output": output}
-    output["end_time"] = service_time(task.ends_at)
+    output |= {name: _service_time(at) for name, at in _times(task, state, "submit_time", "scheduled_time").items()}
+    if state in (TaskState.FAILED, TaskState.CANCELED):
+        output |= {"code": task.failure_code, "message": ApiError.of(task.failure_code).message}
     if state is not TaskState.SUCCEEDED:
-        return {"output": {**output, "code": task.failure_code, "message": message_of(task.failure_code)}}
-    choices = [_choice(content) for content in contents(request, task, "image")]
-    choices += [{**_choice([]), "code": "DataInspectionFailed"}] * asked.withheld_n
-    output |= {"finished": True, "choices": choices}
+        return {"output": output}
+    groups = simulator.contents(task, request, "image")
+    choices = [{"finish_reason": "stop", "message": {"role": "assistant", "content": group}} for group in groups]
+    withheld = ApiError.of("DataInspectionFailed")
+    output["finished"] = True
+    if "results" in simulator.forms:
+        output["results"] = [{"url": item["image"]} for group in groups for item in group if "image" in item]
+        output["results"] += [{"code": withheld.code, "message": withheld.message}] * asked.withheld_n
+        total = asked.images_n + asked.withheld_n
+        output["task_metrics"] = {"TOTAL": total, "SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
+    else:
+        empty = {"finish_reason": "stop", "message": {"role": "assistant", "content": []}, "code": withheld.code}
+        output["choices"] = choices + [empty] * asked.withheld_n
     usage: dict[str, Any] = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
     usage |= {"size": f"{asked.width_px}*{asked.height_px}", "image_count": asked.images_n}
-    reason = message_of("DataInspectionFailed")
-    return {"output": reword_output(output, simulator.config.reply_forms, reason), "usage": usage}
-
-
-def _choice(content: list[dict[str, str]]) -> dict[str, Any]:
-    return {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+    return {"output": output, "usage": usage}
 
 
 def _row(task: Task, now: float) -> dict[str, Any]:
     state = task.state(now)
-    row: dict[str, Any] = {
+    return {
         "api_key_id": task.account[:8],
-        "gmt_create": int(task.submitted_at * 1000),
         "model_name": task.request.model,
         "region": "cn-beijing",
         "request_id": str(uuid.uuid4()),
         "status": state,
         "task_id": task.task_id,
+        **{name: int(at * 1000) for name, at in _times(task, state, "gmt_create", "start_time").items()},
     }
+
+
+def _times(task: Task, state: TaskState, submit_name: str, start_name: str) -> dict[str, float]:
+    """Return the times that a task in this state has, in Unix seconds."""
+    times = {submit_name: task.submitted_at}
     if state is not TaskState.PENDING:
-        row["start_time"] = int(task.scheduled_at * 1000)
+        times[start_name] = task.scheduled_at
     if state not in (TaskState.PENDING, TaskState.RUNNING):
-        row["end_time"] = int(task.ends_at * 1000)
-    return row
+        times["end_time"] = task.ends_at
+    return times
+
+
+def _service_time(at: float) -> str:
+    """Return a time as the service writes it: without a zone, to the millisecond."""
+    return datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds").partition("+")[0]
 
 
 def _list_time(text: str, default: float) -> float:

@@ -120,15 +120,14 @@ class TaskStore:
         weakref.finalize(self, self._memory.close)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with self._database() as database:
+        with self._transaction() as database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS simulated_tasks (task_id TEXT PRIMARY KEY, account TEXT NOT NULL, "
                 "submitted_at REAL NOT NULL, ends_at REAL NOT NULL, document TEXT NOT NULL)"
             )
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             database = self._memory
             if self._path is not None:  # a rollback journal, not WAL: the file may lie on a network filesystem
@@ -147,7 +146,7 @@ class TaskStore:
         """
         now = task.submitted_at
         count = "SELECT count(*) FROM simulated_tasks WHERE account = ? AND ends_at > ?"
-        with self._database() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM simulated_tasks WHERE submitted_at < ?", (now - 2 * LIFETIME_S,))
             running = database.execute(count, (task.account, now)).fetchone()[0]
             if in_flight_max and running >= in_flight_max:
@@ -159,13 +158,12 @@ class TaskStore:
     def tasks(self, task_id: str | None = None) -> list[Task]:
         """Return the tasks, oldest first: all, or the one with this id."""
         query = "SELECT document FROM simulated_tasks WHERE ?1 IS NULL OR task_id = ?1 ORDER BY submitted_at, rowid"
-        with self._database() as database:
-            rows = database.execute(query, (task_id,)).fetchall()
-        return [_DOCUMENT.validate_json(document) for (document,) in rows]
+        with self._transaction() as database:
+            return [_DOCUMENT.validate_json(document) for (document,) in database.execute(query, (task_id,))]
 
     def cancel(self, task: Task, at: float) -> None:
         """Store that a task was cancelled at a time."""
         document = _DOCUMENT.dump_json(replace(task, canceled_at=at))
         query = "UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?"
-        with self._database() as database:
+        with self._transaction() as database:
             database.execute(query, (at, document, task.task_id))

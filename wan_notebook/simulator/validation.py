@@ -1,7 +1,6 @@
 """The rules of a request (WAN_API §1): a JSON body becomes a `TaskRequest`, or an `ApiError` that names the field."""
 
 import base64
-import binascii
 import hashlib
 import io
 import json
@@ -11,12 +10,11 @@ import reprlib
 import secrets
 import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from PIL import Image, ImageOps
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import ApiError, invalid, require
 from .tasks import Provider, TaskRequest, directives_of
 
 Size = tuple[int, int]
@@ -32,10 +30,48 @@ GRID_PX = 16
 KEPT_SIDE_PX = 1024
 CONTENT = "input.messages[0].content"
 
+ERRORS: Mapping[str, tuple[int, str]] = {
+    "AccessDenied": (403, "current user api does not support asynchronous calls"),
+    "AllocationQuota.FreeTierOnly": (403, "The free tier of the model has been exhausted."),
+    "Arrearage": (400, "Access denied, please make sure your account is in good standing."),
+    "DataInspectionFailed": (400, "Input data may contain inappropriate content."),
+    "InternalError.Algo": (500, "inference error"),
+    "TaskCanceled": (400, "The task was canceled."),
+    "Throttling.AllocationQuota": (429, "Too many tasks in process, please try again later."),
+    "Throttling.BurstRate": (429, "Request rate increased too quickly, please try again later."),
+    "Throttling.RateQuota": (429, "Requests rate limit exceeded, please try again later."),
+}
+"""Of each code of WAN_API §2 and §3: DashScope's HTTP status, and what the services say."""
+
+_OTHER = (400, "An internal error has occurred, please try again later or contact service support.")
 _SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
 _DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _decoding = threading.Lock()  # one picture of 64 megapixels at a time is memory enough
+
+
+class ApiError(Exception):
+    """A refused request: an HTTP status, DashScope's code, and a message that names the field."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+    @classmethod
+    def of(cls, code: str) -> "ApiError":
+        """Return the error that the services give with a code."""
+        return cls(ERRORS.get(code, _OTHER)[0], code, ERRORS.get(code, _OTHER)[1])
+
+
+def invalid(field: str, problem: str) -> ApiError:
+    """Return the 400 for one field of a request."""
+    return ApiError(400, "InvalidParameter", f"{field}: {problem}")
+
+
+def require(is_allowed: bool, field: str, problem: str) -> None:
+    """Raise the 400 for a field unless its value is allowed."""
+    if not is_allowed:
+        raise invalid(field, problem)
 
 
 # Halves of surrogate pairs, which JSON can carry and UTF-8 cannot, are replaced.
@@ -49,12 +85,6 @@ class _Fields(BaseModel):
 class _Content(_Fields):
     text: _Text = ""
     image: _Text = ""
-
-    @model_validator(mode="after")
-    def _is_one_of_both(self) -> Self:
-        if bool(self.text.strip()) == bool(self.image.strip()):
-            raise ValueError("must hold either a text or an image, which must not be empty")
-        return self
 
 
 class _Message(_Fields):
@@ -103,6 +133,9 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
     require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
     is_interleaved = given.enable_interleave
+    for index, item in enumerate(items):
+        is_allowed = bool(item.text.strip()) != bool(item.image.strip())
+        require(is_allowed, f"{CONTENT}[{index}]", "must hold either a text or an image, which must not be empty")
     texts = [item.text for item in items if item.text]
     sources = {f"{CONTENT}[{index}].image": item.image for index, item in enumerate(items) if item.image}
     require(len(texts) == 1, CONTENT, f"must contain exactly one text object, got {len(texts)}")
@@ -113,9 +146,8 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
     require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
     if sum(len(source) for source in sources.values() if source.startswith("data:")) * 3 // 4 > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
-    inputs = [read_input(source, where) for where, source in sources.items()]
-    last_input_px = inputs[-1][0] if inputs else None
-    width, height = output_size(given.size, last_input_px, is_interleaved=is_interleaved)
+    inputs = [_read_input(source, where) for where, source in sources.items()]
+    width, height = _output_size(given.size, inputs[-1][0] if inputs else None, is_interleaved=is_interleaved)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
     if is_interleaved:  # an illustrated text may stop before its limit
         n = min(given.max_images, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
@@ -137,7 +169,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
     )
 
 
-def output_size(size: str | None, last_input_px: Size | None, *, is_interleaved: bool) -> Size:
+def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved: bool) -> Size:
     """Return width and height of the results; raise ApiError for a size that the mode does not allow."""
     tiers = {} if is_interleaved else TIERS_PX
     width, height = last_input_px or (1, 1)
@@ -148,19 +180,19 @@ def output_size(size: str | None, last_input_px: Size | None, *, is_interleaved:
             return last_input_px
         scale = math.sqrt(total_px / (width * height))
     else:
-        names = " or ".join([*tiers, "W*H such as 1280*1280"])
-        require(_SIZE.fullmatch(size) is not None, "parameters.size", f"must be {names}, got {reprlib.repr(size)}")
+        field, names = "parameters.size", " or ".join([*tiers, "W*H such as 1280*1280"])
+        require(_SIZE.fullmatch(size) is not None, field, f"must be {names}, got {reprlib.repr(size)}")
         width, height = map(int, size.split("*"))
         side = 1280 if is_interleaved else 2048
         is_allowed = 768**2 <= width * height <= side**2
-        require(is_allowed, "parameters.size", f"total pixels must be between 768*768 and {side}*{side}, got {size}")
+        require(is_allowed, field, f"total pixels must be between 768*768 and {side}*{side}, got {size}")
         is_allowed = max(width, height) <= 4 * min(width, height)
-        require(is_allowed, "parameters.size", f"aspect ratio must be between 1:4 and 4:1, got {size}")
+        require(is_allowed, field, f"aspect ratio must be between 1:4 and 4:1, got {size}")
     columns, rows = (max(1, math.floor(side * scale / GRID_PX + 0.5)) for side in (width, height))
     return columns * GRID_PX, rows * GRID_PX
 
 
-def read_input(source: str, where: str) -> tuple[Size, str]:
+def _read_input(source: str, where: str) -> tuple[Size, str]:
     """Check one `image` value of the field `where`; return its size as people see it, and a reduced JPEG in base64.
 
     An http address is never fetched: it is returned as it is, and stands for a picture of 1024×768 pixels.
@@ -172,7 +204,7 @@ def read_input(source: str, where: str) -> tuple[Size, str]:
         raise invalid(where, "must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
     try:
         content = base64.b64decode(source[match.end() :], validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise invalid(where, "the base64 data cannot be decoded") from None
     require(len(content) <= INPUT_MAX_BYTES, where, f"file size must not exceed 10MB, got {len(content)} bytes")
     least, most = INPUT_SIDE_PX
