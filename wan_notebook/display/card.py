@@ -1,16 +1,21 @@
-"""What a card says about its jobs: facts worked out from rows when they are asked for, for HTML, text and live card."""
+"""What a card says about its jobs: facts worked out from rows when they are asked for, as text and for the live card.
+
+The same facts become HTML in ``templates/card.html.j2``.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ..database import FREE, SETTLED, Status
 from ..errors import WanError
-from ..jobs import cost_of, error_of
+from ..jobs import Job, cost_of, error_of, is_not_sent, seeds_text
 from ..text import pluralize
 from .formatting import (
+    StatusStyle,
+    count_statuses,
     duration_of,
     format_cost_max,
     format_day,
@@ -18,20 +23,33 @@ from .formatting import (
     format_each_cost,
     format_eta,
     format_expected_size,
+    format_size,
     format_time,
     format_total,
+    join_facts,
+    overall_status,
     relative_path,
+    row_style,
+    safe_line,
+    safe_text,
+    shown_status,
+    style_of,
+    terminal_width,
 )
-from .status_style import count_statuses, overall_status, row_style, shown_status, style_of
+from .html import plain_text
+from .table import align
 
 if TYPE_CHECKING:
     from ..database import JobRow, PictureRow
-    from ..jobs import Job, TrackedJob
+    from ..jobs import TrackedJob
     from ..session import Session
 
-_TROUBLE: Final = FREE | {Status.IN_DOUBT, Status.EXPIRED}
-CellText = Callable[["Job", "Session"], str]
+CellText = Callable[[Job, "Session"], str]
 _hooks: dict[str, CellText] = {}
+_PICTURES_MAX: Final = 100
+_TEXT_MAX_CHARS: Final = 4_000
+_LINES_MAX: Final = 12
+_LIVE_ROWS_MAX: Final = 24
 
 
 def set_cell_text(cell_text: CellText | None) -> None:
@@ -39,12 +57,6 @@ def set_cell_text(cell_text: CellText | None) -> None:
     _hooks.pop("cell_text", None)
     if cell_text is not None:
         _hooks["cell_text"] = cell_text
-
-
-class TextItem(NamedTuple):
-    """Text that the service wrote between the pictures of an illustrated text."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -58,42 +70,29 @@ class PictureItem:
     @property
     def expression(self) -> str:
         """What to paste to get the picture: ``fox[0]``."""
-        job = self.entry.card.job
-        return f"{job.name}[{self.index}]" if job.name else f"{self.entry.row.id}[{self.record.index}]"
+        name = self.entry.card.job.name
+        return f"{name}[{self.index}]" if name else f"{self.entry.row.id}[{self.record.index}]"
 
     @property
-    def seed_text(self) -> str:
-        return "" if self.entry.row.seed is None else f"seed {self.entry.row.seed}"
+    def seed_facts(self) -> list[str]:
+        """The seed, and which of several pictures with this seed it is."""
+        row = self.entry.row
+        which = f"{self.record.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
+        return [row_seed(row), which]
 
     @property
-    def group_text(self) -> str:
-        """Which of several pictures with one seed this is."""
-        count = len(self.entry.row.pictures)
-        return f"{self.record.index + 1} of {count}" if count > 1 else ""
+    def size_facts(self) -> list[str]:
+        """The size, what this picture cost, and how long the service worked."""
+        size = format_size(self.record.width_px, self.record.height_px)
+        return [size, format_each_cost(self.entry.row), format_duration(duration_of(self.entry.row))]
 
     @property
     def path(self) -> str:
-        """The file from the notebook's folder; empty if it is not on disk."""
+        """The file, empty without one; from the notebook's folder, since a full path tells whose computer it was."""
         if not self.record.saved_at:
             return ""
-        return relative_path(self.entry.card.storage.path(self.record.file))
-
-    @property
-    def full_path(self) -> str:
-        return str(self.entry.card.storage.path(self.record.file)) if self.record.saved_at else ""
-
-    @property
-    def size_text(self) -> str:
-        known = self.record.width_px and self.record.height_px
-        return f"{self.record.width_px}×{self.record.height_px} px" if known else ""
-
-    @property
-    def cost_text(self) -> str:
-        return format_each_cost(self.entry.row)
-
-    @property
-    def time_text(self) -> str:
-        return format_duration(duration_of(self.entry.row))
+        path = self.entry.card.storage.path(self.record.file)
+        return str(path) if self.entry.card.full_paths else relative_path(path)
 
     @property
     def note(self) -> str:
@@ -109,7 +108,9 @@ class PictureItem:
     @property
     def alt(self) -> str:
         """What a person who does not see the picture is told."""
-        return ", ".join(part for part in (self.expression, self.seed_text) if part)
+        named = ", ".join(part for part in (self.expression, self.seed_facts[0]) if part)
+        prompt = safe_line(self.entry.row.prompt, 120)
+        return f"{named}: {prompt}" if prompt else named
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,7 @@ class JobEntry:
         return self.tracked.row
 
     @property
-    def status(self) -> str:
-        return shown_status(self.row)
-
-    @property
-    def style(self) -> Any:
+    def style(self) -> StatusStyle:
         return row_style(self.row)
 
     @property
@@ -144,9 +141,15 @@ class JobEntry:
     @property
     def headline(self) -> str:
         """What the status means in a few words."""
-        if self.row.status == Status.SAVED:
-            return "" if self.row.pictures else "no pictures"
-        return str(self.style.meaning)
+        return "no pictures" if self.row.status == Status.SAVED and not self.row.pictures else self.style.meaning
+
+    @property
+    def reason(self) -> str:
+        """Why a job of a grid has no picture."""
+        row = self.row
+        if row.status == Status.IN_DOUBT:
+            return f"{self.style.meaning}: `%wan show {row.id}`"
+        return error_of(row).message if self.is_over and row.status != Status.SAVED else self.headline
 
     @property
     def cost_text(self) -> str:
@@ -155,10 +158,6 @@ class JobEntry:
             return "from store · $0.00"
         is_billed = self.row.status in (Status.SAVED, Status.SUCCEEDED, Status.EXPIRED)
         return str(cost_of(self.row)) if is_billed and (self.row.cost_source or self.row.is_simulated) else ""
-
-    @property
-    def cost_max_text(self) -> str:
-        return format_cost_max(self.row)
 
     @property
     def elapsed_s(self) -> float:
@@ -174,23 +173,40 @@ class JobEntry:
         return format_eta(self.tracked.eta_s) if is_running else ""
 
     @property
-    def kept_text(self) -> str:
-        """Until when the service keeps a result that is not fetched yet."""
-        is_kept = self.row.status in (Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED)
-        return f"until {format_time(self.row.expires_at)}" if is_kept and self.row.expires_at else ""
+    def expected(self) -> list[tuple[str, str]]:
+        """What is known beforehand of an open job."""
+        row = self.row
+        is_kept = row.status in (Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED) and row.expires_at
+        return [
+            ("Price", format_cost_max(row)),
+            ("Expected size", format_expected_size(self.card.job.request)),
+            ("Result kept", f"until {format_time(row.expires_at)}" if is_kept else ""),
+        ]
 
     @property
-    def expected_size_text(self) -> str:
-        return format_expected_size(self.card.job.request)
+    def outcome(self) -> list[tuple[str, str]]:
+        """What happened to a job that ended without pictures, what that cost, and the ways on."""
+        row, error = self.row, error_of(self.row)
+        if not self.is_over or row.status == Status.SAVED:
+            return []
+        ways = [row.error_hint, *ways_out(row)] if row.status == Status.IN_DOUBT else [error.hint]
+        return [
+            ("What happened", error.message),
+            ("Cost", cost_sentence(row, self.cost_text)),
+            *(("What next", way) for way in ways if way),
+        ]
+
+    @property
+    def lines(self) -> list[str]:
+        """The outcome, a line each."""
+        return [safe_line(f"{name}: {said}".removeprefix("What happened: "), 600) for name, said in self.outcome]
 
     @property
     def can_cancel(self) -> bool:
-        if self.row.status == Status.INTENT:
-            return True
-        if self.row.status not in (Status.ACCEPTED, Status.RUNNING):
+        if self.row.status not in (Status.INTENT, Status.ACCEPTED, Status.RUNNING):
             return False
         try:
-            return self.card.session.clients.client_for(self.row).can_cancel
+            return self.row.status == Status.INTENT or self.card.session.clients.client_for(self.row).can_cancel
         except WanError:
             return False
 
@@ -204,8 +220,8 @@ class JobEntry:
         elif row.trashed_at is not None:
             undo = f"`%wan trash {row.id} --undo` takes it out"
             found.append(f"in the trash since {format_day(row.trashed_at)}: {undo}")
-        damage = [f"this row of the ledger is damaged: {row.damage}"] if row.damage else []
-        return [*found, *damage, *row.notes, *([self.tracked.note] if self.tracked.note else [])]
+        damage = f"this row of the ledger is damaged: {row.damage}" if row.damage else ""
+        return [note for note in (*found, damage, *row.notes, self.tracked.note) if note]
 
     @property
     def missing_text(self) -> str:
@@ -217,38 +233,18 @@ class JobEntry:
         return f"{self.row.missing} of {asked} did not come" + (f": {reasons}" if reasons else "")
 
     @property
-    def error(self) -> WanError | None:
-        """The error that stands for a job without its pictures."""
-        return error_of(self.row) if self.row.status in _TROUBLE else None
-
-    @property
     def replay_text(self) -> str:
         return f"from store · $0.00 · {format_day(self.row.created_at)}" if self.is_replay else ""
 
-    @property
-    def again_text(self) -> str:
-        """How to have a new picture: a cell without a seed asks anew when it is run again."""
-        is_seedless = self.row.request_hash != self.row.request_hash_with_seed
-        session = self.card.session
-        may_buy = session.replay_mode(session.settings()) != "only"
-        return "run again for a new picture" if self.is_replay and is_seedless and may_buy else ""
-
-    @property
-    def practice_text(self) -> str:
-        """Why this is a practice picture, where nobody chose the simulator."""
-        settings = self.card.session.settings()
-        is_chosen = settings.is_provider_named or settings.provider != "simulator"
-        return "" if not self.row.is_simulated or is_chosen else "practice picture: no key · `%wan login`"
-
     @cached_property
-    def items(self) -> list[TextItem | PictureItem]:
-        """Texts and pictures in the service's order."""
+    def items(self) -> list[str | PictureItem]:
+        """Pictures in the service's order, with the texts that it wrote between them."""
         records = {record.index: record for record in self.row.pictures}
-        found: list[TextItem | PictureItem] = []
+        found: list[str | PictureItem] = []
         index = self.first_index
         for item in self.row.items:
             if "text" in item:
-                found.append(TextItem(str(item["text"])))
+                found.append(str(item["text"]))
             elif (record := records.get(item.get("picture", -1))) is not None:
                 found.append(PictureItem(self, record, index))
                 index += bool(record.saved_at)
@@ -257,11 +253,6 @@ class JobEntry:
     @property
     def pictures(self) -> list[PictureItem]:
         return [item for item in self.items if isinstance(item, PictureItem)]
-
-    @property
-    def is_article(self) -> bool:
-        """Whether text stands between the pictures."""
-        return len(self.items) > len(self.pictures)
 
 
 class Card:
@@ -277,23 +268,32 @@ class Card:
         Show this one picture of the job.
     title
         A line for the head; the seeds of several tasks if empty.
+    full_paths
+        Name files by their whole path: for a terminal, where nothing is a link.
     """
 
-    def __init__(self, job: "Job", session: "Session", *, only: "PictureRow | None" = None, title: str = "") -> None:
-        self.job, self.session = job, session
+    def __init__(
+        self,
+        job: Job,
+        session: "Session",
+        *,
+        only: "PictureRow | None" = None,
+        title: str = "",
+        full_paths: bool = False,
+    ) -> None:
+        self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
         self.storage = job.project.storage
-        self.only = only
-        self.title = title or (_seeds_title(job.seeds) if len(job.tracked) > 1 else "")
+        has_seeds = len(job.tracked) > 1 and any(seed is not None for seed in job.seeds)
+        self.title = title or (seeds_text(job.seeds) if has_seeds else "")
 
     @cached_property
     def entries(self) -> list[JobEntry]:
         found, first_index = [], 0
         for tracked in self.job.tracked:
-            found.append(JobEntry(self, tracked, first_index))
+            if self.only is None or self.only in tracked.row.pictures:
+                found.append(JobEntry(self, tracked, first_index))
             first_index += sum(1 for record in tracked.row.pictures if record.saved_at)
-        if self.only is None:
-            return found
-        return [entry for entry in found if any(record is self.only for record in entry.row.pictures)]
+        return found
 
     @property
     def rows(self) -> "list[JobRow]":
@@ -305,14 +305,15 @@ class Card:
         return [p for p in shown if p.record is self.only] if self.only is not None else shown
 
     @property
-    def status(self) -> str:
-        return overall_status(self.rows)
+    def style(self) -> StatusStyle:
+        """The look of the status that stands for all jobs."""
+        return style_of(overall_status(self.rows))
 
     @property
     def summary(self) -> str:
         """The status of all jobs in words: one word if they are alike, else how many are in which."""
-        alike = all(shown_status(row) == self.status for row in self.rows)
-        return style_of(self.status).word if alike else count_statuses(self.rows)
+        is_alike = len(set(map(shown_status, self.rows))) == 1
+        return self.style.word if is_alike else count_statuses(self.rows)
 
     @property
     def total_text(self) -> str:
@@ -325,17 +326,26 @@ class Card:
     def served_lines(self) -> list[tuple[str, str]]:
         """What came from the store, and how to have a new picture; once for all jobs of which the same is true."""
         served = [entry for entry in self.entries if entry.is_replay]
-        again = {entry.replay_text: entry.again_text for entry in reversed(served) if entry.again_text}
+        # A cell without a seed asks anew when it is run again.
+        may_buy = self.session.replay_mode(self.session.settings()) != "only"
+        seedless = {e.replay_text for e in served if e.row.request_hash != e.row.request_hash_with_seed}
         counts = Counter(entry.replay_text for entry in served)
         is_part = len(self.entries) > 1 and (len(counts) > 1 or len(served) < len(self.entries))
         return [
-            (f"{count} of {len(self.entries)} {text}" if is_part else text, again.get(text, ""))
+            (
+                f"{count} of {len(self.entries)} {text}" if is_part else text,
+                "run again for a new picture" if may_buy and text in seedless else "",
+            )
             for text, count in counts.items()
         ]
 
     @property
-    def practice_lines(self) -> list[str]:
-        return list(dict.fromkeys(entry.practice_text for entry in self.entries if entry.practice_text))
+    def practice_text(self) -> str:
+        """Why these are practice pictures, where nobody chose the simulator."""
+        settings = self.session.settings()
+        is_chosen = settings.is_provider_named or settings.provider != "simulator"
+        is_practice = not is_chosen and any(row.is_simulated for row in self.rows)
+        return "practice picture: no key · `%wan login`" if is_practice else ""
 
     @property
     def notes(self) -> list[str]:
@@ -356,21 +366,183 @@ class Card:
         return write(self.job, self.session) if write is not None else ""
 
 
-def versions_card(job: "Job", session: "Session") -> Card:
+def versions_card(job: Job, session: "Session") -> Card:
     """Return every stored result of a job's request as one card, newest first."""
-    from ..jobs import Job
-
     row = job.rows[0]
     by_seed = row.request_hash == row.request_hash_with_seed
-    request_hash = row.request_hash_with_seed if by_seed else row.request_hash
-    rows = list(reversed(job.project.database.results(request_hash, with_seed=by_seed)))
-    tracked = [job.project.worker.track(one) for one in rows]
+    rows = job.project.database.results(row.request_hash, with_seed=by_seed)
+    tracked = [job.project.worker.track(one) for one in reversed(rows)]
     together = Job(tracked, job.project, request=job.request)
     return Card(together, session, title=f"{pluralize(len(rows), 'version')} of one request, newest first")
 
 
-def _seeds_title(seeds: Sequence[int | None]) -> str:
-    known = [seed for seed in seeds if seed is not None]
-    if len(known) > 1 and known == list(range(known[0], known[0] + len(known))):
-        return f"seeds {known[0]}…{known[-1]}"
-    return f"seeds {', '.join(map(str, known[:6]))}" + (", …" if len(known) > 6 else "") if known else ""
+def row_seed(row: "JobRow") -> str:
+    """Return ``seed 5``; nothing if the service chose none."""
+    return "" if row.seed is None else f"seed {row.seed}"
+
+
+def cost_sentence(row: "JobRow", cost_text: str) -> str:
+    """Say what a job without pictures cost: nothing where the service never bills it, else what is known."""
+    if cost_text:
+        return cost_text
+    if is_not_sent(row):
+        return "Nothing: it was not sent."
+    if row.status == Status.IN_DOUBT:
+        reserved = f" Until you decide, budgets count it as {format_cost_max(row)}."
+        return f"Unknown: if it arrived, the service makes it and bills it.{reserved}"
+    if row.status in FREE:
+        return f"Nothing: a {row_style(row).word} job is not billed."
+    return "Unknown: if it was made, it was billed."
+
+
+def ways_out(row: "JobRow") -> list[str]:
+    """Return the three ways out of doubt, each a command and what it does; none is chosen for the person."""
+    command = f"%wan resolve {row.id}"
+    return [
+        f"`{command} adopt {row.task_id or 'TASK'}` · you found it in the service's list: fetch it, pay once",
+        f"`{command} again` · send it again: if the first one arrived too, both are billed",
+        f"`{command} abandon` · give it up: if it arrived, it is made and billed, but not fetched",
+    ]
+
+
+# As text -------------------------------------------------------------------------------------------------------------
+
+
+def card_line(card: Card) -> str:
+    """Return one line: ``✓ a3f9c2 saved · text to image · 2 pictures · seed 5 · $0.06 · “a fox”``."""
+    first, row = card.entries[0], card.entries[0].row
+    if len(card.entries) > 1:
+        served = [text for text, _ in card.served_lines]
+        head = [f"{card.style.icon} {card.summary}", card.title, card.count_text, card.total_text, *served]
+        return safe_line(join_facts(head), 240)
+    cost = first.replay_text or first.cost_text or ("" if first.is_over else format_cost_max(row))
+    parts = [
+        f"{first.style.icon} {row.id} {first.style.word}",
+        "" if card.pictures else first.headline,
+        row.mode,
+        card.count_text if card.pictures else "",
+        row_seed(row),
+        cost or "not billed",
+        f"“{safe_line(row.prompt, 60)}”" if row.prompt else "",
+    ]
+    return safe_line(join_facts(parts), 240)
+
+
+def waiting_line(card: Card, width: int) -> str:
+    """Return one line about a job that is waited for, of at most ``width`` columns: a longer one cannot be replaced."""
+    first, is_alone = card.entries[0], len(card.entries) == 1
+    progress = first.tracked.progress
+    parts = [
+        f"{card.style.icon} {card.summary}",
+        f"{first.elapsed_s:.0f} s",
+        f"{progress:.0%}" if progress is not None and is_alone else "",
+        first.eta_text,
+        first.notes[-1] if first.notes else "",
+        f"job {first.row.id}",
+    ]
+    line = safe_line(join_facts(parts), max(8, width))
+    while terminal_width(line) > width and len(line) > 8:
+        line = f"{line[:-2].rstrip()}…"
+    return line
+
+
+def card_text(card: Card) -> str:
+    """Return a whole card as text: aligned, one line a picture with its file's path."""
+    first, is_alone = card.entries[0], len(card.entries) == 1
+    lines = [*(again for _, again in card.served_lines), card.practice_text]
+    if is_alone and not first.is_over:
+        lines.append(join_facts([said for _, said in first.expected] + [first.eta_text]))
+    lines = [card_line(card), *map(plain_text, lines + first.lines * is_alone)]
+    is_article = is_alone and len(first.items) > len(first.pictures)
+    lines += _article_lines(first) if is_article else _picture_lines(card)
+    lines += [entry.missing_text for entry in card.entries]
+    lines += ["rewrite on"] if any(entry.row.rewrite and entry.pictures for entry in card.entries) else []
+    lines += [f"Note: {safe_line(plain_text(note), 400)}" for note in card.notes[:_LINES_MAX]]
+    return safe_text("\n  ".join(line for line in lines if line.strip()))
+
+
+def _picture_lines(card: Card) -> list[str]:
+    cells: list[list[str]] = []
+    for entry in card.entries:
+        mark = [f"{entry.style.icon} {entry.style.word}"] if len(card.entries) > 1 else []
+        cells += [[*mark, *_picture_cells(picture)] for picture in card.pictures if picture.entry is entry]
+        if mark and not entry.pictures:
+            cells.append(
+                [*mark, entry.row.id, row_seed(entry.row), "", "", "", safe_line(plain_text(entry.reason), 160)]
+            )
+    lines = align(cells[:_PICTURES_MAX], indent="")
+    lines += [f"{p.expression}: {safe_line(plain_text(p.note), 2000)}" for p in card.pictures if p.note and not p.path]
+    left = len(cells) - _PICTURES_MAX
+    return [*lines, f"and {left} more: {card.show_command} --all"] if left > 0 else lines
+
+
+def _picture_cells(picture: PictureItem) -> list[str]:
+    seed, which = picture.seed_facts
+    cells = [picture.expression, f"{seed} ({which})" if which else seed, *picture.size_facts]
+    return [*(safe_line(cell, 60) for cell in cells), safe_line(picture.path, 400)]
+
+
+def _article_lines(entry: JobEntry) -> list[str]:
+    lines, left = [], _TEXT_MAX_CHARS
+    for item in entry.items[: 2 * _PICTURES_MAX]:
+        if isinstance(item, str):
+            lines += safe_text(item[:left]).strip().split("\n")
+            left = max(0, left - len(item))
+        else:
+            lines += align([_picture_cells(item)], indent="▣ ")
+    return lines
+
+
+# As a live card's state ----------------------------------------------------------------------------------------------
+
+
+def live_state(card: Card) -> dict[str, Any]:
+    """Return what the live card shows, as plain JSON: Python words everything, the page only counts seconds."""
+    entries, first = card.entries, card.entries[0]
+    if len(entries) == 1:
+        facts = [first.headline, card.title, first.row.mode, f"job {first.row.id}"]
+    else:
+        facts = [card.title, first.row.mode, card.total_text, f"{len(entries)} jobs"]
+    practice = [f"◇ {card.practice_text}"] if card.practice_text else []
+    notes = [safe_line(note, 400) for note in card.notes[:_LINES_MAX]]
+    return {
+        "icon": card.style.icon,
+        "word": card.summary,
+        "tone": card.style.tone,
+        "facts": [safe_line(text, 120) for text in facts if text],
+        "lines": [*practice, *(f"Note: {note}" for note in notes)],
+        "jobs": [_live_job(entry) for entry in _entries_with_rows(entries)],
+        "jobs_left_off": max(0, len(entries) - _LIVE_ROWS_MAX),
+        "done": all(entry.is_over for entry in entries),
+        "show": card.show_command,
+        "pictures": len(card.pictures),
+        "thumbs": [],
+    }
+
+
+def _entries_with_rows(entries: Sequence[JobEntry]) -> list[JobEntry]:
+    """Return the jobs that have a line each: all of a few; of many those that are not saved, then others, in order."""
+    by_need = sorted(range(len(entries)), key=lambda at: (entries[at].row.status == Status.SAVED, at))
+    return [entries[at] for at in sorted(by_need[:_LIVE_ROWS_MAX])]
+
+
+def _live_job(entry: JobEntry) -> dict[str, Any]:
+    row, (price, size, kept) = entry.row, [said for _, said in entry.expected]
+    cost = entry.cost_text or ("" if entry.is_over else price)
+    facts = [row_seed(row), cost, size, f"result kept {kept}" if kept else ""]
+    return {
+        "id": row.id,
+        "state": shown_status(row),
+        "icon": entry.style.icon,
+        "word": entry.style.word,
+        "tone": entry.style.tone,
+        "label": row_seed(row) or row.id,
+        "elapsed_s": entry.elapsed_s,
+        "ticking": not entry.is_over,
+        "progress": 1.0 if row.status == Status.SAVED else entry.tracked.progress,
+        "eta": entry.eta_text,
+        "facts": [safe_line(text, 120) for text in facts if text],
+        "reason": safe_line(plain_text(entry.reason), 200) if entry.is_over else "",
+        "can_cancel": entry.can_cancel,
+        "lines": entry.lines,
+    }

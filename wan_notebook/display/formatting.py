@@ -1,18 +1,24 @@
-"""Times, durations, sizes and amounts as a person reads them, and text from outside made harmless."""
+"""How things read: text from outside made harmless, times, sizes and costs, and how each status looks.
+
+A status is an icon, a word and a sentence, never a colour alone. The colours are middle tones with a contrast of 3:1
+on white as well as on JupyterLab's dark ground, since a saved page cannot know where it will be read.
+"""
 
 import datetime as dt
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
-from ..jobs import cost_of
+from ..database import Status
+from ..jobs import cost_of, is_not_sent
 from ..money import Cost, Source, Total, format_amount
-from ..validation import expected_size
+from ..validation import Mode, expected_size
 
 if TYPE_CHECKING:
     from ..database import JobRow
@@ -167,22 +173,6 @@ def duration_of(row: "JobRow") -> float | None:
     return max(0.0, row.finished_at - row.accepted_at)
 
 
-def parameter_facts(row: "JobRow") -> list[tuple[str, str]]:
-    """Return what else was sent with a request, under the names that a person knows it by."""
-    from ..validation import Mode
-
-    # Counts that are always 1 say nothing: a task of text to image makes one picture, an article asks once.
-    hidden = {Mode.TEXT_TO_IMAGE.value: ("n", "max_images"), Mode.ILLUSTRATED.value: ("n",)}.get(row.mode, ())
-    facts = []
-    for name, value in sorted(
-        row.parameters.items(), key=lambda item: list(_LABELS).index(item[0]) if item[0] in _LABELS else 99
-    ):
-        if value is None or name in hidden or name in _SHOWN_ELSEWHERE:
-            continue
-        facts.append((_LABELS.get(name, name.replace("_", " ").capitalize()), _parameter_text(name, value)))
-    return facts
-
-
 _LABELS: Final = {
     "size": "Size asked",
     "n": "Pictures asked",
@@ -190,9 +180,87 @@ _LABELS: Final = {
     "watermark": "Watermark",
 }
 _SHOWN_ELSEWHERE: Final = frozenset({"seed", "negative_prompt", "enable_interleave", "prompt_extend"})
+# Counts that are always 1 say nothing: a task of text to image makes one picture, an article asks once.
+_ALWAYS_ONE: Final = {Mode.TEXT_TO_IMAGE.value: {"n", "max_images"}, Mode.ILLUSTRATED.value: {"n"}}
 
 
-def _parameter_text(name: str, value: Any) -> str:
-    if name == "size":
-        return f"{str(value).replace('*', '×')} px" if "*" in str(value) else str(value)
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+def parameter_facts(row: "JobRow") -> list[tuple[str, str]]:
+    """Return what else was sent with a request, under the names that a person knows it by."""
+    names = [*_LABELS, *sorted(row.parameters.keys() - _LABELS.keys())]
+    hidden = _SHOWN_ELSEWHERE | _ALWAYS_ONE.get(row.mode, set())
+    values = {name: row.parameters.get(name) for name in names if name not in hidden}
+    return [
+        (_LABELS.get(name, name.replace("_", " ").capitalize()), _parameter_text(value))
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def _parameter_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return re.sub(r"^(\d+)\*(\d+)$", r"\1×\2 px", str(value))
+
+
+GREY: Final = "#808080"
+BLUE: Final = "#3d84d6"
+GREEN: Final = "#2f9659"
+AMBER: Final = "#b57a1c"
+RED: Final = "#d7494b"
+
+
+class StatusStyle(NamedTuple):
+    """An icon, a word, what it means in a few words, and its colour."""
+
+    icon: str
+    word: str
+    meaning: str
+    tone: str
+
+
+NOT_SENT: Final = "not_sent"
+"""Shown in place of ``refused`` for a job that never left this machine."""
+
+STYLES: Final[dict[str, StatusStyle]] = {
+    Status.SAVED: StatusStyle("✓", "saved", "", GREEN),
+    NOT_SENT: StatusStyle("○", "not sent", "nothing was paid", GREY),
+    Status.CANCELLED: StatusStyle("■", "cancelled", "", GREY),
+    Status.EXPIRED: StatusStyle("∅", "expired", "the service no longer has it", AMBER),
+    Status.REFUSED: StatusStyle("⊘", "refused", "the service did not accept it", RED),
+    Status.FAILED: StatusStyle("✕", "failed", "the service could not make it", RED),
+    Status.IN_DOUBT: StatusStyle("?", "in doubt", "the service may or may not have accepted it", AMBER),
+    Status.INTENT: StatusStyle("○", "queued", "Recorded, about to be sent", GREY),
+    Status.SENDING: StatusStyle("↑", "sending", "on its way to the service", BLUE),
+    Status.ACCEPTED: StatusStyle("◔", "accepted", "the service has it", BLUE),
+    Status.RUNNING: StatusStyle("◐", "running", "the service is making it", BLUE),
+    Status.SUCCEEDED: StatusStyle("↓", "succeeded", "made; being downloaded", BLUE),
+}
+"""In the order in which one stands for several jobs: what is open, then what needs a person, comes last."""
+
+
+def shown_status(row: "JobRow") -> str:
+    """Return the key of a row's style: its status, or ``not_sent``."""
+    return NOT_SENT if is_not_sent(row) else str(row.status)
+
+
+def style_of(status: str) -> StatusStyle:
+    """Return how a status looks; one that only a newer version knows is shown by its name."""
+    return STYLES.get(status) or StatusStyle("•", status.replace("_", " "), "", GREY)
+
+
+def row_style(row: "JobRow") -> StatusStyle:
+    """Return how a row's status looks."""
+    return style_of(shown_status(row))
+
+
+def overall_status(rows: Sequence["JobRow"]) -> str:
+    """Return the status that stands for several jobs: one that is open, then what needs a person, then saved."""
+    order = list(STYLES)
+    return max(map(shown_status, rows), key=lambda status: order.index(status) if status in STYLES else -1)
+
+
+def count_statuses(rows: Iterable["JobRow"]) -> str:
+    """Return how many jobs are in which status: ``1 running, 1 failed, 6 saved``."""
+    counts = Counter(map(shown_status, rows))
+    order = [*reversed(STYLES), *sorted(counts.keys() - STYLES.keys())]
+    return ", ".join(f"{counts[status]} {style_of(status).word}" for status in order if status in counts)

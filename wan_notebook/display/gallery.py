@@ -1,29 +1,50 @@
-"""Static outputs of jobs, pictures and comparisons: MIME bundles that need neither JavaScript nor styles."""
+"""Static outputs of jobs, pictures and comparisons: MIME bundles that need neither JavaScript nor styles.
+
+Any number of pictures stays within the bytes of one output: quality gives way first, then size, then number. Small
+copies are made once and kept in the folder's cache, since decoding a 2048² PNG takes 100 ms, which a replayed cell
+does not have.
+"""
 
 import base64
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..images import BadImageError, data_url, thumbnail
-from .card import Card, JobEntry, PictureItem, versions_card
-from .formatting import safe_line, safe_text
+from ..errors import StoreError
+from ..files import atomic_write
+from ..images import BadImageError, contact_sheet, data_url, thumbnail
+from .card import Card, JobEntry, card_text, versions_card
+from .formatting import join_facts, safe_line, safe_text
 from .html import render
-from .status_style import explanation, style_of, ways_out
-from .text import card_text
-from .thumbnails import FEW, HTML_MAX_BYTES, MAX_SHOWN, Thumbnails, copy_plan, sheet_max_bytes, shown_size
+from .table import Bundle
 
 if TYPE_CHECKING:
+    from ..database import PictureRow
     from ..jobs import Job, Picture
     from ..session import Session
-
-Bundle = tuple[dict[str, str], dict[str, Any]]
+    from ..storage import Storage
 
 SCHEMA: Final = 1
+MAX_SHOWN: Final = 64
+"""More pictures than this are counted, not shown: at the bytes that are left their copies would say nothing."""
+HTML_MAX_BYTES: Final = 400_000
+FEW: Final = 16
+"""Up to here captions are full and the contact sheet is large."""
 PROMPT_MAX_CHARS: Final = 2_500
 ARTICLE_MAX_CHARS: Final = 40_000
 _METADATA_MAX_BYTES: Final = 40_000
 _TEXT_SCALES: Final = (1.0, 0.4, 0.15, 0.05, 0.01)
+_SHEET_MAX_BYTES: Final = 60_000
+_SHEET_PX: Final = 512
+_TEXT_BYTES: Final = 24_000  # head, prompt and parameters
+_CAPTION_BYTES: Final = 1_500  # a figure's HTML, its line of text and its metadata
+_ENOUGH_BYTES: Final = {1024: 180_000, 640: 54_000, 256: 12_000}
+_DECODERS: Final = 2  # the decoder releases the GIL; more threads gained nothing
 
 
 class Layout(NamedTuple):
@@ -42,6 +63,7 @@ class Layout(NamedTuple):
 _ALONE: Final = Layout("width:100%", 854, 480, gap_px=0)
 _PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100% - 14px);max-width:640px", 640, 480)
 _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
+_ARTICLE: Final = Layout("width:100%;max-width:640px", 640, 480, gap_px=0)
 
 
 def layout_for(count: int) -> Layout:
@@ -51,140 +73,107 @@ def layout_for(count: int) -> Layout:
     return _PAIRS if count <= 4 else _GRID._replace(is_lean=count > FEW)
 
 
-def job_bundle(job: "Job", session: "Session") -> Bundle:
+def shown_size(width_px: int | None, height_px: int | None, max_width_px: int, max_height_px: int) -> tuple[int, int]:
+    """Return the size in CSS px at which a picture is shown within a box; it is never enlarged."""
+    width, height = width_px or 256, height_px or 256
+    scale = min(1.0, max_width_px / width, max_height_px / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def job_bundle(job: "Job", session: "Session", *, full_paths: bool = False) -> Bundle:
     """Return the static output of a job: HTML, plain text and, with pictures, one JPEG contact sheet.
 
     The whole stays within 400 KB for any number of pictures and any length of text. ``metadata["wan"]`` names jobs,
     request hashes and picture hashes, for verification.
     """
-    return card_bundle(Card(job, session))
+    return _card_bundle(Card(job, session, full_paths=full_paths))
 
 
 def picture_bundle(picture: "Picture", session: "Session") -> Bundle:
     """Return the static output of one picture, with what is known of its job."""
-    return card_bundle(Card(picture.job, session, only=picture.row))
+    return _card_bundle(Card(picture.job, session, only=picture.row))
 
 
 def versions_bundle(job: "Job", session: "Session") -> Bundle:
     """Return every stored result of a job's request, newest first."""
-    return card_bundle(versions_card(job, session))
+    return _card_bundle(versions_card(job, session))
 
 
 def pages_bundles(job: "Job", session: "Session") -> list[Bundle]:
     """Return as many outputs as all pictures of a job need, each within the bytes of one."""
-    pages: list[list[int]] = [[]]
+    pages: list[list[JobEntry]] = [[]]
     weight = 0
-    for position, tracked in enumerate(job.tracked):
-        count = max(1, len(tracked.row.pictures))
-        if pages[-1] and weight + count > MAX_SHOWN // 2:
+    for entry in Card(job, session).entries:
+        own = max(1, len(entry.row.pictures))
+        if pages[-1] and weight + own > MAX_SHOWN // 2:
             pages.append([])
             weight = 0
-        pages[-1].append(position)
-        weight += count
-    if len(pages) == 1:
-        return [job_bundle(job, session)]
+        pages[-1].append(entry)
+        weight += own
     bundles = []
-    for number, positions in enumerate(pages, 1):
-        card = Card(job, session, title=f"part {number} of {len(pages)}")
-        card.entries = [card.entries[position] for position in positions]
-        bundles.append(card_bundle(card))
+    for number, entries in enumerate(pages, 1):
+        card = Card(job, session, title=f"part {number} of {len(pages)}" if len(pages) > 1 else "")
+        card.entries = entries
+        bundles.append(_card_bundle(card))
     return bundles
 
 
-def card_bundle(card: Card) -> Bundle:
-    """Return the static output of a card."""
+def _card_bundle(card: Card) -> Bundle:
     shown = card.pictures[:MAX_SHOWN]
     thumbnails = Thumbnails(card.storage)
-    side_px, max_bytes = copy_plan(len(card.pictures))
+    side_px, max_bytes = _copy_plan(len(card.pictures))
     copies = thumbnails.get_all([picture.record for picture in shown], max_px=side_px, max_bytes=max_bytes)
-    urls = {
-        id(picture.record): data_url(copy, "image/webp")
-        for picture, copy in zip(shown, copies, strict=True)
-        if copy is not None
-    }
+    urls = {at: data_url(copy, "image/webp") for at, copy in zip(shown, copies, strict=True) if copy is not None}
     sheet = thumbnails.sheet([picture.record for picture in card.pictures]) if urls else None
-    metadata = card_metadata(card)
-    left = HTML_MAX_BYTES - _json_bytes(metadata) - (sheet_max_bytes(len(shown)) * 4 // 3 if sheet else 0)
-    data = {"text/plain": card_text(card), "text/html": _fitting(card, urls, left)}
+    metadata = _card_metadata(card)
+    left = HTML_MAX_BYTES - _json_bytes(metadata) - (_sheet_max_bytes(len(shown)) * 4 // 3 if sheet else 0)
+    page = ""
+    for text_scale in _TEXT_SCALES:  # long texts are cut as far as the bytes demand
+        page = _card_html(card, urls, text_scale)
+        if _json_bytes(page) <= left:
+            break
+    data = {"text/plain": card_text(card), "text/html": page}
     if sheet:
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
     return data, {"wan": metadata}
 
 
-def _fitting(card: Card, urls: dict[int, str], max_bytes: int) -> str:
-    """Return the card's HTML, with long texts cut as far as its bytes demand."""
-    page = ""
-    for scale in _TEXT_SCALES:
-        page = _card_html(card, urls, scale)
-        if _json_bytes(page) <= max_bytes:
-            break
-    return page
-
-
-def _card_html(card: Card, urls: dict[int, str], text_scale: float) -> str:
-    entries = card.entries
-    is_grid = len(entries) > 1
-    count = len(card.pictures) if not is_grid else max(2, min(len(card.pictures) or len(entries), MAX_SHOWN))
+def _card_html(card: Card, urls: dict[Any, str], text_scale: float) -> str:
+    entries, count = card.entries, len(card.pictures)
     return render(
         "card",
         card=card,
         entries=entries[:MAX_SHOWN],
-        tone=style_of(card.status).tone,
-        figures=_figures(urls),
-        layout=layout_for(count),
-        article_layout=Layout("width:100%;max-width:640px", 640, 480, gap_px=0),
-        sections=any(len(entry.items) > 1 for entry in entries),
+        urls=urls,
+        shown_size=shown_size,
+        layout=layout_for(count if len(entries) == 1 else max(2, min(count or len(entries), MAX_SHOWN))),
+        article_layout=_ARTICLE,
         prompt_chars=max(60, int(PROMPT_MAX_CHARS * text_scale)),
         article_chars=int(ARTICLE_MAX_CHARS * text_scale) // max(1, len(entries)),
         max_shown=MAX_SHOWN,
-        explanation=explanation,
-        ways_out=ways_out,
-        chunks=chunks,
     )
 
 
-def _figures(urls: dict[int, str]) -> Callable[[PictureItem, Layout], dict[str, Any]]:
-    def figure(picture: PictureItem, layout: Layout) -> dict[str, Any]:
-        """Return the picture's copy and its size in CSS px: its own size, not its copy's, so that all look alike."""
-        record = picture.record
-        width_px, height_px = shown_size(
-            record.width_px or 256,
-            record.height_px or 256,
-            max_width_px=layout.max_width_px,
-            max_height_px=layout.max_height_px,
-        )
-        return {"url": urls.get(id(record), ""), "width_px": width_px, "height_px": height_px}
-
-    return figure
-
-
-def chunks(cells: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Return a sequence in pieces of ``size``: the rows of a table whose styles may be removed."""
-    return [cells[start : start + size] for start in range(0, len(cells), size)]
-
-
-def card_metadata(card: Card) -> dict[str, Any]:
+def _card_metadata(card: Card) -> dict[str, Any]:
     """Return what names this output's jobs and pictures to a program; jobs beyond its bytes are counted."""
-    entries: list[dict[str, Any]] = []
+    jobs: list[dict[str, Any]] = []
     size = 0
     for entry in card.entries:
-        named = _entry_metadata(entry, card)
-        size += _json_bytes(named)
+        jobs.append(
+            {
+                "id": safe_line(entry.row.id, 80),
+                "state": safe_line(entry.row.status, 80),
+                "fingerprint_asked": safe_line(entry.row.request_hash, 120),
+                "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
+                "sha256": [p.record.sha256 for p in entry.pictures if card.only is None or p.record is card.only],
+            }
+        )
+        size += _json_bytes(jobs[-1])
         if size > _METADATA_MAX_BYTES:
+            jobs.pop()
             break
-        entries.append(named)
-    left_off = len(card.entries) - len(entries)
-    return {"schema": SCHEMA, "jobs": entries, **({"jobs_left_off": left_off} if left_off else {})}
-
-
-def _entry_metadata(entry: JobEntry, card: Card) -> dict[str, Any]:
-    return {
-        "id": safe_line(entry.row.id, 80),
-        "state": safe_line(entry.row.status, 80),
-        "fingerprint_asked": safe_line(entry.row.request_hash, 120),
-        "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
-        "sha256": [p.record.sha256 for p in entry.pictures if card.only is None or p.record is card.only],
-    }
+    left_off = len(card.entries) - len(jobs)
+    return {"schema": SCHEMA, "jobs": jobs, **({"jobs_left_off": left_off} if left_off else {})}
 
 
 def _json_bytes(value: Any) -> int:
@@ -203,17 +192,12 @@ class CompareItem(NamedTuple):
     width_px: int = 0
     height_px: int = 0
     facts: tuple[tuple[str, str], ...] = ()
-    prompt: str = ""
     job_id: str = ""
     sha256: str = ""
 
 
 def compare_bundle(
-    items: Sequence[CompareItem],
-    *,
-    common: Sequence[tuple[str, str]] = (),
-    columns: int | None = None,
-    title: str = "",
+    items: Sequence[CompareItem], *, common: Sequence[tuple[str, str]] = (), columns: int | None = None
 ) -> Bundle:
     """Return pictures side by side.
 
@@ -225,45 +209,91 @@ def compare_bundle(
         Facts that all pictures share, as pairs of name and value: said once.
     columns
         Pictures a row; as many as there is room for if None.
-    title
-        The heading; ``Compare`` if empty.
     """
     shown = items[:MAX_SHOWN]
-    side_px, max_bytes = copy_plan(len(shown))
-    urls = [_copy_url(item.data, side_px, max_bytes) for item in shown]
-    layout = layout_for(max(2, len(shown)))
-    sizes = [
-        shown_size(
-            item.width_px or 256,
-            item.height_px or 256,
-            max_width_px=layout.max_width_px,
-            max_height_px=layout.max_height_px,
-        )
-        for item in shown
-    ]
     html = render(
         "compare",
-        title=title or "Compare",
-        rows=chunks(list(zip(shown, urls, sizes, strict=True)), columns or layout.per_row),
-        is_fixed=columns is not None,
-        common=list(common),
-        layout=layout,
+        items=shown,
+        urls=[_copy_url(item.data, *_copy_plan(len(shown))) for item in shown],
+        shown_size=shown_size,
+        columns=columns,
+        common=common,
+        layout=layout_for(max(2, len(shown))),
         left_off=len(items) - len(shown),
-        count=len(items),
     )
-    lines = [title or "Compare", *(f"  all: {name} {safe_line(value, 200)}" for name, value in common)]
-    for item in items[:100]:
-        said = [f"{name} {value}" for name, value in item.facts]
-        lines.append(f"  {safe_line(' · '.join([item.label, *said]), 300)}")
+    lines = ["Compare", *(f"all: {name} {safe_line(value, 200)}" for name, value in common)]
+    lines += [join_facts([item.label, *(f"{name} {value}" for name, value in item.facts)]) for item in items[:100]]
     jobs = list(dict.fromkeys(item.job_id for item in items if item.job_id))[:MAX_SHOWN]
     hashes = [item.sha256 for item in items if item.sha256][: 4 * MAX_SHOWN]
     metadata = {"schema": SCHEMA, "view": "compare", "ids": jobs, "sha256": hashes}
-    return {"text/html": html, "text/plain": safe_text("\n".join(lines))}, {"wan": metadata}
+    text = safe_text("\n  ".join(safe_line(line, 300) for line in lines))
+    return {"text/html": html, "text/plain": text}, {"wan": metadata}
 
 
-def _copy_url(data: bytes, side_px: int, max_bytes: int) -> str:
+def _copy_url(data: bytes, max_px: int, max_bytes: int) -> str:
     try:
-        copy, _, _ = thumbnail(data, max_px=side_px, max_bytes=max_bytes)
+        return data_url(thumbnail(data, max_px=max_px, max_bytes=max_bytes)[0], "image/webp")
     except BadImageError:
         return ""
-    return data_url(copy, "image/webp")
+
+
+# Small copies --------------------------------------------------------------------------------------------------------
+
+
+def _copy_plan(count: int) -> tuple[int, int]:
+    """Return the longest side in px and the most bytes of each copy in an output of ``count`` pictures."""
+    side_px = 1024 if count <= 1 else 640 if count <= 4 else 256
+    shown = max(1, min(count, MAX_SHOWN))
+    share = (HTML_MAX_BYTES - _sheet_max_bytes(count) * 4 // 3 - _TEXT_BYTES) // shown - _CAPTION_BYTES
+    return side_px, min(_ENOUGH_BYTES[side_px], share * 3 // 4)
+
+
+def _sheet_max_bytes(count: int) -> int:
+    return _SHEET_MAX_BYTES if count <= FEW else _SHEET_MAX_BYTES * 2 // 3
+
+
+class Thumbnails:
+    """The small copies of one folder's pictures; a cache that cannot be written fails nothing."""
+
+    def __init__(self, storage: "Storage") -> None:
+        self._storage = storage
+        self._folder = storage.folder / ".cache"
+
+    def get(self, record: "PictureRow", *, max_px: int, max_bytes: int) -> bytes | None:
+        """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
+        if record.kind != "image" or not record.saved_at:
+            return None
+        path = self._folder / f"{record.sha256[:24]}-{max_px}-{max_bytes}.webp"
+        with suppress(OSError):
+            return path.read_bytes()
+        try:
+            data, _, _ = thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)
+        except (StoreError, BadImageError):
+            return None
+        return self._kept(path, data)
+
+    def get_all(self, records: Sequence["PictureRow"], *, max_px: int, max_bytes: int) -> list[bytes | None]:
+        """Return the copies of several pictures; what must be decoded is decoded on two threads."""
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            return list(pool.map(lambda record: self.get(record, max_px=max_px, max_bytes=max_bytes), records))
+
+    def sheet(self, records: Sequence["PictureRow"]) -> bytes | None:
+        """Return one JPEG of all pictures, for readers that take no HTML; None if there is nothing to show."""
+        shown = [record for record in records[:MAX_SHOWN] if record.kind == "image" and record.saved_at]
+        name = hashlib.sha256("\n".join(record.sha256 for record in shown).encode()).hexdigest()[:24]
+        path = self._folder / f"sheet-{name}.jpg"
+        with suppress(OSError):
+            return path.read_bytes()
+        cell_px = _SHEET_PX // max(1, math.ceil(math.sqrt(len(shown))))
+        side_px, max_bytes = _copy_plan(len(records))
+        copies = self.get_all(shown, max_px=max(side_px, cell_px), max_bytes=max_bytes)
+        sources = [copy for copy in copies if copy is not None]
+        if not sources:
+            return None
+        return self._kept(path, contact_sheet(sources, max_bytes=_sheet_max_bytes(len(records)), max_px=_SHEET_PX))
+
+    def _kept(self, path: Path, data: bytes) -> bytes:
+        with suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            atomic_write(path, data)
+        return data

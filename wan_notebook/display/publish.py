@@ -3,19 +3,20 @@
 Who waits and what is displayed follows the front end. Nothing is printed or first displayed from the background thread.
 """
 
+import math
 import shutil
 import sys
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..database import Status
 from ..errors import JobTimeout
 from ..jobs import error_of
-from .card import Card
+from .card import Card, waiting_line
 from .formatting import terminal_width
-from .gallery import Bundle, job_bundle, pages_bundles
-from .text import card_text, waiting_line
+from .gallery import job_bundle
+from .table import Bundle
 
 if TYPE_CHECKING:
     from ..jobs import Job
@@ -79,67 +80,39 @@ def show_job(
         If it ended without its pictures, and ``raises``.
     """
     waits = front_end is not FrontEnd.LIVE if wait is None else wait
-    if front_end is FrontEnd.LIVE and not job.is_done:
-        from .live_card import LiveDisplay
+    is_live = front_end is FrontEnd.LIVE and not job.is_done
+    if is_live:
+        from .live_card import LiveCard  # it needs a widget library, which a script does without
 
-        LiveDisplay(job, session).start()
-        if waits:
-            _wait(job, timeout_s)
-    else:
-        if waits and front_end is FrontEnd.HEADLESS:
-            _wait(job, timeout_s or HEADLESS_TIMEOUT_S)
-        elif waits:
-            _wait_with_line(job, session, timeout_s)
-        publish(bundle_for(job, session, front_end))
-    if raises and (waits or job.is_done):
-        raise_if_failed(job)
-
-
-def show_pages(job: "Job", session: "Session") -> None:
-    """Display every picture of a job, in as many outputs as they need."""
-    for bundle in pages_bundles(job, session):
-        publish(bundle)
+        LiveCard(job, session).start()
+    if waits:
+        limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else None)
+        has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
+        if not (_wait_with_line(job, session, limit_s) if has_line else job.wait(limit_s)):
+            hint = f"Its pictures will be fetched: `%wan show {job.id}`."
+            raise JobTimeout(job.still_open(limit_s or 0.0), job_id=job.id, hint=hint)
+    if not is_live:
+        publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
+    ended = [tracked.row for tracked in job.tracked if tracked.is_settled and tracked.status is not Status.SAVED]
+    if raises and ended and (waits or job.is_done):
+        raise error_of(ended[0])
 
 
-def bundle_for(job: "Job", session: "Session", front_end: FrontEnd) -> Bundle:
-    """Return a job's static output; in a terminal, where nothing is a link, with full paths."""
-    data, metadata = job_bundle(job, session)
-    if front_end is FrontEnd.TERMINAL:
-        data["text/plain"] = card_text(Card(job, session), full_paths=True)
-    return data, metadata
-
-
-def raise_if_failed(job: "Job") -> None:
-    """Raise the error of a job that ended without its pictures."""
-    for tracked in job.tracked:
-        if tracked.is_settled and tracked.status is not Status.SAVED:
-            raise error_of(tracked.row)
-
-
-def _wait(job: "Job", timeout_s: float | None) -> None:
-    if not job.wait(timeout_s):
-        raise _timed_out(job, timeout_s or 0.0)
-
-
-def _timed_out(job: "Job", timeout_s: float) -> JobTimeout:
-    hint = f"Its pictures will be fetched: `%wan show {job.id}`."
-    return JobTimeout(job.still_open(timeout_s), job_id=job.id, hint=hint)
-
-
-def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> None:
-    """Wait with one line that is written over."""
-    end = None if timeout_s is None else time.monotonic() + timeout_s
+def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> bool:
+    """Wait with one line that is written over; return whether all is settled."""
+    end = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
     width = 0
-    while not job.wait(1.0 if end is None else max(0.0, min(1.0, end - time.monotonic()))):
-        if end is not None and time.monotonic() >= end:
-            raise _timed_out(job, timeout_s or 0.0)
+    while not job.wait(max(0.0, min(1.0, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            return False
         line = waiting_line(Card(job, session), shutil.get_terminal_size().columns - 1)
         width = max(width, terminal_width(line))
         _write(f"\r{line}{' ' * (width - terminal_width(line))}")
     if width:
         _write("\r" + " " * width + "\r")
+    return True
 
 
-def _write(text: Any) -> None:
+def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .formatting import join_facts, safe_line, safe_text
+from .formatting import GREY, join_facts, safe_line, safe_text, style_of, terminal_width
 from .html import block_bar, plain_text, render
-from .status_style import GREY, style_of
-from .text import align
 
 Bundle = tuple[dict[str, str], dict[str, Any]]
 
@@ -51,12 +49,12 @@ class Cell:
         return not (self.text or self.below or self.status or self.thumb) and self.bar is None
 
     def as_text(self) -> list[str]:
-        """Return the cell's text columns: what stands in it, and what stands below that."""
-        if self.bar is not None:
-            return [block_bar(self.bar, 20)]
-        style = style_of(self.status) if self.status else None
-        said = f"{style.icon} {style.word}" if style else self.text
-        return [safe_line(plain_text(said), 60), safe_line(plain_text(self.below), 60)]
+        """Return the cell's two text columns: what stands in it, and what stands below that."""
+        said = block_bar(self.bar, 20) if self.bar is not None else self.text
+        if self.status:
+            style = style_of(self.status)
+            said = f"{style.icon} {style.word}"
+        return [safe_line(plain_text(text), 60) for text in (said, self.below)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +106,6 @@ class Table:
     def has_head(self) -> bool:
         return any(column.title for column in self.columns)
 
-    @property
-    def is_labelled(self) -> bool:
-        """Whether the first column names what stands beside it, rather than being data."""
-        return not self.has_head
-
     def to_html(self) -> str:
         """Return the table as HTML that needs no style to be read."""
         return render("table", table=self)
@@ -122,33 +115,37 @@ class Table:
         return safe_text("\n".join(self.text_lines()))
 
     def text_lines(self) -> list[str]:
-        """Return the lines of the text."""
+        """Return the lines of the text, of which the last one may have several."""
         head = join_facts([self.title, *self.facts])
-        lines = [safe_line(plain_text(line), 400) for line in ([head] if head else []) + list(self.lines)]
         shown = [at for at in self.kept_columns if not self.columns[at].is_html_only]
         cells = [[text for at in shown for text in row[at].as_text()] for row in self.cells]
-        # The second text of a column has no head of its own.
-        titles = [title for at in shown for title in self._titles(at)]
-        right = self._right_columns(shown)
-        lines += align([titles, *cells] if self.has_head and cells else cells, indent="  " if head else "", right=right)
-        if not self.rows and self.empty_text:
-            lines.append(plain_text(self.empty_text))
+        if self.has_head and cells:  # the second text of a column has no head of its own
+            cells.insert(0, [text for at in shown for text in (self.columns[at].title, "")])
+        right = [2 * position for position, at in enumerate(shown) if self.columns[at].is_number]
+        lines = [_safe(line) for line in (*([head] if head else []), *self.lines)]
+        lines += align(cells, indent="  " if head else "", right=right)
+        lines += [plain_text(self.empty_text)] if self.empty_text and not self.rows else []
         for part in self.parts:
             lines += ["", *part.text_lines()]
-        lines += [safe_line(plain_text(line), 400) for line in [*self.footer, *self.notes]]
+        lines += [_safe(line) for line in (*self.footer, *self.notes)]
         return [*lines, *([self.code] if self.code else [])]
 
-    def _titles(self, at: int) -> list[str]:
-        is_single = any(row[at].bar is not None for row in self.cells)
-        return [self.columns[at].title] if is_single else [self.columns[at].title, ""]
 
-    def _right_columns(self, shown: Sequence[int]) -> list[int]:
-        right, position = [], 0
-        for at in shown:
-            if self.columns[at].is_number:
-                right.append(position)
-            position += len(self._titles(at))
-        return right
+def _safe(line: str) -> str:
+    return safe_line(plain_text(line), 400)
+
+
+def align(lines: Sequence[Sequence[str]], *, indent: str, right: Sequence[int] = ()) -> list[str]:
+    """Align cells in columns by their width in a terminal; those in ``right`` to the right, empty columns left out."""
+    count = max(map(len, lines), default=0)
+    full = [[*line, *[""] * (count - len(line))] for line in lines]
+    widths = [max(terminal_width(line[at]) for line in full) for at in range(count)]
+
+    def padded(line: Sequence[str], at: int) -> str:
+        padding = " " * (widths[at] - terminal_width(line[at]))
+        return padding + line[at] if at in right else line[at] + padding
+
+    return [(indent + "  ".join(padded(line, at) for at in range(count) if widths[at])).rstrip() for line in full]
 
 
 def table_bundle(table: Table, view: str = "table") -> Bundle:
@@ -156,6 +153,6 @@ def table_bundle(table: Table, view: str = "table") -> Bundle:
     return {"text/html": table.to_html(), "text/plain": table.to_text()}, {"wan": {"schema": 1, "view": view}}
 
 
-def message_bundle(text: str, *, tone: str = GREY) -> Bundle:
+def message_bundle(text: str) -> Bundle:
     """Return a short message in the look of all commands; pieces between backticks are commands to paste."""
-    return table_bundle(Table(lines=text.split("\n"), tone=tone), "message")
+    return table_bundle(Table(lines=text.split("\n")), "message")

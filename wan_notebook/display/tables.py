@@ -16,6 +16,11 @@ from ..providers import dialect_for
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .formatting import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
     duration_of,
     format_day,
     format_duration,
@@ -23,10 +28,10 @@ from .formatting import (
     format_time,
     join_facts,
     relative_path,
+    shown_status,
 )
-from .status_style import AMBER, BLUE, GREEN, GREY, RED, shown_status
+from .gallery import Thumbnails, shown_size
 from .table import Bundle, Cell, Column, Table, Thumb, table_bundle
-from .thumbnails import Thumbnails, shown_size
 
 if TYPE_CHECKING:
     from ..database import CostKey, JobRow
@@ -114,7 +119,7 @@ def _thumb_cell(row: "JobRow", storage: Storage) -> Cell:
     copy = Thumbnails(storage).get(record, max_px=_THUMB_PX, max_bytes=_THUMB_MAX_BYTES)
     if copy is None:
         return Cell()
-    size = shown_size(record.width_px or 64, record.height_px or 64, max_width_px=_THUMB_PX, max_height_px=48)
+    size = shown_size(record.width_px, record.height_px, _THUMB_PX, 48)
     path = relative_path(storage.path(record.file))
     return Cell(text=row.id, thumb=Thumb(data_url(copy, "image/webp"), *size), path=path)
 

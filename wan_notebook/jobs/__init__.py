@@ -8,7 +8,7 @@ from .picture import Picture, set_display
 from .polling import ECONOMICAL, PROMPT, Durations, PollSetting, RateLimit
 from .recovery import Candidate, explain, match, resolve_job
 from .retry import Action, backoff_s, decide, kind_of
-from .status import cost_of, error_of, is_not_sent, status_line, status_words
+from .status import cost_of, error_of, is_not_sent, seeds_text, status_line, status_words
 from .tracked import TrackedJob, goodbye
 from .worker import Worker, WorkerConfig
 
@@ -40,6 +40,7 @@ __all__ = [
     "metadata_of",
     "new_inputs",
     "resolve_job",
+    "seeds_text",
     "set_display",
     "set_reopen",
     "status_line",

@@ -57,7 +57,7 @@ class Panel(anywidget.AnyWidget):
     >>> job = panel.generate()
     """
 
-    _esm = static_module(*(f"{name}.js" for name in _SCRIPTS), folder=_STATIC)
+    _esm = static_module(*(_STATIC / f"{name}.js" for name in _SCRIPTS))
     _css = "\n".join((_STATIC / f"{name}.css").read_text("utf-8") for name in _STYLES)
     fixed = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict(Form().values).tag(sync=True)

@@ -77,7 +77,7 @@ def outputs(house: House) -> dict[str, str]:
     failed.wait(20)
     article = ask(session, HOSTILE, seed=3, interleave=True, max_images=2).result(20)
     plan = session.plan(Submission(requests=(ImageRequest(prompt=HOSTILE, n=3),), notes=(HOSTILE,)))
-    item = CompareItem(label=HOSTILE, data=b"no picture", facts=((HOSTILE, HOSTILE),), prompt=HOSTILE)
+    item = CompareItem(label=HOSTILE, data=b"no picture", facts=((HOSTILE, HOSTILE),))
     set_cell_text(None)
     return {
         "job": job_bundle(job, session)[0]["text/html"],
