@@ -6,35 +6,32 @@ The same facts become HTML in ``templates/card.html.j2``.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ..database import FREE, SETTLED, Status
 from ..errors import WanError
 from ..jobs import Job, cost_of, error_of, is_not_sent, seeds_text
+from ..money import Source, Total, format_amount
 from ..text import pluralize
 from .formatting import (
+    STYLES,
     StatusStyle,
-    count_statuses,
     duration_of,
     format_cost_max,
     format_day,
     format_duration,
-    format_each_cost,
     format_eta,
     format_expected_size,
-    format_size,
     format_time,
-    format_total,
     join_facts,
-    overall_status,
     relative_path,
     row_style,
     safe_line,
     safe_text,
     shown_status,
     style_of,
-    terminal_width,
 )
 from .html import plain_text
 from .table import align
@@ -82,9 +79,14 @@ class PictureItem:
 
     @property
     def size_facts(self) -> list[str]:
-        """The size, what this picture cost, and how long the service worked."""
-        size = format_size(self.record.width_px, self.record.height_px)
-        return [size, format_each_cost(self.entry.row), format_duration(duration_of(self.entry.row))]
+        """The size, what this picture cost of its job's bill, and how long the service worked."""
+        row, record, cost = self.entry.row, self.record, cost_of(self.entry.row)
+        size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
+        each = "$0.00 simulated" if row.is_simulated else str(cost)
+        if cost.amount is not None and cost.source in (Source.REPORTED, Source.ESTIMATED):
+            amount = (cost.amount / max(1, len(row.pictures))).quantize(Decimal("0.0001")).normalize()
+            each = f"{'≈' if cost.source is Source.ESTIMATED else ''}{format_amount(amount, cost.currency)}"
+        return [size, each, format_duration(duration_of(row))]
 
     @property
     def path(self) -> str:
@@ -221,7 +223,7 @@ class JobEntry:
             undo = f"`%wan trash {row.id} --undo` takes it out"
             found.append(f"in the trash since {format_day(row.trashed_at)}: {undo}")
         damage = f"this row of the ledger is damaged: {row.damage}" if row.damage else ""
-        return [note for note in (*found, damage, *row.notes, self.tracked.note) if note]
+        return [note for note in (*found, damage, *row.notes) if note]
 
     @property
     def missing_text(self) -> str:
@@ -306,21 +308,28 @@ class Card:
 
     @property
     def style(self) -> StatusStyle:
-        """The look of the status that stands for all jobs."""
-        return style_of(overall_status(self.rows))
+        """The look of the status that stands for all jobs: an open one, then what needs a person, then saved."""
+        order = list(STYLES)
+        statuses = map(shown_status, self.rows)
+        return style_of(max(statuses, key=lambda status: order.index(status) if status in STYLES else -1))
 
     @property
     def summary(self) -> str:
-        """The status of all jobs in words: one word if they are alike, else how many are in which."""
-        is_alike = len(set(map(shown_status, self.rows))) == 1
-        return self.style.word if is_alike else count_statuses(self.rows)
+        """The status of all jobs: one word if they are alike, else ``1 running, 1 failed, 6 saved``."""
+        counts = Counter(map(shown_status, self.rows))
+        order = [*reversed(STYLES), *sorted(counts.keys() - STYLES.keys())]
+        several = ", ".join(f"{counts[status]} {style_of(status).word}" for status in order if status in counts)
+        return several if len(counts) > 1 else self.style.word
 
     @property
     def total_text(self) -> str:
         """What this call cost in all; what came from the store cost nothing now and says so itself."""
         costs = [cost_of(row) for row in self.rows if row.id not in self.job.replayed]
-        text = format_total(costs) if len(self.entries) > 1 else ""
-        return f"total {text}" if text and not text.endswith("unknown") else text
+        if len(self.entries) == 1 or not costs:
+            return ""
+        is_practice = {cost.source for cost in costs} == {Source.SIMULATED}
+        text = "$0.00 simulated" if is_practice else str(Total.of(costs))
+        return text if text.endswith("unknown") else f"total {text}"
 
     @property
     def served_lines(self) -> list[tuple[str, str]]:
@@ -349,7 +358,9 @@ class Card:
 
     @property
     def notes(self) -> list[str]:
-        return list(dict.fromkeys([*self.job.notes, *(note for entry in self.entries for note in entry.notes)]))
+        waiting = [self.entries[0].tracked.note] if len(self.entries) == 1 else []
+        found = [*self.job.notes, *(note for entry in self.entries for note in entry.notes), *waiting]
+        return list(dict.fromkeys(note for note in found if note))
 
     @property
     def count_text(self) -> str:
@@ -426,24 +437,6 @@ def card_line(card: Card) -> str:
         f"“{safe_line(row.prompt, 60)}”" if row.prompt else "",
     ]
     return safe_line(join_facts(parts), 240)
-
-
-def waiting_line(card: Card, width: int) -> str:
-    """Return one line about a job that is waited for, of at most ``width`` columns: a longer one cannot be replaced."""
-    first, is_alone = card.entries[0], len(card.entries) == 1
-    progress = first.tracked.progress
-    parts = [
-        f"{card.style.icon} {card.summary}",
-        f"{first.elapsed_s:.0f} s",
-        f"{progress:.0%}" if progress is not None and is_alone else "",
-        first.eta_text,
-        first.notes[-1] if first.notes else "",
-        f"job {first.row.id}",
-    ]
-    line = safe_line(join_facts(parts), max(8, width))
-    while terminal_width(line) > width and len(line) > 8:
-        line = f"{line[:-2].rstrip()}…"
-    return line
 
 
 def card_text(card: Card) -> str:
@@ -542,7 +535,7 @@ def _live_job(entry: JobEntry) -> dict[str, Any]:
         "progress": 1.0 if row.status == Status.SAVED else entry.tracked.progress,
         "eta": entry.eta_text,
         "facts": [safe_line(text, 120) for text in facts if text],
-        "reason": safe_line(plain_text(entry.reason), 200) if entry.is_over else "",
+        "reason": safe_line(plain_text(entry.reason if entry.is_over else entry.tracked.note), 200),
         "can_cancel": entry.can_cancel,
         "lines": entry.lines,
     }

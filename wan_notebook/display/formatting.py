@@ -8,16 +8,14 @@ import datetime as dt
 import os
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from ..database import Status
-from ..jobs import cost_of, is_not_sent
-from ..money import Cost, Source, Total, format_amount
+from ..jobs import is_not_sent
+from ..money import format_amount
 from ..validation import Mode, expected_size
 
 if TYPE_CHECKING:
@@ -127,9 +125,10 @@ def link_target(path: str) -> str:
     return quote(str(PurePosixPath(text)), safe="/", encoding="utf-8", errors="replace")
 
 
-def format_size(width_px: int | None, height_px: int | None) -> str:
-    """Return ``1280×1280 px``; nothing if it is not known."""
-    return f"{width_px}×{height_px} px" if width_px and height_px else ""
+def size_of(row: "JobRow") -> str:
+    """Return the size of a job's pictures, or what was asked for: ``1280×1280``."""
+    saved = next((picture for picture in row.pictures if picture.saved_at), None)
+    return f"{saved.width_px}×{saved.height_px}" if saved else row.size_tier.replace("*", "×")
 
 
 def format_expected_size(request: "ImageRequest") -> str:
@@ -141,15 +140,6 @@ def format_expected_size(request: "ImageRequest") -> str:
     return f"{width_px}×{height_px}" if whose in ("as asked", "default") else f"≈{width_px}×{height_px}, {whose}"
 
 
-def format_each_cost(row: "JobRow") -> str:
-    """Return what one picture of a job cost: the bill divided by what was made."""
-    cost, count = cost_of(row), max(1, len(row.pictures))
-    if cost.amount is None or cost.source not in (Source.REPORTED, Source.ESTIMATED):
-        return "$0.00 simulated" if row.is_simulated else str(cost)
-    each = (cost.amount / count).quantize(Decimal("0.0001")).normalize()
-    return f"{'≈' if cost.source is Source.ESTIMATED else ''}{format_amount(each, cost.currency)}"
-
-
 def format_cost_max(row: "JobRow") -> str:
     """Return the most that an open job can cost."""
     if row.is_simulated:
@@ -157,13 +147,6 @@ def format_cost_max(row: "JobRow") -> str:
     if row.reserved_amount is None:
         return "price unknown"
     return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
-
-
-def format_total(costs: Sequence[Cost]) -> str:
-    """Return what a call cost in all; nothing for no costs."""
-    if not costs:
-        return ""
-    return "$0.00 simulated" if {cost.source for cost in costs} == {Source.SIMULATED} else str(Total.of(costs))
 
 
 def duration_of(row: "JobRow") -> float | None:
@@ -251,16 +234,3 @@ def style_of(status: str) -> StatusStyle:
 def row_style(row: "JobRow") -> StatusStyle:
     """Return how a row's status looks."""
     return style_of(shown_status(row))
-
-
-def overall_status(rows: Sequence["JobRow"]) -> str:
-    """Return the status that stands for several jobs: one that is open, then what needs a person, then saved."""
-    order = list(STYLES)
-    return max(map(shown_status, rows), key=lambda status: order.index(status) if status in STYLES else -1)
-
-
-def count_statuses(rows: Iterable["JobRow"]) -> str:
-    """Return how many jobs are in which status: ``1 running, 1 failed, 6 saved``."""
-    counts = Counter(map(shown_status, rows))
-    order = [*reversed(STYLES), *sorted(counts.keys() - STYLES.keys())]
-    return ", ".join(f"{counts[status]} {style_of(status).word}" for status in order if status in counts)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ..database import Status
 from ..errors import JobTimeout
 from ..jobs import error_of
-from .card import Card, waiting_line
-from .formatting import terminal_width
+from .card import Card
+from .formatting import join_facts, safe_line, terminal_width
 from .gallery import job_bundle
 from .table import Bundle
 
@@ -105,12 +105,30 @@ def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> 
     while not job.wait(max(0.0, min(1.0, end - time.monotonic()))):
         if time.monotonic() >= end:
             return False
-        line = waiting_line(Card(job, session), shutil.get_terminal_size().columns - 1)
+        line = _waiting_line(Card(job, session), shutil.get_terminal_size().columns - 1)
         width = max(width, terminal_width(line))
         _write(f"\r{line}{' ' * (width - terminal_width(line))}")
     if width:
         _write("\r" + " " * width + "\r")
     return True
+
+
+def _waiting_line(card: Card, width: int) -> str:
+    """Return one line about a job that is waited for, of at most ``width`` columns: a longer one cannot be replaced."""
+    first, is_alone = card.entries[0], len(card.entries) == 1
+    progress = first.tracked.progress
+    parts = [
+        f"{card.style.icon} {card.summary}",
+        f"{first.elapsed_s:.0f} s",
+        f"{progress:.0%}" if progress is not None and is_alone else "",
+        first.eta_text,
+        first.tracked.note,
+        f"job {first.row.id}",
+    ]
+    line = safe_line(join_facts(parts), max(8, width))
+    while terminal_width(line) > width and len(line) > 8:
+        line = f"{line[:-2].rstrip()}…"
+    return line
 
 
 def _write(text: str) -> None:

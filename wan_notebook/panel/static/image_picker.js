@@ -133,7 +133,7 @@ function makePicker(link, pictures) {
   file.accept = "image/*,.json";
   file.multiple = true;
   file.hidden = true;
-  const options = { className: "wan-place", placeholder: "path or URL" };
+  const options = { className: "wan-place", placeholder: "path, URL" };
   const place = makeInput("text", "Variable, path or URL of a picture", options);
   place.spellcheck = false;
   const note = makeSaid("wan-note");
