@@ -16,7 +16,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from wan_notebook.demo import FOLDER_NAME, encrypted, simulated
+from wan_notebook.demo import encrypted, simulated
+from wan_notebook.settings import FOLDER_NAME
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SECONDS = "0.3"

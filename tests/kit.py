@@ -24,12 +24,13 @@ from tests.fakes.connections import BrokenConnections
 from tests.fakes.faults import Faults
 from wan_notebook.api import generate
 from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
+from wan_notebook.environment import Settings
 from wan_notebook.jobs import Background, Job
 from wan_notebook.magics import Runner
 from wan_notebook.providers import ClientPool, Timeouts
 from wan_notebook.replay import CellId, Submission
 from wan_notebook.session import Session
-from wan_notebook.settings import Settings, SettingsLoader
+from wan_notebook.settings import SettingsLoader
 from wan_notebook.simulator import Simulator, SimulatorConfig, create_app
 
 WAIT_S = 30.0

@@ -20,8 +20,8 @@ PACKAGE = "wan_notebook"
 
 # A name is a module or a package directly in wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "models", "money", "text", "files", "masking"),
-    ("keystore", "environment", "settings", "request", "validation", "images", "metadata"),
+    ("_version", "errors", "models", "money", "text", "files"),
+    ("environment", "settings", "request", "validation", "images", "metadata"),
     ("providers", "database", "storage"),
     ("jobs",),
     ("session", "project", "replay", "budget", "resolver", "kernel", "batch"),

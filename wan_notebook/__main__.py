@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import RecipeError, SettingsError, WanError
+from .settings import FOLDER_NAME, KEY_VARIABLE, LEDGER_NAME, SettingsLoader
 
 if TYPE_CHECKING:
     from .jobs import TrackedJob
     from .session import Session
 
 COMMAND = "python -m wan_notebook"
-FOLDER_NAME = "wan-pictures"
-LEDGER_NAME = "ledger.db"
-_ASKED = ("accepted", "running")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,17 +63,13 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from .research import verify_notebook
-    from .session import Session
-    from .settings import SettingsLoader
 
-    session = Session(SettingsLoader(cwd=arguments.notebook.absolute().parent))
-    try:
-        found = verify_notebook(session, arguments.notebook)
-    except RecipeError as error:
-        print("\n".join(error.lines()))
-        return 2
-    finally:
-        session.close()
+    with _session(SettingsLoader(cwd=arguments.notebook.absolute().parent)) as session:
+        try:
+            found = verify_notebook(session, arguments.notebook)
+        except RecipeError as error:
+            print("\n".join(error.lines()))
+            return 2
     print(found.table(with_sound=True).to_text())
     return 0 if found.is_ok else 1
 
@@ -86,29 +80,39 @@ def _fetch(arguments: argparse.Namespace) -> int:
     Without a folder it is the one that a notebook here would use, and where there is none (cron starts in the home
     folder) every folder that this person has used.
     """
-    from .settings import SettingsLoader
-
     end = time.monotonic() + arguments.timeout
     named, loader = arguments.named or arguments.folder, SettingsLoader()
     is_near = bool(os.environ.get("WAN_HOME", "").strip()) or (loader.folder / LEDGER_NAME).is_file()
     folders: list[Path | None] = [named] if named is not None or is_near else [*loader.known_folders()]
+    needs_person = was_open = False
     with ExitStack() as opened:
-        found: list[tuple[Path | None, Session, list[TrackedJob] | None]] = []
+        # All are resumed before the first one is waited for.
+        found: list[tuple[Path | None, Session, list[TrackedJob]]] = []
         for folder in folders:
-            session = opened.enter_context(_session(folder))
-            found.append((folder, session, _resumed(session, is_alone=len(folders) == 1)))
-        if not any(tracked is None or tracked for _, _, tracked in found):
-            print("Nothing is open.")
-        keyless = [one for _, session, tracked in found for one in _without_key(session, tracked or ())]
-        needs_person = [_followed(tracked or (), _option(folder), end) for folder, _, tracked in found]
-        is_unreadable = any(tracked is None for _, _, tracked in found)
-        return int(any(needs_person) or is_unreadable or not all(one.is_settled for one in keyless))
+            session = opened.enter_context(_session(_loader_of(folder)))
+            try:
+                found.append((folder, session, session.resume()))
+            except WanError as error:  # a folder that cannot be read must not hold up the others
+                if len(folders) == 1:
+                    raise
+                print("\n".join(error.lines()), file=sys.stderr)
+                needs_person = was_open = True
+            if session.left_alone:
+                print(session.left_alone, file=sys.stderr)
+        for folder, session, tracked in found:
+            keyless = _without_key(session, tracked)
+            needs_person |= _followed(tracked, _option(folder), end)
+            needs_person |= not all(one.is_settled for one in keyless)
+            was_open |= bool(tracked)
+    if not was_open:
+        print("Nothing is open.")
+    return int(needs_person)
 
 
 def _resolve(arguments: argparse.Namespace) -> int:
     """Decide about a job in doubt; without a choice say what is known. 1 while it still needs a person."""
     option = _option(arguments.folder)
-    with _session(arguments.folder) as session:
+    with _session(_loader_of(arguments.folder)) as session:
         job = session.job(arguments.job)
         if not arguments.choice:
             print(_for_command_line(session.explain_doubt(job), option))
@@ -121,45 +125,32 @@ def _resolve(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _session(folder: Path | None) -> "Iterator[Session]":
+def _session(loader: SettingsLoader) -> "Iterator[Session]":
     from .session import Session
-    from .settings import SettingsLoader
 
-    env = dict(os.environ)
-    if folder is not None:
-        found = next((one for one in (folder, folder / FOLDER_NAME) if (one / LEDGER_NAME).is_file()), None)
-        if found is None:
-            message = f"{folder} holds no {LEDGER_NAME}."
-            raise SettingsError(message, hint=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
-        env["WAN_HOME"] = str(found)
-    session = Session(SettingsLoader(env=env))
+    session = Session(loader)
     try:
         yield session
     finally:
         session.close()
 
 
-def _resumed(session: "Session", *, is_alone: bool) -> "list[TrackedJob] | None":
-    """Resume what is open; None for a folder that cannot be read, which must not hold up the others."""
-    try:
-        tracked = session.resume()
-    except WanError as error:
-        if is_alone:
-            raise
-        print("\n".join(error.lines()), file=sys.stderr)
-        return None
-    if session.left_alone:
-        print(session.left_alone, file=sys.stderr)
-    return tracked
+def _loader_of(folder: Path | None) -> SettingsLoader:
+    if folder is None:
+        return SettingsLoader()
+    for found in (folder, folder / FOLDER_NAME):
+        if (found / LEDGER_NAME).is_file():
+            return SettingsLoader(folder=found.absolute())
+    message = f"{folder} holds no {LEDGER_NAME}."
+    raise SettingsError(message, hint=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
 
 
 def _without_key(session: "Session", tracked: "Sequence[TrackedJob]") -> "list[TrackedJob]":
     """Return, and report, the jobs that cannot be asked for: cron has another environment than the notebook had."""
-    asked = [one for one in tracked if one.status in _ASKED]
+    asked = [one for one in tracked if one.status in ("accepted", "running")]
     names = {one.row.provider for one in asked if session.settings(one.row.provider).key is None}
     for name in sorted(names):
-        variable = "DASHSCOPE_API_KEY" if name == "dashscope" else "WAN_API_KEY"
-        looked = f"looked in {variable} and in what `%wan login` stored"
+        looked = f"looked in {KEY_VARIABLE[name]} and in what `%wan login` stored"
         print(f"no key for {name} ({looked}): its open jobs cannot be asked for.", file=sys.stderr)
     return [one for one in asked if one.row.provider in names]
 

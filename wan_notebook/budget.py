@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 from .database import Database, OverBudget, Price, Spend, SpendLimit
 from .errors import BudgetError, WanError
 from .files import locked
-from .masking import shown
 from .models import MODEL
 from .money import Cost, Source, format_amount, read_amount
 from .settings import LEDGER_NAME
-from .text import did_you_mean, pluralize
+from .text import did_you_mean, pluralize, shown
 
 if TYPE_CHECKING:
     from .database import Used
-    from .settings import Settings, SettingsLoader
+    from .environment import Settings
+    from .settings import SettingsLoader
 
 Per = Literal["day", "notebook", "total"]
 PERIODS: Final[tuple[Per, ...]] = get_args(Per)

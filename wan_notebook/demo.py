@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +13,10 @@ from .database import Database, HistoryQuery
 from .errors import CellError, SettingsError, WanError
 from .jobs import cost_of
 from .money import Total
+from .settings import FOLDER_NAME, LEDGER_NAME
 from .text import pluralize
 
 NOTEBOOK = "01_quickstart.ipynb"
-FOLDER_NAME = "wan-pictures"
 TIMEOUT_S = 300
 
 
@@ -31,13 +32,17 @@ def run_demo(output: Path) -> int:
     folder = output / FOLDER_NAME
     print(f"Running {NOTEBOOK} on the built-in simulator; no key is used, nothing is billed.", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="wan-demo-") as private:
-        executed, page = _run(source / NOTEBOOK, output, simulated(os.environ, folder, Path(private)))
-    lines = [f"notebook  {executed}", f"page      {page}"]
+        env, target = simulated(os.environ, folder, Path(private)), output / NOTEBOOK
+        execute(source / NOTEBOOK, output, env, timeout_s=TIMEOUT_S, target=target)
+        from nbconvert import HTMLExporter
+
+        page = target.with_suffix(".html")
+        page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
+    lines = [f"notebook  {target}", f"page      {page}"]
     rows: Any = ()
-    if (folder / "ledger.db").is_file():
-        database = Database.open(folder / "ledger.db", read_only=True)
-        rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
-        database.close()
+    if (folder / LEDGER_NAME).is_file():
+        with Database.open(folder / LEDGER_NAME, read_only=True) as database:
+            rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
     pictures = [(row, picture) for row in rows for picture in row.pictures if picture.saved_at]
     lines += [
         f"picture   {folder / picture.file}  {picture.width_px}×{picture.height_px}  seed {row.seed}"
@@ -73,31 +78,36 @@ def simulated(env: Mapping[str, str], folder: Path, private: Path) -> dict[str, 
     }
 
 
-def _run(notebook: Path, output: Path, env: Mapping[str, str]) -> tuple[Path, Path]:
-    """Execute a notebook in ``output``; return it and its HTML page."""
+def execute(
+    notebook: Path, folder: Path, env: Mapping[str, str], *, timeout_s: float, target: Path | None = None
+) -> Any:
+    """Run a notebook in a folder and return it with its outputs, written to ``target`` too, even if it stops.
+
+    Raises ``CellError`` without the ``notebook`` extra, ``WanError`` if the notebook stops.
+    """
     try:
         from nbclient import NotebookClient
         from nbclient.exceptions import CellControlSignal, DeadKernelError
-        from nbconvert import HTMLExporter
 
         nbformat: Any = import_module("nbformat")
     except ImportError as error:
         hint = 'Run `pip install "wan-notebook[notebook]"`.'
-        raise CellError("the demo needs Jupyter's notebook tools.", hint=hint) from error
-    document = nbformat.read(notebook, as_version=4)
-    resources = {"metadata": {"path": str(output)}}
-    runner = NotebookClient(document, timeout=TIMEOUT_S, kernel_name="python3", resources=resources, config=encrypted())
-    target = output / notebook.name
+        raise CellError("running a notebook needs Jupyter's notebook tools.", hint=hint) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about ids that older notebooks lack
+        document = nbformat.read(notebook, as_version=4)
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(document, timeout=round(timeout_s), resources=resources, config=encrypted())
     try:
-        runner.execute(env=dict(env))
+        client.execute(env=dict(env))
     except (CellControlSignal, DeadKernelError) as error:
         said = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise WanError(f"the notebook stopped: {said[-1].strip()}", hint=f"{target} shows the cell.") from error
+        hint = f"{target} shows the cell." if target else ""
+        raise WanError(f"{notebook.name} does not run: {said[-1].strip()}", hint=hint) from error
     finally:  # what was made until an error is worth seeing
-        nbformat.write(document, target)
-    page, _ = HTMLExporter().from_filename(str(target))
-    target.with_suffix(".html").write_text(page, encoding="utf-8")
-    return target, target.with_suffix(".html")
+        if target:
+            nbformat.write(document, target)
+    return document
 
 
 def encrypted() -> Any:

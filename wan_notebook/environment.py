@@ -1,6 +1,6 @@
 """``Settings``: what a call is made with, checked by pydantic-settings.
 
-``settings.SettingsLoader`` decides where each value comes from. This module is imported at first use only, since
+``settings.SettingsLoader`` says what each layer holds. This module is imported at first use only, since
 pydantic-settings takes a noticeable part of a second.
 """
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
 from .errors import SettingsError
-from .masking import key_fingerprint, shown
 from .models import QUERIES_PER_S, SUBMITS_PER_S, TASKS_IN_FLIGHT
 from .money import to_decimal
+from .text import shown
 
 
 def _ascii_decimal(value: object) -> Decimal:
@@ -43,13 +43,12 @@ class Settings(BaseSettings):
     """Everything that steers a call. Amounts in their currency, times in seconds.
 
     ``provider`` is ``gateway``, ``dashscope`` or ``simulator``; ``key_source`` and ``chosen_because`` say how key and
-    provider were found, ``looked_in`` where a key was looked for. An empty ``ledger_url`` means ``ledger.db`` in the
-    folder. ``notes`` say which changes do not count before the next kernel.
+    provider were found, ``looked_in`` where a key was looked for. ``key_fingerprint`` is 12 hex digits that tell keys
+    apart, empty without a key. An empty ``ledger_url`` means ``ledger.db`` in the folder. ``notes`` say which changes
+    do not count before the next kernel.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="WAN_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True
-    )
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
     provider: str
     base_url: str
@@ -58,6 +57,7 @@ class Settings(BaseSettings):
     folder: Path
     key: SecretStr | None
     key_source: str
+    key_fingerprint: str
     chosen_because: str
     is_provider_named: bool
     is_url_named: bool
@@ -79,10 +79,12 @@ class Settings(BaseSettings):
     simulator_seconds: Number | None = None
     simulator_price: Amount = Decimal("0.03")
 
-    @property
-    def key_fingerprint(self) -> str:
-        """12 hex digits that tell keys apart; empty without a key."""
-        return key_fingerprint(self.key.get_secret_value()) if self.key else ""
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
+    ) -> tuple[InitSettingsSource, ...]:
+        """Take the layers as the loader gives them, and nothing from the process itself."""
+        return tuple(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in init_settings()["layers"])
 
     @property
     def is_simulated(self) -> bool:
@@ -95,10 +97,14 @@ class Settings(BaseSettings):
         return self.model_copy(update={"base_url": base_url, "in_process": self.in_process and is_same})
 
 
-def checked_settings(values: Mapping[str, Any], stored_in: Path) -> Settings:
-    """Return the settings. Raise ``SettingsError`` naming each variable or entry of ``stored_in`` that is wrong."""
+def settings_of(*layers: Mapping[str, Any], stored_in: Path) -> Settings:
+    """Return the settings of these layers, the first one that has a value wins; an empty value is none.
+
+    Raises ``SettingsError`` naming each variable or entry of ``stored_in`` that is wrong.
+    """
     try:
-        return Settings.model_validate(values)
+        given = [{name: value for name, value in layer.items() if value not in ("", None)} for layer in layers[1:]]
+        return Settings(layers=[layers[0], *given])  # type: ignore[call-arg]
     except ValidationError as error:
         found = {str(item["loc"][0]): item["input"] for item in error.errors(include_url=False)}
     said, hints = [], []

@@ -43,7 +43,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Final
 
-from .masking import mask_keys
+from .text import mask_keys
 
 WIDTH_CHARS: Final = 88
 

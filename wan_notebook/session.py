@@ -25,7 +25,6 @@ from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage
 from .jobs import Background, Job, explain, goodbye, resolve_job, set_reopen
 from .kernel import current_cell, current_shell
-from .masking import EXPOSED_HINT, KeyMask
 from .models import REQUEST_BODY_MAX_BYTES
 from .money import Cost
 from .project import Project, ledger_exists, new_job, open_project, request_of_row
@@ -44,11 +43,9 @@ from .replay import (
 )
 from .resolver import Resolver
 from .settings import SettingsLoader
-from .text import pluralize
+from .text import EXPOSED_HINT, KeyMask, pluralize
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from .database import JobRow
     from .jobs import TrackedJob
     from .request import ImageRequest
@@ -461,16 +458,13 @@ def _fitted(request: "ImageRequest") -> "ImageRequest":
     return request.replace(images=(first, *others))
 
 
-def _refuse_keys(submission: Submission, keys: "Sequence[SecretStr]") -> None:
+def _refuse_keys(submission: Submission, keys: KeyMask) -> None:
     """Refuse a call that holds a key in any form: it would land in the ledger, in files and at the service."""
-    masks = [KeyMask(key.get_secret_value()) for key in keys]
     texts = [("name", submission.name), *(("tag", tag) for tag in submission.tags)]
     for request in submission.requests:
         texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
         texts += [("image", image.name) for image in request.images]
-    forms = [(field, form) for field, text in texts for form in {text, unquote(text)}]
-    fields = dict.fromkeys(field for field, form in forms if any(mask.is_in(form) for mask in masks))
-    if fields:
+    if fields := dict.fromkeys(field for field, text in texts if keys.is_in(text, unquote(text))):
         raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in fields])
 
 

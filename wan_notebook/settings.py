@@ -17,33 +17,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import SettingsError
 from .files import locked, write_private
-from .keystore import KeyStore
-from .masking import key_fingerprint, shown
 from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS
 from .money import format_amount, to_decimal
-from .text import did_you_mean
+from .text import KeyMask, did_you_mean, key_fingerprint, shown
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from .environment import Settings as Settings
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Settings":  # pydantic is imported at first use
-        from .environment import Settings
-
-        return Settings
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
-
+    from .environment import Settings
 
 FOLDER_NAME: Final = "wan-pictures"
 LEDGER_NAME: Final = "ledger.db"
 IN_PROCESS_URL: Final = "http://simulator.invalid"
 """Stands for the simulator inside this process, in settings and in rows."""
 KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
+BUILT_IN: Final = "built in"
 
+_APP: Final = ("wan_notebook", False)
 _VARIABLES: Final = (
     *("WAN_PROVIDER", "WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL", "WAN_REPLAY", "WAN_BUDGET"),
     *("WAN_SIMULATOR_SECONDS", "WAN_SIMULATOR_PRICE", "JUPYTERHUB_USER", "USER"),
@@ -52,7 +42,6 @@ _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
-BUILT_IN: Final = "built in"
 _KEY_MIN_CHARS: Final = 8
 _USUAL_ENVELOPE: Final = "flat"
 
@@ -88,9 +77,7 @@ class SettingsLoader:
 
         self._env = env
         self._frozen: dict[str, str] = {name: self._variable_now(name) for name in _FROZEN}
-        self.ledger_url = self._frozen["WAN_LEDGER"]
-        self.cwd = cwd or _working_directory()
-        self.folder = folder or picture_folder(self.cwd, self._frozen["WAN_HOME"])
+        self.folder = folder or picture_folder(cwd or _working_directory(), self._frozen["WAN_HOME"])
         self.config_path = (config_dir or Path(platformdirs.user_config_dir(*_APP))) / "config.json"
         self.data_dir = data_dir or Path(platformdirs.user_data_dir(*_APP))
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
@@ -98,6 +85,7 @@ class SettingsLoader:
         self.session_keys: dict[str, SecretStr] = {}
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
         self._loaded: dict[str | None, tuple[object, Settings]] = {}
+        self._index = self.data_dir / "folders.json"
         self._folders = self._folders_in_index()
 
     def __repr__(self) -> str:
@@ -112,7 +100,7 @@ class SettingsLoader:
         return known[1]
 
     def _read(self, named: str | None) -> "Settings":
-        from .environment import NUMBERS, checked_settings
+        from .environment import NUMBERS, settings_of
 
         stored = {**self.stored(), **self.session}
         provider, because, is_named, looked_in = self._choose_provider(stored, named)
@@ -124,29 +112,30 @@ class SettingsLoader:
             # WAN_BASE_URL is a real service's then, which would take practice for an order.
             url, base_url = "", IN_PROCESS_URL
         key, source = self._key(provider, in_process=base_url == IN_PROCESS_URL)
+        fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
         prices, price_notes = self._protected_prices()
-        values: dict[str, Any] = {name: stored.get(name) for name in ("envelope", "wait", "polling", "embed")}
-        values |= {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
-        values = {name: value for name, value in values.items() if value not in (None, "")} | {
+        computed = {
             "provider": provider,
             "base_url": base_url,
             "in_process": provider == "simulator" and base_url == IN_PROCESS_URL,
             "folder": self.folder,
             "key": key,
             "key_source": source,
+            "key_fingerprint": fingerprint,
             "chosen_because": because,
             "is_provider_named": is_named,
             "is_url_named": bool(url),
             "looked_in": looked_in,
-            "ledger_url": self.ledger_url,
+            "ledger_url": self._frozen["WAN_LEDGER"],
             "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             "budget_texts": self._budget_texts(),
-            "account": self._variable("WAN_ACCOUNT") or (key_fingerprint(key.get_secret_value()) if key else ""),
+            "account": self._variable("WAN_ACCOUNT") or fingerprint,
             "prices": prices,
             "user": self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
             "notes": (*self._frozen_notes(), *price_notes),
         }
-        return checked_settings(values, self.config_path)
+        environment = {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        return settings_of(computed, environment, stored, stored_in=self.config_path)
 
     def forget(self) -> None:
         """Read everything again: a stored key leaves no trace in the stamp."""
@@ -162,13 +151,12 @@ class SettingsLoader:
         # The hash, not the values: one may be a key, and the stamp is kept.
         return written_ns, keys, tuple(self.session.items()), hash(tuple(map(self._variable_now, _VARIABLES)))
 
-    def known_keys(self, settings: "Settings") -> "list[SecretStr]":
-        """Return the keys that must not leave this machine in a text: those of a call, the environment, the session."""
-        keys = [*map(self._key_variable, KEY_VARIABLE.values()), *self.session_keys.values()]
-        if settings.key_source != BUILT_IN:
-            keys.append(settings.key)
+    def known_keys(self, settings: "Settings") -> KeyMask:
+        """Return a mask of the keys that must not leave this machine: those of a call, the environment, the session."""
+        held = [*self.session_keys.values(), *([settings.key] if settings.key_source != BUILT_IN else [])]
+        keys = [*map(self._variable, KEY_VARIABLE.values()), *(key.get_secret_value() for key in held if key)]
         # A shorter one stands in for a key in a test, and is part of many words.
-        return [key for key in keys if key is not None and len(key.get_secret_value()) >= _KEY_MIN_CHARS]
+        return KeyMask(*(key for key in keys if len(key) >= _KEY_MIN_CHARS))
 
     # What is stored --------------------------------------------------------------------------------------------------
 
@@ -227,16 +215,8 @@ class SettingsLoader:
         table = self.stored().get(name)
         return table if isinstance(table, dict) else {}
 
-    @property
-    def _index(self) -> Path:
-        return self.data_dir / "folders.json"
-
     def _folders_in_index(self) -> list[Path]:
-        try:
-            names = json.loads(self._index.read_text("utf-8"))
-        except (OSError, ValueError):
-            return []
-        return [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        return [Path(name) for name in _json_in(self._index, []) if isinstance(name, str)]
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
@@ -261,14 +241,9 @@ class SettingsLoader:
             return self.session_keys[provider], "this session"
         # A simulator at an address takes any bearer; if a key is set, that one.
         variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
-        if not in_process and (key := self._key_variable(variable)):
-            return key, variable
+        if not in_process and self._variable(variable):
+            return SecretStr(self._variable(variable)), variable
         return (SecretStr("simulator"), BUILT_IN) if provider == "simulator" else self.keys.read(provider)
-
-    def _key_variable(self, variable: str) -> "SecretStr | None":
-        from pydantic import SecretStr
-
-        return SecretStr(self._variable(variable)) if self._variable(variable) else None
 
     def _variable(self, name: str) -> str:
         """Return an environment variable, as it was at load if it protects.
@@ -307,9 +282,6 @@ class SettingsLoader:
                 told = f"the price of {lower} for {provider} counts from the next kernel on"
                 notes.append(f"{told}; this one keeps {own}, so that no budget is loosened")
         return prices, notes
-
-
-_APP: Final = ("wan_notebook", False)
 
 
 def picture_folder(start: Path, home: str = "") -> Path:
@@ -356,3 +328,92 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return ""
+
+
+def _json_in(path: Path, default: Any) -> Any:
+    """Return what a JSON file holds; the default if it cannot be read or holds another type."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return default
+    return value if isinstance(value, type(default)) else default
+
+
+# Stored keys ---------------------------------------------------------------------------------------------------------
+
+_SERVICE: Final = "wan_notebook"
+_OTHERS: Final = 0o077
+
+
+class KeyStore:
+    """Keys, one a provider: in the system's keyring where there is one, else in ``path``, a file of mode 0600."""
+
+    def __init__(self, folder: Path, *, use_keyring: bool = True) -> None:
+        self.path = folder / "keys.json"
+        self._use_keyring = use_keyring
+
+    def read(self, provider: str) -> "tuple[SecretStr | None, str]":
+        """Return the stored key of a provider (None if there is none) and where it was found."""
+        from pydantic import SecretStr
+
+        if backend := self._keyring():
+            with suppress(Exception):  # a locked or broken keyring is as good as none
+                if value := backend.get_password(_SERVICE, provider):
+                    return SecretStr(value), "keyring"
+        value = _json_in(self.path, {}).get(provider)
+        return (SecretStr(value), str(self.path)) if isinstance(value, str) and value else (None, "")
+
+    def write(self, provider: str, key: "SecretStr") -> str:
+        """Store a key and return where it went. Raise ``SettingsError`` if it cannot be stored anywhere."""
+        check_key(key)
+        if backend := self._keyring():
+            with suppress(Exception):  # falls through to the file
+                backend.set_password(_SERVICE, provider, key.get_secret_value())
+                return "keyring"
+        self._write_file({**_json_in(self.path, {}), provider: key.get_secret_value()})
+        return str(self.path)
+
+    def delete(self, provider: str) -> None:
+        """Remove a provider's key from everywhere. Raise ``SettingsError`` if its file cannot be written."""
+        if backend := self._keyring():
+            with suppress(Exception):  # it was not there
+                backend.delete_password(_SERVICE, provider)
+        known = _json_in(self.path, {})
+        if known.pop(provider, None):
+            self._write_file(known)
+
+    def exposure(self) -> str:
+        """Return why others may read the key file, and the command that ends it; empty if they cannot."""
+        try:
+            mode = self.path.stat().st_mode & 0o777
+        except OSError:
+            return ""
+        return f"others can read {self.path} (mode {mode:04o}): run chmod 600 {self.path}" if mode & _OTHERS else ""
+
+    def _write_file(self, keys: dict[str, Any]) -> None:
+        try:
+            write_private(self.path, json.dumps(keys))
+            return
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        # Outside of `except`: the error that is shown has no frame that holds a key.
+        keys.clear()
+        message = f"the key could not be stored in {self.path} ({reason})."
+        raise SettingsError(message, hint="Make that folder writable, or set the key's environment variable instead.")
+
+    def _keyring(self) -> Any:  # keyring ships no types
+        if not self._use_keyring:
+            return None
+        with suppress(Exception):  # not installed, or broken
+            import keyring
+
+            backend = keyring.get_keyring()
+            return backend if backend.priority > 0 else None  # keyring's own stand-ins for none have 0 and less
+        return None
+
+
+def check_key(key: "SecretStr | None") -> None:
+    """Refuse a key that no HTTP header can carry. Raise ``SettingsError``, which does not show it."""
+    if key and not all("!" <= char <= "~" and char not in '"\\' for char in key.get_secret_value()):
+        message = "The key contains a character that keys never have (a space, a quote, an accented letter …)."
+        raise SettingsError(message, hint="Copy it again and run `%wan login`.")

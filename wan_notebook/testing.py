@@ -15,10 +15,8 @@ its kernels from buying and takes what a replay says differently as the same (``
 """
 
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,6 +72,7 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
     >>> check_notebook("study.ipynb")
     NotebookChecked(cells=12, pictures=7)
     """
+    from .demo import execute
     from .research import read_notebook, verify_notebook
     from .session import Session
     from .settings import SettingsLoader
@@ -90,7 +89,13 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
     wrong = [f"{check.cell}: {check.expression} is {check.finding}; {check.hint}" for check in verified.problems]
     if wrong:
         raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
-    before, after = _pictures_of(saved.content), _pictures_of(_run(notebook, timeout_s))
+    try:
+        shown = execute(notebook, notebook.absolute().parent, replay_environment(), timeout_s=timeout_s)
+    except CellError:  # without the extra
+        raise
+    except WanError as error:
+        raise AssertionError(error.message) from error
+    before, after = _pictures_of(saved.content), _pictures_of(shown)
     differing = [
         f"code cell {number + 1}: {_difference(before.get(number, []), after.get(number, []))}"
         for number in sorted(before.keys() | after.keys())
@@ -105,26 +110,6 @@ def replay_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which nothing can be bought: of this process, or of ``base``."""
     kept = {name: value for name, value in (os.environ if base is None else base).items() if name not in KEYS}
     return {**kept, **REPLAY_ONLY}
-
-
-def _run(notebook: Path, timeout_s: float) -> dict[str, Any]:
-    try:
-        nbformat: Any = import_module("nbformat")
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
-    except ImportError as error:
-        hint = 'Run `pip install "wan-notebook[notebook]"`.'
-        raise CellError("checking a notebook needs Jupyter's notebook tools.", hint=hint) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about ids that older notebooks lack
-        document = nbformat.read(notebook, as_version=4)
-    resources = {"metadata": {"path": str(notebook.absolute().parent)}}
-    client = NotebookClient(document, timeout=round(timeout_s), resources=resources)
-    try:
-        client.execute(env=replay_environment())
-    except CellExecutionError as error:
-        raise AssertionError(f"{notebook} does not run: {error.ename}: {error.evalue}") from error
-    return dict(document)
 
 
 def _pictures_of(content: Mapping[str, Any]) -> dict[int, list[str]]:

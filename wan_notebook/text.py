@@ -1,9 +1,12 @@
-"""Small helpers for texts that people read."""
+"""Texts that people read: small helpers, and keeping keys out, whether pasted by mistake or echoed by a service."""
 
+import base64
 import difflib
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
-
-_BYTE_UNITS = ("bytes", "KB", "MB", "GB")
+from typing import Final
+from urllib.parse import quote, quote_plus
 
 
 def pluralize(count: int, noun: str) -> str:
@@ -19,12 +22,14 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 
 def file_size(size_bytes: float) -> str:
     """Return a size as people write it: ``812 bytes``, ``1.4 MB`` (decimal units)."""
-    size = float(size_bytes)
-    for unit in _BYTE_UNITS[:-1]:
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} bytes"
+    size = size_bytes / 1000
+    for unit in ("KB", "MB"):
         if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+            return f"{size:.0f} {unit}" if size >= 100 else f"{size:.1f} {unit}"
         size /= 1000
-    return f"{size:.1f} {_BYTE_UNITS[-1]}"
+    return f"{size:.1f} GB"
 
 
 def one_line(text: object, max_chars: int = 80) -> str:
@@ -42,3 +47,75 @@ def ranges(numbers: Sequence[int], dash: str = "–") -> list[str]:
         else:
             runs.append([number])
     return [f"{run[0]}{dash}{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+HIDDEN: Final = "•••"
+EXPOSED_HINT: Final = "Delete it from this cell: a saved notebook would keep it. `%wan login` asks for a key unseen."
+_MARKED: Final = re.compile(r"(?<![\w-])(?:sk|ak|pk)-(?=[\w-]*\d)[\w-]{8,}")
+_LONG: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=-]{20,}", re.ASCII)
+_SHORT_KEY_CHARS: Final = 8
+_PART_CHARS: Final = 12
+
+
+def looks_like_key(word: str) -> bool:
+    """Say whether a word may be a key: marked as one (``sk-…``), or long and random."""
+    bare = word.strip().strip("\"'")
+    return _MARKED.fullmatch(bare) is not None or _LONG.fullmatch(bare) is not None
+
+
+def shown(word: str) -> str:
+    """Return what was typed, quoted for a message, or dots if it may be a key."""
+    return HIDDEN if looks_like_key(word) else repr(word)
+
+
+def mask_keys(text: str) -> str:
+    """Hide every word of a text that is marked as a key (``sk-…``)."""
+    return _MARKED.sub(HIDDEN, text) if "k-" in text else text
+
+
+def key_fingerprint(key: str) -> str:
+    """Return 12 hex digits that tell keys apart without giving one away."""
+    return hashlib.sha256(b"wan-notebook key\0" + key.encode()).hexdigest()[:12]
+
+
+class KeyMask:
+    """Finds and hides keys in texts: as they are, in base64, hex or percent form, split or in halves."""
+
+    __slots__ = ("_patterns",)
+
+    def __init__(self, *keys: str) -> None:
+        patterns = [pattern for key in dict.fromkeys(keys) if key for pattern in _patterns(key)]
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+
+    def __repr__(self) -> str:
+        return "KeyMask(•••)"
+
+    def is_in(self, *texts: str) -> bool:
+        """Say whether a key stands in one of these texts in any of these forms."""
+        return any(pattern.search(text) for pattern in self._patterns for text in texts)
+
+    def mask(self, text: str) -> str:
+        """Return the text with every form of the keys replaced by dots, other marked keys too."""
+        for pattern in self._patterns:
+            text = pattern.sub(HIDDEN, text)
+        return mask_keys(text)
+
+
+def _patterns(key: str) -> list[str]:
+    if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words
+        return [rf"(?<![\w-]){re.escape(key)}(?![\w-])"]
+    raw = key.encode()
+    forms = {key, quote(key, safe=""), quote_plus(key), raw.hex(), "".join(f"%{byte:02x}" for byte in raw)}
+    for offset in range(3):  # base64 of a longer text that holds the key at any offset
+        encoded = base64.b64encode(b"\0" * offset + raw).decode()
+        core = encoded[4 if offset else 0 : len(encoded) - 4] if len(encoded) > 12 else encoded
+        forms |= {core, core.replace("+", "-").replace("/", "_")}
+    patterns = [re.escape(form) for form in sorted(forms, key=len, reverse=True) if len(form) >= _SHORT_KEY_CHARS]
+    # Split over lines or by separators, and a long part of it (a cut echo).
+    patterns.append(r"[\s.,;:|_\"'+\\-]{0,3}".join(re.escape(char) for char in key))
+    if len(key) >= 2 * _PART_CHARS:
+        half = len(key) // 2
+        patterns += [re.escape(key[:half]), re.escape(key[half:])]
+    return patterns

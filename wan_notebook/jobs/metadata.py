@@ -4,7 +4,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from ..database import JobRow, PictureRow
-from ..settings import Settings
+from ..environment import Settings
 from .status import cost_of
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from operator import attrgetter
 from typing import Any
 
 from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Status
+from ..environment import Settings
 from ..errors import JobNotSent, ServiceError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..providers import ClientPool, ServiceClient, Submitted
 from ..request import ImageRequest
-from ..settings import Settings
 from ..storage import Storage
 from .background import Background
 from .cancel import cancel

@@ -12,9 +12,8 @@ from typing import Any, Final, Protocol
 
 from ..errors import Problem, RequestError
 from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_image
-from ..masking import shown
 from ..models import TASKS_PER_CALL_MAX
-from ..text import did_you_mean, one_line
+from ..text import did_you_mean, one_line, shown
 from ..validation import plain_integer
 from .parser import Kind
 from .template import expand, raised, unknown_variable

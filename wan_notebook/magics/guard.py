@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import WanError
 from ..files import write_private
-from ..masking import mask_keys
+from ..text import mask_keys
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..errors import CellError
-from ..masking import shown
-from ..text import did_you_mean
+from ..text import did_you_mean, shown
 from .options import ALIASES, CONFIG_KEYS, EXAMPLES, cell_parser, command_parsers, find_command
 from .parser import LineParser
 

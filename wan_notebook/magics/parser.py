@@ -8,8 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ..errors import CellError, Problem
-from ..masking import EXPOSED_HINT, looks_like_key
-from ..text import did_you_mean, one_line
+from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line
 from .tokenize import QUOTES, Flag, Word, flag_of, split_line, unescape, unquoted
 
 

@@ -17,11 +17,10 @@ from pydantic import SecretStr
 
 from .._version import __version__
 from ..errors import ConnectionFailedError, InvalidRequestError, ServiceError, SettingsError
-from ..keystore import check_key
-from ..masking import KeyMask
 from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
-from ..settings import IN_PROCESS_URL
+from ..settings import IN_PROCESS_URL, check_key
+from ..text import KeyMask
 from .addresses import SEPARATE, GuardedTransport, Resolver, is_loopback, resolve
 from .base import Call, Submitted, TaskState, Timeouts
 from .dashscope import DashScope

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from ..environment import Settings
 from ..errors import MissingKeyError, SettingsError
-from ..keystore import check_key
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL
-from ..settings import KEY_VARIABLE, Settings, SettingsLoader
+from ..settings import KEY_VARIABLE, SettingsLoader, check_key
 from ..text import one_line
 from .base import Timeouts
 from .http import ServiceClient, dialect_for

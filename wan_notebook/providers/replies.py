@@ -24,7 +24,7 @@ from ..errors import (
     ServiceError,
     UnexpectedReplyError,
 )
-from ..masking import KeyMask
+from ..text import KeyMask
 from .base import ServiceFault
 from .json_readers import change_texts, find_quoted, parse_json, read_fault, read_refusal
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..images import mime_of
-from ..masking import KeyMask
+from ..text import KeyMask
 from .notebook_file import NotebookFile
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from wan_notebook.errors import SettingsError
-from wan_notebook.keystore import KeyStore, check_key
-from wan_notebook.settings import IN_PROCESS_URL, SettingsLoader, picture_folder
+from wan_notebook.settings import IN_PROCESS_URL, KeyStore, SettingsLoader, check_key, picture_folder
 
 KEY = "sk-nobody-may-see-7Q9z"
 

@@ -13,10 +13,11 @@ from PIL import Image
 from tests.fakes.clock import FastClock
 from tests.fakes.faults import Faults
 from wan_notebook.database import Database, NewJob
+from wan_notebook.environment import Settings
 from wan_notebook.jobs import Background, Job, Worker, WorkerConfig, new_inputs
 from wan_notebook.providers import ClientPool, Timeouts
 from wan_notebook.request import ImageRequest
-from wan_notebook.settings import Settings, SettingsLoader
+from wan_notebook.settings import SettingsLoader
 from wan_notebook.simulator import SimulatorConfig, create_app
 from wan_notebook.storage import Storage
 

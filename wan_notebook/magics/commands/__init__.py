@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ...errors import CellError, Problem, RequestError
-from ...masking import EXPOSED_HINT, looks_like_key
-from ...text import did_you_mean, one_line
+from ...text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line
 from ..expressions import read_value
 from ..options import ALIASES, command_parsers, find_command
 from ..parser import Kind, LineError

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from ..._version import __version__
+from ...environment import Settings
 from ...errors import InvalidRequestError, WanError
 from ...providers import ServiceClient
 from ...session import Session
-from ...settings import Settings
 from ...storage import Storage
 from ...text import file_size, pluralize
 from ..frontend import front_end

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import AuthError, CellError, SettingsError, WanError
-from ...keystore import check_key
-from ...masking import EXPOSED_HINT, looks_like_key
 from ...models import DASHSCOPE_REGIONS, GATEWAY_URL
-from ...settings import KEY_VARIABLE
-from ...text import did_you_mean
+from ...settings import KEY_VARIABLE, check_key
+from ...text import EXPOSED_HINT, did_you_mean, looks_like_key
 from ..options import SERVICES
 from .context import Context
 from .doctor import PROBE_TIMEOUT_S, probe

@@ -5,11 +5,10 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from ...errors import CellError, Problem, RequestError
-from ...masking import EXPOSED_HINT, HIDDEN, looks_like_key, shown
 from ...models import PROVIDERS
 from ...money import format_amount, read_amount
 from ...session import Session
-from ...text import did_you_mean
+from ...text import EXPOSED_HINT, HIDDEN, did_you_mean, looks_like_key, shown
 from ..options import CONFIG_KEYS, SERVICES
 from ..parser import YES, LineError
 from .context import Context
