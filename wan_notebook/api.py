@@ -17,8 +17,8 @@ from .models import MODEL
 from .replay import Submission
 from .request import build_requests
 from .session import Session, default_session
-from .text import did_you_mean, one_line
-from .validation import mode_for, name_problem, shown_value, size_from_image, size_text, split_seeds
+from .text import one_line
+from .validation import mode_for, name_problem, size_from_image, size_text, split_seeds, unknown_parameter
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -175,8 +175,7 @@ def _unknown_problems(unknown: Mapping[str, object]) -> list[Problem]:
     if not unknown:
         return []
     known = [name for name in signature(generate).parameters if name != "unknown"]
-    hints = {name: did_you_mean(name, known) or f"Known parameters: {', '.join(known)}." for name in unknown}
-    return [Problem(name, shown_value(value), "not a parameter.", hints[name]) for name, value in unknown.items()]
+    return [unknown_parameter(name, value, known) for name, value in unknown.items()]
 
 
 Inputs = tuple[InputImage | PendingImage, ...]

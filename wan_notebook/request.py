@@ -7,7 +7,8 @@ must not change by a single byte.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
 
@@ -25,6 +26,9 @@ from .validation import (
     type_problems,
     wire_size,
 )
+
+_PLAIN: Final = {"n": plain_integer, "max_images": plain_integer, "seed": plain_integer, "size": size_text}
+"""What is plain to a person: NumPy's integers, a size as a pair of numbers."""
 
 
 class ImageRequest(BaseModel):
@@ -79,11 +83,11 @@ class ImageRequest(BaseModel):
     model: StrictStr = MODEL
 
     def __init__(self, **data: Any) -> None:
-        data = _plain_values(data)
+        data = {name: _PLAIN[name](value) if name in _PLAIN else value for name, value in data.items()}
         try:
             super().__init__(**data)
         except ValidationError as error:
-            names = list(type(self).model_fields)
+            names = type(self).model_fields
             problems = type_problems(error, names)
             bad = {problem.field for problem in problems}
             readable = {name: value for name, value in data.items() if name in names and name not in bad}
@@ -93,7 +97,7 @@ class ImageRequest(BaseModel):
         if problems := problems_of(self):
             raise RequestError(problems)
 
-    @property
+    @cached_property
     def mode(self) -> Mode:
         """Edit, text to image, or illustrated text; it follows from the input."""
         return mode_for(self.images, interleave=self.interleave)
@@ -114,7 +118,7 @@ class ImageRequest(BaseModel):
         """Return a copy with changes, validated again; the very same object if nothing changes."""
         if all(getattr(self, name, ...) is value for name, value in changes.items()):
             return self
-        return type(self)(**{**dict(self), **changes})
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
     def split(self, seed: int) -> tuple[Self, ...]:
         """Return the service's tasks: seeds s … s+n−1 in text to image, else one task with seed s."""
@@ -131,7 +135,7 @@ class ImageRequest(BaseModel):
             shown |= {"n": self.n, "prompt_extend": self.prompt_extend is not False}
         else:
             shown |= {"n": 1, "max_images": 1 if mode is Mode.TEXT_TO_IMAGE else self.pictures_asked}
-        if (size := wire_size(self)) is not None:
+        if (size := wire_size(self.size, mode)) is not None:
             shown["size"] = size
         if self.negative_prompt:
             shown["negative_prompt"] = self.negative_prompt
@@ -144,7 +148,10 @@ class ImageRequest(BaseModel):
         parameters = self.parameters()
         if not with_seed:
             parameters.pop("seed", None)
-        images = [_identity(image) for image in self.images]
+        images = [
+            f"job:{image.job_id}[{image.index or 0}]" if isinstance(image, PendingImage) else image.identity
+            for image in self.images
+        ]
         return {"model": self.model, "prompt": self.prompt, "images": images, "parameters": parameters}
 
     def request_hash(self, *, with_seed: bool) -> str:
@@ -172,22 +179,3 @@ def build_requests(
     if found:
         raise RequestError(list(dict.fromkeys(found)))
     return tuple(requests)
-
-
-def _plain_values(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Accept what is plain to a person: NumPy's integers, a list of pictures, a size as a pair of numbers."""
-    values = dict(data)
-    for name in ("n", "max_images", "seed"):
-        if name in values:
-            values[name] = plain_integer(values[name])
-    if isinstance(values.get("images"), list):
-        values["images"] = tuple(values["images"])
-    if "size" in values:
-        values["size"] = size_text(values["size"])
-    return values
-
-
-def _identity(image: InputImage | PendingImage) -> str:
-    if isinstance(image, PendingImage):
-        return f"job:{image.job_id}[{image.index or 0}]"
-    return image.identity

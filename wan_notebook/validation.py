@@ -26,26 +26,6 @@ if TYPE_CHECKING:
 
     from .request import ImageRequest
 
-__all__ = [
-    "TASKS_PER_CALL_MAX",
-    "Mode",
-    "Seeds",
-    "expected_size",
-    "mode_for",
-    "name_problem",
-    "parse_size",
-    "plain_integer",
-    "problems_of",
-    "record_of",
-    "shown_value",
-    "size_from_image",
-    "size_like",
-    "size_text",
-    "split_seeds",
-    "type_problems",
-    "wire_size",
-]
-
 
 class Mode(StrEnum):
     """The service's task; it follows from the input."""
@@ -67,15 +47,18 @@ def record_of(model: str) -> ModelRecord:
     return get_model(model) or MODELS[MODEL]
 
 
+_RANGE_HINT: Final = "Choose a number in that range."
+
+
 def problems_of(request: ImageRequest) -> list[Problem]:
     """Return every rule that a request breaks, in the order of its fields."""
-    record = record_of(request.model)
+    record, mode = record_of(request.model), request.mode
+    size = [] if request.size is None else _size_problems(request.size, mode, record)
     return [
         *_text_problems(request, record),
         *_image_problems(request, record),
-        *_size_problems(request, record),
+        *size,
         *_count_problems(request, record),
-        *_seed_problems(request, record),
     ]
 
 
@@ -95,8 +78,8 @@ def _text_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
             message = "contains half a character (a lone surrogate), which cannot be sent."
             found.append(Problem(field, "", message, "Type the text again."))
     if get_model(request.model) is None:
-        known = ", ".join(MODELS)
-        found.append(Problem("model", repr(request.model), "unknown model.", f"Leave it out, or use {known}."))
+        hint = f"Leave it out, or use {', '.join(MODELS)}."
+        found.append(Problem("model", repr(request.model), "unknown model.", hint))
     return found
 
 
@@ -107,41 +90,32 @@ def _image_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]
         return [Problem("images", str(count), message, f"Leave out {count - record.edit_images_max}.")]
     if mode is Mode.ILLUSTRATED and count > record.illustrated_images_max:
         message = f"illustrated text takes at most {record.illustrated_images_max} picture."
-        return [Problem("images", str(count), message, "Give one picture, or leave out interleave to edit several.")]
+        hint = "Give one picture, or leave out interleave to edit several."
+        return [Problem("images", str(count), message, hint)]
     return []
 
 
 def _count_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
     mode, found = request.mode, []
     n_max = {Mode.EDIT: record.n_max, Mode.TEXT_TO_IMAGE: TASKS_PER_CALL_MAX, Mode.ILLUSTRATED: 1}[mode]
-    if not 1 <= request.n <= n_max:
-        if mode is Mode.ILLUSTRATED:
-            message, hint = "must be 1 in illustrated text.", "Set the number of pictures with max_images."
-        else:
-            message = f"must be 1 to {n_max} ({mode})."
-            hint = (
-                "Choose a number in that range." if request.n < 1 else f"Ask for {n_max}, then run it again for more."
-            )
-        found.append(Problem("n", str(request.n), message, hint))
-    if request.max_images is not None:
-        if mode is not Mode.ILLUSTRATED:
-            message, hint = f"belongs to illustrated text, but this is {mode}.", "Use n, or add interleave."
-            found.append(Problem("max_images", str(request.max_images), message, hint))
-        elif not 1 <= request.max_images <= record.max_images_max:
-            message = f"must be 1 to {record.max_images_max}."
-            found.append(Problem("max_images", str(request.max_images), message, "Choose a number in that range."))
+    if mode is Mode.ILLUSTRATED and request.n != 1:
+        hint = "Set the number of pictures with max_images."
+        found.append(Problem("n", str(request.n), "must be 1 in illustrated text.", hint))
+    elif not 1 <= request.n <= n_max:
+        found.append(Problem("n", str(request.n), f"must be 1 to {n_max} ({mode}).", _RANGE_HINT))
+    if request.max_images is not None and mode is not Mode.ILLUSTRATED:
+        message = f"belongs to illustrated text, but this is {mode}."
+        found.append(Problem("max_images", str(request.max_images), message, "Use n, or add interleave."))
+    elif request.max_images is not None and not 1 <= request.max_images <= record.max_images_max:
+        message = f"must be 1 to {record.max_images_max}."
+        found.append(Problem("max_images", str(request.max_images), message, _RANGE_HINT))
     if request.prompt_extend is not None and mode is not Mode.EDIT:
         message = f"only edits can have their prompt rewritten, but this is {mode}."
         hint = "Leave out prompt_extend (--rewrite, --no-rewrite)."
         found.append(Problem("prompt_extend", str(request.prompt_extend), message, hint))
+    if request.seed is not None and not 0 <= request.seed <= record.seed_max:
+        found.append(Problem("seed", str(request.seed), f"must be 0 to {record.seed_max}.", _RANGE_HINT))
     return found
-
-
-def _seed_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
-    if request.seed is None or 0 <= request.seed <= record.seed_max:
-        return []
-    hint = "Choose a number in that range, or leave it out."
-    return [Problem("seed", str(request.seed), f"must be 0 to {record.seed_max}.", hint)]
 
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
@@ -173,61 +147,43 @@ def size_text(size: Any) -> Any:
     return size
 
 
-def wire_size(request: ImageRequest) -> str | None:
-    """Return the size as it is sent (``1280*1280``, ``1K``), or None if it is left to the service."""
-    if request.size is None:
-        return _DEFAULT_TIER if request.mode is Mode.EDIT else None
-    size = parse_size(request.size)
+def wire_size(asked: str | None, mode: Mode) -> str | None:
+    """Return a valid size as it is sent (``1280*1280``, ``1K``), or None if it is left to the service."""
+    if asked is None:
+        return _DEFAULT_TIER if mode is Mode.EDIT else None
+    size = parse_size(asked)
     if isinstance(size, tuple):
         return f"{size[0]}*{size[1]}"
-    if size == _DEFAULT_TIER and request.mode is Mode.TEXT_TO_IMAGE:
-        return "1280*1280"  # tiers are not documented in this mode; without an input 1K can only mean this
-    return size
+    # Tiers are not documented in text to image; without an input 1K can only mean this.
+    return "1280*1280" if size == _DEFAULT_TIER and mode is Mode.TEXT_TO_IMAGE else size
 
 
-def _size_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
-    if request.size is None:
-        return []
-    size, mode = parse_size(request.size), request.mode
+def _size_problems(asked: str, mode: Mode, record: ModelRecord) -> list[Problem]:
+    size = parse_size(asked)
     if isinstance(size, tuple):
-        return _explicit_size_problems(request.size, size, mode, record)
-    if isinstance(size, str):
-        return _tier_problems(size, mode)
-    tiers = {Mode.EDIT: (*record.tiers, "1280x1280"), Mode.TEXT_TO_IMAGE: (_DEFAULT_TIER,)}.get(mode, ())
-    hint = f"Use {', '.join((*tiers, *RATIOS))}, or width x height in pixels."
-    if mode is Mode.TEXT_TO_IMAGE:
-        hint += " 2K needs an input picture."
-    return [Problem("size", repr(request.size), "not a valid size.", hint)]
-
-
-def _tier_problems(size: str, mode: Mode) -> list[Problem]:
-    if mode is Mode.EDIT or (mode is Mode.TEXT_TO_IMAGE and size == _DEFAULT_TIER):
-        return []
-    if mode is Mode.TEXT_TO_IMAGE:
+        width, height = size
+        most_px = record.edit_total_max_px if mode is Mode.EDIT else record.text_total_max_px
+        low, high, found = math.isqrt(record.total_min_px), math.isqrt(most_px), []
+        if not record.total_min_px <= width * height <= most_px:
+            message = f"has {width * height:,} pixels, but the total must be {low}×{low} to {high}×{high} ({mode})."
+            found.append(Problem("size", asked, message, "Choose a size in that range, or a ratio such as 16:9."))
+        if not height or not record.aspect_min <= width / height <= record.aspect_max:
+            message = "the proportion of the sides must be between 1:4 and 4:1."
+            found.append(Problem("size", asked, message, "Make the shorter side longer."))
+        return found
+    if size is None:
+        tiers = {Mode.EDIT: (*record.tiers, "1280x1280"), Mode.TEXT_TO_IMAGE: (_DEFAULT_TIER,)}.get(mode, ())
+        hint = f"Use {', '.join((*tiers, *RATIOS))}, or width x height in pixels."
+        hint += " 2K needs an input picture." if mode is Mode.TEXT_TO_IMAGE else ""
+        return [Problem("size", repr(asked), "not a valid size.", hint)]
+    if mode is Mode.TEXT_TO_IMAGE and size != _DEFAULT_TIER:
         message = "without an input picture the result has at most 1280×1280 pixels in total."
-        hint = "Leave it out or choose at most 1280x1280, then edit the result at 2K."
-    else:
+        return [Problem("size", size, message, "Leave it out or choose at most 1280x1280, then edit the result at 2K.")]
+    if mode is Mode.ILLUSTRATED:
         message = "illustrated text takes a size in pixels, at most 1280×1280 in total."
         hint = "Leave it out (the size follows the input), or give width x height."
-    return [Problem("size", size, message, hint)]
-
-
-def _explicit_size_problems(shown: str, size: tuple[int, int], mode: Mode, record: ModelRecord) -> list[Problem]:
-    width, height = size
-    most_px = _total_max_px(mode, record)
-    low, high = math.isqrt(record.total_min_px), math.isqrt(most_px)
-    found = []
-    if not record.total_min_px <= width * height <= most_px:
-        message = f"has {width * height:,} pixels, but the total must be {low}×{low} to {high}×{high} ({mode})."
-        found.append(Problem("size", shown, message, "Choose a size in that range, or a ratio such as 16:9."))
-    if not height or not record.aspect_min <= width / height <= record.aspect_max:
-        message = "the proportion of the sides must be between 1:4 and 4:1."
-        found.append(Problem("size", shown, message, "Make the shorter side longer."))
-    return found
-
-
-def _total_max_px(mode: Mode, record: ModelRecord) -> int:
-    return record.edit_total_max_px if mode is Mode.EDIT else record.text_total_max_px
+        return [Problem("size", size, message, hint)]
+    return []
 
 
 def _fit_total(width_px: float, height_px: float, total_px: int, *, step_px: int = 1) -> tuple[int, int]:
@@ -237,15 +193,6 @@ def _fit_total(width_px: float, height_px: float, total_px: int, *, step_px: int
     return max(step_px, int(width) // step_px * step_px), max(step_px, int(height) // step_px * step_px)
 
 
-def size_like(image: InputImage, size: str | None, mode: Mode, *, model: str = MODEL) -> str:
-    """Return the explicit size that has an image's shape at a tier (``1K`` without one): what ``--like`` sends."""
-    record = record_of(model)
-    tier = size.strip().upper() if size else _DEFAULT_TIER
-    total_px = record.tiers.get(tier, record.text_total_max_px) if mode is Mode.EDIT else record.text_total_max_px
-    width, height = _fit_total(image.width_px, image.height_px, total_px, step_px=record.size_step_px)
-    return f"{width}*{height}"
-
-
 def size_from_image(
     found: Sequence[InputImage | PendingImage], *, shown: str, size: str | None, mode: Mode
 ) -> tuple[str | None, list[Problem]]:
@@ -253,7 +200,8 @@ def size_from_image(
 
     ``shown`` is the picture as it was typed, ``found`` what it turned out to be.
     """
-    if isinstance(parse_size(size or ""), tuple):
+    tier = parse_size(size) if size else _DEFAULT_TIER
+    if isinstance(tier, tuple):
         message = f"cannot be combined with size {size}: both set the shape."
         return size, [Problem("like", shown, message, "Leave one of them out; 1K or 2K may stay.")]
     if len(found) > 1:
@@ -266,10 +214,12 @@ def size_from_image(
         if image.is_address:
             message, hint = "is not downloaded in a dry run, so its shape is not known.", "Give a size instead."
         return size, [Problem("like", shown, message, hint)]
-    tier = parse_size(size) if size else _DEFAULT_TIER
-    # A tier that this mode does not have stays, so that the request says why.
-    follows = tier == _DEFAULT_TIER or (tier is not None and mode is Mode.EDIT)
-    return (size_like(image, size, mode) if follows else size), []
+    if tier != _DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
+        return size, []  # a tier that this mode does not have stays, so that the request says why
+    record = record_of(MODEL)
+    total_px = record.tiers[tier] if mode is Mode.EDIT else record.text_total_max_px
+    width, height = _fit_total(image.width_px, image.height_px, total_px, step_px=record.size_step_px)
+    return f"{width}*{height}", []
 
 
 def expected_size(request: ImageRequest) -> tuple[int, int, str] | None:
@@ -308,24 +258,20 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
 
     Values that are not whole numbers are passed on: the request says what is wrong with them.
     """
+    items = [given]
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        try:
+            items = list(islice(given, TASKS_PER_CALL_MAX + 1))
+        except TypeError:  # an array without a dimension
+            items = [given]
     seeds: list[Any] = []
     notes = []
-    for seed in _several(given):
+    for seed in map(plain_integer, items):
         if type(seed) is int and seed in seeds:
             notes.append(f"seed {seed} is listed more than once; it is asked once")
         else:
             seeds.append(seed)
     return Seeds(tuple(seeds), tuple(notes), tuple(_sweep_problems(seeds, n, mode)))
-
-
-def _several(given: object) -> list[Any]:
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        return [plain_integer(given)]
-    try:
-        items = list(islice(given, TASKS_PER_CALL_MAX + 1))
-    except TypeError:  # an array without a dimension
-        return [given]
-    return [plain_integer(item) for item in items]
 
 
 def plain_integer(value: Any) -> Any:
@@ -379,35 +325,39 @@ def name_problem(name: str, *, field: str = "name") -> Problem | None:
 
 _TYPE_MESSAGES: Final = {
     "missing": "is required.",
-    "extra_forbidden": "not a parameter.",
     "string_type": "must be text.",
     "int_type": "must be a whole number.",
     "bool_type": "must be True or False.",
 }
+_TYPE_HINTS: Final = {
+    "prompt": "Give text in quotes.",
+    "negative_prompt": "Give text in quotes.",
+    "size": "Give for example '1280x720', (1280, 720), '16:9' or '1K'.",
+    "n": f"Choose a number from 1 to {MODELS[MODEL].n_max}.",
+    "max_images": f"Choose a number from 1 to {MODELS[MODEL].max_images_max}.",
+    "seed": f"Choose a number from 0 to {MODELS[MODEL].seed_max}.",
+    "images": "Give a picture, or a list of pictures.",
+}
 
 
-def type_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]:
+def type_problems(error: ValidationError, known: Iterable[str]) -> list[Problem]:
     """Turn pydantic's findings into problems, one a field; ``known`` are the names that may be given."""
-    limits = MODELS[MODEL]
-    hints = {
-        "prompt": "Give text in quotes.",
-        "negative_prompt": "Give text in quotes.",
-        "size": "Give for example '1280x720', (1280, 720), '16:9' or '1K'.",
-        "n": f"Choose a number from 1 to {limits.n_max}.",
-        "max_images": f"Choose a number from 1 to {limits.max_images_max}.",
-        "seed": f"Choose a number from 0 to {limits.seed_max}.",
-        "images": "Give a picture, or a list of pictures.",
-    }
     found: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         field, kind = str(item["loc"][0]) if item["loc"] else "request", item["type"]
-        value = "" if kind == "missing" else shown_value(item.get("input"))
-        message = _TYPE_MESSAGES.get(kind, "not a picture." if field == "images" else f"{item['msg']}.")
-        hint = hints.get(field, "")
         if kind == "extra_forbidden":
-            hint = did_you_mean(field, known) or f"Known parameters: {', '.join(known)}."
-        found.setdefault(field, Problem(field, value, message, hint))
+            found.setdefault(field, unknown_parameter(field, item.get("input"), known))
+        else:
+            value = "" if kind == "missing" else shown_value(item.get("input"))
+            message = _TYPE_MESSAGES.get(kind, "not a picture." if field == "images" else f"{item['msg']}.")
+            found.setdefault(field, Problem(field, value, message, _TYPE_HINTS.get(field, "")))
     return list(found.values())
+
+
+def unknown_parameter(name: str, value: object, known: Iterable[str]) -> Problem:
+    """Return the problem of a misspelled parameter, with the nearest name."""
+    hint = did_you_mean(name, known) or f"Known parameters: {', '.join(known)}."
+    return Problem(name, shown_value(value), "not a parameter.", hint)
 
 
 def shown_value(value: object) -> str:
