@@ -82,23 +82,24 @@ class Cost:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Cost):
-            return self._fields == other._fields
+            own = (self.amount, self.currency, self.source, self.note)
+            return own == (other.amount, other.currency, other.source, other.note)
         return self.amount == other if isinstance(other, int | float | Decimal) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.amount)
 
     def __lt__(self, other: Cost | float | Decimal) -> bool:
-        return self._known(other) < _number(other)
+        return self._compared(other) < 0
 
     def __le__(self, other: Cost | float | Decimal) -> bool:
-        return self._known(other) <= _number(other)
+        return self._compared(other) <= 0
 
     def __gt__(self, other: Cost | float | Decimal) -> bool:
-        return self._known(other) > _number(other)
+        return self._compared(other) > 0
 
     def __ge__(self, other: Cost | float | Decimal) -> bool:
-        return self._known(other) >= _number(other)
+        return self._compared(other) >= 0
 
     def __add__(self, other: object) -> Total:
         return Total.of([self]).__add__(other)
@@ -114,48 +115,36 @@ class Cost:
             return format(str(self), spec)
         return str(self) if self.amount is None else format(self.amount, spec)
 
-    @property
-    def _fields(self) -> tuple[object, ...]:
-        return self.amount, self.currency, self.source, self.note
-
-    def _known(self, other: object) -> Decimal | float:
+    def _compared(self, other: object) -> Decimal:
+        """Return the difference of two amounts; what has no order raises."""
         if isinstance(other, Cost) and other.currency != self.currency:
             message = f"{self.currency} and {other.currency} cannot be compared: amounts are never converted"
             raise ValueError(message)
-        return _number(self)
+        return _number(self) - _number(other)
 
     def __str__(self) -> str:
         if self.amount is None:
             return "price unknown"
-        shown = format_amount(self.amount, self.currency)
-        match self.source:
-            case Source.REPORTED:
-                return shown
-            case Source.ESTIMATED:
-                return f"≈{shown}" + (f" ({_without_sign(self.note)})" if self.note else " estimated")
-            case Source.SIMULATED:
-                return "$0.00 simulated" + (f" ({_without_sign(self.note)})" if self.note else "")
-            case Source.STORED:
-                return "from store · $0.00"
-            case _:
-                return shown
+        note = self.note
+        for code, symbol in SYMBOLS.items():  # of two dollar signs in a table cell Jupyter makes a formula
+            note = re.sub(rf"{re.escape(symbol)}(\d[\d.]*)", rf"\1 {code}", note)
+        shown, why = format_amount(self.amount, self.currency), f" ({note})" if note else ""
+        texts = {
+            Source.ESTIMATED: f"≈{shown}{why or ' estimated'}",
+            Source.SIMULATED: f"$0.00 simulated{why}",
+            Source.STORED: "from store · $0.00",
+        }
+        return texts.get(self.source, shown)
 
 
-def _without_sign(note: str) -> str:
-    """Write ``$0.03`` as ``0.03 USD``: of two dollar signs in a table cell Jupyter makes a formula."""
-    for code, symbol in SYMBOLS.items():
-        note = re.sub(rf"{re.escape(symbol)}(\d[\d.]*)", rf"\1 {code}", note)
-    return note
-
-
-def _number(value: object) -> Decimal | float:
+def _number(value: object) -> Decimal:
     if isinstance(value, Cost):
         if value.amount is None:
             message = "the price is not known (job.cost.amount is None)"
             raise ValueError(message)
         return value.amount
     if isinstance(value, int | float | Decimal):
-        return value
+        return Decimal(str(value))
     message = f"a cost is compared with a number or a cost, not with {type(value).__name__}"
     raise TypeError(message)
 
