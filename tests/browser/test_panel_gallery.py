@@ -278,7 +278,7 @@ def test_the_full_view_shows_the_copy_then_the_whole_picture(widgets: WidgetPage
     page.locator(".wan-tile").first.dblclick()
     image = page.locator(".wan-stage-image")
     assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") == 32
-    assert sent(widget, "full") == [{"to": "pictures", "kind": "full", "key": "0001/0"}]
+    assert sent(widget, "full") == [{"to": "gallery", "kind": "full", "key": "0001/0"}]
     send_full(widget, "0001/0")
     assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") == 400
     assert page.locator("dialog").evaluate("d => d.scrollWidth <= d.clientWidth")

@@ -1,7 +1,17 @@
 """Cards, galleries and tables, as HTML that needs no JavaScript and as text."""
 
 from .card import Card, live_state, set_cell_text
-from .formatting import format_duration, format_eta, format_time, relative_path, row_style, safe_line, safe_text
+from .formatting import (
+    format_duration,
+    format_eta,
+    format_expected_size,
+    format_time,
+    relative_path,
+    row_style,
+    safe_line,
+    safe_text,
+    size_of,
+)
 from .gallery import (
     CompareItem,
     Thumbnails,
@@ -42,6 +52,7 @@ __all__ = [
     "dry_run_bundle",
     "format_duration",
     "format_eta",
+    "format_expected_size",
     "format_time",
     "history_table",
     "job_bundle",
@@ -56,6 +67,7 @@ __all__ = [
     "safe_text",
     "set_cell_text",
     "show_job",
+    "size_of",
     "static_module",
     "status_table",
     "table_bundle",

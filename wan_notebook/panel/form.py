@@ -54,12 +54,8 @@ class Form:
         if unknown := [name for name in given if name not in known]:
             hint = did_you_mean(unknown[0], known) or f"Fields are: {', '.join(known)}."
             raise CellError(f"the panel has no field {unknown[0]}.", hint=hint)
-        texts = {
-            "size": size_text(given.get("size")),
-            "seed": _joined(given.get("seed")),
-            "tags": _joined(given.get("tags")),
-        }
-        return replace(self, **{name: _read(texts.get(name, given[name]), getattr(Form, name)) for name in given})
+        texts = {**given, "size": size_text(given.get("size"))}
+        return replace(self, **{name: _read(texts[name], getattr(Form, name)) for name in given})
 
     def with_cell(self, text: str) -> Self:
         """Return the form with what a cell asks; the service stays. Raise ``CellError`` for any other text."""
@@ -129,11 +125,6 @@ def size_name(size: str) -> str:
     return next((name for name, pixels in RATIOS.items() if pixels == found), f"{found[0]}x{found[1]}")
 
 
-def _joined(value: Any) -> Any:
-    """Return several seeds or tags as the text of their field."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple | range) else value
-
-
 def _read(value: Any, default: Any) -> Any:
     """Return a value in the type of its field; the default for None and for what cannot be read."""
     if value is None:
@@ -144,4 +135,6 @@ def _read(value: Any, default: Any) -> Any:
     if isinstance(default, int) and not isinstance(default, bool):
         text = str(value).strip("() ")
         return int(text) if re.fullmatch(r"-?\d{1,6}", text, re.ASCII) else default
+    if isinstance(value, list | tuple | range):  # several seeds or tags
+        return ", ".join(map(str, value))
     return type(default)(value)

@@ -1,4 +1,4 @@
-"""The gallery: which pictures there are, what is known of one, and marks, tags, downloads and trash for several."""
+"""The gallery: which pictures there are, their copies and files, and marks, tags, downloads and trash for several."""
 
 import io
 import zipfile
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..database import HistoryQuery, JobRow, PictureRow
-from ..display import format_duration, format_time, safe_line, safe_text
+from ..display import Thumbnails, format_duration, format_time, safe_line, safe_text
 from ..errors import WanError
+from ..images import mime_of
 from ..jobs import cost_of
 from ..metadata import strip
 from ..request import hash_of_canonical
@@ -16,51 +17,52 @@ from .feeds import Feed, Message, query_of
 
 PAGE: Final = 500
 JOBS_MAX: Final = 1000
+_THUMB: Final = {"max_px": 256, "max_bytes": 9_000}
+_SENT_TOGETHER: Final = 6
 
 
 class GalleryFeed(Feed):
-    """Keeps ``panel.gallery``, and carries out what is asked for one picture or several."""
+    """Keeps ``panel.gallery``, and carries out what is asked for one picture or several.
+
+    The page's key ``JOB/INDEX`` is a result, ``JOB/INDEX/POSITION`` an input of its job; the picker's have a colon.
+    """
 
     name = "gallery"
 
-    def start(self) -> None:
-        """Begin with everything that is not rejected."""
-        self._query = HistoryQuery(status="saved", limit=PAGE)
-        self._show_rejected = False
-        self._stacks: dict[str, str] = {}
+    _query = HistoryQuery(status="saved", limit=PAGE)
+    _show_rejected = False
 
     def update(self) -> None:
         """Show the newest pictures that the filter matches."""
         page = self.project.database.history(self._query)
-        items = [self._item(row, p) for row in page.rows for p in row.pictures if self._is_shown(row, p)]
+        items = [self._item(row, picture) for row in page.rows for picture in row.pictures if picture.saved_at]
+        wanted = [
+            item
+            for item in items
+            if (self._show_rejected or not item["is_rejected"]) and (item["is_starred"] or not self._query.starred)
+        ]
         is_cut = len(page.rows) < page.total_rows
         tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
         self.panel.show(
             gallery={
-                "items": items,
-                "total": max(page.pictures, len(items)) if is_cut else len(items),
+                "items": wanted,
+                "total": max(page.pictures, len(wanted)) if is_cut else len(wanted),
                 "more": is_cut and self._query.limit < JOBS_MAX,
                 "tags": sorted(tags),
             }
         )
-
-    def _is_shown(self, row: JobRow, picture: PictureRow) -> bool:
-        is_rejected = picture.is_rejected or row.is_rejected
-        is_wanted = not self._query.starred or picture.is_starred or row.is_starred
-        return bool(picture.saved_at) and is_wanted and (self._show_rejected or not is_rejected)
 
     def _item(self, row: JobRow, picture: PictureRow) -> dict[str, Any]:
         seed = "" if row.seed is None else f"seed {row.seed}"
         several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
         size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
         facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row))]
-        if row.id not in self._stacks:  # what all pictures share that differ only in their seed
-            parameters = dict(row.request.get("parameters") or {}) | {"seed": None}
-            self._stacks[row.id] = hash_of_canonical({**row.request, "parameters": parameters})
+        parameters = dict(row.request.get("parameters") or {}) | {"seed": None}
         return {
             "id": f"{row.id}/{picture.index}",
             "expression": f"{row.id}[{picture.index}]",
-            "stack": self._stacks[row.id],
+            # What all pictures share that differ only in their seed.
+            "stack": hash_of_canonical({**row.request, "parameters": parameters}),
             "seed": row.seed,
             "is_starred": bool(picture.is_starred or row.is_starred),
             "is_rejected": bool(picture.is_rejected or row.is_rejected),
@@ -71,31 +73,52 @@ class GalleryFeed(Feed):
             "facts": [safe_line(fact, 120) for fact in facts if fact],
         }
 
+    def _find(self, key: str) -> tuple[JobRow, PictureRow]:
+        """Return the job and the picture of a key. Raise ``StoreError`` or ``LookupError``."""
+        job_id, index = key.split("/")[:2]
+        row = self.project.database.get(job_id)
+        return row, {str(picture.index): picture for picture in row.pictures}[index]
+
     # Messages --------------------------------------------------------------------------------------------------------
+
+    def on_thumbs(self, message: Message) -> None:
+        """Send copies as they are made: a folder of large pictures that was never shown needs a while for each."""
+        keys = message["keys"]
+        for start in range(0, len(keys), _SENT_TOGETHER):
+            some = keys[start : start + _SENT_TOGETHER]
+            self.panel.send({"kind": "thumbs", "keys": some}, [self._thumb(key) for key in some])
+
+    def _thumb(self, key: str) -> bytes:
+        with suppress(WanError, ValueError, LookupError):
+            if ":" in key:
+                return self.panel.picker.copy_of(key, **_THUMB)
+            return Thumbnails(self.project.storage).get(self._find(key)[1], **_THUMB) or b""
+        return b""
+
+    def on_full(self, message: Message) -> None:
+        """Send a whole file; one that is gone is sent empty."""
+        key, data = message["key"], b""
+        with suppress(WanError):
+            row, picture = self._find(key)
+            inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
+            data = self.project.storage.read(inputs.get(key, picture.file))
+        self.panel.send({"kind": "full", "key": key, "mime": mime_of(data) or "image/png"}, [data])
 
     def on_filter(self, message: Message) -> None:
         """Show other pictures."""
         self._show_rejected = message["rejected"]
-        self._query = query_of(
-            message, starred=message["starred"], status="saved", limit=JOBS_MAX if message["more"] else PAGE
-        )
+        limit = JOBS_MAX if message["more"] else PAGE
+        self._query = query_of(message, starred=message["starred"], status="saved", limit=limit)
         self.touch()
 
     def on_details(self, message: Message) -> None:
         """Send the rest of what is known of a picture."""
         key = message["id"]
-        row, picture = self.panel.pictures.find(key)
+        row, picture = self._find(key)
         path = self.project.storage.path(picture.file)
         home = f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else ""
-        facts = [
-            "rewrite on" if row.rewrite else "",
-            format_duration(row.duration_s),
-            row.provider,
-            *(f"#{tag}" for tag in row.tags),
-            f"{row.id}[{picture.index}]",
-            picture.file,
-            picture.note,
-        ]
+        facts = ["rewrite on" if row.rewrite else "", format_duration(row.duration_s), row.provider]
+        facts += [*(f"#{tag}" for tag in row.tags), f"{row.id}[{picture.index}]", picture.file, picture.note]
         self.panel.send(
             {
                 "kind": "details",
@@ -112,19 +135,19 @@ class GalleryFeed(Feed):
 
     def on_mark(self, message: Message) -> None:
         """Star, reject or tag pictures, or put their jobs into the trash; ``on`` is False to take a mark away."""
-        is_on, database = message["on"], self.project.database
-        found = [self.panel.pictures.find(key) for key in message["ids"]]
+        what, is_on, database = message["what"], message["on"], self.project.database
+        found = [self._find(key) for key in message["ids"]]
         for row, picture in found:
-            if message["what"] == "tag":
-                database.tag(row.id, *(([message["tag"]], ()) if is_on else ((), [message["tag"]])))
-            elif message["what"] == "trash":
+            if what == "tag":
+                database.tag(row.id, **{"add" if is_on else "remove": [message["tag"]]})
+            elif what == "trash":
                 database.trash(row.id)
             else:
-                mark = database.star if message["what"] == "star" else database.reject
+                mark = database.star if what == "star" else database.reject
                 mark(row.id, picture.index, is_on)
                 if not is_on:
                     mark(row.id, None, False)  # perhaps the whole job was marked
-        if message["what"] == "trash":
+        if what == "trash":
             self.session.empty_trash()  # of what has been there for 30 days
             self.panel.show(notice=["In the trash for 30 days: History, Include trash, Restore brings it back."])
         self.project.worker.refresh([self.project.worker.track(row) for row, _ in found])
@@ -135,7 +158,7 @@ class GalleryFeed(Feed):
         files: dict[str, bytes] = {}
         for key in message["ids"]:
             with suppress(WanError):  # a file that is gone is left out
-                path = Path(self.panel.pictures.find(key)[1].file)
+                path = Path(self._find(key)[1].file)
                 data = self.project.storage.read(path.as_posix())
                 name = path.with_stem(f"{path.stem}-clean") if message["clean"] else path
                 files[name.as_posix()] = strip(data) if message["clean"] else data
@@ -150,4 +173,4 @@ class GalleryFeed(Feed):
 
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a picture."""
-        self.panel.recall_row(self.panel.pictures.find(message["id"])[0], is_new=message["new_seed"])
+        self.panel.recall_row(self._find(message["id"])[0], is_new=message["new_seed"])

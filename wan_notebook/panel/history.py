@@ -1,19 +1,78 @@
-"""The history as a table: one page of the ledger as asked for, the sums of everything that matches, and CSV."""
+"""The rows of jobs: those that this kernel asked for, and a page of the ledger with the sums of all that matches."""
 
 import datetime as dt
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..database import SETTLED, HistoryQuery, JobRow, Status
-from ..display import format_duration, format_time, row_style, safe_line
+from ..display import Card, format_duration, format_time, live_state, row_style, safe_line, size_of
 from ..history import History
-from ..jobs import cost_of
+from ..jobs import Job, cost_of
 from ..money import Source
 from ..text import pluralize
 from .feeds import Feed, Message, query_of
 
+if TYPE_CHECKING:
+    from .panel import Panel
+
 PAGE: Final = 25
+JOBS_MAX: Final = 20
+ROWS_MAX: Final = 40
+REFRESH_EVERY_S: Final = 2.0
+"""The time left changes with the time alone."""
+
+
+class JobFeed(Feed):
+    """Keeps ``panel.jobs``, and lets the other parts look again when a job has another status.
+
+    Every job of the session has its rows, whichever cell or panel asked for it.
+    """
+
+    name = "jobs"
+
+    def __init__(self, panel: "Panel") -> None:
+        self._statuses: dict[str, Status] = {}
+        jobs = panel.session.last[-JOBS_MAX:]
+        # Those whose pictures are in the gallery already.
+        self._hidden = {t.id for _, job in jobs for t in job.tracked if t.status is Status.SAVED}
+        super().__init__(panel)
+
+    def update(self) -> None:
+        """Show the newest jobs; new ones are followed, and take the place of those that were saved before."""
+        newest = {job.id: job for _, job in reversed(self.session.last[-JOBS_MAX:])}  # one shown again is the same job
+        tracked, before = [tracked for job in newest.values() for tracked in job.tracked], self._statuses
+        self._statuses = {job.id: job.status for job in tracked}
+        for job in tracked:
+            if job.id not in before:
+                job.listen(self.touch)
+                self._hidden |= {job_id for job_id, status in before.items() if status is Status.SAVED}
+        rows = [row for job in newest.values() for row in self._rows(job)]
+        running = sum(not job.is_settled for job in tracked)
+        self.repeat_s = REFRESH_EVERY_S if running else None
+        self.panel.show(jobs={"rows": rows[:ROWS_MAX], "running": running, "sent_at": self.session.wall_clock()})
+        if self._statuses != before:
+            self.panel.refresh()
+
+    def _rows(self, job: Job) -> list[dict[str, Any]]:
+        shown = {tracked.id: tracked for tracked in job.tracked if tracked.id not in self._hidden}
+        rows = []
+        for state in live_state(Card(job, self.session))["jobs"] if shown else []:
+            if tracked := shown.get(state["id"]):
+                lines = [tracked.note] if tracked.note and state["ticking"] else state["lines"]
+                prompt = safe_line(tracked.row.prompt, 160)
+                rows.append({**state, "lines": [safe_line(line, 240) for line in lines], "prompt": prompt})
+        return rows
+
+    def on_cancel(self, message: Message) -> None:
+        """Pass on the wish to cancel; the answer says what is still made and paid."""
+        wanted = [t for _, job in self.session.last for t in job.tracked if t.id == message["job"]]
+        self.panel.show(notice=self.project.worker.cancel(wanted[:1]).splitlines())
+
+    def on_dismiss(self, message: Message) -> None:
+        """Take a row away."""
+        self._hidden.add(message["job"])
+        self.touch()
 
 
 class HistoryFeed(Feed):
@@ -21,9 +80,7 @@ class HistoryFeed(Feed):
 
     name = "history"
 
-    def start(self) -> None:
-        """Begin with the newest page."""
-        self._query = HistoryQuery(limit=PAGE)
+    _query = HistoryQuery(limit=PAGE)
 
     def update(self) -> None:
         """Show the page that was asked for."""
@@ -86,7 +143,7 @@ def _shown(row: JobRow) -> dict[str, Any]:
         "icon": style.icon,
         "tone": style.tone,
         "mode": row.mode,
-        "size": f"{saved[0].width_px}×{saved[0].height_px}" if saved else row.size_tier.replace("*", "×"),
+        "size": size_of(row),
         "seed": "" if row.seed is None else str(row.seed),
         "pictures": str(len(saved)) if saved or is_settled else f"of {row.n}",
         "took": format_duration(row.duration_s),

@@ -21,12 +21,11 @@ from ..kernel import current_shell
 from ..magics import cell_of_job, cell_of_metadata, cell_of_row, last_resort
 from ..metadata import ForeignMetadata, Metadata
 from ..session import Session
-from .feeds import Feed, PictureFeed
+from .feeds import Feed
 from .form import Form
 from .gallery import GalleryFeed
-from .history import HistoryFeed
+from .history import HistoryFeed, JobFeed
 from .image_picker import PickerFeed, metadata_in
-from .jobs import JobFeed
 from .plan import PlanFeed
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -78,7 +77,6 @@ class Panel(anywidget.AnyWidget):
         self._static: Any = None
         super().__init__()
         self.fill(**fields)
-        self.pictures = PictureFeed(self)
         self.picker = PickerFeed(self)
         self._plans = PlanFeed(self)
         for feed in (JobFeed, GalleryFeed, HistoryFeed):

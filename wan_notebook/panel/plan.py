@@ -6,9 +6,9 @@ The button's price is that of the plan, and a click submits a plan with the term
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..display import safe_line, safe_text
+from ..display import format_expected_size, safe_line, safe_text
 from ..errors import CellError, Problem, RequestError, WanError
 from ..jobs import Job
 from ..magics import expand, read_cell, split_negative
@@ -18,31 +18,40 @@ from ..replay import CellId
 from ..resolver import Resolver
 from ..session import Plan, Session
 from ..text import pluralize
-from ..validation import Mode, expected_size
+from ..validation import Mode
 from .feeds import Feed, Message
 from .form import LIMITS, Form
 
+if TYPE_CHECKING:
+    from .panel import Panel
+
 _OTHER_NAMES: Final = {"image": "images", "tag": "tags", "max_images": "n"}
 """The form's names for fields that problems call otherwise."""
-_EXACT: Final = ("as asked", "default")
 _PREVIEW_MAX_CHARS: Final = 2400
-_N_HINTS: Final = {
-    Mode.EDIT: f"1 to {LIMITS.n_max}, in one job",
-    Mode.TEXT_TO_IMAGE: "each with the next seed",
-    Mode.ILLUSTRATED: f"1 to {LIMITS.max_images_max}; the text decides",
-}
 _SEED_HINT: Final = "empty: a new one each time · 5..8 or 5,9,12 for several"
-_AUTO_SIZES: Final = {
-    Mode.EDIT: "left to the service: 1K in the shape of the last picture",
-    Mode.TEXT_TO_IMAGE: "left to the service: 1280×1280",
-    Mode.ILLUSTRATED: "left to the service: follows the picture",
-}
-_MOST_PX: Final = dict.fromkeys(Mode, LIMITS.text_total_max_px) | {Mode.EDIT: LIMITS.edit_total_max_px}
-_SIZE_LIMITS: Final = {
-    mode: "{0:.0f}×{0:.0f} to {1:.0f}×{1:.0f} pixels in total, sides from 1:4 to 4:1".format(
-        LIMITS.total_min_px**0.5, most_px**0.5
-    )
-    for mode, most_px in _MOST_PX.items()
+
+
+class _ModeHints(NamedTuple):
+    """What a mode means for the fields: how many, the size that the service chooses, the most pixels in total."""
+
+    n: str
+    auto_size: str
+    most_px: int
+
+    @property
+    def size(self) -> str:
+        least, most = (f"{px**0.5:.0f}×{px**0.5:.0f}" for px in (LIMITS.total_min_px, self.most_px))
+        return f"{least} to {most} pixels in total, sides from 1:4 to 4:1"
+
+
+_HINTS: Final = {
+    Mode.EDIT: _ModeHints(
+        f"1 to {LIMITS.n_max}, in one job", "1K in the shape of the last picture", LIMITS.edit_total_max_px
+    ),
+    Mode.TEXT_TO_IMAGE: _ModeHints("each with the next seed", "1280×1280", LIMITS.text_total_max_px),
+    Mode.ILLUSTRATED: _ModeHints(
+        f"1 to {LIMITS.max_images_max}; the text decides", "follows the picture", LIMITS.text_total_max_px
+    ),
 }
 
 
@@ -84,15 +93,6 @@ class FormPlan:
             return "Generate · price unknown", detail
         return f"Generate · up to {format_amount(cost.amount, cost.currency)}", f"{detail} · {plan.price.note}"
 
-    @property
-    def expected_size(self) -> str:
-        """The size of the result, and whose shape it takes; empty if it is not known yet."""
-        found = expected_size(self.plan.requests[0]) if self.plan else None
-        if found is None:
-            return ""
-        width, height, whose = found
-        return f"{width}×{height}" if whose in _EXACT else f"≈{width}×{height}, {safe_line(whose, 80)}"
-
 
 def plan_form(form: Form, session: Session, resolver: Resolver, cell_id: CellId) -> FormPlan:
     """Plan a form without sending anything. Never raises for what a person typed, nor for wrong settings."""
@@ -120,10 +120,9 @@ def _by_field(problems: Iterable[Problem]) -> dict[str, tuple[str, ...]]:
     """Return the lines of each field, each once."""
     found: dict[str, dict[str, None]] = {}
     for problem in problems:
-        is_seen = not problem.value or problem.value.endswith("…")  # a long value is seen in its field
-        message = (
-            f"{problem.message[:1].upper()}{problem.message[1:]}" if is_seen else f"{problem.value}: {problem.message}"
-        )
+        message = f"{problem.message[:1].upper()}{problem.message[1:]}"
+        if problem.value and not problem.value.endswith("…"):  # a long value is seen in its field
+            message = f"{problem.value}: {problem.message}"
         hint = problem.hint.replace(", or add --raw", "")  # the panel has no such option
         name = _OTHER_NAMES.get(problem.field, problem.field)
         found.setdefault(name, {})[safe_line(f"{message} {hint}".strip(), 400)] = None
@@ -140,7 +139,7 @@ def size_choices(mode: Mode) -> list[dict[str, Any]]:
         {"name": name, "value": name, "title": f"{name}, {width}×{height} pixels", "width": width, "height": height}
         for name, (width, height) in RATIOS.items()
     ]
-    return [{"name": "Auto", "value": "", "title": _AUTO_SIZES[mode]}, *tiers, *shapes]
+    return [{"name": "Auto", "value": "", "title": f"left to the service: {_HINTS[mode].auto_size}"}, *tiers, *shapes]
 
 
 class PlanFeed(Feed):
@@ -151,13 +150,13 @@ class PlanFeed(Feed):
 
     name = "form"
 
-    def start(self) -> None:
-        """Tell the page what stays the same."""
+    def __init__(self, panel: "Panel") -> None:
         self.notes: tuple[str, ...] = ()
         self._clicks = threading.Lock()
         self._runs = 0
+        super().__init__(panel)
         settings = self.session.settings()
-        self.panel.show(
+        panel.show(  # what stays the same
             fixed={
                 "service": f"{settings.provider}: {settings.chosen_because}",
                 "services": [["", f"as set ({settings.provider})"], *([name, name] for name in PROVIDERS)],
@@ -179,7 +178,7 @@ class PlanFeed(Feed):
         lengths = {"prompt": split_negative(form.prompt)[0].strip(), "negative_prompt": form.negative_prompt.strip()}
         hints = {
             "prompt": " · ".join(made.plan.notes if made.plan else ()),
-            "n": _N_HINTS[form.mode],
+            "n": _HINTS[form.mode].n,
             "seed": _SEED_HINT,
         }
         self.panel.show(
@@ -198,8 +197,8 @@ class PlanFeed(Feed):
                 else "",
                 "images": [self.panel.picker.facts(expression, resolver) for expression in form.images],
                 "sizes": size_choices(form.mode),
-                "size_limits": _SIZE_LIMITS[form.mode],
-                "expected_size": made.expected_size,
+                "size_limits": _HINTS[form.mode].size,
+                "expected_size": safe_line(format_expected_size(made.plan.requests[0]), 100) if made.plan else "",
                 "cell": str(form.cell),
                 "notes": [safe_line(note, 300) for note in self.notes],
             }

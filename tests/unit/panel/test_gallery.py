@@ -86,9 +86,9 @@ def test_copies_whole_files_and_downloads(page):
     """One picture is its file, several are a zip, a clean copy has no metadata, and a lost file is no error."""
     job = made(page, n=2)
     keys, (second, first) = page.images, [path.read_bytes() for path in job.files]
-    _, (copy, gone) = page.ask("pictures", "thumbs", "thumbs", keys=[keys[0], "gone/0"])
+    _, (copy, gone) = page.ask("gallery", "thumbs", "thumbs", keys=[keys[0], "gone/0"])
     assert (copy[:4], len(copy) <= 9000, gone) == (b"RIFF", True, b"")
-    assert page.ask("pictures", "full", "full", key=keys[0])[1] == [first]
+    assert page.ask("gallery", "full", "full", key=keys[0])[1] == [first]
     message, data = page.ask("gallery", "download", "save", ids=keys[:1], clean=False)
     assert (message["name"], data) == (job.files[1].name, [first])
     message, (data,) = page.ask("gallery", "download", "save", ids=keys, clean=True)
@@ -97,7 +97,7 @@ def test_copies_whole_files_and_downloads(page):
         assert all(name.endswith("-clean.png") for name in archive.namelist())
         assert [read_any(archive.read(name)) for name in archive.namelist()] == [None, None]
     job.files[1].unlink()
-    assert page.ask("pictures", "full", "full", key=keys[0])[1] == [b""]
+    assert page.ask("gallery", "full", "full", key=keys[0])[1] == [b""]
     assert page.ask("gallery", "download", "save", ids=keys, clean=False)[1] == [second]
 
 
@@ -110,7 +110,7 @@ def test_details_and_the_input_to_compare_with(page):
     assert details["inputs"] == [{"id": f"{job.id}/0/0", "label": "photo"}]
     assert details["cell"].startswith("%%wan -i")
     assert job.files[0].as_posix() in details["paths"]
-    _, (data,) = page.ask("pictures", "full", "full", key=details["inputs"][0]["id"])
+    _, (data,) = page.ask("gallery", "full", "full", key=details["inputs"][0]["id"])
     assert data == (page.session.need_project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
 
 

@@ -32,7 +32,7 @@ def test_variables_are_followed(open_panel, house):
     assert [one["id"] for one in choices["results"]] == [f"{job.id}[0]"]
     keys = [one["key"] for one in choices["variables"]]
     wanted = [*keys, "nonsense", "a:nothing"]
-    message, copies = page.ask("pictures", "thumbs", "thumbs", keys=wanted)
+    message, copies = page.ask("gallery", "thumbs", "thumbs", keys=wanted)
     assert (message["keys"], [copy[:4] for copy in copies]) == (wanted, [b"RIFF"] * 3 + [b""] * 2)
     photo.paste("red", (0, 0, 320, 256))
     page.shell.run_cell()

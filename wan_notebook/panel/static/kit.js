@@ -34,7 +34,7 @@ function makePictures(link) {
   const waiting = { thumb: new Map(), full: new Map() }; // what is called once a picture is here
   const wanted = new Set();
   const askSoon = afterPause(() => {
-    link.send("pictures", "thumbs", { keys: [...wanted] });
+    link.send("gallery", "thumbs", { keys: [...wanted] });
     wanted.clear();
   }, 40, link.signal);
 
@@ -51,7 +51,7 @@ function makePictures(link) {
     else if (waiting[kind].has(key)) waiting[kind].get(key).push(callback);
     else {
       waiting[kind].set(key, [callback]);
-      if (kind === "full") link.send("pictures", "full", { key });
+      if (kind === "full") link.send("gallery", "full", { key });
       else wanted.add(key), askSoon();
     }
   }
