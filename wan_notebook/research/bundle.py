@@ -1,5 +1,9 @@
-"""Packing a notebook with its pictures, inputs and records: everything is known and listed before it is written."""
+"""Packing a notebook with its pictures, inputs and records as an RO-Crate; all is listed before it is written.
 
+Writing needs the ``rocrate`` library (extra ``bundle``); reading does not.
+"""
+
+import datetime as dt
 import hashlib
 import json
 import platform
@@ -8,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -16,45 +20,38 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from .._version import __version__
-from ..database import Database, PictureRow
+from ..database import Database, InputRow, PictureRow
 from ..errors import CellError, RecipeError, SettingsError, StoreError
-from ..images import open_header
+from ..images import SUFFIXES, open_header
 from ..project import REPLAY_META
 from ..text import file_size, pluralize
-from .methods import render
-from .notebook_file import read_notebook
+from .methods import pictures_of, render
+from .notebook_file import NotebookFile, read_notebook, select_jobs
 from .redact import NamedFiles, Redactor, addresses_in, files_in_code, imports_of, json_bytes, local_paths
-from .ro_crate import FOLDER, LEDGER_LINES, NAME, Contents, check_name, check_no_twins, require_rocrate, write_crate
-from .selection import select_jobs
-from .unbundle import change_of, opened
+from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
 
 if TYPE_CHECKING:
     from ..database import JobRow
     from ..session import Session
     from ..storage import Storage
 
-README: Final = "README.md"
-REQUIREMENTS: Final = "requirements.txt"
-LEDGER_NAME: Final = "ledger.db"
+_REQUIREMENTS: Final = "requirements.txt"
+_LEDGER: Final = f"{FOLDER}/ledger.db"
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
-_COMPRESSED: Final = frozenset({".ipynb", ".json", ".jsonl", ".db", ".txt", ".md"})
 _FILES_LISTED: Final = 500
 _GPS_TAG: Final = 0x8825
+_KINDS: Final = {
+    ".ipynb": "application/x-ipynb+json",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".db": "application/vnd.sqlite3",
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+}
+_PICTURE_KINDS: Final = {suffix: mime for mime, suffix in SUFFIXES.items()} | {".jpeg": "image/jpeg"}
 _PARTS: Final = (
-    "anywidget",
-    "httpx",
-    "ipykernel",
-    "ipython",
-    "ipywidgets",
-    "jinja2",
-    "jupyterlab",
-    "pillow",
-    "pydantic",
-    "pydantic-settings",
-    "rocrate",
-    "SQLAlchemy",
-    "starlette",
-    "wan-notebook",
+    *("anywidget", "httpx", "ipykernel", "ipython", "ipywidgets", "jinja2", "jupyterlab", "pillow", "pydantic"),
+    *("pydantic-settings", "rocrate", "SQLAlchemy", "starlette", "wan-notebook"),
 )
 
 
@@ -63,20 +60,15 @@ class BundleFile:
     """One file to pack: bytes made for it, or a file of the project; ``record`` is what the ledger knows of it."""
 
     path: str
+    content: bytes | Path
     size_bytes: int
-    data: bytes | None = None
-    source: Path | None = None
-    record: PictureRow | str = ""
+    record: PictureRow | InputRow | None = None
 
     def read(self) -> bytes:
         """Return the bytes. Raise ``StoreError`` if they are not what was recorded."""
-        data = self.data if self.data is not None else self.source.read_bytes() if self.source else b""
-        if isinstance(self.record, PictureRow):
-            is_changed = bool(change_of(data, self.record))
-        else:
-            is_changed = self.record not in ("", hashlib.sha256(data).hexdigest())
-        if is_changed or len(data) != self.size_bytes:
-            message = f"{self.source or self.path} has changed since it was recorded: the bundle was not written."
+        data = self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+        if self.record is not None and change_of(data, self.record):
+            message = f"{self.path} has changed since it was recorded: the bundle was not written."
             raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
         return data
 
@@ -95,15 +87,12 @@ class BundlePlan:
 
     def lines(self) -> list[str]:
         """Name every file with its size, and what should be known."""
-        pictures = sum(row.picture_count for row in self.rows)
-        jobs = pluralize(len(self.rows), "job")
-        listed = [f"  {file_size(file.size_bytes):>9}  {file.path}" for file in self.files[:_FILES_LISTED]]
-        if left := len(self.files) - len(listed):
-            listed.append(f"  and {left} more files")
-        total = sum(file.size_bytes for file in self.files)
+        pictures = pluralize(pictures_of(self.rows), "picture")
+        left, total = len(self.files) - _FILES_LISTED, sum(file.size_bytes for file in self.files)
         return [
-            f"{self.target.name} will hold {pluralize(pictures, 'picture')} of {jobs}:",
-            *listed,
+            f"{self.target.name} will hold {pictures} of {pluralize(len(self.rows), 'job')}:",
+            *(f"  {file_size(file.size_bytes):>9}  {file.path}" for file in self.files[:_FILES_LISTED]),
+            *([f"  and {left} more files"] if left > 0 else []),
             f"  {file_size(total):>9}  in {len(self.files)} files",
             *(f"note: {note}" for note in self.notes),
         ]
@@ -141,59 +130,59 @@ def plan_bundle(
     CellError, StoreError, RecipeError
         For what would make the bundle incomplete or give something away.
     """
-    require_rocrate()
-    check_target(target)
+    _rocrate()
+    _check_target(target)
     project, notebook = session.need_project(), notebook.resolve()
-    pictures_folder = project.storage.folder.resolve()
-    root = pictures_folder.parent if notebook.is_relative_to(pictures_folder.parent) else notebook.parent
+    database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
+    root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
     document = read_notebook(notebook)
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
-    keys = [*_keys(session)]
-    guard = Redactor(root=root, pictures=pictures_folder, keys=keys)
-    for number, text in enumerate(document.code, 1):
-        if guard.holds_key(text):
-            message = f"code cell {number} of the notebook holds your key: nothing was written."
-            raise CellError(message, hint="Take it out (`%wan login` keeps keys elsewhere), save, then repeat.")
+    redactor = Redactor(root=root, pictures=pictures, keys=_keys(session))
+    _refuse_keys(redactor, {f"code cell {number}": text for number, text in enumerate(document.code, 1)})
     saved = [item.job_id for item in document.named() if item.job_id]
-    selection = select_jobs(
-        project.database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook)
-    )
-    rows = selection.rows
-    redactor = Redactor(root=root, pictures=pictures_folder, keys=[*keys, *{row.key_fingerprint for row in rows}])
-    named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures_folder)
-    kept = _kept_addresses(project.database, project.storage, [*document.code, *texts])
-    lines = project.database.export_rows([row.id for row in rows])
+    rows, notes = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
+    named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
+    kept = _kept_addresses(database, storage, [*document.code, *texts])
+    lines = database.export_rows([row.id for row in rows])
     for line in lines:  # an input's name may be an expression with a path of this machine in it
         line["inputs"] = [{**record, "name": redactor.text(record["name"])} for record in line["inputs"]]
     name = notebook.relative_to(root).as_posix()
     redacted = redactor.notebook(document, notebook.read_bytes())
     made = {
         name: redacted,
-        README: _readme(name, rows),
-        REQUIREMENTS: _requirements(imports_of(document.code)),
+        "README.md": _readme(name, rows),
+        _REQUIREMENTS: _requirements(imports_of(document.code)),
         LEDGER_LINES: b"".join(json_bytes(line, sort_keys=True, separators=(",", ":")) + b"\n" for line in lines),
-        f"{FOLDER}/{LEDGER_NAME}": _ledger(lines, kept, max(row.created_at for row in rows)),
+        _LEDGER: _ledger(lines, kept, max(row.created_at for row in rows)),
     }
     for path, data in made.items():
         if redactor.holds_key(data.decode("utf-8", "replace")):
-            message = f"{path} would hold your key (in a prompt?): nothing was written."
-            raise CellError(message, hint="Put the job whose prompt holds it into the trash, and make a new one.")
-    stored, missing = _stored_files(project.storage, rows, kept.values())
-    packed = tuple(path.relative_to(root).as_posix() for path in named.pictures)
-    files = [BundleFile(path=path, size_bytes=len(data), data=data) for path, data in made.items()]
+            message = f"{path} holds your key, in a cell or a prompt: nothing was written."
+            hint = (
+                "Take it out of the cell (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
+            )
+            raise CellError(message, hint=hint)
+    files = [BundleFile(path=path, content=data, size_bytes=len(data)) for path, data in made.items()]
     files += [_file_of(path.relative_to(root).as_posix(), path) for path in named.pictures]
-    unsaved = len(set(shown) - set(saved))
-    notes = [f"{pluralize(unsaved, 'job')} of this kernel not in the saved notebook: save it (Ctrl+S) and repeat"]
+    files += _stored_files(storage, rows, kept.values())
+    files.sort(key=lambda file: file.path)
+    try:
+        check_names([*(file.path for file in files), CRATE])
+    except RecipeError as error:
+        raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
+    if saved and (unsaved := len(set(shown) - set(saved))):
+        jobs = pluralize(unsaved, "job")
+        notes = (f"{jobs} of this kernel not in the saved notebook: save it (Ctrl+S) and repeat", *notes)
     return BundlePlan(
         target=target,
         notebook=name,
-        files=_in_order([*files, *stored]),
+        files=tuple(files),
         rows=rows,
-        named=packed,
+        named=tuple(path.relative_to(root).as_posix() for path in named.pictures),
         kept=kept,
-        notes=(*(notes if unsaved and saved else ()), *selection.notes, *missing, *_notes(document, redacted, named)),
+        notes=(*notes, *_notes(document, redacted, named, rows, storage)),
     )
 
 
@@ -202,17 +191,15 @@ def write_bundle(plan: BundlePlan) -> str:
 
     Raises ``StoreError``; then nothing changed. Only an older bundle is replaced.
     """
-    check_target(plan.target)
     temporary = plan.target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with zipfile.ZipFile(temporary, "w") as archive:
             facts = {}
             for file in plan.files:
                 data = file.read()
-                facts[file.path] = (len(data), hashlib.sha256(data).hexdigest())
+                facts[file.path] = {"contentSize": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
                 _write(archive, file.path, data)
-            contents = Contents(notebook=plan.notebook, files=facts, named=plan.named, kept=plan.kept)
-            _write(archive, NAME, write_crate(contents, plan.rows, made_by=f"wan-notebook {__version__}"))
+            _write(archive, CRATE, _crate(plan, facts))
         temporary.replace(plan.target)
     except OSError as error:
         message = f"cannot write {plan.target} ({error.strerror or error})."
@@ -223,7 +210,7 @@ def write_bundle(plan: BundlePlan) -> str:
     return f"wrote {plan.target}: {file_size(plan.target.stat().st_size)}"
 
 
-def check_target(target: Path) -> None:
+def _check_target(target: Path) -> None:
     """Raise ``StoreError`` where no bundle can be written: no such folder, or a file that is not a bundle."""
     if not target.parent.is_dir():
         message = f"cannot write {target}: there is no folder {target.parent}."
@@ -240,72 +227,63 @@ def check_target(target: Path) -> None:
 def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     info = zipfile.ZipInfo(name, _FIXED_TIME)
     info.create_system, info.external_attr = 3, 0o100644 << 16
-    is_compressed = PurePosixPath(name).suffix in _COMPRESSED  # pictures are compressed already
+    is_compressed = PurePosixPath(name).suffix in _KINDS  # pictures are compressed already
     info.compress_type = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
     archive.writestr(info, data, compresslevel=6)
 
 
 def _keys(session: "Session") -> Iterator[str]:
-    """Yield every key that could leak, to look for it; it is shown nowhere."""
+    """Yield every key that could leak, to look for it; it is not shown anywhere."""
     for provider in ("gateway", "dashscope"):
         with suppress(SettingsError):
             settings = session.settings(provider)
             if settings.key is not None:
-                yield settings.key.get_secret_value()
-                yield settings.key_fingerprint
+                yield from (settings.key.get_secret_value(), settings.key_fingerprint)
 
 
-def _file_of(path: str, source: Path, record: PictureRow | str = "") -> BundleFile:
+def _refuse_keys(redactor: Redactor, texts: Mapping[str, str]) -> None:
+    for what, text in texts.items():
+        if redactor.holds_key(text):
+            hint = (
+                "Take it out of the cell (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
+            )
+            raise CellError(f"{what} holds your key: nothing was written.", hint=hint)
+
+
+def _file_of(path: str, source: Path, record: PictureRow | InputRow | None = None) -> BundleFile:
     try:
-        return BundleFile(path=path, size_bytes=source.stat().st_size, source=source, record=record)
+        return BundleFile(path=path, content=source, size_bytes=source.stat().st_size, record=record)
     except OSError as error:
         message = f"{source} is missing: the bundle would not be complete."
         raise StoreError(message, hint="`%wan verify` says how to get it back.") from error
 
 
-def _stored_files(
-    storage: "Storage", rows: "Sequence[JobRow]", kept: Iterable[str]
-) -> tuple[list[BundleFile], list[str]]:
-    """Return the files of these jobs, and notes on what should be there but is not needed to show them."""
-    wanted: dict[str, PictureRow | str] = {}
-    notes = []
+def _stored_files(storage: "Storage", rows: "Sequence[JobRow]", kept: Iterable[str]) -> list[BundleFile]:
+    """Return the files of these jobs; what is not needed to show them may be missing."""
+    wanted: dict[str, PictureRow | InputRow | None] = dict.fromkeys(kept)
     for row in rows:
-        for record in row.inputs:
-            if storage.exists(record.file):
-                wanted[record.file] = record.sha256
-            else:
-                notes.append(f"the kept copy of {record.name}, an input of job {row.id}, is gone: it is not packed")
+        wanted |= {record.file: record for record in row.inputs if storage.exists(record.file)}
         for picture in row.pictures:
-            if picture.saved_at:
-                wanted[picture.file] = picture
+            wanted |= {picture.file: picture} if picture.saved_at else {}
             beside = (f"{picture.file}.json" if picture.saved_at else "", picture.corrupt_file)
-            wanted |= {file: "" for file in beside if file and storage.exists(file)}
-    wanted |= dict.fromkeys(kept, "")
-    return [_file_of(f"{FOLDER}/{file}", storage.path(file), record) for file, record in wanted.items()], notes
+            wanted |= {file: None for file in beside if file and storage.exists(file)}
+    return [_file_of(f"{FOLDER}/{file}", storage.path(file), record) for file, record in wanted.items()]
 
 
 def _kept_addresses(database: Database, storage: "Storage", texts: Iterable[str]) -> dict[str, str]:
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
-    found = {}
-    for address in addresses_in(texts):
-        key = "url:" + hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-        if (file := database.meta_get(key)) and storage.exists(file):
-            found[key] = file
-    return found
+    keys = ("url:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest() for text in addresses_in(texts))
+    found = {key: database.meta_get(key) for key in keys}
+    return {key: file for key, file in found.items() if file and storage.exists(file)}
 
 
-def _in_order(files: Iterable[BundleFile]) -> tuple[BundleFile, ...]:
-    ordered = tuple(sorted(files, key=lambda file: file.path))
-    try:
-        for file in ordered:
-            check_name(file.path)
-        check_no_twins([*(file.path for file in ordered), NAME])
-    except RecipeError as error:
-        raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
-    return ordered
-
-
-def _notes(document: Any, redacted: bytes, named: NamedFiles) -> Iterator[str]:
+def _notes(
+    document: NotebookFile, redacted: bytes, named: NamedFiles, rows: "Sequence[JobRow]", storage: "Storage"
+) -> Iterator[str]:
+    for row in rows:
+        for record in row.inputs:
+            if not storage.exists(record.file):
+                yield f"the kept copy of {record.name}, an input of job {row.id}, is gone: it is not packed"
     for path in named.pictures:
         with suppress(Exception):  # a picture that Pillow cannot read says nothing
             if open_header(path.read_bytes()).getexif().get_ifd(_GPS_TAG):
@@ -314,7 +292,7 @@ def _notes(document: Any, redacted: bytes, named: NamedFiles) -> Iterator[str]:
         yield f"only pictures are packed; cells also name: {', '.join(named.others[:8])}; add them to the zip yourself"
     if named.outside:
         yield f"cells read pictures outside the project ({', '.join(named.outside[:4])}); elsewhere they will stop"
-    if left := local_paths(type(document)(json.loads(redacted))):
+    if left := local_paths(redacted):
         yield f"the notebook still names folders of this machine: {', '.join(left[:4])}"
     if any(text.lstrip().startswith("%") and "--fresh" in text.splitlines()[0] for text in document.code):
         yield "a cell says --fresh: it asks anew, so that it cannot be replayed; take the option out"
@@ -323,15 +301,11 @@ def _notes(document: Any, redacted: bytes, named: NamedFiles) -> Iterator[str]:
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
     """Return a ledger of these rows that only replays, the same bytes for the same rows; ``at`` is its time."""
     with tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder:
-        made, packed = Path(folder, LEDGER_NAME), Path(folder, "packed.db")
-        database = Database.open(made, wall_clock=lambda: at)
-        try:
+        made, packed = Path(folder, "ledger.db"), Path(folder, "packed.db")
+        with closing(Database.open(made, wall_clock=lambda: at)) as database:
             database.import_rows(lines)
-            database.meta_set(REPLAY_META, "only")
-            for key, file in sorted(kept.items()):
-                database.meta_set(key, file)
-        finally:
-            database.close()
+            for key, value in sorted({REPLAY_META: "only", **kept}.items()):
+                database.meta_set(key, value)
         with closing(sqlite3.connect(made)) as connection:
             connection.execute("VACUUM INTO ?", (str(packed),))  # one tight file without traces of how it came about
         return packed.read_bytes()
@@ -351,15 +325,83 @@ def _requirements(imported: Iterable[str]) -> bytes:
 
 def _readme(notebook: str, rows: "Sequence[JobRow]") -> bytes:
     """Return what a person who unzips the bundle reads first."""
-    pictures = sum(row.picture_count for row in rows)
-    simulated = sum(row.picture_count for row in rows if row.is_simulated)
+    pictures, simulated = pictures_of(rows), pictures_of([row for row in rows if row.is_simulated])
     return render(
         "readme.md",
         title=PurePosixPath(notebook).stem,
         notebook=notebook,
         pictures=pluralize(pictures, "picture"),
         practice="All" if simulated == pictures else str(simulated) if simulated else "",
-        requirements=REQUIREMENTS,
+        requirements=_REQUIREMENTS,
         lines=LEDGER_LINES,
-        crate=NAME,
+        crate=CRATE,
     ).encode()
+
+
+# The RO-Crate: what each file is, its size and hash, and which act of which model made which picture ------------------
+
+
+def _rocrate() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the classes of the library that writes RO-Crates. Raise ``CellError`` that says how to install it."""
+    try:
+        from rocrate.model.contextentity import ContextEntity
+        from rocrate.rocrate import ROCrate
+    except ImportError as error:
+        message = "bundles are RO-Crates, and the library for them (rocrate) is not installed."
+        raise CellError(message, hint='Run `pip install "wan-notebook[bundle]"`.') from error
+    return ROCrate, ContextEntity
+
+
+def _crate(plan: BundlePlan, facts: Mapping[str, Mapping[str, str]]) -> bytes:
+    """Return ``ro-crate-metadata.json``, the same bytes for the same content; nothing is fetched or checked online."""
+    make, entity = _rocrate()
+    crate = make(version="1.1")
+    crate.metadata.extra_terms |= {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}
+    root = crate.root_dataset
+    root["name"] = PurePosixPath(plan.notebook).stem
+    root["description"] = (
+        f"The notebook {plan.notebook} with the pictures that it shows, their inputs and the record of how each "
+        "was made. Unzip it and run all cells: the pictures come from the record, and nothing is sent or paid."
+    )
+    root["datePublished"] = _time(max(row.created_at for row in plan.rows))[:10]
+    ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": plan.named, "kept": plan.kept}
+    root["wanBundle"] = json.dumps(ours, sort_keys=True)
+    files = {}
+    for path, known in facts.items():
+        suffix = PurePosixPath(path).suffix.lower()
+        kind = (_KINDS | _PICTURE_KINDS).get(suffix, "application/octet-stream")
+        properties: dict[str, Any] = {"name": PurePosixPath(path).name, "encodingFormat": kind, **known}
+        if path == plan.notebook:
+            properties |= {"@type": ["File", "SoftwareSourceCode"], "programmingLanguage": "Python"}
+        elif kind.startswith("image/"):
+            properties["@type"] = ["File", "ImageObject"]
+        files[path] = crate.add_file(dest_path=path, properties=properties)
+    root["mainEntity"] = files[plan.notebook]
+    tools: dict[tuple[str, str], Any] = {}
+    for model, provider in sorted({(row.model, row.provider) for row in plan.rows}):
+        served = "the built-in simulator, which is not a model" if provider == "simulator" else f"served by {provider}"
+        tool = {"@type": "SoftwareApplication", "name": model, "description": f"image generation, {served}"}
+        tools[model, provider] = crate.add(entity(crate, f"#model-{len(tools)}", tool))
+    actions = []
+    for row in plan.rows:
+        made = {
+            "@type": "CreateAction",
+            "name": f"{row.mode}, seed {row.seed}" if row.seed is not None else row.mode,
+            "description": row.prompt,
+            "startTime": _time(row.created_at),
+            "identifier": row.task_id or row.id,
+        }
+        made |= {"endTime": _time(row.finished_at)} if row.finished_at is not None else {}
+        action = crate.add(entity(crate, f"#job-{row.id}", made))
+        action["instrument"] = tools[row.model, row.provider]
+        for role, records in (("object", row.inputs), ("result", row.pictures)):
+            known_files = [files[p] for p in dict.fromkeys(f"{FOLDER}/{one.file}" for one in records) if p in files]
+            if known_files:
+                action[role] = known_files
+        actions.append(action)
+    root["mentions"] = actions
+    return json_bytes(crate.metadata.generate(), indent=1, sort_keys=True) + b"\n"
+
+
+def _time(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")

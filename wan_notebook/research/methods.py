@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,7 @@ from ..jobs import cost_of
 from ..money import Source, Total, format_amount
 from ..text import pluralize, ranges
 from ..validation import Mode
-from .notebook_file import read_notebook
-from .selection import select_jobs
+from .notebook_file import read_notebook, select_jobs
 
 if TYPE_CHECKING:
     from ..database import JobRow
@@ -26,31 +26,13 @@ _SERVICES: Final = {"gateway": "the Vtrix gateway", "dashscope": "Alibaba Cloud 
 _SOFTWARE: Final = {"wan-notebook": "wan-notebook", "python": "Python", "pillow": "Pillow", "httpx": "httpx"}
 _SEEDS_MAX: Final = 40
 _SIZES_MAX: Final = 8
-_MONTHS: Final = (  # strftime's depend on the machine's language
-    [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
+# strftime's names depend on the machine's language.
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
 )
-_LATEX: Final = {
+_LATEX: Final = {char: f"\\{char}" for char in "{}$&#%_"} | {
     "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
     "<": r"\textless{}",
@@ -81,11 +63,9 @@ def methods_paragraph(
         If there is no finished picture.
     """
     saved: list[str] = []
-    if notebook is not None:
-        try:
-            saved = [item.job_id for item in read_notebook(notebook).without(cells_run).named() if item.job_id]
-        except RecipeError:
-            saved = []
+    with suppress(RecipeError):
+        document = read_notebook(notebook).without(cells_run) if notebook else None
+        saved = [item.job_id for item in document.named() if item.job_id] if document else []
     database = session.need_project().database
     rows = select_jobs(database, [*saved, *shown], tags=tags, notebook=str(notebook or "")).rows
     return describe_methods(rows, latex=latex)
@@ -109,7 +89,7 @@ def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
     if total.unknown:
         costs.append(f"an unknown amount for {pluralize(total.unknown, 'request')} whose price was not reported")
     versions = {
-        name: sorted({str(row.versions[key]) for row in rows if row.versions.get(key)}, key=_version_key)
+        name: sorted({str(row.versions[key]) for row in rows if row.versions.get(key)})
         for key, name in _SOFTWARE.items()
     }
     text = render(
@@ -117,11 +97,11 @@ def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
         rows=rows,
         real=real,
         practice=practice,
-        pictures=_pictures,
+        pictures=pictures_of,
         models=listed([code(name) for name in sorted({row.model for row in real})]),
         services=listed([escape(_SERVICES.get(name, name)) for name in sorted({row.provider for row in real})]),
         when=lambda some: _days([row.created_at for row in some], dash),
-        modes=[(mode, _pictures([row for row in rows if row.mode == mode])) for mode in Mode],
+        modes=[(mode, pictures_of([row for row in rows if row.mode == mode])) for mode in Mode],
         sizes=[(escape(size), count) for size, count in sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0]))],
         sizes_max=_SIZES_MAX,
         prompts=len({row.prompt for row in rows}),
@@ -137,6 +117,11 @@ def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
         software=[f"{name} {' and '.join(map(escape, found))}" for name, found in versions.items() if found],
     )
     return " ".join(text.split())
+
+
+def pictures_of(rows: "Sequence[JobRow]") -> int:
+    """Return how many pictures jobs have."""
+    return sum(row.picture_count for row in rows)
 
 
 def render(name: str, **context: Any) -> str:
@@ -158,10 +143,6 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
-def _pictures(rows: "Sequence[JobRow]") -> int:
-    return sum(row.picture_count for row in rows)
-
-
 def _days(times: Sequence[float], dash: str) -> str:
     """Return the days (UTC) that times span: ``on 24–26 November 2026``."""
     first, last = (dt.datetime.fromtimestamp(at, tz=dt.UTC).date() for at in (min(times), max(times)))
@@ -171,11 +152,6 @@ def _days(times: Sequence[float], dash: str) -> str:
     if (first.year, first.month) == (last.year, last.month):
         return f"on {first.day}{dash}{end}"
     return f"between {begin}{f' {first.year}' if first.year != last.year else ''} and {end}"
-
-
-def _version_key(text: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"[.\-+]", text[:60])
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def _latex_text(text: str) -> str:

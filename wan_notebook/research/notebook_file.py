@@ -1,23 +1,42 @@
-"""A notebook's file as verification and bundles read it: its code, and the pictures that its outputs name.
+"""A notebook as verification and bundles read it: its code, the pictures that its outputs name, the jobs behind them.
 
-It is read with the standard library alone, and nothing in it is trusted: the file may come from anybody.
+Nothing in the file is trusted: it may come from anybody.
 """
 
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+
+from ..database import HistoryQuery, Status
 from ..errors import CellError, RecipeError
+from ..text import pluralize
 
-MAX_BYTES: Final = 512 * 1024 * 1024
-_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
-_JOB_ID: Final = re.compile(r"[0-9a-f]{6,40}\Z")
-_HASHES_MAX: Final = 10_000
+if TYPE_CHECKING:
+    from ..database import Database, JobRow
+
+_MAX_BYTES: Final = 512 * 1024 * 1024
 _FILES_TRIED_MAX: Final = 50
+_PAGE_ROWS: Final = 1000
+
+Hashes = Annotated[tuple[Annotated[str, Field(pattern="^([0-9a-f]{64})?$")], ...], Field(max_length=10_000)]
+
+
+class _Job(BaseModel):
+    id: str = Field(pattern="^[0-9a-f]{6,40}$")
+    sha256: Hashes = ()
+
+
+class _Shown(BaseModel):
+    """What our outputs say in ``metadata.wan``."""
+
+    sha256: Hashes = ()
+    jobs: tuple[_Job, ...] = ()
+    jobs_left_off: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +48,8 @@ class NamedJob:
     """
 
     cell: str
-    job_id: str
-    sha256: tuple[str, ...]
+    job_id: str = ""
+    sha256: tuple[str, ...] = ()
     left_off: int = 0
 
 
@@ -41,54 +60,53 @@ class NotebookFile:
     content: dict[str, Any]
 
     @property
-    def cells(self) -> list[dict[str, Any]]:
-        """The cells that are sound."""
-        found = self.content.get("cells")
-        return [cell for cell in found if isinstance(cell, dict)] if isinstance(found, list) else []
+    def code_cells(self) -> list[dict[str, Any]]:
+        return [cell for cell in self.content["cells"] if cell.get("cell_type") == "code"]
 
     @property
     def code(self) -> list[str]:
         """The text of each code cell."""
-        return [source_of(cell) for cell in self.cells if cell.get("cell_type") == "code"]
+        return [_source_of(cell) for cell in self.code_cells]
 
     def without(self, cells_run: Collection[str]) -> "NotebookFile":
         """Return the notebook without the cells that a kernel has run since: they have other outputs now."""
-        kept = [cell for cell in self.cells if source_of(cell).strip() not in cells_run]
+        kept = [cell for cell in self.content["cells"] if _source_of(cell).strip() not in cells_run]
         return NotebookFile({**self.content, "cells": kept})
 
     def named(self) -> list[NamedJob]:
         """Return what the outputs name, in their order; a cell is named by its prompt number or its position."""
         found: list[NamedJob] = []
-        code_cells = [cell for cell in self.cells if cell.get("cell_type") == "code"]
-        for ordinal, cell in enumerate(code_cells, 1):
-            count = cell.get("execution_count")
+        for ordinal, cell in enumerate(self.code_cells, 1):
+            count, outputs = cell.get("execution_count"), cell.get("outputs")
             label = f"cell [{count}]" if type(count) is int else f"code cell {ordinal}"
-            outputs = cell.get("outputs")
             for output in outputs if isinstance(outputs, list) else ():
-                found += _named_by(output, label)
+                with suppress(ValidationError, LookupError, TypeError):  # another program's output, or a damaged one
+                    shown = _Shown.model_validate(output["metadata"]["wan"])
+                    found += [NamedJob(cell=label, sha256=shown.sha256)] if shown.sha256 else []
+                    jobs = [NamedJob(cell=label, job_id=job.id, sha256=job.sha256) for job in shown.jobs]
+                    found += [*jobs[:-1], *(replace(last, left_off=shown.jobs_left_off) for last in jobs[-1:])]
         return found
 
 
-def source_of(cell: Mapping[str, Any]) -> str:
+def _source_of(cell: Mapping[str, Any]) -> str:
     """Return a cell's text, which is one string or a list of lines."""
     source = cell.get("source", "")
-    if isinstance(source, list):
-        return "".join(line for line in source if isinstance(line, str))
-    return source if isinstance(source, str) else ""
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)
 
 
 def read_notebook(path: Path) -> NotebookFile:
     """Read a notebook's file. Raise ``RecipeError`` if it cannot be read or is not a notebook."""
     hint = "Name a notebook's file (.ipynb); one of format 3 must be saved anew first."
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise RecipeError(f"{path} is larger than a notebook can be.")
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror or type(error).__name__}).", hint=hint) from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path} is not a notebook: it is not JSON.", hint=hint) from error
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise RecipeError(f"{path} is not a notebook: it has no cells.", hint=hint)
     return NotebookFile(content)
 
@@ -113,10 +131,9 @@ def find_notebook(known: str, folder: Path, cells_run: Collection[str] = ()) -> 
     if known and (folder / known).is_file():
         return folder / known
     found = sorted(path for path in folder.glob("*.ipynb") if path.is_file() and not path.name.startswith("."))
-    if len(found) == 1:
-        return found[0]
-    if (guess := _that_has(cells_run, found)) is not None:
-        return guess
+    guesses = found if len(found) == 1 else _that_have(cells_run, found)
+    if len(guesses) == 1:
+        return guesses[0]
     hint = "Say which one it is: `%env JPY_SESSION_NAME=NAME.ipynb`, then repeat."
     if not found:
         raise CellError(f"there is no notebook (.ipynb) in {folder}.", hint=f"Save it there first. {hint}")
@@ -124,37 +141,106 @@ def find_notebook(known: str, folder: Path, cells_run: Collection[str] = ()) -> 
     raise CellError(f"{folder} has {len(found)} notebooks: {listed}; this one's name is not known.", hint=hint)
 
 
-def _that_has(cells_run: Collection[str], paths: Sequence[Path]) -> Path | None:
-    """Return the one file with most of these cells; None if it has less than half of them, or another as many."""
-    counts = []
+def _that_have(cells_run: Collection[str], paths: Sequence[Path]) -> list[Path]:
+    """Return the files with most of these cells, and at least half of them."""
+    counts: dict[Path, int] = {}
     for path in paths[:_FILES_TRIED_MAX] if cells_run else ():
         with suppress(RecipeError):
-            counts.append((len({text.strip() for text in read_notebook(path).code}.intersection(cells_run)), path))
-    counts.sort(key=lambda pair: -pair[0])
-    if not counts or counts[0][0] * 2 < len(cells_run) or (len(counts) > 1 and counts[0][0] == counts[1][0]):
-        return None
-    return counts[0][1]
+            counts[path] = len({text.strip() for text in read_notebook(path).code}.intersection(cells_run))
+    most = max(counts.values(), default=0)
+    return [path for path, count in counts.items() if count == most and count * 2 >= len(cells_run)]
 
 
-def _named_by(output: Any, cell: str) -> Iterator[NamedJob]:
-    metadata = output.get("metadata") if isinstance(output, dict) else None
-    wan = metadata.get("wan") if isinstance(metadata, dict) else None
-    if not isinstance(wan, dict):
-        return
-    if hashes := _hashes(wan.get("sha256")):
-        yield NamedJob(cell=cell, job_id="", sha256=hashes)
-    jobs = wan.get("jobs")
-    entries = [job for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
-    left_off = wan.get("jobs_left_off")
-    for position, job in enumerate(entries):
-        job_id = job.get("id")
-        if isinstance(job_id, str) and _JOB_ID.match(job_id):
-            is_last = position == len(entries) - 1 and type(left_off) is int
-            left = max(0, left_off) if is_last and isinstance(left_off, int) else 0
-            yield NamedJob(cell=cell, job_id=job_id, sha256=_hashes(job.get("sha256")), left_off=left)
+# The jobs behind it --------------------------------------------------------------------------------------------------
 
 
-def _hashes(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        return ()
-    return tuple(h for h in value[:_HASHES_MAX] if isinstance(h, str) and (not h or _SHA256.match(h)))
+class Selection(NamedTuple):
+    """Finished jobs, oldest first, and what a person should know about those that are not among them."""
+
+    rows: "tuple[JobRow, ...]"
+    notes: tuple[str, ...] = ()
+
+
+def select_jobs(
+    database: "Database",
+    shown: Sequence[str],
+    *,
+    tags: Sequence[str] = (),
+    all_versions: bool = False,
+    notebook: str = "",
+) -> Selection:
+    """Return the jobs of ``shown``; without any, the newest result of each request of this notebook's history.
+
+    Parameters
+    ----------
+    database
+        The ledger.
+    shown
+        Ids of the jobs that outputs and kernel show.
+    tags
+        Keep those with every one of these tags.
+    all_versions
+        Add every other result of the same requests.
+    notebook
+        The notebook's path, where nothing is shown.
+
+    Raises
+    ------
+    CellError
+        If a job is still open, or if nothing is left. Jobs whose pictures serve others as inputs come along.
+    """
+    rows = database.jobs(shown)
+    found = [rows[job_id] for job_id in dict.fromkeys(shown) if job_id in rows and rows[job_id].trashed_at is None]
+    missing = set(shown) - {row.id for row in found}
+    notes = [f"job {job_id} is not here or in the trash: its cell cannot be replayed" for job_id in sorted(missing)]
+    named = f"with the tag{'s' if len(tags) > 1 else ''} {' and '.join(tags)}" if tags else ""
+    if tags:
+        tagged = {row.id: row for row in matching(database, HistoryQuery(tags=tuple(tags)))}
+        kept = [row for row in found if row.id in tagged]
+        if kept and len(kept) < len(found):
+            left = pluralize(len(found) - len(kept), "job")
+            notes.append(f"{left} that the notebook shows are not {named}: their cells cannot be replayed")
+        found = kept or _newest(tagged.values())
+    elif not shown:
+        # The whole history if no job says that it is of this notebook: not every front end tells its path.
+        of_notebook = _newest(matching(database, HistoryQuery(notebook=notebook))) if notebook else []
+        found = of_notebook or _newest(matching(database, HistoryQuery()))
+    if open_ids := [row.id for row in found if not row.is_final]:
+        message = f"{pluralize(len(open_ids), 'job')} not finished yet: {', '.join(open_ids[:5])}."
+        raise CellError(message, hint="`%wan wait`, then repeat.")
+    notes += [f"job {row.id} is {row.status}: its cell cannot be replayed" for row in found if not _is_result(row)]
+    chosen: dict[str, JobRow] = {}
+    waiting = [row for row in found if _is_result(row)]
+    if all_versions:
+        waiting += [version for row in waiting for version in _versions(database, row)]
+    while waiting:  # jobs whose pictures are inputs of these come along: a cell may name them by id
+        row = waiting.pop()
+        chosen[row.id] = row
+        sources = {record.source_job for record in row.inputs if record.source_job} - chosen.keys()
+        waiting += [one for one in database.jobs(sources).values() if _is_result(one) and one.trashed_at is None]
+    if not chosen:
+        message = f"there is no finished picture {named}".rstrip()
+        raise CellError(f"{message}.", hint="`%wan history` shows what there is.")
+    return Selection(tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), tuple(notes))
+
+
+def matching(database: "Database", query: HistoryQuery) -> "Iterator[JobRow]":
+    """Yield every job that a query matches, newest first."""
+    offset = 0
+    while rows := database.history(replace(query, offset=offset, limit=_PAGE_ROWS)).rows:
+        yield from rows
+        offset += len(rows)
+
+
+def _is_result(row: "JobRow") -> bool:
+    has_text = any("text" in item for item in row.items)
+    return row.status == Status.SAVED and row.purged_at is None and (row.picture_count > 0 or has_text)
+
+
+def _versions(database: "Database", row: "JobRow") -> "list[JobRow]":
+    by_seed = row.request_hash == row.request_hash_with_seed
+    return [one for one in database.results(row.request_hash, with_seed=by_seed) if _is_result(one)]
+
+
+def _newest(rows: "Iterable[JobRow]") -> "list[JobRow]":
+    return list({row.request_hash: row for row in reversed(list(rows)) if _is_result(row)}.values())

@@ -21,7 +21,7 @@ _SIGNED: Final = re.compile(
     r"[^\s\"'<>\\]*"
 )
 _LOCAL_PATH: Final = re.compile(
-    r"(?<![\w/.:~)-])(?:/(?:home|Users|root|mnt|media|data|tmp|var|srv|opt|scratch|work|private)|[A-Z]:\\{1,2}\w+)"
+    r"(?<![\w/.:~)+-])(?:/(?:home|Users|root|mnt|media|data|tmp|var|srv|opt|scratch|work|private)|[A-Z]:\\+\w+)"
     r"[/\\][^\s\"'<>()\\,;]+"
 )
 _BINARY: Final = ("image/", "video/", "audio/", "application/pdf")
@@ -42,17 +42,17 @@ class Redactor:
     """
 
     def __init__(self, *, root: Path, pictures: Path, keys: Iterable[str]) -> None:
-        places = {
-            str(pictures): "wan-pictures",
-            str(root): ".",
-            sys.prefix: "(python)",
-            sys.base_prefix: "(python)",
-            tempfile.gettempdir(): "(temporary)",
-            str(Path.home()): "~",
+        places = {pictures: "wan-pictures", root: ".", Path(sys.prefix): "(python)", Path(sys.base_prefix): "(python)"}
+        places |= {Path(tempfile.gettempdir()): "(temporary)", Path.home(): "~"}
+        spelled = {
+            text: new
+            for place, new in places.items()
+            for path in (place, place.resolve())
+            if len(path.parts) > 1  # not the root of a disk
+            for text in (str(path), str(path).replace("\\", "\\\\"), path.as_posix())
         }
-        spelled = {text: new for old, new in places.items() for text in _spellings(old)}
-        ordered = sorted(spelled.items(), key=lambda pair: (-len(pair[0]), pair[0]))
-        self._places = [(re.compile(rf"{re.escape(old)}(?![\w-])"), new) for old, new in ordered]
+        ordered = sorted(spelled, key=len, reverse=True)
+        self._places = [(re.compile(rf"{re.escape(old)}(?![\w-])"), spelled[old]) for old in ordered]
         self._masks = [KeyMask(key) for key in sorted(set(keys), key=len, reverse=True) if len(key) >= 8]
 
     def holds_key(self, text: str) -> bool:
@@ -65,16 +65,16 @@ class Redactor:
             value = mask.mask(value)
         for pattern, new in self._places:
             value = pattern.sub(new, value)
-        return _SIGNED.sub(r"\1?(signature removed)", value) if "://" in value else value
+        return _SIGNED.sub(r"\1?(signature removed)", value)
 
-    def data(self, value: Any) -> Any:
-        """Return plain data with every text of it redacted; encoded pictures are left as they are."""
+    def data(self, value: Any, kept: tuple[str, ...] = _BINARY) -> Any:
+        """Return plain data with every text of it redacted, except under keys that begin with one of ``kept``."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
             return [self.data(item) for item in value]
         if isinstance(value, dict):
-            return {key: v if str(key).startswith(_BINARY) else self.data(v) for key, v in value.items()}
+            return {key: held if key.startswith(kept) else self.data(held) for key, held in value.items()}
         return value
 
     def notebook(self, notebook: NotebookFile, original: bytes) -> bytes:
@@ -82,47 +82,20 @@ class Redactor:
 
         The very bytes given if there was nothing to take out.
         """
-        content = {key: value if key == "cells" else self.data(value) for key, value in notebook.content.items()}
-        content["cells"] = [self._cell(cell) for cell in notebook.content["cells"]]
+        content = self.data({**notebook.content, "cells": None})
+        content["cells"] = [self.data(cell, ("source", "attachments")) for cell in notebook.content["cells"]]
         return original if content == notebook.content else json_bytes(content, indent=1) + b"\n"
-
-    def _cell(self, cell: Any) -> Any:
-        if not isinstance(cell, dict):
-            return self.data(cell)
-        return {key: value if key in ("source", "attachments") else self.data(value) for key, value in cell.items()}
 
 
 def json_bytes(value: Any, **options: Any) -> bytes:
-    """Return JSON as UTF-8; escaped where it holds half a character."""
-    try:
-        return json.dumps(value, ensure_ascii=False, **options).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, **options).encode()
+    """Return JSON as UTF-8; half a character is escaped, as JSON itself would write it."""
+    return json.dumps(value, ensure_ascii=False, **options).encode(errors="backslashreplace")
 
 
-def local_paths(notebook: NotebookFile) -> list[str]:
-    """Return what still looks like a path of this machine, in code and outputs: for a person to judge."""
-    texts = _texts(notebook.content)
-    return list(dict.fromkeys(match[0].rstrip(".:") for text in texts for match in _LOCAL_PATH.finditer(text)))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not str(key).startswith((*_BINARY, "text/html")):  # ours say the same as text/plain
-                yield from _texts(item)
-
-
-def _spellings(place: str) -> Iterator[str]:
-    """Yield how a folder may be written: as it is, resolved, and with the slashes of Python's own texts."""
-    for path in {place, str(Path(place).resolve())}:
-        if len(Path(path).parts) > 1:  # not the root of a disk
-            yield from {path, path.replace("\\", "\\\\"), path.replace("\\", "/")}
+def local_paths(notebook: bytes) -> list[str]:
+    """Return what still looks like a path of this machine in a notebook's JSON: for a person to judge."""
+    text = notebook.decode(errors="replace").replace("\\n", "\n")
+    return list(dict.fromkeys(match[0].rstrip(".:") for match in _LOCAL_PATH.finditer(text)))
 
 
 # What cells name -----------------------------------------------------------------------------------------------------
@@ -144,10 +117,9 @@ def files_in_code(
     Only pictures inside the project are packed by themselves: any other file may hold what is nobody's business.
     """
     typed = dict.fromkeys(word for text in code for word in _words(text))
-    words = dict.fromkeys([*typed, *(record.name for row in rows for record in row.inputs)])
-    packed, others, outside = dict[Path, None](), dict[str, None](), dict[str, None]()
-    for word in words:
-        path = _existing_file(folder.resolve(), word)
+    packed, others, outside = set[Path](), set[str](), dict[str, None]()
+    for word in dict.fromkeys([*typed, *(record.name for row in rows for record in row.inputs)]):
+        path = _existing_file(folder, word)
         if path is None or path.is_relative_to(pictures.resolve()):
             continue
         if not path.is_relative_to(root.resolve()):
@@ -157,10 +129,10 @@ def files_in_code(
         if any(part.startswith(".") for part in inside.parts):
             continue
         if _is_picture(path):
-            packed[path] = None
+            packed.add(path)
         elif path.suffix not in ("", ".ipynb", ".zip"):
-            others[inside.as_posix()] = None
-    others |= {f"{name}.py": None for name in imports_of(code) if (folder / f"{name}.py").is_file()}
+            others.add(inside.as_posix())
+    others |= {f"{name}.py" for name in imports_of(code) if (folder / f"{name}.py").is_file()}
     return NamedFiles(tuple(sorted(packed)), tuple(sorted(others)), tuple(outside))
 
 
@@ -173,8 +145,8 @@ def imports_of(code: Iterable[str]) -> list[str]:
     """Return the top names of what cells import, sorted; a cell that is not Python is read line by line."""
     names: set[str] = set()
     for text in code:
-        for piece in [text] if _parsed(text) else text.splitlines():
-            for node in ast.walk(_parsed(piece.strip()) or ast.Module(body=[], type_ignores=[])):
+        for tree in [_parsed(text)] if _parsed(text) else map(_parsed, text.splitlines()):
+            for node in ast.walk(tree) if tree else ():
                 if isinstance(node, ast.Import):
                     names |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -184,7 +156,7 @@ def imports_of(code: Iterable[str]) -> list[str]:
 
 def _parsed(text: str) -> ast.Module | None:
     try:
-        return ast.parse(text)
+        return ast.parse(text.strip())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -192,16 +164,14 @@ def _parsed(text: str) -> ast.Module | None:
 def _words(text: str) -> Iterator[str]:
     yield from (match[2] for match in _QUOTED.finditer(text))
     if text.lstrip().startswith("%"):
-        yield from text.splitlines()[0].split()
+        yield from text.strip().splitlines()[0].split()
 
 
 def _existing_file(folder: Path, word: str) -> Path | None:
-    if "://" in word or "\0" in word or not word.strip() or len(word) > 300:
-        return None
     try:
         path = (folder / word).resolve()
         return path if path.is_file() and path.stat().st_size <= _PICTURE_MAX_BYTES else None
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError):  # too long, or with characters that no name has
         return None
 
 

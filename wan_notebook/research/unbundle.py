@@ -1,51 +1,106 @@
-"""Opening a bundle into a project: everything is checked first, then added; nothing that is here is changed."""
+"""Opening a bundle into a project: everything is checked first, then added; nothing that is here is changed.
+
+A bundle is a zip file with an RO-Crate. Bundles of the first edition keep sizes and hashes in a ``manifest.json``.
+"""
 
 import hashlib
+import json
+import re
 import stat
-import struct
 import tempfile
+import unicodedata
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ..database import Database, PictureRow
-from ..errors import RecipeError, StoreError
+from ..errors import RecipeError, StoreError, WanError
 from ..images import mime_of
 from ..metadata import changed_in
-from ..text import file_size, pluralize
-from .ro_crate import FOLDER, LEDGER_LINES, Contents, check_name, check_no_twins, load_object, read_contents
+from ..text import one_line, pluralize
 
 if TYPE_CHECKING:
-    from ..database import ImportReport, InputRow, JobRow
+    from ..database import InputRow, JobRow
     from ..session import Session
     from ..storage import Storage
 
-ENTRIES_MAX: Final = 100_000
-FILE_MAX_BYTES: Final = 512 * 1024 * 1024
-TOTAL_MAX_BYTES: Final = 64 * 1024**3
-JSON_MAX_BYTES: Final = 64 * 1024 * 1024
-RATIO_MAX: Final = 200
+CRATE: Final = "ro-crate-metadata.json"
+LEDGER_LINES: Final = "ledger.jsonl"
+FOLDER: Final = "wan-pictures"
+VERSION: Final = 2
+_MANIFEST: Final = "manifest.json"
+_ENTRIES_MAX: Final = 100_000
+_FILE_MAX_BYTES: Final = 512 * 1024 * 1024
+_TOTAL_MAX_BYTES: Final = 64 * 1024**3
+_JSON_MAX_BYTES: Final = 64 * 1024 * 1024
+_RATIO_MAX: Final = 200
 _RATIO_FROM_BYTES: Final = 256 * 1024
 _ROWS_MAX: Final = 200_000
-_LOCAL_HEADER_BYTES: Final = 30
+# Device names of Windows, with any ending; the superscript digits are devices there too.
+_DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³])")
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".bin"})
 _STORED: Final = _PICTURES | {".mp4", ".webm", ".corrupt"}
-_ZIP_FAULTS: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    OSError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    MemoryError,
-)
+_NOTHING: Final = "nothing was unpacked."
+
+
+def _check_name(name: str) -> str:
+    """Return a name that is safe to join to a folder on every system. Raise ``RecipeError`` for any other.
+
+    Refused are names that lead elsewhere (absolute, ``..``, drives, streams, devices), that some system reads
+    differently (trailing dots and spaces, control and reordering characters), hidden parts, and great length.
+    """
+    parts = name.split("/")
+    is_bad = (
+        len(name) > 400
+        or len(parts) > 8
+        or any(char in '\\:*?"<>|' or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name)
+        or any(
+            not part
+            or part.startswith(".")
+            or part != part.strip(" ").rstrip(".")
+            or len(part.encode()) > 200
+            or _DEVICE.fullmatch(part.split(".", 1)[0].rstrip(" "))
+            for part in parts
+        )
+    )
+    if is_bad:
+        message = f"The name {name[:80]!a} leads out of a folder or is not valid on every system"
+        raise RecipeError(f"{message}: refused, {_NOTHING}")
+    return name
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that are not safe or are one for some system, and a file that is another one's folder.
+
+    Raises ``RecipeError``.
+    """
+    keys = [unicodedata.normalize("NFC", unicodedata.normalize("NFC", _check_name(n)).casefold()) for n in names]
+    seen = {"/".join(key.split("/")[:end]) for key in keys for end in range(1, key.count("/") + 1)}
+    for name, key in zip(names, keys, strict=True):
+        if key in seen:
+            raise RecipeError(f"The bundle names {name[:80]!a} twice: refused, {_NOTHING}")
+        seen.add(key)
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+Size = Annotated[int, Field(ge=0, le=_FILE_MAX_BYTES)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Contents(BaseModel):
+    """What a bundle holds: ``files`` maps paths to size in bytes and SHA-256, ``named`` are pictures that cells read.
+
+    ``kept`` maps hashes of addresses to kept copies inside the folder of pictures.
+    """
+
+    notebook: Name = Field(pattern=r"\.ipynb$")
+    files: dict[Name, tuple[Size, Sha256]]
+    named: tuple[Name, ...] = ()
+    kept: dict[Annotated[str, Field(pattern="^url:[0-9a-f]{64}$")], Name] = {}
 
 
 class Archive:
@@ -54,85 +109,111 @@ class Archive:
     def __init__(self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> None:
         self._archive = archive
         self.entries = entries
-        self.contents: Contents = read_contents(lambda name: self.read(name, max_bytes=JSON_MAX_BYTES), entries)
+        self.contents = self._read_contents()
 
-    def read(self, name: str, *, max_bytes: int = FILE_MAX_BYTES) -> bytes:
+    def read(self, name: str, *, max_bytes: int = _FILE_MAX_BYTES) -> bytes:
         """Return a file's bytes. Raise ``RecipeError`` if it is damaged or not what its entry says."""
         info = self.entries.get(name)
         if info is None or info.file_size > max_bytes:
             raise RecipeError(f"{name[:80]!a} is missing in the bundle or larger than it can be.")
         with _explained(f"{name[:80]!a} in the bundle"), self._archive.open(info) as file:
             data = file.read(info.file_size + 1)
-        if len(data) != info.file_size:
-            raise RecipeError(f"{name[:80]!a} in the bundle is not as long as it says: refused.")
+            if len(data) != info.file_size:
+                raise ValueError("it is not as long as it says")
         return data
 
     def checked(self, name: str) -> bytes:
         """Return a file's bytes after comparing them with their size and hash in the record."""
         data = self.read(name)
         if (len(data), hashlib.sha256(data).hexdigest()) != self.contents.files[name]:
-            message = f"{name[:80]!a} is not what the bundle's record says (its hash differs)"
-            raise RecipeError(f"{message}: nothing was unpacked.")
+            raise RecipeError(f"{name[:80]!a} is not what the bundle's record says (its hash differs): {_NOTHING}")
         return data
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the rows of the jobs as they are written; what they say is not checked yet."""
+        raw = self.read(LEDGER_LINES).split(b"\n")
+        if len(raw) > _ROWS_MAX:
+            raise RecipeError(f"The bundle's {LEDGER_LINES} has more rows than it can have: {_NOTHING}")
+        with _explained(f"{LEDGER_LINES} in the bundle"):
+            lines = [json.loads(line, parse_constant=_refuse) for line in raw if line.strip()]
+            if not all(isinstance(line, dict) for line in lines):
+                raise ValueError("a row is not an object")
+        return lines
+
+    def _read_contents(self) -> Contents:
+        """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
+        newest = 1 if _MANIFEST in self.entries else VERSION
+        data = self.read(_MANIFEST if newest == 1 else CRATE, max_bytes=_JSON_MAX_BYTES)
+        with _explained("the bundle's record"):
+            facts = json.loads(data)
+            if newest == 1:
+                files = {file["path"]: (file["size_bytes"], file["sha256"]) for file in facts["files"]}
+                facts["kept"] = facts.get("fetched", {})
+            else:
+                graph = {item["@id"]: item for item in facts["@graph"]}
+                root = graph["./"]
+                facts = {**json.loads(root["wanBundle"]), "notebook": root["mainEntity"]["@id"]}
+                files = {path: (i["contentSize"], i["sha256"]) for path, i in graph.items() if "sha256" in i}
+            if facts["version"] > newest:
+                message = f"This bundle has version {facts['version']}; this wan_notebook reads up to {VERSION}"
+                raise RecipeError(f"{message}: {_NOTHING}", hint="Upgrade: pip install --upgrade wan-notebook.")
+            contents = Contents.model_validate({**facts, "files": files})
+            kept = {f"{FOLDER}/{file}" for file in contents.kept.values()}
+            if lost := {contents.notebook, LEDGER_LINES, *contents.named, *kept} - contents.files.keys():
+                raise ValueError(f"{min(lost)[:80]!a} is not in it")
+        check_names(list(contents.files))
+        return contents
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
-    """Open a bundle and check its directory: names, kinds, counts, sizes, ratios, overlaps.
+    """Open a bundle and check its directory: names, kinds, counts, sizes, ratios.
 
     Raises ``RecipeError``, before any of its content is unpacked.
     """
     with _explained(str(path)):
         archive = zipfile.ZipFile(path)
     with archive:
-        with _explained(str(path)):
-            infos, size = archive.infolist(), path.stat().st_size
-        if len(infos) > ENTRIES_MAX or sum(info.file_size for info in infos) > TOTAL_MAX_BYTES:
+        infos = archive.infolist()
+        if len(infos) > _ENTRIES_MAX or sum(info.file_size for info in infos) > _TOTAL_MAX_BYTES:
             raise RecipeError(f"{path} names {len(infos)} files or more bytes than a bundle can have: refused.")
-        for info in infos:
+        files = [info for info in infos if not info.is_dir()]
+        check_names([info.orig_filename for info in files])
+        for info in files:
             _check_entry(info)
-        files = [info for info in infos if not info.orig_filename.endswith("/")]
-        check_no_twins([info.orig_filename for info in files])
-        _refuse_overlaps(files, size)
         yield Archive(archive, {info.orig_filename: info for info in files})
 
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
+    hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
     try:
         yield
-    except _ZIP_FAULTS as error:
-        reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
-        hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
+    except WanError:
+        raise
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = one_line(".".join(map(str, first["loc"])), 120)
+        raise RecipeError(f"{what} is damaged ({place}: {first['msg']}): {_NOTHING}", hint=hint) from error
+    except Exception as error:  # hostile bytes make zipfile and json raise nearly anything
+        reason = getattr(error, "strerror", None) or one_line(error, 120) or type(error).__name__
         raise RecipeError(f"{what} cannot be read ({reason}).", hint=hint) from error
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _check_entry(info: zipfile.ZipInfo) -> None:
-    name = info.orig_filename
-    is_folder = name.endswith("/")
-    check_name(name.removesuffix("/"))
     reason = ""
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG):
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         reason = "is a link or a device"
     elif info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         reason = "is encrypted or packed in a way that bundles are not"
-    elif (
-        info.file_size > FILE_MAX_BYTES
-        or (is_folder and info.file_size)
-        or (info.file_size > _RATIO_FROM_BYTES and info.file_size > info.compress_size * RATIO_MAX)
-    ):
+    elif info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX)):
         reason = f"would unpack to {info.file_size} bytes"
     if reason:
-        raise RecipeError(f"{name[:80]!a} in the bundle {reason}: refused, nothing was unpacked.")
-
-
-def _refuse_overlaps(infos: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse files that share bytes, which let a small file unpack to any amount (Python itself since 3.11.8)."""
-    ordered = sorted(infos, key=lambda info: info.header_offset)
-    begins = [*(info.header_offset for info in ordered[1:]), size]
-    for info, begin in zip(ordered, begins, strict=True):
-        if info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size > begin:
-            raise RecipeError(f"{info.orig_filename[:80]!a} shares its bytes with another file: refused.")
+        raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle {reason}: refused, {_NOTHING}")
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
@@ -158,20 +239,25 @@ def open_bundle(source: Path, session: "Session") -> list[str]:
         Where this project cannot take it.
     """
     project = session.need_project()
-    here, above = Path.cwd().resolve(), project.storage.folder.resolve().parent
+    database, storage = project.database, project.storage
+    here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with opened(source) as archive:
         lines, rows = _checked_rows(archive)
-        project.storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
-        merge = _Merge(archive, project.database, project.storage)
-        report = merge.add(lines, rows)
-        placed, notes = merge.place_beside(above if here.is_relative_to(above) else here)
+        storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
+        known = database.jobs(row.id for row in rows)
+        for row in rows:
+            if row.id in known:
+                _put_back(row, known[row.id], archive, storage)
+        names: dict[str, str] = {}
+        new = [line for line, row in zip(lines, rows, strict=True) if row.id not in known]
+        new = [_with_files_placed(line, names, archive, storage) for line in new]
+        report = database.import_rows([*new, *(line for line, row in zip(lines, rows, strict=True) if row.id in known)])
+        placed, notes = _place_beside(above if here.is_relative_to(above) else here, archive)
     notes += [f"job {job_id} is another one here: it was left alone" for job_id in report.conflicts]
     present = f" ({len(report.present)} already here)" if report.present else ""
     added = pluralize(len(report.added), "job")
-    written = f"  {pluralize(len(merge.written), 'file')} written ({file_size(merge.written_bytes)})"
     return [
         f"opened {source.name}: {added} added{present}, $0.00: what they cost was paid elsewhere",
-        *([written] if merge.written else []),
         *(f"  {name}" for name in placed),
         *(f"  note: {note}" for note in notes),
     ]
@@ -182,152 +268,103 @@ def _checked_rows(archive: Archive) -> "tuple[list[dict[str, Any]], list[JobRow]
     contents = archive.contents
     for name in contents.files:
         data = archive.checked(name)
-        if name in contents.named and not (mime_of(data) or "").startswith("image/"):
-            raise RecipeError(f"{name[:80]!a} in the bundle is not a picture: refused, nothing was unpacked.")
-    raw = archive.read(LEDGER_LINES).split(b"\n")
-    if len(raw) > _ROWS_MAX:
-        raise RecipeError(f"The bundle's {LEDGER_LINES} has more rows than it can have: nothing was unpacked.")
-    lines = [load_object(line, LEDGER_LINES) for line in raw if line.strip()]
-    with tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder:
-        database = Database.open(Path(folder, "ledger.db"))
+        is_picture = (mime_of(data) or "").startswith("image/") and PurePosixPath(name).suffix.lower() in _PICTURES
+        if name in contents.named and (not is_picture or name.startswith(f"{FOLDER}/")):
+            raise RecipeError(f"{name[:80]!a} in the bundle is not a picture that a cell reads: {_NOTHING}")
+    lines = archive.lines()
+    with (
+        tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder,
+        closing(Database.open(Path(folder, "ledger.db"))) as database,
+    ):
         try:
             report = database.import_rows(lines)
-            if report.present or report.conflicts:
-                raise RecipeError("The bundle names a job twice: refused, nothing was unpacked.")
-            by_id = database.jobs(report.added)
         except StoreError as error:
             raise RecipeError(error.message, hint=error.hint) from error
-        finally:
-            database.close()
+        by_id = database.jobs(report.added)
+    if len(report.added) < len(lines):
+        raise RecipeError(f"The bundle names a job twice: refused, {_NOTHING}")
     rows = [by_id[job_id] for job_id in report.added]
     for row in rows:
-        _check_files(row, archive)
-    for name in contents.named:
-        if PurePosixPath(name).suffix.lower() not in _PICTURES or name.startswith(f"{FOLDER}/"):
-            raise RecipeError(f"{name[:80]!a} is not a picture that a cell reads: nothing was unpacked.")
+        records: list[PictureRow | InputRow] = [picture for picture in row.pictures if picture.saved_at]
+        records += [record for record in row.inputs if f"{FOLDER}/{record.file}" in contents.files]
+        for record in records:
+            packed_as = f"{FOLDER}/{record.file}"
+            is_stored = _is_stored(record.file) and packed_as in contents.files
+            if not is_stored or change_of(archive.read(packed_as), record):
+                message = f"{record.file[:80]!a} is not the picture that job {row.id} says"
+                raise RecipeError(f"{message}: refused, {_NOTHING}")
     return lines, rows
 
 
-def _check_files(row: "JobRow", archive: Archive) -> None:
-    for picture in row.pictures:
-        if picture.saved_at and change_of(_stored(archive, row.id, picture.file), picture):
-            message = f"{picture.file[:80]!a} is not the picture that job {row.id} says"
-            raise RecipeError(f"{message}: refused, nothing was unpacked.")
-    for record in row.inputs:
-        if f"{FOLDER}/{record.file}" in archive.contents.files:
-            data = _stored(archive, row.id, record.file)
-            if record.sha256 and hashlib.sha256(data).hexdigest() != record.sha256:
-                raise RecipeError(f"{record.file[:80]!a} is not the input that job {row.id} says: refused.")
+def _is_stored(file: str) -> bool:
+    """Say whether a path can be that of a picture or input: never the ledger, nor anything else of the folder's own."""
+    path = PurePosixPath(file)
+    return len(path.parts) > 1 and path.suffix.lower() in _STORED
 
 
-def _stored(archive: Archive, job_id: str, relative: str) -> bytes:
-    path = PurePosixPath(check_name(relative))
-    if len(path.parts) < 2 or path.suffix.lower() not in _STORED or f"{FOLDER}/{path}" not in archive.contents.files:
-        raise RecipeError(f"Job {job_id} names {relative[:80]!a}, which is not in the bundle as it says.")
-    return archive.read(f"{FOLDER}/{path}")
+def change_of(data: bytes, record: "PictureRow | InputRow") -> str:
+    """Return what of a file is not as it was recorded: ``picture``, ``metadata`` or nothing."""
+    if isinstance(record, PictureRow):
+        hashes = {"file_sha256": record.file_sha256, "metadata_sha256": record.metadata_sha256}
+        return changed_in(data, sha256=record.sha256, **hashes)
+    return "" if record.sha256 in ("", hashlib.sha256(data).hexdigest()) else "picture"
 
 
-def change_of(data: bytes, picture: PictureRow) -> str:
-    """Return what of a picture's file is not as it was recorded: ``picture``, ``metadata`` or nothing."""
-    return changed_in(
-        data, sha256=picture.sha256, file_sha256=picture.file_sha256, metadata_sha256=picture.metadata_sha256
-    )
+def _put_back(theirs: "JobRow", ours: "JobRow", archive: Archive, storage: "Storage") -> None:
+    """Write the files of a job that is here already and has lost them."""
+    packed = {record.position: record.file for record in theirs.inputs}
+    pairs: list[tuple[PictureRow | InputRow, str]] = [(one, packed.get(one.position, "")) for one in ours.inputs]
+    packed = {picture.index: picture.file for picture in theirs.pictures}
+    pairs += [(one, packed.get(one.index, "")) for one in ours.pictures if one.saved_at]
+    for record, file in pairs:
+        if record.file and not storage.exists(record.file) and f"{FOLDER}/{file}" in archive.contents.files:
+            data = archive.checked(f"{FOLDER}/{file}")
+            if not change_of(data, record):
+                storage.add(record.file, data)
 
 
-class _Merge:
-    """Adds one checked bundle to one project."""
+def _with_files_placed(
+    line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: "Storage"
+) -> dict[str, Any]:
+    """Return a job's row with its files written, under their names or beside other files of those names.
 
-    def __init__(self, archive: Archive, database: Database, storage: "Storage") -> None:
-        self._archive, self._database, self._storage = archive, database, storage
-        self._names: dict[str, str] = {}
-        self.written: list[str] = []
-        self.written_bytes = 0
+    ``names`` remembers the name of each: a file may belong to several jobs.
+    """
 
-    def add(self, lines: list[dict[str, Any]], rows: "list[JobRow]") -> "ImportReport":
-        """Import the rows, with their files under names that are free here; put back what known jobs have lost."""
-        known = self._database.jobs(row.id for row in rows)
-        renamed = []
-        for line, row in zip(lines, rows, strict=True):
-            here = known.get(row.id)
-            if here is None:
-                renamed.append(self._with_files_placed(line))
-                continue
-            renamed.append(line)
-            theirs = {picture.index: picture for picture in row.pictures}
-            for picture in here.pictures:
-                if picture.saved_at and picture.index in theirs:
-                    self._put_back(picture, theirs[picture.index].file)
-            inputs = {record.position: record for record in row.inputs}
-            for record in here.inputs:
-                if record.file and record.position in inputs:
-                    self._put_back(record, inputs[record.position].file)
-        return self._database.import_rows(renamed)
+    def place(relative: str) -> str:
+        packed = f"{FOLDER}/{relative}"
+        if relative not in names and _is_stored(relative) and packed in archive.contents.files:
+            names[relative] = storage.add(relative, archive.checked(packed)).file
+            if f"{packed}.json" in archive.contents.files:
+                storage.add(f"{names[relative]}.json", archive.checked(f"{packed}.json"))
+        return names.get(relative, relative)
 
-    def _with_files_placed(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        placed = dict(line)
-        for kind, fields in (("inputs", ("file",)), ("pictures", ("file", "corrupt_file"))):
-            placed[kind] = [
-                {**record, **{name: self._place(record[name]) for name in fields if record.get(name)}}
-                for record in line.get(kind, [])
-            ]
-        return placed
-
-    def _place(self, relative: str) -> str:
-        """Put a file of the bundle, with its sidecar, under its name or beside another file of that name."""
-        name = f"{FOLDER}/{relative}"
-        if relative in self._names or name not in self._archive.contents.files:
-            return self._names.get(relative, relative)
-        path, sha256 = PurePosixPath(relative), self._archive.contents.files[name][1]
-        variants = [relative, *(str(path.with_name(f"{path.stem}_{n}{path.suffix}")) for n in range(2, 1000))]
-        for variant in variants:
-            if self._storage.holds(variant, sha256):
-                self._names[relative] = variant
-                return variant
-            if not self._storage.exists(variant):
-                self._names[relative] = self._write(variant, self._archive.checked(name))
-                if f"{name}.json" in self._archive.contents.files:
-                    self._write(f"{self._names[relative]}.json", self._archive.checked(f"{name}.json"))
-                return self._names[relative]
-        raise StoreError(f"There are too many files named like {relative}.", hint="Move some of them elsewhere.")
-
-    def _write(self, relative: str, data: bytes) -> str:
-        saved = self._storage.add(relative, data)
-        self.written.append(saved.file)
-        self.written_bytes += saved.size_bytes
-        return saved.file
-
-    def _put_back(self, record: "PictureRow | InputRow", relative: str) -> None:
-        """Write a file of a job that is here already and has lost it."""
-        if self._storage.exists(record.file) or f"{FOLDER}/{relative}" not in self._archive.contents.files:
-            return
-        data = self._archive.checked(f"{FOLDER}/{relative}")
-        if isinstance(record, PictureRow):
-            is_changed = bool(change_of(data, record))
-        else:
-            is_changed = hashlib.sha256(data).hexdigest() != record.sha256
-        if not is_changed:
-            self._write(record.file, data)
-
-    def place_beside(self, root: Path) -> tuple[list[str], list[str]]:
-        """Put the notebook and the pictures that its cells read into the project, where nothing has their name."""
-        placed, notes = [], []
-        contents = self._archive.contents
-        for name in (contents.notebook, *contents.named):
-            target, data = root.joinpath(name), self._archive.checked(name)
-            if not target.resolve().is_relative_to(root.resolve()):
-                notes.append(f"{name} leads out of {root} here, through a link: it was not unpacked")
-            elif not target.exists():
-                try:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with target.open("xb") as file:
-                        file.write(data)
-                except OSError as error:
-                    message = f"cannot write {target} ({error.strerror or error})."
-                    raise StoreError(message, hint="Make room, then open the bundle again.") from error
-                placed.append(name)
-            elif not target.is_file() or target.read_bytes() != data:
-                notes.append(f"{name} is here already and differs: it was left alone")
-        return placed, notes
+    children = {
+        kind: [
+            {**one, **{name: place(one[name]) for name in ("file", "corrupt_file") if one.get(name)}}
+            for one in line[kind]
+        ]
+        for kind in ("inputs", "pictures")
+    }
+    return {**line, **children}
 
 
-__all__ = ["Archive", "change_of", "open_bundle", "opened"]
+def _place_beside(root: Path, archive: Archive) -> tuple[list[str], list[str]]:
+    """Put the notebook and the pictures that its cells read into the project, where nothing has their name."""
+    placed, notes = [], []
+    for name in (archive.contents.notebook, *archive.contents.named):
+        target, data = root / name, archive.checked(name)
+        if not target.resolve().is_relative_to(root.resolve()):
+            notes.append(f"{name} leads out of {root} here, through a link: it was not unpacked")
+        elif not target.exists():
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as file:
+                    file.write(data)
+            except OSError as error:
+                message = f"cannot write {target} ({error.strerror or error})."
+                raise StoreError(message, hint="Make room, then open the bundle again.") from error
+            placed.append(name)
+        elif not target.is_file() or target.read_bytes() != data:
+            notes.append(f"{name} is here already and differs: it was left alone")
+    return placed, notes

@@ -1,17 +1,16 @@
 """Whether every picture that a notebook shows is present and unchanged, and how to get back what is not."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..database import HistoryQuery
 from ..display import Cell, Column, Table, format_time
 from ..errors import StoreError
 from ..text import pluralize
-from .notebook_file import NamedJob, read_notebook
-from .selection import matching
+from .notebook_file import NamedJob, matching, read_notebook
 from .unbundle import change_of
 
 if TYPE_CHECKING:
@@ -94,27 +93,21 @@ class Verification:
             ]
             for check in shown[:_ROWS_MAX]
         ]
-        columns = (
-            Column(is_nowrap=True),
-            Column(title="Cell", is_nowrap=True),
-            Column(title="Picture", is_nowrap=True),
-            Column(title="Found", is_nowrap=True),
-            Column(title="File, and how to get it back", is_wide=True),
-        )
+        columns = [Column(title=title, is_nowrap=True) for title in ("", "Cell", "Picture", "Found")]
+        columns.append(Column(title="File, and how to get it back", is_wide=True))
         tone = _GREEN if self.is_ok else _RED
         return Table(title=self.summary, facts=[self.what], columns=columns, rows=rows, notes=self.notes, tone=tone)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """One picture to check; without a record the store does not know it."""
+class _Shown(NamedTuple):
+    """One picture that an output names; without a record the store does not know it."""
 
     cell: str
     job_id: str
-    index: int
+    position: int
     sha256: str
-    row: "JobRow | None" = None
-    record: "PictureRow | None" = None
+    row: "JobRow | None"
+    record: "PictureRow | None"
 
 
 def verify_notebook(
@@ -138,96 +131,73 @@ def verify_notebook(
     RecipeError
         If the file is not a notebook.
     """
-    project = session.project(create=False)
-    document = read_notebook(notebook) if notebook else None
-    if document is not None and cells_run:
-        document = document.without(cells_run)
-    named = document.named() if document else []
+    named = read_notebook(notebook).without(cells_run or ()).named() if notebook else []
     what = notebook.name if notebook and (named or not shown) else "this kernel"
+    project = session.project(create=False)
     if project is None:
         checks = [Check(cell=n.cell, job_id=n.job_id, expression=n.job_id, finding=Finding.UNKNOWN) for n in named]
         return Verification(what=what, checks=tuple(checks), notes=("there is no ledger here",) if named else ())
-    known = {item.job_id for item in named}
-    rows = project.database.jobs([job_id for job_id in shown if job_id not in known])
-    named += [
-        NamedJob(cell="this kernel", job_id=row.id, sha256=tuple(p.sha256 for p in row.pictures if p.saved_at))
-        for row in rows.values()
-    ]
-    finder = _Finder(project.database)
-    wanted: dict[tuple[str, str, int], _Wanted] = {}
-    for item in finder.wanted(named):
-        wanted.setdefault((item.job_id, item.sha256, 0 if item.sha256 else item.index), item)
+    unsaved = project.database.jobs(set(shown) - {item.job_id for item in named})
+    named += [_named(row, "this kernel") for job_id, row in unsaved.items()]
+    pictures, notes = _shown_pictures(project.database, named)
+    distinct: dict[object, _Shown] = {}
+    for item in pictures:
+        distinct.setdefault((item.job_id, item.sha256, 0 if item.sha256 else item.position), item)
     now = session.wall_clock()
-    checks = [_check(item, project.storage, now) for item in wanted.values()]
-    return Verification(what=what, checks=tuple(checks), notes=tuple(finder.notes))
+    checks = [_check(item, project.storage, now) for item in distinct.values()]
+    return Verification(what=what, checks=tuple(checks), notes=tuple(notes))
 
 
-@dataclass
-class _Finder:
-    """Finds the records of what outputs name."""
+def _named(row: "JobRow", cell: str) -> NamedJob:
+    return NamedJob(cell=cell, job_id=row.id, sha256=tuple(p.sha256 for p in row.pictures if p.saved_at))
 
-    database: "Database"
-    notes: list[str] = field(default_factory=list)
-    by_hash: "dict[str, tuple[JobRow, PictureRow]]" = field(default_factory=dict)
 
-    def wanted(self, named: Sequence[NamedJob]) -> Iterator[_Wanted]:
-        """Yield every picture that is named; those that are named by hash alone are looked for last."""
-        rows = self.database.jobs(item.job_id for item in named if item.job_id)
-        for item in named:
-            if item.job_id:
-                yield from self._of_job(item, rows.get(item.job_id))
-        for item in named:
-            for sha256 in filter(None, item.sha256) if not item.job_id else ():
-                row, record = self._of_hash(sha256)
-                job_id, index = (row.id, record.index) if row and record else ("", 0)
-                yield _Wanted(cell=item.cell, job_id=job_id, index=index, sha256=sha256, row=row, record=record)
-
-    def _of_job(self, item: NamedJob, row: "JobRow | None") -> Iterator[_Wanted]:
-        records = {p.sha256: p for p in row.pictures if p.saved_at} if row else {}
-        self.by_hash |= {sha256: (row, record) for sha256, record in records.items() if row}
-        for index, sha256 in enumerate(item.sha256):
-            record = records.get(sha256)
-            if not sha256 and row is not None:  # it was not there when the output was made
-                record = next((p for p in row.pictures if p.index == index), None)
-            yield _Wanted(
-                cell=item.cell,
-                job_id=item.job_id,
-                index=record.index if record else index,
-                sha256=sha256 or (record.sha256 if record else ""),
-                row=row,
-                record=record,
-            )
+def _shown_pictures(database: "Database", named: Sequence[NamedJob]) -> tuple[list[_Shown], list[str]]:
+    """Return every picture that is named, and notes; those that are named by hash alone come last."""
+    rows = database.jobs(item.job_id for item in named if item.job_id)
+    found, notes = [], []
+    for item in named:
+        row = rows.get(item.job_id)
+        found += list(_of_job(item, row)) if item.job_id else []
         if item.left_off:  # the rest of the group, which the output had no room to name
-            rest = self.database.group(row.group_id)[-item.left_off :] if row else []
+            rest = database.group(row.group_id)[-item.left_off :] if row else []
             if len(rest) < item.left_off:
-                self.notes.append(f"{item.cell} shows {item.left_off} more jobs than it can name: not all were checked")
-            for one in rest:
-                hashes = tuple(p.sha256 for p in one.pictures if p.saved_at)
-                yield from self._of_job(NamedJob(cell=item.cell, job_id=one.id, sha256=hashes), one)
+                notes.append(f"{item.cell} shows {item.left_off} more jobs than it can name: not all were checked")
+            found += [picture for one in rest for picture in _of_job(_named(one, item.cell), one)]
+    by_hash = {item.sha256: (item.row, item.record) for item in found if item.row and item.record}
+    alone = [(item.cell, sha256) for item in named if not item.job_id for sha256 in filter(None, item.sha256)]
+    if {sha256 for _, sha256 in alone} - by_hash.keys():
+        for row in matching(database, HistoryQuery(include_trashed=True)):
+            by_hash |= {picture.sha256: (row, picture) for picture in row.pictures if picture.saved_at}
+    for cell, sha256 in alone:
+        row, record = by_hash.get(sha256, (None, None))
+        found.append(_Shown(cell, row.id if row else "", record.index if record else 0, sha256, row, record))
+    return found, notes
 
-    def _of_hash(self, sha256: str) -> "tuple[JobRow | None, PictureRow | None]":
-        if sha256 not in self.by_hash:
-            for row in matching(self.database, HistoryQuery(include_trashed=True)):
-                self.by_hash |= {p.sha256: (row, p) for p in row.pictures if p.saved_at}
-                if sha256 in self.by_hash:
-                    break
-        return self.by_hash.get(sha256, (None, None))
+
+def _of_job(item: NamedJob, row: "JobRow | None") -> Iterator[_Shown]:
+    records = {picture.sha256: picture for picture in row.pictures if picture.saved_at} if row else {}
+    for position, sha256 in enumerate(item.sha256):
+        record = records.get(sha256)
+        if not sha256 and row is not None:  # it was not there when the output was made
+            record = next((picture for picture in row.pictures if picture.index == position), None)
+        index, known = (record.index, record.sha256) if record else (position, "")
+        yield _Shown(item.cell, item.job_id, index, sha256 or known, row, record)
 
 
-def _check(item: _Wanted, storage: "Storage", now: float) -> Check:
-    finding = _finding(item, storage)
+def _check(item: _Shown, storage: "Storage", now: float) -> Check:
+    finding = _finding(item.record, storage)
     return Check(
         cell=item.cell,
         job_id=item.job_id,
-        expression=f"{item.job_id}[{item.index}]" if item.job_id else f"picture {item.sha256[:12]}",
+        expression=f"{item.job_id}[{item.position}]" if item.job_id else f"picture {item.sha256[:12]}",
         finding=finding,
         file=item.record.file if item.record else "",
-        hint="" if finding is Finding.OK else _hint(finding, item, storage, now),
+        hint=_hint(finding, item, storage, now),
     )
 
 
-def _finding(item: _Wanted, storage: "Storage") -> Finding:
-    record = item.record
+def _finding(record: "PictureRow | None", storage: "Storage") -> Finding:
     if record is None:
         return Finding.UNKNOWN
     if not record.saved_at:
@@ -239,18 +209,18 @@ def _finding(item: _Wanted, storage: "Storage") -> Finding:
     return {"": Finding.OK, "picture": Finding.CHANGED}.get(change, Finding.METADATA)
 
 
-def _hint(finding: Finding, item: _Wanted, storage: "Storage", now: float) -> str:
+def _hint(finding: Finding, item: _Shown, storage: "Storage", now: float) -> str:
     """Say how to get a picture back, the free and exact ways first."""
-    row = item.row
-    if finding is Finding.UNKNOWN or row is None:
+    row, record = item.row, item.record
+    if finding is Finding.OK:
+        return ""
+    if row is None or record is None:
         return "open the bundle that has it: `%wan bundle --open FILE.zip`, or set WAN_HOME to the folder that made it"
     is_kept = bool(row.task_id) and row.expires_at is not None and row.expires_at > now
     until = f" until {format_time(row.expires_at)}" if is_kept else ""
     if finding is Finding.NOT_FETCHED:
         return f"`%wan resume` fetches it{until}"
-    move = (
-        f"move {storage.path(item.record.file)} away, then " if finding is not Finding.MISSING and item.record else ""
-    )
+    move = f"move {storage.path(record.file)} away, then " if finding is not Finding.MISSING else ""
     fetch = f" or fetch it from the service, which keeps task {row.task_id}{until}," if until else ""
     cost = "which draws it anew, for free" if row.is_simulated else "which is paid anew and may differ"
     bundle = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
