@@ -21,7 +21,7 @@ def wants_metadata(row: JobRow, settings: Settings) -> bool:
 
 def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
     """Return what a picture's file says about itself."""
-    from ..metadata import Metadata, MetadataInput, MetadataParameters, MetadataPicture
+    from ..metadata import Metadata, MetadataCost, MetadataInput, MetadataParameters, MetadataPicture
 
     known = MetadataParameters.model_fields
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
@@ -57,7 +57,7 @@ def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
             for name, at in times.items()
             if at is not None
         },
-        cost=cost_of(row),
+        cost=MetadataCost.of(cost_of(row)),
         fingerprints={"asked": row.request_hash, "sent": row.request_hash_with_seed},
         versions={name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
     )

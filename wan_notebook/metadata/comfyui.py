@@ -19,13 +19,12 @@ _STRINGS: Final = ("value", "string", "String", "text")
 _JOINED: Final = re.compile(r"(?:string|text)_?[a-z1-9]")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
 _LATENTS: Final = ("samples", "latent", "latent_image")
+_WIDTHS: Final = ("width", "empty_latent_width")
 _MODELS: Final = ("ckpt_name", "unet_name", "model_name")
-SETTINGS: Final = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
 _SLOTS: Final = {"Efficient Loader": {1: "positive", 2: "negative"}, "Eff. Loader SDXL": {1: "positive", 2: "negative"}}
 """Which output is which text, where it is not the first two."""
 _MAX_HOPS: Final = 60
 _MAX_LINKS: Final = 500
-MAX_NODES: Final = 2000
 _NUMBER_NODE_INPUTS: Final = 3
 
 Node = Mapping[str, Any]
@@ -37,16 +36,17 @@ class Graph:
     """A graph in the form in which it was run: node id → class and inputs; a link is ``[node id, output]``."""
 
     nodes: Mapping[str, Node]
-    unknown: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def samplers(self) -> list[Node]:
         """Return the inputs of the samplers that no other sampler feeds, and so decide what the picture shows."""
+        all_inputs = {key: self._inputs(key) for key in self.nodes}
         found = {
             key: inputs
-            for key in self.nodes
-            if "latent_image" in (inputs := self._inputs(key)) and ("positive" in inputs or "guider" in inputs)
+            for key, inputs in all_inputs.items()
+            if "latent_image" in inputs and ("positive" in inputs or "guider" in inputs)
         }
-        first = [inputs for inputs in found.values() if not self._upstream(inputs, "latent_image") & found.keys()]
+        first = [inputs for inputs in found.values() if not self._upstream(inputs["latent_image"]) & found.keys()]
         return first or list(found.values())
 
     def texts(self, sampler: Node) -> tuple[str, str]:
@@ -54,7 +54,10 @@ class Graph:
         source = self._conditioned(sampler)
         positive = [source[name] for name in ("positive", "conditioning", "cond1", "cond2") if name in source]
         negative = [source["negative"]] if "negative" in source else []
-        return self._text(positive or [sampler["guider"]], "prompt"), self._text(negative, "negative prompt")
+        prompt = self._text(positive or [sampler["guider"]], "prompt")
+        if not prompt and not self.notes:
+            self.notes.append("no prompt was found")
+        return prompt, self._text(negative, "negative prompt")
 
     def number(self, value: Any, names: tuple[str, ...] = _NUMBERS) -> int | None:
         """Follow a number that is linked from other nodes."""
@@ -67,17 +70,17 @@ class Graph:
             value = next((inputs[name] for name in names if name in inputs and is_plain), None)
         return None
 
-    def size(self, sampler: Node) -> tuple[int | None, int | None]:
+    def size(self, sampler: Node) -> tuple[int | None, ...]:
         """Return width and height of the empty latent picture that a sampler starts from."""
-        inputs = self._first_with(sampler, "latent_image", ("width", "empty_latent_width"), _LATENTS)
-        names = ("width", "height") if "width" in inputs else ("empty_latent_width", "empty_latent_height")
-        width, height = (self.number(inputs.get(name), (*_NUMBERS, name)) for name in names)
-        return width, height
+        inputs = self._first_with(_WIDTHS, sampler, "latent_image", _LATENTS)
+        width = next((name for name in _WIDTHS if name in inputs), "width")
+        names = (width, width.replace("width", "height"))
+        return tuple(self.number(inputs.get(name), (*_NUMBERS, name)) for name in names)
 
     def model(self, sampler: Node) -> str:
         """Return the name of the model, behind whatever patches it."""
-        inputs = self._first_with(self._conditioned(sampler), "model", _MODELS, ("model",))
-        return next((str(inputs[name]) for name in _MODELS if isinstance(inputs.get(name), str)), "")
+        inputs = self._first_with(_MODELS, self._conditioned(sampler), "model", ("model",))
+        return next((inputs[name] for name in _MODELS if isinstance(inputs.get(name), str)), "")
 
     def loras(self) -> list[str]:
         """Return the names of the networks that the graph loads."""
@@ -86,27 +89,28 @@ class Graph:
 
     def _conditioned(self, sampler: Node) -> Node:
         """Return the inputs that hold texts and model: the sampler's own, or those of its guider."""
-        guider = _link(sampler.get("guider"))
-        return sampler if "positive" in sampler or guider is None else self._inputs(guider[0])
+        return sampler if "positive" in sampler else self._behind(sampler.get("guider")) or sampler
 
     def _inputs(self, key: str) -> Node:
-        inputs = self.nodes[key].get("inputs") if key in self.nodes else None
+        inputs = self.nodes.get(key, {}).get("inputs")
         return inputs if isinstance(inputs, dict) else {}
 
-    def _first_with(self, inputs: Node, start: str, wanted: tuple[str, ...], onward: tuple[str, ...]) -> Node:
-        name = start
+    def _behind(self, value: Any) -> Node:
+        link = _link(value)
+        return self._inputs(link[0]) if link else {}
+
+    def _first_with(self, wanted: tuple[str, ...], inputs: Node, name: str, onward: tuple[str, ...]) -> Node:
         for _ in range(_MAX_HOPS):
-            link = _link(inputs.get(name))
-            inputs = {} if link is None else self._inputs(link[0])
+            inputs = self._behind(inputs.get(name))
             if any(key in inputs for key in wanted):
                 return inputs
             name = next((key for key in onward if key in inputs), "")
         return {}
 
-    def _upstream(self, inputs: Node, name: str) -> set[str]:
+    def _upstream(self, value: Any) -> set[str]:
         """Return the ids of all nodes that a linked input comes from."""
         seen: set[str] = set()
-        waiting = [inputs.get(name)]
+        waiting = [value]
         while waiting:
             link = _link(waiting.pop())
             if link is not None and link[0] not in seen:
@@ -119,66 +123,57 @@ class Graph:
         texts: list[str] = []
         unknown: list[str] = []
         seen: set[Link] = set()
-        for link in links:
-            self._collect(link, texts, unknown, seen)
-        joined = ", ".join(dict.fromkeys(text for text in texts if text))
+        waiting = links[::-1]
+        while waiting:  # each output of a node is looked at once
+            link = _link(value := waiting.pop())
+            if link is None or len(seen) > _MAX_LINKS:
+                unknown.append(repr(value))
+            elif link not in seen:
+                seen.add(link)
+                waiting += self._conditionings(link, texts, unknown)[::-1]
+        joined = ", ".join(dict.fromkeys(filter(None, texts)))
         if not unknown:
-            self.unknown += ["no prompt was found"] if what == "prompt" and not joined else []
             return joined
         found = f"; found on the way: {joined}" if joined else ""
-        self.unknown.append(f"the {what} is not understood ({', '.join(unknown[:5])}){found}")
+        self.notes.append(f"the {what} is not understood ({', '.join(unknown[:5])}){found}")
         return ""
 
-    def _collect(self, value: Any, texts: list[str], unknown: list[str], seen: set[Link]) -> None:
-        """Gather the texts that make a conditioning; each output of a node is looked at once."""
-        link = _link(value)
-        if link in seen:
-            return
-        if link is None or len(seen) > _MAX_LINKS:
-            unknown.append(f"{value!r}")
-            return
-        seen.add(link)
+    def _conditionings(self, link: Link, texts: list[str], unknown: list[str]) -> list[Any]:
+        """Gather the texts of one node, and return the conditionings that it passes on or combines."""
         key, slot = link
         inputs, kind = self._inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
+        is_encoder = "TextEncode" in kind or "WildcardEncode" in kind
         if kind == "ConditioningZeroOut":
-            return
+            return []
         if "positive" in inputs and "negative" in inputs:  # both pass through, each by its own output
-            role = _SLOTS.get(kind, {0: "positive", 1: "negative"}).get(slot)
-            text = inputs.get(role or "")
-            if isinstance(text, str) and kind in _SLOTS:
-                texts.append(text.strip())
-            else:
-                self._collect(text, texts, unknown, seen)
-        elif combined := [name for name in inputs if _COMBINED.fullmatch(name) and _link(inputs[name])]:
-            for name in combined:
-                self._collect(inputs[name], texts, unknown, seen)
-        elif ("TextEncode" in kind or "WildcardEncode" in kind) and (
-            names := [name for name in _ENCODER_TEXTS if name in inputs]
-        ):
+            value = inputs.get(_SLOTS.get(kind, {0: "positive", 1: "negative"}).get(slot, ""))
+            if not isinstance(value, str) or kind not in _SLOTS:
+                return [value]
+            texts.append(value.strip())
+        elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
+            return combined
+        elif is_encoder and (names := [name for name in _ENCODER_TEXTS if name in inputs]):
             for name in names:
                 text = self._string(inputs[name])
-                if text is None:
-                    unknown.append(f"node {key} {kind}: {name}")
-                else:
-                    texts.append(text.strip())
+                texts.append((text or "").strip())
+                unknown += [f"node {key} {kind}: {name}"] if text is None else []
         elif "Reroute" in kind and len(inputs) == 1:
-            self._collect(next(iter(inputs.values())), texts, unknown, seen)
+            return list(inputs.values())
         else:
             unknown.append(f"node {key} {kind}")
+        return []
 
     def _string(self, value: Any, hops: int = 0) -> str | None:
         """Follow a text that is linked from other nodes; None if one of them may change it in an unknown way."""
         if isinstance(value, str) or hops > _MAX_HOPS:
             return value if isinstance(value, str) else None
-        link = _link(value)
-        inputs = {} if link is None else self._inputs(link[0])
+        inputs = self._behind(value)
         if "populated_text" in inputs:  # a wildcard's text, filled in
             return self._string(inputs["populated_text"], hops + 1)
         parts = sorted(name for name in inputs if _JOINED.fullmatch(name))
         if 1 < len(parts) < 20:
             texts = [self._string(inputs[name], hops + 20) for name in parts]
-            known = [text for text in texts if text is not None]
-            return str(inputs.get("delimiter", "")).join(known) if len(known) == len(texts) else None
+            return None if None in texts else str(inputs.get("delimiter", "")).join(text or "" for text in texts)
         names = [name for name in _STRINGS if name in inputs]
         others = [name for name, held in inputs.items() if name not in names and (isinstance(held, str) or _link(held))]
         return self._string(inputs[names[0]], hops + 1) if len(names) == 1 and not others else None

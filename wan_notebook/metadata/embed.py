@@ -1,25 +1,215 @@
-"""Metadata in picture files: put into given PNG bytes without touching a pixel, and read from any format.
+"""The metadata of one picture: its fields, and how it stands in the picture's file and beside it.
 
-PNG, which the service delivers, takes the metadata as two text chunks behind its header. Other formats stay as they
-are, with a file beside them; a JPEG or WebP that is made from a PNG takes the metadata along as Exif.
+PNG, which the service delivers, takes it as two text chunks behind its header, without touching a pixel. Other formats
+stay as they are, with a file beside them; a JPEG or WebP that is made from a PNG takes it along as Exif.
 """
 
 import hashlib
+import json
+import re
 import zlib
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import RecipeError
 from ..images import BadImageError, open_header, png_chunks
-from .a1111 import write_parameters
-from .model import JSON_MAX_CHARS, Metadata, read_json
+from ..money import Cost, Source
+from ..text import one_line
 
+SCHEMA: Final = "wan-notebook/recipe"
+VERSION: Final = 1
+_JSON_MAX_CHARS: Final = 2_000_000
+"""Metadata has a few thousand characters; more is not read."""
+_QUOTED: Final = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
+_PLACE: Final = re.compile(r".*://|[/\\~]|[A-Za-z]:[/\\]")
 _HEADER_END: Final = 33  # signature and IHDR
-_KEYWORD: Final = "wan_notebook"
 _EXIF_IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
 _EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model", 0x0131: "software"}
 _EXIF_MAX_BYTES: Final = 65_000  # a JPEG segment holds 65,533
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _OURS: Final = b"wan_notebook\0"
+
+
+def public_name(name: str) -> str:
+    """Reduce a path or address to its last part, also inside an expression: ``open("a/b.png")`` is ``open("b.png")``.
+
+    What leaves the machine in a picture names no folder, no signature and no host.
+    """
+    text = one_line(name, 2000)
+    if text[:5].lower() == "data:":
+        return "data URL"
+    text = _QUOTED.sub(lambda match: f"{match[1]}{_last_part(match[2])}{match[1]}", text)
+    return one_line(_last_part(text), 120) or "image"
+
+
+def _last_part(text: str) -> str:
+    if "://" in text:
+        text = re.split(r"[?#]", text, maxsplit=1)[0].rstrip("/")
+        text = unquote(text) if text.count("/") > 2 else ""  # a host alone
+    return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
+
+
+def _without_places(text: str) -> str:
+    text = one_line(text, 500)
+    return public_name(text) if _PLACE.match(text) else text
+
+
+Whole = Annotated[int, Field(ge=0, lt=2**63)]  # what a database column holds
+Hash = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Line = Annotated[str, AfterValidator(_without_places)]
+Texts = dict[str, Line]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class MetadataInput(_Model):
+    """One input picture by its hashes; a path or address in its name is reduced to the last part."""
+
+    name: Annotated[str, AfterValidator(public_name)]
+    identity: Line
+    sha256: Hash
+    width_px: Whole
+    height_px: Whole
+
+
+class MetadataParameters(_Model):
+    """What was sent as parameters (WAN_API §1); None is what was not sent."""
+
+    size: Line | None = None
+    n: Whole | None = None
+    max_images: Whole | None = None
+    seed: Whole | None = None
+    prompt_extend: bool | None = None
+    watermark: bool | None = None
+    enable_interleave: bool | None = None
+
+
+class MetadataPicture(_Model):
+    """Which picture of its job this is, and the hash of its bytes as the service sent them."""
+
+    index: Whole = 0
+    count: Whole = 1
+    sha256: Hash = ""
+    width_px: Whole | None = None
+    height_px: Whole | None = None
+
+
+class MetadataCost(_Model):
+    """What the job cost; the amount is a decimal number as text, short enough to be written out."""
+
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,30})?$")] | None = None
+    currency: str = "USD"
+    source: Annotated[Source, Field(strict=False)] = Source.UNKNOWN
+    note: Line = ""
+
+    @classmethod
+    def of(cls, cost: Cost) -> "MetadataCost":
+        """Return the fields of a cost."""
+        amount = None if cost.amount is None else f"{cost.amount:f}"
+        return cls(amount=amount, currency=cost.currency, source=cost.source, note=cost.note)
+
+
+class Metadata(_Model):
+    """All that made one picture; never a key, a signed address or a local path.
+
+    ``parameters.seed`` is the seed of the task that made it, ``seeds`` those of all tasks of its job. ``times`` are
+    ISO 8601 with a zone, under the names of the states they belong to; ``fingerprints`` are the request hashes.
+    """
+
+    model: Line
+    provider: Line
+    mode: Line
+    prompt: str
+    negative_prompt: str = ""
+    job_id: Line = ""
+    task_id: Line = ""
+    parameters: MetadataParameters = MetadataParameters()
+    picture: MetadataPicture = MetadataPicture()
+    seeds: tuple[Whole, ...] = Field((), strict=False)
+    inputs: tuple[MetadataInput, ...] = Field((), strict=False)
+    times: Texts = {}
+    cost: MetadataCost = MetadataCost()
+    fingerprints: Texts = {}
+    versions: Texts = {}
+
+    def to_json(self, *, by_line: bool = False) -> str:
+        """Return the JSON text, ``by_line`` with one field a line."""
+        fields = {"schema": SCHEMA, "version": VERSION, **self.model_dump(mode="json", exclude_none=True)}
+        if not by_line:
+            return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        lines = [f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read_sidecar(text: str) -> Metadata:
+    """Read the JSON text of our own metadata, as it stands beside a picture.
+
+    Raises
+    ------
+    RecipeError
+        For any other text, damaged metadata (it names the field), and that of a newer version.
+    """
+    data = load_json(text.removeprefix("\ufeff"))
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise RecipeError(f"This is not metadata of wan_notebook, or damaged: its schema is {one_line(repr(schema))}.")
+    if data.get("version") != VERSION:
+        shown = one_line(repr(data.get("version")))
+        message = f"This metadata has version {shown}; this wan_notebook reads up to {VERSION}."
+        raise RecipeError(message, hint="Update it: pip install -U wan-notebook.")
+    try:
+        return Metadata.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place, given = ".".join(str(part) for part in first["loc"]), first["input"]
+        shown = "" if isinstance(given, dict) else f" ({one_line(repr(given), 60)})"
+        message = one_line(f"{place}: {first['msg']}", 300)
+        raise RecipeError(f"The metadata is damaged: {message}{shown}.") from None
+
+
+def write_sidecar(metadata: Metadata) -> str:
+    """Return the JSON text of the file beside the picture; it says the same as what is inside."""
+    return metadata.to_json(by_line=True)
+
+
+def load_json(text: str) -> Any:
+    """Parse JSON of any origin, also with NaN as Python writes it; None for anything else or too much of it."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(text) if len(text) <= _JSON_MAX_CHARS else None
+    return None
+
+
+def write_parameters(metadata: Metadata) -> str:
+    """Write the ``parameters`` text that A1111, Civitai and InvokeAI read, as far as it is true of this picture.
+
+    ``Steps`` is 0, which readers take as "not stated": Civitai knows the settings line only by its beginning with
+    ``Steps: `` and a number, and the service does not tell the number of steps.
+    """
+    sent, picture = metadata.parameters, metadata.picture
+    pairs = {
+        "Steps": 0,
+        "Seed": sent.seed,
+        "Size": f"{picture.width_px}x{picture.height_px}" if picture.width_px and picture.height_px else None,
+        "Model": metadata.model,
+        "Prompt rewriting": {True: "on", False: "off"}.get(sent.prompt_extend),  # type: ignore[arg-type]
+        "Mode": metadata.mode,
+        "Version": f"wan_notebook {metadata.versions.get('wan-notebook', '')}".strip(),
+    }
+    settings = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value is not None)
+    negative = [f"Negative prompt: {metadata.negative_prompt}"] if metadata.negative_prompt else []
+    return "\n".join([metadata.prompt, *negative, settings])
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"\n]', value) or not value else value
+
+
+# In files ------------------------------------------------------------------------------------------------------------
 
 
 def can_embed(data: bytes) -> bool:
@@ -34,13 +224,11 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
     """
     if not can_embed(data):
         return data
-    parameters = write_parameters(metadata).replace("\0", " ")
-    block = _international(_KEYWORD, metadata.to_json())
-    if parameters.isascii():  # else readers disagree: tEXt is Latin-1 for some and UTF-8 for others
-        block += _chunk(b"tEXt", b"parameters\0" + parameters.encode())
-    else:
-        block += _international("parameters", parameters)
-    return data[:_HEADER_END] + block + data[_HEADER_END:]
+    parameters = write_parameters(metadata).replace("\0", " ").encode("utf-8", "replace")
+    # Readers disagree about other characters in tEXt: it is Latin-1 for some and UTF-8 for others.
+    kind, head = (b"tEXt", b"parameters\0") if parameters.isascii() else (b"iTXt", b"parameters\0\0\0\0\0")
+    ours = _OURS + b"\0\0\0\0" + metadata.to_json().encode("utf-8", "replace")
+    return data[:_HEADER_END] + _chunk(b"iTXt", ours) + _chunk(kind, head + parameters) + data[_HEADER_END:]
 
 
 def strip(data: bytes) -> bytes:
@@ -57,13 +245,14 @@ def changed_in(
     ``sha256`` is the hash of the picture as the service sent it, ``file_sha256`` that of the file as it was written.
     Where the first edition recorded that of the metadata alone, it is ``metadata_sha256``.
     """
+    whole = hashlib.sha256(data).hexdigest()
     block = data[_HEADER_END : _block_end(data)]
     if hashlib.sha256(strip(data)).hexdigest() != sha256:
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if whole != sha256:
             return "picture"
         block = b""  # the picture came with it
     if file_sha256:
-        return "" if hashlib.sha256(data).hexdigest() == file_sha256 else "metadata"
+        return "" if whole == file_sha256 else "metadata"
     return "" if (hashlib.sha256(block).hexdigest() if block else "") == metadata_sha256 else "metadata"
 
 
@@ -79,25 +268,9 @@ def exif_block(metadata: Metadata) -> bytes:
 
 
 def read_metadata(data: bytes) -> Metadata | None:
-    """Read our metadata from a picture's bytes; None if there is none.
-
-    Raises
-    ------
-    RecipeError
-        If it is damaged, or of a newer version.
-    """
-    text = texts_of(data).get(_KEYWORD)
-    return None if text is None else read_json(text)
-
-
-def write_sidecar(metadata: Metadata) -> str:
-    """Return the JSON text of the file beside the picture; it says the same as what is inside."""
-    return metadata.to_json(by_line=True) + "\n"
-
-
-def read_sidecar(text: str) -> Metadata:
-    """Read a sidecar's text. Raises ``RecipeError`` as ``read_metadata`` does, also for any other text."""
-    return read_json(text.removeprefix("\ufeff"))
+    """Read our metadata from a picture's bytes; None if there is none. Raises ``RecipeError`` as ``read_sidecar``."""
+    text = texts_of(data).get("wan_notebook")
+    return None if text is None else read_sidecar(text)
 
 
 def texts_of(data: bytes) -> dict[str, str]:
@@ -112,36 +285,33 @@ def texts_of(data: bytes) -> dict[str, str]:
             for kind, start, end in png_chunks(data):
                 if kind in _TEXT_CHUNKS:
                     keyword, _, body = data[start + 8 : end - 4].partition(b"\0")
-                    text = _chunk_text(kind, body)
-                    if text is not None:
-                        found.setdefault(keyword.decode("latin-1"), text)
+                    with suppress(zlib.error, ValueError):
+                        found.setdefault(keyword.decode("latin-1"), _chunk_text(kind, body))
         return found
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()
-        details = exif.get_ifd(_EXIF_IFD)
         found |= {name: _exif_text(exif[tag]) for tag, name in _EXIF_TEXTS.items() if tag in exif}
-        if _USER_COMMENT in details:
-            found["comment"] = _exif_text(details[_USER_COMMENT])
-        note = details.get(_MAKER_NOTE, b"")
-        if note.startswith(_OURS):
-            found[_KEYWORD] = note.removeprefix(_OURS).decode("utf-8", "replace")
+        details = exif.get_ifd(_EXIF_IFD)
+        found |= {"comment": _exif_text(details[_USER_COMMENT])} if _USER_COMMENT in details else {}
+        if (note := details.get(_MAKER_NOTE, b"")).startswith(_OURS):
+            found["wan_notebook"] = note.removeprefix(_OURS).decode("utf-8", "replace")
     return found
 
 
-def _chunk_text(kind: bytes, body: bytes) -> str | None:
-    """Decode what follows the keyword of a text chunk, unpacking a bounded amount; None if that is not possible."""
-    is_packed = kind == b"zTXt" or (kind == b"iTXt" and body[:1] == b"\1")
-    try:
-        if kind == b"iTXt":
-            body = body[2:].split(b"\0", 2)[2]  # behind language and translated keyword
-        if is_packed:
-            unpacker = zlib.decompressobj()
-            body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, JSON_MAX_CHARS)
-            if not unpacker.eof:
-                return None
-    except (zlib.error, IndexError):
-        return None
-    return _utf8_or_latin1(body) if len(body) <= JSON_MAX_CHARS else None
+def _chunk_text(kind: bytes, body: bytes) -> str:
+    """Decode what follows the keyword of a text chunk, unpacking a bounded amount. Raises ``ValueError`` or zlib's."""
+    is_packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        is_packed = body[:1] == b"\1"
+        _language, _keyword, body = body[2:].split(b"\0", 2)
+    if is_packed:
+        unpacker = zlib.decompressobj()
+        body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, _JSON_MAX_CHARS)
+        if not unpacker.eof:
+            raise ValueError("it is cut off, or too long")
+    if len(body) > _JSON_MAX_CHARS:
+        raise ValueError("it is too long")
+    return _utf8_or_latin1(body)
 
 
 def _exif_text(value: str | bytes) -> str:
@@ -171,16 +341,11 @@ def _block_end(data: bytes) -> int:
         with suppress(BadImageError):
             chunks = png_chunks(data)
             next(chunks)
-            for keyword in (b"wan_notebook\0", b"parameters\0"):
-                kind, start, chunk_end = next(chunks)
+            for keyword, (kind, start, chunk_end) in zip((_OURS, b"parameters\0"), chunks, strict=False):
                 if kind not in _TEXT_CHUNKS or not data.startswith(keyword, start + 8):
                     break
                 end = chunk_end
     return end
-
-
-def _international(keyword: str, text: str) -> bytes:
-    return _chunk(b"iTXt", keyword.encode() + b"\0\0\0\0\0" + text.encode("utf-8", "replace"))
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -3,6 +3,8 @@
 A text that is wrong is worse than none: what is not understood is named, and never guessed.
 """
 
+import itertools
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +13,23 @@ from typing import Any, Final
 
 from ..models import WAN26_IMAGE
 from ..text import one_line
-from .a1111 import split_parameters
-from .comfyui import MAX_NODES, SETTINGS, Graph
-from .embed import read_metadata, texts_of
-from .model import Metadata, load_json
+from .comfyui import Graph
+from .embed import Metadata, load_json, read_metadata, texts_of
 
 _MAX_NOTES: Final = 40
 _TEXT_MAX_CHARS: Final = 100_000
+_MAX_NODES: Final = 2000
 _NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 _AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
 _SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
 _NOTHING: Final[tuple[object, ...]] = (None, "", "None", "null", [], {})
+# One character in front at most: a longer run would be tried at each of its characters.
+_STEPS: Final = re.compile(r"(?:\A|[\n \t])(?=Steps: ?\d)")
+_NEGATIVE: Final = re.compile(r"(?:\A|[\n \t])Negative prompt:")
+_PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
+_MAX_PAIRS: Final = 200
+_MAX_STARTS: Final = 20
+_INLINE_PAIRS: Final = 3  # so many settings make it sure that a line holds more than a prompt
 
 _KEYWORDS: Final = (
     *("invokeai_metadata", "sd-metadata", "Dream", "parameters", "Comment", "prompt"),  # PNG
@@ -91,16 +99,6 @@ def read_foreign(data: bytes) -> ForeignMetadata | None:
     return next((metadata for metadata in known if metadata.prompt), known[0] if known else None)
 
 
-def from_parameters(text: str) -> ForeignMetadata:
-    """Read the ``parameters`` text of A1111 and those that write like it."""
-    prompt, negative, rest = split_parameters(text)
-    if rest.get("Steps") == "0":
-        del rest["Steps"]  # not stated
-    size = _pair(rest.pop("Size", ""))
-    seed, model = rest.pop("Seed", None), rest.pop("Model", "")
-    return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
-
-
 def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
     """Read one text of a picture by what it looks like; None for one that says nothing."""
     if text in _NOTHING:
@@ -113,7 +111,65 @@ def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
     if keyword == "Dream":
         return _read_dream(text)
     # Comments and descriptions hold anything; settings make one a generation's.
-    return from_parameters(text) if keyword == "parameters" or split_parameters(text)[2] else None
+    return from_parameters(text) if keyword == "parameters" or _split_parameters(text)[2] else None
+
+
+# A1111 and those that write like it -----------------------------------------------------------------------------------
+
+
+def from_parameters(text: str) -> ForeignMetadata:
+    """Read the ``parameters`` text of A1111: prompt, negative prompt, one line of settings."""
+    prompt, negative, rest = _split_parameters(text)
+    if rest.get("Steps") == "0":
+        del rest["Steps"]  # not stated
+    size = _pair(rest.pop("Size", ""))
+    seed, model = rest.pop("Seed", None), rest.pop("Model", "")
+    return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
+
+
+def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
+    """Split into prompt, negative prompt and settings; any text at all is a prompt.
+
+    The settings begin with ``Steps:``, or are a last line of three pairs or more. Each part may stand on a line of its
+    own, or all may stand in one, as some programs write it.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    head, _, last = text.rpartition("\n")
+    settings = _settings(last)
+    if len(settings) < _INLINE_PAIRS:
+        head, settings = text, {}
+    for match in reversed(list(_STEPS.finditer(text))[-_MAX_STARTS:]):
+        found = _settings(text[match.end() :])
+        if match[0] in ("", "\n") or len(found) >= _INLINE_PAIRS:
+            head, settings = _before(text, match), found
+            break
+    negative = _NEGATIVE.search(head)
+    if negative is None:
+        return head.strip(), "", settings
+    return _before(head, negative), head[negative.end() :].strip(), settings
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    """Return what stands before a part, without the comma or full stop that sets it off within a line."""
+    head = text[: match.start()].strip()
+    return head if match[0][:1] in ("", "\n") else head.rstrip(",.;")
+
+
+def _settings(text: str) -> dict[str, str]:
+    """Read ``Key: value, Key: "quoted, value"``; what is not a pair is passed over, and the first of a name counts."""
+    found: dict[str, str] = {}
+    for match in itertools.islice(_PAIR.finditer(text), _MAX_PAIRS):
+        value = match[2].strip()
+        if value[:1] == '"':
+            try:
+                value = str(json.loads(value, strict=False))
+            except ValueError:
+                value = value.strip('"')
+        found.setdefault(match[1].strip(), value)
+    return found
+
+
+# Programs that write JSON ---------------------------------------------------------------------------------------------
 
 
 def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
@@ -132,11 +188,6 @@ def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
         data["prompt"], data["negative_prompt"] = _split_avoided(data.get("prompt"))
     if dialect == "SwarmUI" and isinstance(data["sui_image_params"], dict):
         data = data["sui_image_params"]
-    return _read_fields(dialect, data) if dialect else None
-
-
-def _read_fields(dialect: str, data: Mapping[str, Any]) -> ForeignMetadata | None:
-    """Read a JSON object that names each thing by itself."""
     told = {name: value for name, value in data.items() if value not in _NOTHING and name != "app_version"}
     used = {kind: next((name for name in names if name in told), "") for kind, names in _FIELDS.items()}
     value = {kind: told.get(name) for kind, name in used.items()}
@@ -147,7 +198,7 @@ def _read_fields(dialect: str, data: Mapping[str, Any]) -> ForeignMetadata | Non
         ", ".join([_text(value[kind]), *_characters(data.get(version))]).strip(", ")
         for kind, version in (("prompt", "v4_prompt"), ("negative", "v4_negative_prompt"))
     )
-    if not prompt and dialect == "JSON":
+    if not dialect or (dialect == "JSON" and not prompt):
         return None
     size = _pair(value["size"]) or _pair((value["width"], value["height"]))
     rest = {name: held for name, held in told.items() if name not in used.values()}
@@ -186,29 +237,32 @@ def _split_avoided(prompt: Any) -> tuple[str, str]:
 
 def _read_comfyui(nodes: Mapping[str, Any]) -> ForeignMetadata:
     graph = Graph(nodes)
-    samplers = graph.samplers() if len(nodes) <= MAX_NODES else []
+    samplers = graph.samplers() if len(nodes) <= _MAX_NODES else []
     if not samplers:
         kinds = ", ".join(sorted({str(node.get("class_type")) for node in nodes.values()})[:8])
         note = f"its graph of {len(nodes)} nodes has no sampler that is known ({one_line(kinds, 200)})"
         return _carried("ComfyUI", notes=(note,))
     sampler = samplers[0]
-    readings = list(dict.fromkeys(graph.texts(sampler) for sampler in samplers))
-    rest = {name: sampler[name] for name in SETTINGS if isinstance(sampler.get(name), str | int | float)}
+    readings = list(dict.fromkeys(map(graph.texts, samplers)))
+    settings = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
+    rest = {name: sampler[name] for name in settings if isinstance(sampler.get(name), str | int | float)}
     rest |= {f"lora {n}": name for n, name in enumerate(graph.loras(), 1)}
     rest |= {"workflow": f"{len(nodes)} nodes"}
     if len(readings) > 1:
         shown = " | ".join(prompt for prompt, _ in readings)
         note = f"{len(samplers)} samplers have different texts, and which made this picture is not said: {shown}"
-        return _carried("ComfyUI", rest=rest, notes=(note, *graph.unknown))
+        return _carried("ComfyUI", rest=rest, notes=(note, *graph.notes))
     given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
     seed = graph.number(given)
-    unknown = (*graph.unknown, *(["the seed is not understood"] if seed is None and given is not None else []))
-    size = _pair(graph.size(sampler))
+    notes = (*graph.notes, *(["the seed is not understood"] if seed is None and given is not None else []))
+    size, model = _pair(graph.size(sampler)), graph.model(sampler)
     prompt, negative = readings[0]
-    model = graph.model(sampler)
     return _carried(
-        "ComfyUI", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest, notes=unknown
+        "ComfyUI", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest, notes=notes
     )
+
+
+# What Wan 2.6 takes ---------------------------------------------------------------------------------------------------
 
 
 def _text(value: object) -> str:
@@ -240,15 +294,16 @@ def _carried(
     if networks := _NETWORK.findall(prompt):
         prompt = re.sub(r"[ \t]{2,}", " ", _NETWORK.sub("", prompt)).strip(" ,")
         remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
-    for what, text, most in (
-        ("prompt", prompt, limits.prompt_max_chars),
-        ("negative prompt", negative, limits.negative_prompt_max_chars),
-    ):
+    texts = {
+        "prompt": (prompt, limits.prompt_max_chars),
+        "negative prompt": (negative, limits.negative_prompt_max_chars),
+    }
+    for what, (text, most) in texts.items():
         if len(text) > most:
             remarks.append(f"the {what}'s length: {len(text)} characters, {most} are allowed; shorten it")
-    number = int(seed) if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
-    if number is None or number > limits.seed_max:
-        remarks += [f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})"] if seed not in _NOTHING else []
+    number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
+    if seed not in _NOTHING and (number is None or number > limits.seed_max):
+        remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})")
         number = None
     if size and not (
         limits.total_min_px <= size[0] * size[1] <= limits.text_total_max_px
@@ -256,18 +311,18 @@ def _carried(
     ):
         remarks.append(f"size = {size[0]}x{size[1]} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
         size = None
-    if model:
-        remarks.append(f"model = {model} (Wan 2.6 takes its place)")
+    remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []
     remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
     if len(remarks) > _MAX_NOTES:
         remarks = [*remarks[:_MAX_NOTES], f"and {len(remarks) - _MAX_NOTES} more"]
+    width_px, height_px = size or (None, None)
     return ForeignMetadata(
         dialect=dialect,
         prompt=prompt,
         negative_prompt=negative,
         seed=number,
-        width_px=size[0] if size else None,
-        height_px=size[1] if size else None,
+        width_px=width_px,
+        height_px=height_px,
         model=one_line(model, 200),
         notes=tuple(one_line(remark, 200) for remark in remarks),
     )

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import zlib
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -19,6 +18,7 @@ from wan_notebook.metadata import (
     SCHEMA,
     ForeignMetadata,
     Metadata,
+    MetadataCost,
     MetadataInput,
     MetadataParameters,
     MetadataPicture,
@@ -51,7 +51,7 @@ METADATA = Metadata(
     seeds=(5, 6),
     inputs=(MetadataInput(name="photo", identity=f"bytes:sha256:{HASH}", sha256=HASH, width_px=512, height_px=512),),
     times={"accepted": "2026-11-24T14:32:00+00:00"},
-    cost=Cost(Decimal("0.03"), source=Source.REPORTED),
+    cost=MetadataCost(amount="0.03", source=Source.REPORTED),
     fingerprints={"asked": f"wan1:sha256:{HASH}"},
     versions={"wan-notebook": "1", "pillow": "13.0.0"},
 )
@@ -89,7 +89,7 @@ ANY_METADATA = st.builds(
         currency=st.sampled_from(["USD", "CNY"]),
         source=st.sampled_from(Source),
         note=TEXT,
-    ),
+    ).map(MetadataCost.of),
     versions=st.dictionaries(SHORT, TEXT, max_size=3),
 )
 
@@ -231,7 +231,7 @@ def test_no_key_no_signed_url_no_local_path() -> None:
             **BARE.model_dump(),
             "provider": "https://proxy.internal/x?token=s3cret",
             "task_id": "/home/jane/s3cret/task",
-            "cost": Cost(None, note="https://bill.example/jane/bill?sig=s3cret"),
+            "cost": {"note": "https://bill.example/jane/bill?sig=s3cret"},
             "versions": {"python": "/home/jane/.venv/bin/python"},
         }
     )
@@ -256,10 +256,8 @@ def test_within_a_version_fields_may_be_left_out_or_added() -> None:
     [
         (changed(version=2), "version 2.*reads up to 1.*pip install -U"),
         (changed(version=9, later=1), "version 9"),
-        (changed(schema="other"), "not metadata of wan_notebook: its schema is 'other'"),
-        (changed(version="1"), "its version is '1'"),
-        (changed(version=True), "its version is True"),
-        (changed(version=0), "its version is 0"),
+        (changed(schema="other"), "not metadata of wan_notebook, .*its schema is 'other'"),
+        (changed(version="1"), "version '1'"),
         (changed(prompt=None), "prompt: Input should be a valid string"),
         (changed(prompt=3), r"prompt: .* \(3\)"),
         (changed(seeds=3), "seeds: "),
@@ -272,10 +270,10 @@ def test_within_a_version_fields_may_be_left_out_or_added() -> None:
         (changed(inputs=[{**json.loads(FROZEN)["inputs"][0], "sha256": "*"}]), "inputs.0.sha256: String should match"),
         (changed(picture={"sha256": HASH.upper()}), "picture.sha256: String should match"),
         (changed(picture={"width_px": -1}), "picture.width_px: "),
-        (changed(cost={"amount": 0.03}), "cost: .*amount is 0.03"),
-        (changed(cost={"amount": "1E999999999"}), "cost: .*amount is '1E999999999'"),
-        (changed(cost={"source": "guess"}), "cost: .*'guess'"),
-        (changed(cost={"note": 3}), "cost: "),
+        (changed(cost={"amount": 0.03}), "cost.amount: .*0.03"),
+        (changed(cost={"amount": "1E999999999"}), "cost.amount: .*'1E999999999'"),
+        (changed(cost={"source": "guess"}), "cost.source: .*'guess'"),
+        (changed(cost={"note": 3}), "cost.note: "),
         (changed(times={"saved": 3}), "times.saved: "),
         (changed(prompt="\x1b[31m\nx", seeds={"\x1b]0;x\x07\n": 1}), "seeds: "),
         *((text, "damaged|not metadata") for text in ("", "{", "[]", "null", "NaN", "[" * 100_000, "1" * 5000)),
