@@ -6,8 +6,7 @@ Pillow is imported by the first name that needs it, NumPy never.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .detect import SUFFIXES, looks_like_image, mime_of
-from .inputs import UNFETCHED, InputImage, PendingImage, PictureOf, is_job
+from .inputs import SUFFIXES, UNFETCHED, InputImage, PendingImage, PictureOf, is_job, looks_like_image, mime_of
 
 if TYPE_CHECKING:
     from .encode import fit_request_body

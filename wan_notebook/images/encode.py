@@ -12,11 +12,9 @@ from PIL import Image
 from ..errors import ImageInputError
 from ..models import REQUEST_BODY_MAX_BYTES, WAN26_IMAGE
 from ..text import file_size
-from .arrays import check_range
-from .detect import mime_of
-from .inputs import InputImage, PendingImage
+from .inputs import InputImage, PendingImage, mime_of
 from .inspect import MAX_PIXELS, BadImageError, decoding, open_image, open_verified, strip_metadata, too_many_pixels
-from .pixels import is_untouched, orientation_of, pixel_identity, plain_rgb, profile_of
+from .pixels import check_range, is_untouched, orientation_of, pixel_identity, plain_rgb, profile_of
 
 _SIDE_MIN_PX: Final = WAN26_IMAGE.image_side_min_px
 _SIDE_MAX_PX: Final = WAN26_IMAGE.image_side_max_px

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import WanError
-from .detect import SUFFIXES, content_of, mime_of
+from .inputs import SUFFIXES, content_of, mime_of
 
 MAX_PIXELS: Final = 120_000_000
 """More declared pixels are treated as a decompression bomb; the largest cameras have some 100 million."""

@@ -11,8 +11,7 @@ from typing import Any, Final
 from PIL import Image
 
 from ..text import one_line
-from .detect import is_pil
-from .inputs import is_job
+from .inputs import is_instance, is_job
 from .inspect import BadImageError, open_image, strip_metadata
 
 MAX_DISTANCE: Final = 0.1
@@ -90,19 +89,15 @@ def distance(one: Any, other: Any) -> float:
 
 
 def _difference_hash(picture: Image.Image) -> Iterator[bool]:
-    """Yield whether each point of a grid is brighter than its neighbour to the left, then above."""
+    """Yield whether each point of a grid is brighter than its neighbour to the left; then the same of the columns."""
     grey = picture.convert("L")
-    across = grey.resize((_GRID + 1, _GRID), Image.Resampling.BOX).tobytes()
-    down = grey.resize((_GRID, _GRID + 1), Image.Resampling.BOX).tobytes()
-    for row in range(_GRID):
-        for column in range(_GRID):
-            left = row * (_GRID + 1) + column
-            yield across[left + 1] - across[left] > _STEP
-            yield down[(row + 1) * _GRID + column] - down[row * _GRID + column] > _STEP
+    for side in (grey, grey.transpose(Image.Transpose.TRANSPOSE)):
+        points = side.resize((_GRID + 1, _GRID), Image.Resampling.BOX).tobytes()
+        yield from (points[at] - points[at - 1] > _STEP for at in range(len(points)) if at % (_GRID + 1))
 
 
 def _opened(value: Any) -> Image.Image:
-    picture: Image.Image = value if is_pil(value) else open_image(_bytes_of(value))
+    picture: Image.Image = value if is_instance(value, "PIL.Image", "Image") else open_image(_bytes_of(value))
     return picture.convert("RGB")
 
 
