@@ -140,6 +140,7 @@ class Metadata(_Model):
     def to_json(self, *, by_line: bool = False) -> str:
         """Return the JSON text, ``by_line`` with one field a line."""
         fields = {"schema": SCHEMA, "version": VERSION, **self.model_dump(mode="json", exclude_none=True)}
+        fields["cost"] = self.cost.model_dump(mode="json")  # an unknown amount is said to be null
         if not by_line:
             return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         lines = [f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]

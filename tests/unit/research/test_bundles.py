@@ -4,9 +4,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import pytest
@@ -15,16 +15,27 @@ from tests.environment import ROOT
 from tests.kit import House, ask
 from wan_notebook.display import job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
+from wan_notebook.jobs import Job
 from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
 from wan_notebook.session import Session
 
 FIRST_EDITION = ROOT / "tests" / "data" / "first_edition" / "study.zip"
+CRATE = "ro-crate-metadata.json"
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Any:
-    """A session with two jobs, and a notebook that shows the first."""
-    house = House(tmp_path / "house")
+class Study(NamedTuple):
+    """A session with two jobs, a notebook that shows the first, and its bundle."""
+
+    session: Session
+    notebook: Path
+    job: Job
+    archive: Path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """One study for all tests, which leave it as it is."""
+    house = House(tmp_path_factory.mktemp("house"))
     session = house.kernel()
     first = ask(session, "a red fox", seed=5).result(20)
     ask(session, "a red fox", seed=6).result(20)
@@ -33,103 +44,107 @@ def study(tmp_path: Path) -> Any:
     cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
     notebook = house.folder.parent / "study.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
-    yield session, notebook, first
+    archive = notebook.with_name("out.zip")
+    write_bundle(plan_bundle(session, notebook, archive))
+    yield Study(session, notebook, first, archive)
     house.close()
 
 
-def packed(session: Session, notebook: Path, name: str = "out.zip", **options: Any) -> Path:
-    """Write a bundle and return it."""
-    target = notebook.with_name(name)
-    write_bundle(plan_bundle(session, notebook, target, **options))
-    return target
-
-
-def other_kernel(tmp_path: Path) -> tuple[House, Session]:
-    """Return a kernel of somebody else's project."""
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """Somebody else's project, in which a notebook runs."""
     house = House(tmp_path / "other")
-    return house, house.kernel()
+    monkeypatch.chdir(house.folder.parent)
+    yield house
+    house.close()
 
 
-def test_the_same_content_gives_the_same_bytes(study: Any) -> None:
+def test_the_same_content_gives_the_same_bytes(study: Study) -> None:
     """Times are fixed and names sorted, so that a bundle can be compared and archived."""
-    session, notebook, _ = study
-    one, two = packed(session, notebook, "one.zip"), packed(session, notebook, "two.zip")
-    assert one.read_bytes() == two.read_bytes()
+    again = study.notebook.with_name("again.zip")
+    write_bundle(plan_bundle(study.session, study.notebook, again))
+    assert again.read_bytes() == study.archive.read_bytes()
 
 
-def test_a_bundle_opens_elsewhere_for_free(study: Any, tmp_path: Path) -> None:
-    """Its jobs answer there, marked as imported; nothing is counted as spent, and opening it twice adds nothing."""
-    session, notebook, first = study
-    archive = packed(session, notebook)
-    house, other = other_kernel(tmp_path)
-    lines = open_bundle(archive, other)
-    assert "1 job added" in lines[0]
+def test_a_bundle_opens_elsewhere_for_free(study: Study, elsewhere: House) -> None:
+    """Its jobs answer there, marked as imported; nothing counts as spent; opened again it adds what is lost alone."""
+    other = elsewhere.kernel()
+    assert "1 job added" in open_bundle(study.archive, other)[0]
     again = ask(other, "a red fox", seed=5)
-    assert again.id == first.id
+    assert again.id == study.job.id
     assert again.rows[0].imported_at is not None
-    assert house.service.tasks_created == 0
-    assert "0 jobs added" in open_bundle(archive, other)[0]
-    house.close()
+    assert elsewhere.service.tasks_created == 0
+    again.files[0].unlink()
+    assert "0 jobs added" in open_bundle(study.archive, other)[0]
+    assert again.files[0].read_bytes() == study.job.files[0].read_bytes()
 
 
-def test_a_bundle_of_the_first_edition_opens(tmp_path: Path) -> None:
+def test_a_file_that_is_here_is_never_overwritten(study: Study, elsewhere: House) -> None:
+    """A picture of the same name gets another one, and a notebook that differs is left alone."""
+    mine = elsewhere.folder / study.job.rows[0].pictures[0].file
+    mine.parent.mkdir(parents=True)
+    for path in (mine, elsewhere.folder.parent / "study.ipynb"):
+        path.write_bytes(b"my own")
+    lines = open_bundle(study.archive, other := elsewhere.kernel())
+    assert mine.read_bytes() == (elsewhere.folder.parent / "study.ipynb").read_bytes() == b"my own"
+    assert "differs: it was left alone" in lines[-1]
+    assert ask(other, "a red fox", seed=5).files[0].name == f"{mine.stem}_2.png"
+
+
+def test_a_bundle_of_the_first_edition_opens(elsewhere: House) -> None:
     """Files that exist are read for ever."""
-    house, other = other_kernel(tmp_path)
-    assert "10 jobs added" in open_bundle(FIRST_EDITION, other)[0]
-    house.close()
+    assert "10 jobs added" in open_bundle(FIRST_EDITION, elsewhere.kernel())[0]
 
 
-def test_a_file_that_is_not_a_bundle_is_left_alone(study: Any) -> None:
+def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
     """A bundle is written over nothing but an older bundle."""
-    session, notebook, _ = study
-    mine = notebook.with_name("mine.zip")
+    mine = study.notebook.with_name("mine.zip")
     mine.write_bytes(b"my own file")
     with pytest.raises(StoreError, match="not a bundle"):
-        plan_bundle(session, notebook, mine)
+        plan_bundle(study.session, study.notebook, mine)
     assert mine.read_bytes() == b"my own file"
 
 
-def test_a_key_in_a_cell_is_not_packed(study: Any) -> None:
+def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
     """A bundle that would hold the key is refused before anything is written."""
-    _, notebook, first = study
-    house = House(notebook.parent)
-    session = house.kernel(WAN_API_KEY="sk-secret1234567890abcdef")
-    document = nbformat.read(notebook, as_version=4)
+    session = elsewhere.kernel(WAN_API_KEY="sk-secret1234567890abcdef")
+    document = nbformat.read(study.notebook, as_version=4)
     document.cells[0].source += " sk-secret1234567890abcdef"
+    notebook = elsewhere.folder.parent / "leak.ipynb"
     nbformat.write(document, notebook)
-    with pytest.raises(CellError, match="holds your key"):
-        plan_bundle(session, notebook, notebook.with_name("leak.zip"), shown=[first.id])
+    with pytest.raises(CellError, match="code cell 1 holds your key"):
+        plan_bundle(session, notebook, notebook.with_name("leak.zip"))
     assert not notebook.with_name("leak.zip").exists()
-    house.close()
 
+
+# Attacks -------------------------------------------------------------------------------------------------------------
 
 Change = Callable[[dict[str, bytes]], None]
 
 
-def rewritten(archive: Path, change: Change, *, names: dict[str, str] | None = None) -> Path:
+def rewritten(archive: Path, target: Path, change: Change) -> Path:
     """Return a copy of a bundle whose files were changed, with sizes and hashes that agree again."""
     with zipfile.ZipFile(archive) as given:
         files = {info.filename: given.read(info) for info in given.infolist()}
     change(files)
-    crate = json.loads(files["ro-crate-metadata.json"])
+    crate = json.loads(files[CRATE])
     for item in crate["@graph"]:
         if (name := item.get("@id")) in files and "sha256" in item:
             item |= {"sha256": hashlib.sha256(files[name]).hexdigest(), "contentSize": str(len(files[name]))}
-    files["ro-crate-metadata.json"] = json.dumps(crate).encode()
-    target = archive.with_name("changed.zip")
+    files[CRATE] = json.dumps(crate).encode()
     with zipfile.ZipFile(target, "w") as made:
         for name, data in files.items():
-            made.writestr((names or {}).get(name, name), data)
+            made.writestr(name, data)
     return target
 
 
-def in_ledger(**columns: Any) -> Change:
-    """Return a change of the first job's columns."""
+def in_ledger(part: str = "job", **columns: Any) -> Change:
+    """Return a change of the first job's columns, or of those of its first picture."""
 
     def change(files: dict[str, bytes]) -> None:
         first, *rest = files["ledger.jsonl"].splitlines()
         row = json.loads(first)
-        row["job"] |= columns
+        (row["job"] if part == "job" else row[part][0]).update(columns)
         files["ledger.jsonl"] = b"\n".join([json.dumps(row).encode(), *rest])
 
     return change
@@ -141,98 +156,126 @@ def other_picture(files: dict[str, bytes]) -> None:
     files[name] = files[name][:-20] + bytes(20)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        in_ledger(prompt="another prompt"),
-        in_ledger(fp_sent="wan1:sha256:" + "0" * 64),
-        in_ledger(seed=99),
-        in_ledger(mode="a bogus mode"),
-        in_ledger(created_at=1e308),
-        other_picture,
-    ],
-    ids=["prompt", "hash", "seed", "mode", "time", "picture"],
-)
-def test_a_picture_cannot_pass_as_the_answer_to_another_request(study: Any, tmp_path: Path, change: Change) -> None:
-    """Hashes and shown columns are recomputed at import: a mismatch refuses the bundle, and nothing is written."""
-    session, notebook, _ = study
-    hostile = rewritten(packed(session, notebook), change)
-    house, other = other_kernel(tmp_path)
-    with pytest.raises((RecipeError, StoreError)):
-        open_bundle(hostile, other)
-    assert not list(house.folder.glob("2*"))
-    assert not (house.folder.parent / "study.ipynb").exists()
-    house.close()
+def renamed(name: str) -> Change:
+    """Return a change of the notebook's name."""
 
-
-@pytest.mark.parametrize("name", ["../evil.ipynb", "/evil.ipynb", "C:evil.ipynb", ".hidden/x.ipynb", "con.ipynb"])
-def test_nothing_is_written_outside(study: Any, tmp_path: Path, name: str) -> None:
-    """Names that lead elsewhere on some system refuse the bundle."""
-    session, notebook, _ = study
-
-    def rename(files: dict[str, bytes]) -> None:
+    def change(files: dict[str, bytes]) -> None:
         files[name] = files.pop("study.ipynb")
-        files["ro-crate-metadata.json"] = files["ro-crate-metadata.json"].replace(b"study.ipynb", name.encode())
+        files[CRATE] = files[CRATE].replace(b"study.ipynb", name.encode())
 
-    hostile = rewritten(packed(session, notebook), rename)
-    house, other = other_kernel(tmp_path)
-    with pytest.raises(RecipeError):
-        open_bundle(hostile, other)
-    assert not list(tmp_path.rglob("evil*"))
-    house.close()
+    return change
+
+
+ATTACKS: dict[str, Change] = {
+    "prompt": in_ledger(prompt="another prompt"),
+    "hash": in_ledger(fp_sent="wan1:sha256:" + "0" * 64),
+    "seed": in_ledger(seed=99),
+    "mode": in_ledger(mode="a bogus mode"),
+    "time": in_ledger(created_at=1e308),
+    "not a number": in_ledger(created_at=float("nan")),
+    "any hash": in_ledger("pictures", sha256="*"),
+    "the ledger as a picture": in_ledger("pictures", file="ledger.db"),
+    "outside": in_ledger("pictures", file="../study.ipynb"),
+    "picture": other_picture,
+    "newer": lambda files: files.update({CRATE: files[CRATE].replace(b'\\"version\\": 2', b'\\"version\\": 9')}),
+    "no record": lambda files: files.update({CRATE: b'{"@graph": [{}]}'}),
+    **{f"name {name}": renamed(name) for name in ("../evil.ipynb", "/evil.ipynb", "C:evil.ipynb", ".hidden/x.ipynb")},
+    "device": renamed("con.ipynb"),
+    "twins": lambda files: files.update({"STUDY.ipynb": b"{}"}),
+}
+
+
+@pytest.mark.parametrize("change", ATTACKS.values(), ids=ATTACKS)
+def test_what_cannot_be_trusted_is_refused_whole(study: Study, elsewhere: House, change: Change) -> None:
+    """Hashes and shown columns are recomputed, names checked on every system: a mismatch writes nothing."""
+    hostile = rewritten(study.archive, elsewhere.folder.parent / "hostile.zip", change)
+    with pytest.raises((RecipeError, StoreError)):
+        open_bundle(hostile, elsewhere.kernel())
+    assert not list(elsewhere.folder.glob("2*"))
+    assert not [*elsewhere.folder.parent.parent.rglob("*evil*"), *elsewhere.folder.parent.glob("*.ipynb")]
+
+
+def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, elsewhere: House) -> None:
+    """A stranger's picture does not answer the person's own `-i https://…`."""
+    key = "url:" + hashlib.sha256(b"https://example.org/mine.png").hexdigest()
+
+    def keep(files: dict[str, bytes]) -> None:
+        kept = json.dumps({key: study.job.rows[0].pictures[0].file}).replace('"', '\\"')
+        files[CRATE] = files[CRATE].replace(b'\\"kept\\": {}', b'\\"kept\\": ' + kept.encode())
+
+    other = elsewhere.kernel()
+    open_bundle(rewritten(study.archive, elsewhere.folder.parent / "kept.zip", keep), other)
+    with zipfile.ZipFile("kept.zip") as archive:
+        assert key.encode() in archive.read(CRATE)
+    assert not other.need_project().database.meta_get(key)
+
+
+def test_a_hidden_file_of_the_folder_is_not_placed(study: Study, elsewhere: House) -> None:
+    """A row that calls the ledger its damaged picture does not bring one along."""
+    hostile = rewritten(
+        study.archive, elsewhere.folder.parent / "hostile.zip", in_ledger("pictures", corrupt_file="ledger.db")
+    )
+    open_bundle(hostile, elsewhere.kernel())
+    assert [path.name for path in elsewhere.folder.glob("ledger*.db")] == ["ledger.db"]
+
+
+def test_a_planted_link_is_not_followed(study: Study, elsewhere: House, tmp_path: Path) -> None:
+    """Where a folder of pictures, or the notebook, is a link to elsewhere, nothing is written there."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (elsewhere.folder.parent / "study.ipynb").symlink_to(outside / "study.ipynb")
+    day = study.job.rows[0].pictures[0].file.partition("/")[0]
+    other = elsewhere.kernel()
+    other.need_project()
+    (elsewhere.folder / day).symlink_to(outside)
+    with pytest.raises(StoreError, match=r"link|leads out"):
+        open_bundle(study.archive, other)
+    (elsewhere.folder / day).unlink()
+    assert "through a link" in open_bundle(study.archive, other)[-1]
+    assert not list(outside.iterdir())
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"not a zip" * 100, None], ids=["empty", "head", "text", "half"])
-def test_a_damaged_file_is_refused_in_one_sentence(study: Any, tmp_path: Path, data: bytes | None) -> None:
+def test_a_damaged_file_is_refused_in_one_sentence(study: Study, elsewhere: House, data: bytes | None) -> None:
     """Whatever a file is, opening it says what is wrong and writes nothing."""
-    session, notebook, _ = study
-    archive = packed(session, notebook)
-    archive.write_bytes(archive.read_bytes()[:5000] if data is None else data)
-    house, other = other_kernel(tmp_path)
+    archive = elsewhere.folder.parent / "damaged.zip"
+    archive.write_bytes(study.archive.read_bytes()[:5000] if data is None else data)
     with pytest.raises(RecipeError, match="cannot be read"):
-        open_bundle(archive, other)
-    house.close()
+        open_bundle(archive, elsewhere.kernel())
 
 
-def test_a_bomb_is_refused_before_it_unpacks(study: Any, tmp_path: Path) -> None:
+def test_a_bomb_is_refused_before_it_unpacks(study: Study, elsewhere: House) -> None:
     """A file that unpacks to a multiple of what it takes is not read."""
-    session, notebook, _ = study
-    archive = packed(session, notebook)
-    buffer = io.BytesIO(archive.read_bytes())
+    buffer = io.BytesIO(study.archive.read_bytes())
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("bomb.txt", bytes(100_000_000))
+        made.writestr("bomb.txt", bytes(1_000_000))
+    archive = elsewhere.folder.parent / "bomb.zip"
     archive.write_bytes(buffer.getvalue())
-    house, other = other_kernel(tmp_path)
     with pytest.raises(RecipeError, match="would unpack"):
-        open_bundle(archive, other)
-    house.close()
+        open_bundle(archive, elsewhere.kernel())
 
 
 # Verification and methods --------------------------------------------------------------------------------------------
 
 
-def test_verification_finds_what_changed(study: Any) -> None:
+def test_verification_finds_what_changed(study: Study) -> None:
     """A picture that is missing or changed is named, with the ways to get it back."""
-    session, notebook, first = study
-    assert verify_notebook(session, notebook).is_ok
-    file = first.files[0]
+    assert verify_notebook(study.session, study.notebook).is_ok
+    file = study.job.files[0]
     sound = file.read_bytes()
-    file.write_bytes(sound[:-30] + bytes(30))
-    found = verify_notebook(session, notebook)
-    assert [check.finding.value for check in found.problems] == ["changed"]
-    file.unlink()
-    found = verify_notebook(session, notebook)
-    assert [check.finding.value for check in found.problems] == ["missing"]
+    for change, finding in ((lambda: file.write_bytes(sound[:-30] + bytes(30)), "changed"), (file.unlink, "missing")):
+        change()
+        found = verify_notebook(study.session, study.notebook)
+        assert [check.finding.value for check in found.problems] == [finding]
+    file.write_bytes(sound)
     assert "%wan bundle --open" in found.table().to_text()
     assert found.table().to_text().count("missing or changed") == 1
 
 
-def test_methods_say_what_practice_pictures_are(study: Any) -> None:
+def test_methods_say_what_practice_pictures_are(study: Study) -> None:
     """Practice is never passed off as a result, in Markdown and in LaTeX."""
-    session, notebook, _ = study
-    for latex in (False, True):
-        text = methods_paragraph(session, notebook, latex=latex)
+    for latex, times in ((False, "×"), (True, r"$\times$")):
+        text = methods_paragraph(study.session, study.notebook, latex=latex)
         assert text.startswith("1 picture was drawn by the built-in simulator")
         assert "not made by an image model, and not a result" in text
-    assert "1280×1280" in methods_paragraph(session, notebook) or "640×640" in methods_paragraph(session, notebook)
-    assert r"$\times$" in methods_paragraph(session, notebook, latex=True)
+        assert times in text
