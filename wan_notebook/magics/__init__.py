@@ -1,22 +1,23 @@
-"""``%wan`` and ``%%wan``: lines and cells read into requests, requests written as cells, and every command.
-
-What ``%load_ext`` does not need is loaded on first use.
-"""
+"""``%wan`` and ``%%wan``: lines and cells read into requests, requests written as cells, and every command."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .guard import last_resort
-from .help import commands_table_markdown, help_text, options_table_markdown, topic_help
 from .magics import Extension, open_lines, transform_lines
-from .options import cell_parser, command_parsers
+from .options import (
+    cell_parser,
+    command_parsers,
+    commands_table_markdown,
+    help_text,
+    options_table_markdown,
+    topic_help,
+)
 
 if TYPE_CHECKING:
     from .cell import CellCall, read_cell, read_make
-    from .commands import read_command
-    from .commands.doctor import Check, examine
+    from .commands.setup import Check, examine
     from .completion import Completion, Known, complete
-    from .frontend import front_end, show_jobs_in_cells
+    from .frontend import show_jobs_in_cells
     from .render_cell import (
         CellText,
         cell_of_job,
@@ -26,25 +27,12 @@ if TYPE_CHECKING:
         quoted_path,
         write_cell,
     )
-    from .runner import Runner
+    from .runner import Runner, last_resort, read_command
     from .template import escape, expand, literal, split_negative, text_notes
     from .tokenize import quote, split_line
 
-_LAZY = {
-    "cell": ("CellCall", "read_cell", "read_make"),
-    "commands": ("read_command",),
-    "commands.doctor": ("Check", "examine"),
-    "completion": ("Completion", "Known", "complete"),
-    "frontend": ("front_end", "show_jobs_in_cells"),
-    "render_cell": (
-        *("CellText", "cell_of_job", "cell_of_metadata", "cell_of_request"),
-        *("cell_of_row", "quoted_path", "write_cell"),
-    ),
-    "runner": ("Runner",),
-    "template": ("escape", "expand", "literal", "split_negative", "text_notes"),
-    "tokenize": ("quote", "split_line"),
-}
-_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+_LATER = ("frontend", "tokenize", "template", "cell", "completion", "render_cell", "runner", "commands.setup")
+"""Modules that are loaded on first use: `%load_ext` does not need them."""
 
 __all__ = [
     "CellCall",
@@ -65,7 +53,6 @@ __all__ = [
     "escape",
     "examine",
     "expand",
-    "front_end",
     "help_text",
     "last_resort",
     "literal",
@@ -87,7 +74,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    for module in _LATER if name in __all__ else ():
+        if hasattr(found := import_module(f"{__name__}.{module}"), name):
+            return getattr(found, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -3,16 +3,18 @@
 import argparse
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..images import is_job, looks_like_image
 from .options import ALIASES, cell_parser, command_parsers, find_command
 from .parser import EXPRESSIONS, Kind, LineParser, Scan
-from .tokenize import DASHES, QUOTES, flag_of, is_location, quote, split_line
+from .tokenize import DASHES, QUOTES, Word, flag_of, is_location, quote, split_line
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 _SHOWN_MAX: Final = 200
 _SCANNED_MAX: Final = 5000
@@ -37,6 +39,21 @@ class Known:
     jobs: Sequence[str] = ()
     tags: Callable[[], Iterable[str]] = tuple
 
+    def variables(self, wanted: Callable[[object], bool]) -> list[str]:
+        """Return the names of the variables that are wanted."""
+        names = [name for name in list(self.names) if not name.startswith("_") or name == _LAST]
+        return [name for name in names if wanted(self.names.get(name))]
+
+
+def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
+    """Return what a kernel's session knows, beside the notebook's variables."""
+    if session is None:
+        return Known(names)
+    project = session.project(create=False)
+    ids = dict.fromkeys(job.id for _, job in reversed(session.last))
+    tags = (lambda: [row.key for row in project.database.cost_by("tag") if row.key]) if project else tuple
+    return Known(names, tuple(ids), tags)
+
 
 def complete(line: str, cursor: int, known: Known) -> Completion:
     """Complete a line at the cursor; empty for a line of another magic. Never raises and never reads a file."""
@@ -50,109 +67,94 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
         words, current = words[: words.index(opened)], before[opened.start :]
     elif words and words[-1].end == len(before):
         current = words.pop().text
-    parser: LineParser | None = cell_parser()
-    if match[1] == "%":
-        if not words:
-            return _matching(current, [*filter(None, command_parsers()), *ALIASES])
-        parser = find_command(words.pop(0).text)
-    return _Completer(parser, before, known).complete(Scan(parser, deque(words)), current) if parser else Completion()
+    if match[1] == "%%":
+        return _complete(cell_parser(), before, words, current, known)
+    if not words:
+        return _matching(current, [*filter(None, command_parsers()), *ALIASES])
+    parser = find_command(words[0].text)
+    return _complete(parser, before, words[1:], current, known) if parser else Completion()
 
 
-class _Completer:
-    """Completes one line of one parser."""
+def _complete(parser: LineParser, before: str, words: Sequence[Word], current: str, known: Known) -> Completion:
+    scan = Scan(parser, words)
+    while scan.options_here():
+        if parser.prog == "%wan make":
+            return Completion()  # the prompt has begun
+        scan.word()
+    flag = flag_of(current)
+    action, typed = scan.pending if flag is None else None, current
+    if flag is not None and flag.value is not None:  # --size=1
+        action, typed = parser.find(flag.name), flag.value
+    if action is None:
+        values = _positional(scan, current, known) if current[:1] not in tuple(DASHES) else []
+        return _matching(current, [*values, *_flags(scan, is_dashed=bool(current))])
+    if action.type is Kind.IMAGE and (item := _OPEN_ITEM.search(before)) and (found := _items(item, known)):
+        return Completion(tuple(found), item[0])
+    if action.type in EXPRESSIONS and typed[:1] not in (*QUOTES, ""):
+        typed = re.split(r"[\[(,\s]+", typed)[-1]  # an item of a list
+    return _matching(typed, _values(parser, action, typed, known))
 
-    def __init__(self, parser: LineParser, before: str, known: Known) -> None:
-        self.parser, self.before, self.known = parser, before, known
 
-    def complete(self, scan: Scan, current: str) -> Completion:
-        while scan.words:
-            if not scan.option():
-                if self.parser.prog == "%wan make":
-                    return Completion()  # the prompt has begun
-                scan.word()
-        flag = flag_of(current)
-        if flag is not None and flag.value is not None and (action := self.parser.find(flag.name)):  # --size=1
-            return self._of(action, flag.value)
-        if scan.pending is not None and flag is None:
-            return self._of(scan.pending, current)
-        values = self._positional(len(scan.positionals), current) if current[:1] not in tuple(DASHES) else []
-        return _matching(current, [*values, *self._flags(scan, short=bool(current))])
+def _positional(scan: Scan, typed: str, known: Known) -> Iterable[str]:
+    action = scan.parser.positional(len(scan.positionals))
+    if action is not None and scan.parser.prog == "%wan help":
+        options = [name.lstrip("-") for option in cell_parser().options for name in option.option_strings]
+        return [*filter(None, command_parsers()), *options]
+    return _values(scan.parser, action, typed, known) if action else []
 
-    def _of(self, action: argparse.Action, typed: str) -> Completion:
-        if action.type is Kind.IMAGE and (item := _OPEN_ITEM.search(self.before)) and (found := self._items(item)):
-            return Completion(tuple(found), item[0])
-        if action.type in EXPRESSIONS and typed[:1] not in (*QUOTES, ""):
-            typed = re.split(r"[\[(,\s]+", typed)[-1]  # an item of a list
-        return _matching(typed, self._values(action, typed))
 
-    def _positional(self, count: int, typed: str) -> Iterable[str]:
-        known = self.parser.positionals
-        if not known or (count >= len(known) and known[-1].nargs != "*"):
-            return []
-        if self.parser.prog == "%wan help":
-            options = [name.lstrip("-") for option in cell_parser().options for name in option.option_strings]
-            return [*filter(None, command_parsers()), *options]
-        return self._values(known[min(count, len(known) - 1)], typed)
+def _values(parser: LineParser, action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
+    """Return what may stand as a value; paths are those of the folder that is typed."""
+    if choices := parser.choices[action.dest]:
+        return [choice if choice.endswith("=") else quote(choice) for choice in choices]
+    match action.type:
+        case Kind.IMAGE:
+            pictures = [] if is_location(typed) else [*known.variables(_is_picture), *known.jobs]
+            return [*pictures, *_files(typed, images_only=True)]
+        case Kind.JOB | Kind.JOB_OR_FILE:
+            files = _files(typed, images_only=True) if action.type is Kind.JOB_OR_FILE else []
+            return [*known.variables(is_job), *known.jobs, *files]
+        case Kind.NUMBER:
+            return known.variables(_is_number)
+        case Kind.SEED:
+            return known.variables(_is_seed)
+        case Kind.PATH:
+            return _files(typed, images_only=False)
+        case Kind.TAG | Kind.TAGS:
+            return [quote(tag) for tag in known.tags()]
+        case Kind.DURATION:
+            return ["60s", "5m", "15m", "1h"]
+        case Kind.SINCE:
+            return ["today", "yesterday", "7d", "30d"]
+    return []
 
-    def _values(self, action: argparse.Action, typed: str) -> Iterable[str]:
-        """Return what may stand as a value; paths are those of the folder that is typed."""
-        if choices := self.parser.choices[action.dest]:
-            return [choice if choice.endswith("=") else quote(choice) for choice in choices]
-        jobs = [*self._variables(is_job), *self.known.jobs]
-        match action.type:
-            case Kind.IMAGE:
-                pictures = [] if is_location(typed) else [*self._variables(_is_picture), *self.known.jobs]
-                return [*pictures, *_files(typed, images_only=True)]
-            case Kind.JOB_OR_FILE:
-                return [*jobs, *_files(typed, images_only=True)]
-            case Kind.JOB:
-                return jobs
-            case Kind.NUMBER:
-                return self._variables(_is_number)
-            case Kind.SEED:
-                return self._variables(_is_seed)
-            case Kind.PATH:
-                return _files(typed, images_only=False)
-            case Kind.TAG | Kind.TAGS:
-                return [quote(tag) for tag in self.known.tags()]
-            case Kind.DURATION:
-                return ["60s", "5m", "15m", "1h"]
-            case Kind.SINCE:
-                return ["today", "yesterday", "7d", "30d"]
-            case _:
-                return []
 
-    def _flags(self, scan: Scan, *, short: bool) -> list[str]:
-        """Return the options that may still come; second names only once a dash is typed."""
-        found: list[str] = []
-        for option in self.parser.options:
-            if option.dest in scan.seen and option.dest not in self.parser.repeatable:
-                continue
-            names = list(option.option_strings)
-            if not short:
-                is_pair = isinstance(option, argparse.BooleanOptionalAction)
-                names = names[:2] if is_pair else [name for name in names if name[:2] == "--" or len(names) == 1][:1]
-            found += names
-        return [name for name in found if short or name != "--help"]
+def _flags(scan: Scan, *, is_dashed: bool) -> list[str]:
+    """Return the options that may still come; second names only once a dash is typed."""
+    found: list[str] = []
+    for option in scan.parser.options:
+        if option.dest in scan.seen and option.dest not in scan.parser.repeatable:
+            continue
+        names = list(option.option_strings)
+        if not is_dashed:
+            is_pair = isinstance(option, argparse.BooleanOptionalAction)
+            names = names[:2] if is_pair else [name for name in names if name[:2] == "--" or len(names) == 1][:1]
+        found += names
+    return [name for name in found if is_dashed or name != "--help"]
 
-    def _variables(self, wanted: Callable[[object], bool]) -> list[str]:
-        names = [name for name in list(self.known.names) if not name.startswith("_") or name == _LAST]
-        return [name for name in names if wanted(self.known.names.get(name))]
 
-    def _items(self, item: re.Match[str]) -> list[str]:
-        """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
-        name, typed = item[1], item[2]
-        value = self.known.names.get(name)
-        if is_job(value):  # only pictures that are there: nothing is waited for
-            keys = [str(index) for index, _ in enumerate(getattr(value, "saved_pictures", ()))]
-        elif isinstance(value, list | tuple):
-            keys = [str(index) for index, one in enumerate(value[:_SHOWN_MAX]) if _is_picture(one)]
-        elif isinstance(value, Mapping):
-            texts = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
-            keys = [f'"{key}"' for key in texts if '"' not in key and _is_picture(value[key])]
-        else:
-            keys = []
-        return [f"{name}[{key}]" for key in keys if key.lstrip('"').startswith(typed)]
+def _items(item: re.Match[str], known: Known) -> list[str]:
+    """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
+    name, typed = item[1], item[2]
+    value, keys = known.names.get(name), []
+    if is_job(value):  # only pictures that are there: nothing is waited for
+        keys = [str(index) for index, _ in enumerate(getattr(value, "saved_pictures", ()))]
+    elif isinstance(value, list | tuple):
+        keys = [str(index) for index, one in enumerate(value[:_SHOWN_MAX]) if _is_picture(one)]
+    elif isinstance(value, Mapping):
+        texts = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
+        keys = [f'"{key}"' for key in texts if '"' not in key and _is_picture(value[key])]
+    return [f"{name}[{key}]" for key in keys if key.lstrip('"').startswith(typed)]
 
 
 def _matching(typed: str, candidates: Iterable[str]) -> Completion:

@@ -9,17 +9,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
 
 from ..database import OpenSummary, count_open
 from ..settings import LEDGER_NAME, SettingsLoader
 from ..text import pluralize
-from .help import help_text
+from .options import help_text
 
 if TYPE_CHECKING:
+    from ..session import Session
     from .runner import Runner
+
+LAST: Final = "_wan"
+"""The variable that holds the last job of another cell."""
 
 # An optional target, then %wan and its words: what IPython would read as a request for help, since it ends in `?`.
 _ENDS_IN_QUESTION: Final = re.compile(r"(?P<head>\s*(?:[A-Za-z_]\w*\s*=\s*)?)%wan[ \t]+(?P<words>\S.*\?)\s*\Z")
@@ -27,35 +31,52 @@ _ENDS_IN_QUESTION: Final = re.compile(r"(?P<head>\s*(?:[A-Za-z_]\w*\s*=\s*)?)%wa
 
 @magics_class
 class WanMagics(Magics):
-    """The two magics; both only hand over."""
+    """The two magics, which hand over to a runner."""
 
     loader: SettingsLoader | None = None
     panel: Callable[[], ModuleType] | None = None
     """Returns the package `panel`, which stands above this one."""
-    used: "Runner | None" = None
-    """The runner, once a cell or command has needed it."""
+    session: "Session | None" = None
+    """The kernel's session, once a cell or command has needed it."""
 
-    @property
-    def runner(self) -> "Runner":
-        """What runs cells and commands."""
-        if self.used is None:
-            from .runner import Runner
+    def runner(self, local_ns: Any = None) -> "Runner":
+        """Return what runs a cell or command where it stands."""
+        from ..session import default_session
+        from .runner import Runner
 
-            self.used = Runner(self.shell, loader=self.loader, panel=self.panel)
-        return self.used
+        if self.session is None:
+            self.session = default_session(self.loader)
+            self.before_cell()
+        return Runner(self.shell, self.session, local_ns, self.panel)
 
     @no_var_expand
     @needs_local_scope
     def on_line(self, line: str, local_ns: Any = None) -> Any:
         """Run a command, or make a picture from one line."""
-        return self.runner.line(line, local_ns)
+        return self.runner(local_ns).line(line)
 
     @no_var_expand
     def on_cell(self, line: str, cell: str) -> None:
         """Make pictures: the cell's text is the prompt."""
         # IPython hands cell magics the notebook's variables for local ones; two frames up is the caller of the magic.
         shell: Any = self.shell
-        self.runner.cell(line, cell, shell.get_local_scope(2))
+        self.runner(shell.get_local_scope(2)).cell(line, cell)
+
+    def before_cell(self, _info: object = None) -> None:
+        """Let ``_wan`` be the last job of another cell, so that a cell that is run again does not edit its result."""
+        if self.session is None:
+            return
+        here, names = self.session.cell(), cast("Any", self.shell).user_ns
+        key = here.cell_id or here.execution
+        others = [job for where, job in self.session.last if (where.cell_id or where.execution) != key]
+        names.pop(LAST, None)
+        if others:
+            names[LAST] = others[-1]
+
+    def after_cell(self, _result: object = None) -> None:
+        """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
+        if self.session is not None and self.session.last:
+            cast("Any", self.shell).user_ns[LAST] = self.session.last[-1][1]
 
 
 class Extension:
@@ -66,12 +87,12 @@ class Extension:
         self.magics = WanMagics(shell)
         self.magics.panel = panel
         self._matcher = _matcher(shell, self.magics)
-        self._hooks = (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell))
+        self._hooks = (("pre_run_cell", self.magics.before_cell), ("post_run_cell", self.magics.after_cell))
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
         WanMagics.on_line.__doc__ = WanMagics.on_cell.__doc__ = help_text()  # what `%wan?` shows
-        self.magics.loader = SettingsLoader()  # what protects is frozen from here on
+        loader = self.magics.loader = SettingsLoader()  # what protects is frozen from here on
         self.shell.register_magic_function(self.magics.on_line, "line", "wan")
         self.shell.register_magic_function(self.magics.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
@@ -79,7 +100,14 @@ class Extension:
         self.shell.input_transformers_cleanup.append(transform_lines)
         for event, hook in self._hooks:
             self.shell.events.register(event, hook)
-        self._greet(self.magics.loader)
+        summary = count_open(loader.folder / LEDGER_NAME)
+        for line in open_lines(summary, time.time()):
+            print(line)  # noqa: T201 - in the cell that loads the extension
+        if summary.sending or summary.running or summary.to_fetch:
+            session = self.magics.runner().session
+            session.resume()
+            if session.left_alone:
+                print(session.left_alone)  # noqa: T201
 
     def unload(self) -> None:
         """Take everything back; jobs at the service go on."""
@@ -92,24 +120,6 @@ class Extension:
         for event, hook in self._hooks:
             with suppress(ValueError):  # somebody else took it back
                 self.shell.events.unregister(event, hook)
-
-    def _before_cell(self, _info: object) -> None:
-        if self.magics.used is not None:
-            self.magics.used.before_cell()
-
-    def _after_cell(self, _result: object) -> None:
-        if self.magics.used is not None:
-            self.magics.used.after_cell()
-
-    def _greet(self, loader: SettingsLoader) -> None:
-        summary = count_open(loader.folder / LEDGER_NAME)
-        for line in open_lines(summary, time.time()):
-            print(line)  # noqa: T201 - in the cell that loads the extension
-        if summary.sending or summary.running or summary.to_fetch:
-            session = self.magics.runner.session
-            session.resume()
-            if session.left_alone:
-                print(session.left_alone)  # noqa: T201
 
 
 def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resume`)") -> list[str]:
@@ -145,31 +155,27 @@ def transform_lines(lines: list[str]) -> list[str]:
     if re.match(r"%%wan(?:\s|\Z)", first):
         at = lines.index(written[0])
         return lines[at:] if len(lines) > at + 1 else [f"{first}\n", "\n"]
-    return lines if first.startswith("%%") else [_as_call(line) for line in lines]
+    if first.startswith("%%"):
+        return lines
+    matches = [(line, _ENDS_IN_QUESTION.match(line)) for line in lines]
+    return [
+        f"{match['head']}get_ipython().run_line_magic('wan', {match['words'].rstrip()!r})\n" if match else line
+        for line, match in matches
+    ]
 
 
 # A terminal asks after each line whether the cell is complete; there the body is still to come.
 transform_lines.has_side_effects = True  # type: ignore[attr-defined]
 
 
-def _as_call(line: str) -> str:
-    match = _ENDS_IN_QUESTION.match(line)
-    if match is None:
-        return line
-    return f"{match['head']}get_ipython().run_line_magic('wan', {match['words'].rstrip()!r})\n"
-
-
 def _matcher(shell: Any, magics: WanMagics) -> Any:
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
     def wan_matcher(context: CompletionContext) -> Any:
-        from .completion import Known, complete
+        from .completion import complete, known_to
 
         line = context.line_with_cursor
-        known = Known(shell.user_ns)
-        if magics.used is not None:
-            known = Known(shell.user_ns, magics.used.job_ids(), magics.used.tags)
-        found = complete(line, len(line), known)
+        found = complete(line, len(line), known_to(magics.session, shell.user_ns))
         return {
             "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
             "matched_fragment": found.matched_fragment,

@@ -1,10 +1,14 @@
 """The options of a cell and the commands of ``%wan``: the one table for parser, help, completion and README."""
 
 import argparse
+import textwrap
+from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
+from ..errors import CellError
 from ..models import MODEL, MODELS, PROVIDERS, RATIOS
+from ..text import did_you_mean, shown
 from .parser import Kind, LineParser
 
 SERVICES: Final = tuple(name for name in PROVIDERS if name != "simulator")
@@ -20,42 +24,42 @@ CONFIG_KEYS: Final = {
 }
 STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
 """Plain words for the states of a job."""
-EXAMPLES: Final = {
-    "image": "%%wan -i photo -i cat.jpg",
-    "n": "%%wan -n 3",
-    "max_images": "%%wan --interleave --max-images 3",
-    "size": "%%wan --size 16:9",
-    "like": "%%wan -i cat -i photo --like photo",
-    "seed": "%%wan --seed 5..8",
-    "negative": '%%wan --negative "text, frame"',
-    "interleave": "%%wan --interleave",
-    "prompt_extend": "%%wan -i photo --no-rewrite",
-    "watermark": "%%wan --watermark",
-    "name": "%%wan --as fox",
-    "wait": "%%wan --wait",
-    "timeout": "%%wan --wait --timeout 5m",
-    "dry_run": "%%wan -n 3 --dry-run",
-    "raw": "%%wan --raw",
-    "fresh": "%%wan --seed 5 --fresh",
-    "tags": "%%wan --tag poster",
-    "provider": "%%wan --provider simulator",
-    "embed": "%%wan --no-embed",
+ALIASES: Final = {"defaults": "config", "status": ""}
+"""Other names of commands."""
+_EXAMPLES: Final = {  # `%wan help size`: an option's example, where its flag and a value of its kind are not enough
+    "max_images": "--interleave --max-images 3",
+    "like": "-i cat -i photo --like photo",
+    "prompt_extend": "-i photo --no-rewrite",
+    "timeout": "--wait --timeout 5m",
+    "provider": "--provider simulator",
+    "embed": "--no-embed",
 }
-"""A line for each option of a cell, which `%wan help size` shows."""
-_SWITCH: Final = "store_true"
-_YES_NO: Final = argparse.BooleanOptionalAction
-_IMAGE_HELP: Final = (
-    "a picture to use: a variable or expression (photo, d['key'], a[0], a list), a path, a URL, or a job's id "
-    "(a3f9c2[0]); repeat it for image 1, image 2, …"
-)
+_VALUES: Final[dict[object, str]] = {  # by the word that stands for it in the help
+    "IMAGE": "photo",
+    "N": "3",
+    "SIZE": "16:9",
+    "SEED": "5..8",
+    "TEXT": '"text, frame"',
+    "NAME": "fox",
+    "TAG": "poster",
+}
+_LEFT: Final = 30
+_WIDTH: Final = 100
+_HEAD: Final = """\
+%%wan [options]     the text below is the prompt; {name} stands for a variable
+%wan make TEXT      the same in one line; options before or after the text
+_wan                the last job of another cell: -i _wan goes on from its picture"""
+_EXAMPLE: Final = """\
+Example
+  %%wan -i photo --size 2K -n 2 --seed 5
+  A watercolour of {animal} in the snow.
+  Negative prompt: text, frame"""
 
 
 @cache
 def cell_parser() -> LineParser:
     """Return the parser of a ``%%wan`` line."""
-    parser = LineParser("%%wan", "make pictures: the text below is the prompt", example="%%wan --seed 5")
-    _add_cell_options(parser)
-    return parser
+    return _with_cell_options(LineParser("%%wan", "make pictures: the text below is the prompt", "%%wan --seed 5"))
 
 
 @cache
@@ -65,152 +69,216 @@ def command_parsers() -> dict[str, LineParser]:
     return {parser.prog.removeprefix("%wan").strip(): parser for parser in parsers}
 
 
-ALIASES: Final = {"defaults": "config", "status": ""}
-"""Other names of commands."""
-
-
 def find_command(name: str) -> LineParser | None:
     """Return the parser of a command by its name or another name of it."""
     return command_parsers().get(ALIASES.get(name, name)) if name else None
 
 
-def _command(name: str, summary: str, usage: str = "", least: int = 0, example: str = "") -> LineParser:
-    prog = f"%wan {name}".rstrip()
-    return LineParser(prog, summary, usage=usage, least=least, example=f"{prog} {example}".rstrip())
+def _command(synopsis: str, summary: str, example: str = "", least: int = 0, **words: Kind) -> LineParser:
+    """Return a command's parser; ``words`` are its positional words, of which ``least`` must be given."""
+    prog = f"%wan {synopsis.partition(' ')[0]}".rstrip()
+    parser = LineParser(prog, summary, f"{prog} {example}".rstrip(), synopsis=f"%wan {synopsis}".rstrip(), least=least)
+    for name, kind in words.items():
+        parser.argument(name, kind)
+    return parser
 
 
-def _add_cell_options(parser: LineParser) -> None:
-    limits, add = MODELS[MODEL], parser.argument
-    add("-i", "--image", kind=Kind.IMAGE, repeatable=True, help=_IMAGE_HELP)
+def _with_cell_options(parser: LineParser) -> LineParser:
+    limits, option = MODELS[MODEL], parser.argument
+    yes_no: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+    image_help = (
+        "a picture to use: a variable or expression (photo, d['key'], a[0], a list), a path, a URL, or a job's id"
+    )
+    image_help += " (a3f9c2[0]); repeat it for image 1, image 2, …"
+    option("-i --image", Kind.IMAGE, image_help, repeatable=True)
     n_help = f"how many pictures (1): up to {limits.n_max} when editing, one task each without images"
-    add("-n", kind=Kind.NUMBER, help=n_help)
+    option("-n", Kind.NUMBER, n_help)
     most, usual = limits.max_images_max, limits.max_images_default
-    add("--max-images", kind=Kind.NUMBER, help=f"illustrated text: at most so many pictures, 1 to {most} ({usual})")
+    option("--max-images", Kind.NUMBER, f"illustrated text: at most so many pictures, 1 to {most} ({usual})")
     size_help = "1K or 2K (editing), a ratio such as 16:9, or pixels: 1280x720"
-    add("--size", "--ar", kind=Kind.SIZE, choices=(*limits.tiers, *RATIOS), help=size_help)
-    add("--like", kind=Kind.IMAGE, help="the result takes this picture's shape, at the tier of --size")
-    add("--seed", kind=Kind.SEED, help=f"0 to {limits.seed_max}; 5..8, 5,9,12 or a list make one job per seed")
-    add("--negative", kind=Kind.TEXT, help="what to avoid; or a last paragraph 'Negative prompt: …'")
-    add("--interleave", action=_SWITCH, help="illustrated text: paragraphs and pictures in turn")
+    option("--size --ar", Kind.SIZE, size_help, choices=(*limits.tiers, *RATIOS))
+    option("--like", Kind.IMAGE, "the result takes this picture's shape, at the tier of --size")
+    option("--seed", Kind.SEED, f"0 to {limits.seed_max}; 5..8, 5,9,12 or a list make one job per seed")
+    option("--negative", Kind.TEXT, "what to avoid; or a last paragraph 'Negative prompt: …'")
+    parser.switches(interleave="illustrated text: paragraphs and pictures in turn")
     rewrite_help = "editing: the service rewrites the prompt (on); also --prompt-extend [true|false]"
-    add("--rewrite", "--prompt-extend", action=_YES_NO, dest="prompt_extend", help=rewrite_help)
-    add("--watermark", action=_YES_NO, help="'AI Generated' in the lower right corner (off)")
-    add("--as", kind=Kind.NAME, dest="name", help="bind the job to this variable")
-    add("--wait", action=_YES_NO, help="wait for the pictures, or return at once")
-    add("--timeout", kind=Kind.DURATION, help="wait at most so long: 90, 90s, 15m; the job itself goes on")
-    add("--dry-run", action=_SWITCH, help="show the request and the most it can cost; send nothing")
-    add("--raw", action=_SWITCH, help="take the text as it stands: {braces} are not replaced")
-    add("--fresh", action=_SWITCH, help="ask the service again, even if the store has the answer")
-    add("--tag", kind=Kind.TAG, dest="tags", repeatable=True, help="a word to find it by in the history")
-    add("--provider", kind=Kind.CHOICE, metavar="SERVICE", choices=PROVIDERS, help="where to send it")
-    add("--embed", action=_YES_NO, help="write the recipe into the picture file (on)")
+    option("--rewrite --prompt-extend", help=rewrite_help, dest="prompt_extend", **yes_no)
+    option("--watermark", help="'AI Generated' in the lower right corner (off)", **yes_no)
+    option("--as", Kind.NAME, "bind the job to this variable", dest="name")
+    option("--wait", help="wait for the pictures, or return at once", **yes_no)
+    option("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the job itself goes on")
+    parser.switches(
+        dry_run="show the request and the most it can cost; send nothing",
+        raw="take the text as it stands: {braces} are not replaced",
+        fresh="ask the service again, even if the store has the answer",
+    )
+    option("--tag", Kind.TAG, "a word to find it by in the history", dest="tags", repeatable=True)
+    option("--provider", Kind.CHOICE, "where to send it", metavar="SERVICE", choices=PROVIDERS)
+    option("--embed", help="write the recipe into the picture file (on)", **yes_no)
+    return parser
 
 
 def _job_commands() -> list[LineParser]:
-    make = _command("make", "make a picture from one line of text", "[options] TEXT", example="a fox in snow --seed 5")
-    _add_cell_options(make)
-    show = _command("show", "show a job's pictures again (the last job's)", "[JOB] [--all] [--takes]", example="fox")
-    show.argument("job", kind=Kind.JOB)
-    show.argument("--all", action=_SWITCH, help="every picture, however many")
-    show.argument("--takes", action=_SWITCH, help="all answers to the same request, side by side")
-    wait = _command("wait", "wait for a job, or for all", "[JOB] [--timeout SECONDS]", example="fox --timeout 5m")
-    wait.argument("job", kind=Kind.JOB)
-    wait.argument("--timeout", kind=Kind.DURATION, help="wait at most so long: 90, 90s, 15m; the jobs go on")
-    cancel = _command("cancel", "cancel a job, where the service can", "JOB | --all", example="fox")
-    cancel.argument("job", kind=Kind.JOB)
-    cancel.argument("--all", action=_SWITCH, help="everything that is not finished")
-    summary = "pick up unfinished jobs and download what is ready"
-    resume = _command("resume", summary, "[--all]", example="--all")
-    resume.argument("--all", action=_SWITCH, help="also jobs that were made with another key")
-    usage = "JOB [adopt TASK | again | abandon]"
-    resolve = _command("resolve", "decide about a job that may or may not have arrived", usage, 1, "a3f9c2 again")
-    resolve.argument("job", kind=Kind.JOB)
-    resolve.argument("choice", kind=Kind.CHOICE, choices=("adopt", "again", "abandon"))
-    resolve.argument("task", kind=Kind.TEXT)
-    summary, usage = "save a job's pictures, or one (job[0]), as .png, .jpg or .webp", "JOB PATH [--clean] [--force]"
-    save = _command("save", summary, usage, 2, "fox[0] fox.jpg")
-    save.argument("job", kind=Kind.JOB)
-    save.argument("path", kind=Kind.PATH)
-    save.argument("--clean", action=_SWITCH, help="without the recipe")
-    save.argument("--force", action=_SWITCH, help="replace whatever file is there")
+    make = _command("make [options] TEXT", "make a picture from one line of text", "a fox in snow --seed 5")
+    _with_cell_options(make)
+    show = _command("show [JOB] [--all] [--takes]", "show a job's pictures again (the last job's)", "fox", job=Kind.JOB)
+    show.switches(all="every picture, however many", takes="all answers to the same request, side by side")
+    wait = _command("wait [JOB] [--timeout SECONDS]", "wait for a job, or for all", "fox --timeout 5m", job=Kind.JOB)
+    wait.argument("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the jobs go on")
+    cancel = _command("cancel JOB | --all", "cancel a job, where the service can", "fox", job=Kind.JOB)
+    cancel.switches(all="everything that is not finished")
+    resume = _command("resume [--all]", "pick up unfinished jobs and download what is ready", "--all")
+    resume.switches(all="also jobs that were made with another key")
+    synopsis, summary = "JOB [adopt TASK | again | abandon]", "decide about a job that may or may not have arrived"
+    resolve = _command(f"resolve {synopsis}", summary, "a3f9c2 again", 1, job=Kind.JOB)
+    resolve.argument("choice", Kind.CHOICE, choices=("adopt", "again", "abandon"))
+    resolve.argument("task", Kind.TEXT)
+    summary = "save a job's pictures, or one (job[0]), as .png, .jpg or .webp"
+    save = _command("save JOB PATH [--clean] [--force]", summary, "fox[0] fox.jpg", 2, job=Kind.JOB, path=Kind.PATH)
+    save.switches(clean="without the recipe", force="replace whatever file is there")
     return [_command("", "status, and what to do next"), make, show, wait, cancel, resume, resolve, save]
 
 
 def _record_commands() -> list[LineParser]:
-    history = _command(
-        "history", "what was asked and made, newest first", "[WORDS] [options]", example="fox --since 7d"
-    )
-    history.argument("words", kind=Kind.WORDS)
-    history.argument("--running", action=_SWITCH, help="only what is not finished")
+    summary = "what was asked and made, newest first"
+    history = _command("history [WORDS] [options]", summary, "fox --since 7d", words=Kind.WORDS)
+    history.switches(running="only what is not finished")
     since_help = "today, yesterday, monday, 7d, 12h, '1 week', or a day such as 2026-11-24"
-    history.argument("--since", kind=Kind.SINCE, metavar="WHEN", help=since_help)
-    _add_tag(history)
+    history.argument("--since", Kind.SINCE, since_help, metavar="WHEN")
+    history.argument("--tag", **_WITH_TAG)
     notebook_help = "of this notebook, or the one named"
-    history.argument("--notebook", kind=Kind.TEXT, nargs="?", const="", metavar="NAME", help=notebook_help)
-    history.argument("--seed", kind=Kind.NUMBER, help="with this seed")
-    states_help = f"in this state: {', '.join(STATES)}"
-    history.argument("--state", kind=Kind.TEXT, metavar="STATE", choices=STATES, help=states_help)
-    history.argument("--starred", action=_SWITCH, help="only starred ones")
-    history.argument("--trash", action=_SWITCH, help="what is in the trash")
-    history.argument("--everywhere", action=_SWITCH, help="in all your folders")
-    history.argument("--limit", kind=Kind.NUMBER, help="at most so many (20)")
-    cost = _command("cost", "what it cost", "[--by day|notebook|tag|user] [--everywhere]", example="--by day")
+    history.argument("--notebook", Kind.TEXT, notebook_help, nargs="?", const="", metavar="NAME")
+    history.argument("--seed", Kind.NUMBER, "with this seed")
+    history.argument("--state", Kind.TEXT, f"in this state: {', '.join(STATES)}", metavar="STATE", choices=STATES)
+    history.switches(starred="only starred ones", trash="what is in the trash", everywhere="in all your folders")
+    history.argument("--limit", Kind.NUMBER, "at most so many (20)")
+    cost = _command("cost [--by day|notebook|tag|user] [--everywhere]", "what it cost", "--by day")
     by = ("day", "notebook", "tag", "user")
-    cost.argument("--by", kind=Kind.CHOICE, metavar="WHAT", choices=by, help="a row for each")
-    cost.argument("--everywhere", action=_SWITCH, help="in all your folders")
-    usage = "[AMOUNT [pictures] | off] [--per day|notebook|total]"
-    budget = _command("budget", "show or set limits on spending", usage, example="5.00 --per day")
-    budget.argument("words", kind=Kind.WORDS, choices=("pictures", "off"))
+    cost.argument("--by", Kind.CHOICE, "a row for each", metavar="WHAT", choices=by)
+    cost.switches(everywhere="in all your folders")
+    synopsis = "budget [AMOUNT [pictures] | off] [--per day|notebook|total]"
+    budget = _command(synopsis, "show or set limits on spending", "5.00 --per day")
+    budget.argument("words", Kind.WORDS, choices=("pictures", "off"))
     per = ("day", "notebook", "total")
-    budget.argument("--per", kind=Kind.CHOICE, metavar="WHAT", choices=per, help="the limit is for")
-    star = _command("star", "star a job or one picture (job[0]), or take the star away", "JOB", 1, "fox[0]")
-    star.argument("job", kind=Kind.JOB)
-    tag = _command("tag", "add tags to a job, or take them away", "JOB TAG … [--remove]", 2, "fox poster final")
-    tag.argument("job", kind=Kind.JOB)
-    tag.argument("words", kind=Kind.TAGS)
-    tag.argument("--remove", action=_SWITCH, help="take these tags away")
+    budget.argument("--per", Kind.CHOICE, "the limit is for", metavar="WHAT", choices=per)
+    summary = "star a job or one picture (job[0]), or take the star away"
+    star = _command("star JOB", summary, "fox[0]", 1, job=Kind.JOB)
+    synopsis, summary = "tag JOB TAG … [--remove]", "add tags to a job, or take them away"
+    tag = _command(synopsis, summary, "fox poster final", 2, job=Kind.JOB, words=Kind.TAGS)
+    tag.switches(remove="take these tags away")
     summary = "delete pictures, inputs and prompt after 30 days; the cost stays"
-    trash = _command("trash", summary, "JOB [--undo]", 1, "fox")
-    trash.argument("job", kind=Kind.JOB)
-    trash.argument("--undo", action=_SWITCH, help="take it out of the trash")
+    trash = _command("trash JOB [--undo]", summary, "fox", 1, job=Kind.JOB)
+    trash.switches(undo="take it out of the trash")
     return [history, cost, budget, star, tag, trash]
 
 
 def _setup_commands() -> list[LineParser]:
     summary = "choose the service and give it a key; nothing typed is shown"
-    login = _command("login", summary, "[gateway | dashscope]", example="gateway")
-    login.argument("service", kind=Kind.TEXT, choices=SERVICES)
-    logout = _command("logout", "remove the stored key of a service, or of both", "[gateway | dashscope]")
-    logout.argument("service", kind=Kind.TEXT, choices=SERVICES)
-    config = _command("config", "show or set defaults", "[KEY=VALUE …]", example="price.gateway=0.03")
-    config.argument("words", kind=Kind.WORDS, choices=tuple(f"{key}=" for key in CONFIG_KEYS))
+    login = _command("login [gateway | dashscope]", summary, "gateway")
+    logout = _command("logout [gateway | dashscope]", "remove the stored key of a service, or of both")
+    for parser in (login, logout):
+        parser.argument("service", Kind.TEXT, choices=SERVICES)
+    config = _command("config [KEY=VALUE …]", "show or set defaults", "price.gateway=0.03")
+    config.argument("words", Kind.WORDS, choices=tuple(f"{key}=" for key in CONFIG_KEYS))
     doctor = _command("doctor", "check keys, service, folder and front end")
     nest = _command("nest", "let cells written for scripts call asyncio.run (ipykernel 6)")
-    summary, usage = "show this help, or that of a command or option", "[COMMAND | OPTION]"
-    help_command = _command("help", summary, usage, example="size")
-    help_command.argument("topic", kind=Kind.TEXT)
-    return [login, logout, config, doctor, nest, help_command]
+    summary = "show this help, or that of a command or option"
+    return [login, logout, config, doctor, nest, _command("help [COMMAND | OPTION]", summary, "size", topic=Kind.TEXT)]
 
 
 def _research_commands() -> list[LineParser]:
-    panel = _command("panel", "open the panel", "[--from JOB]", example="--from fox")
-    panel.argument("--from", kind=Kind.JOB_OR_FILE, dest="job", help="filled in from this job or picture")
+    panel = _command("panel [--from JOB]", "open the panel", "--from fox")
+    panel.argument("--from", Kind.JOB_OR_FILE, "filled in from this job or picture", dest="job")
     summary = "write the cell that made it below, without running it"
-    recall = _command("recall", summary, "JOB | PICTURE", 1, "fox.png")
-    recall.argument("job", kind=Kind.JOB_OR_FILE)
-    usage = "PATH [--tag TAG] [--all-takes] | --open PATH"
-    bundle = _command("bundle", "pack the notebook and its pictures, or unpack", usage, example="study.zip")
-    bundle.argument("path", kind=Kind.PATH)
-    _add_tag(bundle)
-    bundle.argument("--all-takes", action=_SWITCH, help="every take, not only the shown ones")
-    bundle.argument("--open", kind=Kind.PATH, help="merge a bundle into this project")
-    verify = _command("verify", "check that every picture shown is present and unchanged", "[NOTEBOOK]")
-    verify.argument("path", kind=Kind.PATH)
-    methods = _command("methods", "a paragraph for the paper", "[--tag TAG] [--latex]", example="--tag study")
-    _add_tag(methods)
-    methods.argument("--latex", action=_SWITCH, help="as LaTeX")
+    recall = _command("recall JOB | PICTURE", summary, "fox.png", 1, job=Kind.JOB_OR_FILE)
+    synopsis = "bundle PATH [--tag TAG] [--all-takes] | --open PATH"
+    bundle = _command(synopsis, "pack the notebook and its pictures, or unpack", "study.zip", path=Kind.PATH)
+    bundle.argument("--tag", **_WITH_TAG)
+    bundle.switches(all_takes="every take, not only the shown ones")
+    bundle.argument("--open", Kind.PATH, "merge a bundle into this project")
+    summary = "check that every picture shown is present and unchanged"
+    verify = _command("verify [NOTEBOOK]", summary, path=Kind.PATH)
+    methods = _command("methods [--tag TAG] [--latex]", "a paragraph for the paper", "--tag study")
+    methods.argument("--tag", **_WITH_TAG)
+    methods.switches(latex="as LaTeX")
     return [panel, recall, bundle, verify, methods]
 
 
-def _add_tag(parser: LineParser) -> None:
-    parser.argument("--tag", kind=Kind.TAG, dest="tags", repeatable=True, help="with this tag; of several, with all")
+_WITH_TAG: Final[dict[str, Any]] = {
+    "kind": Kind.TAG,
+    "help": "with this tag; of several, with all",
+    "dest": "tags",
+    "repeatable": True,
+}
+
+
+# Help ----------------------------------------------------------------------------------------------------------------
+
+
+def help_text() -> str:
+    """Return the help that ``%wan?`` and ``%%wan?`` show."""
+    options = ["Options", *_columns(_option_rows(cell_parser()))]
+    return "\n\n".join([_HEAD, "\n".join(options), "\n".join(["Commands", *_columns(_command_rows())]), _EXAMPLE])
+
+
+def topic_help(topic: str) -> str:
+    """Return the help of a command or an option, with an example. Raise ``CellError`` for anything else."""
+    word = topic.lower().lstrip("-%")
+    found = []
+    if (parser := find_command(word)) is not None:
+        rows = [("…", "all options of %%wan")] if parser.prog == "%wan make" else _option_rows(parser)
+        rows = [*CONFIG_KEYS.items(), *rows] if parser.prog == "%wan config" else rows
+        found.append(
+            "\n".join([parser.synopsis, f"  {parser.summary}", *_columns(rows), "", f"Example: {parser.example}"])
+        )
+    names: list[str] = [*filter(None, command_parsers()), *ALIASES]
+    for option in cell_parser().options[1:]:
+        flags = [name.lstrip("-") for name in option.option_strings]
+        names += flags
+        if word in flags:
+            example = _EXAMPLES.get(option.dest, f"{option.option_strings[0]} {_VALUES.get(option.metavar, '')}")
+            found.append(f"{_flags(option)}\n  {option.help}\n\nExample: %%wan {example}".rstrip())
+    if not found:
+        hint = did_you_mean(word, names) or "`%wan?` lists all of them."
+        raise CellError(f"{shown(topic)} is not a command or an option.", hint=hint)
+    return "\n\n".join(found)
+
+
+def options_table_markdown() -> str:
+    """Return the table of options as the README shows it."""
+    return _markdown("Option", _option_rows(cell_parser()))
+
+
+def commands_table_markdown() -> str:
+    """Return the table of commands as the README shows it."""
+    return _markdown("Command", _command_rows())
+
+
+def _command_rows() -> list[tuple[str, str]]:
+    return [(parser.synopsis, parser.summary) for parser in command_parsers().values()]
+
+
+def _option_rows(parser: LineParser) -> list[tuple[str, str]]:
+    return [(_flags(action), str(action.help)) for action in parser.options if action.dest != "help"]
+
+
+def _flags(action: argparse.Action) -> str:
+    """Return an option as help shows it: ``-i, --image IMAGE``."""
+    value = f" [{action.metavar}]" if action.nargs == "?" else f" {action.metavar}" if action.nargs != 0 else ""
+    return ", ".join(action.option_strings[:2]) + value
+
+
+def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
+    lines = []
+    for left, right in rows:
+        texts = textwrap.wrap(right, _WIDTH - _LEFT - 4, break_on_hyphens=False)
+        if len(left) > _LEFT:
+            lines.append(f"  {left}")
+            left = ""
+        lines += [f"  {left if number == 0 else '':{_LEFT}}  {text}" for number, text in enumerate(texts)]
+    return lines
+
+
+def _markdown(head: str, rows: Iterable[tuple[str, str]]) -> str:
+    cells = [(left.replace("|", "\\|"), right.replace("|", "\\|")) for left, right in rows]
+    return "\n".join([f"| {head} | What it does |", "|---|---|", *(f"| `{left}` | {right} |" for left, right in cells)])

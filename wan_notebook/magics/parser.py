@@ -46,6 +46,7 @@ _ELSEWHERE: Final = {  # names that other tools use
     **dict.fromkeys(("--num", "--count", "--batch"), "-n"),
     **dict.fromkeys(("--out", "--output"), "--as, or `%wan save JOB PATH`"),
 }
+_AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 
 @dataclass(frozen=True)
@@ -84,40 +85,53 @@ class LineParser(argparse.ArgumentParser):
     ``least`` is how many positional words must be given; ``synopsis`` and ``example`` are for the help.
     """
 
-    def __init__(self, prog: str, summary: str, *, usage: str = "", least: int = 0, example: str = "") -> None:
-        super().__init__(prog=prog, usage=usage, description=summary, add_help=False, allow_abbrev=False)
-        self.summary, self.synopsis, self.least, self.example = summary, f"{prog} {usage}".strip(), least, example
+    def __init__(self, prog: str, summary: str, example: str = "", *, synopsis: str = "", least: int = 0) -> None:
+        super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
+        self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
         self.repeatable: set[str] = set()
         self.choices: dict[str, tuple[str, ...]] = {}
-        self.argument("-h", "--help", action="store_true", help="show this help")
+        self.argument("-h --help", help="show this help", action="store_true")
 
     def argument(
         self,
-        *names: str,
+        names: str,
         kind: Kind | None = None,
+        help: str = "",
+        *,
         choices: Sequence[str] = (),
         repeatable: bool = False,
         **keywords: Any,
     ) -> None:
-        """Add an option or a positional; ``kind`` is None for a switch."""
+        """Add an option by its names, or a positional; ``kind`` is None for a switch."""
         if kind is not None:
             keywords = {"type": kind, "metavar": _METAVARS.get(kind, kind.name), **keywords}
-        if not names[0].startswith("-"):
+        if not names.startswith("-"):
             keywords.setdefault("nargs", "*" if kind in (Kind.WORDS, Kind.TAGS) else "?")
-        action = self.add_argument(*names, **keywords)
+        action = self.add_argument(*names.split(), help=help, **keywords)
         self.choices[action.dest] = tuple(choices)
         self.repeatable |= {action.dest} if repeatable else set()
         (self.options if action.option_strings else self.positionals).append(action)
+
+    def switches(self, **helps: str) -> None:
+        """Add switches: ``dry_run="…"`` is ``--dry-run`` with its help."""
+        for name, text in helps.items():
+            self.argument(f"--{name.replace('_', '-')}", help=text, action="store_true")
 
     def find(self, name: str) -> argparse.Action | None:
         """Return the option of this name."""
         return next((option for option in self.options if name in option.option_strings), None)
 
+    def positional(self, count: int) -> argparse.Action | None:
+        """Return the positional that the word after ``count`` others is; the last one may take several."""
+        if count < len(self.positionals):
+            return self.positionals[count]
+        return self.positionals[-1] if self.positionals and self.positionals[-1].nargs == "*" else None
+
     def read(self, line: str) -> ReadLine:
         """Read options and positional words in any order; nothing is raised, problems are listed."""
-        scan = Scan(self, deque(split_line(line)))
+        scan = Scan(self, split_line(line))
         while scan.words:
             if not scan.option():
                 scan.word()
@@ -125,18 +139,22 @@ class LineParser(argparse.ArgumentParser):
 
     def read_with_text(self, line: str) -> ReadLine:
         """Read ``options TEXT options``: the options stand before the text, or after it as an unbroken tail."""
-        scan = Scan(self, deque(split_line(line)))
-        while scan.words and scan.option():
-            pass
-        if not scan.words:
-            return scan.result(text="")
+        scan = Scan(self, split_line(line))
+        scan.options_here()
         words = list(scan.words)
+        if not words:
+            return scan.result(text="")
         is_marked = words[0].text == "--"
         text = line[words[0].start + 2 * is_marked :].strip()
         earlier = None if scan.problems else ReadLine(argparse.Namespace(**vars(scan.options)), text)
         if not is_marked and not scan.options.raw:
-            end = scan.tail(words)
-            scan.check_text(words[:end])
+            # The tail begins where nothing but options follows.
+            starts = [at for at in range(1, len(words)) if flag_of(words[at].text)]
+            end = next((at for at in starts if not Scan(self, words[at:]).options_here()), len(words))
+            scan.words = deque(words[end:])
+            scan.options_here()
+            if not scan.options.raw:
+                scan.check_text(words[:end])
             text = line[words[0].start : words[end - 1].end]
         return scan.result(text=text, earlier=earlier)
 
@@ -149,19 +167,25 @@ class Scan:
     """
 
     parser: LineParser
-    words: deque[Word]
-    options: argparse.Namespace = field(default_factory=argparse.Namespace)
+    given: Sequence[Word]
     positionals: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seen: dict[str, list[str]] = field(default_factory=dict)
     pending: argparse.Action | None = None
 
     def __post_init__(self) -> None:
-        self.parser.parse_args([], self.options)  # argparse's defaults
+        self.words = deque(self.given)
+        self.options = self.parser.parse_args([])  # argparse's defaults
 
     def problem(self, name: str, message: str, hint: str = "") -> None:
         """Note what is wrong with an option or the line."""
         self.problems.append(Problem(name, "", message, hint))
+
+    def options_here(self) -> bool:
+        """Read options as long as there are any; say whether words are left."""
+        while self.words and self.option():
+            pass
+        return bool(self.words)
 
     def option(self) -> bool:
         """Read the option at the next word with its value; False if no known option stands there."""
@@ -179,42 +203,24 @@ class Scan:
 
     def word(self) -> None:
         """Read a word that is not a known option: a positional, an unknown option, or too much."""
-        known, count = self.parser.positionals, len(self.positionals)
+        action = self.parser.positional(len(self.positionals))
         if flag := flag_of(self.words[0].text):
             self.problem(flag.typed, "unknown option.", self._suggestion(flag))
             self._skip()  # what follows was meant as its value: one problem, not two
-        elif known and (count < len(known) or known[-1].nargs == "*"):
+        elif action is not None:
             word = self.words.popleft()
-            text = self._plain(known[min(count, len(known) - 1)], self.parser.prog, word.text, word.fault)
+            text = self._plain(action, self.parser.prog, word.text, word.fault)
             self.positionals += [] if text is None else [text]
         else:
             self._stray()
 
-    def tail(self, words: Sequence[Word]) -> int:
-        """Read the unbroken run of options at the end of a text; return the position of its first word."""
-        for position in range(1, len(words)):
-            tail = Scan(self.parser, deque(words[position:]))
-            while tail.words and tail.option():
-                pass
-            if not tail.words:
-                self.words = deque(words[position:])
-                while self.words and self.option():
-                    pass
-                return position
-        return len(words)
-
     def check_text(self, words: Sequence[Word]) -> None:
         """Refuse what looks like an option inside a text: it would be sent, and paid for, as words."""
-        if self.options.raw:
-            return
-        as_it_is = "In quotes or with --raw it is sent as it is."
-        flags = [flag for word in words if (flag := flag_of(word.text))]
-        known = [flag for flag in flags if self.parser.find(flag.name)]
-        unknown = [flag for flag in flags if flag not in known and flag.typed.startswith("--")]
-        for flag in unknown:
-            self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {as_it_is}")
-        for flag in known if not unknown else ():
-            self.problem(flag.typed, "stands inside the text.", f"Put it before or after the text. {as_it_is}")
+        for flag in filter(None, (flag_of(word.text) for word in words)):
+            if self.parser.find(flag.name):
+                self.problem(flag.typed, "stands inside the text.", f"Put it before or after the text. {_AS_IT_IS}")
+            elif flag.typed.startswith("--"):
+                self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {_AS_IT_IS}")
 
     def result(self, *, text: str | None = None, earlier: ReadLine | None = None) -> ReadLine:
         """Return what was read; a missing word is a problem too."""
@@ -223,9 +229,8 @@ class Scan:
         if missing and not self.problems and not self.options.help:
             self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
         for position, action in enumerate(self.parser.positionals):
-            is_list = action.nargs == "*"
-            values = self.positionals[position:] if is_list else self.positionals[position : position + 1]
-            setattr(self.options, action.dest, values if is_list else values[0] if values else None)
+            values = self.positionals[position:]
+            setattr(self.options, action.dest, values if action.nargs == "*" else next(iter(values), None))
         return ReadLine(self.options, text or "", tuple(self.problems), earlier)
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -234,11 +239,10 @@ class Scan:
         before = self.seen.setdefault(action.dest, [])
         before.append(typed)
         if action.dest in self.parser.repeatable:
-            setattr(self.options, action.dest, [*(getattr(self.options, action.dest) or ()), value])
-        elif len(set(before)) > 1 or (action.nargs != 0 and len(before) > 1):
+            value = [*(getattr(self.options, action.dest) or ()), value]
+        elif len(set(before)) > 1:
             self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
-        else:
-            setattr(self.options, action.dest, value)
+        setattr(self.options, action.dest, value)
 
     def _switch(self, action: argparse.Action, flag: Flag) -> None:
         value = flag.value
@@ -247,9 +251,9 @@ class Scan:
         is_yes = YES.get((value or "yes").lower())
         if is_yes is None:
             self.problem(flag.name, f"takes no value such as {value!r}.", f"Write {flag.name} or {flag.name}=false.")
-        else:
-            is_on = is_yes is not flag.name.startswith("--no-")
-            self._set(action, flag.name if value is None else f"{flag.name}={value}", is_on)
+            return
+        is_on = is_yes is not flag.name.startswith("--no-")
+        self._set(action, flag.name if value is None else f"{flag.name}={value}", is_on)
 
     def _value(self, action: argparse.Action, flag: Flag, fault: str) -> None:
         value = flag.value
@@ -268,17 +272,13 @@ class Scan:
 
     def _plain(self, action: argparse.Action, name: str, typed: str, fault: str) -> str | None:
         """Return a value without its quotes; None, with a problem, for what cannot be read."""
-        is_quoted = typed[0] in QUOTES and QUOTES[typed[0]] in typed[1:]
         if fault and (action.type in EXPRESSIONS or (typed[0] in QUOTES and typed[0] not in "'‘")):
             self.problem(name, fault, "Close every quote and bracket.")
             self.words.clear()  # nobody knows what the rest of the line belongs to
             return None
         inner = unquoted(typed)
-        if action.type in EXPRESSIONS or (inner is None and not is_quoted):
+        if inner is None or action.type in EXPRESSIONS:
             return typed
-        if inner is None:
-            self.problem(name, f"{typed} has text directly after its closing quote.", "Put a space between them.")
-            return None
         return inner if action.type is Kind.PATH else unescape(typed[1:-1])
 
     def _missing(self, action: argparse.Action, flag: Flag, following: Flag | None) -> None:
@@ -298,10 +298,8 @@ class Scan:
         known = [name for option in self.parser.options for name in option.option_strings]
         if hint := f"Did you mean {_ELSEWHERE[name]}?" if name in _ELSEWHERE else did_you_mean(name, known):
             return hint
-        command = self.parser.prog.removeprefix("%wan ").replace("%%wan", "")
-        return (
-            f"`%wan help {command}` lists the options." if command not in ("", "make") else "`%wan?` lists the options."
-        )
+        command = self.parser.prog.lstrip("%").removeprefix("wan").removesuffix(" make")
+        return f"`%wan{' help' if command else '?'}{command}` lists the options."
 
     def _skip(self) -> list[Word]:
         """Drop the next word, and what follows it up to the next option; return them."""
@@ -313,19 +311,13 @@ class Scan:
     def _stray(self) -> None:
         words = [word.text for word in self._skip()]
         text = " ".join(words)
-        name, typed = next(((n, t[-1]) for n, t in reversed(self.seen.items())), ("", ""))
-        action = next((option for option in self.parser.options if option.dest == name), None)
         if any(map(looks_like_key, words)):
             self.problem(self.parser.prog, "what looks like a key was not used.", EXPOSED_HINT)
         elif not self.parser.prog.startswith("%%"):
             self.problem(self.parser.prog, f"unexpected argument: {text}", f"Example: `{self.parser.example}`")
         else:
-            hint = "Write the prompt below this line, or as `%wan make TEXT`."
-            if action is not None and action.nargs != 0:
-                flag = action.option_strings[0]
-                hint = f'A value with spaces needs quotes or brackets: {flag} "{typed} {text}"'
-                if action.type is Kind.IMAGE:
-                    hint = f"For another picture repeat -i: -i {typed.rstrip(',')} -i {text}"
-                elif action.type is Kind.NAME:
-                    hint = f"A variable's name has no spaces: {flag} {'_'.join([typed, *words])}"
+            typed = [values[-1] for values in self.seen.values()][-1:]
+            hint = f'A value with spaces needs quotes or brackets ("{typed[0]} {text}"). ' if typed else ""
+            hint = f"For another picture repeat -i: -i {text}. " if typed and [*self.seen][-1] == "image" else hint
+            hint += "The prompt goes below this line, or into `%wan make TEXT`."
             self.problem("%%wan", f"{one_line(text, 60)!r} is not an option.", hint)

@@ -1,94 +1,100 @@
-"""Run a ``%%wan`` cell or a ``%wan`` line: read it, call the session, show the result."""
+"""Run a ``%%wan`` cell or a ``%wan`` line: read it, call the session or a command, show the result."""
 
-from collections.abc import Callable, Mapping
+import argparse
+import logging
+import secrets
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from types import ModuleType
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from ..display import dry_run_bundle, publish, set_cell_text, show_job
-from ..jobs import Job
-from ..session import Session, default_session
+from ..display import dry_run_bundle, message_bundle, publish, set_cell_text, show_job
+from ..errors import CellError, RequestError, WanError
+from ..files import write_private
+from ..jobs import Job, Picture
+from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import call_of
-from .commands import Context, run_command
+from .expressions import evaluate_item, is_known, job_reference, read_value, without_braces
 from .frontend import front_end, show_jobs_in_cells, writes_bare_out
-from .guard import last_resort
-from .help import help_text
-from .options import cell_parser, command_parsers
-from .parser import ReadLine
+from .options import ALIASES, cell_parser, command_parsers, find_command, help_text
+from .parser import LineError, ReadLine
 from .render_cell import cell_of_job
-from .tokenize import split_line
+from .template import near_names
+from .tokenize import flag_of, split_line, unquoted
 
 if TYPE_CHECKING:
-    from ..replay import CellId
-    from ..settings import SettingsLoader
+    from ..display import FrontEnd
+    from ..session import Session
 
-LAST: Final = "_wan"
-"""The variable that holds the last job of another cell."""
+log = logging.getLogger(__name__)
+
+Pick = tuple[Job, int | None]
+"""A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
+_MODULES: Final = {
+    "jobs": ("show", "wait", "cancel", "resume", "resolve", "save", "star", "tag", "trash"),
+    "setup": ("login", "logout", "config", "doctor", "nest"),
+}
+"""Where the commands are that are not in ``records``."""
 
 
 class Runner:
-    """Cells and commands of one shell, over the kernel's session."""
+    """What one cell or line works with: the shell, the session, the variables, and how to find jobs and show results.
+
+    ``local_ns`` are the variables of the function that the magic stands in; ``panel`` returns the package ``panel``,
+    which stands above this one: None in a script.
+    """
 
     def __init__(
         self,
         shell: Any,
-        session: Session | None = None,
-        *,
-        loader: "SettingsLoader | None" = None,
+        session: "Session",
+        local_ns: Mapping[str, Any] | None = None,
         panel: Callable[[], ModuleType] | None = None,
     ) -> None:
-        self.shell, self.panel = shell, panel
-        self.session = session or default_session(loader)
-        set_cell_text(cell_of_job)
-        show_jobs_in_cells()
+        self.shell, self.session, self.panel = shell, session, panel
+        names: Mapping[str, Any] = shell.user_ns
+        self.namespace = names if local_ns is None or local_ns is names else {**names, **local_ns}
 
-    def cell(self, line: str, body: str, local_ns: Mapping[str, Any] | None = None) -> None:
+    @property
+    def front_end(self) -> "FrontEnd":
+        """The front end that shows the outputs."""
+        return front_end(self.shell)
+
+    def cell(self, line: str, body: str) -> None:
         """Turn a cell into pictures."""
         with last_resort("%%wan"):
             read = cell_parser().read(line)
             if read.options.help:
-                self._context(local_ns).show_text(help_text())
+                self.show_text(help_text())
             else:
-                self._make(read, body, local_ns)
+                self._make(read, body)
 
-    def line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Job | None:
+    def line(self, line: str) -> Job | None:
         """Run one command. ``make`` returns its job."""
         with last_resort("%wan"):
             words = split_line(line)
-            if not words or words[0].text != "make":
-                run_command(line, self._context(local_ns))
-                return None
-            read = command_parsers()["make"].read_with_text(line[words[0].end :])
-            if read.options.help:
-                run_command("help make", self._context(local_ns))
-                return None
-            job = self._make(read, read.text, local_ns)
-            # A terminal would write an empty Out[n] for it: it has been shown, and nobody takes it.
-            return None if writes_bare_out(self.shell) else job
+            if words and words[0].text == "make":
+                read = command_parsers()["make"].read_with_text(line[words[0].end :])
+                if not read.options.help:
+                    job = self._make(read, read.text)
+                    # A terminal would write an empty Out[n] for it: it has been shown, and nobody takes it.
+                    return None if writes_bare_out(self.shell) else job
+                line = "help make"
+            name, options = read_command(line, self.namespace)
+            module = next((module for module, names in _MODULES.items() if name in names), "records")
+            commands = import_module(f"{__package__}.commands.{module}")
+            run: Callable[[argparse.Namespace, Runner], None] = getattr(commands, f"run_{name or 'status'}")
+            run(options, self)
+            return None
 
-    def before_cell(self) -> None:
-        """Let ``_wan`` be the last job of another cell, for whatever the cell that begins says."""
-        self._set_last(self.session.cell())
-
-    def after_cell(self) -> None:
-        """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
-        if self.session.last:
-            self.shell.user_ns[LAST] = self.session.last[-1][1]
-
-    def job_ids(self) -> tuple[str, ...]:
-        """Return the ids of this kernel's jobs, newest first."""
-        return tuple(dict.fromkeys(job.id for _, job in reversed(self.session.last)))
-
-    def tags(self) -> list[str]:
-        """Return the tags in use."""
-        project = self.session.project(create=False)
-        return [row.key for row in project.database.cost_by("tag") if row.key] if project else []
-
-    def _make(self, read: ReadLine, body: str, local_ns: Mapping[str, Any] | None) -> Job | None:
+    def _make(self, read: ReadLine, body: str) -> Job | None:
         session, cell = self.session, self.session.cell()
-        self._set_last(cell)
-        resolver = session.resolver(self._variables(local_ns), may_fetch=not read.options.dry_run)
-        call = call_of(read, body, resolver)
+        call = call_of(read, body, session.resolver(self.namespace, may_fetch=not read.options.dry_run))
         submission = replace(call.submission, cell=cell)
         if call.dry_run:
             publish(dry_run_bundle(session.plan(submission)))
@@ -98,27 +104,148 @@ class Runner:
             self.shell.user_ns[submission.name] = job
         job.shown_in = cell.execution
         wait = session.settings(submission.provider).wait if call.wait is None else call.wait
-        show_job(job, session, front_end(self.shell), wait=wait, timeout_s=call.timeout_s)
+        show_job(job, session, self.front_end, wait=wait, timeout_s=call.timeout_s)
         return job
 
-    def _variables(self, local_ns: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the notebook's variables, and those of the function that the magic stands in."""
-        names: Mapping[str, Any] = self.shell.user_ns
-        return names if local_ns is None or local_ns is names else {**names, **local_ns}
+    # For commands --------------------------------------------------------------------------------------------------
 
-    def _set_last(self, cell: "CellId") -> None:
-        """Bind ``_wan`` to another cell's last job, so that a cell that is run again does not edit its own result."""
-        others = [job for where, job in self.session.last if not _is_same_cell(where, cell)]
-        if others:
-            self.shell.user_ns[LAST] = others[-1]
+    def say(self, *lines: str) -> None:
+        """Show a message, in which text between backticks is a command."""
+        publish(message_bundle("\n".join(lines)))
+
+    def show_text(self, text: str) -> None:
+        """Write text as it is, where columns matter or a cell is to be copied."""
+        print(text)  # noqa: T201 - on the cell's own thread
+
+    def show(self, job: Job, *, wait: bool | None = None) -> None:
+        """Show a job; that it ended badly is not an error of this cell."""
+        show_job(job, self.session, self.front_end, wait=wait, raises=False)
+
+    def picks(self, word: str | None) -> list[Pick]:
+        """Return the jobs and pictures that a word names, as ``-i`` takes it; without one the last job.
+
+        Raises
+        ------
+        CellError, RequestError, StoreError
+            With the nearest name or id.
+        """
+        if not word:
+            return [(self._newest(), None)]
+        text = without_braces(unquoted(word) or word)
+        reference = job_reference(text)
+        if reference and not is_known(reference[0], self.namespace):
+            return [(self.session.job(reference[0]), reference[1])]
+        if text.isidentifier() and not is_known(text, self.namespace):
+            if hint := near_names(text, self.namespace):
+                raise CellError(f"there is no variable or job called {text}.", hint=hint)
+            return [(self.session.job(text), None)]  # raises, and names the newest ids
+        value, index = evaluate_item(text, self.namespace, "job")
+        if index is not None and isinstance(value, Job):
+            return [(value, index)]
+        found = list(self._picks_of(value, word))
+        if not found:
+            raise CellError(f"{word} holds no job.", hint="Give a job, a picture, or a list of them.")
+        return found
+
+    def _picks_of(self, value: object, word: str) -> Iterator[Pick]:
+        if isinstance(value, Job):
+            yield value, None
+        elif isinstance(value, Picture):
+            yield value.job, value.index
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield from self._picks_of(item, word)
+        elif isinstance(value, str) and (reference := job_reference(value)):
+            yield self.session.job(reference[0]), reference[1]
         else:
-            self.shell.user_ns.pop(LAST, None)
+            kind = type(value).__name__
+            article = "an" if kind[0].lower() in "aeiou" else "a"
+            raise CellError(f"{word} is {article} {kind}, not a job.", hint="`%wan history` lists the jobs.")
 
-    def _context(self, local_ns: Mapping[str, Any] | None) -> Context:
-        return Context(self.session, self.shell, self._variables(local_ns), self.panel)
+    def _newest(self) -> Job:
+        if self.session.last:
+            return self.session.last[-1][1]
+        from ..database import HistoryQuery
+
+        project = self.session.project(create=False)
+        rows = project.database.history(HistoryQuery(limit=1)).rows if project else ()
+        if not rows:
+            raise CellError("there is no job yet.", hint="Make a picture first: `%wan make a fox in snow`.")
+        return self.session.job_of_row(rows[0])
 
 
-def _is_same_cell(one: "CellId", other: "CellId") -> bool:
-    if one.cell_id or other.cell_id:
-        return one.cell_id == other.cell_id
-    return one.execution == other.execution
+def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({})) -> tuple[str, argparse.Namespace]:
+    """Read what follows ``%wan``: the command's name, and its options, each in its type. Jobs stay as typed.
+
+    Raises
+    ------
+    CellError
+        With the nearest command, or with everything that is wrong.
+    """
+    words = split_line(line)
+    first = words[0].text if words else "status"
+    if (flag := flag_of(first)) and flag.name in ("-h", "--help"):
+        first = "help"
+    parser = find_command(first)
+    if parser is None:
+        raise _unknown_command(line.strip(), first)
+    read = parser.read(line[words[0].end :] if words else "")
+    name = parser.prog.removeprefix("%wan").strip()
+    if read.options.help:
+        return "help", argparse.Namespace(topic=name or None)
+    problems = list(read.problems)
+    for action in (*parser.options, *parser.positionals):
+        texts = getattr(read.options, action.dest)
+        field = action.option_strings[0] if action.option_strings else parser.prog
+        values = []
+        for text in texts if isinstance(texts, list) else [texts] if isinstance(texts, str) else []:
+            try:
+                values.append(read_value(action, text, namespace, choices=parser.choices[action.dest], name=field))
+            except RequestError as error:
+                problems += error.problems
+        if values:
+            setattr(read.options, action.dest, values if isinstance(texts, list) else values[0])
+    if problems:
+        raise LineError(problems, consequence="nothing was done")
+    return name, read.options
+
+
+def _unknown_command(line: str, first: str) -> CellError:
+    if any(map(looks_like_key, line.split())):
+        return CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
+    known = [*filter(None, command_parsers()), *ALIASES]
+    near = did_you_mean(first.lower(), known, cutoff=0.6 if first == line else 0.75)
+    make = f"For a picture: `%wan make {one_line(line, 80)}`."
+    return CellError(f"{first!r} is not a command.", hint=f"{near} {make} `%wan?` lists all commands.".strip())
+
+
+@contextmanager
+def last_resort(entry: str) -> Iterator[None]:
+    """Let our own errors and interrupts through, and turn every other exception into one line with an id.
+
+    Its traceback goes into a private file. Nothing of the environment and no local variable is kept: a traceback
+    shows places and the exception's text.
+    """
+    try:
+        yield
+    except WanError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary to the notebook
+        failure = error
+    else:
+        return
+    error_id = secrets.token_hex(4)
+    text = mask_keys("".join(traceback.format_exception(failure)))
+    log.error("%s: error %s\n%s", entry, error_id, text)
+    path = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log"
+    where = ""
+    with suppress(OSError):
+        write_private(path, text)
+        where = f" Its traceback is in {path}."
+    message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
+    hint = f"What was sent is in `%wan history`.{where} Please report it with that id."
+    raise WanError(message, hint=hint) from None
+
+
+set_cell_text(cell_of_job)
+show_jobs_in_cells()

@@ -21,12 +21,11 @@ _PIECE: Final = re.compile(
 )
 _STEP: Final = re.compile(
     r"""\.\s*(?P<attribute>[^\W\d]\w*)
-      | \[\s*(?: "(?P<double>(?:[^"\\\n]|\\.)*)" | '(?P<single>(?:[^'\\\n]|\\.)*)' )\s*\]
+      | \[\s*(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)\s*\]
       | \[(?P<bare>[^\[\]{}"'\n]+)\]""",
     re.VERBOSE,
 )
 _NAME: Final = re.compile(r"\s*([^\W\d]\w*)")
-_WIDE: Final = re.compile(r"\d{5,}")
 _REPR: Final = re.compile(r"<.* at 0x[0-9A-Fa-f]+.*>", re.DOTALL)
 _OF_IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 _AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
@@ -36,14 +35,15 @@ _SETTING: Final = re.compile(r"\b(Seed|Size): (\d+(?:x\d+)?)")
 _IMAGE_NUMBER: Final = re.compile(r"\b(?:image|picture|photo)\s*#?(\d{1,2})\b|[图圖]\s*(\d{1,2})(?!\d)", re.IGNORECASE)
 _FOREIGN: Final = (  # what other tools read in a text, and this model takes for words
     (r"(?<!\S)--(?:ar|aspect)\s+(\d+:\d+)", "'--ar {0}' is part of the prompt: write --size {0} in the first line"),
-    (r"(?<!\S)(--(?!ar\b|aspect\b)[a-z][a-z-]*)", "'{0}' is part of the prompt: put options in the first line"),
-    (r"(?<!\S)(-[in]\s?\d)\b", "'{0}' is part of the prompt: put options in the first line"),
     (
-        r"\(([^()\n]{1,60}):\d+(?:\.\d+)?\)",
-        "weights such as ({0}:1.3) are read as words: say what matters instead",
+        r"(?<!\S)(--(?!ar\b|aspect\b)[a-z][a-z-]*|-[in]\s?\d\b)",
+        "'{0}' is part of the prompt: put options in the first line",
+    ),
+    (
+        r"(\([^()\n]{1,60}:\d+(?:\.\d+)?\)|::-?\d+(?:\.\d+)?)",
+        "weights such as {0} are read as words: say what matters instead",
     ),
     (r"<lora:([^<>:\n]{1,60})", "<lora:{0}> is read as words: there are no LoRAs, give a picture with -i"),
-    (r"\S\s*(::-?\d+(?:\.\d+)?)", "{0} is read as words, not as a weight: describe what matters instead"),
     (r"\A\s*[\"“][^\"“”]*[\"”]\s*\Z", "the quotes around the text are part of the prompt"),
     (r"\bSeed:\s*(\d+)", "a seed in the text is not used: write --seed {0} in the first line"),
 )
@@ -138,13 +138,13 @@ def unknown_variable(field: str, text: str, name: str, namespace: Mapping[str, A
     return RequestError([Problem(field, one_line(text, 60), f"no variable {name}.", f"{hint} {more}".strip())])
 
 
-def raised(field: str, text: str, error: BaseException) -> RequestError:
+def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a cell.") -> RequestError:
     """Return the error for an exception of a person's own code: its type and its text."""
     said = ""
     with suppress(Exception):  # even an exception's text is a person's own code
         said = one_line(error, 200).rstrip(".")
     message = f"raised {type(error).__name__}{f': {said}' if said else ''}."
-    return RequestError([Problem(field, one_line(text, 60), message, "Try it in a cell.")])
+    return RequestError([Problem(field, one_line(text, 60), message, hint)])
 
 
 def _value_of(match: re.Match[str], namespace: Mapping[str, Any], field: str) -> str:
@@ -168,27 +168,22 @@ def _value_of(match: re.Match[str], namespace: Mapping[str, Any], field: str) ->
         raise unknown_variable(field, piece, name[1], namespace, _AS_TYPED)
     if any((step["attribute"] or "").startswith("__") for step in steps):
         raise RequestError([Problem(field, piece, "names that begin with __ are internal.", "Use a variable for it.")])
-    if _WIDE.search(spec):
-        raise RequestError([Problem(field, piece, "would be far too wide.", "Use a smaller number after the colon.")])
-    value, failing = namespace[name[1]], None
+    value, wanted = namespace[name[1]], ""
     try:
-        for failing in steps:
-            value = getattr(value, failing["attribute"]) if failing["attribute"] else _item(value, failing)
-        failing = None
+        for step in steps:
+            wanted = step["attribute"] or step["bare"] or step["text"]
+            value = getattr(value, wanted) if step["attribute"] else _item(value, step)
         return format(Formatter().convert_field(value, conversion), spec)
     except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
-        if failing is None or not isinstance(error, AttributeError | LookupError):
-            raise raised(field, piece, error) from None
-    hint = ""
-    with suppress(Exception):
-        typed = failing["attribute"] or failing["bare"] or failing["double"] or failing["single"]
-        hint = near_names(typed, dir(value) if failing["attribute"] else value if isinstance(value, Mapping) else ())
-    raise RequestError([Problem(field, piece, f"{failing[0]} does not exist.", f"{hint} {_AS_TYPED}".strip())])
+        near = ""
+        with suppress(Exception):  # asked for their names, too
+            near = near_names(wanted, value if isinstance(error, KeyError) else dir(value)) if wanted else ""
+        raise raised(field, piece, error, f"{near} {_AS_TYPED}".strip()) from None
 
 
 def _item(value: Any, step: re.Match[str]) -> Any:
     """Return an item: ``[0]`` is a position, or else the text "0"."""
-    key = step["bare"].strip() if step["bare"] else unescape(step["double"] or step["single"] or "")
+    key = step["bare"].strip() if step["bare"] else unescape(step["text"])
     if step["bare"] and re.fullmatch(r"-?\d{1,18}", key, re.ASCII):
         with suppress(KeyError):
             return value[int(key)]

@@ -24,11 +24,15 @@ _PLAIN_DASHES: Final = dict.fromkeys(map(ord, DASHES), "-")
 _CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 _GROUPING: Final = {*QUOTES, *_CLOSES, *_CLOSES.values()}
 _STRING_PREFIX: Final = re.compile(r"(?:^|[^\w])(?:r|b|f|u|rb|br|rf|fr)?\Z", re.IGNORECASE)
+_STRINGS: Final = {  # a backslash protects a quote
+    opening: re.compile(rf"{opening}(?:\\.|[^\\{closing}])*{closing}", re.DOTALL) for opening, closing in QUOTES.items()
+}
 _LOCATION: Final = re.compile(
     r"(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[A-Za-z]:[/\\]", re.IGNORECASE
 )
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
+_WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items()}
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,12 @@ def split_line(line: str, start: int = 0) -> list[Word]:
     while bare := _BARE.search(line, start):
         flag = _FLAG.match(line, bare.start())
         value_start = flag.end() if flag and flag["equals"] else bare.start()
-        value = line[value_start : bare.end()]
-        end, fault = (bare.end(), "") if is_location(value) else _balanced_end(line, value_start)
-        if fault:
-            end, fault = bare.end(), "" if looks_like_image(value) else fault
+        value, end, fault = line[value_start : bare.end()], bare.end(), ""
+        if not is_location(value):
+            end, open_at = _balanced_end(line, value_start)
+            if open_at is not None:
+                end, fault = bare.end(), f"the {line[open_at]} in column {open_at + 1} is not closed."
+                fault = "" if looks_like_image(value) else fault
         words.append(Word(line[bare.start() : end], bare.start(), end, fault))
         start = end
     return words
@@ -96,8 +102,8 @@ def split_list(text: str) -> list[str]:
     """Split the inside of ``[a, f(b, c), "d,e"]`` at its own commas; the brackets must be balanced."""
     inside, parts, start = text.strip()[1:-1], [], 0
     while start < len(inside):
-        end, fault = _balanced_end(inside, start, _COMMA)
-        end = len(inside) if fault else end
+        end, open_at = _balanced_end(inside, start, _COMMA)
+        end = end if open_at is None else len(inside)
         parts.append(inside[start:end].strip())
         start = end + 1
     return [part for part in parts if part]
@@ -108,9 +114,8 @@ def unquoted(text: str) -> str | None:
 
     Backslashes stay, except before a quote: a Windows path is not a Python literal.
     """
-    if len(text) < 2 or text[0] not in QUOTES or text[:3] in ('"""', "'''") or _quote_end(text, 0) != len(text):
-        return None
-    return text[1:-1].replace("\\" + text[-1], text[-1])
+    is_quoted = text[:1] in _STRINGS and text[:3] not in ('"""', "'''") and _STRINGS[text[0]].fullmatch(text)
+    return text[1:-1].replace("\\" + text[-1], text[-1]) if is_quoted else None
 
 
 def quote(text: str) -> str:
@@ -121,7 +126,7 @@ def quote(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Write a text in double quotes, on one line, so that ``unescape`` gives it back."""
-    return '"' + "".join(map(_escaped, text)) + '"'
+    return f'"{"".join(map(_escaped, text))}"'
 
 
 def unescape(text: str) -> str:
@@ -129,44 +134,29 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES[m[2]], text)
 
 
-def _balanced_end(line: str, start: int, separator: re.Pattern[str] = _ANY_SPACE) -> tuple[int, str]:
-    """Return the next separator outside brackets and quotes, and what is not closed, if anything."""
+def _balanced_end(line: str, start: int, separator: re.Pattern[str] = _ANY_SPACE) -> tuple[int, int | None]:
+    """Return the next separator outside brackets and quotes, and where the bracket or quote is that nothing closes."""
     open_at: list[int] = []
     position = start
     while position < len(line):
         char = line[position]
-        if char in QUOTES and _opens_string(line, position, start):
-            end = _quote_end(line, position)
-            if end is None and (open_at or char not in "'‘"):  # 'tis: an apostrophe is part of a bare word
-                return start, f"the quote {char} in column {position + 1} is not closed."
-            position = end or position + 1
+        # A quote opens a string at a word's start or after an operator, not in cat's.jpg.
+        if char in QUOTES and _STRING_PREFIX.search(line[max(start, position - 3) : position]):
+            string = _STRINGS[char].match(line, position)
+            if string is None and (open_at or char not in "'‘"):  # 'tis: an apostrophe is part of a bare word
+                return start, position
+            position = string.end() if string else position + 1
             continue
         if char in "([{":
             open_at.append(position)
         elif char in _CLOSES and open_at:
-            if line[open_at.pop()] != _CLOSES[char]:
-                return start, f"{char} in column {position + 1} closes another kind of bracket."
+            if line[open_at[-1]] != _CLOSES[char]:
+                break
+            open_at.pop()
         elif not open_at and separator.match(char):
             break
         position += 1
-    if open_at:
-        return start, f"the bracket {line[open_at[-1]]} in column {open_at[-1] + 1} is not closed."
-    return position, ""
-
-
-def _opens_string(line: str, position: int, start: int) -> bool:
-    """Say whether a quote opens a string: at a word's start or after an operator, not in ``cat's.jpg``."""
-    return _STRING_PREFIX.search(line[max(start, position - 3) : position]) is not None
-
-
-def _quote_end(line: str, start: int) -> int | None:
-    """Return the position after the quote that closes the one at ``start``; a backslash protects a quote."""
-    closing, position = QUOTES[line[start]], start + 1
-    while position < len(line):
-        if line[position] == closing:
-            return position + 1
-        position += 2 if line[position] == "\\" else 1
-    return None
+    return position, open_at[-1] if open_at else None
 
 
 def _is_plain(char: str) -> bool:
@@ -175,6 +165,5 @@ def _is_plain(char: str) -> bool:
 
 
 def _escaped(char: str) -> str:
-    if char == " " or (_is_plain(char) and char not in '\\"'):
-        return char
-    return {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char, f"\\u{ord(char):04x}")
+    is_kept = char == " " or (_is_plain(char) and char not in '\\"')
+    return char if is_kept else _WRITTEN.get(char, f"\\u{ord(char):04x}")

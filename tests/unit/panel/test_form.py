@@ -57,7 +57,7 @@ def test_no_text_becomes_an_option(prompt, negative_prompt, tags, name, seed, si
     except (RequestError, CellError):
         return
     request = call.submission.requests[0]
-    assert call.image_expressions == ()
+    assert call.submission.requests[0].images == ()
     assert (call.dry_run, call.submission.fresh) == (False, False)
     assert (request.n, request.interleave, request.watermark) == (1, False, False)
     if not {*"{}\r"} & {*prompt}:

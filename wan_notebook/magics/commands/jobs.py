@@ -1,48 +1,56 @@
 """Commands on jobs: show, wait, cancel, resume, resolve, save, star, tag, trash."""
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from ...database import SETTLED, Status, count_open
+from ...display import (
+    FrontEnd,
+    message_bundle,
+    pages_bundles,
+    picture_bundle,
+    publish,
+    versions_bundle,
+)
 from ...errors import CellError, JobError
 from ...jobs import Job, status_words
 from ...money import Total
 from ...text import pluralize
 from ..magics import open_lines
-from .context import Context, LiveLine
+from ..runner import Runner
 
 _STEP_S = 0.5
 
 
-def run_show(options: argparse.Namespace, context: Context) -> None:
+def run_show(options: argparse.Namespace, runner: Runner) -> None:
     """Show jobs again, or single pictures; a running job gets a live card."""
-    from ...display import pages_bundles, picture_bundle, publish, versions_bundle
-
-    for job, index in context.picks(options.job):
+    for job, index in runner.picks(options.job):
         if options.takes:
-            publish(versions_bundle(job, context.session))
+            publish(versions_bundle(job, runner.session))
         elif options.all and job.is_done:
-            for bundle in pages_bundles(job, context.session):
+            for bundle in pages_bundles(job, runner.session):
                 publish(bundle)
         elif index is not None:
-            publish(picture_bundle(job[index], context.session))
+            publish(picture_bundle(job[index], runner.session))
         else:
-            context.show(job)
+            runner.show(job)
 
 
-def run_wait(options: argparse.Namespace, context: Context) -> None:
+def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     """Wait for one job, or for all that are open: one live line, then one line of result."""
     if options.job:
-        for job, _ in context.picks(options.job):
-            context.show(job.result(options.timeout), wait=True)
+        for job, _ in runner.picks(options.job):
+            runner.show(job.result(options.timeout), wait=True)
         return
-    jobs = _open_jobs(context)
+    jobs = _open_jobs(runner)
     if not jobs:
-        context.say("Nothing is running.")
+        runner.say("Nothing is running.")
         return
-    line, begin_s = LiveLine(context.front_end), time.monotonic()
+    line, begin_s = LiveLine(runner.front_end), time.monotonic()
     waiting = list(jobs)
     while waiting:
         elapsed_s = time.monotonic() - begin_s
@@ -67,71 +75,71 @@ def _progress(jobs: Sequence[Job], elapsed_s: float, *, is_over: bool = False) -
     return " · ".join([", ".join(parts), f"{elapsed_s:.0f} s", *cost])
 
 
-def _open_jobs(context: Context) -> list[Job]:
+def _open_jobs(runner: Runner) -> list[Job]:
     """Return every job that is not settled, each task once: a group stands for its members."""
-    project = context.session.project(create=False)
+    project = runner.session.project(create=False)
     rows = project.database.open_jobs() if project else []
     found: list[Job] = []
     seen: set[str] = set()
     for row in rows:
         if row.id in seen or row.status in SETTLED:
             continue
-        job = context.session.job_of_row(row)
+        job = runner.session.job_of_row(row)
         seen |= {tracked.id for tracked in job.tracked}
         found.append(job)
     return found
 
 
-def run_cancel(options: argparse.Namespace, context: Context) -> None:
+def run_cancel(options: argparse.Namespace, runner: Runner) -> None:
     """Cancel where the service can, and say what that means."""
     if not options.job and not options.all:
         hint = "Example: `%wan cancel fox`, or `%wan cancel --all`."
         raise CellError("`%wan cancel` needs a job.", hint=hint)
-    jobs = _open_jobs(context) if options.all else [job for job, _ in context.picks(options.job)]
-    context.say(*(dict.fromkeys(job.cancel() for job in jobs)) or ["Nothing is running."])
+    jobs = _open_jobs(runner) if options.all else [job for job, _ in runner.picks(options.job)]
+    runner.say(*(dict.fromkeys(job.cancel() for job in jobs)) or ["Nothing is running."])
 
 
-def run_resume(options: argparse.Namespace, context: Context) -> None:
+def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     """Go on with every unfinished job, and say what is open."""
-    session = context.session
+    session = runner.session
     resumed = session.resume(foreign=options.all)
     project = session.project(create=False)
     path = project.database.path if project else None
     lines = open_lines(count_open(path), session.wall_clock(), advice="") if path else []
     if not lines and resumed:
         lines = [f"{pluralize(len(resumed), 'job')} picked up"]
-    context.say(*[*lines, session.left_alone] if lines or session.left_alone else ["Nothing is open."])
+    runner.say(*[*lines, session.left_alone] if lines or session.left_alone else ["Nothing is open."])
 
 
-def run_resolve(options: argparse.Namespace, context: Context) -> None:
+def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
     """Decide about a job that may or may not have arrived; without a choice, show what is known."""
-    job, choice = context.job(options.job), options.choice
+    job, choice = runner.picks(options.job)[0][0], options.choice
     if choice is None:
-        context.say(context.session.explain_doubt(job))
+        runner.say(runner.session.explain_doubt(job))
         return
     if (choice == "adopt") != bool(options.task):
         what = "needs the task's id" if choice == "adopt" else f"takes nothing after it, but {options.task} is there"
         example = f"%wan resolve {options.job} {choice}{' TASK' if choice == 'adopt' else ''}"
         raise CellError(f"{choice} {what}.", hint=f"Write `{example}`")
-    context.say(context.session.resolve(job, choice, options.task or ""))
+    runner.say(runner.session.resolve(job, choice, options.task or ""))
     if choice == "adopt":
-        context.show(job)
+        runner.show(job)
 
 
-def run_save(options: argparse.Namespace, context: Context) -> None:
+def run_save(options: argparse.Namespace, runner: Runner) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
     saved = []
-    for job, index in context.picks(options.job):
+    for job, index in runner.picks(options.job):
         if index is None:
             saved += job.save(options.path, clean=options.clean, overwrite=options.force)
         else:
             saved.append(job[index].save(options.path, clean=options.clean, overwrite=options.force))
-    context.say(*(f"saved {file}" for file in saved))
+    runner.say(*(f"saved {file}" for file in saved))
 
 
-def run_star(options: argparse.Namespace, context: Context) -> None:
+def run_star(options: argparse.Namespace, runner: Runner) -> None:
     """Star jobs or pictures, or take the star away."""
-    picks = [job if index is None else job[index] for job, index in context.picks(options.job)]
+    picks = [job if index is None else job[index] for job, index in runner.picks(options.job)]
     first = picks[0]
     is_starred = (first.rows[0] if isinstance(first, Job) else first.row).is_starred
     for pick in picks:
@@ -139,32 +147,65 @@ def run_star(options: argparse.Namespace, context: Context) -> None:
             pick.unstar()
         else:
             pick.star()
-    context.say(f"{options.job} is {'no longer starred' if is_starred else 'starred'}.")
+    runner.say(f"{options.job} is {'no longer starred' if is_starred else 'starred'}.")
 
 
-def run_tag(options: argparse.Namespace, context: Context) -> None:
+def run_tag(options: argparse.Namespace, runner: Runner) -> None:
     """Add tags to jobs, or take them away."""
-    for job, _ in context.picks(options.job):
+    for job, _ in runner.picks(options.job):
         tags = job.tag(remove=options.words) if options.remove else job.tag(*options.words)
-        context.say(f"tags of job {job.id}: {', '.join(tags) or 'none'}")
+        runner.say(f"tags of job {job.id}: {', '.join(tags) or 'none'}")
 
 
-def run_trash(options: argparse.Namespace, context: Context) -> None:
+def run_trash(options: argparse.Namespace, runner: Runner) -> None:
     """Put jobs into the trash, or take them out again (``--undo``, or the same command once more)."""
-    for job in dict.fromkeys(job for job, _ in context.picks(options.job)):
+    for job in dict.fromkeys(job for job, _ in runner.picks(options.job)):
         in_trash = [row.trashed_at is not None for row in job.rows]
         if options.undo and not any(in_trash):
-            context.say(f"job {job.id} is not in the trash.")
+            runner.say(f"job {job.id} is not in the trash.")
         elif options.undo or all(in_trash):
             job.untrash()
             deleted = ", but its pictures are deleted" if any(row.purged_at is not None for row in job.rows) else ""
-            context.say(f"job {job.id} is out of the trash{deleted}.")
+            runner.say(f"job {job.id} is out of the trash{deleted}.")
         else:
             job.trash()
             # A group has no id of its own: only its variable names all of it.
             name = job.id if len(job.rows) == 1 or options.job.startswith("_") else options.job
             text = f"job {job.id} is in the trash: its pictures, inputs and prompt are deleted after 30 days; "
-            context.say(f"{text}the cost stays. To undo: `%wan trash {name} --undo`")
-    removed = context.session.empty_trash()
+            runner.say(f"{text}the cost stays. To undo: `%wan trash {name} --undo`")
+    removed = runner.session.empty_trash()
     if removed:
-        context.say(f"{pluralize(removed, 'old file')} deleted from the trash.")
+        runner.say(f"{pluralize(removed, 'old file')} deleted from the trash.")
+
+
+class LiveLine:
+    """One line of text that is written over while a command waits, then stays as its result."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._front_end = front_end
+        self._handle: Any = None
+        self._width = 0
+
+    def update(self, text: str) -> None:
+        """Show how far it is; where nobody watches, nothing."""
+        if self._front_end is FrontEnd.TERMINAL:
+            self._width = max(self._width, len(text))
+            sys.stdout.write(f"\r{text.ljust(self._width)}")
+            sys.stdout.flush()
+        elif self._front_end is not FrontEnd.HEADLESS:
+            self._display(text)
+
+    def finish(self, text: str) -> None:
+        """Show the result in the same place."""
+        if self._width:
+            sys.stdout.write("\r" + " " * self._width + "\r")
+        self._display(text)
+
+    def _display(self, text: str) -> None:
+        from IPython.display import display
+
+        data, metadata = message_bundle(text)
+        if self._handle is None:
+            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        else:
+            self._handle.update(data, metadata=metadata, raw=True)

@@ -1,0 +1,211 @@
+"""Commands on what is kept: status, help, history, cost, budget, panel, recall, bundle, verify, methods."""
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ...budget import parse_budget
+from ...database import HistoryQuery
+from ...display import FrontEnd, budget_table, cost_table, history_table, publish, status_table, table_bundle
+from ...errors import CellError, RecipeError, StoreError
+from ...kernel import notebook_path
+from ..frontend import cells_run
+from ..options import help_text, topic_help
+from ..render_cell import cell_of_metadata, cell_of_row
+from ..runner import Runner
+
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".json")
+_TEXT_MAX_CHARS: Final = 2000
+
+
+def run_status(_options: argparse.Namespace, runner: Runner) -> None:
+    """Show the state of things in a few lines, and what to do next."""
+    publish(table_bundle(status_table(runner.session)))
+
+
+def run_help(options: argparse.Namespace, runner: Runner) -> None:
+    """Show the help, or that of one command or option."""
+    runner.show_text(topic_help(options.topic) if options.topic else help_text())
+
+
+def run_history(options: argparse.Namespace, runner: Runner) -> None:
+    """Show what was asked and made, newest first."""
+    notebook = options.notebook
+    query = HistoryQuery(
+        words=" ".join(options.words),
+        status=options.state or ("open" if options.running else None),
+        since=options.since,
+        tags=tuple(options.tags or ()),
+        notebook="" if notebook is None else notebook or notebook_path(runner.shell),
+        seed=options.seed,
+        starred=options.starred,
+        only_trashed=options.trash,
+        limit=20 if options.limit is None else options.limit,
+    )
+    publish(table_bundle(history_table(runner.session, query, everywhere=options.everywhere)))
+
+
+def run_cost(options: argparse.Namespace, runner: Runner) -> None:
+    """Show what was spent."""
+    publish(table_bundle(cost_table(runner.session, by=options.by, everywhere=options.everywhere)))
+
+
+def run_budget(options: argparse.Namespace, runner: Runner) -> None:
+    """Show, set or remove budgets."""
+    text, message = " ".join(options.words), ""
+    if text:
+        runner.session.need_project()  # a notebook's budget is kept in the folder's ledger
+    budgets = runner.session.budgets
+    if text.lower() == "off":
+        removed = "; ".join(budget.text for budget in budgets.remove(options.per))
+        message = f"removed: {removed}" if removed else "nothing to remove"
+    elif text:
+        budget = parse_budget(text, per=options.per)
+        budgets.set(budget)
+        message = f"set: {budget.text}"
+    publish(table_bundle(budget_table(runner.session, message)))
+
+
+# Panel and recall ----------------------------------------------------------------------------------------------------
+
+
+def run_panel(options: argparse.Namespace, runner: Runner) -> None:
+    """Open the panel, filled in from a job or a picture if one is named; nothing runs."""
+    if runner.panel is None or getattr(runner.shell, "kernel", None) is None:
+        raise CellError("the panel needs a notebook.", hint="Here `%wan make a fox in snow` makes a picture.")
+    from IPython.display import display
+
+    panel = runner.panel().Panel(runner.session, shell=runner.shell)
+    if options.job:
+        path = Path(options.job).expanduser()
+        if path.is_file():
+            panel.recall_file(*_read_carrier(path))
+        else:
+            panel.recall_job(*runner.picks(options.job)[0])
+    display(panel)
+
+
+def run_recall(options: argparse.Namespace, runner: Runner) -> None:
+    """Insert a cell below without running it: the panel's, or the one that made a picture."""
+    text, notes = _recall(options.job, runner)
+    runner.shell.set_next_input(text)
+    runner.show_text("\n".join([*(f"# {note}" for note in notes), text]))
+
+
+def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
+    """Return a cell's text, and what could not be carried over. Raise ``CellError`` or ``RecipeError``."""
+    if word == "panel" and word not in runner.namespace:
+        panel = runner.panel().latest() if runner.panel else None
+        if panel is None:
+            raise CellError("no panel is open.", hint="Open one: `%wan panel`.")
+        return panel.cell, ()
+    path = Path(word.strip("\"'")).expanduser()
+    if path.is_file():
+        from ...metadata import read_any, read_sidecar
+
+        path, data = _read_carrier(path)
+        found = read_sidecar(data.decode("utf-8", "replace")) if path.suffix == ".json" else read_any(data)
+        if found is None:
+            hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
+            raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
+        cell, notes = cell_of_metadata(found, runner.session)
+        return str(cell), notes
+    if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
+        raise CellError(f"there is no file {word}.", hint="Check the path; it starts from the notebook's folder.")
+    job, index = runner.picks(word)[0]
+    row = job.rows[0] if index is None else job[index].tracked.row
+    folder = runner.session.need_project().folder
+    return str(cell_of_row(runner.session.request_of(row), row, folder)), ()
+
+
+def _read_carrier(path: Path) -> tuple[Path, bytes]:
+    """Return the file that carries a picture's metadata, with its bytes: the sidecar where the picture has none."""
+    from ...metadata import can_embed, read_any
+
+    try:
+        data = path.read_bytes()
+        sidecar = path.with_name(f"{path.name}.json")
+        if path.suffix != ".json" and not can_embed(data) and read_any(data) is None and sidecar.is_file():
+            return sidecar, sidecar.read_bytes()
+    except OSError as error:
+        raise CellError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
+    return path, data
+
+
+# Research ------------------------------------------------------------------------------------------------------------
+
+
+def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
+    """Pack this notebook with its pictures, or open somebody's bundle."""
+    from ...research import open_bundle, plan_bundle, write_bundle
+
+    if options.open and (options.path or options.tags or options.all_takes):
+        raise CellError("--open takes nothing beside it.", hint=f"Write `%wan bundle --open {options.open}`")
+    if options.open:
+        runner.say(*open_bundle(Path(options.open).expanduser(), runner.session))
+        return
+    if not options.path:
+        raise CellError("`%wan bundle` needs a path.", hint="Write `%wan bundle paper.zip`, or `--open paper.zip`")
+    target = Path(options.path).expanduser()
+    # An address of an input may be one of the notebook's variables.
+    texts = [v for v in list(runner.namespace.values()) if isinstance(v, str) and len(v) < _TEXT_MAX_CHARS]
+    plan = plan_bundle(
+        runner.session,
+        _notebook(runner),
+        target if target.suffix else target.with_suffix(".zip"),
+        shown=_shown(runner),
+        tags=options.tags or (),
+        all_versions=options.all_takes,
+        texts=texts,
+    )
+    runner.say(*plan.lines())
+    runner.say(write_bundle(plan))
+
+
+def run_verify(options: argparse.Namespace, runner: Runner) -> None:
+    """Check that every picture that the notebook shows is present and unchanged; a problem fails the cell."""
+    from ...research import verify_notebook
+
+    if options.path:
+        found = verify_notebook(runner.session, Path(options.path).expanduser())
+    else:
+        found = verify_notebook(runner.session, _saved_notebook(runner), **_of_kernel(runner))
+    publish(table_bundle(found.table(), "verify"))
+    if not found.is_ok:
+        raise StoreError(f"{found.summary}.", hint="The table says how to get each one back.")
+
+
+def run_methods(options: argparse.Namespace, runner: Runner) -> None:
+    """Show the paragraph for the paper, about the pictures that this notebook shows."""
+    from ...research import methods_paragraph
+
+    text = methods_paragraph(
+        runner.session, _saved_notebook(runner), tags=options.tags or (), latex=options.latex, **_of_kernel(runner)
+    )
+    data = {"text/plain": text} if options.latex else {"text/markdown": text, "text/plain": text}
+    publish((data, {"wan": {"schema": 1, "view": "methods"}}))
+
+
+def _of_kernel(runner: Runner) -> dict[str, Any]:
+    return {"shown": _shown(runner), "cells_run": cells_run(runner.shell)}
+
+
+def _shown(runner: Runner) -> list[str]:
+    """Return the ids of the jobs that this kernel showed, oldest first."""
+    return list(dict.fromkeys(row.id for _, job in runner.session.last for row in job.rows))
+
+
+def _notebook(runner: Runner) -> Path:
+    from ...research import find_notebook
+
+    return find_notebook(notebook_path(runner.shell), Path.cwd(), cells_run(runner.shell))
+
+
+def _saved_notebook(runner: Runner) -> Path | None:
+    """Return this notebook's file if its outputs are those of this run: headless, it is written when the run ends."""
+    if runner.front_end is FrontEnd.HEADLESS and runner.session.last:
+        return None
+    with suppress(CellError, RecipeError):
+        return _notebook(runner)
+    return None
