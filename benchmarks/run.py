@@ -173,14 +173,14 @@ def limited(jobs: int = 50, per_s: float = 20.0) -> tuple[float, int]:
 
 def history_page() -> float:
     """Return the milliseconds of the history's first page with 10,000 rows."""
-    from wan_notebook.database import Database, HistoryQuery, NewJob, Owner
+    from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
 
     with private_folder() as folder:
         database = Database.open(folder / "ledger.db")
         owner = Owner.this_process()
         for start in range(0, 10_000, 500):
             new = [
-                NewJob(
+                JobRow(
                     provider="simulator",
                     model="wan2.6-image",
                     mode="text to image",

@@ -18,7 +18,7 @@ def notebook_path(shell: Any) -> str:
     """Return the notebook's path where the front end says it, else an empty text."""
     if shell is not None and (path := shell.user_ns.get("__vsc_ipynb_file__")):
         return str(path)
-    name = os.environ.get("JPY_SESSION_NAME", "")
+    name = os.environ.get("JPY_SESSION_NAME", "").encode("utf-8", "replace").decode()  # names of files may be any bytes
     return name if name.endswith(".ipynb") else ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._version import __version__
-from .database import Database, NewJob
+from .database import Database, JobRow
 from .environment import Settings
 from .errors import RequestError, WanError
 from .images import InputImage, PendingImage
@@ -81,7 +81,7 @@ def new_job(
         made_by[OCCURRENCE_KEY] = str(job.occurrence)
     if submission.embed is not None:
         made_by[_EMBED_KEY] = submission.embed
-    return NewJob(
+    return JobRow(
         provider=settings.provider,
         base_url=settings.base_url,
         is_simulated=settings.is_simulated,

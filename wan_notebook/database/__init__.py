@@ -6,39 +6,26 @@ What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs witho
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, Status, may_follow
-from .summary import OpenSummary, count_open
+from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, OpenSummary, Status, count_open, may_follow
 
 if TYPE_CHECKING:
     from .database import Database
     from .engine import DatabaseUnavailable, on_network_filesystem
     from .history import HistoryPage, HistoryQuery, nothing_found
-    from .jobs import LEASE_S, Conflict
-    from .limits import Claim
-    from .models import EventRow, InputRow, JobRow, NewInput, NewJob, PictureRow, Price
-    from .owner import Owner
+    from .jobs import Conflict
+    from .leases import Claim
+    from .models import EventRow, InputRow, JobRow, Owner, PictureRow, Price
     from .spending import CostKey, CostRow, OverBudget, Spend, SpendLimit, Used
     from .transfer import ImportReport
 
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "OpenSummary", "Status", "count_open", "may_follow"]
 __all__ += ["Database", "DatabaseUnavailable", "HistoryPage", "HistoryQuery", "nothing_found", "on_network_filesystem"]
-__all__ += [
-    "LEASE_S",
-    "Claim",
-    "Conflict",
-    "CostKey",
-    "CostRow",
-    "ImportReport",
-    "OverBudget",
-    "Owner",
-    "Price",
-    "Spend",
-]
-__all__ += ["EventRow", "InputRow", "JobRow", "NewInput", "NewJob", "PictureRow", "SpendLimit", "Used"]
+__all__ += ["Claim", "Conflict", "CostKey", "CostRow", "EventRow", "ImportReport", "InputRow", "JobRow", "OverBudget"]
+__all__ += ["Owner", "PictureRow", "Price", "Spend", "SpendLimit", "Used"]
 
 
 def __getattr__(name: str) -> Any:
-    modules = ("database", "engine", "history", "jobs", "limits", "models", "owner", "spending", "transfer")
+    modules = ("database", "engine", "history", "jobs", "leases", "models", "spending", "transfer")
     for module in modules if name in __all__ else ():
         loaded = import_module(f".{module}", __name__)
         if hasattr(loaded, name):

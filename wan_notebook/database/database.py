@@ -1,13 +1,11 @@
 """``Database``: every job with its events, its money and its pictures, in one SQLite file or on a server."""
 
-from .curation import Curation
 from .history import History
 from .leases import Leases
-from .limits import Limits
 from .transfer import Transfer
 
 
-class Database(Leases, Limits, History, Curation, Transfer):
+class Database(Leases, History, Transfer):
     """A ledger, open for this process. Make one with ``Database.open``.
 
     Every method is one short transaction, blocks for a few milliseconds and may be called from any thread. What it

@@ -8,17 +8,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, extract, func, insert, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    QueuePool,
+    Select,
+    create_engine,
+    event,
+    extract,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
+from ..text import one_line
 from .models import Base, MetaRow
-from .summary import read_only_uri
+from .status import read_only_uri
 
 SCHEMA_VERSION: Final = 3
 MIGRATIONS: Final = {1: "ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL"}
@@ -79,7 +93,7 @@ class DatabaseEngine:
         *,
         wall_clock: Callable[[], float] = time.time,
         read_only: bool = False,
-        journal: Literal["auto", "wal", "rollback"] = "auto",
+        journal: str = "",
     ) -> Self:
         """Open a ledger, creating it or bringing it up to date.
 
@@ -91,8 +105,8 @@ class DatabaseEngine:
             Unix seconds; a server uses its own clock.
         read_only : bool
             Change nothing. A file that cannot be written is opened this way by itself (``is_read_only``).
-        journal : {"auto", "wal", "rollback"}
-            SQLite's journal; "auto" is a write-ahead log, but a rollback journal on a network filesystem.
+        journal : str
+            SQLite's journal mode. Normally a write-ahead log, but a rollback journal on a network filesystem.
 
         Raises
         ------
@@ -134,13 +148,13 @@ class DatabaseEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def reading(self) -> AbstractContextManager[Session]:
-        """Open a session that sees one snapshot of what is committed."""
-        return self._transaction(self._engine)
-
     def writing(self) -> AbstractContextManager[Session]:
         """Open a session whose changes are one transaction: all or none, and durable when it ends."""
         return self._transaction(self._writer)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Open a session that sees one snapshot of what is committed."""
+        return self._transaction(self._engine)
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Session]:
@@ -168,7 +182,7 @@ class DatabaseEngine:
         """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
         if self.is_server:
             with self.writing() as session:
-                session.execute(select(func.pg_advisory_xact_lock(func.hashtext(what))))
+                session.execute(_lock(what))
 
     def refuse_if_moved(self) -> None:
         """Raise ``StoreError`` if the file was deleted, moved or replaced: nobody would find what is written."""
@@ -196,6 +210,8 @@ def explained(place: str) -> Iterator[None]:
         default = (said, "Run `%wan doctor` to check the folder and the connection.")
         what, hint = _REASONS.get(_sqlite_code(error), default)
         raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
+    except UnicodeError as error:
+        raise StoreError(f"The ledger {place} cannot hold this text: {one_line(error)}.") from error
     except ImportError as error:
         hint = 'Install it: pip install "wan-notebook[postgres]"'
         raise StoreError(f"The ledger {place} needs the module {error.name}.", hint=hint) from error
@@ -235,18 +251,28 @@ def _open_file(path: Path, journal: str) -> Engine:
         with suppress(FileExistsError, PermissionError):  # what cannot be written is told by SQLite
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))  # prompts are private: nothing for others
         with closing(_connect(uri)) as connection:
-            wanted = "DELETE" if journal == "rollback" or (journal == "auto" and on_network_filesystem(path)) else "WAL"
-            connection.execute(f"PRAGMA journal_mode={wanted}")  # without shared memory SQLite stays with DELETE
-        engine = _file_engine(uri)
+            journal = journal or ("DELETE" if on_network_filesystem(path) else "WAL")
+            connection.execute(f"PRAGMA journal_mode={journal}")  # without shared memory SQLite stays with DELETE
+        engine = _sqlite_engine(lambda: _connect(uri))
         _create_or_migrate(engine, str(path))
         return engine
 
 
 def _open_read_only(path: Path) -> Engine:
     with explained(str(path)):
-        engine = _file_engine(read_only_uri(path))
+        uri = read_only_uri(path)
+        engine = _sqlite_engine(lambda: _connect(uri))
         with engine.connect() as connection:
-            _checked_version(connection, str(path))  # an older one is read as it is: schema 3 only added tables
+            version = _checked_version(connection, str(path))
+        if version not in MIGRATIONS:
+            return engine  # an older one is read as it is: schema 3 only added tables
+        engine.dispose()
+        copy = _connect("file::memory:")
+        with closing(_connect(uri)) as source:
+            source.backup(copy)
+        engine = _sqlite_engine(lambda: copy, pool_size=1, max_overflow=0)  # one thread after the other
+        _create_or_migrate(engine, str(path))
+        copy.execute("PRAGMA query_only=ON")
         return engine
 
 
@@ -261,8 +287,8 @@ def _connect(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def _file_engine(uri: str) -> Engine:
-    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=QueuePool, hide_parameters=True)
+def _sqlite_engine(creator: Callable[[], sqlite3.Connection], **pool: int) -> Engine:
+    engine = create_engine("sqlite://", creator=creator, poolclass=QueuePool, hide_parameters=True, **pool)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -278,7 +304,7 @@ def _create_or_migrate(engine: Engine, place: str) -> None:
     with engine.execution_options(is_write=True).begin() as connection:
         is_server = connection.dialect.name != "sqlite"
         if is_server:
-            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("schema"))))
+            connection.execute(_lock("schema"))
         found = _checked_version(connection, place)
         if found == SCHEMA_VERSION:
             return
@@ -311,6 +337,11 @@ def _checked_version(connection: Connection, place: str) -> int:
         message = f"The ledger {place} was written by a newer wan_notebook ({known}). Nothing was changed."
         raise StoreError(message, hint="Upgrade: pip install --upgrade wan-notebook")
     return version
+
+
+def _lock(what: str) -> Select[Any]:
+    """Make transactions of a server wait for each other; the end of the transaction lets go."""
+    return select(func.pg_advisory_xact_lock(func.hashtext(what)))
 
 
 def _file_id(path: Path | None) -> tuple[int, int] | None:

@@ -1,17 +1,30 @@
-"""The history: one page of jobs, and what the whole filter adds up to."""
+"""The history: one page of jobs with its totals, and what a person does to jobs: stars, tags, the trash."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Float, and_, cast, or_, select, union
+from sqlalchemy import ColumnElement, Float, and_, cast, delete, insert, or_, select, union, update
+from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..money import Total
 from ..text import did_you_mean
-from .column_types import search_text
-from .engine import DatabaseEngine
-from .models import JobRow, JobSummary, PictureRow, flag_is, job_search, job_tags
+from .jobs import Jobs, locked_job, portions, reindex
+from .models import (
+    EventRow,
+    InputRow,
+    JobRow,
+    JobSummary,
+    MetaRow,
+    PictureRow,
+    deletions,
+    job_search,
+    job_tags,
+    search_text,
+    storable,
+)
 from .spending import CostRow, add_up
 from .status import NOT_SENT, PLAIN_WORDS, Status
 
@@ -29,6 +42,13 @@ _SORTS: Final[dict[str, Any]] = {
         for name in ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
     },
 }
+
+_FORGOTTEN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("prompt", "negative_prompt", "name", "error_text"), ""),
+    **dict.fromkeys(("parameters", "request", "usage", "service_metadata"), MappingProxyType({})),
+    **dict.fromkeys(("items", "notes", "pending_inputs"), ()),
+}
+"""What goes when the trash is emptied; statuses, times, seeds and amounts stay, since the bill does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +90,8 @@ class HistoryPage:
     pictures: int = 0
 
 
-class History(DatabaseEngine):
-    """Searching the history."""
+class History(Jobs):
+    """Searches the history, marks its jobs and empties the trash."""
 
     def history(self, query: HistoryQuery | None = None) -> HistoryPage:
         """Return one page and the totals of its filter. Raises ``StoreError`` for an unknown sort, range or status."""
@@ -89,6 +109,65 @@ class History(DatabaseEngine):
             figures = add_up(session, wanted).get("", CostRow())
             rows = session.scalars(found).all() if figures.jobs else ()
         return HistoryPage(rows=tuple(rows), total_rows=figures.jobs, total=figures.total, pictures=figures.pictures)
+
+    def star(self, job_id: str, index: int | None = None, on: bool = True) -> None:
+        """Star a job, or one picture of it."""
+        with self.writing() as session:
+            _marked(session, job_id, index).is_starred = on
+
+    def reject(self, job_id: str, index: int | None = None, on: bool = True) -> None:
+        """Reject a job, or one picture of it; it stays in the history and still answers."""
+        with self.writing() as session:
+            _marked(session, job_id, index).is_rejected = on
+
+    def tag(self, job_id: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags; return those that the job has now."""
+        with self.writing() as session:
+            row = locked_job(session, job_id)
+            kept = [tag for tag in (*row.tags, *add) if tag not in remove and tag.strip()]
+            row.tags = tuple(dict.fromkeys(kept))
+            reindex(session, [row])
+            return row.tags
+
+    def trash(self, job_id: str, on: bool = True) -> None:
+        """Put a job into the trash, or take it out. An open one stays: it still costs or owes something."""
+        with self.writing() as session:
+            row = locked_job(session, job_id)
+            if on and not row.is_final:
+                hint = f"Cancel it, wait for it, or run `%wan resolve {job_id}`."
+                raise StoreError(f"Job {job_id} is {row.status}, so it cannot go to the trash.", hint=hint)
+            row.trashed_at = self.now() if on else None
+
+    def purge_trash(self, older_than: float) -> list[str]:
+        """Forget prompts, inputs and pictures of jobs trashed before a time (Unix seconds); costs stay.
+
+        Returns the files to delete, those of an earlier call that crashed included, but none that another job uses.
+        Delete them, then call ``files_deleted``.
+        """
+        with self.writing() as session:
+            due = select(JobRow).where(JobRow.trashed_at < older_than, JobRow.purged_at.is_(None))
+            now, files = self.now(), set[str]()
+            for row in session.scalars(due).all():
+                files |= _forget(session, row, now)
+            session.flush()
+            listed = set(session.scalars(select(deletions.c.file)))
+            if new := files - listed - _still_used(session, sorted(files)):
+                session.execute(insert(deletions), [{"file": file} for file in sorted(new)])
+            return sorted(listed | new)
+
+    def files_deleted(self, files: Iterable[str]) -> None:
+        """Confirm that these files of purged jobs are gone."""
+        with self.writing() as session:
+            for file in files:
+                session.execute(delete(deletions).where(deletions.c.file == file))
+
+    def meta_set(self, key: str, value: str | None) -> None:
+        """Remember a value under a key; None forgets it."""
+        with self.writing() as session:
+            if value is None:
+                session.execute(delete(MetaRow).where(MetaRow.key == key))
+            else:
+                session.merge(MetaRow(key=key, value=value))
 
 
 def nothing_found(query: HistoryQuery) -> HistoryPage:
@@ -117,16 +196,20 @@ def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
     if words := search_text(query.words).split():
         hits = [job_search.c.haystack.contains(word, autoescape=True) for word in words]
         wanted.append(JobSummary.seq.in_(select(job_search.c.job_seq).where(*hits)))
-    wanted += [JobSummary.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == tag)) for tag in query.tags if tag]
+    wanted += [
+        JobSummary.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == storable(tag)))
+        for tag in query.tags
+        if tag
+    ]
     wanted += [JobSummary.notebook == query.notebook] if query.notebook else []
     wanted += [JobSummary.user == query.user] if query.user else []
     wanted += [JobSummary.seed == query.seed] if query.seed is not None else []
     if query.starred:
-        jobs = select(JobSummary.seq).where(flag_is(JobSummary.is_starred, True))
-        pictures = select(PictureRow.job_seq).where(flag_is(PictureRow.is_starred, True))
+        jobs = select(JobSummary.seq).where(JobSummary.is_starred == 1)
+        pictures = select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
         wanted.append(JobSummary.seq.in_(union(jobs, pictures)))
     if query.rejected is not None:
-        wanted.append(flag_is(JobSummary.is_rejected, query.rejected))
+        wanted.append(JobSummary.is_rejected == int(query.rejected))
     return wanted
 
 
@@ -147,3 +230,34 @@ def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
             hint = f"{did_you_mean(plain, known)} Use one of: {', '.join(known)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
     return or_(JobSummary.status.in_(statuses), *conditions)
+
+
+def _marked(session: Session, job_id: str, index: int | None) -> JobRow | PictureRow:
+    row = locked_job(session, job_id)
+    if index is None:
+        return row
+    picture = next((picture for picture in row.pictures if picture.index == index), None)
+    if picture is None:
+        raise StoreError(f"Job {job_id} has no picture [{index}].")
+    return picture
+
+
+def _forget(session: Session, row: JobRow, now: float) -> set[str]:
+    """Remove what says something of the picture; return the files that showed it."""
+    files = {new.file for new in row.inputs}
+    for picture in row.pictures:
+        files |= {picture.file, picture.corrupt_file}
+        picture.file = picture.corrupt_file = picture.url = picture.note = ""
+    for name, nothing in _FORGOTTEN.items():
+        setattr(row, name, nothing)
+    row.inputs = []
+    row.purged_at = now
+    session.execute(update(EventRow).where(EventRow.job_seq == row.seq).values(detail={}))
+    reindex(session, [row])
+    return files - {""}
+
+
+def _still_used(session: Session, files: list[str]) -> set[str]:
+    columns = (PictureRow.file, PictureRow.corrupt_file, InputRow.file)
+    found = [session.scalars(select(c).where(c.in_(portion))) for portion in portions(files) for c in columns]
+    return {file for each in found for file in each}

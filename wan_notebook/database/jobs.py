@@ -1,38 +1,46 @@
-"""Writing jobs: created or joined within the budgets, moved from status to status, and told of their pictures.
+"""Jobs: looked up, created or joined within the budgets, moved from status to status, and told of their pictures.
 
 "Never pay twice" rests on this file. A request that is open is joined inside the transaction that would otherwise
-create its job, and every change of status is one compare-and-set.
+create its job, and a change of status looks at the old one under the row's lock.
 """
 
+import difflib
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
-from .column_types import is_plausible, search_text
 from .models import (
     IS_OPEN,
     EventRow,
     InputRow,
     JobRow,
     JobSummary,
+    MetaRow,
+    Owner,
     PictureRow,
     columns_of,
     deletions,
+    is_plausible,
     job_search,
     job_tags,
+    search_text,
+    storable,
 )
-from .owner import Owner
-from .queries import JobQueries, newest, seq_of
-from .spending import SpendingQueries, SpendLimit
-from .status import FINAL, NOT_SENT, Status, sources_of
+from .spending import Spending, SpendLimit
+from .status import FINAL, FREE, NOT_SENT, OPEN, Status, may_follow
 
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
+
+PORTION: Final = 500
+"""As many values as one statement names."""
+
+NEWEST: Final = (JobSummary.created_at.desc(), JobSummary.seq.desc())
 
 _OWN_WAY: Final = frozenset(
     {"seq", "job_seq", "id", "status", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"}
@@ -58,8 +66,94 @@ class Conflict(StoreError):
         self.job_id, self.current = row.id, row.status
 
 
-class JobWriter(JobQueries, SpendingQueries):
-    """What changes jobs."""
+class Jobs(Spending):
+    """Reads and writes jobs. Rows are complete, with texts, inputs and pictures."""
+
+    def get(self, id_or_prefix: str) -> JobRow:
+        """Return the job with this id or unique beginning of one. Raises ``StoreError`` that names the nearest."""
+        wanted = id_or_prefix.strip().lower()
+        rows: list[JobRow] = []
+        if wanted.isascii() and wanted.isalnum():
+            # A range, not LIKE: it uses the index of ids, whatever the collation.
+            in_range = (JobRow.id >= wanted, JobRow.id < wanted + "g")
+            rows = self._rows(select(JobRow).where(*in_range).order_by(JobRow.id).limit(10))
+        if len(rows) == 1 or (rows and rows[0].id == wanted):
+            return rows[0]
+        if rows:
+            message = f"{id_or_prefix!r} fits {len(rows)} jobs: {_listed([row.id for row in rows])}."
+            raise StoreError(message, hint="Give one more character.")
+        known = self._rows(select(JobSummary.id).order_by(*NEWEST).limit(500))
+        heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
+        near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)]
+        hint = f"{'Nearest' if near else 'Newest'}: {_listed(near or known[:3])}. `%wan history` lists all."
+        message = f"No job has the id {id_or_prefix[:40]!r}."
+        raise StoreError(message, hint=hint if known else "This folder has no jobs yet.")
+
+    def jobs(self, ids: Iterable[str]) -> dict[str, JobRow]:
+        """Return the jobs with these ids, as far as there are any."""
+        with self.reading() as session:
+            found = [session.scalars(select(JobRow).where(JobRow.id.in_(portion))).all() for portion in portions(ids)]
+        return {row.id: row for rows in found for row in rows}
+
+    def group(self, group_id: str) -> list[JobRow]:
+        """Return the jobs of one call, in their order."""
+        in_order = (JobRow.group_position, JobRow.seq)
+        return self._rows(select(JobRow).where(JobRow.group_id == group_id).order_by(*in_order))
+
+    def open_jobs(self, statuses: Collection[Status] = OPEN) -> list[JobRow]:
+        """Return the jobs that still cost or owe something, or those of them in some statuses, oldest first."""
+        found = select(JobRow).where(IS_OPEN, JobRow.status.in_(statuses))
+        return self._rows(found.order_by(JobRow.created_at, JobRow.seq))
+
+    def results(self, request_hash: str, with_seed: bool = False) -> list[JobRow]:
+        """Return every job of a request that is not in the trash, oldest first."""
+        column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
+        found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
+        return self._rows(found.order_by(JobRow.created_at, JobRow.seq))
+
+    def find_result(self, request_hash_with_seed: str, *, simulated_ok: bool, cell_id: str = "") -> JobRow | None:
+        """Return the newest complete result of a request, that of ``cell_id`` first."""
+        rows = [row for row in reversed(self.results(request_hash_with_seed, with_seed=True)) if row.is_complete]
+        rows = [row for row in rows if simulated_ok or not row.is_simulated]
+        return next((row for row in rows if cell_id and row.cell_id == cell_id), next(iter(rows), None))
+
+    def events(self, job_id: str) -> list[EventRow]:
+        """Return what happened to a job, oldest first."""
+        found = select(EventRow).join(JobSummary, JobSummary.seq == EventRow.job_seq).where(JobSummary.id == job_id)
+        return self._rows(found.order_by(EventRow.number))
+
+    def durations(self, provider: str, model: str, mode: str, size_tier: str, n: int, limit: int = 200) -> list[float]:
+        """Return the newest durations of jobs of one kind in seconds, newest last."""
+        found = (
+            select(JobSummary.duration_s)
+            .where(JobSummary.provider == provider, JobSummary.model == model, JobSummary.mode == mode)
+            .where(JobSummary.size_tier == size_tier, JobSummary.n == n, JobSummary.duration_s.is_not(None))
+            .order_by(JobSummary.finished_at.desc(), JobSummary.seq.desc())
+            .limit(limit)
+        )
+        return self._rows(found)[::-1]
+
+    def has_real_jobs(self) -> bool:
+        """Say whether any job went to a real service and may have made something."""
+        real = (JobSummary.is_simulated == 0, JobSummary.status.not_in(FREE))
+        return bool(self._rows(select(JobSummary.seq).where(*real).limit(1)))
+
+    def task_ids(self) -> frozenset[str]:
+        """Return the service's ids of all jobs that have one."""
+        return frozenset(self._rows(select(JobSummary.task_id).where(JobSummary.task_id != "")))
+
+    def input_name(self, file: str) -> str:
+        """Return what a person called a kept input picture when it was first given; "" if nobody gave it."""
+        given = select(InputRow.name).where(InputRow.file == file, InputRow.name != "")
+        return next(iter(self._rows(given.order_by(InputRow.job_seq).limit(1))), "")
+
+    def meta_get(self, key: str) -> str | None:
+        """Return a remembered value."""
+        return next(iter(self._rows(select(MetaRow.value).where(MetaRow.key == key))), None)
+
+    def _rows(self, found: Select[Any]) -> list[Any]:
+        with self.reading() as session:
+            return list(session.scalars(found))
 
     def create_or_join(
         self,
@@ -112,15 +206,12 @@ class JobWriter(JobQueries, SpendingQueries):
             self.serialize("create")
             now = self.now()
             _look_after_intents(session, now + lease_s)
-            found = (
-                [None] * len(new_jobs) if fresh else self._find_answers(session, new_jobs, now, simulated_ok, replay)
-            )
+            found = [None] * len(new_jobs) if fresh else self._answers(session, new_jobs, now, simulated_ok, replay)
             answers: list[tuple[JobRow, bool]] = []
             started: dict[JobRow, JobRow] = {}
             by_hash: dict[str, JobRow] = {}
             for new, row in zip(new_jobs, found, strict=True):
-                same = new if fresh else by_hash.setdefault(new.request_hash_with_seed, new)
-                answer = row or same
+                answer = row or (new if fresh else by_hash.setdefault(new.request_hash_with_seed, new))
                 is_new = answer not in started and (row is None or _is_abandoned(row, now))
                 if is_new:
                     started[answer] = new
@@ -167,16 +258,14 @@ class JobWriter(JobQueries, SpendingQueries):
         """
         if to is Status.INTENT and not (detail or {}).get(NOT_SENT):
             raise StoreError(f"Job {job_id} cannot become intent again without proof that the service made no task.")
-        sources = sources_of(to, {expect} if isinstance(expect, Status) else expect or ())
-        moved = update(JobSummary).where(JobSummary.id == job_id, JobSummary.status.in_(sources)).values(status=to)
+        allowed = {expect} if isinstance(expect, Status) else set(expect or ()) or set(Status) - {to}
         with self.writing() as session:
-            now = self.now()
-            seq = session.scalar(moved.returning(JobSummary.seq).execution_options(synchronize_session=False))
-            if seq is None:
-                row = locked_job(session, job_id)
+            row, now = locked_job(session, job_id), self.now()
+            # Of two kernels that both mean intent → sending, the second one must not pass as sending → sending.
+            if row.status not in allowed or not may_follow(row.status, to):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
-            row = session.get_one(JobRow, seq, populate_existing=True)
-            append_event(session, seq, now, "state", status=to, detail=detail)
+            row.status = to
+            append_event(session, row.seq, now, "state", status=to, detail=detail)
             _stamp(row, to, now)
             _set_columns(session, row, columns)
             _put_pictures(session, row, pictures)
@@ -189,7 +278,7 @@ class JobWriter(JobQueries, SpendingQueries):
             if inputs is not None:
                 row.inputs.clear()
                 session.flush()
-                row.inputs.extend(given.copy() for given in inputs)
+                row.inputs.extend(inputs)
                 _keep_files(session, [given.file for given in row.inputs])
             _set_columns(session, row, columns)
             return row
@@ -207,7 +296,7 @@ class JobWriter(JobQueries, SpendingQueries):
     def add_event(self, job_id: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
         """Append something to a job's events that does not move it: a retry, a pause, a warning."""
         with self.writing() as session:
-            append_event(session, seq_of(session, job_id, lock=True), self.now(), kind, detail=detail)
+            append_event(session, locked_job(session, job_id).seq, self.now(), kind, detail=detail)
 
     def record_shown(self, job_id: str, notebook: str, cell_id: str, how: str) -> None:
         """Remember that a job was shown in a cell."""
@@ -223,40 +312,37 @@ class JobWriter(JobQueries, SpendingQueries):
                 detail = {"how": reason}
                 self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
 
-    def _find_answers(
+    def _answers(
         self, session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
     ) -> list[JobRow | None]:
         """Return, for each new job, the job that answers it already."""
         hashes = {h for new in new_jobs for h in (new.request_hash, new.request_hash_with_seed)}
         columns = (JobSummary.request_hash, JobSummary.request_hash_with_seed)
         known = {h for column in columns for h in session.scalars(select(column).where(column.in_(hashes)))}
+        newest = select(JobRow).order_by(*NEWEST)
+        newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
         found: list[JobRow | None] = []
         first: JobRow | None = None
         for new in new_jobs:
             row: JobRow | None = None
-            if new.request_position == 0:
-                first = None
+            first = None if new.request_position == 0 else first
             if first is not None:  # the whole request is joined, with the seeds that it has
                 position = first.group_position + new.request_position
                 group = select(JobRow).where(JobRow.group_id == first.group_id, JobRow.group_position == position)
                 row = session.scalars(group.order_by(JobRow.seq)).first()
             elif new.request_hash != new.request_hash_with_seed:  # its seed was drawn: it goes by what was asked
                 is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
-                request = newest(simulated_ok=simulated_ok).where(JobRow.request_hash == new.request_hash, is_open)
-                row = first = session.scalars(request).first()
+                row = first = session.scalars(newest.where(JobRow.request_hash == new.request_hash, is_open)).first()
             elif new.request_hash_with_seed in known:
-                task = newest(simulated_ok=simulated_ok).where(
-                    JobRow.request_hash_with_seed == new.request_hash_with_seed, IS_OPEN
-                )
-                rows = sorted(session.scalars(task), key=lambda row: _is_abandoned(row, now))
-                row = rows[0] if rows else None
+                same = newest.where(JobRow.request_hash_with_seed == new.request_hash_with_seed, IS_OPEN)
+                row = min(session.scalars(same), key=lambda row: _is_abandoned(row, now), default=None)
                 if row is None and replay:
                     row = self.find_result(new.request_hash_with_seed, simulated_ok=simulated_ok)
             found.append(row)
         return found
 
 
-# ------------------------------------------------------------------ inside a transaction
+# Inside a transaction ------------------------------------------------------------------------------------------------
 
 
 def append_event(
@@ -270,7 +356,10 @@ def append_event(
 
 def locked_job(session: Session, job_id: str) -> JobRow:
     """Return a job that nobody else changes before this transaction ends."""
-    return session.get_one(JobRow, seq_of(session, job_id, lock=True), populate_existing=True)
+    row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+    if row is None:
+        raise StoreError(f"The ledger has no job {job_id!r}.", hint="`%wan history` lists the jobs of this folder.")
+    return row
 
 
 def reindex(session: Session, rows: Sequence[JobRow]) -> None:
@@ -281,16 +370,8 @@ def reindex(session: Session, rows: Sequence[JobRow]) -> None:
     words = [(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags) for row in rows]
     texts = [{"job_seq": row.seq, "haystack": search_text(*said)} for row, said in zip(rows, words, strict=True)]
     session.execute(insert(job_search), texts)
-    if tags := [{"job_seq": row.seq, "tag": tag} for row in rows for tag in dict.fromkeys(row.tags)]:
+    if tags := [{"job_seq": row.seq, "tag": storable(tag)} for row in rows for tag in dict.fromkeys(row.tags)]:
         session.execute(insert(job_tags), tags)
-
-
-def refuse_bare_amounts(row: JobRow) -> None:
-    """Raise ``StoreError`` for an amount without its currency or source: it would be wrong in every sum."""
-    if row.cost_amount is not None and not (row.cost_source and row.cost_currency):
-        raise StoreError("cost_amount needs cost_source and cost_currency.")
-    if row.reserved_amount is not None and not row.reserved_currency:
-        raise StoreError("reserved_amount needs reserved_currency.")
 
 
 def _stamp(row: JobRow, to: Status, now: float) -> None:
@@ -322,8 +403,7 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
         # Nonsense from the service must not keep a paid picture out of the ledger.
         given |= {"cost_amount": None, "cost_source": "", "cost_note": f"reported as {str(cost)[:40]}"}
     for name, value in given.items():
-        setattr(row, name, value)
-    refuse_bare_amounts(row)
+        setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
     if given.keys() & _SEARCHED:
         reindex(session, [row])
 
@@ -373,18 +453,16 @@ def _is_abandoned(row: JobRow, now: float) -> bool:
 
 def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner, lease_until: float) -> None:
     """Insert new jobs and take over abandoned ones; ``started`` maps what is to be sent to what was asked for."""
-    ids = iter(_new_ids(session, len(started)))
     made: list[JobRow] = []
     for row, asked in started.items():
         row.created_at = now  # of one that is taken over too: the day on which it is paid
         row.hold(owner, lease_until)
-        refuse_bare_amounts(asked)
         if row is not asked:
             for name in _WHO_AND_WHERE:
                 setattr(row, name, getattr(asked, name))
             append_event(session, row.seq, now, "taken", detail={"host": owner.host, "pid": owner.pid})
             continue
-        row.id, row.status = next(ids), Status.INTENT
+        row.id, row.status = _new_id(session), Status.INTENT
         if not row.group_id:
             row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
         made.append(row)
@@ -396,10 +474,19 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
         _keep_files(session, [given.file for row in started for given in row.inputs])
 
 
-def _new_ids(session: Session, count: int) -> list[str]:
-    """Return ids of ten hex digits that begin with a letter, so that no tool takes one for a number."""
-    ids: set[str] = set()
-    while len(ids) < count:
-        ids |= {secrets.choice("abcdef") + secrets.token_hex(5)[:9] for _ in range(count - len(ids))}
-        ids -= set(session.scalars(select(JobSummary.id).where(JobSummary.id.in_(ids))))
-    return list(ids)
+def _new_id(session: Session) -> str:
+    """Return ten hex digits that begin with a letter, so that no tool takes them for a number."""
+    while True:
+        job_id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
+        if session.scalar(select(JobSummary.seq).where(JobSummary.id == job_id)) is None:
+            return job_id
+
+
+def portions(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Divide ids into as many as one statement names."""
+    rest = list(ids)
+    return (rest[start : start + PORTION] for start in range(0, len(rest), PORTION))
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")

@@ -1,23 +1,114 @@
-"""Who works on a job: one process at a time. A lease that is not renewed, or whose process is dead, is free."""
+"""Who works on a job, and who may send one: leases of processes, and an account's limits over all of them.
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+A lease that is not renewed, or whose process is dead, is free. The limits belong to the account, not to the machine: a
+job may be sent only by the transaction that moved it to ``sending``, and that counts first.
+"""
 
-from sqlalchemy import select, update
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
-from .jobs import LEASE_S, JobWriter, append_event
-from .models import IS_OPEN, JobSummary
-from .owner import Owner
-from .queries import PORTION
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from .jobs import LEASE_S, Conflict, Jobs, append_event, locked_job, portions
+from .models import IS_OPEN, JobRow, JobSummary, LimitRow, Owner, job_accounts
+from .status import IN_FLIGHT, Status
+
+SHARE: Final = 0.95
+"""Of the limit: clocks differ, and one request more in the worst second would be refused."""
+
+ORPHAN_S: Final = 600.0
+"""How long a job whose process died counts as in flight: its task may still run."""
+
+FULL_WAIT_S: Final = 1.0
+"""When to ask again if all places are taken: another process may free one at any time."""
 
 
-class Leases(JobWriter):
-    """Taking, renewing and releasing jobs. What keeps renewing them belongs to the worker."""
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The answer to the question whether a job may be sent now.
+
+    ``row`` is the job, in ``sending``: send it. Without one ask again after ``wait_s``; ``running`` of the account's
+    places are taken, and ``ahead`` jobs that are waited for were asked before this one.
+    """
+
+    row: JobRow | None = None
+    wait_s: float = 0.0
+    running: int = 0
+    ahead: int = 0
+
+
+class Leases(Jobs):
+    """Takes, renews and releases jobs, and gives permission to send. What keeps renewing belongs to the worker."""
+
+    def claim_to_send(
+        self,
+        job_id: str,
+        owner: Owner,
+        *,
+        account: str,
+        in_flight: int,
+        submits_per_s: float,
+        lease_s: float = LEASE_S,
+    ) -> Claim:
+        """Move an intent to ``sending`` if the account has room; only who gets the row may send it.
+
+        Parameters
+        ----------
+        job_id : str
+            The job; it must be an intent that nobody else holds.
+        owner : Owner
+            Who will send it.
+        account : str
+            Whose limits count, as ``provider:account``.
+        in_flight : int
+            Most tasks at once; 0 for no limit.
+        submits_per_s : float
+            Most submits a second; 0 for no limit.
+        lease_s : float
+            For how long the job is held.
+
+        Raises
+        ------
+        Conflict
+            If the job is not an intent any more, or another process holds it.
+        """
+        with self.writing() as session:
+            self.serialize(account)
+            gate = _locked_gate(session, account)
+            now = self.now()
+            row = locked_job(session, job_id)
+            if row.status is not Status.INTENT:
+                raise Conflict(row, f"{row.status}, so it is not sent")
+            if row.is_held(now) and row.owner_token != owner.token:
+                raise Conflict(row, "looked after by another kernel")
+            running = _count_in_flight(session, account, now) if in_flight else 0
+            wait_s = max((gate.paused_until or 0.0) - now, 0.0)
+            if in_flight and running >= in_flight:
+                wait_s = max(wait_s, FULL_WAIT_S)
+            elif not wait_s and submits_per_s:
+                wait_s = _pass(gate, submits_per_s, now)
+            if wait_s:
+                return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
+            row.hold(owner, now + lease_s)
+            session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
+            session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
+            return Claim(row=self.transition(job_id, Status.SENDING), running=running + 1)
+
+    def pause_account(self, account: str, for_s: float, reason: str = "") -> None:
+        """Let nobody submit with this account for some seconds; 0 ends a pause."""
+        with self.writing() as session:
+            self.serialize(account)
+            gate = _locked_gate(session, account)
+            until = self.now() + for_s
+            gate.paused_until = max(until, gate.paused_until or 0.0) if for_s else None
+            gate.paused_reason = reason
 
     def lease(self, job_ids: Iterable[str], owner: Owner, lease_s: float = LEASE_S) -> frozenset[str]:
         """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
         held: set[str] = set()
-        for ids in _portions(job_ids):
+        for ids in portions(job_ids):
             with self.writing() as session:
                 now = self.now()
                 wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
@@ -38,7 +129,7 @@ class Leases(JobWriter):
         kept: set[str] = set()
         with self.writing() as session:
             until = self.now() + lease_s
-            for ids in _portions(job_ids):
+            for ids in portions(job_ids):
                 mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
                 renewed = update(JobSummary).where(*mine).values(lease_until=until).returning(JobSummary.id)
                 kept |= set(session.scalars(renewed.execution_options(synchronize_session=False)))
@@ -47,12 +138,50 @@ class Leases(JobWriter):
     def release(self, job_ids: Iterable[str], owner: Owner) -> None:
         """Let go of what ``owner`` holds of these jobs, so that nobody waits for the leases to run out."""
         with self.writing() as session:
-            for ids in _portions(job_ids):
+            for ids in portions(job_ids):
                 mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
                 session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
 
 
-def _portions(ids: Iterable[str]) -> Iterable[Sequence[str]]:
-    rest = iter(ids)
-    while portion := list(islice(rest, PORTION)):
-        yield portion
+def _locked_gate(session: Session, account: str) -> LimitRow:
+    """Return the row that all claims of an account pass through, one after the other."""
+    key = {"account": account, "kind": "submit"}
+    gate = session.get(LimitRow, key)
+    if gate is None:
+        gate = LimitRow(**key)
+        session.add(gate)
+        session.flush()
+    return gate
+
+
+def _pass(gate: LimitRow, per_s: float, now: float) -> float:
+    """Count one request (GCRA without bursts), or return the seconds until the next may come."""
+    interval_s = 1 / (per_s * SHARE)
+    if now < gate.arrival_at <= now + interval_s:  # later than that: the clock was set back
+        return gate.arrival_at - now
+    gate.arrival_at = now + interval_s
+    return 0.0
+
+
+def _count_in_flight(session: Session, account: str, now: float) -> int:
+    """Count tasks that a living process holds, and for ten minutes those of a dead one, in doubt or not."""
+    at_service = JobSummary.status.in_(IN_FLIGHT)
+    is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
+    is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
+    found = select(func.count()).select_from(JobSummary)
+    found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
+    counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
+    return session.scalar(found.where(*counts)) or 0
+
+
+def _count_ahead(session: Session, row: JobRow, now: float) -> int:
+    """Count the intents of the same service and key that somebody holds and that were asked before this one."""
+    same = (JobSummary.provider == row.provider, JobSummary.key_fingerprint == row.key_fingerprint)
+    earlier = or_(
+        JobSummary.created_at < row.created_at,
+        and_(JobSummary.created_at == row.created_at, JobSummary.seq < row.seq),
+    )
+    held = (JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    found = select(func.count()).select_from(JobSummary)
+    return session.scalar(found.where(IS_OPEN, JobSummary.status == Status.INTENT, *same, *held, earlier)) or 0

@@ -3,38 +3,43 @@
 The tables of schema 2 keep their names, columns and order, so that ledgers of the first edition open; attributes have
 the names of this edition. ``jobs`` is narrow, since filters and sums read it whole; the long columns are in
 ``job_texts``. ``JobRow`` is both (joined-table inheritance).
+
+What a column may hold is checked once a row, before it is written and when it is read. A stored value that does not
+fit is replaced by a default and named in ``damage``: one bad row stops no query.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    event,
-    text,
-    type_coerce,
-)
+from sqlalchemy import BigInteger, Column, Dialect, Float, ForeignKey, Index, Integer, Table, Text, event, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column, relationship, validates
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.types import UserDefinedType
 
 from ..errors import StoreError
-from ..money import Cost, Source
+from ..money import Cost, Source, to_decimal
 from ..text import one_line
 from ..validation import Mode
-from .column_types import Amount, Enumerated, Flag, JsonList, JsonObject, Seconds, StoredText, Whole, accepts, to_nano
-from .owner import Owner
 from .status import FINAL, OPEN, SETTLED, Status
 
+YEAR_3000_S: Final = 32_503_680_000
+INTEGER_MAX: Final = 2**31 - 1
+DIGITS_MAX: Final = 30
+SAME_START_S: Final = 0.5  # far above the rounding of one clock
+
 _HINT: Final = "\n→ "
+_ESCAPED: Final = "wan-escaped:"
+"""Marks a text in which the first edition escaped NUL and lone surrogates."""
 _OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(status.value) for status in sorted(OPEN))})"
 
 # Worded like the partial indexes, or SQLite could not use them: with bound values it cannot.
@@ -50,43 +55,125 @@ class Price(NamedTuple):
     day: dt.date
 
 
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """A process that works on jobs. ``token`` is unique to this run of it; ``started`` is in seconds since boot."""
+
+    host: str
+    pid: int
+    started: float
+    token: str
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Return an owner for this process, with a token of its own."""
+        started = _process_start(os.getpid()) or 0.0
+        return cls(host=socket.gethostname(), pid=os.getpid(), started=started, token=secrets.token_hex(8))
+
+    def is_here(self) -> bool:
+        """Say whether it runs, or ran, on this host, so that it can be told whether it lives."""
+        return self.host == socket.gethostname()
+
+    def is_dead(self) -> bool:
+        """Say whether this owner certainly lives no more: it ran on this host, and its pid is gone or reused."""
+        if not self.is_here():
+            return False
+        started = _process_start(self.pid)
+        is_reused = min(started or 0.0, self.started) > 0 and abs((started or 0.0) - self.started) > SAME_START_S
+        return started is None or is_reused
+
+
+def _process_start(pid: int) -> float | None:
+    """Return when a process started, in seconds since boot; None if there is none, 0.0 if that cannot be told.
+
+    Not in Unix seconds: after a correction of the wall clock every owner would seem to have another start, thus dead.
+    """
+    try:
+        if Path("/proc/stat").exists():
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            return float(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        if os.name != "nt":  # where signal 0 would end the process
+            os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0.0
+
+
+# Columns -------------------------------------------------------------------------------------------------------------
+
+
+class Stored(UserDefinedType[Any]):
+    """What a driver has no type for: ``write`` makes it a text or number, ``read`` makes it a value again."""
+
+    cache_ok = True
+
+    def __init__(self, sql: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> None:
+        self.sql, self.write, self.read = sql, write, read
+
+    def get_col_spec(self, **_: Any) -> str:
+        return self.sql
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ARG002
+        return self.write
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+        return self.read
+
+
+def _amount(value: Any) -> Any:
+    amount = to_decimal(value)
+    return value if amount is None else amount
+
+
+def _parsed(value: Any) -> Any:
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
+def _plain(value: object) -> Any:
+    return str(value) if isinstance(value, Decimal) else dict(value)  # type: ignore[call-overload]
+
+
+AMOUNT: Final = Stored("TEXT", lambda value: value if value is None else str(value), _amount)
+"""A decimal amount of money, exactly as it was reported."""
+FLAG: Final = Stored("INTEGER", int, bool)
+"""Partial indexes say ``= 1``, so statements compare it with a number."""
+JSON: Final = Stored("TEXT", partial(json.dumps, default=_plain), _parsed)
+"""An object, or a list of items of one type, which a row holds as a tuple."""
+
+
 class Base(DeclarativeBase):
-    """Fills in defaults and checks values when they are set; when read, replaces what a column cannot hold."""
+    """A row. ``own_damage`` says which stored values could not be read."""
 
     own_damage = ""
 
-    def copy(self) -> Self:
-        """Return a new row with the same values, of no job yet."""
-        names = columns_of(type(self)).keys() - {"job_seq"}
-        return type(self)(**{name: getattr(self, name) for name in names})
 
-
-def _text(name: str | None = None) -> MappedColumn[str]:
-    return mapped_column(name, StoredText, default="", server_default="")
-
-
-def _words(*words: str) -> MappedColumn[str]:
-    return mapped_column(Enumerated(("", *words)), default="", server_default="")
+def _text(name: str | None = None, words: tuple[str, ...] | None = None) -> MappedColumn[str]:
+    return mapped_column(name, Text, default="", server_default="", info={"words": words})
 
 
 def _count(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, Whole, default=0, server_default="0")
+    return mapped_column(name, Integer, default=0, server_default="0")
 
 
 def _flag(name: str) -> MappedColumn[bool]:
-    return mapped_column(name, Flag, default=False, server_default="0")
+    return mapped_column(name, FLAG, default=False, server_default="0")
 
 
 def _object(name: str | None = None) -> MappedColumn[Mapping[str, Any]]:
-    return mapped_column(name, JsonObject, default=dict, server_default="{}")
+    return mapped_column(name, JSON, default=dict, server_default="{}")
 
 
 def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
-    return mapped_column(JsonList(item), default=(), server_default="[]")
+    return mapped_column(JSON, default=(), server_default="[]", info={"item": item})
 
 
 def _key(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, Whole, primary_key=True, autoincrement=False)
+    return mapped_column(name, Integer, primary_key=True, autoincrement=False, default=0)
 
 
 def _job_key() -> MappedColumn[int]:
@@ -103,29 +190,29 @@ class JobSummary(Base):
     __tablename__ = "jobs"
 
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
-    id: Mapped[str] = mapped_column(StoredText, unique=True)
-    status: Mapped[Status] = mapped_column("state", Enumerated(tuple(Status), Status))
+    id: Mapped[str] = mapped_column(Text, unique=True, default="")
+    status: Mapped[Status] = mapped_column("state", Text, default=Status.FAILED, info={"words": tuple(Status)})
     is_simulated: Mapped[bool] = _flag("simulated")
-    created_at: Mapped[float] = mapped_column(Seconds)
-    trashed_at: Mapped[float | None] = mapped_column(Seconds)
-    imported_at: Mapped[float | None] = mapped_column(Seconds)
-    cost_amount: Mapped[Decimal | None] = mapped_column(Amount)
+    created_at: Mapped[float] = mapped_column(Float, default=0.0)
+    trashed_at: Mapped[float | None] = mapped_column(Float)
+    imported_at: Mapped[float | None] = mapped_column(Float)
+    cost_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
     cost_currency: Mapped[str] = _text()
-    cost_source: Mapped[str] = _words(*Source)
+    cost_source: Mapped[str] = _text(words=("", *Source))
     cost_nano: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
     """The amount in billionths, for sums; None where it is not a whole number of them."""
     n: Mapped[int] = _count()
     picture_count: Mapped[int] = _count()
     """Pictures on disk."""
-    seed: Mapped[int | None] = mapped_column(Whole)
-    duration_s: Mapped[float | None] = mapped_column(Seconds)
+    seed: Mapped[int | None] = mapped_column(Integer)
+    duration_s: Mapped[float | None] = mapped_column(Float)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     notebook: Mapped[str] = _text()
     user: Mapped[str] = _text()
     provider: Mapped[str] = _text()
     model: Mapped[str] = _text()
-    mode: Mapped[str] = _words(*Mode)
+    mode: Mapped[str] = _text(words=("", *Mode))
     size_tier: Mapped[str] = _text()
     group_id: Mapped[str] = _text("batch_id")
     """The jobs of one call share the id of its first new job."""
@@ -139,23 +226,23 @@ class JobSummary(Base):
     tags: Mapped[tuple[str, ...]] = _list()
     cell_id: Mapped[str] = _text()
     key_fingerprint: Mapped[str] = _text()
-    reserved_amount: Mapped[Decimal | None] = mapped_column(Amount)
+    reserved_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
     """The most that it can cost; None if no price is known."""
     reserved_currency: Mapped[str] = _text()
     cost_note: Mapped[str] = _text()
     error_code: Mapped[str] = _text()
-    sending_at: Mapped[float | None] = mapped_column(Seconds)
-    accepted_at: Mapped[float | None] = mapped_column(Seconds)
-    first_running_at: Mapped[float | None] = mapped_column(Seconds)
-    finished_at: Mapped[float | None] = mapped_column(Seconds)
-    saved_at: Mapped[float | None] = mapped_column(Seconds)
-    expires_at: Mapped[float | None] = mapped_column(Seconds)
+    sending_at: Mapped[float | None] = mapped_column(Float)
+    accepted_at: Mapped[float | None] = mapped_column(Float)
+    first_running_at: Mapped[float | None] = mapped_column(Float)
+    finished_at: Mapped[float | None] = mapped_column(Float)
+    saved_at: Mapped[float | None] = mapped_column(Float)
+    expires_at: Mapped[float | None] = mapped_column(Float)
     owner_host: Mapped[str] = _text()
-    owner_pid: Mapped[int | None] = mapped_column(Whole)
-    owner_started: Mapped[float | None] = mapped_column(Seconds)
+    owner_pid: Mapped[int | None] = mapped_column(Integer)
+    owner_started: Mapped[float | None] = mapped_column(Float)
     owner_token: Mapped[str] = _text()
-    lease_until: Mapped[float | None] = mapped_column(Seconds)
-    purged_at: Mapped[float | None] = mapped_column(Seconds)
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    purged_at: Mapped[float | None] = mapped_column(Float)
     missing: Mapped[int] = _count()
     """Pictures that were asked for and not delivered."""
 
@@ -255,6 +342,20 @@ class JobRow(JobSummary):
         return Cost(self.reserved_amount, self.reserved_currency or "USD", Source.ESTIMATED) if known else Cost()
 
     @property
+    def is_result(self) -> bool:
+        """Whether it has something to show: pictures, or text alone."""
+        has_text = any("text" in item for item in self.items)
+        return self.status is Status.SAVED and self.purged_at is None and (self.picture_count > 0 or has_text)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is a result of which every delivered picture is on disk.
+
+        One that came as bytes that cannot be read holds nothing back: asking again would be paying again.
+        """
+        return self.is_result and all(p.saved_at is not None or p.corrupt_file for p in self.pictures)
+
+    @property
     def error_message(self) -> str:
         """The service's words about a failure."""
         return self.error_text.partition(_HINT)[0]
@@ -301,7 +402,7 @@ class InputRow(Base):
     height_px: Mapped[int] = _count()
     mime: Mapped[str] = _text()
     source_job: Mapped[str] = _text()
-    source_index: Mapped[int | None] = mapped_column(Whole)
+    source_index: Mapped[int | None] = mapped_column(Integer)
 
 
 class PictureRow(Base):
@@ -322,13 +423,13 @@ class PictureRow(Base):
     sha256: Mapped[str] = _text()
     file: Mapped[str] = _text()
     file_sha256: Mapped[str] = _text()
-    width_px: Mapped[int | None] = mapped_column(Whole)
-    height_px: Mapped[int | None] = mapped_column(Whole)
-    size_bytes: Mapped[int | None] = mapped_column(Whole)
+    width_px: Mapped[int | None] = mapped_column(Integer)
+    height_px: Mapped[int | None] = mapped_column(Integer)
+    size_bytes: Mapped[int | None] = mapped_column(Integer)
     mime: Mapped[str] = _text()
     note: Mapped[str] = _text()
     corrupt_file: Mapped[str] = _text()
-    saved_at: Mapped[float | None] = mapped_column(Seconds)
+    saved_at: Mapped[float | None] = mapped_column(Float)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     metadata_sha256: Mapped[str] = _text("recipe_sha256")
@@ -342,7 +443,7 @@ class EventRow(Base):
 
     job_seq: Mapped[int] = _job_key()
     number: Mapped[int] = _key("nr")
-    at: Mapped[float] = mapped_column(Seconds)
+    at: Mapped[float] = mapped_column(Float, default=0.0)
     kind: Mapped[str] = _text()
     status: Mapped[str] = _text("state")
     detail: Mapped[Mapping[str, Any]] = _object()
@@ -353,10 +454,10 @@ class LimitRow(Base):
 
     __tablename__ = "limits"
 
-    account: Mapped[str] = mapped_column(StoredText, primary_key=True)
-    kind: Mapped[str] = mapped_column(StoredText, primary_key=True)
-    arrival_at: Mapped[float] = mapped_column(Seconds, default=0.0, server_default="0")
-    paused_until: Mapped[float | None] = mapped_column(Seconds)
+    account: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    arrival_at: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    paused_until: Mapped[float | None] = mapped_column(Float)
     paused_reason: Mapped[str] = _text()
 
 
@@ -365,16 +466,11 @@ class MetaRow(Base):
 
     __tablename__ = "meta"
 
-    key: Mapped[str] = mapped_column(StoredText, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
     value: Mapped[str] = _text()
 
 
-NewJob: TypeAlias = JobRow
-NewInput: TypeAlias = InputRow
-"""What ``Database.create_or_join`` is given: rows that no database knows yet."""
-
-
-# ------------------------------------------------------------------ tables without a class of their own
+# Tables without a class of their own ---------------------------------------------------------------------------------
 
 
 def _job_column(name: str = "job_seq", **options: Any) -> Column[Any]:
@@ -385,25 +481,25 @@ def _column(name: str, kind: Any, default: str | None = "", **options: Any) -> C
     return Column(name, kind, nullable=False, server_default=default, **options)
 
 
-job_search = Table("job_search", Base.metadata, _job_column(primary_key=True), _column("haystack", StoredText))
+job_search = Table("job_search", Base.metadata, _job_column(primary_key=True), _column("haystack", Text))
 
 job_tags = Table(
     "job_tags",
     Base.metadata,
     _job_column(primary_key=True),
-    Column("tag", StoredText, primary_key=True),
+    Column("tag", Text, primary_key=True),
     Index("job_tags_tag", "tag"),
     sqlite_with_rowid=False,
 )
 
-deletions = Table("deletions", Base.metadata, Column("file", StoredText, primary_key=True))
+deletions = Table("deletions", Base.metadata, Column("file", Text, primary_key=True))
 """Files of purged jobs that are still to be deleted, so that a crash in between leaves no forgotten picture."""
 
 cost_kinds = Table(
     "cost_kinds",
     Base.metadata,
-    Column("source", StoredText, primary_key=True),
-    Column("currency", StoredText, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
     Column("odd", Integer, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
@@ -412,20 +508,20 @@ cost_kinds = Table(
 # Schema 3
 
 job_accounts = Table(
-    "job_accounts", Base.metadata, _job_column(primary_key=True), Column("account", StoredText, nullable=False)
+    "job_accounts", Base.metadata, _job_column(primary_key=True), Column("account", Text, nullable=False)
 )
 """The account that a job was sent with, whose place at the service it takes."""
 
 caps = Table(
     "caps",
     Base.metadata,
-    Column("period", StoredText, primary_key=True),
-    _column("user", StoredText, primary_key=True),
-    _column("notebook", StoredText, primary_key=True),
-    _column("currency", StoredText, primary_key=True),
-    Column("amount", Amount, nullable=False),
-    _column("set_by", StoredText),
-    Column("set_at", Seconds, nullable=False),
+    Column("period", Text, primary_key=True),
+    _column("user", Text, primary_key=True),
+    _column("notebook", Text, primary_key=True),
+    _column("currency", Text, primary_key=True),
+    Column("amount", AMOUNT, nullable=False),
+    _column("set_by", Text),
+    Column("set_at", Float, nullable=False),
 )
 """Budgets of a team. ``period`` is day, notebook or total; no user or notebook means all, no currency pictures."""
 
@@ -433,17 +529,17 @@ batches = Table(
     "batches",
     Base.metadata,
     Column("seq", Integer, primary_key=True),
-    Column("id", StoredText, nullable=False, unique=True),
-    *(_column(name, StoredText) for name in ("name", "notebook", "cell_id", "user", "provider")),
-    Column("created_at", Seconds, nullable=False),
-    _column("simulated", Flag, "0"),
-    _column("rows_hash", StoredText),
-    *(_column(name, Whole, "0") for name in ("row_count", "task_count", "reserved_pictures")),
-    Column("reserved_amount", Amount),
-    _column("reserved_currency", StoredText),
-    *(Column(name, Seconds) for name in ("reserved_at", "written_at", "finished_at", "cancelled_at")),
-    _column("paused_reason", StoredText),
-    _column("details", JsonObject, "{}"),
+    Column("id", Text, nullable=False, unique=True),
+    *(_column(name, Text) for name in ("name", "notebook", "cell_id", "user", "provider")),
+    Column("created_at", Float, nullable=False),
+    _column("simulated", FLAG, "0"),
+    _column("rows_hash", Text),
+    *(_column(name, Integer, "0") for name in ("row_count", "task_count", "reserved_pictures")),
+    Column("reserved_amount", AMOUNT),
+    _column("reserved_currency", Text),
+    *(Column(name, Float) for name in ("reserved_at", "written_at", "finished_at", "cancelled_at")),
+    _column("paused_reason", Text),
+    _column("details", JSON, "{}"),
     Index("batches_name", "name"),
     Index("batches_cell", "notebook", "cell_id"),
 )
@@ -458,10 +554,10 @@ batch_rows = Table(
     Base.metadata,
     Column("seq", Integer, primary_key=True),
     Column("batch_seq", Integer, ForeignKey("batches.seq"), nullable=False),
-    *(_column(name, Whole, "0") for name in ("position", "part", "occurrence")),
-    _column("current", Flag, "1"),
-    _column("request_hash", StoredText),
-    _column("row", JsonObject, "{}"),
+    *(_column(name, Integer, "0") for name in ("position", "part", "occurrence")),
+    _column("current", FLAG, "1"),
+    _column("request_hash", Text),
+    _column("row", JSON, "{}"),
     _job_column(),
     Index("batch_rows_position", "batch_seq", "position", "part"),
     Index("batch_rows_request", "batch_seq", "request_hash", "occurrence"),
@@ -474,12 +570,7 @@ other rows; those of former calls are not ``current``.
 """
 
 
-# ------------------------------------------------------------------ defaults and checks
-
-
-def flag_is(flag: Any, value: bool) -> ColumnElement[bool]:
-    """Compare a flag, which is a number to the database."""
-    return type_coerce(flag, Integer) == int(value)
+# Defaults and checks -------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -488,43 +579,109 @@ def columns_of(model: type[Base]) -> Mapping[str, Any]:
     return {attribute.key: attribute.columns[0] for attribute in model.__mapper__.column_attrs}
 
 
-@event.listens_for(Base, "init", propagate=True)
-def _fill_in(target: Base, _args: Any, given: dict[str, Any]) -> None:
-    for relation in type(target).__mapper__.relationships:
-        # Copies: the jobs of one call may be given the same pictures, and a row has one job.
-        given[relation.key] = [child.copy() for child in given.get(relation.key, ())]
-    for name, column in columns_of(type(target)).items():
-        if column.default is not None and name not in given:
-            given[name] = _default(column)
+def misfits(row: Base) -> dict[str, Any]:
+    """Return the values that their columns cannot hold, by attribute."""
+    values = {name: getattr(row, name) for name in columns_of(type(row))}
+    return {name: values[name] for name, column in columns_of(type(row)).items() if not _fits(column, values[name])}
 
 
-@event.listens_for(Base, "attribute_instrument")
-def _check_what_is_set(_cls: type, name: str, attribute: Any) -> None:
-    column = getattr(attribute.property, "columns", [None])[0]
-
-    def check(_target: Base, value: Any, _old: object, _initiator: object) -> Any:
-        if not (value is None and column.nullable) and not accepts(column.type, value):
-            raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
-        return tuple(value) if isinstance(value, list) else value  # as it is read
-
-    if column is not None:
-        event.listen(attribute, "set", check, retval=True)
-
-
-@event.listens_for(Base, "load", propagate=True)
-def _check_what_is_read(target: Base, _context: object) -> None:
-    damage = []
-    for name, column in columns_of(type(target)).items():
-        value = getattr(target, name)
-        if not (value is None and column.nullable) and not accepts(column.type, value):
-            damage.append(f"{name} ({one_line(repr(value), 40)}) cannot be read")
-            set_committed_value(target, name, _default(column))
-    target.own_damage = "; ".join(damage)
+def _fits(column: Any, value: Any) -> bool:
+    if value is None:
+        return bool(column.nullable or column.primary_key)
+    kind, info = column.type, column.info
+    if isinstance(kind, Text):
+        return isinstance(value, str) and value in (info.get("words") or (value,))
+    if isinstance(kind, Integer):
+        return type(value) is int and (isinstance(kind, BigInteger) or abs(value) <= INTEGER_MAX)
+    if isinstance(kind, Float):  # a time in Unix seconds, or a duration
+        return type(value) in (int, float) and 0 <= value <= YEAR_3000_S
+    if kind is AMOUNT:
+        return isinstance(value, Decimal) and is_plausible(value)
+    if kind is FLAG:
+        return type(value) is bool
+    if "item" in info:
+        return isinstance(value, tuple | list) and all(isinstance(each, info["item"]) for each in value)
+    return isinstance(value, Mapping)
 
 
 def _default(column: Any) -> Any:
-    if column.default is not None:
-        return column.default.arg(None) if column.default.is_callable else column.default.arg
-    if column.nullable:
+    default = column.default
+    return None if default is None else default.arg(None) if default.is_callable else default.arg
+
+
+@event.listens_for(Base, "init", propagate=True)
+def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
+    for name, column in columns_of(type(row)).items():
+        if not column.primary_key or column.default is not None:
+            given.setdefault(name, _default(column))
+
+
+def check(row: Base) -> None:
+    """Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
+    for name, value in misfits(row).items():
+        raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
+    if isinstance(row, JobSummary) and row.cost_amount is not None and not (row.cost_source and row.cost_currency):
+        raise StoreError("cost_amount needs cost_source and cost_currency.")
+    if isinstance(row, JobSummary) and row.reserved_amount is not None and not row.reserved_currency:
+        raise StoreError("reserved_amount needs reserved_currency.")
+
+
+@event.listens_for(Base, "before_insert", propagate=True)
+@event.listens_for(Base, "before_update", propagate=True)
+def _check_what_is_written(_mapper: Any, _connection: Any, row: Base) -> None:
+    check(row)
+    for name, column in columns_of(type(row)).items():
+        value = getattr(row, name)
+        if isinstance(column.type, Text) and value != (safe := storable(value)):
+            setattr(row, name, safe)
+
+
+@event.listens_for(Base, "load", propagate=True)
+@event.listens_for(Base, "refresh", propagate=True)
+def _check_what_is_read(row: Base, *_: object) -> None:
+    columns = columns_of(type(row))
+    for name, column in columns.items():
+        value = getattr(row, name)
+        if isinstance(value, list):
+            set_committed_value(row, name, tuple(value))
+        elif isinstance(column.type, Text) and isinstance(value, str) and value.startswith(_ESCAPED):
+            set_committed_value(row, name, unescaped(value))
+    bad = misfits(row)
+    row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in bad.items())
+    for name in bad:
+        set_committed_value(row, name, _default(columns[name]))
+    if isinstance(row, JobSummary):
+        set_committed_value(row, "status", Status(row.status))
+
+
+def storable(text: str) -> str:
+    """Return a text that every database takes, lone surrogates replaced, and that does not look like an escaped one."""
+    text = text.encode("utf-8", "replace").decode()
+    return f" {text}" if text.startswith(_ESCAPED) else text
+
+
+def unescaped(text: str) -> str:
+    """Return a text as it was before the first edition escaped it."""
+    if not text.startswith(_ESCAPED):
+        return text
+    return text.removeprefix(_ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
+
+
+def search_text(*parts: object) -> str:
+    """Return what the history's search looks through: case-folded, one line a part."""
+    said = "\n".join(str(part) for part in parts if part not in (None, ""))
+    return re.sub("[\x00\ud800-\udfff]", " ", said).casefold()
+
+
+def is_plausible(amount: Decimal) -> bool:
+    """Say whether an amount can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
+    is_short = amount.is_finite() and len(amount.as_tuple().digits) <= DIGITS_MAX
+    return is_short and amount >= 0 and abs(amount.adjusted()) <= DIGITS_MAX
+
+
+def to_nano(amount: object) -> int | None:
+    """Return an amount in billionths if it is a whole number of them below a million, so that sums stay exact."""
+    if not isinstance(amount, Decimal) or not is_plausible(amount) or amount >= 1_000_000:
         return None
-    return Status.FAILED if column.name == "state" else 0.0 if isinstance(column.type, Seconds) else ""
+    exponent = amount.as_tuple().exponent
+    return int(amount * 10**9) if isinstance(exponent, int) and exponent >= -9 else None

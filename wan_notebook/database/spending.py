@@ -11,15 +11,14 @@ from sqlalchemy.orm import Session
 
 from ..errors import BudgetError, StoreError
 from ..money import Cost, Source, Total
-from .column_types import YEAR_3000_S
 from .engine import DatabaseEngine
-from .models import IS_OPEN, IS_REPORTED, JobSummary, PictureRow, Price, flag_is, job_tags
+from .models import IS_OPEN, IS_REPORTED, YEAR_3000_S, JobSummary, PictureRow, Price, job_tags, unescaped
 from .status import BILLED, Status
 
 CostKey = Literal["day", "notebook", "tag", "user"]
 QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
 PRICE_STEP: Final = Decimal("0.000001")
-IS_OURS: Final = and_(flag_is(JobSummary.is_simulated, False), JobSummary.imported_at.is_(None))
+IS_OURS: Final = and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
 """Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
 
 
@@ -127,7 +126,7 @@ class OverBudget(BudgetError):
         self.limit, self.reason, self.used, self.asked = limit, reason, used, asked
 
 
-class SpendingQueries(DatabaseEngine):
+class Spending(DatabaseEngine):
     """What is asked about money."""
 
     def spend(
@@ -138,7 +137,7 @@ class SpendingQueries(DatabaseEngine):
         Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
         were paid elsewhere and count nowhere.
         """
-        wanted = [flag_is(JobSummary.is_simulated, simulated), JobSummary.imported_at.is_(None)]
+        wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
         wanted += [JobSummary.created_at >= since] if since is not None else []
         wanted += [JobSummary.notebook == notebook] if notebook is not None else []
         wanted += [JobSummary.user == user] if user is not None else []
@@ -166,9 +165,9 @@ class SpendingQueries(DatabaseEngine):
         """Return costs by local day, notebook, tag or user, in the order of their names."""
         labels: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
             "day": (cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S, _day_of_quarter),
-            "notebook": (JobSummary.notebook, str),
-            "tag": (job_tags.c.tag, str),
-            "user": (JobSummary.user, str),
+            "notebook": (JobSummary.notebook, unescaped),
+            "tag": (job_tags.c.tag, unescaped),
+            "user": (JobSummary.user, unescaped),
         }
         if by not in labels:
             raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")

@@ -14,9 +14,8 @@ from ..money import to_decimal
 from ..request import hash_of_canonical
 from ..text import one_line
 from ..validation import Mode
-from .column_types import Amount, Enumerated, JsonList
-from .jobs import JobWriter, append_event, refuse_bare_amounts, reindex
-from .models import Base, EventRow, InputRow, JobRow, JobSummary, PictureRow, columns_of
+from .jobs import Jobs, append_event, reindex
+from .models import AMOUNT, Base, EventRow, InputRow, JobRow, JobSummary, PictureRow, check, columns_of
 from .status import FINAL, Status
 
 EXPORT_VERSION: Final = 2
@@ -42,8 +41,8 @@ class ImportReport:
     conflicts: list[str] = field(default_factory=list)
 
 
-class Transfer(JobWriter):
-    """Exporting and importing jobs."""
+class Transfer(Jobs):
+    """Exports and imports jobs."""
 
     def export_rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return finished jobs as JSON-ready data, without anything private, under the names of the columns."""
@@ -139,10 +138,13 @@ def _read(given: Mapping[str, Any]) -> tuple[JobRow, list[EventRow]]:
         raise StoreError("A row of the bundle cannot be read by this version. Nothing was imported.", hint=hint)
     try:
         row = _row(JobRow, given["job"])
+        row.status = Status(row.status)
         row.inputs = [_row(InputRow, child) for child in _children(given, "inputs")]
         row.pictures = [_row(PictureRow, child) for child in _children(given, "pictures")]
         row.picture_count = sum(picture.saved_at is not None for picture in row.pictures)
         events = [EventRow(at=child["at"], status=Status(child["state"])) for child in _children(given, "events")]
+        for event in events:
+            check(event)
         problem = _problem(row)
     except (StoreError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
         problem = f"cannot be read ({one_line(error, 120)})"
@@ -154,16 +156,13 @@ def _read(given: Mapping[str, Any]) -> tuple[JobRow, list[EventRow]]:
 def _row(model: type[Base], given: Mapping[str, Any]) -> Any:
     attributes = _attributes(model)
     values = {attributes[name]: value for name, value in given.items()}
-    return model(**{name: _typed(columns_of(model)[name].type, value) for name, value in values.items()})
-
-
-def _typed(column_type: object, value: Any) -> Any:
-    if isinstance(column_type, Amount) and isinstance(value, str):
-        amount = to_decimal(value)
-        return value if amount is None else amount
-    if isinstance(column_type, Enumerated) and value in column_type.words:
-        return column_type.kind(value)
-    return tuple(value) if isinstance(column_type, JsonList) and isinstance(value, list) else value
+    for name, value in values.items():
+        if isinstance(value, str) and columns_of(model)[name].type is AMOUNT:
+            amount = to_decimal(value)
+            values[name] = value if amount is None else amount
+    row = model(**values)
+    check(row)
+    return row
 
 
 def _children(given: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
@@ -177,7 +176,6 @@ def _problem(row: JobRow) -> str:
     """Compare every column that is shown with the request that the hashes are of; return what is wrong."""
     if not _ID.fullmatch(row.id) or row.status not in FINAL:
         return "has no proper id, or is not finished"
-    refuse_bare_amounts(row)
     request, parameters = dict(row.request), dict(row.request["parameters"])
     without_seed = {name: value for name, value in parameters.items() if name != "seed"}
     with_seed = hash_of_canonical(request)

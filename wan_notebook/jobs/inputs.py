@@ -73,9 +73,9 @@ def image_of_picture(storage: Storage, row: JobRow, picture: PictureRow, name: s
     return replace(image, source_job=row.id, source_index=picture.index)
 
 
-def new_inputs(request: ImageRequest, storage: Storage) -> tuple[InputRow, ...]:
+def new_inputs(request: ImageRequest, storage: Storage) -> list[InputRow]:
     """Keep a request's pictures on disk and return their rows; unfinished ones are left out."""
-    return tuple(
+    return [
         InputRow(
             position=position,
             name=image.name,
@@ -90,4 +90,4 @@ def new_inputs(request: ImageRequest, storage: Storage) -> tuple[InputRow, ...]:
         )
         for position, image in enumerate(request.images)
         if isinstance(image, InputImage)
-    )
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.database.kit import Clock, ledger, owner
-from wan_notebook.database import Database, JobRow, NewJob, Status
+from wan_notebook.database import Database, JobRow, Status
 from wan_notebook.errors import CellError, ReplayError
 from wan_notebook.images import InputImage
 from wan_notebook.replay import (
@@ -122,7 +122,7 @@ class Desk:
         asked = [request.request_hash(with_seed=False), *hashes[1:]] if request.seed is None else hashes
         usual = {"provider": "gateway", "model": request.model, "mode": request.mode, "prompt": request.prompt}
         jobs = [
-            NewJob(**{**usual, **columns}, request=task.canonical(with_seed=True), parameters=task.parameters(),
+            JobRow(**{**usual, **columns}, request=task.canonical(with_seed=True), parameters=task.parameters(),
                    request_hash=asked[at], request_hash_with_seed=hashes[at], request_position=at, seed=task.seed,
                    versions={"run": "s0:0"}, cell_id="a")
             for at, task in enumerate(tasks)

