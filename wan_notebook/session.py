@@ -266,7 +266,8 @@ class Session:
         tracked = [project.worker.track(row) for row in rows if row is not None]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
-            project.database.record_shown(job_id, cell.notebook, cell.cell_id, "replay")
+            shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
+            project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
             project.worker.start(open_jobs, fresh)
             if not fresh and plan.notes:  # no new row holds them

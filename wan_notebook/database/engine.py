@@ -39,7 +39,6 @@ MIGRATIONS: Final = {1: "ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFA
 """What a version needs beside the tables that it lacks: statements that only add."""
 
 BUSY_TIMEOUT_S: Final = 10.0  # our transactions take milliseconds; a backup program may hold the file for seconds
-MINIMUM_SQLITE: Final = (3, 35, 0)  # UPDATE … RETURNING
 
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs", "ceph", "lustre", "gpfs", "beegfs"}
@@ -242,9 +241,6 @@ def on_network_filesystem(path: Path, mounts: str | None = None) -> bool:
 
 
 def _open_file(path: Path, journal: str) -> Engine:
-    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
-        message = f"This Python's SQLite is {sqlite3.sqlite_version}; the ledger needs 3.35 or newer."
-        raise StoreError(message, hint="Use a newer Python, or your system's newer sqlite package.")
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with explained(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -98,11 +98,10 @@ class History(Jobs):
         query = query or HistoryQuery()
         wanted = _conditions(query)
         column = _SORTS[query.sort]
-        order = column.desc() if query.descending else column.asc()
-        if query.sort != "created":  # an index gives that order; others may be unknown, which comes last
-            order = order.nulls_last()
-        tie = JobRow.seq.desc() if query.descending else JobRow.seq.asc()
-        found = select(JobRow).where(*wanted).order_by(order, tie).offset(query.offset).limit(query.limit)
+        # An index gives the order of creation; other columns may be unknown, which comes last.
+        orders = [] if query.sort == "created" else [column.is_(None)]
+        orders += [by.desc() if query.descending else by.asc() for by in (column, JobRow.seq)]
+        found = select(JobRow).where(*wanted).order_by(*orders).offset(query.offset).limit(query.limit)
         if query.sort == "prompt":
             found = found.join(job_search, job_search.c.job_seq == JobRow.seq)
         with self.reading() as session:

@@ -32,7 +32,7 @@ from .models import (
     storable,
 )
 from .spending import Spending, SpendLimit
-from .status import FINAL, FREE, NOT_SENT, OPEN, Status, may_follow
+from .status import FINAL, FREE, NOT_SENT, Status, may_follow
 
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
@@ -100,10 +100,9 @@ class Jobs(Spending):
         in_order = (JobRow.group_position, JobRow.seq)
         return self._rows(select(JobRow).where(JobRow.group_id == group_id).order_by(*in_order))
 
-    def open_jobs(self, statuses: Collection[Status] = OPEN) -> list[JobRow]:
-        """Return the jobs that still cost or owe something, or those of them in some statuses, oldest first."""
-        found = select(JobRow).where(IS_OPEN, JobRow.status.in_(statuses))
-        return self._rows(found.order_by(JobRow.created_at, JobRow.seq))
+    def open_jobs(self) -> list[JobRow]:
+        """Return the jobs that still cost or owe something, oldest first."""
+        return self._rows(select(JobRow).where(IS_OPEN).order_by(JobRow.created_at, JobRow.seq))
 
     def results(self, request_hash: str, with_seed: bool = False) -> list[JobRow]:
         """Return every job of a request that is not in the trash, oldest first."""
@@ -264,9 +263,7 @@ class Jobs(Spending):
             # Of two kernels that both mean intent → sending, the second one must not pass as sending → sending.
             if row.status not in allowed or not may_follow(row.status, to):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
-            row.status = to
-            append_event(session, row.seq, now, "state", status=to, detail=detail)
-            _stamp(row, to, now)
+            enter(session, row, to, now, detail)
             _set_columns(session, row, columns)
             _put_pictures(session, row, pictures)
             return row
@@ -297,10 +294,6 @@ class Jobs(Spending):
         """Append something to a job's events that does not move it: a retry, a pause, a warning."""
         with self.writing() as session:
             append_event(session, locked_job(session, job_id).seq, self.now(), kind, detail=detail)
-
-    def record_shown(self, job_id: str, notebook: str, cell_id: str, how: str) -> None:
-        """Remember that a job was shown in a cell."""
-        self.add_event(job_id, "shown", {"notebook": notebook, "cell_id": cell_id, "how": how})
 
     def abandon(self, job_ids: Iterable[str], reason: str) -> None:
         """Give up jobs in doubt, as a person decided. Raises ``Conflict`` if one is not in doubt any more.
@@ -356,7 +349,8 @@ def append_event(
 
 def locked_job(session: Session, job_id: str) -> JobRow:
     """Return a job that nobody else changes before this transaction ends."""
-    row = session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+    found = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    row = session.scalar(found.execution_options(populate_existing=True))
     if row is None:
         raise StoreError(f"The ledger has no job {job_id!r}.", hint="`%wan history` lists the jobs of this folder.")
     return row
@@ -374,8 +368,10 @@ def reindex(session: Session, rows: Sequence[JobRow]) -> None:
         session.execute(insert(job_tags), tags)
 
 
-def _stamp(row: JobRow, to: Status, now: float) -> None:
-    """Set the times that belong to a status; what began or ended once keeps its time."""
+def enter(session: Session, row: JobRow, to: Status, now: float, detail: Mapping[str, Any] | None = None) -> None:
+    """Move a locked job, with an event and the times of the status; what began or ended once keeps its time."""
+    row.status = to
+    append_event(session, row.seq, now, "state", status=to, detail=detail)
     match to:
         case Status.INTENT:
             row.sending_at = None

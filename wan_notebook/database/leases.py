@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from .jobs import LEASE_S, Conflict, Jobs, append_event, locked_job, portions
+from .jobs import LEASE_S, Conflict, Jobs, append_event, enter, locked_job, portions
 from .models import IS_OPEN, JobRow, JobSummary, LimitRow, Owner, job_accounts
 from .status import IN_FLIGHT, Status
 
@@ -94,7 +94,8 @@ class Leases(Jobs):
             row.hold(owner, now + lease_s)
             session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
             session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
-            return Claim(row=self.transition(job_id, Status.SENDING), running=running + 1)
+            enter(session, row, Status.SENDING, now)
+            return Claim(row=row, running=running + 1)
 
     def pause_account(self, account: str, for_s: float, reason: str = "") -> None:
         """Let nobody submit with this account for some seconds; 0 ends a pause."""
@@ -131,8 +132,8 @@ class Leases(Jobs):
             until = self.now() + lease_s
             for ids in portions(job_ids):
                 mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
-                renewed = update(JobSummary).where(*mine).values(lease_until=until).returning(JobSummary.id)
-                kept |= set(session.scalars(renewed.execution_options(synchronize_session=False)))
+                session.execute(update(JobSummary).where(*mine).values(lease_until=until))
+                kept |= set(session.scalars(select(JobSummary.id).where(*mine)))
         return frozenset(kept)
 
     def release(self, job_ids: Iterable[str], owner: Owner) -> None:

@@ -100,10 +100,11 @@ def move(database: Database, job_id: str, *statuses: Status, **columns: Any) -> 
 
 def finish(database: Database, prompt: str = "a fox", *, pictures: int = 1, cost: Any = None, **changes: Any) -> str:
     """Create a job and bring it to ``saved`` with its pictures on disk."""
-    job_id = create(database, prompt, **changes)
-    saved = [{"index": k, "file": f"2026-11-25/{job_id}-{k}.png", **PICTURE} for k in range(pictures)]
-    move(database, job_id, *PATH[:4], pictures=saved, **(cost or {}))
-    move(database, job_id, Status.SAVED)
+    with database.writing():
+        job_id = create(database, prompt, **changes)
+        saved = [{"index": k, "file": f"2026-11-25/{job_id}-{k}.png", **PICTURE} for k in range(pictures)]
+        move(database, job_id, *PATH[:4], pictures=saved, **(cost or {}))
+        move(database, job_id, Status.SAVED)
     return job_id
 
 

@@ -236,11 +236,10 @@ def test_what_else_a_folder_knows(database: Database) -> None:
     job_id = create(database)
     move(database, job_id, *PATH[:2], task_id="t1")
     assert (database.has_real_jobs(), database.task_ids()) == (True, {"t1"})
-    assert [row.status for row in database.open_jobs({Status.ACCEPTED, Status.SAVED})] == [Status.ACCEPTED]
     assert database.input_name("inputs/abc.png") == ""
     for value in ("5.00", "\x00 狐", None):
         database.meta_set("budget", value)
         assert database.meta_get("budget") == value
-    database.record_shown(job_id, "a.ipynb", "c1", "replay")
+    database.add_event(job_id, "shown", {"cell_id": "c1"})
     event = database.events(job_id)[-1]
-    assert (event.kind, event.at, event.detail["cell_id"], event.detail["how"]) == ("shown", NOON, "c1", "replay")
+    assert (event.kind, event.at, event.detail) == ("shown", NOON, {"cell_id": "c1"})

@@ -142,11 +142,3 @@ def test_a_lease_is_exclusive_until_it_is_over(database: Database, clock: Clock)
     database.release(ids, ME)
     assert [database.get(job_id).owner for job_id in ids] == [owner("two"), None]
     assert database.lease([finish(database), "f00"], ME) == frozenset()
-
-
-def test_many_jobs_are_held_at_once(database: Database) -> None:
-    """A kernel that takes up hundreds of jobs asks in portions, and gets them all."""
-    ids = jobs(database, 501)
-    assert database.renew(ids, ME) == set(ids) == set(database.jobs([*ids, "nobody"]))
-    database.release(ids, ME)
-    assert database.lease(ids, owner("two")) == set(ids)

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
@@ -147,5 +148,5 @@ class LedgerMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(stateful_step_count=12)
+LedgerMachine.TestCase.settings = settings(stateful_step_count=12)
+TestLedgerMachine = pytest.mark.nightly(LedgerMachine.TestCase)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given as hypothesis_given
@@ -185,19 +186,32 @@ inputs | [] | inputs
 UNTRUSTED = [line.split(" | ") for line in BROKEN.strip().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def rows(one_database: Database) -> list[dict[str, Any]]:
+    """Two jobs as a bundle brings them, the second one with an input and a cost."""
+    ids = [finish(one_database, seed=71), finish(one_database, inputs=(given(),), cost=reported("1"))]
+    return travelled(one_database, *ids)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A ledger into which nothing gets."""
+    with ledger(tmp_path_factory.mktemp("empty")) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize(("path", "value", "said"), UNTRUSTED)
 def test_an_untrusted_row_is_refused_and_nothing_of_its_bundle_stays(
-    database: Database, target: Database, path: str, value: str, said: str
+    rows: list[dict[str, Any]], empty: Database, path: str, value: str, said: str
 ) -> None:
     """A row is hostile until it has been read, and its picture must be the answer to the request that it shows.
 
     One bad row keeps all others out.
     """
-    good, bad = travelled(database, finish(database), finish(database, inputs=(given(),), cost=reported("1")))
     place = [int(step) if step.isdecimal() else step for step in path.split(".")]
     with pytest.raises(StoreError, match=said):
-        target.import_rows([good, changed(bad, *place, value=json.loads(value))])
-    assert target.history().total_rows == 0
+        empty.import_rows([rows[0], changed(rows[1], *place, value=json.loads(value))])
+    assert empty.history().total_rows == 0
 
 
 JSON = st.recursive(
@@ -213,11 +227,11 @@ PLACES = st.sampled_from([("ledger",), ("job",), ("inputs",), ("pictures",), ("e
 
 
 @hypothesis_given(place=PLACES, value=JSON)
-def test_any_json_at_all_is_imported_or_refused(one_database: Database, place: tuple[Any, ...], value: object) -> None:
+def test_any_json_at_all_is_imported_or_refused(
+    rows: list[dict[str, Any]], one_database: Database, place: tuple[Any, ...], value: object
+) -> None:
     """Whatever stands in a bundle, the answer is a sound job or our own error, and never another one."""
-    job_id = finish(one_database)
-    (row,) = travelled(one_database, job_id)
-    row["job"]["id"] = f"{job_id[:-1]}{'0' if job_id[-1] != '0' else '1'}"
+    row = changed(rows[0], "job", "id", value=uuid4().hex[:10])
     try:
         row = changed(row, *place, value=value)
         if place[:3] == ("job", "request", "parameters"):  # consistent, and still hostile
