@@ -4,7 +4,6 @@
 real time, with the built-in simulator. Both start as many kernels (sessions) as a test wants.
 """
 
-import asyncio
 import io
 import random
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from tests.fakes.clock import FastClock
 from tests.fakes.connections import BrokenConnections
 from tests.fakes.faults import Faults
 from wan_notebook.api import generate
@@ -34,7 +34,6 @@ from wan_notebook.settings import SettingsLoader
 from wan_notebook.simulator import Simulator, SimulatorConfig, create_app
 
 WAIT_S = 30.0
-SPEED = 100.0
 IN_PROCESS = "http://simulator.test"
 KEY_VARIABLE = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
 SHORT = Timeouts(connect_s=2.0, submit_s=0.8, status_s=0.4, stall_window_s=0.3)
@@ -51,31 +50,6 @@ def small_png(colour: str = "teal") -> bytes:
     return buffer.getvalue()
 
 
-class FastTime:
-    """Clocks that run `speed` times as fast as real ones, and can jump."""
-
-    def __init__(self, speed: float = SPEED) -> None:
-        self.speed = speed
-        self._from, self._wall_from = time.monotonic(), time.time()
-        self.slept_s = 0.0
-
-    def clock(self) -> float:
-        """Return monotonic seconds; a sleeping laptop does not count."""
-        return 1000.0 + (time.monotonic() - self._from) * self.speed
-
-    def wall_clock(self) -> float:
-        """Return Unix seconds."""
-        return self._wall_from + (time.monotonic() - self._from) * self.speed + self.slept_s
-
-    async def sleep(self, for_s: float) -> None:
-        """Wait so many fast seconds."""
-        await asyncio.sleep(max(0.0, for_s) / self.speed)
-
-    def laptop_sleeps(self, for_s: float) -> None:
-        """Let the wall clock go on alone."""
-        self.slept_s += for_s
-
-
 class Rig:
     """One folder, one service, one provider; kernels on them in fast time.
 
@@ -84,9 +58,9 @@ class Rig:
     """
 
     def __init__(
-        self, folder: Path, *, provider: str = "gateway", url: str = "", speed: float = SPEED, **config: Any
+        self, folder: Path, *, provider: str = "gateway", url: str = "", speed: float = 100.0, **config: Any
     ) -> None:
-        self.time = FastTime(speed)
+        self.time = FastClock(speed)
         settings = {
             "seconds": 0.0,
             "price": Decimal("0.03"),
@@ -377,7 +351,6 @@ __all__ = [
     "SHORT",
     "WAIT_S",
     "CellId",
-    "FastTime",
     "House",
     "NoRequests",
     "Owner",

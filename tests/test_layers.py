@@ -232,37 +232,15 @@ def test_exported_names_exist() -> None:
 
 def test_the_tests_import_only_exported_names() -> None:
     """A test that reaches into a package holds its inner code in place."""
-    exports = packages()
-    problems = []
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
-            for source, names in _of_ours(node):
-                place = f"{path.relative_to(ROOT)}:{node.lineno}"
-                unit, _, inner = source.partition(".")
-                hidden = [n for n in names if n not in exports[unit]] if unit in exports else []
-                hidden += [n for n in names if n.startswith("_") and not n.startswith("__")]
-                if inner:
-                    problems.append(f"{place}: {source} is an inner module")
-                elif hidden:
-                    problems.append(f"{place}: {unit} does not export {', '.join(sorted(set(hidden)))}")
+    exports, tree, problems = packages(), Tree(ROOT / "tests"), []
+    for found in tree.imports():
+        unit, _, inner = found.target.removeprefix(f"{PACKAGE}.").partition(".")
+        if not found.is_ours and found.target.startswith(f"{PACKAGE}."):
+            hidden = [name for name in found.names if name not in exports.get(unit, found.names)]
+            hidden += [name for name in found.names if name.startswith("_")]
+            if inner or hidden:
+                problems.append(f"{tree.where(found)}: {found.target} is inner, or does not export {', '.join(hidden)}")
     assert not problems, listed(problems)
-
-
-def _of_ours(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
-    match node:
-        case ast.Import(names=names):
-            sources = [(name.name, []) for name in names]
-        case ast.ImportFrom(level=0, module=str(source), names=names):
-            sources = [(source, [name.name for name in names])]
-        case ast.Call(args=[ast.Constant(value=str(source)), *_], func=func) if _called(func) == "import_module":
-            sources = [(source, [])]
-        case _:
-            return
-    for source, names in sources:
-        if source.startswith(f"{PACKAGE}."):
-            yield source.removeprefix(f"{PACKAGE}."), names
-        elif source == PACKAGE:  # `from wan_notebook import errors`
-            yield from ((name, []) for name in names if (ROOT / PACKAGE / f"{name}.py").is_file())
 
 
 @pytest.mark.process
@@ -331,33 +309,20 @@ def test_an_upward_import_is_found_in_every_form(tmp_path: Path, source: str) ->
     assert "higher layer" in problem
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [("from .pack.one import x", "inner module pack.one"), ("from .pack import x", "does not export x")],
-)
-def test_a_way_around_what_a_package_exports_is_found(tmp_path: Path, source: str, words: str) -> None:
-    """Another package's inner modules and unexported names are out of bounds."""
-    (problem,) = check(tmp_path, pack__one="", pack____init__="", __init__=source)
-    assert words in problem
-
-
-def test_a_circle_is_found(tmp_path: Path) -> None:
-    """Siblings import each other in one direction only, in a row and inside a package."""
+def test_what_else_goes_around_the_layers_is_found(tmp_path: Path) -> None:
+    """Inner modules and unexported names of a package, circles, modules without a row, libraries out of place."""
     lazy = "def f():\n    from . import a"
-    (problem,) = check(tmp_path, pack__a="from .b import x", pack__b="from . import c", pack__c=lazy)
-    assert problem == "circle: pack.a -> pack.b -> pack.c -> pack.a"
-    (problem,) = check(tmp_path / "again", middle="from .aside import x", aside="from .middle import x")
-    assert problem == "circle: aside -> middle -> aside"
-
-
-def test_a_module_without_a_row_is_named(tmp_path: Path) -> None:
-    """A new file must be given a layer."""
-    (problem,) = check(tmp_path, novel="")
-    assert problem == "novel: 'novel' has no row in LAYERS"
-
-
-def test_a_library_is_refused_outside_its_package(tmp_path: Path) -> None:
-    """Each library that the rest must not know has one place."""
-    for source in ("import httpx", "from httpx import Client", "def f():\n    import httpx.client"):
-        (problem,) = check(tmp_path, middle=source)
-        assert "middle imports httpx, which is only for low" in problem
+    cases = [
+        ("inner module pack.one", {"pack__one": "", "pack____init__": "", "__init__": "from .pack.one import x"}),
+        ("does not export x", {"pack____init__": "", "__init__": "from .pack import x"}),
+        (
+            "pack.a -> pack.b -> pack.c -> pack.a",
+            {"pack__a": "from .b import x", "pack__b": "from . import c", "pack__c": lazy},
+        ),
+        ("circle: aside -> middle -> aside", {"middle": "from .aside import x", "aside": "from .middle import x"}),
+        ("novel: 'novel' has no row in LAYERS", {"novel": ""}),
+        ("middle imports httpx, which is only for low", {"middle": "def f():\n    import httpx.client"}),
+    ]
+    for number, (words, sources) in enumerate(cases):
+        (problem,) = check(tmp_path / str(number), **sources)
+        assert words in problem

@@ -136,7 +136,7 @@ def test_an_hour_without_network_is_bridged(made: Rig) -> None:
     made.configure(seconds=5.0)
     job = ask(made.kernel(), seed=5)
     until(lambda: made.struck["poll.dns"] > 10)
-    made.time.laptop_sleeps(HOUR_S)
+    made.time.jump(HOUR_S)
     assert not job.is_done
     made.arm()
 
@@ -243,7 +243,7 @@ def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
     made.configure(seconds=100.0)
     job = ask(made.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
-    made.time.laptop_sleeps(49 * HOUR_S)
+    made.time.jump(49 * HOUR_S)
 
     assert ended(job).status == "expired"
     assert made.service.tasks_created == 1
@@ -255,7 +255,7 @@ def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) 
         session = made.kernel()
         job = ask(session, seed=5)
         until(lambda: job.status == "running")
-        made.time.laptop_sleeps(25 * HOUR_S)
+        made.time.jump(25 * HOUR_S)
         with pytest.raises(JobError, match="24 hours"):
             job.result(WAIT_S)
         polls = made.service.requests["poll"]
@@ -273,7 +273,7 @@ def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) 
     job = ask(made.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
     made.arm("poll.dns:3")
-    made.time.laptop_sleeps(24.5 * HOUR_S)  # the service keeps the result for a day after it was made
+    made.time.jump(24.5 * HOUR_S)  # the service keeps the result for a day after it was made
 
     assert str(ended(job).status) in ("saved", "expired")
     assert made.struck["poll.dns"] == 3
@@ -286,7 +286,7 @@ def test_after_a_sleep_all_are_asked_once_paced(tmp_path: Path) -> None:
         jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(30)]
         until(lambda: all(job.rows[0].task_id for job in jobs))
         before, woke_s = made.service.requests["poll"], made.time.clock()
-        made.time.laptop_sleeps(HOUR_S)
+        made.time.jump(HOUR_S)
         for job in jobs:
             ended(job)
         took_s = made.time.clock() - woke_s

@@ -20,7 +20,7 @@ def left_behind(made: Rig, count: int = 2) -> list[str]:
     jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(count)]
     until(lambda: all(job.rows[0].task_id for job in jobs))
     session.close()
-    made.time.laptop_sleeps(3600)
+    made.time.jump(3600)
     return ids(jobs)
 
 
@@ -156,7 +156,7 @@ def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, t
     later = ask(session, "later", seed=9)
     until(lambda: bool(later.rows[0].task_id))
     session.close()
-    service.time.laptop_sleeps(3600)
+    service.time.jump(3600)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["fetch", "--timeout", "30"]) == 0

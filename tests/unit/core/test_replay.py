@@ -22,7 +22,6 @@ from wan_notebook.replay import (
     former_readings,
     read_submission,
     refuse_if_only,
-    seedless_hashes,
 )
 from wan_notebook.request import ImageRequest
 
@@ -161,43 +160,12 @@ def ask(desk: Desk, *requests: ImageRequest, **options: Any) -> Sequence[Planned
     return read_submission(Submission(requests), desk.lookup(**options))[1]
 
 
-def test_a_seed_shows_its_newest_result_and_nothing_else(desk: Desk) -> None:
-    """A refused job answers nothing, a simulated one nothing real, and ``fresh`` and ``off`` look at no result."""
-    seeded = FOX.replace(seed=5)
-    desk.answer(seeded, 5, Status.REFUSED)
-    assert found(ask(desk, seeded)) == [("", False)]
-    practice = desk.answer(seeded, 5, Status.SAVED, is_simulated=True)
-    assert found(ask(desk, seeded)) == [("", False)]
-    assert found(ask(desk, seeded, simulated_ok=True)) == [(practice[0], False)]
-    real = desk.answer(seeded, 5, Status.SAVED)
-    assert found(ask(desk, seeded)) == [(real[0], False)]
-    assert found(ask(desk, seeded, fresh=True)) == found(ask(desk, seeded, replay="off")) == [("", False)]
-
-
 def test_what_is_under_way_is_found_also_without_replay(desk: Desk) -> None:
     """An open job is joined rather than bought again, in doubt or running; ``fresh`` alone asks anew."""
     running = desk.answer(FOX.replace(seed=5), 5, Status.RUNNING)
     for options in ({}, {"replay": "off"}, {"replay": "only"}):
         assert found(ask(desk, FOX.replace(seed=5), **options)) == [(running[0], True)]
     assert found(ask(desk, FOX.replace(seed=5), fresh=True)) == [("", False)]
-
-
-def test_an_intent_that_nobody_holds_is_not_under_way(desk: Desk) -> None:
-    """A crash left it: the same call sends it, and pays for it."""
-    held = desk.answer(FOX.replace(seed=5), 5, Status.INTENT)
-    assert found(ask(desk, FOX.replace(seed=5))) == [(held[0], True)]
-    desk.clock.now += 3600
-    assert found(ask(desk, FOX.replace(seed=5))) == [("", False)]
-
-
-def test_several_tasks_of_a_seedless_request_go_by_their_seeds(desk: Desk) -> None:
-    """Of three the first stands for the request; a longer call buys only what is missing."""
-    ids = desk.answer(FOX.replace(n=3), 7, Status.SAVED, Status.SAVED, Status.REFUSED)
-    again = ask(desk, FOX.replace(n=3))
-
-    assert found(again) == [(ids[0], False), (ids[1], False), ("", False)]
-    assert [job.request.seed for job in again] == [7, 8, 9]
-    assert [job.is_seedless for job in again] == [True, False, False]
 
 
 def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
@@ -249,18 +217,6 @@ def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Desk) ->
     assert found(ask(desk, edit)) == [(ids[0], False)]
     assert found(ask(desk, ImageRequest(prompt="at night", images=[image], seed=5))) == [("", False)]
     assert former_readings(Submission((FOX,))) == []
-
-
-def test_one_run_of_a_cell_is_one_occurrence_of_each_reading(desk: Desk) -> None:
-    """After a former reading was shown, running the cell again asks for a new picture."""
-    submission = Submission((FOX,), former=(OWL,))
-    desk.answer(OWL, 5, Status.SAVED)
-    assert read_submission(submission, desk.lookup())[0] == submission.former
-    for request_hash in seedless_hashes(submission):
-        desk.occurrences.count(request_hash, CellId(cell_id="a", execution="1"))
-
-    requests, jobs = read_submission(submission, desk.lookup(CellId(cell_id="a", execution="2")))
-    assert (requests, found(jobs)) == (submission.requests, [("", False)])
 
 
 # WAN_REPLAY=only -----------------------------------------------------------------------------------------------------

@@ -252,12 +252,6 @@ def test_a_home_that_cannot_be_entered_is_like_none(tmp_path: Path) -> None:
     assert SettingsLoader({}, tmp_path, home / "config", home / "data", use_keyring=False).load().embed
 
 
-def test_a_home_that_is_not_known_is_said(tmp_path: Path) -> None:
-    """``~somebody`` that does not exist names the variable."""
-    with pytest.raises(SettingsError, match="WAN_HOME = '~nobody-of-this-name/x'"):
-        loader(tmp_path, WAN_HOME="~nobody-of-this-name/x")
-
-
 # Folders and notes ---------------------------------------------------------------------------------------------------
 
 

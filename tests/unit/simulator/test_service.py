@@ -176,25 +176,6 @@ def test_only_addresses_that_were_given_out_work_and_for_a_day() -> None:
     assert "Request has expired." in expired.text
 
 
-def test_pictures_depend_on_request_seed_and_index_alone(caller: Caller) -> None:
-    """The same request gives the same bytes; another seed, prompt, index or input gives another picture."""
-    photo, size = data_url(), "768*768"
-    requests = [
-        request_of(images=[photo], n=2, size=size),
-        request_of(images=[photo], n=1, size=size, seed=6),
-        request_of(text="a bear", images=[photo], size=size),
-        request_of(images=[data_url(mode="L")], size=size),
-        request_of(max_images=1, size=size),
-        request_of(max_images=1, size=size, watermark=True),
-    ]
-    pictures = [picture for request in requests for picture in caller.pictures(request)]
-    assert len(set(pictures)) == 7
-    assert Caller().pictures(requests[0]) == pictures[:2]
-    only = Caller().pictures(request_of(images=[photo], n=1, size=size))[0]
-    one, first = (Image.open(io.BytesIO(content)).crop((0, 0, 768, 600)) for content in (only, pictures[0]))
-    assert one.tobytes() == first.tobytes(), "the count changes the caption, not the picture"
-
-
 @pytest.mark.parametrize("text", ["\x00\x1b[31m\u202e", "狐狸在雪地里", "a" * 2000, "שלום 🦊", "one\ntwo\tthree"])
 def test_pictures_have_their_size_and_say_simulated(caller: Caller, text: str) -> None:
     """Any prompt can be drawn in any shape; a result is an RGB PNG of its size, with the band that marks it."""
