@@ -13,36 +13,26 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
-    from . import errors as errors
-    from .api import Comparison as Comparison
-    from .api import compare as compare
-    from .api import generate as generate
-    from .api import panel as panel
-    from .errors import WanError as WanError
-    from .history import History as History
-    from .history import history as history
-    from .jobs import Job as Job
-    from .jobs import Picture as Picture
-    from .request import ImageRequest as ImageRequest
+    from . import errors
+    from .api import Comparison, compare, generate, panel
+    from .errors import WanError
+    from .history import History, history
+    from .jobs import Job, Picture
+    from .request import ImageRequest
 
 # What the background thread logs must not be printed into whatever cell runs now.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
+__all__ = ["Comparison", "History", "ImageRequest", "Job", "Picture", "WanError", "__version__", "errors"]
+__all__ += ["compare", "generate", "history", "panel"]
 _MODULE_OF = {
-    "Comparison": "api",
-    "History": "history",
+    **dict.fromkeys(("Comparison", "compare", "generate", "panel"), "api"),
+    **dict.fromkeys(("History", "history"), "history"),
+    **dict.fromkeys(("Job", "Picture"), "jobs"),
     "ImageRequest": "request",
-    "Job": "jobs",
-    "Picture": "jobs",
     "WanError": "errors",
-    "compare": "api",
-    "generate": "api",
-    "history": "history",
-    "panel": "api",
 }
 _EXTENSION = "_wan_notebook_extension"
-
-__all__ = ["__version__", "errors", *sorted(_MODULE_OF)]  # noqa: PLE0604, RUF100 - names that __getattr__ gives
 
 
 def __getattr__(name: str) -> Any:

@@ -85,15 +85,13 @@ class WanError(Exception):
     def _render_traceback_(self) -> list[str]:
         # IPython shows exactly these lines; UsageError would be invisible to nbval.
         first, *rest = self.lines()
-        return [part for line in (f"{type(self).__name__}: {first}", *rest) for part in _wrapped(line)]
-
-
-def _wrapped(line: str) -> list[str]:
-    """Wrap a line between words, since a notebook breaks long ones in the middle of a word."""
-    indent = " " * (len(line) - len(line.lstrip(" •→")))
-    return textwrap.wrap(
-        line, WIDTH_CHARS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [""]
+        shown = []
+        # Wrapped between words, since a notebook breaks long lines in the middle of a word.
+        wrapper = textwrap.TextWrapper(WIDTH_CHARS, break_long_words=False, break_on_hyphens=False)
+        for line in (f"{type(self).__name__}: {first}", *rest):
+            wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip(" •→")))
+            shown += wrapper.wrap(line) or [""]
+        return shown
 
 
 class RequestError(WanError, ValueError):
@@ -174,12 +172,8 @@ class ServiceError(WanError):
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         self.service_message = message
-        facts = [
-            f"HTTP {http_status}" if http_status else "",
-            code,
-            f"request id {request_id}" if request_id else "",
-        ]
-        shown = ", ".join(f for f in facts if f)
+        facts = [http_status and f"HTTP {http_status}", code, request_id and f"request id {request_id}"]
+        shown = ", ".join(fact for fact in facts if fact)
         super().__init__(f"{message} ({shown})" if shown else message, hint=hint)
 
 
@@ -204,20 +198,18 @@ class ServerError(ServiceError):
 
 
 class UnexpectedReplyError(ServiceError):
-    """The reply is a redirect, HTML, cut or unreadable; ``head`` keeps its first 200 bytes for the log."""
+    """The reply is a redirect, HTML, cut or unreadable; ``salvaged_task_id`` may be read from a cut one."""
 
     def __init__(
         self,
         message: str,
         *,
-        head: str = "",
         http_status: int | None = None,
         request_id: str = "",
         salvaged_task_id: str = "",
         hint: str = "",
     ) -> None:
         super().__init__(message, http_status=http_status, request_id=request_id, hint=hint)
-        self.head = head[:200]
         self.salvaged_task_id = salvaged_task_id
 
 

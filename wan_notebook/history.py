@@ -74,9 +74,9 @@ class History:
     @overload
     def __getitem__(self, index: slice) -> "list[Job]": ...
     def __getitem__(self, index: int | slice) -> "Job | list[Job]":
-        if isinstance(index, slice):
-            return [self.session.job_of_row(row, is_alone=True) for row in self.rows[index]]
-        return self.session.job_of_row(self.rows[index], is_alone=True)
+        return (
+            list(self)[index] if isinstance(index, slice) else self.session.job_of_row(self.rows[index], is_alone=True)
+        )
 
     @property
     def pictures(self) -> "list[Picture]":

@@ -102,6 +102,11 @@ class ImageRequest(BaseModel):
         """Edit, text to image, or illustrated text; it follows from the input."""
         return mode_for(self.images, interleave=self.interleave)
 
+    @cached_property
+    def sent_size(self) -> str | None:
+        """The size as it is sent (``1280*1280``, ``1K``); None if it is left to the service."""
+        return wire_size(self.size, self.mode)
+
     @property
     def is_pending(self) -> bool:
         """Whether it waits for another job's picture."""
@@ -135,8 +140,8 @@ class ImageRequest(BaseModel):
             shown |= {"n": self.n, "prompt_extend": self.prompt_extend is not False}
         else:
             shown |= {"n": 1, "max_images": 1 if mode is Mode.TEXT_TO_IMAGE else self.pictures_asked}
-        if (size := wire_size(self.size, mode)) is not None:
-            shown["size"] = size
+        if self.sent_size is not None:
+            shown["size"] = self.sent_size
         if self.negative_prompt:
             shown["negative_prompt"] = self.negative_prompt
         if self.seed is not None:

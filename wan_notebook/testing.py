@@ -146,20 +146,22 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
 
 def pytest_configure(config: "pytest.Config") -> None:
     """Put the whole run, kernels that it starts included, into replay-only mode if asked."""
-    if config.getoption("--wan-replay-only", default=False):
-        if getattr(config.option, "nbval_sanitize_with", "") is None:  # nbval is here, and no file was chosen
-            config.option.nbval_sanitize_with = str(SANITIZE)
-        before = dict(os.environ)
-        for name in KEYS:
-            os.environ.pop(name, None)
-        os.environ.update(REPLAY_ONLY)
-        config.add_cleanup(lambda: _restore(before))
+    if not config.getoption("--wan-replay-only", default=False):
+        return
+    if getattr(config.option, "nbval_sanitize_with", "") is None:  # nbval is here, and no file was chosen
+        config.option.nbval_sanitize_with = str(SANITIZE)
+    import pytest
+
+    patch = pytest.MonkeyPatch()
+    _only_replay(patch)
+    config.add_cleanup(patch.undo)
 
 
-def _restore(before: Mapping[str, str]) -> None:
-    for name in (*KEYS, *REPLAY_ONLY):
-        os.environ.pop(name, None)
-    os.environ.update({name: before[name] for name in (*KEYS, *REPLAY_ONLY) if name in before})
+def _only_replay(patch: "pytest.MonkeyPatch") -> None:
+    for name in KEYS:
+        patch.delenv(name, raising=False)
+    for name, value in REPLAY_ONLY.items():
+        patch.setenv(name, value)
 
 
 def _fixture() -> Any:
@@ -172,10 +174,7 @@ def _fixture() -> Any:
     @pytest.fixture(name="wan_replay_only")
     def wan_replay_only(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
         """Let a test show stored pictures only: no key, no purchase. Gives the environment for kernels it starts."""
-        for name in KEYS:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in REPLAY_ONLY.items():
-            monkeypatch.setenv(name, value)
+        _only_replay(monkeypatch)
         return replay_environment()
 
     return wan_replay_only

@@ -157,7 +157,6 @@ def _unexpected(reply: Reply, what: str, hint: str = "") -> UnexpectedReplyError
     log.debug("%s %s; the reply begins %r", reply.host, what, reply.text[:200])
     return UnexpectedReplyError(
         f"{reply.host} {what}.",
-        head=reply.text,
         http_status=reply.http_status,
         request_id=reply.request_id,
         hint=hint,
