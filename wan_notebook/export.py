@@ -74,17 +74,13 @@ _SHARED: Final = {
     "width_px": Column("whole", "width of the (first) picture, pixels", lambda s: _first(s, "width_px")),
     "height_px": Column("whole", "height of the (first) picture, pixels", lambda s: _first(s, "height_px")),
     "size": Column("text", "size as sent: 1K, 2K or 1280*720 (pixels)", lambda s: s.row.parameters.get("size")),
-    "rewrite": Column(
-        "flag", "whether the service rewrote the prompt; missing except in edits", lambda s: s.row.rewrite
-    ),
+    "rewrite": Column("flag", "whether the service rewrote the prompt (edits only)", lambda s: s.row.rewrite),
     "model": Column("text", "name of the model", lambda s: s.row.model),
     "provider": Column("text", "service that was asked", lambda s: s.row.provider),
     "simulated": Column("flag", "whether it is practice, not made by a model", lambda s: s.row.is_simulated),
     "task_id": Column("text", "the service's own id", lambda s: s.row.task_id),
     "duration_s": Column("number", "working time by the service's clock, seconds", lambda s: s.row.duration_s),
-    "cost_amount": Column(
-        "money", "cost of the job, in cost_currency; missing if nobody said", lambda s: s.cost.amount
-    ),
+    "cost_amount": Column("money", "cost of the job; missing if nobody said", lambda s: s.cost.amount),
     "cost_currency": Column("text", "ISO 4217 code", lambda s: s.cost.currency),
     "cost_source": Column("text", "reported, estimated, simulated or unknown", lambda s: s.cost.source.value),
     "practice_price": Column("money", "what a practice job would have cost, USD", lambda s: s.practice_price),
@@ -143,8 +139,13 @@ def records_of(row: "JobRow", folder: str, by: By) -> Iterator[dict[str, Any]]:
     """Yield a job as flat records: times in Unix seconds, money as ``Decimal``, None for what is missing."""
     saved = tuple(picture for picture in row.pictures if picture.saved_at)
     for pictures in [saved] if by == "job" else [(picture,) for picture in saved]:
-        subject = Subject(row, pictures, folder)
-        yield {name: column.value(subject) for name, column in columns_of(by).items()}
+        yield record_of(row, pictures, folder, by)
+
+
+def record_of(row: "JobRow", pictures: "tuple[PictureRow, ...]", folder: str, by: By) -> dict[str, Any]:
+    """Return the record of a job with these pictures of it."""
+    subject = Subject(row, pictures, folder)
+    return {name: column.value(subject) for name, column in columns_of(by).items()}
 
 
 # Frames and files ----------------------------------------------------------------------------------------------------
@@ -184,9 +185,8 @@ def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
         if column.kind == "time":
             frame[name] = frame[name].dt.tz_convert(local).dt.tz_localize(None)
         elif column.kind in ("text", "texts"):
-            frame[name] = [
-                _in_cell(column.kind, value) for value in frame[name].astype("object").where(frame[name].notna(), None)
-            ]
+            values = frame[name].astype("object").where(frame[name].notna(), None)
+            frame[name] = [_in_cell(column.kind, value) for value in values]
     buffer = io.BytesIO()
     try:
         frame.to_excel(buffer, index=False, engine="openpyxl")

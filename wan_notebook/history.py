@@ -110,13 +110,7 @@ class History:
         files = [picture.save(target / picture.file.name, clean=clean) for picture in pictures]
         if csv:
             own = str(self.session.loader.folder)
-            wanted = {(picture.tracked.id, picture.position) for picture in pictures}
-            records = [
-                record
-                for row in dict.fromkeys(picture.tracked.row for picture in pictures)
-                for record in formats.records_of(row, own, "picture")
-                if (record["id"], record["picture"]) in wanted
-            ]
+            records = [formats.record_of(picture.tracked.row, (picture.row,), own, "picture") for picture in pictures]
             files.append(formats.to_csv(records, target / "pictures.csv", "picture"))
         return files
 

@@ -126,13 +126,8 @@ def _pictures_of(content: Mapping[str, Any]) -> dict[int, list[str]]:
 
 
 def _difference(saved: list[str], now: list[str]) -> str:
-    if not saved:
-        return f"shows {pluralize(len(now), 'picture')}, and none were saved; run the notebook and save it"
-    if not now:
-        return f"shows none of the {pluralize(len(saved), 'picture')} that were saved"
     pairs = [f"{a[:12]}… was saved, {b[:12]}… is shown" for a, b in zip(saved, now, strict=False) if a != b]
-    counts = [f"{len(saved)} saved, {len(now)} shown"] if len(saved) != len(now) else []
-    return "; ".join([*counts, *pairs])
+    return "; ".join([f"{pluralize(len(saved), 'picture')} saved, {len(now)} shown", *pairs])
 
 
 # pytest --------------------------------------------------------------------------------------------------------------

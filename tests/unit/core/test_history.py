@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import wan_notebook as wan
 from tests.kit import WAIT_S, House, ask, small_png
-from tests.unit.database.kit import Clock, finish, ledger, reported
+from tests.unit.database.kit import Clock, finish, ledger, new, owner, reported
 from tests.unit.database.kit import given as input_row
 from wan_notebook import export
 from wan_notebook.errors import CellError, StoreError
@@ -28,7 +28,6 @@ from wan_notebook.session import Session
 from wan_notebook.settings import SettingsLoader
 
 NASTY = 'say "hi", then\nnew line; 狐 =1+1'
-FORMULA = "=HYPERLINK(1)"
 NOW = dt.datetime(2026, 11, 25, 15, 30).timestamp()  # noqa: DTZ001 - a Wednesday, local
 
 
@@ -59,10 +58,10 @@ class Desk:
         self.database.close()
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """Give three jobs: billed with two pictures and an input, without a price, practice."""
-    made = Desk(tmp_path)
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Give three jobs: billed with two pictures and an input, without a price, practice. Tests may add others."""
+    made = Desk(tmp_path_factory.mktemp("desk"))
     photo = input_row(name="photo", identity="pixels:1")
     tagged = {"tags": ("figure-2", "a;b"), "name": "fox", "inputs": (photo,), "mode": "edit"}
     made.job(seed=5, n=2, pictures=2, cost=reported("0.0510"), **tagged)
@@ -128,7 +127,7 @@ def test_parquet_holds_decimals_times_and_lists(desk: Desk, tmp_path: Path) -> N
     by_seed = {row["seed"]: row for row in table.to_pylist()}
     assert (by_seed[5]["cost_amount"], by_seed[6]["cost_amount"]) == (Decimal("0.051"), None)
     assert by_seed[5]["tags"] == ["figure-2", "a;b"]
-    assert pd.read_parquet(path)["seed"].tolist() == [7, 6, 5]
+    assert pd.read_parquet(path)["seed"].tolist()[-3:] == [7, 6, 5]
 
 
 def test_an_amount_that_would_be_rounded_is_refused(desk: Desk, tmp_path: Path) -> None:
@@ -142,29 +141,29 @@ def test_an_amount_that_would_be_rounded_is_refused(desk: Desk, tmp_path: Path) 
 
 def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
     """Line breaks, quotes and half characters break no row; lists are JSON; missing is empty."""
-    desk.job(NASTY, seed=8, price="")
+    desk.job(NASTY, seed=80, price="")
     path = desk.history().to_csv(tmp_path / "history.csv")
     with path.open(encoding="utf-8", newline="") as file:
         found = {row["seed"]: row for row in csv.DictReader(file)}
 
-    assert found["8"]["prompt"] == NASTY
+    assert found["80"]["prompt"] == NASTY
     assert json.loads(found["5"]["tags"]) == ["figure-2", "a;b"]
     assert (found["5"]["cost_amount"], found["6"]["cost_amount"], found["5"]["simulated"]) == ("0.0510", "", "false")
     assert dt.datetime.fromisoformat(found["5"]["created_at"]).tzinfo is not None
 
 
-@pytest.mark.parametrize("prompt", [FORMULA, "+1", "-1", "@SUM(A1)", "\t=1"])
-def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path, prompt: str) -> None:
+def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
     """What a spreadsheet would calculate gets an apostrophe before it, in CSV and Excel; JSON Lines stays exact."""
-    desk.job(prompt, seed=8, price="", name=FORMULA)
-    history = desk.history(seed=8)
+    prompts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1"]
+    for prompt in reversed(prompts):
+        desk.job(prompt, seed=8, price="", name=prompt.strip())
+    history, guarded = desk.history(seed=8), [f"'{prompt}" for prompt in prompts]
     with history.to_csv(tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file))
-    assert (row["prompt"], row["name"]) == (f"'{prompt}", f"'{FORMULA}")
-    sheet = openpyxl.load_workbook(history.to_excel(tmp_path / "h.xlsx")).active
-    cells = dict(zip(next(sheet.values), list(sheet.values)[1], strict=True))
-    assert (cells["prompt"], cells["name"]) == (f"'{prompt}", f"'{FORMULA}")
-    assert json.loads(history.to_jsonl(tmp_path / "h.jsonl").read_text("utf-8"))["prompt"] == prompt
+        assert [row["prompt"] for row in csv.DictReader(file)] == guarded
+    names, *rows = openpyxl.load_workbook(history.to_excel(tmp_path / "h.xlsx")).active.values
+    assert [dict(zip(names, row, strict=True))["prompt"] for row in rows] == guarded
+    lines = history.to_jsonl(tmp_path / "h.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["prompt"] for line in lines] == prompts
 
 
 def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
@@ -181,25 +180,28 @@ def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
 
 def test_data_are_every_job_that_matches(desk: Desk) -> None:
     """The table shows the newest 20; jobs, pictures and data are never cut off there, unless a limit was given."""
-    for seed in range(10, 35):
-        desk.job(seed=seed, price="")
-    whole = desk.history()
+    desk.clock.now += 1
+    jobs = [new("many", seed=seed) for seed in range(10, 32)]
+    desk.database.create_or_join(jobs, owner=owner(), simulated_ok=False)
+    whole = desk.history("many")
 
-    assert len(whole) == len(whole.to_dicts()) == len(list(whole)) == 28
+    assert len(whole) == len(whole.to_dicts()) == len(list(whole)) == 22
     assert len(whole.page.rows) == 20
-    assert [r["seed"] for r in desk.history(limit=3).to_dicts()] == [34, 33, 32]
-    assert len(desk.history(limit=3)) == 3
+    assert [r["seed"] for r in desk.history("many", limit=3).to_dicts()] == [31, 30, 29]
+    assert len(desk.history("many", limit=3)) == 3
     with pytest.raises(CellError, match="limit = 0"):
         desk.history(limit=0)
 
 
-def test_everywhere_reads_the_persons_other_folders(desk: Desk, tmp_path: Path) -> None:
+def test_everywhere_reads_the_persons_other_folders(tmp_path: Path) -> None:
     """With everywhere, data come from every folder and say from which."""
-    other = Desk(tmp_path, "two")
+    one, other = Desk(tmp_path), Desk(tmp_path, "two")
+    one.job(seed=5)
     other.job("elsewhere", seed=99)
-    found = {r["seed"]: r["folder"] for r in desk.history(everywhere=True).to_dicts()}
+    found = {r["seed"]: r["folder"] for r in one.history(everywhere=True).to_dicts()}
 
-    assert (found[99], found[5], len(found)) == (str(other.folder), str(desk.folder), 4)
+    assert found == {99: str(other.folder), 5: str(one.folder)}
+    one.close()
     other.close()
 
 
