@@ -68,8 +68,6 @@ class SimulatorConfig:
         Names of `REPLY_FORMS`, joined by `+`.
     keys
         The accepted keys; empty: any key.
-    envelope
-        The request bodies that the gateway accepts.
 
     Raises
     ------
@@ -88,7 +86,6 @@ class SimulatorConfig:
     state_path: Path | None = None
     reply_form: str = "documented"
     keys: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
-    envelope: Literal["flat", "params", "both"] = "both"
 
     @field_validator("reply_form")
     @classmethod
@@ -164,9 +161,7 @@ class Simulator:
 
     async def submit(self, body: bytes, provider: Provider, account: str) -> Task:
         """Check a request body and start its task; raise ApiError for what the service refuses."""
-        envelope = self.config.envelope if provider == "gateway" else "flat"
-        # Decoding pictures must not hold up the polls on this loop.
-        request = await asyncio.to_thread(read_request, body, provider, envelope)
+        request = await asyncio.to_thread(read_request, body, provider)  # decoding must not hold up polls on this loop
         directives = directives_of(request.prompt)
         if "refuse" in directives:
             raise ApiError.of(directives["refuse"] or "Arrearage")

@@ -113,11 +113,8 @@ class _Request(_Fields):
     parameters: _Parameters = _Parameters()
 
 
-def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> TaskRequest:
-    """Check a request body and return the request.
-
-    `envelope` ("flat", "params" or "both") is what the service accepts. Texts that are too long are cut without an
-    error, as the services do.
+def read_request(body: bytes, provider: Provider) -> TaskRequest:
+    """Check a request body and return the request; texts that are too long are cut, as the services do.
 
     Raises
     ------
@@ -125,7 +122,7 @@ def read_request(body: bytes, provider: Provider, envelope: str = "flat") -> Tas
         A rule is broken.
     """
     try:
-        asked = _Request.model_validate(_document(body, envelope))
+        asked = _Request.model_validate(_document(body, provider))
     except ValidationError as problem:
         first = problem.errors()[0]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
@@ -227,16 +224,15 @@ def _read_input(source: str, where: str) -> tuple[Size, str]:
     return (width, height), base64.b64encode(buffer.getvalue()).decode()
 
 
-def _document(body: bytes, envelope: str) -> dict[str, Any]:
+def _document(body: bytes, provider: Provider) -> dict[str, Any]:
     """Parse a body, and bring the gateway's "params" envelope to the flat form (WAN_API §2)."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise invalid("body", "must be valid JSON") from None
     match document:
-        case {"input": [{"params": dict(params)}]} if envelope != "flat":
-            return {**params, "model": document.get("model")}
-        case {"input": dict()} if envelope != "params":
+        case {"input": dict()}:
             return dict(document)
-    wanted = "an object" if envelope == "flat" else 'an array of one {"params": {...}}'
-    raise invalid("input", f"must be {wanted}")
+        case {"input": [{"params": dict(params)}]} if provider == "gateway":
+            return {**params, "model": document.get("model")}
+    raise invalid("input", "must be an object")

@@ -95,17 +95,6 @@ def test_models_are_known_by_the_name_of_their_service(caller: Caller, provider:
     assert "does not exist" in caller.submit(provider, {**request_of(provider), "model": other}).text
 
 
-@pytest.mark.parametrize(("accepted", "refused"), [("flat", "params"), ("params", "flat")])
-def test_a_gateway_can_accept_one_envelope_only(accepted: str, refused: str) -> None:
-    """The other envelope is a 400 that creates no task, so that a client tries this one."""
-    caller, flat = Caller(envelope=accepted), request_of()
-    params = {"input": flat["input"], "parameters": flat["parameters"]}
-    documents = {"flat": flat, "params": {"model": flat["model"], "input": [{"params": params}]}}
-    assert caller.submit("gateway", documents[refused]).status_code == 400
-    assert caller.submit("gateway", documents[accepted]).status_code == 200
-    assert caller.simulator.tasks_created == 1
-
-
 @pytest.mark.parametrize(
     ("size", "image", "expected"),
     [
