@@ -412,9 +412,10 @@ class Session:
             project.database.close()
 
     async def _shutdown(self, project: Project | None, grace_s: float) -> None:
-        if project is not None:
-            await project.worker.shutdown(grace_s)
-        await self.clients.aclose()
+        with suppress(TimeoutError):
+            if project is not None:
+                await asyncio.wait_for(project.worker.shutdown(grace_s), END_S * 0.8)
+        await self.clients.aclose()  # also under a submit that waits for its answer: the next kernel calls it in doubt
 
     def end(self) -> None:
         """Close at the end of the program, and tell a script which jobs go on."""

@@ -122,7 +122,7 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
             return caught.value
 
     error = asyncio.run(main())
-    assert (error.kind, "407" in error.message) == ("proxy", b"407" in reply)
+    assert (error.kind, "407 Proxy" in error.message) == ("proxy", b"407" in reply)
     assert_no_key(error)
 
 
