@@ -1,9 +1,8 @@
 """Run front-end modules in a bare page, against a model that behaves as anywidget's does.
 
     def test_the_lightbox_closes_on_escape(widgets):
-        w = widgets.mount("gallery.js", {"items": [...], "thumb": b"..."}, css="gallery.css")
+        w = widgets.mount(SOURCE, {"items": [...], "thumb": b"..."}, css="card.css")
         w.el.locator("img").first.click()        # `w.el` is a Playwright locator, `widgets.page` the page
-        widgets.page.keyboard.press("Escape")
         w.set(items=[])                          # as the kernel does: change events fire
         w.receive({"kind": "more"}, b"...")      # a custom message from the kernel, with buffers
         assert w.get("selected") == 2            # what the module set
@@ -13,11 +12,9 @@
         assert w.listeners() == 0
         widgets.theme("dark")                    # media query, JupyterLab's body attribute and colour variables
 
-`mount` takes the name of a file in the served folder (`wan_notebook/display/static`; `widgets.serve(folder)` for
-another), or with `source=` the module's text. The module is loaded from a blob, as anywidget does it, so a relative
-import fails here as it would there. `widgets.load("util.js")` imports a module by its address and leaves it in
-`window.module`. An uncaught error, an error on the console, or a request to another machine fails the test when it
-ends; `widgets.forgive(regex)` allows what is expected.
+The module is loaded from a blob, as anywidget does it, so a relative import fails here as it would there. An uncaught
+error, an error on the console, or a request to another machine fails the test when it ends; `widgets.forgive(regex)`
+allows what is expected.
 """
 
 import base64
@@ -165,21 +162,11 @@ class WidgetPage:
         if not request.url.startswith((self._server.url, "blob:", "data:")):
             self.problems.append(f"request to another machine: {request.url}")
 
-    def serve(self, folder: Path) -> None:
-        """Serve another folder from now on; the page starts anew."""
-        self._server.close()
-        self._server = ModuleServer(folder)
-        self._open()
-
-    def mount(self, name: str = "", state: dict[str, Any] | None = None, *, source: str = "", css: str = "") -> Widget:
-        """Load a module as anywidget does, call `initialize` and `render`, and return the widget."""
-        options = {"name": name, "state": to_page(state or {}), "source": source, "css": css}
+    def mount(self, source: str, state: dict[str, Any] | None = None, *, css: str = "") -> Widget:
+        """Load a module's text as anywidget does, call `initialize` and `render`, and return the widget."""
+        options = {"state": to_page(state or {}), "source": source, "css": css}
         number = self.page.evaluate("options => window.widgetStub.mount(options)", options)
         return Widget(self.page, number)
-
-    def load(self, name: str) -> None:
-        """Import a module by its address, so that its own imports work; it is then `window.module`."""
-        self.page.evaluate("async name => { window.module = await import('/' + name); }", name)
 
     def theme(self, name: str) -> None:
         """Switch to `light` or `dark`: the media query, JupyterLab's attribute and its colours."""

@@ -129,7 +129,7 @@ def mount(
         "notice": [],
     }
     widgets.page.evaluate(STYLE, Panel._css)  # as anywidget: styles first
-    return widgets.mount(source=Panel._esm, state={**state, **traits})
+    return widgets.mount(Panel._esm, {**state, **traits})
 
 
 def sent(widget: Widget, kind: str) -> list[dict[str, Any]]:

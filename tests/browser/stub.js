@@ -86,17 +86,16 @@ class Model {
 
 const mounted = [];
 
-export async function mount({ name, state, source, css }) {
+export async function mount({ state, source, css }) {
   if (css) {
     const style = document.createElement("style");
-    style.textContent = await text(css);
+    style.textContent = await (await fetch(`/${css}`)).text();
     document.head.append(style);
   }
-  const code = source || (await text(name));
-  const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const module = await import(url);
   URL.revokeObjectURL(url);
-  if (!module.default) throw new Error(`${name || "the source"} has no default export`);
+  if (!module.default) throw new Error("the module has no default export");
   const definition = typeof module.default === "function" ? await module.default() : module.default;
   const model = new Model(decode(state));
   const controller = new AbortController();
@@ -115,12 +114,6 @@ export async function mount({ name, state, source, css }) {
   };
   mounted.push({ model, dispose });
   return number;
-}
-
-async function text(name) {
-  const answer = await fetch(`/${name}`);
-  if (!answer.ok) throw new Error(`/${name}: ${answer.status}`);
-  return answer.text();
 }
 
 export async function call(number, method, args) {

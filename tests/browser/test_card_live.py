@@ -42,7 +42,7 @@ def traits(*jobs: dict[str, Any], age_s: float = 0.0, thumbs: Any = (), **view: 
 
 def mount(widgets: WidgetPage, *jobs: dict[str, Any], **view: Any) -> Widget:
     """Show a card as a notebook does."""
-    return widgets.mount(source=static_module(STATIC / "card.js"), state=traits(*jobs, **view), css="card.css")
+    return widgets.mount(static_module(STATIC / "card.js"), traits(*jobs, **view), css="card.css")
 
 
 def seconds(widget: Widget) -> float:
@@ -133,7 +133,7 @@ def test_a_reloaded_page_shows_the_pictures_itself(widgets: WidgetPage) -> None:
     saved = {**JOB, **OVER, "state": "saved", "word": "saved", "icon": "✓"}
     state = traits(saved, pictures=1, thumbs=[WEBP])
     state["view"]["thumbs"] = [caption]
-    widget = widgets.mount(source=static_module(STATIC / "card.js"), state=state, css="card.css")
+    widget = widgets.mount(static_module(STATIC / "card.js"), state, css="card.css")
     widget.el.locator("figure").wait_for()
     assert "fox[0] · seed 5" in text_of(widget)
     assert "in a cell keeps the pictures" in text_of(widget)

@@ -183,6 +183,7 @@ class JobEntry:
             ("Price", format_cost_max(row)),
             ("Expected size", format_expected_size(self.card.job.request)),
             ("Result kept", f"until {format_time(row.expires_at)}" if is_kept else ""),
+            ("Now", self.tracked.note),
         ]
 
     @property
@@ -358,9 +359,7 @@ class Card:
 
     @property
     def notes(self) -> list[str]:
-        waiting = [self.entries[0].tracked.note] if len(self.entries) == 1 else []
-        found = [*self.job.notes, *(note for entry in self.entries for note in entry.notes), *waiting]
-        return list(dict.fromkeys(note for note in found if note))
+        return list(dict.fromkeys([*self.job.notes, *(note for entry in self.entries for note in entry.notes)]))
 
     @property
     def count_text(self) -> str:
@@ -520,7 +519,7 @@ def _entries_with_rows(entries: Sequence[JobEntry]) -> list[JobEntry]:
 
 
 def _live_job(entry: JobEntry) -> dict[str, Any]:
-    row, (price, size, kept) = entry.row, [said for _, said in entry.expected]
+    row, (price, size, kept, note) = entry.row, [said for _, said in entry.expected]
     cost = entry.cost_text or ("" if entry.is_over else price)
     facts = [row_seed(row), cost, size, f"result kept {kept}" if kept else ""]
     return {
@@ -533,9 +532,9 @@ def _live_job(entry: JobEntry) -> dict[str, Any]:
         "elapsed_s": entry.elapsed_s,
         "ticking": not entry.is_over,
         "progress": 1.0 if row.status == Status.SAVED else entry.tracked.progress,
-        "eta": entry.eta_text,
+        "eta": entry.eta_text or safe_line(note, 200),
         "facts": [safe_line(text, 120) for text in facts if text],
-        "reason": safe_line(plain_text(entry.reason if entry.is_over else entry.tracked.note), 200),
+        "reason": safe_line(plain_text(entry.reason), 200) if entry.is_over else "",
         "can_cancel": entry.can_cancel,
         "lines": entry.lines,
     }

@@ -10,13 +10,13 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from ..database import Status
 from ..jobs import is_not_sent
 from ..money import format_amount
-from ..validation import Mode, expected_size
+from ..validation import expected_size
 
 if TYPE_CHECKING:
     from ..database import JobRow
@@ -154,35 +154,6 @@ def duration_of(row: "JobRow") -> float | None:
     if row.duration_s is not None or row.finished_at is None or row.accepted_at is None:
         return row.duration_s
     return max(0.0, row.finished_at - row.accepted_at)
-
-
-_LABELS: Final = {
-    "size": "Size asked",
-    "n": "Pictures asked",
-    "max_images": "Pictures at most",
-    "watermark": "Watermark",
-}
-_SHOWN_ELSEWHERE: Final = frozenset({"seed", "negative_prompt", "enable_interleave", "prompt_extend"})
-# Counts that are always 1 say nothing: a task of text to image makes one picture, an article asks once.
-_ALWAYS_ONE: Final = {Mode.TEXT_TO_IMAGE.value: {"n", "max_images"}, Mode.ILLUSTRATED.value: {"n"}}
-
-
-def parameter_facts(row: "JobRow") -> list[tuple[str, str]]:
-    """Return what else was sent with a request, under the names that a person knows it by."""
-    names = [*_LABELS, *sorted(row.parameters.keys() - _LABELS.keys())]
-    hidden = _SHOWN_ELSEWHERE | _ALWAYS_ONE.get(row.mode, set())
-    values = {name: row.parameters.get(name) for name in names if name not in hidden}
-    return [
-        (_LABELS.get(name, name.replace("_", " ").capitalize()), _parameter_text(value))
-        for name, value in values.items()
-        if value is not None
-    ]
-
-
-def _parameter_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return re.sub(r"^(\d+)\*(\d+)$", r"\1×\2 px", str(value))
 
 
 GREY: Final = "#808080"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .formatting import SEPARATOR, format_time, link_target, parameter_facts, safe_line, safe_text, style_of
+from .formatting import SEPARATOR, format_time, link_target, safe_line, safe_text, style_of
 
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _MATH: Final = re.compile(r"<[^>]*>|[$\\]")
@@ -55,7 +55,6 @@ def _environment() -> Environment:
         facts=facts,
         format_time=format_time,
         link=link,
-        parameter_facts=parameter_facts,
         style_of=style_of,
     )
     return environment

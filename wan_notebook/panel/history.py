@@ -59,15 +59,15 @@ class JobFeed(Feed):
         rows = []
         for state in live_state(Card(job, self.session))["jobs"] if shown else []:
             if tracked := shown.get(state["id"]):
-                lines = [tracked.note] if tracked.note and state["ticking"] else state["lines"]
-                prompt = safe_line(tracked.row.prompt, 160)
-                rows.append({**state, "lines": [safe_line(line, 240) for line in lines], "prompt": prompt})
+                said = {"lines": [safe_line(tracked.note, 240)], "eta": ""} if tracked.note and state["ticking"] else {}
+                rows.append({**state, **said, "prompt": safe_line(tracked.row.prompt, 160)})
         return rows
 
     def on_cancel(self, message: Message) -> None:
         """Pass on the wish to cancel; the answer says what is still made and paid."""
-        wanted = [t for _, job in self.session.last for t in job.tracked if t.id == message["job"]]
-        self.panel.show(notice=self.project.worker.cancel(wanted[:1]).splitlines())
+        wanted = {t.id: t for _, job in self.session.last for t in job.tracked}.get(message["job"])
+        if wanted is not None:
+            self.panel.show(notice=self.project.worker.cancel([wanted]).splitlines())
 
     def on_dismiss(self, message: Message) -> None:
         """Take a row away."""
