@@ -458,7 +458,7 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
                 setattr(row, name, getattr(asked, name))
             append_event(session, row.seq, now, "taken", detail={"host": owner.host, "pid": owner.pid})
             continue
-        row.id, row.status = _new_id(session), Status.INTENT
+        row.id, row.status, row.pictures = _new_id(session), Status.INTENT, []  # loaded: it is read detached
         if not row.group_id:
             row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
         made.append(row)
