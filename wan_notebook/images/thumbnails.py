@@ -55,17 +55,13 @@ def contact_sheet(pictures: Sequence[bytes], *, max_bytes: int = 60_000, max_px:
     columns = math.ceil(math.sqrt(len(pictures)))
     cell_px = max(1, (max_px - _GAP_PX * (columns - 1)) // columns)
     small = [_scaled_or_grey(data, cell_px) for data in pictures]
-    rows = [small[start : start + columns] for start in range(0, len(small), columns)]
-    widest = max(picture.width for picture in small)
-    heights = [max(picture.height for picture in row) for row in rows]
-    size = (widest * columns + _GAP_PX * (columns - 1), sum(heights) + _GAP_PX * (len(rows) - 1))
-    sheet = Image.new("RGB", size, "white")
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, picture in enumerate(row):
-            left = column * (widest + _GAP_PX) + (widest - picture.width) // 2
-            sheet.paste(picture, (left, top + (height - picture.height) // 2))
-        top += height + _GAP_PX
+    width_px, height_px = (max(picture.size[axis] for picture in small) + _GAP_PX for axis in (0, 1))
+    rows = math.ceil(len(small) / columns)
+    sheet = Image.new("RGB", (width_px * columns - _GAP_PX, height_px * rows - _GAP_PX), "white")
+    for at, picture in enumerate(small):
+        row, column = divmod(at, columns)
+        left = column * width_px + (width_px - _GAP_PX - picture.width) // 2
+        sheet.paste(picture, (left, row * height_px + (height_px - _GAP_PX - picture.height) // 2))
     return _within(sheet, max_bytes, "jpeg")[0]
 
 

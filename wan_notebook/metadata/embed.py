@@ -137,14 +137,11 @@ class Metadata(_Model):
     fingerprints: Texts = {}
     versions: Texts = {}
 
-    def to_json(self, *, by_line: bool = False) -> str:
-        """Return the JSON text, ``by_line`` with one field a line."""
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the JSON text; an unknown amount is said to be null."""
         fields = {"schema": SCHEMA, "version": VERSION, **self.model_dump(mode="json", exclude_none=True)}
-        fields["cost"] = self.cost.model_dump(mode="json")  # an unknown amount is said to be null
-        if not by_line:
-            return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        lines = [f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        fields["cost"] = self.cost.model_dump(mode="json")
+        return json.dumps(fields, ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
 
 
 def read_sidecar(text: str) -> Metadata:
@@ -175,7 +172,7 @@ def read_sidecar(text: str) -> Metadata:
 
 def write_sidecar(metadata: Metadata) -> str:
     """Return the JSON text of the file beside the picture; it says the same as what is inside."""
-    return metadata.to_json(by_line=True)
+    return metadata.to_json(indent=2) + "\n"
 
 
 def load_json(text: str) -> Any:

@@ -56,30 +56,17 @@ _PARTS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundleFile:
-    """One file to pack: bytes made for it, or a file of the project; ``record`` is what the ledger knows of it."""
-
-    path: str
-    content: bytes | Path
-    size_bytes: int
-    record: PictureRow | InputRow | None = None
-
-    def read(self) -> bytes:
-        """Return the bytes. Raise ``StoreError`` if they are not what was recorded."""
-        data = self.content if isinstance(self.content, bytes) else self.content.read_bytes()
-        if self.record is not None and change_of(data, self.record):
-            message = f"{self.path} has changed since it was recorded: the bundle was not written."
-            raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
-        return data
-
-
-@dataclass(frozen=True, kw_only=True)
 class BundlePlan:
-    """All that a bundle will hold, and what a person should know before it is published."""
+    """All that a bundle will hold, and what a person should know before it is published.
+
+    ``files`` are bytes made for it, or files of the project, by their path in the bundle; ``records`` are what the
+    ledger knows of them. ``kept`` maps hashes of addresses to kept copies inside the folder of pictures.
+    """
 
     target: Path
     notebook: str
-    files: tuple[BundleFile, ...]
+    files: Mapping[str, bytes | Path]
+    records: Mapping[str, PictureRow | InputRow]
     rows: "tuple[JobRow, ...]"
     named: tuple[str, ...]
     kept: Mapping[str, str]
@@ -88,12 +75,16 @@ class BundlePlan:
     def lines(self) -> list[str]:
         """Name every file with its size, and what should be known."""
         pictures = pluralize(pictures_of(self.rows), "picture")
-        left, total = len(self.files) - _FILES_LISTED, sum(file.size_bytes for file in self.files)
+        sizes = {
+            path: len(content) if isinstance(content, bytes) else content.stat().st_size
+            for path, content in self.files.items()
+        }
+        left = len(sizes) - _FILES_LISTED
         return [
             f"{self.target.name} will hold {pictures} of {pluralize(len(self.rows), 'job')}:",
-            *(f"  {file_size(file.size_bytes):>9}  {file.path}" for file in self.files[:_FILES_LISTED]),
+            *(f"  {file_size(size):>9}  {path}" for path, size in list(sizes.items())[:_FILES_LISTED]),
             *([f"  and {left} more files"] if left > 0 else []),
-            f"  {file_size(total):>9}  in {len(self.files)} files",
+            f"  {file_size(sum(sizes.values())):>9}  in {len(self.files)} files",
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -157,19 +148,16 @@ def plan_bundle(
         LEDGER_LINES: b"".join(json_bytes(line, sort_keys=True, separators=(",", ":")) + b"\n" for line in lines),
         _LEDGER: _ledger(lines, kept, max(row.created_at for row in rows)),
     }
-    for path, data in made.items():
-        if redactor.holds_key(data.decode("utf-8", "replace")):
-            message = f"{path} holds your key, in a cell or a prompt: nothing was written."
-            hint = (
-                "Take it out of the cell (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
-            )
-            raise CellError(message, hint=hint)
-    files = [BundleFile(path=path, content=data, size_bytes=len(data)) for path, data in made.items()]
-    files += [_file_of(path.relative_to(root).as_posix(), path) for path in named.pictures]
-    files += _stored_files(storage, rows, kept.values())
-    files.sort(key=lambda file: file.path)
+    _refuse_keys(redactor, {path: data.decode(errors="replace") for path, data in made.items()})
+    records, beside = _stored_files(storage, rows)
+    stored = {f"{FOLDER}/{file}": storage.path(file) for file in (*records, *beside, *kept.values())}
+    packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
+    if missing := [str(path) for path in stored.values() if not path.is_file()]:
+        message = f"{missing[0]} is missing: the bundle would not be complete."
+        raise StoreError(message, hint="`%wan verify` says how to get it back.")
+    files: dict[str, bytes | Path] = {**stored, **packed, **made}
     try:
-        check_names([*(file.path for file in files), CRATE])
+        check_names([*files, CRATE])
     except RecipeError as error:
         raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
     if saved and (unsaved := len(set(shown) - set(saved))):
@@ -178,9 +166,10 @@ def plan_bundle(
     return BundlePlan(
         target=target,
         notebook=name,
-        files=tuple(files),
+        files=dict(sorted(files.items())),
+        records={f"{FOLDER}/{file}": record for file, record in records.items()},
         rows=rows,
-        named=tuple(path.relative_to(root).as_posix() for path in named.pictures),
+        named=tuple(packed),
         kept=kept,
         notes=(*notes, *_notes(document, redacted, named, rows, storage)),
     )
@@ -195,10 +184,14 @@ def write_bundle(plan: BundlePlan) -> str:
     try:
         with zipfile.ZipFile(temporary, "w") as archive:
             facts = {}
-            for file in plan.files:
-                data = file.read()
-                facts[file.path] = {"contentSize": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
-                _write(archive, file.path, data)
+            for path, content in plan.files.items():
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                record = plan.records.get(path)
+                if record is not None and change_of(data, record):
+                    message = f"{path} has changed since it was recorded: the bundle was not written."
+                    raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
+                facts[path] = {"contentSize": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
+                _write(archive, path, data)
             _write(archive, CRATE, _crate(plan, facts))
         temporary.replace(plan.target)
     except OSError as error:
@@ -250,24 +243,16 @@ def _refuse_keys(redactor: Redactor, texts: Mapping[str, str]) -> None:
             raise CellError(f"{what} holds your key: nothing was written.", hint=hint)
 
 
-def _file_of(path: str, source: Path, record: PictureRow | InputRow | None = None) -> BundleFile:
-    try:
-        return BundleFile(path=path, content=source, size_bytes=source.stat().st_size, record=record)
-    except OSError as error:
-        message = f"{source} is missing: the bundle would not be complete."
-        raise StoreError(message, hint="`%wan verify` says how to get it back.") from error
-
-
-def _stored_files(storage: "Storage", rows: "Sequence[JobRow]", kept: Iterable[str]) -> list[BundleFile]:
-    """Return the files of these jobs; what is not needed to show them may be missing."""
-    wanted: dict[str, PictureRow | InputRow | None] = dict.fromkeys(kept)
+def _stored_files(storage: "Storage", rows: "Sequence[JobRow]") -> tuple[dict[str, PictureRow | InputRow], list[str]]:
+    """Return the files of these jobs with their records, and those beside them; only pictures must be there."""
+    records: dict[str, PictureRow | InputRow] = {}
+    beside: list[str] = []
     for row in rows:
-        wanted |= {record.file: record for record in row.inputs if storage.exists(record.file)}
-        for picture in row.pictures:
-            wanted |= {picture.file: picture} if picture.saved_at else {}
-            beside = (f"{picture.file}.json" if picture.saved_at else "", picture.corrupt_file)
-            wanted |= {file: None for file in beside if file and storage.exists(file)}
-    return [_file_of(f"{FOLDER}/{file}", storage.path(file), record) for file, record in wanted.items()]
+        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
+        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
+        beside += [f"{picture.file}.json" for picture in row.pictures if picture.saved_at]
+        beside += [picture.corrupt_file for picture in row.pictures if picture.corrupt_file]
+    return records, [file for file in beside if storage.exists(file)]
 
 
 def _kept_addresses(database: Database, storage: "Storage", texts: Iterable[str]) -> dict[str, str]:

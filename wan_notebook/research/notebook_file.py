@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
@@ -154,13 +154,6 @@ def _that_have(cells_run: Collection[str], paths: Sequence[Path]) -> list[Path]:
 # The jobs behind it --------------------------------------------------------------------------------------------------
 
 
-class Selection(NamedTuple):
-    """Finished jobs, oldest first, and what a person should know about those that are not among them."""
-
-    rows: "tuple[JobRow, ...]"
-    notes: tuple[str, ...] = ()
-
-
 def select_jobs(
     database: "Database",
     shown: Sequence[str],
@@ -168,8 +161,11 @@ def select_jobs(
     tags: Sequence[str] = (),
     all_versions: bool = False,
     notebook: str = "",
-) -> Selection:
+) -> "tuple[tuple[JobRow, ...], tuple[str, ...]]":
     """Return the jobs of ``shown``; without any, the newest result of each request of this notebook's history.
+
+    They are finished, oldest first, and jobs whose pictures serve them as inputs come along. The notes are what a
+    person should know about those that are not among them.
 
     Parameters
     ----------
@@ -187,7 +183,7 @@ def select_jobs(
     Raises
     ------
     CellError
-        If a job is still open, or if nothing is left. Jobs whose pictures serve others as inputs come along.
+        If a job is still open, or if nothing is left.
     """
     rows = database.jobs(shown)
     found = [rows[job_id] for job_id in dict.fromkeys(shown) if job_id in rows and rows[job_id].trashed_at is None]
@@ -221,7 +217,7 @@ def select_jobs(
     if not chosen:
         message = f"there is no finished picture {named}".rstrip()
         raise CellError(f"{message}.", hint="`%wan history` shows what there is.")
-    return Selection(tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), tuple(notes))
+    return tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), tuple(notes)
 
 
 def matching(database: "Database", query: HistoryQuery) -> "Iterator[JobRow]":

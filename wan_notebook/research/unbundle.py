@@ -312,13 +312,12 @@ def change_of(data: bytes, record: "PictureRow | InputRow") -> str:
 
 def _put_back(theirs: "JobRow", ours: "JobRow", archive: Archive, storage: "Storage") -> None:
     """Write the files of a job that is here already and has lost them."""
-    packed = {record.position: record.file for record in theirs.inputs}
-    pairs: list[tuple[PictureRow | InputRow, str]] = [(one, packed.get(one.position, "")) for one in ours.inputs]
-    packed = {picture.index: picture.file for picture in theirs.pictures}
-    pairs += [(one, packed.get(one.index, "")) for one in ours.pictures if one.saved_at]
-    for record, file in pairs:
-        if record.file and not storage.exists(record.file) and f"{FOLDER}/{file}" in archive.contents.files:
-            data = archive.checked(f"{FOLDER}/{file}")
+    pairs: list[tuple[PictureRow | InputRow, PictureRow | InputRow]]
+    pairs = [*zip(theirs.inputs, ours.inputs, strict=False), *zip(theirs.pictures, ours.pictures, strict=False)]
+    for packed, record in pairs:
+        name = f"{FOLDER}/{packed.file}"
+        if record.file and not storage.exists(record.file) and name in archive.contents.files:
+            data = archive.checked(name)
             if not change_of(data, record):
                 storage.add(record.file, data)
 

@@ -85,14 +85,18 @@ class Machine:
         """Let every connection and every look-up of a name fail, and be noted."""
         self.site.write_text(NO_NETWORK)
 
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in the project folder."""
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, env=self.env, cwd=self.project, capture_output=True, text=True, check=False, timeout=280
+        )
+
     def run(self, name: str, *cells: str, output: str = "") -> dict[str, Any]:
         """Run a notebook in a process of its own, write it, and return it."""
         target = self.project / (output or name)
         arguments = [str(self.project / name), json.dumps(cells), str(target)]
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, *arguments], env=self.env, cwd=self.project, capture_output=True, text=True,
-            check=False, timeout=280,
-        )  # fmt: skip
+        done = self.python("-c", RUN, *arguments)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(target.read_text("utf-8"))  # type: ignore[no-any-return]
 
@@ -144,10 +148,7 @@ def test_another_machine_shows_the_same_pictures_for_nothing(tmp_path: Path) -> 
     assert result["seen"] == sorted(unzipped.values())
     assert b.log.read_text().splitlines() == ["(443,)"]  # the one attempt that was made to see that it fails
     assert not list(b.home.rglob("simulator.db"))
-    verified = subprocess.run(
-        [sys.executable, "-m", "wan_notebook", "verify", "again.ipynb"], cwd=b.project, env=b.env, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
+    verified = b.python("-m", "wan_notebook", "verify", "again.ipynb")
     assert verified.returncode == 0, verified.stdout
     paragraphs = [cell["outputs"][0]["data"]["text/markdown"] for cell in (made["cells"][-1], ran["cells"][-1])]
     assert paragraphs[0] == paragraphs[1]

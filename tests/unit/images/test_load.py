@@ -13,8 +13,6 @@ import IPython.display
 import ipywidgets
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -425,20 +423,3 @@ def test_long_texts_in_a_png_cost_nothing() -> None:
     info.add_text("history", "x" * 3_000_000, zip=True)
     assert load_image(encoded(pnginfo=info), name="photo").data == PNG
     assert load_image(png_with_texts(parameters="a prompt"), name="photo").notes == ("metadata removed",)
-
-
-@given(
-    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]),
-    size=st.tuples(st.integers(1, 400), st.integers(1, 400)),
-)
-def test_any_mode_and_size_is_sendable_or_a_named_error(mode: str, size: tuple[int, int]) -> None:
-    """Whatever the picture, there are two outcomes: an upload that fits all rules, or an error that names it."""
-    empty = Image.new(mode, size).tobytes()
-    picture = Image.frombytes(mode, size, np.random.default_rng(5).bytes(len(empty)))
-    values: list[object] = [picture, *([encoded(picture)] if mode not in ("CMYK", "YCbCr", "F", "I") else [])]
-    for value in (*values, encoded(picture, "TIFF")):
-        if min(size) < 240 or mode in ("I", "F"):
-            with pytest.raises(ImageInputError, match="image = photo: it is "):
-                load_image(value, name="photo")
-        else:
-            assert_sendable(load_image(value, name="photo"))
