@@ -77,7 +77,7 @@ class Rig:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.around: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] | None = None
         self._asked: Counter[int] = Counter()
-        self._sessions: list[Session] = []
+        self.sessions: list[Session] = []
         self._stack = ExitStack()
 
     @property
@@ -109,25 +109,22 @@ class Rig:
     def kernel(self, *, fast: bool = True, provider: str = "", **env: str) -> Session:
         """Start a kernel; `fast` gives it the rig's clocks. Change its variables later with `set_env`."""
         provider = provider or self.provider
-        variables = {
-            "WAN_HOME": str(self.folder),
-            "WAN_PROVIDER": provider,
-            KEY_VARIABLE.get(provider, "WAN_API_KEY"): "key-one",
-            "WAN_BASE_URL": self.url or IN_PROCESS,
-            **NO_LIMITS,
-            **env,
-        }
+        named = {"WAN_PROVIDER": provider, KEY_VARIABLE.get(provider, "WAN_API_KEY"): "key-one"}
+        address = {"WAN_BASE_URL": self.url or IN_PROCESS}
+        variables = {"WAN_HOME": str(self.folder), **(named | address if provider else {}), **NO_LIMITS, **env}
         loader = SettingsLoader(env=variables, cwd=self.folder.parent, use_keyring=False)
         clocks = {"clock": self.time.clock, "wall_clock": self.time.wall_clock, "sleep": self.time.sleep}
         session = Session(
             loader,
             background=Background("test"),
-            clients=ClientPool(loader, transport_for=partial(self._transport, loader), timeouts=SHORT),
-            rng=random.Random(len(self._sessions)),  # noqa: S311 - seeds and pauses, no secrets
+            clients=ClientPool(
+                loader, transport_for=partial(self._transport, loader), timeouts=SHORT if fast else Timeouts()
+            ),
+            rng=random.Random(len(self.sessions)),  # noqa: S311 - seeds and pauses, no secrets
             **(clocks if fast else {}),
         )
         _environments[id(session)] = variables
-        self._sessions.append(session)
+        self.sessions.append(session)
         return session
 
     def clients_of(self, session: Session) -> int:
@@ -143,7 +140,7 @@ class Rig:
 
     def close(self) -> None:
         """End every kernel and the service."""
-        for session in self._sessions:
+        for session in self.sessions:
             session.close()
         self._stack.close()
 
@@ -166,47 +163,15 @@ def rig(folder: Path, **options: Any) -> Iterator[Rig]:
         made.close()
 
 
-class House:
-    """A folder and the built-in simulator, with as many kernels as a test wants; each meets its requests anew."""
+class House(Rig):
+    """A folder and the built-in simulator in real time, without a key; each kernel meets its requests anew."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "store" / "wan-pictures"
-        self.folder.parent.mkdir(parents=True)
-        config = SimulatorConfig(
-            seconds=0.0,
-            price=Decimal("0.03"),
-            queries_per_s=0.0,
-            submits_per_s=0.0,
-            in_flight=0,
-            fixed_picture=small_png(),
-        )
-        self.app = create_app(config)
-        self.sessions: list[Session] = []
+        super().__init__(folder / "store", provider="", clock=time.time)
 
-    @property
-    def service(self) -> Simulator:
-        """The service, which counts what happens."""
-        return self.app.state.simulator
-
-    def configure(self, **changes: Any) -> None:
-        """Change the service's settings while it runs."""
-        self.service.config = replace(self.service.config, **changes)
-
-    def kernel(self, **env: str) -> Session:
-        """Start a kernel without a key."""
-        variables = {"WAN_HOME": str(self.folder), **NO_LIMITS, **env}
-        loader = SettingsLoader(env=variables, cwd=self.folder.parent, use_keyring=False)
-        pool = ClientPool(loader, transport_for=lambda _settings: httpx.ASGITransport(app=self.app))
-        rng = random.Random(len(self.sessions))  # noqa: S311 - seeds of pictures, no secrets
-        session = Session(loader, background=Background("test"), clients=pool, rng=rng)
-        _environments[id(session)] = variables
-        self.sessions.append(session)
-        return session
-
-    def close(self) -> None:
-        """End every kernel."""
-        for session in self.sessions:
-            session.close()
+    def kernel(self, **env: str) -> Session:  # type: ignore[override]
+        """Start a kernel."""
+        return super().kernel(fast=False, **env)
 
 
 # ------------------------------------------------------------------ what tests do with a session

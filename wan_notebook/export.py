@@ -253,16 +253,11 @@ def to_jsonl(records: Iterable[Record], path: str | Path, by: By) -> Path:
     return write_file(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
 
 
-def iso_time(at: float) -> str:
-    """Write Unix seconds as ISO 8601 in UTC, to the microsecond."""
-    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="microseconds")
-
-
 def _plain(kind: Kind, value: Any) -> Any:
     if value is None:
         return None
     if kind == "time":
-        return iso_time(value)
+        return dt.datetime.fromtimestamp(value, tz=dt.UTC).isoformat(timespec="microseconds")
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
