@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .budget import BudgetBook, UnitPrice
-from .database import FINAL
+from .database import FINAL, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage
@@ -258,18 +258,21 @@ class Session:
         rows = [job.result for job in plan.jobs]
         # What was found open may have ended since: the transaction that would create its twin looks again.
         wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not plan.is_former]
-        fresh: dict[str, ImageRequest] = {}
+        fresh: set[str] = set()
+        requests: dict[str, ImageRequest] = {}  # of those that this call may send
         for at, (row, is_new) in zip(wanted, self._create(plan, wanted), strict=True):
             rows[at] = row
             if is_new:
-                fresh[row.id] = plan.jobs[at].request.replace(seed=row.seed)
+                fresh.add(row.id)
+            if row.status is Status.INTENT:  # one that was joined, too: its owner may never send it
+                requests[row.id] = plan.jobs[at].request.replace(seed=row.seed)
         tracked = [project.worker.track(row) for row in rows if row is not None]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
             shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
             project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
-            project.worker.start(open_jobs, fresh)
+            project.worker.start(open_jobs, requests)
             if not fresh and plan.notes:  # no new row holds them
                 self.background.call(tracked[0].noted, "; ".join(plan.notes))
         request = plan.requests[0].replace(seed=tracked[0].row.seed)
@@ -406,7 +409,7 @@ class Session:
         if self.background.is_running:
             with suppress(TimeoutError):  # a connection that does not close must not hold up the end
                 self.background.submit(self._shutdown(project, grace_s)).result(END_S)
-            self.background.stop(END_S / 5)
+            self.background.stop()
         if project is not None:
             project.worker.close()
             project.database.close()

@@ -1,15 +1,14 @@
 """Jobs: what a person holds (``Job``, ``Picture``), and the worker that brings them to their end."""
 
 from .background import Background
-from .inputs import image_of_picture, new_inputs
+from .download import metadata_of
 from .job import Job, WaitInterrupted, set_reopen
-from .metadata import metadata_of
 from .picture import Picture, set_display
 from .polling import ECONOMICAL, PROMPT, Durations, PollSetting, RateLimit
 from .recovery import Candidate, explain, match, resolve_job
 from .retry import Action, backoff_s, decide, kind_of
-from .status import cost_of, error_of, is_not_sent, seeds_text, status_line, status_words
-from .tracked import TrackedJob, goodbye
+from .status import TrackedJob, cost_of, error_of, goodbye, is_not_sent, seeds_text, status_line, status_words
+from .submit import image_of_picture, new_inputs
 from .worker import Worker, WorkerConfig
 
 __all__ = [

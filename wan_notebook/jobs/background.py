@@ -10,10 +10,13 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
 from functools import partial
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +24,9 @@ log = logging.getLogger(__name__)
 
 WORKER_THREADS = 6
 """For calls to the database and the disk; most of the time they wait for it."""
+
+END_S = 0.3
+"""The longest wait for tasks that are cancelled at the end."""
 
 
 class Background:
@@ -98,12 +104,20 @@ class Background:
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:  # a connection that is being made takes a few rounds to undo
-        loop.run_until_complete(asyncio.wait(tasks, timeout=0.2))
+    loop.run_until_complete(_end_tasks())
     loop.close()
+
+
+async def _end_tasks() -> None:
+    """Cancel what runs, and what that starts while it ends: a connection that is being made takes several rounds."""
+    until_s = time.monotonic() + END_S
+    while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) and time.monotonic() < until_s:
+        for task in tasks:
+            coroutine = task.get_coro()
+            # anyio's tasks wrap a coroutine: cancelled before they begin, they would leave it "never awaited".
+            if not isinstance(coroutine, CoroutineType) or getcoroutinestate(coroutine) != CORO_CREATED:
+                task.cancel()
+        await asyncio.wait(tasks, timeout=0.01)
 
 
 def _work(calls: "queue.SimpleQueue[Callable[[], object] | None]") -> None:

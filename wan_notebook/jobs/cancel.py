@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..database import Conflict, Status
 from ..errors import ConnectionLostError, WanError
-from .status import status_words
-from .tracked import TrackedJob
+from .status import TrackedJob, status_words
 
 if TYPE_CHECKING:
     from .worker import Worker

@@ -16,12 +16,11 @@ from ..errors import DownloadError, JobError, StoreError, WanError
 from ..models import RESULT_MAX_BYTES
 from ..providers import Downloaded
 from ..text import pluralize
-from .metadata import metadata_of, wants_metadata
 from .retry import Action, decide, kind_of
-from .status import missing_pictures
-from .tracked import TrackedJob
+from .status import TrackedJob, cost_of, missing_pictures
 
 if TYPE_CHECKING:
+    from ..metadata import Metadata
     from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -31,6 +30,10 @@ SIZE_STEP_PX = 16
 
 MAX_PIXELS = 4 * 2048 * 2048
 """Far above any size that can be asked for: more is a decompression bomb, not a surprise."""
+
+
+NOT_VERSIONS = frozenset({"run", "meeting", "embed"})
+"""Keys in a row's ``versions`` that are not versions of software; their names are on disk."""
 
 
 async def download(worker: "Worker", job: TrackedJob) -> None:
@@ -77,8 +80,7 @@ class _Download:
 
     async def _fetch(self) -> None:
         if not self.url:
-            message = "the service gave no address for this picture"
-            raise DownloadError(message, kind="gone")
+            raise DownloadError("the service gave no address for this picture", kind="gone")
         client = self.worker.client(self.job.row)
         got = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
         await self.worker.in_thread(self._save, got)
@@ -92,9 +94,9 @@ class _Download:
             message = f"{self.part} cannot be read ({error.strerror or error})."
             raise StoreError(message, hint="Check the disk, then run `%wan resume`.") from error
         columns, suffix = self._checked(data, got)
-        made, sidecar = self._described(data, columns)
-        staged = self.storage.stage(self.part, self._name(suffix), data=made, sidecar=sidecar)
-        self.file_sha256 = hashlib.sha256(made).hexdigest()
+        data, sidecar = self._described(data, columns)
+        staged = self.storage.stage(self.part, self._name(suffix), data=data, sidecar=sidecar)
+        self.file_sha256 = hashlib.sha256(data).hexdigest()
         # Name and hashes first: after a crash they tell that the file had already got its name.
         columns |= {"file": staged.file, "file_sha256": self.file_sha256}
         self.worker.database.save_picture(row.id, index=self.index, **columns)
@@ -119,15 +121,20 @@ class _Download:
             # A page or a message: somebody on the way answered, and the picture itself still exists.
             is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
-        size = {"width_px": info.width_px, "height_px": info.height_px}
-        note = _size_note(self.job.row, info.width_px, info.height_px)
-        return columns | size | {"mime": info.mime, "note": note}, info.suffix
+        size = (info.width_px, info.height_px)
+        size_asked = str(self.job.row.parameters.get("size") or "")  # "1K" promises no pixels
+        asked = [int(side) for side in size_asked.split("*")] if "*" in size_asked else []
+        is_other = any(abs(came - wanted) >= SIZE_STEP_PX for came, wanted in zip(size, asked, strict=False))
+        note = f"{size[0]}×{size[1]} came, {asked[0]}×{asked[1]} was asked for" if is_other else ""
+        columns |= {"width_px": size[0], "height_px": size[1], "mime": info.mime, "note": note}
+        return columns, info.suffix
 
     def _described(self, data: bytes, columns: dict[str, Any]) -> tuple[bytes, str]:
         """Return the file's bytes with its metadata in them, and the sidecar's text."""
         row = self.job.row
+        wants_metadata = row.versions.get("embed", self.worker.settings(row.provider).embed)  # `--no-embed` of its cell
         try:
-            if columns["mime"].startswith("image/") and wants_metadata(row, self.worker.settings(row.provider)):
+            if wants_metadata and columns["mime"].startswith("image/"):
                 from ..metadata import can_embed, embed, write_sidecar
 
                 metadata = metadata_of(row, PictureRow(index=self.index, **columns))
@@ -148,7 +155,7 @@ class _Download:
     async def _after(self, error: WanError) -> tuple[Action, str]:
         """Do what the table says after a fault."""
         config, row = self.config, self.job.row
-        attempt = self.refreshed + 1 if kind_of(error) == "expired url" else self.failures
+        attempt = self.refreshed + 1 if kind_of(error) in ("expired", "gone") else self.failures
         age_s = config.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
         decision = decide("download", error, attempt, config.rng, age_s=age_s)
         action, reason = decision.action, f"{decision.reason} ({error.message.rstrip('.')})"
@@ -173,8 +180,35 @@ class _Download:
         return action, reason
 
 
-def _size_note(row: JobRow, width_px: int, height_px: int) -> str:
-    width, _, height = str(row.parameters.get("size") or "").partition("*")
-    if not height or (abs(width_px - int(width)) < SIZE_STEP_PX and abs(height_px - int(height)) < SIZE_STEP_PX):
-        return ""
-    return f"{width_px}×{height_px} came, {width}×{height} was asked for"
+def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
+    """Return what a picture's file says about itself: never a key, a signed address or a local path."""
+    from ..metadata import Metadata, MetadataCost, MetadataInput, MetadataParameters, MetadataPicture
+
+    known = MetadataParameters.model_fields
+    times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
+    return Metadata(
+        model=row.model,
+        provider=row.provider,
+        mode=row.mode,
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt,
+        job_id=row.id,
+        task_id=row.task_id,
+        parameters=MetadataParameters(**{name: value for name, value in row.parameters.items() if name in known}),
+        picture=MetadataPicture(
+            **{name: getattr(picture, name) for name in ("index", "sha256", "width_px", "height_px")},
+            count=max(1, len(row.pictures)),
+        ),
+        seeds=() if row.seed is None else (row.seed,),
+        inputs=tuple(
+            MetadataInput(**{name: getattr(given, name) for name in MetadataInput.model_fields}) for given in row.inputs
+        ),
+        times={
+            name: dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
+            for name, at in times.items()
+            if at is not None
+        },
+        cost=MetadataCost.of(cost_of(row)),
+        fingerprints={"asked": row.request_hash, "sent": row.request_hash_with_seed},
+        versions={name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
+    )

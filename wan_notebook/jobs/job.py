@@ -19,10 +19,8 @@ from ..money import Cost
 from ..request import ImageRequest
 from ..storage import Storage
 from ..text import pluralize
-from .copying import targets_of, write_copies
-from .picture import Marked, Picture, show
-from .status import cost_of, error_of, status_line, status_words, total_cost
-from .tracked import TrackedJob, all_settled
+from .picture import Marked, Picture, save_copies, show
+from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words, total_cost
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -342,10 +340,7 @@ class Job(Marked):
         >>> job.save("figures/")
         >>> job.save("fox.jpg", overwrite=True)
         """
-        pictures = self.pictures
-        targets = targets_of(path, [picture.file.name for picture in pictures])
-        copies = [picture.copy_to(target, clean=clean) for picture, target in zip(pictures, targets, strict=True)]
-        return write_copies(copies, project_folder=self.project.storage.folder, overwrite=overwrite)
+        return save_copies(self.pictures, path, clean=clean, overwrite=overwrite)
 
     def __getitem__(self, index: int) -> Picture:
         pictures = self.pictures

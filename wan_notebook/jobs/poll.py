@@ -10,9 +10,8 @@ from ..models import RESULT_LIFETIME_S
 from ..money import Cost, Source, format_amount
 from ..providers import NO_PICTURE, Phase, TaskState
 from .polling import ECONOMICAL, PROMPT
-from .retry import Action, FaultKind, decide
-from .status import fewest_pictures
-from .tracked import TrackedJob
+from .retry import Action, decide
+from .status import TrackedJob, fewest_pictures
 
 if TYPE_CHECKING:
     from .worker import Price, Worker
@@ -98,7 +97,7 @@ class _Poll:
         is_finished = state.phase is Phase.SUCCEEDED and not has_only_text and not is_explained
         return is_finished or state.error_code == NO_PICTURE
 
-    async def _after(self, fault: WanError | FaultKind, attempt: int, told: str = "") -> float:
+    async def _after(self, fault: WanError | str, attempt: int, told: str = "") -> float:
         account, row, now_s = self.worker.account(self.job.row), self.job.row, self.config.clock()
         same_key = row.key_fingerprint in ("", self.worker.settings(row.provider).key_fingerprint)
         decision = decide("poll", fault, attempt, self.config.rng, age_s=self.age_s(), same_key=same_key)

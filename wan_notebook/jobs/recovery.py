@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 from ..database import NOT_SENT, Conflict, EventRow, JobRow, Status
 from ..errors import CellError, StoreError, WanError
 from ..providers import Phase, Submitted, TaskState
-from .status import status_words
+from .status import TrackedJob, status_words
 from .submit import SALVAGED
-from .tracked import TrackedJob
 
 if TYPE_CHECKING:
     from .job import Job
     from .worker import Worker
-
-NOT_SENT_YET = "It was not sent: the program that made it ended first. Run the cell again to send it."
 
 WINDOW = dt.timedelta(hours=14)
 """The service's times carry no zone (WAN_API §3), so that a task's time may lie anywhere within the world's zones."""

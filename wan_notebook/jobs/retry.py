@@ -26,38 +26,6 @@ from ..models import RESULT_LIFETIME_S
 
 Step = Literal["submit", "poll", "download"]
 
-FaultKind = Literal[
-    # Nothing was sent.
-    "unreachable",
-    "certificate",
-    "not sendable",
-    "disk",
-    # It may have arrived.
-    "lost",
-    "timeout",
-    # The service answered.
-    "throttled",
-    "unavailable",
-    "key refused",
-    "forbidden",
-    "not found",
-    "rejected",
-    "server error",
-    "redirect",
-    "bad body",
-    "incomplete",
-    # A picture came, or something in its place.
-    "expired url",
-    "unsafe url",
-    "web page",
-    "truncated",
-    "stalled",
-    "not an image",
-    "corrupt",
-    "oversized",
-    "bomb",
-]
-
 
 class Action(StrEnum):
     """What is done next."""
@@ -124,7 +92,7 @@ PERSON_LOOK_S = 60.0
 """Between two looks while a person has to act (another key, a certificate): notices when they did so elsewhere."""
 
 A = Action
-RULES: Mapping[Step, Mapping[FaultKind, Rule]] = {
+RULES: Mapping[Step, Mapping[str, Rule]] = {
     "submit": {
         "unreachable": Rule(A.RETRY, "the service could not be reached, so nothing was sent", 6, A.NOT_SENT),
         "certificate": Rule(A.NOT_SENT, "the certificate could not be verified, so nothing was sent", stops_queue=True),
@@ -143,41 +111,37 @@ RULES: Mapping[Step, Mapping[FaultKind, Rule]] = {
         "bad body": Rule(A.SALVAGE, "the reply was cut or unreadable"),
     },
     "poll": {
-        "unreachable": Rule(A.RETRY, "the service cannot be reached"),
         "certificate": Rule(A.PAUSE, "the service's certificate could not be verified", delay_s=PERSON_LOOK_S),
         "not sendable": Rule(A.PAUSE, "the service cannot be asked", delay_s=PERSON_LOOK_S),
         "lost": Rule(A.RETRY, "the connection broke", at_once=True),
         "timeout": Rule(A.RETRY, "no answer came in time", at_once=True),
         "throttled": Rule(A.PAUSE, "the service takes no more queries at the moment"),
-        "unavailable": Rule(A.RETRY, "the service is unavailable at the moment"),
         "key refused": Rule(A.PAUSE, "this key may not read the task; another key may", delay_s=PERSON_LOOK_S),
         "forbidden": Rule(A.PAUSE, "this key may not read the task; another key may", delay_s=PERSON_LOOK_S),
         "not found": Rule(A.RETRY, "the service does not know the task", 4, A.EXPIRE),
-        "rejected": Rule(A.RETRY, "the service did not accept the query"),
-        "server error": Rule(A.RETRY, "the service failed"),
-        "redirect": Rule(A.RETRY, "the service answered with a redirect"),
-        "bad body": Rule(A.RETRY, "the answer was cut or unreadable"),
         "incomplete": Rule(A.RETRY, "fewer pictures came than were asked for", 4, A.TAKE),
     },
     "download": {
-        "unreachable": Rule(A.RETRY, "the picture's host cannot be reached"),
-        "certificate": Rule(A.STOP, "the certificate of the picture's host could not be verified"),
-        "not sendable": Rule(A.STOP, "the picture's host cannot be asked"),
         "disk": Rule(A.STOP, "the picture could not be written to disk"),
-        "lost": Rule(A.RETRY, "the connection broke"),
-        "timeout": Rule(A.RETRY, "no answer came in time"),
-        "stalled": Rule(A.RETRY, "the download stalled"),
+        "certificate": Rule(A.STOP, "the certificate of the picture's host could not be verified"),
+        **dict.fromkeys(("setting", "not sendable"), Rule(A.STOP, "the picture's host cannot be asked")),
+        **dict.fromkeys(
+            ("expired", "gone"),
+            Rule(A.REFRESH_URL, "the picture's address is no longer valid", 3, A.EXPIRE, at_once=True),
+        ),
+        **dict.fromkeys(
+            ("redirect", "private", "url"),
+            Rule(A.STOP, "the picture's address leads to a place that is not safe to follow"),
+        ),
+        **dict.fromkeys(
+            ("empty", "page", "encoded"),
+            Rule(A.RESTART, "a web page or nothing came in the picture's place", 8, A.STOP),
+        ),
         "truncated": Rule(A.RETRY, "the picture came incomplete", 8, A.KEEP_ASIDE),
-        "throttled": Rule(A.RETRY, "the picture's host takes no more requests at the moment"),
-        "unavailable": Rule(A.RETRY, "the picture's host is unavailable at the moment"),
-        "server error": Rule(A.RETRY, "the picture's host failed"),
-        "expired url": Rule(A.REFRESH_URL, "the picture's address is no longer valid", 3, A.EXPIRE, at_once=True),
-        "unsafe url": Rule(A.STOP, "the picture's address leads to a place that is not safe to follow"),
-        "web page": Rule(A.RESTART, "a web page or nothing came in the picture's place", 8, A.STOP),
-        "not an image": Rule(A.RESTART, "the bytes are not a picture", 8, A.KEEP_ASIDE),
+        "not-image": Rule(A.RESTART, "the bytes are not a picture", 8, A.KEEP_ASIDE),
         "corrupt": Rule(A.RESTART, "the picture came damaged", 3, A.KEEP_ASIDE),
-        "oversized": Rule(A.STOP, "the file is larger than a picture can be"),
-        "bomb": Rule(A.KEEP_ASIDE, "the picture claims far more pixels than were asked for, so it was not opened"),
+        "too_large": Rule(A.STOP, "the file is larger than a picture can be"),
+        "too-large": Rule(A.KEEP_ASIDE, "the picture claims far more pixels than were asked for, so it was not opened"),
     },
 }
 OTHERWISE: Mapping[Step, Rule] = {
@@ -190,7 +154,7 @@ OTHERWISE: Mapping[Step, Rule] = {
 
 def decide(
     step: Step,
-    fault: WanError | FaultKind,
+    fault: WanError | str,
     attempt: int,
     rng: random.Random,
     *,
@@ -218,7 +182,7 @@ def decide(
     told_s = fault.retry_after_s if isinstance(fault, ServiceError | DownloadError) else None
     wait_s = min(told_s, RETRY_AFTER_MAX_S) if told_s is not None and told_s > 0 else 0.0
     delay_s = 0.0 if rule.at_once and attempt == 1 else rule.delay_s or max(wait_s, backoff_s(attempt, rng))
-    if step != "submit" and age_s >= RESULT_LIFETIME_S and kind not in ("disk", "bomb"):
+    if step != "submit" and age_s >= RESULT_LIFETIME_S and kind not in ("disk", "too-large"):
         if step == "poll" and kind in ("unreachable", "lost", "timeout") and attempt < SILENT_ATTEMPTS:
             return Rule(A.RETRY, "the service could not be asked yet", delay_s=delay_s)
         return Rule(A.EXPIRE, "the service keeps tasks and pictures for 24 hours, and they are over")
@@ -237,35 +201,11 @@ def backoff_s(attempt: int, rng: random.Random) -> float:
 
 # ------------------------------------------------------------------ from an error to its kind
 
-_NOT_SENT_KINDS: Mapping[str, FaultKind] = {
-    "refused": "unreachable",
-    "dns": "unreachable",
-    "connect_timeout": "unreachable",
-    "unreachable": "unreachable",
-    "proxy": "unreachable",
-    "pool": "unreachable",
+_NOT_SENT_KINDS = {
+    **dict.fromkeys(("refused", "dns", "connect_timeout", "unreachable", "proxy"), "unreachable"),
     "tls": "certificate",
 }
-_DOWNLOAD_KINDS: Mapping[str, FaultKind] = {
-    **_NOT_SENT_KINDS,
-    "setting": "not sendable",
-    "timeout": "timeout",
-    "stalled": "stalled",
-    "truncated": "truncated",
-    "expired": "expired url",
-    "gone": "expired url",
-    "redirect": "unsafe url",
-    "private": "unsafe url",
-    "url": "unsafe url",
-    "empty": "web page",
-    "page": "web page",
-    "encoded": "web page",
-    "not-image": "not an image",
-    "corrupt": "corrupt",
-    "too_large": "oversized",
-    "too-large": "bomb",
-}
-_STATUS_KINDS: Mapping[int, FaultKind] = {
+_STATUS_KINDS = {
     401: "key refused",
     403: "forbidden",
     404: "not found",
@@ -282,18 +222,17 @@ NOT_ACCEPTED_CODES = (
 """Beginnings of codes (in lower case) that say that no task was made, whatever HTTP status carries them."""
 
 
-def kind_of(error: WanError) -> FaultKind:
-    """Say what an error is, as the table knows it."""
+def kind_of(error: WanError) -> str:
+    """Say what an error is, as the table knows it: never by its text."""
     match error:
         case NotSentError():
             return _NOT_SENT_KINDS.get(error.kind, "not sendable")
         case ConnectionLostError():
-            return "timeout" if error.kind == "timeout" else "lost"
+            return error.kind or "lost"
         case DownloadError():
             status = error.http_status or 0
-            if 400 <= status < 500 and status not in (408, 429):
-                return _DOWNLOAD_KINDS.get(error.kind, "expired url")
-            return _DOWNLOAD_KINDS.get(error.kind) or (_status_kind(status) if status else "lost")
+            is_refused = error.kind == "http" and 400 <= status < 500 and status != 408
+            return "expired" if is_refused else _NOT_SENT_KINDS.get(error.kind, error.kind)
         case StoreError():
             return "disk"
         case RateLimitError():
@@ -303,17 +242,14 @@ def kind_of(error: WanError) -> FaultKind:
     return "not sendable"
 
 
-def _service_kind(error: ServiceError) -> FaultKind:
+def _service_kind(error: ServiceError) -> str:
     status = error.http_status or 200
     is_not_accepted = error.code.lower().startswith(NOT_ACCEPTED_CODES)
     if status < 300:
         return "bad body" if isinstance(error, UnexpectedReplyError) else "rejected"
     if status == 503 and (is_not_accepted or error.retry_after_s is not None):
         return "unavailable"
-    return "rejected" if is_not_accepted and status >= 500 else _status_kind(status)
-
-
-def _status_kind(status: int) -> FaultKind:
-    if status in _STATUS_KINDS:
-        return _STATUS_KINDS[status]
-    return "redirect" if status < 400 else "rejected" if status < 500 else "server error"
+    if is_not_accepted and status >= 500:
+        return "rejected"
+    usual = "redirect" if status < 400 else "rejected" if status < 500 else "server error"
+    return _STATUS_KINDS.get(status, usual)

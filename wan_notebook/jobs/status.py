@@ -1,12 +1,22 @@
-"""What a job's row means to a person: its cost, its error, its one line. Pure functions."""
+"""What is known of a job: what its row means to a person, and ``TrackedJob``, which tells whenever that changes."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from ..database import FREE, NOT_SENT, JobRow, Status
+from ..database import FREE, NOT_SENT, SETTLED, JobRow, Status
 from ..errors import JobCancelled, JobError, JobExpired, JobFailed, JobInDoubt, JobNotSent, JobRefused
 from ..money import Cost, Source, Total
 from ..text import one_line, pluralize
 from ..validation import Mode
+
+if TYPE_CHECKING:
+    from ..request import ImageRequest
+
+log = logging.getLogger(__name__)
 
 FIRST_EDITION_NOT_SENT = "never sent: the program ended first; nothing was paid"
 """The error text by which the first edition marked a job that was never sent."""
@@ -110,3 +120,136 @@ def status_line(rows: Sequence[JobRow], mode: str) -> str:
     pictures = pluralize(sum(1 for row in rows for picture in row.pictures if picture.saved_at), "picture")
     seeds, prompt = seeds_text([row.seed for row in rows]), one_line(rows[0].prompt, 41)
     return f"<Job {rows[0].id}: {statuses}, {mode}, {pictures}, {seeds}, {prompt!r}>"
+
+
+# A job as this kernel follows it --------------------------------------------------------------------------------------
+
+Listener = Callable[["TrackedJob"], None]
+
+
+class TrackedJob:
+    """One job of the ledger as this kernel follows it: changed on the background loop only, read from any thread.
+
+    Attributes
+    ----------
+    row
+        The newest row of the ledger.
+    request
+        The request, in the kernel that made the job.
+    progress
+        Between 0 and 1 while the service says so.
+    note
+        One line for the card: the place in the queue, the reason of a retry.
+    stopped
+        Why nobody works on the job although it is not over; empty otherwise.
+    work
+        What runs the job in this kernel, if anything does.
+    is_sending
+        Whether its POST is under way.
+    unwritten_task
+        The id of the task that the service has made while the disk does not take it.
+    """
+
+    def __init__(
+        self, row: JobRow, estimate: Callable[[JobRow], tuple[float, float] | None] = lambda _row: None
+    ) -> None:
+        self.row = row
+        self.request: ImageRequest | None = None
+        self.progress: float | None = None
+        self.note = self.stopped = self.unwritten_task = ""
+        self.work: asyncio.Task[None] | None = None
+        self.is_sending = False
+        self._estimate = estimate
+        self._listeners: dict[object, Listener] = {}
+
+    @property
+    def id(self) -> str:
+        """The job's id in the ledger."""
+        return self.row.id
+
+    @property
+    def status(self) -> Status:
+        """Where the job stands."""
+        return self.row.status
+
+    @property
+    def eta_s(self) -> tuple[float, float] | None:
+        """The interval of seconds in which the task probably ends; None if nothing is known."""
+        return self._estimate(self.row)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the job is over, or in doubt until a person decides."""
+        return self.row.status in SETTLED
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(self)`` after each change, on the background loop; return what ends it."""
+        key = object()
+        self._listeners[key] = listener
+
+        def unsubscribe() -> None:
+            self._listeners.pop(key, None)
+
+        return unsubscribe
+
+    def settled(self) -> Future[None]:
+        """Return a future that is done once waiting is over."""
+        return all_settled([self])
+
+    def changed(self, row: JobRow | None = None) -> None:
+        """Take over a new row, if any, and tell everybody."""
+        if row is not None:
+            self.row = row
+        for listener in list(self._listeners.values()):
+            try:
+                listener(self)
+            except Exception:  # a display that fails must not stop the job
+                log.exception("a listener of job %s failed", self.id)
+
+    def noted(self, note: str) -> None:
+        """Show a line on the card."""
+        if note != self.note:
+            self.note = note
+            self.changed()
+
+    def stop(self, reason: str) -> None:
+        """Say why nobody works on the job any more."""
+        self.note = self.stopped = reason
+        self.changed()
+
+
+def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
+    """Return a future that is done once each of these jobs is over, or nobody works on it any more."""
+    together: Future[None] = Future()
+    left = list(jobs)
+
+    def look(_job: TrackedJob | None = None) -> None:
+        left[:] = [job for job in left if not (job.stopped or job.is_settled)]
+        if not left:
+            with suppress(InvalidStateError):  # two threads looked at once, or nobody waits any more
+                together.set_result(None)
+
+    unsubscribes = [job.listen(look) for job in jobs]  # before the first look: no change falls in between
+    together.add_done_callback(lambda _: [unsubscribe() for unsubscribe in unsubscribes])
+    look()
+    return together
+
+
+def goodbye(jobs: Iterable[TrackedJob]) -> str:
+    """Return the last line of a script whose jobs are not over; empty if all are."""
+    told: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.unwritten_task:  # nothing else knows this id any more
+            adopt = f"`python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}`"
+            what = f"could not be recorded (run {adopt} once there is room)"
+        elif job.status is Status.INTENT:
+            what = "not sent (the program ended first, nothing was paid)"
+        elif job.status is Status.SENDING:
+            what = "being sent (`python -m wan_notebook fetch` says what is known)"
+        elif not job.is_settled:
+            what = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
+        else:
+            continue
+        told.setdefault(what, []).append(job.id)
+    parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
+    return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

@@ -1,19 +1,37 @@
-"""Submitting a job: at most one task is ever made for it. Only a claim in the ledger permits the POST."""
+"""Submitting a job: its pictures are collected, then at most one task is ever made for it.
 
+Only a claim in the ledger permits the POST.
+"""
+
+import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..database import NOT_SENT, Status
-from ..errors import ConnectionLostError, ServiceError, UnexpectedReplyError, WanError
+from ..database import NOT_SENT, InputRow, JobRow, PictureRow, Status
+from ..errors import (
+    ConnectionLostError,
+    ImageInputError,
+    JobNotSent,
+    ServiceError,
+    StoreError,
+    UnexpectedReplyError,
+    WanError,
+)
+from ..images import InputImage, PendingImage, load_image
 from ..providers import Phase, Submitted
 from ..request import ImageRequest
+from ..storage import Storage
+from ..text import pluralize
 from .retry import Action, decide
-from .tracked import TrackedJob
+from .status import TrackedJob, status_words
 
 if TYPE_CHECKING:
     from .worker import Account, Worker
 
 log = logging.getLogger(__name__)
+
+NOT_SENT_YET = "It was not sent: the program that made it ended first. Run the cell again to send it."
 
 SALVAGED = "salvaged"
 """Kind of the event that keeps the task id of a cut reply, and its key in the event's detail."""
@@ -23,11 +41,17 @@ CONFIRM_WAIT_S = 2.0
 CLAIM_AGAIN_S = 1.0
 
 
-async def submit(worker: "Worker", job: TrackedJob, request: ImageRequest) -> None:
+async def submit(worker: "Worker", job: TrackedJob) -> None:
     """Bring a job from ``intent`` to ``accepted``, ``refused`` or ``in_doubt``; a cancelled one is not sent.
 
-    Raises ``StoreError`` if that it is sent cannot be recorded; then it is not sent.
+    Raises ``JobNotSent`` in a kernel that was not asked for it, and ``StoreError`` if that it is sent cannot be
+    recorded; then it is not sent.
     """
+    request = job.request
+    if request is None:
+        raise JobNotSent(NOT_SENT_YET, job_id=job.id)
+    if request.is_pending:
+        request = await _with_pictures(worker, job, request)
     account = worker.account(job.row)
     attempt = 0
     while job.status is Status.INTENT:
@@ -77,19 +101,18 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
     """Send once; return the seconds to the next attempt, if there is to be one."""
     job.is_sending = True
     try:
-        try:
-            reply = await worker.client(job.row).submit(request)
-        except WanError as error:
-            return await _after_fault(worker, job, error, account, attempt)
-        except Exception as error:  # whatever broke, the request may have arrived
-            log.exception("the submit of job %s failed", job.id)
-            unknown = ConnectionLostError("The submit failed in an unknown way; the log has the details.")
-            await worker.fail(job, Status.IN_DOUBT, unknown, "the submit failed", cause=type(error).__name__)
-            return 0.0
+        reply = await worker.client(job.row).submit(request)
+    except WanError as error:
+        return await _after_fault(worker, job, error, account, attempt)
+    except Exception as error:  # whatever broke, the request may have arrived
+        log.exception("the submit of job %s failed", job.id)
+        unknown = ConnectionLostError("The submit failed in an unknown way; the log has the details.")
+        await worker.fail(job, Status.IN_DOUBT, unknown, "the submit failed", cause=type(error).__name__)
+    else:
         await worker.accept(job, reply)
-        return 0.0
     finally:
         job.is_sending = False
+    return 0.0
 
 
 async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, account: "Account", attempt: int) -> float:
@@ -130,3 +153,78 @@ async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, reason: s
             await worker.accept(job, reply, how="salvaged, confirmed")
             return
     await worker.fail(job, Status.IN_DOUBT, error, reason)
+
+
+# Input pictures -------------------------------------------------------------------------------------------------------
+
+
+async def _with_pictures(worker: "Worker", job: TrackedJob, request: ImageRequest) -> ImageRequest:
+    """Wait for the pictures that other jobs still make; a job whose picture does not come ends as not sent."""
+    try:
+        request = request.replace(images=tuple([await _finished(worker, job, image) for image in request.images]))
+    except WanError as error:
+        if not job.is_settled:
+            await worker.fail(job, Status.REFUSED, error, "an input picture is missing", code=NOT_SENT)
+    if job.is_settled:  # cancelled meanwhile, too
+        return request
+    is_seedless = job.row.request_hash != job.row.request_hash_with_seed
+    row = await worker.in_thread(
+        worker.database.update,
+        job.id,
+        inputs=await worker.in_thread(new_inputs, request, worker.storage),
+        request=request.canonical(with_seed=True),
+        parameters=request.parameters(),
+        request_hash=request.request_hash(with_seed=not is_seedless),
+        request_hash_with_seed=request.request_hash(with_seed=True),
+        pending_inputs=(),
+    )
+    job.request, job.note = request, ""
+    job.changed(row)
+    return request
+
+
+async def _finished(worker: "Worker", job: TrackedJob, image: InputImage | PendingImage) -> InputImage:
+    if isinstance(image, InputImage):
+        return image
+    source = worker.track(await worker.in_thread(worker.database.get, image.job_id))
+    await worker.follow([source])
+    job.noted(f"waiting for {image.name} (job {source.id})")
+    await asyncio.wrap_future(source.settled())
+    pictures = [picture for picture in source.row.pictures if picture.saved_at and picture.kind == "image"]
+    index = image.index or 0
+    if source.status is not Status.SAVED or not -len(pictures) <= index < len(pictures):
+        state = f"{status_words(source.row)} with {pluralize(len(pictures), 'picture')}"
+        message = f"{image.name} is not available: job {source.id} is {state}."
+        raise WanError(message, hint="Run its cell again, then this one.")
+    return await worker.in_thread(image_of_picture, worker.storage, source.row, pictures[index], image.name)
+
+
+def image_of_picture(storage: Storage, row: JobRow, picture: PictureRow, name: str) -> InputImage:
+    """Return a job's saved picture as an input, as the service sent it. Raises ``ImageInputError``."""
+    from ..metadata import strip
+
+    try:
+        image = load_image(strip(storage.read(picture.file)), name=name)
+    except StoreError as error:
+        raise ImageInputError(name, error.message, hint=error.hint) from None
+    return replace(image, source_job=row.id, source_index=picture.index)
+
+
+def new_inputs(request: ImageRequest, storage: Storage) -> list[InputRow]:
+    """Keep a request's pictures on disk and return their rows; unfinished ones are left out."""
+    return [
+        InputRow(
+            position=position,
+            name=image.name,
+            identity=image.identity,
+            sha256=image.sha256,
+            file=storage.save_input(image),
+            width_px=image.width_px,
+            height_px=image.height_px,
+            mime=image.mime,
+            source_job=image.source_job,
+            source_index=image.source_index,
+        )
+        for position, image in enumerate(request.images)
+        if isinstance(image, InputImage)
+    ]

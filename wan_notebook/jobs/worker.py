@@ -16,12 +16,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Status
 from ..environment import Settings
-from ..errors import JobNotSent, ServiceError, WanError
+from ..errors import ServiceError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..providers import ClientPool, ServiceClient, Submitted
 from ..request import ImageRequest
@@ -29,12 +28,11 @@ from ..storage import Storage
 from .background import Background
 from .cancel import cancel
 from .download import download
-from .inputs import complete_request
 from .poll import poll
 from .polling import Durations, RateLimit
-from .recovery import NOT_SENT_YET, settle_unfinished_submit
-from .submit import submit
-from .tracked import TrackedJob
+from .recovery import settle_unfinished_submit
+from .status import TrackedJob
+from .submit import NOT_SENT_YET, submit
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +43,6 @@ LOOK_EVERY_S = 1.0
 
 WRITE_AGAIN_S = 0.25
 CANCEL_TIMEOUT_S = 60.0
-
-_shown = attrgetter("status", "picture_count", "error_message")
-"""What of a row a person would see change."""
 
 Price = tuple[Decimal, str, str]
 """Amount of one picture, its currency, and who says so."""
@@ -105,21 +100,12 @@ class Worker:
     @property
     def mine(self) -> list[TrackedJob]:
         """The open jobs that this kernel holds."""
-        return [job for job in self._jobs if job.row.owner_token == self.owner.token and not job.is_settled]
-
-    @property
-    def _jobs(self) -> list[TrackedJob]:
-        return list(self._tracked.values())  # a copy: other threads add to it
+        return [job for job in self._jobs() if job.row.owner_token == self.owner.token and not job.is_settled]
 
     @property
     def is_forked(self) -> bool:
         """Whether this process was forked from the one that works on the jobs: threads and leases are its parent's."""
         return self.owner.pid != os.getpid()
-
-    def unsent(self) -> list[TrackedJob]:
-        """Return the jobs that are about to be sent; one that waits for another job's picture is not."""
-        unsent = (Status.INTENT, Status.SENDING)
-        return [job for job in self.mine if job.status in unsent and not job.stopped and not job.row.pending_inputs]
 
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
@@ -128,12 +114,13 @@ class Worker:
             has_moved, job.row = job.status is not row.status, row
             if has_moved:  # in another kernel
                 self.config.background.call(job.changed)
-        if job.status is Status.IN_DOUBT:  # a person may decide in another kernel
-            self.config.background.call(self._keep)
         return job
 
     def start(self, jobs: Sequence[TrackedJob], requests: Mapping[str, ImageRequest]) -> None:
-        """Bring jobs to their end: new ones, which come with their request, and others that are open."""
+        """Bring jobs to their end: those that may be sent come with their request, others are open at the service.
+
+        What is not known to be over is watched: a person may decide on a job in doubt in another kernel.
+        """
         for job in jobs:
             job.request, job.stopped = requests.get(job.id, job.request), ""
         self.config.background.submit(self._begin(jobs))
@@ -176,14 +163,13 @@ class Worker:
         its answer holds the task's id.
         """
         until_s = time.monotonic() + grace_s
-        while self.unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at the end of a program
+        while self._has_unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at a program's end
             await asyncio.sleep(0.01)
         if self._keeper is not None:
             self._keeper.cancel()
-        while working := [job for job in self._jobs if job.work is not None]:
+        while working := [job for job in self._jobs() if job.work is not None]:
             for job in working:
-                if job.work is not None and not job.is_sending:
-                    job.work.cancel()
+                _cancel_work(job)
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
@@ -192,9 +178,17 @@ class Worker:
             return
         with suppress(WanError):
             self.database.release([job.id for job in self.mine], self.owner)
-        for job in self._jobs:
-            if not job.ends_waiting:
+        for job in self._jobs():
+            if not (job.stopped or job.is_settled):
                 job.stop("The session that followed it was closed.")
+
+    def _jobs(self) -> list[TrackedJob]:
+        return list(self._tracked.values())  # a copy: other threads add to it
+
+    def _has_unsent(self) -> bool:
+        """Say whether a job is about to be sent; one that waits for another job's picture is not."""
+        unsent = [job for job in self.mine if job.status in (Status.INTENT, Status.SENDING)]
+        return any(not job.stopped and not job.row.pending_inputs for job in unsent)
 
     # One job, on the loop --------------------------------------------------------------------------------------------
 
@@ -205,10 +199,8 @@ class Worker:
         """
         if job.status is Status.SENDING:
             await settle_unfinished_submit(self, job)
-        if job.status is Status.INTENT and job.request is None:
-            raise JobNotSent(NOT_SENT_YET, job_id=job.id)
-        if job.status is Status.INTENT and (request := await complete_request(self, job)) is not None:
-            await submit(self, job, request)
+        if job.status is Status.INTENT:
+            await submit(self, job)
         if job.status in (Status.ACCEPTED, Status.RUNNING):
             await poll(self, job)
         if job.status is Status.SUCCEEDED:
@@ -300,25 +292,27 @@ class Worker:
 
     async def follow(self, jobs: Sequence[TrackedJob]) -> None:
         """Work on the jobs that nobody living works on; the others are watched."""
-        wanted = []
+        free = []
         for job in [job for job in jobs if job.work is None and not job.is_settled]:
-            if job.status is not Status.INTENT or (job.request and job.row.owner_token != self.owner.token):
-                wanted.append(job.id)
-            elif job.request:
-                job.work = asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
-            elif not self._is_held(job.row):
-                job.stop(NOT_SENT_YET)
-        if wanted:
-            held = await self.in_thread(self.database.lease, wanted, self.owner)
+            if job.status is not Status.INTENT:
+                free.append(job.id)
+            elif job.request is None:  # only the call that asks for it sends it
+                if not self._is_held(job.row):
+                    job.stop(NOT_SENT_YET)
+            elif job.row.owner_token == self.owner.token:
+                self._work_on(job)
+            else:
+                free.append(job.id)
+        if free:
+            held = await self.in_thread(self.database.lease, free, self.owner)
             for row in (await self.in_thread(self.database.jobs, held)).values():
-                job = self.track(row)
-                job.row = row
-                job.work = job.work or asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
-        self._keep()
-
-    def _keep(self) -> None:
+                self._work_on(self.track(row))
         if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.create_task(self._keep_leases(), name="wan-leases")
+            self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
+
+    def _work_on(self, job: TrackedJob) -> None:
+        if job.work is None:
+            job.work = asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
 
     async def _begin(self, jobs: Sequence[TrackedJob]) -> None:
         self._person_acts()
@@ -358,36 +352,32 @@ class Worker:
         finally:
             job.work = None
 
-    async def _keep_leases(self) -> None:
+    async def _keep(self) -> None:
         """Renew the leases of this kernel's jobs, and look what became of those that it does not work on."""
         renewed_s = self.config.clock()
-        while any(job.status not in FINAL and not job.stopped for job in self._jobs):
+        while any(job.status not in FINAL and not job.stopped for job in self._jobs()):
             await self.config.sleep(LOOK_EVERY_S)
             try:
                 await self._look()
                 if self.config.clock() - renewed_s >= RENEW_EVERY_S:
                     renewed_s = self.config.clock()
-                    await self._renew()
+                    working = {job.id: job for job in self._jobs() if job.work is not None}
+                    held = await self.in_thread(self.database.renew, list(working), self.owner)
+                    for job_id in working.keys() - held:  # another kernel took it while this one was asleep
+                        if not working[job_id].is_settled:
+                            _cancel_work(working[job_id])
             except WanError as error:  # a locked or full ledger must not end this
                 log.warning("leases and other kernels' jobs: %s", error)
 
-    async def _renew(self) -> None:
-        working = {job.id: job for job in self._jobs if job.work is not None}
-        held = await self.in_thread(self.database.renew, list(working), self.owner)
-        for job_id in working.keys() - held:  # another kernel took it while this one was asleep
-            job = working[job_id]
-            # A POST under way is never cut: its answer holds the task's id.
-            if job.work is not None and not job.is_sending and not job.is_settled:
-                job.work.cancel()
-
     async def _look(self) -> None:
         """Take over what other kernels, and persons in them, did with the jobs that this one does not work on."""
-        others = [job for job in self._jobs if job.work is None and not job.stopped]
+        others = [job for job in self._jobs() if job.work is None and not job.stopped]
         watched = [job.id for job in others if job.status not in FINAL]
         rows = await self.in_thread(self.database.jobs, watched) if watched else {}
-        for job in [self._tracked[job_id] for job_id in rows]:
-            before, job.row = job.row, rows[job.id]
-            if _shown(before) != _shown(job.row):
+        for row in rows.values():
+            job = self._tracked[row.id]
+            before, job.row = job.row, row
+            if (before.status, before.picture_count) != (row.status, row.picture_count):
                 job.changed()
         await self.follow([self._tracked[row.id] for row in rows.values() if not self._is_held(row)])
 
@@ -395,6 +385,12 @@ class Worker:
         owner = row.owner
         is_held = owner is not None and row.is_held(self.config.wall_clock()) and not owner.is_dead()
         return is_held and row.owner_token != self.owner.token
+
+
+def _cancel_work(job: TrackedJob) -> None:
+    """Stop working on a job, unless its POST is under way: the answer holds the task's id."""
+    if job.work is not None and not job.is_sending:
+        job.work.cancel()
 
 
 def _kind(row: JobRow) -> tuple[str, str, str, str, int]:

@@ -113,6 +113,21 @@ def test_an_owner_elsewhere_is_replaced_after_its_lease(made: Rig) -> None:
     assert made.service.tasks_created == 1
 
 
+def test_what_another_machine_did_not_send_is_sent_by_the_same_call(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was joined before it was sent is sent here once its owner's lease is over, and once only."""
+    one, two = made.kernel(), made.kernel()
+    becomes(one, host="elsewhere")
+    monkeypatch.setattr(project_of(one).worker, "start", lambda *_: None)
+    job = ask(one, seed=5)
+    goes_silent(one)
+    joined = ask(two, seed=5)
+    assert (joined.id, str(joined.status)) == (job.id, "intent")
+
+    assert str(ended(joined).status) == "saved"
+    assert works_on(two, joined) or row_of(two, job).owner is None
+    assert made.service.tasks_created == 1
+
+
 def test_a_closed_kernel_lets_go_at_once(tmp_path: Path) -> None:
     """Kernel → Restart: the next kernel need not wait for the lease."""
     with rig(tmp_path, seconds=0.4, speed=1.0) as made:

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 
+import anyio
 import pytest
 
 from tests.environment import ROOT
@@ -107,6 +110,23 @@ def test_it_stops_and_starts_again(background: Background) -> None:
     background.stop(WAIT_S)
     assert (ended, background.is_running) == (["cancelled"], False)
     assert background.submit(cell()).result(WAIT_S) == ""
+
+
+def test_a_connection_that_is_being_made_ends_without_a_warning(background: Background) -> None:
+    """A script's stderr stays clean: tasks that have not begun are not cut off ("… was never awaited")."""
+
+    async def connects() -> None:
+        async with anyio.create_task_group() as group:
+            while True:
+                group.start_soon(asyncio.sleep, 3600)
+                await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True, action="always") as told:
+        background.submit(connects())
+        background.submit(asyncio.sleep(0.01)).result(WAIT_S)
+        background.stop(WAIT_S)
+        gc.collect()
+    assert not told
 
 
 _SCRIPT = """
