@@ -130,8 +130,8 @@ class Call:
 class Timeouts:
     """Limits in seconds; every API call has an overall deadline, since a trickle of bytes trips no read timeout.
 
-    A submit's deadline grows with its body, at ``upload_bytes_per_s``. A download has no deadline, but must move
-    ``min_bytes_per_s`` in each ``stall_window_s``.
+    A submit's deadline is ``submit_s`` and its body's time at ``upload_bytes_per_s``. A download has no deadline, but
+    must move ``min_bytes_per_s`` in each ``stall_window_s``.
     """
 
     connect_s: float = 10.0
@@ -140,10 +140,6 @@ class Timeouts:
     upload_bytes_per_s: float = 125_000.0
     stall_window_s: float = 20.0
     min_bytes_per_s: float = 4096.0
-
-    def submit_deadline_s(self, body_bytes: int) -> float:
-        """Return how long a submit with a body of this length may take."""
-        return self.submit_s + body_bytes / self.upload_bytes_per_s
 
 
 def task_fields(request: ImageRequest) -> dict[str, Any]:

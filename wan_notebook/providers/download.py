@@ -49,7 +49,6 @@ class Downloader:
 
     client: httpx.AsyncClient
     timeouts: Timeouts
-    wall_clock: Callable[[], float]
     monotonic: Callable[[], float]
     permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_MAX))
     validators: dict[Path, str] = field(default_factory=dict)
@@ -147,7 +146,7 @@ class Downloader:
             f"{response.url.host} answered HTTP {status}{meaning}.",
             kind=kind,
             http_status=status,
-            retry_after_s=retry_after_s(response.headers, self.wall_clock()),
+            retry_after_s=retry_after_s(response.headers),
         )
 
     async def _chunks(self, response: httpx.Response, done: int, max_bytes: int) -> AsyncIterator[bytes]:

@@ -21,12 +21,23 @@ from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import IN_PROCESS_URL, check_key
 from ..text import KeyMask
-from .addresses import SEPARATE, GuardedTransport, Resolver, is_loopback, resolve
 from .base import Call, Submitted, TaskState, Timeouts
 from .dashscope import DashScope
 from .download import Downloaded, Downloader
 from .gateway import Gateway
-from .network import CONNECTIONS_MAX, POOLED, EnvironmentTransport, SendTrace, explain, proxy_for
+from .network import (
+    CONNECTIONS_MAX,
+    POOLED,
+    SEPARATE,
+    EnvironmentTransport,
+    GuardedTransport,
+    Resolver,
+    SendTrace,
+    explain,
+    is_loopback,
+    proxy_for,
+    resolve,
+)
 from .replies import JSON_MAX_BYTES, Reply, error_in_success, error_of, raw_chunks, unpack, unreadable
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
@@ -89,7 +100,6 @@ class ServiceClient:
         on_envelope: Callable[[str], None] = lambda _: None,
         transport: httpx.AsyncBaseTransport | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
-        wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         resolver: Resolver | None = None,
     ) -> None:
@@ -97,6 +107,7 @@ class ServiceClient:
         self._dialect = dialect_for(provider)
         self.base_url = self._dialect.base_url(base_url)
         self._base = httpx.URL(self.base_url)
+        self.can_cancel = self.can_list = isinstance(self._dialect, DashScope)
         known = self._dialect.envelopes
         if envelope not in ("auto", *known) and len(known) > 1:  # else the setting belongs to another service
             raise SettingsError(f"envelope = {envelope!r} is not known.", hint=f"Known: auto, {', '.join(known)}.")
@@ -106,7 +117,7 @@ class ServiceClient:
         self._on_envelope = on_envelope
         self._key, self._key_source = key, key_source
         self._mask = KeyMask(key.get_secret_value() if key else "")
-        self._timeouts, self._wall_clock = timeouts, wall_clock
+        self._timeouts = timeouts
         self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
         in_process = self.base_url == IN_PROCESS_URL
         is_replaced = transport is not None and not in_process
@@ -120,7 +131,7 @@ class ServiceClient:
         mounts = {f"all://{self._base.host}": transport} if in_process else None
         self._files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
-        self._downloader = Downloader(client=self._files, timeouts=timeouts, wall_clock=wall_clock, monotonic=monotonic)
+        self._downloader = Downloader(client=self._files, timeouts=timeouts, monotonic=monotonic)
 
     def __repr__(self) -> str:
         return f"ServiceClient(provider={self.name!r}, base_url={self.base_url!r})"
@@ -129,16 +140,6 @@ class ServiceClient:
     def host(self) -> str:
         """Host of the service, with its port if that is not the usual one."""
         return self._base.netloc.decode("ascii")
-
-    @property
-    def can_cancel(self) -> bool:
-        """Whether the service has a cancel call."""
-        return isinstance(self._dialect, DashScope)
-
-    @property
-    def can_list(self) -> bool:
-        """Whether the service has a task list."""
-        return isinstance(self._dialect, DashScope)
 
     async def submit(self, request: ImageRequest) -> Submitted:
         """Start a task with one POST, never repeated.
@@ -179,11 +180,7 @@ class ServiceClient:
         state = self._dialect.read_poll(reply.body, task_id=task_id)
         if state is None:
             raise self._query_error(reply, "state of the task")
-        # Addresses stay as they are: with the key masked in them, the picture would be lost.
-        unmasked = self._dialect.read_poll(reply.unmasked_body, task_id=task_id) or state
-        pairs = zip(state.outputs, unmasked.outputs, strict=False)
-        outputs = tuple(replace(output, url=found.url) for output, found in pairs)
-        return replace(state, outputs=outputs, request_id=state.request_id or reply.request_id)
+        return replace(state, request_id=state.request_id or reply.request_id)
 
     async def cancel(self, task_id: str) -> bool:
         """Ask the service to cancel a task; False if it cannot, or no longer (WAN_API §3: only while pending)."""
@@ -203,12 +200,18 @@ class ServiceClient:
         The times go out as they stand: the service's clock has no zone (WAN_API §3). Raises like ``status``, and
         ``InvalidRequestError`` where the service has no list.
         """
+        if not isinstance(self._dialect, DashScope):
+            raise InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
         while start < end:
             until = min(end, start + LIST_WINDOW)
             for page in range(1, LIST_PAGES_MAX + 1):
-                tasks = await self._list_page(start, until, page)
-                new = {task.task_id: task for task in tasks if task.task_id not in found}
+                call = self._dialect.list_tasks(start=start, end=until, page=page, page_size=LIST_PAGE_SIZE)
+                reply = await self._send(call, self._timeouts.status_s)
+                tasks = self._dialect.read_list(reply.body)
+                if tasks is None and (page == 1 or reply.body is None):
+                    raise self._query_error(reply, "list of tasks")
+                new = {task.task_id: task for task in tasks or () if task.task_id not in found}
                 found |= new
                 if not new:  # a page shorter than asked proves nothing: the service may have a smaller limit
                     break
@@ -239,23 +242,13 @@ class ServiceClient:
     async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
         call = self._dialect.submit(request, envelope=envelope)
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
-        reply = await self._send(call, self._timeouts.submit_deadline_s(len(body)), body)
-        found = self._dialect.read_submit(reply.unmasked_body)  # a masked id would name no task
+        deadline_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
+        reply = await self._send(call, deadline_s, body)
+        found = self._dialect.read_submit(reply.body)
         if found is None:
             error = error_in_success(reply, self._key_hint())
             raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
-        request_id = self._mask.mask(found.request_id) or reply.request_id
-        return replace(found, request_id=request_id, raw_status=self._mask.mask(found.raw_status))
-
-    async def _list_page(self, start: datetime, end: datetime, page: int) -> list[TaskState]:
-        if not isinstance(self._dialect, DashScope):
-            raise InvalidRequestError(f"The {self.name} has no list of tasks.")
-        call = self._dialect.list_tasks(start=start, end=end, page=page, page_size=LIST_PAGE_SIZE)
-        reply = await self._send(call, self._timeouts.status_s)
-        tasks = self._dialect.read_list(reply.body)
-        if tasks is None and (page == 1 or reply.body is None):
-            raise self._query_error(reply, "list of tasks")
-        return tasks or []
+        return replace(found, request_id=found.request_id or reply.request_id)
 
     def _query_error(self, reply: Reply, wanted: str) -> ServiceError:
         """Return the error of a query whose answer is not there; only one with a status of its own is the service's."""
@@ -279,8 +272,21 @@ class ServiceClient:
         trace, data, cut = SendTrace(), bytearray(), ""
         async with self._permits:
             try:
+                request = self._api.build_request(
+                    call.method,
+                    httpx.URL(f"{self.base_url}{call.path}", params=call.params or None),
+                    headers={"Accept": "application/json", "Content-Type": "application/json", **call.headers},
+                    content=body,
+                    # Writing has no timeout of its own: httpcore would count the whole body as one write.
+                    timeout=httpx.Timeout(None, connect=self._timeouts.connect_s),
+                    extensions={"trace": trace},
+                )
+                if self._key is not None:
+                    check_key(self._key)
+                    # Into the headers at once, and into no variable: a repr shows no headers.
+                    request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
                 async with asyncio.timeout(deadline_s):
-                    response = await self._api.send(self._request(call, body, trace), stream=True)
+                    response = await self._api.send(request, stream=True)
                     async for chunk in raw_chunks(response):
                         data += chunk
                         if len(data) > JSON_MAX_BYTES:
@@ -301,21 +307,7 @@ class ServiceClient:
             data=unpacked,
             cut=cut or problem,
             mask=self._mask,
-            now_s=self._wall_clock(),
         )
-
-    def _request(self, call: Call, body: bytes, trace: SendTrace) -> httpx.Request:
-        url = httpx.URL(f"{self.base_url}{call.path}", params=call.params or None)
-        # Writing has no timeout of its own: httpcore would count the whole body as one write.
-        timeout = httpx.Timeout(None, connect=self._timeouts.connect_s)
-        headers = {"Accept": "application/json", "Content-Type": "application/json", **call.headers}
-        request = self._api.build_request(
-            call.method, url, headers=headers, content=body, timeout=timeout, extensions={"trace": trace}
-        )
-        if self._key is not None:
-            check_key(self._key)
-            request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"  # a repr shows no headers
-        return request
 
     def _key_hint(self) -> str:
         """Say what to do about a key that is refused."""

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -26,6 +26,9 @@ _CODE_FIELDS: Final = ("code", "error_code", "error_type")
 _MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
 _URL_FIELDS: Final = ("url", "image", "image_url", "video", "video_url")
 
+ADDRESSES_AND_IDS: Final = frozenset({*_URL_FIELDS, "id", "task_id", "taskId"})
+"""Fields whose text must stay as the service wrote it."""
+
 # Values ---------------------------------------------------------------------------------------------------------------
 
 
@@ -41,17 +44,24 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def change_texts(value: Any, change: Callable[[str], str], depth: int = NESTING_MAX) -> Any:
-    """Return a JSON value with every text in it changed, names of fields too."""
+def change_texts(
+    value: Any, change: Callable[[str], str], *, unchanged: Collection[str] = (), depth: int = NESTING_MAX
+) -> Any:
+    """Return a JSON value with every text in it changed, names of fields too, but the texts of some fields."""
     match value:
         case str():
             return change(value)
         case list() | dict() if depth <= 0:
             return None
         case list():
-            return [change_texts(item, change, depth - 1) for item in value]
+            return [change_texts(item, change, unchanged=unchanged, depth=depth - 1) for item in value]
         case dict():
-            return {change(name): change_texts(item, change, depth - 1) for name, item in value.items()}
+            return {
+                change(name): item
+                if name in unchanged and isinstance(item, str)
+                else change_texts(item, change, unchanged=unchanged, depth=depth - 1)
+                for name, item in value.items()
+            }
     return value
 
 

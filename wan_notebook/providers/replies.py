@@ -6,6 +6,7 @@ echo the key.
 
 import logging
 import math
+import time
 import zlib
 from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from ..errors import (
 )
 from ..text import KeyMask
 from .base import ServiceFault
-from .json_readers import change_texts, find_quoted, parse_json, read_fault, read_refusal
+from .json_readers import ADDRESSES_AND_IDS, change_texts, find_quoted, parse_json, read_fault, read_refusal
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,6 @@ class Reply:
     data: bytes = field(repr=False)
     cut: str
     mask: KeyMask
-    now_s: float
-    """Our clock, in Unix seconds."""
 
     @property
     def text(self) -> str:
@@ -61,14 +60,10 @@ class Reply:
         return self.mask.mask(self.data.decode("utf-8", "replace"))
 
     @property
-    def unmasked_body(self) -> Any:
-        """The JSON with the key as the service may have echoed it; None if it was cut or is not JSON."""
-        return None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"))
-
-    @property
     def body(self) -> Any:
-        """The JSON without the key."""
-        return change_texts(self.unmasked_body, self.mask.mask)
+        """The JSON, with the key masked except in addresses and ids: a masked one would lose the picture."""
+        whole = None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"))
+        return change_texts(whole, self.mask.mask, unchanged=ADDRESSES_AND_IDS)
 
     @property
     def is_page(self) -> bool:
@@ -167,7 +162,7 @@ def _service_error(fault: ServiceFault, status: int, reply: Reply, key_hint: str
     kind: type[ServiceError] = ServerError if status >= 500 else _CLASSES.get(status, InvalidRequestError)
     if status < 500 and _is_throttled(fault):
         kind = RateLimitError
-    wait_s = retry_after_s(reply.headers, reply.now_s)
+    wait_s = retry_after_s(reply.headers)
     hint = key_hint if status == 401 else f"Wait {wait_s:.0f} s." if wait_s else fault.hint or _HINTS.get(status, "")
     refused = "The service failed." if status >= 500 else "The service refused the request."
     return kind(
@@ -190,7 +185,7 @@ def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
     return cast("httpx.AsyncByteStream", response.stream)
 
 
-def retry_after_s(headers: httpx.Headers, now_s: float) -> float | None:
+def retry_after_s(headers: httpx.Headers) -> float | None:
     """Read ``Retry-After``: seconds, or a date measured against the server's own clock if it gives one."""
     value = headers.get("retry-after", "")
     try:
@@ -199,7 +194,7 @@ def retry_after_s(headers: httpx.Headers, now_s: float) -> float | None:
         until, server_now = _http_time(value), _http_time(headers.get("date", ""))
         if until is None:
             return None
-        wait_s = until - (now_s if server_now is None else server_now)
+        wait_s = until - (time.time() if server_now is None else server_now)
     return max(0.0, wait_s) if math.isfinite(wait_s) else None
 
 

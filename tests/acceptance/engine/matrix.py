@@ -132,4 +132,3 @@ MATRIX: dict[str, list[Case]] = {
     "left": LEFT,
     "gone": GONE,
 }
-ALL = [case for cases in MATRIX.values() for case in cases]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import WAIT_S, Rig, ask, command, ended, history_of
+from tests.kit import WAIT_S, Rig, ask, command, history_of
 from wan_notebook.budget import parse_budget
-from wan_notebook.errors import BudgetError, CellError, JobRefused, SettingsError
+from wan_notebook.errors import BudgetError, CellError, SettingsError
 from wan_notebook.session import Session
 from wan_notebook.settings import SettingsLoader
 
@@ -31,21 +31,6 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
     assert "secret" not in str(caught.value)
     assert not made.service.tasks_created
     assert session.project(create=False) is None or history_of(session) == []
-
-
-@pytest.mark.parametrize(
-    ("fault", "hint"), [("submit.401", "%wan login"), ("submit.403", "model"), ("submit.400:2", "")]
-)
-def test_a_refusal_says_what_helps(made: Rig, fault: str, hint: str) -> None:
-    """A wrong key is answered with where to set one, not with a riddle."""
-    made.arm(fault)
-    job = ended(ask(made.kernel(), seed=5))
-
-    assert job.status == "refused"
-    with pytest.raises(JobRefused) as caught:
-        job.result(1)
-    assert caught.value.hint
-    assert hint in str(caught.value)
 
 
 # ------------------------------------------------------------------ practice

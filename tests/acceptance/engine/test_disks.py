@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.disks import FullDisk, FullLedger
 from tests.kit import Rig, ask, database_of, ended, history_of, project_of, small_png, until
 from wan_notebook.errors import JobError, StoreError
+from wan_notebook.jobs import goodbye
 from wan_notebook.metadata import read_metadata, strip
 
 
@@ -67,7 +68,9 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, ledger: Fu
     until(lambda: ledger.refused > 3)
 
     assert job.status == "sending"
-    assert next(iter(made.service.tasks)) in job.tracked[0].note
+    task_id = next(iter(made.service.tasks))
+    assert task_id in job.tracked[0].note
+    assert f"resolve {job.id} adopt {task_id}" in goodbye(job.tracked)
     made.faults.on_submit = None
     ledger.is_full = False
     assert ended(job).status == "saved"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from tests.acceptance.engine.matrix import ALL, Case
+from tests.acceptance.engine.matrix import MATRIX, Case
 from tests.kit import Rig, ask, ended, row_of
 from wan_notebook.session import Session
 
@@ -39,13 +39,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str,
 
 
 def _rows() -> list[object]:
-    """Return each case with one provider for every run, and with the other one for the nightly run."""
+    """Return every third case of each group with one provider for every run, and all the others for the nightly run."""
     rows = []
-    for number, case in enumerate(ALL):
-        for way, provider in enumerate(case.ways):
-            name = f"{case.id}-{provider}{'-socket' * case.only_socket}"
-            marks = () if way == number % len(case.ways) else (pytest.mark.nightly,)
-            rows.append(pytest.param(case, provider, case.only_socket, id=name, marks=marks))
+    for cases in MATRIX.values():
+        for number, case in enumerate(cases):
+            for way, provider in enumerate(case.ways):
+                name = f"{case.id}-{provider}{'-socket' * case.only_socket}"
+                is_usual = number % 3 == 0 and way == number // 3 % len(case.ways)
+                marks = () if is_usual else (pytest.mark.nightly,)
+                rows.append(pytest.param(case, provider, case.only_socket, id=name, marks=marks))
     return rows
 
 

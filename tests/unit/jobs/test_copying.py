@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.unit.jobs.rig import ask, ended, rig
+from tests.kit import ask, ended, rig
 from wan_notebook.errors import StoreError
 from wan_notebook.jobs import Job
 from wan_notebook.metadata import read_any, read_metadata

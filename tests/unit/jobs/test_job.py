@@ -1,49 +1,44 @@
 """`Job` and `Picture`: waiting, pixels, marks, copies, and what an ending says in words."""
 
-import asyncio
-import copy
 import json
-import os
-import pickle
-import signal
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.unit.jobs.rig import WAIT_S, Rig, ask, ended, rig
+from tests.kit import Rig, ask, ended, project_of, rig
 from wan_notebook.database import JobRow, Status
 from wan_notebook.errors import JobError, JobTimeout, NoSuchPictureError
-from wan_notebook.jobs import Job, TrackedJob, WaitInterrupted, cost_of, error_of, set_display, set_reopen, status_line
+from wan_notebook.jobs import Job, TrackedJob, cost_of, error_of, set_display, status_line
 from wan_notebook.request import ImageRequest
-
-SOON_S = 1.0
+from wan_notebook.session import Session
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A folder and a service, shared by the tests here."""
     with rig(tmp_path_factory.mktemp("job")) as found:
-        found.kernel()
         yield found
 
 
+@pytest.fixture(scope="module")
+def session(made: Rig) -> Session:
+    """A kernel, shared by the tests here."""
+    return made.kernel()
+
+
 @pytest.fixture
-def job(made: Rig) -> Job:
+def job(session: Session) -> Job:
     """A job with its picture."""
-    return ended(ask(made.projects[0]))
+    return ended(ask(session, seed=5))
 
 
 @pytest.fixture
-def running(made: Rig) -> Iterator[Job]:
+def running(made: Rig, session: Session) -> Iterator[Job]:
     """A job that runs for long."""
     made.configure(seconds=1e6)
-    job = ask(made.projects[0], f"slow {time.monotonic()}")
-    yield job
+    yield ask(session, "slow")
     made.configure(seconds=0.0)
 
 
@@ -88,22 +83,7 @@ def test_the_record_is_json(job: Job) -> None:
     assert json.loads(json.dumps(record)) == record
     assert record["jobs"][0]["created_at"].endswith("+00:00")
     assert "url" not in record["jobs"][0]["pictures"][0]
-    assert job.project.worker.settings(None).key_fingerprint not in json.dumps(record)
-
-
-def reopen(folder: str, ids: tuple[str, ...], name: str) -> Any:
-    """Stand for the session's way to open a pickled job."""
-    return Path(folder).name, ids, name
-
-
-def test_a_copy_is_the_same_job_and_a_pickle_names_the_record(job: Job) -> None:
-    """What a job stands for exists once; elsewhere it is opened again from its folder and ids."""
-    assert copy.copy(job) is job
-    assert copy.deepcopy({"jobs": [job]})["jobs"][0] is job
-    assert copy.deepcopy(job[0]) == job[0]
-    set_reopen(reopen)
-    assert pickle.loads(pickle.dumps(job)) == ("wan-pictures", (job.id,), "")  # noqa: S301 - our own
-    assert f"{job:>200}".endswith(str(job))
+    assert "key-one" not in json.dumps(record)
 
 
 def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
@@ -121,60 +101,14 @@ def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
 # ------------------------------------------------------------------ waiting
 
 
-def test_an_interrupt_ends_the_waiting_only(running: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernel → Interrupt comes back at once, in one sentence without a traceback; the job goes on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    begun_s = time.monotonic()
-    try:
-        with pytest.raises(WaitInterrupted, match=f"%wan wait {running.id}") as told:
-            running.result()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - begun_s < 0.2 + SOON_S
-    assert told.value._render_traceback_() == [str(told.value)]
-    assert not running.is_done
-
-
-def test_waiting_has_a_limit(made: Rig) -> None:
+def test_waiting_has_a_limit(session: Session) -> None:
     """`wait` says whether it is over; `result` raises, and says what holds the job up."""
     tracked = TrackedJob(row(Status.RUNNING))
-    job = Job([tracked], made.projects[0], request=ImageRequest(prompt="a fox", seed=5))
+    job = Job([tracked], project_of(session), request=ImageRequest(prompt="a fox", seed=5))
     assert job.wait(0.01) is False
     tracked.note = "the key may not read the task"
     with pytest.raises(JobTimeout, match=r"after 0\.01 s \(the key may not read the task\); it goes on"):
         job.result(0.01)
-
-
-def test_await_can_be_limited_and_cancelled(running: Job) -> None:
-    """`asyncio.timeout` and `wait_for` end the waiting as with anything else; a cancel says that the job goes on."""
-
-    async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await running
-        waiting = asyncio.ensure_future(running)
-        await asyncio.sleep(0.05)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError, match="goes on"):
-            await waiting
-
-    asyncio.run(main())
-    assert not running.is_done
-
-
-def test_await_and_callbacks_get_the_job(made: Rig) -> None:
-    """`await job` returns it; a callback may wait for other jobs."""
-    kernel = made.projects[0]
-    done = threading.Event()
-    job = ask(kernel, "awaited")
-    job.add_done_callback(lambda found: (ask(kernel, "next").result(WAIT_S), found.status == "saved" and done.set()))
-
-    async def main() -> Job:
-        return await job
-
-    assert asyncio.run(main()) is job
-    assert done.wait(WAIT_S)
 
 
 def test_a_job_that_nobody_works_on_is_not_waited_for(running: Job) -> None:
