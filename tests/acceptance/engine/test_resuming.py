@@ -89,16 +89,6 @@ def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     assert not service.folder.exists()
 
 
-def test_resuming_by_hand(service: Rig) -> None:
-    """%wan resume says what is open and takes it up; with nothing open it says that."""
-    with Shell() as shell:
-        shell.run("%load_ext wan_notebook")
-        job_ids = left_behind(service)
-        assert "2 jobs are running" in shell.run("%wan resume")
-        until(lambda: all_saved(default_session(), job_ids))
-        assert "Nothing is open" in shell.run("%wan resume")
-
-
 def test_fetching_without_a_notebook(service: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     """``python -m wan_notebook fetch FOLDER`` saves what is open, names each file, and is done."""
     job_ids = left_behind(service)
