@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.environment import ROOT
 from tests.lab.harness import Lab
 from tests.lab.voila import VoilaPage
@@ -32,13 +34,21 @@ def opened(lab: Lab, *cells: str, load: str = LOAD, seconds: str = "1") -> Any:
     return lab.page
 
 
-def ready(lab: Lab, text: str = "Generate · practice (free)") -> None:
+def ready(page: Any, text: str = "Generate · practice (free)") -> None:
     """Wait until the form has been read and can be sent."""
-    lab.page.wait_for_function(
+    page.wait_for_function(
         "text => { const b = document.querySelector('.wan-run-button');"
-        " return b.textContent === text && b.ariaDisabled === 'false'; }",
+        " return b?.textContent === text && b.ariaDisabled === 'false'; }",
         arg=text,
     )
+
+
+def made(page: Any, prompt: str = "a fox in snow", css: str = ".wan-tile img[src^='blob:']") -> None:
+    """Generate with the button, and wait for the picture, or for something else."""
+    page.locator(".wan-f-prompt textarea").fill(prompt)
+    ready(page)
+    page.locator(BUTTON).click()
+    page.wait_for_selector(css)
 
 
 def cell_text(lab: Lab) -> str:
@@ -54,7 +64,7 @@ def test_from_a_variable_and_an_upload_to_a_cell_that_runs(lab: Lab) -> None:
     page.wait_for_selector(".wan-chip >> nth=1")
     page.locator(".wan-f-prompt textarea").fill("the {animal} of image 1 with the cup of image 2")
     page.get_by_text("Sent as: the fox of image 1").wait_for()
-    ready(lab)
+    ready(page)
     assert cell_text(lab).startswith("%%wan -i photo -i wan-pictures/inputs/")
     assert "shape of image 2" in page.locator(".wan-size .wan-note").inner_text()
     page.locator(BUTTON).click()
@@ -83,10 +93,7 @@ def test_from_a_variable_and_an_upload_to_a_cell_that_runs(lab: Lab) -> None:
 def test_the_panel_survives_a_reload_and_a_busy_kernel(lab: Lab) -> None:
     """After a reload in mid-run the rows are there, and the picture arrives while another cell computes."""
     page = opened(lab, "import time; time.sleep(12)", seconds="4")
-    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
-    ready(lab)
-    page.locator(BUTTON).click()
-    page.wait_for_selector(".wan-jobrow")
+    made(page, css=".wan-jobrow")
     lab.save()
     lab.reload()
     lab.wait_css(BUTTON)
@@ -134,7 +141,7 @@ def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
     page = opened(lab, "%wan recall panel", load=f"{LOAD}\nimport wan_notebook as wan")
     page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
     page.locator(".wan-f-seed input").fill("7")
-    ready(lab)
+    ready(page)
     lab.run_cell(2)
     assert lab.source(3) == "%%wan --seed 7\na {animal} in snow"
     lab.run_cell(3)
@@ -157,7 +164,7 @@ def test_a_restart_and_the_next_day(lab: Lab) -> None:
     page = opened(lab)
     page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
     page.locator(".wan-f-seed input").fill("7")
-    ready(lab)
+    ready(page)
     assert "a {animal}" not in lab.output(1).inner_text().replace(cell_text(lab), "")  # nothing stands there twice
     page.locator(BUTTON).click()
     page.wait_for_selector(".wan-tile img[src^='blob:']")
@@ -175,39 +182,21 @@ def test_a_restart_and_the_next_day(lab: Lab) -> None:
     assert "Last request" not in lab.output(1).inner_text()
 
 
-def test_the_older_kernel_generation_has_the_same_panel(lab: Lab, kernel6: str) -> None:
-    """An ipykernel 6.31 handles clicks on other threads and at other times: a request still goes through."""
-    shutil.copytree(ROOT / "notebooks/data", lab.folder / "data")
-    lab.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel"], kernel=kernel6)
-    lab.open("a.ipynb")
-    lab.run_all()
-    lab.wait_css(BUTTON)
-    lab.page.locator(".wan-f-prompt textarea").fill("a fox in snow")
-    ready(lab)
-    lab.page.locator(BUTTON).click()
-    lab.page.wait_for_selector(".wan-tile img[src^='blob:']")
-
-
-def test_notebook_7_has_the_same_panel(notebook7: Lab) -> None:
-    """Nothing of JupyterLab's own is used."""
-    notebook7.write("a.ipynb", ["%load_ext wan_notebook", "import wan_notebook as wan; wan.panel()"])
-    notebook7.open("a.ipynb")
-    notebook7.run_all()
-    notebook7.wait_css(BUTTON)
-    notebook7.page.locator(".wan-f-prompt textarea").fill("a fox in snow")
-    ready(notebook7)
-    notebook7.page.locator(BUTTON).click()
-    notebook7.page.wait_for_selector(".wan-tile img[src^='blob:']")
-    leaves_the_notebook_alone(notebook7)
+@pytest.mark.parametrize("front_end", ["lab", "notebook7"])
+def test_an_older_kernel_and_notebook_7_have_the_same_panel(front_end: str, request: pytest.FixtureRequest) -> None:
+    """An ipykernel 6.31 handles clicks on other threads and at other times; Notebook 7 has no JupyterLab around it."""
+    driver: Lab = request.getfixturevalue(front_end)
+    kernel = request.getfixturevalue("kernel6") if front_end == "lab" else "python3"
+    driver.write("a.ipynb", ["%load_ext wan_notebook", "import wan_notebook as wan; wan.panel()"], kernel=kernel)
+    driver.open("a.ipynb")
+    driver.run_all()
+    driver.wait_css(BUTTON)
+    made(driver.page)
+    leaves_the_notebook_alone(driver)
 
 
 def test_voila_has_the_same_panel(voila: VoilaPage) -> None:
     """As a page of its own, without a notebook around it."""
     voila.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel"])
     voila.open("a.ipynb")
-    page = voila.page
-    page.wait_for_selector(BUTTON)
-    page.locator(".wan-f-prompt textarea").fill("a fox in snow")
-    page.wait_for_function("document.querySelector('.wan-run-button').ariaDisabled === 'false'")
-    page.locator(BUTTON).click()
-    page.wait_for_selector(".wan-tile img[src^='blob:']")
+    made(voila.page)
