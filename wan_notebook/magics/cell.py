@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ImageInputError, Problem, RequestError
@@ -69,12 +69,20 @@ def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:
     """Return the call of a line that is read already; ``body`` is the text of the cell or of ``%wan make``."""
     options = read.options
     reader = _Reader(options, resolver, is_raw=options.raw)
-    name, tags = reader.value("name") or "", tuple(dict.fromkeys(reader.text(tag, "tag") for tag in options.tags or ()))
+    submission = Submission(
+        requests=(),
+        name=reader.value("name") or "",
+        tags=tuple(dict.fromkeys(reader.text(tag, "tag") for tag in options.tags or ())),
+        fresh=options.fresh,
+        provider=reader.value("provider"),
+        embed=options.embed,
+    )
+    name, timeout_s = submission.name, reader.value("timeout")
     if name and (problem := name_problem(name, field="--as")):
         reader.problems.append(problem)
+    if name and any(re.search(rf"\b{re.escape(name)}\b", text) for text in options.image or ()):
+        reader.notes.append(f"--as {name} replaces the picture that -i reads: run again, it edits its own result")
     prompt, negative, notes = split_negative(body)
-    call = {"wait": options.wait, "timeout_s": reader.value("timeout"), "dry_run": options.dry_run}
-    provider = reader.value("provider")
     requests: tuple[ImageRequest, ...] = ()
     refusal: RequestError | LineError | None = None
     try:
@@ -83,25 +91,19 @@ def call_of(read: ReadLine, body: str, resolver: "Resolver") -> CellCall:
     except RequestError as error:
         refusal = error
     if read.problems:
-        refusal = LineError([*read.problems, *(refusal.problems if refusal else ())])
-    if name and any(re.search(rf"\b{re.escape(name)}\b", text) for text in options.image or ()):
-        notes += (f"--as {name} replaces the picture that -i reads: run again, it edits its own result",)
+        requests, refusal = (), LineError([*read.problems, *(refusal.problems if refusal else ())])
     former = _first_edition(read, body, (prompt.strip(), negative), reader, resolver)
     if refusal is not None and not former:
         raise refusal
-    submission = Submission(
-        requests=() if refusal else requests,
-        name=name,
-        tags=tags,
-        fresh=options.fresh,
-        provider=provider,
-        embed=options.embed,
+    submission = replace(
+        submission,
+        requests=requests,
         notes=tuple(dict.fromkeys(notes)),
         size_follows=reader.size_follows,
-        former=former if refusal or former != requests else (),
+        former=former if former != requests else (),
         refusal=refusal,
     )
-    return CellCall(submission=submission, **call)
+    return CellCall(submission=submission, wait=options.wait, timeout_s=timeout_s, dry_run=options.dry_run)
 
 
 def _first_edition(
@@ -158,13 +160,13 @@ class _Reader:
 
     def value(self, name: str) -> Any:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
-        text, parser = getattr(self.options, name), cell_parser()
+        text = getattr(self.options, name)
         if text is None:
             return None
-        option = next(option for option in parser.options if option.dest == name)
-        names, choices = self.resolver.namespace, parser.choices[name]
+        option = next(option for option in cell_parser().options if option.dest == name)
+        names = self.resolver.namespace
         field = "--as" if name == "name" else name
-        return self._once(name, text, lambda: read_value(option, text, names, choices=choices, name=field))
+        return self._once(name, text, lambda: read_value(option, text, names, name=field))
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""

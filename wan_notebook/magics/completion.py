@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..images import is_job, looks_like_image
 from .options import ALIASES, cell_parser, command_parsers, find_command
-from .parser import EXPRESSIONS, Kind, LineParser, Scan
-from .tokenize import DASHES, QUOTES, Word, flag_of, is_location, quote, split_line
+from .parser import EXPRESSIONS, REPEATABLE, Kind, LineParser, ReadLine
+from .tokenize import DASHES, QUOTES, Word, flag_of, is_location, quote, quoted, split_line
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -76,11 +76,11 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
 
 
 def _complete(parser: LineParser, before: str, words: Sequence[Word], current: str, known: Known) -> Completion:
-    scan = Scan(parser, words)
-    while scan.options_here():
+    scan = ReadLine(parser, words)
+    while scan.read_options():
         if parser.prog == "%wan make":
             return Completion()  # the prompt has begun
-        scan.word()
+        scan.read_word()
     flag = flag_of(current)
     action, typed = scan.pending if flag is None else None, current
     if flag is not None and flag.value is not None:  # --size=1
@@ -92,20 +92,20 @@ def _complete(parser: LineParser, before: str, words: Sequence[Word], current: s
         return Completion(tuple(found), item[0])
     if action.type in EXPRESSIONS and typed[:1] not in (*QUOTES, ""):
         typed = re.split(r"[\[(,\s]+", typed)[-1]  # an item of a list
-    return _matching(typed, _values(parser, action, typed, known))
+    return _matching(typed, _values(action, typed, known))
 
 
-def _positional(scan: Scan, typed: str, known: Known) -> Iterable[str]:
+def _positional(scan: ReadLine, typed: str, known: Known) -> Iterable[str]:
     action = scan.parser.positional(len(scan.positionals))
     if action is not None and scan.parser.prog == "%wan help":
         options = [name.lstrip("-") for option in cell_parser().options for name in option.option_strings]
         return [*filter(None, command_parsers()), *options]
-    return _values(scan.parser, action, typed, known) if action else []
+    return _values(action, typed, known) if action else []
 
 
-def _values(parser: LineParser, action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
+def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
     """Return what may stand as a value; paths are those of the folder that is typed."""
-    if choices := parser.choices[action.dest]:
+    if choices := action.choices:
         return [choice if choice.endswith("=") else quote(choice) for choice in choices]
     match action.type:
         case Kind.IMAGE:
@@ -129,11 +129,11 @@ def _values(parser: LineParser, action: argparse.Action, typed: str, known: Know
     return []
 
 
-def _flags(scan: Scan, *, is_dashed: bool) -> list[str]:
+def _flags(scan: ReadLine, *, is_dashed: bool) -> list[str]:
     """Return the options that may still come; second names only once a dash is typed."""
     found: list[str] = []
     for option in scan.parser.options:
-        if option.dest in scan.seen and option.dest not in scan.parser.repeatable:
+        if option.dest in scan.seen and option.dest not in REPEATABLE:
             continue
         names = list(option.option_strings)
         if not is_dashed:
@@ -145,16 +145,16 @@ def _flags(scan: Scan, *, is_dashed: bool) -> list[str]:
 
 def _items(item: re.Match[str], known: Known) -> list[str]:
     """Return ``d["key"]``, ``photos[0]`` or ``job[1]`` for the pictures in what has its bracket open."""
-    name, typed = item[1], item[2]
-    value, keys = known.names.get(name), []
+    value = known.names.get(item[1])
+    found: Iterable[tuple[object, object]] = ()
     if is_job(value):  # only pictures that are there: nothing is waited for
-        keys = [str(index) for index, _ in enumerate(getattr(value, "saved_pictures", ()))]
+        found = ((index, value) for index, _ in enumerate(getattr(value, "saved_pictures", ())))
     elif isinstance(value, list | tuple):
-        keys = [str(index) for index, one in enumerate(value[:_SHOWN_MAX]) if _is_picture(one)]
+        found = enumerate(value)
     elif isinstance(value, Mapping):
-        texts = [key for key in islice(value, _SHOWN_MAX) if isinstance(key, str) and key.isprintable()]
-        keys = [f'"{key}"' for key in texts if '"' not in key and _is_picture(value[key])]
-    return [f"{name}[{key}]" for key in keys if key.lstrip('"').startswith(typed)]
+        found = ((quoted(key), one) for key, one in value.items() if isinstance(key, str))
+    keys = [str(key) for key, one in islice(found, _SHOWN_MAX) if _is_picture(one)]
+    return [f"{item[1]}[{key}]" for key in keys if key.lstrip('"').startswith(item[2])]
 
 
 def _matching(typed: str, candidates: Iterable[str]) -> Completion:
@@ -168,9 +168,7 @@ def _matching(typed: str, candidates: Iterable[str]) -> Completion:
 
 
 def _is_picture(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return 0 < len(value) <= _SCANNED_MAX and looks_like_image(value[0])
-    return looks_like_image(value) or is_job(value)
+    return looks_like_image(_first(value)) or is_job(value)
 
 
 def _is_number(value: object) -> bool:
@@ -178,9 +176,12 @@ def _is_number(value: object) -> bool:
 
 
 def _is_seed(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return 0 < len(value) <= _SCANNED_MAX and _is_number(value[0])
-    return _is_number(value) or isinstance(value, range)
+    return _is_number(_first(value)) or isinstance(value, range)
+
+
+def _first(value: object) -> object:
+    """Return the first item of a list or tuple, which stands for all of them; else the value."""
+    return next(iter(value), None) if isinstance(value, list | tuple) else value
 
 
 def _files(typed: str, *, images_only: bool) -> list[str]:

@@ -114,9 +114,7 @@ def without_braces(text: str) -> str:
 # Values of options ---------------------------------------------------------------------------------------------------
 
 
-def read_value(
-    action: argparse.Action, text: str, namespace: Mapping[str, Any], *, choices: Iterable[str] = (), name: str = ""
-) -> Any:
+def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any], *, name: str = "") -> Any:
     """Return the value of an option or word in its type; jobs stay as typed, since the session looks them up.
 
     Raises
@@ -145,7 +143,8 @@ def read_value(
         return _moment(expanded.text, name)
     if action.type is not Kind.CHOICE:
         return expanded.text
-    if (choice := expanded.text.lower()) not in choices:
+    choice, choices = expanded.text.lower(), action.choices or ()
+    if choice not in choices:
         hint = did_you_mean(choice, choices) or f"Choose {', '.join(choices)}."
         raise RequestError([Problem(name, "", f"{shown(expanded.text)} is not one of the choices.", hint)])
     return choice
@@ -162,20 +161,15 @@ def _moment(text: str, field: str) -> float | None:
 
 def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     """Read ``90``, ``90s``, ``15m``, ``2h``, or an expression that gives seconds or one of these."""
-    text = without_braces(text)
-    seconds = _duration_s(text)
-    if seconds is None:
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
         with suppress(RequestError):
-            seconds = _duration_s(str(evaluate(text, namespace, field)))
-    if seconds is None or not 0 < seconds < _DURATION_MAX_S:
+            match = _DURATION.fullmatch(str(evaluate(without_braces(text), namespace, field)).strip())
+    seconds = float(match[1]) * _UNIT_S[match[2].lower()] if match else 0.0
+    if not 0 < seconds < _DURATION_MAX_S:
         message, hint = f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m."
         raise RequestError([Problem(field, "", message, hint)])
     return seconds
-
-
-def _duration_s(text: str) -> float | None:
-    match = _DURATION.fullmatch(text.strip())
-    return float(match[1]) * _UNIT_S[match[2].lower()] if match else None
 
 
 def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:

@@ -27,17 +27,19 @@ def front_end(shell: Any) -> "FrontEnd":
 
 def cells_run(shell: Any) -> frozenset[str]:
     """Return the texts of the cells that this kernel has run, as they were typed."""
-    history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
-    return frozenset(text.strip() for text in history if isinstance(text, str) and text.strip())
+    return frozenset(text.strip() for text in _typed(shell) if text.strip())
 
 
 def writes_bare_out(shell: Any) -> bool:
     """Say whether a terminal runs a ``%wan`` line by itself: it writes ``Out[n]`` for any value, shown or not."""
-    if getattr(shell, "kernel", None) is not None or not hasattr(shell, "simple_prompt"):
-        return False
+    is_terminal = getattr(shell, "kernel", None) is None and hasattr(shell, "simple_prompt")
+    lines = _typed(shell)[-1:] if is_terminal else []
+    return any(text.rstrip().rpartition("\n")[2].lstrip().startswith("%wan") for text in lines)
+
+
+def _typed(shell: Any) -> list[str]:
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
-    text = history[-1] if history else ""
-    return isinstance(text, str) and text.rstrip().rpartition("\n")[2].lstrip().startswith("%wan")
+    return [text for text in history if isinstance(text, str)]
 
 
 def show_jobs_in_cells() -> None:

@@ -26,23 +26,14 @@ STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled"
 """Plain words for the states of a job."""
 ALIASES: Final = {"defaults": "config", "status": ""}
 """Other names of commands."""
-_EXAMPLES: Final = {  # `%wan help size`: an option's example, where its flag and a value of its kind are not enough
-    "max_images": "--interleave --max-images 3",
-    "like": "-i cat -i photo --like photo",
-    "prompt_extend": "-i photo --no-rewrite",
-    "timeout": "--wait --timeout 5m",
-    "provider": "--provider simulator",
-    "embed": "--no-embed",
-}
-_VALUES: Final[dict[object, str]] = {  # by the word that stands for it in the help
-    "IMAGE": "photo",
-    "N": "3",
-    "SIZE": "16:9",
-    "SEED": "5..8",
-    "TEXT": '"text, frame"',
-    "NAME": "fox",
-    "TAG": "poster",
-}
+_EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
+    "%%wan -i photo -n 3 --size 16:9 --seed 5..8",
+    '%%wan --negative "text, frame" --as fox --tag poster --fresh',
+    "%%wan -i cat -i photo --like photo --no-rewrite --watermark",
+    "%%wan --interleave --max-images 3 --raw",
+    "%%wan --wait --timeout 5m --provider simulator --no-embed",
+    "%%wan -n 3 --dry-run",
+)
 _LEFT: Final = 30
 _WIDTH: Final = 100
 _HEAD: Final = """\
@@ -90,7 +81,7 @@ def _with_cell_options(parser: LineParser) -> LineParser:
         "a picture to use: a variable or expression (photo, d['key'], a[0], a list), a path, a URL, or a job's id"
     )
     image_help += " (a3f9c2[0]); repeat it for image 1, image 2, …"
-    option("-i --image", Kind.IMAGE, image_help, repeatable=True)
+    option("-i --image", Kind.IMAGE, image_help)
     n_help = f"how many pictures (1): up to {limits.n_max} when editing, one task each without images"
     option("-n", Kind.NUMBER, n_help)
     most, usual = limits.max_images_max, limits.max_images_default
@@ -112,7 +103,7 @@ def _with_cell_options(parser: LineParser) -> LineParser:
         raw="take the text as it stands: {braces} are not replaced",
         fresh="ask the service again, even if the store has the answer",
     )
-    option("--tag", Kind.TAG, "a word to find it by in the history", dest="tags", repeatable=True)
+    option("--tag", Kind.TAG, "a word to find it by in the history", dest="tags")
     option("--provider", Kind.CHOICE, "where to send it", metavar="SERVICE", choices=PROVIDERS)
     option("--embed", help="write the recipe into the picture file (on)", **yes_no)
     return parser
@@ -208,7 +199,6 @@ _WITH_TAG: Final[dict[str, Any]] = {
     "kind": Kind.TAG,
     "help": "with this tag; of several, with all",
     "dest": "tags",
-    "repeatable": True,
 }
 
 
@@ -236,8 +226,8 @@ def topic_help(topic: str) -> str:
         flags = [name.lstrip("-") for name in option.option_strings]
         names += flags
         if word in flags:
-            example = _EXAMPLES.get(option.dest, f"{option.option_strings[0]} {_VALUES.get(option.metavar, '')}")
-            found.append(f"{_flags(option)}\n  {option.help}\n\nExample: %%wan {example}".rstrip())
+            example = next(line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
+            found.append(f"{_flags(option)}\n  {option.help}\n\nExample: {example}")
     if not found:
         hint = did_you_mean(word, names) or "`%wan?` lists all of them."
         raise CellError(f"{shown(topic)} is not a command or an option.", hint=hint)

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ..errors import CellError, Problem
-from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line
+from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line, pluralize
 from .tokenize import QUOTES, Flag, Word, flag_of, split_line, unescape, unquoted
 
 
@@ -37,6 +37,7 @@ class Kind(StrEnum):
 
 
 EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
+REPEATABLE: Final = frozenset({"image", "tags"})
 _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
 YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
 _ELSEWHERE: Final = {  # names that other tools use
@@ -49,20 +50,6 @@ _ELSEWHERE: Final = {  # names that other tools use
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 
-@dataclass(frozen=True)
-class ReadLine:
-    """What a line says. ``options`` holds texts as typed (None for what is not given) and True or False for switches.
-
-    ``text`` is the prompt of ``%wan make``. ``earlier`` is the first edition's reading of the same line: options only
-    before the text, which was taken verbatim.
-    """
-
-    options: argparse.Namespace
-    text: str = ""
-    problems: tuple[Problem, ...] = ()
-    earlier: "ReadLine | None" = None
-
-
 class LineError(CellError):
     """Everything that is wrong with a line, and with the request behind it; ``consequence`` is what it led to."""
 
@@ -72,11 +59,9 @@ class LineError(CellError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
     def lines(self) -> list[str]:
-        """Return one line a problem; the hint of a single one stands apart."""
-        if len(self.problems) == 1:
-            only = self.problems[0]
-            return CellError(str(Problem(only.field, only.value, only.message)), hint=only.hint).lines()
-        return [f"{len(self.problems)} problems, {self.consequence}", *(f"  • {one}" for one in self.problems)]
+        """Return one line a problem."""
+        head = f"{pluralize(len(self.problems), 'problem')}, {self.consequence}"
+        return [head, *(f"  • {problem}" for problem in self.problems)]
 
 
 class LineParser(argparse.ArgumentParser):
@@ -90,28 +75,15 @@ class LineParser(argparse.ArgumentParser):
         self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
-        self.repeatable: set[str] = set()
-        self.choices: dict[str, tuple[str, ...]] = {}
         self.argument("-h --help", help="show this help", action="store_true")
 
-    def argument(
-        self,
-        names: str,
-        kind: Kind | None = None,
-        help: str = "",
-        *,
-        choices: Sequence[str] = (),
-        repeatable: bool = False,
-        **keywords: Any,
-    ) -> None:
-        """Add an option by its names, or a positional; ``kind`` is None for a switch."""
+    def argument(self, names: str, kind: Kind | None = None, help: str = "", **keywords: Any) -> None:
+        """Add an option by its names, or a positional; ``kind`` is None for a switch, ``choices`` are not checked."""
         if kind is not None:
             keywords = {"type": kind, "metavar": _METAVARS.get(kind, kind.name), **keywords}
         if not names.startswith("-"):
-            keywords.setdefault("nargs", "*" if kind in (Kind.WORDS, Kind.TAGS) else "?")
+            keywords["nargs"] = "*" if kind in (Kind.WORDS, Kind.TAGS) else "?"
         action = self.add_argument(*names.split(), help=help, **keywords)
-        self.choices[action.dest] = tuple(choices)
-        self.repeatable |= {action.dest} if repeatable else set()
         (self.options if action.option_strings else self.positionals).append(action)
 
     def switches(self, **helps: str) -> None:
@@ -129,79 +101,76 @@ class LineParser(argparse.ArgumentParser):
             return self.positionals[count]
         return self.positionals[-1] if self.positionals and self.positionals[-1].nargs == "*" else None
 
-    def read(self, line: str) -> ReadLine:
+    def read(self, line: str) -> "ReadLine":
         """Read options and positional words in any order; nothing is raised, problems are listed."""
-        scan = Scan(self, split_line(line))
-        while scan.words:
-            if not scan.option():
-                scan.word()
-        return scan.result()
+        read = ReadLine(self, split_line(line))
+        while read.read_options():
+            read.read_word()
+        return read.finished()
 
-    def read_with_text(self, line: str) -> ReadLine:
+    def read_with_text(self, line: str) -> "ReadLine":
         """Read ``options TEXT options``: the options stand before the text, or after it as an unbroken tail."""
-        scan = Scan(self, split_line(line))
-        scan.options_here()
-        words = list(scan.words)
+        read = ReadLine(self, split_line(line))
+        read.read_options()
+        words = list(read.words)
         if not words:
-            return scan.result(text="")
+            return read.finished(needs_text=True)
         is_marked = words[0].text == "--"
-        text = line[words[0].start + 2 * is_marked :].strip()
-        earlier = None if scan.problems else ReadLine(argparse.Namespace(**vars(scan.options)), text)
-        if not is_marked and not scan.options.raw:
+        read.text = line[words[0].start + 2 * is_marked :].strip()
+        if not read.problems:
+            read.earlier = ReadLine(self, (), options=argparse.Namespace(**vars(read.options)), text=read.text)
+        if not is_marked and not read.options.raw:
             # The tail begins where nothing but options follows.
             starts = [at for at in range(1, len(words)) if flag_of(words[at].text)]
-            end = next((at for at in starts if not Scan(self, words[at:]).options_here()), len(words))
-            scan.words = deque(words[end:])
-            scan.options_here()
-            if not scan.options.raw:
-                scan.check_text(words[:end])
-            text = line[words[0].start : words[end - 1].end]
-        return scan.result(text=text, earlier=earlier)
+            end = next((at for at in starts if not ReadLine(self, words[at:]).read_options()), len(words))
+            read.words = deque(words[end:])
+            read.read_options()
+            if not read.options.raw:
+                read.check_text(words[:end])
+            read.text = line[words[0].start : words[end - 1].end]
+        return read.finished()
 
 
 @dataclass
-class Scan:
-    """Reads words from left to right into argparse's namespace.
+class ReadLine:
+    """What a line says, while it is read from left to right and afterwards.
 
-    ``seen`` keeps what was typed, by destination. ``pending`` is the option at the end whose value is still to come.
+    ``options`` holds texts as typed (None for what is not given) and True or False for switches. ``text`` is the
+    prompt of ``%wan make``. ``earlier`` is the first edition's reading of the same line: options only before the
+    text, which was taken verbatim. ``seen`` keeps what was typed, by destination. ``pending`` is the option at the
+    end whose value is still to come.
     """
 
     parser: LineParser
     given: Sequence[Word]
-    positionals: list[str] = field(default_factory=list)
+    options: argparse.Namespace = field(default_factory=argparse.Namespace)
+    text: str = ""
     problems: list[Problem] = field(default_factory=list)
+    earlier: "ReadLine | None" = None
+    positionals: list[str] = field(default_factory=list)
     seen: dict[str, list[str]] = field(default_factory=dict)
     pending: argparse.Action | None = None
 
     def __post_init__(self) -> None:
         self.words = deque(self.given)
-        self.options = self.parser.parse_args([])  # argparse's defaults
+        defaults = {action.dest: action.default for action in (*self.parser.options, *self.parser.positionals)}
+        self.options = argparse.Namespace(**defaults | vars(self.options))
 
     def problem(self, name: str, message: str, hint: str = "") -> None:
         """Note what is wrong with an option or the line."""
         self.problems.append(Problem(name, "", message, hint))
 
-    def options_here(self) -> bool:
-        """Read options as long as there are any; say whether words are left."""
-        while self.words and self.option():
-            pass
+    def read_options(self) -> bool:
+        """Read options with their values as long as there are any; say whether words are left."""
+        while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.find(flag.name)):
+            fault = self.words.popleft().fault
+            if action.nargs == 0:
+                self._switch(action, flag)
+            else:
+                self._value(action, flag, fault)
         return bool(self.words)
 
-    def option(self) -> bool:
-        """Read the option at the next word with its value; False if no known option stands there."""
-        word = self.words[0]
-        flag = flag_of(word.text)
-        action = self.parser.find(flag.name) if flag else None
-        if flag is None or action is None:
-            return False
-        self.words.popleft()
-        if action.nargs == 0:
-            self._switch(action, flag)
-        else:
-            self._value(action, flag, word.fault)
-        return True
-
-    def word(self) -> None:
+    def read_word(self) -> None:
         """Read a word that is not a known option: a positional, an unknown option, or too much."""
         action = self.parser.positional(len(self.positionals))
         if flag := flag_of(self.words[0].text):
@@ -222,23 +191,23 @@ class Scan:
             elif flag.typed.startswith("--"):
                 self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {_AS_IT_IS}")
 
-    def result(self, *, text: str | None = None, earlier: ReadLine | None = None) -> ReadLine:
+    def finished(self, *, needs_text: bool = False) -> Self:
         """Return what was read; a missing word is a problem too."""
         missing = [str(action.metavar) for action in self.parser.positionals[len(self.positionals) : self.parser.least]]
-        missing += ["a text"] if text == "" else []
+        missing += ["a text"] if needs_text else []
         if missing and not self.problems and not self.options.help:
             self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
         for position, action in enumerate(self.parser.positionals):
             values = self.positionals[position:]
             setattr(self.options, action.dest, values if action.nargs == "*" else next(iter(values), None))
-        return ReadLine(self.options, text or "", tuple(self.problems), earlier)
+        return self
 
     # ------------------------------------------------------------------------------------------------------------------
 
     def _set(self, action: argparse.Action, typed: str, value: object) -> None:
         before = self.seen.setdefault(action.dest, [])
         before.append(typed)
-        if action.dest in self.parser.repeatable:
+        if action.dest in REPEATABLE:
             value = [*(getattr(self.options, action.dest) or ()), value]
         elif len(set(before)) > 1:
             self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
@@ -258,9 +227,19 @@ class Scan:
     def _value(self, action: argparse.Action, flag: Flag, fault: str) -> None:
         value = flag.value
         if not value:
-            following = flag_of(self.words[0].text) if self.words else None
-            if not self.words or (value is None and following):
-                self._missing(action, flag, following)
+            following = flag_of(self.words[0].text) if self.words and value is None else None
+            if not self.words or following:
+                self.pending = None if self.words else action
+                if action.nargs == "?":
+                    self._set(action, flag.name, action.const)
+                elif following and not self.parser.find(following.name):
+                    quoted = f'{flag.name} "{following.typed}"'
+                    self.problem(
+                        flag.name, "needs a value.", f"A value that begins with a dash needs quotes: {quoted}."
+                    )
+                    self._skip()
+                else:
+                    self.problem(flag.name, "needs a value.", f"Write {flag.name} {action.metavar}.")
                 return
             word = self.words.popleft()
             value, fault = word.text, word.fault
@@ -280,18 +259,6 @@ class Scan:
         if inner is None or action.type in EXPRESSIONS:
             return typed
         return inner if action.type is Kind.PATH else unescape(typed[1:-1])
-
-    def _missing(self, action: argparse.Action, flag: Flag, following: Flag | None) -> None:
-        if not self.words:
-            self.pending = action
-        if action.nargs == "?":
-            self._set(action, flag.name, action.const)
-            return
-        hint = f"Write {flag.name} {action.metavar}."
-        if following and not self.parser.find(following.name):
-            hint = f'A value that begins with a dash needs quotes: {flag.name} "{following.typed}".'
-            self._skip()
-        self.problem(flag.name, "needs a value.", hint)
 
     def _suggestion(self, flag: Flag) -> str:
         name = flag.name.lower()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -165,13 +166,12 @@ def image_argument(text: str) -> str:
     words = split_line(text)
     if len(words) == 1 and words[0].text == text and not words[0].fault and not flag_of(text):
         return text
-    if looks_like_image(text) or is_location(text):
-        return quoted_path(text)
-    try:
-        parse_expression(text, "image")
-    except RequestError:
-        return quoted_path(text)
-    return f"({text})"
+    is_path = looks_like_image(text) or is_location(text)
+    with suppress(RequestError):
+        if not is_path:
+            parse_expression(text, "image")
+            return f"({text})"
+    return quoted_path(text)
 
 
 def quoted_path(path: str) -> str:

@@ -200,7 +200,7 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
         values = []
         for text in texts if isinstance(texts, list) else [texts] if isinstance(texts, str) else []:
             try:
-                values.append(read_value(action, text, namespace, choices=parser.choices[action.dest], name=field))
+                values.append(read_value(action, text, namespace, name=field))
             except RequestError as error:
                 problems += error.problems
         if values:

@@ -64,13 +64,10 @@ def test_every_option_arrives():
         ("--seed {count}", "seed", 3),
         ("--seed count+1", "seed", 4),
         ("-i {photo}", "images", (replace(picture("x"), name="photo"),)),
-        ("-i {d['key']}", "images", (replace(picture("k"), name="d['key']"),)),
         ("--size {shape}", "size", "1024x768"),
-        ("--size shape", "size", "1024x768"),
         ("--size (1024, 768)", "size", "1024x768"),
         ("--size {width}x{width}", "size", "1280x1280"),
         ("--ar {ratio}", "size", "3:2"),
-        ("--ar 16:9", "size", "16:9"),
     ],
 )
 def test_a_value_may_be_a_variable_in_every_option(line, field, value):
@@ -82,9 +79,9 @@ def test_a_value_may_be_a_variable_in_every_option(line, field, value):
 
 def test_names_and_times_may_be_variables_too():
     """`--as {name}`, `--timeout {s}`, `--provider {p}` read the variable (CASES M3)."""
-    found = call("--as {who} --timeout {s} --provider {p} --tag {who}", names=notebook(who="owl", s=90, p="simulator"))
-    assert (found.submission.name, found.timeout_s, found.submission.provider) == ("owl", 90, "simulator")
-    assert call("--timeout s", names=notebook(s="15m")).timeout_s == 900
+    found = call("--as {who} --timeout s --provider {p}", names=notebook(who="owl", s="15m", p="simulator"))
+    assert (found.submission.name, found.timeout_s, found.submission.provider) == ("owl", 900, "simulator")
+    assert call("--timeout {s}", names=notebook(s=90)).timeout_s == 90
 
 
 def test_a_picture_is_evaluated_once():
@@ -108,12 +105,9 @@ def test_all_problems_of_a_line_and_its_request_come_together():
 @pytest.mark.parametrize(
     ("line", "body", "parts"),
     [
-        ("--as class", "x", ["'class'", "variable name"]),
         ("--as 2x", "x", ["'2x'", "variable name"]),
         ("--timeout soon", "x", ["'soon'", "90s"]),
-        ("--timeout 0", "x", ["'0' is not a valid time"]),
         ("--provider gatway", "x", ["'gatway'", "Did you mean gateway?"]),
-        ("--provider x", "x", ["Choose", "dashscope"]),
         ("", "", ["must not be empty"]),
         ("--negative dark", "a fox\nNegative prompt: blurry", ["Keep one"]),
         ("-n 0", "x", ["n = 0"]),
@@ -123,27 +117,19 @@ def test_all_problems_of_a_line_and_its_request_come_together():
         ("--size {nowhere}x1", "x", ["no variable nowhere"]),
         ("-i []", "x", ["holds no picture"]),
         ("-i photo.resize(", "x", ["not closed"]),
-        ("-i photo.nothing", "x", ["AttributeError"]),
         ("-i a3f9c2", "x", ["a3f9c2[0] or a3f9c2[1]"]),
         ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
         ("-i photo +", "x", ["not an option"]),
         ("-i broken()", "x", ["ValueError", "a bad day"]),
-        ("--seed 1.5", "x", ["whole number"]),
         ("--seed [1,'x']", "x", ["whole number"]),
         ("--seed 5-8", "x", ["5..8"]),
         ("--seed 8..5", "x", ["Write 5..8"]),
-        ("--seed 1.5..3", "x", ["not a range"]),
         ("--seed 5..", "x", ["not a range"]),
         ("--seed zzz", "x", ["Write a number, 5..8 or 5,9,12"]),
         ("--seed []", "x", ["empty"]),
-        ("--seed {}", "x", ["whole number"]),
-        ("--seed 10**5000", "x", ["too large"]),
-        ("--seed 1/0", "x", ["ZeroDivisionError"]),
         ("--seed 0..2000000000", "x", [f"at most {TASKS_PER_CALL_MAX}"]),
-        ("--seed range(10**12)", "x", [f"at most {TASKS_PER_CALL_MAX}"]),
         ("--like photo1 -i photo --size 800x800", "x", ["like = photo1", "800x800"]),
         ("--like running", "x", ["not finished", "%wan wait a3f9c2"]),
-        ("--like nobody", "x", ["like = nobody", "no variable nobody"]),
     ],
 )
 def test_bad_input_is_a_short_message_with_a_hint(line, body, parts):
@@ -162,15 +148,12 @@ def test_bad_input_is_a_short_message_with_a_hint(line, body, parts):
     [
         ("--seed 5", [5]),
         ("--seed 5..8", [5, 6, 7, 8]),
-        ("--seed 5…7", [5, 6, 7]),
         ("--seed 9, 5, 12", [9, 5, 12]),
         ("--seed 1..3,9", [1, 2, 3, 9]),
         ('--seed "5, 9"', [5, 9]),
         ("--seed seeds", [3, 4, 5]),
         ("--seed {seeds}", [3, 4, 5]),
-        ("--seed range(0,30,10)", [0, 10, 20]),
         ("--seed count..count+1", [3, 4]),
-        ("--seed [count, 8]", [3, 8]),
         ("--seed (s for s in seeds)", [3, 4, 5]),
         ("--seed 5,6,5", [5, 6]),
         ("--seed None", [None]),
@@ -204,17 +187,14 @@ def test_like_sends_the_size_of_a_picture(line, size):
     ("text", "value", "name"),
     [
         ('"my cat.jpg"', "my cat.jpg", "my cat.jpg"),
-        ("my-cat.PNG", "my-cat.PNG", "my-cat.PNG"),
         ("2026-11-24.png", "2026-11-24.png", "2026-11-24.png"),
         ("pics/cat", "pics/cat", "cat"),
-        ("./x", "./x", "x"),
         ("/tmp/x(1).png", "/tmp/x(1).png", "x(1).png"),
         ("cat's.jpg", "cat's.jpg", "cat's.jpg"),
         ("my-plan.PDF", "my-plan.PDF", "my-plan.PDF"),
         ('"C:\\new\\cat.png"', "C:\\new\\cat.png", "cat.png"),
         ("https://example.org/a.png?key=x", "https://example.org/a.png?key=x", "a.png"),
         ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA", "data URL"),
-        ("im.png", "im.png", "im.png"),
         ("where", Path("a.png"), "where"),
         ("holder.png", "an attribute", "holder.png"),
         ("abc", "first", "abc"),
@@ -231,12 +211,12 @@ def test_what_stands_after_i_is_a_path_or_an_expression(text, value, name):
     assert names.asked[0] == (value, name)
 
 
-@pytest.mark.parametrize("text", ["a3f9c2[0]", "a12[-1]", "abc[1]"])
-def test_a_jobs_id_is_found_in_the_history(text):
+def test_a_jobs_id_is_found_in_the_history():
     """An id works in any kernel, where no variable has its name."""
     names = Pictures()
-    assert request(f"-i {text}", names=names).images[0].name == text
-    assert names.asked == [(text.partition("[")[0], int(text.partition("[")[2].rstrip("]")))]
+    for text, asked in (("a3f9c2[0]", ("a3f9c2", 0)), ("a12[-1]", ("a12", -1))):
+        assert request(f"-i {text}", names=names).images[0].name == text
+        assert names.asked[-1] == asked
 
 
 @pytest.mark.parametrize(
@@ -275,12 +255,10 @@ def test_notes_come_from_text_and_names():
         ("a lime --seed 3 --size 16:9", "a lime", {"seed": 3, "size": "16:9"}),
         ("--size 1:1 a lime --seed 3", "a lime", {"seed": 3, "size": "1:1"}),
         ("a fox --ar 16:9", "a fox", {"size": "16:9"}),
-        ("a fox -n 2", "a fox", {"n": 2}),
         ("—seed 5, 6 — a fox", "— a fox", {}),
         ("a {animal} no {count}", "a fox no 3", {}),
         ("--raw a {animal} --red", "a {animal} --red", {}),
         ("-- -n is an option", "-n is an option", {}),
-        ("a fox -- red", "a fox -- red", {}),
         ("a fox — red —wild", "a fox — red —wild", {}),
         ("a fox -5 degrees -x", "a fox -5 degrees -x", {}),
         ('what\'s this, "a {{fox}}" or a dog?', 'what\'s this, "a {fox}" or a dog?', {}),
@@ -288,7 +266,6 @@ def test_notes_come_from_text_and_names():
         ("(a fox --seed 3) in snow", "(a fox --seed 3) in snow", {}),
         ("the (old fox --seed 4", "the (old fox", {"seed": 4}),
         ("--negative fog a fox Negative prompt: x", "a fox Negative prompt: x", {"negative_prompt": "fog"}),
-        ("a fox # not a comment", "a fox # not a comment", {}),
     ],
 )
 def test_a_line_has_options_before_its_text_or_after_it(line, prompt, options):

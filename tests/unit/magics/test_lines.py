@@ -22,7 +22,7 @@ FLAGS = [flag for option in cell_parser().options for flag in option.option_stri
 def options(line):
     """Return the options of a cell's line, which must be right."""
     read = cell_parser().read(line)
-    assert read.problems == ()
+    assert not read.problems
     return read.options
 
 
@@ -47,29 +47,15 @@ def test_an_expression_is_one_word_as_it_stands(expression):
         assert (found.image, found.n) == ([expression], "2")
 
 
-def test_an_apostrophe_in_a_path_opens_no_string():
-    """Two names with apostrophes are two paths, not one string between them."""
-    assert options("-i cat's.jpg -i dog's.jpg").image == ["cat's.jpg", "dog's.jpg"]
-
-
-@pytest.mark.parametrize("line", ["-n 3", "-n=3", "-n3", "-n  3", "-n= 3", "–n 3", "–n3", "—n=3"])
-def test_n_may_be_written_in_every_usual_way(line):
-    """``-n 3``, ``-n=3``, ``-n3``, and dashes that a word processor made."""
-    assert options(line).n == "3"
-
-
-@pytest.mark.parametrize("dashes", ["–", "—", "―", "−", "––", "‐‐", "-–"])
-def test_a_pasted_dash_is_an_option(dashes):
-    """Text pasted from a document works."""
-    assert options(f"{dashes}seed 5").seed == "5"
-    assert options("--no‑wait").wait is False
-
-
-@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u200b", "\ufeff", "\t"])
-def test_other_spaces_are_spaces(space):
-    """A non-breaking space, which looks like any other, separates words."""
-    found = options(f'-n{space}2{space}-i{space}"a{space}b.png"')
-    assert (found.n, found.image) == ("2", [f'"a{space}b.png"'])
+def test_what_a_word_processor_made_is_understood():
+    """Dashes and spaces of every kind; ``-n 3``, ``-n=3`` and ``-n3`` are the same."""
+    for line in ("-n 3", "-n=3", "-n3", "-n= 3", "–n 3", "–n3", "—n=3"):
+        assert options(line).n == "3"
+    for dashes in ("–", "—", "―", "−", "––", "‐‐", "-–"):
+        assert options(f"{dashes}seed 5 --no‑wait").seed == "5"
+    for space in "\u00a0\u202f\u3000\u200b\ufeff\t":
+        found = options(f'-n{space}2{space}-i{space}"a{space}b.png"')
+        assert (found.n, found.image) == ("2", [f'"a{space}b.png"'])
 
 
 @pytest.mark.parametrize(
@@ -78,17 +64,14 @@ def test_other_spaces_are_spaces(space):
         ("--seed 5, 9 ,12 -n 2", "seed", "5, 9 ,12"),
         ('--negative "blurry, dark"', "negative", "blurry, dark"),
         ("--negative=“blurry, dark”", "negative", "blurry, dark"),
-        ("--negative 'a \"b\"'", "negative", 'a "b"'),
         ("--negative cat's --raw", "negative", "cat's"),
         ("--tag 'tis --tag b", "tags", ["'tis", "b"]),
         ('--tag ""', "tags", [""]),
         (r'--negative "two\nlines \u2028"', "negative", "two\nlines \u2028"),
         ("--ar 16:9", "size", "16:9"),
         ("--size (1024, 768)", "size", "(1024, 768)"),
-        ("--prompt-extend", "prompt_extend", True),
         ("--prompt-extend true", "prompt_extend", True),
         ("--prompt-extend=False", "prompt_extend", False),
-        ("--no-prompt-extend", "prompt_extend", False),
         ("--no-prompt-extend=false", "prompt_extend", True),
         ("--no-rewrite", "prompt_extend", False),
         ("--rewrite --rewrite", "prompt_extend", True),
@@ -104,19 +87,15 @@ def test_values_and_switches_have_every_usual_spelling(line, name, value):
     ("line", "parts"),
     [
         ("--sede 5 -n 2", ["--sede", "unknown option", "--seed"]),
-        ("--width 100", ["--size 1280x720"]),
         ("--input cat.jpg", ["Did you mean -i?"]),
         ("-negative x", ["unknown option", "--negative"]),
-        ("-x", ["-x", "unknown option", "%wan?"]),
         ("--seed", ["--seed", "needs a value", "SEED"]),
         ("--negative --raw", ["needs a value"]),
         ("--negative -blurry", ["needs quotes", '"-blurry"']),
         ("--seed 5 --seed 6", ["more than once", "5 and 6"]),
-        ("--size 1K --ar 16:9", ["more than once"]),
         ("--wait --no-wait", ["more than once", "--wait and --no-wait"]),
         ("a red fox", ["a red fox", "below this line", "%wan make"]),
         ("-i photo photo1", ["-i photo1"]),
-        ("-i photo, photo1", ["-i photo1"]),
         ("--negative very dark", ["quotes", '"very dark"']),
         ("--watermark=maybe", ["--watermark", "maybe"]),
         ("-i photo[", ["not closed", "column 9"]),
@@ -140,15 +119,11 @@ def test_all_problems_of_a_line_come_together():
 # Help ----------------------------------------------------------------------------------------------------------------
 
 
-def test_flags_are_unique_in_every_table():
-    """No flag means two things in one table, or the parser would take the first silently."""
+def test_every_option_and_command_is_in_help_and_tables():
+    """Help, README and parser cannot drift apart: one table feeds them."""
     for parser in (cell_parser(), *command_parsers().values()):
         flags = [flag for option in parser.options for flag in option.option_strings]
         assert len(flags) == len(set(flags))
-
-
-def test_every_option_and_command_is_in_help_and_tables():
-    """Help, README and parser cannot drift apart: one table feeds them."""
     for option in cell_parser().options[1:]:
         assert str(option.help).replace("|", "\\|") in options_table_markdown()
         assert option.option_strings[0] in help_text()
@@ -160,23 +135,18 @@ def test_every_option_and_command_is_in_help_and_tables():
         assert row.replace("\\|", "").count("|") == 3
 
 
-@pytest.mark.parametrize("topic", [*filter(None, command_parsers()), "defaults"])
-def test_the_help_of_every_command_has_an_example_that_can_be_read(topic):
-    """`%wan help history` shows its options, and a line to start from."""
-    example = topic_help(topic).partition("Example: ")[2].splitlines()[0]
-    parser = command_parsers()[{"defaults": "config"}.get(topic, topic)]
-    assert example.startswith(parser.prog)
-    read = parser.read_with_text if topic == "make" else parser.read
-    assert read(example.removeprefix(parser.prog)).problems == ()
-
-
-@pytest.mark.parametrize("option", [o for o in cell_parser().options if o.dest != "help"], ids=lambda o: o.dest)
-def test_an_option_is_a_topic_of_the_help(option):
-    """`%wan help size` explains the option that a novice asks about, with an example that can be read."""
-    for name in option.option_strings:
-        text = topic_help(name.lstrip("-"))
-        assert str(option.help) in text
-        assert cell_parser().read(text.rpartition("Example: %%wan")[2]).problems == ()
+def test_every_command_and_option_is_a_topic_with_an_example_that_can_be_read():
+    """`%wan help history` and `%wan help size` show a line to start from."""
+    for topic, parser in command_parsers().items():
+        if topic:
+            example = topic_help(topic).partition("Example: ")[2].splitlines()[0]
+            read = parser.read_with_text if topic == "make" else parser.read
+            assert read(example.removeprefix(parser.prog)).problems == []
+    for option in cell_parser().options[1:]:
+        for name in option.option_strings:
+            text = topic_help(name.lstrip("-"))
+            assert str(option.help) in text
+            assert cell_parser().read(text.rpartition("Example: %%wan")[2]).problems == []
 
 
 def test_another_topic_is_refused_with_the_nearest():

@@ -1,6 +1,5 @@
 """The cell's text: fields, braces, the negative prompt, notes."""
 
-import datetime
 from types import SimpleNamespace
 
 import pytest
@@ -34,7 +33,6 @@ NAMES = {
     "x": 3.14159,
     "obj": SimpleNamespace(attr=SimpleNamespace(deep="well")),
     "braced": "{animal} {{",
-    "now": datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC),
     "grumpy": Grumpy(),
     "größe": "groß",
     "thing": object(),
@@ -51,20 +49,16 @@ NAMES = {
         ("{d[key]}", "snow"),
         ('{d["key"]}', "snow"),
         ("{d['a b']}", "ice"),
-        ("{d[a b]}", "ice"),
         ("{d[7]} {d[8]}", "seven eight"),
         (r'{d["q\"t"]}', "quoted"),
         ("{a[0]} {a[-1]}", "zero one"),
         ("{x:.2f}", "3.14"),
         ("{animal!r:>7}", "  'fox'"),
-        ("{now:%Y-%m-%d}", "2026-11-24"),
         ("{größe}", "groß"),
         ("{{animal}}", "{animal}"),
         ("{{{animal}}}", "{fox}"),
         ("{braced}", "{animal} {{"),
         (r'{"\u2028\n"}', "\u2028\n"),
-        ("no braces at all", "no braces at all"),
-        ("", ""),
     ],
 )
 def test_fields_are_replaced_once(text, result):
@@ -77,25 +71,17 @@ def test_fields_are_replaced_once(text, result):
     ("text", "parts"),
     [
         ("{anmal}", ["{anmal}", "no variable anmal", "animal", "--raw"]),
-        ("{zzzzzz}", ["no variable zzzzzz", "Define it"]),
         ("{obj.atr}", ["AttributeError", "Did you mean attr?"]),
         ("{d[kez]}", ["KeyError", "Did you mean key?"]),
         ("{a[9]}", ["IndexError"]),
-        ("{a[x]}", ["TypeError"]),
         ("{x:banana}", ["ValueError"]),
         ("{obj.__class__}", ["internal"]),
-        ("{obj.attr.__dict__[deep]}", ["internal"]),
         ("{grumpy.mood}", ["RuntimeError", "not today"]),
-        ("{grumpy.smile}", ["AttributeError"]),
-        ("{grumpy[1]}", ["OSError"]),
         ("{grumpy}", ["ZeroDivisionError"]),
         ("one\n  {", ["line 2, column 3", "{{", "--raw"]),
         ("}", ["line 1, column 1"]),
         ("{}", ["not a field"]),
-        ("{0}", ["not a field"]),
         ("{animal.upper()}", ["not a field"]),
-        ("{animal + 1}", ["not a field"]),
-        ('{"a": 1}', ["not a field"]),
     ],
 )
 def test_what_cannot_be_replaced_is_one_problem(text, parts):
@@ -129,7 +115,6 @@ def test_a_value_that_is_hardly_meant_draws_a_note(text):
         ("a fox\nSteps: 20, Sampler: Euler", "a fox", None),
         ("a fox\nSteps: 20\nin snow", "a fox\nSteps: 20\nin snow", None),
         ("a negative prompt: dark", "a negative prompt: dark", None),
-        ("", "", None),
     ],
 )
 def test_the_last_paragraph_may_be_the_negative_prompt(text, prompt, negative):
@@ -149,13 +134,11 @@ def test_pasted_settings_are_not_used_and_said_so():
         ("a fox --ar 16:9", 0, "--size 16:9"),
         ("a (fox:1.3) in snow", 0, "fox"),
         ("a fox <lora:inky:0.8>", 0, "LoRA"),
-        ("fox::2 snow", 0, "::2"),
         ("put the cat of image 5 here", 2, "image 5, but 2 are given"),
         ("like image 1", 0, "no picture is given"),
         ("把图3放在左边", 2, "image 3"),
         ("Seed: 42, a fox", 0, "--seed 42"),
         ("a fox --seed 5", 0, "'--seed' is part of the prompt"),
-        ("a fox -n 2", 0, "-n 2"),
         ('"a red fox"', 0, "quotes"),
     ],
 )
@@ -164,19 +147,9 @@ def test_what_other_tools_read_draws_a_note(text, images, part):
     assert any(part in note for note in text_notes(text, images))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a fox (in the snow) at 10:30, ratio 16:9",
-        "the image 1 style on image 2",
-        "well-known -- and loved",
-        "std::vector",
-        "a 35mm photo",
-        'the sign says "open"',
-    ],
-)
-def test_ordinary_text_draws_no_note(text):
+def test_ordinary_text_draws_no_note():
     """A note that cries wolf is not read."""
+    text = 'a fox (in snow) at 10:30, ratio 16:9, image 1 on image 2, well-known -- and loved, std::vector, "open"'
     assert text_notes(text, 2) == ()
 
 
@@ -215,9 +188,3 @@ def test_literal_characters_come_back_from_one_line(text):
     written = literal(text)
     assert len(f"{written}x".splitlines()) == 1
     assert expand(f"a{written}b", {}).text == f"a{text}b"
-
-
-@given(any_text, any_text)
-def test_a_value_is_never_expanded_again(value, around):
-    """What a variable holds is text, whatever it looks like."""
-    assert expand(f"{escape(around)}{{value}}", {"value": value}).text == around + value

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...database import SETTLED, Status, count_open
-from ...display import (
-    FrontEnd,
-    message_bundle,
-    pages_bundles,
-    picture_bundle,
-    publish,
-    versions_bundle,
-)
+from ...display import FrontEnd, message_bundle, pages_bundles, picture_bundle, publish, versions_bundle
 from ...errors import CellError, JobError
 from ...jobs import Job, status_words
 from ...money import Total
@@ -50,44 +43,64 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     if not jobs:
         runner.say("Nothing is running.")
         return
-    line, begin_s = LiveLine(runner.front_end), time.monotonic()
-    waiting = list(jobs)
-    while waiting:
-        elapsed_s = time.monotonic() - begin_s
-        if options.timeout is not None and elapsed_s >= options.timeout:
-            break
-        line.update(_progress(jobs, elapsed_s))
+    line, begin_s, waiting = _LiveLine(runner.front_end), time.monotonic(), list(jobs)
+    while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
+        line.update(_progress(jobs, begin_s))
         try:
             is_over = waiting[0].wait(_STEP_S)
         except JobError:  # it does not go on before a person acts; the summary says in which state it is
             is_over = True
         waiting = waiting[1:] if is_over else waiting
-    line.finish(_progress(jobs, time.monotonic() - begin_s, is_over=True))
+    line.finish(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
 
 
-def _progress(jobs: Sequence[Job], elapsed_s: float, *, is_over: bool = False) -> str:
-    """Write ``22 of 24 saved, 2 running · 10 s · $0.66``."""
+def _progress(jobs: Sequence[Job], begin_s: float) -> str:
+    """Write ``22 of 24 saved, 2 running · 10 s``."""
     rows = [row for job in jobs for row in job.rows]
-    saved = sum(row.status is Status.SAVED for row in rows)
     others = Counter(status_words(row) for row in rows if row.status is not Status.SAVED)
-    parts = [f"{saved} of {len(rows)} saved", *(f"{count} {words}" for words, count in others.most_common())]
-    cost = [str(sum((job.cost for job in jobs), Total()))] if is_over else []
-    return " · ".join([", ".join(parts), f"{elapsed_s:.0f} s", *cost])
+    saved = f"{len(rows) - others.total()} of {len(rows)} saved"
+    counts = [saved, *(f"{count} {words}" for words, count in others.most_common())]
+    return f"{', '.join(counts)} · {time.monotonic() - begin_s:.0f} s"
+
+
+class _LiveLine:
+    """One line of text that is written over while a command waits, then stays as its result."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._front_end = front_end
+        self._handle: Any = None
+        self._width = 0
+
+    def update(self, text: str) -> None:
+        """Show how far it is; where nobody watches, nothing."""
+        if self._front_end is FrontEnd.TERMINAL:
+            self._width = max(self._width, len(text))
+            sys.stdout.write(f"\r{text.ljust(self._width)}")
+            sys.stdout.flush()
+        elif self._front_end is not FrontEnd.HEADLESS:
+            self.finish(text)
+
+    def finish(self, text: str) -> None:
+        """Show the result in the same place."""
+        from IPython.display import display
+
+        sys.stdout.write(f"\r{' ' * self._width}\r" if self._width else "")
+        data, metadata = message_bundle(text)
+        if self._handle is None:
+            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+        else:
+            self._handle.update(data, metadata=metadata, raw=True)
 
 
 def _open_jobs(runner: Runner) -> list[Job]:
     """Return every job that is not settled, each task once: a group stands for its members."""
     project = runner.session.project(create=False)
-    rows = project.database.open_jobs() if project else []
-    found: list[Job] = []
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen or row.status in SETTLED:
-            continue
-        job = runner.session.job_of_row(row)
-        seen |= {tracked.id for tracked in job.tracked}
-        found.append(job)
-    return found
+    found: dict[str, Job] = {}
+    for row in project.database.open_jobs() if project else []:
+        if row.id not in found and row.status not in SETTLED:
+            job = runner.session.job_of_row(row)
+            found |= dict.fromkeys((tracked.id for tracked in job.tracked), job)
+    return list(dict.fromkeys(found.values()))
 
 
 def run_cancel(options: argparse.Namespace, runner: Runner) -> None:
@@ -106,9 +119,8 @@ def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     project = session.project(create=False)
     path = project.database.path if project else None
     lines = open_lines(count_open(path), session.wall_clock(), advice="") if path else []
-    if not lines and resumed:
-        lines = [f"{pluralize(len(resumed), 'job')} picked up"]
-    runner.say(*[*lines, session.left_alone] if lines or session.left_alone else ["Nothing is open."])
+    lines = lines or [f"{pluralize(len(resumed), 'job')} picked up"] * bool(resumed)
+    runner.say(*filter(None, [*lines, session.left_alone]) if lines or session.left_alone else ["Nothing is open."])
 
 
 def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
@@ -118,7 +130,7 @@ def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
         runner.say(runner.session.explain_doubt(job))
         return
     if (choice == "adopt") != bool(options.task):
-        what = "needs the task's id" if choice == "adopt" else f"takes nothing after it, but {options.task} is there"
+        what = "needs the task's id" if choice == "adopt" else "takes nothing after it"
         example = f"%wan resolve {options.job} {choice}{' TASK' if choice == 'adopt' else ''}"
         raise CellError(f"{choice} {what}.", hint=f"Write `{example}`")
     runner.say(runner.session.resolve(job, choice, options.task or ""))
@@ -140,8 +152,7 @@ def run_save(options: argparse.Namespace, runner: Runner) -> None:
 def run_star(options: argparse.Namespace, runner: Runner) -> None:
     """Star jobs or pictures, or take the star away."""
     picks = [job if index is None else job[index] for job, index in runner.picks(options.job)]
-    first = picks[0]
-    is_starred = (first.rows[0] if isinstance(first, Job) else first.row).is_starred
+    is_starred = (picks[0].rows[0] if isinstance(picks[0], Job) else picks[0].row).is_starred
     for pick in picks:
         if is_starred:
             pick.unstar()
@@ -173,39 +184,4 @@ def run_trash(options: argparse.Namespace, runner: Runner) -> None:
             name = job.id if len(job.rows) == 1 or options.job.startswith("_") else options.job
             text = f"job {job.id} is in the trash: its pictures, inputs and prompt are deleted after 30 days; "
             runner.say(f"{text}the cost stays. To undo: `%wan trash {name} --undo`")
-    removed = runner.session.empty_trash()
-    if removed:
-        runner.say(f"{pluralize(removed, 'old file')} deleted from the trash.")
-
-
-class LiveLine:
-    """One line of text that is written over while a command waits, then stays as its result."""
-
-    def __init__(self, front_end: FrontEnd) -> None:
-        self._front_end = front_end
-        self._handle: Any = None
-        self._width = 0
-
-    def update(self, text: str) -> None:
-        """Show how far it is; where nobody watches, nothing."""
-        if self._front_end is FrontEnd.TERMINAL:
-            self._width = max(self._width, len(text))
-            sys.stdout.write(f"\r{text.ljust(self._width)}")
-            sys.stdout.flush()
-        elif self._front_end is not FrontEnd.HEADLESS:
-            self._display(text)
-
-    def finish(self, text: str) -> None:
-        """Show the result in the same place."""
-        if self._width:
-            sys.stdout.write("\r" + " " * self._width + "\r")
-        self._display(text)
-
-    def _display(self, text: str) -> None:
-        from IPython.display import display
-
-        data, metadata = message_bundle(text)
-        if self._handle is None:
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
-        else:
-            self._handle.update(data, metadata=metadata, raw=True)
+    runner.session.empty_trash()

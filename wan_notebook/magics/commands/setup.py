@@ -7,7 +7,7 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -171,11 +171,11 @@ def _find_region(provider: str, key: "SecretStr", session: Session) -> tuple[str
         try:
             session.background.submit(ask(url)).result(PROBE_TIMEOUT_S)
         except AuthError:
-            continue
+            pass
         except WanError as error:
             untried.append((url, f"{url}: {error.message.rstrip('.')}"))
-            continue
-        return url, ""
+        else:
+            return url, ""
     if untried:
         return untried[0]
     message = f"the key was refused at {', '.join(urls)}."
@@ -327,7 +327,9 @@ def examine(session: Session, shell: Any) -> list[Check]:
     found += [Check("settings", "info", note) for note in settings.notes]
     if settings.replay != "on":
         found.append(Check("replay", "info", f"replay={settings.replay}"))
-    return [*found, Check("versions", "info", _versions())]
+    packages = {one.name.lower(): one.version for one in distributions() if one.name}
+    versions = ", ".join(f"{name} {packages[name.lower()]}" for name in _PACKAGES if name.lower() in packages)
+    return [*found, Check("versions", "info", f"wan-notebook {__version__}, {versions}")]
 
 
 def _checks_of_service(session: Session, settings: Settings) -> Iterator[Check]:
@@ -347,8 +349,6 @@ def _checks_of_service(session: Session, settings: Settings) -> Iterator[Check]:
     except WanError as error:
         hint = error.hint if "%wan doctor" not in error.hint else "Check the network, the proxy and the base URL."
         yield Check("base URL", "problem", f"{settings.base_url}: {error.message}", hint)
-    except TimeoutError:
-        yield Check("base URL", "problem", f"{settings.base_url}: no answer in {PROBE_TIMEOUT_S:.0f} s")
     else:
         yield Check("base URL", "ok", f"{settings.base_url} answers")
 
@@ -399,13 +399,3 @@ def _is_writable(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return os.access(folder, os.W_OK)
-
-
-def _versions() -> str:
-    found = [f"wan-notebook {__version__}"]
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
