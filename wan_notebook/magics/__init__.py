@@ -14,9 +14,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from .cell import CellCall, read_cell, read_make
-    from .commands.setup import Check, examine
-    from .completion import Completion, Known, complete
+    from .cell import read_cell, read_make
+    from .commands.setup import examine
+    from .completion import Known, complete
     from .frontend import show_jobs_in_cells
     from .render_cell import (
         CellText,
@@ -35,10 +35,7 @@ _LATER = ("frontend", "tokenize", "template", "cell", "completion", "render_cell
 """Modules that are loaded on first use: `%load_ext` does not need them."""
 
 __all__ = [
-    "CellCall",
     "CellText",
-    "Check",
-    "Completion",
     "Extension",
     "Known",
     "Runner",

@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ImageInputError, Problem, RequestError
+from ..errors import Problem, RequestError
 from ..images import PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..validation import mode_for, name_problem, parse_size, size_from_image, split_seeds
-from .expressions import InputPicture, PictureSource, evaluate, pictures_of, read_value
+from .expressions import FormerImages, InputPicture, pictures_of, read_value
 from .options import cell_parser, command_parsers
 from .parser import LineError, ReadLine
 from .template import expand, split_negative, split_negative_first_edition, text_notes
@@ -120,25 +120,9 @@ def _first_edition(
         return ()
     is_raw = read.earlier is not None or line.options.raw  # it took the text of %wan make verbatim
     with suppress(RequestError):
-        earlier = _Reader(line.options, _FormerImages(resolver), is_raw=is_raw, known=reader.known)
+        earlier = _Reader(line.options, FormerImages(resolver), is_raw=is_raw, known=reader.known)
         return earlier.requests(prompt, negative)
     return ()
-
-
-class _FormerImages:
-    """Gives also pictures that are refused today, by the identity that the first edition gave them."""
-
-    def __init__(self, resolver: "Resolver") -> None:
-        self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
-
-    def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
-        """Return the pictures of a value; one that is refused has no data."""
-        try:
-            return self.resolver.image(value, name)
-        except ImageInputError:
-            if former := self.resolver.former_image(value, name):
-                return (former,)
-            raise
 
 
 class _Reader:
@@ -147,7 +131,7 @@ class _Reader:
     def __init__(
         self,
         options: argparse.Namespace,
-        resolver: PictureSource,
+        resolver: "Resolver | FormerImages",
         *,
         is_raw: bool,
         known: dict[tuple[object, str], Any] | None = None,
@@ -222,17 +206,8 @@ class _Reader:
         return found or (_UNREADABLE,)
 
     def _size(self, images: tuple[InputPicture, ...]) -> str | None:
-        size, like = self.options.size, self.options.like
-        if size is not None:
-            count = len(self.problems)
-            size = self.text(size, "size")
-            if len(self.problems) > count:
-                return None
-            if parse_size(size) is None:
-                with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
-                    value = evaluate(size, self.resolver.namespace, "size")
-                    size = str(value) if isinstance(value, str | tuple | list) else size
-        if like is None:
+        size, like = self.value("size"), self.options.like
+        if like is None or (size is None and self.options.size is not None):
             return str(size) if size is not None else None
         given = self.options.image or ()
         position = given.index(like) if like in given else "like"  # the same expression is the same picture

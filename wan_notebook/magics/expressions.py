@@ -9,16 +9,19 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import CellError, Problem, RequestError
+from ..errors import CellError, ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_image
 from ..models import TASKS_PER_CALL_MAX
 from ..text import did_you_mean, one_line, shown
-from ..validation import plain_integer
+from ..validation import parse_size, plain_integer
 from .parser import Kind
 from .template import expand, raised, unknown_variable
 from .tokenize import is_location, plain_spaces, split_list, unquoted
+
+if TYPE_CHECKING:
+    from ..resolver import Resolver
 
 InputPicture = InputImage | PendingImage
 
@@ -36,16 +39,20 @@ _UNIT_S: Final = {"": 1, "ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h":
 _DURATION_MAX_S: Final = 36500 * 86400
 
 
-class PictureSource(Protocol):
-    """Turns values and job ids into pictures: the session's resolver, or one that also accepts what it refuses."""
+class FormerImages:
+    """Gives also pictures that are refused today, by the identity that the first edition gave them."""
 
-    namespace: Mapping[str, Any]
+    def __init__(self, resolver: "Resolver") -> None:
+        self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
 
     def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
-        """Return the pictures that a value is. Raise ``ImageInputError``."""
-
-    def job_image(self, job_id: str, index: int | None, name: str) -> InputPicture:
-        """Return a picture of a job. Raise ``ImageInputError``, which lists the choices."""
+        """Return the pictures of a value; one that is refused has no data."""
+        try:
+            return self.resolver.image(value, name)
+        except ImageInputError:
+            if former := self.resolver.former_image(value, name):
+                return (former,)
+            raise
 
 
 # Expressions ---------------------------------------------------------------------------------------------------------
@@ -141,6 +148,10 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
         raise RequestError(expanded.problems)
     if action.type is Kind.SINCE:
         return _moment(expanded.text, name)
+    if action.type is Kind.SIZE and parse_size(expanded.text) is None:
+        with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
+            value = evaluate(expanded.text, namespace, name)
+            return str(value) if isinstance(value, str | tuple | list) else expanded.text
     if action.type is not Kind.CHOICE:
         return expanded.text
     choice, choices = expanded.text.lower(), action.choices or ()
@@ -214,7 +225,7 @@ def _integer(value: Any, text: str, field: str) -> Any:
 # Pictures ------------------------------------------------------------------------------------------------------------
 
 
-def pictures_of(text: str, resolver: PictureSource, field: str = "image") -> tuple[InputPicture, ...]:
+def pictures_of(text: str, resolver: "Resolver | FormerImages", field: str = "image") -> tuple[InputPicture, ...]:
     """Return the pictures that ``-i`` names; an expression is evaluated once. Raise ``RequestError``.
 
     A variable of the notebook comes before a job's id and before a file; paths, URLs and ids are never evaluated.

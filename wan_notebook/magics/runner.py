@@ -230,21 +230,17 @@ def last_resort(entry: str) -> Iterator[None]:
         yield
     except WanError:
         raise
-    except Exception as error:  # noqa: BLE001 - the boundary to the notebook
-        failure = error
-    else:
-        return
-    error_id = secrets.token_hex(4)
-    text = mask_keys("".join(traceback.format_exception(failure)))
-    log.error("%s: error %s\n%s", entry, error_id, text)
-    path = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log"
-    where = ""
-    with suppress(OSError):
-        write_private(path, text)
-        where = f" Its traceback is in {path}."
-    message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
-    hint = f"What was sent is in `%wan history`.{where} Please report it with that id."
-    raise WanError(message, hint=hint) from None
+    except Exception as failure:  # noqa: BLE001 - the boundary to the notebook
+        error_id = secrets.token_hex(4)
+        text = mask_keys("".join(traceback.format_exception(failure)))
+        log.error("%s: error %s\n%s", entry, error_id, text)  # noqa: TRY400 - the traceback itself may hold a key
+        path, where = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log", ""
+        with suppress(OSError):
+            write_private(path, text)
+            where = f" Its traceback is in {path}."
+        message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
+        hint = f"What was sent is in `%wan history`.{where} Please report it with that id."
+        raise WanError(message, hint=hint) from None
 
 
 set_cell_text(cell_of_job)

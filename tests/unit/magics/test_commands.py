@@ -93,15 +93,6 @@ def test_a_slip_gets_the_nearest_and_a_hint(line, parts):
     assert [part for part in parts if part not in text] == []
 
 
-@pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("line", ["{}", "key {}", "doctor {}", "budget --per {}", "wait --timeout {}", "cost --by {}"])
-def test_no_error_repeats_a_key_that_was_typed_in_a_line(line, key):
-    """The cell has it already, to be deleted by its owner; the output and the traceback must not have it too."""
-    with pytest.raises(WanError) as caught:
-        read_command(line.format(key))
-    assert key not in "".join([str(caught.value), *caught.value.lines()])
-
-
 words = st.one_of(
     st.sampled_from(
         [*command_parsers(), "--tag", "--by", "--since", "7d", "5", "off", "a=1", "--help", "—n", "'", "["]

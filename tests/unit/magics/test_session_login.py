@@ -13,7 +13,7 @@ import pytest
 
 from wan_notebook.errors import AuthError, SettingsError, WanError
 from wan_notebook.jobs import Background
-from wan_notebook.magics import Check, Runner, examine
+from wan_notebook.magics import Runner, examine
 from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
 from wan_notebook.providers import ClientPool
 from wan_notebook.session import Session
@@ -75,7 +75,7 @@ class Desk:
         Runner(Shell(), self.session).line(line)
         return capsys.readouterr().out
 
-    def check(self, name: str) -> Check:
+    def check(self, name: str) -> Any:
         """Return one line of the doctor."""
         return next(check for check in examine(self.session, None) if check.name == name)
 
@@ -183,7 +183,7 @@ def test_a_key_that_is_pasted_as_the_service_is_taken_and_never_shown(desk: Any,
     [
         *("login {}", "login gateway {}", "logout {}", "config {}", "config key={}", "config {}=1"),
         *("config api_key={}", "config provider={}", "config prise={}", "config wait={}", "config price={}"),
-        *("make --provider {} a fox", "help {}", "budget {}", "make --timeout {} x"),
+        *("make --provider {} a fox", "help {}", "budget {}", "make --timeout {} x", "{}", "key {}", "doctor {}"),
     ],
 )
 def test_no_error_repeats_a_key_that_was_typed_in_a_line(desk: Any, capsys: Any, line: str, key: str) -> None:
