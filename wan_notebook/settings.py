@@ -135,7 +135,9 @@ class SettingsLoader:
             "notes": (*self._frozen_notes(), *price_notes),
         }
         environment = {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
-        return settings_of(computed, environment, stored, stored_in=self.config_path)
+        # Nothing else of what was stored: limits in that file could be loosened from a cell.
+        kept = {name: stored.get(name) for name in ("envelope", "wait", "polling", "embed")}
+        return settings_of(computed, environment, kept, stored_in=self.config_path)
 
     def forget(self) -> None:
         """Read everything again: a stored key leaves no trace in the stamp."""

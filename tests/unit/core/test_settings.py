@@ -127,11 +127,12 @@ def test_what_protects_is_frozen_when_the_settings_are_loaded(tmp_path: Path) ->
     env = {"WAN_BUDGET": "$5 per day", "WAN_HOME": str(tmp_path / "one"), "WAN_IN_FLIGHT": "2"}
     given = SettingsLoader(env, tmp_path, tmp_path / "config", tmp_path / "data", use_keyring=False)
     env |= {"WAN_BUDGET": "off", "WAN_HOME": str(tmp_path / "two"), "WAN_IN_FLIGHT": "500", "WAN_LEDGER": "x"}
+    given.store(in_flight="500", queries_per_s=0, prices={"gateway": ["?", "USD"]})
     found = given.load()
 
     assert found.budget_texts == ("$5 per day",)
     assert found.folder == tmp_path / "one"
-    assert (found.in_flight, found.ledger_url) == (2, "")
+    assert (found.in_flight, found.queries_per_s, found.ledger_url, found.prices) == (2, 20.0, "", {})
     assert all(any(name in note for note in found.notes) for name in ("WAN_HOME", "WAN_LEDGER", "WAN_IN_FLIGHT"))
 
 
