@@ -94,6 +94,8 @@ LASTING = {"failed", "failed_plain", "canceled"}
 ON_SUCCESS = {"fewer_images", "no_urls"}
 REWRITES = LASTING | ON_SUCCESS | {"unknown", "odd_status"}
 EARLY_BYTES = 8
+ENDLESS_BYTES = 96 * 2**20  # where an endless picture ends
+RETRY_AFTER_S = 1  # what Retry-After headers say
 RESET_DELAY_S = 0.02  # lets the first half leave the machine before the reset overtakes it
 
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr><center>nginx</center></body></html>"
@@ -190,12 +192,6 @@ class Faults:
     ----------
     app
         An application of `wan_notebook.simulator.create_app`.
-    retry_after_s
-        What Retry-After headers say.
-    pace_s
-        Pause between the pieces of a trickling reply, in real seconds.
-    endless_bytes
-        Where an endless picture ends.
 
     Attributes
     ----------
@@ -205,17 +201,15 @@ class Faults:
         How often each `phase.name` has happened.
     keys_leaked
         Paths on another host to which a key was sent.
+    pace_s
+        Pause between the pieces of a trickling reply, in real seconds.
     on_submit
         Called when a task has been created, before the reply leaves.
     """
 
-    def __init__(
-        self, app: Starlette, *, retry_after_s: int = 1, pace_s: float = 0.001, endless_bytes: int = 96 * 2**20
-    ) -> None:
+    def __init__(self, app: Starlette) -> None:
         self.simulator: Simulator = app.state.simulator
-        self.retry_after_s = retry_after_s
-        self.pace_s = pace_s
-        self.endless_bytes = endless_bytes
+        self.pace_s = 0.001
         self.struck: Counter[str] = Counter()
         self.keys_leaked: list[str] = []
         self.on_submit: Callable[[], None] | None = None
@@ -371,7 +365,7 @@ class Faults:
             return await serve(replace(call, headers=kept))
         reply = await serve(call)
         if name == "endless":
-            return replace(reply, promised_bytes=-1, endless_bytes=self.endless_bytes)
+            return replace(reply, promised_bytes=-1, endless_bytes=ENDLESS_BYTES)
         if name in REWRITES:
             return self._rewrite(armed, call, reply)
         return _spoil(name, reply)
@@ -380,9 +374,9 @@ class Faults:
         if after:
             await serve(call)
         reply = Reply.html(f"{status} Error", status) if html else _error(call, status)
-        at = self.simulator.now() + self.retry_after_s
+        at = self.simulator.now() + RETRY_AFTER_S
         if retry:
-            value = formatdate(at, usegmt=True) if retry.endswith("date") else str(self.retry_after_s)
+            value = formatdate(at, usegmt=True) if retry.endswith("date") else str(RETRY_AFTER_S)
             reply.headers.append(("retry-after", value))
         return reply
 
