@@ -225,25 +225,27 @@ def _display_name(name: str) -> str:
 
 def _bytes_of(value: object, *, fetch: Fetch | None) -> bytes | None:
     """Return the bytes of a picture that is given as bytes, path, address or text; None for anything else."""
-    if isinstance(value, os.PathLike):
-        return _unpacked(_read_path(value))
-    if isinstance(value, io.BytesIO):
-        return _unpacked(value.getvalue())
-    if isinstance(value, bytes | bytearray | memoryview):
-        return _unpacked(bytes(value))
-    if not isinstance(value, str):
-        return None
-    bare = value.strip()
+    if isinstance(value, str):
+        value = _bytes_of_text(value, fetch=fetch)
+    elif isinstance(value, os.PathLike):
+        value = _read_path(value)
+    elif isinstance(value, io.BytesIO):
+        value = value.getvalue()
+    return _unpacked(bytes(value)) if isinstance(value, bytes | bytearray | memoryview) else None
+
+
+def _bytes_of_text(text: str, *, fetch: Fetch | None) -> bytes:
+    bare = text.strip()
     scheme = bare[:12].partition("://")[0].lower() if "://" in bare[:12] else ""
     if bare[:5].lower() == "data:" or _is_base64(bare.encode(errors="replace")):
-        return _unpacked(bare.encode(errors="replace"))
+        return bare.encode(errors="replace")
     if scheme in ("http", "https"):
-        return _unpacked(_read_url(bare, fetch=fetch))
+        return _read_url(bare, fetch=fetch)
     if scheme == "file":
-        value = unquote(bare[bare.index("/", 7) :] if "/" in bare[7:] else bare[7:])
-    elif scheme:
+        return _read_path(unquote(bare[bare.index("/", 7) :] if "/" in bare[7:] else bare[7:]))
+    if scheme:
         raise BadImageError(f"{scheme}:// addresses are not fetched, only http:// and https://", hint=_SAVE_IT)
-    return _unpacked(_read_path(value))
+    return _read_path(text)
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -135,11 +135,12 @@ def picture_of_array(array: Any, code: str) -> tuple[Image.Image, str]:
         array, code = array[:, :, 0], f"{code}[:, :, 0]"
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4):
-        hint = "Choose an H×W×3 part of it."
-        if array.ndim > 3:
-            hint = f"Choose one picture of it: {code}[0]."
-        elif array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            hint = f"Put the channels last: {code}.transpose(1, 2, 0)."
+        hints = {
+            f"Choose one picture of it: {code}[0].": array.ndim > 3,
+            f"Put the channels last: {code}.transpose(1, 2, 0).": array.ndim == 3 and array.shape[0] in (1, 3, 4),
+            "Choose an H×W×3 part of it.": True,
+        }
+        hint = next(hint for hint, fits in hints.items() if fits)
         raise BadImageError(f"{shown}; a picture is H×W, H×W×3 or H×W×4", hint=hint)
     height, width = array.shape[:2]
     if not height * width:
@@ -180,14 +181,14 @@ def _check_floats(low: float, high: float, shown: str, code: str) -> None:
         hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
         raise BadImageError(f"{shown} and holds NaN or infinity", hint=hint)
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        hint = f"Choose what is black and white, such as numpy.interp({code}, ({low:g}, {high:g}), (0, 1))."
-        if -1 - _TOLERANCE <= low < -0.5 and high <= 1 + _TOLERANCE:
-            hint = f"If -1 is black: ({code} + 1) / 2."
-        elif low >= -0.5 and high <= 2:
-            hint = f"If 1 is white: numpy.clip({code}, 0, 1)."
-        elif low >= 0 and high <= 255:
-            hint = f"If 255 is white: {code} / 255."
-        raise BadImageError(f"{shown} with values from {low:g} to {high:g}; floats run from 0 to 1", hint=hint)
+        hints = {
+            f"If -1 is black: ({code} + 1) / 2.": -1 - _TOLERANCE <= low < -0.5 and high <= 1 + _TOLERANCE,
+            f"If 1 is white: numpy.clip({code}, 0, 1).": low >= -0.5 and high <= 2,
+            f"If 255 is white: {code} / 255.": low >= 0 and high <= 255,
+            f"Choose what is black and white, such as numpy.interp({code}, ({low:g}, {high:g}), (0, 1)).": True,
+        }
+        message = f"{shown} with values from {low:g} to {high:g}; floats run from 0 to 1"
+        raise BadImageError(message, hint=next(hint for hint, fits in hints.items() if fits))
 
 
 def _integers_hint(low: int, high: int, code: str, *, is_uint16: bool = False) -> str:

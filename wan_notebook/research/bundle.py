@@ -17,23 +17,20 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from .._version import __version__
-from ..database import Database, InputRow, PictureRow
+from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, RecipeError, SettingsError, StoreError
 from ..images import SUFFIXES, open_header
 from ..project import REPLAY_META
+from ..session import Session
+from ..storage import Storage
 from ..text import file_size, pluralize
 from .methods import pictures_of, render
 from .notebook_file import NotebookFile, read_notebook, select_jobs
 from .redact import NamedFiles, Redactor, addresses_in, files_in_code, imports_of, json_bytes, local_paths
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
-
-if TYPE_CHECKING:
-    from ..database import JobRow
-    from ..session import Session
-    from ..storage import Storage
 
 _REQUIREMENTS: Final = "requirements.txt"
 _LEDGER: Final = f"{FOLDER}/ledger.db"
@@ -67,7 +64,7 @@ class BundlePlan:
     notebook: str
     files: Mapping[str, bytes | Path]
     records: Mapping[str, PictureRow | InputRow]
-    rows: "tuple[JobRow, ...]"
+    rows: tuple[JobRow, ...]
     named: tuple[str, ...]
     kept: Mapping[str, str]
     notes: tuple[str, ...]
@@ -90,7 +87,7 @@ class BundlePlan:
 
 
 def plan_bundle(
-    session: "Session",
+    session: Session,
     notebook: Path,
     target: Path,
     *,
@@ -225,7 +222,7 @@ def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data, compresslevel=6)
 
 
-def _keys(session: "Session") -> Iterator[str]:
+def _keys(session: Session) -> Iterator[str]:
     """Yield every key that could leak, to look for it; it is not shown anywhere."""
     for provider in ("gateway", "dashscope"):
         with suppress(SettingsError):
@@ -243,7 +240,7 @@ def _refuse_keys(redactor: Redactor, texts: Mapping[str, str]) -> None:
             raise CellError(f"{what} holds your key: nothing was written.", hint=hint)
 
 
-def _stored_files(storage: "Storage", rows: "Sequence[JobRow]") -> tuple[dict[str, PictureRow | InputRow], list[str]]:
+def _stored_files(storage: Storage, rows: Sequence[JobRow]) -> tuple[dict[str, PictureRow | InputRow], list[str]]:
     """Return the files of these jobs with their records, and those beside them; only pictures must be there."""
     records: dict[str, PictureRow | InputRow] = {}
     beside: list[str] = []
@@ -255,7 +252,7 @@ def _stored_files(storage: "Storage", rows: "Sequence[JobRow]") -> tuple[dict[st
     return records, [file for file in beside if storage.exists(file)]
 
 
-def _kept_addresses(database: Database, storage: "Storage", texts: Iterable[str]) -> dict[str, str]:
+def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) -> dict[str, str]:
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
     keys = ("url:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest() for text in addresses_in(texts))
     found = {key: database.meta_get(key) for key in keys}
@@ -263,7 +260,7 @@ def _kept_addresses(database: Database, storage: "Storage", texts: Iterable[str]
 
 
 def _notes(
-    document: NotebookFile, redacted: bytes, named: NamedFiles, rows: "Sequence[JobRow]", storage: "Storage"
+    document: NotebookFile, redacted: bytes, named: NamedFiles, rows: Sequence[JobRow], storage: Storage
 ) -> Iterator[str]:
     for row in rows:
         for record in row.inputs:
@@ -308,7 +305,7 @@ def _requirements(imported: Iterable[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _readme(notebook: str, rows: "Sequence[JobRow]") -> bytes:
+def _readme(notebook: str, rows: Sequence[JobRow]) -> bytes:
     """Return what a person who unzips the bundle reads first."""
     pictures, simulated = pictures_of(rows), pictures_of([row for row in rows if row.is_simulated])
     return render(

@@ -7,20 +7,18 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..database import JobRow
 from ..errors import RecipeError
 from ..jobs import cost_of
 from ..money import Source, Total, format_amount
+from ..session import Session
 from ..text import pluralize, ranges
 from ..validation import Mode
 from .notebook_file import read_notebook, select_jobs
-
-if TYPE_CHECKING:
-    from ..database import JobRow
-    from ..session import Session
 
 _SERVICES: Final = {"gateway": "the Vtrix gateway", "dashscope": "Alibaba Cloud Model Studio (DashScope)"}
 _SOFTWARE: Final = {"wan-notebook": "wan-notebook", "python": "Python", "pillow": "Pillow", "httpx": "httpx"}
@@ -45,7 +43,7 @@ _LATEX: Final = {char: f"\\{char}" for char in "{}$&#%_"} | {
 
 
 def methods_paragraph(
-    session: "Session",
+    session: Session,
     notebook: Path | None,
     *,
     tags: Sequence[str] = (),
@@ -71,7 +69,7 @@ def methods_paragraph(
     return describe_methods(rows, latex=latex)
 
 
-def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
+def describe_methods(rows: Sequence[JobRow], *, latex: bool = False) -> str:
     """Return the paragraph about these jobs."""
     escape, code = (_latex_text, _latex_code) if latex else (_markdown_text, _markdown_code)
     dash = "--" if latex else "–"
@@ -119,7 +117,7 @@ def describe_methods(rows: "Sequence[JobRow]", *, latex: bool = False) -> str:
     return " ".join(text.split())
 
 
-def pictures_of(rows: "Sequence[JobRow]") -> int:
+def pictures_of(rows: Sequence[JobRow]) -> int:
     """Return how many pictures jobs have."""
     return sum(row.picture_count for row in rows)
 

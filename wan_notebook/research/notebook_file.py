@@ -8,16 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from ..database import HistoryQuery, Status
+from ..database import Database, HistoryQuery, JobRow, Status
 from ..errors import CellError, RecipeError
 from ..text import pluralize
-
-if TYPE_CHECKING:
-    from ..database import Database, JobRow
 
 _MAX_BYTES: Final = 512 * 1024 * 1024
 _FILES_TRIED_MAX: Final = 50
@@ -155,13 +152,13 @@ def _that_have(cells_run: Collection[str], paths: Sequence[Path]) -> list[Path]:
 
 
 def select_jobs(
-    database: "Database",
+    database: Database,
     shown: Sequence[str],
     *,
     tags: Sequence[str] = (),
     all_versions: bool = False,
     notebook: str = "",
-) -> "tuple[tuple[JobRow, ...], tuple[str, ...]]":
+) -> tuple[tuple[JobRow, ...], tuple[str, ...]]:
     """Return the jobs of ``shown``; without any, the newest result of each request of this notebook's history.
 
     They are finished, oldest first, and jobs whose pictures serve them as inputs come along. The notes are what a
@@ -220,7 +217,7 @@ def select_jobs(
     return tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), tuple(notes)
 
 
-def matching(database: "Database", query: HistoryQuery) -> "Iterator[JobRow]":
+def matching(database: Database, query: HistoryQuery) -> Iterator[JobRow]:
     """Yield every job that a query matches, newest first."""
     offset = 0
     while rows := database.history(replace(query, offset=offset, limit=_PAGE_ROWS)).rows:
@@ -228,15 +225,15 @@ def matching(database: "Database", query: HistoryQuery) -> "Iterator[JobRow]":
         offset += len(rows)
 
 
-def _is_result(row: "JobRow") -> bool:
+def _is_result(row: JobRow) -> bool:
     has_text = any("text" in item for item in row.items)
     return row.status == Status.SAVED and row.purged_at is None and (row.picture_count > 0 or has_text)
 
 
-def _versions(database: "Database", row: "JobRow") -> "list[JobRow]":
+def _versions(database: Database, row: JobRow) -> list[JobRow]:
     by_seed = row.request_hash == row.request_hash_with_seed
     return [one for one in database.results(row.request_hash, with_seed=by_seed) if _is_result(one)]
 
 
-def _newest(rows: "Iterable[JobRow]") -> "list[JobRow]":
+def _newest(rows: Iterable[JobRow]) -> list[JobRow]:
     return list({row.request_hash: row for row in reversed(list(rows)) if _is_result(row)}.values())

@@ -13,33 +13,28 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from ..database import Database, PictureRow
+from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import RecipeError, StoreError, WanError
 from ..images import mime_of
 from ..metadata import changed_in
+from ..session import Session
+from ..storage import Storage
 from ..text import one_line, pluralize
-
-if TYPE_CHECKING:
-    from ..database import InputRow, JobRow
-    from ..session import Session
-    from ..storage import Storage
 
 CRATE: Final = "ro-crate-metadata.json"
 LEDGER_LINES: Final = "ledger.jsonl"
 FOLDER: Final = "wan-pictures"
 VERSION: Final = 2
 _MANIFEST: Final = "manifest.json"
-_ENTRIES_MAX: Final = 100_000
 _FILE_MAX_BYTES: Final = 512 * 1024 * 1024
 _TOTAL_MAX_BYTES: Final = 64 * 1024**3
 _JSON_MAX_BYTES: Final = 64 * 1024 * 1024
 _RATIO_MAX: Final = 200
 _RATIO_FROM_BYTES: Final = 256 * 1024
-_ROWS_MAX: Final = 200_000
 # Device names of Windows, with any ending; the superscript digits are devices there too.
 _DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³])")
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".bin"})
@@ -131,9 +126,7 @@ class Archive:
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the rows of the jobs as they are written; what they say is not checked yet."""
-        raw = self.read(LEDGER_LINES).split(b"\n")
-        if len(raw) > _ROWS_MAX:
-            raise RecipeError(f"The bundle's {LEDGER_LINES} has more rows than it can have: {_NOTHING}")
+        raw = self.read(LEDGER_LINES, max_bytes=_JSON_MAX_BYTES).splitlines()
         with _explained(f"{LEDGER_LINES} in the bundle"):
             lines = [json.loads(line, parse_constant=_refuse) for line in raw if line.strip()]
             if not all(isinstance(line, dict) for line in lines):
@@ -174,10 +167,9 @@ def opened(path: Path) -> Iterator[Archive]:
     with _explained(str(path)):
         archive = zipfile.ZipFile(path)
     with archive:
-        infos = archive.infolist()
-        if len(infos) > _ENTRIES_MAX or sum(info.file_size for info in infos) > _TOTAL_MAX_BYTES:
-            raise RecipeError(f"{path} names {len(infos)} files or more bytes than a bundle can have: refused.")
-        files = [info for info in infos if not info.is_dir()]
+        files = [info for info in archive.infolist() if not info.is_dir()]
+        if sum(info.file_size for info in files) > _TOTAL_MAX_BYTES:
+            raise RecipeError(f"{path} would unpack to more bytes than a bundle can have: refused.")
         check_names([info.orig_filename for info in files])
         for info in files:
             _check_entry(info)
@@ -219,7 +211,7 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 # Opening -------------------------------------------------------------------------------------------------------------
 
 
-def open_bundle(source: Path, session: "Session") -> list[str]:
+def open_bundle(source: Path, session: Session) -> list[str]:
     """Add a bundle's jobs, pictures and inputs to the session's folder, and its notebook beside it; safe to repeat.
 
     Names, sizes, hashes and records are all checked before anything is written. A file that is here is never
@@ -263,7 +255,7 @@ def open_bundle(source: Path, session: "Session") -> list[str]:
     ]
 
 
-def _checked_rows(archive: Archive) -> "tuple[list[dict[str, Any]], list[JobRow]]":
+def _checked_rows(archive: Archive) -> tuple[list[dict[str, Any]], list[JobRow]]:
     """Return the bundle's rows as they are written and as a ledger takes them, after checking the whole bundle."""
     contents = archive.contents
     for name in contents.files:
@@ -302,7 +294,7 @@ def _is_stored(file: str) -> bool:
     return len(path.parts) > 1 and path.suffix.lower() in _STORED
 
 
-def change_of(data: bytes, record: "PictureRow | InputRow") -> str:
+def change_of(data: bytes, record: PictureRow | InputRow) -> str:
     """Return what of a file is not as it was recorded: ``picture``, ``metadata`` or nothing."""
     if isinstance(record, PictureRow):
         hashes = {"file_sha256": record.file_sha256, "metadata_sha256": record.metadata_sha256}
@@ -310,7 +302,7 @@ def change_of(data: bytes, record: "PictureRow | InputRow") -> str:
     return "" if record.sha256 in ("", hashlib.sha256(data).hexdigest()) else "picture"
 
 
-def _put_back(theirs: "JobRow", ours: "JobRow", archive: Archive, storage: "Storage") -> None:
+def _put_back(theirs: JobRow, ours: JobRow, archive: Archive, storage: Storage) -> None:
     """Write the files of a job that is here already and has lost them."""
     pairs: list[tuple[PictureRow | InputRow, PictureRow | InputRow]]
     pairs = [*zip(theirs.inputs, ours.inputs, strict=False), *zip(theirs.pictures, ours.pictures, strict=False)]
@@ -323,7 +315,7 @@ def _put_back(theirs: "JobRow", ours: "JobRow", archive: Archive, storage: "Stor
 
 
 def _with_files_placed(
-    line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: "Storage"
+    line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: Storage
 ) -> dict[str, Any]:
     """Return a job's row with its files written, under their names or beside other files of those names.
 

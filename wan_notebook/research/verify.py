@@ -4,19 +4,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from ..database import HistoryQuery
+from ..database import Database, HistoryQuery, JobRow, PictureRow
 from ..display import Cell, Column, Table, format_time
 from ..errors import StoreError
+from ..session import Session
+from ..storage import Storage
 from ..text import pluralize
 from .notebook_file import NamedJob, matching, read_notebook
 from .unbundle import change_of
-
-if TYPE_CHECKING:
-    from ..database import Database, JobRow, PictureRow
-    from ..session import Session
-    from ..storage import Storage
 
 _ROWS_MAX: Final = 400
 _GREEN: Final = "#2f9659"
@@ -106,12 +103,12 @@ class _Shown(NamedTuple):
     job_id: str
     position: int
     sha256: str
-    row: "JobRow | None"
-    record: "PictureRow | None"
+    row: JobRow | None
+    record: PictureRow | None
 
 
 def verify_notebook(
-    session: "Session", notebook: Path | None, *, shown: Sequence[str] = (), cells_run: Collection[str] | None = None
+    session: Session, notebook: Path | None, *, shown: Sequence[str] = (), cells_run: Collection[str] | None = None
 ) -> Verification:
     """Check every picture that a notebook's outputs name, and what this kernel shows.
 
@@ -148,11 +145,11 @@ def verify_notebook(
     return Verification(what=what, checks=tuple(checks), notes=tuple(notes))
 
 
-def _named(row: "JobRow", cell: str) -> NamedJob:
+def _named(row: JobRow, cell: str) -> NamedJob:
     return NamedJob(cell=cell, job_id=row.id, sha256=tuple(p.sha256 for p in row.pictures if p.saved_at))
 
 
-def _shown_pictures(database: "Database", named: Sequence[NamedJob]) -> tuple[list[_Shown], list[str]]:
+def _shown_pictures(database: Database, named: Sequence[NamedJob]) -> tuple[list[_Shown], list[str]]:
     """Return every picture that is named, and notes; those that are named by hash alone come last."""
     rows = database.jobs(item.job_id for item in named if item.job_id)
     found, notes = [], []
@@ -175,7 +172,7 @@ def _shown_pictures(database: "Database", named: Sequence[NamedJob]) -> tuple[li
     return found, notes
 
 
-def _of_job(item: NamedJob, row: "JobRow | None") -> Iterator[_Shown]:
+def _of_job(item: NamedJob, row: JobRow | None) -> Iterator[_Shown]:
     records = {picture.sha256: picture for picture in row.pictures if picture.saved_at} if row else {}
     for position, sha256 in enumerate(item.sha256):
         record = records.get(sha256)
@@ -185,7 +182,7 @@ def _of_job(item: NamedJob, row: "JobRow | None") -> Iterator[_Shown]:
         yield _Shown(item.cell, item.job_id, index, sha256 or known, row, record)
 
 
-def _check(item: _Shown, storage: "Storage", now: float) -> Check:
+def _check(item: _Shown, storage: Storage, now: float) -> Check:
     finding = _finding(item.record, storage)
     return Check(
         cell=item.cell,
@@ -197,7 +194,7 @@ def _check(item: _Shown, storage: "Storage", now: float) -> Check:
     )
 
 
-def _finding(record: "PictureRow | None", storage: "Storage") -> Finding:
+def _finding(record: PictureRow | None, storage: Storage) -> Finding:
     if record is None:
         return Finding.UNKNOWN
     if not record.saved_at:
@@ -209,7 +206,7 @@ def _finding(record: "PictureRow | None", storage: "Storage") -> Finding:
     return {"": Finding.OK, "picture": Finding.CHANGED}.get(change, Finding.METADATA)
 
 
-def _hint(finding: Finding, item: _Shown, storage: "Storage", now: float) -> str:
+def _hint(finding: Finding, item: _Shown, storage: Storage, now: float) -> str:
     """Say how to get a picture back, the free and exact ways first."""
     row, record = item.row, item.record
     if finding is Finding.OK:

@@ -44,29 +44,7 @@ def assert_sendable(image: InputImage) -> None:
     assert load_image(image.data, name="again").data is image.data  # clean: nothing is left to remove
 
 
-# ------------------------------------------------------------------ identities: they are in the request hashes
-
-
-def hashed(content: bytes) -> str:
-    """The form of an identity."""
-    return f"pixels:sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def test_identities_never_change() -> None:
-    """The identity of a picture in memory is mode, size and pixels, and what changes their meaning: frozen."""
-    assert pixel_identity(gradient()) == hashed(b"RGB 320x256\n" + gradient().tobytes())
-    palette = Image.new("P", (2, 1), 1)
-    palette.putpalette([0, 0, 0, 255, 0, 0])
-    palette.info["transparency"] = 0
-    colours = bytes(palette.getpalette("RGBA"))
-    meaning = b"\npalette %d\n%b\ntransparency 1\n0" % (len(colours), colours)
-    assert pixel_identity(palette) == hashed(b"P 2x1\n\x01\x01" + meaning)
-    turned = Image.new("L", (1, 1), 7)
-    turned.info |= {"exif": exif(6).tobytes(), "icc_profile": SRGB}
-    assert pixel_identity(turned) == hashed(b"L 1x1\n\x07\norientation 1\n6")
-    turned.info["icc_profile"] = SWAPPED
-    meaning = b"\norientation 1\n6\nicc %d\n%b" % (len(SWAPPED), SWAPPED)
-    assert pixel_identity(turned) == hashed(b"L 1x1\n\x07" + meaning)
+# ------------------------------------------------------------------ what may be given
 
 
 def test_every_way_to_give_bytes_is_the_same_picture(tmp_path: Path) -> None:

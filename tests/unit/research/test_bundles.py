@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import nbformat
 import pytest
 
-from tests.environment import ROOT
 from tests.kit import House, ask
 from wan_notebook.display import job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
@@ -19,7 +18,6 @@ from wan_notebook.jobs import Job
 from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
 from wan_notebook.session import Session
 
-FIRST_EDITION = ROOT / "tests" / "data" / "first_edition" / "study.zip"
 CRATE = "ro-crate-metadata.json"
 
 
@@ -89,11 +87,6 @@ def test_a_file_that_is_here_is_never_overwritten(study: Study, elsewhere: House
     assert mine.read_bytes() == (elsewhere.folder.parent / "study.ipynb").read_bytes() == b"my own"
     assert "differs: it was left alone" in lines[-1]
     assert ask(other, "a red fox", seed=5).files[0].name == f"{mine.stem}_2.png"
-
-
-def test_a_bundle_of_the_first_edition_opens(elsewhere: House) -> None:
-    """Files that exist are read for ever."""
-    assert "10 jobs added" in open_bundle(FIRST_EDITION, elsewhere.kernel())[0]
 
 
 def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
