@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from ..models import MODEL, MODELS
 from ..request import ImageRequest
-from . import json_readers as read
+from . import base as read
 from .base import Call, Output, Phase, ServiceFault, Submitted, TaskState, task_fields
 
 _ROOT: Final = "/api/v1"

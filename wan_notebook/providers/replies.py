@@ -26,8 +26,7 @@ from ..errors import (
     UnexpectedReplyError,
 )
 from ..text import KeyMask
-from .base import ServiceFault
-from .json_readers import ADDRESSES_AND_IDS, change_texts, find_quoted, parse_json, read_fault, read_refusal
+from .base import ADDRESSES_AND_IDS, ServiceFault, change_texts, find_quoted, parse_json, read_fault, read_refusal
 
 log = logging.getLogger(__name__)
 

@@ -89,9 +89,9 @@ def test_another_notebooks_spending_does_not_count(made: Rig) -> None:
 def test_yesterday_does_not_count_today(made: Rig) -> None:
     """A budget per day begins anew at midnight, local time."""
     session = made.kernel()
-    made.time.slept_s = -48 * 3600.0
+    made.time.jump(-48 * 3600.0)
     ended(ask(session, seed=1))
-    made.time.slept_s = 0.0
+    made.time.jump(48 * 3600.0)
     set_budget(session, "1 pictures", per="day")
     assert ended(ask(session, seed=2)).status == "saved"
 

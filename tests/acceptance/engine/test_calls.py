@@ -70,7 +70,7 @@ def test_a_price_without_a_service_names_the_form_that_works(session: Session) -
     """`price=0.03` without a key sets nobody's price; the hint can be pasted, and then works."""
     with pytest.raises(CellError) as caught:
         command(session, "config price=0.03")
-    assert "%wan config price.gateway=0.03" in str(caught.value)
+    assert "price.gateway=0.03" in str(caught.value)
     command(session, "config price.gateway=0.03")
     assert "gateway" in session.settings().prices
 
