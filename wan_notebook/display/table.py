@@ -48,13 +48,13 @@ class Cell:
     def is_empty(self) -> bool:
         return not (self.text or self.below or self.status or self.thumb) and self.bar is None
 
-    def as_text(self) -> list[str]:
+    def as_text(self, max_chars: int) -> list[str]:
         """Return the cell's two text columns: what stands in it, and what stands below that."""
         said = block_bar(self.bar, 20) if self.bar is not None else self.text
         if self.status:
             style = style_of(self.status)
             said = f"{style.icon} {style.word}"
-        return [safe_line(plain_text(text), 60) for text in (said, self.below)]
+        return [safe_line(plain_text(text), max_chars) for text in (said, self.below)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,8 @@ class Table:
         """Return the lines of the text, of which the last one may have several."""
         head = join_facts([self.title, *self.facts])
         shown = [at for at in self.kept_columns if not self.columns[at].is_html_only]
-        cells = [[text for at in shown for text in row[at].as_text()] for row in self.cells]
+        max_chars = 60 if self.has_head else 400  # a list of names and values is read whole
+        cells = [[text for at in shown for text in row[at].as_text(max_chars)] for row in self.cells]
         if self.has_head and cells:  # the second text of a column has no head of its own
             cells.insert(0, [text for at in shown for text in (self.columns[at].title, "")])
         right = [2 * position for position, at in enumerate(shown) if self.columns[at].is_number]

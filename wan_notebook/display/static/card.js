@@ -77,8 +77,6 @@ function makeFigure(caption, bytes, urls) {
   urls.push(url);
   image.src = url;
   image.alt = caption.alt;
-  image.width = caption.width_px;
-  image.height = caption.height_px;
   const text = make("figcaption");
   const code = make("code", "", caption.code);
   const facts = make("span");
