@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
     provider: str
+    is_simulated: bool
+    """Whether a simulator answers, built in or at an address."""
     base_url: str
     in_process: bool
     """Whether the simulator inside this process answers."""
@@ -85,11 +87,6 @@ class Settings(BaseSettings):
     ) -> tuple[InitSettingsSource, ...]:
         """Take the layers as the loader gives them, and nothing from the process itself."""
         return tuple(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in init_settings()["layers"])
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether a simulator answers, built in or at an address."""
-        return self.provider == "simulator"
 
     def with_base_url(self, base_url: str) -> "Settings":
         """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""

@@ -107,8 +107,3 @@ RESULT_MAX_BYTES: Final = 64 * 1024 * 1024
 """Ours: a 2048² RGB PNG cannot be larger than about 13 MB; a video may."""
 TASKS_PER_CALL_MAX: Final = 200
 """Ours: the most tasks that one cell may start; a slip of the finger must not order a thousand pictures."""
-
-
-def get_model(name: str) -> ModelRecord | None:
-    """Return the record of a model, or None if it is not known."""
-    return MODELS.get(name)

@@ -116,6 +116,7 @@ class SettingsLoader:
         prices, price_notes = self._protected_prices()
         computed = {
             "provider": provider,
+            "is_simulated": provider == "simulator",
             "base_url": base_url,
             "in_process": provider == "simulator" and base_url == IN_PROCESS_URL,
             "folder": self.folder,

@@ -1,6 +1,6 @@
 """The rules of a request, read from its model's record, and sizes: pure functions, worded for people.
 
-Limits come from ``models.get_model(request.model)``; section numbers (§) are those of WAN_API.
+Limits come from ``models.MODELS``; section numbers (§) are those of WAN_API.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Problem
 from .images import InputImage, PendingImage
-from .models import MODEL, MODELS, RATIOS, TASKS_PER_CALL_MAX, ModelRecord, get_model
+from .models import MODEL, MODELS, RATIOS, TASKS_PER_CALL_MAX, ModelRecord
 from .text import did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def mode_for(images: Sequence[object], *, interleave: bool) -> Mode:
 
 def record_of(model: str) -> ModelRecord:
     """Return the limits of a model; of an unknown one (a problem of its own) those of the default model."""
-    return get_model(model) or MODELS[MODEL]
+    return MODELS.get(model, MODELS[MODEL])
 
 
 _RANGE_HINT: Final = "Choose a number in that range."
@@ -77,7 +77,7 @@ def _text_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
         if any("\ud800" <= char <= "\udfff" for char in text):
             message = "contains half a character (a lone surrogate), which cannot be sent."
             found.append(Problem(field, "", message, "Type the text again."))
-    if get_model(request.model) is None:
+    if request.model not in MODELS:
         hint = f"Leave it out, or use {', '.join(MODELS)}."
         found.append(Problem("model", repr(request.model), "unknown model.", hint))
     return found

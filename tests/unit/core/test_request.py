@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.acceptance import frozen
 from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
-from wan_notebook.models import TASKS_PER_CALL_MAX, get_model
+from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
 from wan_notebook.request import ImageRequest, build_requests, hash_of_canonical
 from wan_notebook.validation import (
     Mode,
@@ -24,9 +24,7 @@ from wan_notebook.validation import (
     split_seeds,
 )
 
-MODEL = get_model("wan2.6-image")
-assert MODEL is not None
-SEED_MAX = MODEL.seed_max
+SEED_MAX = MODELS["wan2.6-image"].seed_max
 
 
 def picture(
