@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ..errors import StoreError
 from .models import (
     IS_OPEN,
+    Base,
     EventRow,
     InputRow,
     JobRow,
@@ -42,15 +43,7 @@ PORTION: Final = 500
 
 NEWEST: Final = (JobSummary.created_at.desc(), JobSummary.seq.desc())
 
-_OWN_WAY: Final = frozenset(
-    {"seq", "job_seq", "id", "status", "created_at", "picture_count", "purged_at", "imported_at", "trashed_at"}
-    | {"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until", "cost_nano", "error_text"}
-)
-"""Columns that are not set by name: each has a method of its own."""
-
-_SETTABLE: Final = columns_of(JobRow).keys() - _OWN_WAY
 _SEARCHED: Final = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
-_PICTURE_COLUMNS: Final = columns_of(PictureRow).keys() - {"job_seq", "index"}
 _WHO_AND_WHERE: Final = (
     *("provider", "base_url", "is_simulated", "envelope", "name", "tags", "notebook", "cell_id", "user"),
     *("key_fingerprint", "versions", "reserved_amount", "reserved_currency", "notes"),
@@ -392,14 +385,11 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
     given = dict(columns)
     if "error_message" in given:
         row.set_error(given.pop("error_message"), given.pop("error_hint", ""))
-    if unknown := given.keys() - _SETTABLE:
-        raise StoreError(f"These columns of a job cannot be set: {', '.join(sorted(unknown))}.")
     cost = given.get("cost_amount")
     if isinstance(cost, Decimal) and not is_plausible(cost):
         # Nonsense from the service must not keep a paid picture out of the ledger.
         given |= {"cost_amount": None, "cost_source": "", "cost_note": f"reported as {str(cost)[:40]}"}
-    for name, value in given.items():
-        setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
+    _assign(row, given)
     if given.keys() & _SEARCHED:
         reindex(session, [row])
 
@@ -407,21 +397,24 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
 def _put_pictures(session: Session, row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
     known = {picture.index: picture for picture in row.pictures}
     for given in pictures:
-        columns = {name: value for name, value in given.items() if name != "index"}
-        if unknown := columns.keys() - _PICTURE_COLUMNS:
-            raise StoreError(f"These columns of a picture cannot be set: {', '.join(sorted(unknown))}.")
         picture = known.get(given["index"])
         if picture is None:
             picture = known[given["index"]] = PictureRow(index=given["index"], kind="image")
             row.pictures.append(picture)
-        if picture.saved_at is not None and columns.get("saved_at") is None:
+        if picture.saved_at is not None and given.get("saved_at") is None:
             continue
-        for name, value in columns.items():
-            setattr(picture, name, value)
+        _assign(picture, given)
         if picture.saved_at is not None:
             picture.url = ""
         _keep_files(session, [picture.file, picture.corrupt_file])
     row.picture_count = sum(picture.saved_at is not None for picture in row.pictures)
+
+
+def _assign(row: Base, columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        if name not in columns_of(type(row)):
+            raise StoreError(f"The ledger has no column {name}.")
+        setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
 
 
 def _keep_files(session: Session, files: Iterable[str]) -> None:

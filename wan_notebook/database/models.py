@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import BigInteger, Column, Dialect, Float, ForeignKey, Index, Integer, Table, Text, event, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column, relationship, validates
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column, relationship
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
 
@@ -194,18 +194,18 @@ class JobSummary(Base):
     status: Mapped[Status] = mapped_column("state", Text, default=Status.FAILED, info={"words": tuple(Status)})
     is_simulated: Mapped[bool] = _flag("simulated")
     created_at: Mapped[float] = mapped_column(Float, default=0.0)
-    trashed_at: Mapped[float | None] = mapped_column(Float)
-    imported_at: Mapped[float | None] = mapped_column(Float)
+    trashed_at: Mapped[float | None]
+    imported_at: Mapped[float | None]
     cost_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
     cost_currency: Mapped[str] = _text()
     cost_source: Mapped[str] = _text(words=("", *Source))
     cost_nano: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
-    """The amount in billionths, for sums; None where it is not a whole number of them."""
+    """Only the first edition used it."""
     n: Mapped[int] = _count()
     picture_count: Mapped[int] = _count()
     """Pictures on disk."""
-    seed: Mapped[int | None] = mapped_column(Integer)
-    duration_s: Mapped[float | None] = mapped_column(Float)
+    seed: Mapped[int | None]
+    duration_s: Mapped[float | None]
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     notebook: Mapped[str] = _text()
@@ -231,25 +231,20 @@ class JobSummary(Base):
     reserved_currency: Mapped[str] = _text()
     cost_note: Mapped[str] = _text()
     error_code: Mapped[str] = _text()
-    sending_at: Mapped[float | None] = mapped_column(Float)
-    accepted_at: Mapped[float | None] = mapped_column(Float)
-    first_running_at: Mapped[float | None] = mapped_column(Float)
-    finished_at: Mapped[float | None] = mapped_column(Float)
-    saved_at: Mapped[float | None] = mapped_column(Float)
-    expires_at: Mapped[float | None] = mapped_column(Float)
+    sending_at: Mapped[float | None]
+    accepted_at: Mapped[float | None]
+    first_running_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    saved_at: Mapped[float | None]
+    expires_at: Mapped[float | None]
     owner_host: Mapped[str] = _text()
-    owner_pid: Mapped[int | None] = mapped_column(Integer)
-    owner_started: Mapped[float | None] = mapped_column(Float)
+    owner_pid: Mapped[int | None]
+    owner_started: Mapped[float | None]
     owner_token: Mapped[str] = _text()
-    lease_until: Mapped[float | None] = mapped_column(Float)
-    purged_at: Mapped[float | None] = mapped_column(Float)
+    lease_until: Mapped[float | None]
+    purged_at: Mapped[float | None]
     missing: Mapped[int] = _count()
     """Pictures that were asked for and not delivered."""
-
-    @validates("cost_amount")
-    def _keep_nano(self, _name: str, amount: Decimal | None) -> Decimal | None:
-        self.cost_nano = to_nano(amount)
-        return amount
 
     @property
     def owner(self) -> Owner | None:
@@ -402,7 +397,7 @@ class InputRow(Base):
     height_px: Mapped[int] = _count()
     mime: Mapped[str] = _text()
     source_job: Mapped[str] = _text()
-    source_index: Mapped[int | None] = mapped_column(Integer)
+    source_index: Mapped[int | None]
 
 
 class PictureRow(Base):
@@ -423,13 +418,13 @@ class PictureRow(Base):
     sha256: Mapped[str] = _text()
     file: Mapped[str] = _text()
     file_sha256: Mapped[str] = _text()
-    width_px: Mapped[int | None] = mapped_column(Integer)
-    height_px: Mapped[int | None] = mapped_column(Integer)
-    size_bytes: Mapped[int | None] = mapped_column(Integer)
+    width_px: Mapped[int | None]
+    height_px: Mapped[int | None]
+    size_bytes: Mapped[int | None]
     mime: Mapped[str] = _text()
     note: Mapped[str] = _text()
     corrupt_file: Mapped[str] = _text()
-    saved_at: Mapped[float | None] = mapped_column(Float)
+    saved_at: Mapped[float | None]
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     metadata_sha256: Mapped[str] = _text("recipe_sha256")
@@ -457,7 +452,7 @@ class LimitRow(Base):
     account: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[str] = mapped_column(Text, primary_key=True)
     arrival_at: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
-    paused_until: Mapped[float | None] = mapped_column(Float)
+    paused_until: Mapped[float | None]
     paused_reason: Mapped[str] = _text()
 
 
@@ -677,11 +672,3 @@ def is_plausible(amount: Decimal) -> bool:
     """Say whether an amount can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
     is_short = amount.is_finite() and len(amount.as_tuple().digits) <= DIGITS_MAX
     return is_short and amount >= 0 and abs(amount.adjusted()) <= DIGITS_MAX
-
-
-def to_nano(amount: object) -> int | None:
-    """Return an amount in billionths if it is a whole number of them below a million, so that sums stay exact."""
-    if not isinstance(amount, Decimal) or not is_plausible(amount) or amount >= 1_000_000:
-        return None
-    exponent = amount.as_tuple().exponent
-    return int(amount * 10**9) if isinstance(exponent, int) and exponent >= -9 else None

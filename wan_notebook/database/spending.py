@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Integer, Label, and_, case, cast, func, null, or_, select
+from sqlalchemy import ColumnElement, Integer, Label, and_, cast, func, null, or_, select
 from sqlalchemy.orm import Session
 
 from ..errors import BudgetError, StoreError
@@ -231,33 +231,26 @@ def add_up(
 ) -> dict[str, CostRow]:
     """Add up jobs by ``key_of`` the value of a column, under "" without one.
 
-    Amounts are grouped by source and currency and added as billionths. One that is not a whole number of them forms
-    a group with its equals, so that nothing is ever rounded.
+    Equal amounts are counted together and multiplied, so that nothing is ever rounded.
     """
-    odd = case((JobSummary.cost_nano.is_(None), JobSummary.cost_amount))
-    is_unknown = and_(JobSummary.cost_amount.is_(None), JobSummary.status.in_(BILLED), IS_OURS)
-    billed = case((JobSummary.status == Status.EXPIRED, JobSummary.n), else_=JobSummary.picture_count)
-    key = null() if label is None else label
-    groups = _groups(key, IS_OURS, JobSummary.cost_source, JobSummary.cost_currency, odd)
-    counts = (func.count(), func.sum(JobSummary.picture_count), func.sum(billed))
-    unknowns = (func.count(case((is_unknown, 1))), func.sum(case((is_unknown, billed), else_=0)))
-    found: Any = select(*groups, *counts, *unknowns, func.sum(JobSummary.cost_nano)).select_from(JobSummary)
+    kinds = (IS_OURS, JobSummary.status, JobSummary.cost_source, JobSummary.cost_currency, JobSummary.cost_amount)
+    groups = _groups(null() if label is None else label, *kinds)
+    sums = (func.count(), func.sum(JobSummary.n), func.sum(JobSummary.picture_count))
+    found: Any = select(*groups, *sums).select_from(JobSummary)
     if label is job_tags.c.tag:
         found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
     found = found.where(*wanted).group_by(*(group.name for group in groups))
     rows: dict[str, CostRow] = {}
-    for value, is_ours, source, currency, odd_amount, *sums in session.execute(found):
-        jobs, saved, made, unknown, unpriced, nano = sums
+    for value, is_ours, status, source, currency, amount, jobs, asked, saved in session.execute(found):
         name = "" if label is None else key_of(value)
         row = rows.setdefault(name, CostRow(key=name))
-        row.jobs += jobs
-        row.pictures += saved
-        row.billed += made
-        row.unpriced += unpriced
-        row.total += Total(unknown=unknown)
-        amount = odd_amount * jobs if isinstance(odd_amount, Decimal) else Decimal(int(nano or 0)).scaleb(-9)
-        if is_ours and amount and source in ("reported", "estimated"):
-            row.total += Cost(amount, currency, Source(source))
+        billed = asked if status == Status.EXPIRED else saved
+        row.jobs, row.pictures, row.billed = row.jobs + jobs, row.pictures + saved, row.billed + billed
+        if is_ours and amount is None and status in BILLED:
+            row.unpriced += billed
+            row.total += Total(unknown=jobs)
+        elif is_ours and isinstance(amount, Decimal) and amount and source in ("reported", "estimated"):
+            row.total += Cost(amount * jobs, currency, Source(source))
     return rows
 
 

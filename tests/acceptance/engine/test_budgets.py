@@ -76,16 +76,6 @@ def test_a_call_that_could_exceed_a_budget_is_not_sent(made: Rig) -> None:
     assert len(history_of(session)) == 1
 
 
-def test_another_notebooks_spending_does_not_count(made: Rig) -> None:
-    """A budget per notebook binds that one alone."""
-    session = at_cell(made.kernel(), notebook="a.ipynb")
-    set_budget(session, "1 pictures", per="notebook")
-    ended(ask(session, seed=1))
-    refused(lambda: ask(session, seed=2), "1 picture")
-
-    assert ended(ask(at_cell(session, notebook="b.ipynb"), seed=2)).status == "saved"
-
-
 def test_yesterday_does_not_count_today(made: Rig) -> None:
     """A budget per day begins anew at midnight, local time."""
     session = made.kernel()
@@ -137,33 +127,6 @@ def test_an_amount_without_a_price_is_refused_when_it_is_set(made: Rig) -> None:
     assert (price.amount, price.currency) == (Decimal("0.03"), "USD")
 
 
-def test_what_is_in_doubt_counts_as_reserved(made: Rig) -> None:
-    """A submit that may have arrived may be billed: it holds its part of the budget until a person decides."""
-    session = made.kernel()
-    set_price(session)
-    set_budget(session, "0.05")
-    made.arm("submit.reset_after")
-
-    assert ended(ask(session, seed=1)).status == "in_doubt"
-    refused(lambda: ask(session, seed=2), "$0.03 reserved")
-
-
-@pytest.mark.parametrize(
-    ("fault", "state"),
-    [("submit.403", "refused"), ("poll.failed", "failed"), ("submit.503_retry_after:always", "refused")],
-)
-def test_what_failed_counts_nothing(made: Rig, fault: str, state: str) -> None:
-    """Refused and failed jobs cost nothing and free what they had reserved."""
-    session = made.kernel()
-    set_price(session)
-    set_budget(session, "0.03")
-    made.arm(fault)
-    assert ended(ask(session, seed=1)).status == state
-    made.arm()
-
-    assert ended(ask(session, seed=2)).status == "saved"
-
-
 def test_what_was_cancelled_before_it_was_sent_counts_nothing(calm: Rig) -> None:
     """Cancelled while it waits for another picture: its reservation is gone."""
     session = calm.kernel()
@@ -175,15 +138,6 @@ def test_what_was_cancelled_before_it_was_sent_counts_nothing(calm: Rig) -> None
     until(lambda: edit.status == "cancelled")
 
     assert ended(ask(session, seed=3)).status == "saved"
-
-
-def test_two_kernels_cannot_both_slip_under_a_budget(calm: Rig) -> None:
-    """Of two that ask at the same moment with room for one, one is refused."""
-    kernels = [calm.kernel(WAN_BUDGET="1 pictures"), calm.kernel(WAN_BUDGET="1 pictures")]
-    said = side_by_side([lambda k=k, n=n: ask(k, f"fox {n}", seed=n) for n, k in enumerate(kernels)])  # type: ignore[misc]
-
-    assert said == ["refused", "sent"]
-    until(lambda: calm.service.tasks_created == 1)
 
 
 def test_folders_cannot_both_slip_under_one_budget(tmp_path: Path) -> None:
@@ -252,17 +206,6 @@ def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: 
         assert "$0.06" in session.budgets.lines()[0]
         refused(lambda: ask(session, seed=9, n=2), "$0.06")
         assert ended(ask(session, seed=9)).status == "saved"
-
-
-def test_what_is_running_without_a_price_is_reserved_at_the_price_set_since(calm: Rig) -> None:
-    """A job sent before a price was set may be billed too."""
-    calm.configure(seconds=200.0)
-    session = calm.kernel()
-    ask(session, n=3)
-    set_price(session)
-    set_budget(session, "0.10")
-
-    refused(lambda: ask(session, seed=9), "$0.09 reserved")
 
 
 def test_the_costs_say_what_is_reserved_and_count_what_there_is(made: Rig) -> None:

@@ -120,12 +120,19 @@ class Desk:
         hashes = [task.request_hash(with_seed=True) for task in tasks]
         asked = [request.request_hash(with_seed=False), *hashes[1:]] if request.seed is None else hashes
         usual = {"provider": "gateway", "model": request.model, "mode": request.mode, "prompt": request.prompt}
+        usual |= {"versions": {"run": "s0:0"}, "cell_id": "a", **columns}
         jobs = [
-            JobRow(**{**usual, **columns}, request=task.canonical(with_seed=True), parameters=task.parameters(),
-                   request_hash=asked[at], request_hash_with_seed=hashes[at], request_position=at, seed=task.seed,
-                   versions={"run": "s0:0"}, cell_id="a")
+            JobRow(
+                **usual,
+                request=task.canonical(with_seed=True),
+                parameters=task.parameters(),
+                request_hash=asked[at],
+                request_hash_with_seed=hashes[at],
+                request_position=at,
+                seed=task.seed,
+            )
             for at, task in enumerate(tasks)
-        ]  # fmt: skip
+        ]
         rows = self.database.create_or_join(jobs, owner=owner(), simulated_ok=True, fresh=True)
         for (row, _), status in zip(rows, statuses, strict=True):
             self._move(row.id, status)

@@ -160,14 +160,6 @@ def test_the_newest_result_answers_that_of_the_same_cell_first(database: Databas
     assert len(database.results(new().request_hash_with_seed, with_seed=True)) == 1
 
 
-def test_a_simulated_result_never_serves_a_real_request(database: Database, clock: Clock) -> None:
-    """A practice picture is no answer to a paid question; a real one serves everybody."""
-    simulated = finish(database, is_simulated=True)
-    assert (answer(database), answer(database, simulated_ok=True)) == (None, simulated)
-    clock.now += 60
-    assert finish(database) == answer(database) == answer(database, simulated_ok=True)
-
-
 def test_only_a_complete_result_answers(database: Database) -> None:
     """Every delivered picture must be on disk; bytes that cannot be read hold nothing back, text alone suffices."""
     job_id = create(database)
