@@ -194,8 +194,8 @@ class JobSummary(Base):
     status: Mapped[Status] = mapped_column("state", Text, default=Status.FAILED, info={"words": tuple(Status)})
     is_simulated: Mapped[bool] = _flag("simulated")
     created_at: Mapped[float] = mapped_column(Float, default=0.0)
-    trashed_at: Mapped[float | None]
-    imported_at: Mapped[float | None]
+    trashed_at: Mapped[float | None] = mapped_column(Float)
+    imported_at: Mapped[float | None] = mapped_column(Float)
     cost_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
     cost_currency: Mapped[str] = _text()
     cost_source: Mapped[str] = _text(words=("", *Source))
@@ -204,8 +204,8 @@ class JobSummary(Base):
     n: Mapped[int] = _count()
     picture_count: Mapped[int] = _count()
     """Pictures on disk."""
-    seed: Mapped[int | None]
-    duration_s: Mapped[float | None]
+    seed: Mapped[int | None] = mapped_column(Integer)
+    duration_s: Mapped[float | None] = mapped_column(Float)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     notebook: Mapped[str] = _text()
@@ -231,18 +231,18 @@ class JobSummary(Base):
     reserved_currency: Mapped[str] = _text()
     cost_note: Mapped[str] = _text()
     error_code: Mapped[str] = _text()
-    sending_at: Mapped[float | None]
-    accepted_at: Mapped[float | None]
-    first_running_at: Mapped[float | None]
-    finished_at: Mapped[float | None]
-    saved_at: Mapped[float | None]
-    expires_at: Mapped[float | None]
+    sending_at: Mapped[float | None] = mapped_column(Float)
+    accepted_at: Mapped[float | None] = mapped_column(Float)
+    first_running_at: Mapped[float | None] = mapped_column(Float)
+    finished_at: Mapped[float | None] = mapped_column(Float)
+    saved_at: Mapped[float | None] = mapped_column(Float)
+    expires_at: Mapped[float | None] = mapped_column(Float)
     owner_host: Mapped[str] = _text()
-    owner_pid: Mapped[int | None]
-    owner_started: Mapped[float | None]
+    owner_pid: Mapped[int | None] = mapped_column(Integer)
+    owner_started: Mapped[float | None] = mapped_column(Float)
     owner_token: Mapped[str] = _text()
-    lease_until: Mapped[float | None]
-    purged_at: Mapped[float | None]
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    purged_at: Mapped[float | None] = mapped_column(Float)
     missing: Mapped[int] = _count()
     """Pictures that were asked for and not delivered."""
 
@@ -397,7 +397,7 @@ class InputRow(Base):
     height_px: Mapped[int] = _count()
     mime: Mapped[str] = _text()
     source_job: Mapped[str] = _text()
-    source_index: Mapped[int | None]
+    source_index: Mapped[int | None] = mapped_column(Integer)
 
 
 class PictureRow(Base):
@@ -418,13 +418,13 @@ class PictureRow(Base):
     sha256: Mapped[str] = _text()
     file: Mapped[str] = _text()
     file_sha256: Mapped[str] = _text()
-    width_px: Mapped[int | None]
-    height_px: Mapped[int | None]
-    size_bytes: Mapped[int | None]
+    width_px: Mapped[int | None] = mapped_column(Integer)
+    height_px: Mapped[int | None] = mapped_column(Integer)
+    size_bytes: Mapped[int | None] = mapped_column(Integer)
     mime: Mapped[str] = _text()
     note: Mapped[str] = _text()
     corrupt_file: Mapped[str] = _text()
-    saved_at: Mapped[float | None]
+    saved_at: Mapped[float | None] = mapped_column(Float)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     metadata_sha256: Mapped[str] = _text("recipe_sha256")
@@ -452,7 +452,7 @@ class LimitRow(Base):
     account: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[str] = mapped_column(Text, primary_key=True)
     arrival_at: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
-    paused_until: Mapped[float | None]
+    paused_until: Mapped[float | None] = mapped_column(Float)
     paused_reason: Mapped[str] = _text()
 
 

@@ -1,4 +1,4 @@
-"""The ledger against a model: any order of calls, transitions, leases, crashes and reopenings leaves what it says."""
+"""The ledger against a model: any order of calls, transitions, and leases leaves what it says."""
 
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
-from tests.unit.database.kit import ACCOUNT, PICTURE, Clock, ledger, new, owner, reported
+from tests.unit.database.kit import ACCOUNT, Clock, ledger, new, owner, reported
 from wan_notebook.database import FINAL, NOT_SENT, OPEN, Conflict, Status, may_follow
 
 KERNELS = st.sampled_from(["one", "two"])
@@ -28,7 +28,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.status: dict[str, Status] = {}
         self.moves: dict[str, list[str]] = {}
         self.holder: dict[str, tuple[str, float]] = {}
-        self.saved: dict[str, set[int]] = {}
 
     def held_by(self, job: str) -> str:
         holder, until = self.holder.get(job, ("", 0.0))
@@ -45,11 +44,7 @@ class LedgerMachine(RuleBasedStateMachine):
         free = [job for job in same if self.status[job] is Status.INTENT and not self.held_by(job)]
         if not same:
             assert is_new
-            self.status[row.id], self.moves[row.id], self.saved[row.id] = (
-                Status.INTENT,
-                [f"seed {seed}", "intent"],
-                set(),
-            )
+            self.status[row.id], self.moves[row.id] = Status.INTENT, [f"seed {seed}", "intent"]
         else:
             assert row.id in same
             assert is_new is (row.id in free)
@@ -91,14 +86,6 @@ class LedgerMachine(RuleBasedStateMachine):
             self.moves[job].append("sending")
             self.holder[job] = (kernel, self.clock.now + 15)
 
-    @rule(job=jobs, kernel=KERNELS, index=st.integers(0, 2), is_saved=st.booleans())
-    def picture(self, job: str, kernel: str, index: int, is_saved: bool) -> None:
-        """A kernel learns of a picture, or has it on disk."""
-        columns = PICTURE if is_saved else {"url": "https://files.test/x"}
-        self.kernels[kernel].save_picture(job, index=index, **columns)
-        if is_saved:
-            self.saved[job].add(index)
-
     @rule(job=jobs, kernel=KERNELS)
     def lease(self, job: str, kernel: str) -> None:
         """A kernel takes up a job."""
@@ -119,15 +106,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """Time passes."""
         self.clock.now += seconds
 
-    @rule(kernel=KERNELS)
-    def restart(self, kernel: str) -> None:
-        """A kernel ends and another one takes its name."""
-        self.kernels[kernel].close()
-        self.kernels[kernel] = ledger(self.folder, self.clock)
-
     @rule()
     def look(self) -> None:
-        """Status, history, pictures, open jobs and reserved pictures are what the model says."""
+        """Status, history, open jobs and reserved pictures are what the model says."""
         is_open = {job for job, status in self.status.items() if status in OPEN}
         abandoned = {job for job in is_open if self.status[job] is Status.INTENT and not self.held_by(job)}
         for database in self.kernels.values():
@@ -135,7 +116,7 @@ class LedgerMachine(RuleBasedStateMachine):
             spend = database.spend()
             assert (spend.jobs, spend.pictures_reserved) == (len(self.status), len(is_open - abandoned))
         for job, row in self.kernels["one"].jobs(self.status).items():
-            assert (row.status, row.picture_count) == (self.status[job], len(self.saved[job]))
+            assert row.status == self.status[job]
 
     def teardown(self) -> None:
         """At the end all is as the model says, and the events tell each job's whole way."""
