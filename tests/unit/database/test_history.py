@@ -55,29 +55,6 @@ def test_words_look_at_everything_a_person_remembers(database: Database) -> None
     assert found(database, words="figure-2") == found(database, words="hero") == []
 
 
-@pytest.mark.parametrize(
-    ("query", "prompts"),
-    [
-        ({"since": NOON + 10}, ["doubt", "failed"]),
-        ({"until": NOON + 10}, ["saved"]),
-        ({"tags": ("t",)}, ["failed", "saved"]),
-        ({"tags": ("t", "u")}, ["saved"]),
-        ({"tags": ("t", "x")}, []),
-        ({"notebook": "b.ipynb"}, ["doubt"]),
-        ({"user": "ann"}, ["saved"]),
-        ({"seed": 1}, ["failed", "saved"]),
-        ({"seed": 1, "words": "saved"}, ["saved"]),
-    ],
-)
-def test_filters_narrow_together(database: Database, clock: Clock, query: dict[str, Any], prompts: list[str]) -> None:
-    """Each filter keeps what it names; of several tags a job must have every one."""
-    finish(database, "saved", notebook="a.ipynb", seed=1, tags=("t", "u"), user="ann")
-    clock.now += 10
-    move(database, create(database, "failed", seed=1, tags=("t",)), *PATH[:2], Status.FAILED)
-    move(database, create(database, "doubt", seed=2, notebook="b.ipynb"), Status.SENDING, Status.IN_DOUBT)
-    assert found(database, **query) == prompts
-
-
 def test_a_status_is_asked_for_in_plain_words(database: Database) -> None:
     """A status goes by its name, with a space or a dash, and by what people say."""
     create(database, "waiting")
@@ -97,19 +74,6 @@ def test_a_status_is_asked_for_in_plain_words(database: Database) -> None:
         (("not sent", "done"), ["not sent", "saved"]),
     ):
         assert sorted(found(database, status=status)) == prompts, status
-
-
-def test_stars_rejections_and_the_trash(database: Database) -> None:
-    """A job is starred if it is or one of its pictures is; the trash is shown only when asked for."""
-    ids = [finish(database, prompt, pictures=2) for prompt in "012"]
-    database.star(ids[0])
-    database.star(ids[1], 1)
-    assert found(database, starred=True) == ["1", "0"]
-    database.reject(ids[2])
-    assert (found(database, rejected=True), found(database, rejected=False)) == (["2"], ["1", "0"])
-    database.trash(ids[0])
-    assert (found(database), found(database, only_trashed=True)) == (["2", "1"], ["0"])
-    assert found(database, include_trashed=True) == ["2", "1", "0"]
 
 
 def test_sorts(database: Database) -> None:

@@ -240,15 +240,6 @@ def test_replacing_gives_up_the_doubtful_job_or_does_nothing(database: Database)
         database.abandon([doubt], "given up")
 
 
-def test_an_expired_job_that_is_found_again_starts_its_end_anew(database: Database, clock: Clock) -> None:
-    """An adopted task's end is when it really ended, not when it was given up."""
-    job_id = create(database)
-    assert move(database, job_id, Status.SENDING, Status.IN_DOUBT, Status.EXPIRED).finished_at == NOON
-    assert move(database, job_id, Status.ACCEPTED, task_id="t").finished_at is None
-    clock.now += 60
-    assert move(database, job_id, Status.SUCCEEDED).finished_at == NOON + 60
-
-
 # ------------------------------------------------------------------ columns
 
 

@@ -1,8 +1,6 @@
 """Money: sums are exact and never of two kinds, and a limit holds for calls at the same moment."""
 
 import datetime as dt
-import time
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -26,7 +24,6 @@ from tests.unit.database.kit import (
     reported,
 )
 from wan_notebook.database import Database, HistoryQuery, OverBudget, Spend, SpendLimit, Status
-from wan_notebook.errors import StoreError
 from wan_notebook.money import Cost, Source, Total
 
 ME = owner("me")
@@ -98,20 +95,6 @@ def test_practice_and_money_never_mix(database: Database) -> None:
     assert (practice.jobs, practice.pictures_made, practice.pictures_reserved) == (2, 1, 1)
     assert database.history().total == Total()
     assert database.cost_by("day") == []
-
-
-def test_a_limit_sees_its_day_notebook_and_user(database: Database, clock: Clock) -> None:
-    """Limits a day count from a time on, those of a notebook or a user count theirs."""
-    finish(database, cost=reported("0.01"), notebook="a.ipynb", user="ann")
-    clock.now += 100
-    finish(database, cost=reported("0.02"), notebook="a.ipynb", user="bob")
-    create(database, notebook="b\x00.ipynb")
-    spend = database.spend
-    assert usd(spend()) == (Decimal("0.03"), Decimal("0.03"))
-    assert usd(spend(since=clock.now)) == (Decimal("0.02"), Decimal("0.03"))
-    assert usd(spend(notebook="a.ipynb")) == (Decimal("0.03"), 0)
-    assert usd(spend(since=NOON, notebook="b\x00.ipynb")) == (0, Decimal("0.03"))
-    assert usd(spend(user="ann")) == (Decimal("0.01"), 0)
 
 
 KINDS = st.tuples(
@@ -230,41 +213,6 @@ def test_two_kernels_cannot_both_slip_under_a_limit(database: Database, other: D
 
 
 # ------------------------------------------------------------------ by day, notebook, tag, user; prices
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let local time be Berlin's."""
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.mark.usefixtures("berlin")
-def test_days_are_the_persons_own(database: Database, clock: Clock) -> None:
-    """A picture of half past midnight belongs to the day on the wall, not to UTC's."""
-    late = dt.datetime(2026, 11, 24, 23, 30, tzinfo=dt.UTC).timestamp()
-    for clock.now in (late, late - 7200, late + 60):
-        finish(database, cost=reported("0.01"))
-    assert [(row.key, row.jobs, str(row.total)) for row in database.cost_by("day")] == [
-        ("2026-11-24", 1, "$0.01 reported"),
-        ("2026-11-25", 2, "$0.02 reported"),
-    ]
-
-
-def test_costs_by_tag_notebook_and_user(database: Database) -> None:
-    """A job with two tags counts under both; one without a notebook under none; text is as it was given."""
-    finish(database, cost=reported("0.01"), tags=("a", "b\x00"), notebook="x.ipynb", user="ann")
-    finish(database, cost=reported("0.02"), tags=("a",), user="bob", pictures=2)
-    by_tag = {row.key: (row.jobs, row.pictures, row.total.known()) for row in database.cost_by("tag")}
-    assert by_tag == {"a": (2, 3, Decimal("0.03")), "b\x00": (1, 1, Decimal("0.01"))}
-    assert [row.key for row in database.cost_by("notebook")] == ["", "x.ipynb"]
-    by_user = {row.key: row.total.known() for row in database.cost_by("user", since=NOON)}
-    assert by_user == {"ann": Decimal("0.01"), "bob": Decimal("0.02")}
-    with pytest.raises(StoreError, match="colour"):
-        database.cost_by("colour")  # type: ignore[arg-type]
 
 
 def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Clock) -> None:
