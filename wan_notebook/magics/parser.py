@@ -268,15 +268,15 @@ class ReadLine:
         command = self.parser.prog.lstrip("%").removeprefix("wan").removesuffix(" make")
         return f"`%wan{' help' if command else '?'}{command}` lists the options."
 
-    def _skip(self) -> list[Word]:
+    def _skip(self) -> list[str]:
         """Drop the next word, and what follows it up to the next option; return them."""
-        skipped = [self.words.popleft()]
+        skipped = [self.words.popleft().text]
         while self.words and not flag_of(self.words[0].text):
-            skipped.append(self.words.popleft())
+            skipped.append(self.words.popleft().text)
         return skipped
 
     def _stray(self) -> None:
-        words = [word.text for word in self._skip()]
+        words = self._skip()
         text = " ".join(words)
         if any(map(looks_like_key, words)):
             self.problem(self.parser.prog, "what looks like a key was not used.", EXPOSED_HINT)

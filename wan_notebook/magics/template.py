@@ -19,13 +19,14 @@ from .tokenize import quoted, unescape
 _PIECE: Final = re.compile(
     r'\{\{|\}\}|\{"(?P<literal>(?:[^"\\\n]|\\.)*)"\}|(?P<field>\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})|[{}]'
 )
-_STEP: Final = re.compile(
-    r"""\.\s*(?P<attribute>[^\W\d]\w*)
-      | \[\s*(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)\s*\]
-      | \[(?P<bare>[^\[\]{}"'\n]+)\]""",
-    re.VERBOSE,
+_STEP: Final = r"""\.\s*(?P<attribute>[^\W\d]\w*)
+    | \[\s*(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)\s*\]
+    | \[(?P<bare>[^\[\]{}"'\n]+)\]"""
+_STEPS: Final = re.compile(_STEP, re.VERBOSE)
+_FIELD: Final = re.compile(
+    rf"\{{\s*(?P<name>[^\W\d]\w*)(?P<steps>(?:{_STEP})*)\s*(?:!(?P<conversion>\w))?(?::(?P<spec>.*))?\}}",
+    re.VERBOSE | re.DOTALL,
 )
-_NAME: Final = re.compile(r"\s*([^\W\d]\w*)")
 _REPR: Final = re.compile(r"<.* at 0x[0-9A-Fa-f]+.*>", re.DOTALL)
 _OF_IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 _AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
@@ -149,31 +150,24 @@ def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a
 
 def _value_of(match: re.Match[str], namespace: Mapping[str, Any], field: str) -> str:
     """Return the text of one field. Raise ``RequestError``."""
-    piece, path, spec, conversion = match[0], "", "", None
-    if match["field"]:
-        with suppress(ValueError):  # braces that are not a field
-            ((_, *found),) = Formatter().parse(piece)
-            path, spec, conversion = found[0] or "", found[1] or "", found[2]
-    name = _NAME.match(path)
-    position, steps = name.end() if name else 0, []
-    while step := _STEP.match(path, position):
-        steps.append(step)
-        position = step.end()
-    if name is None or path[position:].strip():
+    piece = match[0]
+    parts = _FIELD.fullmatch(piece)
+    if parts is None:
         before = match.string[: match.start()]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         message = f"line {line}, column {column}: not a field such as {{name}}, {{obj.attr}} or {{d[key]}}."
         raise RequestError([Problem(field, one_line(piece, 60), message, _AS_TYPED)])
-    if name[1] not in namespace:
-        raise unknown_variable(field, piece, name[1], namespace, _AS_TYPED)
+    name, steps = parts["name"], list(_STEPS.finditer(parts["steps"]))
+    if name not in namespace:
+        raise unknown_variable(field, piece, name, namespace, _AS_TYPED)
     if any((step["attribute"] or "").startswith("__") for step in steps):
         raise RequestError([Problem(field, piece, "names that begin with __ are internal.", "Use a variable for it.")])
-    value, wanted = namespace[name[1]], ""
+    value, wanted = namespace[name], ""
     try:
         for step in steps:
             wanted = step["attribute"] or step["bare"] or step["text"]
             value = getattr(value, wanted) if step["attribute"] else _item(value, step)
-        return format(Formatter().convert_field(value, conversion), spec)
+        return format(Formatter().convert_field(value, parts["conversion"]), parts["spec"] or "")
     except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
         near = ""
         with suppress(Exception):  # asked for their names, too
