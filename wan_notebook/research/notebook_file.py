@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from ..database import Database, HistoryQuery, JobRow, Status
+from ..database import Database, HistoryQuery, JobRow
 from ..errors import CellError, RecipeError
 from ..text import pluralize
 
@@ -201,16 +201,16 @@ def select_jobs(
     if open_ids := [row.id for row in found if not row.is_final]:
         message = f"{pluralize(len(open_ids), 'job')} not finished yet: {', '.join(open_ids[:5])}."
         raise CellError(message, hint="`%wan wait`, then repeat.")
-    notes += [f"job {row.id} is {row.status}: its cell cannot be replayed" for row in found if not _is_result(row)]
+    notes += [f"job {row.id} is {row.status}: its cell cannot be replayed" for row in found if not row.is_result]
     chosen: dict[str, JobRow] = {}
-    waiting = [row for row in found if _is_result(row)]
+    waiting = [row for row in found if row.is_result]
     if all_versions:
         waiting += [version for row in waiting for version in _versions(database, row)]
     while waiting:  # jobs whose pictures are inputs of these come along: a cell may name them by id
         row = waiting.pop()
         chosen[row.id] = row
         sources = {record.source_job for record in row.inputs if record.source_job} - chosen.keys()
-        waiting += [one for one in database.jobs(sources).values() if _is_result(one) and one.trashed_at is None]
+        waiting += [one for one in database.jobs(sources).values() if one.is_result and one.trashed_at is None]
     if not chosen:
         message = f"there is no finished picture {named}".rstrip()
         raise CellError(f"{message}.", hint="`%wan history` shows what there is.")
@@ -225,15 +225,10 @@ def matching(database: Database, query: HistoryQuery) -> Iterator[JobRow]:
         offset += len(rows)
 
 
-def _is_result(row: JobRow) -> bool:
-    has_text = any("text" in item for item in row.items)
-    return row.status == Status.SAVED and row.purged_at is None and (row.picture_count > 0 or has_text)
-
-
 def _versions(database: Database, row: JobRow) -> list[JobRow]:
     by_seed = row.request_hash == row.request_hash_with_seed
-    return [one for one in database.results(row.request_hash, with_seed=by_seed) if _is_result(one)]
+    return [one for one in database.results(row.request_hash, with_seed=by_seed) if one.is_result]
 
 
 def _newest(rows: Iterable[JobRow]) -> list[JobRow]:
-    return list({row.request_hash: row for row in reversed(list(rows)) if _is_result(row)}.values())
+    return list({row.request_hash: row for row in reversed(list(rows)) if row.is_result}.values())
