@@ -141,7 +141,7 @@ def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
     page = opened(lab, "%wan recall panel", load=f"{LOAD}\nimport wan_notebook as wan")
     page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
     page.locator(".wan-f-seed input").fill("7")
-    ready(page)
+    page.locator(".wan-cell-text", has_text="--seed 7").wait_for()
     lab.run_cell(2)
     assert lab.source(3) == "%%wan --seed 7\na {animal} in snow"
     lab.run_cell(3)
@@ -165,6 +165,7 @@ def test_a_restart_and_the_next_day(lab: Lab) -> None:
     page.locator(".wan-f-prompt textarea").fill("a {animal} in snow")
     page.locator(".wan-f-seed input").fill("7")
     ready(page)
+    page.locator(".wan-cell-text", has_text="--seed 7").wait_for()
     assert "a {animal}" not in lab.output(1).inner_text().replace(cell_text(lab), "")  # nothing stands there twice
     page.locator(BUTTON).click()
     page.wait_for_selector(".wan-tile img[src^='blob:']")
