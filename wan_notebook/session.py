@@ -53,8 +53,10 @@ if TYPE_CHECKING:
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB."""
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
+FIRST_SUBMIT_S: Final = 2.0
+"""The longest that the end of a program waits for the first submit to begin."""
 END_S: Final = 0.5
-"""The longest that the end of a program may take, of which sending gets ``GRACE_S``."""
+"""The longest that the end of a program takes from then on, of which sending gets ``GRACE_S``."""
 GRACE_S: Final = 0.35
 DOWNLOAD_TIMEOUT_S: Final = 120.0
 
@@ -408,15 +410,17 @@ class Session:
         project, self._project = self._project, None
         if self.background.is_running:
             with suppress(TimeoutError):  # a connection that does not close must not hold up the end
-                self.background.submit(self._shutdown(project, grace_s)).result(END_S)
+                self.background.submit(self._shutdown(project, grace_s)).result(FIRST_SUBMIT_S + END_S)
             self.background.stop()
         if project is not None:
             project.worker.close()
             project.database.close()
 
     async def _shutdown(self, project: Project | None, grace_s: float) -> None:
-        with suppress(TimeoutError):
-            if project is not None:
+        if project is not None:
+            if grace_s:
+                await project.worker.first_submit(FIRST_SUBMIT_S)
+            with suppress(TimeoutError):
                 await asyncio.wait_for(project.worker.shutdown(grace_s), END_S * 0.8)
         await self.clients.aclose()  # also under a submit that waits for its answer: the next kernel calls it in doubt
 

@@ -163,7 +163,7 @@ class Worker:
         its answer holds the task's id.
         """
         until_s = time.monotonic() + grace_s
-        while self._has_unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at a program's end
+        while self._unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at a program's end
             await asyncio.sleep(0.01)
         if self._keeper is not None:
             self._keeper.cancel()
@@ -185,10 +185,18 @@ class Worker:
     def _jobs(self) -> list[TrackedJob]:
         return list(self._tracked.values())  # a copy: other threads add to it
 
-    def _has_unsent(self) -> bool:
-        """Say whether a job is about to be sent; one that waits for another job's picture is not."""
+    async def first_submit(self, timeout_s: float) -> None:
+        """Wait until one of the jobs that are about to be sent is being sent: a cold start takes its time."""
+        until_s = time.monotonic() + timeout_s
+        while {job.status for job in self._unsent() if not job.note} == {Status.INTENT}:
+            if time.monotonic() > until_s:
+                break
+            await asyncio.sleep(0.01)
+
+    def _unsent(self) -> list[TrackedJob]:
+        """Return the jobs that are about to be sent; one that waits for another job's picture is not."""
         unsent = [job for job in self.mine if job.status in (Status.INTENT, Status.SENDING)]
-        return any(not job.stopped and not job.row.pending_inputs for job in unsent)
+        return [job for job in unsent if not job.stopped and not job.row.pending_inputs]
 
     # One job, on the loop --------------------------------------------------------------------------------------------
 
