@@ -18,7 +18,7 @@ from .replay import Submission
 from .request import build_requests
 from .session import Session, default_session
 from .text import one_line
-from .validation import mode_for, name_problem, size_from_image, size_text, split_seeds, unknown_parameter
+from .validation import mode_for, name_problem, shown_value, size_from_image, size_text, split_seeds, unknown_parameter
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -125,7 +125,8 @@ def generate(
     session = session or default_session()
     shell = current_shell()
     resolver = session.resolver(shell.user_ns if shell is not None else {})
-    problems = _unknown_problems(unknown)
+    tags = _as_tags(tags)
+    problems = [*_unknown_problems(unknown), *_type_problems({"fresh": fresh, "embed": embed}, tags)]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
     mode = mode_for(inputs, interleave=interleave)
     if like is not None:
@@ -153,7 +154,7 @@ def generate(
     submission = Submission(
         requests=(),
         name=name,
-        tags=(tags,) if isinstance(tags, str) else tuple(tags),
+        tags=tags,
         fresh=fresh,
         provider=provider,
         embed=embed,
@@ -176,6 +177,20 @@ def _unknown_problems(unknown: Mapping[str, object]) -> list[Problem]:
         return []
     known = [name for name in signature(generate).parameters if name != "unknown"]
     return [unknown_parameter(name, value, known) for name, value in unknown.items()]
+
+
+def _as_tags(given: object) -> tuple[Any, ...]:
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+
+
+def _type_problems(flags: Mapping[str, object], tags: Iterable[object]) -> list[Problem]:
+    """Refuse what is truthy by accident: ``fresh="no"`` would buy a picture anew."""
+    problems = [
+        Problem(name, shown_value(value), "must be True or False.")
+        for name, value in flags.items()
+        if not isinstance(value, bool | None)
+    ]
+    return problems + [Problem("tags", shown_value(tag), "must be text.") for tag in tags if not isinstance(tag, str)]
 
 
 Inputs = tuple[InputImage | PendingImage, ...]

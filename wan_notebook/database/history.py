@@ -29,7 +29,6 @@ from .spending import CostRow, add_up
 from .status import NOT_SENT, PLAIN_WORDS, Status
 
 LIMIT_MAX: Final = 1000
-_NOT_SENT_WORDS: Final = "not sent"
 
 _SORTS: Final[dict[str, Any]] = {
     "created": JobSummary.created_at,
@@ -225,8 +224,8 @@ def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
         elif plain in list(Status):
             statuses.add(Status(plain))
         else:
-            known = [*Status, *PLAIN_WORDS, _NOT_SENT_WORDS]
-            hint = f"{did_you_mean(plain, known)} Use one of: {', '.join(known)}.".strip()
+            known = dict.fromkeys(name.replace("_", " ") for name in (*Status, *PLAIN_WORDS, NOT_SENT))
+            hint = f"{did_you_mean(word, known)} Use one of: {', '.join(known)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
     return or_(JobSummary.status.in_(statuses), *conditions)
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Integer, Label, and_, cast, func, null, or
 from sqlalchemy.orm import Session
 
 from ..errors import BudgetError, StoreError
-from ..money import Cost, Source, Total
+from ..money import Cost, Source, Total, read_amount
 from .engine import DatabaseEngine
 from .models import IS_OPEN, IS_REPORTED, YEAR_3000_S, JobSummary, PictureRow, Price, job_tags, unescaped
 from .status import BILLED, Status
@@ -20,6 +20,7 @@ QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every
 PRICE_STEP: Final = Decimal("0.000001")
 IS_OURS: Final = and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
 """Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
+_IS_PRACTICE: Final = and_(JobSummary.is_simulated == 1, JobSummary.imported_at.is_(None))
 
 
 @dataclass(kw_only=True)
@@ -27,13 +28,14 @@ class CostRow:
     """What the jobs of one day (``2026-11-24``), notebook, tag or user add up to.
 
     ``pictures`` counts pictures on disk, ``billed`` also those that expired unfetched; ``unpriced`` are those of
-    ``billed`` whose jobs have no known cost.
+    ``billed`` whose jobs have no known cost. ``would_cost`` is the price of practice pictures.
     """
 
     key: str = ""
     jobs: int = 0
     pictures: int = 0
     total: Total = field(default_factory=Total)
+    would_cost: Total = field(default_factory=Total)
     billed: int = 0
     unpriced: int = 0
 
@@ -161,8 +163,8 @@ class Spending(DatabaseEngine):
             if used.spent + used.reserved + asked > limit.amount:
                 raise OverBudget(limit, "exceeded", used=used, asked=asked)
 
-    def cost_by(self, by: CostKey, since: float | None = None) -> list[CostRow]:
-        """Return costs by local day, notebook, tag or user, in the order of their names."""
+    def cost_by(self, by: CostKey, since: float | None = None, *, simulated: bool = False) -> list[CostRow]:
+        """Return costs by local day, notebook, tag or user, in the order of their names: of money, or of practice."""
         labels: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
             "day": (cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S, _day_of_quarter),
             "notebook": (JobSummary.notebook, unescaped),
@@ -171,7 +173,8 @@ class Spending(DatabaseEngine):
         }
         if by not in labels:
             raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")
-        wanted = [IS_OURS, JobSummary.created_at.between(since or 0, YEAR_3000_S)]
+        whose = _IS_PRACTICE if simulated else IS_OURS
+        wanted = [whose, JobSummary.created_at.between(since or 0, YEAR_3000_S)]
         label, key_of = labels[by]
         with self.reading() as session:
             return sorted(add_up(session, wanted, label, key_of).values(), key=lambda row: row.key)
@@ -233,15 +236,15 @@ def add_up(
 
     Equal amounts are counted together and multiplied, so that nothing is ever rounded.
     """
-    kinds = (IS_OURS, JobSummary.status, JobSummary.cost_source, JobSummary.cost_currency, JobSummary.cost_amount)
-    groups = _groups(null() if label is None else label, *kinds)
+    price = (JobSummary.cost_source, JobSummary.cost_currency, JobSummary.cost_amount, JobSummary.cost_note)
+    groups = _groups(null() if label is None else label, IS_OURS, JobSummary.status, *price)
     sums = (func.count(), func.sum(JobSummary.n), func.sum(JobSummary.picture_count))
     found: Any = select(*groups, *sums).select_from(JobSummary)
     if label is job_tags.c.tag:
         found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
     found = found.where(*wanted).group_by(*(group.name for group in groups))
     rows: dict[str, CostRow] = {}
-    for value, is_ours, status, source, currency, amount, jobs, asked, saved in session.execute(found):
+    for value, is_ours, status, source, currency, amount, note, jobs, asked, saved in session.execute(found):
         name = "" if label is None else key_of(value)
         row = rows.setdefault(name, CostRow(key=name))
         billed = asked if status == Status.EXPIRED else saved
@@ -251,6 +254,8 @@ def add_up(
             row.total += Total(unknown=jobs)
         elif is_ours and isinstance(amount, Decimal) and amount and source in ("reported", "estimated"):
             row.total += Cost(amount * jobs, currency, Source(source))
+        elif source == Source.SIMULATED and (known := read_amount(note.removeprefix("would cost "))):
+            row.would_cost += Cost(known[0] * jobs, known[1], Source.ESTIMATED)
     return rows
 
 

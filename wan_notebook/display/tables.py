@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..database import CostRow, Database, HistoryQuery, count_open, nothing_found
+from ..database import FREE, CostRow, Database, HistoryQuery, count_open, nothing_found
 from ..images import InputImage, PendingImage, data_url
 from ..jobs import cost_of
 from ..money import Total, format_amount
@@ -98,7 +99,9 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
     facts = [row.mode, size_of(row), f"`{row.name}`" if row.name else "", *(f"#{tag}" for tag in row.tags[:6])]
     facts += ["imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""]
     cost = cost_of(row)
-    amount = str(replace(cost, note=""))
+    is_billed = row.is_simulated or row.status not in FREE
+    amount = str(replace(cost, note="")) if is_billed else "not billed"
+    source = cost.source.value if is_billed and cost.source.value not in amount else ""
     return [
         _thumb_cell(row, storage) if saved else "",
         Cell(text=format_time(row.created_at), below=f"`{row.id}`"),
@@ -106,7 +109,7 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
         "" if row.seed is None else str(row.seed),
         str(len(saved) or row.n),
         Cell(status=shown_status(row), below=format_duration(duration_of(row))),
-        Cell(text=amount, below=cost.note or (cost.source.value if cost.source.value not in amount else "")),
+        Cell(text=amount, below=cost.note or source),
     ]
 
 
@@ -158,7 +161,8 @@ _COST_COLUMNS: Final = (
 
 def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: bool = False) -> Table:
     """Return what was spent: by day, notebook and tag, or by one of day, notebook, tag and user."""
-    sections: dict[CostKey, dict[str, CostRow]] = {name: {} for name in ([by] if by else COST_SECTIONS)}
+    names: Sequence[CostKey] = [by] if by else COST_SECTIONS
+    sections: dict[tuple[bool, CostKey], dict[str, CostRow]] = {key: {} for key in product((False, True), names)}
     total, reserved = Total(), dict[str, Decimal]()
     jobs = pictures = unknown = practice = 0
     for database, _ in _folders(session, everywhere=everywhere):
@@ -168,14 +172,14 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
         for currency, amount in spend.reserved.items():
             reserved[currency] = reserved.get(currency, Decimal()) + amount
         practice += database.spend(simulated=True).pictures_saved
-        for name, rows in sections.items():
-            for row in database.cost_by(name):
-                known = rows.get(row.key, CostRow())
-                jobs_sum, pictures_sum = known.jobs + row.jobs, known.pictures + row.pictures
-                total_sum = known.total + row.total
-                rows[row.key] = CostRow(key=row.key, jobs=jobs_sum, pictures=pictures_sum, total=total_sum)
+        for (simulated, name), rows in sections.items():
+            for row in database.cost_by(name, simulated=simulated):
+                known = rows.setdefault(row.key, CostRow(key=row.key))
+                known.jobs, known.pictures = known.jobs + row.jobs, known.pictures + row.pictures
+                known.total += row.would_cost if simulated else row.total
     held = [format_amount(amount, currency) for currency, amount in sorted(reserved.items()) if amount]
     held += [f"{unknown} unknown"] if unknown else []
+    practice_only = practice > 0 and not jobs  # a newcomer sees what this looks like
     return Table(
         title="Cost",
         facts=[
@@ -185,14 +189,18 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
             f"{' + '.join(held)} reserved for running jobs" if held else "",
         ],
         lines=session.budgets.lines(),
-        parts=[_cost_section(name, list(rows.values())) for name, rows in sections.items() if rows],
+        parts=[
+            _cost_section(name, list(rows.values()), simulated=simulated)
+            for (simulated, name), rows in sections.items()
+            if rows and simulated == practice_only
+        ],
         notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."] if practice else [],
         tone=BLUE,
     )
 
 
-def _cost_section(name: str, rows: "list[CostRow]") -> Table:
-    """Return one section; bars of different currencies have scales of their own."""
+def _cost_section(name: str, rows: "list[CostRow]", *, simulated: bool) -> Table:
+    """Return one section, of practice what it would cost; bars of different currencies have scales of their own."""
     currencies = [row.total.amounts[0][1] if row.total.amounts else "USD" for row in rows]
     amounts = [row.total.known(currency) for row, currency in zip(rows, currencies, strict=True)]
     most: dict[str, Decimal] = {}
@@ -203,7 +211,10 @@ def _cost_section(name: str, rows: "list[CostRow]") -> Table:
         share = float(amount / (most[currency] or 1))
         body.append([row.key or "(none)", Cell(bar=share), str(row.total), str(row.pictures), str(row.jobs)])
     left = len(rows) - len(body)
-    return Table(title=f"by {name}", columns=_COST_COLUMNS, rows=body, footer=[f"and {left} more"] if left > 0 else [])
+    title = f"practice by {name}" if simulated else f"by {name}"
+    title_of = {"Spent": "Would cost"} if simulated else {}
+    columns = [replace(column, title=title_of.get(column.title, column.title)) for column in _COST_COLUMNS]
+    return Table(title=title, columns=columns, rows=body, footer=[f"and {left} more"] if left > 0 else [])
 
 
 # Status, budget, config, doctor --------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def picture_of_array(array: Any, code: str) -> tuple[Image.Image, str]:
         For another shape than H×W, H×W×1, H×W×3 or H×W×4, and for values that are neither uint8 nor float from 0 to 1.
         The hint is code that can be pasted.
     """
-    shown = f"it is an array of shape {'×'.join(map(str, array.shape))}, {array.dtype}"
+    shown = f"it is an array of shape {'×'.join(map(str, array.shape)) or '()'}, {array.dtype}"
     if array.ndim == 3 and array.shape[2] == 1:
         array, code = array[:, :, 0], f"{code}[:, :, 0]"
     channels = array.shape[2] if array.ndim == 3 else 1

@@ -179,8 +179,10 @@ class Picture(Marked):
         return save_copies([self], path, clean=clean, overwrite=overwrite)[0]
 
     def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
-        """Add and remove tags of the picture's job; return those that it has now."""
-        return self.job.tag(*tags, remove=remove)
+        """Add and remove tags of the task that made it; return those that it has now."""
+        self.job.project.database.tag(self.tracked.id, tags, tuple(remove))
+        self.job.project.worker.refresh([self.tracked])
+        return tuple(self.tracked.row.tags)
 
     def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
         getattr(self.job.project.database, what)(self.tracked.id, self.position, on)
@@ -223,7 +225,7 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
             target.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(target.resolve(), data)  # a link stays a link
     except OSError as error:
-        message = f"cannot write {error.filename or targets[0]} ({error.strerror or error})."
+        message = f"cannot write {targets[0]} ({error.strerror or error})."
         raise StoreError(message, hint="Choose another place, or make room.") from error
     return targets
 

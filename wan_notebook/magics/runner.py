@@ -189,7 +189,10 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
     parser = find_command(first)
     if parser is None:
         raise _unknown_command(line.strip(), first)
-    read = parser.read(line[words[0].end :] if words else "")
+    rest = line[words[0].end :] if words else ""
+    if parser.prog == "%wan help":  # `%wan help --size` asks about the option
+        rest = " ".join(word.text.lstrip("-") for word in words[1:])
+    read = parser.read(rest)
     name = parser.prog.removeprefix("%wan").strip()
     if read.options.help:
         return "help", argparse.Namespace(topic=name or None)

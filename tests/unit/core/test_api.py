@@ -82,12 +82,13 @@ def test_public_functions_document_every_parameter(function: Any) -> None:
 
 
 def test_all_problems_come_at_once_and_nothing_is_sent(house: House, session: Session) -> None:
-    """Misspelled parameters, pictures, seeds, names and rules are one error, each with a hint."""
+    """Misspelled parameters, pictures, seeds, names, rules and types are one error; ``fresh="no"`` buys nothing."""
+    wrong = {"images": ["nothing.png"], "size": "huge", "name": "class", "fresh": "no", "embed": 1, "tags": [3]}
     with pytest.raises(RequestError) as caught:
-        ask(session, "", seeed=3, images=["nothing.png"], size="huge", name="class", seed=[-1, 2**31])
+        ask(session, "", seeed=3, seed=[-1, 2**31], **wrong)
     found = {problem.field: f"{problem}" for problem in caught.value.problems}
 
-    assert set(found) == {"seeed", "image", "prompt", "size", "name", "seed"}
+    assert set(found) == {"seeed", "image", "prompt", "size", "name", "seed", "fresh", "embed", "tags"}
     assert "Did you mean seed?" in found["seeed"]
     assert house.service.tasks_created == 0
     assert session.project(create=False) is None

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 import wan_notebook as wan
 from tests.kit import WAIT_S, House, ask, small_png
-from tests.unit.database.kit import Clock, finish, ledger, new, owner, reported
+from tests.unit.database.kit import Clock, create, finish, ledger, move, new, owner, reported
 from tests.unit.database.kit import given as input_row
 from wan_notebook import export
+from wan_notebook.database import NOT_SENT, Status
 from wan_notebook.errors import CellError, StoreError
 from wan_notebook.history import History, parse_since
 from wan_notebook.session import Session
@@ -95,6 +96,19 @@ def test_the_data_knows_inputs_groups_stars_and_practice(desk: Desk) -> None:
     assert [r["picture"] for r in desk.history(seed=5).to_dicts(by="picture")] == [0, 1]
     assert desk.history(seed=7).to_dicts()[0]["practice_price"] == Decimal("0.03")
     assert job["practice_price"] is None
+
+
+@pytest.mark.parametrize(("status", "code"), [(Status.REFUSED, NOT_SENT), (Status.REFUSED, "E1"), (Status.FAILED, "E")])
+def test_what_is_never_billed_has_no_price(tmp_path: Path, status: Status, code: str) -> None:
+    """Nobody reported "$0.00" for a job that was not sent, refused or failed (USER_TRIAL P5.2)."""
+    desk = Desk(tmp_path)
+    path = [Status.SENDING, *([Status.ACCEPTED] if status is Status.FAILED else []), status]
+    move(desk.database, create(desk.database), *path, error_code=code)
+    shown = desk.history()._repr_mimebundle_()[0]["text/plain"]
+    assert "not billed" in shown
+    assert "reported" not in shown
+    assert ("not sent" in shown) is (code == NOT_SENT)
+    desk.close()
 
 
 def test_pandas_keeps_types(desk: Desk) -> None:

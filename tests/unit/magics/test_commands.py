@@ -45,6 +45,7 @@ KEYS = ("sk-LOGIN-0123456789abcdef", "0123456789abcdef0123456789abcdef")
         ("bundle p.zip --tag fig-2 --all-takes", "bundle", {"path": "p.zip", "tags": ["fig-2"], "all_takes": True}),
         ('bundle --open "my paper.zip"', "bundle", {"path": None, "open": "my paper.zip"}),
         ("help defaults", "help", {"topic": "defaults"}),
+        ("help --size", "help", {"topic": "size"}),
         ("—help", "help", {"topic": None}),
         ("show --help", "help", {"topic": "show"}),
     ],

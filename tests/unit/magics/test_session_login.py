@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -156,6 +157,14 @@ def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Any, capsys: Any, key
         at.run("login", capsys)
     assert not key or key not in str(caught.value)
     assert not at.answers.asked
+
+
+def test_nobody_can_type_a_key_where_input_ends(desk: Any, capsys: Any, monkeypatch: Any) -> None:
+    """A closed standard input is one sentence, not a report of something unforeseen."""
+    at = desk()
+    monkeypatch.setattr(getpass, "getpass", Mock(side_effect=EOFError))
+    with pytest.raises(SettingsError, match="no key was given"):
+        at.run("login gateway", capsys)
 
 
 def test_an_address_of_the_environment_is_not_stored(desk: Any, capsys: Any) -> None:

@@ -95,6 +95,7 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%wan config wait=maybe price=many", CellError, "wait.*price"),
         ("%wan history --limit 0", StoreError, "1 to 1000"),
         ("%wan history --state nosuch", StoreError, "not a status"),
+        ("%wan save fox /proc/x.png", StoreError, "cannot write /proc/x.png"),
         ("%wan resolve fox adopt", CellError, "task's id"),
         ("%wan recall nothing.png", CellError, "no file"),
         ("%wan recall panel", CellError, "no panel is open"),
@@ -106,7 +107,7 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
 def test_bad_input_is_a_short_error_and_nothing_is_sent(notebook: Notebook, cell: str, kind: Any, words: str) -> None:
     """What happened, the offending value, what to do; no traceback, no request, no job."""
     notebook.names.update(number=3, animal="fox")
-    if "fox" in cell and "resolve" in cell:
+    if "fox" in cell:
         notebook.run("%%wan --as fox --seed 5\na fox")
     before = notebook.tasks()
     with pytest.raises(kind, match=words) as caught:
@@ -161,6 +162,26 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
     assert "2 of" not in notebook.run("%wan show best[0]")
     with pytest.raises(CellError, match="Did you mean best"):
         notebook.run("%wan star bets")
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_one_picture_of_a_call_is_marked_without_the_others(notebook: Notebook, at: int) -> None:
+    """`best[0]` of a seed sweep is one task: the tag or the trash of one is not that of all."""
+    notebook.run("%%wan --as fox --seed 5..6\na fox")
+    notebook.run(f"%wan tag fox[{at}] poster\n")
+    fox = notebook.names["fox"]
+    assert fox[at].tag("final") == ("poster", "final")
+    notebook.run(f"%wan trash fox[{at}]")
+    assert [row.tags for row in fox.rows] == [("poster", "final") if at == k else () for k in (0, 1)]
+    assert [row.trashed_at is not None for row in fox.rows] == [at == k for k in (0, 1)]
+
+
+def test_costs_of_practice_are_shown_and_marked(notebook: Notebook) -> None:
+    """A newcomer sees what `%wan cost --by tag` looks like: what it would have cost (USER_TRIAL P1.6)."""
+    notebook.run("%%wan --tag study --seed 5..6\na fox")
+    shown = notebook.run("%wan cost --by tag")
+    assert "practice by tag" in shown
+    assert re.search(r"study .*\$0\.06 estimated +2 +2", shown)
 
 
 def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:

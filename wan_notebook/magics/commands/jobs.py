@@ -161,16 +161,25 @@ def run_star(options: argparse.Namespace, runner: Runner) -> None:
     runner.say(f"{options.job} is {'no longer starred' if is_starred else 'starred'}.")
 
 
+def _jobs_of(word: str, runner: Runner) -> list[Job]:
+    """Return the jobs that a word names; of a picture, the one that made it, without the others of its call."""
+    picks = runner.picks(word)
+    return [
+        job if index is None else runner.session.job_of_row(job[index].tracked.row, is_alone=True)
+        for job, index in picks
+    ]
+
+
 def run_tag(options: argparse.Namespace, runner: Runner) -> None:
     """Add tags to jobs, or take them away."""
-    for job, _ in runner.picks(options.job):
+    for job in _jobs_of(options.job, runner):
         tags = job.tag(remove=options.words) if options.remove else job.tag(*options.words)
         runner.say(f"tags of job {job.id}: {', '.join(tags) or 'none'}")
 
 
 def run_trash(options: argparse.Namespace, runner: Runner) -> None:
     """Put jobs into the trash, or take them out again (``--undo``, or the same command once more)."""
-    for job in dict.fromkeys(job for job, _ in runner.picks(options.job)):
+    for job in dict.fromkeys(_jobs_of(options.job, runner)):
         in_trash = [row.trashed_at is not None for row in job.rows]
         if options.undo and not any(in_trash):
             runner.say(f"job {job.id} is not in the trash.")

@@ -68,7 +68,10 @@ def run_login(options: argparse.Namespace, runner: Runner) -> None:
     from getpass import getpass
 
     session, loader = runner.session, runner.session.loader
-    provider, key = _ask(getpass, options.service, runner)
+    try:
+        provider, key = _ask(getpass, options.service, runner)
+    except EOFError:
+        raise SettingsError("no key was given.", hint="Run `%wan login` where a key can be typed.") from None
     asked = session.settings(provider)
     url, untried = _find_region(provider, key, session)
     question = f"The key could not be tried ({untried}). Keep it untried? [y/N] "
