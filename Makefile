@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 PY     := $(BIN)/python
 
-# Personal settings, keys above all, do not reach a check; WAN_TEST_BROWSER is meant for the checks.
-CLEAN  := env $$(env | grep -oE '^(WAN|DASHSCOPE)_[A-Za-z0-9_]+' | grep -v '^WAN_TEST_BROWSER$$' | sed 's/^/-u /')
+# Personal settings, keys above all, do not reach a check; WAN_TEST_BROWSER is meant for the checks. Compiled tests are kept.
+CLEAN  := env -u PYTHONDONTWRITEBYTECODE $$(env | grep -oE '^(WAN|DASHSCOPE)_[A-Za-z0-9_]+' | grep -v '^WAN_TEST_BROWSER$$' | sed 's/^/-u /')
 PYTEST := $(CLEAN) $(PY) -m pytest
 TWO    := -n 2 --dist loadfile
 FAST   := not browser and not lab and not notebook and not process and not nightly
@@ -58,7 +58,7 @@ notebooks: .venv/.full ## Whole notebooks: their tests, and nbval's comparison w
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 	$(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" WAN_HOME="$$home/wan-pictures" \
 	  WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
-	  $(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env \
+	  $(PY) -m pytest -p nbval -p no:cacheprovider --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
 
 browser: .venv/.full ## Front-end modules, JupyterLab, Notebook 7 and Voilà, in Chromium

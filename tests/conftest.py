@@ -2,7 +2,7 @@
 
 Helpers are imported by absolute name (`from tests.lab.harness import Lab`). Markers beside those of `pyproject.toml`:
 `process` for a test that starts processes of its own, `nightly` for one that only `make nightly` runs. Hypothesis has
-two profiles: `dev` (the default) and `nightly` (`--hypothesis-profile nightly`).
+two profiles: `fast` (the default) and `nightly` (`--hypothesis-profile nightly`).
 
 The fixture `chromium` is one browser a test module, not one a session: Playwright's loop stays current in the main
 thread as long as it lives, and `asyncio.run` in a later test would then refuse to work.
@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.database import DirectoryBasedExampleDatabase
 from IPython.core.interactiveshell import InteractiveShell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,12 +29,12 @@ from tests.environment import KEPT, PREFIXES, private_environment  # noqa: E402
 COMMON = settings(
     deadline=None,  # a busy machine is slow at times, and that is no failure
     derandomize=bool(os.environ.get("CI")),
-    database=None if os.environ.get("CI") else DirectoryBasedExampleDatabase(ROOT / ".hypothesis"),
+    database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("dev", COMMON, max_examples=25)
+settings.register_profile("fast", COMMON, max_examples=10)
 settings.register_profile("nightly", COMMON, max_examples=200)
-settings.load_profile("dev")
+settings.load_profile("fast")
 
 MARKERS = (
     "process: starts processes of its own, each of which imports everything anew",

@@ -146,7 +146,6 @@ def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) ->
 
 
 @pytest.mark.process
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_is_told_so(tmp_path: Path) -> None:
     """The child has none of the threads: it neither asks nor waits, says why at once, and the parent goes on."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("WAN_", "DASHSCOPE_"))}

@@ -1,6 +1,5 @@
 """Pictures as inputs: photographs over the whole path, and pictures of jobs that still run."""
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.environment import ROOT
+from tests.fakes.pictures import encoded, gradient
 from tests.kit import WAIT_S, House, Rig, ask, ended, in_shell, rig
 from wan_notebook.errors import RequestError
 from wan_notebook.images import PendingImage
@@ -150,16 +150,14 @@ def encoder_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_request_hashes_do_not_depend_on_an_encoder(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture in memory, one that is too large to send as it is, and a file are the same request after an update."""
-    with Image.open(PHOTOGRAPHS / "chelsea.jpg") as opened:
-        memory = opened.convert("RGB")
-    buffer = io.BytesIO()
-    memory.convert("RGBA").save(buffer, "PNG")
-    inputs = (memory, memory.resize((8016, 250)), buffer.getvalue())
-    first = [ask(house.kernel(), images=[image], seed=5).result(WAIT_S) for image in inputs]
+    memory = gradient(400, 300)
+    inputs = (memory, memory.resize((8016, 250)), encoded(memory.convert("RGBA")))
+    before, after = house.kernel(), house.kernel()
+    first = [ask(before, images=[image], seed=5).result(WAIT_S) for image in inputs]
     sent = first[0].rows[0].inputs[0].sha256
     encoder_of_another_version(monkeypatch)
-    again = [ask(house.kernel(), images=[image], seed=5) for image in inputs]
-    anew = ask(house.kernel(), images=[memory], seed=6).result(WAIT_S)
+    again = [ask(after, images=[image], seed=5) for image in inputs]
+    anew = ask(after, images=[memory], seed=6).result(WAIT_S)
 
     assert [job.id for job in again] == [job.id for job in first]
     assert house.service.tasks_created == len(inputs) + 1

@@ -362,7 +362,6 @@ def test_nothing_is_ordered_into_a_ledger_that_is_gone(tmp_path: Path, path: Pat
                 create(database)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_uses_its_own(tmp_path: Path) -> None:
     """SQLite's connections must not cross a fork: the child is refused, opens its own, and harms nothing."""

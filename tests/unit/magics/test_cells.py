@@ -316,13 +316,14 @@ class Frozen:
 
 
 CELLS = load("cells.json")
+FROZEN = Frozen(CELLS)
 
 
 @pytest.mark.parametrize("cell", CELLS["cells"], ids=lambda cell: f"{cell['form']} {cell['line'] or cell['body']}"[:60])
 def test_every_cell_of_the_first_edition_is_looked_up_as_it_was_read(cell):
     """A request hash of the first edition is that of today's reading or of ``former``: nothing is bought again."""
-    names = Frozen(CELLS)
-    found = read_make(cell["line"], names) if cell["form"] == "make" else read_cell(cell["line"], cell["body"], names)
+    line = cell["line"]
+    found = read_make(line, FROZEN) if cell["form"] == "make" else read_cell(line, cell["body"], FROZEN)
     wanted = [one["request_hash"] for one in cell["requests"]]
     readings = (found.submission.requests, found.submission.former)
     hashes = [[one.request_hash(with_seed=one.seed is not None) for one in reading] for reading in readings]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 import pytest
 
 from tests.kit import House, ask
@@ -37,11 +36,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     session = house.kernel()
     first = ask(session, "a red fox", seed=5).result(20)
     ask(session, "a red fox", seed=6).result(20)
-    cell = nbformat.v4.new_code_cell("%%wan --seed 5\na red fox")
     data, metadata = job_bundle(first, session)
-    cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=metadata)]
+    output = {"output_type": "display_data", "data": data, "metadata": metadata}
+    cell = {"cell_type": "code", "id": "c1", "metadata": {}, "execution_count": 1}
+    cell |= {"source": "%%wan --seed 5\na red fox", "outputs": [output]}
     notebook = house.folder.parent / "study.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
+    notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}), "utf-8")
     archive = notebook.with_name("out.zip")
     write_bundle(plan_bundle(session, notebook, archive))
     yield Study(session, notebook, first, archive)
@@ -101,10 +101,8 @@ def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
 def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
     """A bundle that would hold the key is refused before anything is written."""
     session = elsewhere.kernel(WAN_API_KEY="sk-secret1234567890abcdef")
-    document = nbformat.read(study.notebook, as_version=4)
-    document.cells[0].source += " sk-secret1234567890abcdef"
     notebook = elsewhere.folder.parent / "leak.ipynb"
-    nbformat.write(document, notebook)
+    notebook.write_text(study.notebook.read_text("utf-8").replace("a red fox", "sk-secret1234567890abcdef", 1), "utf-8")
     with pytest.raises(CellError, match="code cell 1 holds your key"):
         plan_bundle(session, notebook, notebook.with_name("leak.zip"))
     assert not notebook.with_name("leak.zip").exists()
