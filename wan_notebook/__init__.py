@@ -64,9 +64,8 @@ def load_ipython_extension(ip: Any) -> None:
     from .magics import Extension
 
     if getattr(ip, _EXTENSION, None) is None:
-        extension = Extension(ip, panel=lambda: import_module(f"{__name__}.panel"))
-        setattr(ip, _EXTENSION, extension)
-        extension.load()
+        setattr(ip, _EXTENSION, Extension(ip, panel=lambda: import_module(f"{__name__}.panel")))
+    getattr(ip, _EXTENSION).load()
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -74,4 +73,3 @@ def unload_ipython_extension(ip: Any) -> None:
     extension = getattr(ip, _EXTENSION, None)
     if extension is not None:
         extension.unload()
-        setattr(ip, _EXTENSION, None)

@@ -8,6 +8,7 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,6 +31,7 @@ Record = Mapping[str, Any]
 MONEY_DIGITS: Final = (38, 12)
 """Precision and scale of the Parquet column: every amount below 10²⁶ with up to 12 decimals, exactly."""
 
+_NOT_IN_EXCEL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _INSTALL: Final = 'Run `pip install "wan-notebook[pandas]"`.'
 
 
@@ -186,7 +188,7 @@ def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
             frame[name] = frame[name].dt.tz_convert(local).dt.tz_localize(None)
         elif column.kind in ("text", "texts"):
             values = frame[name].astype("object").where(frame[name].notna(), None)
-            frame[name] = [_in_cell(column.kind, value) for value in values]
+            frame[name] = [_NOT_IN_EXCEL.sub("\ufffd", _in_cell(column.kind, value)) for value in values]
     buffer = io.BytesIO()
     try:
         frame.to_excel(buffer, index=False, engine="openpyxl")

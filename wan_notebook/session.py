@@ -356,7 +356,7 @@ class Session:
         return project.worker.resume(ours) if ours else []
 
     def _is_ours(self, row: "JobRow") -> bool:
-        if not row.key_fingerprint or row.is_simulated:
+        if row.is_simulated and row.provider == "simulator":
             return True
         with suppress(SettingsError):
             # Without a key here nothing can be given away: the client says which variable is missing.

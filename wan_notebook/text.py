@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
-from urllib.parse import quote, quote_plus
 
 
 def pluralize(count: int, noun: str) -> str:
@@ -57,6 +56,8 @@ _MARKED: Final = re.compile(r"(?<![\w-])(?:sk|ak|pk)-(?=[\w-]*\d)[\w-]{8,}")
 _LONG: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=-]{20,}", re.ASCII)
 _SHORT_KEY_CHARS: Final = 8
 _PART_CHARS: Final = 12
+_SPLIT: Final = r"[\W_]{0,4}"
+"""What may stand between two characters of a key: lines, quotes, separators, what has no width."""
 
 
 def looks_like_key(word: str) -> bool:
@@ -81,7 +82,7 @@ def key_fingerprint(key: str) -> str:
 
 
 class KeyMask:
-    """Finds and hides keys in texts: as they are, in base64, hex or percent form, split or in halves."""
+    """Finds and hides keys in texts: as they are, in base64, as codes of their characters, split or in halves."""
 
     __slots__ = ("_patterns",)
 
@@ -96,26 +97,30 @@ class KeyMask:
         """Say whether a key stands in one of these texts in any of these forms."""
         return any(pattern.search(text) for pattern in self._patterns for text in texts)
 
-    def mask(self, text: str) -> str:
-        """Return the text with every form of the keys replaced by dots, other marked keys too."""
+    def hide(self, text: str) -> str:
+        """Return the text with every form of the keys replaced by dots."""
         for pattern in self._patterns:
             text = pattern.sub(HIDDEN, text)
-        return mask_keys(text)
+        return text
+
+    def mask(self, text: str) -> str:
+        """Return the text with every form of the keys replaced by dots, other marked keys too."""
+        return mask_keys(self.hide(text))
 
 
 def _patterns(key: str) -> list[str]:
     if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words
         return [rf"(?<![\w-]){re.escape(key)}(?![\w-])"]
     raw = key.encode()
-    forms = {key, quote(key, safe=""), quote_plus(key), raw.hex(), "".join(f"%{byte:02x}" for byte in raw)}
+    # Each character as it is or by its code, in hex (%73, 0x73, \\x73, \\u0073, &#x73;) or decimal (&#115;).
+    spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte})" for byte in raw]
+    patterns = [rf"{_SPLIT}(?:0?x|u00)?".join(spelled)]
     for offset in range(3):  # base64 of a longer text that holds the key at any offset
         encoded = base64.b64encode(b"\0" * offset + raw).decode()
         core = encoded[4 if offset else 0 : len(encoded) - 4] if len(encoded) > 12 else encoded
-        forms |= {core, core.replace("+", "-").replace("/", "_")}
-    patterns = [re.escape(form) for form in sorted(forms, key=len, reverse=True) if len(form) >= _SHORT_KEY_CHARS]
-    # Split over lines or by separators, and a long part of it (a cut echo).
-    patterns.append(r"[\s.,;:|_\"'+\\-]{0,3}".join(re.escape(char) for char in key))
-    if len(key) >= 2 * _PART_CHARS:
+        if len(core) >= _SHORT_KEY_CHARS:
+            patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
+    if len(key) >= 2 * _PART_CHARS:  # a long part of it: a cut echo
         half = len(key) // 2
         patterns += [re.escape(key[:half]), re.escape(key[half:])]
     return patterns

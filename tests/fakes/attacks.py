@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import re
 import urllib.parse
 from collections.abc import Iterator
 
@@ -26,6 +27,12 @@ def echoes(key: str) -> Iterator[tuple[str, str]]:
     yield "percent", "".join(f"%{byte:02x}" for byte in key.encode())
     yield "quoted", urllib.parse.quote(f"Bearer {key}")
     yield "split", f"{key[: len(key) // 2]} {key[len(key) // 2 :]}"
+    yield "apart", "/".join(key)
+    yield "partly percent", "".join(f"%{ord(char):02X}" if at % 2 else char for at, char in enumerate(key))
+    yield "escapes", "".join(f"\\x{byte:02x}" for byte in key.encode())
+    yield "entities", "".join(f"&#{byte};" for byte in key.encode())
+    yield "numbers", str(list(key.encode()))
+    yield "base64 in lines", "\r\n".join(re.findall(".{1,10}", base64.b64encode(key.encode()).decode()))
 
 
 def nested_gzip(size_bytes: int = 64 * 2**20, layers: int = 3, content_type: str = "application/json") -> Reply:

@@ -32,7 +32,8 @@ from ..text import one_line
 from ..validation import Mode
 from .status import FINAL, OPEN, SETTLED, Status
 
-YEAR_3000_S: Final = 32_503_680_000
+TIME_MAX_S: Final = 7_258_118_400
+"""1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
 DIGITS_MAX: Final = 30
 SAME_START_S: Final = 0.5  # far above the rounding of one clock
@@ -164,8 +165,8 @@ def _flag(name: str) -> MappedColumn[bool]:
     return mapped_column(name, FLAG, default=False, server_default="0")
 
 
-def _object(name: str | None = None) -> MappedColumn[Mapping[str, Any]]:
-    return mapped_column(name, JSON, default=dict, server_default="{}")
+def _object(name: str | None = None, **fields: type) -> MappedColumn[Mapping[str, Any]]:
+    return mapped_column(name, JSON, default=dict, server_default="{}", info={"fields": fields})
 
 
 def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
@@ -292,7 +293,11 @@ class JobRow(JobSummary):
     prompt: Mapped[str] = _text()
     negative_prompt: Mapped[str] = _text()
     base_url: Mapped[str] = _text()
-    parameters: Mapped[Mapping[str, Any]] = _object()
+    parameters: Mapped[Mapping[str, Any]] = _object(
+        **dict.fromkeys(("size", "negative_prompt"), str),
+        **dict.fromkeys(("n", "max_images", "seed"), int),
+        **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
+    )
     request: Mapped[Mapping[str, Any]] = _object()
     versions: Mapped[Mapping[str, Any]] = _object()
     usage: Mapped[Mapping[str, Any]] = _object()
@@ -589,14 +594,15 @@ def _fits(column: Any, value: Any) -> bool:
     if isinstance(kind, Integer):
         return type(value) is int and (isinstance(kind, BigInteger) or abs(value) <= INTEGER_MAX)
     if isinstance(kind, Float):  # a time in Unix seconds, or a duration
-        return type(value) in (int, float) and 0 <= value <= YEAR_3000_S
+        return type(value) in (int, float) and 0 <= value <= TIME_MAX_S
     if kind is AMOUNT:
         return isinstance(value, Decimal) and is_plausible(value)
     if kind is FLAG:
         return type(value) is bool
     if "item" in info:
         return isinstance(value, tuple | list) and all(isinstance(each, info["item"]) for each in value)
-    return isinstance(value, Mapping)
+    fields = info.get("fields", {})
+    return isinstance(value, Mapping) and all(type(value[name]) is fields[name] for name in fields.keys() & value)
 
 
 def _default(column: Any) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ..errors import BudgetError, StoreError
 from ..money import Cost, Source, Total, read_amount
 from .engine import DatabaseEngine
-from .models import IS_OPEN, IS_REPORTED, YEAR_3000_S, JobSummary, PictureRow, Price, job_tags, unescaped
+from .models import IS_OPEN, IS_REPORTED, TIME_MAX_S, JobSummary, PictureRow, Price, job_tags, unescaped
 from .status import BILLED, Status
 
 CostKey = Literal["day", "notebook", "tag", "user"]
@@ -174,7 +174,7 @@ class Spending(DatabaseEngine):
         if by not in labels:
             raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")
         whose = _IS_PRACTICE if simulated else IS_OURS
-        wanted = [whose, JobSummary.created_at.between(since or 0, YEAR_3000_S)]
+        wanted = [whose, JobSummary.created_at.between(since or 0, TIME_MAX_S)]
         label, key_of = labels[by]
         with self.reading() as session:
             return sorted(add_up(session, wanted, label, key_of).values(), key=lambda row: row.key)

@@ -87,12 +87,17 @@ class Extension:
         self.magics = WanMagics(shell)
         self.magics.panel = panel
         self._matcher = _matcher(shell, self.magics)
+        self._is_loaded = False
         self._hooks = (("pre_run_cell", self.magics.before_cell), ("post_run_cell", self.magics.after_cell))
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True
         WanMagics.on_line.__doc__ = WanMagics.on_cell.__doc__ = help_text()  # what `%wan?` shows
-        loader = self.magics.loader = SettingsLoader()  # what protects is frozen from here on
+        # What protects is frozen from here on, also when it is loaded again.
+        loader = self.magics.loader = self.magics.loader or SettingsLoader()
         self.shell.register_magic_function(self.magics.on_line, "line", "wan")
         self.shell.register_magic_function(self.magics.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
@@ -111,6 +116,7 @@ class Extension:
 
     def unload(self) -> None:
         """Take everything back; jobs at the service go on."""
+        self._is_loaded = False
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop("wan", None)
         with suppress(AttributeError, ValueError):

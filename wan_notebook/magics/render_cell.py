@@ -101,7 +101,8 @@ def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: obj
     images += [f"{pending['job']}[{pending['index'] or 0}]" for pending in row.pending_inputs]
     if request.mode is Mode.EDIT:  # what the database spells out, and nobody needs to type
         size = None if request.size == "1K" else request.size
-        request = request.replace(size=size, prompt_extend=None if request.prompt_extend else request.prompt_extend)
+        said = {"size": size, "prompt_extend": None if request.prompt_extend else request.prompt_extend}
+        request = request.model_copy(update=said)  # unchecked: a record of other rules is shown all the same
     return cell_of_request(
         request, images=images, seed=row.seed if seed is None else seed, name=row.name, tags=row.tags
     )
@@ -118,7 +119,7 @@ def cell_of_job(job: "Job", session: "Session") -> str:
     request = job.request
     counts_up = seeds == list(range(seeds[0], seeds[0] + len(seeds)))
     if request.mode is Mode.TEXT_TO_IMAGE and not (counts_up and request.n == len(seeds)):
-        request = request.replace(n=1)
+        request = request.model_copy(update={"n": 1})
     several = len(seeds) > 1 and (request.mode is not Mode.TEXT_TO_IMAGE or request.n == 1)
     wanted = ",".join(ranges(seeds, "..") if counts_up else map(str, seeds)) if several else row.seed
     return str(cell_of_row(request, row, project.storage.folder, seed=str(wanted).replace(" ", "")))

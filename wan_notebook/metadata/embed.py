@@ -275,16 +275,18 @@ def texts_of(data: bytes) -> dict[str, str]:
     """Return the readable texts in a picture: PNG text chunks, the first of each keyword, or those of Exif.
 
     Exif's are named ``comment`` (UserComment), ``description``, ``make``, ``model``, ``software`` and
-    ``wan_notebook``. Never raises; a text of more than two million characters is left out.
+    ``wan_notebook``. Never raises; reading ends at a damaged text, and after two million characters in all.
     """
     found: dict[str, str] = {}
     if can_embed(data):
-        with suppress(BadImageError):  # what stands in front of the damage counts
+        left = _JSON_MAX_CHARS
+        with suppress(BadImageError, zlib.error, ValueError):  # what stands in front of the damage counts
             for kind, start, end in png_chunks(data):
                 if kind in _TEXT_CHUNKS:
                     keyword, _, body = data[start + 8 : end - 4].partition(b"\0")
-                    with suppress(zlib.error, ValueError):
-                        found.setdefault(keyword.decode("latin-1"), _chunk_text(kind, body))
+                    body = _unpacked(kind, body, left)
+                    left -= len(body)
+                    found.setdefault(keyword.decode("latin-1"), _utf8_or_latin1(body))
         return found
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()
@@ -296,20 +298,20 @@ def texts_of(data: bytes) -> dict[str, str]:
     return found
 
 
-def _chunk_text(kind: bytes, body: bytes) -> str:
-    """Decode what follows the keyword of a text chunk, unpacking a bounded amount. Raises ``ValueError`` or zlib's."""
+def _unpacked(kind: bytes, body: bytes, max_bytes: int) -> bytes:
+    """Return the text behind the keyword of a text chunk. Raises ``ValueError`` or zlib's."""
     is_packed = kind == b"zTXt"
     if kind == b"iTXt":
         is_packed = body[:1] == b"\1"
         _language, _keyword, body = body[2:].split(b"\0", 2)
     if is_packed:
         unpacker = zlib.decompressobj()
-        body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, _JSON_MAX_CHARS)
+        body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, max_bytes + 1)
         if not unpacker.eof:
             raise ValueError("it is cut off, or too long")
-    if len(body) > _JSON_MAX_CHARS:
+    if len(body) > max_bytes:
         raise ValueError("it is too long")
-    return _utf8_or_latin1(body)
+    return body
 
 
 def _exif_text(value: str | bytes) -> str:

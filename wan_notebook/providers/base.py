@@ -8,11 +8,12 @@ take any JSON value and never raise.
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import httpx
@@ -179,8 +180,8 @@ _CODE_FIELDS: Final = ("code", "error_code", "error_type")
 _MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
 _URL_FIELDS: Final = ("url", "image", "image_url", "video", "video_url")
 
-ADDRESSES_AND_IDS: Final = frozenset({*_URL_FIELDS, "id", "task_id", "taskId"})
-"""Fields whose text must stay as the service wrote it."""
+ADDRESSES: Final = frozenset(_URL_FIELDS)
+IDS: Final = frozenset({"id", "task_id", "taskId"})
 
 # Values ---------------------------------------------------------------------------------------------------------------
 
@@ -198,21 +199,25 @@ def _storable(text: str) -> str:
 
 
 def change_texts(
-    value: Any, change: Callable[[str], str], *, unchanged: Collection[str] = (), depth: int = NESTING_MAX
+    value: Any,
+    change: Callable[[str], str],
+    *,
+    fields: Mapping[str, Callable[[str], str]] = MappingProxyType({}),
+    depth: int = NESTING_MAX,
 ) -> Any:
-    """Return a JSON value with every text in it changed, names of fields too, but the texts of some fields."""
+    """Return a JSON value with every text in it changed, names of fields too; ``fields`` have a change of their own."""
     match value:
         case str():
             return change(value)
         case list() | dict() if depth <= 0:
             return None
         case list():
-            return [change_texts(item, change, unchanged=unchanged, depth=depth - 1) for item in value]
+            return [change_texts(item, change, fields=fields, depth=depth - 1) for item in value]
         case dict():
             return {
-                change(name): item
-                if name in unchanged and isinstance(item, str)
-                else change_texts(item, change, unchanged=unchanged, depth=depth - 1)
+                change(name): fields[name](item)
+                if name in fields and isinstance(item, str)
+                else change_texts(item, change, fields=fields, depth=depth - 1)
                 for name, item in value.items()
             }
     return value
@@ -367,12 +372,11 @@ def read_refusal(body: Any) -> ServiceFault | None:
     return fault if fault and (found.get("error") or found.get("provider_error") or fault.code) else None
 
 
-def find_quoted(partial: bytes, *names: str) -> str:
+def find_quoted(partial: str, *names: str) -> str:
     """Find the complete value of a text field in a JSON text that was cut; empty if it is not there whole."""
     for name in names:
-        pattern = rb'"' + name.encode() + rb'"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{3,127})"'
-        if match := re.search(pattern, partial):
-            return match[1].decode()
+        if match := re.search(rf'"{name}"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{{3,127}})"', partial):
+            return match[1]
     return ""
 
 

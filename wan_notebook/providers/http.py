@@ -20,8 +20,8 @@ from ..errors import ConnectionFailedError, InvalidRequestError, ServiceError, S
 from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import IN_PROCESS_URL, check_key
-from ..text import KeyMask
-from .base import Call, Submitted, TaskState, Timeouts
+from ..text import HIDDEN, KeyMask
+from .base import Call, Submitted, TaskState, Timeouts, change_texts
 from .dashscope import DashScope
 from .download import Downloaded, Downloader
 from .gateway import Gateway
@@ -124,7 +124,7 @@ class ServiceClient:
         guarded = GuardedTransport(
             inner=transport if is_replaced and transport else EnvironmentTransport(SEPARATE),
             service_host=self._base.host,
-            allows_loopback=in_process or is_loopback(self._base.host),
+            allows_loopback=is_loopback(self._base.host),
             resolver=resolver or (None if is_replaced else resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
@@ -180,7 +180,8 @@ class ServiceClient:
         state = self._dialect.read_poll(reply.body, task_id=task_id)
         if state is None:
             raise self._query_error(reply, "state of the task")
-        return replace(state, request_id=state.request_id or reply.request_id)
+        kept = {name: change_texts(getattr(state, name), self._mask.mask) for name in ("usage", "metadata")}
+        return replace(state, request_id=state.request_id or reply.request_id, **kept)
 
     async def cancel(self, task_id: str) -> bool:
         """Ask the service to cancel a task; False if it cannot, or no longer (WAN_API §3: only while pending)."""
@@ -245,7 +246,7 @@ class ServiceClient:
         deadline_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
         reply = await self._send(call, deadline_s, body)
         found = self._dialect.read_submit(reply.body)
-        if found is None:
+        if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
             error = error_in_success(reply, self._key_hint())
             raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
         return replace(found, request_id=found.request_id or reply.request_id)

@@ -26,7 +26,7 @@ from ..errors import (
     UnexpectedReplyError,
 )
 from ..text import KeyMask
-from .base import ADDRESSES_AND_IDS, ServiceFault, change_texts, find_quoted, parse_json, read_fault, read_refusal
+from .base import ADDRESSES, IDS, ServiceFault, change_texts, find_quoted, parse_json, read_fault, read_refusal
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,10 @@ class Reply:
 
     @property
     def body(self) -> Any:
-        """The JSON, with the key masked except in addresses and ids: a masked one would lose the picture."""
+        """The JSON without the key, but in addresses: a masked one would lose the picture."""
         whole = None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"))
-        return change_texts(whole, self.mask.mask, unchanged=ADDRESSES_AND_IDS)
+        fields = {**dict.fromkeys(ADDRESSES, str), **dict.fromkeys(IDS, self.mask.hide)}
+        return change_texts(whole, self.mask.mask, fields=fields)
 
     @property
     def is_page(self) -> bool:
@@ -143,7 +144,7 @@ def unreadable(reply: Reply, *, wanted: str, id_names: tuple[str, ...] = ()) -> 
     else:
         said = reply.fault.message
         error = _unexpected(reply, f"sent no {wanted}" + (f"; it says: {said}" if said else ""))
-    error.salvaged_task_id = find_quoted(reply.data, *id_names)
+    error.salvaged_task_id = find_quoted(reply.mask.hide(reply.data.decode("utf-8", "replace")), *id_names)
     return error
 
 

@@ -168,6 +168,8 @@ def test_the_same_request_in_one_run_gets_a_note(house: House, session: Session)
         KEY.encode().hex(),
         KEY.replace("-", "%2d"),
         " ".join(KEY),
+        "\u200b".join(KEY),
+        ":".join(f"{byte:02x}" for byte in KEY.encode()),
     ],
 )
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt", "tags"])
@@ -231,11 +233,12 @@ def test_looking_twice_does_not_count_as_running_twice(house: House, session: Se
 # Open jobs -----------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_of_another_key_are_left_alone_until_asked(house: House, session: Session) -> None:
+@pytest.mark.parametrize("fingerprint", ["0" * 12, ""])
+def test_jobs_of_another_key_are_left_alone_until_asked(house: House, session: Session, fingerprint: str) -> None:
     """They may come from somebody else's folder: nothing is asked with this person's key before a question."""
     house.configure(seconds=20.0)
     job = ask(session, seed=5)
-    session.need_project().database.update(job.id, key_fingerprint="0" * 12, is_simulated=False)
+    session.need_project().database.update(job.id, key_fingerprint=fingerprint, is_simulated=False)
     session.close()
     later = house.kernel()
 

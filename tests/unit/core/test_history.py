@@ -181,12 +181,14 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
-    """Times are local and without a zone, which Excel does not know; money is a number."""
+    """Times are local and without a zone, which Excel does not know; money is a number; control characters are none."""
+    desk.job("a\x1b[31m\x0bfox", seed=81, price="")
     path = desk.history().to_excel(tmp_path / "history.xlsx", by="picture")
     frame = pd.read_excel(path)
     first = desk.history(seed=5).rows[0]
 
     assert list(frame.columns) == list(export.PICTURE_COLUMNS)
+    assert frame[frame["seed"] == 81]["prompt"].iloc[0] == "a\ufffd[31m\ufffdfox"
     local = dt.datetime.fromtimestamp(first.created_at)  # noqa: DTZ006 - as Excel shows it
     assert abs(frame[frame["seed"] == 5]["created_at"].iloc[0].to_pydatetime() - local) < dt.timedelta(seconds=1)
     assert frame[frame["seed"] == 5]["cost_amount"].iloc[0] == pytest.approx(0.051)

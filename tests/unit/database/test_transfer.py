@@ -147,6 +147,9 @@ job.state | "running" | not finished
 job.state | "happy" | status
 job.created_at | 1e308 | created_at
 job.created_at | true | created_at
+job.created_at | 32503680000 | created_at
+job.parameters.size | 5 | parameters =
+job.parameters.n | "x" | parameters =
 job.mode | "bogus" | mode
 job.seed | "5; DROP TABLE jobs" | seed
 job.owner_token | "mine" | owner_token

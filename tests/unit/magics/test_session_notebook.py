@@ -12,6 +12,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from traitlets.config import Config
 
+from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
 from wan_notebook.magics import Extension
@@ -270,6 +271,20 @@ def test_unloading_takes_everything_back(notebook: Notebook) -> None:
     other.unload()
     assert "wan" not in notebook.shell.magics_manager.magics["cell"]
     assert (len(matchers), len(transforms)) == before
+
+
+def test_loading_again_lifts_no_budget(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What protects is as it was when the extension was first loaded, in this kernel and until it ends."""
+    shell = notebook.shell
+    monkeypatch.setenv("WAN_BUDGET", "1 picture per day")
+    load_ipython_extension(shell)
+    monkeypatch.setenv("WAN_BUDGET", "off")
+    unload_ipython_extension(shell)
+    assert "wan" not in shell.magics_manager.magics["cell"]
+    load_ipython_extension(shell)
+    with pytest.raises(BudgetError, match="1 picture"):
+        notebook.run("%%wan -n 2\na fox")
+    unload_ipython_extension(shell)
 
 
 def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import tracemalloc
 import zlib
 from decimal import Decimal
 
@@ -275,6 +276,12 @@ def test_packed_metadata_is_read_and_bombs_are_not(kind: bytes) -> None:
     assert read_metadata(behind_header(chunk(kind, head + packed))) == METADATA
     for broken in (zlib.compress(b"\0" * 30_000_000), packed[:-8], b"x"):
         assert read_metadata(behind_header(chunk(kind, head + broken))) is None
+    bomb = zlib.compress(b"x" * 999_999)
+    many = behind_header(*(chunk(kind, b"%d" % at + head[12:] + bomb) for at in range(100)))
+    tracemalloc.start()
+    assert read_any(many) is None
+    assert tracemalloc.get_traced_memory()[1] < 20e6, "many small ones are a large one"
+    tracemalloc.stop()
 
 
 FRAGMENTS = (

@@ -344,13 +344,23 @@ def test_a_success_that_echoes_the_key_is_recorded_without_it(form: str) -> None
     echo = ECHOES[form]
     address = f"https://files.example/{KEY}.png"
     content = [{"type": "text", "text": f"by {echo}"}, {"type": "image", "url": address}, {"error": {"code": echo}}]
+    content.append({"url": "https://files.example/2.png", "id": echo})
     body = {"status": "completed", "output": [{"content": content}], "metadata": {"auth": [{echo: echo}]}}
-    body["usage"] = {"cost": "0.03", "by": f"Bearer {echo}"}
+    body["usage"] = {"cost": "0.03", "by": f"Bearer {echo}", "id": echo, "log": {"url": f"https://log.example/?{echo}"}}
     state = run(make_client(Answers(httpx.Response(200, json=body))), status)
     assert echo not in repr(state)
     assert (str(state.cost_usd), state.files[0].url) == ("0.03", address)
     escaped = json.dumps({"status": "failed", "error": KEY}).replace("s", "\\u0073", 1).replace("sk-", "\\u0073k-")
     assert KEY[:8] not in run(make_client(Answers(httpx.Response(200, text=escaped))), status).error_message
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_key_that_comes_back_as_a_task_is_no_task(form: str) -> None:
+    """Its id would be recorded in the ledger and in the picture's file; whole or cut, the submit is in doubt."""
+    for end in ("", "}"):
+        answer = httpx.Response(200, text=f'{{"id": {json.dumps(ECHOES[form])}, "status": "in_progress"{end}')
+        error = failure_of(make_client(Answers(answer)), submit)
+        assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, "")
 
 
 def test_no_log_line_and_no_repr_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.kit import House, ask
+from tests.kit import House, ask, in_shell, small_png
 from wan_notebook.display import job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
 from wan_notebook.jobs import Job
@@ -184,6 +184,18 @@ def test_what_cannot_be_trusted_is_refused_whole(study: Study, elsewhere: House,
         open_bundle(hostile, elsewhere.kernel())
     assert not list(elsewhere.folder.glob("2*"))
     assert not [*elsewhere.folder.parent.parent.rglob("*evil*"), *elsewhere.folder.parent.glob("*.ipynb")]
+
+
+def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
+    """A count that no request may have today, in a ledger or a bundle, hides no picture; its cell is written too."""
+    other = elsewhere.kernel()
+    job = ask(other, images=[small_png()], seed=5).result(20)
+    sent = {**job.rows[0].parameters, "n": 99, "size": "1*1"}
+    other.need_project().database.update(job.id, parameters=sent, n=99)
+    other.close()
+    later = elsewhere.kernel()
+    assert "data:image" in job_bundle(later.job(job.id), later)[0]["text/html"]
+    assert "-n 99" in in_shell(later, line=f"recall {job.id}")[0]
 
 
 def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, elsewhere: House) -> None:
