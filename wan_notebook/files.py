@@ -28,6 +28,12 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         raise
 
 
+def is_inside(relative: str) -> bool:
+    """Say whether a path with ``/`` stays in its folder, on every system: a bundle opens on all of them."""
+    is_odd = any(char in relative for char in "\\:\x00")
+    return not is_odd and not any(part in ("", ".", "..") or part != part.rstrip(" .") for part in relative.split("/"))
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read (mode 0600), creating its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import StoreError
-from .files import atomic_write
+from .files import atomic_write, is_inside
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ SLUG_MAX_BYTES: Final = 60
 PART_KEPT_S: Final = 25 * 3600.0
 """Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
 
-_FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|inputs")
+_FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|\.cache|inputs")
 _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -121,13 +121,11 @@ class Storage:
 
     def path(self, relative: str) -> Path:
         """Return the full path of a file. Raises ``StoreError`` if it leads out of the folder, by name or by a link."""
-        parts = relative.split("/")
-        is_bad = any(part in ("", ".", "..") or part != part.rstrip(" .") for part in parts)
-        if is_bad or any(char in relative for char in "\\:\x00"):  # so that a bundle opens on every system
+        if not is_inside(relative):
             raise StoreError(f"{one_line(relative, 80)!r} is not a path inside the folder of pictures.")
         path = self.folder
         with _explained(path / relative, "use"):
-            for part in parts:
+            for part in relative.split("/"):
                 path = path / part
                 if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
                     message = f"{one_line(relative, 80)!r} leads out of {_shown(self.folder)}."

@@ -27,6 +27,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
 
 from ..errors import StoreError
+from ..files import is_inside
 from ..money import Cost, Source, to_decimal
 from ..text import one_line
 from ..validation import Mode
@@ -165,8 +166,8 @@ def _flag(name: str) -> MappedColumn[bool]:
     return mapped_column(name, FLAG, default=False, server_default="0")
 
 
-def _object(name: str | None = None, **fields: type) -> MappedColumn[Mapping[str, Any]]:
-    return mapped_column(name, JSON, default=dict, server_default="{}", info={"fields": fields})
+def _object(name: str | None = None, fields: Mapping[str, type] | None = None) -> MappedColumn[Mapping[str, Any]]:
+    return mapped_column(name, JSON, default=dict, server_default="{}", info={"fields": fields or {}})
 
 
 def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
@@ -294,9 +295,11 @@ class JobRow(JobSummary):
     negative_prompt: Mapped[str] = _text()
     base_url: Mapped[str] = _text()
     parameters: Mapped[Mapping[str, Any]] = _object(
-        **dict.fromkeys(("size", "negative_prompt"), str),
-        **dict.fromkeys(("n", "max_images", "seed"), int),
-        **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
+        fields={
+            **dict.fromkeys(("size", "negative_prompt"), str),
+            **dict.fromkeys(("n", "max_images", "seed"), int),
+            **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
+        }
     )
     request: Mapped[Mapping[str, Any]] = _object()
     versions: Mapped[Mapping[str, Any]] = _object()
@@ -590,7 +593,8 @@ def _fits(column: Any, value: Any) -> bool:
         return bool(column.nullable or column.primary_key)
     kind, info = column.type, column.info
     if isinstance(kind, Text):
-        return isinstance(value, str) and value in (info.get("words") or (value,))
+        is_known = isinstance(value, str) and value in (info.get("words") or (value,))
+        return is_known and (column.name not in ("file", "corrupt_file") or not value or is_inside(value))
     if isinstance(kind, Integer):
         return type(value) is int and (isinstance(kind, BigInteger) or abs(value) <= INTEGER_MAX)
     if isinstance(kind, Float):  # a time in Unix seconds, or a duration

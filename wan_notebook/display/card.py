@@ -91,7 +91,7 @@ class PictureItem:
     @property
     def path(self) -> str:
         """The file, empty without one; from the notebook's folder, since a full path tells whose computer it was."""
-        if not self.record.saved_at:
+        if not (self.record.saved_at and self.record.file):
             return ""
         path = self.entry.card.storage.path(self.record.file)
         return str(path) if self.entry.card.full_paths else relative_path(path)

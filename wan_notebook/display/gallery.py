@@ -261,9 +261,10 @@ class Thumbnails:
 
     def get(self, record: "PictureRow", *, max_px: int, max_bytes: int) -> bytes | None:
         """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
-        if record.kind != "image" or not record.saved_at:
+        if record.kind != "image" or not record.saved_at or not record.file:
             return None
-        path = self._folder / f"{record.sha256[:24]}-{max_px}-{max_bytes}.webp"
+        name = hashlib.sha256(record.sha256.encode()).hexdigest()[:24]  # that of a foreign ledger may be any text
+        path = self._folder / f"{name}-{max_px}-{max_bytes}.webp"
         with suppress(OSError):
             return path.read_bytes()
         try:

@@ -98,7 +98,7 @@ def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: obj
         f"{one.source_job}[{one.source_index or 0}]" if one.source_job else relative_path(folder / one.file)
         for one in row.inputs
     ]
-    images += [f"{pending['job']}[{pending['index'] or 0}]" for pending in row.pending_inputs]
+    images += [f"{pending.get('job')}[{pending.get('index') or 0}]" for pending in row.pending_inputs]
     if request.mode is Mode.EDIT:  # what the database spells out, and nobody needs to type
         size = None if request.size == "1K" else request.size
         said = {"size": size, "prompt_extend": None if request.prompt_extend else request.prompt_extend}

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -62,7 +62,10 @@ class Reply:
     def body(self) -> Any:
         """The JSON without the key, but in addresses: a masked one would lose the picture."""
         whole = None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"))
-        fields = {**dict.fromkeys(ADDRESSES, str), **dict.fromkeys(IDS, self.mask.hide)}
+        fields: dict[str, Callable[[str], str]] = {
+            **dict.fromkeys(ADDRESSES, str),
+            **dict.fromkeys(IDS, self.mask.hide),
+        }
         return change_texts(whole, self.mask.mask, fields=fields)
 
     @property

@@ -251,6 +251,8 @@ DAMAGE = {
     "job_texts SET prompt = x'ff'": "prompt",
     "pictures SET saved_at = -1": "saved_at",
     "pictures SET width_px = 'wide'": "width_px",
+    "pictures SET file = x'ff'": "file",
+    "pictures SET file = '../../x.png'": "file",
 }
 
 

@@ -163,11 +163,12 @@ job.cost_currency | "" | cost_currency
 job.tags | [1] | tags
 inputs | {"a": 1} | inputs
 inputs.0 | "x" | cannot be read
-inputs.0.file | "../../etc/passwd" | outside its folder
+inputs.0.file | "../../etc/passwd" | cannot be stored
+inputs.0.file | "x./y" | cannot be stored
 inputs.0.sha256 | "*" | SHA-256
 inputs.0.position | "first" | position
-pictures.0.file | "/etc/passwd" | outside its folder
-pictures.0.corrupt_file | "C:\\\\x" | outside its folder
+pictures.0.file | "/etc/passwd" | cannot be stored
+pictures.0.corrupt_file | "C:\\\\x" | cannot be stored
 pictures.0.saved_at | "now" | saved_at
 events.0 | {} | cannot be read
 events.0.state | "happy" | happy

@@ -3,15 +3,18 @@
 import hashlib
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.kit import House, ask, in_shell, small_png
-from wan_notebook.display import job_bundle
+from wan_notebook.database import HistoryQuery
+from wan_notebook.display import history_table, job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
 from wan_notebook.jobs import Job
 from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
@@ -196,6 +199,33 @@ def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
     later = elsewhere.kernel()
     assert "data:image" in job_bundle(later.job(job.id), later)[0]["text/html"]
     assert "-n 99" in in_shell(later, line=f"recall {job.id}")[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            f"pictures SET {column} = {value}"
+            for column in ("file", "sha256")
+            for value in ("''", "x'ff'", "'../../../x'")
+        ),
+        """job_texts SET pending_inputs = '[{"a": 1}]'""",
+        """job_texts SET parameters = '{"n": "x", "size": 5}'""",
+    ],
+)
+def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change: str) -> None:
+    """History, card and cell of it are shown as far as they can be read; nothing is written outside the folder."""
+    session = elsewhere.kernel()
+    job = ask(session, seed=5).result(20)
+    session.close()
+    with closing(sqlite3.connect(elsewhere.folder / "ledger.db", isolation_level=None)) as connection:
+        connection.execute(f"UPDATE {change}")
+    before = sorted(elsewhere.folder.parent.parent.glob("*"))
+    later = elsewhere.kernel()
+    assert job.id in history_table(later, HistoryQuery()).to_html()
+    assert job.id in job_bundle(later.job(job.id), later)[0]["text/html"]
+    assert in_shell(later, line=f"recall {job.id}")
+    assert sorted(elsewhere.folder.parent.parent.glob("*")) == before
 
 
 def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, elsewhere: House) -> None:
