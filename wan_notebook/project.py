@@ -14,10 +14,9 @@ from .errors import RequestError, WanError
 from .images import InputImage, PendingImage
 from .jobs import Background, Worker, WorkerConfig, new_inputs
 from .replay import OCCURRENCE_KEY, RUN_KEY, PlannedJob, Submission
-from .request import ImageRequest
+from .request import ImageRequest, fields_of
 from .settings import LEDGER_NAME
 from .storage import Storage
-from .validation import Mode
 
 if TYPE_CHECKING:
     from .budget import UnitPrice
@@ -134,21 +133,14 @@ def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
     An input whose kept copy is gone stands as an empty picture of its recorded size and name: enough to show and to
     write a cell, and refused by the service if it were sent.
     """
-    parameters, mode = row.parameters, Mode(row.mode)
     fields: dict[str, Any] = {
+        **fields_of(row.parameters, row.mode),
         "prompt": row.prompt,
         "negative_prompt": row.negative_prompt,
         "images": tuple(_input_of_row(record, storage) for record in row.inputs),
-        "size": parameters.get("size"),
-        "watermark": bool(parameters.get("watermark", False)),
         "seed": row.seed,
-        "interleave": mode is Mode.ILLUSTRATED,
         "model": row.model,
     }
-    if mode is Mode.EDIT:
-        fields |= {"n": parameters.get("n", 1), "prompt_extend": parameters.get("prompt_extend")}
-    elif mode is Mode.ILLUSTRATED:
-        fields["max_images"] = parameters.get("max_images")
     try:
         return ImageRequest(**fields)
     except RequestError:

@@ -29,6 +29,10 @@ from .validation import (
 
 _PLAIN: Final = {"n": plain_integer, "max_images": plain_integer, "seed": plain_integer, "size": size_text}
 """What is plain to a person: NumPy's integers, a size as a pair of numbers."""
+_ONE_MODE: Final = {"n": Mode.EDIT, "prompt_extend": Mode.EDIT, "max_images": Mode.ILLUSTRATED}
+"""Parameters that say something in one mode only."""
+_NOT_PARAMETERS: Final = frozenset({"prompt", "negative_prompt", "images", "interleave", "model"})
+"""Fields of a request that a record keeps beside its parameters, or that follow from its mode."""
 
 
 class ImageRequest(BaseModel):
@@ -162,6 +166,20 @@ class ImageRequest(BaseModel):
     def request_hash(self, *, with_seed: bool) -> str:
         """Return the tagged hash of the canonical request; equal requests have equal hashes."""
         return hash_of_canonical(self.canonical(with_seed=with_seed))
+
+
+def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
+    names = ImageRequest.model_fields.keys() - _NOT_PARAMETERS
+    usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
+    return {
+        **{
+            name: value
+            for name, value in parameters.items()
+            if name in names and value is not None and value != usual.get(name) and _ONE_MODE.get(name, mode) == mode
+        },
+        "interleave": mode == Mode.ILLUSTRATED,
+    }
 
 
 def hash_of_canonical(canonical: Mapping[str, Any]) -> str:

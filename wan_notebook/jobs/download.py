@@ -184,7 +184,6 @@ def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
     from ..metadata import Metadata, MetadataCost, MetadataInput, MetadataParameters, MetadataPicture
 
-    known = MetadataParameters.model_fields
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
     return Metadata(
         model=row.model,
@@ -194,7 +193,9 @@ def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
         negative_prompt=row.negative_prompt,
         job_id=row.id,
         task_id=row.task_id,
-        parameters=MetadataParameters(**{name: value for name, value in row.parameters.items() if name in known}),
+        parameters=MetadataParameters(
+            **{name: value for name, value in row.parameters.items() if name != "negative_prompt"}
+        ),
         picture=MetadataPicture(
             **{name: getattr(picture, name) for name in ("index", "sha256", "width_px", "height_px")},
             count=max(1, len(row.pictures)),

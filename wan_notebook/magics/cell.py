@@ -145,8 +145,8 @@ class _Reader:
     def value(self, name: str) -> Any:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
         text = getattr(self.options, name)
-        if text is None:
-            return None
+        if text is None or isinstance(text, bool):
+            return text
         option = next(option for option in cell_parser().options if option.dest == name)
         names = self.resolver.namespace
         field = "--as" if name == "name" else name
@@ -164,18 +164,14 @@ class _Reader:
         mode, n = mode_for(images, interleave=options.interleave), self.value("n")
         n = 1 if n is None else n
         seeds = split_seeds(self.value("seed"), n=n, mode=mode)
+        names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
         fields = {
+            **{name: value for name in names if name != "seed" and (value := self.value(name)) is not None},
             "prompt": self.text(prompt.strip(), "prompt"),
             "negative_prompt": self.text(options.negative or negative or "", "negative_prompt"),
             "images": tuple(images),
             "size": self._size(tuple(images)),
-            "n": n,
-            "interleave": options.interleave,
-            "watermark": bool(options.watermark),
-            "prompt_extend": options.prompt_extend,
         }
-        if options.max_images is not None:
-            fields["max_images"] = self.value("max_images")
         self.notes += seeds.notes
         return build_requests(fields, seeds, self.problems)
 

@@ -84,6 +84,7 @@ def _with_cell_options(parser: LineParser) -> LineParser:
     option("-i --image", Kind.IMAGE, image_help)
     n_help = f"how many pictures (1): up to {limits.n_max} when editing, one task each without images"
     option("-n", Kind.NUMBER, n_help)
+    parser.switches(interleave="illustrated text: paragraphs and pictures in turn")
     most, usual = limits.max_images_max, limits.max_images_default
     option("--max-images", Kind.NUMBER, f"illustrated text: at most so many pictures, 1 to {most} ({usual})")
     size_help = "1K or 2K (editing), a ratio such as 16:9, or pixels: 1280x720"
@@ -91,7 +92,6 @@ def _with_cell_options(parser: LineParser) -> LineParser:
     option("--like", Kind.IMAGE, "the result takes this picture's shape, at the tier of --size")
     option("--seed", Kind.SEED, f"0 to {limits.seed_max}; 5..8, 5,9,12 or a list make one job per seed")
     option("--negative", Kind.TEXT, "what to avoid; or a last paragraph 'Negative prompt: …'")
-    parser.switches(interleave="illustrated text: paragraphs and pictures in turn")
     rewrite_help = "editing: the service rewrites the prompt (on); also --prompt-extend [true|false]"
     option("--rewrite --prompt-extend", help=rewrite_help, dest="prompt_extend", **yes_no)
     option("--watermark", help="'AI Generated' in the lower right corner (off)", **yes_no)
@@ -226,7 +226,8 @@ def topic_help(topic: str) -> str:
         flags = [name.lstrip("-") for name in option.option_strings]
         names += flags
         if word in flags:
-            example = next(line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
+            examples = (line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
+            example = next(examples, f"%%wan {_flags(option)}")
             found.append(f"{_flags(option)}\n  {option.help}\n\nExample: {example}")
     if not found:
         hint = did_you_mean(word, names) or "`%wan?` lists all of them."

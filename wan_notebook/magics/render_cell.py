@@ -5,19 +5,23 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..display import relative_path
 from ..errors import RequestError
 from ..images import looks_like_image
-from ..request import ImageRequest
+from ..request import ImageRequest, fields_of
 from ..text import one_line, ranges
 from ..validation import Mode
 from .expressions import parse_expression
+from .options import cell_parser
+from .parser import EXPRESSIONS
 from .template import escape, literal
 from .tokenize import flag_of, is_location, quote, split_line
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..database import JobRow
     from ..jobs import Job
     from ..metadata import ForeignMetadata, Metadata
@@ -48,48 +52,43 @@ def write_cell(
     negative: str = "",
     *,
     images: Iterable[str] = (),
-    n: int = 1,
-    interleave: bool = False,
-    max_images: int | None = None,
-    size: str | None = None,
-    seed: object = None,
-    prompt_extend: bool | None = None,
-    watermark: bool = False,
-    name: str = "",
     tags: Iterable[str] = (),
-    provider: str = "",
+    **options: Any,
 ) -> CellText:
     """Write a cell from its parts; only what is not the default is written.
 
     Texts and tags are templates: ``{name}`` stays a field, so ``escape`` what is literal. ``images`` are expressions or
-    paths as they stand after ``-i``; ``seed`` is anything that ``--seed`` takes.
+    paths as they stand after ``-i``; ``options`` are named as in ``generate``, and ``seed`` is anything that ``--seed``
+    takes.
     """
-    options = [f"-i {image_argument(text)}" for text in images]
-    parts = {
-        f"-n {n if n >= 0 else f'({n})'}": n != 1,
-        "--interleave": interleave,
-        f"--max-images {max_images}": max_images is not None,
-        f"--size {quote(size or '')}": size,
-        f"--seed {seed}": seed is not None,
-        "--rewrite" if prompt_extend else "--no-rewrite": prompt_extend is not None,
-        "--watermark": watermark,
-        f"--as {name}": name,
-    }
-    options += [text for text, is_said in parts.items() if is_said]
-    options += [f"--tag {quote(tag)}" for tag in tags]
-    options += [f"--provider {provider}"] if provider else []
+    words = [f"-i {image_argument(text)}" for text in images]
+    usual = {name: field.default for name, field in ImageRequest.model_fields.items()}
+    for option in cell_parser().options:
+        value = options.get(option.dest)
+        if option.dest == "tags":
+            words += [_option(option, tag) for tag in tags]
+        elif value not in (None, "", usual.get(option.dest)):
+            words.append(_option(option, value))
     body = _kept(prompt) + (f"\nNegative prompt: {_kept(negative)}" if negative else "")
-    return CellText(" ".join(options), body)
+    return CellText(" ".join(words), body)
+
+
+def _option(option: "argparse.Action", value: Any) -> str:
+    flag = option.option_strings[0]
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag.removeprefix('--')}"
+    if option.type in EXPRESSIONS:
+        return f"{flag} ({value})" if str(value).startswith("-") else f"{flag} {value}"
+    return f"{flag} {quote(str(value))}"
 
 
 def cell_of_request(
     request: ImageRequest, *, images: Sequence[str], seed: object = None, name: str = "", tags: Iterable[str] = ()
 ) -> CellText:
     """Write the cell that is read back as an equal request; ``images`` are what stands after ``-i``."""
-    same = ("n", "interleave", "max_images", "size", "prompt_extend", "watermark")
-    options = {field: getattr(request, field) for field in same}
     texts = escape(request.prompt), escape(request.negative_prompt)
-    return write_cell(*texts, images=images, seed=seed, name=name, tags=map(escape, tags), **options)
+    options = {field: value for field, value in request if field not in ("prompt", "negative_prompt")}
+    return write_cell(*texts, **options | {"images": images, "seed": seed, "name": name, "tags": map(escape, tags)})
 
 
 def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: object = None) -> CellText:
@@ -99,10 +98,6 @@ def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: obj
         for one in row.inputs
     ]
     images += [f"{pending.get('job')}[{pending.get('index') or 0}]" for pending in row.pending_inputs]
-    if request.mode is Mode.EDIT:  # what the database spells out, and nobody needs to type
-        size = None if request.size == "1K" else request.size
-        said = {"size": size, "prompt_extend": None if request.prompt_extend else request.prompt_extend}
-        request = request.model_copy(update=said)  # unchecked: a record of other rules is shown all the same
     return cell_of_request(
         request, images=images, seed=row.seed if seed is None else seed, name=row.name, tags=row.tags
     )
@@ -139,18 +134,8 @@ def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") ->
         return write_cell(*texts, size=size, seed=found.seed), found.notes
     kept = {image: _kept_input(image.sha256, session.loader.folder) for image in found.inputs}
     missing = [f"{image.name} ({image.width_px}×{image.height_px})" for image in found.inputs if not kept[image]]
-    parameters, is_edit, is_illustrated = found.parameters, found.mode == Mode.EDIT, found.mode == Mode.ILLUSTRATED
-    cell = write_cell(
-        *texts,
-        images=[kept[image] or "MISSING" for image in found.inputs],
-        n=parameters.n or 1 if is_edit else 1,
-        interleave=is_illustrated,
-        max_images=parameters.max_images if is_illustrated else None,
-        size=None if is_edit and parameters.size == "1K" else parameters.size,
-        seed=parameters.seed,
-        prompt_extend=False if is_edit and parameters.prompt_extend is False else None,
-        watermark=bool(parameters.watermark),
-    )
+    images = [kept[image] or "MISSING" for image in found.inputs]
+    cell = write_cell(*texts, images=images, **fields_of(found.parameters.model_dump(), found.mode))
     return cell, tuple(f"the input {one_line(name)} is not in this folder: name it" for name in missing)
 
 

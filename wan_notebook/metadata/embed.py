@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from ..errors import RecipeError
 from ..images import BadImageError, open_header, png_chunks
@@ -78,7 +78,10 @@ class MetadataInput(_Model):
 
 
 class MetadataParameters(_Model):
-    """What was sent as parameters (WAN_API §1); None is what was not sent."""
+    """What was sent as parameters (WAN_API §1); None is what was not sent. Further ones are kept if they are plain."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | int | FiniteFloat | Line] = Field(init=False)
 
     size: Line | None = None
     n: Whole | None = None
@@ -87,6 +90,13 @@ class MetadataParameters(_Model):
     prompt_extend: bool | None = None
     watermark: bool | None = None
     enable_interleave: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_others(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: v for name, v in given.items() if name in cls.model_fields or isinstance(v, str | int | float)}
 
 
 class MetadataPicture(_Model):

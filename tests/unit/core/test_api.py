@@ -17,6 +17,7 @@ import wan_notebook as wan
 from tests.kit import WAIT_S, House, ask, at_cell, ended, small_png
 from wan_notebook.errors import CellError, ImageInputError, RequestError, StoreError
 from wan_notebook.kernel import current_cell, notebook_path
+from wan_notebook.magics import cell_parser
 from wan_notebook.replay import CellId, Submission
 from wan_notebook.request import ImageRequest
 from wan_notebook.session import Session
@@ -76,6 +77,14 @@ def test_public_functions_document_every_parameter(function: Any) -> None:
         assert name in text, name
     assert all(section in text for section in ("Parameters", "Returns", "Examples"))
     assert "WAN_API" not in text
+
+
+def test_every_field_of_a_request_can_be_asked_for() -> None:
+    """What a request can hold is a parameter of ``generate``, and what a cell can say is too."""
+    parameters = {*inspect.signature(wan.generate).parameters}
+    dests = {option.dest.replace("negative", "negative_prompt") for option in cell_parser().options}
+    assert {*ImageRequest.model_fields} <= parameters
+    assert {*ImageRequest.model_fields} - dests == {"prompt", "images", "model"}
 
 
 # generate ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.acceptance import frozen
 from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
 from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
-from wan_notebook.request import ImageRequest, build_requests, hash_of_canonical
+from wan_notebook.request import ImageRequest, build_requests, fields_of, hash_of_canonical
 from wan_notebook.validation import (
     Mode,
     Seeds,
@@ -126,6 +126,22 @@ def test_each_field_is_sent_only_in_its_mode() -> None:
     assert edit == {"enable_interleave": False, "watermark": False, "n": 3, "prompt_extend": True, "size": "1K"}
     assert text == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 1}
     assert story == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 5}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"size": "1280x720", "seed": 5, "watermark": True},
+        {"images": [picture()], "n": 3, "size": "2K", "prompt_extend": False},
+        {"images": [picture()]},
+        {"interleave": True, "max_images": 3},
+    ],
+)
+def test_what_was_sent_gives_back_the_request(fields: dict[str, Any]) -> None:
+    """A request that is read from its record has the hash of the one that was sent: it is never paid again."""
+    asked = ImageRequest(prompt="a", **fields)
+    found = ImageRequest(prompt="a", images=asked.images, **fields_of(asked.parameters(), asked.mode))
+    assert found.request_hash(with_seed=True) == asked.request_hash(with_seed=True)
 
 
 def test_several_pictures_from_text_are_tasks_with_consecutive_seeds() -> None:

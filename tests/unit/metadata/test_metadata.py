@@ -79,6 +79,13 @@ def test_the_form_on_disk_never_changes() -> None:
     assert read_sidecar(write_sidecar(METADATA)) == read_sidecar("\ufeff" + FROZEN) == METADATA
 
 
+def test_a_further_parameter_is_kept() -> None:
+    """What a later model takes is kept if it is plain; anything else is left out, and the picture stays readable."""
+    later = FROZEN.replace('"n":2,', '"n":2,"style":"ink","strength":0.5,"mask":[1],')
+    read = read_sidecar(later).parameters.model_dump(exclude_none=True)
+    assert read == {**METADATA.parameters.model_dump(exclude_none=True), "style": "ink", "strength": 0.5}
+
+
 @given(prompt=st.text(max_size=30), amount=st.none() | st.decimals(0, 1000, places=6))
 def test_what_is_written_is_read(prompt: str, amount: Decimal | None) -> None:
     """Inside the picture and beside it stands the same, whatever the prompt's characters; no pixel changes."""
