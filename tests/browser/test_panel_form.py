@@ -197,6 +197,7 @@ def test_rows_do_not_jump_and_show_what_they_may_cost(widgets: WidgetPage, width
     assert cost["x"] + cost["width"] <= box["x"] + box["width"]
     widget.set(jobs=rows({**JOB, "progress": 0.4, "eta": ""}))
     assert row.bounding_box()["height"] == box["height"]
+    assert row.locator("progress").evaluate("e => getComputedStyle(e).appearance") == "none"  # else glaring in the dark
     widget.set(jobs=rows(*({**JOB, "id": f"j{k}"} for k in range(9))))
     assert widgets.page.locator(".wan-jobs").evaluate("e => e.scrollHeight > e.clientHeight")
 

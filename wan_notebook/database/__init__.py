@@ -6,7 +6,7 @@ What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs witho
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, OpenSummary, Status, count_open, may_follow
+from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, OpenSummary, Status, count_open, may_follow
 
 if TYPE_CHECKING:
     from .database import Database
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .spending import CostKey, CostRow, OverBudget, Spend, SpendLimit, Used
     from .transfer import ImportReport
 
-__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "OpenSummary", "Status", "count_open", "may_follow"]
+__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
 __all__ += ["Database", "DatabaseUnavailable", "HistoryPage", "HistoryQuery", "nothing_found", "on_network_filesystem"]
 __all__ += ["Claim", "Conflict", "CostKey", "CostRow", "EventRow", "ImportReport", "InputRow", "JobRow", "OverBudget"]
-__all__ += ["Owner", "PictureRow", "Price", "Spend", "SpendLimit", "Used"]
+__all__ += ["Owner", "PictureRow", "Price", "Spend", "SpendLimit", "Used", "may_follow"]
 
 
 def __getattr__(name: str) -> Any:

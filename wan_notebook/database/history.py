@@ -26,7 +26,7 @@ from .models import (
     storable,
 )
 from .spending import CostRow, add_up
-from .status import NOT_SENT, PLAIN_WORDS, Status
+from .status import NOT_SENT, PLAIN_WORDS, STATES, Status
 
 LIMIT_MAX: Final = 1000
 
@@ -224,8 +224,7 @@ def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
         elif plain in list(Status):
             statuses.add(Status(plain))
         else:
-            known = dict.fromkeys(name.replace("_", " ") for name in (*Status, *PLAIN_WORDS, NOT_SENT))
-            hint = f"{did_you_mean(word, known)} Use one of: {', '.join(known)}.".strip()
+            hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
     return or_(JobSummary.status.in_(statuses), *conditions)
 

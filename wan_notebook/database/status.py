@@ -73,6 +73,9 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     }
 )
 
+STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
+"""Plain words for the states of a job."""
+
 PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = MappingProxyType(
     {
         "open": OPEN,

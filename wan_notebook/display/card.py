@@ -31,6 +31,7 @@ from .formatting import (
     safe_line,
     safe_text,
     shown_status,
+    size_of,
     style_of,
 )
 from .html import plain_text
@@ -286,7 +287,7 @@ class Card:
     ) -> None:
         self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
         self.storage = job.project.storage
-        has_seeds = len(job.tracked) > 1 and any(seed is not None for seed in job.seeds)
+        has_seeds = only is None and len(job.tracked) > 1 and any(seed is not None for seed in job.seeds)
         self.title = title or (seeds_text(job.seeds) if has_seeds else "")
 
     @cached_property
@@ -519,7 +520,8 @@ def _entries_with_rows(entries: Sequence[JobEntry]) -> list[JobEntry]:
 
 
 def _live_job(entry: JobEntry) -> dict[str, Any]:
-    row, (price, size, kept, note) = entry.row, [said for _, said in entry.expected]
+    row, (price, expected, kept, note) = entry.row, [said for _, said in entry.expected]
+    size = size_of(row) if row.status == Status.SAVED else expected
     cost = entry.cost_text or ("" if entry.is_over else price)
     facts = [row_seed(row), cost, size, f"result kept {kept}" if kept else ""]
     return {

@@ -20,11 +20,10 @@ class Thumb(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column's head and how its cells stand; ``is_wide`` takes the width that the others leave."""
+    """A column's head and how its cells stand; ``is_wide`` takes the width that the others leave, and alone wraps."""
 
     title: str = ""
     is_number: bool = False
-    is_nowrap: bool = False
     is_wide: bool = False
     is_html_only: bool = False
 

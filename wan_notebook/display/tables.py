@@ -48,11 +48,11 @@ _ROWS_MAX: Final = 150
 
 _HISTORY_COLUMNS: Final = (
     Column(is_html_only=True),
-    Column(title="When / job", is_nowrap=True),
+    Column(title="When / job"),
     Column(title="Prompt", is_wide=True),
     Column(title="Seed", is_number=True),
     Column(title="n", is_number=True),
-    Column(title="State", is_nowrap=True),
+    Column(title="State"),
     Column(title="Cost", is_number=True),
 )
 
@@ -151,7 +151,7 @@ def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database
 # Cost ----------------------------------------------------------------------------------------------------------------
 
 _COST_COLUMNS: Final = (
-    Column(is_nowrap=True),
+    Column(),
     Column(is_wide=True),
     Column(title="Spent", is_number=True),
     Column(title="Pictures", is_number=True),
@@ -219,7 +219,7 @@ def _cost_section(name: str, rows: "list[CostRow]", *, simulated: bool) -> Table
 
 # Status, budget, config, doctor --------------------------------------------------------------------------------------
 
-_PAIR: Final = (Column(is_nowrap=True), Column(is_wide=True))
+_PAIR: Final = (Column(), Column(is_wide=True))
 
 
 def status_table(session: "Session") -> Table:
@@ -256,7 +256,7 @@ def budget_table(session: "Session", message: str = "") -> Table:
 
 def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", place: str = "") -> Table:
     """Return the settings as rows of name, value and where the value comes from."""
-    columns = (Column(title="Setting", is_nowrap=True), Column(title="Value", is_wide=True), Column(title="From"))
+    columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
     notes = [f"Stored in {place}"] if place else []
     return Table(title="Settings", facts=[message], columns=columns, rows=rows, notes=notes, tone=BLUE)
 
@@ -273,7 +273,7 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
     """Return checks as rows of name, level (ok, info, warning or problem), text and hint."""
     levels = {level for _, level, _, _ in lines}
     worst = next((level for level in ("problem", "warning") if level in levels), "ok")
-    columns = (Column(is_nowrap=True), Column(title="Check", is_nowrap=True), Column(title="Found", is_wide=True))
+    columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
     rows: list[list[Cell | str]] = []
     for name, level, text, hint in lines:
         word, tone = _LEVELS[level]
@@ -284,11 +284,11 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
 # Dry run -------------------------------------------------------------------------------------------------------------
 
 _INPUT_COLUMNS: Final = (
-    Column(is_nowrap=True),
+    Column(),
     Column(title="Name", is_wide=True),
-    Column(title="Size", is_nowrap=True),
+    Column(title="Size"),
     Column(title="Bytes", is_number=True),
-    Column(title="SHA-256", is_nowrap=True),
+    Column(title="SHA-256"),
 )
 _JSON_MAX_CHARS: Final = 20_000
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
+from ..database import STATES
 from ..errors import CellError
 from ..models import MODEL, MODELS, PROVIDERS, RATIOS
 from ..text import did_you_mean, shown
@@ -22,8 +23,6 @@ CONFIG_KEYS: Final = {
     "envelope": "form of the gateway's requests: auto, flat or params",
     "polling": "prompt; economical: check the status less often",
 }
-STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
-"""Plain words for the states of a job."""
 ALIASES: Final = {"defaults": "config", "status": ""}
 """Other names of commands."""
 _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option

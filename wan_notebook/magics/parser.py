@@ -281,7 +281,7 @@ class ReadLine:
         if any(map(looks_like_key, words)):
             self.problem(self.parser.prog, "what looks like a key was not used.", EXPOSED_HINT)
         elif not self.parser.prog.startswith("%%"):
-            self.problem(self.parser.prog, f"unexpected argument: {text}", f"Example: `{self.parser.example}`")
+            self.problem(self.parser.prog, f"unexpected argument: {text}.", f"Example: `{self.parser.example}`")
         else:
             typed = [values[-1] for values in self.seen.values()][-1:]
             hint = f'A value with spaces needs quotes or brackets ("{typed[0]} {text}"). ' if typed else ""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..database import HistoryQuery, JobRow, PictureRow
 from ..display import Thumbnails, format_duration, format_time, safe_line, safe_text
 from ..errors import WanError
-from ..images import mime_of
+from ..images import mime_of, thumbnail
 from ..jobs import cost_of
 from ..metadata import strip
 from ..request import hash_of_canonical
@@ -17,7 +17,7 @@ from .feeds import Feed, Message, query_of
 
 PAGE: Final = 500
 JOBS_MAX: Final = 1000
-_THUMB: Final = {"max_px": 256, "max_bytes": 9_000}
+_THUMB: Final[dict[str, Any]] = {"max_px": 256, "max_bytes": 9_000}
 _SENT_TOGETHER: Final = 6
 
 
@@ -79,6 +79,12 @@ class GalleryFeed(Feed):
         row = self.project.database.get(job_id)
         return row, {str(picture.index): picture for picture in row.pictures}[index]
 
+    def _file(self, key: str) -> str:
+        """Return the file of a result's or an input's key."""
+        row, picture = self._find(key)
+        inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
+        return inputs.get(key, picture.file)
+
     # Messages --------------------------------------------------------------------------------------------------------
 
     def on_thumbs(self, message: Message) -> None:
@@ -92,6 +98,8 @@ class GalleryFeed(Feed):
         with suppress(WanError, ValueError, LookupError):
             if ":" in key:
                 return self.panel.picker.copy_of(key, **_THUMB)
+            if key.count("/") > 1:
+                return thumbnail(self.project.storage.read(self._file(key)), **_THUMB)[0]
             return Thumbnails(self.project.storage).get(self._find(key)[1], **_THUMB) or b""
         return b""
 
@@ -99,9 +107,7 @@ class GalleryFeed(Feed):
         """Send a whole file; one that is gone is sent empty."""
         key, data = message["key"], b""
         with suppress(WanError):
-            row, picture = self._find(key)
-            inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
-            data = self.project.storage.read(inputs.get(key, picture.file))
+            data = self.project.storage.read(self._file(key))
         self.panel.send({"kind": "full", "key": key, "mime": mime_of(data) or "image/png"}, [data])
 
     def on_filter(self, message: Message) -> None:

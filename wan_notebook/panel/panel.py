@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from ..database import JobRow
-from ..display import Table, static_module, table_bundle
+from ..display import STATIC, Table, static_module, table_bundle
 from ..errors import CellError, RecipeError, RequestError, WanError
 from ..jobs import Job, Picture
 from ..kernel import current_shell
@@ -57,7 +57,7 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = static_module(*(_STATIC / f"{name}.js" for name in _SCRIPTS))
-    _css = "\n".join((_STATIC / f"{name}.css").read_text("utf-8") for name in _STYLES)
+    _css = "\n".join(p.read_text("utf-8") for p in (STATIC / "card.css", *(_STATIC / f"{s}.css" for s in _STYLES)))
     fixed = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict(Form().values).tag(sync=True)
     check = traitlets.Dict().tag(sync=True)

@@ -79,9 +79,9 @@ class FormPlan:
         if plan is None:
             return "Generate", f"{pluralize(count, 'problem')} above" if count and self.form.prompt.strip() else ""
         if plan.is_free and any(job.is_open for job in plan.jobs):
-            return "Already running · $0.00", "The same request is in progress; its result will appear here."
+            return "Already running · $0.00", "The same request is in progress; its result will appear here"
         if plan.is_free:
-            return "From store · $0.00", "Already in the store: nothing will be sent."
+            return "From store · $0.00", "Already in the store: nothing will be sent"
         most = pluralize(plan.pictures_max, "picture")
         detail = f"at most {most}" if self.form.mode is Mode.ILLUSTRATED else most
         if stored := len(plan.jobs) - len(plan.new_jobs):

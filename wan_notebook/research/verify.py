@@ -90,7 +90,7 @@ class Verification:
             ]
             for check in shown[:_ROWS_MAX]
         ]
-        columns = [Column(title=title, is_nowrap=True) for title in ("", "Cell", "Picture", "Found")]
+        columns = [Column(title=title) for title in ("", "Cell", "Picture", "Found")]
         columns.append(Column(title="File, and how to get it back", is_wide=True))
         tone = _GREEN if self.is_ok else _RED
         return Table(title=self.summary, facts=[self.what], columns=columns, rows=rows, notes=self.notes, tone=tone)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, reported
-from wan_notebook.database import NOT_SENT, Database, HistoryPage, HistoryQuery, Status, nothing_found
+from wan_notebook.database import NOT_SENT, STATES, Database, HistoryPage, HistoryQuery, Status, nothing_found
 from wan_notebook.errors import StoreError
 
 
@@ -99,6 +99,9 @@ def test_what_cannot_be_asked_is_said(database: Database) -> None:
         for ask in (database.history, nothing_found):
             with pytest.raises(StoreError, match=r"colour|rows|'savd' is not a status\. Did you mean saved"):
                 ask(HistoryQuery(**query))
+    with pytest.raises(StoreError) as caught:
+        nothing_found(HistoryQuery(status="savd"))
+    assert caught.value.hint == f"Did you mean saved? Use one of: {', '.join(STATES)}."  # no internal words
 
 
 # ------------------------------------------------------------------ results

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.fakes.pictures import gradient
 from tests.kit import House, ask, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import (
@@ -14,6 +15,7 @@ from wan_notebook.display import (
     CompareItem,
     Table,
     compare_bundle,
+    config_table,
     cost_table,
     doctor_table,
     dry_run_bundle,
@@ -133,6 +135,14 @@ def test_metadata_names_pictures_for_verification(house: House) -> None:
     ]
 
 
+def test_one_picture_of_a_sweep_has_one_seed(house: House) -> None:
+    """The card of a single picture names its own seed, not those of its siblings."""
+    session = house.kernel()
+    sweep = ask(session, "a fox with siblings", seed=[5, 9]).result(20)
+    assert "seeds 5, 9" in Page(job_bundle(sweep, session)[0]["text/html"]).text
+    assert "seeds" not in Page(picture_bundle(sweep[1], session)[0]["text/html"]).text
+
+
 def test_a_replayed_card_says_that_it_is_free(house: House) -> None:
     """What comes from the store says so, and how to have a new picture where a cell may have one."""
     ask(house.kernel(), "an old fox").result(20)
@@ -144,9 +154,9 @@ def test_a_replayed_card_says_that_it_is_free(house: House) -> None:
 
 
 def test_the_live_card_words_everything(house: House) -> None:
-    """A running job's state is plain JSON with words, and a job that is over ticks no more."""
+    """A running job's state is plain JSON with words; a job that is over ticks no more, and its size is known."""
     session = house.kernel()
-    job = ask(session, "a live fox", seed=4)
+    job = ask(session, "a live fox", seed=4, images=[gradient(451, 300)])
     view = live_state(Card(job, session))
     assert view["jobs"][0]["label"] == "seed 4"
     assert view["show"] == f"%wan show {job.id}"
@@ -154,6 +164,7 @@ def test_the_live_card_words_everything(house: House) -> None:
     over = live_state(Card(job, session))
     assert over["done"] is True
     assert over["jobs"][0]["ticking"] is False
+    assert over["jobs"][0]["facts"][-1] == f"{job[0].row.width_px}×{job[0].row.height_px}"  # no longer about
 
 
 def test_a_table_is_the_same_in_html_and_text() -> None:
@@ -164,6 +175,13 @@ def test_a_table_is_the_same_in_html_and_text() -> None:
     assert text.splitlines() == ["Things", "  Name    n", "  fox x   3", "  owl    12", "go"]
     assert "Empty" not in page.text
     assert page.tags.count("code") == 2
+
+
+def test_no_column_is_squeezed_by_the_wide_one() -> None:
+    """Only the column that takes the width wraps: any other would be broken letter by letter."""
+    html = config_table([("provider", "simulator", "no key was found")]).to_html()
+    wraps = ["overflow-wrap" in style for style in re.findall(r"<t[hd][^>]*style=\"([^\"]*)", html)]
+    assert wraps == [False, True, False] * 2
 
 
 def test_a_bundle_names_its_kind() -> None:

@@ -74,7 +74,7 @@ def test_since_reads_days_as_people_say_them(since, days):
         ("histroy", ["'histroy' is not a command", "Did you mean history?"]),
         ("star", ["needs JOB", "%wan star fox[0]"]),
         ("save job", ["needs PATH"]),
-        ("cancel a b", ["unexpected argument: b"]),
+        ("cancel a b", ["unexpected argument: b. Example: `%wan cancel fox`"]),
         ("show --al", ["--al", "Did you mean --all?"]),
         ("show --nosuchthing", ["`%wan help show` lists the options"]),
         ("resolve a3f maybe", ["'maybe' is not one of the choices", "adopt"]),

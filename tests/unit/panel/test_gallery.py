@@ -9,6 +9,7 @@ import pytest
 from tests.fakes.pictures import gradient
 from tests.kit import ask, ended
 from tests.unit.panel.conftest import Shell
+from wan_notebook.images import thumbnail
 from wan_notebook.metadata import read_any
 
 NO_FILTER = {"words": "", "seed": "", "tag": "", "starred": False, "rejected": False, "more": False}
@@ -102,7 +103,7 @@ def test_copies_whole_files_and_downloads(page):
 
 
 def test_details_and_the_input_to_compare_with(page):
-    """The kept input comes as it was sent; the cell is the one that made the picture."""
+    """The kept input comes as it was sent, its copy too; the cell is the one that made the picture."""
     page.panel.fill(prompt="make it red", images="photo")
     job = ended(page.panel.generate())
     page.wait(lambda _: page.images)
@@ -112,6 +113,8 @@ def test_details_and_the_input_to_compare_with(page):
     assert job.files[0].as_posix() in details["paths"]
     _, (data,) = page.ask("gallery", "full", "full", key=details["inputs"][0]["id"])
     assert data == (page.session.need_project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
+    _, (copy,) = page.ask("gallery", "thumbs", "thumbs", keys=[details["inputs"][0]["id"]])
+    assert copy == thumbnail(data, max_px=256, max_bytes=9_000)[0]
 
 
 @pytest.mark.parametrize(("is_new", "seed"), [(False, "5"), (True, "")])

@@ -65,7 +65,7 @@ def test_the_button_says_what_a_click_costs(open_panel, house):
     ended(practice.panel.generate())
     check = practice.wait(lambda panel: "store" in panel.check["label"]).check
     assert check["label"] == "From store · $0.00"
-    assert check["detail"] == "Already in the store: nothing will be sent."
+    assert check["detail"] == "Already in the store: nothing will be sent"
     practice.type(n=5)
     practice.wait(lambda panel: panel.check["detail"] == "1 picture · 4 more from the store")
 
@@ -78,7 +78,7 @@ def test_a_click_while_it_runs_joins(open_panel, house):
     page.click(1)
     check = page.wait(lambda panel: "running" in panel.check["label"]).check
     assert check["label"] == "Already running · $0.00"
-    assert check["detail"] == "The same request is in progress; its result will appear here."
+    assert check["detail"] == "The same request is in progress; its result will appear here"
     page.click(2)
     until(lambda: page.panel.jobs["running"] == 1)
     assert len({job.id for _, job in page.session.last}) == 1

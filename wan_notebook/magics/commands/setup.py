@@ -234,7 +234,8 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
 def _rows(session: Session) -> list[tuple[str, str, str]]:
     """Return the settings in force as name, value and where the value comes from."""
     now, stored = session.settings(), session.loader.stored()
-    limits = {"queries per second": now.queries_per_s, "tasks at once": now.in_flight, "per second": now.submits_per_s}
+    limits = {"queries per second": now.queries_per_s, "tasks at once": now.in_flight}
+    limits |= {"submits per second": now.submits_per_s}
     values = {
         "provider": now.provider,
         "base URL": now.base_url,
