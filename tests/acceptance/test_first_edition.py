@@ -6,7 +6,6 @@ The frozen files and how they were made: `tests/data/first_edition/README.md`.
 import json
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -28,7 +27,7 @@ from tests.kit import (
     kernel_in,
     submission_of,
 )
-from wan_notebook.database import Database, HistoryQuery, JobRow, count_open
+from wan_notebook.database import HistoryQuery, JobRow, count_open
 from wan_notebook.errors import ReplayError, StoreError
 from wan_notebook.history import history
 from wan_notebook.images import InputImage, PendingImage, former_identity, load_image, pixel_identity
@@ -42,6 +41,7 @@ from wan_notebook.session import Plan, Session
 JOBS: Mapping[str, Any] = load("jobs.json")
 EXPECTED: Mapping[str, Any] = load("expected.json")
 CELLS: Mapping[str, Any] = load("cells.json")
+NAMESPACE = namespace_of(CELLS["namespace"], PendingImage)
 
 # Columns whose attribute has another name today.
 RENAMED = {
@@ -61,17 +61,33 @@ RENAMED = {
 LEFT_OUT = {"what", "cost_text", "inputs", "pictures", "owner_host", "owner_pid", "owner_started", "owner_token"}
 
 
-@pytest.fixture
-def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the frozen project, as the working folder, in the zone in which it was made."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    folder = tmp_path / "paper"
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Session]]:
+    """A copy of the frozen project in the zone in which it was made, and a kernel in it that asks nobody."""
+    folder, network = tmp_path_factory.mktemp("study") / "paper", NoRequests()
     shutil.copytree(FIRST_EDITION / "project", folder)
-    monkeypatch.chdir(folder)
-    yield folder
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        made = kernel_in(folder, network)
+        yield folder, made
+        made.close()
     time.tzset()
+    assert network.asked == []
+
+
+@pytest.fixture
+def paper(study: tuple[Path, Session], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The frozen project, as the working folder; tests leave it as it is."""
+    monkeypatch.chdir(study[0])
+    return study[0]
+
+
+@pytest.fixture
+def session(study: tuple[Path, Session], paper: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """The kernel in the frozen project, in no cell."""
+    monkeypatch.setattr(study[1], "cell", study[1].cell)
+    return study[1]
 
 
 @pytest.fixture
@@ -80,14 +96,6 @@ def silent() -> Iterator[NoRequests]:
     network = NoRequests()
     yield network
     assert network.asked == []
-
-
-@pytest.fixture
-def session(paper: Path, silent: NoRequests) -> Iterator[Session]:
-    """A kernel in the frozen project; it may ask nobody."""
-    made = kernel_in(paper, silent)
-    yield made
-    made.close()
 
 
 def plain(value: Any) -> Any:
@@ -152,16 +160,22 @@ def test_a_request_has_the_hashes_it_had(frozen: Mapping[str, Any]) -> None:
     assert found == frozen["tasks"]
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A kernel that reads cells, and may ask nobody."""
+    network = NoRequests()
+    made = kernel_in(tmp_path_factory.mktemp("reader"), network)
+    made.resolver = _resolver_of(made)  # type: ignore[method-assign]
+    yield made
+    made.close()
+    assert network.asked == []
+
+
 @pytest.mark.parametrize("number", range(len(CELLS["cells"])), ids=lambda number: repr(CELLS["cells"][number]["line"]))
-def test_a_cell_finds_what_the_first_edition_made_of_it(number: int, tmp_path: Path, silent: NoRequests) -> None:
+def test_a_cell_finds_what_the_first_edition_made_of_it(number: int, reader: Session) -> None:
     """Read as it was, or in a new way with the former reading looked up first: the hashes are among them."""
     frozen = CELLS["cells"][number]
-    session = kernel_in(tmp_path, silent)
-    session.resolver = _resolver_of(session)  # type: ignore[method-assign]
-    submission = submission_of(
-        session, frozen["line"], frozen.get("body"), namespace_of(CELLS["namespace"], PendingImage)
-    )
-    session.close()
+    submission = submission_of(reader, frozen["line"], frozen.get("body"), NAMESPACE)
     wanted = [{"request_hash": request["request_hash"], "tasks": request["tasks"]} for request in frozen["requests"]]
 
     readings = [submission.requests, *former_readings(submission)]
@@ -227,9 +241,9 @@ def test_every_row_reads_as_it_did(session: Session) -> None:
     }
 
 
-def test_what_is_open_is_counted_as_it_was(paper: Path) -> None:
+def test_what_is_open_is_counted_as_it_was(tmp_path: Path) -> None:
     """`%load_ext` tells the same without SQLAlchemy, also before the file is brought to today's schema."""
-    summary = count_open(paper / "wan-pictures" / "ledger.db")
+    summary = count_open(Path(shutil.copy(FIRST_EDITION / "project" / "wan-pictures" / "ledger.db", tmp_path)))
 
     for name, value in EXPECTED["open"].items():
         assert getattr(summary, {"unfetched": "to_fetch"}.get(name, name)) == value, name
@@ -326,8 +340,10 @@ def test_the_notebook_verifies(session: Session, paper: Path) -> None:
     assert len(checked.checks) == len(EXPECTED["verify"]["checks"]) == 11
     assert [check.file for check in checked.checks] == [check["file"] for check in EXPECTED["verify"]["checks"]]
     picture = paper / "wan-pictures" / checked.checks[0].file
-    picture.write_bytes(picture.read_bytes()[:-20])
+    sound = picture.read_bytes()
+    picture.write_bytes(sound[:-20])
     assert not verify_notebook(session, paper / "study.ipynb").is_ok
+    picture.write_bytes(sound)
 
 
 def test_pictures_and_sidecars_say_how_they_were_made(paper: Path) -> None:
@@ -353,14 +369,10 @@ def recalled(session: Session, word: str) -> str:
     return in_shell(session, line=f"recall {word}")[0]
 
 
-def test_a_picture_gives_back_its_cell(session: Session) -> None:
-    """`%wan recall picture.png` writes the cell that it wrote."""
+def test_a_picture_and_a_job_give_back_their_cell(session: Session) -> None:
+    """`%wan recall picture.png` and `%wan recall JOB` write the cell that they wrote, without defaults."""
     for file, (text, _) in EXPECTED["recalled"]["pictures"].items():
         assert recalled(session, f'"wan-pictures/{file}"') == text.replace(" --rewrite", ""), file  # the default
-
-
-def test_a_job_gives_back_its_cell(session: Session) -> None:
-    """`%wan recall JOB` writes the cell that it wrote, without what editing has by default."""
     for job_id, text in EXPECTED["recalled"]["jobs"].items():
         assert recalled(session, job_id) == re.sub(" --size 1K| --rewrite", "", text), JOBS[job_id]["what"]
 
@@ -421,7 +433,7 @@ def _given(session: Session, names: list[str]) -> list[Any]:
     return found
 
 
-# ------------------------------------------------------------------ bundles and older ledgers
+# ------------------------------------------------------------------ bundles and seedless notebooks
 
 
 def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,22 +458,6 @@ def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.
 
 def _files(row: JobRow) -> list[str]:
     return [picture.file for picture in row.pictures]
-
-
-def test_a_ledger_of_schema_1_opens(tmp_path: Path) -> None:
-    """The oldest ledger is brought up to date without losing a row or a cent."""
-    path = tmp_path / "ledger.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript((FIRST_EDITION.parent / "ledger_v1.sql").read_text("utf-8"))
-        ids = [row[0] for row in connection.execute("SELECT id FROM jobs ORDER BY id")]
-    connection.close()
-    with Database.open(path) as database:
-        rows = database.history(HistoryQuery(limit=1000, include_trashed=True)).rows
-        assert sorted(row.id for row in rows) == ids
-        assert all(row.prompt or row.purged_at for row in rows)
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] >= 3
-    connection.close()
 
 
 @pytest.mark.parametrize("made_by", ["lab", "nbclient"])

@@ -1,6 +1,5 @@
 """Every rule of a request, all problems at once, and hashes that never change."""
 
-import re
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.acceptance import frozen
 from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
 from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
@@ -202,29 +200,6 @@ def test_a_hash_ignores_names_and_knows_pictures() -> None:
     assert hashed(size="1K") == hashed(seed=5) == hashed(prompt_extend=True) == base
     others = [hashed(images=[two, one]), hashed(n=2), hashed(prompt_extend=False), hashed(seed=5, with_seed=True)]
     assert len({base, *others}) == 5
-
-
-def test_hashes_are_those_of_the_first_edition() -> None:
-    """A notebook of last year finds its pictures: whatever the first edition hashed has the same hash for ever."""
-    for known in frozen.load("requests.json"):
-        pictures = [_known_picture(identity) for identity in known.get("canonical", {}).get("images", ())]
-        request = ImageRequest(**known["fields"], images=pictures)
-        tasks = [
-            {"seed": t.seed, "request_hash_with_seed": t.request_hash(with_seed=True)}
-            for t in request.split(known["sent_seed"])
-        ]
-
-        assert request.request_hash(with_seed=request.seed is not None) == known["request_hash"], known["what"]
-        assert tasks == known["tasks"], known["what"]
-        assert (str(request.mode), request.pictures_asked) == (known["mode"], known["pictures_asked"])
-        if "canonical" in known:
-            assert request.canonical(with_seed=False) == known["canonical"]
-
-
-def _known_picture(identity: str) -> InputImage | PendingImage:
-    if job := re.fullmatch(r"job:(.*)\[(-?\d+)\]", identity):
-        return PendingImage("fox", job[1], int(job[2]))
-    return picture(identity=identity)
 
 
 def test_the_hash_of_a_stored_request_is_the_same() -> None:

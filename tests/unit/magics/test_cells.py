@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.acceptance.frozen import fetch, load, namespace_of
 from tests.unit.magics.names import Pictures, call, notebook, picture, problems_of, request
 from wan_notebook.errors import CellError, RequestError
-from wan_notebook.images import InputImage, PendingImage, load_image
-from wan_notebook.magics import command_parsers, read_cell, read_make
+from wan_notebook.magics import command_parsers, read_make
 from wan_notebook.models import TASKS_PER_CALL_MAX
 from wan_notebook.replay import Submission
 from wan_notebook.validation import Mode
@@ -293,44 +291,6 @@ def test_a_line_that_would_be_paid_as_words_is_refused(line, parts):
     assert [part for part in parts if part not in text] == []
     assert submission.requests == ()
     assert all(one.prompt in line for one in submission.former)
-
-
-class Frozen:
-    """The pictures of the frozen cells."""
-
-    def __init__(self, data):
-        self.namespace = namespace_of(data["namespace"], PendingImage)
-
-    def image(self, value, name):
-        if isinstance(value, list | tuple):
-            return tuple(one for k, item in enumerate(value) for one in self.image(item, f"{name}[{k}]"))
-        if isinstance(value, PendingImage | InputImage):
-            return (replace(value, name=name),)
-        return (load_image(value, name=name, fetch=fetch),)
-
-    def former_image(self, value, name):
-        return None
-
-    def job_image(self, job_id, index, name):
-        return PendingImage(name=name, job_id=job_id, index=index)
-
-
-CELLS = load("cells.json")
-FROZEN = Frozen(CELLS)
-
-
-@pytest.mark.parametrize("cell", CELLS["cells"], ids=lambda cell: f"{cell['form']} {cell['line'] or cell['body']}"[:60])
-def test_every_cell_of_the_first_edition_is_looked_up_as_it_was_read(cell):
-    """A request hash of the first edition is that of today's reading or of ``former``: nothing is bought again."""
-    line = cell["line"]
-    found = read_make(line, FROZEN) if cell["form"] == "make" else read_cell(line, cell["body"], FROZEN)
-    wanted = [one["request_hash"] for one in cell["requests"]]
-    readings = (found.submission.requests, found.submission.former)
-    hashes = [[one.request_hash(with_seed=one.seed is not None) for one in reading] for reading in readings]
-    assert wanted in hashes
-    if hashes[0] == wanted:
-        assert found.submission.former == ()
-    assert (found.submission.name, list(found.submission.tags)) == (cell["name"], cell["tags"])
 
 
 @pytest.mark.parametrize(
