@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("session", "project", "replay", "budget", "resolver", "kernel", "batch"),
     ("display",),
     ("magics", "panel", "research", "api", "history", "export"),
-    ("__init__", "__main__", "testing", "demo"),
+    ("__init__", "__main__", "testing", "demo", "exporter"),
 )
 ALONE = "simulator"
 """Imports nothing of ours: it is a second reading of the services' documentation."""

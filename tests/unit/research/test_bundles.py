@@ -3,19 +3,25 @@
 import hashlib
 import io
 import json
+import re
 import sqlite3
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 import pytest
 
+from tests.environment import ROOT
 from tests.kit import House, ask, in_shell, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import history_table, job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
+from wan_notebook.exporter import WanMarkdownExporter
 from wan_notebook.jobs import Job
 from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
 from wan_notebook.session import Session
@@ -303,6 +309,26 @@ def test_verification_finds_what_changed(study: Study) -> None:
     file.write_bytes(sound)
     assert "%wan bundle --open" in found.table().to_text()
     assert found.table().to_text().count("missing or changed") == 1
+
+
+def test_markdown_shows_its_pictures_on_github(study: Study) -> None:
+    """Every picture of ours is a file beside the text, in one block of HTML; other outputs stay as they are."""
+    foreign = {"text/html": '<img src="data:image/png;base64,QQ==">', "image/jpeg": "QQ=="}
+    notebook = nbformat.read(study.notebook, 4)
+    outputs = notebook.cells[0].outputs
+    outputs[0].data["text/html"] = outputs[0].data["text/html"].replace("a red fox</pre>", "a red\n\nfox</pre>")
+    outputs.append(nbformat.v4.new_output("display_data", foreign))
+    text, told = WanMarkdownExporter().from_notebook_node(notebook, {"output_files_dir": "study_files"})
+
+    ours, is_kept, _ = text.partition(foreign["text/html"])
+    names = re.findall(r'<img src="([^"]+)"', ours)
+    assert is_kept
+    assert names == ["study_files/wan_0.webp"]
+    assert told["outputs"][names[0]][8:12] == b"WEBP"
+    assert "\n\n" not in ours[ours.index("<div") : ours.rindex("</div>")]
+    assert "a red&#10;\nfox</pre>" in ours
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["nbconvert.exporters"]
+    assert EntryPoint("", entries["wan-markdown"], "").load() is WanMarkdownExporter
 
 
 def test_methods_say_what_practice_pictures_are(study: Study) -> None:
