@@ -74,6 +74,11 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
             raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint) from error
         except RecursionError as error:
             raise ImageInputError(name, f"it is {_kind(value)} that holds itself.", hint=_ACCEPTED) from error
+        except WanError:
+            raise
+        except Exception as error:  # classes of other libraries read, draw and convert here
+            message = f"{_kind(value)} could not be read ({_reason(error)})."
+            raise ImageInputError(name, message, hint=_SAVE_IT) from error
 
 
 def former_identity(value: Any) -> str | None:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,19 @@ class Cuda:
         raise TypeError("can't convert cuda:0 device type tensor to numpy")
 
 
+class Away(Mapping[str, bytes]):
+    """A mapping whose content is elsewhere."""
+
+    def __getitem__(self, key: str) -> bytes:
+        raise OSError("the bucket is away")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["photo"])
+
+    def __len__(self) -> int:
+        return 1
+
+
 class Table:
     """A data frame: it has an array, and is not a picture."""
 
@@ -79,6 +93,7 @@ class Table:
         (3.5, "it is a float"),
         (object(), "it is an object"),
         (Table(), "it is a Table, not a picture"),
+        (Away(), r"an Away could not be read \(OSError: the bucket is away\)"),
         (Cuda(), "a Cuda could not become an array .*can't convert cuda"),
         (io.StringIO("text"), r"open as text. Open it again with open\(path, 'rb'\)"),
         ("", "the path is empty"),
