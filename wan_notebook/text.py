@@ -66,6 +66,11 @@ def looks_like_key(word: str) -> bool:
     return _MARKED.fullmatch(bare) is not None or _LONG.fullmatch(bare) is not None
 
 
+def plain_code(code: str) -> str:
+    """Return a service's error code in one spelling: ``InvalidParameter`` and ``invalid_parameter`` are the same."""
+    return code.lower().replace("_", "")
+
+
 def shown(word: str) -> str:
     """Return what was typed, quoted for a message, or dots if it may be a key."""
     return HIDDEN if looks_like_key(word) else repr(word)

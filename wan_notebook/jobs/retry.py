@@ -23,6 +23,7 @@ from ..errors import (
     WanError,
 )
 from ..models import RESULT_LIFETIME_S
+from ..text import plain_code
 
 Step = Literal["submit", "poll", "download"]
 
@@ -216,10 +217,10 @@ _STATUS_KINDS = {
     303: "server error",  # "see other" is said of what was done
 }
 NOT_ACCEPTED_CODES = (
-    *("throttling", "invalidapikey", "invalidparameter", "arrearage", "accessdenied"),
-    *("modelnotfound", "model_not_found", "datainspectionfailed"),
+    *("throttling", "invalidapikey", "invalidparameter", "arrearage", "accessdenied", "modelnotfound"),
+    "datainspectionfailed",
 )
-"""Beginnings of codes (in lower case) that say that no task was made, whatever HTTP status carries them."""
+"""Beginnings of codes (see ``plain_code``) that say that no task was made, whatever HTTP status carries them."""
 
 
 def kind_of(error: WanError) -> str:
@@ -244,7 +245,7 @@ def kind_of(error: WanError) -> str:
 
 def _service_kind(error: ServiceError) -> str:
     status = error.http_status or 200
-    is_not_accepted = error.code.lower().startswith(NOT_ACCEPTED_CODES)
+    is_not_accepted = plain_code(error.code).startswith(NOT_ACCEPTED_CODES)
     if status < 300:
         return "bad body" if isinstance(error, UnexpectedReplyError) else "rejected"
     if status == 503 and (is_not_accepted or error.retry_after_s is not None):

@@ -22,7 +22,7 @@ from ..errors import Problem, RequestError, SettingsError
 from ..images import PendingImage, data_url
 from ..money import to_decimal
 from ..request import ImageRequest
-from ..text import one_line
+from ..text import one_line, plain_code
 
 NO_PICTURE: Final = "no_picture"
 """``TaskState.error_code`` of a task that its service calls finished and that has no picture."""
@@ -77,7 +77,8 @@ class ServiceFault:
     @property
     def hint(self) -> str:
         """What to do about an error of this code; empty for a code that is not known."""
-        return next((hint for start, hint in _HINTS if self.code.startswith(start)), "")
+        code = plain_code(self.code)
+        return next((hint for start, hint in _HINTS if code.startswith(plain_code(start))), "")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ..errors import (
     ServiceError,
     UnexpectedReplyError,
 )
-from ..text import KeyMask
+from ..text import KeyMask, plain_code
 from .base import ADDRESSES, IDS, ServiceFault, change_texts, find_quoted, parse_json, read_fault, read_refusal
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def error_in_success(reply: Reply, key_hint: str) -> ServiceError | None:
     if not fault:
         return None
     is_status = fault.code.isascii() and fault.code.isdigit() and len(fault.code) == 3
-    status = int(fault.code) if is_status else 401 if fault.code == "InvalidApiKey" else 0
+    status = int(fault.code) if is_status else 401 if plain_code(fault.code) == "invalidapikey" else 0
     if status in _CLASSES or status == 404 or _is_throttled(fault):
         return _service_error(fault, status or 429, reply, key_hint)
     message = fault.message or "The service did not accept the task."
@@ -180,7 +180,7 @@ def _service_error(fault: ServiceFault, status: int, reply: Reply, key_hint: str
 
 
 def _is_throttled(fault: ServiceFault) -> bool:
-    return fault.code.lower().startswith(("throttling", "rate_limit"))
+    return plain_code(fault.code).startswith(("throttling", "ratelimit"))
 
 
 def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:

@@ -59,6 +59,7 @@ ERRORS: list[tuple[WanError, str]] = [
     (InvalidRequestError("", code="Refused"), "rejected"),
     (server(500), "server error"),
     (server(500, code="Throttling.RateQuota"), "rejected"),
+    (server(500, code="data_inspection_failed"), "rejected"),
     (server(503), "server error"),
     (server(503, retry_after_s=1.0), "unavailable"),
     (UnexpectedReplyError("", http_status=302), "redirect"),

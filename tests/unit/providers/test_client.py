@@ -148,6 +148,7 @@ def test_each_status_has_its_error(http_status: int, kind: type[ServiceError]) -
         ({"code": "AccessDenied", "message": "no asynchronous calls"}, InvalidRequestError, "region"),
         ({"code": "AllocationQuota.FreeTierOnly"}, InvalidRequestError, "free quota"),
         ({"code": "Throttling.BurstRate"}, RateLimitError, "Wait"),
+        ({"error": {"code": "data_inspection_failed"}}, InvalidRequestError, "content check"),  # the gateway's spelling
         ({"code": "E7"}, InvalidRequestError, ""),
     ],
 )
@@ -165,6 +166,7 @@ def test_advice_follows_from_the_code(body: dict[str, str], kind: type[ServiceEr
         ({"data": None, "status": {"code": 401, "message": "key"}}, AuthError, AuthError),
         ({"error": {"code": "rate_limit_exceeded"}}, RateLimitError, RateLimitError),
         ({"code": "InvalidApiKey"}, AuthError, AuthError),
+        ({"error": {"code": "invalid_api_key"}}, AuthError, AuthError),
         ({"data": None, "status": {"code": 404, "message": "none"}}, InvalidRequestError, InvalidRequestError),
         ({"data": None, "status": {"code": 500, "message": "oops"}}, InvalidRequestError, UnexpectedReplyError),
         ({"error": "oops"}, InvalidRequestError, UnexpectedReplyError),
