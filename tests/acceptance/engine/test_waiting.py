@@ -124,22 +124,6 @@ def test_result_works_inside_a_running_loop(made: Rig) -> None:
     assert asyncio.run(cell()) == 2
 
 
-def test_callbacks_may_wait_for_jobs(made: Rig) -> None:
-    """More callbacks than threads, each waiting for another job: all get through."""
-    made.configure(seconds=5.0)
-    session = made.kernel()
-    done: list[str] = []
-
-    def follow_up(job: object) -> None:
-        done.append(str(ask(session, f"next to {job!r}", seed=len(done)).result(20).status))
-
-    for seed in range(6):
-        ask(session, seed=seed).add_done_callback(follow_up)
-    until(lambda: len(done) == 6)
-
-    assert set(done) == {"saved"}
-
-
 def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
     """A POST whose answer comes in a moment is not cut by Kernel → Restart: its task's id reaches the disk."""
     with rig(tmp_path, speed=1.0) as made:

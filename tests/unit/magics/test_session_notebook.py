@@ -3,6 +3,7 @@
 import atexit
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from traitlets.config import Config
 
+from tests.kit import small_png
 from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
@@ -41,8 +43,8 @@ class Notebook:
 
 
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    """A fresh shell with the extension loaded, on a simulator that is quick."""
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    """A shell with the extension loaded, in which no setting has been read."""
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
@@ -53,6 +55,14 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     default_session().close()
     atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def notebook(fresh: Notebook) -> Notebook:
+    """The same on a simulator that paints nothing."""
+    simulator = default_session().clients.simulator_app().state.simulator
+    simulator.config = replace(simulator.config, fixed_picture=small_png())
+    return fresh
 
 
 def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
@@ -273,9 +283,9 @@ def test_unloading_takes_everything_back(notebook: Notebook) -> None:
     assert (len(matchers), len(transforms)) == before
 
 
-def test_loading_again_lifts_no_budget(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_again_lifts_no_budget(fresh: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """What protects is as it was when the extension was first loaded, in this kernel and until it ends."""
-    shell = notebook.shell
+    shell = fresh.shell
     monkeypatch.setenv("WAN_BUDGET", "1 picture per day")
     load_ipython_extension(shell)
     monkeypatch.setenv("WAN_BUDGET", "off")
@@ -283,7 +293,7 @@ def test_loading_again_lifts_no_budget(notebook: Notebook, monkeypatch: pytest.M
     assert "wan" not in shell.magics_manager.magics["cell"]
     load_ipython_extension(shell)
     with pytest.raises(BudgetError, match="1 picture"):
-        notebook.run("%%wan -n 2\na fox")
+        fresh.run("%%wan -n 2\na fox")
     unload_ipython_extension(shell)
 
 
