@@ -206,7 +206,7 @@ def at_cell(session: Session, cell_id: str = "", execution: str = "", **more: An
 
 def project_of(session: Session) -> Any:
     """Return a session's project, made if need be."""
-    return session.project(create=True)
+    return session.project()
 
 
 def database_of(session: Session) -> Database:

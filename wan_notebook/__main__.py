@@ -111,11 +111,13 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 def _resolve(arguments: argparse.Namespace) -> int:
     """Decide about a job in doubt; without a choice say what is known. 1 while it still needs a person."""
+    from .jobs import explain
+
     option = _option(arguments.folder)
     with _session(_loader_of(arguments.folder)) as session:
         job = session.job(arguments.job)
         if not arguments.choice:
-            print(_for_command_line(session.explain_doubt(job), option))
+            print(_for_command_line(explain(job), option))
             return int(any(tracked.status == "in_doubt" for tracked in job.tracked))
         known = len(session.last)
         print(_for_command_line(session.resolve(job, arguments.choice, arguments.task), option))

@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from .database import Database, OverBudget, Price, Spend, SpendLimit
+from .database import Database, OverBudget, Price, Spend, SpendLimit, Used
 from .errors import BudgetError, WanError
 from .files import locked
 from .models import MODEL
-from .money import Cost, Source, format_amount, read_amount
+from .money import format_amount, read_amount
 from .settings import LEDGER_NAME
 from .text import did_you_mean, pluralize, shown
 
 if TYPE_CHECKING:
-    from .database import Used
     from .environment import Settings
     from .settings import SettingsLoader
 
@@ -85,114 +84,58 @@ def parse_budget(text: str, *, per: str | None = None, source: str = COMMAND) ->
     return Budget(found[0], period, found[1], source)
 
 
-def tightest(budgets: Sequence[Budget]) -> list[Budget]:
-    """Return the lowest of the budgets on the same thing."""
-    lowest: dict[tuple[Per, str], Budget] = {}
-    for budget in budgets:
-        key = (budget.per, budget.currency)
-        if key not in lowest or budget.amount < lowest[key].amount:
-            lowest[key] = budget
-    return list(lowest.values())
-
-
-class UnitPrice(NamedTuple):
-    """The price of one picture; ``note`` is who says so: ``price as set``, ``as billed 3 Nov``, ``simulated``."""
-
-    amount: Decimal
-    currency: str
-    note: str
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether practice costs nothing."""
-        return self.note == Source.SIMULATED
-
-    def cost_of(self, pictures: int, practice_price: Decimal | None = None) -> Cost:
-        """Return the most that so many pictures cost; of practice, its note is what they would cost."""
-        if self.is_simulated:
-            would = (
-                f"would cost up to {format_amount(practice_price * pictures)}" if practice_price and pictures else ""
-            )
-            return Cost.zero(Source.SIMULATED, would)
-        return Cost(self.amount * pictures, self.currency, Source.ESTIMATED, self.note)
-
-
+@dataclass(frozen=True)
 class BudgetBook:
     """The budgets that bind a call from one notebook.
 
-    Parameters
-    ----------
-    loader : SettingsLoader
-        Where the person's budgets and other folders are known.
-    settings : Settings
-        Of the call.
-    database : Database, optional
-        Of the folder; None if it has none yet.
-    notebook : str
-        Path of the notebook, empty outside of one.
-    wall_clock : callable
-        Unix seconds; days are local ones.
-    make_database : callable, optional
-        Makes the folder's database, to keep a notebook's budget in.
+    ``loader`` knows the person's budgets and other folders; ``database`` is the folder's, None if it has none yet.
+    ``make_database`` makes it. ``notebook`` is empty outside of one; ``wall_clock`` gives Unix seconds.
     """
 
-    def __init__(
-        self,
-        loader: "SettingsLoader",
-        settings: "Settings",
-        database: Database | None,
-        notebook: str,
-        wall_clock: Callable[[], float],
-        make_database: Callable[[], Database] | None = None,
-    ) -> None:
-        self._loader = loader
-        self._settings = settings
-        self._database = database
-        self._notebook = notebook
-        self._wall_clock = wall_clock
-        self._make_database = make_database
+    loader: "SettingsLoader"
+    settings: "Settings"
+    database: Database | None
+    notebook: str
+    wall_clock: Callable[[], float]
+    make_database: Callable[[], Database]
 
     def all(self) -> list[Budget]:
-        """Return every budget in force: of ``WAN_BUDGET``, of the person, of this notebook."""
-        found = [parse_budget(text, source=VARIABLE) for text in self._settings.budget_texts]
-        return tightest(found + [parse_budget(text) for per in PERIODS for text in self._stored(per)])
+        """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
+        found = [parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts]
+        found += [parse_budget(text) for per in PERIODS for text in self._stored(per)]
+        alike = [[other for other in found if (other.per, other.currency) == (b.per, b.currency)] for b in found]
+        return [b for b, same in zip(found, alike, strict=True) if b is min(same, key=lambda other: other.amount)]
 
     def lines(self) -> list[str]:
         """Return one line a budget: what is used and reserved of it, in every folder that it counts."""
-        budgets, provider = self.all(), self._settings.provider
+        budgets = self.all()
         if not budgets:
             return ["no budget set (`%wan budget 5.00 --per day`)"]
         with self._other_databases(budgets) as others:
-            price = self._guard_price(provider, others)
+            price = self._guard_price(others)
             lines = []
             for budget in budgets:
                 limit = self._limit(budget, price, others, simulated=budget.counts_pictures)
-                here = limit.used(self._spend(limit, self._database) if self._database else Spend())
-                used = sum((limit.used(spend) for spend in limit.elsewhere), here)
-                blocked = "" if self._settings.is_simulated else _blocked_text(budget, price)
+                used = limit.used(self.database.spend_of(limit) if self.database else Spend())
+                blocked = "" if self.settings.is_simulated else _blocked_text(budget, price)
                 lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
         has_money = any(not budget.counts_pictures for budget in budgets)
-        return [*lines, FREE_PRACTICE] if self._settings.is_simulated and has_money else lines
+        return [*lines, FREE_PRACTICE] if self.settings.is_simulated and has_money else lines
 
     def set(self, budget: Budget) -> None:
         """Keep a budget. Raise ``BudgetError`` if it is on money and no price is known in its currency."""
-        price = self.known_price(self._settings.provider)
-        if not budget.counts_pictures and price is None:
-            message = f"a budget of {budget.text} cannot be kept: the price of a picture is not known yet."
-            raise BudgetError(message, hint=_unknown_price_hint())
-        if (
-            price
-            and not budget.counts_pictures
-            and budget.currency != price.currency
-            and not self._settings.is_simulated
-        ):
-            message = f"a budget of {budget.text} cannot be kept: a picture's price is in {price.currency}"
-            hint = (
-                f'Amounts are not converted. Set the budget in {price.currency}: `%wan budget "4 {price.currency}"`; '
-                f'or set a price in {budget.currency}: `%wan config "price=0.03 {budget.currency}"`; '
-                "or count pictures: `%wan budget 40 pictures`."
-            )
-            raise BudgetError(f"{message} ({price.note}).", hint=hint)
+        if not budget.counts_pictures:
+            price, message = self.known_price(), f"a budget of {budget.text} cannot be kept"
+            if price is None:
+                raise BudgetError(f"{message}: the price of a picture is not known yet.", hint=_unknown_price_hint())
+            if budget.currency != price.currency and not self.settings.is_simulated:
+                hint = (
+                    "Amounts are not converted. "
+                    f'Set the budget in {price.currency}: `%wan budget "4 {price.currency}"`; '
+                    f'or set a price in {budget.currency}: `%wan config "price=0.03 {budget.currency}"`; '
+                    "or count pictures: `%wan budget 40 pictures`."
+                )
+                raise BudgetError(f"{message}: a picture's price is in {price.currency} ({price.note}).", hint=hint)
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
         self._write([*self._stored(budget.per), budget.text.replace(" in total", " per total")], budget.per)
 
@@ -218,13 +161,13 @@ class BudgetBook:
         with ExitStack() as stack:
             if any(budget.per != "notebook" for budget in budgets):
                 try:
-                    stack.enter_context(locked(self._loader.data_dir / "budget.lock"))
+                    stack.enter_context(locked(self.loader.data_dir / "budget.lock"))
                 except TimeoutError as error:
                     message = f"the budget cannot be checked: {error}. Nothing was sent."
                     raise BudgetError(message, hint="End that process if it hangs, then run the cell again.") from None
             others = stack.enter_context(self._other_databases(budgets))
-            price = self._guard_price(self._settings.provider, others) if budgets else None
-            limits = [self._limit(b, price, others, simulated=self._settings.is_simulated) for b in budgets]
+            price = self._guard_price(others) if budgets else None
+            limits = [self._limit(b, price, others, simulated=self.settings.is_simulated) for b in budgets]
             try:
                 yield limits
             except OverBudget as error:
@@ -232,50 +175,47 @@ class BudgetBook:
 
     # Prices ----------------------------------------------------------------------------------------------------------
 
-    def unit_price(self, provider: str) -> UnitPrice | None:
+    def unit_price(self, provider: str) -> Price | None:
         """Return the price of one picture: as set, else as last billed in this folder; None if nobody said."""
         if provider == "simulator":
-            return UnitPrice(Decimal(0), "USD", Source.SIMULATED)
-        if provider in self._settings.prices:
-            return UnitPrice(*self._settings.prices[provider], "price as set")
-        return _as_billed(self._database.last_price(provider, MODEL)) if self._database else None
+            return Price(Decimal(0), "USD")
+        if provider in self.settings.prices:
+            return Price(*self.settings.prices[provider])
+        return self.database.last_price(provider, MODEL) if self.database else None
 
-    def known_price(self, provider: str) -> UnitPrice | None:
+    def known_price(self) -> Price | None:
         """Return the price of one picture, as last billed in any folder of the person if this one has none."""
-        if (own := self.unit_price(provider)) is not None:
+        if (own := self.unit_price(self.settings.provider)) is not None:
             return own
         with self._other_databases() as others:
-            return _newest_price(provider, others)
+            return self._newest_price(others)
 
-    def _guard_price(self, provider: str, others: Sequence[Database]) -> UnitPrice | None:
+    def _guard_price(self, others: Sequence[Database]) -> Price | None:
         """Return the price that a budget is checked with: a set price does not lower what was last billed."""
-        price = self.unit_price(provider) or _newest_price(provider, others)
-        billed = self._database.last_price(provider, MODEL) if self._database and price else None
-        if price and billed and billed.currency == price.currency and billed.amount > price.amount:
-            return price if price.is_simulated else _as_billed(billed)
-        return price
+        price = self.unit_price(self.settings.provider) or self._newest_price(others)
+        billed = self._newest_price([self.database] if self.database and price else [])
+        is_higher = price and billed and billed.currency == price.currency and billed.amount > price.amount
+        return billed if is_higher else price
+
+    def _newest_price(self, databases: Sequence[Database]) -> Price | None:
+        billed = [price for each in databases if (price := each.last_price(self.settings.provider, MODEL)) is not None]
+        return max(billed, key=lambda price: price.day or dt.date.min, default=None)
 
     # What counts -----------------------------------------------------------------------------------------------------
 
-    def _limit(
-        self, budget: Budget, price: UnitPrice | None, others: Sequence[Database], *, simulated: bool
-    ) -> SpendLimit:
-        now = dt.datetime.fromtimestamp(self._wall_clock()).astimezone()
-        known = Price(price.amount, price.currency, now.date()) if price and not price.is_simulated else None
+    def _limit(self, budget: Budget, price: Price | None, others: Sequence[Database], *, simulated: bool) -> SpendLimit:
+        now = dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         limit = SpendLimit(
             amount=budget.amount,
             currency=budget.currency,
             since=midnight if budget.per == "day" else None,
-            notebook=self._notebook if budget.per == "notebook" else None,
-            price=known,
-            is_simulated=simulated and self._settings.is_simulated,
+            notebook=self.notebook if budget.per == "notebook" else None,
+            price=None if self.settings.is_simulated else price,
+            is_simulated=simulated and self.settings.is_simulated,
         )
         counted = others if budget.per != "notebook" else ()
-        return replace(limit, elsewhere=tuple(self._spend(limit, database) for database in counted))
-
-    def _spend(self, limit: SpendLimit, database: Database) -> Spend:
-        return database.spend(since=limit.since, notebook=limit.notebook, simulated=limit.is_simulated)
+        return replace(limit, elsewhere=tuple(database.spend_of(limit) for database in counted))
 
     @contextmanager
     def _other_databases(self, budgets: Sequence[Budget] | None = None) -> Iterator[list[Database]]:
@@ -283,51 +223,37 @@ class BudgetBook:
         is_wanted = budgets is None or any(b.per != "notebook" or not b.counts_pictures for b in budgets)
         with ExitStack() as stack:
             opened = []
-            for folder in self._loader.known_folders() if is_wanted else ():
-                if folder == self._settings.folder:
+            for folder in self.loader.known_folders() if is_wanted else ():
+                if folder == self.settings.folder:
                     continue
                 with suppress(WanError):
-                    database = Database.open(folder / LEDGER_NAME, read_only=True)
-                    stack.callback(database.close)
-                    opened.append(database)
+                    opened.append(stack.enter_context(Database.open(folder / LEDGER_NAME, read_only=True)))
             yield opened
 
     # Where they are kept ---------------------------------------------------------------------------------------------
 
     def _stored(self, per: str) -> list[str]:
         if per == "notebook":
-            text = self._database.meta_get(f"{_META}:{self._notebook}") if self._database else ""
+            text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
             return [part for part in (text or "").split(",") if part]
         found = self._stored_budgets().get(per)
         return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
     def _stored_budgets(self) -> dict[str, Any]:
-        found = self._loader.stored().get("budgets")
+        found = self.loader.stored().get("budgets")
         return found if isinstance(found, dict) else {}
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per != "notebook":
-            self._loader.store(budgets={**self._stored_budgets(), per: list(texts)})
-            return
-        if self._database is None and self._make_database is not None:
-            self._database = self._make_database()
-        if self._database is not None:
-            self._database.meta_set(f"{_META}:{self._notebook}", ",".join(texts))
-
-
-def _as_billed(price: Price | None) -> UnitPrice | None:
-    return UnitPrice(price.amount, price.currency, f"as billed {price.day:%-d %b}") if price else None
-
-
-def _newest_price(provider: str, databases: Sequence[Database]) -> UnitPrice | None:
-    billed = [price for database in databases if (price := database.last_price(provider, MODEL)) is not None]
-    return _as_billed(max(billed, key=lambda price: price.day, default=None))
+            self.loader.store(budgets={**self._stored_budgets(), per: list(texts)})
+        else:
+            (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
-def _used_text(budget: Budget, used: "Used") -> str:
+def _used_text(budget: Budget, used: Used) -> str:
     note = f"{used.unknown} of unknown price" if used.unknown else ""
     if used.guessed:
         note = f"{pluralize(used.guessed, 'picture')} of unknown price counted like the next one"
@@ -337,7 +263,7 @@ def _used_text(budget: Budget, used: "Used") -> str:
     return f"{text} ({note})" if note else text
 
 
-def _blocked_text(budget: Budget, price: UnitPrice | None) -> str:
+def _blocked_text(budget: Budget, price: Price | None) -> str:
     if budget.counts_pictures or (price is not None and price.currency == budget.currency):
         return ""
     why = "is not known" if price is None else f"is in {price.currency}"

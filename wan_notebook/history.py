@@ -54,13 +54,13 @@ class History:
     @cached_property
     def page(self) -> HistoryPage:
         """The rows of the table, with the totals of everything that matches."""
-        project = self.session.project(create=False)
+        project = self.session.known_project()
         return project.database.history(self.query) if project else nothing_found(self.query)
 
     @cached_property
     def rows(self) -> "tuple[JobRow, ...]":
         """The ledger's rows, of this folder."""
-        project = self.session.project(create=False)
+        project = self.session.known_project()
         return tuple(self._rows_of(project.database)) if project else ()
 
     def __len__(self) -> int:

@@ -4,7 +4,6 @@ import platform
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._version import __version__
@@ -12,15 +11,14 @@ from .database import Database, JobRow
 from .environment import Settings
 from .errors import RequestError, WanError
 from .images import InputImage, PendingImage
-from .jobs import Background, Worker, WorkerConfig, new_inputs
+from .jobs import KEPT_OF_INPUTS, Worker, new_inputs
 from .replay import OCCURRENCE_KEY, RUN_KEY, PlannedJob, Submission
 from .request import ImageRequest, fields_of
 from .settings import LEDGER_NAME
 from .storage import Storage
 
 if TYPE_CHECKING:
-    from .budget import UnitPrice
-    from .database import InputRow, JobRow
+    from .database import InputRow, JobRow, Price
 
 REPLAY_META: Final = "replay"
 """The ledger's note that a folder only replays: the folder of an opened bundle."""
@@ -29,37 +27,19 @@ _EMBED_KEY: Final = "embed"
 """Key in a row's ``versions`` that keeps what ``--no-embed`` said, so that a later kernel obeys it too."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class Project:
     """A folder in use. ``replays_only``: nothing is bought in it, whatever the environment says."""
 
-    folder: Path
     storage: Storage
     database: Database
     worker: Worker
-    background: Background
     replays_only: bool
 
 
 def ledger_exists(settings: Settings) -> bool:
     """Say whether the folder has a ledger, or one is named by its address."""
     return bool(settings.ledger_url) or (settings.folder / LEDGER_NAME).is_file()
-
-
-def open_project(folder: Path, ledger_url: str = "", **config: Any) -> Project:
-    """Open a folder, made if need be; ``config`` goes to the worker. Raise ``StoreError``."""
-    storage = Storage(folder)
-    storage.ensure()
-    storage.clean_parts()  # a kernel that was killed could not do it
-    database = Database.open(ledger_url or folder / LEDGER_NAME, wall_clock=config["wall_clock"])
-    return Project(
-        folder=folder,
-        storage=storage,
-        database=database,
-        worker=Worker(WorkerConfig(database=database, storage=storage, **config)),
-        background=config["background"],
-        replays_only=database.meta_get(REPLAY_META) == "only",
-    )
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------
@@ -69,7 +49,7 @@ def new_job(
     job: PlannedJob,
     submission: Submission,
     settings: Settings,
-    price: "UnitPrice | None",
+    price: "Price | None",
     storage: Storage,
     run: str,
 ) -> "JobRow":
@@ -149,16 +129,7 @@ def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
 
 
 def _input_of_row(record: "InputRow", storage: Storage) -> InputImage:
-    image = InputImage(
-        name=record.name,
-        identity=record.identity,
-        data=b"",
-        mime=record.mime,
-        width_px=record.width_px,
-        height_px=record.height_px,
-        source_job=record.source_job,
-        source_index=record.source_index,
-    )
+    image = InputImage(data=b"", **{name: getattr(record, name) for name in KEPT_OF_INPUTS})
     try:
         return replace(image, data=storage.read(record.file))
     except WanError:

@@ -249,7 +249,7 @@ class Lookup:
     def _seedless(self, request: ImageRequest, request_hash: str, *, ahead: int) -> list[PlannedJob]:
         occurrence = self.occurrences.next(request_hash, self.cell, ahead=ahead)
         rows = list(reversed(self.database.results(request_hash))) if self.database and not self.fresh else []
-        rows = [row for row in rows if self.simulated_ok or not row.is_simulated]
+        rows = [row for row in rows if self._may_answer(row)]
         complete = [row for row in rows if row.status is Status.SAVED and self.replay != "off"]
         chosen = choose_result(complete, occurrence)
         if chosen is None and complete and self.replay == "only":
@@ -262,26 +262,37 @@ class Lookup:
             first = replace(first, result=chosen, is_open=False)
         else:
             seed = self.rng.randint(0, record_of(request.model).seed_max - request.n)
-            first, *others = [_planned(task, position) for position, task in enumerate(request.split(seed))]
+            first, *others = self._by_seeds(request, seed, is_drawn=True)
         # Only the first of several tasks stands for the request; the others go by their seeds.
         jobs = [replace(first, request_hash=request_hash), *others]
         return [replace(job, occurrence=occurrence.index) for job in jobs]
 
-    def _by_seeds(self, request: ImageRequest, seed: int) -> list[PlannedJob]:
-        return [self._answered(_planned(task, position)) for position, task in enumerate(request.split(seed))]
+    def _by_seeds(self, request: ImageRequest, seed: int, *, is_drawn: bool = False) -> list[PlannedJob]:
+        """Return the tasks of a request by their seeds, each with its answer; seeds that were just drawn have none."""
+        found = []
+        for position, task in enumerate(request.split(seed)):
+            with_seed, row, complete = task.request_hash(with_seed=True), None, []
+            if self.database is not None and not self.fresh and not is_drawn:
+                rows = [row for row in self.database.results(with_seed, with_seed=True) if self._may_answer(row)]
+                if self.replay != "off":
+                    complete = [row for row in reversed(rows) if row.is_complete]
+                running = [row for row in reversed(rows) if self._is_running(row)]
+                ours = [row for row in complete if row.cell_id and row.cell_id == self.cell.cell_id]
+                row = next(iter([*ours, *complete, *running]), None)
+            found.append(
+                PlannedJob(
+                    request=task,
+                    request_hash=with_seed,
+                    request_hash_with_seed=with_seed,
+                    position=position,
+                    result=row,
+                    is_open=row is not None and not complete,
+                )
+            )
+        return found
 
-    def _answered(self, job: PlannedJob) -> PlannedJob:
-        if self.database is None or self.fresh:
-            return job
-        with_seed, simulated_ok = job.request_hash_with_seed, self.simulated_ok
-        if self.replay != "off":
-            row = self.database.find_result(with_seed, simulated_ok=simulated_ok, cell_id=self.cell.cell_id)
-            if row is not None:
-                return replace(job, result=row)
-        for row in reversed(self.database.results(with_seed, with_seed=True)):
-            if self._is_running(row) and (simulated_ok or not row.is_simulated):
-                return replace(job, result=row, is_open=True)
-        return job
+    def _may_answer(self, row: "JobRow") -> bool:
+        return self.simulated_ok or not row.is_simulated
 
     def _running(self, request: ImageRequest, rows: Sequence["JobRow"]) -> "JobRow | None":
         """Return the first job of the newest call of which any task is still open."""
@@ -299,11 +310,6 @@ class Lookup:
         return row.is_held(self.now) and not (row.owner is not None and row.owner.is_dead())
 
 
-def _planned(task: ImageRequest, position: int) -> PlannedJob:
-    with_seed = task.request_hash(with_seed=True)
-    return PlannedJob(request=task, request_hash=with_seed, request_hash_with_seed=with_seed, position=position)
-
-
 def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
     """Return the first edition's readings of the same call.
 
@@ -311,9 +317,8 @@ def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
     text was read in another way, or a picture had another identity.
     """
     readings = [submission.requests, submission.former]
-    older = [tuple(_with_former_identities(request) for request in reading) for reading in readings]
     known = [submission.requests]
-    for reading in (submission.former, *older):
+    for reading in (submission.former, *(tuple(map(_with_former_identities, requests)) for requests in readings)):
         if reading and reading not in known:
             known.append(reading)
     return known[1:]
@@ -334,44 +339,29 @@ def read_submission(submission: Submission, lookup: Lookup) -> tuple[tuple[Image
 
     Raises ``submission.refusal`` if there is one and no former reading is answered.
     """
-    jobs = lookup.jobs(submission.requests)
-    if not submission.fresh and not _is_answered(jobs):
-        for requests in former_readings(submission):
-            former = lookup.jobs(requests)
-            if _is_answered(former):
-                return requests, former
+    found = []
+    for requests in [submission.requests, *([] if submission.fresh else former_readings(submission))]:
+        found.append(lookup.jobs(requests))
+        if found[-1] and all(job.result is not None for job in found[-1]):
+            return requests, found[-1]
     if submission.refusal is not None:
         raise submission.refusal
-    return submission.requests, jobs
+    return submission.requests, found[0]
 
 
-def _is_answered(jobs: Sequence[PlannedJob]) -> bool:
-    return bool(jobs) and all(job.result is not None for job in jobs)
-
-
-def seedless_hashes(submission: Submission) -> list[str]:
-    """Return the hashes of the seedless requests of every reading: one run of a cell is one occurrence of each."""
-    readings = [submission.requests, *former_readings(submission)]
-    requests = [request for reading in readings for request in reading if request.seed is None]
-    return [request.request_hash(with_seed=False) for request in requests]
-
-
-def refuse_if_only(jobs: Sequence[PlannedJob], replay: Replay, *, fresh: bool, by_store: bool) -> None:
+def refuse_unanswered(jobs: Sequence[PlannedJob], *, fresh: bool, by_store: bool) -> None:
     """Refuse what the store cannot answer where nothing may be bought. Raise ``ReplayError``.
 
     ``by_store``: an opened bundle's folder says so, not ``WAN_REPLAY``.
     """
-    if replay != "only":
-        return
     who = "The folder of an opened bundle" if by_store else "WAN_REPLAY=only"
     own = "To make new pictures, run the notebook in a folder of your own."
     if fresh:
         hint = f"Leave out --fresh. {own}" if by_store else "Leave out --fresh, or unset WAN_REPLAY."
         raise ReplayError(f"{who} never buys pictures, but --fresh asks for a new one.", hint=hint)
-    missing = [job for job in jobs if job.result is None]
-    if missing:
-        first = missing[0]
-        seed = "without a seed" if first.is_seedless else f"seed {first.request.seed}"
-        message = f"{who} never buys pictures, and the store has no answer to {one_line(first.request.prompt, 60)!r}"
-        hint = own if by_store else "Unset WAN_REPLAY to ask the service, or bring the folder that has the picture."
-        raise ReplayError(f"{message} ({seed}).", hint=hint)
+    for job in jobs:
+        if job.result is None:
+            seed = "without a seed" if job.is_seedless else f"seed {job.request.seed}"
+            message = f"{who} never buys pictures, and the store has no answer to {one_line(job.request.prompt, 60)!r}"
+            hint = own if by_store else "Unset WAN_REPLAY to ask the service, or bring the folder that has the picture."
+            raise ReplayError(f"{message} ({seed}).", hint=hint)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,37 +17,18 @@ INPUTS: Final = "inputs"
 _CHOICES_SHOWN: Final = 6
 
 
+@dataclass
 class Resolver:
     """Resolves the input values of one call.
 
-    Parameters
-    ----------
-    namespace : mapping
-        The notebook's variables.
-    project : Project, optional
-        The folder of pictures; None if there is none yet.
-    folder : Path
-        Where it is or will be.
-    download : callable
-        Returns the bytes at an address, without any key.
-    may_fetch : bool
-        False in a dry run, which downloads nothing.
+    ``namespace`` holds the notebook's variables; ``project`` is the folder of pictures, None if there is none yet.
+    ``download`` returns the bytes at an address, without any key. A dry run downloads nothing (``may_fetch``).
     """
 
-    def __init__(
-        self,
-        namespace: Mapping[str, Any],
-        project: Project | None,
-        folder: Path,
-        download: Callable[[str], bytes],
-        *,
-        may_fetch: bool = True,
-    ) -> None:
-        self.namespace = namespace
-        self.may_fetch = may_fetch
-        self._project = project
-        self._folder = folder
-        self._download = download
+    namespace: Mapping[str, Any]
+    project: Project | None
+    download: Callable[[str], bytes]
+    may_fetch: bool = True
 
     def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
         """Return the pictures that a value is; a job without an index must have exactly one.
@@ -66,7 +47,7 @@ class Resolver:
             return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
         if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
             return (self._of_address(value.strip(), name),)
-        image = load_image(value, name=self._file_name(value, name), fetch=self._download)
+        image = load_image(value, name=self._file_name(value, name), fetch=self.download)
         return (replace(image, former_identity=former_identity(value) or ""),)
 
     def former_image(self, value: object, name: str) -> InputImage | None:
@@ -78,13 +59,13 @@ class Resolver:
 
     def job_image(self, job_id: str, index: int | None, name: str) -> InputImage | PendingImage:
         """Return a picture of a job in the history, by the job's id. Raises ``ImageInputError``."""
-        if self._project is None:
+        if self.project is None:
             raise ImageInputError(name, "there is no history here yet.", hint="Give a variable, a path or an address.")
         try:
-            row = self._project.database.get(job_id)
+            row = self.project.database.get(job_id)
         except StoreError as error:
             raise ImageInputError(name, error.message, hint=error.hint) from None
-        return self._of_jobs([self._project.worker.track(row)], index, name)
+        return self._of_jobs([self.project.worker.track(row)], index, name)
 
     def variable_name(self, value: object) -> str:
         """Return the notebook's variable that holds a picture in memory; empty if there is none."""
@@ -111,18 +92,18 @@ class Resolver:
         return self._of_picture(*saved[at], name)
 
     def _of_picture(self, job: TrackedJob, index: int, name: str) -> InputImage:
-        if self._project is None:
+        if self.project is None:
             raise AssertionError  # there is no job without a project
         picture = next(picture for picture in job.row.pictures if picture.index == index)
-        return image_of_picture(self._project.storage, job.row, picture, name)
+        return image_of_picture(self.project.storage, job.row, picture, name)
 
     def _of_address(self, url: str, name: str) -> InputImage | PendingImage:
         """Download an address once: what came is kept and serves every later run."""
         short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
         key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
-        if self._project is not None and (kept := self._project.database.meta_get(key)):
+        if self.project is not None and (kept := self.project.database.meta_get(key)):
             try:
-                return load_image(self._project.storage.read(kept), name=short)
+                return load_image(self.project.storage.read(kept), name=short)
             except WanError:
                 pass  # the kept copy is gone: download it again
         if not self.may_fetch:
@@ -130,27 +111,27 @@ class Resolver:
         fetched: list[bytes] = []
 
         def fetch(address: str) -> bytes:
-            fetched.append(self._download(address))
+            fetched.append(self.download(address))
             return fetched[0]
 
         image = load_image(url, name=short, fetch=fetch)
-        if self._project is not None:
+        if self.project is not None:
             data = fetched[0]
             suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
             file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
-            self._project.database.meta_set(key, self._project.storage.add(file, data).file)
+            self.project.database.meta_set(key, self.project.storage.add(file, data))
         return image
 
     def _file_name(self, value: object, name: str) -> str:
         """Return what a person called a picture whose file is now named by its hash; else the name as it is."""
-        if self._project is None or not isinstance(value, str | Path) or "\0" in str(value):
+        if self.project is None or not isinstance(value, str | Path) or "\0" in str(value):
             return name
         path = Path(value)
         if path.name != name or path.parent.name != INPUTS:
             return name
-        if path.expanduser().parent.resolve() != (self._folder / INPUTS).resolve():
+        if path.expanduser().parent.resolve() != (self.project.storage.folder / INPUTS).resolve():
             return name
-        return self._project.database.input_name(f"{INPUTS}/{path.name}") or name
+        return self.project.database.input_name(f"{INPUTS}/{path.name}") or name
 
 
 def _pending(jobs: Sequence[TrackedJob], index: int | None, name: str) -> PendingImage:

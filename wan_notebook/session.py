@@ -5,6 +5,8 @@
 """
 
 import asyncio
+import copyreg
+import itertools
 import os
 import random
 import sys
@@ -13,21 +15,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from .budget import BudgetBook, UnitPrice
-from .database import FINAL, Status
+from .budget import BudgetBook
+from .database import FINAL, Database, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage
-from .jobs import Background, Job, explain, goodbye, resolve_job, set_reopen
+from .jobs import Background, Job, Worker, WorkerConfig, goodbye, resolve_job
 from .kernel import current_cell, current_shell
 from .models import REQUEST_BODY_MAX_BYTES
-from .money import Cost
-from .project import Project, ledger_exists, new_job, open_project, request_of_row
+from .money import Cost, Source, format_amount
+from .project import REPLAY_META, Project, ledger_exists, new_job, request_of_row
 from .providers import ClientPool
 from .replay import (
     RUN_KEY,
@@ -37,12 +38,13 @@ from .replay import (
     PlannedJob,
     Replay,
     Submission,
+    former_readings,
     read_submission,
-    refuse_if_only,
-    seedless_hashes,
+    refuse_unanswered,
 )
 from .resolver import Resolver
-from .settings import SettingsLoader
+from .settings import LEDGER_NAME, SettingsLoader
+from .storage import Storage
 from .text import EXPOSED_HINT, KeyMask, pluralize
 
 if TYPE_CHECKING:
@@ -72,14 +74,8 @@ class Plan:
     settings: Settings
     requests: "tuple[ImageRequest, ...]"
     jobs: tuple[PlannedJob, ...]
-    price: UnitPrice | None
-    practice_price: Decimal | None = None
+    price: Price | None
     notes: tuple[str, ...] = ()
-
-    @property
-    def is_former(self) -> bool:
-        """Whether the store answered the first edition's reading of the call."""
-        return self.requests != self.submission.requests
 
     @property
     def new_jobs(self) -> tuple[PlannedJob, ...]:
@@ -98,9 +94,14 @@ class Plan:
 
     @property
     def cost_max(self) -> Cost | None:
-        """The most that it can cost; None if no price is known."""
-        price = UnitPrice(Decimal(0), "USD", "") if self.is_free else self.price
-        return price.cost_of(self.pictures_max, self.practice_price) if price else None
+        """The most that it can cost; None if no price is known. Of practice, its note is what it would cost."""
+        if self.is_free:
+            return Cost.zero(Source.ESTIMATED)
+        if self.settings.is_simulated:
+            would = self.settings.simulator_price * self.pictures_max if self.settings.in_process else None
+            return Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else "")
+        price, pictures = self.price, self.pictures_max
+        return Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note) if price else None
 
     @property
     def cost_text(self) -> str:
@@ -158,33 +159,36 @@ class Session:
         """Return the settings as they are now: some may change between cells."""
         return self.loader.load(provider)
 
-    def project(self, *, create: bool = True) -> Project | None:
-        """Return the folder of pictures in use; None if there is none yet and none is to be made."""
-        if self._project is None:
-            with self._guard:
-                settings = self.settings()
-                if self._project is None and (create or ledger_exists(settings)):  # type: ignore[redundant-expr] # races
-                    self._project = open_project(
-                        settings.folder,
-                        settings.ledger_url,
-                        background=self.background,
-                        clients=self.clients,
-                        settings=self.settings,
-                        price_for=self._price_for,
-                        rng=self._rng,
-                        clock=self._clock,
-                        wall_clock=self.wall_clock,
-                        sleep=self._sleep,
-                    )
-                    self.loader.remember_folder(settings.folder)
-        return self._project
+    def known_project(self) -> Project | None:
+        """Return the folder of pictures in use; None if there is none yet."""
+        return self._project or (self.project() if ledger_exists(self.settings()) else None)
 
-    def need_project(self) -> Project:
+    def project(self) -> Project:
         """Return the folder of pictures in use, made if need be."""
-        project = self.project()
-        if project is None:
-            raise AssertionError  # project() makes it
-        return project
+        with self._guard:
+            if self._project is None:
+                settings = self.settings()
+                storage = Storage(settings.folder)
+                storage.ensure()
+                storage.clean_parts()  # a kernel that was killed could not do it
+                ledger = settings.ledger_url or settings.folder / LEDGER_NAME
+                database = Database.open(ledger, wall_clock=self.wall_clock)
+                config = WorkerConfig(
+                    background=self.background,
+                    database=database,
+                    storage=storage,
+                    clients=self.clients,
+                    settings=self.settings,
+                    price_for=lambda row: self._budgets(self.settings(), row.notebook).unit_price(row.provider),
+                    rng=self._rng,
+                    clock=self._clock,
+                    wall_clock=self.wall_clock,
+                    sleep=self._sleep,
+                )
+                replays_only = database.meta_get(REPLAY_META) == "only"
+                self._project = Project(storage, database, Worker(config), replays_only)
+                self.loader.remember_folder(settings.folder)
+            return self._project
 
     @property
     def budgets(self) -> BudgetBook:
@@ -193,7 +197,7 @@ class Session:
 
     def resolver(self, namespace: Mapping[str, Any], *, may_fetch: bool = True) -> Resolver:
         """Return what turns the values of one call into input pictures; a dry run fetches nothing."""
-        return Resolver(namespace, self.project(create=False), self.loader.folder, self._download, may_fetch=may_fetch)
+        return Resolver(namespace, self.known_project(), self._download, may_fetch)
 
     # A call's way ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +208,7 @@ class Session:
         together, and the submission's ``refusal``.
         """
         settings = self.settings(submission.provider)
-        project = self.project(create=False)
+        project = self.known_project()
         lookup = Lookup(
             database=project.database if project else None,
             occurrences=self._occurrences,
@@ -231,7 +235,6 @@ class Session:
             requests=requests,
             jobs=jobs,
             price=self._budgets(settings, submission.cell.notebook).unit_price(settings.provider),
-            practice_price=settings.simulator_price if settings.in_process else None,
             notes=notes,
         )
 
@@ -243,31 +246,48 @@ class Session:
         """
         with self._guard:
             plan = what if isinstance(what, Plan) else self.plan(what)
-            for request_hash in seedless_hashes(plan.submission):
-                self._occurrences.count(request_hash, plan.submission.cell)
-        submission, settings = plan.submission, plan.settings
-        by_store = settings.replay != "only"
-        refuse_if_only(plan.jobs, self.replay_mode(settings), fresh=submission.fresh, by_store=by_store)
+            submission, settings = plan.submission, plan.settings
+            # One run of a cell is one occurrence of every reading's requests without a seed.
+            for request in itertools.chain(submission.requests, *former_readings(submission)):
+                if request.seed is None:
+                    self._occurrences.count(request.request_hash(with_seed=False), submission.cell)
+        if self.replay_mode(settings) == "only":
+            refuse_unanswered(plan.jobs, fresh=submission.fresh, by_store=settings.replay != "only")
         if all(job.is_replay for job in plan.jobs):
             return self._place(plan)
-        project = self.project(create=False)
+        project = self.known_project()
         self.clients.require_usable(settings, project is not None and project.database.has_real_jobs())
         return self.background.submit(self.background.in_thread(self._place, plan)).result()
 
     def _place(self, plan: Plan) -> Job:
-        """Write down what is new, start it, follow what is open, and return the job."""
-        submission, project, cell = plan.submission, self.need_project(), plan.submission.cell
-        rows = [job.result for job in plan.jobs]
-        # What was found open may have ended since: the transaction that would create its twin looks again.
-        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not plan.is_former]
-        fresh: set[str] = set()
+        """Write down what is new within the budget, start it, follow what is open, and return the job."""
+        submission, settings, project, cell = plan.submission, plan.settings, self.project(), plan.submission.cell
+        rows, fresh = [job.result for job in plan.jobs], set[str]()
         requests: dict[str, ImageRequest] = {}  # of those that this call may send
-        for at, (row, is_new) in zip(wanted, self._create(plan, wanted), strict=True):
-            rows[at] = row
-            if is_new:
-                fresh.add(row.id)
-            if row.status is Status.INTENT:  # one that was joined, too: its owner may never send it
-                requests[row.id] = plan.jobs[at].request.replace(seed=row.seed)
+        # What was found open may have ended since: the transaction that would create its twin looks again.
+        is_former = plan.requests != submission.requests
+        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not is_former]
+        if wanted:
+            project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
+            budgets, run = self._budgets(settings, cell.notebook), self._occurrences.run(cell)
+            price = plan.price or (budgets.known_price() if budgets.all() else None)
+            new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
+            with budgets.limits() as limits:
+                made = project.database.create_or_join(
+                    new,
+                    limits=limits,
+                    owner=project.worker.owner,
+                    simulated_ok=settings.is_simulated,
+                    replacing=submission.replacing,
+                    fresh=submission.fresh,
+                    replay=settings.replay != "off",
+                )
+            for at, (row, is_new) in zip(wanted, made, strict=True):
+                rows[at] = row
+                if is_new:
+                    fresh.add(row.id)
+                if row.status is Status.INTENT:  # one that was joined, too: its owner may never send it
+                    requests[row.id] = plan.jobs[at].request.replace(seed=row.seed)
         tracked = [project.worker.track(row) for row in rows if row is not None]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
@@ -278,58 +298,40 @@ class Session:
             if not fresh and plan.notes:  # no new row holds them
                 self.background.call(tracked[0].noted, "; ".join(plan.notes))
         request = plan.requests[0].replace(seed=tracked[0].row.seed)
-        job = Job(tracked, project, request=request, name=submission.name, replayed=replayed)
+        job = Job(tracked, project.worker, request=request, name=submission.name, replayed=replayed)
         self.last.append((cell, job))
         return job
 
-    def _create(self, plan: Plan, wanted: Sequence[int]) -> "list[tuple[JobRow, bool]]":
-        """Create or join the jobs at these positions of a plan, within the budget; say of each whether it is new."""
-        if not wanted:
-            return []
-        submission, settings, project = plan.submission, plan.settings, self.need_project()
-        project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
-        budgets = self._budgets(settings, submission.cell.notebook)
-        price = plan.price or (budgets.known_price(settings.provider) if budgets.all() else None)
-        rows = [
-            new_job(plan.jobs[at], submission, settings, price, project.storage, self._occurrences.run(submission.cell))
-            for at in wanted
-        ]
-        with budgets.limits() as limits:
-            return project.database.create_or_join(
-                rows,
-                limits=limits,
-                owner=project.worker.owner,
-                simulated_ok=settings.is_simulated,
-                replacing=submission.replacing,
-                fresh=submission.fresh,
-                replay=settings.replay != "off",
-            )
-
     def replay_mode(self, settings: Settings) -> Replay:
         """Return the mode of replay; an opened bundle's folder says by itself that nothing is bought."""
-        project = self.project(create=False)
+        project = self.known_project()
         return "only" if settings.replay == "on" and project is not None and project.replays_only else settings.replay
 
     # Jobs of the history ---------------------------------------------------------------------------------------------
 
     def job(self, id_or_prefix: str) -> Job:
         """Return a job of the history. Raises ``StoreError`` naming the nearest ids."""
-        return self.job_of_row(self.need_project().database.get(id_or_prefix))
+        return self.job_of_row(self.project().database.get(id_or_prefix))
 
     def job_of_row(self, row: "JobRow", *, is_alone: bool = False) -> Job:
         """Return a row's job; one that is open is followed.
 
         The first row of a group stands for all of it, unless ``is_alone``.
         """
-        project = self.need_project()
+        project = self.project()
         rows = project.database.group(row.group_id) if row.id == row.group_id and not is_alone else [row]
-        tracked = [project.worker.track(one) for one in rows]
+        return self.job_of_rows(rows, row.name)
+
+    def job_of_rows(self, rows: "Sequence[JobRow]", name: str) -> Job:
+        """Return one job for these rows, as ``job_of_row`` does."""
+        worker = self.project().worker
+        tracked = [worker.track(row) for row in rows]
         self.follow([job.row for job in tracked if job.status not in FINAL])
-        return Job(tracked, project, request=self.request_of(row), name=row.name)
+        return Job(tracked, worker, request=self.request_of(rows[0]), name=name)
 
     def request_of(self, row: "JobRow") -> "ImageRequest":
         """Return the request that a row was made from."""
-        return request_of_row(row, self.need_project().storage)
+        return request_of_row(row, self.project().storage)
 
     def resume(self, *, foreign: bool = False) -> "list[TrackedJob]":
         """Go on with every open job that no living kernel works on.
@@ -338,12 +340,12 @@ class Session:
         somebody else's folder. ``left_alone`` says so.
         """
         self.left_alone = ""
-        project = self.project(create=False)
+        project = self.known_project()
         return self.follow(project.database.open_jobs(), foreign=foreign) if project else []
 
     def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
         """Go on with these open jobs, as ``resume`` does with all."""
-        project = self.need_project()
+        project = self.project()
         if not rows or self.replay_mode(self.settings()) == "only":
             return []
         ours = [row for row in rows if foreign or self._is_ours(row)]
@@ -353,7 +355,10 @@ class Session:
             self.left_alone = f"{count} made with another key: left alone. `%wan resume --all` asks their service."
             for job in others:
                 self.background.call(job.stop, "made with another key; `%wan resume --all` asks its service")
-        return project.worker.resume(ours) if ours else []
+        jobs = [project.worker.track(row) for row in ours]
+        if jobs:
+            project.worker.start(jobs, {})
+        return jobs
 
     def _is_ours(self, row: "JobRow") -> bool:
         if row.is_simulated and row.provider == "simulator":
@@ -366,10 +371,6 @@ class Session:
     def resolve(self, job: Job, choice: str, task_id: str = "") -> str:
         """Settle a job in doubt: ``adopt`` its task, send it ``again``, or ``abandon`` it; return what was done."""
         return resolve_job(job, choice, task_id, resubmit=self._resubmit)
-
-    def explain_doubt(self, job: Job) -> str:
-        """Return what is known about a job in doubt, and the three choices."""
-        return explain(job)
 
     def _resubmit(self, job: Job, ids: Sequence[str]) -> Job:
         rows = [row for row in job.rows if row.id in ids]
@@ -386,7 +387,7 @@ class Session:
 
     def empty_trash(self) -> int:
         """Delete the files of jobs that have been in the trash for 30 days; return how many."""
-        project = self.need_project()
+        project = self.project()
         files = project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S)
         gone = [file for file in files if project.storage.delete(file) or not project.storage.exists(file)]
         project.database.files_deleted(gone)
@@ -441,14 +442,9 @@ class Session:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
-        project = self.project(create=False)
+        project = self.known_project()
         database = project.database if project else None
-        return BudgetBook(
-            self.loader, settings, database, notebook, self.wall_clock, lambda: self.need_project().database
-        )
-
-    def _price_for(self, row: "JobRow") -> UnitPrice | None:
-        return self._budgets(self.settings(), row.notebook).unit_price(row.provider)
+        return BudgetBook(self.loader, settings, database, notebook, self.wall_clock, lambda: self.project().database)
 
     def _download(self, url: str) -> bytes:
         return self.background.submit(self.clients.fetcher().fetch_image(url)).result(DOWNLOAD_TIMEOUT_S)
@@ -515,11 +511,7 @@ def reopen(folder: str, ids: tuple[str, ...], name: str) -> Job:
     if not ledger_exists(session.settings()):
         message = f"this job belongs to {path}, which does not exist here."
         raise StoreError(message, hint="Bring that folder back to where it was: its pictures are in it.")
-    project = session.need_project()
-    rows = [project.database.get(job_id) for job_id in ids]
-    tracked = [project.worker.track(row) for row in rows]
-    session.follow([row for row in rows if row.status not in FINAL])
-    return Job(tracked, project, request=session.request_of(rows[0]), name=name)
+    return session.job_of_rows([session.project().database.get(job_id) for job_id in ids], name)
 
 
 def _after_fork() -> None:
@@ -529,6 +521,6 @@ def _after_fork() -> None:
     _sessions.clear()
 
 
-set_reopen(reopen)
+copyreg.pickle(Job, lambda job: (reopen, (str(job.worker.storage.folder), tuple(row.id for row in job.rows), job.name)))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -15,7 +15,6 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,23 +44,6 @@ _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-class Saved(NamedTuple):
-    """A file in the folder: its path relative to it, and its size."""
-
-    file: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Bytes that are safe on the disk and have no name yet; ``file`` is the one they are meant to get."""
-
-    temporary: Path
-    file: str
-    size_bytes: int
-    sidecar: str = ""
 
 
 class Usage(NamedTuple):
@@ -106,7 +88,7 @@ class Storage:
     def check_writable(self, need_bytes: int = 0) -> None:
         """Make sure that pictures can be saved, before money is spent."""
         self.ensure()
-        probe = self._new_part("probe")
+        probe = self.part_path("probe", next(self._numbers))
         with _explained(self.folder, "write to"):
             probe.parent.mkdir(exist_ok=True)
             _write_new(probe, b"can this disk be written?\n")
@@ -148,7 +130,7 @@ class Storage:
         from .images import SUFFIXES
 
         relative = f"{INPUTS_FOLDER}/{image.sha256[:16]}{SUFFIXES.get(image.mime, '.bin')}"
-        return relative if self.holds(relative, image.sha256) else self.add(relative, image.data).file
+        return relative if self.holds(relative, image.sha256) else self.add(relative, image.data)
 
     # Pictures ---------------------------------------------------------------------------------------------------------
 
@@ -175,27 +157,29 @@ class Storage:
         stem = _cut(f"{created_at_local:%H%M}-{_slug(prompt)}{shown_seed}-{index + 1}", NAME_MAX_BYTES - 12)
         return self._free_name(f"{created_at_local:%Y-%m-%d}/{stem}.{kind}")
 
-    def stage(self, part: Path, relative: str, *, data: bytes | None = None, sidecar: str = "") -> Staged:
-        """Make a picture durable without naming it yet.
+    def stage(self, part: Path, data: bytes | None = None) -> Path:
+        """Make a picture durable without naming it yet: ``data``, or without them the part as it is.
 
-        ``data`` are the file's bytes; without them the part is the file. Once ``file`` and its hash are recorded, it
-        can be told after a crash whether ``publish`` was done. ``sidecar`` is the text that goes beside the picture.
+        Once its name and hash are recorded, it can be told after a crash whether ``publish`` was done.
         """
         self.ensure()
-        with _explained(self.folder / relative, "save"):
+        with _explained(self.folder, "save a picture in"):
             if data is None:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
-                return Staged(part, relative, part.stat().st_size, sidecar)
+                return part
             ready = part.with_suffix(".ready")
             ready.unlink(missing_ok=True)  # an earlier attempt may have been killed
             ready.parent.mkdir(parents=True, exist_ok=True)
             _write_new(ready, data)
-            return Staged(ready, relative, len(data), sidecar)
+            return ready
 
-    def publish(self, staged: Staged) -> Saved:
-        """Give staged bytes their name, or its next free variant: no file is ever overwritten."""
-        wanted = staged.file
+    def publish(self, staged: Path, relative: str, sidecar: str = "") -> str:
+        """Give staged bytes their name, or its next free variant, and return it: no file is ever overwritten.
+
+        ``sidecar`` is the text that goes beside the picture.
+        """
+        wanted = relative
         while True:
             final = self.path(wanted)
             with _explained(final, "save"):
@@ -203,33 +187,26 @@ class Storage:
                     final.parent.mkdir(parents=True, exist_ok=True)
                     _sync_folder(final.parent.parent)
                 try:
-                    _name(staged.temporary, final)
+                    _name(staged, final)
                     break
                 except FileExistsError:
-                    if final.is_file() and filecmp.cmp(
-                        staged.temporary, final, shallow=False
-                    ):  # fetched again after a crash
-                        staged.temporary.unlink()
+                    if final.is_file() and filecmp.cmp(staged, final, shallow=False):  # fetched again after a crash
+                        staged.unlink()
                         break
-            wanted = self._free_name(staged.file)
-        if staged.sidecar:
+            wanted = self._free_name(relative)
+        if sidecar:
             try:
-                sidecar = staged.sidecar.encode("utf-8", "backslashreplace")
-                atomic_write(final.with_name(f"{final.name}.json"), sidecar)
+                atomic_write(final.with_name(f"{final.name}.json"), sidecar.encode("utf-8", "backslashreplace"))
             except OSError as error:  # the picture is safe without it
                 log.warning("the metadata beside %s could not be written: %s", final, error.strerror)
         with _explained(final, "save"):
             _sync_folder(final.parent)
-        return Saved(wanted, staged.size_bytes)
+        return wanted
 
-    def keep_corrupt(self, part: Path, relative: str) -> str:
-        """Keep bytes that are not a picture, beside where the picture would be, as ``….corrupt``; return their path."""
-        return self.publish(self.stage(part, f"{relative}.corrupt")).file
-
-    def add(self, relative: str, data: bytes) -> Saved:
-        """Write a new file. The same bytes under the same name are left alone, other ones are not touched."""
+    def add(self, relative: str, data: bytes) -> str:
+        """Write a new file and return its name. The same bytes are left alone, other ones are not touched."""
         self.path(relative)
-        return self.publish(self.stage(self._new_part("new"), relative, data=data))
+        return self.publish(self.stage(self.part_path("new", next(self._numbers)), data), relative)
 
     # What is there ----------------------------------------------------------------------------------------------------
 
@@ -261,9 +238,6 @@ class Storage:
             with contextlib.suppress(OSError):  # it holds other files
                 path.parent.rmdir()
         return was_there
-
-    def _new_part(self, what: str) -> Path:
-        return self.folder / PARTS_FOLDER / f"{what}-{next(self._numbers)}.{self._writer}.part"
 
     def _free_name(self, relative: str) -> str:
         """Return the name, or its first numbered variant that is not taken, by a link either."""

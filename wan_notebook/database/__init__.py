@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, OpenSummary, Status, count_open, may_follow
 
 if TYPE_CHECKING:
-    from .database import Database
+    from .database import Claim, Database
     from .engine import DatabaseUnavailable, on_network_filesystem
     from .history import HistoryPage, HistoryQuery, nothing_found
     from .jobs import Conflict
-    from .leases import Claim
     from .models import EventRow, InputRow, JobRow, Owner, PictureRow, Price
     from .spending import CostKey, CostRow, OverBudget, Spend, SpendLimit, Used
     from .transfer import ImportReport
@@ -25,7 +24,7 @@ __all__ += ["Owner", "PictureRow", "Price", "Spend", "SpendLimit", "Used", "may_
 
 
 def __getattr__(name: str) -> Any:
-    modules = ("database", "engine", "history", "jobs", "leases", "models", "spending", "transfer")
+    modules = ("database", "engine", "history", "jobs", "models", "spending", "transfer")
     for module in modules if name in __all__ else ():
         loaded = import_module(f".{module}", __name__)
         if hasattr(loaded, name):

@@ -108,15 +108,15 @@ class History(Jobs):
             rows = session.scalars(found).all() if figures.jobs else ()
         return HistoryPage(rows=tuple(rows), total_rows=figures.jobs, total=figures.total, pictures=figures.pictures)
 
-    def star(self, job_id: str, index: int | None = None, on: bool = True) -> None:
-        """Star a job, or one picture of it."""
+    def mark(self, job_id: str, index: int | None = None, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected`` of a job, or of one picture of it; what is rejected still answers."""
         with self.writing() as session:
-            _marked(session, job_id, index).is_starred = on
-
-    def reject(self, job_id: str, index: int | None = None, on: bool = True) -> None:
-        """Reject a job, or one picture of it; it stays in the history and still answers."""
-        with self.writing() as session:
-            _marked(session, job_id, index).is_rejected = on
+            job = locked_job(session, job_id)
+            marked = [job] if index is None else [picture for picture in job.pictures if picture.index == index]
+            if not marked:
+                raise StoreError(f"Job {job_id} has no picture [{index}].")
+            for name, is_on in marks.items():
+                setattr(marked[0], name, is_on)
 
     def tag(self, job_id: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> tuple[str, ...]:
         """Add and remove tags; return those that the job has now."""
@@ -227,16 +227,6 @@ def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
             hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
     return or_(JobSummary.status.in_(statuses), *conditions)
-
-
-def _marked(session: Session, job_id: str, index: int | None) -> JobRow | PictureRow:
-    row = locked_job(session, job_id)
-    if index is None:
-        return row
-    picture = next((picture for picture in row.pictures if picture.index == index), None)
-    if picture is None:
-        raise StoreError(f"Job {job_id} has no picture [{index}].")
-    return picture
 
 
 def _forget(session: Session, row: JobRow, now: float) -> set[str]:

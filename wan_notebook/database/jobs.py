@@ -6,7 +6,7 @@ create its job, and a change of status looks at the old one under the row's lock
 
 import difflib
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from .models import (
     storable,
 )
 from .spending import Spending, SpendLimit
-from .status import FINAL, FREE, NOT_SENT, Status, may_follow
+from .status import FINAL, FREE, NOT_SENT, OPEN, Status, may_follow
 
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
@@ -103,12 +103,6 @@ class Jobs(Spending):
         found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
         return self._rows(found.order_by(JobRow.created_at, JobRow.seq))
 
-    def find_result(self, request_hash_with_seed: str, *, simulated_ok: bool, cell_id: str = "") -> JobRow | None:
-        """Return the newest complete result of a request, that of ``cell_id`` first."""
-        rows = [row for row in reversed(self.results(request_hash_with_seed, with_seed=True)) if row.is_complete]
-        rows = [row for row in rows if simulated_ok or not row.is_simulated]
-        return next((row for row in rows if cell_id and row.cell_id == cell_id), next(iter(rows), None))
-
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
         found = select(EventRow).join(JobSummary, JobSummary.seq == EventRow.job_seq).where(JobSummary.id == job_id)
@@ -154,8 +148,7 @@ class Jobs(Spending):
         owner: Owner,
         simulated_ok: bool,
         limits: Sequence[SpendLimit] = (),
-        lease_s: float = LEASE_S,
-        replacing: Iterable[str] = (),
+        replacing: Sequence[str] = (),
         fresh: bool = False,
         replay: bool = True,
     ) -> list[tuple[JobRow, bool]]:
@@ -171,9 +164,7 @@ class Jobs(Spending):
             Whether simulated jobs may answer: a real request never waits for a practice picture.
         limits : sequence of SpendLimit
             What the new ones must keep.
-        lease_s : float
-            For how long the new ones are held.
-        replacing : iterable of str
+        replacing : sequence of str
             Jobs in doubt that are given up for these.
         fresh : bool
             Join nothing.
@@ -197,7 +188,7 @@ class Jobs(Spending):
         with self.writing() as session:
             self.serialize("create")
             now = self.now()
-            _look_after_intents(session, now + lease_s)
+            _look_after_intents(session, now + LEASE_S)
             found = [None] * len(new_jobs) if fresh else self._answers(session, new_jobs, now, simulated_ok, replay)
             answers: list[tuple[JobRow, bool]] = []
             started: dict[JobRow, JobRow] = {}
@@ -209,8 +200,8 @@ class Jobs(Spending):
                     started[answer] = new
                 answers.append((answer, is_new))
             self.check_limits(limits, [row.n for row in started])
-            _start(session, started, now, owner, now + lease_s)
-            if answers:
+            _start(session, started, now, owner)
+            if replacing and answers:
                 self.abandon(replacing, f"sent again by a person's decision, as job {answers[0][0].id}")
             return answers
 
@@ -219,7 +210,7 @@ class Jobs(Spending):
         job_id: str,
         to: Status,
         *,
-        expect: Status | Collection[Status] | None = None,
+        expect: Status | None = None,
         detail: Mapping[str, Any] | None = None,
         pictures: Iterable[Mapping[str, Any]] = (),
         **columns: Any,
@@ -233,7 +224,7 @@ class Jobs(Spending):
         to : Status
             Must be able to follow the job's status. sending → intent needs ``detail["not_sent"]``, the reason why
             the service certainly made no task.
-        expect : Status or several, optional
+        expect : Status, optional
             Where the job must stand. Staying in a status needs it to be named.
         detail : mapping, optional
             Goes into the event.
@@ -250,11 +241,11 @@ class Jobs(Spending):
         """
         if to is Status.INTENT and not (detail or {}).get(NOT_SENT):
             raise StoreError(f"Job {job_id} cannot become intent again without proof that the service made no task.")
-        allowed = {expect} if isinstance(expect, Status) else set(expect or ()) or set(Status) - {to}
         with self.writing() as session:
             row, now = locked_job(session, job_id), self.now()
             # Of two kernels that both mean intent → sending, the second one must not pass as sending → sending.
-            if row.status not in allowed or not may_follow(row.status, to):
+            is_expected = row.status is expect if expect else row.status is not to
+            if not is_expected or not may_follow(row.status, to):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
             enter(session, row, to, now, detail)
             _set_columns(session, row, columns)
@@ -320,10 +311,11 @@ class Jobs(Spending):
                 is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
                 row = first = session.scalars(newest.where(JobRow.request_hash == new.request_hash, is_open)).first()
             elif new.request_hash_with_seed in known:
-                same = newest.where(JobRow.request_hash_with_seed == new.request_hash_with_seed, IS_OPEN)
-                row = min(session.scalars(same), key=lambda row: _is_abandoned(row, now), default=None)
-                if row is None and replay:
-                    row = self.find_result(new.request_hash_with_seed, simulated_ok=simulated_ok)
+                same = newest.where(JobRow.request_hash_with_seed == new.request_hash_with_seed)
+                rows = session.scalars(same.where(JobRow.trashed_at.is_(None))).all()
+                open_rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: _is_abandoned(row, now))
+                complete = [row for row in rows if row.is_complete] if replay else []
+                row = next(iter([*open_rows, *complete]), None)
             found.append(row)
         return found
 
@@ -440,18 +432,20 @@ def _is_abandoned(row: JobRow, now: float) -> bool:
     return row.status is Status.INTENT and not row.is_held(now)
 
 
-def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner, lease_until: float) -> None:
+def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner) -> None:
     """Insert new jobs and take over abandoned ones; ``started`` maps what is to be sent to what was asked for."""
     made: list[JobRow] = []
     for row, asked in started.items():
         row.created_at = now  # of one that is taken over too: the day on which it is paid
-        row.hold(owner, lease_until)
+        row.hold(owner, now + LEASE_S)
         if row is not asked:
             for name in _WHO_AND_WHERE:
                 setattr(row, name, getattr(asked, name))
             append_event(session, row.seq, now, "taken", detail={"host": owner.host, "pid": owner.pid})
             continue
-        row.id, row.status, row.pictures = _new_id(session), Status.INTENT, []  # loaded: it is read detached
+        # Ten hex digits that begin with a letter, so that no tool takes them for a number.
+        row.id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
+        row.status, row.pictures = Status.INTENT, []  # loaded: it is read detached
         if not row.group_id:
             row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
         made.append(row)
@@ -461,14 +455,6 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
     if started:
         reindex(session, list(started))
         _keep_files(session, [given.file for row in started for given in row.inputs])
-
-
-def _new_id(session: Session) -> str:
-    """Return ten hex digits that begin with a letter, so that no tool takes them for a number."""
-    while True:
-        job_id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
-        if session.scalar(select(JobSummary.seq).where(JobSummary.id == job_id)) is None:
-            return job_id
 
 
 def portions(ids: Iterable[str]) -> Iterator[list[str]]:

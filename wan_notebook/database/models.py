@@ -31,7 +31,7 @@ from ..files import is_inside
 from ..money import Cost, Source, to_decimal
 from ..text import one_line
 from ..validation import Mode
-from .status import FINAL, OPEN, SETTLED, Status
+from .status import FINAL, OPEN, Status
 
 TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
@@ -50,11 +50,16 @@ IS_REPORTED: Final = text("jobs.cost_source = 'reported'")
 
 
 class Price(NamedTuple):
-    """What the service last reported for one picture, and the local day on which it did."""
+    """The price of one picture; ``day`` is the local one on which the service billed it, None for a price as set."""
 
     amount: Decimal
     currency: str
-    day: dt.date
+    day: dt.date | None = None
+
+    @property
+    def note(self) -> str:
+        """Who says so."""
+        return f"as billed {self.day:%-d %b}" if self.day else "price as set"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,11 +330,6 @@ class JobRow(JobSummary):
     def is_final(self) -> bool:
         """Whether nothing more happens to it and no money is reserved."""
         return self.status in FINAL
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing more happens to it without a person."""
-        return self.status in SETTLED
 
     @property
     def cost(self) -> Cost:

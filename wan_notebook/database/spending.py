@@ -73,20 +73,12 @@ class Used:
     unknown: int = 0
     guessed: int = 0
 
-    def __add__(self, other: "Used") -> "Used":
-        return Used(
-            spent=self.spent + other.spent,
-            reserved=self.reserved + other.reserved,
-            unknown=self.unknown + other.unknown,
-            guessed=self.guessed + other.guessed,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class SpendLimit:
     """At most ``amount`` of ``currency``, or that many pictures if the currency is empty.
 
-    ``since`` (Unix seconds), ``notebook`` and ``user`` say which jobs count; ``elsewhere`` is what was spent in other
+    ``since`` (Unix seconds) and ``notebook`` say which jobs count; ``elsewhere`` is what was spent in other
     folders. ``price`` is that of one picture of this call, also taken for pictures whose price nobody knows.
     Practice is counted apart (``is_simulated``), and costs no money.
     """
@@ -95,23 +87,24 @@ class SpendLimit:
     currency: str = "USD"
     since: float | None = None
     notebook: str | None = None
-    user: str | None = None
     price: Price | None = None
     elsewhere: tuple[Spend, ...] = ()
     is_simulated: bool = False
 
-    def used(self, spend: Spend) -> Used:
-        """Return what of a spend counts against this limit."""
+    def used(self, here: Spend) -> Used:
+        """Return what counts against this limit, of what was spent in this folder and elsewhere."""
+        spends, nothing = (here, *self.elsewhere), Decimal(0)
         if not self.currency:
-            return Used(spent=Decimal(spend.pictures_made), reserved=Decimal(spend.pictures_reserved))
-        spent, reserved = spend.total.known(self.currency), spend.reserved.get(self.currency, Decimal(0))
+            made, asked = sum(spend.pictures_made for spend in spends), sum(spend.pictures_reserved for spend in spends)
+            return Used(spent=Decimal(made), reserved=Decimal(asked))
+        spent = sum((spend.total.known(self.currency) for spend in spends), nothing)
+        reserved = sum((spend.reserved.get(self.currency, nothing) for spend in spends), nothing)
         if self.price is None or self.price.currency != self.currency:
-            return Used(spent=spent, reserved=reserved, unknown=spend.total.unknown + spend.reserved_unknown)
-        return Used(
-            spent=spent + spend.unpriced * self.price.amount,
-            reserved=reserved + spend.reserved_unpriced * self.price.amount,
-            guessed=spend.unpriced + spend.reserved_unpriced,
-        )
+            unknown = sum(spend.total.unknown + spend.reserved_unknown for spend in spends)
+            return Used(spent=spent, reserved=reserved, unknown=unknown)
+        made, asked = sum(spend.unpriced for spend in spends), sum(spend.reserved_unpriced for spend in spends)
+        each = self.price.amount
+        return Used(spent=spent + made * each, reserved=reserved + asked * each, guessed=made + asked)
 
 
 class OverBudget(BudgetError):
@@ -131,10 +124,8 @@ class OverBudget(BudgetError):
 class Spending(DatabaseEngine):
     """What is asked about money."""
 
-    def spend(
-        self, since: float | None = None, notebook: str | None = None, user: str | None = None, simulated: bool = False
-    ) -> Spend:
-        """Return what jobs created since a time, of one notebook or of one user cost and may still cost.
+    def spend(self, since: float | None = None, notebook: str | None = None, simulated: bool = False) -> Spend:
+        """Return what jobs created since a time, or of one notebook, cost and may still cost.
 
         Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
         were paid elsewhere and count nowhere.
@@ -142,17 +133,19 @@ class Spending(DatabaseEngine):
         wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
         wanted += [JobSummary.created_at >= since] if since is not None else []
         wanted += [JobSummary.notebook == notebook] if notebook is not None else []
-        wanted += [JobSummary.user == user] if user is not None else []
         with self.reading() as session:
             return _spend(session, self.now(), wanted)
+
+    def spend_of(self, limit: SpendLimit) -> Spend:
+        """Return what counts against a limit here."""
+        return self.spend(limit.since, limit.notebook, limit.is_simulated)
 
     def check_limits(self, limits: Iterable[SpendLimit], pictures: Sequence[int]) -> None:
         """Raise ``OverBudget`` if jobs of so many pictures each would break a limit."""
         for limit in limits if pictures else ():
             if limit.is_simulated and limit.currency:
                 continue  # practice costs nothing, in any currency
-            here = self.spend(limit.since, limit.notebook, limit.user, limit.is_simulated)
-            used = sum((limit.used(spend) for spend in limit.elsewhere), limit.used(here))
+            used = limit.used(self.spend_of(limit))
             asked: Decimal | None = Decimal(sum(pictures))
             if limit.currency:
                 asked = None if limit.price is None else limit.price.amount * sum(pictures)
@@ -166,7 +159,10 @@ class Spending(DatabaseEngine):
     def cost_by(self, by: CostKey, since: float | None = None, *, simulated: bool = False) -> list[CostRow]:
         """Return costs by local day, notebook, tag or user, in the order of their names: of money, or of practice."""
         labels: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
-            "day": (cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S, _day_of_quarter),
+            "day": (
+                cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S,
+                lambda at: _local_day(at * QUARTER_HOUR_S).isoformat(),
+            ),
             "notebook": (JobSummary.notebook, unescaped),
             "tag": (job_tags.c.tag, unescaped),
             "user": (JobSummary.user, unescaped),
@@ -262,10 +258,6 @@ def add_up(
 def _groups(*columns: Any) -> list[Label[Any]]:
     """Name columns, so that GROUP BY can say them by name: a bound value in both places is not the same to a server."""
     return [column.label(f"group_{number}") for number, column in enumerate(columns)]
-
-
-def _day_of_quarter(quarter: int) -> str:
-    return _local_day(quarter * QUARTER_HOUR_S).isoformat()
 
 
 def _local_day(at: float) -> dt.date:

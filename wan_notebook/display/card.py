@@ -173,7 +173,7 @@ class JobEntry:
     @property
     def eta_text(self) -> str:
         is_running = self.row.status in (Status.ACCEPTED, Status.RUNNING)
-        return format_eta(self.tracked.eta_s) if is_running else ""
+        return format_eta(self.card.job.worker.remaining_s(self.row)) if is_running else ""
 
     @property
     def expected(self) -> list[tuple[str, str]]:
@@ -286,7 +286,7 @@ class Card:
         full_paths: bool = False,
     ) -> None:
         self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
-        self.storage = job.project.storage
+        self.storage = job.worker.storage
         has_seeds = only is None and len(job.tracked) > 1 and any(seed is not None for seed in job.seeds)
         self.title = title or (seeds_text(job.seeds) if has_seeds else "")
 
@@ -360,7 +360,7 @@ class Card:
 
     @property
     def notes(self) -> list[str]:
-        return list(dict.fromkeys([*self.job.notes, *(note for entry in self.entries for note in entry.notes)]))
+        return list(dict.fromkeys(note for entry in self.entries for note in entry.notes))
 
     @property
     def count_text(self) -> str:
@@ -381,9 +381,9 @@ def versions_card(job: Job, session: "Session") -> Card:
     """Return every stored result of a job's request as one card, newest first."""
     row = job.rows[0]
     by_seed = row.request_hash == row.request_hash_with_seed
-    rows = job.project.database.results(row.request_hash, with_seed=by_seed)
-    tracked = [job.project.worker.track(one) for one in reversed(rows)]
-    together = Job(tracked, job.project, request=job.request)
+    rows = job.worker.database.results(row.request_hash, with_seed=by_seed)
+    tracked = [job.worker.track(one) for one in reversed(rows)]
+    together = Job(tracked, job.worker, request=job.request)
     return Card(together, session, title=f"{pluralize(len(rows), 'version')} of one request, newest first")
 
 

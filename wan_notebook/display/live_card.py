@@ -76,7 +76,7 @@ class LiveCard(anywidget.AnyWidget):
         elif kind == "cancel":
             wanted = [tracked for tracked in self._job.tracked if tracked.id in content.get("jobs", ())]
             if wanted:
-                self._session.background.call_back(self._job.project.worker.cancel, wanted)
+                self._session.background.call_back(self._job.worker.cancel, wanted)
 
     def _on_change(self, _tracked: "TrackedJob") -> None:
         self._changed.set()

@@ -139,7 +139,7 @@ def _filter_words(query: HistoryQuery) -> str:
 
 
 def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database, Storage]]:
-    project = session.project(create=False)
+    project = session.known_project()
     if project is not None:
         yield project.database, project.storage
     for folder in session.loader.known_folders() if everywhere else ():
@@ -224,7 +224,7 @@ _PAIR: Final = (Column(), Column(is_wide=True))
 
 def status_table(session: "Session") -> Table:
     """Return the status in five lines, and what to type next."""
-    settings, project = session.settings(), session.project(create=False)
+    settings, project = session.settings(), session.known_project()
     summary = count_open(settings.folder / LEDGER_NAME)
     made = project.database.history(HistoryQuery(limit=1)).pictures if project else 0
     spent = project.database.spend().total if project else Total()

@@ -16,8 +16,9 @@ from ..errors import DownloadError, JobError, StoreError, WanError
 from ..models import RESULT_MAX_BYTES
 from ..providers import Downloaded
 from ..text import pluralize
+from ..validation import Mode
 from .retry import Action, decide, kind_of
-from .status import TrackedJob, cost_of, missing_pictures
+from .status import TrackedJob, cost_of, fewest_pictures
 
 if TYPE_CHECKING:
     from ..metadata import Metadata
@@ -38,8 +39,8 @@ NOT_VERSIONS = frozenset({"run", "meeting", "embed"})
 
 async def download(worker: "Worker", job: TrackedJob) -> None:
     """Fetch every picture that is not there yet, and record the job's end."""
-    missing = [picture for picture in job.row.pictures if not picture.saved_at and not picture.corrupt_file]
-    ends = await asyncio.gather(*(_Download(worker, job, picture).run() for picture in missing))
+    wanted = [picture for picture in job.row.pictures if not picture.saved_at and not picture.corrupt_file]
+    ends = await asyncio.gather(*(_Download(worker, job, picture).run() for picture in wanted))
     pictures = job.row.pictures
     left = [reason for action, reason in ends if action is Action.STOP]
     gone = [reason for action, reason in ends if action is Action.EXPIRE]
@@ -49,8 +50,9 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
         raise JobError(f"{count} could not be fetched: {left[0]}. `%wan resume` tries again.", job_id=job.id)
     if gone and not saved and not any(picture.corrupt_file for picture in pictures):
         await worker.expire(job, gone[0])
-    else:
-        await worker.move(job, Status.SAVED, missing=missing_pictures(job.row, saved), detail={"pictures": saved})
+    else:  # illustrated text promises only an upper limit
+        missing = 0 if job.row.mode == Mode.ILLUSTRATED else max(0, fewest_pictures(job.row) - saved)
+        await worker.move(job, Status.SAVED, missing=missing, detail={"pictures": saved})
 
 
 class _Download:
@@ -95,14 +97,14 @@ class _Download:
             raise StoreError(message, hint="Check the disk, then run `%wan resume`.") from error
         columns, suffix = self._checked(data, got)
         data, sidecar = self._described(data, columns)
-        staged = self.storage.stage(self.part, self._name(suffix), data=data, sidecar=sidecar)
+        name, staged = self._name(suffix), self.storage.stage(self.part, data)
         self.file_sha256 = hashlib.sha256(data).hexdigest()
         # Name and hashes first: after a crash they tell that the file had already got its name.
-        columns |= {"file": staged.file, "file_sha256": self.file_sha256}
+        columns |= {"file": name, "file_sha256": self.file_sha256}
         self.worker.database.save_picture(row.id, index=self.index, **columns)
-        self.file = staged.file
+        self.file = name
         try:
-            self.file = self.storage.publish(staged).file
+            self.file = self.storage.publish(staged, name, sidecar)
         except StoreError:  # some network drives complain although the file has its name by then
             if not self.storage.holds(self.file, self.file_sha256):
                 raise
@@ -143,6 +145,9 @@ class _Download:
             log.exception("the metadata of picture %d of job %s could not be written", self.index, row.id)
         return data, ""
 
+    def _keep_aside(self) -> str:
+        return self.storage.publish(self.storage.stage(self.part), f"{self._name('.png')}.corrupt")
+
     def _name(self, suffix: str) -> str:
         row = self.job.row
         made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
@@ -163,7 +168,7 @@ class _Download:
         with suppress(StoreError):  # a full disk takes no note either, and what is not kept aside stays at the service
             if action is Action.KEEP_ASIDE:
                 action = Action.STOP
-                kept = await self.worker.in_thread(self.storage.keep_corrupt, self.part, self._name(".png"))
+                kept = await self.worker.in_thread(self._keep_aside)
                 await self._record(corrupt_file=kept, note=reason)
                 action = Action.KEEP_ASIDE
             elif action in (Action.STOP, Action.EXPIRE):

@@ -10,17 +10,17 @@ import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..database import SETTLED, Database, JobRow, Status
+from ..database import SETTLED, JobRow, Status
 from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError
-from ..money import Cost
+from ..money import Cost, Total
 from ..request import ImageRequest
-from ..storage import Storage
 from ..text import pluralize
 from .picture import Marked, Picture, save_copies, show
-from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words, total_cost
+from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ _FURTHEST_FIRST = [
 """Statuses of one group's jobs, from the furthest from being saved."""
 
 
-class ProjectParts(Protocol):
-    """A project, as far as its jobs need it."""
-
-    worker: Worker
-    database: Database
-    storage: Storage
-
-
 class WaitInterrupted(KeyboardInterrupt):
     """Only the waiting was interrupted; the job goes on."""
 
@@ -52,6 +44,7 @@ class WaitInterrupted(KeyboardInterrupt):
         return [str(self)]
 
 
+@dataclass(eq=False, repr=False)
 class Job(Marked):
     """A request on its way and its result. Use it at once: whatever needs the result waits for it.
 
@@ -63,10 +56,8 @@ class Job(Marked):
         What was asked for, with the seed that was used.
     name : str
         The name that it was given (``--as``).
-    replayed : frozenset of str
+    replayed : collection of str
         The ids of those tasks whose result came from the store.
-    notes : tuple of str
-        What this call has to say, beside the notes of its rows.
     shown_in : str
         Where it is displayed.
 
@@ -81,23 +72,12 @@ class Job(Marked):
     $0.03
     """
 
-    def __init__(
-        self,
-        tracked: Sequence[TrackedJob],
-        project: ProjectParts,
-        *,
-        request: ImageRequest,
-        name: str = "",
-        replayed: Collection[str] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
-        self.tracked = tuple(tracked)
-        self.project = project
-        self.request = request
-        self.name = name
-        self.replayed = frozenset(replayed)
-        self.notes = tuple(notes)
-        self.shown_in = ""
+    tracked: Sequence[TrackedJob]
+    worker: Worker
+    request: ImageRequest
+    name: str = ""
+    replayed: Collection[str] = ()
+    shown_in: str = ""
 
     # What is known now -----------------------------------------------------------------------------------------------
 
@@ -148,9 +128,17 @@ class Job(Marked):
 
     @property
     def cost(self) -> Cost:
-        """What it cost, with its source; unknown until the service or a price says so."""
+        """What it cost, with its source; unknown until the service or a price says so.
+
+        Of several tasks it has an amount only if all have the same source and currency.
+        """
         costs = [cost_of(row) for row in self.rows]
-        return costs[0] if len(costs) == 1 else total_cost(costs)
+        if len(costs) == 1:
+            return costs[0]
+        amounts = [cost.amount for cost in costs if cost.amount is not None]
+        if len(amounts) == len(costs) and len({(cost.source, cost.currency) for cost in costs}) == 1:
+            return Cost(sum(amounts[1:], amounts[0]), costs[0].currency, costs[0].source, costs[0].note)
+        return Cost(note=str(Total.of(costs)), parts=tuple(costs))
 
     @property
     def missing(self) -> int:
@@ -240,7 +228,7 @@ class Job(Marked):
 
     def add_done_callback(self, fn: "Callable[[Job], object]") -> None:
         """Call ``fn(job)`` once it is over, in a thread of its own: it may wait for other jobs."""
-        call_back = self.project.worker.config.background.call_back
+        call_back = self.worker.config.background.call_back
         all_settled(self.tracked).add_done_callback(lambda _: call_back(fn, self))
 
     def cancel(self) -> str:
@@ -248,7 +236,7 @@ class Job(Marked):
 
         Jobs that were not sent yet are cancelled for free.
         """
-        return self.project.worker.cancel(self.tracked)
+        return self.worker.cancel(self.tracked)
 
     def _checked(self) -> "Job":
         for row in self.rows:
@@ -257,7 +245,7 @@ class Job(Marked):
         return self
 
     def _refuse_forked(self) -> None:
-        if not self.is_done and self.project.worker.is_forked:
+        if not self.is_done and self.worker.is_forked:
             message = f"job {self.id} was asked for by another process, from which this one was forked."
             hint = "Wait for it there; `%wan show` or wan.history() has it later."
             raise JobError(message, job_id=self.id, hint=hint)
@@ -370,24 +358,25 @@ class Job(Marked):
         >>> job.tag("study", "winter", remove=["draft"])
         ('study', 'winter')
         """
-        self._change(self.project.database.tag, tags, tuple(remove))
+        self._change(self.worker.database.tag, tags, tuple(remove))
         return tuple(self.tracked[0].row.tags)
 
     def trash(self, on: bool = True) -> None:
         """Put the job into the trash; its files are deleted after 30 days, its record stays."""
-        self._change(self.project.database.trash, on)
+        self._change(self.worker.database.trash, on)
 
     def untrash(self) -> None:
         """Take the job out of the trash."""
         self.trash(False)
 
-    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
-        self._change(getattr(self.project.database, what), None, on)
+    def mark(self, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected``."""
+        self._change(self.worker.database.mark, **marks)
 
-    def _change(self, change: Callable[..., object], *args: object) -> None:
+    def _change(self, change: Callable[..., object], *args: object, **marks: bool) -> None:
         for tracked in self.tracked:
-            change(tracked.id, *args)
-        self.project.worker.refresh(self.tracked)
+            change(tracked.id, *args, **marks)
+        self.worker.refresh(self.tracked)
 
     # Showing and copying ---------------------------------------------------------------------------------------------
 
@@ -415,27 +404,11 @@ class Job(Marked):
         if not show(self):
             raise NotImplementedError  # IPython then asks for the bundle
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        ids = tuple(tracked.id for tracked in self.tracked)
-        return _reopen[-1], (str(self.project.storage.folder), ids, self.name)
-
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
 
     def __repr__(self) -> str:
         return status_line(self.rows, self.mode)
-
-
-def _reopen_nowhere(folder: str, ids: Sequence[str], name: str) -> Job:  # noqa: ARG001 - the signature of `set_reopen`
-    raise JobError(f"the job {ids[0]} of {folder} can be opened only with `import wan_notebook`.", job_id=ids[0])
-
-
-_reopen: list[Callable[[str, tuple[str, ...], str], Job]] = [_reopen_nowhere]
-
-
-def set_reopen(reopen: Callable[[str, tuple[str, ...], str], Job]) -> None:
-    """Say what opens a pickled job again: a module-level function of folder, ids and name."""
-    _reopen.append(reopen)
 
 
 _ROW_FIELDS = (

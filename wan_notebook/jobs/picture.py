@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import RecipeError, StoreError
 from ..files import atomic_write
@@ -49,17 +50,17 @@ class Marked:
 
     def star(self) -> None:
         """Mark it as one of the chosen."""
-        self._mark("star", on=True)
+        self.mark(is_starred=True)
 
     def unstar(self) -> None:
         """Take the star away."""
-        self._mark("star", on=False)
+        self.mark(is_starred=False)
 
     def reject(self, on: bool = True) -> None:
         """Hide it from galleries; ``reject(False)`` shows it again."""
-        self._mark("reject", on=on)
+        self.mark(is_rejected=on)
 
-    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
+    def mark(self, **marks: bool) -> None:
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
@@ -108,7 +109,7 @@ class Picture(Marked):
     @property
     def file(self) -> Path:
         """The full picture on disk."""
-        return self.job.project.storage.path(self.row.file)
+        return self.job.worker.storage.path(self.row.file)
 
     @property
     def image(self) -> "Image":
@@ -116,7 +117,7 @@ class Picture(Marked):
         from ..images import BadImageError, open_image
 
         try:
-            return open_image(self.job.project.storage.read(self.row.file)).convert("RGB")
+            return open_image(self.job.worker.storage.read(self.row.file)).convert("RGB")
         except BadImageError as error:
             message = f"the picture {self.file} cannot be opened: {error.message}."
             raise StoreError(message, hint="`%wan verify` lists what is missing or damaged.") from error
@@ -151,7 +152,7 @@ class Picture(Marked):
         """The file's bytes as the service sent them, without metadata of ours."""
         from ..metadata import strip
 
-        return strip(self.job.project.storage.read(self.row.file))
+        return strip(self.job.worker.storage.read(self.row.file))
 
     def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> Path:
         """Copy the picture to a file.
@@ -180,24 +181,21 @@ class Picture(Marked):
 
     def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
         """Add and remove tags of the task that made it; return those that it has now."""
-        self.job.project.database.tag(self.tracked.id, tags, tuple(remove))
-        self.job.project.worker.refresh([self.tracked])
+        self.job.worker.database.tag(self.tracked.id, tags, tuple(remove))
+        self.job.worker.refresh([self.tracked])
         return tuple(self.tracked.row.tags)
 
-    def _mark(self, what: Literal["star", "reject"], *, on: bool) -> None:
-        getattr(self.job.project.database, what)(self.tracked.id, self.position, on)
-        self.job.project.worker.refresh([self.tracked])
+    def mark(self, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected``."""
+        self.job.worker.database.mark(self.tracked.id, self.position, **marks)
+        self.job.worker.refresh([self.tracked])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _picture_of, (self.job, self.index)
+        return getitem, (self.job, self.index)
 
     def __repr__(self) -> str:
         size = f"{self.row.width_px}×{self.row.height_px}"
         return f"<Picture {self.index} of job {self.tracked.id}: {size}, seed {self.seed}, {self.file}>"
-
-
-def _picture_of(job: "Job", index: int) -> Picture:
-    return job[index]
 
 
 # Copies ------------------------------------------------------------------------------------------------------------
@@ -213,7 +211,7 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
         project keeps, or if the place cannot be written.
     """
     targets = _targets_of(path, [picture.file.name for picture in pictures])
-    storage = pictures[0].job.project.storage
+    storage = pictures[0].job.worker.storage
     made = []
     for picture, target in zip(pictures, targets, strict=True):
         data = picture.data if clean else storage.read(picture.row.file)

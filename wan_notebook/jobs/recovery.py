@@ -1,12 +1,13 @@
-"""What earlier kernels left: unfinished submits, and jobs in doubt that are settled as a person decides."""
+"""What ends otherwise than by its pictures: unfinished submits, jobs in doubt that a person decides on, cancelling."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..database import NOT_SENT, Conflict, EventRow, JobRow, Status
-from ..errors import CellError, StoreError, WanError
+from ..errors import CellError, ConnectionLostError, StoreError, WanError
 from ..providers import Phase, Submitted, TaskState
 from .status import TrackedJob, status_words
 from .submit import SALVAGED
@@ -21,6 +22,11 @@ WINDOW = dt.timedelta(hours=14)
 CLOSE_S = 180.0
 ZONE_STEP_S = 900.0
 ANSWER_TIMEOUT_S = 120.0
+
+CANCEL_WAIT_S = 10.0
+"""How long a cancel waits for the answer to a submit that is under way: people cancel right after a click."""
+
+CANCEL_LOOK_S = 0.1
 
 Resubmit = Callable[["Job", Sequence[str]], "Job"]
 """Submits a job's request anew in place of the jobs with these ids, in one transaction."""
@@ -95,7 +101,7 @@ def match(row: JobRow, task: TaskState) -> Candidate | None:
 def explain(job: "Job") -> str:
     """Return what is known about each task of a job in doubt, and the three choices, as lines of text."""
     doubtful = [tracked.row for tracked in job.tracked if tracked.status is Status.IN_DOUBT]
-    lines = [line for row in doubtful for line in _explain(job.project.worker, row)]
+    lines = [line for row in doubtful for line in _explain(job.worker, row)]
     return "\n".join(lines) or f"Job {job.id} is {status_words(job.rows[0])}, not in doubt."
 
 
@@ -147,7 +153,7 @@ def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmi
     WanError
         If the service denies the task.
     """
-    worker = job.project.worker
+    worker = job.worker
     doubtful = [tracked for tracked in job.tracked if tracked.status is Status.IN_DOUBT]
     if not doubtful and not (choice == "adopt" and job.tracked[0].status is Status.EXPIRED):
         message = f"job {job.id} is {status_words(job.rows[0])}, not in doubt; there is nothing to resolve."
@@ -185,3 +191,52 @@ def _adopt(worker: "Worker", tracked: TrackedJob, task_id: str) -> str:
     background.submit(accept).result(ANSWER_TIMEOUT_S)
     worker.start([tracked], {})
     return f"Job {row.id} has the task {task_id} now; its pictures will be fetched."
+
+
+# ------------------------------------------------------------------ cancelling: free only before it is worked on
+
+
+async def cancel(worker: "Worker", jobs: Sequence[TrackedJob]) -> str:
+    """Cancel jobs as far as that is possible; return one line a job."""
+    return "\n".join(await asyncio.gather(*(_cancel(worker, job) for job in jobs)))
+
+
+async def _cancel(worker: "Worker", job: TrackedJob) -> str:
+    """Cancel a job if that is possible; return one line that says what happened and what is paid."""
+    until_s = worker.config.clock() + CANCEL_WAIT_S
+    while job.status in (Status.INTENT, Status.SENDING) and worker.config.clock() < until_s:
+        if job.status is Status.SENDING:  # it may come back to `intent`, after a 429
+            await worker.config.sleep(CANCEL_LOOK_S)
+            continue
+        try:
+            await worker.move(job, Status.CANCELLED, expect=Status.INTENT, detail={"how": "before it was sent"})
+            return f"Job {job.id} was not sent and will not be; nothing is paid."
+        except Conflict:  # it is being sent at this moment
+            job.changed(await worker.in_thread(worker.database.get, job.id))
+    if job.status in (Status.INTENT, Status.SENDING):
+        return f"Job {job.id} is on its way to the service; once it is accepted, cancel it again."
+    if job.status is Status.IN_DOUBT:
+        return f"Job {job.id} is in doubt: it may have arrived. Decide with `%wan resolve {job.id}`."
+    if job.is_settled:
+        return f"Job {job.id} is already {status_words(job.row)}; there is nothing to cancel."
+    if job.status is Status.SUCCEEDED:
+        paid = "" if job.row.is_simulated else " and paid for"
+        return f"Job {job.id} is finished{paid}; its pictures are being fetched."
+    return await _cancel_task(worker, job)
+
+
+async def _cancel_task(worker: "Worker", job: TrackedJob) -> str:
+    client = worker.client(job.row)
+    made = "made and fetched (free)" if job.row.is_simulated else "made, billed and fetched"
+    if not client.can_cancel:
+        return f"The {client.name} cannot cancel: the picture of job {job.id} will still be {made}."
+    try:
+        if not await client.cancel(job.row.task_id):
+            return f"Job {job.id} is running and cannot be cancelled; it will be {made}."
+    except ConnectionLostError as error:  # it may have arrived
+        return f"Job {job.id} may be cancelled or go on: no answer came ({error.message}). Its card will tell."
+    except WanError as error:
+        return f"Job {job.id} could not be cancelled ({error.message}); it goes on and will be fetched."
+    if job.status in (Status.ACCEPTED, Status.RUNNING):
+        await worker.move(job, Status.CANCELLED, detail={"how": "while it waited at the service"})
+    return f"Job {job.id} was cancelled while it waited; nothing is paid."

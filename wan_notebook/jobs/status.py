@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..database import FREE, NOT_SENT, SETTLED, JobRow, Status
 from ..errors import JobCancelled, JobError, JobExpired, JobFailed, JobInDoubt, JobNotSent, JobRefused
-from ..money import Cost, Source, Total
+from ..money import Cost, Source
 from ..text import one_line, pluralize
 from ..validation import Mode
 
@@ -40,23 +41,10 @@ def cost_of(row: JobRow) -> Cost:
     return row.cost
 
 
-def total_cost(costs: Sequence[Cost]) -> Cost:
-    """Return one cost for several; it has an amount only if all have the same source and currency."""
-    amounts = [cost.amount for cost in costs if cost.amount is not None]
-    if len(amounts) == len(costs) and len({(cost.source, cost.currency) for cost in costs}) == 1:
-        return Cost(sum(amounts[1:], amounts[0]), costs[0].currency, costs[0].source, costs[0].note)
-    return Cost(note=str(Total.of(costs)), parts=tuple(costs))
-
-
 def fewest_pictures(row: JobRow) -> int:
     """Return how many pictures a success promises at least: ``n`` when editing, else 1 (WAN_API §1)."""
     asked = row.parameters.get("n")
     return asked if row.mode == Mode.EDIT and isinstance(asked, int) else 1
-
-
-def missing_pictures(row: JobRow, delivered: int) -> int:
-    """Return how many pictures were asked for and not delivered; illustrated text promises only an upper limit."""
-    return 0 if row.mode == Mode.ILLUSTRATED else max(0, fewest_pictures(row) - delivered)
 
 
 _ENDINGS: Mapping[Status, tuple[type[JobError], str, str]] = {
@@ -150,22 +138,14 @@ class TrackedJob:
         The id of the task that the service has made while the disk does not take it.
     """
 
-    def __init__(
-        self, row: JobRow, estimate: Callable[[JobRow], tuple[float, float] | None] = lambda _row: None
-    ) -> None:
-        self.row = row
+    def __init__(self, row: JobRow) -> None:
+        self.row, self.id = row, row.id
         self.request: ImageRequest | None = None
         self.progress: float | None = None
         self.note = self.stopped = self.unwritten_task = ""
         self.work: asyncio.Task[None] | None = None
         self.is_sending = False
-        self._estimate = estimate
         self._listeners: dict[object, Listener] = {}
-
-    @property
-    def id(self) -> str:
-        """The job's id in the ledger."""
-        return self.row.id
 
     @property
     def status(self) -> Status:
@@ -173,24 +153,15 @@ class TrackedJob:
         return self.row.status
 
     @property
-    def eta_s(self) -> tuple[float, float] | None:
-        """The interval of seconds in which the task probably ends; None if nothing is known."""
-        return self._estimate(self.row)
-
-    @property
     def is_settled(self) -> bool:
         """Whether the job is over, or in doubt until a person decides."""
         return self.row.status in SETTLED
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def listen(self, listener: Listener) -> Callable[[], object]:
         """Call ``listener(self)`` after each change, on the background loop; return what ends it."""
         key = object()
         self._listeners[key] = listener
-
-        def unsubscribe() -> None:
-            self._listeners.pop(key, None)
-
-        return unsubscribe
+        return partial(self._listeners.pop, key, None)
 
     def settled(self) -> Future[None]:
         """Return a future that is done once waiting is over."""

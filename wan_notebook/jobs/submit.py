@@ -36,6 +36,9 @@ NOT_SENT_YET = "It was not sent: the program that made it ended first. Run the c
 SALVAGED = "salvaged"
 """Kind of the event that keeps the task id of a cut reply, and its key in the event's detail."""
 
+KEPT_OF_INPUTS = ("name", "identity", "mime", "width_px", "height_px", "source_job", "source_index")
+"""What a row keeps of an input picture, under the same names."""
+
 CONFIRM_ATTEMPTS = 5
 CONFIRM_WAIT_S = 2.0
 CLAIM_AGAIN_S = 1.0
@@ -215,15 +218,9 @@ def new_inputs(request: ImageRequest, storage: Storage) -> list[InputRow]:
     return [
         InputRow(
             position=position,
-            name=image.name,
-            identity=image.identity,
             sha256=image.sha256,
             file=storage.save_input(image),
-            width_px=image.width_px,
-            height_px=image.height_px,
-            mime=image.mime,
-            source_job=image.source_job,
-            source_index=image.source_index,
+            **{name: getattr(image, name) for name in KEPT_OF_INPUTS},
         )
         for position, image in enumerate(request.images)
         if isinstance(image, InputImage)

@@ -15,22 +15,19 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Status
+from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
 from ..environment import Settings
 from ..errors import ServiceError, WanError
 from ..models import RESULT_LIFETIME_S
-from ..providers import ClientPool, ServiceClient, Submitted
+from ..providers import ClientPool, Submitted
 from ..request import ImageRequest
 from ..storage import Storage
 from .background import Background
-from .cancel import cancel
 from .download import download
-from .poll import poll
-from .polling import Durations, RateLimit
-from .recovery import settle_unfinished_submit
+from .poll import Durations, Poll, RateLimit
+from .recovery import cancel, settle_unfinished_submit
 from .status import TrackedJob
 from .submit import NOT_SENT_YET, submit
 
@@ -43,9 +40,6 @@ LOOK_EVERY_S = 1.0
 
 WRITE_AGAIN_S = 0.25
 CANCEL_TIMEOUT_S = 60.0
-
-Price = tuple[Decimal, str, str]
-"""Amount of one picture, its currency, and who says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +82,7 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.database, self.storage, self.settings = config.database, config.storage, config.settings
-        self.in_thread = config.background.in_thread
+        self.in_thread, self.client = config.background.in_thread, config.clients.client_for
         self.owner = Owner.this_process()
         self._tracked: dict[str, TrackedJob] = {}
         self._accounts: dict[str, Account] = {}
@@ -109,7 +103,7 @@ class Worker:
 
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
-        job = self._tracked.setdefault(row.id, TrackedJob(row, self._remaining_s))
+        job = self._tracked.setdefault(row.id, TrackedJob(row))
         if job.work is None:
             has_moved, job.row = job.status is not row.status, row
             if has_moved:  # in another kernel
@@ -124,15 +118,6 @@ class Worker:
         for job in jobs:
             job.request, job.stopped = requests.get(job.id, job.request), ""
         self.config.background.submit(self._begin(jobs))
-
-    def resume(self, rows: Sequence[JobRow]) -> list[TrackedJob]:
-        """Go on with jobs that an earlier kernel left, or watch those that another one works on.
-
-        What was never sent is left alone: only the same call sends it.
-        """
-        jobs = [self.track(row) for row in rows]
-        self.start(jobs, {})
-        return jobs
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
@@ -210,7 +195,7 @@ class Worker:
         if job.status is Status.INTENT:
             await submit(self, job)
         if job.status in (Status.ACCEPTED, Status.RUNNING):
-            await poll(self, job)
+            await Poll(self, job).run()
         if job.status is Status.SUCCEEDED:
             await download(self, job)
 
@@ -275,10 +260,6 @@ class Worker:
         account.limit.per_s = settings.queries_per_s
         return account
 
-    def client(self, row: JobRow) -> ServiceClient:
-        """Return the client of a job's service, with the key in force. Raises ``SettingsError``."""
-        return self.config.clients.client_for(row)
-
     async def durations_of(self, row: JobRow) -> Durations:
         """Return the durations of a job's kind, read from the ledger the first time."""
         key = _kind(row)
@@ -290,7 +271,8 @@ class Worker:
             self._durations.setdefault(key, Durations(past_s))
         return self._durations[key]
 
-    def _remaining_s(self, row: JobRow) -> tuple[float, float] | None:
+    def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
+        """Return the interval of seconds in which a task probably ends; None if nothing is known."""
         durations = self._durations.get(_kind(row))
         if durations is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
             return None

@@ -49,7 +49,7 @@ def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
     """Return what a kernel's session knows, beside the notebook's variables."""
     if session is None:
         return Known(names)
-    project = session.project(create=False)
+    project = session.known_project()
     ids = dict.fromkeys(job.id for _, job in reversed(session.last))
     tags = (lambda: [row.key for row in project.database.cost_by("tag") if row.key]) if project else tuple
     return Known(names, tuple(ids), tags)

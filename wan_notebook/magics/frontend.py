@@ -52,7 +52,8 @@ def _show(job: Job) -> bool:
     from ..display import show_job
 
     session, shell = default_session(), current_shell()
-    if shell is None or session.project(create=False) is not job.project:
+    project = session.known_project()
+    if shell is None or project is None or project.worker is not job.worker:
         return False
     execution = session.cell().execution
     if job.shown_in != execution:
@@ -66,7 +67,7 @@ def _bundle(shown: Job | Picture) -> "Bundle | None":
     from ..display import job_bundle, picture_bundle
 
     session = default_session()
-    job = shown.job if isinstance(shown, Picture) else shown
-    if session.project(create=False) is not job.project:
+    job, project = shown.job if isinstance(shown, Picture) else shown, session.known_project()
+    if project is None or project.worker is not job.worker:
         return None
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)

@@ -167,7 +167,7 @@ class Runner:
             return self.session.last[-1][1]
         from ..database import HistoryQuery
 
-        project = self.session.project(create=False)
+        project = self.session.known_project()
         rows = project.database.history(HistoryQuery(limit=1)).rows if project else ()
         if not rows:
             raise CellError("there is no job yet.", hint="Make a picture first: `%wan make a fox in snow`.")

@@ -27,7 +27,7 @@ class Feed:
     """An update comes so often without a change; None: only after one."""
 
     def __init__(self, panel: "Panel") -> None:
-        self.panel, self.session, self.project = panel, panel.session, panel.session.need_project()
+        self.panel, self.session, self.project = panel, panel.session, panel.session.project()
         panel.parts[self.name] = self
         self._changed = asyncio.Event()
         self._task = self.session.background.submit(self._follow())

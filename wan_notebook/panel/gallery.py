@@ -149,10 +149,10 @@ class GalleryFeed(Feed):
             elif what == "trash":
                 database.trash(row.id)
             else:
-                mark = database.star if what == "star" else database.reject
-                mark(row.id, picture.index, is_on)
+                marks = {"is_starred" if what == "star" else "is_rejected": is_on}
+                database.mark(row.id, picture.index, **marks)
                 if not is_on:
-                    mark(row.id, None, False)  # perhaps the whole job was marked
+                    database.mark(row.id, **marks)  # perhaps the whole job was marked
         if what == "trash":
             self.session.empty_trash()  # of what has been there for 30 days
             self.panel.show(notice=["In the trash for 30 days: History, Include trash, Restore brings it back."])

@@ -124,7 +124,7 @@ class PickerFeed(Feed):
             seed = found.seed if isinstance(found, ForeignMetadata) else found.parameters.seed
             text = f"{name}: {safe_line(found.prompt, 100)}{'' if seed is None else f' · seed {seed}'}"
             self._offer = text, found
-        self._choose(quoted_path(relative_path(self.project.storage.path(saved.file))))
+        self._choose(quoted_path(relative_path(self.project.storage.path(saved))))
 
     def on_recall(self, message: Message) -> None:
         """Recall the settings of the picture that was uploaded last, or leave the offer."""
@@ -223,7 +223,7 @@ class CachedResolver(Resolver):
     """
 
     def __init__(self, namespace: Mapping[str, Any], project: Project, loaded: dict[str, Pictures]) -> None:
-        super().__init__(namespace, project, project.folder, str.encode, may_fetch=False)  # so nothing is downloaded
+        super().__init__(namespace, project, str.encode, may_fetch=False)  # so nothing is downloaded
         self._loaded = loaded
 
     def image(self, value: object, name: str) -> Pictures:

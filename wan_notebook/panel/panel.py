@@ -182,7 +182,7 @@ class Panel(anywidget.AnyWidget):
 
     def cell_of(self, row: JobRow) -> str:
         """Return the cell that asks for a row."""
-        return str(cell_of_row(self.session.request_of(row), row, self.session.need_project().folder))
+        return str(cell_of_row(self.session.request_of(row), row, self.session.project().storage.folder))
 
     def recall_row(self, row: JobRow, text: str = "", *, is_new: bool = False) -> None:
         """Fill in what made a row, without its seed if ``is_new``."""

@@ -120,7 +120,7 @@ def plan_bundle(
     """
     _rocrate()
     _check_target(target)
-    project, notebook = session.need_project(), notebook.resolve()
+    project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
     root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
     document = read_notebook(notebook)

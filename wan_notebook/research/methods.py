@@ -64,7 +64,7 @@ def methods_paragraph(
     with suppress(RecipeError):
         document = read_notebook(notebook).without(cells_run) if notebook else None
         saved = [item.job_id for item in document.named() if item.job_id] if document else []
-    database = session.need_project().database
+    database = session.project().database
     rows, _ = select_jobs(database, [*saved, *shown], tags=tags, notebook=str(notebook or ""))
     return describe_methods(rows, latex=latex)
 

@@ -230,7 +230,7 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     StoreError
         Where this project cannot take it.
     """
-    project = session.need_project()
+    project = session.project()
     database, storage = project.database, project.storage
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with opened(source) as archive:
@@ -325,7 +325,7 @@ def _with_files_placed(
     def place(relative: str) -> str:
         packed = f"{FOLDER}/{relative}"
         if relative not in names and _is_stored(relative) and packed in archive.contents.files:
-            names[relative] = storage.add(relative, archive.checked(packed)).file
+            names[relative] = storage.add(relative, archive.checked(packed))
             if f"{packed}.json" in archive.contents.files:
                 storage.add(f"{names[relative]}.json", archive.checked(f"{packed}.json"))
         return names.get(relative, relative)

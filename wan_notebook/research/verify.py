@@ -130,7 +130,7 @@ def verify_notebook(
     """
     named = read_notebook(notebook).without(cells_run or ()).named() if notebook else []
     what = notebook.name if notebook and (named or not shown) else "this kernel"
-    project = session.project(create=False)
+    project = session.known_project()
     if project is None:
         checks = [Check(cell=n.cell, job_id=n.job_id, expression=n.job_id, finding=Finding.UNKNOWN) for n in named]
         return Verification(what=what, checks=tuple(checks), notes=("there is no ledger here",) if named else ())

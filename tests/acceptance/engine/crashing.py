@@ -123,7 +123,7 @@ def ask_and_wait(url: str, folder: Path, steps: Steps) -> None:
 def resume(url: str, folder: Path) -> dict[str, Any]:
     """Take up what is there, and say what became of it."""
     session = kernel(url, folder)
-    project = session.project(create=False)
+    project = session.known_project()
     if project is None:
         return {"states": [], "files": []}
     before = [str(row.status) for row in database_of(session).open_jobs()]
@@ -131,14 +131,15 @@ def resume(url: str, folder: Path) -> dict[str, Any]:
         if tracked.status != "intent":
             tracked.settled().result(WAIT_S)
     rows = history_of(session)
+    kept = project.storage.folder
     pictures = [picture for row in rows for picture in row.pictures if picture.saved_at]
     found = {
         "before": before,
         "states": [str(row.status) for row in rows],
         "saved": [picture.file for picture in pictures],
         "whole": all(_is_whole(project.storage.read(picture.file), picture) for picture in pictures),
-        "files": sorted(str(path.relative_to(project.folder)) for path in project.folder.glob("2*/*.png")),
-        "journal": (project.folder / "ledger.db-wal").exists(),
+        "files": sorted(str(path.relative_to(kept)) for path in kept.glob("2*/*.png")),
+        "journal": (kept / "ledger.db-wal").exists(),
     }
     session.close()
     return found

@@ -30,7 +30,7 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
     assert caught.value.hint
     assert "secret" not in str(caught.value)
     assert not made.service.tasks_created
-    assert session.project(create=False) is None or history_of(session) == []
+    assert session.known_project() is None or history_of(session) == []
 
 
 # ------------------------------------------------------------------ practice

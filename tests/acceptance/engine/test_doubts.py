@@ -7,7 +7,7 @@ import pytest
 
 from tests.kit import Rig, ask, database_of, ended, history_of, rig, row_of, until
 from wan_notebook.errors import BudgetError, CellError, JobInDoubt
-from wan_notebook.jobs import Job
+from wan_notebook.jobs import Job, explain
 from wan_notebook.session import Session
 
 
@@ -28,7 +28,7 @@ def doubtful(made: Rig, session: Session, fault: str = "submit.reset_after", see
 
 def candidate(session: Session, job: Job) -> str:
     """Return the id of the task that the explanation of a job in doubt names first."""
-    found = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", session.explain_doubt(job))
+    found = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", explain(job))
     assert found
     return found[0]
 
@@ -52,7 +52,7 @@ def test_the_list_finds_it_with_its_confidence(made: Rig) -> None:
     session = made.kernel()
     known = ended(ask(session, "another", seed=1))
     job = doubtful(made, session)
-    text = session.explain_doubt(job)
+    text = explain(job)
 
     (lost,) = [task_id for task_id in made.service.tasks if task_id != known.rows[0].task_id]
     assert lost in text
@@ -68,7 +68,7 @@ def test_one_that_did_not_arrive_has_no_candidate(made: Rig) -> None:
     ended(ask(session, "another", seed=1))
     job = doubtful(made, session, "submit.500")
 
-    assert "probably did not arrive" in session.explain_doubt(job)
+    assert "probably did not arrive" in explain(job)
 
 
 def test_adopting_fetches_and_pays_once(made: Rig) -> None:
@@ -144,7 +144,7 @@ def test_a_salvaged_id_that_was_not_confirmed_is_kept(made: Rig) -> None:
     made.arm()
 
     assert job.status == "in_doubt"
-    assert next(iter(made.service.tasks)) in session.explain_doubt(job)
+    assert next(iter(made.service.tasks)) in explain(job)
 
 
 def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig) -> None:
@@ -163,7 +163,7 @@ def test_the_gateway_has_no_list(tmp_path: Path) -> None:
     """Where there is no list, that is said; the choices stay."""
     with rig(tmp_path / "gateway") as made:
         session = made.kernel()
-        text = session.explain_doubt(doubtful(made, session))
+        text = explain(doubtful(made, session))
 
         assert "no list of tasks" in text
         assert "abandon" in text

@@ -100,7 +100,7 @@ def test_all_problems_come_at_once_and_nothing_is_sent(house: House, session: Se
     assert set(found) == {"seeed", "image", "prompt", "size", "name", "seed", "fresh", "embed", "tags"}
     assert "Did you mean seed?" in found["seeed"]
     assert house.service.tasks_created == 0
-    assert session.project(create=False) is None
+    assert session.known_project() is None
 
 
 @pytest.mark.parametrize("secret", [{"A": KEY}, object()])
@@ -188,7 +188,7 @@ def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(house: 
     with pytest.raises(RequestError, match="contains an API key") as caught:
         ask(session, **{"prompt": "a fox", field: text})
     assert "7Q9z" not in str(caught.value)
-    assert session.project(create=False) is None
+    assert session.known_project() is None
 
 
 # Plans ---------------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_plan_says_what_a_call_would_do_and_does_nothing(house: House, session
     plan = session.plan(submission)
     assert (plan.pictures_max, plan.is_free) == (2, False)
     assert plan.cost_text == "$0.00 simulated (would cost up to 0.06 USD)"
-    assert session.project(create=False) is None
+    assert session.known_project() is None
 
     session.submit(replace_requests(submission, FOX)).result(WAIT_S)
     plan = session.plan(submission)
@@ -247,7 +247,7 @@ def test_jobs_of_another_key_are_left_alone_until_asked(house: House, session: S
     """They may come from somebody else's folder: nothing is asked with this person's key before a question."""
     house.configure(seconds=20.0)
     job = ask(session, seed=5)
-    session.need_project().database.update(job.id, key_fingerprint=fingerprint, is_simulated=False)
+    session.project().database.update(job.id, key_fingerprint=fingerprint, is_simulated=False)
     session.close()
     later = house.kernel()
 

@@ -1,5 +1,6 @@
 """Budgets: how they are written, what counts, and refusals with a way out. The engine suite tests them end to end."""
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.database.kit import Clock, finish, ledger, new, owner, reported
-from wan_notebook.budget import Budget, BudgetBook, UnitPrice, parse_budget, tightest
-from wan_notebook.database import Database
+from wan_notebook.budget import Budget, BudgetBook, parse_budget
+from wan_notebook.database import Database, Price
 from wan_notebook.errors import BudgetError
 from wan_notebook.settings import SettingsLoader
 
@@ -30,7 +31,8 @@ class Desk:
 
     def book(self, notebook: str = "a.ipynb", database: Database | None = None) -> BudgetBook:
         """Return the budgets of a notebook."""
-        return BudgetBook(self.loader, self.loader.load(), database or self.database, notebook, self.clock)
+        database = database or self.database
+        return BudgetBook(self.loader, self.loader.load(), database, notebook, self.clock, lambda: database)
 
     def order(self, *seeds: int, notebook: str = "a.ipynb") -> None:
         """Order pictures within the budgets."""
@@ -100,10 +102,10 @@ def test_any_text_is_a_budget_or_an_error(text: str) -> None:
         assert parse_budget(text).amount >= 0
 
 
-def test_of_budgets_on_the_same_thing_the_lowest_counts() -> None:
+def test_of_budgets_on_the_same_thing_the_lowest_counts(desk: Desk) -> None:
     """Several sources tighten each other; other currencies and periods stand beside."""
-    texts = ["5 per day", "3 per day", "4 CNY per day", "40 pictures", "9"]
-    assert [b.text for b in tightest([parse_budget(t) for t in texts])] == [
+    desk.env["WAN_BUDGET"] = "5 per day, 3 per day, 4 CNY per day, 40 pictures, 9"
+    assert [b.text for b in desk.book().all()] == [
         "$3.00 per day",
         "¥4.00 per day",
         "40 pictures in total",
@@ -163,7 +165,7 @@ def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None
     desk.loader.store(prices={"gateway": ["0.0001", "USD"]})
     desk.book().set(parse_budget("0.05"))
     assert "could cost $0.03" in refusal(desk, 2).message
-    assert desk.book().unit_price("gateway") == UnitPrice(Decimal("0.0001"), "USD", "price as set")
+    assert desk.book().unit_price("gateway") == Price(Decimal("0.0001"), "USD")
 
 
 def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     (broken / "ledger.db").write_text("not a database")
     two.loader.remember_folder(broken)
 
-    assert two.book().known_price("gateway") == UnitPrice(Decimal("0.04"), "USD", "as billed 25 Nov")
+    assert two.book().known_price() == Price(Decimal("0.04"), "USD", dt.date(2026, 11, 25))
     two.book().set(parse_budget("1 picture"))
     two.book().set(parse_budget("1 picture per notebook"))
     assert "1 picture in total" in refusal(two).message

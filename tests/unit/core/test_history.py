@@ -88,7 +88,7 @@ def test_every_column_is_documented_and_filled(desk: Desk) -> None:
 def test_the_data_knows_inputs_groups_stars_and_practice(desk: Desk) -> None:
     """The input picture is the independent variable of an edit; a star on a picture is not lost."""
     fox = desk.history(seed=5).rows[0]
-    desk.database.star(fox.id, 1)
+    desk.database.mark(fox.id, 1, is_starred=True)
     job = desk.history(seed=5).to_dicts()[0]
     assert (job["inputs"], job["input_hashes"], job["group"]) == (["photo"], ["pixels:1"], fox.id)
     assert (job["starred"], job["imported"], job["pictures"]) == (True, False, 2)

@@ -21,7 +21,7 @@ from wan_notebook.replay import (
     choose_result,
     former_readings,
     read_submission,
-    refuse_if_only,
+    refuse_unanswered,
 )
 from wan_notebook.request import ImageRequest
 
@@ -175,6 +175,13 @@ def test_what_is_under_way_is_found_also_without_replay(desk: Desk) -> None:
     assert found(ask(desk, FOX.replace(seed=5), fresh=True)) == [("", False)]
 
 
+def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Desk) -> None:
+    """Two cells with the same prompt and seed each get their own back; another cell, the newest."""
+    ids = [desk.answer(FOX.replace(seed=5), 5, Status.SAVED, cell_id=cell_id)[0] for cell_id in ("a", "b")]
+    for cell_id, expected in (("a", ids[0]), ("b", ids[1]), ("c", ids[1]), ("", ids[1])):
+        assert found(ask(desk, FOX.replace(seed=5), cell=CellId(cell_id=cell_id))) == [(expected, False)], cell_id
+
+
 def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
     """Its tasks are joined one by one: the done one is shown, the running one waited for, the refused one bought."""
     ids = desk.answer(FOX.replace(n=3), 7, Status.SAVED, Status.RUNNING, Status.REFUSED)
@@ -246,7 +253,6 @@ def test_where_nothing_may_be_bought_the_missing_one_is_named(
     """It says who forbids it, which request has no answer, and what to do."""
     jobs = desk.lookup(fresh=fresh, replay="only").jobs([request_])
     with pytest.raises(ReplayError) as caught:
-        refuse_if_only(jobs, "only", fresh=fresh, by_store=by_store)
+        refuse_unanswered(jobs, fresh=fresh, by_store=by_store)
     assert all(word in f"{caught.value.message} {caught.value.hint}" for word in words)
     assert not (by_store and "unset" in caught.value.hint.lower())
-    refuse_if_only(jobs, "on", fresh=fresh, by_store=by_store)

@@ -15,20 +15,20 @@ DAY_S = 86400.0
 def test_stars_and_rejections_are_kept(database: Database) -> None:
     """A job and each of its pictures can be starred and rejected, and released again; a wrong index is said."""
     job_id = finish(database, pictures=2)
-    database.star(job_id)
-    database.star(job_id, 1)
-    database.reject(job_id, 0)
+    database.mark(job_id, is_starred=True)
+    database.mark(job_id, 1, is_starred=True)
+    database.mark(job_id, 0, is_rejected=True)
     row = database.get(job_id)
     assert (row.is_starred, row.is_rejected) == (True, False)
     assert [(p.is_starred, p.is_rejected) for p in row.pictures] == [(False, True), (True, False)]
-    database.star(job_id, on=False)
-    database.reject(job_id, 0, on=False)
+    database.mark(job_id, is_starred=False)
+    database.mark(job_id, 0, is_rejected=False)
     row = database.get(job_id)
     assert (row.is_starred, row.pictures[0].is_rejected) == (False, False)
     with pytest.raises(StoreError, match=r"no picture \[7\]"):
-        database.star(job_id, 7)
+        database.mark(job_id, 7, is_starred=True)
     with pytest.raises(StoreError, match="no job"):
-        database.star("f00")
+        database.mark("f00", is_starred=True)
 
 
 def test_tags_are_a_set_in_their_order(database: Database) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, reported
+from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, reported
 from wan_notebook.database import NOT_SENT, STATES, Database, HistoryPage, HistoryQuery, Status, nothing_found
 from wan_notebook.errors import StoreError
 
@@ -107,24 +107,23 @@ def test_what_cannot_be_asked_is_said(database: Database) -> None:
 # ------------------------------------------------------------------ results
 
 
-def answer(database: Database, **options: Any) -> str | None:
-    """Return the id of the stored result of the usual request."""
-    row = database.find_result(new().request_hash_with_seed, **{"simulated_ok": False, **options})
-    return row.id if row else None
+def answer(database: Database) -> str | None:
+    """Return the id of the newest complete result of the usual request."""
+    rows = database.results(new().request_hash_with_seed, with_seed=True)
+    return next((row.id for row in reversed(rows) if row.is_complete), None)
 
 
-def test_the_newest_result_answers_that_of_the_same_cell_first(database: Database, clock: Clock) -> None:
-    """A request is answered by its newest result, but two cells with the same prompt each get their own back."""
-    assert answer(database) is None
+def test_results_are_those_not_in_the_trash(database: Database, clock: Clock) -> None:
+    """A request's results come oldest first; what is in the trash answers nothing."""
     here = finish(database, cell_id="c1")
     clock.now += 60
     newest = finish(database, cell_id="c2")
-    assert answer(database, cell_id="c1") == here
-    assert answer(database, cell_id="c3") == answer(database) == newest
+    assert [row.id for row in database.results(new().request_hash)] == [here, newest]
     database.trash(newest)
     assert answer(database) == here
-    assert [row.id for row in database.results(new().request_hash)] == [here]
-    assert len(database.results(new().request_hash_with_seed, with_seed=True)) == 1
+    assert [row.id for row in database.results(new().request_hash_with_seed, with_seed=True)] == [here]
+    (row, is_new), *_ = database.create_or_join([new()], owner=owner(), simulated_ok=False)
+    assert (row.id, is_new) == (here, False)
 
 
 def test_only_a_complete_result_answers(database: Database) -> None:

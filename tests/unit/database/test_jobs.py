@@ -294,7 +294,7 @@ def test_success_and_its_pictures_are_one_commit(database: Database) -> None:
     assert [(p.index, p.kind, p.url) for p in row.pictures] == [(k, "image", found[k]["url"]) for k in (0, 1)]
     assert (row.usage, row.items, row.picture_count) == ({"n": 2}, ({"picture": 0},), 0)
     database.save_picture(job_id, index=0, file="a.png", **PICTURE)
-    database.star(job_id, 0)
+    database.mark(job_id, 0, is_starred=True)
     row = database.save_picture(job_id, index=0, url="https://files.test/0?sig=y", file="")
     assert (row.pictures[0].url, row.pictures[0].file, row.pictures[0].is_starred) == ("", "a.png", True)
     row = database.save_picture(job_id, index=0, width_px=1280, saved_at=NOON)

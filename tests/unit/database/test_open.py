@@ -212,7 +212,7 @@ def test_the_oldest_ledger_is_read_where_it_cannot_be_written(tmp_path: Path, pa
         row = database.history().rows[1]
         assert [picture.file for picture in row.pictures] == ["2026-11-25/a-0.png", "2026-11-25/a-1.png"]
         with pytest.raises(DatabaseUnavailable, match="read-only"):
-            database.star(row.id)
+            database.mark(row.id, is_starred=True)
     assert path.read_bytes() == before
 
 

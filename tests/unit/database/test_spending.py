@@ -144,7 +144,6 @@ LIMITS = {
     "¥9": ({"currency": "CNY", "price": price("0.04", "CNY")}, ""),
     "$0.08 since": ({"price": price("0.04"), "since": NOON + 1}, ""),
     "$0.08 a notebook": ({"price": price("0.04"), "notebook": "other.ipynb"}, ""),
-    "$0.08 a user": ({"price": price("0.04"), "user": "bob"}, ""),
     "$0.20": ({"price": price("0.04"), "elsewhere": (Spend(reserved={"USD": Decimal("0.06")}),)}, "exceeded"),
 }
 
@@ -152,8 +151,8 @@ LIMITS = {
 @pytest.mark.parametrize("text", LIMITS)
 def test_a_limit_is_kept(database: Database, text: str) -> None:
     """What is spent ($0.02, two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
-    finish(database, pictures=2, cost=reported("0.02"), user="ann")
-    create(database, price="0.05", user="ann")
+    finish(database, pictures=2, cost=reported("0.02"))
+    create(database, price="0.05")
     options, reason = LIMITS[text]
     limit = SpendLimit(amount=Decimal(text.split()[0].strip("$¥")), **options)
     if not reason:

@@ -34,7 +34,7 @@ def test_a_job_arrives_as_it_left(database: Database, target: Database) -> None:
     """What is needed to show a picture again and to prove where it came from arrives exactly, marked as imported."""
     texts = {"tags": ("t",), "name": "hero", "versions": {"python": "3.12"}}
     job_id = finish(database, "狐 \x00", inputs=(given(),), pictures=2, cost=reported("0.0255"), seedless=True, **texts)
-    database.star(job_id, 1)
+    database.mark(job_id, 1, is_starred=True)
     report = target.import_rows(travelled(database, job_id))
     assert (report.added, report.present, report.conflicts) == ([job_id], [], [])
     old, row = database.get(job_id), target.get(job_id)
@@ -51,9 +51,8 @@ def test_a_job_arrives_as_it_left(database: Database, target: Database) -> None:
     assert row.imported_at == NOON + 9
     told = [(event.kind, event.status) for event in target.events(job_id)]
     assert told == [*[("state", status) for status in ("intent", *PATH)], ("imported", "")]
-    found = target.find_result(old.request_hash_with_seed, simulated_ok=False)
-    assert found is not None
-    assert found.id == job_id
+    assert [found.id for found in target.results(old.request_hash_with_seed, with_seed=True)] == [job_id]
+    assert row.is_complete
 
 
 def test_importing_twice_adds_nothing(database: Database, target: Database) -> None:

@@ -93,7 +93,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
 
 def test_several_pictures_get_numbers_or_a_folder(jobs: tuple[Job, Job], tmp_path: Path) -> None:
     """All are checked before the first is written."""
-    both = Job([jobs[0].tracked[0], jobs[1].tracked[0]], jobs[0].project, request=jobs[0].request)
+    both = Job([jobs[0].tracked[0], jobs[1].tracked[0]], jobs[0].worker, request=jobs[0].request)
     assert [path.name for path in both.save(tmp_path / "a.jpg")] == ["a-1.jpg", "a-2.jpg"]
     assert {path.parent.name for path in both.save(tmp_path / "foxes")} == {"foxes"}
     (tmp_path / "Makefile").touch()

@@ -61,12 +61,12 @@ def test_marks_are_on_disk_at_once(job: Job) -> None:
     assert job.tag("study", "winter") == ("study", "winter")
     assert job[0].tag(remove=["study"]) == ("winter",)
     job.trash()
-    row = job.project.database.get(job.id)
+    row = job.worker.database.get(job.id)
     assert (row.is_starred, row.is_rejected, row.pictures[0].is_starred, row.tags) == (True, True, True, ("winter",))
     assert row.trashed_at is not None
     for undo in (job[0].unstar, job.unstar, lambda: job.reject(False), job.untrash):
         undo()
-    row = job.project.database.get(job.id)
+    row = job.worker.database.get(job.id)
     assert (row.is_starred, row.is_rejected, row.pictures[0].is_starred, row.trashed_at) == (False, False, False, None)
 
 
@@ -104,7 +104,7 @@ def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
 def test_waiting_has_a_limit(session: Session) -> None:
     """`wait` says whether it is over; `result` raises, and says what holds the job up."""
     tracked = TrackedJob(row(Status.RUNNING))
-    job = Job([tracked], project_of(session), request=ImageRequest(prompt="a fox", seed=5))
+    job = Job([tracked], project_of(session).worker, request=ImageRequest(prompt="a fox", seed=5))
     assert job.wait(0.01) is False
     tracked.note = "the key may not read the task"
     with pytest.raises(JobTimeout, match=r"after 0\.01 s \(the key may not read the task\); it goes on"):

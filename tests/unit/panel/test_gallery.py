@@ -112,7 +112,7 @@ def test_details_and_the_input_to_compare_with(page):
     assert details["cell"].startswith("%%wan -i")
     assert job.files[0].as_posix() in details["paths"]
     _, (data,) = page.ask("gallery", "full", "full", key=details["inputs"][0]["id"])
-    assert data == (page.session.need_project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
+    assert data == (page.session.project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
     _, (copy,) = page.ask("gallery", "thumbs", "thumbs", keys=[details["inputs"][0]["id"]])
     assert copy == thumbnail(data, max_px=256, max_bytes=9_000)[0]
 

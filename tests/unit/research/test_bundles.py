@@ -200,7 +200,7 @@ def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
     other = elsewhere.kernel()
     job = ask(other, images=[small_png()], seed=5).result(20)
     sent = {**job.rows[0].parameters, "n": 99, "size": "1*1"}
-    other.need_project().database.update(job.id, parameters=sent, n=99)
+    other.project().database.update(job.id, parameters=sent, n=99)
     other.close()
     later = elsewhere.kernel()
     assert "data:image" in job_bundle(later.job(job.id), later)[0]["text/html"]
@@ -246,7 +246,7 @@ def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, else
     open_bundle(rewritten(study.archive, elsewhere.folder.parent / "kept.zip", keep), other)
     with zipfile.ZipFile("kept.zip") as archive:
         assert key.encode() in archive.read(CRATE)
-    assert not other.need_project().database.meta_get(key)
+    assert not other.project().database.meta_get(key)
 
 
 def test_a_hidden_file_of_the_folder_is_not_placed(study: Study, elsewhere: House) -> None:
@@ -265,7 +265,7 @@ def test_a_planted_link_is_not_followed(study: Study, elsewhere: House, tmp_path
     (elsewhere.folder.parent / "study.ipynb").symlink_to(outside / "study.ipynb")
     day = study.job.rows[0].pictures[0].file.partition("/")[0]
     other = elsewhere.kernel()
-    other.need_project()
+    other.project()
     (elsewhere.folder / day).symlink_to(outside)
     with pytest.raises(StoreError, match=r"link|leads out"):
         open_bundle(study.archive, other)

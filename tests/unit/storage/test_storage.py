@@ -20,7 +20,7 @@ from tests.environment import ROOT
 from tests.fakes.disks import FullDisk
 from wan_notebook.errors import StoreError
 from wan_notebook.images import InputImage
-from wan_notebook.storage import Saved, Storage
+from wan_notebook.storage import Storage
 
 AT = dt.datetime(2026, 11, 24, 14, 32, tzinfo=dt.UTC)
 NAME = "2026-11-24/1432-a-fox-s5-1.png"
@@ -41,9 +41,9 @@ def part_of(storage: Storage, data: bytes, index: int = 0) -> Path:
     return part
 
 
-def save(storage: Storage, part: Path, data: bytes | None = None) -> Saved:
+def save(storage: Storage, part: Path, data: bytes | None = None) -> str:
     """Stage and publish under the usual name."""
-    return storage.publish(storage.stage(part, NAME, data=data))
+    return storage.publish(storage.stage(part, data), NAME)
 
 
 def files_of(storage: Storage) -> list[str]:
@@ -87,7 +87,7 @@ def test_a_picture_gets_its_name_and_the_part_goes(storage: Storage, data: bytes
     """A finished download, or what is made of it, becomes the file, byte for byte, readable as any file is."""
     part = part_of(storage, b"png bytes")
     whole = data or b"png bytes"
-    assert save(storage, part, data) == Saved(NAME, len(whole))
+    assert save(storage, part, data) == NAME
     part.unlink(missing_ok=True)  # whoever downloaded it drops it
     assert storage.read(NAME) == whole
     assert storage.holds(NAME, hashlib.sha256(whole).hexdigest())
@@ -102,14 +102,14 @@ def test_a_picture_gets_its_name_and_the_part_goes(storage: Storage, data: bytes
 
 def test_no_file_is_ever_overwritten(storage: Storage) -> None:
     """Another picture of the same name gets a number; folders and links in the place of a name keep it."""
-    assert [save(storage, part_of(storage, data)).file for data in (b"one", b"two", b"one")] == [
+    assert [save(storage, part_of(storage, data)) for data in (b"one", b"two", b"one")] == [
         NAME,
         NAME.replace(".png", "_2.png"),
         NAME,  # the same bytes, fetched again after a crash, are kept once
     ]
     (storage.folder / NAME.replace(".png", "_3.png")).mkdir()
     (storage.folder / NAME.replace(".png", "_4.png")).symlink_to("nowhere")
-    assert save(storage, part_of(storage, b"three")).file == NAME.replace(".png", "_5.png")
+    assert save(storage, part_of(storage, b"three")) == NAME.replace(".png", "_5.png")
     assert storage.read(NAME) == b"one"
     assert not storage.part_path("abc", 0).exists()
 
@@ -133,35 +133,27 @@ def test_bytes_are_durable_before_they_are_named_and_the_name_after(
     (storage.folder / NAME).parent.mkdir()
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "link", linked)
-    staged = storage.stage(part, NAME)
-    assert not storage.exists(staged.file)
-    storage.publish(staged)
+    staged = storage.stage(part)
+    assert not storage.exists(NAME)
+    storage.publish(staged, NAME)
     save(storage, part, b"png!")
     assert [event for event, _ in itertools.groupby(events)] == ["bytes", "name", "folder"] * 2
 
 
 def test_a_sidecar_follows_its_picture_and_never_costs_it(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
     """It takes any text, goes with the picture, and a place that is taken is only noted."""
-    storage.publish(storage.stage(storage.part_path("abc", 0), NAME, data=b"png", sidecar='{"prompt": "狐 \ud800"}'))
+    storage.publish(storage.stage(storage.part_path("abc", 0), b"png"), NAME, '{"prompt": "狐 \ud800"}')
     assert storage.read(f"{NAME}.json").decode() == '{"prompt": "狐 \\ud800"}'
     storage.add("2026-11-24/other.png", b"b")
     assert storage.delete(NAME)
     assert files_of(storage) == ["2026-11-24/other.png"]
     (storage.folder / f"{NAME}.json").mkdir()
-    staged = storage.stage(storage.part_path("abc", 0), NAME, data=b"png", sidecar="{}")
-    assert storage.publish(staged).file == NAME
+    assert storage.publish(storage.stage(storage.part_path("abc", 0), b"png"), NAME, "{}") == NAME
     assert "metadata" in caplog.text
     (storage.folder / f"{NAME}.json").rmdir()
     storage.delete(NAME)
     storage.delete("2026-11-24/other.png")
     assert not (storage.folder / "2026-11-24").exists()
-
-
-def test_bytes_that_are_no_picture_are_kept_beside(storage: Storage) -> None:
-    """A corrupt download is kept for the person, under a name that says so."""
-    assert storage.keep_corrupt(part_of(storage, b"<html>"), NAME) == f"{NAME}.corrupt"
-    assert storage.keep_corrupt(part_of(storage, b"<HTML>"), NAME) != f"{NAME}.corrupt"
-    assert storage.read(f"{NAME}.corrupt") == b"<html>"
 
 
 def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
@@ -207,7 +199,7 @@ def test_a_disk_that_takes_nothing_is_told_before_money_is_spent_and_loses_nothi
         assert hint in caught.value.hint
         assert "\n" not in str(caught.value)
     disk.errno = 0
-    assert save(storage, part) == Saved(NAME, 12)
+    assert save(storage, part) == NAME
     assert files_of(storage) == [NAME]
 
 
@@ -241,9 +233,9 @@ def test_a_file_system_without_links_overwrites_nothing_either(
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", no_links)
-    assert save(storage, part_of(storage, b"one")).file == NAME
+    assert save(storage, part_of(storage, b"one")) == NAME
     second = save(storage, part_of(storage, b"two"))
-    assert (storage.read(NAME), storage.read(second.file), len(files_of(storage))) == (b"one", b"two", 2)
+    assert (storage.read(NAME), storage.read(second), len(files_of(storage))) == (b"one", b"two", 2)
 
 
 def test_an_ascii_only_locale_saves_under_ascii_names(storage: Storage) -> None:
@@ -255,7 +247,7 @@ from wan_notebook.storage import Storage
 storage = Storage(Path({str(storage.folder)!r}))
 for prompt in ("\\u706f\\u53f0", "a ch\\u00e2teau, \\u96ea"):
     name = storage.picture_name(dt.datetime(2026, 11, 24, 14, 32), prompt, 1, 0, ".png")
-    print(storage.publish(storage.stage(storage.part_path("abc", 0), name, data=prompt.encode())).file)
+    print(storage.publish(storage.stage(storage.part_path("abc", 0), prompt.encode()), name))
 print(storage.exists("2026-11-24/\\u706f.png"), storage.holds("2026-11-24/\\u706f.png", ""))
 try:
     storage.read("2026-11-24/\\u706f.png")

@@ -10,7 +10,7 @@ from typing import Any
 from ...database import SETTLED, Status, count_open
 from ...display import FrontEnd, message_bundle, pages_bundles, picture_bundle, publish, versions_bundle
 from ...errors import CellError, JobError
-from ...jobs import Job, status_words
+from ...jobs import Job, explain, status_words
 from ...money import Total
 from ...text import pluralize
 from ..magics import open_lines
@@ -94,7 +94,7 @@ class _LiveLine:
 
 def _open_jobs(runner: Runner) -> list[Job]:
     """Return every job that is not settled, each task once: a group stands for its members."""
-    project = runner.session.project(create=False)
+    project = runner.session.known_project()
     found: dict[str, Job] = {}
     for row in project.database.open_jobs() if project else []:
         if row.id not in found and row.status not in SETTLED:
@@ -116,7 +116,7 @@ def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     """Go on with every unfinished job, and say what is open."""
     session = runner.session
     resumed = session.resume(foreign=options.all)
-    project = session.project(create=False)
+    project = session.known_project()
     path = project.database.path if project else None
     lines = open_lines(count_open(path), session.wall_clock(), advice="") if path else []
     lines = lines or [f"{pluralize(len(resumed), 'job')} picked up"] * bool(resumed)
@@ -127,7 +127,7 @@ def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
     """Decide about a job that may or may not have arrived; without a choice, show what is known."""
     job, choice = runner.picks(options.job)[0][0], options.choice
     if choice is None:
-        runner.say(runner.session.explain_doubt(job))
+        runner.say(explain(job))
         return
     if (choice == "adopt") != bool(options.task):
         what = "needs the task's id" if choice == "adopt" else "takes nothing after it"
@@ -154,10 +154,7 @@ def run_star(options: argparse.Namespace, runner: Runner) -> None:
     picks = [job if index is None else job[index] for job, index in runner.picks(options.job)]
     is_starred = (picks[0].rows[0] if isinstance(picks[0], Job) else picks[0].row).is_starred
     for pick in picks:
-        if is_starred:
-            pick.unstar()
-        else:
-            pick.star()
+        pick.mark(is_starred=not is_starred)
     runner.say(f"{options.job} is {'no longer starred' if is_starred else 'starred'}.")
 
 

@@ -54,8 +54,6 @@ def run_cost(options: argparse.Namespace, runner: Runner) -> None:
 def run_budget(options: argparse.Namespace, runner: Runner) -> None:
     """Show, set or remove budgets."""
     text, message = " ".join(options.words), ""
-    if text:
-        runner.session.need_project()  # a notebook's budget is kept in the folder's ledger
     budgets = runner.session.budgets
     if text.lower() == "off":
         removed = "; ".join(budget.text for budget in budgets.remove(options.per))
@@ -115,7 +113,7 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
         raise CellError(f"there is no file {word}.", hint="Check the path; it starts from the notebook's folder.")
     job, index = runner.picks(word)[0]
     row = job.rows[0] if index is None else job[index].tracked.row
-    folder = runner.session.need_project().folder
+    folder = runner.session.project().storage.folder
     return str(cell_of_row(runner.session.request_of(row), row, folder)), ()
 
 

@@ -387,7 +387,7 @@ def _folders(session: Session, settings: Settings) -> Iterator[Check]:
             yield Check("pictures", "problem", f"{text}; {error.message}", error.hint.replace("`%wan doctor` ", ""))
         else:
             yield Check("pictures", "ok", f"{text}, writable")
-    project = session.project(create=False)
+    project = session.known_project()
     if project is not None and project.database.file_warning:
         yield Check("ledger", "problem", project.database.file_warning)
     lost = {
