@@ -292,6 +292,8 @@ def picture_folder(start: Path, home: str = "") -> Path:
 
     It need not exist yet; nothing is created here.
     """
+    if "://" in home:
+        raise SettingsError(f"WAN_HOME = {home!r}: not a folder of this machine.", hint="Write the path of a folder.")
     if home:
         try:
             return Path(home).expanduser().absolute()

@@ -46,7 +46,9 @@ _ELSEWHERE: Final = {  # names that other tools use
     **dict.fromkeys(("--input", "--images", "--img", "--init", "--init-image", "--reference"), "-i"),
     **dict.fromkeys(("--num", "--count", "--batch"), "-n"),
     **dict.fromkeys(("--out", "--output"), "--as, or `%wan save JOB PATH`"),
+    "--name": "--as",
 }
+_NOT_HERE: Final = ("--steps", "--cfg", "--cfg-scale", "--guidance", "--sampler", "--style", "--stylize", "--v", "--q")
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 
@@ -262,6 +264,8 @@ class ReadLine:
 
     def _suggestion(self, flag: Flag) -> str:
         name = flag.name.lower()
+        if name in _NOT_HERE:
+            return "Wan has no such setting: leave it out."
         known = [name for option in self.parser.options for name in option.option_strings]
         if hint := f"Did you mean {_ELSEWHERE[name]}?" if name in _ELSEWHERE else did_you_mean(name, known):
             return hint

@@ -262,6 +262,9 @@ def test_pictures_go_to_the_nearest_folder_upward(tmp_path: Path) -> None:
     (tmp_path / "wan-pictures").mkdir()
     assert picture_folder(deep) == tmp_path / "wan-pictures"
     assert picture_folder(deep, str(tmp_path / "x")) == tmp_path / "x"
+    for wrong in ("s3://bucket/study", "~nobody-here/x"):
+        with pytest.raises(SettingsError, match="WAN_HOME"):
+            picture_folder(deep, wrong)
     assert SettingsLoader({}, deep, tmp_path, tmp_path, folder=tmp_path / "y").load().folder == tmp_path / "y"
 
 

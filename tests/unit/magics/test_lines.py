@@ -88,6 +88,8 @@ def test_values_and_switches_have_every_usual_spelling(line, name, value):
     [
         ("--sede 5 -n 2", ["--sede", "unknown option", "--seed"]),
         ("--input cat.jpg", ["Did you mean -i?"]),
+        ("--name fox", ["Did you mean --as?"]),
+        ("--style raw", ["--style: unknown option. Wan has no such setting: leave it out."]),
         ("-negative x", ["unknown option", "--negative"]),
         ("--seed", ["--seed", "needs a value", "SEED"]),
         ("--negative --raw", ["needs a value"]),
