@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from .errors import CellError, StoreError
-from .files import atomic_write
+from .errors import CellError
+from .files import atomic_write, writing
 from .jobs import cost_of
 from .money import Cost, read_amount
 
@@ -147,7 +147,14 @@ def records_of(row: "JobRow", folder: str, by: By) -> Iterator[dict[str, Any]]:
 def record_of(row: "JobRow", pictures: "tuple[PictureRow, ...]", folder: str, by: By) -> dict[str, Any]:
     """Return the record of a job with these pictures of it."""
     subject = Subject(row, pictures, folder)
-    return {name: column.value(subject) for name, column in columns_of(by).items()}
+    return {name: _whole(column.value(subject)) for name, column in columns_of(by).items()}
+
+
+def _whole(value: Any) -> Any:
+    """Return a value without half characters, which Excel and Parquet do not take: JSON of a bundle may hold them."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 # Frames and files ----------------------------------------------------------------------------------------------------
@@ -274,11 +281,8 @@ def _in_cell(kind: Kind, value: Any) -> str:
 
 def write_file(path: str | Path, data: bytes) -> Path:
     """Write a file that a person named, and return its path. Raise ``StoreError``."""
-    target = Path(path).expanduser()
-    try:
+    with writing(path):
+        target = Path(path).expanduser()
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(target, data)
-    except OSError as error:
-        message = f"cannot write {target} ({error.strerror or error})."
-        raise StoreError(message, hint="Choose another place, or make room.") from error
     return Path(path)

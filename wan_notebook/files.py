@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import StoreError, WanError
+from .text import one_line
+
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -26,6 +29,19 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Turn what the system raises about a path, odd ones included, into one line. Raises ``StoreError``."""
+    try:
+        yield
+    except WanError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # NUL, half a character, no name, an unknown ~user
+        reason = getattr(error, "strerror", None) or one_line(error)
+        message = f"cannot write {one_line(path, 300)} ({reason})."
+        raise StoreError(message, hint="Choose another place, or make room.") from error
 
 
 def is_inside(relative: str) -> bool:

@@ -209,8 +209,8 @@ def explained(place: str) -> Iterator[None]:
         default = (said, "Run `%wan doctor` to check the folder and the connection.")
         what, hint = _REASONS.get(_sqlite_code(error), default)
         raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
-    except UnicodeError as error:
-        raise StoreError(f"The ledger {place} cannot hold this text: {one_line(error)}.") from error
+    except (UnicodeError, OverflowError) as error:
+        raise StoreError(f"The ledger {place} cannot hold this value: {one_line(error)}.") from error
     except ImportError as error:
         hint = 'Install it: pip install "wan-notebook[postgres]"'
         raise StoreError(f"The ledger {place} needs the module {error.name}.", hint=hint) from error

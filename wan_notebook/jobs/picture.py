@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import RecipeError, StoreError
-from ..files import atomic_write
+from ..files import atomic_write, writing
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -210,21 +210,18 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
         If an ending is not known, if a file is there that was not made here (unless ``overwrite``) or that the
         project keeps, or if the place cannot be written.
     """
-    targets = _targets_of(path, [picture.file.name for picture in pictures])
     storage = pictures[0].job.worker.storage
-    made = []
-    for picture, target in zip(pictures, targets, strict=True):
-        data = picture.data if clean else storage.read(picture.row.file)
-        made.append((target, _converted(data, picture.file.suffix.lower(), target)))
-    try:
+    with writing(path):
+        targets = _targets_of(path, [picture.file.name for picture in pictures])
+        made = []
+        for picture, target in zip(pictures, targets, strict=True):
+            data = picture.data if clean else storage.read(picture.row.file)
+            made.append((target, _converted(data, picture.file.suffix.lower(), target)))
         folder = storage.folder.resolve()
         wanted = [(target, data) for target, data in made if not _is_there(target, data, folder, overwrite=overwrite)]
         for target, data in wanted:
             target.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(target.resolve(), data)  # a link stays a link
-    except OSError as error:
-        message = f"cannot write {targets[0]} ({error.strerror or error})."
-        raise StoreError(message, hint="Choose another place, or make room.") from error
     return targets
 
 

@@ -33,6 +33,7 @@ _MANIFEST: Final = "manifest.json"
 _FILE_MAX_BYTES: Final = 512 * 1024 * 1024
 _TOTAL_MAX_BYTES: Final = 64 * 1024**3
 _JSON_MAX_BYTES: Final = 64 * 1024 * 1024
+_JSON_MAX_VALUES: Final = 2_000_000
 _RATIO_MAX: Final = 200
 _RATIO_FROM_BYTES: Final = 256 * 1024
 # Device names of Windows, with any ending; the superscript digits are devices there too.
@@ -126,17 +127,24 @@ class Archive:
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the rows of the jobs as they are written; what they say is not checked yet."""
-        raw = self.read(LEDGER_LINES, max_bytes=_JSON_MAX_BYTES).splitlines()
+        raw = self._json(LEDGER_LINES).splitlines()
         with _explained(f"{LEDGER_LINES} in the bundle"):
             lines = [json.loads(line, parse_constant=_refuse) for line in raw if line.strip()]
             if not all(isinstance(line, dict) for line in lines):
                 raise ValueError("a row is not an object")
         return lines
 
+    def _json(self, name: str) -> bytes:
+        """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
+        data = self.read(name, max_bytes=_JSON_MAX_BYTES)
+        if sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
+            raise RecipeError(f"{name} in the bundle holds more values than a record can have: refused, {_NOTHING}")
+        return data
+
     def _read_contents(self) -> Contents:
         """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
         newest = 1 if _MANIFEST in self.entries else VERSION
-        data = self.read(_MANIFEST if newest == 1 else CRATE, max_bytes=_JSON_MAX_BYTES)
+        data = self._json(_MANIFEST if newest == 1 else CRATE)
         with _explained("the bundle's record"):
             facts = json.loads(data)
             if newest == 1:

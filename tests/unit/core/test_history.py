@@ -182,7 +182,7 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
 
 def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
     """Times are local and without a zone, which Excel does not know; money is a number; control characters are none."""
-    desk.job("a\x1b[31m\x0bfox", seed=81, price="")
+    desk.job("a\x1b[31m\x0bfox", seed=81, price="", tags=("half \ud800",))
     path = desk.history().to_excel(tmp_path / "history.xlsx", by="picture")
     frame = pd.read_excel(path)
     first = desk.history(seed=5).rows[0]
@@ -225,7 +225,10 @@ def test_everywhere_reads_the_persons_other_folders(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(
     desk: Desk, tmp_path: Path, write: Callable[[History, Path], Path]
 ) -> None:
-    """An unwritable place is an error with the path, and leaves nothing behind."""
+    """An unwritable place is an error with the path, and leaves nothing behind; so is what can be no path."""
+    for odd in ("", "a\0b", "~nobody-9/x"):
+        with pytest.raises(StoreError, match="cannot write"):
+            write(desk.history(), odd)  # type: ignore[arg-type]
     blocked = tmp_path / "file"
     blocked.write_text("x")
     with pytest.raises(StoreError, match="cannot write") as caught:

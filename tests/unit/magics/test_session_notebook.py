@@ -272,6 +272,14 @@ def test_a_line_in_a_terminal_leaves_no_empty_out(notebook: Notebook, monkeypatc
     assert notebook.shell.run_cell("%wan make --seed 5 a fox").result is None
 
 
+@pytest.mark.parametrize("word", ["a" * 300, "~nobody-9", "a[" + "9" * 400 + "]"])
+def test_recall_takes_any_word(notebook: Notebook, word: str) -> None:
+    """What can be no path names a job, of which there is none: one line, and not a fault of ours."""
+    with pytest.raises((CellError, StoreError, RequestError)) as caught:
+        notebook.run(f"%wan recall {word}")
+    assert "unexpected went wrong" not in str(caught.value)
+
+
 def test_unloading_takes_everything_back(notebook: Notebook) -> None:
     """No magic, no matcher, no transformer stays."""
     matchers, transforms = notebook.shell.Completer.custom_matchers, notebook.shell.input_transformers_cleanup

@@ -294,6 +294,18 @@ def test_a_bomb_is_refused_before_it_unpacks(study: Study, elsewhere: House) -> 
         open_bundle(archive, elsewhere.kernel())
 
 
+def test_a_record_of_too_many_values_is_refused_before_it_is_parsed(study: Study, elsewhere: House) -> None:
+    """A few hundred kilobytes of `{},{},…` would become gigabytes of objects."""
+    many = b'{"@graph": [' + b"{}, " * 2_000_000 + b"{}]}"
+    rows = rewritten(study.archive, elsewhere.folder.parent / "rows.zip", lambda f: f.update({"ledger.jsonl": many}))
+    crate = rows.with_name("crate.zip")
+    with zipfile.ZipFile(crate, "w") as made:
+        made.writestr(CRATE, many)
+    for hostile in (rows, crate):
+        with pytest.raises(RecipeError, match="more values"):
+            open_bundle(hostile, elsewhere.kernel())
+
+
 # Verification and methods --------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Commands on what is kept: status, help, history, cost, budget, panel, recall, bundle, verify, methods."""
 
 import argparse
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -98,8 +99,8 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
         if panel is None:
             raise CellError("no panel is open.", hint="Open one: `%wan panel`.")
         return panel.cell, ()
-    path = Path(word.strip("\"'")).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(word.strip("\"'")))  # noqa: PTH111 - takes any text for a path, as the next line
+    if os.path.isfile(path):  # noqa: PTH113
         from ...metadata import read_any, read_sidecar
 
         path, data = _read_carrier(path)
