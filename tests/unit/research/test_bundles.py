@@ -215,6 +215,7 @@ def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
             for column in ("file", "sha256")
             for value in ("''", "x'ff'", "'../../../x'")
         ),
+        "jobs SET mode = 'bogus', state = 'happy', cost_source = 'guess', created_at = 1e308",
         """job_texts SET pending_inputs = '[{"a": 1}]'""",
         """job_texts SET parameters = '{"n": "x", "size": 5}'""",
     ],
