@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("environment", "settings", "request", "validation", "images", "metadata"),
     ("providers", "database", "storage"),
     ("jobs",),
-    ("session", "project", "replay", "budget", "resolver", "kernel", "batch"),
+    ("session", "project", "replay", "budget", "resolver", "kernel"),
     ("display",),
     ("magics", "panel", "research", "api", "history", "export"),
     ("__init__", "__main__", "testing", "demo", "exporter"),
