@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,16 @@ from .replay import Submission
 from .request import build_requests
 from .session import Session, default_session
 from .text import one_line
-from .validation import mode_for, name_problem, shown_value, size_from_image, size_text, split_seeds, unknown_parameter
+from .validation import (
+    mode_for,
+    name_problem,
+    refuse_unknown,
+    shown_value,
+    size_from_image,
+    size_text,
+    split_seeds,
+    unknown_parameters,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -126,7 +134,7 @@ def generate(
     shell = current_shell()
     resolver = session.resolver(shell.user_ns if shell is not None else {})
     tags = _as_tags(tags)
-    problems = [*_unknown_problems(unknown), *_type_problems({"fresh": fresh, "embed": embed}, tags)]
+    problems = [*unknown_parameters(generate, unknown), *_type_problems({"fresh": fresh, "embed": embed}, tags)]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
     mode = mode_for(inputs, interleave=interleave)
     if like is not None:
@@ -170,13 +178,6 @@ def generate(
         former = build_requests({**fields, "images": former_inputs}, seeds)
         submission = replace(submission, former=former, refusal=error)
     return session.submit(submission)
-
-
-def _unknown_problems(unknown: Mapping[str, object]) -> list[Problem]:
-    if not unknown:
-        return []
-    known = [name for name in signature(generate).parameters if name != "unknown"]
-    return [unknown_parameter(name, value, known) for name, value in unknown.items()]
 
 
 def _as_tags(given: object) -> tuple[Any, ...]:
@@ -306,7 +307,9 @@ _LINE_PX: Final = 22
 _CAPTION_CHARS: Final = 56
 
 
-def compare(*pictures: object, columns: int | None = None, session: Session | None = None) -> Comparison:
+def compare(
+    *pictures: object, columns: int | None = None, session: Session | None = None, **unknown: object
+) -> Comparison:
     """Put pictures side by side, each with its label and the facts in which it differs from the others.
 
     Parameters
@@ -318,6 +321,8 @@ def compare(*pictures: object, columns: int | None = None, session: Session | No
         Pictures in a row; by default as many as fit.
     session : Session, optional
         The session to use; this process's own by default.
+    **unknown
+        Nothing: a misspelled parameter is refused, with the nearest name.
 
     Returns
     -------
@@ -327,7 +332,7 @@ def compare(*pictures: object, columns: int | None = None, session: Session | No
     Raises
     ------
     CellError
-        If there is nothing to compare.
+        If there is nothing to compare, or a parameter is misspelled.
     ImageInputError
         If something is not a picture.
 
@@ -336,6 +341,7 @@ def compare(*pictures: object, columns: int | None = None, session: Session | No
     >>> wan.compare(photo, fox[0], night[0])
     >>> wan.compare(variations, columns=4).save("variations.png")
     """
+    refuse_unknown(compare, unknown)
     flat = list(_flat(pictures))
     if not flat:
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")

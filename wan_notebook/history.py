@@ -16,6 +16,7 @@ from .errors import CellError
 from .export import By
 from .settings import LEDGER_NAME
 from .text import one_line, pluralize
+from .validation import refuse_unknown
 
 if TYPE_CHECKING:
     from .database import JobRow
@@ -204,6 +205,7 @@ def history(
     limit: int | None = None,
     everywhere: bool = False,
     session: "Session | None" = None,
+    **unknown: object,
 ) -> History:
     """Return the jobs that match, newest first.
 
@@ -234,6 +236,8 @@ def history(
         The person's other folders too, in the table and in the data.
     session : Session, optional
         The session to use; this process's own by default.
+    **unknown
+        Nothing: a misspelled parameter is refused, with the nearest name.
 
     Returns
     -------
@@ -243,7 +247,7 @@ def history(
     Raises
     ------
     CellError
-        If a time or the limit is not valid.
+        If a time or the limit is not valid, or a parameter is misspelled.
     StoreError
         If the ledger cannot be read, or a state is not known.
 
@@ -254,6 +258,7 @@ def history(
     """
     from .session import default_session
 
+    refuse_unknown(history, unknown)
     if limit is not None and limit < 1:
         raise CellError(f"limit = {limit}: must be 1 or more.", hint="Leave it out for everything.")
     states = (state,) if isinstance(state, str) else tuple(state or ())

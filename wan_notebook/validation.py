@@ -10,13 +10,14 @@ import keyword
 import math
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import signature
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import Problem
+from .errors import CellError, Problem
 from .images import InputImage, PendingImage
 from .models import MODEL, MODELS, RATIOS, TASKS_PER_CALL_MAX, ModelRecord
 from .text import did_you_mean, one_line
@@ -358,6 +359,18 @@ def unknown_parameter(name: str, value: object, known: Iterable[str]) -> Problem
     """Return the problem of a misspelled parameter, with the nearest name."""
     hint = did_you_mean(name, known) or f"Known parameters: {', '.join(known)}."
     return Problem(name, shown_value(value), "not a parameter.", hint)
+
+
+def unknown_parameters(function: Callable[..., object], given: Mapping[str, object]) -> list[Problem]:
+    """Return a problem for each misspelled parameter of a function, which takes them as ``**unknown``."""
+    known = [name for name in signature(function).parameters if name != "unknown"]
+    return [unknown_parameter(name, value, known) for name, value in given.items()]
+
+
+def refuse_unknown(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Raise ``CellError`` for a misspelled parameter of a function that sends nothing."""
+    for problem in unknown_parameters(function, given):
+        raise CellError(f"{problem.field} = {problem.value}: {problem.message}", hint=problem.hint)
 
 
 def shown_value(value: object) -> str:

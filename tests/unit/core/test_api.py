@@ -111,6 +111,13 @@ def test_a_misspelled_parameter_does_not_show_a_hidden_value(session: Session, s
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(("function", "wrong"), [(wan.history, "sinse"), (wan.compare, "colums")])
+def test_a_misspelled_parameter_is_named_everywhere(session: Session, function: Any, wrong: str) -> None:
+    """A slip is one sentence with the nearest name, not a TypeError (USER_TRIAL P6.4)."""
+    with pytest.raises(CellError, match=rf"{wrong} = 3: not a parameter\. Did you mean (since|columns)\?"):
+        function(session=session, **{wrong: 3})
+
+
 def test_sizes_and_seeds_as_people_have_them(session: Session) -> None:
     """A pair of numbers, NumPy's integers, a range: all are taken."""
     job = ask(session, size=Image.new("RGB", (1024, 768)).size, seed=np.arange(3, 5), tags="study").result(WAIT_S)
