@@ -9,7 +9,7 @@ PY     := $(BIN)/python
 CLEAN  := env -u PYTHONDONTWRITEBYTECODE $$(env | grep -oE '^(WAN|DASHSCOPE)_[A-Za-z0-9_]+' | grep -v '^WAN_TEST_BROWSER$$' | sed 's/^/-u /')
 PYTEST := $(CLEAN) $(PY) -m pytest
 TWO    := -n 2 --dist loadfile
-FAST   := not browser and not lab and not notebook and not process and not nightly
+FAST   := -m "not notebook and not process and not nightly" --ignore=tests/browser --ignore=tests/lab tests
 # What `make nightly` tries beside .venv, where it is installed.
 PYTHONS ?= python3.12 python3.13 python3.14
 TITLE   = @printf '\n=== %s ===\n' "$(1)"
@@ -46,7 +46,7 @@ types: .venv/.full ## mypy, strict
 
 unit: .venv/.full ## Unit and acceptance tests, in two processes
 	$(call TITLE,unit and acceptance tests)
-	@$(PYTEST) $(TWO) -m "$(FAST)" tests
+	@$(PYTEST) $(TWO) $(FAST)
 
 processes: .venv/.full ## Tests that start processes: killed kernels, forks, scripts, command lines
 	$(call TITLE,tests with processes of their own)
@@ -77,7 +77,7 @@ nightly: .venv/.full ## Everything, with the full fault matrix, long property te
 
 lowest: .venv-lowest/.made ## Unit and acceptance tests with the lowest versions of our dependencies
 	$(call TITLE,lowest versions)
-	@$(CLEAN) .venv-lowest/bin/python -m pytest $(TWO) -m "$(FAST)" tests
+	@$(CLEAN) .venv-lowest/bin/python -m pytest $(TWO) $(FAST)
 
 pythons: ## Unit and acceptance tests with the other Pythons of this machine
 	@for python in $(PYTHONS); do \
@@ -85,7 +85,7 @@ pythons: ## Unit and acceptance tests with the other Pythons of this machine
 	  printf '\n=== %s ===\n' "$$python"; \
 	  $$python -m venv ".venv-$$python" && ".venv-$$python/bin/python" -m pip install --quiet 'pip>=25.1' && \
 	  ".venv-$$python/bin/python" -m pip install --quiet -e '.[all]' --group test </dev/null && \
-	  $(CLEAN) ".venv-$$python/bin/python" -m pytest $(TWO) -m "$(FAST)" tests || exit 1; \
+	  $(CLEAN) ".venv-$$python/bin/python" -m pytest $(TWO) $(FAST) || exit 1; \
 	done
 
 bench: .venv/.full ## Measure what a person waits for

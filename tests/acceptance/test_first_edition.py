@@ -7,8 +7,9 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from wan_notebook.history import history
 from wan_notebook.images import InputImage, PendingImage, former_identity, load_image, pixel_identity
 from wan_notebook.jobs import cost_of, error_of, is_not_sent
 from wan_notebook.metadata import read_metadata, read_sidecar
-from wan_notebook.replay import former_readings
+from wan_notebook.replay import Submission, former_readings
 from wan_notebook.request import ImageRequest
 from wan_notebook.research import open_bundle, verify_notebook
 from wan_notebook.session import Plan, Session
@@ -41,7 +42,6 @@ from wan_notebook.session import Plan, Session
 JOBS: Mapping[str, Any] = load("jobs.json")
 EXPECTED: Mapping[str, Any] = load("expected.json")
 CELLS: Mapping[str, Any] = load("cells.json")
-NAMESPACE = namespace_of(CELLS["namespace"], PendingImage)
 
 # Columns whose attribute has another name today.
 RENAMED = {
@@ -161,21 +161,21 @@ def test_a_request_has_the_hashes_it_had(frozen: Mapping[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """A kernel that reads cells, and may ask nobody."""
+def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Submission]]:
+    """How a kernel that may ask nobody reads a line and a body."""
     network = NoRequests()
     made = kernel_in(tmp_path_factory.mktemp("reader"), network)
     made.resolver = _resolver_of(made)  # type: ignore[method-assign]
-    yield made
+    yield partial(submission_of, made, namespace=namespace_of(CELLS["namespace"], PendingImage))
     made.close()
     assert network.asked == []
 
 
 @pytest.mark.parametrize("number", range(len(CELLS["cells"])), ids=lambda number: repr(CELLS["cells"][number]["line"]))
-def test_a_cell_finds_what_the_first_edition_made_of_it(number: int, reader: Session) -> None:
+def test_a_cell_finds_what_the_first_edition_made_of_it(number: int, read: Callable[..., Submission]) -> None:
     """Read as it was, or in a new way with the former reading looked up first: the hashes are among them."""
     frozen = CELLS["cells"][number]
-    submission = submission_of(reader, frozen["line"], frozen.get("body"), NAMESPACE)
+    submission = read(frozen["line"], frozen.get("body"))
     wanted = [{"request_hash": request["request_hash"], "tasks": request["tasks"]} for request in frozen["requests"]]
 
     readings = [submission.requests, *former_readings(submission)]
