@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import Problem, RequestError
+from ..errors import ImageInputError, Problem, RequestError
 from ..images import PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
@@ -187,12 +187,15 @@ class _Reader:
     def _once(self, place: object, text: str, read: Callable[[], Any]) -> Any:
         """Evaluate what stands in a place, once in all readings of a cell; None, with a problem, if that fails."""
         try:
-            if (place, text) not in self.known:
-                self.known[place, text] = read()
-            return self.known[place, text]
+            found = self.known[place, text] if (place, text) in self.known else read()
         except RequestError as error:
-            self.problems += error.problems
+            found = error
+        if not isinstance(found, ImageInputError):  # the former reading may know a picture that is refused
+            self.known[place, text] = found
+        if isinstance(found, RequestError):
+            self.problems += found.problems
             return None
+        return found
 
     def _pictures(self, text: str, field: str, position: object) -> tuple[InputPicture, ...]:
         """Return the pictures of one option."""

@@ -92,6 +92,14 @@ def test_a_picture_is_evaluated_once():
     assert next(frames).name == "3"
 
 
+def test_an_expression_that_fails_is_evaluated_once():
+    """A download that ends in an error is not waited for twice, for the sake of the first edition's reading."""
+    calls = []
+    names = notebook(broken=lambda: calls.append(1) or 1 / 0)
+    assert "ZeroDivisionError" in problems_of("-i broken()", "a {{x}}", names)
+    assert calls == [1]
+
+
 def test_all_problems_of_a_line_and_its_request_come_together():
     """A misspelt option does not hide the missing variable behind it, nor an unreadable picture the wrong size."""
     text = problems_of("--sede 5 -i photo2 -i animal_ -n 0 --seed -1 --size banana --as 2x", "a {anmal}")
