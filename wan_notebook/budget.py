@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from .database import Database, OverBudget, Price, Spend, SpendLimit, Used
 from .errors import BudgetError, WanError
@@ -117,7 +117,10 @@ class BudgetBook:
             for budget in budgets:
                 limit = self._limit(budget, price, others, simulated=budget.counts_pictures)
                 used = limit.used(self.database.spend_of(limit) if self.database else Spend())
-                blocked = "" if self.settings.is_simulated else _blocked_text(budget, price)
+                blocked, is_comparable = "", budget.counts_pictures or (price and price.currency == budget.currency)
+                if not (is_comparable or self.settings.is_simulated):
+                    why = f"is in {price.currency}" if price else "is not known"
+                    blocked = f"; refuses every call while a picture's price {why}"
                 lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
         has_money = any(not budget.counts_pictures for budget in budgets)
         return [*lines, FREE_PRACTICE] if self.settings.is_simulated and has_money else lines
@@ -236,16 +239,12 @@ class BudgetBook:
         if per == "notebook":
             text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
             return [part for part in (text or "").split(",") if part]
-        found = self._stored_budgets().get(per)
+        found = self.loader.stored_table("budgets").get(per)
         return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
-
-    def _stored_budgets(self) -> dict[str, Any]:
-        found = self.loader.stored().get("budgets")
-        return found if isinstance(found, dict) else {}
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per != "notebook":
-            self.loader.store(budgets={**self._stored_budgets(), per: list(texts)})
+            self.loader.store(budgets={**self.loader.stored_table("budgets"), per: list(texts)})
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
@@ -261,13 +260,6 @@ def _used_text(budget: Budget, used: Used) -> str:
     past = "used" if budget.counts_pictures else "spent"
     text = f"{amounts[0]} {past}, {amounts[1]} reserved for running jobs"
     return f"{text} ({note})" if note else text
-
-
-def _blocked_text(budget: Budget, price: Price | None) -> str:
-    if budget.counts_pictures or (price is not None and price.currency == budget.currency):
-        return ""
-    why = "is not known" if price is None else f"is in {price.currency}"
-    return f"; refuses every call while a picture's price {why}"
 
 
 def _explained(error: OverBudget, budget: Budget) -> BudgetError:

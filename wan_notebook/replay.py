@@ -198,7 +198,7 @@ class PlannedJob:
     """One task of the service: its request with a concrete seed, and the job that answers it, if there is one.
 
     ``request_hash`` is that of the request as asked: without the seed on the first task of a seedless request.
-    ``position`` counts the tasks of one request. ``is_open``: ``result`` is on its way rather than complete.
+    ``position`` counts the tasks of one request.
     """
 
     request: ImageRequest
@@ -207,7 +207,11 @@ class PlannedJob:
     position: int = 0
     occurrence: int = 0
     result: "JobRow | None" = None
-    is_open: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its answer is on its way rather than complete."""
+        return self.result is not None and self.result.status in OPEN
 
     @property
     def is_replay(self) -> bool:
@@ -259,7 +263,7 @@ class Lookup:
             return self._by_seeds(request, running.seed or 0)
         if chosen is not None:
             first, *others = self._by_seeds(request, chosen.seed or 0)
-            first = replace(first, result=chosen, is_open=False)
+            first = replace(first, result=chosen)
         else:
             seed = self.rng.randint(0, record_of(request.model).seed_max - request.n)
             first, *others = self._by_seeds(request, seed, is_drawn=True)
@@ -286,7 +290,6 @@ class Lookup:
                     request_hash_with_seed=with_seed,
                     position=position,
                     result=row,
-                    is_open=row is not None and not complete,
                 )
             )
         return found

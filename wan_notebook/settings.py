@@ -106,7 +106,7 @@ class SettingsLoader:
         provider, because, is_named, looked_in = self._choose_provider(stored, named)
         url = self._variable("WAN_BASE_URL")
         default = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL}.get(provider, IN_PROCESS_URL)
-        base_url = url or str(self._stored_table("base_urls").get(provider) or default)
+        base_url = url or str(self.stored_table("base_urls").get(provider) or default)
         chosen = self.session.get("provider") or self._variable("WAN_PROVIDER") or stored.get("provider")
         if provider == "simulator" and named and str(chosen).lower() != "simulator":
             # WAN_BASE_URL is a real service's then, which would take practice for an order.
@@ -206,15 +206,16 @@ class SettingsLoader:
 
     def envelope(self, base_url: str) -> str:
         """Return the form of a submit's body that worked at an address; empty if nothing is known."""
-        return str(self._stored_table("envelopes").get(base_url.rstrip("/"), ""))
+        return str(self.stored_table("envelopes").get(base_url.rstrip("/"), ""))
 
     def remember_envelope(self, base_url: str, envelope: str) -> None:
         """Note the form that worked at an address. Never raises: without the note, one more request is refused."""
         with suppress(SettingsError):
             if (self.envelope(base_url) or _USUAL_ENVELOPE) != envelope:
-                self.store(envelopes={**self._stored_table("envelopes"), base_url.rstrip("/"): envelope})
+                self.store(envelopes={**self.stored_table("envelopes"), base_url.rstrip("/"): envelope})
 
-    def _stored_table(self, name: str) -> dict[str, Any]:
+    def stored_table(self, name: str) -> dict[str, Any]:
+        """Return one table of what is stored; an empty one if there is none."""
         table = self.stored().get(name)
         return table if isinstance(table, dict) else {}
 
@@ -272,7 +273,7 @@ class SettingsLoader:
         """Return the prices in force and notes: a price may be set or raised in a session, but not lowered."""
         prices: dict[str, Any] = {}
         notes = []
-        for provider, pair in self._stored_table("prices").items():
+        for provider, pair in self.stored_table("prices").items():
             amount, currency = to_decimal(pair[0]), str(pair[1])
             if amount is None:
                 continue

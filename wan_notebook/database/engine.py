@@ -149,21 +149,18 @@ class DatabaseEngine:
 
     def writing(self) -> AbstractContextManager[Session]:
         """Open a session whose changes are one transaction: all or none, and durable when it ends."""
-        return self._transaction(self._writer)
-
-    def reading(self) -> AbstractContextManager[Session]:
-        """Open a session that sees one snapshot of what is committed."""
-        return self._transaction(self._engine)
+        return self.reading(self._writer)
 
     @contextmanager
-    def _transaction(self, engine: Engine) -> Iterator[Session]:
+    def reading(self, engine: Engine | None = None) -> Iterator[Session]:
+        """Open a session that sees one snapshot of what is committed."""
         if os.getpid() != self._pid:
             message = f"The ledger {self.place} is used by the process that this one was forked from."
             raise StoreError(message, hint="Open it again in this process.")
         if self._current.session is not None:  # a method that calls another one: both are one transaction
             yield self._current.session
             return
-        with explained(self.place), Session(engine, expire_on_commit=False) as session, session.begin():
+        with explained(self.place), Session(engine or self._engine, expire_on_commit=False) as session, session.begin():
             self._current.session = session
             try:
                 yield session

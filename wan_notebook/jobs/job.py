@@ -19,7 +19,7 @@ from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError
 from ..money import Cost, Total
 from ..request import ImageRequest
 from ..text import pluralize
-from .picture import Marked, Picture, save_copies, show
+from .picture import DISPLAY, Marked, Picture, save_copies
 from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words
 from .worker import Worker
 
@@ -401,7 +401,7 @@ class Job(Marked):
         }
 
     def _ipython_display_(self) -> None:
-        if not show(self):
+        if not DISPLAY["show"](self):
             raise NotImplementedError  # IPython then asks for the bundle
 
     def __format__(self, spec: str) -> str:

@@ -24,7 +24,7 @@ QUALITY = 95
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 OWN_MAX_BYTES = 256 * 1024 * 1024
 
-_display: dict[str, Callable[[Any], Any]] = {}
+DISPLAY: dict[str, Callable[[Any], Any]] = {"show": lambda _job: False, "bundle": lambda _shown: None}
 
 
 def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> None:
@@ -37,12 +37,7 @@ def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> No
     bundle : callable
         Returns the static MIME bundle ``(data, metadata)`` of a job or a picture, or None: IPython shows the repr.
     """
-    _display.update(show=show, bundle=bundle)
-
-
-def show(job: "Job") -> bool:
-    """Display a job; return whether somebody did."""
-    return "show" in _display and bool(_display["show"](job))
+    DISPLAY.update(show=show, bundle=bundle)
 
 
 class Marked:
@@ -64,7 +59,7 @@ class Marked:
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
-        return _display["bundle"](self) if "bundle" in _display else None
+        return DISPLAY["bundle"](self)
 
     def __copy__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..database import NOT_SENT, Conflict, EventRow, JobRow, Status
+from ..database import NOT_SENT, Conflict, JobRow, Status
 from ..errors import CellError, ConnectionLostError, StoreError, WanError
 from ..providers import Phase, Submitted, TaskState
 from .status import TrackedJob, status_words
@@ -37,17 +37,14 @@ Resubmit = Callable[["Job", Sequence[str]], "Job"]
 
 async def settle_unfinished_submit(worker: "Worker", job: TrackedJob) -> None:
     """Move a job that an earlier kernel was sending to ``intent`` if it certainly was not sent, else ``in_doubt``."""
-    if was_not_sent(await worker.in_thread(worker.database.events, job.id)):
+    events = await worker.in_thread(worker.database.events, job.id)
+    # The first edition noted of its last attempt that it certainly did not arrive.
+    told = [event.kind for event in events if event.status == Status.SENDING or event.kind == NOT_SENT]
+    if told[-1:] == [NOT_SENT]:
         await worker.move(job, Status.INTENT, expect=Status.SENDING, detail={NOT_SENT: "the last attempt was not sent"})
     else:
         reason = "the program ended while the request was being sent"
         await worker.fail(job, Status.IN_DOUBT, StoreError(reason), reason)
-
-
-def was_not_sent(events: Sequence[EventRow]) -> bool:
-    """Say whether the last attempt of a job in ``sending`` certainly did not arrive, as the first edition noted it."""
-    told = [event.kind for event in events if event.status == Status.SENDING or event.kind == NOT_SENT]
-    return told[-1:] == [NOT_SENT]
 
 
 # ------------------------------------------------------------------ jobs in doubt
