@@ -29,22 +29,25 @@ def read(session: Session, expression: str, **names: Any) -> Any:
     return image
 
 
-@pytest.mark.parametrize(
-    ("text", "position", "index"),
-    [("p[1]", 1, 0), ("p[-1]", 2, 0), ("d['key'][0]", 0, 0), ("[p[2]]", 2, 0), ("edit[-1]", 0, -1), ("edit[1]", 0, 1)],
-)
-def test_an_index_does_not_wait_for_the_job(tmp_path: Path, text: str, position: int, index: int) -> None:
+def test_an_index_does_not_wait_for_the_job(tmp_path: Path) -> None:
     """``-i p[1]``, as captions print it, names the picture that will be made; looking it up does not hold up a cell."""
     with rig(tmp_path, seconds=1000.0) as made:
         session = made.kernel()
-        source = ask(session, seed=1)
-        names: dict[str, Any] = {"p": ask(session, seed=5, n=3), "edit": ask(session, images=source, n=2, seed=8)}
-        found = read(session, text, **names, d={"key": names["p"]})
-
-        assert isinstance(found, PendingImage)
-        job = names["edit" if "edit" in text else "p"]
-        assert (found.job_id, found.index) == (job.rows[position].id, index)
-        assert not job.is_done
+        p = ask(session, seed=5, n=3)
+        edit = ask(session, images=ask(session, seed=1), n=2, seed=8)
+        for text, row, index in (
+            ("p[1]", p.rows[1], 0),
+            ("p[-1]", p.rows[2], 0),
+            ("d['key'][0]", p.rows[0], 0),
+            ("[p[2]]", p.rows[2], 0),
+            ("edit[-1]", edit.rows[0], -1),
+            ("edit[1]", edit.rows[0], 1),
+        ):
+            found = read(session, text, p=p, edit=edit, d={"key": p})
+            assert isinstance(found, PendingImage)
+            assert (found.job_id, found.index) == (row.id, index), text
+        assert not p.is_done
+        assert not edit.is_done
 
 
 def test_the_picture_that_was_named_is_the_one_that_is_sent(tmp_path: Path) -> None:

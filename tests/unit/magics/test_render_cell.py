@@ -83,13 +83,11 @@ def test_a_form_keeps_its_fields():
         *('it\'s "quoted"', "--seed 5", "a\x00b", "'''\n\"\"\"", "a\nSteps: 20, Sampler: x", "# a comment\na"),
     ],
 )
-@pytest.mark.parametrize(
-    "negative", ["", "dark", "two\nlines", " edges ", "{x}", "Negative prompt: y", ">>> x", "\u2028", "Steps: 1, A: b"]
-)
-def test_awkward_texts_come_back(prompt, negative):
+def test_awkward_texts_come_back(prompt):
     """Whatever a prompt holds, the cell that is written asks for exactly that."""
-    asked = ImageRequest(prompt=prompt, negative_prompt=negative)
-    assert back(cell_of_request(asked, images=())).requests == (asked,)
+    for negative in ("", "two\nlines", " edges ", "{x}", "Negative prompt: y", ">>> x", "\u2028", "Steps: 1, A: b"):
+        asked = ImageRequest(prompt=prompt, negative_prompt=negative)
+        assert back(cell_of_request(asked, images=())).requests == (asked,), negative
 
 
 @pytest.mark.parametrize(
