@@ -57,12 +57,12 @@ class GalleryFeed(Feed):
         several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
         size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
         facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row))]
-        parameters = dict(row.request.get("parameters") or {}) | {"seed": None}
+        facts += ["imported"] if row.imported_at is not None else []
         return {
             "id": f"{row.id}/{picture.index}",
             "expression": f"{row.id}[{picture.index}]",
             # What all pictures share that differ only in their seed.
-            "stack": hash_of_canonical({**row.request, "parameters": parameters}),
+            "stack": hash_of_canonical({**row.request, "parameters": {**row.parameters, "seed": None}}),
             "seed": row.seed,
             "is_starred": bool(picture.is_starred or row.is_starred),
             "is_rejected": bool(picture.is_rejected or row.is_rejected),

@@ -103,6 +103,7 @@ def describe_methods(rows: Sequence[JobRow], *, latex: bool = False) -> str:
         sizes=[(escape(size), count) for size, count in sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0]))],
         sizes_max=_SIZES_MAX,
         prompts=len({row.prompt for row in rows}),
+        imported=sum(row.imported_at is not None for row in rows),
         negative=sum(bool(row.negative_prompt) for row in rows),
         inputs=len({record.sha256 for row in rows for record in row.inputs if not record.source_job}),
         watermarks=sum(bool(row.parameters.get("watermark")) for row in rows),

@@ -18,7 +18,9 @@ from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
 from wan_notebook.magics import Extension
+from wan_notebook.providers import ClientPool
 from wan_notebook.session import default_session
+from wan_notebook.settings import SettingsLoader
 
 
 class Notebook:
@@ -315,6 +317,23 @@ def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.Monke
     with capture_output() as captured:
         Extension(notebook.shell).load()
     assert captured.stdout == "1 job is running; its result can be fetched for another 23 h (`%wan resume`)\n"
+
+
+@pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stamp"), (ClientPool, "client")])
+@pytest.mark.parametrize("cell", ["wan.generate('a fox', seed=5)", "%wan make a fox", "%wan doctor", "%wan"])
+def test_no_verbose_traceback_shows_a_secret(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str], cell: str
+) -> None:
+    """`%xmode Verbose` prints the variables of every frame: none holds a key or the environment in clear."""
+    for name in ("WAN_API_KEY", "DASHSCOPE_API_KEY", "OTHER_SECRET"):
+        monkeypatch.setenv(name, "sk-veryverysecret0123456789")
+    monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
+    notebook.run("import wan_notebook as wan\n%xmode Verbose")
+    monkeypatch.setattr(*place, lambda *_, **__: 1 / 0)
+    with capture_output() as captured:
+        result = notebook.shell.run_cell(cell)
+    assert result.error_in_exec is not None or "ZeroDivision" not in captured.stdout
+    assert "veryverysecret" not in captured.stdout + captured.stderr
 
 
 def test_what_is_unforeseen_is_one_line(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:

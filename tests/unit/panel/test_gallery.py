@@ -2,12 +2,14 @@
 
 import csv
 import io
+import sqlite3
 import zipfile
+from contextlib import closing
 
 import pytest
 
 from tests.fakes.pictures import gradient
-from tests.kit import ask, ended
+from tests.kit import ask, ended, project_of
 from tests.unit.panel.conftest import Shell
 from wan_notebook.images import thumbnail
 from wan_notebook.metadata import read_any
@@ -41,6 +43,17 @@ def test_pictures_that_differ_only_in_their_seed_share_a_stack(page):
     stacks = [item["stack"] for item in page.panel.gallery["items"]]
     assert [stacks.count(stack) for stack in dict.fromkeys(stacks)] == [1, 1, 4]
     assert page.panel.gallery["items"][2]["caption"] == "seed 77"
+
+
+def test_what_was_imported_says_so(page):
+    """Somebody else's picture does not pass for one's own; a request that cannot be read hides nothing."""
+    job, other = made(page, seed=5), made(page, "a lynx", seed=6)
+    with closing(sqlite3.connect(project_of(page.session).database.path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE jobs SET imported_at = created_at WHERE id = '{job.id}'")
+        connection.execute("""UPDATE job_texts SET request = '{"parameters": [1]}'""")
+    page.send("gallery", "filter", **NO_FILTER)
+    page.wait(lambda panel: [("imported" in item["facts"]) for item in panel.gallery["items"]] == [False, True])
+    assert page.images == [f"{other.id}/0", f"{job.id}/0"]
 
 
 def test_filters(page):

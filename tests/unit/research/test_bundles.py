@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 from tests.environment import ROOT
-from tests.kit import House, ask, in_shell, small_png
+from tests.kit import House, ask, in_shell, project_of, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import history_table, job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
@@ -81,6 +81,9 @@ def test_a_bundle_opens_elsewhere_for_free(study: Study, elsewhere: House) -> No
     assert again.id == study.job.id
     assert again.rows[0].imported_at is not None
     assert elsewhere.service.tasks_created == 0
+    assert "1 request was taken over from a bundle." in methods_paragraph(other, None, shown=[again.id])
+    assert "imported" in job_bundle(again, other)[0]["text/plain"]
+    assert "imported" in history_table(other, HistoryQuery()).to_text()
     again.files[0].unlink()
     assert "0 jobs added" in open_bundle(study.archive, other)[0]
     assert again.files[0].read_bytes() == study.job.files[0].read_bytes()
@@ -342,6 +345,18 @@ def test_markdown_shows_its_pictures_on_github(study: Study) -> None:
     assert "a red&#10;\nfox</pre>" in ours
     entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["nbconvert.exporters"]
     assert EntryPoint("", entries["wan-markdown"], "").load() is WanMarkdownExporter
+
+
+@pytest.mark.parametrize("latex", [False, True])
+def test_methods_run_nothing_of_a_record(elsewhere: House, latex: bool) -> None:
+    """What a record says of software and money is text in the paper, in either format."""
+    session = elsewhere.kernel()
+    job = ask(session, seed=5).result(20)
+    hostile = {"python": "$x$ <b> [a](b) \\input{/etc/passwd} `c`", "pillow": "1"}
+    project_of(session).database.update(job.id, versions=hostile, is_simulated=False)
+    text = methods_paragraph(session, None, latex=latex, shown=[job.id])
+    assert re.findall(r"(?<!\\)(?:\\\\)*[$<]", text.replace(r"$\times$", "")) == []
+    assert ("\\input{" if latex else " [a](") not in text
 
 
 def test_methods_say_what_practice_pictures_are(study: Study) -> None:
