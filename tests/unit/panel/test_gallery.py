@@ -49,7 +49,7 @@ def test_what_was_imported_says_so(page):
     """Somebody else's picture does not pass for one's own; a request that cannot be read hides nothing."""
     job, other = made(page, seed=5), made(page, "a lynx", seed=6)
     with closing(sqlite3.connect(project_of(page.session).database.path, isolation_level=None)) as connection:
-        connection.execute(f"UPDATE jobs SET imported_at = created_at WHERE id = '{job.id}'")
+        connection.execute("UPDATE jobs SET imported_at = created_at WHERE id = ?", [job.id])
         connection.execute("""UPDATE job_texts SET request = '{"parameters": [1]}'""")
     page.send("gallery", "filter", **NO_FILTER)
     page.wait(lambda panel: [("imported" in item["facts"]) for item in panel.gallery["items"]] == [False, True])
