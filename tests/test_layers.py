@@ -244,9 +244,17 @@ def test_the_tests_import_only_exported_names() -> None:
 
 
 @pytest.mark.process
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    """`import wan_notebook` is next to free; what is heavy is loaded when it is first needed."""
-    code = f"import sys, {PACKAGE}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import wan_notebook", HEAVY),
+        ("import wan_notebook.images as i; i.looks_like_image(3); i.InputImage", ("PIL", "numpy")),
+        ("from wan_notebook.database import count_open", ("sqlalchemy",)),
+    ],
+)
+def test_importing_the_package_loads_nothing_heavy(statement: str, heavy: tuple[str, ...]) -> None:
+    """`import wan_notebook` and `%load_ext` are next to free; what is heavy is loaded when it is first needed."""
+    code = f"import sys; {statement}; print(*sorted(set(sys.modules) & set({heavy!r})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == []
 

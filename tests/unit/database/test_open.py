@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.unit.database.kit import NOON, PATH, at_once, create, finish, ledger, move, new, owner
-from wan_notebook import database as exported
 from wan_notebook.database import (
     DatabaseUnavailable,
     HistoryQuery,
@@ -301,16 +300,6 @@ def test_a_glance_makes_nothing_and_never_fails(tmp_path: Path, path: Path) -> N
         assert str(path) in count_open(path).problem
 
 
-def test_a_glance_imports_nothing_heavy() -> None:
-    """``%load_ext`` must not pay for SQLAlchemy; every other public name is there when it is asked for."""
-    code = "import sys; from wan_notebook.database import count_open; print('sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=CHILD)
-    assert done.stdout.split() == ["False"]
-    assert all(getattr(exported, name) is not None for name in exported.__all__)
-    with pytest.raises(AttributeError, match="Banana"):
-        _ = exported.Banana
-
-
 # ------------------------------------------------------------------ processes and disks
 
 
@@ -326,6 +315,7 @@ while True:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("journal", ["WAL", pytest.param("DELETE", marks=pytest.mark.nightly)])
 def test_kill_9_loses_nothing_that_was_told(tmp_path: Path, journal: str) -> None:
     """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""

@@ -1,8 +1,6 @@
 """Small copies stay small, and guessing what an image is costs nothing and starts nothing."""
 
 import io
-import subprocess
-import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -98,12 +96,3 @@ def test_what_looks_like_an_image() -> None:
     """Pickers and completion offer what may be one; nothing is touched, read or drawn to find out."""
     assert [value for value in IMAGES if not looks_like_image(value)] == []
     assert [value for value in [*OTHERS, Hostile()] if looks_like_image(value)] == []
-
-
-def test_importing_costs_neither_pillow_nor_numpy() -> None:
-    """``%load_ext`` must stay fast: the heavy libraries come with the first picture."""
-    code = (
-        "import sys, wan_notebook.images as i; i.looks_like_image(3); i.InputImage;"
-        "sys.exit(any(m in sys.modules for m in ('PIL', 'numpy')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -201,6 +201,7 @@ def test_every_reply_carries_the_date_of_the_clock_and_is_counted(caller: Caller
     assert caller.simulator.requests == kinds
 
 
+@pytest.mark.process
 def test_the_command_line_prints_its_base_url_first(tmp_path: Path) -> None:
     """Scripts read the address from the first line; options take effect; interrupting ends it without a traceback."""
     options = ["--seconds", "0", "--price", "0.05", "--reply-form", "wrapped", "--state", str(tmp_path / "state.db")]
