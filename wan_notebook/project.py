@@ -1,6 +1,7 @@
 """A folder of pictures in use: its files, its ledger and the worker on it; and requests from and to its rows."""
 
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -100,10 +101,8 @@ def _software() -> dict[str, str]:
     """Return the versions of what makes a picture's record."""
     found = {"wan-notebook": __version__, "python": platform.python_version()}
     for name in ("pillow", "httpx", "ipykernel"):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

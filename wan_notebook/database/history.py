@@ -156,8 +156,8 @@ class History(Jobs):
     def files_deleted(self, files: Iterable[str]) -> None:
         """Confirm that these files of purged jobs are gone."""
         with self.writing() as session:
-            for file in files:
-                session.execute(delete(deletions).where(deletions.c.file == file))
+            for portion in portions(files):
+                session.execute(delete(deletions).where(deletions.c.file.in_(portion)))
 
     def meta_set(self, key: str, value: str | None) -> None:
         """Remember a value under a key; None forgets it."""

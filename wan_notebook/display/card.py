@@ -172,8 +172,7 @@ class JobEntry:
 
     @property
     def eta_text(self) -> str:
-        is_running = self.row.status in (Status.ACCEPTED, Status.RUNNING)
-        return format_eta(self.card.job.worker.remaining_s(self.row)) if is_running else ""
+        return format_eta(self.card.job.worker.remaining_s(self.row))
 
     @property
     def expected(self) -> list[tuple[str, str]]:
