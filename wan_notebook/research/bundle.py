@@ -79,9 +79,9 @@ class BundlePlan:
         left = len(sizes) - _FILES_LISTED
         return [
             f"{self.target.name} will hold {pictures} of {pluralize(len(self.rows), 'job')}:",
-            *(f"  {file_size(size):>9}  {path}" for path, size in list(sizes.items())[:_FILES_LISTED]),
-            *([f"  and {left} more files"] if left > 0 else []),
-            f"  {file_size(sum(sizes.values())):>9}  in {len(self.files)} files",
+            *(f"{path} · {file_size(size)}" for path, size in list(sizes.items())[:_FILES_LISTED]),
+            *([f"and {left} more files"] if left > 0 else []),
+            f"{len(self.files)} files · {file_size(sum(sizes.values()))} in all",
             *(f"note: {note}" for note in self.notes),
         ]
 

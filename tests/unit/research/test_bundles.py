@@ -364,5 +364,5 @@ def test_methods_say_what_practice_pictures_are(study: Study) -> None:
     for latex, times in ((False, "×"), (True, r"$\times$")):
         text = methods_paragraph(study.session, study.notebook, latex=latex)
         assert text.startswith("1 picture was drawn by the built-in simulator")
-        assert "not made by an image model, and not a result" in text
+        assert "not made by an image model and not a result" in text
         assert times in text
