@@ -33,10 +33,7 @@ SETUP = (
     "from PIL import Image\n"
     "cat, coffee = Image.open('data/chelsea.jpg'), Image.open('data/coffee.jpg')"
 )
-CELL = (
-    "%%wan -i coffee -i cat --seed 7,8 --as table\n"
-    "The cat from image 2 looks at the cup of coffee from image 1, morning light"
-)
+CELL = "%%wan -i coffee -i cat --seed 7,8 --as table\nThe cat from image 2 looks at the cup of coffee from image 1"
 
 
 def gallery(lab: Lab, theme: str) -> Image.Image:
