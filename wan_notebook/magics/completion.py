@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from ..images import is_job, looks_like_image
-from .options import ALIASES, cell_parser, command_parsers, find_command
+from .options import cell_parser, command_parsers, find_command
 from .parser import EXPRESSIONS, REPEATABLE, Kind, LineParser, ReadLine
 from .tokenize import DASHES, QUOTES, Word, flag_of, is_location, quote, quoted, split_line
 
@@ -70,7 +70,7 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
     if match[1] == "%%":
         return _complete(cell_parser(), before, words, current, known)
     if not words:
-        return _matching(current, [*filter(None, command_parsers()), *ALIASES])
+        return _matching(current, filter(None, command_parsers()))
     parser = find_command(words[0].text)
     return _complete(parser, before, words[1:], current, known) if parser else Completion()
 

@@ -60,7 +60,7 @@ def _files():
 @pytest.mark.parametrize(
     ("line", "fragment", "wanted", "unwanted"),
     [
-        ("%wan ", "", ["make", "show", "history", "defaults", "status"], ["--seed"]),
+        ("%wan ", "", ["make", "show", "history"], ["defaults", "status", "--seed"]),
         ("%wan sh", "sh", ["show"], ["make"]),
         ("%wan config pr", "pr", ["price=", "provider="], ["wait="]),
         ("%%wan ", "", ["--image", "-n", "--seed", "--no-rewrite"], ["make", "photo", "-i", "--help"]),
