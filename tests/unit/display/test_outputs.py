@@ -29,6 +29,7 @@ from wan_notebook.display import (
     status_table,
     table_bundle,
 )
+from wan_notebook.magics import cell_of_job
 from wan_notebook.replay import Submission
 from wan_notebook.request import ImageRequest
 
@@ -73,14 +74,13 @@ def assert_harmless(html: str) -> Page:
 def outputs(house: House) -> dict[str, str]:
     """Every kind of output, of jobs with hostile texts."""
     session = house.kernel()
-    set_cell_text(lambda job, _session: f"%%wan\n{job.prompt}")
+    set_cell_text(cell_of_job)
     job = ask(session, HOSTILE, seed=1, n=2, tags=["<b>tag</b>"], name="fox").result(20)
     failed = ask(session, f"{HOSTILE} [[fail]]", seed=2)
     failed.wait(20)
     article = ask(session, HOSTILE, seed=3, interleave=True, max_images=2).result(20)
     plan = session.plan(Submission(requests=(ImageRequest(prompt=HOSTILE, n=3),), notes=(HOSTILE,)))
     item = CompareItem(label=HOSTILE, data=b"no picture", facts=((HOSTILE, HOSTILE),))
-    set_cell_text(None)
     return {
         "job": job_bundle(job, session)[0]["text/html"],
         "picture": picture_bundle(job[1], session)[0]["text/html"],
