@@ -31,6 +31,7 @@ Record = Mapping[str, Any]
 MONEY_DIGITS: Final = (38, 12)
 """Precision and scale of the Parquet column: every amount below 10²⁶ with up to 12 decimals, exactly."""
 
+_FORMULA_STARTS: Final = tuple("=+-@\t\r\n＝＋－＠")  # Excel in Japanese takes the wide ones too
 _NOT_IN_EXCEL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _INSTALL: Final = 'Run `pip install "wan-notebook[pandas]"`.'
 
@@ -276,7 +277,7 @@ def _in_cell(kind: Kind, value: Any) -> str:
         return ""
     if not isinstance(plain, str):
         return json.dumps(plain, ensure_ascii=False)
-    return f"'{plain}" if kind == "text" and plain.startswith(("=", "+", "-", "@", "\t", "\r")) else plain
+    return f"'{plain}" if kind == "text" and plain.startswith(_FORMULA_STARTS) else plain
 
 
 def write_file(path: str | Path, data: bytes) -> Path:

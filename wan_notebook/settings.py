@@ -274,8 +274,8 @@ class SettingsLoader:
         prices: dict[str, Any] = {}
         notes = []
         for provider, pair in self.stored_table("prices").items():
-            amount, currency = to_decimal(pair[0]), str(pair[1])
-            if amount is None:
+            text, currency = map(str, pair) if isinstance(pair, list) and len(pair) == 2 else ("", "")
+            if (amount := to_decimal(text)) is None:
                 continue
             # Another currency loosens nothing: amounts are not compared across currencies.
             highest = max(amount, self._highest_prices.get((provider, currency), amount))

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -115,7 +115,11 @@ class DatabaseEngine:
             If it cannot be read.
         """
         if "://" in str(path_or_url) and isinstance(path_or_url, str):
-            url = make_url(path_or_url)
+            try:
+                url = make_url(path_or_url)
+            except (ArgumentError, ValueError):  # which is not shown: it may hold a password
+                hint = "Write WAN_LEDGER like postgresql+psycopg://host/team, or unset it."
+                raise StoreError("WAN_LEDGER is not the address of a database.", hint=hint) from None
             place = url.render_as_string(hide_password=True)
             with explained(place):
                 engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)

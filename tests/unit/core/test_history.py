@@ -168,7 +168,7 @@ def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
 
 def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
     """What a spreadsheet would calculate gets an apostrophe before it, in CSV and Excel; JSON Lines stays exact."""
-    prompts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1"]
+    prompts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"]
     for prompt in reversed(prompts):
         desk.job(prompt, seed=8, price="", name=prompt.strip())
     history, guarded = desk.history(seed=8), [f"'{prompt}" for prompt in prompts]

@@ -155,6 +155,14 @@ def test_a_price_can_be_set_and_raised_but_not_lowered(tmp_path: Path) -> None:
     assert loader(tmp_path).load().prices == {"gateway": (Decimal("0.001"), "USD")}
 
 
+@pytest.mark.parametrize("price", [None, 5, "x", [], {"a": 5}, ["0.03"], [None, None]])
+def test_a_price_that_is_none_is_not_known(tmp_path: Path, price: object) -> None:
+    """A file that was edited by hand stops nothing; a budget on money then refuses, as without a price."""
+    given = loader(tmp_path)
+    given.store(prices={"gateway": price, "dashscope": ["0.2", "CNY"]})
+    assert given.load().prices == {"dashscope": (Decimal("0.2"), "CNY")}
+
+
 def test_folders_known_at_load_stay_known(tmp_path: Path) -> None:
     """Deleting the index does not make a budget forget what was spent elsewhere."""
     folder = _used_folder(tmp_path / "one")

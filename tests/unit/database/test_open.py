@@ -14,6 +14,7 @@ import pytest
 
 from tests.unit.database.kit import NOON, PATH, at_once, create, finish, ledger, move, new, owner
 from wan_notebook.database import (
+    Database,
     DatabaseUnavailable,
     HistoryQuery,
     OpenSummary,
@@ -162,6 +163,14 @@ def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Pa
     with pytest.raises(DatabaseUnavailable) as caught:
         ledger(path)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("address", ["://", "http://[::1/secret", "sqlite:secret@://x"])
+def test_an_address_that_is_none_is_said_without_it(address: str) -> None:
+    """It may hold a password, so the error names the variable only."""
+    with pytest.raises(StoreError, match="WAN_LEDGER") as caught:
+        Database.open(address)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])

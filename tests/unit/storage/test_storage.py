@@ -352,7 +352,9 @@ def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
         storage.add(bad, b"x")
 
 
-@pytest.mark.parametrize("name", ["2026-11-24", ".parts", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"])
+@pytest.mark.parametrize(
+    "name", ["2026-11-24", ".parts", ".cache", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"]
+)
 def test_planted_links_are_refused_before_anything_is_sent(storage: Storage, tmp_path: Path, name: str) -> None:
     """Attack: a folder of somebody else's leads pictures, inputs or the ledger elsewhere by a link."""
     storage.ensure()
