@@ -5,6 +5,7 @@ leads back. Other packages and the tests import only what a package exports. A n
 """
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -63,6 +64,11 @@ class Import:
     for_types: bool
 
 
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
 class Tree:
     """The modules in one package's folder and what they import. Names are dotted, inside the package."""
 
@@ -84,7 +90,7 @@ class Tree:
         for module, path in self.files.items():
             is_package = path.name == "__init__.py"
             base = [] if module == "__init__" else module.split(".") if is_package else module.split(".")[:-1]
-            parsed = ast.parse(path.read_text("utf-8"), str(path))
+            parsed = _parsed(path)
             guarded = {id(inner) for node in ast.walk(parsed) if _is_guard(node) for inner in ast.walk(node)}
             for node in ast.walk(parsed):
                 yield from self._of(node, module, base, for_types=id(node) in guarded)
