@@ -34,7 +34,7 @@ def render(template: str, **context: Any) -> str:
     Notebooks typeset what stands between two of them in one element (``$0.03 … $0.06``), and a class that forbids it
     would not survive everywhere: so each has an element of its own.
     """
-    page = _environment().get_template(f"{template}.html.j2").render(**context)
+    page = _environment().get_template(f"{template}.html.j2").render(**context).strip()
     return _MATH.sub(lambda match: match[0] if match[0][0] == "<" else f"<span>{match[0]}</span>", page)
 
 
