@@ -95,7 +95,6 @@ ON_SUCCESS = {"fewer_images", "no_urls"}
 REWRITES = LASTING | ON_SUCCESS | {"unknown", "odd_status"}
 EARLY_BYTES = 8
 ENDLESS_BYTES = 96 * 2**20  # where an endless picture ends
-RETRY_AFTER_S = 1  # what Retry-After headers say
 RESET_DELAY_S = 0.02  # lets the first half leave the machine before the reset overtakes it
 
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr><center>nginx</center></body></html>"
@@ -201,6 +200,8 @@ class Faults:
         How often each `phase.name` has happened.
     keys_leaked
         Paths on another host to which a key was sent.
+    retry_after_s
+        What Retry-After headers say.
     pace_s
         Pause between the pieces of a trickling reply, in real seconds.
     on_submit
@@ -209,6 +210,7 @@ class Faults:
 
     def __init__(self, app: Starlette) -> None:
         self.simulator: Simulator = app.state.simulator
+        self.retry_after_s = 1
         self.pace_s = 0.001
         self.struck: Counter[str] = Counter()
         self.keys_leaked: list[str] = []
@@ -374,9 +376,9 @@ class Faults:
         if after:
             await serve(call)
         reply = Reply.html(f"{status} Error", status) if html else _error(call, status)
-        at = self.simulator.now() + RETRY_AFTER_S
+        at = self.simulator.now() + self.retry_after_s
         if retry:
-            value = formatdate(at, usegmt=True) if retry.endswith("date") else str(RETRY_AFTER_S)
+            value = formatdate(at, usegmt=True) if retry.endswith("date") else str(self.retry_after_s)
             reply.headers.append(("retry-after", value))
         return reply
 

@@ -122,12 +122,12 @@ async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, accou
     decision = decide("submit", error, attempt, worker.config.rng)
     match decision.action:
         case Action.RETRY | Action.PAUSE:  # proof that no task was made
+            if decision.action is Action.PAUSE:  # first: the others must not be sent meanwhile
+                await worker.in_thread(worker.database.pause_account, account.name, decision.delay_s, decision.reason)
             detail = {NOT_SENT: decision.reason, "attempt": attempt, "error": error.message}
             await worker.move(job, Status.INTENT, expect=Status.SENDING, detail=detail)
             job.noted(f"{decision.reason}; trying again in {decision.delay_s:.0f} s. {error.message}")
-            if decision.action is Action.RETRY:
-                return decision.delay_s
-            await worker.in_thread(worker.database.pause_account, account.name, decision.delay_s, decision.reason)
+            return decision.delay_s if decision.action is Action.RETRY else 0.0
         case Action.NOT_SENT | Action.REFUSE:
             if decision.stops_queue:
                 account.stopped_by = error
