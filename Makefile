@@ -55,11 +55,12 @@ processes: .venv/.full ## Tests that start processes: killed kernels, forks, scr
 notebooks: .venv/.full ## Whole notebooks: their tests, and nbval's comparison with the saved outputs
 	$(call TITLE,notebooks)
 	@$(PYTEST) $(TWO) -m "notebook and not nightly" tests || [ $$? = 5 ]
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
-	$(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" WAN_HOME="$$home/wan-pictures" \
-	  WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
-	  $(PY) -m pytest -p nbval -p no:cacheprovider --nbval --nbval-current-env \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks/
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && for notebook in notebooks/*.ipynb; do \
+	  $(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" \
+	  WAN_HOME="$$home/$$(basename "$$notebook")" WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
+	  $(PY) -m pytest -q -p no:cacheprovider -p nbval --nbval --nbval-current-env \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg "$$notebook" || exit 1; \
+	done
 
 browser: .venv/.full ## Front-end modules, JupyterLab, Notebook 7 and Voilà, in Chromium
 	$(call TITLE,browser tests)
