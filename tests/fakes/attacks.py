@@ -1,10 +1,15 @@
-"""Hostile replies, texts and addresses: what a dishonest service, proxy or picture may send."""
+"""Hostile replies, texts, addresses, bundles and ledgers: what a dishonest service, picture or folder may hold."""
 
 import base64
 import gzip
+import hashlib
+import json
 import re
 import urllib.parse
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from tests.fakes.faults import Reply
 
@@ -42,3 +47,56 @@ def nested_gzip(size_bytes: int = 64 * 2**20, layers: int = 3, content_type: str
         body = gzip.compress(body)
     encoding = ", ".join(["gzip"] * layers)
     return Reply(headers=[("content-type", content_type), ("content-encoding", encoding)], body=body)
+
+
+# Bundles and ledgers -------------------------------------------------------------------------------------------------
+
+CRATE = "ro-crate-metadata.json"
+LIFTS_BUDGETS = "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END"
+"""Imported jobs count towards no budget: with this in its ledger, a folder would have none."""
+
+Change = Callable[[dict[str, bytes]], None]
+
+
+def rewritten(archive: Path, target: Path, change: Change) -> Path:
+    """Return a copy of a bundle whose files were changed, with sizes and hashes that agree again."""
+    with zipfile.ZipFile(archive) as given:
+        files = {info.filename: given.read(info) for info in given.infolist()}
+    change(files)
+    crate = json.loads(files[CRATE])
+    for item in crate["@graph"]:
+        if (name := item.get("@id")) in files and "sha256" in item:
+            item |= {"sha256": hashlib.sha256(files[name]).hexdigest(), "contentSize": str(len(files[name]))}
+    files[CRATE] = json.dumps(crate).encode()
+    with zipfile.ZipFile(target, "w") as made:
+        for name, data in files.items():
+            made.writestr(name, data)
+    return target
+
+
+def in_ledger(part: str = "job", **columns: Any) -> Change:
+    """Return a change of the first job's columns, or of those of its first picture."""
+
+    def change(files: dict[str, bytes]) -> None:
+        first, *rest = files["ledger.jsonl"].splitlines()
+        row = json.loads(first)
+        (row["job"] if part == "job" else row[part][0]).update(columns)
+        files["ledger.jsonl"] = b"\n".join([json.dumps(row).encode(), *rest])
+
+    return change
+
+
+def other_picture(files: dict[str, bytes]) -> None:
+    """Put another picture in the place of the one that the job made."""
+    name = next(name for name in files if name.endswith(".png"))
+    files[name] = files[name][:-20] + bytes(20)
+
+
+def renamed(name: str) -> Change:
+    """Return a change of the notebook's name."""
+
+    def change(files: dict[str, bytes]) -> None:
+        files[name] = files.pop("study.ipynb")
+        files[CRATE] = files[CRATE].replace(b"study.ipynb", name.encode())
+
+    return change

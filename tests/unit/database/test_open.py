@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.attacks import LIFTS_BUDGETS
 from tests.unit.database.kit import NOON, PATH, at_once, create, finish, ledger, move, new, owner
 from wan_notebook.database import (
     Database,
@@ -128,10 +129,9 @@ def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what is refused
 
 
-TRIGGER = "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END"
 REFUSED = {
     "PRAGMA user_version=7": r"newer wan_notebook \(schema 7",
-    TRIGGER: "triggers",
+    LIFTS_BUDGETS: "triggers",
     "CREATE VIEW v AS SELECT 1": "views",
 }
 

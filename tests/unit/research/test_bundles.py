@@ -7,16 +7,17 @@ import re
 import sqlite3
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nbformat
 import pytest
 
 from tests.environment import ROOT
+from tests.fakes.attacks import CRATE, Change, in_ledger, other_picture, renamed, rewritten
 from tests.kit import House, ask, in_shell, project_of, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import history_table, job_bundle
@@ -25,8 +26,6 @@ from wan_notebook.exporter import WanMarkdownExporter
 from wan_notebook.jobs import Job
 from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
 from wan_notebook.session import Session
-
-CRATE = "ro-crate-metadata.json"
 
 
 class Study(NamedTuple):
@@ -121,53 +120,6 @@ def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
 
 
 # Attacks -------------------------------------------------------------------------------------------------------------
-
-Change = Callable[[dict[str, bytes]], None]
-
-
-def rewritten(archive: Path, target: Path, change: Change) -> Path:
-    """Return a copy of a bundle whose files were changed, with sizes and hashes that agree again."""
-    with zipfile.ZipFile(archive) as given:
-        files = {info.filename: given.read(info) for info in given.infolist()}
-    change(files)
-    crate = json.loads(files[CRATE])
-    for item in crate["@graph"]:
-        if (name := item.get("@id")) in files and "sha256" in item:
-            item |= {"sha256": hashlib.sha256(files[name]).hexdigest(), "contentSize": str(len(files[name]))}
-    files[CRATE] = json.dumps(crate).encode()
-    with zipfile.ZipFile(target, "w") as made:
-        for name, data in files.items():
-            made.writestr(name, data)
-    return target
-
-
-def in_ledger(part: str = "job", **columns: Any) -> Change:
-    """Return a change of the first job's columns, or of those of its first picture."""
-
-    def change(files: dict[str, bytes]) -> None:
-        first, *rest = files["ledger.jsonl"].splitlines()
-        row = json.loads(first)
-        (row["job"] if part == "job" else row[part][0]).update(columns)
-        files["ledger.jsonl"] = b"\n".join([json.dumps(row).encode(), *rest])
-
-    return change
-
-
-def other_picture(files: dict[str, bytes]) -> None:
-    """Put another picture in the place of the one that the job made."""
-    name = next(name for name in files if name.endswith(".png"))
-    files[name] = files[name][:-20] + bytes(20)
-
-
-def renamed(name: str) -> Change:
-    """Return a change of the notebook's name."""
-
-    def change(files: dict[str, bytes]) -> None:
-        files[name] = files.pop("study.ipynb")
-        files[CRATE] = files[CRATE].replace(b"study.ipynb", name.encode())
-
-    return change
-
 
 ATTACKS: dict[str, Change] = {
     "prompt": in_ledger(prompt="another prompt"),
