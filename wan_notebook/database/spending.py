@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ..errors import BudgetError, StoreError
 from ..money import Cost, Source, Total, read_amount
 from .engine import DatabaseEngine
-from .models import IS_OPEN, IS_REPORTED, TIME_MAX_S, JobSummary, PictureRow, Price, job_tags, unescaped
+from .models import IS_OPEN, IS_REPORTED, TIME_MAX_S, JobSummary, PictureRow, Price, is_plausible, job_tags, unescaped
 from .status import BILLED, Status
 
 CostKey = Literal["day", "notebook", "tag", "user"]
@@ -182,11 +182,12 @@ class Spending(DatabaseEngine):
             select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
             .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
             .where(JobSummary.cost_amount.is_not(None), delivered > 0)
+            .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call
             .order_by(JobSummary.created_at.desc())
         )
         with self.reading() as session:
             row = session.execute(found.limit(1)).first()
-        if row is None or not isinstance(row[0], Decimal):
+        if row is None or not isinstance(row[0], Decimal) or not (is_plausible(row[0]) and row[0] < 10**9):
             return None
         amount, currency, at, count = row
         each = (amount / count).quantize(PRICE_STEP, rounding=ROUND_UP)

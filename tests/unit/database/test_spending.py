@@ -1,7 +1,10 @@
 """Money: sums are exact and never of two kinds, and a limit holds for calls at the same moment."""
 
 import datetime as dt
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -228,3 +231,12 @@ def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Cl
     move(database, create(database), *PATH, **reported("0.5"))  # without a picture there is no price of one
     day = dt.datetime.fromtimestamp(NOON, tz=dt.UTC).astimezone().date()
     assert database.last_price("gateway", "wan2.6-image") == (Decimal("0.033334"), "USD", day)
+
+
+@pytest.mark.parametrize("change", ["created_at = 1e15", "created_at = -1e15", "cost_amount = '1e29'"])
+def test_an_odd_row_is_the_price_of_nothing(database: Database, tmp_path: Path, change: str) -> None:
+    """One row of a damaged or foreign ledger must not stop every call that asks for the price."""
+    finish(database, cost=reported("0.08"), pictures=2)
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        connection.execute(f"UPDATE jobs SET {change}")  # noqa: S608 - our own words
+    assert database.last_price("gateway", "wan2.6-image") is None
