@@ -71,6 +71,7 @@ def ms(code, times):
         result = shell.run_cell(code.replace("SEED", str(n)))
         taken.append((time.perf_counter() - begin) * 1000)
         assert result.success, result
+        shell.run_cell("_wan.wait(60)")  # the simulator, in this process, still paints and would be measured too
     return statistics.median(taken)
 begin = time.perf_counter()
 shell.run_cell("%load_ext wan_notebook")
@@ -193,7 +194,7 @@ def history_page() -> float:
                 )
                 for n in range(start, start + 500)
             ]
-            database.create_or_join(new, owner=owner, lease_s=60, simulated_ok=True)
+            database.create_or_join(new, owner=owner, simulated_ok=True)
         taken = []
         for _ in range(5):
             begin = time.perf_counter()
