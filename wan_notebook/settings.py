@@ -84,9 +84,11 @@ class SettingsLoader:
         self.session: dict[str, Any] = {}
         self.session_keys: dict[str, SecretStr] = {}
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
+        self._real_urls: set[str] = set()
         self._loaded: dict[str | None, tuple[object, Settings]] = {}
         self._index = self.data_dir / "folders.json"
         self._folders = self._folders_in_index()
+        self._learn_address()
 
     def __repr__(self) -> str:
         return f"SettingsLoader(folder={str(self.folder)!r})"  # the environment holds keys
@@ -103,13 +105,12 @@ class SettingsLoader:
         from .environment import NUMBERS, settings_of
 
         stored = {**self.stored(), **self.session}
+        self._learn_address()
         provider, because, is_named, looked_in = self._choose_provider(stored, named)
         url = self._variable("WAN_BASE_URL")
         default = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL}.get(provider, IN_PROCESS_URL)
         base_url = url or str(self.stored_table("base_urls").get(provider) or default)
-        chosen = self.session.get("provider") or self._variable("WAN_PROVIDER") or stored.get("provider")
-        if provider == "simulator" and named and str(chosen).lower() != "simulator":
-            # WAN_BASE_URL is a real service's then, which would take practice for an order.
+        if provider == "simulator" and base_url in self._real_urls:  # which would take practice for an order
             url, base_url = "", IN_PROCESS_URL
         key, source = self._key(provider, in_process=base_url == IN_PROCESS_URL)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
@@ -139,6 +140,12 @@ class SettingsLoader:
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
         kept = {name: stored.get(name) for name in ("envelope", "wait", "polling", "embed")}
         return settings_of(computed, environment, kept, stored_in=self.config_path)
+
+    def _learn_address(self) -> None:
+        """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
+        with suppress(SettingsError):  # which is raised where the provider is needed
+            if self._choose_provider({**self.stored(), **self.session}, None)[0] != "simulator":
+                self._real_urls.add(self._variable("WAN_BASE_URL"))
 
     def forget(self) -> None:
         """Read everything again: a stored key leaves no trace in the stamp."""

@@ -58,6 +58,23 @@ def test_practice_is_not_sent_to_a_real_service(tmp_path: Path) -> None:
     assert loader(tmp_path, WAN_PROVIDER="simulator", **env).load("simulator").base_url == "https://real.test"
 
 
+@pytest.mark.parametrize("reads_first", [True, False])
+def test_a_provider_that_is_changed_later_sends_no_practice_to_the_real_service(
+    tmp_path: Path, reads_first: bool
+) -> None:
+    """``%env WAN_PROVIDER=simulator`` beside a real address: an order would be paid and booked as practice."""
+    env = {"WAN_API_KEY": KEY, "WAN_BASE_URL": "https://real.test", "WAN_PROVIDER": "gateway"}
+    given = SettingsLoader(env, tmp_path, tmp_path / "config", tmp_path / "data", use_keyring=False)
+    if reads_first:
+        assert given.load().base_url == "https://real.test"
+    env["WAN_PROVIDER"] = "simulator"
+    found = given.load()
+    assert (found.in_process, found.is_url_named) == (True, False)
+    assert found.key != SecretStr(KEY)
+    env["WAN_BASE_URL"] = "http://127.0.0.1:9"  # a simulator's own
+    assert given.load().base_url == "http://127.0.0.1:9"
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [
