@@ -303,8 +303,11 @@ def test_zoom_goes_to_true_pixels(widgets: WidgetPage) -> None:
     assert before["width"] == pytest.approx(400)
     at = (before["x"] + 0.75 * before["width"], before["y"] + 0.75 * before["height"])
     page.mouse.move(*at)
-    for _ in range(3):
-        page.mouse.wheel(0, -20)  # a trackpad's small steps are one
+    page.locator(".wan-light-view").evaluate(  # a trackpad's small steps, sent within one moment, are one
+        "(view, [clientX, clientY]) => [1, 2, 3].forEach(() => view.querySelector('.wan-stage-image')"
+        ".dispatchEvent(new WheelEvent('wheel', { deltaY: -20, clientX, clientY, bubbles: true, cancelable: true })))",
+        at,
+    )
     page.wait_for_function("document.querySelector('.wan-light-zoom').textContent === '200 %'")
     after = image.bounding_box()
     assert after["x"] + 0.75 * after["width"] == pytest.approx(at[0], abs=1)
