@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .errors import SettingsError
 from .models import QUERIES_PER_S, SUBMITS_PER_S, TASKS_IN_FLIGHT
@@ -21,31 +21,25 @@ from .text import shown
 def _ascii_decimal(value: object) -> Decimal:
     amount = to_decimal(value)
     if amount is None:
-        raise ValueError("not a number of 0 or more")
+        raise ValueError("is not a number of 0 or more")
     return amount
 
 
-Amount = Annotated[Decimal, BeforeValidator(_ascii_decimal)]
 Number = Annotated[float, BeforeValidator(_ascii_decimal)]
 """A finite number of 0 or more, in ASCII digits."""
 
-NUMBERS: Final = {
-    "queries_per_s": "Use for example 20, or 0 for no limit.",
-    "in_flight": "Use a whole number such as 5, or 0 for no limit.",
-    "submits_per_s": "Use for example 5, or 0 for no limit.",
-    "simulator_seconds": "Use for example 3.",
-    "simulator_price": "Use an amount in USD such as 0.03.",
-}
-"""The fields whose environment variable holds a number, with a hint."""
+NUMBERS: Final = ("queries_per_s", "in_flight", "submits_per_s", "simulator_seconds", "simulator_price")
+"""The fields whose environment variable holds a number."""
+STORED: Final = ("envelope", "wait", "polling", "embed")
+"""The fields that ``%wan config`` stores as they are."""
 
 
 class Settings(BaseSettings):
     """Everything that steers a call. Amounts in their currency, times in seconds.
 
     ``provider`` is ``gateway``, ``dashscope`` or ``simulator``; ``key_source`` and ``chosen_because`` say how key and
-    provider were found, ``looked_in`` where a key was looked for. ``key_fingerprint`` is 12 hex digits that tell keys
-    apart, empty without a key. An empty ``ledger_url`` means ``ledger.db`` in the folder. ``notes`` say which changes
-    do not count before the next kernel.
+    provider were found. ``key_fingerprint`` is 12 hex digits that tell keys apart, empty without a key. An empty
+    ``ledger_url`` means ``ledger.db`` in the folder. ``notes`` say which changes do not count before the next kernel.
     """
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
@@ -63,7 +57,6 @@ class Settings(BaseSettings):
     chosen_because: str
     is_provider_named: bool
     is_url_named: bool
-    looked_in: tuple[str, ...]
     ledger_url: str = Field(repr=False)  # it may hold a password
     replay: Literal["on", "only", "off"]
     budget_texts: tuple[str, ...]
@@ -72,21 +65,25 @@ class Settings(BaseSettings):
     wait: bool | None = None
     polling: Literal["prompt", "economical"] = "prompt"
     embed: bool = True
-    prices: Mapping[str, tuple[Amount, str]]
+    prices: Mapping[str, tuple[Decimal, str]]
     user: str
     notes: tuple[str, ...]
     queries_per_s: Number = QUERIES_PER_S
     in_flight: Annotated[int, BeforeValidator(_ascii_decimal)] = TASKS_IN_FLIGHT
     submits_per_s: Number = SUBMITS_PER_S
     simulator_seconds: Number | None = None
-    simulator_price: Amount = Decimal("0.03")
+    simulator_price: Annotated[Decimal, BeforeValidator(_ascii_decimal)] = Decimal("0.03")
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
-    ) -> tuple[InitSettingsSource, ...]:
-        """Take the layers as the loader gives them, and nothing from the process itself."""
-        return tuple(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in init_settings()["layers"])
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's name
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what the loader read, and nothing from the process itself."""
+        return (init_settings,)
 
     def with_base_url(self, base_url: str) -> "Settings":
         """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
@@ -94,26 +91,15 @@ class Settings(BaseSettings):
         return self.model_copy(update={"base_url": base_url, "in_process": self.in_process and is_same})
 
 
-def settings_of(*layers: Mapping[str, Any], stored_in: Path) -> Settings:
-    """Return the settings of these layers, the first one that has a value wins; an empty value is none.
-
-    Raises ``SettingsError`` naming each variable or entry of ``stored_in`` that is wrong.
-    """
+def settings_of(values: Mapping[str, Any], *, stored_in: Path) -> Settings:
+    """Return settings of these values. Raise ``SettingsError`` naming each variable and entry that is wrong."""
     try:
-        given = [{name: value for name, value in layer.items() if value not in ("", None)} for layer in layers[1:]]
-        return Settings(layers=[layers[0], *given])  # type: ignore[call-arg]
+        return Settings(**values)
     except ValidationError as error:
-        found = {str(item["loc"][0]): item["input"] for item in error.errors(include_url=False)}
-    said, hints = [], []
-    for name, value in found.items():
-        if name in NUMBERS:
-            kind = "a whole number" if name == "in_flight" else "a number"
-            said.append(f"WAN_{name.upper()} = {shown(str(value))} is not {kind} of 0 or more")
-            hints.append(NUMBERS[name])
-        elif name == "replay":
-            said.append(f"WAN_REPLAY = {shown(str(value))} is not valid")
-            hints.append("Use on, only or off.")
-        else:
-            said.append(f"the entry {name} in {stored_in} is not valid")
-            hints.append("Correct that entry, or delete the file.")
-    raise SettingsError(f"{'; '.join(said)}.", hint=" ".join(dict.fromkeys(hints)))
+        found = error.errors(include_url=False)
+    said = []
+    for item in found:
+        name, why = str(item["loc"][0]), item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        where = f"the entry {name} in {stored_in}" if name in STORED else f"WAN_{name.upper()} ="
+        said.append(f"{where} {shown(str(item['input']))} {why}")
+    raise SettingsError(f"{'; '.join(said)}.", hint="Correct it, or unset the variable or delete the file.")

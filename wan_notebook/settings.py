@@ -1,6 +1,6 @@
 """Settings: the only reader of environment variables, of stored configuration, of keys and of folders.
 
-Precedence: what this session says, the environment, what was stored (``%wan login``, ``%wan config``), the default.
+Precedence: the call, the environment, what was stored (``%wan login``, ``%wan config``), the default.
 The environment is read again between cells, except for what protects (folder, ledger, budget, prices, limits): that
 is frozen when the loader is made, and can be tightened but not loosened in the same process.
 """
@@ -31,9 +31,10 @@ LEDGER_NAME: Final = "ledger.db"
 IN_PROCESS_URL: Final = "http://simulator.invalid"
 """Stands for the simulator inside this process, in settings and in rows."""
 KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
-BUILT_IN: Final = "built in"
+KEY_PLACES: Final = f"{', '.join(KEY_VARIABLE.values())}, %wan login"
 
-_APP: Final = ("wan_notebook", False)
+_APP: Final = "wan_notebook"
+_URLS: Final = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL, "simulator": IN_PROCESS_URL}
 _VARIABLES: Final = (
     *("WAN_PROVIDER", "WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL", "WAN_REPLAY", "WAN_BUDGET"),
     *("WAN_SIMULATOR_SECONDS", "WAN_SIMULATOR_PRICE", "JUPYTERHUB_USER", "USER"),
@@ -42,12 +43,12 @@ _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
+_BUILT_IN: Final = "built in"
 _KEY_MIN_CHARS: Final = 8
-_USUAL_ENVELOPE: Final = "flat"
 
 
 class SettingsLoader:
-    """Reads settings; what it holds beside them is ``session`` and ``session_keys``, overrides of this session.
+    """Reads settings.
 
     Parameters
     ----------
@@ -76,13 +77,11 @@ class SettingsLoader:
         import platformdirs
 
         self._env = env
-        self._frozen: dict[str, str] = {name: self._variable_now(name) for name in _FROZEN}
-        self.folder = folder or picture_folder(cwd or _working_directory(), self._frozen["WAN_HOME"])
-        self.config_path = (config_dir or Path(platformdirs.user_config_dir(*_APP))) / "config.json"
-        self.data_dir = data_dir or Path(platformdirs.user_data_dir(*_APP))
+        self._frozen = {name: self._variable_now(name) for name in _FROZEN}
+        self.folder = folder or picture_folder(cwd or Path.cwd(), self._frozen["WAN_HOME"])
+        self.config_path = (config_dir or Path(platformdirs.user_config_dir(_APP, False))) / "config.json"
+        self.data_dir = data_dir or Path(platformdirs.user_data_dir(_APP, False))
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
-        self.session: dict[str, Any] = {}
-        self.session_keys: dict[str, SecretStr] = {}
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
         self._real_urls: set[str] = set()
         self._loaded: dict[str | None, tuple[object, Settings]] = {}
@@ -95,31 +94,35 @@ class SettingsLoader:
 
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
-        stamp = self.stamp()
-        known = self._loaded.get(provider)
-        if known is None or known[0] != stamp:
-            known = self._loaded[provider] = (stamp, self._read(provider))
-        return known[1]
+        try:
+            written_ns = self.config_path.stat().st_mtime_ns
+        except OSError:
+            written_ns = 0
+        # The hash, not the values: one may be a key, and the stamp is kept.
+        stamp = written_ns, hash(tuple(map(self._variable_now, _VARIABLES)))
+        if self._loaded.get(provider, (None,))[0] != stamp:
+            self._loaded[provider] = stamp, self._read(provider)
+        return self._loaded[provider][1]
 
     def _read(self, named: str | None) -> "Settings":
-        from .environment import NUMBERS, settings_of
+        from .environment import NUMBERS, STORED, settings_of
 
-        stored = {**self.stored(), **self.session}
+        stored = self.stored()
         self._learn_address()
-        provider, because, is_named, looked_in = self._choose_provider(stored, named)
+        provider, because, is_named = self._choose_provider(named)
         url = self._variable("WAN_BASE_URL")
-        default = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL}.get(provider, IN_PROCESS_URL)
-        base_url = url or str(self.stored_table("base_urls").get(provider) or default)
-        if provider == "simulator" and base_url in self._real_urls:  # which would take practice for an order
-            url, base_url = "", IN_PROCESS_URL
-        key, source = self._key(provider, in_process=base_url == IN_PROCESS_URL)
+        if provider == "simulator" and url in self._real_urls:  # which would take practice for an order
+            url = ""
+        base_url = url or str(self.stored_table("base_urls").get(provider) or _URLS[provider])
+        in_process = provider == "simulator" and base_url == IN_PROCESS_URL
+        key, source = self._key(provider, in_process=in_process)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
         prices, price_notes = self._protected_prices()
         computed = {
             "provider": provider,
             "is_simulated": provider == "simulator",
             "base_url": base_url,
-            "in_process": provider == "simulator" and base_url == IN_PROCESS_URL,
+            "in_process": in_process,
             "folder": self.folder,
             "key": key,
             "key_source": source,
@@ -127,7 +130,6 @@ class SettingsLoader:
             "chosen_because": because,
             "is_provider_named": is_named,
             "is_url_named": bool(url),
-            "looked_in": looked_in,
             "ledger_url": self._frozen["WAN_LEDGER"],
             "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             "budget_texts": self._budget_texts(),
@@ -136,50 +138,33 @@ class SettingsLoader:
             "user": self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
             "notes": (*self._frozen_notes(), *price_notes),
         }
-        environment = {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        numbers = {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
-        kept = {name: stored.get(name) for name in ("envelope", "wait", "polling", "embed")}
-        return settings_of(computed, environment, kept, stored_in=self.config_path)
-
-    def _learn_address(self) -> None:
-        """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
-        with suppress(SettingsError):  # which is raised where the provider is needed
-            if self._choose_provider({**self.stored(), **self.session}, None)[0] != "simulator":
-                self._real_urls.add(self._variable("WAN_BASE_URL"))
+        kept = {name: stored.get(name) for name in STORED}
+        given = {name: value for name, value in {**kept, **numbers}.items() if value not in ("", None)}
+        return settings_of({**given, **computed}, stored_in=self.config_path)
 
     def forget(self) -> None:
-        """Read everything again: a stored key leaves no trace in the stamp."""
+        """Read everything again: a stored key leaves no trace in the environment."""
         self._loaded.clear()
 
-    def stamp(self) -> tuple[object, ...]:
-        """Return a value that changes when any setting does, cheap enough to compare before each use."""
-        try:
-            written_ns = self.config_path.stat().st_mtime_ns
-        except OSError:
-            written_ns = 0
-        keys = tuple((name, key_fingerprint(key.get_secret_value())) for name, key in self.session_keys.items())
-        # The hash, not the values: one may be a key, and the stamp is kept.
-        return written_ns, keys, tuple(self.session.items()), hash(tuple(map(self._variable_now, _VARIABLES)))
-
     def known_keys(self, settings: "Settings") -> KeyMask:
-        """Return a mask of the keys that must not leave this machine: those of a call, the environment, the session."""
-        held = [*self.session_keys.values(), *([settings.key] if settings.key_source != BUILT_IN else [])]
-        keys = [*map(self._variable, KEY_VARIABLE.values()), *(key.get_secret_value() for key in held if key)]
+        """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
+        held = settings.key.get_secret_value() if settings.key and settings.key_source != _BUILT_IN else ""
         # A shorter one stands in for a key in a test, and is part of many words.
+        keys = [held, *map(self._variable, KEY_VARIABLE.values())]
         return KeyMask(*(key for key in keys if len(key) >= _KEY_MIN_CHARS))
 
     # What is stored --------------------------------------------------------------------------------------------------
 
     def stored(self) -> dict[str, Any]:
         """Return what ``%wan config`` and ``%wan login`` stored. Raise ``SettingsError`` if it cannot be read."""
+        if not os.access(self.config_path, os.F_OK):  # in somebody else's home there is nothing of this person
+            return {}
         try:
             value = json.loads(self.config_path.read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
         except (OSError, ValueError) as error:
-            if isinstance(error, PermissionError) and not os.access(self.config_path.parent, os.X_OK):
-                return {}  # somebody else's home: nothing of this person can be in it
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = getattr(error, "strerror", None) or error
             message = f"the settings in {self.config_path} cannot be read ({reason})."
             raise SettingsError(message, hint="Correct or delete that file.") from error
         return value if isinstance(value, dict) else {}
@@ -197,19 +182,10 @@ class SettingsLoader:
             hint = "Make that folder writable, or set XDG_CONFIG_HOME to one that is and restart the kernel."
             raise SettingsError(message, hint=hint) from error
 
-    def known_folders(self) -> list[Path]:
-        """Return every folder of pictures that this person has used and that still has a ledger."""
-        folders = dict.fromkeys((*self._folders, *self._folders_in_index()))
-        return [folder for folder in folders if _is_there(folder / LEDGER_NAME)]
-
-    def remember_folder(self, folder: Path) -> None:
-        """Add a folder to the person's index; a folder that cannot be noted is not worth failing for."""
-        if folder in self._folders_in_index():
-            return
-        self._folders = [*self._folders, folder]
-        with suppress(OSError, TimeoutError), locked(self._index.with_suffix(".lock")):
-            names = [str(known) for known in dict.fromkeys((*self._folders_in_index(), folder))]
-            write_private(self._index, json.dumps(names, indent=1))
+    def stored_table(self, name: str) -> dict[str, Any]:
+        """Return one table of what is stored; an empty one if there is none."""
+        table = self.stored().get(name)
+        return table if isinstance(table, dict) else {}
 
     def envelope(self, base_url: str) -> str:
         """Return the form of a submit's body that worked at an address; empty if nothing is known."""
@@ -218,52 +194,61 @@ class SettingsLoader:
     def remember_envelope(self, base_url: str, envelope: str) -> None:
         """Note the form that worked at an address. Never raises: without the note, one more request is refused."""
         with suppress(SettingsError):
-            if (self.envelope(base_url) or _USUAL_ENVELOPE) != envelope:
+            if (self.envelope(base_url) or "flat") != envelope:
                 self.store(envelopes={**self.stored_table("envelopes"), base_url.rstrip("/"): envelope})
 
-    def stored_table(self, name: str) -> dict[str, Any]:
-        """Return one table of what is stored; an empty one if there is none."""
-        table = self.stored().get(name)
-        return table if isinstance(table, dict) else {}
+    def known_folders(self) -> list[Path]:
+        """Return every folder of pictures that this person has used and that still has a ledger."""
+        folders = dict.fromkeys((*self._folders, *self._folders_in_index()))
+        return [folder for folder in folders if os.access(folder / LEDGER_NAME, os.F_OK)]
+
+    def remember_folder(self, folder: Path) -> None:
+        """Add a folder to the person's index; a folder that cannot be noted is not worth failing for."""
+        if folder in self._folders_in_index():
+            return
+        self._folders.append(folder)
+        with suppress(OSError, TimeoutError), locked(self._index.with_suffix(".lock")):
+            names = [str(known) for known in dict.fromkeys((*self._folders_in_index(), folder))]
+            write_private(self._index, json.dumps(names, indent=1))
 
     def _folders_in_index(self) -> list[Path]:
         return [Path(name) for name in _json_in(self._index, []) if isinstance(name, str)]
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
-    def _choose_provider(self, stored: Mapping[str, Any], named: str | None) -> tuple[str, str, bool, tuple[str, ...]]:
-        """Return the provider, why, whether somebody named it, and where a key was looked for."""
-        if name := named or self.session.get("provider") or self._variable("WAN_PROVIDER"):
-            because = "named for this call" if named else "set in this session or in WAN_PROVIDER"
-            return _provider_name(name), because, True, ()
+    def _choose_provider(self, named: str | None) -> tuple[str, str, bool]:
+        """Return the provider, why, and whether somebody named it."""
+        if name := named or self._variable("WAN_PROVIDER"):
+            return _provider_name(name), "named for this call" if named else "set in WAN_PROVIDER", True
         for provider, variable in KEY_VARIABLE.items():
-            if provider in self.session_keys or self._variable(variable):
-                return provider, f"{variable} is set", False, tuple(KEY_VARIABLE.values())
-        looked_in = (*KEY_VARIABLE.values(), "%wan login")
+            if self._variable(variable):
+                return provider, f"{variable} is set", False
+        stored = self.stored()
         if name := str(stored.get("provider") or ""):
-            by = "config" if name == "simulator" else stored.get("provider_by") or "login or %wan config"
-            return _provider_name(name), f"chosen with %wan {by}", True, looked_in
-        return "simulator", "no key was found", False, looked_in
+            return _provider_name(name), f"chosen with %wan {stored.get('provider_by') or 'config'}", True
+        return "simulator", "no key was found", False
+
+    def _learn_address(self) -> None:
+        """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
+        with suppress(SettingsError):  # which is raised where the provider is needed
+            if self._choose_provider(None)[0] != "simulator":
+                self._real_urls.add(self._variable("WAN_BASE_URL"))
 
     def _key(self, provider: str, *, in_process: bool) -> "tuple[SecretStr | None, str]":
         from pydantic import SecretStr
 
-        if provider in self.session_keys:
-            return self.session_keys[provider], "this session"
         # A simulator at an address takes any bearer; if a key is set, that one.
         variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
         if not in_process and self._variable(variable):
             return SecretStr(self._variable(variable)), variable
-        return (SecretStr("simulator"), BUILT_IN) if provider == "simulator" else self.keys.read(provider)
+        return (SecretStr("simulator"), _BUILT_IN) if provider == "simulator" else self.keys.read(provider)
 
     def _variable(self, name: str) -> str:
-        """Return an environment variable, as it was at load if it protects.
-
-        One value at a time: no frame, and so no verbose traceback, holds the whole environment.
-        """
+        """Return an environment variable, as it was at load if it protects."""
         return self._frozen[name] if name in self._frozen else self._variable_now(name)
 
     def _variable_now(self, name: str) -> str:
+        # One value at a time: no frame, and so no verbose traceback, holds the whole environment.
         return (os.environ if self._env is None else self._env).get(name, "").strip()
 
     def _budget_texts(self) -> tuple[str, ...]:
@@ -289,9 +274,10 @@ class SettingsLoader:
             self._highest_prices[provider, currency] = highest
             prices[provider] = (highest, currency)
             if highest > amount:
-                lower, own = format_amount(amount, currency), format_amount(highest, currency)
-                told = f"the price of {lower} for {provider} counts from the next kernel on"
-                notes.append(f"{told}; this one keeps {own}, so that no budget is loosened")
+                lower = format_amount(amount, currency)
+                notes.append(
+                    f"the price of {lower} for {provider} counts from the next kernel on: no budget is loosened"
+                )
         return prices, notes
 
 
@@ -300,32 +286,13 @@ def picture_folder(start: Path, home: str = "") -> Path:
 
     It need not exist yet; nothing is created here.
     """
-    if "://" in home:
-        raise SettingsError(f"WAN_HOME = {home!r}: not a folder of this machine.", hint="Write the path of a folder.")
     if home:
-        try:
-            return Path(home).expanduser().absolute()
-        except RuntimeError as error:  # ~somebody, or a process without a home
-            raise SettingsError(f"WAN_HOME = {home!r}: {error}.", hint="Write the whole path.") from error
-    for folder in (start, *start.parents):
-        if _is_there(folder / FOLDER_NAME, folder=True):
-            return folder / FOLDER_NAME
-    return start / FOLDER_NAME
-
-
-def _is_there(path: Path, *, folder: bool = False) -> bool:
-    try:
-        return path.is_dir() if folder else path.is_file()
-    except OSError:  # a folder above it that may not be read
-        return False
-
-
-def _working_directory() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError as error:
-        message = "the folder that this process runs in was deleted."
-        raise SettingsError(message, hint="Change to a folder that exists, or restart the kernel.") from error
+        with suppress(RuntimeError):  # ~somebody, or a process without a home
+            if "://" not in home:
+                return Path(home).expanduser().absolute()
+        raise SettingsError(f"WAN_HOME = {home!r} is not a folder of this machine.", hint="Write its whole path.")
+    folders = [folder / FOLDER_NAME for folder in (start, *start.parents)]
+    return next(filter(os.path.isdir, folders), folders[0])  # False, and no error, where a folder may not be read
 
 
 def _provider_name(name: str) -> str:
@@ -337,25 +304,20 @@ def _provider_name(name: str) -> str:
 
 
 def _login_name() -> str:
-    try:
+    with suppress(OSError, KeyError):
         return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
+    return ""
 
 
 def _json_in(path: Path, default: Any) -> Any:
     """Return what a JSON file holds; the default if it cannot be read or holds another type."""
-    try:
+    with suppress(OSError, ValueError):
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return default
-    return value if isinstance(value, type(default)) else default
+        return value if isinstance(value, type(default)) else default
+    return default
 
 
 # Stored keys ---------------------------------------------------------------------------------------------------------
-
-_SERVICE: Final = "wan_notebook"
-_OTHERS: Final = 0o077
 
 
 class KeyStore:
@@ -369,39 +331,33 @@ class KeyStore:
         """Return the stored key of a provider (None if there is none) and where it was found."""
         from pydantic import SecretStr
 
-        if backend := self._keyring():
-            with suppress(Exception):  # a locked or broken keyring is as good as none
-                if value := backend.get_password(_SERVICE, provider):
-                    return SecretStr(value), "keyring"
-        value = _json_in(self.path, {}).get(provider)
-        return (SecretStr(value), str(self.path)) if isinstance(value, str) and value else (None, "")
+        found = {"keyring": self._keyring("get_password", provider), str(self.path): self._in_file().get(provider)}
+        where = next((place for place, value in found.items() if isinstance(value, str) and value), "")
+        return SecretStr(found[where]) if where else None, where
 
     def write(self, provider: str, key: "SecretStr") -> str:
         """Store a key and return where it went. Raise ``SettingsError`` if it cannot be stored anywhere."""
         check_key(key)
-        if backend := self._keyring():
-            with suppress(Exception):  # falls through to the file
-                backend.set_password(_SERVICE, provider, key.get_secret_value())
-                return "keyring"
-        self._write_file({**_json_in(self.path, {}), provider: key.get_secret_value()})
+        self._keyring("set_password", provider, key.get_secret_value())
+        if self._keyring("get_password", provider) == key.get_secret_value():
+            return "keyring"
+        self._write_file({**self._in_file(), provider: key.get_secret_value()})
         return str(self.path)
 
     def delete(self, provider: str) -> None:
         """Remove a provider's key from everywhere. Raise ``SettingsError`` if its file cannot be written."""
-        if backend := self._keyring():
-            with suppress(Exception):  # it was not there
-                backend.delete_password(_SERVICE, provider)
-        known = _json_in(self.path, {})
+        self._keyring("delete_password", provider)
+        known = self._in_file()
         if known.pop(provider, None):
             self._write_file(known)
 
     def exposure(self) -> str:
         """Return why others may read the key file, and the command that ends it; empty if they cannot."""
-        try:
-            mode = self.path.stat().st_mode & 0o777
-        except OSError:
-            return ""
-        return f"others can read {self.path} (mode {mode:04o}): run chmod 600 {self.path}" if mode & _OTHERS else ""
+        mode = self.path.stat().st_mode & 0o777 if os.access(self.path, os.F_OK) else 0
+        return f"others can read {self.path} (mode {mode:04o}): run chmod 600 {self.path}" if mode & 0o077 else ""
+
+    def _in_file(self) -> dict[str, Any]:
+        return dict(_json_in(self.path, {}))
 
     def _write_file(self, keys: dict[str, Any]) -> None:
         try:
@@ -414,14 +370,14 @@ class KeyStore:
         message = f"the key could not be stored in {self.path} ({reason})."
         raise SettingsError(message, hint="Make that folder writable, or set the key's environment variable instead.")
 
-    def _keyring(self) -> Any:  # keyring ships no types
-        if not self._use_keyring:
-            return None
-        with suppress(Exception):  # not installed, or broken
+    def _keyring(self, action: str, *arguments: str) -> Any:  # keyring ships no types
+        """Ask the system's keyring; None if there is none, or it is locked or broken."""
+        with suppress(Exception):
             import keyring
 
             backend = keyring.get_keyring()
-            return backend if backend.priority > 0 else None  # keyring's own stand-ins for none have 0 and less
+            if self._use_keyring and backend.priority > 0:  # keyring's own stand-ins for none have 0 and less
+                return getattr(backend, action)(_APP, *arguments)
         return None
 
 

@@ -14,7 +14,7 @@ import httpx
 from ..environment import Settings
 from ..errors import MissingKeyError, SettingsError
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL
-from ..settings import KEY_VARIABLE, SettingsLoader, check_key
+from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
 from ..text import one_line
 from .base import Timeouts
 from .http import ServiceClient, dialect_for
@@ -127,7 +127,7 @@ class ClientPool:
             reason = "this folder holds real pictures" if has_real_jobs else ""
             reason = "WAN_BASE_URL names a service" if settings.is_url_named else reason
             if reason:
-                message = f"No key was found (looked in {', '.join(settings.looked_in)}), and {reason}."
+                message = f"No key was found (looked in {KEY_PLACES}), and {reason}."
                 hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
                 raise MissingKeyError(message, hint=hint)
         if settings.in_process:

@@ -319,7 +319,7 @@ def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.Monke
     assert captured.stdout == "1 job is running; its result can be fetched for another 23 h (`%wan resume`)\n"
 
 
-@pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stamp"), (ClientPool, "client")])
+@pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stored"), (ClientPool, "client")])
 @pytest.mark.parametrize("cell", ["wan.generate('a fox', seed=5)", "%wan make a fox", "%wan doctor", "%wan"])
 def test_no_verbose_traceback_shows_a_secret(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str], cell: str

@@ -60,8 +60,8 @@ def test_a_client_is_made_once_for_its_settings(folders: dict[str, Path]) -> Non
     assert pool.client(loader.load()) is first
     assert (first.name, first.base_url) == ("gateway", GATEWAY_URL)
     assert pool.client(loader.load().with_base_url("https://other.example")) is not first
-    loader.session_keys["gateway"] = SecretStr("sk-another-key-1234")
-    assert pool.client(loader.load()) is not first
+    other = SettingsLoader({**GATEWAY, "WAN_API_KEY": "sk-another-key-1234"}, use_keyring=False, **folders)
+    assert pool.client(other.load()) is not first
     again = pool.client(loader.load())
     pool.forget()
     assert pool.client(loader.load()) is not again

@@ -21,7 +21,7 @@ from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
 from ...money import format_amount, read_amount
 from ...providers import ServiceClient
 from ...session import Session
-from ...settings import KEY_VARIABLE, check_key
+from ...settings import KEY_PLACES, KEY_VARIABLE, check_key
 from ...storage import Storage
 from ...text import EXPOSED_HINT, did_you_mean, file_size, looks_like_key, pluralize
 from ..frontend import front_end
@@ -101,9 +101,8 @@ def run_logout(options: argparse.Namespace, runner: Runner) -> None:
     session, loader = runner.session, runner.session.loader
     lines = []
     for provider in chosen:
-        held = loader.keys.read(provider)[0] is not None or provider in loader.session_keys
+        held = loader.keys.read(provider)[0] is not None
         loader.keys.delete(provider)
-        loader.session_keys.pop(provider, None)
         outcome = "could not be removed from the keyring" if loader.keys.read(provider)[0] else "was removed"
         lines.append(f"The stored key of {provider} {outcome}." if held else f"No key of {provider} was stored.")
     urls = {name: url for name, url in _stored_urls(session).items() if name not in chosen}
@@ -339,7 +338,7 @@ def examine(session: Session, shell: Any) -> list[Check]:
 def _checks_of_service(session: Session, settings: Settings) -> Iterator[Check]:
     yield Check("service", "ok", f"{settings.provider}: {settings.chosen_because}")
     if settings.is_simulated:
-        looked = f" (looked in {', '.join(settings.looked_in)})" if settings.looked_in else ""
+        looked = "" if settings.is_provider_named else f" (looked in {KEY_PLACES})"
         yield Check("key", "info", f"none needed for practice pictures{looked}", "`%wan login` for real ones")
     elif settings.key is None:
         yield Check("key", "problem", "none found", "`%wan login`, or set it and restart the kernel")
