@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..request import ImageRequest
 
 SEPARATOR: Final = " · "
-_FAR: Final = 4
 # Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
 _SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
 _LINE_BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
@@ -100,18 +99,16 @@ def format_eta(remaining_s: tuple[float, float] | None) -> str:
         return "any moment now"
     if middle < 90:
         step = 1 if middle < 10 else 5
-        return f"about {max(step, round(middle / step) * step)} s more"
+        return f"about {round(middle / step) * step} s more"
     return f"about {round(middle / 60)} min more"
 
 
-def relative_path(path: Path, base: Path | None = None) -> str:
+def relative_path(path: Path) -> str:
     """Return a path from the notebook's folder, with ``/``: what Jupyter serves as a link."""
     try:
-        relative = Path(os.path.relpath(path, base or Path.cwd()))
+        return Path(os.path.relpath(path)).as_posix()
     except ValueError:  # another drive
         return path.as_posix()
-    # Far away it would be no link that Jupyter could serve; then the full path says more.
-    return path.as_posix() if relative.parts[:_FAR] == ("..",) * _FAR else relative.as_posix()
 
 
 def link_target(path: str) -> str:
@@ -197,11 +194,6 @@ def shown_status(row: "JobRow") -> str:
     return NOT_SENT if is_not_sent(row) else str(row.status)
 
 
-def style_of(status: str) -> StatusStyle:
-    """Return how a status looks; one that only a newer version knows is shown by its name."""
-    return STYLES.get(status) or StatusStyle("•", status.replace("_", " "), "", GREY)
-
-
 def row_style(row: "JobRow") -> StatusStyle:
     """Return how a row's status looks."""
-    return style_of(shown_status(row))
+    return STYLES[shown_status(row)]

@@ -8,7 +8,6 @@ does not have.
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +18,7 @@ from ..errors import StoreError
 from ..files import atomic_write
 from ..images import BadImageError, contact_sheet, data_url, thumbnail
 from .card import Card, JobEntry, card_text, versions_card
-from .formatting import join_facts, safe_line, safe_text
+from .formatting import join_facts, safe_line
 from .html import render
 from .table import Bundle
 
@@ -29,21 +28,17 @@ if TYPE_CHECKING:
     from ..session import Session
     from ..storage import Storage
 
-SCHEMA: Final = 1
 MAX_SHOWN: Final = 64
 """More pictures than this are counted, not shown: at the bytes that are left their copies would say nothing."""
-HTML_MAX_BYTES: Final = 400_000
-FEW: Final = 16
-"""Up to here captions are full and the contact sheet is large."""
-PROMPT_MAX_CHARS: Final = 2_500
-ARTICLE_MAX_CHARS: Final = 40_000
-_METADATA_MAX_BYTES: Final = 40_000
-_TEXT_SCALES: Final = (1.0, 0.4, 0.15, 0.05, 0.01)
-_SHEET_MAX_BYTES: Final = 60_000
+OUTPUT_MAX_BYTES: Final = 400_000
+_FEW: Final = 16
+"""Up to here each picture is a link."""
+_PROMPT_MAX_CHARS: Final = 2_500
+_ARTICLE_MAX_CHARS: Final = 40_000
+_SHEET_MAX_BYTES: Final = 40_000
 _SHEET_PX: Final = 512
-_TEXT_BYTES: Final = 24_000  # head, prompt and parameters
-_CAPTION_BYTES: Final = 1_500  # a figure's HTML, its line of text and its metadata
-_ENOUGH_BYTES: Final = {1024: 180_000, 640: 54_000, 256: 12_000}
+_TEXT_BYTES: Final = 40_000  # head, prompt, parameters and metadata
+_CAPTION_BYTES: Final = 1_500  # a figure's HTML and its line of text
 _DECODERS: Final = 2  # the decoder releases the GIL; more threads gained nothing
 
 
@@ -55,8 +50,6 @@ class Layout(NamedTuple):
     max_height_px: int
     per_row: int = 1
     gap_px: int = 14
-    is_lean: bool = False
-    """Many pictures: captions do without what another one has said already."""
 
 
 # Of two columns one is left where both would be cramped: the middle term is huge below 560 px and negative above.
@@ -66,18 +59,19 @@ _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3
 _ARTICLE: Final = Layout("width:100%;max-width:640px", 640, 480, gap_px=0)
 
 
-def layout_for(count: int) -> Layout:
-    """Return the layout of ``count`` pictures together."""
-    if count <= 1:
-        return _ALONE
-    return _PAIRS if count <= 4 else _GRID._replace(is_lean=count > FEW)
-
-
 def shown_size(width_px: int | None, height_px: int | None, max_width_px: int, max_height_px: int) -> tuple[int, int]:
     """Return the size in CSS px at which a picture is shown within a box; it is never enlarged."""
     width, height = width_px or 256, height_px or 256
     scale = min(1.0, max_width_px / width, max_height_px / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, int]]:
+    """Return the layout of so many pictures, and the longest side in px and most bytes of each one's copy."""
+    side_px, enough_bytes = (1024, 180_000) if count <= 1 else (640, 54_000) if count <= 4 else (256, 12_000)
+    share = (OUTPUT_MAX_BYTES - _SHEET_MAX_BYTES * 4 // 3 - _TEXT_BYTES) // max(1, min(count, MAX_SHOWN))
+    layout = _ALONE if is_alone and count <= 1 else _PAIRS if count <= 4 else _GRID
+    return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - _CAPTION_BYTES) * 3 // 4)}
 
 
 def job_bundle(job: "Job", session: "Session", *, full_paths: bool = False) -> Bundle:
@@ -102,14 +96,10 @@ def versions_bundle(job: "Job", session: "Session") -> Bundle:
 def pages_bundles(job: "Job", session: "Session") -> list[Bundle]:
     """Return as many outputs as all pictures of a job need, each within the bytes of one."""
     pages: list[list[JobEntry]] = [[]]
-    weight = 0
     for entry in Card(job, session).entries:
-        own = max(1, len(entry.row.pictures))
-        if pages[-1] and weight + own > MAX_SHOWN // 2:
+        if pages[-1] and sum(len(one.pictures) or 1 for one in (*pages[-1], entry)) > MAX_SHOWN // 2:
             pages.append([])
-            weight = 0
         pages[-1].append(entry)
-        weight += own
     bundles = []
     for number, entries in enumerate(pages, 1):
         card = Card(job, session, title=f"part {number} of {len(pages)}" if len(pages) > 1 else "")
@@ -119,68 +109,53 @@ def pages_bundles(job: "Job", session: "Session") -> list[Bundle]:
 
 
 def _card_bundle(card: Card) -> Bundle:
-    shown = card.pictures[:MAX_SHOWN]
-    thumbnails = Thumbnails(card.storage)
-    side_px, max_bytes = _copy_plan(len(card.pictures))
-    copies = thumbnails.get_all([picture.record for picture in shown], max_px=side_px, max_bytes=max_bytes)
-    urls = {at: data_url(copy, "image/webp") for at, copy in zip(shown, copies, strict=True) if copy is not None}
-    sheet = thumbnails.sheet([picture.record for picture in card.pictures]) if urls else None
-    metadata = _card_metadata(card)
-    left = HTML_MAX_BYTES - _json_bytes(metadata) - (_sheet_max_bytes(len(shown)) * 4 // 3 if sheet else 0)
-    page = ""
-    for text_scale in _TEXT_SCALES:  # long texts are cut as far as the bytes demand
-        page = _card_html(card, urls, text_scale)
-        if _json_bytes(page) <= left:
-            break
-    data = {"text/plain": card_text(card), "text/html": page}
-    if sheet:
+    pictures, entries = card.pictures, card.entries[:MAX_SHOWN]
+    shown, thumbnails = pictures[:MAX_SHOWN], Thumbnails(card.storage)
+    layout, limits = _plan(max(len(pictures), len(entries)), is_alone=len(card.entries) == 1)
+    copies = thumbnails.get_all([picture.record for picture in shown], **limits)
+    for picture, copy in zip(shown, copies, strict=True):
+        picture.url = data_url(copy, "image/webp") if copy else ""
+    data, metadata = {"text/plain": card_text(card)}, {"wan": _card_metadata(card)}
+    if sheet := thumbnails.sheet([picture.record for picture in shown], copies):
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
-    return data, {"wan": metadata}
-
-
-def _card_html(card: Card, urls: dict[Any, str], text_scale: float) -> str:
-    entries, count = card.entries, len(card.pictures)
-    return render(
-        "card",
-        card=card,
-        entries=entries[:MAX_SHOWN],
-        urls=urls,
-        shown_size=shown_size,
-        layout=layout_for(count if len(entries) == 1 else max(2, min(count or len(entries), MAX_SHOWN))),
-        article_layout=_ARTICLE,
-        prompt_chars=max(60, int(PROMPT_MAX_CHARS * text_scale)),
-        article_chars=int(ARTICLE_MAX_CHARS * text_scale) // max(1, len(entries)),
-        max_shown=MAX_SHOWN,
-    )
+    left_bytes = OUTPUT_MAX_BYTES - _json_bytes([data, metadata])
+    for text_scale in (1.0, 0.4, 0.15, 0.05, 0.01):  # long texts are cut as far as the bytes demand
+        data["text/html"] = render(
+            "card",
+            card=card,
+            entries=entries,
+            shown=shown,
+            left_off=max(len(pictures) - len(shown), len(card.entries) - len(entries)),
+            shown_size=shown_size,
+            layout=layout,
+            article_layout=_ARTICLE,
+            has_links=len(shown) <= _FEW,
+            prompt_chars=max(60, int(_PROMPT_MAX_CHARS * text_scale)),
+            article_chars=int(_ARTICLE_MAX_CHARS * text_scale) // len(entries),
+        )
+        if _json_bytes(data["text/html"]) <= left_bytes:
+            break
+    return data, metadata
 
 
 def _card_metadata(card: Card) -> dict[str, Any]:
     """Return what names this output's jobs and pictures to a program; jobs beyond its bytes are counted."""
-    jobs: list[dict[str, Any]] = []
-    size = 0
-    for entry in card.entries:
-        jobs.append(
-            {
-                "id": safe_line(entry.row.id, 80),
-                "state": safe_line(entry.row.status, 80),
-                "fingerprint_asked": safe_line(entry.row.request_hash, 120),
-                "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
-                "sha256": [p.record.sha256 for p in entry.pictures if card.only is None or p.record is card.only],
-            }
-        )
-        size += _json_bytes(jobs[-1])
-        if size > _METADATA_MAX_BYTES:
-            jobs.pop()
-            break
+    jobs = [
+        {
+            "id": safe_line(entry.row.id, 80),
+            "state": entry.row.status.value,
+            "fingerprint_asked": safe_line(entry.row.request_hash, 120),
+            "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
+            "sha256": [safe_line(picture.record.sha256, 80) for picture in entry.pictures[:MAX_SHOWN]],
+        }
+        for entry in card.entries[:MAX_SHOWN]
+    ]
     left_off = len(card.entries) - len(jobs)
-    return {"schema": SCHEMA, "jobs": jobs, **({"jobs_left_off": left_off} if left_off else {})}
+    return {"schema": 1, "jobs": jobs, **({"jobs_left_off": left_off} if left_off else {})}
 
 
 def _json_bytes(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
-# Comparisons ---------------------------------------------------------------------------------------------------------
 
 
 class CompareItem(NamedTuple):
@@ -211,45 +186,31 @@ def compare_bundle(
         Pictures a row; as many as there is room for if None.
     """
     shown = items[:MAX_SHOWN]
+    layout, limits = _plan(len(shown))
     html = render(
         "compare",
         items=shown,
-        urls=[_copy_url(item.data, *_copy_plan(len(shown))) for item in shown],
+        urls=[_copy_url(item.data, limits) for item in shown],
         shown_size=shown_size,
         columns=columns,
         common=common,
-        layout=layout_for(max(2, len(shown))),
+        layout=layout,
         left_off=len(items) - len(shown),
     )
-    lines = ["Compare", *(f"all: {name} {safe_line(value, 200)}" for name, value in common)]
+    lines = ["Compare", *(f"all: {name} {value}" for name, value in common)]
     lines += [join_facts([item.label, *(f"{name} {value}" for name, value in item.facts)]) for item in items[:100]]
-    jobs = list(dict.fromkeys(item.job_id for item in items if item.job_id))[:MAX_SHOWN]
-    hashes = [item.sha256 for item in items if item.sha256][: 4 * MAX_SHOWN]
-    metadata = {"schema": SCHEMA, "view": "compare", "ids": jobs, "sha256": hashes}
-    text = safe_text("\n  ".join(safe_line(line, 300) for line in lines))
+    jobs = list(dict.fromkeys(item.job_id for item in shown if item.job_id))
+    metadata = {"schema": 1, "view": "compare", "ids": jobs, "sha256": [item.sha256 for item in shown if item.sha256]}
+    text = "\n  ".join(safe_line(line, 300) for line in lines)
     return {"text/html": html, "text/plain": text}, {"wan": metadata}
 
 
-def _copy_url(data: bytes, max_px: int, max_bytes: int) -> str:
+def _copy_url(data: bytes, limits: dict[str, int]) -> str:
     try:
-        return data_url(thumbnail(data, max_px=max_px, max_bytes=max_bytes)[0], "image/webp")
+        copy, _, _ = thumbnail(data, max_px=limits["max_px"], max_bytes=limits["max_bytes"])
+        return data_url(copy, "image/webp")
     except BadImageError:
         return ""
-
-
-# Small copies --------------------------------------------------------------------------------------------------------
-
-
-def _copy_plan(count: int) -> tuple[int, int]:
-    """Return the longest side in px and the most bytes of each copy in an output of ``count`` pictures."""
-    side_px = 1024 if count <= 1 else 640 if count <= 4 else 256
-    shown = max(1, min(count, MAX_SHOWN))
-    share = (HTML_MAX_BYTES - _sheet_max_bytes(count) * 4 // 3 - _TEXT_BYTES) // shown - _CAPTION_BYTES
-    return side_px, min(_ENOUGH_BYTES[side_px], share * 3 // 4)
-
-
-def _sheet_max_bytes(count: int) -> int:
-    return _SHEET_MAX_BYTES if count <= FEW else _SHEET_MAX_BYTES * 2 // 3
 
 
 class Thumbnails:
@@ -257,14 +218,12 @@ class Thumbnails:
 
     def __init__(self, storage: "Storage") -> None:
         self._storage = storage
-        self._folder = storage.folder / ".cache"
 
     def get(self, record: "PictureRow", *, max_px: int, max_bytes: int) -> bytes | None:
         """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
         if record.kind != "image" or not record.saved_at or not record.file:
             return None
-        name = hashlib.sha256(record.sha256.encode()).hexdigest()[:24]  # that of a foreign ledger may be any text
-        path = self._folder / f"{name}-{max_px}-{max_bytes}.webp"
+        path = self._path(f"-{max_px}-{max_bytes}.webp", record)
         with suppress(OSError):
             return path.read_bytes()
         try:
@@ -278,20 +237,20 @@ class Thumbnails:
         with ThreadPoolExecutor(_DECODERS) as pool:
             return list(pool.map(lambda record: self.get(record, max_px=max_px, max_bytes=max_bytes), records))
 
-    def sheet(self, records: Sequence["PictureRow"]) -> bytes | None:
+    def sheet(self, records: Sequence["PictureRow"], copies: Sequence[bytes | None]) -> bytes | None:
         """Return one JPEG of all pictures, for readers that take no HTML; None if there is nothing to show."""
-        shown = [record for record in records[:MAX_SHOWN] if record.kind == "image" and record.saved_at]
-        name = hashlib.sha256("\n".join(record.sha256 for record in shown).encode()).hexdigest()[:24]
-        path = self._folder / f"sheet-{name}.jpg"
-        with suppress(OSError):
-            return path.read_bytes()
-        cell_px = _SHEET_PX // max(1, math.ceil(math.sqrt(len(shown))))
-        side_px, max_bytes = _copy_plan(len(records))
-        copies = self.get_all(shown, max_px=max(side_px, cell_px), max_bytes=max_bytes)
         sources = [copy for copy in copies if copy is not None]
         if not sources:
             return None
-        return self._kept(path, contact_sheet(sources, max_bytes=_sheet_max_bytes(len(records)), max_px=_SHEET_PX))
+        path = self._path("-sheet.jpg", *records)
+        with suppress(OSError):
+            return path.read_bytes()
+        return self._kept(path, contact_sheet(sources, max_bytes=_SHEET_MAX_BYTES, max_px=_SHEET_PX))
+
+    def _path(self, suffix: str, *records: "PictureRow") -> Path:
+        """Return where a copy is kept; the hash that a foreign ledger gives a picture may be any text."""
+        name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
+        return self._storage.folder / ".cache" / f"{name}{suffix}"
 
     def _kept(self, path: Path, data: bytes) -> bytes:
         with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .formatting import SEPARATOR, format_time, link_target, safe_line, safe_text, style_of
+from .formatting import SEPARATOR, STYLES, format_time, link_target, safe_line, safe_text
 
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _MATH: Final = re.compile(r"<[^>]*>|[$\\]")
@@ -48,15 +48,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
-    filters = {"bdi": bdi, "breaks": breaks, "line": safe_line, "nobreak": nobreak, "paragraphs": paragraphs}
-    environment.filters.update(filters, code=code, rich=rich)
-    environment.globals.update(
-        block_bar=block_bar,
-        facts=facts,
-        format_time=format_time,
-        link=link,
-        style_of=style_of,
-    )
+    environment.filters.update(line=safe_line)
+    environment.filters.update({each.__name__: each for each in (bdi, breaks, code, nobreak, paragraphs, rich)})
+    environment.globals.update(STYLES=STYLES, block_bar=block_bar, facts=facts, format_time=format_time, link=link)
     return environment
 
 
@@ -72,20 +66,14 @@ def nobreak(text: str) -> Markup:
 
 def code(text: object) -> Markup:
     """Show a command or expression to paste; always left to right, in the order of typing."""
-    return Markup('<code dir="ltr">{}</code>').format(safe_text(text)) if str(text) else Markup("")
+    shown = text if isinstance(text, Markup) else safe_text(text)
+    return Markup('<code dir="ltr">{}</code>').format(shown) if shown else Markup("")
 
 
 def rich(text: object) -> Markup:
     """Escape text, with what stands between backticks as code and newlines as breaks."""
-    source, end, pieces = safe_text(text), 0, []
-    for match in _CODE.finditer(source):
-        pieces += [_plain(source[end : match.start()]), code(match[2].strip())]
-        end = match.end()
-    return Markup("").join([*pieces, _plain(source[end:])])
-
-
-def _plain(text: str) -> Markup:
-    return Markup("<bdi>{}</bdi>").format(breaks(text)) if text.strip() else escape(text)
+    shown = _CODE.sub(lambda match: str(code(Markup(match[2].strip()))), str(breaks(text)))  # noqa: S704 - escaped
+    return Markup("<bdi>{}</bdi>").format(Markup(shown)) if shown else Markup("")  # noqa: S704
 
 
 def plain_text(text: object) -> str:
@@ -93,7 +81,7 @@ def plain_text(text: object) -> str:
     return _CODE.sub(lambda match: match[2].strip(), safe_text(text))
 
 
-def breaks(text: str) -> Markup:
+def breaks(text: object) -> Markup:
     """Escape text with newlines as breaks, which remain where the style that keeps newlines was removed."""
     return escape(safe_text(text)).replace("\n", Markup("<br>"))
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import anywidget
 import traitlets
 
-from .card import Card, PictureItem, card_line, live_state
+from .card import Card, card_line, live_state
 from .gallery import Thumbnails, job_bundle
 from .html import STATIC, static_module
+from .table import Table
 
 if TYPE_CHECKING:
     from ..jobs import Job, TrackedJob
@@ -23,7 +24,7 @@ UPDATE_EVERY_S: Final = 0.1
 REFRESH_EVERY_S: Final = 2.0
 """The time left changes with the time alone; and a page takes a long silence for a restart of the kernel."""
 _THUMBS_MAX: Final = 8
-_THUMB: Final = {"max_px": 256, "max_bytes": 12_000}
+_NOTHING: Final = {"text/latex": ""}  # JupyterLab and nbconvert show nothing for it, and nbval compares nothing
 
 
 class LiveCard(anywidget.AnyWidget):
@@ -41,6 +42,7 @@ class LiveCard(anywidget.AnyWidget):
         self._job, self._session = job, session
         self._changed = asyncio.Event()
         self._handle: Any = None
+        self._fallback: Any = None
         super().__init__()
         self.refresh()
         self.on_msg(self._receive)
@@ -50,10 +52,20 @@ class LiveCard(anywidget.AnyWidget):
         return card_line(Card(self._job, self._session))
 
     def start(self) -> None:
-        """Display the card from the cell's own thread, then follow the job on the background loop."""
+        """Display the card from the cell's own thread, then follow the job on the background loop.
+
+        Below it stands what JupyterLab shows of an unfinished job once the kernel is gone; until then it is hidden.
+        It shows "model not found" for a widget of an earlier kernel, whatever else that output holds.
+        """
         from IPython.display import display
 
         self._handle = display(self, display_id=True)
+        card = Card(self._job, self._session)
+        told = f"The live card ended with its kernel: `{card.show_command}` brings the pictures of job {self._job.id}."
+        table = Table(lines=[told, "The cell that asks the same:"], code=card.cell_text)
+        html = f'<div class="wan-card-static">{table.to_html()}</div>'
+        static = {"text/html": html, "text/plain": table.to_text()}
+        self._fallback = display(static, raw=True, display_id=True)
         self._session.background.submit(self._follow())
 
     def refresh(self) -> None:
@@ -63,9 +75,14 @@ class LiveCard(anywidget.AnyWidget):
         with self.hold_sync():  # pictures and their captions arrive together
             if view["done"] and view["pictures"]:
                 shown = card.pictures[:_THUMBS_MAX]
-                copies = Thumbnails(card.storage).get_all([picture.record for picture in shown], **_THUMB)
-                found = [(_caption(item), copy) for item, copy in zip(shown, copies, strict=True) if copy]
-                view["thumbs"], self.thumbs = [caption for caption, _ in found], [copy for _, copy in found]
+                records = [picture.record for picture in shown]
+                copies = Thumbnails(card.storage).get_all(records, max_px=256, max_bytes=12_000)
+                found = [(picture, copy) for picture, copy in zip(shown, copies, strict=True) if copy]
+                view["thumbs"] = [
+                    {"alt": p.alt, "code": p.expression, "facts": list(filter(None, p.facts)), "mime": "image/webp"}
+                    for p, _ in found
+                ]
+                self.thumbs = [copy for _, copy in found]
             self.view = view
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
@@ -98,13 +115,9 @@ class LiveCard(anywidget.AnyWidget):
             # After a page reload the update of the output does not arrive: the widget shows the pictures itself.
             await in_thread(self.refresh)
             self._handle.update(data, metadata=metadata, raw=True)
+            self._fallback.update(_NOTHING, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a job that runs for ever
             log.exception("the card of job %s", self._job.id)
         finally:
             for stop in unsubscribe:
                 stop()
-
-
-def _caption(picture: PictureItem) -> dict[str, Any]:
-    facts = [text for text in (*picture.seed_facts, *picture.size_facts) if text]
-    return {"alt": picture.alt, "code": picture.expression, "facts": facts, "mime": "image/webp"}

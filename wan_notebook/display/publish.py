@@ -14,7 +14,7 @@ from ..database import Status
 from ..errors import JobTimeout
 from ..jobs import error_of
 from .card import Card
-from .formatting import join_facts, safe_line, terminal_width
+from .formatting import join_facts, safe_line
 from .gallery import job_bundle
 from .table import Bundle
 
@@ -100,35 +100,22 @@ def show_job(
 
 def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> bool:
     """Wait with one line that is written over; return whether all is settled."""
-    end = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
+    end_s = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
     width = 0
-    while not job.wait(max(0.0, min(1.0, end - time.monotonic()))):
-        if time.monotonic() >= end:
+    while not job.wait(max(0.0, min(1.0, end_s - time.monotonic()))):
+        if time.monotonic() >= end_s:
             return False
-        line = _waiting_line(Card(job, session), shutil.get_terminal_size().columns - 1)
-        width = max(width, terminal_width(line))
-        _write(f"\r{line}{' ' * (width - terminal_width(line))}")
-    if width:
-        _write("\r" + " " * width + "\r")
+        width = max(8, shutil.get_terminal_size().columns - 1)  # a longer line cannot be written over
+        _write(f"\r{_waiting_line(Card(job, session))[:width]:<{width}}")
+    _write(f"\r{' ' * width}\r" if width else "")
     return True
 
 
-def _waiting_line(card: Card, width: int) -> str:
-    """Return one line about a job that is waited for, of at most ``width`` columns: a longer one cannot be replaced."""
-    first, is_alone = card.entries[0], len(card.entries) == 1
-    progress = first.tracked.progress
-    parts = [
-        f"{card.style.icon} {card.summary}",
-        f"{first.elapsed_s:.0f} s",
-        f"{progress:.0%}" if progress is not None and is_alone else "",
-        first.eta_text,
-        first.tracked.note,
-        f"job {first.row.id}",
-    ]
-    line = safe_line(join_facts(parts), max(8, width))
-    while terminal_width(line) > width and len(line) > 8:
-        line = f"{line[:-2].rstrip()}…"
-    return line
+def _waiting_line(card: Card) -> str:
+    first = card.entries[0]
+    progress = first.tracked.progress if len(card.entries) == 1 else None
+    parts = [f"{card.style.icon} {card.summary}", f"{first.elapsed_s:.0f} s", f"{progress:.0%}" if progress else ""]
+    return safe_line(join_facts([*parts, first.eta, first.tracked.note, f"job {first.row.id}"]))
 
 
 def _write(text: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .formatting import GREY, join_facts, safe_line, safe_text, style_of, terminal_width
+from .formatting import GREY, STYLES, join_facts, safe_line, safe_text, terminal_width
 from .html import block_bar, plain_text, render
 
 Bundle = tuple[dict[str, str], dict[str, Any]]
@@ -25,7 +25,6 @@ class Column:
     title: str = ""
     is_number: bool = False
     is_wide: bool = False
-    is_html_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +42,11 @@ class Cell:
     thumb: Thumb | None = None
     path: str = ""
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.text or self.below or self.status or self.thumb) and self.bar is None
-
     def as_text(self, max_chars: int) -> list[str]:
         """Return the cell's two text columns: what stands in it, and what stands below that."""
-        said = block_bar(self.bar, 20) if self.bar is not None else self.text
+        said = block_bar(self.bar, 20) if self.bar is not None else "" if self.thumb else self.text
         if self.status:
-            style = style_of(self.status)
-            said = f"{style.icon} {style.word}"
+            said = f"{STYLES[self.status].icon} {STYLES[self.status].word}"
         return [safe_line(plain_text(text), max_chars) for text in (said, self.below)]
 
 
@@ -98,8 +92,7 @@ class Table:
     @property
     def kept_columns(self) -> list[int]:
         """The positions of the columns in which any cell says something."""
-        cells = self.cells
-        return [at for at in range(len(self.columns)) if any(not row[at].is_empty for row in cells)]
+        return [at for at in range(len(self.columns)) if any(row[at] != Cell() for row in self.cells)]
 
     @property
     def has_head(self) -> bool:
@@ -115,24 +108,23 @@ class Table:
 
     def text_lines(self) -> list[str]:
         """Return the lines of the text, of which the last one may have several."""
-        head = join_facts([self.title, *self.facts])
-        shown = [at for at in self.kept_columns if not self.columns[at].is_html_only]
+        head, kept = join_facts([self.title, *self.facts]), self.kept_columns
         max_chars = 60 if self.has_head else 400  # a list of names and values is read whole
-        cells = [[text for at in shown for text in row[at].as_text(max_chars)] for row in self.cells]
+        cells = [[text for at in kept for text in row[at].as_text(max_chars)] for row in self.cells]
         if self.has_head and cells:  # the second text of a column has no head of its own
-            cells.insert(0, [text for at in shown for text in (self.columns[at].title, "")])
-        right = [2 * position for position, at in enumerate(shown) if self.columns[at].is_number]
-        lines = [_safe(line) for line in (*([head] if head else []), *self.lines)]
-        lines += align(cells, indent="  " if head else "", right=right)
-        lines += [plain_text(self.empty_text)] if self.empty_text and not self.rows else []
-        for part in self.parts:
-            lines += ["", *part.text_lines()]
-        lines += [_safe(line) for line in (*self.footer, *self.notes)]
-        return [*lines, *([self.code] if self.code else [])]
-
-
-def _safe(line: str) -> str:
-    return safe_line(plain_text(line), 400)
+            cells.insert(0, [text for at in kept for text in (self.columns[at].title, "")])
+        right = [2 * position for position, at in enumerate(kept) if self.columns[at].is_number]
+        parts = [line for part in self.parts for line in ("", *part.text_lines())]
+        empty = [self.empty_text] if self.empty_text and not self.rows else []
+        above, below = [head, *self.lines] if head else self.lines, [*self.footer, *self.notes]
+        return [
+            *(safe_line(plain_text(line), 400) for line in above),
+            *align(cells, indent="  " if head else "", right=right),
+            *map(plain_text, empty),
+            *parts,
+            *(safe_line(plain_text(line), 400) for line in below),
+            *filter(None, [self.code]),
+        ]
 
 
 def align(lines: Sequence[Sequence[str]], *, indent: str, right: Sequence[int] = ()) -> list[str]:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,14 +39,11 @@ if TYPE_CHECKING:
     from ..database import CostKey, JobRow
     from ..session import Plan, Session
 
-COST_SECTIONS: Final[tuple["CostKey", ...]] = ("day", "notebook", "tag")
-_THUMB_PX: Final = 64
-_THUMB_MAX_BYTES: Final = 1_800
 _ROWS_MAX: Final = 150
 """More rows than this do not fit into one output with their thumbnails."""
 
 _HISTORY_COLUMNS: Final = (
-    Column(is_html_only=True),
+    Column(),
     Column(title="When / job"),
     Column(title="Prompt", is_wide=True),
     Column(title="Seed", is_number=True),
@@ -63,30 +59,25 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     Raises ``StoreError`` for a sort or status that does not exist.
     """
     found: list[tuple[JobRow, Storage]] = []
-    total, count, pictures, trashed = Total(), 0, 0, 0
+    total, count, pictures = Total(), 0, 0
     nothing_found(query)  # raises for a wrong question, even where there is no ledger yet
     for database, storage in _folders(session, everywhere=everywhere):
         page = database.history(query)
         found += [(row, storage) for row in page.rows]
         total, count, pictures = total + page.total, count + page.total_rows, pictures + page.pictures
-        if not query.only_trashed:
-            trashed += database.history(HistoryQuery(only_trashed=True, limit=1)).total_rows
     if everywhere:
         found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
     shown = found[: min(query.limit, _ROWS_MAX)]
     words = _filter_words(query)
-    shown_count = pluralize(count, "job") if len(shown) >= count else f"{len(shown)} of {count} jobs"
     notes = [f"More: `%wan history --limit {min(count, query.limit * 5)}`"] if count > len(shown) else []
     if query.only_trashed:
         notes.append("`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt are deleted")
-    elif trashed:
-        notes.append(f"{pluralize(trashed, 'job')} in the trash: `%wan history --trash`")
     return Table(
         title="History",
         facts=[words],
         columns=_HISTORY_COLUMNS,
         rows=[_history_row(row, storage) for row, storage in shown],
-        footer=[join_facts([shown_count, pluralize(pictures, "picture"), str(total)])] if shown else [],
+        footer=[join_facts([f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), str(total)])],
         notes=notes,
         empty_text="Nothing found." if words else "Nothing has been made yet.",
     )
@@ -95,17 +86,16 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
 def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
     saved = [picture for picture in row.pictures if picture.saved_at]
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
-    trash = "(in the trash) " if row.trashed_at is not None else ""
+    marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
     facts = [row.mode, size_of(row), f"`{row.name}`" if row.name else "", *(f"#{tag}" for tag in row.tags[:6])]
     facts += ["imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""]
     cost = cost_of(row)
-    is_billed = row.is_simulated or row.status not in FREE
-    amount = str(replace(cost, note="")) if is_billed else "not billed"
-    source = cost.source.value if is_billed and cost.source.value not in amount else ""
+    amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
+    source = "" if cost.source.value in amount or amount == "not billed" else cost.source.value
     return [
         _thumb_cell(row, storage) if saved else "",
         Cell(text=format_time(row.created_at), below=f"`{row.id}`"),
-        Cell(text=f"{'★ ' if is_starred else ''}{trash}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
+        Cell(text=f"{marks}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
         "" if row.seed is None else str(row.seed),
         str(len(saved) or row.n),
         Cell(status=shown_status(row), below=format_duration(duration_of(row))),
@@ -115,10 +105,10 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
 
 def _thumb_cell(row: "JobRow", storage: Storage) -> Cell | str:
     record = next(picture for picture in row.pictures if picture.saved_at)
-    copy = Thumbnails(storage).get(record, max_px=_THUMB_PX, max_bytes=_THUMB_MAX_BYTES)
+    copy = Thumbnails(storage).get(record, max_px=64, max_bytes=1_800)
     if copy is None:
         return ""
-    thumb = Thumb(data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, _THUMB_PX, 48))
+    thumb = Thumb(data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
     return Cell(text=row.id, thumb=thumb, path=relative_path(storage.path(record.file)))
 
 
@@ -148,38 +138,24 @@ def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database
                 yield database, Storage(folder)
 
 
-# Cost ----------------------------------------------------------------------------------------------------------------
-
-_COST_COLUMNS: Final = (
-    Column(),
-    Column(is_wide=True),
-    Column(title="Spent", is_number=True),
-    Column(title="Pictures", is_number=True),
-    Column(title="Jobs", is_number=True),
-)
-
-
 def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: bool = False) -> Table:
-    """Return what was spent: by day, notebook and tag, or by one of day, notebook, tag and user."""
-    names: Sequence[CostKey] = [by] if by else COST_SECTIONS
-    sections: dict[tuple[bool, CostKey], dict[str, CostRow]] = {key: {} for key in product((False, True), names)}
-    total, reserved = Total(), dict[str, Decimal]()
-    jobs = pictures = unknown = practice = 0
-    for database, _ in _folders(session, everywhere=everywhere):
-        spend = database.spend()
-        total, jobs, pictures = total + spend.total, jobs + spend.jobs, pictures + spend.pictures_saved
-        unknown += spend.reserved_unknown
-        for currency, amount in spend.reserved.items():
-            reserved[currency] = reserved.get(currency, Decimal()) + amount
-        practice += database.spend(simulated=True).pictures_saved
-        for (simulated, name), rows in sections.items():
-            for row in database.cost_by(name, simulated=simulated):
-                known = rows.setdefault(row.key, CostRow(key=row.key))
-                known.jobs, known.pictures = known.jobs + row.jobs, known.pictures + row.pictures
-                known.total += row.would_cost if simulated else row.total
+    """Return what was spent: by day, notebook and tag, or by one of day, notebook, tag and user.
+
+    Where there is only practice, it is what that would have cost, so that a newcomer sees what this looks like.
+    """
+    folders = [database for database, _ in _folders(session, everywhere=everywhere)]
+    spends = [database.spend() for database in folders]
+    total, jobs = sum((spend.total for spend in spends), Total()), sum(spend.jobs for spend in spends)
+    practice = sum(database.spend(simulated=True).pictures_saved for database in folders)
+    reserved: dict[str, Decimal] = {}
+    for currency, amount in (item for spend in spends for item in spend.reserved.items()):
+        reserved[currency] = reserved.get(currency, Decimal()) + amount
     held = [format_amount(amount, currency) for currency, amount in sorted(reserved.items()) if amount]
+    unknown = sum(spend.reserved_unknown for spend in spends)
     held += [f"{unknown} unknown"] if unknown else []
-    practice_only = practice > 0 and not jobs  # a newcomer sees what this looks like
+    pictures = sum(spend.pictures_saved for spend in spends)
+    names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
+    sections = [_cost_section(name, folders, is_practice=practice > 0 and not jobs) for name in names]
     return Table(
         title="Cost",
         facts=[
@@ -189,35 +165,37 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
             f"{' + '.join(held)} reserved for running jobs" if held else "",
         ],
         lines=session.budgets.lines(),
-        parts=[
-            _cost_section(name, list(rows.values()), simulated=simulated)
-            for (simulated, name), rows in sections.items()
-            if rows and simulated == practice_only
-        ],
+        parts=[section for section in sections if section.rows],
         notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."] if practice else [],
         tone=BLUE,
     )
 
 
-def _cost_section(name: str, rows: "list[CostRow]", *, simulated: bool) -> Table:
-    """Return one section, of practice what it would cost; bars of different currencies have scales of their own."""
-    currencies = [row.total.amounts[0][1] if row.total.amounts else "USD" for row in rows]
-    amounts = [row.total.known(currency) for row, currency in zip(rows, currencies, strict=True)]
+def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: bool) -> Table:
+    """Return the sums of all folders by one key; bars of different currencies have scales of their own."""
+    sums: dict[str, CostRow] = {}
+    for row in (row for database in folders for row in database.cost_by(name, simulated=is_practice)):
+        known = sums.setdefault(row.key, CostRow(key=row.key))
+        known.jobs, known.pictures = known.jobs + row.jobs, known.pictures + row.pictures
+        known.total += row.would_cost if is_practice else row.total
     most: dict[str, Decimal] = {}
-    for currency, amount in zip(currencies, amounts, strict=True):
-        most[currency] = max(amount, most.get(currency, amount))
+    for row in sums.values():
+        for _, currency, _ in row.total.amounts[:1]:
+            most[currency] = max(row.total.known(currency), most.get(currency, Decimal()))
     body: list[list[Cell | str]] = []
-    for row, currency, amount in list(zip(rows, currencies, amounts, strict=True))[:60]:
-        share = float(amount / (most[currency] or 1))
-        body.append([row.key or "(none)", Cell(bar=share), str(row.total), str(row.pictures), str(row.jobs)])
-    left = len(rows) - len(body)
-    title = f"practice by {name}" if simulated else f"by {name}"
-    title_of = {"Spent": "Would cost"} if simulated else {}
-    columns = [replace(column, title=title_of.get(column.title, column.title)) for column in _COST_COLUMNS]
-    return Table(title=title, columns=columns, rows=body, footer=[f"and {left} more"] if left > 0 else [])
+    for row in list(sums.values())[:60]:
+        shares = [row.total.known(currency) / (most[currency] or 1) for _, currency, _ in row.total.amounts[:1]]
+        bar = Cell(bar=float(sum(shares)))
+        body.append([row.key or "(none)", bar, str(row.total), str(row.pictures), str(row.jobs)])
+    titles = ["Would cost" if is_practice else "Spent", "Pictures", "Jobs"]
+    left = len(sums) - len(body)
+    return Table(
+        title=f"{'practice ' if is_practice else ''}by {name}",
+        columns=[Column(), Column(is_wide=True), *(Column(title=title, is_number=True) for title in titles)],
+        rows=body,
+        footer=[f"and {left} more"] if left else [],
+    )
 
-
-# Status, budget, config, doctor --------------------------------------------------------------------------------------
 
 _PAIR: Final = (Column(), Column(is_wide=True))
 
@@ -262,17 +240,17 @@ def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", pla
 
 
 _LEVELS: Final = {
-    "ok": ("✓ ok", GREEN),
-    "warning": ("! warning", AMBER),
     "problem": ("✕ problem", RED),
+    "warning": ("! warning", AMBER),
+    "ok": ("✓ ok", GREEN),
     "info": ("· info", GREY),
 }
+"""From the worst."""
 
 
 def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
     """Return checks as rows of name, level (ok, info, warning or problem), text and hint."""
-    levels = {level for _, level, _, _ in lines}
-    worst = next((level for level in ("problem", "warning") if level in levels), "ok")
+    worst = min((level for _, level, _, _ in lines), key=list(_LEVELS).index, default="ok")
     columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
     rows: list[list[Cell | str]] = []
     for name, level, text, hint in lines:
@@ -280,8 +258,6 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
         rows.append([Cell(text=word, tone=tone), name, Cell(text=text, below=f"→ {hint}" if hint else "")])
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
 
-
-# Dry run -------------------------------------------------------------------------------------------------------------
 
 _INPUT_COLUMNS: Final = (
     Column(),
@@ -293,21 +269,20 @@ _INPUT_COLUMNS: Final = (
 _JSON_MAX_CHARS: Final = 20_000
 
 
-def dry_run_table(plan: "Plan") -> Table:
-    """Return the exact request that a call would send, how many pictures it makes and the most it can cost."""
+def dry_run_bundle(plan: "Plan") -> Bundle:
+    """Show the exact request that a call would send, how many pictures it makes and the most it can cost."""
     first, submission, count = plan.jobs[0], plan.submission, len(plan.jobs)
     request, answered = first.request, [job.result for job in plan.jobs if job.result is not None]
     is_open_seed = submission.requests[0].seed is None and first.result is None
     pictures = pluralize(sum(job.request.pictures_asked for job in plan.jobs), "picture")
     if count > 1:
         seeds = ", ".join([*(str(job.request.seed) for job in plan.jobs[:12]), *(["…"] if count > 12 else [])])
-        pictures += f" in {count} requests, each with its seed{'' if is_open_seed else f': seeds {seeds}'}"
-    part = f"{len(answered)} of {count} " if len(answered) < count else ""
-    stored = f"{part}from store · $0.00 · {format_day(answered[0].created_at)}" if answered else ""
-    endpoint, body = _first_call(plan)
+        pictures += f" in {count} requests, each with its seed{'' if is_open_seed else f': {seeds}'}"
     follows = f"shape of {submission.size_follows}" if submission.size_follows else ""
+    stored = f"{len(answered)} of {count} from store · $0.00" if answered else ""
+    endpoint, body = _first_call(plan)
     pairs = [
-        ("In the store", stored),
+        ("In the store", f"{stored} · {format_day(answered[0].created_at)}" if answered else ""),
         ("Request", f"`{endpoint}`"),
         ("How many", pictures),
         ("Expected size", follows or format_expected_size(request)),
@@ -318,20 +293,15 @@ def dry_run_table(plan: "Plan") -> Table:
     unknown |= {"size": f"(the {follows}, which is not here yet)"} if follows else {}
     shown = json.dumps(_shown_body(body, iter(request.images), unknown), indent=2, ensure_ascii=False)
     inputs = [_input_row(position, image) for position, image in enumerate(request.images, 1)]
-    title = pluralize(len(inputs), "input picture")
-    return Table(
+    table = Table(
         title="◇ dry run",
         facts=["nothing was sent", request.mode.value],
         columns=_PAIR,
         rows=[pair for pair in pairs if pair[1]],
-        parts=[Table(title=title, columns=_INPUT_COLUMNS, rows=inputs)] if inputs else [],
+        parts=[Table(title="input pictures", columns=_INPUT_COLUMNS, rows=inputs)] if inputs else [],
         code=shown[:_JSON_MAX_CHARS] + ("…" if len(shown) > _JSON_MAX_CHARS else ""),
     )
-
-
-def dry_run_bundle(plan: "Plan") -> Bundle:
-    """Return the MIME bundle of a dry run."""
-    return table_bundle(dry_run_table(plan), "dry run")
+    return table_bundle(table, "dry run")
 
 
 def _first_call(plan: "Plan") -> tuple[str, Any]:
@@ -346,8 +316,7 @@ def _first_call(plan: "Plan") -> tuple[str, Any]:
 
 def _input_row(number: int, image: InputImage | PendingImage) -> list[Cell | str]:
     if isinstance(image, PendingImage):
-        why = "a dry run fetches nothing" if image.is_address else "a dry run waits for no job"
-        return [f"image {number}", Cell(text=image.name, below=f"not here yet: {why}"), "", "", ""]
+        return [f"image {number}", Cell(text=image.name, below="not here yet: a dry run fetches nothing"), "", "", ""]
     size = f"{image.width_px}×{image.height_px} px {image.mime.removeprefix('image/').upper()}"
     name = Cell(text=image.name, below="; ".join(image.notes))
     return [f"image {number}", name, size, file_size(image.size_bytes), f"`{image.sha256[:16]}`"]
@@ -360,13 +329,7 @@ def _shown_body(node: Any, images: Iterator[InputImage | PendingImage], unknown:
     if not isinstance(node, dict):
         return node
     shown = {
-        key: _in_words(next(images)) if key == "image" else _shown_body(value, images, unknown)
+        key: f"<{next(images).name}>" if key == "image" else _shown_body(value, images, unknown)
         for key, value in node.items()
     }
     return {**shown, **unknown} if "enable_interleave" in shown else shown
-
-
-def _in_words(image: InputImage | PendingImage) -> str:
-    if isinstance(image, PendingImage):
-        return f"<{image.name}: not here yet>"
-    return f"<{image.name}: {image.width_px}×{image.height_px}, {image.size_bytes} bytes, sha256 {image.sha256[:12]}…>"

@@ -94,12 +94,15 @@ def error_of(row: JobRow) -> JobError:
 
 
 def seeds_text(seeds: Sequence[int | None]) -> str:
-    """Return ``seeds 5…8`` where they count up, else each of them: no seed is named that was not used."""
+    """Return ``seeds 7, 8``, ``seeds 7 to 14 (8)`` where more than four count up, or the first four and how many more.
+
+    No seed is named that was not used.
+    """
     known = [seed for seed in seeds if seed is not None]
-    if len(known) > 1 and known == list(range(known[0], known[0] + len(known))):
-        return f"seeds {known[0]}…{known[-1]}"
-    shown = ", ".join(map(str, known[:6])) + (", …" if len(known) > 6 else "")
-    return f"seed{'s' if len(known) > 1 else ''} {shown}"
+    if len(known) > 4 and known == list(range(known[0], known[0] + len(known))):
+        return f"seeds {known[0]} to {known[-1]} ({len(known)})"
+    more = f" and {len(known) - 4} more" if len(known) > 4 else ""
+    return f"seed{'s' if len(known) > 1 else ''} {', '.join(map(str, known[:4]))}{more}"
 
 
 def status_line(rows: Sequence[JobRow], mode: str) -> str:

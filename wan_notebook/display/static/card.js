@@ -59,7 +59,7 @@ function makeRow(several, onCancel) {
       setLines(reason, several && next.reason ? [next.reason] : []);
       reason.title = reason.textContent;
       updateProgress();
-      updateButton(asked || next.cancel_requested);
+      updateButton(asked);
       if (silent) act.toggleAttribute("data-absent", true); // nobody is there to hear it
     },
     tick(sinceSentS) {
@@ -117,7 +117,6 @@ function render({ model, el, signal }) {
   const asked = new Set();
   const silence = makeSilence(model, signal);
   let told = ""; // what was last said of a kernel that is silent
-  const known = new Set(); // wishes to cancel that have reached the kernel
   const urls = [];
   const opened = performance.now();
   let showTimer = 0;
@@ -144,8 +143,7 @@ function render({ model, el, signal }) {
       rows.delete(id);
     }
     for (const [at, job] of jobs.entries()) {
-      if (job.cancel_requested) known.add(job.id);
-      else if (!job.ticking || known.delete(job.id)) asked.delete(job.id); // nothing came of it: it can be asked again
+      if (!job.ticking) asked.delete(job.id);
       if (!rows.has(job.id)) {
         const row = makeRow(several, cancel);
         rows.set(job.id, row);
