@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from . import dashscope, gateway
-from .service import Simulator, SimulatorConfig, expiry_of
-from .tasks import TaskState
+from .painting import paint
+from .service import Simulator, SimulatorConfig
 from .validation import ApiError
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ async def _refuse(request: Request, problem: Exception) -> Response:
     if path.startswith("/results/"):
         text = f"<Error><Code>{problem.code}</Code><Message>{problem.message}</Message></Error>\n"
         return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', problem.status, media_type="application/xml")
-    is_dashscope = path.startswith("/api/v1/")
-    return dashscope.error_reply(problem) if is_dashscope else gateway.error_reply(request.app.state.simulator, problem)
+    error_reply = dashscope.error_reply if path.startswith("/api/v1/") else gateway.error_reply
+    return error_reply(request.app.state.simulator, problem)
 
 
 async def _serve_result(request: Request) -> Response:
@@ -103,13 +103,12 @@ async def _serve_result(request: Request) -> Response:
         simulator.keys_leaked.append(request.url.path)
     task_id, index = request.path_params["task_id"], request.path_params["index"]
     task = simulator.find(task_id)
-    if task is None or index >= task.request.images_n or task.state(simulator.now()) is not TaskState.SUCCEEDED:
+    if task is None or index >= task.request.images_n or task.state(simulator.now()) != "SUCCEEDED":
         raise ApiError(404, "NoSuchKey", "The specified key does not exist.")
-    if request.query_params.get("Expires") != expiry_of(task):
-        raise ApiError(403, "AccessDenied", "You have no right to access this object.")
-    if simulator.now() > int(expiry_of(task)):
+    if request.query_params.get("Expires") != task.expires or simulator.now() > int(task.expires):
         raise ApiError(403, "AccessDenied", "Request has expired.")
-    content = await asyncio.to_thread(simulator.result, task, index)
+    fixed = simulator.config.fixed_picture
+    content = await asyncio.to_thread(paint, task.request, index) if fixed is None else fixed
     etag = f'"{task_id}-{index}"'
     headers = {"etag": etag, "last-modified": formatdate(task.ends_at, usegmt=True), "accept-ranges": "bytes"}
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
@@ -169,11 +168,9 @@ def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvi
         lifespan="off",
         log_config=None,
         log_level="critical",
-        access_log=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly
     )
     listener = socket.create_server((HOST, port), backlog=2048)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it; Nagle delays a reply 40 ms
     return uvicorn.Server(config), listener, f"http://{HOST}:{listener.getsockname()[1]}"

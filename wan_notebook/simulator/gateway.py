@@ -6,8 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .service import Simulator
-from .tasks import Task, TaskState
+from .service import Simulator, Task, TaskState
 from .validation import ApiError
 
 SUBMIT_PATH = "/model/v1/generation"
@@ -20,18 +19,17 @@ _PENDING_WORDS = ("in_queue", "QUEUED", "submitted", "waiting")
 async def submit(request: Request) -> Response:
     """Start a task, in either envelope."""
     simulator: Simulator = request.app.state.simulator
-    account = simulator.admit(request.headers.get("authorization"), "submit")
-    task = await simulator.submit(await request.body(), "gateway", account)
-    return _reply(request, task, is_short="completed_at_once" not in simulator.forms)
+    task = await simulator.submit(request, "gateway")
+    is_over = "completed_at_once" in simulator.forms
+    return _reply(request, task, task.state(task.submitted_at) if is_over else "PENDING")
 
 
 async def poll(request: Request) -> Response:
     """Report how a task is doing."""
     simulator: Simulator = request.app.state.simulator
-    account, task_id = simulator.admit(request.headers.get("authorization"), "query"), request.path_params["task_id"]
-    for task in simulator.tasks_of(account, "gateway", task_id):
-        return _reply(request, task)
-    raise ApiError(404, "NotFound", f"task {task_id} not found")
+    for task in simulator.tasks_for(request, "gateway"):
+        return _reply(request, task, task.state(simulator.now()))
+    raise ApiError(404, "NotFound", f"task {request.path_params['task_id']} not found")
 
 
 def error_reply(simulator: Simulator, error: ApiError) -> Response:
@@ -57,37 +55,37 @@ def _error(code: str, message: str, forms: frozenset[str]) -> dict[str, Any]:
     return {"error": cause}
 
 
-def _reply(request: Request, task: Task, *, is_short: bool = False) -> Response:
-    """Report a task; the reply to a submit is short, without progress or pictures."""
+def _reply(request: Request, task: Task, state: TaskState) -> Response:
     simulator: Simulator = request.app.state.simulator
-    forms, now, asked = simulator.forms, simulator.now(), task.request
-    state, status = task.state(now), "in_progress"
-    words: dict[str, str] = {}
+    forms, asked = simulator.forms, task.request
     document: dict[str, Any] = {"id": task.task_id, "model": asked.model, "created_at": int(task.submitted_at)}
-    if not is_short and state is TaskState.SUCCEEDED:
+    if state == "SUCCEEDED":
         status = "completed"
         groups = simulator.contents(task, request, "url", jobId=task.task_id)
-        items = [item for group in groups for item in group]
-        sides = {"width": asked.width_px, "height": asked.height_px}
         if "outputs" not in forms:
             document["output"] = [{"content": content} for content in groups]
         if forms & {"outputs", "both_outputs"}:
+            sides = {"width": asked.width_px, "height": asked.height_px}
+            items = [item for group in groups for item in group]
             document["outputs"] = [{**item, **sides} if "url" in item else item for item in items]
         cost = simulator.config.price * asked.images_n
         document |= {"usage": {"cost": format(cost, "f") if cost else "0", "discount": 1}, "metadata": {}}
-    elif not is_short and state in (TaskState.FAILED, TaskState.CANCELED):
+    elif state in ("FAILED", "CANCELED"):
         status = "failed"
-        document |= _error(task.failure_code, ApiError.of(task.failure_code).message, forms)
-    elif not is_short:
-        document["progress"] = round(min(0.99, max(0.0, (now - task.submitted_at) / task.duration_s)), 2)
+        document |= _error(task.error.code, task.error.message, forms)
+    else:
+        status = "in_progress"
+        passed = (simulator.now() - task.submitted_at) / task.duration_s if task.duration_s else 0.0
+        document["progress"] = round(min(0.99, max(0.0, passed)), 2)
+    words: dict[str, str] = {}
     if "other_words" in forms:
         choice = sum(task.task_id.encode()) % 4  # each task keeps its words
-        running = _PENDING_WORDS[choice] if state is TaskState.PENDING else "processing"
+        running = _PENDING_WORDS[choice] if state == "PENDING" else "processing"
         words = {"in_progress": running, "completed": _COMPLETED_WORDS[choice]}
     if "unknown_status" in forms:
         words = {"completed": "ready", "failed": "rejected", "in_progress": "under_review"}
     if "completed_with_error" in forms:
-        words = {**words, "failed": "COMPLETED"}
+        words["failed"] = "COMPLETED"
     document["status"] = words.get(status, status)
     if "wrapped" in forms:
         document = {"data": document, "status": {"code": 200, "message": "ok"}}

@@ -1,24 +1,32 @@
-"""The service behind both APIs: its settings, accounts and their limits, tasks, results, and counts for tests."""
+"""The service behind both APIs: its settings, accounts and their limits, tasks and where they are kept, counts."""
 
 import asyncio
 import dataclasses
 import hashlib
 import re
+import sqlite3
+import threading
 import time
 import uuid
+import weakref
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic.dataclasses import dataclass
 from starlette.requests import Request
 
-from .painting import paint
-from .tasks import LIFETIME_S, Provider, Task, TaskState, TaskStore, directives_of
-from .validation import ApiError, read_request
+from .validation import ApiError, Provider, TaskRequest, read_request
+
+TaskState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"]
+"""DashScope's words for the states of a task; the gateway has its own."""
+
+LIFETIME_S = 24 * 3600.0
+"""How long the services keep a task after its submit, and a result after the task's end (WAN_API §4)."""
 
 REPLY_FORMS: Mapping[str, str] = {
     "documented": "as the page of the model documents it",
@@ -38,9 +46,8 @@ REPLY_FORMS: Mapping[str, str] = {
 }
 """The forms in which the services are known to word a reply (WAN_API §2 and §3); several can be joined by `+`."""
 
-_STEPS = ("The scene opens", "A little later", "Seen from closer", "The light changes", "How it ends")
-
-NotNegative = Field(ge=0, allow_inf_nan=False)
+_DIRECTIVE = re.compile(r"\[\[(\w+)(?::([\w.]+))?\]\]")
+_NotNegative = Field(ge=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +82,11 @@ class SimulatorConfig:
         A number is negative or not finite, or a name is unknown.
     """
 
-    seconds: Annotated[float, NotNegative] = 3.0
-    pending_share: Annotated[float, NotNegative] = 0.15
-    price: Annotated[Decimal, NotNegative] = Decimal("0.03")
-    queries_per_s: Annotated[float, NotNegative] = 20.0
-    submits_per_s: Annotated[float, NotNegative] = 5.0
+    seconds: Annotated[float, _NotNegative] = 3.0
+    pending_share: Annotated[float, _NotNegative] = 0.15
+    price: Annotated[Decimal, _NotNegative] = Decimal("0.03")
+    queries_per_s: Annotated[float, _NotNegative] = 20.0
+    submits_per_s: Annotated[float, _NotNegative] = 5.0
     in_flight: Annotated[int, Field(ge=0)] = 5
     clock: Callable[[], float] = time.time
     fixed_picture: bytes | None = dataclasses.field(default=None, repr=False)
@@ -95,8 +102,57 @@ class SimulatorConfig:
         return value
 
 
+class Task(BaseModel, frozen=True):
+    """One task. Times are Unix seconds; its state is a function of the time alone."""
+
+    task_id: str
+    account: str
+    provider: Provider
+    request: TaskRequest
+    submitted_at: float
+    pending_s: float
+    duration_s: float
+    canceled_at: float | None = None
+
+    @property
+    def scheduled_at(self) -> float:
+        """When the task stops waiting and starts to run, or is cancelled before that."""
+        return min(self.submitted_at + self.pending_s, self.ends_at)
+
+    @property
+    def ends_at(self) -> float:
+        """When the task is over."""
+        return self.submitted_at + self.duration_s if self.canceled_at is None else self.canceled_at
+
+    @property
+    def expires(self) -> str:
+        """When the addresses of its results expire, as they say it: in Unix seconds."""
+        return str(int(self.ends_at + LIFETIME_S))
+
+    @property
+    def error(self) -> ApiError:
+        """Why the task was cancelled or fails, as its prompt asks."""
+        code = directives_of(self.request.prompt).get("fail") or "DataInspectionFailed"
+        return ApiError.of(code if self.canceled_at is None else "TaskCanceled")
+
+    def state(self, now: float) -> TaskState:
+        """Return the state at a time."""
+        if self.canceled_at is not None:
+            return "CANCELED"
+        if now >= self.ends_at:
+            return "FAILED" if "fail" in directives_of(self.request.prompt) else "SUCCEEDED"
+        return "RUNNING" if now >= self.scheduled_at else "PENDING"
+
+
+def directives_of(prompt: str) -> dict[str, str]:
+    """Return the `[[name:value]]` directives of a prompt."""
+    return dict(_DIRECTIVE.findall(prompt))
+
+
 class Simulator:
     """Runs tasks by the clock and counts what happens.
+
+    Tasks are kept in SQLite for two days: a result may be fetched until a day after its task ended.
 
     Attributes
     ----------
@@ -118,13 +174,32 @@ class Simulator:
         self.tasks_created = 0
         self.images_served = 0
         self.keys_leaked: list[str] = []
-        self._store = TaskStore(config.state_path)
         self._admitted: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._path, self._lock = config.state_path, threading.Lock()
+        self._memory = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._memory.close)
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._transaction() as database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS simulated_tasks (task_id TEXT PRIMARY KEY, account TEXT NOT NULL, "
+                "submitted_at REAL NOT NULL, ends_at REAL NOT NULL, document TEXT NOT NULL)"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open the file anew each time: other threads, forked processes and other kernels use it too."""
+        if self._path is None:
+            with self._lock, self._memory:
+                yield self._memory
+        else:  # with a rollback journal, not WAL: the file may lie on a network filesystem
+            with closing(sqlite3.connect(self._path, timeout=10.0, isolation_level="IMMEDIATE")) as file, file:
+                yield file
 
     @property
     def tasks(self) -> Mapping[str, Task]:
         """All stored tasks by id, oldest first."""
-        return {task.task_id: task for task in self._store.tasks()}
+        return {task.task_id: task for task in self._stored()}
 
     @property
     def forms(self) -> frozenset[str]:
@@ -135,18 +210,17 @@ class Simulator:
         """Return the Unix time of the configured clock."""
         return self.config.clock()
 
-    def admit(self, authorization: str | None, kind: Literal["query", "submit"]) -> str:
+    def admit(self, request: Request, kind: Literal["query", "submit"]) -> str:
         """Count a request against the limit of its kind, and return the account of its bearer key (a hash).
 
         Raises ApiError: 401 without a valid key, 429 above the limit.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not key:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
             raise ApiError(401, "InvalidApiKey", "No API-key provided.")
-        if self.config.keys and key not in self.config.keys:
+        if self.config.keys and key.strip() not in self.config.keys:
             raise ApiError(401, "InvalidApiKey", "Invalid API-key provided.")
-        account = hashlib.sha256(key.encode()).hexdigest()[:16]
+        account = hashlib.sha256(key.strip().encode()).hexdigest()[:16]
         per_s = self.config.submits_per_s if kind == "submit" else self.config.queries_per_s
         if per_s:
             count_max = max(1, int(per_s))
@@ -159,10 +233,12 @@ class Simulator:
             times.append(now)
         return account
 
-    async def submit(self, body: bytes, provider: Provider, account: str) -> Task:
-        """Check a request body and start its task; raise ApiError for what the service refuses."""
-        request = await asyncio.to_thread(read_request, body, provider)  # decoding must not hold up polls on this loop
-        directives = directives_of(request.prompt)
+    async def submit(self, request: Request, provider: Provider) -> Task:
+        """Check a request and start its task; raise ApiError for what the service refuses."""
+        account = self.admit(request, "submit")
+        # Decoding pictures must not hold up the polls on this loop.
+        asked = await asyncio.to_thread(read_request, await request.body(), provider)
+        directives = directives_of(asked.prompt)
         if "refuse" in directives:
             raise ApiError.of(directives["refuse"] or "Arrearage")
         seconds = directives.get("seconds", "")
@@ -173,31 +249,39 @@ class Simulator:
             task_id=str(uuid.uuid4()),
             account=account,
             provider=provider,
-            request=request,
+            request=asked,
             submitted_at=self.now(),
             pending_s=duration_s * self.config.pending_share,
             duration_s=duration_s,
         )
-        if not self._store.add(task, in_flight_max=self.config.in_flight):
-            raise ApiError.of("Throttling.AllocationQuota")
+        now, count = task.submitted_at, "SELECT count(*) FROM simulated_tasks WHERE account = ? AND ends_at > ?"
+        with self._transaction() as database:  # counted and stored at once: the limit holds over all processes
+            database.execute("DELETE FROM simulated_tasks WHERE submitted_at < ?", (now - 2 * LIFETIME_S,))
+            if 0 < self.config.in_flight <= database.execute(count, (account, now)).fetchone()[0]:
+                raise ApiError.of("Throttling.AllocationQuota")
+            row = (task.task_id, account, now, task.ends_at, task.model_dump_json())
+            database.execute("INSERT INTO simulated_tasks VALUES (?, ?, ?, ?, ?)", row)
         self.tasks_created += 1
         return task
 
     def find(self, task_id: str) -> Task | None:
         """Return a task whatever its account: results need no key."""
-        return next(iter(self._store.tasks(task_id)), None)
+        return next(iter(self._stored(task_id)), None)
 
-    def tasks_of(self, account: str, provider: Provider, task_id: str | None = None) -> list[Task]:
-        """Return the tasks of an account that the service still keeps, newest first: all, or the one with this id."""
-        oldest, owner = self.now() - LIFETIME_S, (account, provider)
-        tasks = reversed(self._store.tasks(task_id))
+    def tasks_for(self, request: Request, provider: Provider) -> list[Task]:
+        """Admit a query; return the tasks of its account that the service still keeps: all, or the one in its path."""
+        owner, oldest = (self.admit(request, "query"), provider), self.now() - LIFETIME_S
+        tasks = self._stored(request.path_params.get("task_id"))
         return [task for task in tasks if (task.account, task.provider) == owner and task.submitted_at >= oldest]
 
     def cancel(self, task: Task) -> bool:
         """Cancel a task if it is PENDING; return whether it was."""
-        if task.state(self.now()) is not TaskState.PENDING:
+        now = self.now()
+        if task.state(now) != "PENDING":
             return False
-        self._store.cancel(task, self.now())
+        row = (now, task.model_copy(update={"canceled_at": now}).model_dump_json(), task.task_id)
+        with self._transaction() as database:
+            database.execute("UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?", row)
         return True
 
     def contents(self, task: Task, request: Request, url_field: str, **fields: str) -> list[list[dict[str, str]]]:
@@ -205,25 +289,18 @@ class Simulator:
 
         Editing gives one group a picture; an illustrated text is one group with a text before each picture.
         """
-        asked, pictures, texts = task.request, [], []
+        asked, groups = task.request, []
         for index in range(asked.images_n):
-            query = f"Expires={expiry_of(task)}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
+            query = f"Expires={task.expires}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
             url = f"{request.base_url}results/{task.task_id}/{index}.png?{query}"
-            pictures.append({"type": "image", url_field: url, **fields})
-            texts.append(
-                {"type": "text", "text": f"{index + 1}. {_STEPS[index]} (simulated text): {asked.prompt[:200]}"}
-            )
-        if not asked.is_interleaved or asked.is_text_to_image:
-            return [[picture] for picture in pictures]
-        if not pictures:
-            return [[{"type": "text", "text": f"Simulated text without a picture, for: {asked.prompt[:200]}"}]]
-        return [[item for pair in zip(texts, pictures, strict=True) for item in pair]]
+            text = {"type": "text", "text": f"{index + 1}. Simulated text for: {asked.prompt[:200]}"}
+            groups.append([text, {"type": "image", url_field: url, **fields}])
+        if not asked.is_interleaved or (asked.images_n == 1 and not asked.inputs):
+            return [[picture] for _, picture in groups]
+        return [[item for group in groups for item in group] or [{"type": "text", "text": "Simulated text."}]]
 
-    def result(self, task: Task, index: int) -> bytes:
-        """Return the bytes of a result; painting takes a good part of a second."""
-        return paint(task.request, index) if self.config.fixed_picture is None else self.config.fixed_picture
-
-
-def expiry_of(task: Task) -> str:
-    """Return when the addresses of a task's results expire, as they say it: in Unix seconds."""
-    return str(int(task.ends_at + LIFETIME_S))
+    def _stored(self, task_id: str | None = None) -> list[Task]:
+        """Return the tasks, oldest first: all, or the one with this id."""
+        query = "SELECT document FROM simulated_tasks WHERE ?1 IS NULL OR task_id = ?1 ORDER BY submitted_at, rowid"
+        with self._transaction() as database:
+            return [Task.model_validate_json(document) for (document,) in database.execute(query, (task_id,))]

@@ -3,25 +3,22 @@
 import base64
 import hashlib
 import io
-import json
 import math
 import re
 import reprlib
 import secrets
-import threading
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from PIL import Image, ImageOps
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from .tasks import Provider, TaskRequest, directives_of
-
+Provider = Literal["gateway", "dashscope"]
 Size = tuple[int, int]
 
 MODELS: Mapping[Provider, str] = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
 DEFAULT_N: Mapping[Provider, int] = {"gateway": 1, "dashscope": 4}
-PROMPT_CHARS, NEGATIVE_PROMPT_CHARS = 2000, 500
+PROMPT_CHARS = 2000
 BODY_MAX_BYTES = 16 * 1024 * 1024  # all pictures of a request together, decoded
 INPUT_MAX_BYTES = 10 * 1024 * 1024
 INPUT_SIDE_PX = (240, 8000)
@@ -46,8 +43,6 @@ ERRORS: Mapping[str, tuple[int, str]] = {
 _OTHER = (400, "An internal error has occurred, please try again later or contact service support.")
 _SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
 _DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_decoding = threading.Lock()  # one picture of 64 megapixels at a time is memory enough
 
 
 class ApiError(Exception):
@@ -60,22 +55,74 @@ class ApiError(Exception):
     @classmethod
     def of(cls, code: str) -> "ApiError":
         """Return the error that the services give with a code."""
-        return cls(ERRORS.get(code, _OTHER)[0], code, ERRORS.get(code, _OTHER)[1])
-
-
-def invalid(field: str, problem: str) -> ApiError:
-    """Return the 400 for one field of a request."""
-    return ApiError(400, "InvalidParameter", f"{field}: {problem}")
+        status, message = ERRORS.get(code, _OTHER)
+        return cls(status, code, message)
 
 
 def require(is_allowed: bool, field: str, problem: str) -> None:
     """Raise the 400 for a field unless its value is allowed."""
     if not is_allowed:
-        raise invalid(field, problem)
+        raise ApiError(400, "InvalidParameter", f"{field}: {problem}")
 
 
-# Halves of surrogate pairs, which JSON can carry and UTF-8 cannot, are replaced.
-_Text = Annotated[str, AfterValidator(lambda text: text.encode(errors="replace").decode())]
+class TaskRequest(BaseModel, frozen=True):
+    """An accepted request: everything that its pictures depend on.
+
+    `inputs` are reduced JPEGs in base64, or addresses; `images_n` is how many pictures are made, `withheld_n` how many
+    more are replaced by a reason.
+    """
+
+    model: str
+    is_interleaved: bool
+    prompt: str
+    inputs: tuple[str, ...] = ()
+    width_px: int
+    height_px: int
+    images_n: int
+    withheld_n: int = 0
+    seed: int
+
+
+class _Picture(NamedTuple):
+    size_px: Size
+    kept: str
+    size_bytes: int
+
+
+def _read_picture(source: Any) -> _Picture:
+    """Check an `image` value; return its size as people see it, and a reduced JPEG in base64.
+
+    An http address is never fetched: it is kept as it is, and stands for a picture of 1024×768 pixels.
+    """
+    if str(source).startswith(("http://", "https://")):
+        return _Picture((1024, 768), source, 0)
+    match = _DATA_URL.match(str(source))
+    if match is None:
+        raise ValueError("must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
+    content = base64.b64decode(source[match.end() :], validate=True)
+    if len(content) > INPUT_MAX_BYTES:
+        raise ValueError(f"file size must not exceed 10MB, got {len(content)} bytes")
+    try:
+        return _Picture(*_reduced(content), len(content))
+    except Exception as problem:  # noqa: BLE001 - decoders raise whatever they like
+        reason = problem if isinstance(problem, ValueError) else type(problem).__name__
+        raise ValueError(f"the picture cannot be used: {reason}") from None
+
+
+def _reduced(content: bytes) -> tuple[Size, str]:
+    least, most = INPUT_SIDE_PX
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
+        width, height = picture.size
+        if not all(least <= side <= most for side in picture.size):
+            raise ValueError(f"width and height must be {least} to {most} pixels, got {width}*{height}")
+        if picture.format == "PNG" and picture.has_transparency_data:
+            raise ValueError("PNG with a transparency channel is not supported")
+        if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its orientation
+            width, height = height, width
+        picture.thumbnail((KEPT_SIDE_PX, KEPT_SIDE_PX))
+        buffer = io.BytesIO()
+        ImageOps.exif_transpose(picture).convert("RGB").save(buffer, "JPEG", quality=88)
+    return (width, height), base64.b64encode(buffer.getvalue()).decode()
 
 
 class _Fields(BaseModel):
@@ -83,8 +130,14 @@ class _Fields(BaseModel):
 
 
 class _Content(_Fields):
-    text: _Text = ""
-    image: _Text = ""
+    text: str = ""
+    image: Annotated[_Picture | None, BeforeValidator(_read_picture)] = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "_Content":
+        if bool(self.text.strip()) == bool(self.image):
+            raise ValueError("must hold either a text or an image, which must not be empty")
+        return self
 
 
 class _Message(_Fields):
@@ -101,7 +154,7 @@ class _Parameters(_Fields):
     n: Annotated[int, Field(ge=1, le=4)] | None = None
     max_images: Annotated[int, Field(ge=1, le=5)] = 5
     size: str | None = None
-    negative_prompt: _Text = ""
+    negative_prompt: str = ""
     prompt_extend: bool = True
     watermark: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
@@ -112,9 +165,18 @@ class _Request(_Fields):
     input: _Input
     parameters: _Parameters = _Parameters()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, document: Any, info: ValidationInfo) -> Any:
+        """Bring the gateway's "params" envelope to the flat form (WAN_API §2)."""
+        match document:
+            case {"input": [{"params": dict(params)}]} if info.context == "gateway":
+                return {**params, "model": document.get("model")}
+        return document
+
 
 def read_request(body: bytes, provider: Provider) -> TaskRequest:
-    """Check a request body and return the request; texts that are too long are cut, as the services do.
+    """Check a request body and return the request; a prompt that is too long is cut, as the services do.
 
     Raises
     ------
@@ -122,46 +184,40 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
         A rule is broken.
     """
     try:
-        asked = _Request.model_validate(_document(body, provider))
+        asked = _Request.model_validate_json(body, context=provider)
     except ValidationError as problem:
         first = problem.errors()[0]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        raise invalid(field.removeprefix("."), first["msg"]) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ApiError(400, "InvalidParameter", f"{field[1:] or 'body'}: {message}") from None
     require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
-    is_interleaved = given.enable_interleave
-    for index, item in enumerate(items):
-        is_allowed = bool(item.text.strip()) != bool(item.image.strip())
-        require(is_allowed, f"{CONTENT}[{index}]", "must hold either a text or an image, which must not be empty")
     texts = [item.text for item in items if item.text]
-    sources = {f"{CONTENT}[{index}].image": item.image for index, item in enumerate(items) if item.image}
+    pictures = [item.image for item in items if item.image]
     require(len(texts) == 1, CONTENT, f"must contain exactly one text object, got {len(texts)}")
-    least, most = (0, 1) if is_interleaved else (1, 4)
-    is_allowed = least <= len(sources) <= most
-    require(is_allowed, CONTENT, f"must contain {least} to {most} images in this mode, got {len(sources)}")
-    n = given.n or (1 if is_interleaved else DEFAULT_N[provider])
-    require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
-    if sum(len(source) for source in sources.values() if source.startswith("data:")) * 3 // 4 > BODY_MAX_BYTES:
+    least, most = (0, 1) if given.enable_interleave else (1, 4)
+    is_allowed = least <= len(pictures) <= most
+    require(is_allowed, CONTENT, f"must contain {least} to {most} images in this mode, got {len(pictures)}")
+    n = given.n or (1 if given.enable_interleave else DEFAULT_N[provider])
+    is_allowed = n == 1 or not given.enable_interleave
+    require(is_allowed, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
+    if sum(picture.size_bytes for picture in pictures) > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
-    inputs = [_read_input(source, where) for where, source in sources.items()]
-    width, height = _output_size(given.size, inputs[-1][0] if inputs else None, is_interleaved=is_interleaved)
+    last_px = pictures[-1].size_px if pictures else None
+    width, height = _output_size(given.size, last_px, is_interleaved=given.enable_interleave)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
-    if is_interleaved:  # an illustrated text may stop before its limit
+    if given.enable_interleave:  # an illustrated text may stop before its limit
         n = min(given.max_images, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
-    directives = directives_of(texts[0])
-    withheld = 1 if n > 1 and "partial" in directives else 0
+    withheld = 1 if n > 1 and "[[partial]]" in texts[0] else 0
     return TaskRequest(
         model=asked.model,
-        is_interleaved=is_interleaved,
+        is_interleaved=given.enable_interleave,
         prompt=texts[0][:PROMPT_CHARS],
-        negative_prompt=given.negative_prompt[:NEGATIVE_PROMPT_CHARS],
-        inputs=tuple(content for _, content in inputs),
+        inputs=tuple(picture.kept for picture in pictures),
         width_px=width,
         height_px=height,
-        images_n=0 if "empty" in directives else n - withheld,
+        images_n=0 if "[[empty]]" in texts[0] else n - withheld,
         withheld_n=withheld,
-        prompt_extend=given.prompt_extend,
-        watermark=given.watermark,
         seed=seed,
     )
 
@@ -187,52 +243,3 @@ def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved
         require(is_allowed, field, f"aspect ratio must be between 1:4 and 4:1, got {size}")
     columns, rows = (max(1, math.floor(side * scale / GRID_PX + 0.5)) for side in (width, height))
     return columns * GRID_PX, rows * GRID_PX
-
-
-def _read_input(source: str, where: str) -> tuple[Size, str]:
-    """Check one `image` value of the field `where`; return its size as people see it, and a reduced JPEG in base64.
-
-    An http address is never fetched: it is returned as it is, and stands for a picture of 1024×768 pixels.
-    """
-    if source.startswith(("http://", "https://")):
-        return (1024, 768), source
-    match = _DATA_URL.match(source)
-    if match is None:
-        raise invalid(where, "must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
-    try:
-        content = base64.b64decode(source[match.end() :], validate=True)
-    except ValueError:
-        raise invalid(where, "the base64 data cannot be decoded") from None
-    require(len(content) <= INPUT_MAX_BYTES, where, f"file size must not exceed 10MB, got {len(content)} bytes")
-    least, most = INPUT_SIDE_PX
-    try:
-        with _decoding, Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
-            width, height = picture.size
-            is_allowed = all(least <= side <= most for side in picture.size)
-            require(is_allowed, where, f"width and height must be {least} to {most} pixels, got {width}*{height}")
-            is_allowed = picture.format != "PNG" or not picture.has_transparency_data
-            require(is_allowed, where, "PNG with a transparency channel is not supported")
-            if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its orientation
-                width, height = height, width
-            picture.draft("RGB", (KEPT_SIDE_PX, KEPT_SIDE_PX))  # a JPEG is decoded at a fraction of its size
-            small = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, *_BOMB) as problem:
-        raise invalid(where, f"the picture cannot be decoded ({type(problem).__name__})") from None
-    small.thumbnail((KEPT_SIDE_PX, KEPT_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=88)
-    return (width, height), base64.b64encode(buffer.getvalue()).decode()
-
-
-def _document(body: bytes, provider: Provider) -> dict[str, Any]:
-    """Parse a body, and bring the gateway's "params" envelope to the flat form (WAN_API §2)."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise invalid("body", "must be valid JSON") from None
-    match document:
-        case {"input": dict()}:
-            return dict(document)
-        case {"input": [{"params": dict(params)}]} if provider == "gateway":
-            return {**params, "model": document.get("model")}
-    raise invalid("input", "must be an object")

@@ -50,41 +50,30 @@ class Caller:
     def submit(self, provider: str, document: Any) -> httpx.Response:
         return self.request("POST", SUBMIT[provider], json=document, headers={"X-DashScope-Async": "enable"})
 
-    def task(self, provider: str, document: Any) -> str:
-        """Submit, expect success, and return the task id."""
-        reply = self.submit(provider, document)
-        assert reply.status_code == 200, reply.text
-        return list(self.simulator.tasks)[-1]
-
     def made(self, provider: str = "gateway", **request: Any) -> Any:
         """Submit, expect success, and return the task as the simulator stores it."""
-        task_id = self.task(provider, request_of(provider, **request))
-        return self.simulator.tasks[task_id]
+        reply = self.submit(provider, request_of(provider, **request))
+        assert reply.status_code == 200, reply.text
+        return list(self.simulator.tasks.values())[-1]
 
     def poll(self, provider: str, task_id: str) -> httpx.Response:
         return self.request("GET", TASK[provider] + task_id)
 
-    def urls(self, provider: str, document: Any) -> list[str]:
+    def urls(self, provider: str = "gateway", **request: Any) -> list[str]:
         """Run a task to its end and return the addresses of its pictures."""
-        task_id = self.task(provider, document)
+        task = self.made(provider, **request)
         self.clock.now += 10
-        reply = self.poll(provider, task_id).json()
-        if provider == "gateway":
-            return [item["url"] for group in reply["output"] for item in group["content"] if item["type"] == "image"]
-        items = [item for choice in reply["output"]["choices"] for item in choice["message"]["content"]]
-        return [item["image"] for item in items if item["type"] == "image"]
-
-    def pictures(self, document: Any) -> list[bytes]:
-        """Run a task of the gateway and return its pictures."""
-        return [self.request("GET", url, has_key=False).content for url in self.urls("gateway", document)]
+        reply = self.poll(provider, task.task_id).json()
+        groups = reply["output"] if provider == "gateway" else [c["message"] for c in reply["output"]["choices"]]
+        items = [item for group in groups for item in group["content"] if item["type"] == "image"]
+        return [item.get("url") or item["image"] for item in items]
 
 
 def data_url(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", kind: str = "PNG", **options: Any) -> str:
     """Return a data URL of a plain picture."""
     buffer = io.BytesIO()
-    Image.new(mode, size, 128 if mode in ("1", "L", "P") else (90, 120, 150, 90)[: len(mode)]).save(
-        buffer, kind, **options
-    )
+    colour = (90, 120, 150, 90)[: len(mode)] if len(mode) > 1 else 128
+    Image.new(mode, size, colour).save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

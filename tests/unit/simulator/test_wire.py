@@ -63,13 +63,13 @@ def test_lists_and_interleaved_results_are_spoken_as_documented() -> None:
     """The examples that need more than one task or a certain number of pictures."""
     caller = Caller()
     for _ in range(2):
-        caller.task("dashscope", request_of("dashscope"))
+        caller.made("dashscope")
         caller.clock.now += 5
     listed = caller.request("GET", "/api/v1/tasks").json()
     documented = EXAMPLES["dashscope_list"]["body"]
     assert [row["status"] for row in listed["data"]] == ["RUNNING", "SUCCEEDED"]
     same_shape(documented, listed, "list", is_literal=True)
-    urls = caller.urls("dashscope", request_of("dashscope", max_images=2))
+    urls = caller.urls("dashscope", max_images=2)
     (choice,) = caller.poll("dashscope", list(caller.simulator.tasks)[-1]).json()["output"]["choices"]
     assert [item["type"] for item in choice["message"]["content"]] == ["text", "image", "text", "image"]
     assert len(urls) == 2
