@@ -16,7 +16,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from .errors import StoreError
 from .files import atomic_write, is_inside
@@ -27,30 +27,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTS_FOLDER: Final = ".parts"
-INPUTS_FOLDER: Final = "inputs"
 GITIGNORE: Final = (
-    "# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
+    b"# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
 )
 NAME_MAX_BYTES: Final = 120
 """Under the 143 bytes of encrypted home folders and the 255 of everything else, with room for ``.corrupt``."""
 
-SLUG_MAX_BYTES: Final = 60
+WORDS_MAX_BYTES: Final = 60
 PART_KEPT_S: Final = 25 * 3600.0
 """Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
 
 _FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|\.cache|inputs")
 _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-class Usage(NamedTuple):
-    """The size of the folder, everything counted."""
-
-    size_bytes: int
-    files: int
+_FULL: Final = ("the disk is full", "Free some space there, or set WAN_HOME to a folder on another disk.")
+_READ_ONLY: Final = ("it is not writable", "Make the folder writable, or set WAN_HOME to another one.")
+_REASONS: Final = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ONLY),
+    errno.ENOENT: ("it is not there", "`%wan doctor` shows the folder in use."),
+}
 
 
 class Storage:
@@ -64,8 +60,6 @@ class Storage:
         self.folder = folder
         self._writer, self._numbers = secrets.token_hex(8), itertools.count(1)
 
-    # The folder -------------------------------------------------------------------------------------------------------
-
     def ensure(self) -> None:
         """Create the folder, with a ``.gitignore`` that keeps it out of version control.
 
@@ -74,8 +68,7 @@ class Storage:
         with _explained(self.folder, "create"):
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError):
-                    _write_new(self.folder / ".gitignore", GITIGNORE.encode())
+                atomic_write(self.folder / ".gitignore", GITIGNORE)
                 _sync_folder(self.folder)
                 _sync_folder(self.folder.parent)
             for path in self.folder.iterdir():
@@ -91,15 +84,12 @@ class Storage:
         probe = self.part_path("probe", next(self._numbers))
         with _explained(self.folder, "write to"):
             probe.parent.mkdir(exist_ok=True)
-            _write_new(probe, b"can this disk be written?\n")
+            atomic_write(probe, b"can this disk be written?\n")
             probe.unlink()
             free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes < need_bytes:
-            raise StoreError(
-                f"The disk of {_shown(self.folder)} has {free_bytes / 1e6:.0f} MB free, and this needs "
-                f"{need_bytes / 1e6:.0f} MB.",
-                hint="Free some space there, or set WAN_HOME to a folder on another disk. Nothing was sent.",
-            )
+            sizes = f"{free_bytes / 1e6:.0f} MB free, and this needs {need_bytes / 1e6:.0f} MB"
+            raise StoreError(f"The disk of {_shown(self.folder)} has {sizes}.", hint=f"{_FULL[1]} Nothing was sent.")
 
     def path(self, relative: str) -> Path:
         """Return the full path of a file. Raises ``StoreError`` if it leads out of the folder, by name or by a link."""
@@ -114,34 +104,23 @@ class Storage:
                     raise StoreError(message, hint="Remove the link in it.")
         return path
 
-    def usage(self) -> Usage:
-        """Measure everything in the folder."""
-        sizes = []
-        for root, _, names in os.walk(self.folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    sizes.append(Path(root, name).stat().st_size)
-        return Usage(sum(sizes), len(sizes))
-
-    # Inputs -----------------------------------------------------------------------------------------------------------
+    # Saving -----------------------------------------------------------------------------------------------------------
 
     def save_input(self, image: "InputImage") -> str:
         """Keep an input picture as it is sent, and return its path; beside a kept file that was edited by hand."""
         from .images import SUFFIXES
 
-        relative = f"{INPUTS_FOLDER}/{image.sha256[:16]}{SUFFIXES.get(image.mime, '.bin')}"
+        relative = f"inputs/{image.sha256[:16]}{SUFFIXES.get(image.mime, '.bin')}"
         return relative if self.holds(relative, image.sha256) else self.add(relative, image.data)
-
-    # Pictures ---------------------------------------------------------------------------------------------------------
 
     def part_path(self, job_id: str, index: int) -> Path:
         """Return where this process downloads a picture of a job; no other process uses the same path."""
-        return self.folder / PARTS_FOLDER / f"{_slug(job_id)}-{index}.{self._writer}.part"
+        return self.folder / ".parts" / f"{_words(job_id)}-{index}.{self._writer}.part"
 
     def clean_parts(self) -> list[str]:
         """Delete what downloads that can no longer be finished left behind, and return their names."""
         gone = []
-        for path in sorted((self.folder / PARTS_FOLDER).glob("*")):
+        for path in sorted((self.folder / ".parts").glob("*")):
             with contextlib.suppress(OSError):  # another kernel was faster, or the folder is read-only
                 if path.suffix in (".part", ".ready") and time.time() - path.lstat().st_mtime > PART_KEPT_S:
                     path.unlink()
@@ -154,7 +133,7 @@ class Storage:
         """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0."""
         shown_seed = "" if seed is None else f"-s{seed}"
         kind = "".join(char for char in suffix.lower() if char.isascii() and char.isalnum())[:5] or "bin"
-        stem = _cut(f"{created_at_local:%H%M}-{_slug(prompt)}{shown_seed}-{index + 1}", NAME_MAX_BYTES - 12)
+        stem = _cut(f"{created_at_local:%H%M}-{_words(prompt)}{shown_seed}-{index + 1}", NAME_MAX_BYTES - 12)
         return self._free_name(f"{created_at_local:%Y-%m-%d}/{stem}.{kind}")
 
     def stage(self, part: Path, data: bytes | None = None) -> Path:
@@ -168,10 +147,8 @@ class Storage:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 return part
-            ready = part.with_suffix(".ready")
-            ready.unlink(missing_ok=True)  # an earlier attempt may have been killed
-            ready.parent.mkdir(parents=True, exist_ok=True)
-            _write_new(ready, data)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(ready := part.with_suffix(".ready"), data)
             return ready
 
     def publish(self, staged: Path, relative: str, sidecar: str = "") -> str:
@@ -179,21 +156,16 @@ class Storage:
 
         ``sidecar`` is the text that goes beside the picture.
         """
-        wanted = relative
-        while True:
+        wanted, is_named = relative, False
+        while not is_named:
             final = self.path(wanted)
             with _explained(final, "save"):
                 if not final.parent.is_dir():
                     final.parent.mkdir(parents=True, exist_ok=True)
                     _sync_folder(final.parent.parent)
-                try:
-                    _name(staged, final)
-                    break
-                except FileExistsError:
-                    if final.is_file() and filecmp.cmp(staged, final, shallow=False):  # fetched again after a crash
-                        staged.unlink()
-                        break
-            wanted = self._free_name(relative)
+                is_named = _name(staged, final)
+            if not is_named:
+                wanted = self._free_name(relative)
         if sidecar:
             try:
                 atomic_write(final.with_name(f"{final.name}.json"), sidecar.encode("utf-8", "backslashreplace"))
@@ -246,40 +218,24 @@ class Storage:
         return next(name for name in names if not os.path.lexists(self.folder / name))
 
 
-def _slug(text: str) -> str:
+def _words(text: str) -> str:
     """Return the words of a text as a part of a file name: letters and digits, joined by ``-``.
 
     Letters of any script, but plain ASCII where the system's locale writes nothing else.
     """
     # Lower case and NFC: two names that a Mac or Windows takes for the same one are then the same one.
-    words = unicodedata.normalize("NFC", text[:400].lower())
+    text = unicodedata.normalize("NFC", text[:400].lower())
     if sys.getfilesystemencoding().lower() in ("ascii", "ansi_x3.4-1968"):
-        words = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
-    kept = "".join(char if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else "-" for char in words)
-    parts = [part for part in kept.split("-") if any(char.isalnum() for char in part)]
-    made = ""
-    for part in parts:
-        longer = f"{made}-{part}" if made else part
-        if len(longer.encode()) > SLUG_MAX_BYTES:
-            break
-        made = longer
-    return made or (_cut(parts[0], SLUG_MAX_BYTES) if parts else "picture")
+        text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    kept = "".join(char if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else " " for char in text)
+    words = [word for word in kept.split() if any(map(str.isalnum, word))] or ["picture"]
+    while len(words) > 1 and len("-".join(words).encode()) > WORDS_MAX_BYTES:
+        words.pop()
+    return _cut("-".join(words), WORDS_MAX_BYTES)
 
 
 def _cut(text: str, max_bytes: int) -> str:
     return text.encode()[:max_bytes].decode(errors="ignore")
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Create a file with these bytes, durably; raise ``FileExistsError`` if there is one, and leave no half of it."""
-    with path.open("xb") as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
 
 
 def _sync_folder(path: Path) -> None:
@@ -293,19 +249,23 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _name(temporary: Path, final: Path) -> None:
-    """Give a file its name in one step; ``FileExistsError`` if the name is taken."""
+def _name(temporary: Path, final: Path) -> bool:
+    """Give a file its name in one step; False if another file has it. The same bytes, fetched again, are kept once."""
     try:
-        final.hardlink_to(temporary)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A file system without links (FAT, some network drives): an empty file reserves the name, which only its
-        # maker then replaces.
-        final.touch(exist_ok=False)
-        temporary.replace(final)
-    else:
-        temporary.unlink()
+        try:
+            final.hardlink_to(temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # A file system without links (FAT, some network drives): an empty file reserves the name, which only its
+            # maker then replaces.
+            final.touch(exist_ok=False)
+            temporary.replace(final)
+    except FileExistsError:
+        if not (final.is_file() and filecmp.cmp(temporary, final, shallow=False)):
+            return False
+    temporary.unlink(missing_ok=True)
+    return True
 
 
 @contextlib.contextmanager
@@ -313,20 +273,10 @@ def _explained(path: Path, doing: str) -> Iterator[None]:
     """Turn an error of the operating system into one line that names the path and says what to do."""
     try:
         yield
-        return
     except (OSError, UnicodeError) as error:
-        code = error.errno if isinstance(error, OSError) else None
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        cause = error
-    hint = "`%wan doctor` checks the folder."
-    if code in _FULL:
-        reason, hint = "the disk is full", "Free some space there, or set WAN_HOME to a folder on another disk."
-    elif code in _NOT_WRITABLE:
-        reason = f"it is not writable ({reason})"
-        hint = "Make the folder writable, or set WAN_HOME to another one."
-    elif code == errno.ENOENT:
-        reason, hint = "it is not there", "`%wan doctor` shows the folder in use."
-    raise StoreError(f"Cannot {doing} {_shown(path)}: {one_line(reason, 160)}.", hint=hint) from cause
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason, hint = _REASONS.get(getattr(error, "errno", None) or 0, (said, "`%wan doctor` checks the folder."))
+        raise StoreError(f"Cannot {doing} {_shown(path)}: {one_line(reason, 160)}.", hint=hint) from error
 
 
 def _shown(path: Path) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
@@ -153,11 +154,14 @@ def duration_of(row: "JobRow") -> float | None:
     return max(0.0, row.finished_at - row.accepted_at)
 
 
-GREY: Final = "#808080"
-BLUE: Final = "#3d84d6"
-GREEN: Final = "#2f9659"
-AMBER: Final = "#b57a1c"
-RED: Final = "#d7494b"
+class Tone(StrEnum):
+    """The colours of states."""
+
+    GREY = "#808080"
+    BLUE = "#3d84d6"
+    GREEN = "#2f9659"
+    AMBER = "#b57a1c"
+    RED = "#d7494b"
 
 
 class StatusStyle(NamedTuple):
@@ -166,25 +170,25 @@ class StatusStyle(NamedTuple):
     icon: str
     word: str
     meaning: str
-    tone: str
+    tone: Tone
 
 
 NOT_SENT: Final = "not_sent"
 """Shown in place of ``refused`` for a job that never left this machine."""
 
 STYLES: Final[dict[str, StatusStyle]] = {
-    Status.SAVED: StatusStyle("✓", "saved", "", GREEN),
-    NOT_SENT: StatusStyle("○", "not sent", "nothing was paid", GREY),
-    Status.CANCELLED: StatusStyle("■", "cancelled", "", GREY),
-    Status.EXPIRED: StatusStyle("∅", "expired", "the service no longer has it", AMBER),
-    Status.REFUSED: StatusStyle("⊘", "refused", "the service did not accept it", RED),
-    Status.FAILED: StatusStyle("✕", "failed", "the service could not make it", RED),
-    Status.IN_DOUBT: StatusStyle("?", "in doubt", "the service may or may not have accepted it", AMBER),
-    Status.INTENT: StatusStyle("○", "queued", "Recorded, about to be sent", GREY),
-    Status.SENDING: StatusStyle("↑", "sending", "on its way to the service", BLUE),
-    Status.ACCEPTED: StatusStyle("◔", "accepted", "the service has it", BLUE),
-    Status.RUNNING: StatusStyle("◐", "running", "the service is making it", BLUE),
-    Status.SUCCEEDED: StatusStyle("↓", "succeeded", "made; being downloaded", BLUE),
+    Status.SAVED: StatusStyle("✓", "saved", "", Tone.GREEN),
+    NOT_SENT: StatusStyle("○", "not sent", "nothing was paid", Tone.GREY),
+    Status.CANCELLED: StatusStyle("■", "cancelled", "", Tone.GREY),
+    Status.EXPIRED: StatusStyle("∅", "expired", "the service no longer has it", Tone.AMBER),
+    Status.REFUSED: StatusStyle("⊘", "refused", "the service did not accept it", Tone.RED),
+    Status.FAILED: StatusStyle("✕", "failed", "the service could not make it", Tone.RED),
+    Status.IN_DOUBT: StatusStyle("?", "in doubt", "the service may or may not have accepted it", Tone.AMBER),
+    Status.INTENT: StatusStyle("○", "queued", "Recorded, about to be sent", Tone.GREY),
+    Status.SENDING: StatusStyle("↑", "sending", "on its way to the service", Tone.BLUE),
+    Status.ACCEPTED: StatusStyle("◔", "accepted", "the service has it", Tone.BLUE),
+    Status.RUNNING: StatusStyle("◐", "running", "the service is making it", Tone.BLUE),
+    Status.SUCCEEDED: StatusStyle("↓", "succeeded", "made; being downloaded", Tone.BLUE),
 }
 """In the order in which one stands for several jobs: what is open, then what needs a person, comes last."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .formatting import GREY, STYLES, join_facts, safe_line, safe_text, terminal_width
+from .formatting import STYLES, Tone, join_facts, safe_line, safe_text, terminal_width
 from .html import block_bar, plain_text, render
 
 Bundle = tuple[dict[str, str], dict[str, Any]]
@@ -82,7 +82,7 @@ class Table:
     parts: Sequence["Table"] = ()
     empty_text: str = ""
     code: str = ""
-    tone: str = GREY
+    tone: str = Tone.GREY
 
     @property
     def cells(self) -> list[list[Cell]]:

@@ -16,11 +16,7 @@ from ..settings import LEDGER_NAME
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .formatting import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
+    Tone,
     duration_of,
     format_day,
     format_duration,
@@ -28,6 +24,7 @@ from .formatting import (
     format_time,
     join_facts,
     relative_path,
+    row_style,
     safe_line,
     shown_status,
     size_of,
@@ -43,13 +40,8 @@ _ROWS_MAX: Final = 150
 """More rows than this do not fit into one output with their thumbnails."""
 
 _HISTORY_COLUMNS: Final = (
-    Column(),
-    Column(title="When / job"),
-    Column(title="Prompt", is_wide=True),
-    Column(title="Seed", is_number=True),
-    Column(title="n", is_number=True),
-    Column(title="State"),
-    Column(title="Cost", is_number=True),
+    *(Column(), Column(title="When / job"), Column(title="Prompt", is_wide=True), Column(title="Seed", is_number=True)),
+    *(Column(title="n", is_number=True), Column(title="State"), Column(title="Cost", is_number=True)),
 )
 
 
@@ -83,33 +75,51 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     )
 
 
+def history_facts(row: "JobRow") -> dict[str, str]:
+    """Return what a line of the history says of a job, each as text."""
+    saved, style, cost = sum(1 for picture in row.pictures if picture.saved_at), row_style(row), cost_of(row)
+    amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
+    return {
+        "id": row.id,
+        "when": format_time(row.created_at),
+        "prompt": safe_line(row.prompt, 200),
+        "status": style.word,
+        "icon": style.icon,
+        "tone": style.tone,
+        "mode": row.mode,
+        "size": size_of(row),
+        "seed": "" if row.seed is None else str(row.seed),
+        "pictures": str(saved or row.n),
+        "took": format_duration(duration_of(row)),
+        "cost": amount,
+        "source": "" if amount == "not billed" or cost.source.value in amount else cost.source.value,
+        "tags": safe_line(" ".join(f"#{tag}" for tag in row.tags), 60),
+    }
+
+
 def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
-    saved = [picture for picture in row.pictures if picture.saved_at]
+    said = history_facts(row)
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
     marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
-    facts = [row.mode, size_of(row), f"`{row.name}`" if row.name else "", *(f"#{tag}" for tag in row.tags[:6])]
+    facts = [said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]]
     facts += ["imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""]
-    cost = cost_of(row)
-    amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
-    source = "" if cost.source.value in amount or amount == "not billed" else cost.source.value
     return [
-        _thumb_cell(row, storage) if saved else "",
-        Cell(text=format_time(row.created_at), below=f"`{row.id}`"),
+        _thumb_cell(row, storage),
+        Cell(text=said["when"], below=f"`{row.id}`"),
         Cell(text=f"{marks}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
-        "" if row.seed is None else str(row.seed),
-        str(len(saved) or row.n),
-        Cell(status=shown_status(row), below=format_duration(duration_of(row))),
-        Cell(text=amount, below=cost.note or source),
+        said["seed"],
+        said["pictures"],
+        Cell(status=shown_status(row), below=said["took"]),
+        Cell(text=said["cost"], below=cost_of(row).note or said["source"]),
     ]
 
 
 def _thumb_cell(row: "JobRow", storage: Storage) -> Cell | str:
-    record = next(picture for picture in row.pictures if picture.saved_at)
-    copy = Thumbnails(storage).get(record, max_px=64, max_bytes=1_800)
-    if copy is None:
-        return ""
-    thumb = Thumb(data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
-    return Cell(text=row.id, thumb=thumb, path=relative_path(storage.path(record.file)))
+    for record in row.pictures[:1]:
+        if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
+            thumb = Thumb(data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
+            return Cell(text=row.id, thumb=thumb, path=relative_path(storage.path(record.file)))
+    return ""
 
 
 def _filter_words(query: HistoryQuery) -> str:
@@ -167,7 +177,7 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
         lines=session.budgets.lines(),
         parts=[section for section in sections if section.rows],
         notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."] if practice else [],
-        tone=BLUE,
+        tone=Tone.BLUE,
     )
 
 
@@ -223,27 +233,27 @@ def status_table(session: "Session") -> Table:
             ["budget", "; ".join(session.budgets.lines())],
             ["next", f"{first} · `%wan make a fox in snow` · `%wan?` for everything"],
         ],
-        tone=BLUE,
+        tone=Tone.BLUE,
     )
 
 
 def budget_table(session: "Session", message: str = "") -> Table:
     """Return the budgets in force with what is used of them; ``message`` says what was just changed."""
-    return Table(title="Budget", facts=[message], lines=session.budgets.lines(), tone=BLUE)
+    return Table(title="Budget", facts=[message], lines=session.budgets.lines(), tone=Tone.BLUE)
 
 
 def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", place: str = "") -> Table:
     """Return the settings as rows of name, value and where the value comes from."""
     columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
     notes = [f"Stored in {place}"] if place else []
-    return Table(title="Settings", facts=[message], columns=columns, rows=rows, notes=notes, tone=BLUE)
+    return Table(title="Settings", facts=[message], columns=columns, rows=rows, notes=notes, tone=Tone.BLUE)
 
 
 _LEVELS: Final = {
-    "problem": ("✕ problem", RED),
-    "warning": ("! warning", AMBER),
-    "ok": ("✓ ok", GREEN),
-    "info": ("· info", GREY),
+    "problem": ("✕ problem", Tone.RED),
+    "warning": ("! warning", Tone.AMBER),
+    "ok": ("✓ ok", Tone.GREEN),
+    "info": ("· info", Tone.GREY),
 }
 """From the worst."""
 
@@ -260,11 +270,8 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
 
 
 _INPUT_COLUMNS: Final = (
-    Column(),
-    Column(title="Name", is_wide=True),
-    Column(title="Size"),
-    Column(title="Bytes", is_number=True),
-    Column(title="SHA-256"),
+    *(Column(), Column(title="Name", is_wide=True), Column(title="Size")),
+    *(Column(title="Bytes", is_number=True), Column(title="SHA-256")),
 )
 _JSON_MAX_CHARS: Final = 20_000
 

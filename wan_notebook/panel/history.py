@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..database import SETTLED, HistoryQuery, JobRow, Status
-from ..display import Card, format_duration, format_time, live_state, row_style, safe_line, size_of
+from ..display import Card, history_facts, live_state, safe_line
 from ..history import History
-from ..jobs import Job, cost_of
-from ..money import Source
+from ..jobs import Job
 from ..text import pluralize
 from .feeds import Feed, Message, query_of
 
@@ -130,26 +129,10 @@ class HistoryFeed(Feed):
 
 
 def _shown(row: JobRow) -> dict[str, Any]:
-    cost, style = cost_of(row), row_style(row)
-    cost_text = "$0.00" if cost.source is Source.SIMULATED else str(cost).partition(" (")[0]
     saved = [picture for picture in row.pictures if picture.saved_at]
-    is_settled = row.status in SETTLED
     return {
-        "id": row.id,
+        **history_facts(row),
         "key": f"{row.id}/{saved[0].index}" if saved and saved[0].kind == "image" else "",
-        "when": format_time(row.created_at),
-        "prompt": safe_line(row.prompt, 200),
-        "status": style.word,
-        "icon": style.icon,
-        "tone": style.tone,
-        "mode": row.mode,
-        "size": size_of(row),
-        "seed": "" if row.seed is None else str(row.seed),
-        "pictures": str(len(saved)) if saved or is_settled else f"of {row.n}",
-        "took": format_duration(row.duration_s),
-        "cost": cost_text,
-        "source": "" if cost.source.value in cost_text else cost.source.value,  # "price unknown" says it
-        "tags": safe_line(", ".join(row.tags), 60),
         "is_trashed": row.trashed_at is not None,
-        "is_settled": is_settled,
+        "is_settled": row.status in SETTLED,
     }

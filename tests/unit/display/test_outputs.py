@@ -19,7 +19,6 @@ from wan_notebook.display import (
     cost_table,
     doctor_table,
     dry_run_bundle,
-    format_eta,
     history_table,
     job_bundle,
     live_state,
@@ -208,6 +207,11 @@ def test_a_bar_is_there_without_styles() -> None:
         ((100.0, 200.0), "about 2 min more"),
     ],
 )
-def test_time_left_is_said_as_a_person_would(remaining_s: tuple[float, float] | None, words: str) -> None:
+def test_time_left_is_said_as_a_person_would(
+    house: House, monkeypatch: pytest.MonkeyPatch, remaining_s: tuple[float, float] | None, words: str
+) -> None:
     """Nothing is said as long as nothing is known."""
-    assert format_eta(remaining_s) == words
+    session = house.kernel()
+    job = ask(session, "a fox", seed=5)
+    monkeypatch.setattr(job.worker, "remaining_s", lambda _row: remaining_s)
+    assert live_state(Card(job, session))["jobs"][0]["eta"] == words

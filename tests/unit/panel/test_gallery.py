@@ -158,7 +158,7 @@ def test_history(page):
             page.send("history", "query", **{**NEWEST, **change})
             page.wait(lambda panel, seeds=seeds: [row["seed"] for row in panel.history["rows"]] == [*seeds])
     (row,) = page.panel.history["rows"]
-    assert (row["cost"], row["source"], row["is_settled"], row["pictures"]) == ("$0.00", "simulated", True, "1")
+    assert (row["cost"], row["source"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", "", True, "1")
     assert page.ask("history", "cell", "cell", job=lynx.id)[0]["cell"] == "%%wan --seed 3\nb lynx"
     page.send("history", "recall", job=lynx.id)
     page.wait(lambda panel: (panel.form.prompt, panel.form.seed) == ("b lynx", "3"))

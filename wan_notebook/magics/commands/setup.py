@@ -23,7 +23,7 @@ from ...providers import ServiceClient
 from ...session import Session
 from ...settings import KEY_PLACES, KEY_VARIABLE, check_key
 from ...storage import Storage
-from ...text import EXPOSED_HINT, did_you_mean, file_size, looks_like_key, pluralize
+from ...text import EXPOSED_HINT, did_you_mean, looks_like_key
 from ..frontend import front_end
 from ..options import CONFIG_KEYS, SERVICES
 from ..parser import YES, LineError
@@ -374,8 +374,6 @@ def _network() -> Iterator[Check]:
 
 def _folders(session: Session, settings: Settings) -> Iterator[Check]:
     folder, storage = settings.folder, Storage(settings.folder)
-    usage = storage.usage()
-    text = f"{folder}: {pluralize(usage.files, 'file')}, {file_size(usage.size_bytes)}"
     if not folder.is_dir():
         level = "ok" if _is_writable(folder) else "problem"
         yield Check("pictures", level, f"{folder} will be made with the first picture")
@@ -383,9 +381,9 @@ def _folders(session: Session, settings: Settings) -> Iterator[Check]:
         try:
             storage.check_writable()
         except WanError as error:
-            yield Check("pictures", "problem", f"{text}; {error.message}", error.hint.replace("`%wan doctor` ", ""))
+            yield Check("pictures", "problem", error.message, error.hint.replace("`%wan doctor` ", ""))
         else:
-            yield Check("pictures", "ok", f"{text}, writable")
+            yield Check("pictures", "ok", f"{folder} is writable")
     project = session.known_project()
     if project is not None and project.database.file_warning:
         yield Check("ledger", "problem", project.database.file_warning)
