@@ -59,7 +59,7 @@ class Problem:
 
     def masked(self) -> Problem:
         """Return the problem without keys: what was typed is repeated, and a key may have been typed by mistake."""
-        return Problem(self.field, mask_keys(self.value), mask_keys(self.message), mask_keys(self.hint))
+        return Problem(self.field, *map(mask_keys, (self.value, self.message, self.hint)))
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
@@ -200,17 +200,7 @@ class ServerError(ServiceError):
 class UnexpectedReplyError(ServiceError):
     """The reply is a redirect, HTML, cut or unreadable; ``salvaged_task_id`` may be read from a cut one."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        http_status: int | None = None,
-        request_id: str = "",
-        salvaged_task_id: str = "",
-        hint: str = "",
-    ) -> None:
-        super().__init__(message, http_status=http_status, request_id=request_id, hint=hint)
-        self.salvaged_task_id = salvaged_task_id
+    salvaged_task_id = ""
 
 
 class ConnectionFailedError(WanError):

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StoreError, WanError
@@ -25,10 +25,8 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -71,12 +69,10 @@ def locked(path: Path, timeout_s: float = 10.0) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout as error:
-        message = f"another process holds {path}"
-        raise TimeoutError(message) from error
+    except Timeout:
+        raise
     except OSError:  # a read-only or missing home: the lock protects nothing that could be written
-        yield
-        return
+        pass
     try:
         yield
     finally:

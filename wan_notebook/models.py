@@ -5,7 +5,7 @@ paragraphs) reads it from here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -17,62 +17,37 @@ MODEL: Final = "wan2.6-image"
 class ModelRecord:
     """One model: its names at the services, its modes, and every limit that a request must keep.
 
-    Totals are pixels in all (width × height), sides are pixels, aspects are width / height.
+    Totals are pixels in all (width × height), sides are pixels, aspects are width / height. The defaults are those of
+    Wan 2.6 Image, from the service's page of the model (§1).
     """
 
-    name: str
-    gateway_name: str
-    dashscope_name: str
-    prompt_max_chars: int
-    negative_prompt_max_chars: int
-    edit_images_min: int
-    edit_images_max: int
-    illustrated_images_max: int
-    n_max: int
-    max_images_max: int
-    max_images_default: int
-    seed_max: int
-    image_side_min_px: int
-    image_side_max_px: int
-    image_file_max_bytes: int
-    size_step_px: int
-    total_min_px: int
-    text_total_max_px: int
-    edit_total_max_px: int
-    aspect_min: float
-    aspect_max: float
-    tiers: Mapping[str, int]
+    name: str = MODEL
+    gateway_name: str = "wan26_image"
+    dashscope_name: str = "wan2.6-image"
+    prompt_max_chars: int = 2000
+    negative_prompt_max_chars: int = 500
+    edit_images_min: int = 1
+    edit_images_max: int = 4
+    illustrated_images_max: int = 1
+    n_max: int = 4
+    max_images_max: int = 5
+    max_images_default: int = 5
+    seed_max: int = 2**31 - 1
+    image_side_min_px: int = 240
+    image_side_max_px: int = 8000
+    image_file_max_bytes: int = 10 * 1024 * 1024
+    size_step_px: int = 16
+    total_min_px: int = 768 * 768
+    text_total_max_px: int = 1280 * 1280
+    edit_total_max_px: int = 2048 * 2048
+    aspect_min: float = 1 / 4
+    aspect_max: float = 4.0
+    tiers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({"1K": 1280 * 1280, "2K": 2048 * 2048}))
     """Names of sizes in editing, with their total pixels."""
-    source: str
 
 
-WAN26_IMAGE: Final = ModelRecord(
-    name=MODEL,
-    gateway_name="wan26_image",
-    dashscope_name="wan2.6-image",
-    prompt_max_chars=2000,
-    negative_prompt_max_chars=500,
-    edit_images_min=1,
-    edit_images_max=4,
-    illustrated_images_max=1,
-    n_max=4,
-    max_images_max=5,
-    max_images_default=5,
-    seed_max=2**31 - 1,
-    image_side_min_px=240,
-    image_side_max_px=8000,
-    image_file_max_bytes=10 * 1024 * 1024,
-    size_step_px=16,
-    total_min_px=768 * 768,
-    text_total_max_px=1280 * 1280,
-    edit_total_max_px=2048 * 2048,
-    aspect_min=1 / 4,
-    aspect_max=4.0,
-    tiers=MappingProxyType({"1K": 1280 * 1280, "2K": 2048 * 2048}),
-    source="WAN_API §1 (the service's page of the model)",
-)
-
-MODELS: Final[Mapping[str, ModelRecord]] = MappingProxyType({record.name: record for record in (WAN26_IMAGE,)})
+WAN26_IMAGE: Final = ModelRecord()
+MODELS: Final[Mapping[str, ModelRecord]] = MappingProxyType({WAN26_IMAGE.name: WAN26_IMAGE})
 
 RATIOS: Final = MappingProxyType(  # §1 `size`, the recommended table
     {

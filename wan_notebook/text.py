@@ -21,14 +21,11 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
 
 def file_size(size_bytes: float) -> str:
     """Return a size as people write it: ``812 bytes``, ``1.4 MB`` (decimal units)."""
-    if size_bytes < 1000:
-        return f"{size_bytes:.0f} bytes"
-    size = size_bytes / 1000
-    for unit in ("KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    size, unit = float(size_bytes), "bytes"
+    for larger in ("KB", "MB", "GB"):
+        if size >= 1000:
+            size, unit = size / 1000, larger
+    return f"{size:.{0 if unit == 'bytes' or size >= 100 else 1}f} {unit}"
 
 
 def one_line(text: object, max_chars: int = 80) -> str:

@@ -29,15 +29,12 @@ CHECK = {
     "terms": ["gateway", 4, "0.12", "USD"],
     "error": "",
     "is_ready": True,
-    "is_untouched": False,
     "problems": {},
     "hints": {"seed": "empty: a new one each time"},
-    "filled_in": {"prompt": 0, "negative_prompt": 0},
     "preview": "",
     "images": [],
     "notes": [],
     "sizes": size_choices(Mode.TEXT_TO_IMAGE),
-    "size_limits": "limits",
     "expected_size": "",
     "cell": "%%wan\na",
 }
@@ -98,13 +95,13 @@ def item(number: int, **other: Any) -> dict[str, Any]:
 
 def gallery(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return the gallery's trait."""
-    return {"items": list(items), "total": len(items), "more": False, "tags": [], **more}
+    return {"items": list(items), "total": len(items), "tags": [], **more}
 
 
 def history(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return the history's trait."""
     page = {"rows": list(rows), "offset": 0, "limit": 25, "total_rows": len(rows), "totals": "1 job"}
-    return {**page, "sort": "created", "descending": True, "statuses": ["saved", "failed"], **more}
+    return {**page, "statuses": ["saved", "failed"], **more}
 
 
 def rows(*jobs: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +119,7 @@ def mount(
         "values": (form or Form(prompt="a fox")).values,
         "check": {**CHECK, **(check or {})},
         "answered": 0,
-        "choices": {"variables": [], "results": [], "offer": ""},
+        "choices": {"variables": [], "results": []},
         "jobs": rows(),
         "gallery": gallery(),
         "history": history(),

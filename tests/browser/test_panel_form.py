@@ -67,7 +67,7 @@ def test_a_form_with_problems_cannot_be_sent(widgets: WidgetPage) -> None:
     button.click(force=True)
     area.press("Control+Enter")
     assert sent(widget, "generate") == []
-    widget.set(check={**CHECK, "is_ready": False, "is_untouched": True, "problems": {"prompt": ["Describe it."]}})
+    widget.set(check={**CHECK, "is_ready": False, "hints": {"prompt": "Describe it."}})
     assert area.get_attribute("aria-invalid") == "false"  # a calm hint
 
 
@@ -82,10 +82,10 @@ def test_what_the_button_says_beside_the_price(widgets: WidgetPage) -> None:
 
 
 def test_characters_are_counted_at_once_and_by_code_points(widgets: WidgetPage) -> None:
-    """The counter follows every key without the kernel; names that are filled in are counted as the kernel says."""
-    mount(widgets, form=Form(), check={"filled_in": {"prompt": 1995, "negative_prompt": 0}})
+    """The counter follows every key without the kernel."""
+    mount(widgets, form=Form())
     count = widgets.page.locator(".wan-f-prompt .wan-count")
-    for text, expected, is_over in (("狐🦊", "1,997 / 2,000", False), ("狐🦊abcd", "2,001 / 2,000", True)):
+    for text, expected, is_over in (("狐🦊", "2 / 2,000", False), ("狐🦊" * 1001, "2,002 / 2,000", True)):
         widgets.page.locator(".wan-f-prompt textarea").fill(text)
         assert count.inner_text() == expected
         assert (count.get_attribute("data-over") is not None) is is_over
@@ -110,7 +110,7 @@ def test_pictures_are_chosen_from_the_strip(widgets: WidgetPage) -> None:
     """A row of switches with one tab stop; arrows move in it, and tabs change what it offers."""
     variables = [{"id": name, "label": name, "key": f"k:{name}"} for name in ("photo", "ref")]
     results = [{"id": "a1[0]", "label": "a fox", "key": "a1/0"}]
-    widget = mount(widgets, choices={"variables": variables, "results": results, "offer": "x.png: a fox"})
+    widget = mount(widgets, choices={"variables": variables, "results": results})
     page, images = widgets.page, lambda: widget.get("values")["images"]
     page.locator(".wan-choice").nth(0).click()
     page.keyboard.press("ArrowRight")
@@ -123,11 +123,7 @@ def test_pictures_are_chosen_from_the_strip(widgets: WidgetPage) -> None:
     assert images() == ["photo", "a1[0]"]
     page.locator(".wan-place").fill("cat.png")
     page.locator(".wan-place").press("Enter")
-    page.get_by_text("Recall its settings").click()
-    assert [sent(widget, kind)[-1] for kind in ("place", "recall")] == [
-        {"to": "picker", "kind": "place", "text": "cat.png"},
-        {"to": "picker", "kind": "recall", "wanted": True},
-    ]
+    assert sent(widget, "place") == [{"to": "picker", "kind": "place", "text": "cat.png"}]
 
 
 def test_files_are_sent_in_pieces(widgets: WidgetPage) -> None:
@@ -266,7 +262,7 @@ def test_any_text_is_shown_as_text(widgets: WidgetPage, text: str) -> None:
         widgets,
         form=Form(prompt=text, images=(text,)),
         check={**check, "images": [{"label": text, "size": text, "problem": text}]},
-        choices={"variables": named, "results": named, "offer": text},
+        choices={"variables": named, "results": named},
         jobs=rows({**JOB, "prompt": text, "lines": [text, text], "facts": [text], "label": text, "ticking": False}),
         gallery=gallery(item(1, label=text, facts=[text], caption=text, tags=[text]), tags=[text]),
         history=history({**ROW, "prompt": text, "tags": text, "mode": text, "cost": text}, totals=text),

@@ -1,7 +1,7 @@
 """The panel: requests with the mouse, in a notebook. All rules are those of the cell that it stands for."""
 
-from .form import Form, size_name
+from .form import Form
 from .panel import Panel, latest
 from .plan import size_choices
 
-__all__ = ["Form", "Panel", "latest", "size_choices", "size_name"]
+__all__ = ["Form", "Panel", "latest", "size_choices"]

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from ..database import HistoryQuery
-
 if TYPE_CHECKING:
     from .panel import Panel
 
@@ -47,14 +45,7 @@ class Feed:
     async def _follow(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.repeat_s):
-                    await self._changed.wait()
+                await asyncio.wait_for(self._changed.wait(), self.repeat_s)
             self._changed.clear()
             await self.session.background.in_thread(self.panel.guarded, self.update)
             await asyncio.sleep(UPDATE_EVERY_S)
-
-
-def query_of(message: Message, **more: Any) -> HistoryQuery:
-    """Return what a page's filter asks for: words, a tag and a seed, with ``more``."""
-    seed = int(message["seed"]) if message["seed"].isdecimal() else None
-    return HistoryQuery(words=message["words"], tags=(message["tag"],), seed=seed, **more)

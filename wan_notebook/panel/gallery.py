@@ -13,10 +13,9 @@ from ..images import mime_of, thumbnail
 from ..jobs import cost_of
 from ..metadata import strip
 from ..request import hash_of_canonical
-from .feeds import Feed, Message, query_of
+from .feeds import Feed, Message
 
-PAGE: Final = 500
-JOBS_MAX: Final = 1000
+JOBS_MAX: Final = 500
 _THUMB: Final[dict[str, Any]] = {"max_px": 256, "max_bytes": 9_000}
 _SENT_TOGETHER: Final = 6
 
@@ -29,49 +28,23 @@ class GalleryFeed(Feed):
 
     name = "gallery"
 
-    _query = HistoryQuery(status="saved", limit=PAGE)
+    _query = HistoryQuery(status="saved", limit=JOBS_MAX)
     _show_rejected = False
 
     def update(self) -> None:
         """Show the newest pictures that the filter matches."""
         page = self.project.database.history(self._query)
-        items = [self._item(row, picture) for row in page.rows for picture in row.pictures if picture.saved_at]
-        wanted = [
+        items = [
             item
-            for item in items
-            if (self._show_rejected or not item["is_rejected"]) and (item["is_starred"] or not self._query.starred)
+            for row in page.rows
+            for picture in row.pictures
+            if picture.saved_at
+            and ((item := _item(row, picture))["is_starred"] or not self._query.starred)
+            and (self._show_rejected or not item["is_rejected"])
         ]
-        is_cut = len(page.rows) < page.total_rows
+        total = page.pictures if len(page.rows) < page.total_rows else len(items)
         tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
-        self.panel.show(
-            gallery={
-                "items": wanted,
-                "total": max(page.pictures, len(wanted)) if is_cut else len(wanted),
-                "more": is_cut and self._query.limit < JOBS_MAX,
-                "tags": sorted(tags),
-            }
-        )
-
-    def _item(self, row: JobRow, picture: PictureRow) -> dict[str, Any]:
-        seed = "" if row.seed is None else f"seed {row.seed}"
-        several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-        size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
-        facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row))]
-        facts += ["imported"] if row.imported_at is not None else []
-        return {
-            "id": f"{row.id}/{picture.index}",
-            "expression": f"{row.id}[{picture.index}]",
-            # What all pictures share that differ only in their seed.
-            "stack": hash_of_canonical({**row.request, "parameters": {**row.parameters, "seed": None}}),
-            "seed": row.seed,
-            "is_starred": bool(picture.is_starred or row.is_starred),
-            "is_rejected": bool(picture.is_rejected or row.is_rejected),
-            "kind": picture.kind,
-            "label": safe_line(row.prompt, 140) or f"job {row.id}",
-            "caption": " · ".join(fact for fact in (seed, several) if fact),
-            "tags": [safe_line(tag, 60) for tag in row.tags],
-            "facts": [safe_line(fact, 120) for fact in facts if fact],
-        }
+        self.panel.show(gallery={"items": items, "total": total, "tags": sorted(tags)})
 
     def _find(self, key: str) -> tuple[JobRow, PictureRow]:
         """Return the job and the picture of a key. Raise ``StoreError`` or ``LookupError``."""
@@ -79,11 +52,11 @@ class GalleryFeed(Feed):
         row = self.project.database.get(job_id)
         return row, {str(picture.index): picture for picture in row.pictures}[index]
 
-    def _file(self, key: str) -> str:
-        """Return the file of a result's or an input's key."""
+    def _read(self, key: str) -> bytes:
+        """Return the file of a result or an input. Raise ``StoreError`` if it is gone."""
         row, picture = self._find(key)
         inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
-        return inputs.get(key, picture.file)
+        return self.project.storage.read(inputs.get(key, picture.file))
 
     # Messages --------------------------------------------------------------------------------------------------------
 
@@ -99,7 +72,7 @@ class GalleryFeed(Feed):
             if ":" in key:
                 return self.panel.picker.copy_of(key, **_THUMB)
             if key.count("/") > 1:
-                return thumbnail(self.project.storage.read(self._file(key)), **_THUMB)[0]
+                return thumbnail(self._read(key), **_THUMB)[0]
             return Thumbnails(self.project.storage).get(self._find(key)[1], **_THUMB) or b""
         return b""
 
@@ -107,14 +80,14 @@ class GalleryFeed(Feed):
         """Send a whole file; one that is gone is sent empty."""
         key, data = message["key"], b""
         with suppress(WanError):
-            data = self.project.storage.read(self._file(key))
+            data = self._read(key)
         self.panel.send({"kind": "full", "key": key, "mime": mime_of(data) or "image/png"}, [data])
 
     def on_filter(self, message: Message) -> None:
         """Show other pictures."""
         self._show_rejected = message["rejected"]
-        limit = JOBS_MAX if message["more"] else PAGE
-        self._query = query_of(message, starred=message["starred"], status="saved", limit=limit)
+        asked = {"words": message["words"], "tags": (message["tag"],), "starred": message["starred"]}
+        self._query = HistoryQuery(status="saved", limit=JOBS_MAX, **asked)
         self.touch()
 
     def on_details(self, message: Message) -> None:
@@ -164,8 +137,7 @@ class GalleryFeed(Feed):
         files: dict[str, bytes] = {}
         for key in message["ids"]:
             with suppress(WanError):  # a file that is gone is left out
-                path = Path(self._find(key)[1].file)
-                data = self.project.storage.read(path.as_posix())
+                data, path = self._read(key), Path(self._find(key)[1].file)
                 name = path.with_stem(f"{path.stem}-clean") if message["clean"] else path
                 files[name.as_posix()] = strip(data) if message["clean"] else data
         if len(files) > 1:
@@ -180,3 +152,25 @@ class GalleryFeed(Feed):
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a picture."""
         self.panel.recall_row(self._find(message["id"])[0], is_new=message["new_seed"])
+
+
+def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
+    seed = "" if row.seed is None else f"seed {row.seed}"
+    several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
+    size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
+    imported = "" if row.imported_at is None else "imported"
+    facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row)), imported]
+    return {
+        "id": f"{row.id}/{picture.index}",
+        "expression": f"{row.id}[{picture.index}]",
+        # What all pictures share that differ only in their seed.
+        "stack": hash_of_canonical({**row.request, "parameters": {**row.parameters, "seed": None}}),
+        "seed": row.seed,
+        "is_starred": bool(picture.is_starred or row.is_starred),
+        "is_rejected": bool(picture.is_rejected or row.is_rejected),
+        "kind": picture.kind,
+        "label": safe_line(row.prompt, 140) or f"job {row.id}",
+        "caption": " · ".join(filter(None, (seed, several))),
+        "tags": [safe_line(tag, 60) for tag in row.tags],
+        "facts": [safe_line(fact, 120) for fact in facts if fact],
+    }

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..database import SETTLED, HistoryQuery, JobRow, Status
 from ..display import Card, history_facts, live_state, safe_line
 from ..history import History
-from ..jobs import Job
 from ..text import pluralize
-from .feeds import Feed, Message, query_of
+from .feeds import Feed, Message
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -34,39 +33,34 @@ class JobFeed(Feed):
         self._statuses: dict[str, Status] = {}
         jobs = panel.session.last[-JOBS_MAX:]
         # Those whose pictures are in the gallery already.
-        self._hidden = {t.id for _, job in jobs for t in job.tracked if t.status is Status.SAVED}
+        self._hidden = {one.id for _, job in jobs for one in job.tracked if one.status is Status.SAVED}
         super().__init__(panel)
 
     def update(self) -> None:
         """Show the newest jobs; new ones are followed, and take the place of those that were saved before."""
         newest = {job.id: job for _, job in reversed(self.session.last[-JOBS_MAX:])}  # one shown again is the same job
-        tracked, before = [tracked for job in newest.values() for tracked in job.tracked], self._statuses
-        self._statuses = {job.id: job.status for job in tracked}
-        for job in tracked:
-            if job.id not in before:
-                job.listen(self.touch)
-                self._hidden |= {job_id for job_id, status in before.items() if status is Status.SAVED}
-        rows = [row for job in newest.values() for row in self._rows(job)]
-        running = sum(not job.is_settled for job in tracked)
+        tracked, before = {one.id: one for job in newest.values() for one in job.tracked}, self._statuses
+        self._statuses = {job_id: one.status for job_id, one in tracked.items()}
+        for job_id in tracked.keys() - before:
+            tracked[job_id].listen(self.touch)
+            self._hidden |= {job_id for job_id, status in before.items() if status is Status.SAVED}
+        states = [state for job in newest.values() for state in live_state(Card(job, self.session))["jobs"]]
+        rows = [
+            {**state, "prompt": safe_line(tracked[state["id"]].row.prompt, 160)}
+            for state in states
+            if state["id"] not in self._hidden
+        ]
+        running = sum(not one.is_settled for one in tracked.values())
         self.repeat_s = REFRESH_EVERY_S if running else None
         self.panel.show(jobs={"rows": rows[:ROWS_MAX], "running": running, "sent_at": self.session.wall_clock()})
         if self._statuses != before:
             self.panel.refresh()
 
-    def _rows(self, job: Job) -> list[dict[str, Any]]:
-        shown = {tracked.id: tracked for tracked in job.tracked if tracked.id not in self._hidden}
-        rows = []
-        for state in live_state(Card(job, self.session))["jobs"] if shown else []:
-            if tracked := shown.get(state["id"]):
-                said = {"lines": [safe_line(tracked.note, 240)], "eta": ""} if tracked.note and state["ticking"] else {}
-                rows.append({**state, **said, "prompt": safe_line(tracked.row.prompt, 160)})
-        return rows
-
     def on_cancel(self, message: Message) -> None:
         """Pass on the wish to cancel; the answer says what is still made and paid."""
-        wanted = {t.id: t for _, job in self.session.last for t in job.tracked}.get(message["job"])
-        if wanted is not None:
-            self.panel.show(notice=self.project.worker.cancel([wanted]).splitlines())
+        wanted = [one for _, job in self.session.last for one in job.tracked if one.id == message["job"]]
+        if wanted:
+            self.panel.show(notice=self.project.worker.cancel(wanted[:1]).splitlines())
 
     def on_dismiss(self, message: Message) -> None:
         """Take a row away."""
@@ -92,8 +86,6 @@ class HistoryFeed(Feed):
                 "totals": f"{pluralize(page.total_rows, 'job')} · {pluralize(page.pictures, 'picture')} · {page.total}",
                 "offset": query.offset,
                 "limit": query.limit,
-                "sort": query.sort,
-                "descending": query.descending,
             }
         )
 
@@ -101,14 +93,14 @@ class HistoryFeed(Feed):
 
     def on_query(self, message: Message) -> None:
         """Show another page, in another order or of another filter."""
-        more = ("status", "include_trashed", "sort", "descending", "offset")
-        self._query = query_of(message, limit=PAGE, **{name: message[name] for name in more})
+        asked = ("words", "status", "include_trashed", "sort", "descending", "offset")
+        self._query = HistoryQuery(limit=PAGE, **{name: message[name] for name in asked})
         self.touch()
 
     def on_cell(self, message: Message) -> None:
         """Send the cell that asks for a job."""
         row = self.project.database.get(message["job"])
-        self.panel.send({"kind": "cell", "job": row.id, "cell": self.panel.cell_of(row)})
+        self.panel.send({"kind": "cell", "cell": self.panel.cell_of(row)})
 
     def on_csv(self, _message: Message) -> None:
         """Send everything that matches, in the columns of ``wan.history().to_csv()``."""

@@ -15,17 +15,17 @@ import traitlets
 
 from ..database import JobRow
 from ..display import STATIC, Table, static_module, table_bundle
-from ..errors import CellError, RecipeError, RequestError, WanError
+from ..errors import CellError, RecipeError, WanError
 from ..jobs import Job, Picture
 from ..kernel import current_shell
 from ..magics import cell_of_job, cell_of_metadata, cell_of_row, last_resort
-from ..metadata import ForeignMetadata, Metadata
+from ..metadata import read_any, read_sidecar
 from ..session import Session
 from .feeds import Feed
 from .form import Form
 from .gallery import GalleryFeed
 from .history import HistoryFeed, JobFeed
-from .image_picker import PickerFeed, metadata_in
+from .image_picker import PickerFeed
 from .plan import PlanFeed
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -133,11 +133,16 @@ class Panel(anywidget.AnyWidget):
         self.recall_row(job.rows[0] if index is None else job[index].tracked.row, text)
 
     def recall_file(self, path: Path, data: bytes) -> None:
-        """Fill in what a picture's metadata or a sidecar says. Raise ``RecipeError`` if it says nothing."""
-        found = metadata_in(data, path.name)
+        """Fill in what a picture's metadata or a sidecar says, with notes on what could not be carried over.
+
+        Raises ``RecipeError`` if it says nothing.
+        """
+        is_sidecar = path.suffix.lower() == ".json"
+        found = read_sidecar(data.decode("utf-8", "replace")) if is_sidecar else read_any(data)
         if found is None:
             raise RecipeError(f"{path.name} does not say how it was made.", hint="Pictures made here do.")
-        self.recall(found)
+        cell, notes = cell_of_metadata(found, self.session)
+        self._recall(str(cell), notes)
 
     def refresh(self, *_: object) -> None:
         """Look again at variables, results and jobs, in every panel; after each cell this happens by itself."""
@@ -177,8 +182,7 @@ class Panel(anywidget.AnyWidget):
             with last_resort("panel"):
                 fn(*args)
         except WanError as error:
-            lines = error.problems if isinstance(error, RequestError) else error.lines()
-            self.show(notice=[str(line).strip() for line in lines])
+            self.show(notice=[line.strip() for line in error.lines()])
 
     def cell_of(self, row: JobRow) -> str:
         """Return the cell that asks for a row."""
@@ -186,19 +190,7 @@ class Panel(anywidget.AnyWidget):
 
     def recall_row(self, row: JobRow, text: str = "", *, is_new: bool = False) -> None:
         """Fill in what made a row, without its seed if ``is_new``."""
-        form = self.form.with_cell(text or self.cell_of(row))
-        held = self.namespace.get(form.name)
-        is_its_own = isinstance(held, Job) and row.id in [tracked.id for tracked in held.tracked]
-        name = form.name if held is None or is_its_own else ""  # to generate must not bind other work anew
-        self._plans.notes = ()
-        self.show(values=form.with_fields({"name": name, "seed": "" if is_new else form.seed}).values)
-
-    def recall(self, found: Metadata | ForeignMetadata) -> None:
-        """Fill in what a picture says, with notes on what could not be carried over."""
-        cell, notes = cell_of_metadata(found, self.session)
-        self._plans.notes = notes
-        self.show(values=self.form.with_cell(str(cell)).values)
-        self._plans.touch()
+        self._recall(text or self.cell_of(row), **({"seed": ""} if is_new else {}))
 
     def keep_static(self, job: Job) -> None:
         """Keep the last request in the saved notebook."""
@@ -221,16 +213,19 @@ class Panel(anywidget.AnyWidget):
             raise CellError("the panel takes pictures by name.", hint="Put it into a variable, or give its path.")
         return name
 
+    def _recall(self, cell: str, notes: Sequence[str] = (), **changes: Any) -> None:
+        form = self.form.with_cell(cell)
+        name = "" if form.name in self.namespace else form.name  # to generate must not bind other work anew
+        self._plans.notes = notes
+        self.show(values=form.with_fields({"name": name, **changes}).values)
+        self._plans.touch()
+
     def _static_bundle(self, job: Job | None = None) -> dict[str, Any]:
         """Return what a reader sees without the kernel: what to do, and the last request."""
         asked = f"Last request: job {job.id}, `%wan show {job.id}`" if job else "The cell that asks the same:"
         lines = ["The panel works as long as its kernel: run this cell again to open it.", asked]
         data, _ = table_bundle(Table(lines=lines, code=self.cell), "panel")
         return {**data, "text/html": f'<div class="wan-panel-static">{data["text/html"]}</div>'}
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_() or ({}, {})
-        return {**data, **self._static_bundle()}, metadata
 
     def _ipython_display_(self) -> None:
         """Display the panel, and below it what JupyterLab shows once the kernel is gone; until then it is hidden.
@@ -239,7 +234,7 @@ class Panel(anywidget.AnyWidget):
         """
         from IPython.display import display
 
-        data, metadata = self._repr_mimebundle_()
+        data, metadata = self._repr_mimebundle_() or ({}, {})
         display(data, raw=True, metadata=metadata)
         self._static = display(self._static_bundle(), raw=True, display_id=True)
 

@@ -14,9 +14,8 @@ from tests.unit.panel.conftest import Shell
 from wan_notebook.images import thumbnail
 from wan_notebook.metadata import read_any
 
-NO_FILTER = {"words": "", "seed": "", "tag": "", "starred": False, "rejected": False, "more": False}
-NEWEST = {"words": "", "seed": "", "tag": "", "status": None, "include_trashed": False, "offset": 0}
-NEWEST |= {"sort": "created", "descending": True}
+NO_FILTER = {"words": "", "tag": "", "starred": False, "rejected": False}
+NEWEST = {"words": "", "status": None, "include_trashed": False, "offset": 0, "sort": "created", "descending": True}
 PAYLOAD = '=cmd|" /C calc"!A0 <img src=x onerror=alert(1)> \u202eevil 狐😀'
 
 
@@ -62,7 +61,7 @@ def test_filters(page):
     made(page, "a lynx", seed=6)
     page.send("gallery", "mark", what="star", ids=[fox], on=True)
     page.wait(lambda panel: [item["is_starred"] for item in panel.gallery["items"]] == [False, True])
-    for change in ({"words": "fox"}, {"seed": "5"}, {"tag": "study"}, {"starred": True}, {}):
+    for change in ({"words": "fox"}, {"tag": "study"}, {"starred": True}, {}):
         page.send("gallery", "filter", **{**NO_FILTER, **change})
         page.wait(lambda _, change=change: page.images[-1:] == [fox] and len(page.images) == 1 + (not change))
     page.send("gallery", "filter", **{**NO_FILTER, "words": "zebra"})
@@ -146,7 +145,7 @@ def test_history(page):
     made(page, seed=5, tags=["study"])
     lynx = made(page, "b lynx", seed=3)
     page.wait(lambda panel: panel.history["totals"] == "2 jobs · 2 pictures · $0.00")
-    only_5 = ({"words": "fox"}, {"seed": "5"}, {"tag": "study"}, {"offset": 1})
+    only_5 = ({"words": "fox"}, {"words": "study"}, {"offset": 1})
     orders = ({"sort": "seed"}, {"sort": "prompt", "descending": False})
     for changes, seeds in (
         ([{}], "35"),
@@ -158,7 +157,7 @@ def test_history(page):
             page.send("history", "query", **{**NEWEST, **change})
             page.wait(lambda panel, seeds=seeds: [row["seed"] for row in panel.history["rows"]] == [*seeds])
     (row,) = page.panel.history["rows"]
-    assert (row["cost"], row["source"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", "", True, "1")
+    assert (row["cost"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", True, "1")
     assert page.ask("history", "cell", "cell", job=lynx.id)[0]["cell"] == "%%wan --seed 3\nb lynx"
     page.send("history", "recall", job=lynx.id)
     page.wait(lambda panel: (panel.form.prompt, panel.form.seed) == ("b lynx", "3"))

@@ -24,7 +24,7 @@ def upload(page, name, data, parts=1):
 def test_variables_are_followed(open_panel, house):
     """What cells define appears, with a key that changes when the picture does; other values do not."""
     page = open_panel(shell=Shell(number=5, text="hello", _hidden=gradient()))
-    page.wait(lambda panel: panel.choices == {"variables": [], "results": [], "offer": ""})
+    page.wait(lambda panel: panel.choices == {"variables": [], "results": []})
     photo, job = gradient(), ended(ask(page.session))
     page.shell.run_cell(photo=photo, several=[gradient(), 5], fox=job)
     choices = page.wait(lambda panel: len(panel.choices["variables"]) == 3).choices
@@ -93,31 +93,21 @@ def test_an_upload_becomes_an_input_that_the_cell_names(open_panel, house):
     assert page.panel.form.images == (expression,)
 
 
-def test_a_dropped_result_offers_its_settings(open_panel):
-    """It fills nothing until a person says so; a sidecar is nothing but settings."""
-    page = open_panel(prompt="other", name="mine", tags="mine")
-    job = ended(ask(page.session, "a fox", seed=7))
-    upload(page, "x.png", job.files[0].read_bytes())
-    assert "a fox · seed 7" in page.wait(lambda panel: panel.choices.get("offer")).choices["offer"]
-    assert (page.panel.form.prompt, len(page.panel.form.images)) == ("other", 1)
-    page.send("picker", "recall", wanted=True)
-    form = page.wait(lambda panel: panel.form.prompt == "a fox").form
-    assert (form.seed, form.images, form.name, form.tags) == ("7", (), "", "")
-    page.wait(lambda panel: not panel.choices["offer"])
-    page.panel.fill(prompt="other")
-    upload(page, "x.json", write_sidecar(read_any(job.files[0].read_bytes())).encode())
-    page.wait(lambda panel: panel.form.prompt == "a fox")
-
-
 def test_recall_of_files(open_panel, tmp_path):
     """A file that says nothing is refused; another program's picture brings notes on what is not taken over."""
-    page = open_panel(prompt="other")
+    page = open_panel(prompt="other", name="mine", tags="mine")
     with pytest.raises(RecipeError, match=r"photo\.png does not say"):
         page.panel.recall_file(tmp_path / "photo.png", encoded())
     text = "a lynx\nNegative prompt: rain\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
     page.panel.recall_file(tmp_path / "a.png", png_with_texts(parameters=text))
     assert (page.panel.form.prompt, page.panel.form.negative_prompt) == ("a lynx", "rain")
     page.wait(lambda panel: panel.check.get("notes"))
+    data = ended(ask(page.session, "a fox", seed=7)).files[0].read_bytes()
+    for name, held in (("x.png", data), ("x.json", write_sidecar(read_any(data)).encode())):
+        page.panel.fill(prompt="other", seed="")
+        page.panel.recall_file(tmp_path / name, held)
+        form = page.panel.form
+        assert (form.prompt, form.seed, form.name, form.tags) == ("a fox", "7", "", "")
 
 
 @pytest.mark.parametrize("text", ["open('x')", "__import__('os').system('x')", "a.b()", "photo.resize((1, 1))"])
@@ -131,21 +121,20 @@ def test_a_place_runs_no_code(open_panel, text):
 
 
 def test_recall_fills_in_and_sends_nothing(open_panel, house):
-    """What made a job stands in the fields; the service stays; its name comes back unless it means other work."""
+    """What made a job stands in the fields; the service stays; a name that is taken does not come back."""
     page = open_panel(shell=Shell(photo=gradient()))
     page.panel.fill(images=[page.shell.user_ns["photo"]], prompt="a {{fox}}", negative_prompt="rain", n=2, seed=5)
     page.panel.fill(size="2K", prompt_extend=False, tags=["red", "two words"], name="fox")
     asked = page.panel.form
     job = ended(page.panel.generate())
-    for held, name in ((job, "fox"), ("other work", "")):
-        page.shell.user_ns["fox"] = held
+    for name in ("", "fox"):
         page.panel.fill(**Form(provider="gateway").values)
         page.panel.recall_job(job)
         form = page.panel.form
         assert form == replace(asked, images=form.images, provider="gateway", name=name)
+        page.shell.user_ns.pop("fox", None)
     page.panel.fill(prompt="other", provider="", images=[job[0]])
     assert page.panel.form.images == (f"{job.id}[0]",)
-    page.wait(lambda panel: [facts["label"] for facts in panel.check.get("images", ())] == ["a {fox}"])
     page.panel.recall_job(job, 1)
     assert page.panel.form.prompt == "a {{fox}}"
     assert house.service.tasks_created == 1

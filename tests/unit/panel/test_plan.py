@@ -13,8 +13,8 @@ def test_opening_sends_nothing(open_panel, house):
     """A panel that is opened orders nothing; an untouched form is no error yet."""
     page = open_panel()
     check = page.wait(lambda panel: panel.check).check
-    assert (check["label"], check["is_ready"], check["is_untouched"]) == ("Generate", False, True)
-    assert check["problems"] == {"prompt": ("Describe the picture that you want.",)}
+    assert (check["label"], check["is_ready"], check["problems"]) == ("Generate", False, {})
+    assert check["hints"]["prompt"] == "Describe the picture that you want."
     assert latest() is page.panel
     page.click(1, terms=[])
     with pytest.raises(CellError, match="Describe"):
@@ -32,22 +32,20 @@ def test_every_problem_stands_at_its_field(open_panel):
     check = page.panel.check
     assert set(check["problems"]) == {"prompt", "images", "n", "size", "seed", "name", "tags"}
     assert "animal" in check["problems"]["prompt"][0]
-    assert "is not a seed" in check["problems"]["seed"][0]
+    assert "not a seed" in check["problems"]["seed"][0]
     assert "--raw" not in str(check["problems"])
-    assert (check["label"], check["is_ready"], check["is_untouched"]) == ("Generate", False, False)
+    assert (check["label"], check["is_ready"]) == ("Generate", False)
     assert [facts["label"] for facts in check["images"]] == ["photo", "nothing"]
     assert "problem" in check["images"][1]
 
 
-def test_lengths_and_preview_are_those_of_the_text_that_is_sent(open_panel):
-    """Names are filled in before characters are counted, by code points."""
+def test_the_preview_is_the_text_that_is_sent(open_panel):
+    """Names are filled in, and characters are counted by code points afterwards."""
     page = open_panel(prompt="{animal} 狐😀", shell=Shell(animal="red fox"))
-    check = page.wait(lambda panel: panel.check).check
-    assert (check["filled_in"]["prompt"], check["preview"]) == (len("red fox") - len("{animal}"), "red fox 狐😀")
+    assert page.wait(lambda panel: panel.check).check["preview"] == "red fox 狐😀"
     page.type(prompt="狐" * 2001)
     page.wait(lambda panel: "prompt" in panel.check["problems"])
-    (line,) = page.panel.check["problems"]["prompt"]
-    assert line.startswith("Has 2001 characters")  # the text itself stands above
+    assert "has 2001 characters" in page.panel.check["problems"]["prompt"][0]
 
 
 def test_the_button_says_what_a_click_costs(open_panel, house):
@@ -145,14 +143,14 @@ def test_cancel_is_passed_on(open_panel, house):
     page.wait(lambda panel: "cannot cancel" in "".join(panel.notice))
 
 
-def test_what_stays_without_a_kernel(open_panel, house):
+def test_what_stays_without_a_kernel(open_panel, monkeypatch):
     """Text and HTML of the output name the cell and what to do."""
-    bundle, _ = open_panel(prompt="a <fox>", seed=5).panel._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: shown.append(data))
+    open_panel(prompt="a <fox>", seed=5).panel._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]
     for kind, prompt in (("text/plain", "a <fox>"), ("text/html", "a &lt;fox&gt;")):
-        assert "run this cell again" in bundle[kind]
-        assert "%%wan --seed 5" in bundle[kind]
-        assert prompt in bundle[kind]
+        assert all(text in shown[1][kind] for text in ("run this cell again", "%%wan --seed 5", prompt))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 // The form: fields with what is wrong beside them, the button with its price, and the equivalent cell.
 
-/** Count as the service does: by code points. */
-const codePoints = (text) => [...text].length;
-
 /** Make a field: its label, its control, and a line for what is wrong, a hint and the length of the text. */
 function makeField(link, name, label, type, { placeholder = "", beside = [] } = {}) {
   const control = makeInput(type, label, { placeholder });
@@ -18,19 +15,17 @@ function makeField(link, name, label, type, { placeholder = "", beside = [] } = 
   const root = makeBox("div", `wan-field wan-f-${name}`, title, row, makeBox("div", "wan-note-line", note, count));
   control.addEventListener("input", () => link.fill({ [name]: control.value }));
   link.follow(["check", "values", "fixed"], () => {
-    const { problems = {}, hints = {}, filled_in: filledIn = {}, is_untouched: isUntouched } = link.get("check");
+    const { problems = {}, hints = {} } = link.get("check");
     const { limits = {}, services = [["", "as set"]] } = link.get("fixed");
     if (name === "provider") setOptions(control, services);
     const value = String(link.get("values")[name] ?? "");
     if (control.value !== value) control.value = value;
     const wrong = problems[name] ?? [];
-    const isWrong = wrong.length > 0 && !isUntouched;
-    root.toggleAttribute("data-wrong", isWrong);
-    control.ariaInvalid = String(isWrong);
+    root.toggleAttribute("data-wrong", wrong.length > 0);
+    control.ariaInvalid = String(wrong.length > 0);
     setLines(note, wrong.length ? wrong : [hints[name]].filter(Boolean));
     if (!limits[name]) return;
-    // The kernel knows how much longer names make it; the page counts what is typed since.
-    const length = codePoints(value.trim()) + (filledIn[name] ?? 0);
+    const length = [...value.trim()].length; // as the service counts: by code points
     setText(count, `${length.toLocaleString("en")} / ${limits[name].toLocaleString("en")}`);
     count.toggleAttribute("data-over", length > limits[name]);
   });

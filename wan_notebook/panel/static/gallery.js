@@ -88,25 +88,23 @@ function makeActions(act) {
 /** Make the filters; `send` is called with what is to be shown, `onStack` when stacking is switched. */
 function makeFilters(link, send, onStack) {
   const options = { className: "wan-filter-words", placeholder: "Search prompts" };
-  const words = makeInput("search", "Search prompts, names, tags and ids", options);
-  const seed = makeInput("text", "Seed", { className: "wan-short", placeholder: "seed" });
+  const words = makeInput("search", "Search prompts, names, tags, seeds and ids", options);
   const tag = makeInput("select", "Tag", { className: "wan-short" });
   const filter = { starred: false, rejected: false };
   const toggle = (text, title, name) => makeToggle(text, title, (isOn) => ((filter[name] = isOn), ask()));
-  const ask = (more = false) => send({ words: words.value, seed: seed.value.trim(), tag: tag.value, ...filter, more });
+  const ask = () => send({ words: words.value, tag: tag.value, ...filter });
   const soon = afterPause(ask, 250, link.signal);
-  for (const field of [words, seed]) field.addEventListener("input", soon);
-  tag.addEventListener("change", () => ask());
+  words.addEventListener("input", soon);
+  tag.addEventListener("change", ask);
   const count = makeSaid("wan-filter-count wan-cut wan-muted");
   const starred = toggle("★ Starred only", "Show only starred pictures", "starred");
   const rejected = toggle("✕ Show rejected", "Show rejected pictures too, in grey", "rejected");
   const stack = makeToggle("Stack seeds", "Pictures that differ only in their seed lie on one another", onStack, true);
-  const root = makeBox("div", "wan-row wan-filters", words, seed, tag, starred, rejected, stack, count);
+  const root = makeBox("div", "wan-row wan-filters", words, tag, starred, rejected, stack, count);
   root.role = "search";
   return {
     root,
-    ask,
-    isOn: () => Boolean(words.value || seed.value || tag.value || filter.starred),
+    isOn: () => Boolean(words.value || tag.value || filter.starred),
     update(tags, here, total, stacks) {
       setOptions(tag, [["", "any tag"], ...tags.map((name) => [name, name])]);
       const pictures = `${total.toLocaleString("en")} picture${total === 1 ? "" : "s"}`;
@@ -145,7 +143,6 @@ function makeGallery(link, pictures, onForm) {
   const inspector = makeBox("div", "wan-inspector", caption, facts, actions.root);
   const grid = make("ul", "wan-grid");
   grid.ariaLabel = "Pictures: arrows move, Enter opens, S stars, X rejects; Shift, Ctrl and Ctrl+A select several";
-  const more = makeButton("Show more", () => filters.ask(true));
   const said = makeSaid();
   const observer = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) showImage(target.firstElementChild);
@@ -168,7 +165,7 @@ function makeGallery(link, pictures, onForm) {
     others: (item) => flat().filter((other) => other.id !== item.id && other.kind === "image").slice(0, 60),
     closed: (item) => tiles.get(item.id)?.firstElementChild.focus(),
   });
-  const root = makeBox("section", "wan-gallery", filters.root, inspector, grid, more, light.root, said);
+  const root = makeBox("section", "wan-gallery", filters.root, inspector, grid, light.root, said);
   root.ariaLabel = "Gallery";
 
   function showImage(tile) {
@@ -304,10 +301,9 @@ function makeGallery(link, pictures, onForm) {
       if (grid.children[at] !== li) grid.insertBefore(li, grid.children[at] ?? null);
     });
     if (!grid.querySelector("[tabindex='0']")) grid.querySelector(".wan-tile")?.setAttribute("tabindex", "0");
-    const { total = 0, more: hasMore = false, tags = [] } = link.get("gallery");
+    const { total = 0, tags = [] } = link.get("gallery");
     filters.update(tags, items.length, total, isStacking ? new Set(items.map((item) => item.stack)).size : items.length);
     grid.dataset.empty = filters.isOn() ? "No picture matches." : "No picture yet: what you generate appears here.";
-    more.hidden = !hasMore;
     selected = selected.filter(find);
     const next = (at) => shown[Math.min(at, shown.length - 1)]?.item.id;
     if (lost.focus >= 0) tiles.get(next(lost.focus))?.firstElementChild.focus(); // what was rejected is gone: go on

@@ -10,9 +10,7 @@ const COLUMNS = [
 function makeHistory(link, pictures, onForm) {
   const send = (kind, message) => link.send("history", kind, message);
   const options = { className: "wan-filter-words", placeholder: "Search prompts" };
-  const words = makeInput("search", "Search prompts, names, ids", options);
-  const seed = makeInput("text", "Seed", { className: "wan-short", placeholder: "seed" });
-  const tag = makeInput("text", "Tag", { className: "wan-short", placeholder: "tag" });
+  const words = makeInput("search", "Search prompts, names, tags, seeds and ids", options);
   const status = makeInput("select", "Status", { className: "wan-short" });
   let hasTrash = false;
   const bin = makeToggle("Include trash", "Show what is in the trash too", (isOn) => ((hasTrash = isOn), ask(0)));
@@ -20,7 +18,7 @@ function makeHistory(link, pictures, onForm) {
     answerOn(csv, "Exporting…");
     send("csv");
   }, { title: "Everything that matches, not only this page" });
-  const filters = makeBox("div", "wan-row wan-filters", words, seed, tag, status, bin, csv);
+  const filters = makeBox("div", "wan-row wan-filters", words, status, bin, csv);
   filters.role = "search";
   const totals = makeSaid("wan-history-totals");
   const head = make("tr");
@@ -39,8 +37,7 @@ function makeHistory(link, pictures, onForm) {
 
   function ask(offset) {
     root.toggleAttribute("data-busy", true);
-    const filter = { words: words.value, seed: seed.value.trim(), tag: tag.value.trim(), status: status.value || null };
-    send("query", { ...filter, include_trashed: hasTrash, ...order, offset });
+    send("query", { words: words.value, status: status.value || null, include_trashed: hasTrash, ...order, offset });
   }
 
   function turn(by) {
@@ -121,7 +118,7 @@ function makeHistory(link, pictures, onForm) {
   }
 
   const soon = afterPause(() => ask(0), 250, link.signal);
-  for (const field of [words, seed, tag]) field.addEventListener("input", soon);
+  words.addEventListener("input", soon);
   status.addEventListener("change", () => ask(0));
   link.follow(["history"], draw);
   link.onMessage("cell", ({ cell }) => waiting?.isConnected && copyText(cell, waiting));

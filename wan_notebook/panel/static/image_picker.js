@@ -113,21 +113,6 @@ function makeStrip(pictures, label, onPick) {
   return strip;
 }
 
-/** Make the bar that offers to recall the settings of a picture that was dropped. */
-function makeOffer(link) {
-  const text = make("bdi");
-  const answer = (label, wanted) => makeButton(label, () => link.send("picker", "recall", { wanted }));
-  const buttons = makeBox("div", "wan-row", answer("Recall its settings", true), answer("Ignore", false));
-  const offer = makeBox("div", "wan-offer", make("b", "", "This picture says how it was made: "), text, buttons);
-  offer.role = "status";
-  link.follow(["choices"], () => {
-    const { offer: found = "" } = link.get("choices");
-    offer.hidden = !found;
-    setText(text, found);
-  });
-  return offer;
-}
-
 function makePicker(link, pictures) {
   const file = makeInput("file", "Pictures to upload");
   file.accept = "image/*,.json";
@@ -148,7 +133,7 @@ function makePicker(link, pictures) {
   const add = makeButton("Add", addPlace, { label: "Add this picture" });
   const tools = makeBox("div", "wan-row", tabs.bar, upload, place, add, file);
   const title = make("div", "wan-label", "Input pictures");
-  const parts = [title, makeChips(link, pictures), note, makeOffer(link), tools, strip];
+  const parts = [title, makeChips(link, pictures), note, tools, strip];
   const root = makeBox("section", "wan-field wan-f-images", ...parts);
   root.ariaLabel = "Input pictures";
 

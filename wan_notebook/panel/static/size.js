@@ -53,7 +53,7 @@ function makeSize(link) {
   }
 
   function update() {
-    const { sizes = [], problems = {}, size_limits: limits = "", expected_size: expected = "" } = link.get("check");
+    const { sizes = [], problems = {}, expected_size: expected = "" } = link.get("check");
     const value = link.get("values").size ?? "";
     const key = JSON.stringify(sizes);
     if (group.dataset.key !== key) {
@@ -75,7 +75,7 @@ function makeSize(link) {
       field.ariaInvalid = String(wrong.length > 0);
     });
     root.toggleAttribute("data-wrong", wrong.length > 0);
-    setLines(note, wrong.length ? wrong : [isFree && !value ? limits : expected].filter(Boolean));
+    setLines(note, wrong.length ? wrong : [expected].filter(Boolean));
   }
 
   rove(group, ".wan-size-choice", { onMove: (button) => button.dataset.value !== "free" && button.click() });
