@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +47,7 @@ class Resolver:
             return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
         if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
             return (self._of_address(value.strip(), name),)
-        image = load_image(value, name=self._file_name(value, name), fetch=self.download)
-        return (replace(image, former_identity=former_identity(value) or ""),)
+        return (load_image(value, name=self._file_name(value, name), fetch=self.download),)
 
     def former_image(self, value: object, name: str) -> InputImage | None:
         """Return a picture that is refused now as the first edition knew it, without data: to look up its results."""

@@ -452,7 +452,7 @@ class Session:
 
 def _fitted(request: "ImageRequest") -> "ImageRequest":
     """Return the request with pictures that fit into one body together. Raises ``ImageInputError``."""
-    if sum(image.size_bytes for image in request.images if isinstance(image, InputImage)) <= REQUEST_BODY_MAX_BYTES:
+    if sum(len(image.data) for image in request.images if isinstance(image, InputImage)) <= REQUEST_BODY_MAX_BYTES:
         return request
     from .images import fit_request_body
 

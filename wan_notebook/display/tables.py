@@ -326,7 +326,7 @@ def _input_row(number: int, image: InputImage | PendingImage) -> list[Cell | str
         return [f"image {number}", Cell(text=image.name, below="not here yet: a dry run fetches nothing"), "", "", ""]
     size = f"{image.width_px}×{image.height_px} px {image.mime.removeprefix('image/').upper()}"
     name = Cell(text=image.name, below="; ".join(image.notes))
-    return [f"image {number}", name, size, file_size(image.size_bytes), f"`{image.sha256[:16]}`"]
+    return [f"image {number}", name, size, file_size(len(image.data)), f"`{image.sha256[:16]}`"]
 
 
 def _shown_body(node: Any, images: Iterator[InputImage | PendingImage], unknown: Mapping[str, str]) -> Any:

@@ -1,58 +1,69 @@
-"""Files and pixels as uploads that the service accepts, changed as little as that takes."""
+"""Files and pixels as uploads that the service accepts, changed as little as that takes; identities of pictures.
+
+Which values are black and white is never guessed: uint8, or float from 0 to 1. NumPy is never imported: an array can
+only come from a process that has it already.
+"""
 
 import hashlib
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from PIL import Image
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from ..errors import ImageInputError
 from ..models import REQUEST_BODY_MAX_BYTES, WAN26_IMAGE
 from ..text import file_size
 from .inputs import InputImage, PendingImage, mime_of
-from .inspect import MAX_PIXELS, BadImageError, decoding, open_image, open_verified, strip_metadata, too_many_pixels
-from .pixels import check_range, is_untouched, orientation_of, pixel_identity, plain_rgb, profile_of
+from .inspect import MAX_PIXELS, BadImageError, open_image, open_verified, strip_metadata, too_many_pixels
 
 _SIDE_MIN_PX: Final = WAN26_IMAGE.image_side_min_px
 _SIDE_MAX_PX: Final = WAN26_IMAGE.image_side_max_px
 _FILE_MAX_BYTES: Final = WAN26_IMAGE.image_file_max_bytes
-_PLAIN_BMP: Final = b"\x36\0\0\0\x28\0\0\0" + b"\x18\0\0\0\0\0"  # offset 54, header 40; 24 bits, not packed
+READ_MAX_BYTES: Final = 256 * 1024**2
+"""A larger file is not a photograph."""
 _PNG_MAX_PX: Final = 40_000_000
 """More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds."""
+_PLAIN_BMP: Final = b"\x36\0\0\0\x28\0\0\0" + b"\x18\0\0\0\0\0"  # offset 54, header 40; 24 bits, not packed
+_ORIENTATION_TAG: Final = 0x0112
+_TOLERANCE: Final = 1e-3  # resampling overshoots 0 to 1 by a hair
 
 
 def from_bytes(data: bytes, *, name: str) -> InputImage:
     """Check a file's bytes; a clean file of an accepted kind is sent byte for byte. Raises ``BadImageError``."""
+    if len(data) > READ_MAX_BYTES:
+        raise BadImageError(f"it has more than {file_size(READ_MAX_BYTES)}", hint="Make the picture smaller first.")
     picture = open_verified(data)
-    check_size(picture.size, picture.format or "file", "Image.open(…)")
+    _check_size(picture.size)
     identity = identity_of_bytes(data)
     is_animated = picture.format != "MPO" and getattr(picture, "is_animated", False)
     first_frame = ("first frame of several",) if is_animated else ()
-    with decoding():
-        clean = _as_stored(picture, data)
-        if clean is not None and len(clean) <= _FILE_MAX_BYTES:
-            changes = () if clean is data else first_frame or ("metadata removed",)
-            return InputImage(name, identity, clean, mime_of(clean) or "", *picture.size, changes)
-        check_range(picture, "Image.open(…)")
-        rgb, notes = plain_rgb(picture)
-        return _encoded(rgb, first_frame + notes, name=name, identity=identity, is_jpeg=data.startswith(b"\xff\xd8"))
+    clean = _as_stored(picture, data)
+    if clean is not None and len(clean) <= _FILE_MAX_BYTES:
+        changes = () if clean is data else first_frame or ("metadata removed",)
+        return InputImage(name, identity, clean, mime_of(clean) or "", *picture.size, changes)
+    _check_range(picture, "Image.open(…)")
+    rgb, notes = plain_rgb(picture)
+    return _encoded(rgb, first_frame + notes, name=name, identity=identity, is_jpeg=data.startswith(b"\xff\xd8"))
 
 
 def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
     """Check a picture in memory; it is sent as PNG, or as JPEG if it came from one or a PNG would be too large.
 
-    ``code`` is Python code for the picture, for hints; empty for a drawing. Raises ``BadImageError``.
+    ``code`` is Python code for the picture, for hints. Raises ``BadImageError``.
     """
-    check_size(picture.size, f"{picture.mode} image", code)
-    with decoding():
-        picture.load()
-        check_range(picture, code)
-        identity = pixel_identity(picture, as_in_file=is_untouched(picture))
-        rgb, notes = plain_rgb(picture)
-        return _encoded(rgb, notes, name=name, identity=identity, is_jpeg=picture.format in ("JPEG", "MPO"))
+    _check_size(picture.size)
+    picture.load()
+    _check_range(picture, code)
+    is_changed = not isinstance(picture, ImageFile.ImageFile) and _is_turned_or_coloured(picture)
+    identity = pixel_identity(picture, as_in_file=not is_changed)
+    former = pixel_identity(picture) if is_changed else ""
+    rgb, notes = plain_rgb(picture)
+    image = _encoded(rgb, notes, name=name, identity=identity, is_jpeg=picture.format in ("JPEG", "MPO"))
+    return replace(image, former_identity=former)
 
 
 def fit_request_body(
@@ -73,46 +84,38 @@ def fit_request_body(
     ImageInputError
         If they still have more than ``max_bytes`` together; it names the largest.
     """
-    fitted, notes = list(images), []
+    notes = []
     known = {index: image for index, image in enumerate(images) if isinstance(image, InputImage)}
-    for index, image in sorted(known.items(), key=lambda item: -item[1].size_bytes):
-        if sum(image.size_bytes for image in known.values()) <= max_bytes:
+    for index, image in sorted(known.items(), key=lambda item: -len(item[1].data)):
+        if sum(len(image.data) for image in known.values()) <= max_bytes:
             break
         data = _saved(plain_rgb(open_image(image.data))[0], "JPEG", quality=95, subsampling=0)
-        if len(data) < image.size_bytes:
-            known[index] = fitted[index] = replace(image, data=data, mime="image/jpeg")
-            sizes = f"{file_size(image.size_bytes)} became {file_size(len(data))}"
+        if len(data) < len(image.data):
+            known[index] = replace(image, data=data, mime="image/jpeg")
+            sizes = f"{file_size(len(image.data))} became {file_size(len(data))}"
             notes.append(f"{image.name}: {sizes} as JPEG of quality 95 (at most {file_size(max_bytes)} a request)")
-    total = sum(image.size_bytes for image in known.values())
+    total = sum(len(image.data) for image in known.values())
     if total > max_bytes:
-        largest = max(known.values(), key=lambda image: image.size_bytes)
+        largest = max(known.values(), key=lambda image: len(image.data))
         message = f"the pictures have {file_size(total)} together, and {file_size(max_bytes)} are allowed."
         raise ImageInputError(largest.name, message, hint="Make this one smaller: it is the largest.")
-    return tuple(fitted), tuple(notes)
+    return tuple(known.get(index, image) for index, image in enumerate(images)), tuple(notes)
 
 
-def identity_of_bytes(data: bytes) -> str:
-    """Return the identity of a file: its original bytes count, whatever is sent in their place."""
-    return f"bytes:sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def check_size(size: tuple[int, int], kind: str, code: str) -> None:
-    """Raise ``BadImageError`` for a size that the service does not take and that reducing would not cure.
-
-    ``code`` is Python code for the picture, for the hint; empty for a drawing.
-    """
+def _check_size(size: tuple[int, int]) -> None:
+    """Raise ``BadImageError`` for a size that the service does not take and that reducing would not cure."""
     short, long = sorted(size)
-    shown = f"it is {size[0]}×{size[1]} px ({kind})"
+    shown = f"it is {size[0]}×{size[1]} px"
     if short * long > MAX_PIXELS:
-        raise too_many_pixels(*size)
+        raise too_many_pixels()
     if short < 1:
         raise BadImageError(f"{shown}: it is empty", hint="Give a picture with pixels.")
     if long * _SIDE_MIN_PX > short * _SIDE_MAX_PX:
         message = f"{shown}; no side may be under {_SIDE_MIN_PX} or over {_SIDE_MAX_PX} px"
         raise BadImageError(message, hint=f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1.")
     if short < _SIDE_MIN_PX:
-        enlarged = tuple(math.ceil(side * _SIDE_MIN_PX / short) for side in size)
-        hint = f"Enlarge it: {code}.resize({enlarged})." if code else f"Draw it larger, at least {enlarged} px."
+        width, height = (math.ceil(side * _SIDE_MIN_PX / short) for side in size)
+        hint = f"Enlarge it to {width}×{height} px or more."
         raise BadImageError(f"{shown}; each side must be at least {_SIDE_MIN_PX} px", hint=hint)
 
 
@@ -120,22 +123,24 @@ def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     """Return a file without its metadata if its pixels may be sent as they are stored: 8-bit sRGB, opaque, upright."""
     if picture.mode != "RGB" or picture.has_transparency_data or max(picture.size) > _SIDE_MAX_PX:
         return None
-    if orientation_of(picture) != 1 or profile_of(picture)[16:20] == b"RGB ":
-        return None
     mime = mime_of(data)
+    clean: bytes | None = None
     if mime == "image/jpeg" or (mime == "image/png" and data[24:26] == b"\x08\x02"):  # 8 bits, RGB
-        return strip_metadata(data, keep_profile=False)
-    # A WebP of one chunk, the pixels, has no room for metadata; nor has a plain BMP of 24 bits that ends where it says.
-    is_bare_webp = mime == "image/webp" and len(data) - 21 <= int.from_bytes(data[16:20], "little")
-    is_plain_bmp = data[10:18] + data[28:34] == _PLAIN_BMP and len(data) == int.from_bytes(data[2:6], "little")
-    return data if is_bare_webp or is_plain_bmp else None
+        clean = strip_metadata(data, keep_profile=False)
+        if clean is data:  # looking for the orientation of a PNG would decode it
+            return data
+    elif mime == "image/webp" and len(data) - 21 <= int.from_bytes(data[16:20], "little"):
+        clean = data  # of one chunk, the pixels: no room for metadata
+    elif data[10:18] + data[28:34] == _PLAIN_BMP and len(data) == int.from_bytes(data[2:6], "little"):
+        clean = data  # 24 bits, and it ends where it says
+    return None if _is_turned_or_coloured(picture) else clean
 
 
 def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:
     """Return pixels in the first encoding that fits: PNG for what was lossless, JPEG ever smaller, fewer pixels."""
     full = rgb.size
     scale = min(1.0, _SIDE_MAX_PX / max(full))
-    steps = [("JPEG", {"quality": quality, "subsampling": chroma}) for quality, chroma in ((95, 0), (95, 2), (85, 2))]
+    steps = [("JPEG", {"quality": 95, "subsampling": 0}), ("JPEG", {"quality": 85})]
     if not is_jpeg and math.prod(full) * scale**2 <= _PNG_MAX_PX:
         steps.insert(0, ("PNG", {"compress_level": 1}))  # three times as fast as the default for a tenth more bytes
     while True:
@@ -157,3 +162,169 @@ def _saved(rgb: Image.Image, format_name: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     rgb.save(buffer, format_name, **options)
     return buffer.getvalue()
+
+
+# Identities, and any pixels as plain RGB ------------------------------------------------------------------------------
+
+
+def identity_of_bytes(data: bytes) -> str:
+    """Return the identity of a file: its original bytes count, whatever is sent in their place."""
+    return f"bytes:sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def pixel_identity(picture: Image.Image, *, as_in_file: bool = True) -> str:
+    """Hash a picture in memory: mode, size and pixels, and whatever changes their meaning.
+
+    It is part of the request hashes, so its result for a given picture must never change. ``as_in_file`` counts
+    orientation and colour profile, which apply to an untouched file only.
+    """
+    digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height}\n".encode())
+    digest.update(picture.tobytes())
+    meaning: dict[str, bytes] = {}
+    if picture.palette is not None and picture.mode in ("P", "PA"):
+        meaning["palette"] = bytes(picture.getpalette("RGBA") or ())
+    if (transparency := picture.info.get("transparency")) is not None:
+        meaning["transparency"] = repr(transparency).encode()
+    if as_in_file and (orientation := _orientation_of(picture)) != 1:
+        meaning["orientation"] = str(orientation).encode()
+    if as_in_file and (icc := _profile_of(picture)):
+        meaning["icc"] = icc
+    for key, value in meaning.items():
+        digest.update(f"\n{key} {len(value)}\n".encode() + value)
+    return f"pixels:sha256:{digest.hexdigest()}"
+
+
+def plain_rgb(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return a picture as new 8-bit RGB pixels without metadata, on white, and notes on what was done to them.
+
+    A picture as a file holds it is also turned upright and converted to sRGB. Rotating, cropping, resizing, converting
+    and copying return an ``Image`` that keeps the file's metadata, though it may no longer be true: such a picture is
+    sent as the notebook shows it. 16-bit grey is scaled from its full range, float grey from 0 to 1. Broken pixels
+    raise whatever Pillow raises.
+    """
+    notes, icc = [], b""
+    rgb = picture.copy() if picture.palette else picture  # Pillow writes transparency into a palette when converting
+    if isinstance(picture, ImageFile.ImageFile):
+        icc = _profile_of(picture)
+        if _orientation_of(picture) != 1:
+            rgb = ImageOps.exif_transpose(picture)
+            notes.append("turned upright as its Exif says")
+    if rgb.mode.startswith("I"):
+        rgb = rgb.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    elif rgb.mode == "F":
+        rgb = rgb.point(lambda value: value * 255 + 0.5).convert("L")
+    if rgb.has_transparency_data:
+        rgba = rgb.convert("RGBA")
+        rgb = Image.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba)
+        if rgba.getchannel("A").getextrema() != (255, 255):
+            notes.append("transparency flattened on white")
+    if icc and (converted := _in_srgb(rgb, icc)) is not None:
+        rgb = converted
+        notes.append("colours converted to sRGB")
+    rgb = rgb.convert("RGB")  # always a copy
+    rgb.info = {}
+    return rgb, tuple(notes)
+
+
+def _is_turned_or_coloured(picture: Image.Image) -> bool:
+    return _orientation_of(picture) != 1 or bool(_profile_of(picture))
+
+
+def _orientation_of(picture: Image.Image) -> int:
+    """Return the Exif (or XMP) orientation, 1 to 8; 1 if there is none, or none that can be read."""
+    try:
+        value = picture.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - Pillow raises nearly anything on broken Exif, which must not cost the picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _profile_of(picture: Image.Image) -> bytes:
+    """Return the colour profile of a picture; nothing if it has none or its profile means sRGB."""
+    icc = picture.info.get("icc_profile")
+    return icc if isinstance(icc, bytes) and not (icc[16:20] == b"RGB " and _is_srgb(icc)) else b""
+
+
+def _in_srgb(picture: Image.Image, icc: bytes) -> Image.Image | None:
+    """Convert by a colour profile; one that is broken or does not fit the picture is ignored, as viewers do."""
+    space = icc[16:20]
+    if space == b"RGB " and picture.mode not in ("CMYK", "L", "LAB"):
+        picture = picture.convert("RGB")
+    if picture.mode != {b"RGB ": "RGB", b"CMYK": "CMYK", b"GRAY": "L"}.get(space):
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ImportError, ValueError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=8)
+def _is_srgb(icc: bytes) -> bool:
+    """Tell whether an RGB profile means sRGB, by its effect on sample colours; a broken one counts as sRGB."""
+    steps = range(0, 256, 51)
+    samples = Image.frombytes("RGB", (36, 6), bytes(v for r in steps for g in steps for b in steps for v in (r, g, b)))
+    seen = _in_srgb(samples, icc) or samples
+    return max(abs(a - b) for a, b in zip(samples.tobytes(), seen.tobytes(), strict=True)) <= 3
+
+
+# Arrays, and modes that do not say which value is white --------------------------------------------------------------
+
+
+def picture_of_array(array: Any, code: str) -> Image.Image:
+    """Return the picture of an array, given the Python code for it, which hints repeat.
+
+    Raises
+    ------
+    BadImageError
+        For another shape than H×W, H×W×1, H×W×3 or H×W×4, and for values that are neither uint8 nor float from 0 to 1.
+    """
+    shown = f"it is an array of shape {'×'.join(map(str, array.shape)) or '()'}, {array.dtype}"
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        hint = f"Choose one picture of it: {code}[0]." if array.ndim > 3 else "Choose an H×W×3 part of it."
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = f"Put the channels last: {code}.transpose(1, 2, 0)."
+        raise BadImageError(f"{shown}; a picture is H×W, H×W×3 or H×W×4", hint=hint)
+    height, width = array.shape[:2]
+    _check_size((width, height))
+    if array.dtype.kind == "f":
+        _check_values(float(array.min()), float(array.max()), shown, code)
+        wide = array.astype("float32") if array.dtype.itemsize < 4 else array
+        array = (wide.clip(0, 1) * 255).round().astype("uint8")
+    elif array.dtype.name != "uint8":
+        if array.dtype.kind not in "biu":
+            raise BadImageError(f"{shown}; pixels are uint8, or float from 0 to 1", hint="Give it as uint8.")
+        white = {"bool": 1, "uint16": 65535}.get(array.dtype.name)
+        _check_values(int(array.min()), int(array.max()), shown, code, white)
+    return Image.frombytes({1: "L", 3: "RGB", 4: "RGBA"}[channels], (width, height), array.tobytes())
+
+
+def _check_range(picture: Image.Image, code: str) -> None:
+    """Hold a picture of mode I or F to the rule for arrays; other modes, and what PNG and PPM hold, say their range."""
+    if picture.mode not in ("I", "F") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
+        return
+    floats: Any = picture.convert("F")
+    low, high = floats.getextrema()
+    # Extrema pass over NaN unless it comes first; a mean does not.
+    mean = floats.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    low = low if math.isfinite(mean) else mean
+    shown = f"it is a {picture.width}×{picture.height} image of mode {picture.mode}"
+    _check_values(low if picture.mode == "F" else int(low), high, shown, f"numpy.asarray({code})")
+
+
+def _check_values(low: float, high: float, shown: str, code: str, white: int | None = None) -> None:
+    """Refuse integers, and floats that do not run from 0 to 1; a hint stretches nothing, so that dim stays dim."""
+    is_float = isinstance(low, float)
+    if not math.isfinite(low + high):
+        hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
+        raise BadImageError(f"{shown} and holds NaN or infinity", hint=hint)
+    if is_float and low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
+        return
+    white = white or (1 if is_float and high <= 2 else 255 if high <= 255 else 65535)
+    hint = f"If {white} is white: numpy.clip({code} / {white}, 0, 1)."
+    if is_float and low < -0.5 and high <= 1 + _TOLERANCE:
+        hint = f"If -1 is black: numpy.clip(({code} + 1) / 2, 0, 1)."
+    message = f"{shown} with values from {low:g} to {high:g}; pixels are uint8, or float from 0 to 1"
+    raise BadImageError(message, hint=hint)

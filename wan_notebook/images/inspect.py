@@ -10,13 +10,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import WanError
-from .inputs import SUFFIXES, content_of, mime_of
+from .inputs import is_picture, mime_of
 
 MAX_PIXELS: Final = 120_000_000
 """More declared pixels are treated as a decompression bomb; the largest cameras have some 100 million."""
@@ -25,16 +24,27 @@ _MAX_CHUNKS: Final = 100_000
 # No EPS or WMF (they start programs) and no TGA (any bytes would do).
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "PCX")
 _COPY_AGAIN: Final = "Copy or download it again, or open it in an image editor and save it anew."
+_GIVE_A_PICTURE: Final = "Give a picture file: PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF."
+_HEIC: Final = "Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener()."
+_OTHER_CONTENT: Final = (  # first bytes, what it is, hint
+    (rb"(?s).{4}ftyp(?:hei|mif1|msf1)", "a HEIC picture, which cannot be read here", _HEIC),
+    (rb"(?s).{4}ftyp|\x1aE\xdf\xa3", "a video, not a picture", _GIVE_A_PICTURE),
+    (
+        rb"version https://git-lfs",
+        "a Git LFS pointer, not the picture",
+        "Run `git lfs pull` in its folder.",
+    ),
+    (rb"\s*<(?:svg|\?xml)", "an SVG drawing or other XML", "Only pixels can be sent: export it as PNG."),
+    (rb"(?i)\s*<(?:!doctype )?html", "an HTML page, not a picture", _GIVE_A_PICTURE),
+    (rb"\Z", "empty", _GIVE_A_PICTURE),
+    (rb"[\t-\xff]*\Z", "text, not a picture", _GIVE_A_PICTURE),
+    (rb"", "not in a known picture format", _GIVE_A_PICTURE),
+)
 _WARNING_FILTERS: Final = threading.RLock()
-
-# What says how the pixels are to be read, and nothing about who made them.
-_PIXEL_CHUNKS: Final = (
+_PIXEL_CHUNKS: Final = (  # what says how the pixels are to be read, and nothing about who made them
     *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
     *(b"sRGB", b"gAMA", b"cHRM", b"cICP", b"sBIT", b"pHYs"),
 )
-_ORIENTATION_TEXTS: Final = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_EOI: Final = b"\xff\xd9"
-_FILL_BYTES: Final = re.compile(rb"\xff+(?=\xff)")
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in coded data FF is followed by 00 or D0 to D7
 
 FaultKind = Literal["not-image", "truncated", "corrupt", "too-large"]
@@ -46,16 +56,6 @@ class BadImageError(WanError, ValueError):
     def __init__(self, message: str, *, kind: FaultKind = "corrupt", hint: str = _COPY_AGAIN) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """Format and size of a picture; ``suffix`` with its dot, such as ``.png``."""
-
-    mime: str
-    suffix: str
-    width_px: int
-    height_px: int
 
 
 @contextmanager
@@ -80,30 +80,27 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def too_many_pixels(width_px: int = 0, height_px: int = 0, limit: int = MAX_PIXELS) -> BadImageError:
+def too_many_pixels(limit: int = MAX_PIXELS) -> BadImageError:
     """Return the error for a decompression bomb."""
-    size = f"{width_px}×{height_px} = {width_px * height_px / 1e6:.0f} million" if width_px else "far too many"
-    message = f"it declares {size} pixels; more than {limit / 1e6:.0f} million are not decoded"
+    message = f"it declares more than {limit / 1e6:.0f} million pixels, too many to decode"
     return BadImageError(message, kind="too-large", hint="Make it smaller with an image editor first.")
 
 
 def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture without decoding it. Raises ``BadImageError``."""
     # Pillow refuses a PNG with long texts, and reads a picture without them just as well.
-    content = _png_pieces(data, b"iCCP", b"eXIf", b"acTL") if data.startswith(PNG_SIGNATURE) else data
+    content = _png_without(data, b"iCCP", b"eXIf", b"acTL") if data.startswith(PNG_SIGNATURE) else data
     formats = [*_FORMATS, "HEIF"] if "HEIF" in Image.OPEN else _FORMATS
     with decoding():
         try:
             picture = Image.open(io.BytesIO(content), formats=formats)
         except UnidentifiedImageError:
-            if mime_of(data) == "image/heic":
-                hint = "Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener()."
-                raise BadImageError("HEIC pictures cannot be read here", kind="not-image", hint=hint) from None
-            what, hint = content_of(data)
-            kind: FaultKind = "corrupt" if what == "damaged" else "not-image"
-            raise BadImageError(f"the file is {what}", kind=kind, hint=hint) from None
+            if is_picture(data) and mime_of(data) != "image/heic":
+                raise BadImageError("the file is damaged") from None
+            what, hint = next(said for start, *said in _OTHER_CONTENT if re.match(start, data[:512]))
+            raise BadImageError(f"the file is {what}", kind="not-image", hint=hint) from None
     if picture.width * picture.height > max_pixels:
-        raise too_many_pixels(picture.width, picture.height, max_pixels)
+        raise too_many_pixels(max_pixels)
     return picture
 
 
@@ -131,11 +128,10 @@ def open_verified(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return open_header(data, max_pixels=max_pixels)
 
 
-def image_info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
-    """Check that bytes are one whole picture and return its format and size. Raises as ``open_image`` does."""
+def image_info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[str, int, int]:
+    """Check that bytes are one whole picture; return its MIME type, width and height. Raises as ``open_image`` does."""
     picture = open_verified(data, max_pixels=max_pixels)
-    mime = mime_of(data) or Image.MIME.get(picture.format or "", "application/octet-stream")
-    return ImageInfo(mime, SUFFIXES.get(mime, f".{picture.format}".lower()), picture.width, picture.height)
+    return mime_of(data) or Image.MIME.get(picture.format or "", "image/unknown"), picture.width, picture.height
 
 
 def strip_metadata(data: bytes, *, keep_profile: bool = True) -> bytes:
@@ -145,11 +141,11 @@ def strip_metadata(data: bytes, *, keep_profile: bool = True) -> bytes:
     ``keep_profile`` keeps a colour profile, which is part of the picture unless it is sRGB. Raises ``BadImageError``
     for a file that is cut off.
     """
-    stripped = data
     if data.startswith(PNG_SIGNATURE):
-        stripped = _png_pieces(data, b"iCCP") if keep_profile else _png_pieces(data)
-    elif data.startswith(b"\xff\xd8\xff"):
-        stripped = b"".join(_jpeg_pieces(data, keep_profile=keep_profile))
+        return _png_without(data, *([b"iCCP"] if keep_profile else []))
+    if not data.startswith(b"\xff\xd8\xff"):
+        return data
+    stripped = b"".join(_jpeg_pieces(data, keep_profile=keep_profile))
     return data if stripped == data else stripped
 
 
@@ -170,23 +166,21 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise BadImageError(f"the file is damaged: it has more than {_MAX_CHUNKS} chunks")
 
 
-def _png_pieces(data: bytes, *extra: bytes) -> bytes:
-    """Return a PNG with the chunks that are its pixels, the extra kinds, and with eXIf what else may turn it."""
-    texts = _ORIENTATION_TEXTS if b"eXIf" in extra else ()
-    return PNG_SIGNATURE + b"".join(
-        data[start:end]
-        for kind, start, end in png_chunks(data)
-        if kind in _PIXEL_CHUNKS or kind in extra or data.startswith(texts, start + 8)
-    )
+def _png_without(data: bytes, *kept: bytes) -> bytes:
+    """Return a PNG with the chunks that are its pixels and those that are kept; the very object if that is all."""
+    pieces = [(start, end) for kind, start, end in png_chunks(data) if kind in _PIXEL_CHUNKS or kind in kept]
+    if len(PNG_SIGNATURE) + sum(end - start for start, end in pieces) == len(data):
+        return data
+    return PNG_SIGNATURE + b"".join(data[start:end] for start, end in pieces)
 
 
 def _jpeg_pieces(data: bytes, *, keep_profile: bool) -> Iterator[bytes]:
     """Yield what decoding needs: no Exif, XMP, IPTC, comment or thumbnail, and nothing behind the end marker."""
     yield data[:2]
     start = 2
-    while data[start : start + 2] != _EOI:
-        if fill := _FILL_BYTES.match(data, start):
-            start = fill.end()
+    while data[start : start + 2] != b"\xff\xd9":
+        if data[start : start + 2] == b"\xff\xff":  # fill bytes may stand in front of a marker
+            start += 1
             continue
         marker, body = data[start + 1 : start + 2], start + 4
         end = start + 2 + int.from_bytes(data[start + 2 : body])
@@ -197,12 +191,13 @@ def _jpeg_pieces(data: bytes, *, keep_profile: bool) -> Iterator[bytes]:
         if marker == b"\xda":  # start of scan: the coded data behind it belong to it
             found = _NEXT_MARKER.search(data, end)
             end = found.start() if found else len(data)
-        is_profile = marker == b"\xe2" and data.startswith(b"ICC_PROFILE\0", body)
-        if marker == b"\xe0" and data.startswith(b"JFIF\0", body) and end - body >= 14:
+        if marker == b"\xe0" and data.startswith(b"JFIF\0", body) and end - body >= 14:  # without its thumbnail
             yield b"\xff\xe0\x00\x10" + data[body : body + 12] + b"\0\0"
-        elif marker == b"\xee" and data.startswith(b"Adobe", body) and end - body >= 12:  # says how colour is coded
-            yield b"\xff\xee\x00\x0e" + data[body : body + 12]
-        elif not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe") or (is_profile and keep_profile):
+        elif (
+            not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe")
+            or marker + data[body : body + 5] == b"\xeeAdobe"  # says how colour is coded
+            or (keep_profile and marker + data[body : body + 12] == b"\xe2ICC_PROFILE\0")
+        ):
             yield data[start:end]
         start = end
-    yield _EOI
+    yield b"\xff\xd9"

@@ -112,24 +112,23 @@ class _Download:
 
     def _checked(self, data: bytes, got: Downloaded) -> tuple[dict[str, Any], str]:
         """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
-        from ..images import BadImageError, image_info
+        from ..images import SUFFIXES, BadImageError, image_info
 
         columns: dict[str, Any] = {"sha256": got.sha256, "size_bytes": len(data), "mime": got.mime}
         try:
-            info = image_info(data, max_pixels=MAX_PIXELS)
+            mime, *size = image_info(data, max_pixels=MAX_PIXELS)
         except BadImageError as error:
             if self.kind == "video" or got.mime.startswith("video/"):
                 return columns | {"kind": "video"}, ".webm" if got.mime == "video/webm" else ".mp4"
             # A page or a message: somebody on the way answered, and the picture itself still exists.
             is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
-        size = (info.width_px, info.height_px)
         size_asked = str(self.job.row.parameters.get("size") or "")  # "1K" promises no pixels
         asked = [int(side) for side in size_asked.split("*")] if "*" in size_asked else []
         is_other = any(abs(came - wanted) >= SIZE_STEP_PX for came, wanted in zip(size, asked, strict=False))
         note = f"{size[0]}×{size[1]} came, {asked[0]}×{asked[1]} was asked for" if is_other else ""
-        columns |= {"width_px": size[0], "height_px": size[1], "mime": info.mime, "note": note}
-        return columns, info.suffix
+        columns |= {"width_px": size[0], "height_px": size[1], "mime": mime, "note": note}
+        return columns, SUFFIXES.get(mime, f".{mime.rpartition('/')[2]}")
 
     def _described(self, data: bytes, columns: dict[str, Any]) -> tuple[bytes, str]:
         """Return the file's bytes with its metadata in them, and the sidecar's text."""

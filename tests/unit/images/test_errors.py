@@ -4,7 +4,6 @@ import base64
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,99 +25,64 @@ OPTIONS: dict[str, dict[str, object]] = {
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", *OPTIONS)
 WHOLE = {kind: encoded(SMALL, **OPTIONS.get(kind, {"kind": kind})) for kind in KINDS}  # type: ignore[arg-type]
 WHOLE["GIF"] = WHOLE["GIF"][:-2]  # nobody misses its trailer
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
 TEXT_BASE64 = base64.b64encode(WHOLE["PNG"]).decode()
 
 
-class Broken:
-    """An object that cannot do what its class offers."""
-
-    def _repr_png_(self) -> bytes:
-        raise KeyError("no renderer")
+def made(name: str, **methods: object) -> object:
+    """Return an object of a new class with these methods or attributes."""
+    return type(name, (), methods)()
 
 
-class Strange:
-    """An object that draws what is not a picture."""
-
-    def _repr_png_(self) -> bytes:
-        return b"not a png"
+def fail(*_: object, **__: object) -> None:
+    """Stand for a method that cannot do what its class offers."""
+    raise TypeError("no renderer")
 
 
-class Cuda:
-    """A tensor that lives elsewhere."""
-
-    def numpy(self) -> np.ndarray:
-        raise TypeError("can't convert cuda:0 device type tensor to numpy")
-
-
-class Away(Mapping[str, bytes]):
-    """A mapping whose content is elsewhere."""
-
-    def __getitem__(self, key: str) -> bytes:
-        raise OSError("the bucket is away")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(["photo"])
-
-    def __len__(self) -> int:
-        return 1
-
-
-class Table:
-    """A data frame: it has an array, and is not a picture."""
-
-    columns = ("a", "b")
-
-    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
-        return np.zeros((300, 300))
+BROKEN = made("Broken", _repr_png_=fail)
+CUDA = made("Cuda", numpy=fail)  # a tensor that lives elsewhere
+TABLE = made("Table", columns=("a", "b"), __array__=lambda _: np.zeros((300, 300)))
+STRANGE = made("Strange", _repr_png_=lambda _: b"not a png")
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         (b"", "the file is empty"),
-        (b"Dear reader, this is a letter.\n" * 40, "is text, not a picture"),
         ("é".encode() * 600, "is text, not a picture"),
         (b"<!DOCTYPE html><html>", "is an HTML page"),
         (b"<?xml version='1.0'?><svg>", "export it as PNG"),
-        (b"%PDF-1.7", "is a PDF document"),
         (b"\0\0\0\x18ftypisom" + b"\0" * 40, "is a video"),
         (bytes(range(256)), "not in a known picture format"),
-        (b"\0\0\0\x18ftypheic" + b"\0" * 12, "HEIC pictures cannot be read here.*pillow_heif"),
-        (POINTER, "is a Git LFS pointer.*git lfs pull"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 12, "a HEIC picture, which cannot be read here.*pillow_heif"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
         (None, "it is None"),
         ([1, 2], r"it is a list of 2, and one picture is needed. Choose one: photo\[0\]"),
         ({}, "it is a dict of 0"),
         ({"one": 1, "two": 2}, r"Choose one: photo\['one'\]"),
-        (3.5, "it is a float"),
-        (object(), "it is an object"),
-        (Table(), "it is a Table, not a picture"),
-        (Away(), r"an Away could not be read \(OSError: the bucket is away\)"),
-        (Cuda(), "a Cuda could not become an array .*can't convert cuda"),
-        (io.StringIO("text"), r"open as text. Open it again with open\(path, 'rb'\)"),
-        ("", "the path is empty"),
-        ("a\0b", "there is no file|it cannot be read"),
-        ("x" * 5000, "cannot be read"),
-        ("data:image/png;base64", "no comma"),
-        ("data:image/png;base64,%%%", "base64 is broken"),
-        (TEXT_BASE64[:-9] + "*" + TEXT_BASE64[-8:], "base64 is broken"),
+        (object(), "it is an object, not a picture"),
+        (TABLE, "it is a Table, not a picture"),
+        (CUDA, r"a Cuda could not be read \(TypeError: no renderer\)"),
+        (BROKEN, r"a Broken could not be read \(TypeError: no renderer\)"),
+        (STRANGE, "the file is text"),
+        (io.StringIO("text"), r"open as text. Open it with open\(path, 'rb'\)"),
+        ("", "it is not a file"),
+        ("a\0b", "there is no file"),
+        ("x" * 5000, "could not be read"),
+        ("data:image/png;base64", "the file is empty"),
+        ("data:image/png;base64,%%%", "base64"),
+        (TEXT_BASE64[:-9] + "*" + TEXT_BASE64[-8:], "base64"),
         (TEXT_BASE64[:-40], "cut off"),
         (Image.new("RGB", (0, 0)), "it is empty"),
-        (Image.new("RGB", (239, 5000)), r"239×5000 px \(RGB image\); each side must be at least 240"),
-        (Image.new("RGB", (100, 50)), r"Enlarge it: photo.resize\(\(480, 240\)\)"),
-        (Image.new("RGB", (8000, 100)), "Crop it"),
+        (Image.new("RGB", (239, 5000)), "239×5000 px; each side must be at least 240"),
+        (encoded(Image.new("RGB", (100, 50))), "Enlarge it to 480×240 px or more"),
         (Image.new("RGB", (9000, 250)), "Crop it to a shape of at most 33:1"),
         (np.zeros((300, 300, 2), "u1"), "a picture is H×W"),
         (np.zeros((300, 0), "u1"), "is empty"),
         (np.zeros(5, "u1"), "a picture is H×W"),
         (np.zeros((300, 300), "U3"), "pixels are uint8, or float from 0 to 1"),
-        (encoded(Image.new("RGB", (100, 50))), r"Enlarge it: Image.open\(…\).resize\(\(480, 240\)\)"),
         (WHOLE["JPEG"][:-9], "cut off"),
         (WHOLE["PNG"].replace(b"IDAT", b"IDAU"), "cannot be decoded"),
-        ("file:///nowhere/a.png", "there is no file /nowhere/a.png, and no folder /nowhere"),
-        ("s3://bucket/a.png", "s3:// addresses are not fetched"),
-        (Broken(), "could not draw itself.*no renderer"),
-        (Strange(), "cannot be sent: the file is text"),
+        ("file:///nowhere/a.png", "there is no file /nowhere/a.png"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
@@ -137,26 +101,21 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(work)
     for name in ("astronaut.png", "Coffee.JPG"):
         (work / name).write_bytes(WHOLE["PNG"])
-    (tmp_path / "rocket.png").write_bytes(WHOLE["PNG"])
-    for typed, meant in {
-        "astronot.png": "astronaut.png",
-        "coffee.jpg": "Coffee.JPG",
-        "rocket.png": "../rocket.png",
-        str(work / "astronot.png"): str(work / "astronaut.png"),
-    }.items():
+    slips = {"astronot.png": "astronaut.png", "coffee.jpg": "Coffee.JPG"}
+    for typed, meant in {**slips, str(work / "astronot.png"): str(work / "astronaut.png")}.items():
         with pytest.raises(ImageInputError, match="there is no file") as caught:
             load_image(typed, name="ref")
         assert caught.value.problems[0].hint == f"Did you mean {meant}?"
         assert load_image(meant, name="ref").data
-    with pytest.raises(ImageInputError, match="no folder"):
+    with pytest.raises(ImageInputError, match="Check the path"):
         load_image(tmp_path / "nowhere" / "a.png", name="ref")
 
 
 def test_special_files_are_not_opened(tmp_path: Path) -> None:
-    """A folder, pipe or device is named as such: opening a pipe would wait for ever."""
+    """A folder, pipe or device is refused: opening a pipe would wait for ever."""
     os.mkfifo(tmp_path / "pipe.png")
-    for path, what in ((tmp_path / "pipe.png", "pipe"), (Path("/dev/zero"), "device"), (tmp_path, "folder")):
-        with pytest.raises(ImageInputError, match=f"it is a .*{what}.*, not a file"):
+    for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ImageInputError, match="it is not a file"):
             load_image(path, name="ref")
 
 
@@ -196,7 +155,7 @@ def test_a_closed_picture_is_named() -> None:
     """A lazily opened picture whose file is gone is an error, not a traceback from Pillow."""
     with Image.open(io.BytesIO(WHOLE["PNG"])) as picture:
         pass
-    with pytest.raises(ImageInputError, match="cannot be decoded"):
+    with pytest.raises(ImageInputError, match="could not be read"):
         load_image(picture, name="photo")
 
 
@@ -248,11 +207,9 @@ def test_a_flipped_bit_in_a_png_is_found() -> None:
 
 @pytest.mark.parametrize("kind", sorted(WHOLE))
 def test_a_whole_picture_passes_the_check(kind: str) -> None:
-    """The check gives format, suffix and size, and refuses more pixels than were ordered."""
-    info = image_info(WHOLE[kind], max_pixels=256 * 240)
-    assert (info.width_px, info.height_px) == (256, 240)
-    assert info.mime.startswith("image/")
-    assert info.suffix in (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif", ".avif", ".jpeg2000", ".ppm")
+    """The check gives format and size, and refuses more pixels than were ordered."""
+    mime, *size = image_info(WHOLE[kind], max_pixels=256 * 240)
+    assert (mime[:6], size) == ("image/", [256, 240])
     with pytest.raises(BadImageError) as caught:
         image_info(WHOLE[kind], max_pixels=256 * 240 - 1)
     assert caught.value.kind == "too-large"
@@ -264,4 +221,4 @@ def test_megabytes_of_chunks_and_fill_bytes_end_soon() -> None:
     for data in (many, b"\xff\xd8" + b"\xff" * 1_000_000, b"\xff\xd8" + b"\xff\xfe\0\2" * 110_000):
         with pytest.raises(BadImageError):
             image_info(data)
-    assert image_info(png_with_texts(**{f"k{n}": "x" * 2000 for n in range(500)})).mime == "image/png"
+    assert image_info(png_with_texts(**{f"k{n}": "x" * 2000 for n in range(500)}))[0] == "image/png"

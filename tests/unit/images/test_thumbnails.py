@@ -18,9 +18,8 @@ from wan_notebook.images import BadImageError, contact_sheet, image_info, looks_
 def test_a_thumbnail_keeps_the_shape(kind: str, format_name: str) -> None:
     """The longer side is as asked; the size told is that of the bytes; a small picture stays as small as it is."""
     data, width, height = thumbnail(encoded(noise(450, 300), kind), max_px=150, format=format_name)
-    info = image_info(data)
-    assert (width, height) == (150, 100) == (info.width_px, info.height_px)
-    assert info.mime == f"image/{format_name}"
+    assert (width, height) == (150, 100)
+    assert image_info(data) == (f"image/{format_name}", 150, 100)
     assert thumbnail(encoded(noise(50, 40)), max_px=1024)[1:] == (50, 40)
     assert thumbnail(encoded(gradient(400, 200), "JPEG", exif=exif(6)), max_px=100)[1:] == (50, 100)
 
