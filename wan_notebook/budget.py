@@ -8,13 +8,13 @@ loaded and can only be tightened from a notebook. The check itself is inside the
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from .database import Database, OverBudget, Price, Spend, SpendLimit, Used
-from .errors import BudgetError, WanError
+from .errors import BudgetError
 from .files import locked
 from .models import MODEL
 from .money import format_amount, read_amount
@@ -29,10 +29,9 @@ Per = Literal["day", "notebook", "total"]
 PERIODS: Final[tuple[Per, ...]] = get_args(Per)
 COMMAND: Final = "%wan budget"
 VARIABLE: Final = "WAN_BUDGET"
-FREE_PRACTICE: Final = "Practice pictures are free and do not count towards a money budget."
 
 _META: Final = "budget"
-_PERIOD: Final = re.compile(r"(?P<amount>.*?)\s*(?:/|\bper\b)\s*(?P<per>\w+)\s*", re.IGNORECASE | re.ASCII)
+_PERIOD: Final = re.compile(r"(?P<amount>.*?)\s*(?:/|\bper\b|\bin\b)\s*(?P<per>\w+)\s*", re.IGNORECASE | re.ASCII)
 _PICTURES: Final = re.compile(r"(\d{1,9})\s*pictures?", re.IGNORECASE | re.ASCII)
 
 
@@ -77,9 +76,7 @@ def parse_budget(text: str, *, per: str | None = None, source: str = COMMAND) ->
     if pictures := _PICTURES.fullmatch(amount_text):
         return Budget(Decimal(pictures[1]), period, "", source)
     if (found := read_amount(amount_text)) is None:
-        hint = "Write for example `%wan budget 5.00 --per day` or `%wan budget 40 pictures`."
-        if source == VARIABLE:
-            hint = "Write for example WAN_BUDGET='$5 per day, 40 pictures per notebook'."
+        hint = "Write for example `$5 per day` or `40 pictures per notebook`."
         raise BudgetError(f"{source} = {shown(text)} is not an amount.", hint=hint)
     return Budget(found[0], period, found[1], source)
 
@@ -89,7 +86,8 @@ class BudgetBook:
     """The budgets that bind a call from one notebook.
 
     ``loader`` knows the person's budgets and other folders; ``database`` is the folder's, None if it has none yet.
-    ``make_database`` makes it. ``notebook`` is empty outside of one; ``wall_clock`` gives Unix seconds.
+    ``make_database`` makes it. ``notebook`` is empty outside of one; ``wall_clock`` gives Unix seconds. ``skipped``
+    lists the other folders that could not be counted.
     """
 
     loader: "SettingsLoader"
@@ -98,49 +96,45 @@ class BudgetBook:
     notebook: str
     wall_clock: Callable[[], float]
     make_database: Callable[[], Database]
+    skipped: list[str] = field(default_factory=list)
 
     def all(self) -> list[Budget]:
         """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
         found = [parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts]
         found += [parse_budget(text) for per in PERIODS for text in self._stored(per)]
-        alike = [[other for other in found if (other.per, other.currency) == (b.per, b.currency)] for b in found]
-        return [b for b, same in zip(found, alike, strict=True) if b is min(same, key=lambda other: other.amount)]
+        lowest: dict[tuple[Per, str], Budget] = {}
+        for budget in found:
+            other = lowest.setdefault((budget.per, budget.currency), budget)
+            lowest[budget.per, budget.currency] = min(other, budget, key=lambda each: each.amount)
+        return list(lowest.values())
 
     def lines(self) -> list[str]:
         """Return one line a budget: what is used and reserved of it, in every folder that it counts."""
         budgets = self.all()
         if not budgets:
             return ["no budget set (`%wan budget 5.00 --per day`)"]
-        with self._other_databases(budgets) as others:
-            price = self._guard_price(others)
-            lines = []
-            for budget in budgets:
-                limit = self._limit(budget, price, others, simulated=budget.counts_pictures)
-                used = limit.used(self.database.spend_of(limit) if self.database else Spend())
-                blocked, is_comparable = "", budget.counts_pictures or (price and price.currency == budget.currency)
-                if not (is_comparable or self.settings.is_simulated):
-                    why = f"is in {price.currency}" if price else "is not known"
-                    blocked = f"; refuses every call while a picture's price {why}"
-                lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
-        has_money = any(not budget.counts_pictures for budget in budgets)
-        return [*lines, FREE_PRACTICE] if self.settings.is_simulated and has_money else lines
+        lines = []
+        for budget, limit in zip(budgets, self._limits(budgets), strict=True):
+            used = limit.used(self.database.spend_of(limit) if self.database else Spend())
+            is_blind = limit.price_each is None and not self.settings.is_simulated
+            blocked = f"; refuses every call until a picture's price is known in {budget.currency}" if is_blind else ""
+            lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
+        if self.settings.is_simulated and not all(budget.counts_pictures for budget in budgets):
+            lines.append("Practice pictures are free and do not count towards a money budget.")
+        return [*lines, *(f"Not counted, since it cannot be read: {folder}" for folder in self.skipped)]
 
     def set(self, budget: Budget) -> None:
         """Keep a budget. Raise ``BudgetError`` if it is on money and no price is known in its currency."""
-        if not budget.counts_pictures:
-            price, message = self.known_price(), f"a budget of {budget.text} cannot be kept"
-            if price is None:
-                raise BudgetError(f"{message}: the price of a picture is not known yet.", hint=_unknown_price_hint())
-            if budget.currency != price.currency and not self.settings.is_simulated:
-                hint = (
-                    "Amounts are not converted. "
-                    f'Set the budget in {price.currency}: `%wan budget "4 {price.currency}"`; '
-                    f'or set a price in {budget.currency}: `%wan config "price=0.03 {budget.currency}"`; '
-                    "or count pictures: `%wan budget 40 pictures`."
-                )
-                raise BudgetError(f"{message}: a picture's price is in {price.currency} ({price.note}).", hint=hint)
+        price = None if budget.counts_pictures else self.known_price()
+        is_fine = budget.counts_pictures or self.settings.is_simulated
+        if not is_fine and (price is None or price.currency != budget.currency):
+            why = f"in {price.currency} ({price.note})" if price else "not known yet"
+            hint = f"Set the budget in {price.currency}: `%wan budget 4{price.currency}`; or " if price else ""
+            hint += f"set the price: `%wan config price=0.03{budget.currency}`; or count pictures: "
+            message = f"a budget of {budget.text} cannot be kept: the price of a picture is {why}."
+            raise BudgetError(message, hint=f"{hint}`%wan budget 40 pictures`.")
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
-        self._write([*self._stored(budget.per), budget.text.replace(" in total", " per total")], budget.per)
+        self._write([*self._stored(budget.per), budget.text], budget.per)
 
     def remove(self, per: str | None = None, *, counts_pictures: bool | None = None) -> list[Budget]:
         """Forget the budgets of a period (of all without one) and return them; ``WAN_BUDGET`` stays."""
@@ -149,7 +143,7 @@ class BudgetBook:
             budgets = [parse_budget(text) for text in self._stored(period)]
             gone = [b for b in budgets if counts_pictures is None or b.counts_pictures is counts_pictures]
             if gone:
-                self._write([b.text.replace(" in total", " per total") for b in budgets if b not in gone], period)
+                self._write([b.text for b in budgets if b not in gone], period)
             removed += gone
         return removed
 
@@ -158,9 +152,9 @@ class BudgetBook:
         """Give the limits that ``create_or_join`` checks, and explain an ``OverBudget`` that it raises.
 
         A budget that counts every folder is checked by one process at a time, since the transaction holds only one
-        folder.
+        folder. Practice costs no money.
         """
-        budgets = self.all()
+        budgets = [budget for budget in self.all() if budget.counts_pictures or not self.settings.is_simulated]
         with ExitStack() as stack:
             if any(budget.per != "notebook" for budget in budgets):
                 try:
@@ -168,15 +162,13 @@ class BudgetBook:
                 except TimeoutError as error:
                     message = f"the budget cannot be checked: {error}. Nothing was sent."
                     raise BudgetError(message, hint="End that process if it hangs, then run the cell again.") from None
-            others = stack.enter_context(self._other_databases(budgets))
-            price = self._guard_price(others) if budgets else None
-            limits = [self._limit(b, price, others, simulated=self.settings.is_simulated) for b in budgets]
+            limits = self._limits(budgets) if budgets else []
             try:
                 yield limits
             except OverBudget as error:
                 raise _explained(error, budgets[limits.index(error.limit)]) from None
 
-    # Prices ----------------------------------------------------------------------------------------------------------
+    # Prices, and what counts ------------------------------------------------------------------------------------------
 
     def unit_price(self, provider: str) -> Price | None:
         """Return the price of one picture: as set, else as last billed in this folder; None if nobody said."""
@@ -188,52 +180,48 @@ class BudgetBook:
 
     def known_price(self) -> Price | None:
         """Return the price of one picture, as last billed in any folder of the person if this one has none."""
-        if (own := self.unit_price(self.settings.provider)) is not None:
-            return own
-        with self._other_databases() as others:
-            return self._newest_price(others)
+        return self.unit_price(self.settings.provider) or _newest(self._elsewhere([]))
 
-    def _guard_price(self, others: Sequence[Database]) -> Price | None:
-        """Return the price that a budget is checked with: a set price does not lower what was last billed."""
-        price = self.unit_price(self.settings.provider) or self._newest_price(others)
-        billed = self._newest_price([self.database] if self.database and price else [])
-        is_higher = price and billed and billed.currency == price.currency and billed.amount > price.amount
-        return billed if is_higher else price
-
-    def _newest_price(self, databases: Sequence[Database]) -> Price | None:
-        billed = [price for each in databases if (price := each.last_price(self.settings.provider, MODEL)) is not None]
-        return max(billed, key=lambda price: price.day or dt.date.min, default=None)
-
-    # What counts -----------------------------------------------------------------------------------------------------
-
-    def _limit(self, budget: Budget, price: Price | None, others: Sequence[Database], *, simulated: bool) -> SpendLimit:
-        now = dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
+    def _limits(self, budgets: Sequence[Budget]) -> list[SpendLimit]:
+        provider, now = self.settings.provider, dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        limit = SpendLimit(
-            amount=budget.amount,
-            currency=budget.currency,
-            since=midnight if budget.per == "day" else None,
-            notebook=self.notebook if budget.per == "notebook" else None,
-            price=None if self.settings.is_simulated else price,
-            is_simulated=simulated and self.settings.is_simulated,
-        )
-        counted = others if budget.per != "notebook" else ()
-        return replace(limit, elsewhere=tuple(database.spend_of(limit) for database in counted))
+        limits = [
+            SpendLimit(
+                amount=budget.amount,
+                currency=budget.currency,
+                since=midnight if budget.per == "day" else None,
+                notebook=self.notebook if budget.per == "notebook" else None,
+                is_simulated=budget.counts_pictures and self.settings.is_simulated,
+            )
+            for budget in budgets
+        ]
+        is_alone = all(budget.per == "notebook" and budget.counts_pictures for budget in budgets)
+        others = [] if is_alone else self._elsewhere(limits)
+        price = None if self.settings.is_simulated else self.unit_price(provider) or _newest(others)
+        billed = self.database.last_price(provider, MODEL) if self.database and price else None
+        if price and billed and billed.currency == price.currency:  # a set price does not lower what was last billed
+            price = max(price, billed, key=lambda each: each.amount)
+        return [
+            replace(limit, price=price, elsewhere=tuple(s[at] for _, s in others) if budget.per != "notebook" else ())
+            for at, (budget, limit) in enumerate(zip(budgets, limits, strict=True))
+        ]
 
-    @contextmanager
-    def _other_databases(self, budgets: Sequence[Budget] | None = None) -> Iterator[list[Database]]:
-        """Open the person's other folders, read-only, if any of these budgets needs them; skip what cannot be read."""
-        is_wanted = budgets is None or any(b.per != "notebook" or not b.counts_pictures for b in budgets)
-        with ExitStack() as stack:
-            opened = []
-            for folder in self.loader.known_folders() if is_wanted else ():
-                if folder == self.settings.folder:
-                    continue
-                with suppress(WanError):
-                    opened.append(stack.enter_context(Database.open(folder / LEDGER_NAME, read_only=True)))
-            yield opened
+    def _elsewhere(self, limits: Sequence[SpendLimit]) -> list[tuple[Price | None, list[Spend]]]:
+        """Ask the person's other folders for the price, and for what counts against each limit."""
+        found = []
+        self.skipped.clear()
+        for folder in self.loader.known_folders():
+            if folder == self.settings.folder:
+                continue
+            try:
+                with Database.open(folder / LEDGER_NAME, read_only=True) as database:
+                    price = database.last_price(self.settings.provider, MODEL)
+                    found.append((price, [database.spend_of(limit) for limit in limits]))
+            except Exception:  # noqa: BLE001 - whatever is wrong with another folder, it stops no call in this one
+                self.skipped.append(str(folder))
+        return found
 
-    # Where they are kept ---------------------------------------------------------------------------------------------
+    # Where they are kept ----------------------------------------------------------------------------------------------
 
     def _stored(self, per: str) -> list[str]:
         if per == "notebook":
@@ -249,62 +237,35 @@ class BudgetBook:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
 
+def _newest(others: Sequence[tuple[Price | None, object]]) -> Price | None:
+    return max((price for price, _ in others if price), key=lambda price: price.day or dt.date.min, default=None)
+
+
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
 def _used_text(budget: Budget, used: Used) -> str:
-    note = f"{used.unknown} of unknown price" if used.unknown else ""
-    if used.guessed:
-        note = f"{pluralize(used.guessed, 'picture')} of unknown price counted like the next one"
-    amounts = [f"{a:f}" if budget.counts_pictures else budget.in_words(a) for a in (used.spent, used.reserved)]
-    past = "used" if budget.counts_pictures else "spent"
-    text = f"{amounts[0]} {past}, {amounts[1]} reserved for running jobs"
-    return f"{text} ({note})" if note else text
+    spent, reserved = (f"{a:f}" if budget.counts_pictures else budget.in_words(a) for a in (used.spent, used.reserved))
+    unknown = f" ({used.unknown} of unknown price)" if used.unknown else ""
+    return f"{spent} {'used' if budget.counts_pictures else 'spent'}, {reserved} reserved for running jobs{unknown}"
 
 
 def _explained(error: OverBudget, budget: Budget) -> BudgetError:
     """Say why a call was refused, with a way out that works."""
-    name = f"the budget of {budget.text} ({budget.source})"
-    if error.reason == "other currency":
-        currency = error.limit.price.currency if error.limit.price else "another currency"
-        message = f"{name} cannot be compared with a price in {currency}: amounts are not converted. Nothing was sent."
-        other = replace(budget, currency=currency).command(Decimal(5))
-        hint = f"`%wan budget off --per {budget.per}` removes it; then `{other}`, for example, sets one in {currency}."
+    name, price = f"the budget of {budget.text} ({budget.source})", error.limit.price
+    if error.asked is None or error.used.unknown:
+        why = "a price is not known"
+        if price and price.currency != budget.currency:
+            why = f"a picture's price is in {price.currency}, and amounts are not converted"
+        hint = f"`%wan budget off --per {budget.per}` removes it; or"
         if budget.source == VARIABLE:
-            hint = f"Write it in {currency} where WAN_BUDGET is set, then restart the kernel."
-        return BudgetError(message, hint=hint)
-    if error.reason == "unknown price":
-        what = "this call's price is not known"
-        if error.asked is not None:
-            count = error.used.unknown
-            what = f"{pluralize(count, 'earlier job')} {'has' if count == 1 else 'have'} no known price"
-        message = f"{name} cannot be kept: {what}. Nothing was sent."
-        return BudgetError(message, hint=_unknown_price_hint(budget))
-    asked = error.asked or Decimal(0)
-    needed = error.used.spent + error.used.reserved + asked
-    verb = "make" if budget.counts_pictures else "cost"
-    message = f"this call could {verb} {budget.in_words(asked)} and exceed {name}: {_used_text(budget, error.used)}."
+            hint = "Restart the kernel with another WAN_BUDGET, for example '40 pictures'; or"
+        hint += f" set the price: `%wan config price=0.03{budget.currency}`."
+        return BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
+    needed = error.used.spent + error.used.reserved + error.asked
+    could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(error.asked)}"
     hint = f"Ask for fewer pictures, or raise it: `{budget.command(needed)}`."
     if budget.source == VARIABLE:
-        hint = (
-            "Ask for fewer pictures. WAN_BUDGET can only be raised where it is set, for example to "
-            f"`{budget.in_words(needed)} per {budget.per}`; then restart the kernel."
-        )
-    return BudgetError(f"{message} Nothing was sent.", hint=hint)
-
-
-def _unknown_price_hint(budget: Budget | None = None) -> str:
-    """Return the three ways out where a price is not known; a budget that is in force bars two of them."""
-    price = "set it with `%wan config price=0.03`"
-    if budget is None:
-        return (
-            "Three ways out: make one picture without this budget, so that its price becomes known; "
-            f"{price}; or count pictures instead: `%wan budget 40 pictures`."
-        )
-    if budget.source == VARIABLE:
-        return f"Two ways out: {price}; or restart the kernel with WAN_BUDGET='40 pictures' instead."
-    off = f"`%wan budget off --per {budget.per}`"
-    return (
-        f"Three ways out: {price}; remove the budget ({off}) and make one picture, so that its price becomes known; "
-        f"or count pictures instead: {off}, then `%wan budget 40 pictures`."
-    )
+        raised = f"{budget.in_words(needed)} per {budget.per}"
+        hint = f"Ask for fewer pictures, or restart the kernel with a higher WAN_BUDGET, for example `{raised}`."
+    return BudgetError(f"{could} and exceed {name}: {_used_text(budget, error.used)}. Nothing was sent.", hint=hint)

@@ -307,10 +307,7 @@ class Lookup:
         return next((row for row in rows if row.id in ids or row.group_id in groups), None)
 
     def _is_running(self, row: "JobRow") -> bool:
-        if row.status is not Status.INTENT:
-            return row.status in OPEN
-        # One that nobody holds was never sent: the same call sends it, and pays for it.
-        return row.is_held(self.now) and not (row.owner is not None and row.owner.is_dead())
+        return row.status in OPEN and not row.is_abandoned(self.now)
 
 
 def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:

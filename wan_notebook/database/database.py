@@ -12,7 +12,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from .history import History
-from .jobs import LEASE_S, Conflict, append_event, enter, locked_job, portions
+from .jobs import LEASE_S, Conflict, enter, locked_job, portions
 from .models import IS_OPEN, JobRow, JobSummary, LimitRow, Owner, job_accounts
 from .status import IN_FLIGHT, Status
 from .transfer import Transfer
@@ -85,7 +85,7 @@ class Database(History, Transfer):
             row = locked_job(session, job_id)
             if row.status is not Status.INTENT:
                 raise Conflict(row, f"{row.status}, so it is not sent")
-            if row.is_held(now) and row.owner_token != owner.token:
+            if row.owner_token != owner.token and row.is_held(now):
                 raise Conflict(row, "looked after by another kernel")
             running = _count_in_flight(session, account, now) if in_flight else 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
@@ -121,15 +121,9 @@ class Database(History, Transfer):
                 now = self.now()
                 wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
                 for row in session.scalars(wanted).all():
-                    before = row.owner
-                    is_mine = before is not None and before.token == owner.token
-                    if before is not None and not is_mine and row.is_held(now) and not before.is_dead():
-                        continue
-                    row.hold(owner, now + LEASE_S)
-                    held.add(row.id)
-                    if not is_mine:
-                        detail = {"host": owner.host, "pid": owner.pid, "before": before.token if before else ""}
-                        append_event(session, row.seq, now, "taken", detail=detail)
+                    if row.owner_token == owner.token or not row.is_held(now):
+                        row.hold(owner, now + LEASE_S)
+                        held.add(row.id)
         return frozenset(held)
 
     def renew(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..text import one_line
-from .models import Base, MetaRow
+from .models import ESCAPED, Base, MetaRow
 from .status import read_only_uri
 
 SCHEMA_VERSION: Final = 3
@@ -42,57 +42,43 @@ BUSY_TIMEOUT_S: Final = 10.0  # our transactions take milliseconds; a backup pro
 
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs", "ceph", "lustre", "gpfs", "beegfs"}
-    | {"glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.davfs", "davfs", "fuse.rclone", "fuse.s3fs"}
-    | {"fuse.gcsfuse", "fuse.juicefs", "virtiofs", "vboxsf", "prl_fs", "fuse.vmhgfs-fuse", "drvfs", "pvfs2", "orangefs"}
+    | {"glusterfs", "davfs", "virtiofs", "vboxsf", "prl_fs", "drvfs", "pvfs2", "orangefs"}
 )
-"""Where the memory that a write-ahead log shares between processes is not shared between machines."""
+"""With ``fuse.*``: where the memory that a write-ahead log shares between processes is not shared between machines."""
 
+_UNWRITABLE: Final = ("it cannot be opened or written", "Check that its folder exists, and make both writable.")
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Free some space there, then try again."),
     sqlite3.SQLITE_IOERR: ("the disk reports an error", "Check its free space, its quota and the disk itself."),
-    sqlite3.SQLITE_READONLY: ("it is read-only", "Make the file and its folder writable."),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "Check that its folder exists and is writable."),
-    sqlite3.SQLITE_PERM: ("access is denied", "Check the permissions of the file and its folder."),
+    **dict.fromkeys((sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM), _UNWRITABLE),
     sqlite3.SQLITE_BUSY: ("another program keeps it locked", "Close that program, then try again."),
     sqlite3.SQLITE_CORRUPT: ("it is damaged", "Restore it from a backup; the picture files are not affected."),
     sqlite3.SQLITE_NOTADB: ("it is not a ledger", "Move the file away, or set WAN_HOME to another folder."),
 }
-_UNWRITABLE: Final = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
 class DatabaseUnavailable(StoreError):
     """The file or server cannot be read or written now: disk full, locked, connection lost. Later it may be."""
 
 
-class _Current(threading.local):
-    """The session of the transaction that this thread is in."""
-
-    session: Session | None = None
-
-
 class DatabaseEngine:
-    """An open database: its transactions, its clock, and its end. ``Database`` adds what is stored."""
+    """An open database: its transactions, its clock, and its end. ``Database`` adds what is stored.
 
-    def __init__(
-        self, engine: Engine, place: str, path: Path | None, wall_clock: Callable[[], float], *, is_read_only: bool
-    ) -> None:
-        self.place, self.path, self.is_read_only = place, path, is_read_only
-        self.is_server = path is None
+    ``path`` is None for a server.
+    """
+
+    def __init__(self, engine: Engine, place: str, path: Path | None, wall_clock: Callable[[], float]) -> None:
+        self.place, self.path = place, path
         self._engine = engine
         self._writer = engine.execution_options(is_write=True)
         self._wall_clock = wall_clock
         self._pid = os.getpid()
-        self._current = _Current()
+        self._current = threading.local()
         self._file = _file_id(path)
 
     @classmethod
     def open(
-        cls,
-        path_or_url: Path | str,
-        *,
-        wall_clock: Callable[[], float] = time.time,
-        read_only: bool = False,
-        journal: str = "",
+        cls, path_or_url: Path | str, *, wall_clock: Callable[[], float] = time.time, read_only: bool = False
     ) -> Self:
         """Open a ledger, creating it or bringing it up to date.
 
@@ -103,9 +89,7 @@ class DatabaseEngine:
         wall_clock : callable
             Unix seconds; a server uses its own clock.
         read_only : bool
-            Change nothing. A file that cannot be written is opened this way by itself (``is_read_only``).
-        journal : str
-            SQLite's journal mode. Normally a write-ahead log, but a rollback journal on a network filesystem.
+            Change nothing. A file that cannot be written is opened this way by itself.
 
         Raises
         ------
@@ -114,28 +98,19 @@ class DatabaseEngine:
         DatabaseUnavailable
             If it cannot be read.
         """
-        if "://" in str(path_or_url) and isinstance(path_or_url, str):
-            try:
-                url = make_url(path_or_url)
-            except (ArgumentError, ValueError):  # which is not shown: it may hold a password
-                hint = "Write WAN_LEDGER like postgresql+psycopg://host/team, or unset it."
-                raise StoreError("WAN_LEDGER is not the address of a database.", hint=hint) from None
-            place = url.render_as_string(hide_password=True)
-            with explained(place):
-                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
-                _create_or_migrate(engine, place)
-            return cls(engine, place, None, wall_clock, is_read_only=False)
+        if isinstance(path_or_url, str) and "://" in path_or_url:
+            return cls(*_open_server(path_or_url), None, wall_clock)
         path = Path(path_or_url)
         for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
             if file.is_symlink():
                 raise StoreError(f"{file} is a link; a ledger is not opened through one.", hint="Put the file there.")
         if not read_only:
             try:
-                return cls(_open_file(path, journal), str(path), path, wall_clock, is_read_only=False)
+                return cls(_open_file(path), str(path), path, wall_clock)
             except DatabaseUnavailable as error:
-                if not path.is_file() or _sqlite_code(error.__cause__) not in _UNWRITABLE:
+                if not path.is_file() or _reason(error.__cause__) is not _UNWRITABLE:
                     raise
-        return cls(_open_read_only(path), str(path), path, wall_clock, is_read_only=True)
+        return cls(_open_read_only(path), str(path), path, wall_clock)
 
     def close(self) -> None:
         """Close all connections. May be called twice."""
@@ -161,8 +136,8 @@ class DatabaseEngine:
         if os.getpid() != self._pid:
             message = f"The ledger {self.place} is used by the process that this one was forked from."
             raise StoreError(message, hint="Open it again in this process.")
-        if self._current.session is not None:  # a method that calls another one: both are one transaction
-            yield self._current.session
+        if (current := getattr(self._current, "session", None)) is not None:
+            yield current  # a method that calls another one: both are one transaction
             return
         with explained(self.place), Session(engine or self._engine, expire_on_commit=False) as session, session.begin():
             self._current.session = session
@@ -173,14 +148,14 @@ class DatabaseEngine:
 
     def now(self) -> float:
         """Return the time in Unix seconds: the server's if there is one, since hosts disagree."""
-        if not self.is_server:
+        if self.path is not None:
             return self._wall_clock()
         with self.reading() as session:
             return float(session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
 
     def serialize(self, what: str) -> None:
         """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
-        if self.is_server:
+        if self.path is None:
             with self.writing() as session:
                 session.execute(_lock(what))
 
@@ -206,9 +181,7 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
-        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        default = (said, "Run `%wan doctor` to check the folder and the connection.")
-        what, hint = _REASONS.get(_sqlite_code(error), default)
+        what, hint = _reason(error)
         raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
     except (UnicodeError, OverflowError) as error:
         raise StoreError(f"The ledger {place} cannot hold this value: {one_line(error)}.") from error
@@ -217,59 +190,62 @@ def explained(place: str) -> Iterator[None]:
         raise StoreError(f"The ledger {place} needs the module {error.name}.", hint=hint) from error
 
 
-def _sqlite_code(error: BaseException | None) -> int:
-    """Return SQLite's primary error code, which an extended one carries in its low byte; -1 for other errors."""
-    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
-    return code & 0xFF if isinstance(code, int) else -1
+def _reason(error: BaseException | None) -> tuple[str, str]:
+    """Return what happened and what to do; an extended code of SQLite carries its primary one in the low byte."""
+    said = getattr(error, "orig", None) or error
+    default = (str(said).partition("\n")[0], "Run `%wan doctor` to check the folder and the connection.")
+    return _REASONS.get(getattr(said, "sqlite_errorcode", 0) & 0xFF, default)
 
 
 def on_network_filesystem(path: Path, mounts: str | None = None) -> bool:
     """Say whether a path lies on a network filesystem; ``mounts`` is the text of ``/proc/mounts``."""
-    if str(path).startswith(("\\\\", "//")):
-        return True
     if mounts is None:
         with suppress(OSError):
             mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     folder, best, kind = path.absolute(), -1, ""
-    for fields in (line.split(" ") for line in (mounts or "").splitlines()):
-        if len(fields) < 3:
-            continue
+    for fields in (line.split(" ") for line in (mounts or "").splitlines() if line.count(" ") > 2):
         # The kernel writes space, tab, newline and backslash in a mount point as three octal digits.
         point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
         if folder.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), fields[2]
-    return kind in NETWORK_FILESYSTEMS
+    return str(path).startswith(("\\\\", "//")) or kind in NETWORK_FILESYSTEMS or kind.startswith("fuse.")
 
 
-def _open_file(path: Path, journal: str) -> Engine:
+def _open_server(address: str) -> tuple[Engine, str]:
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):  # which is not shown: it may hold a password
+        hint = "Write WAN_LEDGER like postgresql+psycopg://host/team, or unset it."
+        raise StoreError("WAN_LEDGER is not the address of a database.", hint=hint) from None
+    place = url.render_as_string(hide_password=True)
+    with explained(place):
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        _create_or_migrate(engine, place)
+    return engine, place
+
+
+def _open_file(path: Path) -> Engine:
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with explained(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError, PermissionError):  # what cannot be written is told by SQLite
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))  # prompts are private: nothing for others
         with closing(_connect(uri)) as connection:
-            journal = journal or ("DELETE" if on_network_filesystem(path) else "WAL")
+            journal = "DELETE" if on_network_filesystem(path) else "WAL"
             connection.execute(f"PRAGMA journal_mode={journal}")  # without shared memory SQLite stays with DELETE
-        engine = _sqlite_engine(lambda: _connect(uri))
+        engine = _sqlite_engine(uri)
         _create_or_migrate(engine, str(path))
         return engine
 
 
 def _open_read_only(path: Path) -> Engine:
     with explained(str(path)):
-        uri = read_only_uri(path)
-        engine = _sqlite_engine(lambda: _connect(uri))
+        engine = _sqlite_engine(read_only_uri(path))
         with engine.connect() as connection:
             version = _checked_version(connection, str(path))
-        if version not in MIGRATIONS:
-            return engine  # an older one is read as it is: schema 3 only added tables
-        engine.dispose()
-        copy = _connect("file::memory:")
-        with closing(_connect(uri)) as source:
-            source.backup(copy)
-        engine = _sqlite_engine(lambda: copy, pool_size=1, max_overflow=0)  # one thread after the other
-        _create_or_migrate(engine, str(path))
-        copy.execute("PRAGMA query_only=ON")
+        if version in MIGRATIONS:  # later ones are read as they are: schema 3 only added tables
+            hint = "Copy the folder to where it can be written, and open it there once."
+            raise StoreError(f"The ledger {path} is of an older version, and cannot be brought up to date.", hint=hint)
         return engine
 
 
@@ -277,6 +253,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
     )
+    connection.text_factory = _decoded
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut, in a write-ahead log too
     connection.execute("PRAGMA secure_delete=ON")  # emptying the trash leaves no prompt in the free space of the file
@@ -284,8 +261,19 @@ def _connect(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def _sqlite_engine(creator: Callable[[], sqlite3.Connection], **pool: int) -> Engine:
-    engine = create_engine("sqlite://", creator=creator, poolclass=QueuePool, hide_parameters=True, **pool)
+def _decoded(raw: bytes) -> str | bytes:
+    """Return a stored text, as it was before the first edition escaped it; bytes that are not UTF-8 stay bytes."""
+    try:
+        found = raw.decode()
+    except UnicodeDecodeError:
+        return raw
+    if found.startswith(ESCAPED):
+        return found.removeprefix(ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
+    return found
+
+
+def _sqlite_engine(uri: str) -> Engine:
+    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=QueuePool, hide_parameters=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -305,9 +293,8 @@ def _create_or_migrate(engine: Engine, place: str) -> None:
         found = _checked_version(connection, place)
         if found == SCHEMA_VERSION:
             return
-        for version in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
-            if version in MIGRATIONS:
-                connection.execute(text(MIGRATIONS[version]))
+        if found in MIGRATIONS:
+            connection.execute(text(MIGRATIONS[found]))
         Base.metadata.create_all(connection)
         if is_server:
             connection.execute(insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Float, and_, cast, delete, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, Float, and_, cast, delete, false, insert, or_, select, union, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -23,23 +23,20 @@ from .models import (
     job_search,
     job_tags,
     search_text,
-    storable,
 )
 from .spending import CostRow, add_up
 from .status import NOT_SENT, PLAIN_WORDS, STATES, Status
 
 LIMIT_MAX: Final = 1000
 
+_AS_NAMED: Final = ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
 _SORTS: Final[dict[str, Any]] = {
     "created": JobSummary.created_at,
     "prompt": job_search.c.haystack,
     "cost": cast(JobSummary.cost_amount, Float),
     "duration": JobSummary.duration_s,
     "pictures": JobSummary.picture_count,
-    **{
-        name: getattr(JobSummary, name)
-        for name in ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
-    },
+    **{name: getattr(JobSummary, name) for name in _AS_NAMED},
 }
 
 _FORGOTTEN: Final[dict[str, Any]] = {
@@ -180,53 +177,41 @@ def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
         raise StoreError(f"The history cannot be sorted by {query.sort!r}.", hint=hint)
     if not 1 <= query.limit <= LIMIT_MAX or query.offset < 0:
         raise StoreError(f"A page has 1 to {LIMIT_MAX} rows and begins at 0 or later.")
+    job = JobSummary
     wanted: list[ColumnElement[bool]] = []
     if query.only_trashed:
-        wanted += [JobSummary.trashed_at.is_not(None), JobSummary.purged_at.is_(None)]
+        wanted += [job.trashed_at.is_not(None), job.purged_at.is_(None)]
     elif not query.include_trashed:
-        wanted.append(JobSummary.trashed_at.is_(None))
+        wanted.append(job.trashed_at.is_(None))
     if query.status is not None:
         wanted.append(_has_status((query.status,) if isinstance(query.status, str) else query.status))
-    if query.since is not None:
-        wanted.append(JobSummary.created_at >= query.since)
-    if query.until is not None:
-        wanted.append(JobSummary.created_at < query.until)
+    wanted += [job.created_at >= query.since] if query.since is not None else []
+    wanted += [job.created_at < query.until] if query.until is not None else []
     if words := search_text(query.words).split():
         hits = [job_search.c.haystack.contains(word, autoescape=True) for word in words]
-        wanted.append(JobSummary.seq.in_(select(job_search.c.job_seq).where(*hits)))
-    wanted += [
-        JobSummary.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == storable(tag)))
-        for tag in query.tags
-        if tag
-    ]
-    wanted += [JobSummary.notebook == query.notebook] if query.notebook else []
-    wanted += [JobSummary.user == query.user] if query.user else []
-    wanted += [JobSummary.seed == query.seed] if query.seed is not None else []
+        wanted.append(job.seq.in_(select(job_search.c.job_seq).where(*hits)))
+    wanted += [job.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == tag)) for tag in query.tags if tag]
+    equal = {name: getattr(query, name) for name in ("notebook", "user", "seed")}
+    wanted += [getattr(job, name) == value for name, value in equal.items() if value not in ("", None)]
     if query.starred:
-        jobs = select(JobSummary.seq).where(JobSummary.is_starred == 1)
         pictures = select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
-        wanted.append(JobSummary.seq.in_(union(jobs, pictures)))
-    if query.rejected is not None:
-        wanted.append(JobSummary.is_rejected == int(query.rejected))
+        wanted.append(job.seq.in_(union(select(job.seq).where(job.is_starred == 1), pictures)))
+    wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
     return wanted
 
 
 def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
-    statuses: set[Status] = set()
-    not_sent = and_(JobSummary.status == Status.REFUSED, JobSummary.error_code == NOT_SENT)
     conditions: list[ColumnElement[bool]] = []
     for word in words:
         plain = word.strip().lower().replace("-", "_").replace(" ", "_")
         if plain == NOT_SENT:
-            conditions.append(not_sent)
+            conditions.append(and_(JobSummary.status == Status.REFUSED, JobSummary.error_code == NOT_SENT))
         elif plain in PLAIN_WORDS:
-            statuses |= PLAIN_WORDS[plain]
-        elif plain in list(Status):
-            statuses.add(Status(plain))
+            conditions.append(JobSummary.status.in_(PLAIN_WORDS[plain]))
         else:
             hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
-    return or_(JobSummary.status.in_(statuses), *conditions)
+    return or_(false(), *conditions)
 
 
 def _forget(session: Session, row: JobRow, now: float) -> set[str]:

@@ -4,18 +4,18 @@
 create its job, and a change of status looks at the old one under the row's lock.
 """
 
-import difflib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from .models import (
     IS_OPEN,
+    TIME_MAX_S,
     Base,
     EventRow,
     InputRow,
@@ -30,7 +30,6 @@ from .models import (
     job_search,
     job_tags,
     search_text,
-    storable,
 )
 from .spending import Spending, SpendLimit
 from .status import FINAL, FREE, NOT_SENT, OPEN, Status, may_follow
@@ -44,6 +43,12 @@ PORTION: Final = 500
 NEWEST: Final = (JobSummary.created_at.desc(), JobSummary.seq.desc())
 
 _SEARCHED: Final = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
+_TIMES: Final = {
+    Status.SENDING: "sending_at",
+    Status.ACCEPTED: "accepted_at",
+    Status.RUNNING: "first_running_at",
+    Status.SAVED: "saved_at",
+}
 _WHO_AND_WHERE: Final = (
     *("provider", "base_url", "is_simulated", "envelope", "name", "tags", "notebook", "cell_id", "user"),
     *("key_fingerprint", "versions", "reserved_amount", "reserved_currency", "notes"),
@@ -63,29 +68,26 @@ class Jobs(Spending):
     """Reads and writes jobs. Rows are complete, with texts, inputs and pictures."""
 
     def get(self, id_or_prefix: str) -> JobRow:
-        """Return the job with this id or unique beginning of one. Raises ``StoreError`` that names the nearest."""
+        """Return the job with this id or unique beginning of one. Raises ``StoreError`` that names some ids."""
         wanted = id_or_prefix.strip().lower()
         rows: list[JobRow] = []
         if wanted.isascii() and wanted.isalnum():
             # A range, not LIKE: it uses the index of ids, whatever the collation.
             in_range = (JobRow.id >= wanted, JobRow.id < wanted + "g")
-            rows = self._rows(select(JobRow).where(*in_range).order_by(JobRow.id).limit(10))
+            rows = self._rows(select(JobRow).where(*in_range).order_by(JobRow.id).limit(5))
         if len(rows) == 1 or (rows and rows[0].id == wanted):
             return rows[0]
         if rows:
-            message = f"{id_or_prefix!r} fits {len(rows)} jobs: {_listed([row.id for row in rows])}."
+            message = f"{id_or_prefix!r} fits several jobs: {', '.join(row.id for row in rows)}."
             raise StoreError(message, hint="Give one more character.")
-        known = self._rows(select(JobSummary.id).order_by(*NEWEST).limit(500))
-        heads = {job_id[: max(len(wanted), 3)]: job_id for job_id in reversed(known)}
-        near = [heads[head] for head in difflib.get_close_matches(wanted, heads, n=3)]
-        hint = f"{'Nearest' if near else 'Newest'}: {_listed(near or known[:3])}. `%wan history` lists all."
-        message = f"No job has the id {id_or_prefix[:40]!r}."
-        raise StoreError(message, hint=hint if known else "This folder has no jobs yet.")
+        newest = ", ".join(map(str, self._rows(select(JobSummary.id).order_by(*NEWEST).limit(3))))
+        hint = f"The newest: {newest}. `%wan history` lists all." if newest else "This folder has no jobs yet."
+        raise StoreError(f"No job has the id {id_or_prefix[:40]!r}.", hint=hint)
 
     def jobs(self, ids: Iterable[str]) -> dict[str, JobRow]:
         """Return the jobs with these ids, as far as there are any."""
         with self.reading() as session:
-            found = [session.scalars(select(JobRow).where(JobRow.id.in_(portion))).all() for portion in portions(ids)]
+            found = [session.scalars(select(JobRow).where(JobRow.id.in_(some))).all() for some in portions(ids)]
         return {row.id: row for rows in found for row in rows}
 
     def group(self, group_id: str) -> list[JobRow]:
@@ -98,10 +100,10 @@ class Jobs(Spending):
         return self._rows(select(JobRow).where(IS_OPEN).order_by(JobRow.created_at, JobRow.seq))
 
     def results(self, request_hash: str, with_seed: bool = False) -> list[JobRow]:
-        """Return every job of a request that is not in the trash, oldest first."""
+        """Return every job of a request that is not in the trash, oldest first, but none whose hashes were edited."""
         column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
         found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
-        return self._rows(found.order_by(JobRow.created_at, JobRow.seq))
+        return [row for row in self._rows(found.order_by(JobRow.created_at, JobRow.seq)) if row.hashes_agree()]
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
@@ -110,14 +112,10 @@ class Jobs(Spending):
 
     def durations(self, provider: str, model: str, mode: str, size_tier: str, n: int, limit: int = 200) -> list[float]:
         """Return the newest durations of jobs of one kind in seconds, newest last."""
-        found = (
-            select(JobSummary.duration_s)
-            .where(JobSummary.provider == provider, JobSummary.model == model, JobSummary.mode == mode)
-            .where(JobSummary.size_tier == size_tier, JobSummary.n == n, JobSummary.duration_s.is_not(None))
-            .order_by(JobSummary.finished_at.desc(), JobSummary.seq.desc())
-            .limit(limit)
-        )
-        return self._rows(found)[::-1]
+        alike = {"provider": provider, "model": model, "mode": mode, "size_tier": size_tier, "n": n}
+        found = select(JobSummary.duration_s).filter_by(**alike).where(JobSummary.duration_s.between(0, TIME_MAX_S))
+        newest = (JobSummary.finished_at.desc(), JobSummary.seq.desc())
+        return self._rows(found.order_by(*newest).limit(limit))[::-1]
 
     def has_real_jobs(self) -> bool:
         """Say whether any job went to a real service and may have made something."""
@@ -130,12 +128,12 @@ class Jobs(Spending):
 
     def input_name(self, file: str) -> str:
         """Return what a person called a kept input picture when it was first given; "" if nobody gave it."""
-        given = select(InputRow.name).where(InputRow.file == file, InputRow.name != "")
-        return next(iter(self._rows(given.order_by(InputRow.job_seq).limit(1))), "")
+        given = select(InputRow).where(InputRow.file == file, InputRow.name != "")
+        return next((row.name for row in self._rows(given.order_by(InputRow.job_seq).limit(1))), "")
 
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
-        return next(iter(self._rows(select(MetaRow.value).where(MetaRow.key == key))), None)
+        return next((row.value for row in self._rows(select(MetaRow).where(MetaRow.key == key))), None)
 
     def _rows(self, found: Select[Any]) -> list[Any]:
         with self.reading() as session:
@@ -188,18 +186,18 @@ class Jobs(Spending):
         with self.writing() as session:
             self.serialize("create")
             now = self.now()
-            _look_after_intents(session, now + LEASE_S)
-            found = [None] * len(new_jobs) if fresh else self._answers(session, new_jobs, now, simulated_ok, replay)
+            found = [None] * len(new_jobs) if fresh else _answers(session, new_jobs, now, simulated_ok, replay)
             answers: list[tuple[JobRow, bool]] = []
             started: dict[JobRow, JobRow] = {}
             by_hash: dict[str, JobRow] = {}
             for new, row in zip(new_jobs, found, strict=True):
                 answer = row or (new if fresh else by_hash.setdefault(new.request_hash_with_seed, new))
-                is_new = answer not in started and (row is None or _is_abandoned(row, now))
+                is_new = answer not in started and (row is None or row.is_abandoned(now))
                 if is_new:
                     started[answer] = new
+                    answer.owner_token = ""  # what is taken over reserves nothing beside what is asked for now
                 answers.append((answer, is_new))
-            self.check_limits(limits, [row.n for row in started])
+            self.check_limits(limits, sum(row.n for row in started))
             _start(session, started, now, owner)
             if replacing and answers:
                 self.abandon(replacing, f"sent again by a person's decision, as job {answers[0][0].id}")
@@ -289,38 +287,37 @@ class Jobs(Spending):
                 detail = {"how": reason}
                 self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
 
-    def _answers(
-        self, session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
-    ) -> list[JobRow | None]:
-        """Return, for each new job, the job that answers it already."""
-        hashes = {h for new in new_jobs for h in (new.request_hash, new.request_hash_with_seed)}
-        columns = (JobSummary.request_hash, JobSummary.request_hash_with_seed)
-        known = {h for column in columns for h in session.scalars(select(column).where(column.in_(hashes)))}
-        newest = select(JobRow).order_by(*NEWEST)
-        newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
-        found: list[JobRow | None] = []
-        first: JobRow | None = None
-        for new in new_jobs:
-            row: JobRow | None = None
-            first = None if new.request_position == 0 else first
-            if first is not None:  # the whole request is joined, with the seeds that it has
-                position = first.group_position + new.request_position
-                group = select(JobRow).where(JobRow.group_id == first.group_id, JobRow.group_position == position)
-                row = session.scalars(group.order_by(JobRow.seq)).first()
-            elif new.request_hash != new.request_hash_with_seed:  # its seed was drawn: it goes by what was asked
-                is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
-                row = first = session.scalars(newest.where(JobRow.request_hash == new.request_hash, is_open)).first()
-            elif new.request_hash_with_seed in known:
-                same = newest.where(JobRow.request_hash_with_seed == new.request_hash_with_seed)
-                rows = session.scalars(same.where(JobRow.trashed_at.is_(None))).all()
-                open_rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: _is_abandoned(row, now))
-                complete = [row for row in rows if row.is_complete] if replay else []
-                row = next(iter([*open_rows, *complete]), None)
-            found.append(row)
-        return found
-
 
 # Inside a transaction ------------------------------------------------------------------------------------------------
+
+
+def _answers(
+    session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
+) -> list[JobRow | None]:
+    """Return, for each new job, the job that answers it already."""
+    newest = select(JobRow).order_by(*NEWEST)
+    newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
+    found: list[JobRow | None] = []
+    first: JobRow | None = None
+    for new in new_jobs:
+        first = None if new.request_position == 0 else first
+        if first is not None:  # the whole request is joined, with the seeds that it has
+            position = first.group_position + new.request_position
+            same = newest.where(JobRow.group_id == first.group_id, JobRow.group_position == position)
+        elif new.request_hash != new.request_hash_with_seed:  # its seed was drawn: it goes by what was asked
+            is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
+            same = newest.where(JobRow.request_hash == new.request_hash, is_open)
+        else:
+            same = newest.where(
+                JobRow.request_hash_with_seed == new.request_hash_with_seed, JobRow.trashed_at.is_(None)
+            )
+        rows = [row for row in session.scalars(same) if row.hashes_agree()]
+        if new.request_hash == new.request_hash_with_seed and first is None:
+            open_rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: row.is_abandoned(now))
+            rows = [*open_rows, *(row for row in rows if replay and row.is_complete)]
+        found.append(next(iter(rows), None))
+        first = found[-1] if new.request_hash != new.request_hash_with_seed else first
+    return found
 
 
 def append_event(
@@ -341,36 +338,32 @@ def locked_job(session: Session, job_id: str) -> JobRow:
     return row
 
 
-def reindex(session: Session, rows: Sequence[JobRow]) -> None:
+def reindex(session: Session, rows: Iterable[JobRow]) -> None:
     """Write anew what the search and the tag filters look through."""
     session.flush()
-    for table in (job_search, job_tags):
-        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
-    words = [(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags) for row in rows]
-    texts = [{"job_seq": row.seq, "haystack": search_text(*said)} for row, said in zip(rows, words, strict=True)]
-    session.execute(insert(job_search), texts)
-    if tags := [{"job_seq": row.seq, "tag": storable(tag)} for row in rows for tag in dict.fromkeys(row.tags)]:
-        session.execute(insert(job_tags), tags)
+    texts, tags = [], []
+    for row in rows:
+        words = search_text(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)
+        texts.append({"job_seq": row.seq, "haystack": words})
+        tags += [{"job_seq": row.seq, "tag": tag} for tag in dict.fromkeys(row.tags)]
+    for table, new in ((job_search, texts), (job_tags, tags)):
+        session.execute(delete(table).where(table.c.job_seq.in_([text["job_seq"] for text in texts])))
+        if new:
+            session.execute(insert(table), new)
 
 
 def enter(session: Session, row: JobRow, to: Status, now: float, detail: Mapping[str, Any] | None = None) -> None:
-    """Move a locked job, with an event and the times of the status; what began or ended once keeps its time."""
+    """Move a locked job, with an event and the times of the status; what has ended once keeps its time."""
     row.status = to
     append_event(session, row.seq, now, "state", status=to, detail=detail)
-    match to:
-        case Status.INTENT:
-            row.sending_at = None
-        case Status.SENDING:
-            row.sending_at = now
-        case Status.ACCEPTED:
-            row.accepted_at, row.finished_at = now, None  # an expired job may be found again
-        case Status.RUNNING:
-            row.first_running_at = row.first_running_at or now
-        case Status.SAVED | Status.EXPIRED:
-            row.saved_at = now if to is Status.SAVED else row.saved_at
-            row.finished_at = row.finished_at or now
-        case _ if to is Status.SUCCEEDED or to in FINAL:
-            row.finished_at = now
+    if to in _TIMES:
+        setattr(row, _TIMES[to], now)
+    if to is Status.INTENT:
+        row.sending_at = None
+    elif to is Status.ACCEPTED:
+        row.finished_at = None  # an expired job may be found again
+    elif to is Status.SUCCEEDED or to in FINAL:
+        row.finished_at = row.finished_at or now
 
 
 def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> None:
@@ -411,25 +404,8 @@ def _assign(row: Base, columns: Mapping[str, Any]) -> None:
 
 def _keep_files(session: Session, files: Iterable[str]) -> None:
     """Take files that are wanted again off the list of those to delete."""
-    session.execute(delete(deletions).where(deletions.c.file.in_([file for file in files if file])))
-
-
-def _look_after_intents(session: Session, lease_until: float) -> None:
-    """Let go of intents whose process on this host is dead; one that lives keeps them, however busy it was.
-
-    Without this a crash would hold up the next run until its lease is over.
-    """
-    intents = (JobSummary.status == Status.INTENT, JobSummary.owner_token != "")
-    columns = (JobSummary.owner_host, JobSummary.owner_pid, JobSummary.owner_started, JobSummary.owner_token)
-    for host, pid, started, token in session.execute(select(*columns).where(IS_OPEN, *intents).distinct()):
-        holder = Owner(host=host, pid=pid or 0, started=started or 0.0, token=token)
-        changes = {"owner_token": "", "lease_until": None} if holder.is_dead() else {"lease_until": lease_until}
-        if holder.is_here():
-            session.execute(update(JobSummary).where(*intents, JobSummary.owner_token == token).values(changes))
-
-
-def _is_abandoned(row: JobRow, now: float) -> bool:
-    return row.status is Status.INTENT and not row.is_held(now)
+    if wanted := [file for file in files if file]:
+        session.execute(delete(deletions).where(deletions.c.file.in_(wanted)))
 
 
 def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner) -> None:
@@ -441,7 +417,6 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
         if row is not asked:
             for name in _WHO_AND_WHERE:
                 setattr(row, name, getattr(asked, name))
-            append_event(session, row.seq, now, "taken", detail={"host": owner.host, "pid": owner.pid})
             continue
         # Ten hex digits that begin with a letter, so that no tool takes them for a number.
         row.id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
@@ -452,16 +427,11 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
     session.add_all(made)
     session.flush()
     session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
-    if started:
-        reindex(session, list(started))
-        _keep_files(session, [given.file for row in started for given in row.inputs])
+    reindex(session, started)
+    _keep_files(session, [given.file for row in started for given in row.inputs])
 
 
 def portions(ids: Iterable[str]) -> Iterator[list[str]]:
     """Divide ids into as many as one statement names."""
     rest = list(ids)
     return (rest[start : start + PORTION] for start in range(0, len(rest), PORTION))
-
-
-def _listed(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")

@@ -4,8 +4,8 @@ The tables of schema 2 keep their names, columns and order, so that ledgers of t
 the names of this edition. ``jobs`` is narrow, since filters and sums read it whole; the long columns are in
 ``job_texts``. ``JobRow`` is both (joined-table inheritance).
 
-What a column may hold is checked once a row, before it is written and when it is read. A stored value that does not
-fit is replaced by a default and named in ``damage``: one bad row stops no query.
+What a column may hold is part of its type, and checked once a row, before it is written and when it is read. A stored
+value that does not fit is replaced by a default and named in ``damage``: one odd row stops no query.
 """
 
 import datetime as dt
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import BigInteger, Column, Dialect, Float, ForeignKey, Index, Integer, Table, Text, event, text
@@ -29,6 +30,7 @@ from sqlalchemy.types import UserDefinedType
 from ..errors import StoreError
 from ..files import is_inside
 from ..money import Cost, Source, to_decimal
+from ..request import hash_of_canonical
 from ..text import one_line
 from ..validation import Mode
 from .status import FINAL, OPEN, Status
@@ -37,11 +39,10 @@ TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
 DIGITS_MAX: Final = 30
-SAME_START_S: Final = 0.5  # far above the rounding of one clock
+ESCAPED: Final = "wan-escaped:"
+"""Marks a text in which the first edition escaped NUL and lone surrogates."""
 
 _HINT: Final = "\n→ "
-_ESCAPED: Final = "wan-escaped:"
-"""Marks a text in which the first edition escaped NUL and lone surrogates."""
 _OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(status.value) for status in sorted(OPEN))})"
 
 # Worded like the partial indexes, or SQLite could not use them: with bound values it cannot.
@@ -77,17 +78,13 @@ class Owner:
         started = _process_start(os.getpid()) or 0.0
         return cls(host=socket.gethostname(), pid=os.getpid(), started=started, token=secrets.token_hex(8))
 
-    def is_here(self) -> bool:
-        """Say whether it runs, or ran, on this host, so that it can be told whether it lives."""
-        return self.host == socket.gethostname()
-
     def is_dead(self) -> bool:
         """Say whether this owner certainly lives no more: it ran on this host, and its pid is gone or reused."""
-        if not self.is_here():
+        if self.host != socket.gethostname():
             return False
         started = _process_start(self.pid)
-        is_reused = min(started or 0.0, self.started) > 0 and abs((started or 0.0) - self.started) > SAME_START_S
-        return started is None or is_reused
+        # Half a second is far above the rounding of one clock.
+        return started is None or (min(started, self.started) > 0 and abs(started - self.started) > 0.5)
 
 
 def _process_start(pid: int) -> float | None:
@@ -108,25 +105,41 @@ def _process_start(pid: int) -> float | None:
     return 0.0
 
 
-# Columns -------------------------------------------------------------------------------------------------------------
+# Types of columns ----------------------------------------------------------------------------------------------------
 
 
 class Stored(UserDefinedType[Any]):
-    """What a driver has no type for: ``write`` makes it a text or number, ``read`` makes it a value again."""
+    """A type with its rule: ``fits`` tells whether a value can be kept as it is.
+
+    ``write`` makes it a text or number where the driver has no type for it, ``read`` makes it a value again, or leaves
+    what it cannot read.
+    """
 
     cache_ok = True
 
-    def __init__(self, sql: str, write: Callable[[Any], Any], read: Callable[[Any], Any]) -> None:
-        self.sql, self.write, self.read = sql, write, read
+    def __init__(
+        self,
+        sql: str,
+        fits: Callable[[Any], bool],
+        write: Callable[[Any], Any] | None = None,
+        read: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.sql, self.fits, self.write, self.read = sql, fits, write, read
 
     def get_col_spec(self, **_: Any) -> str:
         return self.sql
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ARG002
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:  # noqa: ARG002
         return self.write
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002
         return self.read
+
+
+def storable(text: str) -> str:
+    """Return a text that every database takes, lone surrogates replaced, and that does not look like an escaped one."""
+    text = text.encode("utf-8", "replace").decode()
+    return f" {text}" if text.startswith(ESCAPED) else text
 
 
 def _amount(value: Any) -> Any:
@@ -134,23 +147,62 @@ def _amount(value: Any) -> Any:
     return value if amount is None else amount
 
 
+def is_plausible(amount: object) -> bool:
+    """Say whether something can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
+    if not isinstance(amount, Decimal) or not amount.is_finite() or len(amount.as_tuple().digits) > DIGITS_MAX:
+        return False
+    return amount >= 0 and abs(amount.adjusted()) <= DIGITS_MAX
+
+
 def _parsed(value: Any) -> Any:
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except (TypeError, ValueError, RecursionError):
         return value
+    return tuple(found) if isinstance(found, list) else found
 
 
 def _plain(value: object) -> Any:
     return str(value) if isinstance(value, Decimal) else dict(value)  # type: ignore[call-overload]
 
 
-AMOUNT: Final = Stored("TEXT", lambda value: value if value is None else str(value), _amount)
-"""A decimal amount of money, exactly as it was reported."""
-FLAG: Final = Stored("INTEGER", int, bool)
+def _words(*words: str) -> Stored:
+    return Stored("TEXT", lambda value: isinstance(value, str) and value in words, str)
+
+
+def _json(fits: Callable[[Any], bool]) -> Stored:
+    return Stored("TEXT", fits, partial(json.dumps, default=_plain), _parsed)
+
+
+def _object_of(fields: Mapping[str, type]) -> Stored:
+    """Return the type of an object whose known fields, if they are there, are of these types."""
+    return _json(
+        lambda value: isinstance(value, Mapping) and all(type(value.get(k, v())) is v for k, v in fields.items())
+    )
+
+
+def _list_of(item: type) -> Stored:
+    """Return the type of a list of items, which a row holds as a tuple."""
+    return _json(lambda value: isinstance(value, tuple | list) and all(isinstance(each, item) for each in value))
+
+
+INTEGER: Final = Stored("INTEGER", lambda value: type(value) is int and abs(value) <= INTEGER_MAX)
+TIME: Final = Stored("FLOAT", lambda value: type(value) in (int, float) and 0 <= value <= TIME_MAX_S)
+"""Unix seconds, or a duration in seconds."""
+TEXT: Final = Stored("TEXT", lambda value: isinstance(value, str), storable)
+FILE: Final = Stored("TEXT", lambda value: isinstance(value, str) and (not value or is_inside(value)), storable)
+"""A path relative to the project's folder."""
+FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
-JSON: Final = Stored("TEXT", partial(json.dumps, default=_plain), _parsed)
-"""An object, or a list of items of one type, which a row holds as a tuple."""
+AMOUNT: Final = Stored("TEXT", is_plausible, lambda value: value if value is None else str(value), _amount)
+"""A decimal amount of money, exactly as it was reported."""
+STATUS: Final = Stored(
+    "TEXT",
+    lambda value: isinstance(value, Status),
+    str,
+    lambda value: Status(value) if value in list(Status) else value,
+)
+JSON: Final = _object_of({})
 
 
 class Base(DeclarativeBase):
@@ -159,28 +211,28 @@ class Base(DeclarativeBase):
     own_damage = ""
 
 
-def _text(name: str | None = None, words: tuple[str, ...] | None = None) -> MappedColumn[str]:
-    return mapped_column(name, Text, default="", server_default="", info={"words": words})
+def _text(name: str | None = None, kind: Stored = TEXT) -> MappedColumn[str]:
+    return mapped_column(name, kind, default="", server_default="")
 
 
 def _count(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, Integer, default=0, server_default="0")
+    return mapped_column(name, INTEGER, default=0, server_default="0")
 
 
 def _flag(name: str) -> MappedColumn[bool]:
     return mapped_column(name, FLAG, default=False, server_default="0")
 
 
-def _object(name: str | None = None, fields: Mapping[str, type] | None = None) -> MappedColumn[Mapping[str, Any]]:
-    return mapped_column(name, JSON, default=dict, server_default="{}", info={"fields": fields or {}})
+def _object(name: str | None = None, kind: Stored = JSON) -> MappedColumn[Mapping[str, Any]]:
+    return mapped_column(name, kind, default=MappingProxyType({}), server_default="{}")
 
 
 def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
-    return mapped_column(JSON, default=(), server_default="[]", info={"item": item})
+    return mapped_column(_list_of(item), default=(), server_default="[]")
 
 
 def _key(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, Integer, primary_key=True, autoincrement=False, default=0)
+    return mapped_column(name, INTEGER, primary_key=True, autoincrement=False, default=0)
 
 
 def _job_key() -> MappedColumn[int]:
@@ -191,35 +243,38 @@ def _partial_index(name: str, clause: str, *columns: Any) -> Index:
     return Index(name, *columns, sqlite_where=text(clause), postgresql_where=text(clause))
 
 
+# Tables --------------------------------------------------------------------------------------------------------------
+
+
 class JobSummary(Base):
     """The narrow columns of a job: what filters and sums read."""
 
     __tablename__ = "jobs"
 
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
-    id: Mapped[str] = mapped_column(Text, unique=True, default="")
-    status: Mapped[Status] = mapped_column("state", Text, default=Status.FAILED, info={"words": tuple(Status)})
+    id: Mapped[str] = mapped_column(TEXT, unique=True, default="")
+    status: Mapped[Status] = mapped_column("state", STATUS, default=Status.FAILED)
     is_simulated: Mapped[bool] = _flag("simulated")
-    created_at: Mapped[float] = mapped_column(Float, default=0.0)
-    trashed_at: Mapped[float | None] = mapped_column(Float)
-    imported_at: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[float] = mapped_column(TIME, default=0.0)
+    trashed_at: Mapped[float | None] = mapped_column(TIME)
+    imported_at: Mapped[float | None] = mapped_column(TIME)
     cost_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
     cost_currency: Mapped[str] = _text()
-    cost_source: Mapped[str] = _text(words=("", *Source))
+    cost_source: Mapped[str] = _text(kind=_words("", *Source))
     cost_nano: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
     """Only the first edition used it."""
     n: Mapped[int] = _count()
     picture_count: Mapped[int] = _count()
     """Pictures on disk."""
-    seed: Mapped[int | None] = mapped_column(Integer)
-    duration_s: Mapped[float | None] = mapped_column(Float)
+    seed: Mapped[int | None] = mapped_column(INTEGER)
+    duration_s: Mapped[float | None] = mapped_column(TIME)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     notebook: Mapped[str] = _text()
     user: Mapped[str] = _text()
     provider: Mapped[str] = _text()
     model: Mapped[str] = _text()
-    mode: Mapped[str] = _text(words=("", *Mode))
+    mode: Mapped[str] = _text(kind=_words("", *Mode))
     size_tier: Mapped[str] = _text()
     group_id: Mapped[str] = _text("batch_id")
     """The jobs of one call share the id of its first new job."""
@@ -238,26 +293,26 @@ class JobSummary(Base):
     reserved_currency: Mapped[str] = _text()
     cost_note: Mapped[str] = _text()
     error_code: Mapped[str] = _text()
-    sending_at: Mapped[float | None] = mapped_column(Float)
-    accepted_at: Mapped[float | None] = mapped_column(Float)
-    first_running_at: Mapped[float | None] = mapped_column(Float)
-    finished_at: Mapped[float | None] = mapped_column(Float)
-    saved_at: Mapped[float | None] = mapped_column(Float)
-    expires_at: Mapped[float | None] = mapped_column(Float)
+    sending_at: Mapped[float | None] = mapped_column(TIME)
+    accepted_at: Mapped[float | None] = mapped_column(TIME)
+    first_running_at: Mapped[float | None] = mapped_column(TIME)
+    finished_at: Mapped[float | None] = mapped_column(TIME)
+    saved_at: Mapped[float | None] = mapped_column(TIME)
+    expires_at: Mapped[float | None] = mapped_column(TIME)
     owner_host: Mapped[str] = _text()
-    owner_pid: Mapped[int | None] = mapped_column(Integer)
-    owner_started: Mapped[float | None] = mapped_column(Float)
+    owner_pid: Mapped[int | None] = mapped_column(INTEGER)
+    owner_started: Mapped[float | None] = mapped_column(TIME)
     owner_token: Mapped[str] = _text()
-    lease_until: Mapped[float | None] = mapped_column(Float)
-    purged_at: Mapped[float | None] = mapped_column(Float)
+    lease_until: Mapped[float | None] = mapped_column(TIME)
+    purged_at: Mapped[float | None] = mapped_column(TIME)
     missing: Mapped[int] = _count()
     """Pictures that were asked for and not delivered."""
 
     @property
-    def owner(self) -> Owner | None:
-        """The process that holds it, or held it last; see ``is_held``."""
+    def owner(self) -> Owner:
+        """The process that holds it, or held it last; without a token if there is none."""
         host, pid, started = self.owner_host, self.owner_pid or 0, self.owner_started or 0.0
-        return Owner(host=host, pid=pid, started=started, token=self.owner_token) if self.owner_token else None
+        return Owner(host=host, pid=pid, started=started, token=self.owner_token)
 
     def hold(self, owner: Owner, until: float) -> None:
         """Write down who works on it, and until when (Unix seconds)."""
@@ -265,8 +320,12 @@ class JobSummary(Base):
         self.owner_started, self.owner_token, self.lease_until = owner.started, owner.token, until
 
     def is_held(self, now: float) -> bool:
-        """Say whether somebody's lease of it is good at a time."""
-        return bool(self.owner_token) and self.lease_until is not None and self.lease_until >= now
+        """Say whether somebody who may live has a lease of it that is good at a time."""
+        return bool(self.owner_token) and (self.lease_until or 0) >= now and not self.owner.is_dead()
+
+    def is_abandoned(self, now: float) -> bool:
+        """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""
+        return self.status is Status.INTENT and not self.is_held(now)
 
 
 Index("jobs_asked", JobSummary.request_hash)
@@ -285,6 +344,14 @@ _partial_index("jobs_open", _OPEN_CLAUSE, JobSummary.status)
 _partial_index("jobs_prices", "cost_source = 'reported'", *_LIKE[:2], JobSummary.created_at)
 _partial_index("jobs_starred", "starred = 1", JobSummary.seq)
 
+_PARAMETERS: Final = _object_of(
+    {
+        **dict.fromkeys(("size", "negative_prompt"), str),
+        **dict.fromkeys(("n", "max_images", "seed"), int),
+        **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
+    }
+)
+
 
 class JobRow(JobSummary):
     """A job with everything that is known of it; a new one, for ``Database.create_or_join``, has no id yet.
@@ -299,13 +366,7 @@ class JobRow(JobSummary):
     prompt: Mapped[str] = _text()
     negative_prompt: Mapped[str] = _text()
     base_url: Mapped[str] = _text()
-    parameters: Mapped[Mapping[str, Any]] = _object(
-        fields={
-            **dict.fromkeys(("size", "negative_prompt"), str),
-            **dict.fromkeys(("n", "max_images", "seed"), int),
-            **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
-        }
-    )
+    parameters: Mapped[Mapping[str, Any]] = _object(kind=_PARAMETERS)
     request: Mapped[Mapping[str, Any]] = _object()
     versions: Mapped[Mapping[str, Any]] = _object()
     usage: Mapped[Mapping[str, Any]] = _object()
@@ -334,15 +395,9 @@ class JobRow(JobSummary):
     @property
     def cost(self) -> Cost:
         """What it cost, as far as known."""
-        source = Source(self.cost_source) if self.cost_amount is not None and self.cost_source else Source.UNKNOWN
-        amount = None if source is Source.UNKNOWN else self.cost_amount
-        return Cost(amount, self.cost_currency or "USD", source, self.cost_note)
-
-    @property
-    def reserved(self) -> Cost:
-        """The most that it can cost, as estimated before it was sent."""
-        known = self.reserved_amount is not None
-        return Cost(self.reserved_amount, self.reserved_currency or "USD", Source.ESTIMATED) if known else Cost()
+        is_known = self.cost_amount is not None and self.cost_source not in ("", Source.UNKNOWN)
+        source = Source(self.cost_source) if is_known else Source.UNKNOWN
+        return Cost(self.cost_amount if is_known else None, self.cost_currency or "USD", source, self.cost_note)
 
     @property
     def is_result(self) -> bool:
@@ -357,6 +412,23 @@ class JobRow(JobSummary):
         One that came as bytes that cannot be read holds nothing back: asking again would be paying again.
         """
         return self.is_result and all(p.saved_at is not None or p.corrupt_file for p in self.pictures)
+
+    def hashes_agree(self) -> bool:
+        """Say whether its hashes are those of its request and inputs: one that was edited must answer no other request.
+
+        Where the request was not kept that cannot be told, and the row is believed.
+        """
+        if not self.request:
+            return True
+        given, parameters = [each.identity for each in self.inputs], self.request.get("parameters")
+        if not isinstance(parameters, Mapping) or (self.request.get("images") != given and not self.pending_inputs):
+            return False
+        seedless = {**self.request, "parameters": {k: v for k, v in parameters.items() if k != "seed"}}
+        with_seed = hash_of_canonical(self.request)
+        return self.request_hash_with_seed == with_seed and self.request_hash in (
+            with_seed,
+            hash_of_canonical(seedless),
+        )
 
     @property
     def error_message(self) -> str:
@@ -400,12 +472,12 @@ class InputRow(Base):
     name: Mapped[str] = _text()
     identity: Mapped[str] = _text()
     sha256: Mapped[str] = _text()
-    file: Mapped[str] = _text()
+    file: Mapped[str] = _text(kind=FILE)
     width_px: Mapped[int] = _count()
     height_px: Mapped[int] = _count()
     mime: Mapped[str] = _text()
     source_job: Mapped[str] = _text()
-    source_index: Mapped[int | None] = mapped_column(Integer)
+    source_index: Mapped[int | None] = mapped_column(INTEGER)
 
 
 class PictureRow(Base):
@@ -424,15 +496,15 @@ class PictureRow(Base):
     url: Mapped[str] = _text()
     remote_id: Mapped[str] = _text()
     sha256: Mapped[str] = _text()
-    file: Mapped[str] = _text()
+    file: Mapped[str] = _text(kind=FILE)
     file_sha256: Mapped[str] = _text()
-    width_px: Mapped[int | None] = mapped_column(Integer)
-    height_px: Mapped[int | None] = mapped_column(Integer)
-    size_bytes: Mapped[int | None] = mapped_column(Integer)
+    width_px: Mapped[int | None] = mapped_column(INTEGER)
+    height_px: Mapped[int | None] = mapped_column(INTEGER)
+    size_bytes: Mapped[int | None] = mapped_column(INTEGER)
     mime: Mapped[str] = _text()
     note: Mapped[str] = _text()
-    corrupt_file: Mapped[str] = _text()
-    saved_at: Mapped[float | None] = mapped_column(Float)
+    corrupt_file: Mapped[str] = _text(kind=FILE)
+    saved_at: Mapped[float | None] = mapped_column(TIME)
     is_starred: Mapped[bool] = _flag("starred")
     is_rejected: Mapped[bool] = _flag("rejected")
     metadata_sha256: Mapped[str] = _text("recipe_sha256")
@@ -446,7 +518,7 @@ class EventRow(Base):
 
     job_seq: Mapped[int] = _job_key()
     number: Mapped[int] = _key("nr")
-    at: Mapped[float] = mapped_column(Float, default=0.0)
+    at: Mapped[float] = mapped_column(TIME, default=0.0)
     kind: Mapped[str] = _text()
     status: Mapped[str] = _text("state")
     detail: Mapped[Mapping[str, Any]] = _object()
@@ -457,10 +529,10 @@ class LimitRow(Base):
 
     __tablename__ = "limits"
 
-    account: Mapped[str] = mapped_column(Text, primary_key=True)
-    kind: Mapped[str] = mapped_column(Text, primary_key=True)
-    arrival_at: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
-    paused_until: Mapped[float | None] = mapped_column(Float)
+    account: Mapped[str] = mapped_column(TEXT, primary_key=True)
+    kind: Mapped[str] = mapped_column(TEXT, primary_key=True)
+    arrival_at: Mapped[float] = mapped_column(TIME, default=0.0, server_default="0")
+    paused_until: Mapped[float | None] = mapped_column(TIME)
     paused_reason: Mapped[str] = _text()
 
 
@@ -469,108 +541,78 @@ class MetaRow(Base):
 
     __tablename__ = "meta"
 
-    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(TEXT, primary_key=True)
     value: Mapped[str] = _text()
 
 
-# Tables without a class of their own ---------------------------------------------------------------------------------
+def _columns(names: str, kind: Any = TEXT, default: str | None = "", **options: Any) -> list[Column[Any]]:
+    """Return alike columns that are never null."""
+    return [Column(name, kind, nullable=False, server_default=default, **options) for name in names.split()]
 
 
-def _job_column(name: str = "job_seq", **options: Any) -> Column[Any]:
-    return Column(name, Integer, ForeignKey("jobs.seq"), autoincrement=False, **options)
+def _keys(names: str, kind: Any = TEXT) -> list[Column[Any]]:
+    return _columns(names, kind, None, primary_key=True, autoincrement=False)
 
 
-def _column(name: str, kind: Any, default: str | None = "", **options: Any) -> Column[Any]:
-    return Column(name, kind, nullable=False, server_default=default, **options)
+def _table(name: str, *columns: Any, with_rowid: bool = True) -> Table:
+    return Table(name, Base.metadata, *columns, sqlite_with_rowid=with_rowid)
 
 
-job_search = Table("job_search", Base.metadata, _job_column(primary_key=True), _column("haystack", Text))
+def _job_column(**options: Any) -> Column[Any]:
+    return Column("job_seq", Integer, ForeignKey("jobs.seq"), autoincrement=False, **options)
 
-job_tags = Table(
-    "job_tags",
-    Base.metadata,
-    _job_column(primary_key=True),
-    Column("tag", Text, primary_key=True),
-    Index("job_tags_tag", "tag"),
-    sqlite_with_rowid=False,
+
+job_search = _table("job_search", _job_column(primary_key=True), *_columns("haystack", Text))
+job_tags = _table(
+    "job_tags", _job_column(primary_key=True), *_keys("tag"), Index("job_tags_tag", "tag"), with_rowid=False
 )
-
-deletions = Table("deletions", Base.metadata, Column("file", Text, primary_key=True))
+job_accounts = _table("job_accounts", _job_column(primary_key=True), *_columns("account", default=None))
+"""The account that a job was sent with, whose place at the service it takes."""
+deletions = _table("deletions", *_keys("file"))
 """Files of purged jobs that are still to be deleted, so that a crash in between leaves no forgotten picture."""
 
-cost_kinds = Table(
-    "cost_kinds",
-    Base.metadata,
-    Column("source", Text, primary_key=True),
-    Column("currency", Text, primary_key=True),
-    Column("odd", Integer, primary_key=True, autoincrement=False),
-    sqlite_with_rowid=False,
-)
-"""Only the first edition used it."""
+# Only the first edition used this one.
+_table("cost_kinds", *_keys("source currency"), *_keys("odd", INTEGER), with_rowid=False)
 
-# Schema 3
-
-job_accounts = Table(
-    "job_accounts", Base.metadata, _job_column(primary_key=True), Column("account", Text, nullable=False)
-)
-"""The account that a job was sent with, whose place at the service it takes."""
-
-caps = Table(
+# Of schema 3, for what is to come: budgets of a team, and batches (one map over rows) with their rows.
+_table(
     "caps",
-    Base.metadata,
-    Column("period", Text, primary_key=True),
-    _column("user", Text, primary_key=True),
-    _column("notebook", Text, primary_key=True),
-    _column("currency", Text, primary_key=True),
-    Column("amount", AMOUNT, nullable=False),
-    _column("set_by", Text),
-    Column("set_at", Float, nullable=False),
+    *_keys("period"),
+    *_columns("user notebook currency", primary_key=True),
+    *_columns("amount", AMOUNT, None),
+    *_columns("set_by"),
+    *_columns("set_at", Float, None),
 )
-"""Budgets of a team. ``period`` is day, notebook or total; no user or notebook means all, no currency pictures."""
-
-batches = Table(
+_table(
     "batches",
-    Base.metadata,
     Column("seq", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    *(_column(name, Text) for name in ("name", "notebook", "cell_id", "user", "provider")),
-    Column("created_at", Float, nullable=False),
-    _column("simulated", FLAG, "0"),
-    _column("rows_hash", Text),
-    *(_column(name, Integer, "0") for name in ("row_count", "task_count", "reserved_pictures")),
+    *_columns("id", default=None, unique=True),
+    *_columns("name notebook cell_id user provider"),
+    *_columns("created_at", Float, None),
+    *_columns("simulated", FLAG, "0"),
+    *_columns("rows_hash"),
+    *_columns("row_count task_count reserved_pictures", INTEGER, "0"),
     Column("reserved_amount", AMOUNT),
-    _column("reserved_currency", Text),
+    *_columns("reserved_currency"),
     *(Column(name, Float) for name in ("reserved_at", "written_at", "finished_at", "cancelled_at")),
-    _column("paused_reason", Text),
-    _column("details", JSON, "{}"),
+    *_columns("paused_reason"),
+    *_columns("details", JSON, "{}"),
     Index("batches_name", "name"),
     Index("batches_cell", "notebook", "cell_id"),
 )
-"""One map over rows, known by user, notebook and name, or by its cell where it has no name.
-
-``written_at`` is set with the last job: until then the same call writes the rest. ``reserved_at`` names the day whose
-budget it counts against. ``details`` holds template, parameters, columns, axes, tags, notes and versions.
-"""
-
-batch_rows = Table(
+_table(
     "batch_rows",
-    Base.metadata,
     Column("seq", Integer, primary_key=True),
     Column("batch_seq", Integer, ForeignKey("batches.seq"), nullable=False),
-    *(_column(name, Integer, "0") for name in ("position", "part", "occurrence")),
-    _column("current", FLAG, "1"),
-    _column("request_hash", Text),
-    _column("row", JSON, "{}"),
+    *_columns("position part occurrence", INTEGER, "0"),
+    *_columns("current", FLAG, "1"),
+    *_columns("request_hash"),
+    *_columns("row", JSON, "{}"),
     _job_column(),
     Index("batch_rows_position", "batch_seq", "position", "part"),
     Index("batch_rows_request", "batch_seq", "request_hash", "occurrence"),
     Index("batch_rows_job", "job_seq"),
 )
-"""One task of one row of a batch, with the job that answers it: ``part`` counts the tasks of a row.
-
-Equal rows with a seed share a job. Seedless rows are found again by batch, hash and occurrence, also after calls with
-other rows; those of former calls are not ``current``.
-"""
 
 
 # Defaults and checks -------------------------------------------------------------------------------------------------
@@ -582,36 +624,19 @@ def columns_of(model: type[Base]) -> Mapping[str, Any]:
     return {attribute.key: attribute.columns[0] for attribute in model.__mapper__.column_attrs}
 
 
-def misfits(row: Base) -> dict[str, Any]:
+def _misfits(row: Base) -> dict[str, Any]:
     """Return the values that their columns cannot hold, by attribute."""
-    values = {name: getattr(row, name) for name in columns_of(type(row))}
-    return {name: values[name] for name, column in columns_of(type(row)).items() if not _fits(column, values[name])}
-
-
-def _fits(column: Any, value: Any) -> bool:
-    if value is None:
-        return bool(column.nullable or column.primary_key)
-    kind, info = column.type, column.info
-    if isinstance(kind, Text):
-        is_known = isinstance(value, str) and value in (info.get("words") or (value,))
-        return is_known and (column.name not in ("file", "corrupt_file") or not value or is_inside(value))
-    if isinstance(kind, Integer):
-        return type(value) is int and (isinstance(kind, BigInteger) or abs(value) <= INTEGER_MAX)
-    if isinstance(kind, Float):  # a time in Unix seconds, or a duration
-        return type(value) in (int, float) and 0 <= value <= TIME_MAX_S
-    if kind is AMOUNT:
-        return isinstance(value, Decimal) and is_plausible(value)
-    if kind is FLAG:
-        return type(value) is bool
-    if "item" in info:
-        return isinstance(value, tuple | list) and all(isinstance(each, info["item"]) for each in value)
-    fields = info.get("fields", {})
-    return isinstance(value, Mapping) and all(type(value[name]) is fields[name] for name in fields.keys() & value)
+    found = {}
+    for name, column in columns_of(type(row)).items():
+        value, kind = getattr(row, name), column.type
+        may_be_none = column.nullable or column.primary_key
+        if isinstance(kind, Stored) and not (may_be_none if value is None else kind.fits(value)):
+            found[name] = value
+    return found
 
 
 def _default(column: Any) -> Any:
-    default = column.default
-    return None if default is None else default.arg(None) if default.is_callable else default.arg
+    return column.default.arg if column.default is not None else None
 
 
 @event.listens_for(Base, "init", propagate=True)
@@ -621,9 +646,18 @@ def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
             given.setdefault(name, _default(column))
 
 
+@event.listens_for(Base, "before_insert", propagate=True)
+@event.listens_for(Base, "before_update", propagate=True)
+def _check_what_is_written(_mapper: Any, _connection: Any, row: Base) -> None:
+    check(row)
+    for name, column in columns_of(type(row)).items():
+        if column.type in (TEXT, FILE) and (value := getattr(row, name)) != (safe := storable(value)):
+            setattr(row, name, safe)
+
+
 def check(row: Base) -> None:
     """Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
-    for name, value in misfits(row).items():
+    for name, value in _misfits(row).items():
         raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
     if isinstance(row, JobSummary) and row.cost_amount is not None and not (row.cost_source and row.cost_currency):
         raise StoreError("cost_amount needs cost_source and cost_currency.")
@@ -631,54 +665,16 @@ def check(row: Base) -> None:
         raise StoreError("reserved_amount needs reserved_currency.")
 
 
-@event.listens_for(Base, "before_insert", propagate=True)
-@event.listens_for(Base, "before_update", propagate=True)
-def _check_what_is_written(_mapper: Any, _connection: Any, row: Base) -> None:
-    check(row)
-    for name, column in columns_of(type(row)).items():
-        value = getattr(row, name)
-        if isinstance(column.type, Text) and value != (safe := storable(value)):
-            setattr(row, name, safe)
-
-
 @event.listens_for(Base, "load", propagate=True)
 @event.listens_for(Base, "refresh", propagate=True)
 def _check_what_is_read(row: Base, *_: object) -> None:
-    columns = columns_of(type(row))
-    for name, column in columns.items():
-        value = getattr(row, name)
-        if isinstance(value, list):
-            set_committed_value(row, name, tuple(value))
-        elif isinstance(column.type, Text) and isinstance(value, str) and value.startswith(_ESCAPED):
-            set_committed_value(row, name, unescaped(value))
-    bad = misfits(row)
-    row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in bad.items())
-    for name in bad:
-        set_committed_value(row, name, _default(columns[name]))
-    if isinstance(row, JobSummary):
-        set_committed_value(row, "status", Status(row.status))
-
-
-def storable(text: str) -> str:
-    """Return a text that every database takes, lone surrogates replaced, and that does not look like an escaped one."""
-    text = text.encode("utf-8", "replace").decode()
-    return f" {text}" if text.startswith(_ESCAPED) else text
-
-
-def unescaped(text: str) -> str:
-    """Return a text as it was before the first edition escaped it."""
-    if not text.startswith(_ESCAPED):
-        return text
-    return text.removeprefix(_ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
+    odd = _misfits(row)
+    row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in odd.items())
+    for name in odd:
+        set_committed_value(row, name, _default(columns_of(type(row))[name]))
 
 
 def search_text(*parts: object) -> str:
     """Return what the history's search looks through: case-folded, one line a part."""
     said = "\n".join(str(part) for part in parts if part not in (None, ""))
     return re.sub("[\x00\ud800-\udfff]", " ", said).casefold()
-
-
-def is_plausible(amount: Decimal) -> bool:
-    """Say whether an amount can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
-    is_short = amount.is_finite() and len(amount.as_tuple().digits) <= DIGITS_MAX
-    return is_short and amount >= 0 and abs(amount.adjusted()) <= DIGITS_MAX

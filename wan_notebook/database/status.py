@@ -15,7 +15,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 GLANCE_WAIT_S: Final = 0.2
@@ -58,37 +57,33 @@ IN_FLIGHT: Final = frozenset({Status.SENDING, Status.ACCEPTED, Status.RUNNING})
 NOT_SENT: Final = "not_sent"
 """Key of a transition's detail, and an ``error_code``: the reason why the service certainly made no task."""
 
-TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
-    {
-        Status.INTENT: frozenset({Status.SENDING, Status.REFUSED, Status.CANCELLED}),
-        Status.SENDING: frozenset(
-            {Status.INTENT, Status.SENDING, Status.ACCEPTED, Status.REFUSED, Status.CANCELLED, Status.IN_DOUBT}
-        ),
-        Status.IN_DOUBT: frozenset({Status.ACCEPTED, Status.REFUSED, Status.CANCELLED, Status.EXPIRED}),
-        Status.ACCEPTED: frozenset({Status.RUNNING, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
-        Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
-        Status.SUCCEEDED: frozenset({Status.SAVED, Status.EXPIRED}),
-        # A task thought lost may still be found: an expired job can be adopted again by its id.
-        Status.EXPIRED: frozenset({Status.ACCEPTED, Status.SUCCEEDED, Status.SAVED}),
-    }
-)
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.INTENT: frozenset({Status.SENDING, Status.REFUSED, Status.CANCELLED}),
+    Status.SENDING: frozenset(
+        {Status.INTENT, Status.SENDING, Status.ACCEPTED, Status.REFUSED, Status.CANCELLED, Status.IN_DOUBT}
+    ),
+    Status.IN_DOUBT: frozenset({Status.ACCEPTED, Status.REFUSED, Status.CANCELLED, Status.EXPIRED}),
+    Status.ACCEPTED: frozenset({Status.RUNNING, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.SUCCEEDED: frozenset({Status.SAVED, Status.EXPIRED}),
+    # A task thought lost may still be found: an expired job can be adopted again by its id.
+    Status.EXPIRED: frozenset({Status.ACCEPTED, Status.SUCCEEDED, Status.SAVED}),
+}
 
 STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
 """Plain words for the states of a job."""
 
-PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = MappingProxyType(
-    {
-        "open": OPEN,
-        "queued": frozenset({Status.INTENT}),
-        "waiting": frozenset({Status.INTENT}),
-        "running": frozenset({Status.ACCEPTED, Status.RUNNING}),
-        "made": frozenset({Status.SUCCEEDED}),
-        "done": frozenset({Status.SAVED}),
-        "canceled": frozenset({Status.CANCELLED}),
-        "unsure": frozenset({Status.IN_DOUBT}),
-    }
-)
-"""What people say for statuses, beside the statuses' own names. "not sent" is an error code, see history.py."""
+PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = {
+    **{status.value: frozenset({status}) for status in Status},
+    "open": OPEN,
+    **dict.fromkeys(("waiting", "queued"), frozenset({Status.INTENT})),
+    "running": frozenset({Status.ACCEPTED, Status.RUNNING}),
+    "made": frozenset({Status.SUCCEEDED}),
+    "done": frozenset({Status.SAVED}),
+    "canceled": frozenset({Status.CANCELLED}),
+    "unsure": frozenset({Status.IN_DOUBT}),
+}
+"""What people say for statuses. "not sent" is an error code, see history.py."""
 
 
 def may_follow(old: Status, new: Status) -> bool:
@@ -114,19 +109,20 @@ class OpenSummary:
     problem: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.unsent or self.sending or self.running or self.to_fetch or self.in_doubt or self.problem)
+        return self != OpenSummary()
 
 
 def count_open(path: Path) -> OpenSummary:
     """Count the open jobs of the ledger in a file; an empty summary if there is no file."""
     if not path.is_file():
         return OpenSummary()
-    statuses = sorted(OPEN)
-    marks = ", ".join("?" for _ in statuses)
-    query = f"SELECT state, count(*), min(expires_at) FROM jobs WHERE state IN ({marks}) GROUP BY state"  # noqa: S608
+    statuses = [status.value for status in OPEN]
+    columns = "state, count(*), min(CASE WHEN expires_at BETWEEN 0 AND 1e10 THEN expires_at END)"
+    which = f"state IN ({', '.join('?' * len(statuses))})"
+    query = f"SELECT {columns} FROM jobs WHERE {which} GROUP BY state"  # noqa: S608 - our own words
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=GLANCE_WAIT_S)) as connection:
-            rows = connection.execute(query, [status.value for status in statuses]).fetchall()
+            rows = connection.execute(query, statuses).fetchall()
     except (sqlite3.Error, OSError) as error:
         return OpenSummary(problem=f"{path}: {error}")
     counts = {state: count for state, count, _ in rows}

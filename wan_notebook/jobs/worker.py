@@ -372,9 +372,7 @@ class Worker:
         await self.follow([self._tracked[row.id] for row in rows.values() if not self._is_held(row)])
 
     def _is_held(self, row: JobRow) -> bool:
-        owner = row.owner
-        is_held = owner is not None and row.is_held(self.config.wall_clock()) and not owner.is_dead()
-        return is_held and row.owner_token != self.owner.token
+        return row.owner_token != self.owner.token and row.is_held(self.config.wall_clock())
 
 
 def _cancel_work(job: TrackedJob) -> None:

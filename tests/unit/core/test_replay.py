@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.database.kit import Clock, ledger, owner
-from wan_notebook.database import Database, JobRow, Status
+from wan_notebook.database import Database, InputRow, JobRow, Status
 from wan_notebook.errors import CellError, ReplayError
 from wan_notebook.images import InputImage
 from wan_notebook.replay import (
@@ -130,6 +130,7 @@ class Desk:
                 request_hash_with_seed=hashes[at],
                 request_position=at,
                 seed=task.seed,
+                inputs=[InputRow(position=k, identity=image.identity) for k, image in enumerate(request.images)],
             )
             for at, task in enumerate(tasks)
         ]
