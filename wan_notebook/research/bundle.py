@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import platform
-import secrets
+import re
 import sqlite3
 import sys
 import tempfile
@@ -15,29 +15,30 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, RecipeError, SettingsError, StoreError
+from ..files import writing
 from ..images import SUFFIXES, open_header
 from ..project import REPLAY_META
 from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .methods import pictures_of, render
-from .notebook_file import NotebookFile, read_notebook, select_jobs
+from .notebook_file import read_notebook, select_jobs
 from .redact import NamedFiles, Redactor, addresses_in, files_in_code, imports_of, json_bytes, local_paths
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
 
 _REQUIREMENTS: Final = "requirements.txt"
-_LEDGER: Final = f"{FOLDER}/ledger.db"
 _FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
-_FILES_LISTED: Final = 500
 _GPS_TAG: Final = 0x8825
+_PICTURE_KINDS: Final = {suffix: mime for mime, suffix in SUFFIXES.items()} | {".jpeg": "image/jpeg"}
 _KINDS: Final = {
+    **_PICTURE_KINDS,
     ".ipynb": "application/x-ipynb+json",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
@@ -45,11 +46,6 @@ _KINDS: Final = {
     ".txt": "text/plain",
     ".md": "text/markdown",
 }
-_PICTURE_KINDS: Final = {suffix: mime for mime, suffix in SUFFIXES.items()} | {".jpeg": "image/jpeg"}
-_PARTS: Final = (
-    *("anywidget", "httpx", "ipykernel", "ipython", "ipywidgets", "jinja2", "jupyterlab", "pillow", "pydantic"),
-    *("pydantic-settings", "rocrate", "SQLAlchemy", "starlette", "wan-notebook"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +67,13 @@ class BundlePlan:
 
     def lines(self) -> list[str]:
         """Name every file with its size, and what should be known."""
-        pictures = pluralize(pictures_of(self.rows), "picture")
         sizes = {
             path: len(content) if isinstance(content, bytes) else content.stat().st_size
             for path, content in self.files.items()
         }
-        left = len(sizes) - _FILES_LISTED
         return [
-            f"{self.target.name} will hold {pictures} of {pluralize(len(self.rows), 'job')}:",
-            *(f"{path} · {file_size(size)}" for path, size in list(sizes.items())[:_FILES_LISTED]),
-            *([f"and {left} more files"] if left > 0 else []),
+            f"{self.target.name} will hold {pluralize(pictures_of(self.rows), 'picture')}:",
+            *(f"{path} · {file_size(size)}" for path, size in sizes.items()),
             f"{len(self.files)} files · {file_size(sum(sizes.values()))} in all",
             *(f"note: {note}" for note in self.notes),
         ]
@@ -119,7 +112,7 @@ def plan_bundle(
         For what would make the bundle incomplete or give something away.
     """
     _rocrate()
-    _check_target(target)
+    _refuse_to_replace(target)
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
     root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
@@ -128,7 +121,6 @@ def plan_bundle(
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
     redactor = Redactor(root=root, pictures=pictures, keys=_keys(session))
-    _refuse_keys(redactor, {f"code cell {number}": text for number, text in enumerate(document.code, 1)})
     saved = [item.job_id for item in document.named() if item.job_id]
     rows, notes = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
     named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
@@ -143,23 +135,30 @@ def plan_bundle(
         "README.md": _readme(name, rows),
         _REQUIREMENTS: _requirements(imports_of(document.code)),
         LEDGER_LINES: b"".join(json_bytes(line, sort_keys=True, separators=(",", ":")) + b"\n" for line in lines),
-        _LEDGER: _ledger(lines, kept, max(row.created_at for row in rows)),
+        f"{FOLDER}/ledger.db": _ledger(lines, kept, max(row.created_at for row in rows)),
     }
-    _refuse_keys(redactor, {path: data.decode(errors="replace") for path, data in made.items()})
-    records, beside = _stored_files(storage, rows)
+    for path, data in made.items():
+        if redactor.holds_key(data.decode(errors="replace")):
+            hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
+            raise CellError(f"{path} holds your key: nothing was written.", hint=hint)
+    records: dict[str, PictureRow | InputRow] = {}
+    for row in rows:
+        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
+        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
+    beside = [f"{file}.json" for file in records if storage.exists(f"{file}.json")]
     stored = {f"{FOLDER}/{file}": storage.path(file) for file in (*records, *beside, *kept.values())}
-    packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
     if missing := [str(path) for path in stored.values() if not path.is_file()]:
         message = f"{missing[0]} is missing: the bundle would not be complete."
         raise StoreError(message, hint="`%wan verify` says how to get it back.")
+    packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
     files: dict[str, bytes | Path] = {**stored, **packed, **made}
     try:
         check_names([*files, CRATE])
     except RecipeError as error:
         raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
-    if saved and (unsaved := len(set(shown) - set(saved))):
-        jobs = pluralize(unsaved, "job")
-        notes = (f"{jobs} of this kernel not in the saved notebook: save it (Ctrl+S) and repeat", *notes)
+    if saved and set(shown) - set(saved):
+        notes = ("the saved notebook does not show every job of this kernel: save it (Ctrl+S) and repeat", *notes)
+    dead = document.dead_links(PurePosixPath(name).parent, files.keys())
     return BundlePlan(
         target=target,
         notebook=name,
@@ -168,7 +167,7 @@ def plan_bundle(
         rows=rows,
         named=tuple(packed),
         kept=kept,
-        notes=(*notes, *_notes(document, redacted, named, rows, storage)),
+        notes=(*notes, *_notes(redacted, named, rows, storage, dead)),
     )
 
 
@@ -177,9 +176,9 @@ def write_bundle(plan: BundlePlan) -> str:
 
     Raises ``StoreError``; then nothing changed. Only an older bundle is replaced.
     """
-    temporary = plan.target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with zipfile.ZipFile(temporary, "w") as archive:
+    with writing(plan.target), tempfile.TemporaryDirectory(dir=plan.target.parent, prefix=".wan-bundle-") as folder:
+        made = Path(folder, plan.target.name)
+        with zipfile.ZipFile(made, "w") as archive:
             facts = {}
             for path, content in plan.files.items():
                 data = content if isinstance(content, bytes) else content.read_bytes()
@@ -190,21 +189,12 @@ def write_bundle(plan: BundlePlan) -> str:
                 facts[path] = {"contentSize": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
                 _write(archive, path, data)
             _write(archive, CRATE, _crate(plan, facts))
-        temporary.replace(plan.target)
-    except OSError as error:
-        message = f"cannot write {plan.target} ({error.strerror or error})."
-        raise StoreError(message, hint="Choose another folder, or make room.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        made.replace(plan.target)
     return f"wrote {plan.target}: {file_size(plan.target.stat().st_size)}"
 
 
-def _check_target(target: Path) -> None:
-    """Raise ``StoreError`` where no bundle can be written: no such folder, or a file that is not a bundle."""
-    if not target.parent.is_dir():
-        message = f"cannot write {target}: there is no folder {target.parent}."
-        raise StoreError(message, hint="Make it first, or choose another one.")
+def _refuse_to_replace(target: Path) -> None:
+    """Raise ``StoreError`` where a file is that is not a bundle."""
     if target.exists():
         try:
             with opened(target):
@@ -217,8 +207,8 @@ def _check_target(target: Path) -> None:
 def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     info = zipfile.ZipInfo(name, _FIXED_TIME)
     info.create_system, info.external_attr = 3, 0o100644 << 16
-    is_compressed = PurePosixPath(name).suffix in _KINDS  # pictures are compressed already
-    info.compress_type = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
+    is_compressed = PurePosixPath(name).suffix in _PICTURE_KINDS
+    info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
     archive.writestr(info, data, compresslevel=6)
 
 
@@ -231,27 +221,6 @@ def _keys(session: Session) -> Iterator[str]:
                 yield from (settings.key.get_secret_value(), settings.key_fingerprint)
 
 
-def _refuse_keys(redactor: Redactor, texts: Mapping[str, str]) -> None:
-    for what, text in texts.items():
-        if redactor.holds_key(text):
-            hint = (
-                "Take it out of the cell (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
-            )
-            raise CellError(f"{what} holds your key: nothing was written.", hint=hint)
-
-
-def _stored_files(storage: Storage, rows: Sequence[JobRow]) -> tuple[dict[str, PictureRow | InputRow], list[str]]:
-    """Return the files of these jobs with their records, and those beside them; only pictures must be there."""
-    records: dict[str, PictureRow | InputRow] = {}
-    beside: list[str] = []
-    for row in rows:
-        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
-        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
-        beside += [f"{picture.file}.json" for picture in row.pictures if picture.saved_at]
-        beside += [picture.corrupt_file for picture in row.pictures if picture.corrupt_file]
-    return records, [file for file in beside if storage.exists(file)]
-
-
 def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) -> dict[str, str]:
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
     keys = ("url:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest() for text in addresses_in(texts))
@@ -260,24 +229,24 @@ def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) 
 
 
 def _notes(
-    document: NotebookFile, redacted: bytes, named: NamedFiles, rows: Sequence[JobRow], storage: Storage
+    redacted: bytes, named: NamedFiles, rows: Sequence[JobRow], storage: Storage, dead: Sequence[str]
 ) -> Iterator[str]:
-    for row in rows:
-        for record in row.inputs:
-            if not storage.exists(record.file):
-                yield f"the kept copy of {record.name}, an input of job {row.id}, is gone: it is not packed"
-    for path in named.pictures:
-        with suppress(Exception):  # a picture that Pillow cannot read says nothing
-            if open_header(path.read_bytes()).getexif().get_ifd(_GPS_TAG):
-                yield f"{path.name} says where it was taken (GPS), and the cell needs this very file"
-    if named.others:
-        yield f"only pictures are packed; cells also name: {', '.join(named.others[:8])}; add them to the zip yourself"
-    if named.outside:
-        yield f"cells read pictures outside the project ({', '.join(named.outside[:4])}); elsewhere they will stop"
-    if left := local_paths(redacted):
-        yield f"the notebook still names folders of this machine: {', '.join(left[:4])}"
-    if any(text.lstrip().startswith("%") and "--fresh" in text.splitlines()[0] for text in document.code):
-        yield "a cell says --fresh: it asks anew, so that it cannot be replayed; take the option out"
+    gone = {record.name: None for row in rows for record in row.inputs if not storage.exists(record.file)}
+    for what, found in (
+        ("kept copies of inputs are gone and not packed", gone),
+        ("pictures that cells need say where they were taken (GPS)", map(str, filter(_has_place, named.pictures))),
+        ("only pictures inside the project are packed; cells also name", named.left_out),
+        ("links in cells lead to files that are not packed", dead),
+        ("the notebook still names folders of this machine", local_paths(redacted)),
+    ):
+        if listed := ", ".join(list(found)[:8]):
+            yield f"{what}: {listed}"
+
+
+def _has_place(path: Path) -> bool:
+    with suppress(Exception):  # a picture that Pillow cannot read says nothing
+        return bool(open_header(path.read_bytes()).getexif().get_ifd(_GPS_TAG))
+    return False
 
 
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
@@ -294,10 +263,16 @@ def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: flo
 
 
 def _requirements(imported: Iterable[str]) -> bytes:
-    """Return the installed versions of this package's parts and of what the cells import."""
+    """Return the installed versions of what this package needs and of what the cells import."""
     foreign = [module for module in imported if module not in sys.stdlib_module_names]
     distributions = packages_distributions() if foreign else {}
-    names = {*_PARTS, *(name for module in foreign for name in distributions.get(module, ()))}
+    ours = [re.split(r"[^\w.-]", needed)[0] for needed in requires("wan-notebook") or () if "extra ==" not in needed]
+    names = {
+        "wan-notebook",
+        "jupyterlab",
+        *ours,
+        *(name for module in foreign for name in distributions.get(module, ())),
+    }
     lines = [f"# made with Python {platform.python_version()}"]
     for name in sorted(names, key=str.lower):
         with suppress(PackageNotFoundError):
@@ -307,13 +282,12 @@ def _requirements(imported: Iterable[str]) -> bytes:
 
 def _readme(notebook: str, rows: Sequence[JobRow]) -> bytes:
     """Return what a person who unzips the bundle reads first."""
-    pictures, simulated = pictures_of(rows), pictures_of([row for row in rows if row.is_simulated])
     return render(
         "readme.md",
         title=PurePosixPath(notebook).stem,
         notebook=notebook,
-        pictures=pluralize(pictures, "picture"),
-        practice="All" if simulated == pictures else str(simulated) if simulated else "",
+        pictures=pluralize(pictures_of(rows), "picture"),
+        practice=pictures_of([row for row in rows if row.is_simulated]),
         requirements=_REQUIREMENTS,
         lines=LEDGER_LINES,
         crate=CRATE,
@@ -350,8 +324,7 @@ def _crate(plan: BundlePlan, facts: Mapping[str, Mapping[str, str]]) -> bytes:
     root["wanBundle"] = json.dumps(ours, sort_keys=True)
     files = {}
     for path, known in facts.items():
-        suffix = PurePosixPath(path).suffix.lower()
-        kind = (_KINDS | _PICTURE_KINDS).get(suffix, "application/octet-stream")
+        kind = _KINDS.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
         properties: dict[str, Any] = {"name": PurePosixPath(path).name, "encodingFormat": kind, **known}
         if path == plan.notebook:
             properties |= {"@type": ["File", "SoftwareSourceCode"], "programmingLanguage": "Python"}
@@ -361,25 +334,23 @@ def _crate(plan: BundlePlan, facts: Mapping[str, Mapping[str, str]]) -> bytes:
     root["mainEntity"] = files[plan.notebook]
     tools: dict[tuple[str, str], Any] = {}
     for model, provider in sorted({(row.model, row.provider) for row in plan.rows}):
-        served = "the built-in simulator, which is not a model" if provider == "simulator" else f"served by {provider}"
-        tool = {"@type": "SoftwareApplication", "name": model, "description": f"image generation, {served}"}
+        tool = {"@type": "SoftwareApplication", "name": model, "description": f"image generation by {provider}"}
         tools[model, provider] = crate.add(entity(crate, f"#model-{len(tools)}", tool))
     actions = []
     for row in plan.rows:
         made = {
             "@type": "CreateAction",
-            "name": f"{row.mode}, seed {row.seed}" if row.seed is not None else row.mode,
+            "name": f"{row.mode}, seed {row.seed}",
             "description": row.prompt,
             "startTime": _time(row.created_at),
+            "endTime": _time(row.finished_at or row.created_at),
             "identifier": row.task_id or row.id,
         }
-        made |= {"endTime": _time(row.finished_at)} if row.finished_at is not None else {}
         action = crate.add(entity(crate, f"#job-{row.id}", made))
         action["instrument"] = tools[row.model, row.provider]
         for role, records in (("object", row.inputs), ("result", row.pictures)):
-            known_files = [files[p] for p in dict.fromkeys(f"{FOLDER}/{one.file}" for one in records) if p in files]
-            if known_files:
-                action[role] = known_files
+            if paths := {f"{FOLDER}/{one.file}" for one in records} & files.keys():
+                action[role] = [files[path] for path in sorted(paths)]
         actions.append(action)
     root["mentions"] = actions
     return json_bytes(crate.metadata.generate(), indent=1, sort_keys=True) + b"\n"

@@ -5,6 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,12 +22,11 @@ _LOCAL_PATH: Final = re.compile(
     r"(?<![\w/.:~)+-])(?:/(?:home|Users|root|mnt|media|data|tmp|var|srv|opt|scratch|work|private)|[A-Z]:\\+\w+)"
     r"[/\\][^\s\"'<>()\\,;]+"
 )
-_BINARY: Final = ("image/", "video/", "audio/", "application/pdf")
+_KEPT: Final = ("image/", "video/", "audio/", "application/pdf")
 _QUOTED: Final = re.compile(r"""(["'])((?:(?!\1)[^\\\n]){1,300})\1""")
 _URL: Final = re.compile(r"https?://[^\s\"'<>\\]{1,2000}")
 _IMPORT: Final = re.compile(r"\s*(?:import|from)\s+(\w[^#]*?)(?:\simport\s.*)?$")
 _IMPORTED: Final = re.compile(r"(?:^|,)\s*(\w+)")
-_PICTURE_MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class Redactor:
@@ -52,21 +52,20 @@ class Redactor:
         }
         ordered = sorted(spelled, key=len, reverse=True)
         self._places = [(re.compile(rf"{re.escape(old)}(?![\w-])"), spelled[old]) for old in ordered]
-        self._masks = [KeyMask(key) for key in sorted(set(keys), key=len, reverse=True) if len(key) >= 8]
+        self._keys = KeyMask(*(key for key in keys if len(key) >= 8))
 
     def holds_key(self, text: str) -> bool:
         """Say whether a text holds one of the keys."""
-        return any(mask.is_in(text) for mask in self._masks)
+        return self._keys.is_in(text)
 
     def text(self, value: str) -> str:
         """Return a text without what is private."""
-        for mask in self._masks:
-            value = mask.mask(value)
+        value = self._keys.mask(value)
         for pattern, new in self._places:
             value = pattern.sub(new, value)
         return _SIGNED.sub(r"\1?(signature removed)", value)
 
-    def data(self, value: Any, kept: tuple[str, ...] = _BINARY) -> Any:
+    def data(self, value: Any, kept: tuple[str, ...] = _KEPT) -> Any:
         """Return plain data with every text of it redacted, except under keys that begin with one of ``kept``."""
         if isinstance(value, str):
             return self.text(value)
@@ -101,11 +100,10 @@ def local_paths(notebook: bytes) -> list[str]:
 
 
 class NamedFiles(NamedTuple):
-    """Pictures to pack; other files of the project that cells name, and pictures elsewhere: both are left out."""
+    """Pictures of the project that cells read, to be packed, and other files, which are left out."""
 
     pictures: tuple[Path, ...]
-    others: tuple[str, ...]
-    outside: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def files_in_code(
@@ -115,24 +113,19 @@ def files_in_code(
 
     Only pictures inside the project are packed by themselves: any other file may hold what is nobody's business.
     """
-    typed = dict.fromkeys(word for text in code for word in _words(text))
-    packed, others, outside = set[Path](), set[str](), dict[str, None]()
-    for word in dict.fromkeys([*typed, *(record.name for row in rows for record in row.inputs)]):
-        path = _existing_file(folder, word)
-        if path is None or path.is_relative_to(pictures.resolve()):
+    packed, left_out = set[Path](), dict[str, None]()
+    words = [word for text in code for word in _words(text)]
+    for word in dict.fromkeys([*words, *(record.name for row in rows for record in row.inputs)]):
+        path, is_picture = _existing(folder, word)
+        if path is None or path.is_relative_to(pictures):
             continue
-        if not path.is_relative_to(root.resolve()):
-            outside |= {word: None} if word in typed and _is_picture(path) else {}
-            continue
-        inside = path.relative_to(root.resolve())
-        if any(part.startswith(".") for part in inside.parts):
-            continue
-        if _is_picture(path):
+        is_public = path.is_relative_to(root) and "/." not in f"/{path.relative_to(root).as_posix()}"
+        if is_picture and is_public:
             packed.add(path)
-        elif path.suffix not in ("", ".ipynb", ".zip"):
-            others.add(inside.as_posix())
-    others |= {f"{name}.py" for name in imports_of(code) if (folder / f"{name}.py").is_file()}
-    return NamedFiles(tuple(sorted(packed)), tuple(sorted(others)), tuple(outside))
+        elif word in words and path.suffix not in ("", ".ipynb", ".zip"):
+            left_out[word] = None
+    left_out |= {f"{name}.py": None for name in imports_of(code) if (folder / f"{name}.py").is_file()}
+    return NamedFiles(tuple(sorted(packed)), tuple(left_out))
 
 
 def addresses_in(texts: Iterable[str]) -> list[str]:
@@ -152,17 +145,10 @@ def _words(text: str) -> Iterator[str]:
         yield from text.strip().splitlines()[0].split()
 
 
-def _existing_file(folder: Path, word: str) -> Path | None:
-    try:
+def _existing(folder: Path, word: str) -> tuple[Path | None, bool]:
+    """Return the file that a word names, if any, and whether it is a picture."""
+    with suppress(OSError, ValueError, RuntimeError):  # too long, with characters that no name has, unreadable
         path = (folder / word).resolve()
-        return path if path.is_file() and path.stat().st_size <= _PICTURE_MAX_BYTES else None
-    except (OSError, ValueError, RuntimeError):  # too long, or with characters that no name has
-        return None
-
-
-def _is_picture(path: Path) -> bool:
-    try:
         with path.open("rb") as file:
-            return (mime_of(file.read(64)) or "").startswith("image/")
-    except OSError:
-        return False
+            return path, (mime_of(file.read(64)) or "").startswith("image/")
+    return None, False

@@ -15,10 +15,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field
 
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import RecipeError, StoreError, WanError
+from ..files import is_inside, writing
 from ..images import mime_of
 from ..metadata import changed_in
 from ..session import Session
@@ -37,7 +38,8 @@ _JSON_MAX_VALUES: Final = 2_000_000
 _RATIO_MAX: Final = 200
 _RATIO_FROM_BYTES: Final = 256 * 1024
 # Device names of Windows, with any ending; the superscript digits are devices there too.
-_DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³])")
+_DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?")
+_INVISIBLE: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".bin"})
 _STORED: Final = _PICTURES | {".mp4", ".webm", ".corrupt"}
 _NOTHING: Final = "nothing was unpacked."
@@ -51,17 +53,11 @@ def _check_name(name: str) -> str:
     """
     parts = name.split("/")
     is_bad = (
-        len(name) > 400
+        not is_inside(name)
+        or len(name) > 400
         or len(parts) > 8
-        or any(char in '\\:*?"<>|' or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name)
-        or any(
-            not part
-            or part.startswith(".")
-            or part != part.strip(" ").rstrip(".")
-            or len(part.encode()) > 200
-            or _DEVICE.fullmatch(part.split(".", 1)[0].rstrip(" "))
-            for part in parts
-        )
+        or any(char in '*?"<>|' or unicodedata.category(char) in _INVISIBLE for char in name)
+        or any(part[0] in ". " or len(part.encode()) > 200 or _DEVICE.fullmatch(part) for part in parts)
     )
     if is_bad:
         message = f"The name {name[:80]!a} leads out of a folder or is not valid on every system"
@@ -102,14 +98,20 @@ class Contents(BaseModel):
 class Archive:
     """A bundle's zip file whose directory has been checked; ``read`` gives a file's bytes, never more than declared."""
 
-    def __init__(self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        files = [info for info in archive.infolist() if not info.is_dir()]
+        if sum(info.file_size for info in files) > _TOTAL_MAX_BYTES:
+            raise RecipeError("The bundle would unpack to more bytes than a bundle can have: refused.")
+        check_names([info.orig_filename for info in files])
+        for info in files:
+            _check_entry(info)
         self._archive = archive
-        self.entries = entries
+        self._entries = {info.orig_filename: info for info in files}
         self.contents = self._read_contents()
 
     def read(self, name: str, *, max_bytes: int = _FILE_MAX_BYTES) -> bytes:
         """Return a file's bytes. Raise ``RecipeError`` if it is damaged or not what its entry says."""
-        info = self.entries.get(name)
+        info = self._entries.get(name)
         if info is None or info.file_size > max_bytes:
             raise RecipeError(f"{name[:80]!a} is missing in the bundle or larger than it can be.")
         with _explained(f"{name[:80]!a} in the bundle"), self._archive.open(info) as file:
@@ -143,7 +145,7 @@ class Archive:
 
     def _read_contents(self) -> Contents:
         """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
-        newest = 1 if _MANIFEST in self.entries else VERSION
+        newest = 1 if _MANIFEST in self._entries else VERSION
         data = self._json(_MANIFEST if newest == 1 else CRATE)
         with _explained("the bundle's record"):
             facts = json.loads(data)
@@ -175,28 +177,18 @@ def opened(path: Path) -> Iterator[Archive]:
     with _explained(str(path)):
         archive = zipfile.ZipFile(path)
     with archive:
-        files = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in files) > _TOTAL_MAX_BYTES:
-            raise RecipeError(f"{path} would unpack to more bytes than a bundle can have: refused.")
-        check_names([info.orig_filename for info in files])
-        for info in files:
-            _check_entry(info)
-        yield Archive(archive, {info.orig_filename: info for info in files})
+        yield Archive(archive)
 
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
     try:
         yield
     except WanError:
         raise
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = one_line(".".join(map(str, first["loc"])), 120)
-        raise RecipeError(f"{what} is damaged ({place}: {first['msg']}): {_NOTHING}", hint=hint) from error
     except Exception as error:  # hostile bytes make zipfile and json raise nearly anything
         reason = getattr(error, "strerror", None) or one_line(error, 120) or type(error).__name__
+        hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
         raise RecipeError(f"{what} cannot be read ({reason}).", hint=hint) from error
 
 
@@ -205,15 +197,12 @@ def _refuse(constant: str) -> float:
 
 
 def _check_entry(info: zipfile.ZipInfo) -> None:
-    reason = ""
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        reason = "is a link or a device"
-    elif info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        reason = "is encrypted or packed in a way that bundles are not"
-    elif info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX)):
-        reason = f"would unpack to {info.file_size} bytes"
-    if reason:
-        raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle {reason}: refused, {_NOTHING}")
+    is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+    is_packed_as_ours = not info.flag_bits & 0x1 and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if not is_file or not is_packed_as_ours:
+        raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle is a link, encrypted or packed oddly: refused.")
+    if info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX)):
+        raise RecipeError(f"{info.orig_filename[:80]!a} would unpack to {info.file_size} bytes: refused, {_NOTHING}")
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
@@ -242,29 +231,28 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     database, storage = project.database, project.storage
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with opened(source) as archive:
-        lines, rows = _checked_rows(archive)
+        rows = _checked_rows(archive)
         storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
-        known = database.jobs(row.id for row in rows)
-        for row in rows:
+        known = database.jobs(row.id for row, _ in rows)
+        names: dict[str, str] = {}
+        for row, line in rows:
             if row.id in known:
                 _put_back(row, known[row.id], archive, storage)
-        names: dict[str, str] = {}
-        new = [line for line, row in zip(lines, rows, strict=True) if row.id not in known]
-        new = [_with_files_placed(line, names, archive, storage) for line in new]
-        report = database.import_rows([*new, *(line for line, row in zip(lines, rows, strict=True) if row.id in known)])
-        placed, notes = _place_beside(above if here.is_relative_to(above) else here, archive)
-    notes += [f"job {job_id} is another one here: it was left alone" for job_id in report.conflicts]
+            else:
+                _place_files(line, names, archive, storage)
+        report = database.import_rows(line for _, line in rows)
+        done = list(_place_beside(above if here.is_relative_to(above) else here, archive))
     present = f" ({len(report.present)} already here)" if report.present else ""
     added = pluralize(len(report.added), "job")
     return [
         f"opened {source.name}: {added} added{present}, $0.00: what they cost was paid elsewhere",
-        *(f"  {name}" for name in placed),
-        *(f"  note: {note}" for note in notes),
+        *(f"  {line}" for line in done),
+        *(f"  note: job {job_id} is another one here: it was left alone" for job_id in report.conflicts),
     ]
 
 
-def _checked_rows(archive: Archive) -> tuple[list[dict[str, Any]], list[JobRow]]:
-    """Return the bundle's rows as they are written and as a ledger takes them, after checking the whole bundle."""
+def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
+    """Return the bundle's jobs as a ledger takes them and as they are written, after checking the whole bundle."""
     contents = archive.contents
     for name in contents.files:
         data = archive.checked(name)
@@ -286,20 +274,18 @@ def _checked_rows(archive: Archive) -> tuple[list[dict[str, Any]], list[JobRow]]
     rows = [by_id[job_id] for job_id in report.added]
     for row in rows:
         records: list[PictureRow | InputRow] = [picture for picture in row.pictures if picture.saved_at]
-        records += [record for record in row.inputs if f"{FOLDER}/{record.file}" in contents.files]
+        records += [record for record in row.inputs if _is_packed(record.file, archive)]
         for record in records:
-            packed_as = f"{FOLDER}/{record.file}"
-            is_stored = _is_stored(record.file) and packed_as in contents.files
-            if not is_stored or change_of(archive.read(packed_as), record):
+            if not _is_packed(record.file, archive) or change_of(archive.read(f"{FOLDER}/{record.file}"), record):
                 message = f"{record.file[:80]!a} is not the picture that job {row.id} says"
                 raise RecipeError(f"{message}: refused, {_NOTHING}")
-    return lines, rows
+    return list(zip(rows, lines, strict=True))
 
 
-def _is_stored(file: str) -> bool:
-    """Say whether a path can be that of a picture or input: never the ledger, nor anything else of the folder's own."""
+def _is_packed(file: str, archive: Archive) -> bool:
+    """Say whether a bundle has a picture or input: never the ledger, nor anything else of the folder's own."""
     path = PurePosixPath(file)
-    return len(path.parts) > 1 and path.suffix.lower() in _STORED
+    return len(path.parts) > 1 and path.suffix.lower() in _STORED and f"{FOLDER}/{file}" in archive.contents.files
 
 
 def change_of(data: bytes, record: PictureRow | InputRow) -> str:
@@ -315,55 +301,38 @@ def _put_back(theirs: JobRow, ours: JobRow, archive: Archive, storage: Storage) 
     pairs: list[tuple[PictureRow | InputRow, PictureRow | InputRow]]
     pairs = [*zip(theirs.inputs, ours.inputs, strict=False), *zip(theirs.pictures, ours.pictures, strict=False)]
     for packed, record in pairs:
-        name = f"{FOLDER}/{packed.file}"
-        if record.file and not storage.exists(record.file) and name in archive.contents.files:
-            data = archive.checked(name)
+        if record.file and not storage.exists(record.file) and _is_packed(packed.file, archive):
+            data = archive.checked(f"{FOLDER}/{packed.file}")
             if not change_of(data, record):
                 storage.add(record.file, data)
 
 
-def _with_files_placed(
-    line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: Storage
-) -> dict[str, Any]:
-    """Return a job's row with its files written, under their names or beside other files of those names.
+def _place_files(line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: Storage) -> None:
+    """Write a new job's files, under their names or beside other files of those names, and note that in its row.
 
     ``names`` remembers the name of each: a file may belong to several jobs.
     """
-
-    def place(relative: str) -> str:
-        packed = f"{FOLDER}/{relative}"
-        if relative not in names and _is_stored(relative) and packed in archive.contents.files:
-            names[relative] = storage.add(relative, archive.checked(packed))
-            if f"{packed}.json" in archive.contents.files:
-                storage.add(f"{names[relative]}.json", archive.checked(f"{packed}.json"))
-        return names.get(relative, relative)
-
-    children = {
-        kind: [
-            {**one, **{name: place(one[name]) for name in ("file", "corrupt_file") if one.get(name)}}
-            for one in line[kind]
-        ]
-        for kind in ("inputs", "pictures")
-    }
-    return {**line, **children}
+    for record in (*line["inputs"], *line["pictures"]):
+        file = record.get("file", "")
+        sidecar = f"{FOLDER}/{file}.json"
+        if file not in names and _is_packed(file, archive):
+            names[file] = storage.add(file, archive.checked(f"{FOLDER}/{file}"))
+            if sidecar in archive.contents.files:
+                storage.add(f"{names[file]}.json", archive.checked(sidecar))
+        record["file"] = names.get(file, file)
 
 
-def _place_beside(root: Path, archive: Archive) -> tuple[list[str], list[str]]:
+def _place_beside(root: Path, archive: Archive) -> Iterator[str]:
     """Put the notebook and the pictures that its cells read into the project, where nothing has their name."""
-    placed, notes = [], []
     for name in (archive.contents.notebook, *archive.contents.named):
         target, data = root / name, archive.checked(name)
         if not target.resolve().is_relative_to(root.resolve()):
-            notes.append(f"{name} leads out of {root} here, through a link: it was not unpacked")
+            yield f"note: {name} leads out of {root} here, through a link: it was not unpacked"
         elif not target.exists():
-            try:
+            with writing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     file.write(data)
-            except OSError as error:
-                message = f"cannot write {target} ({error.strerror or error})."
-                raise StoreError(message, hint="Make room, then open the bundle again.") from error
-            placed.append(name)
+            yield name
         elif not target.is_file() or target.read_bytes() != data:
-            notes.append(f"{name} is here already and differs: it was left alone")
-    return placed, notes
+            yield f"note: {name} is here already and differs: it was left alone"

@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from ..database import Database, HistoryQuery, JobRow, PictureRow
-from ..display import Cell, Column, Table, format_time
+from ..database import Database, JobRow, PictureRow
+from ..display import Cell, Column, Table
 from ..errors import StoreError
 from ..session import Session
 from ..storage import Storage
 from ..text import pluralize
-from .notebook_file import NamedJob, matching, read_notebook
+from .notebook_file import NamedJob, history_of, read_notebook
 from .unbundle import change_of
 
 _ROWS_MAX: Final = 400
@@ -32,20 +32,30 @@ class Finding(StrEnum):
     NOT_FETCHED = "not fetched yet"
 
 
+_BUNDLE: Final = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
+_ANEW: Final = f"{_BUNDLE} or run its cell with --fresh, which is paid anew and may differ"
+_HINTS: Final = {
+    Finding.MISSING: _ANEW,
+    Finding.CHANGED: f"move the file away, then {_ANEW}",
+    Finding.METADATA: f"move the file away, then {_ANEW}",
+    Finding.UNKNOWN: f"{_BUNDLE}, or set WAN_HOME to the folder that made it",
+    Finding.NOT_FETCHED: "`%wan resume` fetches it",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One picture that an output names: ``expression`` is what to paste, ``file`` its path in the store."""
 
     cell: str
-    job_id: str
     expression: str
     finding: Finding
     file: str = ""
-    hint: str = ""
 
     @property
-    def is_ok(self) -> bool:
-        return self.finding is Finding.OK
+    def hint(self) -> str:
+        """How to get the picture back; empty if it is sound."""
+        return _HINTS.get(self.finding, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +64,11 @@ class Verification:
 
     what: str
     checks: tuple[Check, ...]
-    notes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[Check, ...]:
         """The pictures that are not as they should be."""
-        return tuple(check for check in self.checks if not check.is_ok)
+        return tuple(check for check in self.checks if check.finding is not Finding.OK)
 
     @property
     def is_ok(self) -> bool:
@@ -68,47 +77,37 @@ class Verification:
 
     @property
     def summary(self) -> str:
-        """One line about all of them."""
-        count, bad = len(self.checks), len(self.problems)
-        if not count:
+        """The result in a few words."""
+        if not self.checks:
             return "no output names a picture: there is nothing to verify (were the outputs cleared?)"
-        pictures = pluralize(count, "picture")
-        if self.is_ok:
-            return f"{pictures}: {'present and unchanged' if count == 1 else 'all present and unchanged'}"
-        return f"{bad} of {pictures} {'is' if bad == 1 else 'are'} missing or changed"
+        pictures = pluralize(len(self.checks), "picture")
+        return (
+            f"{pictures}: present and unchanged"
+            if self.is_ok
+            else f"{len(self.problems)} of {pictures} missing or changed"
+        )
 
     def table(self, *, with_sound: bool = False) -> Table:
         """Return what is wrong as a table, with every picture on request."""
-        shown = self.checks if with_sound else self.problems
         rows = [
             [
-                Cell(text="✓" if check.is_ok else "✕", tone=_GREEN if check.is_ok else _RED),
+                Cell(text="✕", tone=_RED) if check.hint else Cell(text="✓", tone=_GREEN),
                 check.cell,
                 f"`{check.expression}`",
                 check.finding.value,
                 Cell(text=check.file, below=f"→ {check.hint}" if check.hint else ""),
             ]
-            for check in shown[:_ROWS_MAX]
+            for check in (self.checks if with_sound else self.problems)[:_ROWS_MAX]
         ]
         columns = [Column(title=title) for title in ("", "Cell", "Picture", "Found")]
         columns.append(Column(title="File, and how to get it back", is_wide=True))
-        tone = _GREEN if self.is_ok else _RED
-        return Table(title=self.summary, facts=[self.what], columns=columns, rows=rows, notes=self.notes, tone=tone)
-
-
-class _Shown(NamedTuple):
-    """One picture that an output names; without a record the store does not know it."""
-
-    cell: str
-    job_id: str
-    position: int
-    sha256: str
-    row: JobRow | None
-    record: PictureRow | None
+        return Table(
+            title=self.summary, facts=[self.what], columns=columns, rows=rows, tone=_GREEN if self.is_ok else _RED
+        )
 
 
 def verify_notebook(
-    session: Session, notebook: Path | None, *, shown: Sequence[str] = (), cells_run: Collection[str] | None = None
+    session: Session, notebook: Path | None, *, shown: Sequence[str] = (), cells_run: Collection[str] = ()
 ) -> Verification:
     """Check every picture that a notebook's outputs name, and what this kernel shows.
 
@@ -128,70 +127,48 @@ def verify_notebook(
     RecipeError
         If the file is not a notebook.
     """
-    named = read_notebook(notebook).without(cells_run or ()).named() if notebook else []
+    named = read_notebook(notebook).without(cells_run).named() if notebook else []
     what = notebook.name if notebook and (named or not shown) else "this kernel"
     project = session.known_project()
     if project is None:
-        checks = [Check(cell=n.cell, job_id=n.job_id, expression=n.job_id, finding=Finding.UNKNOWN) for n in named]
-        return Verification(what=what, checks=tuple(checks), notes=("there is no ledger here",) if named else ())
+        checks = [Check(cell=item.cell, expression=item.job_id, finding=Finding.UNKNOWN) for item in named]
+        return Verification(what=what, checks=tuple(checks))
     unsaved = project.database.jobs(set(shown) - {item.job_id for item in named})
-    named += [_named(row, "this kernel") for job_id, row in unsaved.items()]
-    pictures, notes = _shown_pictures(project.database, named)
-    distinct: dict[object, _Shown] = {}
-    for item in pictures:
-        distinct.setdefault((item.job_id, item.sha256, 0 if item.sha256 else item.position), item)
-    now = session.wall_clock()
-    checks = [_check(item, project.storage, now) for item in distinct.values()]
-    return Verification(what=what, checks=tuple(checks), notes=tuple(notes))
+    named += [_named(row, "this kernel") for row in unsaved.values()]
+    found: dict[tuple[str, object], Check] = {}
+    for item, job_id, position, record in _shown_pictures(project.database, named):
+        index, sha256 = (record.index, record.sha256) if record else (position, item.sha256[position])
+        check = Check(
+            cell=item.cell,
+            expression=f"{job_id}[{index}]" if job_id else f"picture {sha256[:12]}",
+            finding=_finding(record, project.storage),
+            file=record.file if record else "",
+        )
+        found.setdefault((job_id, sha256 or index), check)
+    return Verification(what=what, checks=tuple(found.values()))
 
 
 def _named(row: JobRow, cell: str) -> NamedJob:
-    return NamedJob(cell=cell, job_id=row.id, sha256=tuple(p.sha256 for p in row.pictures if p.saved_at))
+    return NamedJob(cell, row.id, tuple(picture.sha256 for picture in row.pictures if picture.saved_at))
 
 
-def _shown_pictures(database: Database, named: Sequence[NamedJob]) -> tuple[list[_Shown], list[str]]:
-    """Return every picture that is named, and notes; those that are named by hash alone come last."""
+def _shown_pictures(
+    database: Database, named: Sequence[NamedJob]
+) -> Iterator[tuple[NamedJob, str, int, PictureRow | None]]:
+    """Yield every picture that is named, with its job's id, its position and, where the store knows it, its record."""
     rows = database.jobs(item.job_id for item in named if item.job_id)
-    found, notes = [], []
+    everything = () if all(item.job_id for item in named) else history_of(database, include_trashed=True)
+    by_hash = {picture.sha256: (row.id, picture) for row in everything for picture in row.pictures if picture.saved_at}
     for item in named:
         row = rows.get(item.job_id)
-        found += list(_of_job(item, row)) if item.job_id else []
-        if item.left_off:  # the rest of the group, which the output had no room to name
-            rest = database.group(row.group_id)[-item.left_off :] if row else []
-            if len(rest) < item.left_off:
-                notes.append(f"{item.cell} shows {item.left_off} more jobs than it can name: not all were checked")
-            found += [picture for one in rest for picture in _of_job(_named(one, item.cell), one)]
-    by_hash = {item.sha256: (item.row, item.record) for item in found if item.row and item.record}
-    alone = [(item.cell, sha256) for item in named if not item.job_id for sha256 in filter(None, item.sha256)]
-    if {sha256 for _, sha256 in alone} - by_hash.keys():
-        for row in matching(database, HistoryQuery(include_trashed=True)):
-            by_hash |= {picture.sha256: (row, picture) for picture in row.pictures if picture.saved_at}
-    for cell, sha256 in alone:
-        row, record = by_hash.get(sha256, (None, None))
-        found.append(_Shown(cell, row.id if row else "", record.index if record else 0, sha256, row, record))
-    return found, notes
-
-
-def _of_job(item: NamedJob, row: JobRow | None) -> Iterator[_Shown]:
-    records = {picture.sha256: picture for picture in row.pictures if picture.saved_at} if row else {}
-    for position, sha256 in enumerate(item.sha256):
-        record = records.get(sha256)
-        if not sha256 and row is not None:  # it was not there when the output was made
-            record = next((picture for picture in row.pictures if picture.index == position), None)
-        index, known = (record.index, record.sha256) if record else (position, "")
-        yield _Shown(item.cell, item.job_id, index, sha256 or known, row, record)
-
-
-def _check(item: _Shown, storage: Storage, now: float) -> Check:
-    finding = _finding(item.record, storage)
-    return Check(
-        cell=item.cell,
-        job_id=item.job_id,
-        expression=f"{item.job_id}[{item.position}]" if item.job_id else f"picture {item.sha256[:12]}",
-        finding=finding,
-        file=item.record.file if item.record else "",
-        hint=_hint(finding, item, storage, now),
-    )
+        pictures = row.pictures if row else []
+        for position, sha256 in enumerate(item.sha256):
+            # A picture has no hash if it was not there when the output was made.
+            found = (p for p in pictures if (p.sha256 == sha256 if sha256 else p.index == position))
+            job_id, record = (item.job_id, next(found, None)) if item.job_id else by_hash.get(sha256, ("", None))
+            yield item, job_id, position, record
+        if row and item.stands_for_group:
+            yield from _shown_pictures(database, [_named(one, item.cell) for one in database.group(row.group_id)])
 
 
 def _finding(record: PictureRow | None, storage: Storage) -> Finding:
@@ -204,21 +181,3 @@ def _finding(record: PictureRow | None, storage: Storage) -> Finding:
     except (OSError, StoreError):
         return Finding.MISSING
     return {"": Finding.OK, "picture": Finding.CHANGED}.get(change, Finding.METADATA)
-
-
-def _hint(finding: Finding, item: _Shown, storage: Storage, now: float) -> str:
-    """Say how to get a picture back, the free and exact ways first."""
-    row, record = item.row, item.record
-    if finding is Finding.OK:
-        return ""
-    if row is None or record is None:
-        return "open the bundle that has it: `%wan bundle --open FILE.zip`, or set WAN_HOME to the folder that made it"
-    is_kept = bool(row.task_id) and row.expires_at is not None and row.expires_at > now
-    until = f" until {format_time(row.expires_at)}" if is_kept else ""
-    if finding is Finding.NOT_FETCHED:
-        return f"`%wan resume` fetches it{until}"
-    move = f"move {storage.path(record.file)} away, then " if finding is not Finding.MISSING else ""
-    fetch = f" or fetch it from the service, which keeps task {row.task_id}{until}," if until else ""
-    cost = "which draws it anew, for free" if row.is_simulated else "which is paid anew and may differ"
-    bundle = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
-    return f"{move}{bundle}{fetch} or go to {item.cell} and run it with --fresh, {cost}"

@@ -109,12 +109,27 @@ def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
     assert mine.read_bytes() == b"my own file"
 
 
+def test_links_that_will_be_dead_for_its_reader_are_named(study: Study, elsewhere: House) -> None:
+    """Links of Markdown cells and outputs that lead to what is not packed are noted; those to pictures are sound."""
+    notebook = elsewhere.folder.parent / "study.ipynb"
+    open_bundle(study.archive, session := elsewhere.kernel())
+    document = json.loads(notebook.read_text("utf-8"))
+    text = "[table](data/my%20table.csv) ![](study.ipynb) [there](https://example.org/x.html) [here](#top)"
+    sound = f"<a href='wan-pictures/{study.job.rows[0].pictures[0].file}'>full file</a>"
+    document["cells"][0]["outputs"] = [{"output_type": "display_data", "data": {"text/html": [sound]}, "metadata": {}}]
+    document["cells"] += [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
+    notebook.write_text(json.dumps(document), "utf-8")
+    dead = [line for line in plan_bundle(session, notebook, notebook.with_suffix(".zip")).lines() if "links" in line]
+    assert dead == ["note: links in cells lead to files that are not packed: data/my table.csv"]
+
+
 def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
     """A bundle that would hold the key is refused before anything is written."""
     session = elsewhere.kernel(WAN_API_KEY="sk-secret1234567890abcdef")
+    open_bundle(study.archive, session)
     notebook = elsewhere.folder.parent / "leak.ipynb"
     notebook.write_text(study.notebook.read_text("utf-8").replace("a red fox", "sk-secret1234567890abcdef", 1), "utf-8")
-    with pytest.raises(CellError, match="code cell 1 holds your key"):
+    with pytest.raises(CellError, match=r"leak\.ipynb holds your key"):
         plan_bundle(session, notebook, notebook.with_name("leak.zip"))
     assert not notebook.with_name("leak.zip").exists()
 

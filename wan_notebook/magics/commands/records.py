@@ -198,7 +198,7 @@ def _shown(runner: Runner) -> list[str]:
 def _notebook(runner: Runner) -> Path:
     from ...research import find_notebook
 
-    return find_notebook(notebook_path(runner.shell), Path.cwd(), cells_run(runner.shell))
+    return find_notebook(notebook_path(runner.shell), Path.cwd())
 
 
 def _saved_notebook(runner: Runner) -> Path | None:
