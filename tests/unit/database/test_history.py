@@ -94,10 +94,10 @@ def test_sorts(database: Database) -> None:
 
 def test_what_cannot_be_asked_is_said(database: Database) -> None:
     """A wrong sort, status or range is an error with the choices, in a folder without a ledger too."""
-    wrong = [{"sort": "colour"}, {"limit": 0}, {"limit": 5000}, {"offset": -1}, {"status": ("saved", "savd")}]
+    wrong = [{"sort": "colour"}, {"limit": 0}, {"offset": -1}, {"status": ("saved", "savd")}]
     for query in wrong:
         for ask in (database.history, nothing_found):
-            with pytest.raises(StoreError, match=r"colour|rows|'savd' is not a status\. Did you mean saved"):
+            with pytest.raises(StoreError, match=r"colour|1 row|'savd' is not a status\. Did you mean saved"):
                 ask(HistoryQuery(**query))
     with pytest.raises(StoreError) as caught:
         nothing_found(HistoryQuery(status="savd"))
