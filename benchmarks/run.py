@@ -126,18 +126,18 @@ os._exit(0)
 
 def polling(setting_name: str, jobs: int = 400) -> tuple[float, float]:
     """Return polls a task and the mean delay in seconds until its end is seen, in virtual time."""
-    from wan_notebook.jobs import ECONOMICAL, PROMPT, Durations
+    from wan_notebook.jobs import ECONOMICAL, PROMPT, DurationLaw
 
     setting = ECONOMICAL if setting_name == "economical" else PROMPT
     polls, delays = [], []
     for seed in range(5):
         rng = random.Random(seed)
         draw: Callable[[], float] = lambda rng=rng: 12.0 * math.exp(rng.gauss(0, 0.4))
-        durations = Durations(draw() for _ in range(20))
+        law = DurationLaw(draw() for _ in range(20))
         for _ in range(jobs // 5):
             taken_s, last_s, count = draw(), None, 0
             while last_s is None or last_s < taken_s:
-                last_s = durations.law.next_poll_s(last_s, setting)
+                last_s = law.next_poll_s(last_s, setting)
                 count += 1
             polls.append(count)
             delays.append(last_s - taken_s + 0.05)  # network
@@ -146,13 +146,13 @@ def polling(setting_name: str, jobs: int = 400) -> tuple[float, float]:
 
 def limited(jobs: int = 50, per_s: float = 20.0) -> tuple[float, int]:
     """Return the 95 % delay in seconds, and how often any second had more queries than the limit."""
-    from wan_notebook.jobs import PROMPT, Durations, RateLimit
+    from wan_notebook.jobs import PROMPT, DurationLaw, RateLimit
 
     rng = random.Random(7)
     draw = lambda: 12.0 * math.exp(rng.gauss(0, 0.4))
-    durations = Durations(draw() for _ in range(20))
+    law = DurationLaw(draw() for _ in range(20))
     limit, now_s = RateLimit(per_s), 0.0
-    tasks = {n: (draw(), durations.law.next_poll_s(None, PROMPT)) for n in range(jobs)}
+    tasks = {n: (draw(), law.next_poll_s(None, PROMPT)) for n in range(jobs)}
     sent: list[float] = []
     delays = []
     while tasks:
@@ -162,12 +162,11 @@ def limited(jobs: int = 50, per_s: float = 20.0) -> tuple[float, int]:
         while (wait_s := limit.take(now_s)) > 0:
             now_s += wait_s
         sent.append(now_s)
-        limit.answered(now_s + 0.02)
         if now_s >= taken_s:
             delays.append(now_s - taken_s)
             del tasks[n]
         else:
-            tasks[n] = (taken_s, durations.law.next_poll_s(now_s, PROMPT))
+            tasks[n] = (taken_s, law.next_poll_s(now_s, PROMPT))
     over = sum(1 for at in sent if sum(at <= other < at + 1 for other in sent) > per_s)
     return sorted(delays)[int(0.95 * len(delays))], over
 

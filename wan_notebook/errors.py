@@ -7,6 +7,7 @@
     │   └── ImageInputError                 one input picture cannot be used
     ├── CellError                           the magic line or the cell's text cannot be read
     │   └── NoSuchPictureError (also IndexError)  a job has no picture of this index
+    ├── ArgumentError (also TypeError)      a method was given what it cannot use
     ├── SettingsError                       a setting, folder or key is missing or wrong
     │   └── MissingKeyError                 no key where one is needed
     ├── BudgetError                         the call could exceed a cap, so it was not sent
@@ -39,11 +40,13 @@ attributes hold what its text says. ``hint`` is what to do next.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
+from types import UnionType
 from typing import Final
 
-from .text import mask_keys
+from .text import mask_keys, one_line
 
 WIDTH_CHARS: Final = 88
 
@@ -121,6 +124,16 @@ class CellError(WanError):
 
 class NoSuchPictureError(CellError, IndexError):
     """A job has no picture of this index."""
+
+
+class ArgumentError(WanError, TypeError):
+    """A method of a job or picture was given what it cannot use."""
+
+
+def require(name: str, value: object, kinds: type | UnionType, wanted: str, *, least: float = -math.inf) -> None:
+    """Raise ``ArgumentError`` for an argument that is not what is ``wanted``: ``a number of pixels, such as 512``."""
+    if not isinstance(value, kinds) or (isinstance(value, int | float) and not value >= least):  # nor not-a-number
+        raise ArgumentError(f"{name} = {one_line(repr(value), 60)} cannot be used.", hint=f"Give {wanted}.")
 
 
 class SettingsError(WanError):

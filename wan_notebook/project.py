@@ -47,12 +47,7 @@ def ledger_exists(settings: Settings) -> bool:
 
 
 def new_job(
-    job: PlannedJob,
-    submission: Submission,
-    settings: Settings,
-    price: "Price | None",
-    storage: Storage,
-    run: str,
+    job: PlannedJob, submission: Submission, settings: Settings, price: "Price | None", storage: Storage, run: str
 ) -> "JobRow":
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
@@ -61,39 +56,31 @@ def new_job(
         made_by[OCCURRENCE_KEY] = str(job.occurrence)
     if submission.embed is not None:
         made_by[_EMBED_KEY] = submission.embed
+    pending = [image for image in request.images if isinstance(image, PendingImage)]
     return JobRow(
-        provider=settings.provider,
-        base_url=settings.base_url,
-        is_simulated=settings.is_simulated,
-        model=request.model,
+        **_fields(settings, "provider base_url is_simulated user key_fingerprint"),
+        **_fields(request, "model prompt negative_prompt seed"),
+        **_fields(job, "request_hash request_hash_with_seed"),
+        **_fields(submission, "name tags"),
+        **_fields(submission.cell, "notebook cell_id"),
         mode=request.mode.value,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
         parameters=parameters,
         request=request.canonical(with_seed=True),
-        request_hash=job.request_hash,
-        request_hash_with_seed=job.request_hash_with_seed,
         request_position=job.position,
-        seed=request.seed,
         n=request.pictures_asked,
         size_tier=str(parameters.get("size", "")),
-        name=submission.name,
-        tags=submission.tags,
-        notebook=submission.cell.notebook,
-        cell_id=submission.cell.cell_id,
-        user=settings.user,
-        key_fingerprint=settings.key_fingerprint,
         versions={**_software(), **made_by},
         reserved_amount=price.amount * request.pictures_asked if price else None,
         reserved_currency=price.currency if price else "",
         notes=(*submission.notes, *(note for i in request.images if isinstance(i, InputImage) for note in i.notes)),
-        pending_inputs=tuple(
-            {"name": image.name, "job": image.job_id, "index": image.index}
-            for image in request.images
-            if isinstance(image, PendingImage)
-        ),
+        pending_inputs=tuple({"name": i.name, "job": i.job_id, "index": i.index} for i in pending),
         inputs=new_inputs(request, storage),
     )
+
+
+def _fields(source: object, names: str) -> dict[str, Any]:
+    """Return attributes that are columns of the same name."""
+    return {name: getattr(source, name) for name in names.split()}
 
 
 @cache

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from .database import SETTLED, Status
@@ -47,7 +47,7 @@ class Resolver:
             return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
         if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
             return (self._of_address(value.strip(), name),)
-        return (load_image(value, name=self._file_name(value, name), fetch=self.download),)
+        return (load_image(value, name=name, fetch=self.download),)
 
     def former_image(self, value: object, name: str) -> InputImage | None:
         """Return a picture that is refused now as the first edition knew it, without data: to look up its results."""
@@ -74,21 +74,25 @@ class Resolver:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _of_jobs(self, jobs: Sequence[TrackedJob], index: int | None, name: str) -> InputImage | PendingImage:
-        if any(job.status not in SETTLED for job in jobs):
-            return _pending(jobs, index, name)
-        saved = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
-        if not saved:
+        """Return the picture of a call's tasks, which make theirs in order, or name the one that will make it."""
+        is_open = any(job.status not in SETTLED for job in jobs)
+        if is_open:
+            choices = [(job, at) for job in jobs for at in range(job.row.n)]
+        else:
+            choices = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
+        if not choices:
             unsaved = next((job for job in jobs if job.status is not Status.SAVED), jobs[0])
             message = f"job {jobs[0].id} is {status_words(unsaved.row)} and has no picture."
             raise ImageInputError(name, message, hint="Run its cell again.")
-        if index is None and len(saved) > 1:
-            message = f"the job has {len(saved)} pictures."
-            raise ImageInputError(name, message, hint=_choices(name, len(saved)))
-        at = index or 0
-        if not -len(saved) <= at < len(saved):
-            message = f"the job has {pluralize(len(saved), 'picture')}; [{at}] does not exist."
-            raise ImageInputError(name, message, hint=_choices(name, len(saved)))
-        return self._of_picture(*saved[at], name)
+        count, at = len(choices), index or 0
+        if (index is None and count > 1) or not -count <= at < count:
+            message = f"the job {'makes' if is_open else 'has'} {pluralize(count, 'picture')}."
+            raise ImageInputError(name, message, hint=_choices(name, count))
+        job, position = choices[at]
+        if not is_open:
+            return self._of_picture(job, position, name)
+        # Of one task it counts from the end once they are made: they may be fewer.
+        return PendingImage(name=name, job_id=job.id, index=at if len(jobs) == 1 else position)
 
     def _of_picture(self, job: TrackedJob, index: int, name: str) -> InputImage:
         if self.project is None:
@@ -101,10 +105,8 @@ class Resolver:
         short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
         key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
         if self.project is not None and (kept := self.project.database.meta_get(key)):
-            try:
+            with suppress(WanError):  # the kept copy is gone: download it again
                 return load_image(self.project.storage.read(kept), name=short)
-            except WanError:
-                pass  # the kept copy is gone: download it again
         if not self.may_fetch:
             return PendingImage(name=short, job_id=UNFETCHED + url)
         fetched: list[bytes] = []
@@ -115,40 +117,10 @@ class Resolver:
 
         image = load_image(url, name=short, fetch=fetch)
         if self.project is not None:
-            data = fetched[0]
-            suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
-            file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
-            self.project.database.meta_set(key, self.project.storage.add(file, data))
+            suffix = (mime_of(fetched[0]) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
+            file = f"{INPUTS}/fetched-{hashlib.sha256(fetched[0]).hexdigest()[:16]}.{suffix}"
+            self.project.database.meta_set(key, self.project.storage.add(file, fetched[0]))
         return image
-
-    def _file_name(self, value: object, name: str) -> str:
-        """Return what a person called a picture whose file is now named by its hash; else the name as it is."""
-        if self.project is None or not isinstance(value, str | Path) or "\0" in str(value):
-            return name
-        path = Path(value)
-        if path.name != name or path.parent.name != INPUTS:
-            return name
-        if path.expanduser().parent.resolve() != (self.project.storage.folder / INPUTS).resolve():
-            return name
-        return self.project.database.input_name(f"{INPUTS}/{path.name}") or name
-
-
-def _pending(jobs: Sequence[TrackedJob], index: int | None, name: str) -> PendingImage:
-    """Name the job that will make a picture: the tasks of one call make theirs in order."""
-    asked = sum(job.row.n for job in jobs)
-    if index is None and asked > 1:
-        raise ImageInputError(name, f"the job makes {asked} pictures.", hint=_choices(name, asked))
-    at = index or 0
-    if not -asked <= at < asked:
-        raise ImageInputError(name, f"the job makes {pluralize(asked, 'picture')}.", hint=_choices(name, asked))
-    if len(jobs) == 1:
-        return PendingImage(name=name, job_id=jobs[0].id, index=at)  # counted from the end once they are made
-    at %= asked
-    for job in jobs:
-        if at < job.row.n:
-            break
-        at -= job.row.n
-    return PendingImage(name=name, job_id=job.id, index=at)
 
 
 def _choices(name: str, count: int) -> str:

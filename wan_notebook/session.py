@@ -23,8 +23,8 @@ from .budget import BudgetBook
 from .database import FINAL, Database, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
-from .images import InputImage
-from .jobs import Background, Job, Worker, WorkerConfig, goodbye, resolve_job
+from .images import InputImage, fit_request_body
+from .jobs import Background, Job, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
 from .models import REQUEST_BODY_MAX_BYTES
 from .money import Cost, Source, format_amount
@@ -55,11 +55,10 @@ if TYPE_CHECKING:
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB."""
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
-FIRST_SUBMIT_S: Final = 2.0
-"""The longest that the end of a program waits for the first submit to begin."""
-END_S: Final = 0.5
-"""The longest that the end of a program takes from then on, of which sending gets ``GRACE_S``."""
-GRACE_S: Final = 0.35
+GRACE_S: Final = 2.0
+"""The longest that the end of a program waits for what is about to be sent."""
+END_S: Final = 0.4
+"""The longest that it then waits for answers that are under way."""
 DOWNLOAD_TIMEOUT_S: Final = 120.0
 
 
@@ -121,6 +120,8 @@ class Session:
     ----------
     loader, clients, background
         What it works with.
+    settings
+        Returns the settings as they are now, of a named provider if one is given: some may change between cells.
     cell
         Returns the cell that runs now.
     last
@@ -141,6 +142,7 @@ class Session:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.loader = loader or SettingsLoader()
+        self.settings = self.loader.load
         self.background = background or Background()
         self.clients = clients or ClientPool(self.loader)
         self.wall_clock = wall_clock
@@ -148,16 +150,10 @@ class Session:
         self.last: list[tuple[CellId, Job]] = []
         self.left_alone = ""
         self.is_closed = False
-        self._rng = rng or random.SystemRandom()
-        self._clock = clock
-        self._sleep = sleep
+        self._rng, self._clock, self._sleep = rng or random.SystemRandom(), clock, sleep
         self._occurrences = Occurrences()
         self._project: Project | None = None
         self._guard = threading.RLock()
-
-    def settings(self, provider: str | None = None) -> Settings:
-        """Return the settings as they are now: some may change between cells."""
-        return self.loader.load(provider)
 
     def known_project(self) -> Project | None:
         """Return the folder of pictures in use; None if there is none yet."""
@@ -173,11 +169,11 @@ class Session:
                 storage.clean_parts()  # a kernel that was killed could not do it
                 ledger = settings.ledger_url or settings.folder / LEDGER_NAME
                 database = Database.open(ledger, wall_clock=self.wall_clock)
-                config = WorkerConfig(
-                    background=self.background,
-                    database=database,
-                    storage=storage,
-                    clients=self.clients,
+                worker = Worker(
+                    self.background,
+                    database,
+                    storage,
+                    self.clients,
                     settings=self.settings,
                     price_for=lambda row: self._budgets(self.settings(), row.notebook).unit_price(row.provider),
                     rng=self._rng,
@@ -185,8 +181,7 @@ class Session:
                     wall_clock=self.wall_clock,
                     sleep=self._sleep,
                 )
-                replays_only = database.meta_get(REPLAY_META) == "only"
-                self._project = Project(storage, database, Worker(config), replays_only)
+                self._project = Project(storage, database, worker, database.meta_get(REPLAY_META) == "only")
                 self.loader.remember_folder(settings.folder)
             return self._project
 
@@ -195,9 +190,18 @@ class Session:
         """The budgets that bind a call from this notebook."""
         return self._budgets(self.settings(), self.cell().notebook)
 
+    def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
+        project = self.known_project()
+        database = project.database if project else None
+        return BudgetBook(self.loader, settings, database, notebook, self.wall_clock, lambda: self.project().database)
+
     def resolver(self, namespace: Mapping[str, Any], *, may_fetch: bool = True) -> Resolver:
         """Return what turns the values of one call into input pictures; a dry run fetches nothing."""
-        return Resolver(namespace, self.known_project(), self._download, may_fetch)
+
+        def download(url: str) -> bytes:
+            return self.background.submit(self.clients.fetcher().fetch_image(url)).result(DOWNLOAD_TIMEOUT_S)
+
+        return Resolver(namespace, self.known_project(), download, may_fetch)
 
     # A call's way ----------------------------------------------------------------------------------------------------
 
@@ -207,12 +211,11 @@ class Session:
         Raises ``RequestError`` for a request that holds a key, ``ImageInputError`` for pictures that are too large
         together, and the submission's ``refusal``.
         """
-        settings = self.settings(submission.provider)
-        project = self.known_project()
+        settings, project, cell = self.settings(submission.provider), self.known_project(), submission.cell
         lookup = Lookup(
             database=project.database if project else None,
             occurrences=self._occurrences,
-            cell=submission.cell,
+            cell=cell,
             replay=self.replay_mode(settings),
             fresh=submission.fresh,
             # An opened bundle shows its record as it is, whatever key its reader has.
@@ -221,22 +224,15 @@ class Session:
             now=self.wall_clock(),
         )
         requests, jobs = read_submission(submission, lookup)
-        run = self._occurrences.run(submission.cell)
         if any(job.result is None for job in jobs):
             _refuse_keys(submission, self.loader.known_keys(settings))
             jobs = tuple(replace(job, request=_fitted(job.request)) if job.result is None else job for job in jobs)
-        notes = submission.notes
+        price, notes = self._budgets(settings, cell.notebook).unit_price(settings.provider), submission.notes
+        run = self._occurrences.run(cell)
         if any(job.is_open and job.result and job.result.versions.get(RUN_KEY) == run for job in jobs):
             # A loop without a seed gets one picture each time round, where it may have meant several.
             notes += ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
-        return Plan(
-            submission=submission,
-            settings=settings,
-            requests=requests,
-            jobs=jobs,
-            price=self._budgets(settings, submission.cell.notebook).unit_price(settings.provider),
-            notes=notes,
-        )
+        return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price, notes=notes)
 
     def submit(self, what: Submission | Plan) -> Job:
         """Take what the store has, join what is under way, and order the rest: on disk first, then sent.
@@ -262,7 +258,7 @@ class Session:
     def _place(self, plan: Plan) -> Job:
         """Write down what is new within the budget, start it, follow what is open, and return the job."""
         submission, settings, project, cell = plan.submission, plan.settings, self.project(), plan.submission.cell
-        rows, fresh = [job.result for job in plan.jobs], set[str]()
+        worker, rows, fresh = project.worker, [job.result for job in plan.jobs], set[str]()
         requests: dict[str, ImageRequest] = {}  # of those that this call may send
         # What was found open may have ended since: the transaction that would create its twin looks again.
         is_former = plan.requests != submission.requests
@@ -276,7 +272,7 @@ class Session:
                 made = project.database.create_or_join(
                     new,
                     limits=limits,
-                    owner=project.worker.owner,
+                    owner=worker.owner,
                     simulated_ok=settings.is_simulated,
                     replacing=submission.replacing,
                     fresh=submission.fresh,
@@ -284,21 +280,20 @@ class Session:
                 )
             for at, (row, is_new) in zip(wanted, made, strict=True):
                 rows[at] = row
-                if is_new:
-                    fresh.add(row.id)
+                fresh |= {row.id} if is_new else set()
                 if row.status is Status.INTENT:  # one that was joined, too: its owner may never send it
                     requests[row.id] = plan.jobs[at].request.replace(seed=row.seed)
-        tracked = [project.worker.track(row) for row in rows if row is not None]
+        tracked = [worker.track(row) for row in rows if row is not None]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
             shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
             project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
-            project.worker.start(open_jobs, requests)
+            worker.start(open_jobs, requests)
             if not fresh and plan.notes:  # no new row holds them
                 self.background.call(tracked[0].noted, "; ".join(plan.notes))
         request = plan.requests[0].replace(seed=tracked[0].row.seed)
-        job = Job(tracked, project.worker, request=request, name=submission.name, replayed=replayed)
+        job = Job(tracked, worker, request=request, name=submission.name, replayed=replayed)
         self.last.append((cell, job))
         return job
 
@@ -318,16 +313,15 @@ class Session:
 
         The first row of a group stands for all of it, unless ``is_alone``.
         """
-        project = self.project()
-        rows = project.database.group(row.group_id) if row.id == row.group_id and not is_alone else [row]
-        return self.job_of_rows(rows, row.name)
+        is_group = row.id == row.group_id and not is_alone
+        return self.job_of_rows(self.project().database.group(row.group_id) if is_group else [row])
 
-    def job_of_rows(self, rows: "Sequence[JobRow]", name: str) -> Job:
+    def job_of_rows(self, rows: "Sequence[JobRow]") -> Job:
         """Return one job for these rows, as ``job_of_row`` does."""
         worker = self.project().worker
         tracked = [worker.track(row) for row in rows]
         self.follow([job.row for job in tracked if job.status not in FINAL])
-        return Job(tracked, worker, request=self.request_of(rows[0]), name=name)
+        return Job(tracked, worker, request=self.request_of(rows[0]), name=rows[0].name)
 
     def request_of(self, row: "JobRow") -> "ImageRequest":
         """Return the request that a row was made from."""
@@ -345,19 +339,17 @@ class Session:
 
     def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
         """Go on with these open jobs, as ``resume`` does with all."""
-        project = self.project()
         if not rows or self.replay_mode(self.settings()) == "only":
             return []
-        ours = [row for row in rows if foreign or self._is_ours(row)]
-        others = [project.worker.track(row) for row in rows if row not in ours]
-        if others:
-            count = pluralize(len(others), "job")
-            self.left_alone = f"{count} made with another key: left alone. `%wan resume --all` asks their service."
+        worker = self.project().worker
+        jobs = [worker.track(row) for row in rows]
+        if others := [job for job in jobs if not (foreign or self._is_ours(job.row))]:
+            said = "made with another key: left alone. `%wan resume --all` asks their service."
+            self.left_alone = f"{pluralize(len(others), 'job')} {said}"
             for job in others:
-                self.background.call(job.stop, "made with another key; `%wan resume --all` asks its service")
-        jobs = [project.worker.track(row) for row in ours]
-        if jobs:
-            project.worker.start(jobs, {})
+                self.background.call(job.stop, said)
+        if jobs := [job for job in jobs if job not in others]:
+            worker.start(jobs, {})
         return jobs
 
     def _is_ours(self, row: "JobRow") -> bool:
@@ -400,7 +392,7 @@ class Session:
         self.loader.forget()
         self.clients.forget()
         if self._project is not None:
-            self._project.worker.forget_clients()
+            self._project.worker.person_acted()
 
     def close(self, *, grace_s: float = 0.0) -> None:
         """Let go of everything; jobs at the service go on, and their ids are on disk.
@@ -409,21 +401,20 @@ class Session:
         """
         self.is_closed = True
         project, self._project = self._project, None
+
+        async def end() -> None:
+            if project is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(project.worker.shutdown(grace_s), grace_s + END_S)
+            await self.clients.aclose()  # also under a submit that waits: the next kernel calls it in doubt
+
         if self.background.is_running:
             with suppress(TimeoutError):  # a connection that does not close must not hold up the end
-                self.background.submit(self._shutdown(project, grace_s)).result(FIRST_SUBMIT_S + END_S)
+                self.background.submit(end()).result(grace_s + 1.5 * END_S)
             self.background.stop()
         if project is not None:
             project.worker.close()
             project.database.close()
-
-    async def _shutdown(self, project: Project | None, grace_s: float) -> None:
-        if project is not None:
-            if grace_s:
-                await project.worker.first_submit(FIRST_SUBMIT_S)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(project.worker.shutdown(grace_s), END_S * 0.8)
-        await self.clients.aclose()  # also under a submit that waits for its answer: the next kernel calls it in doubt
 
     def end(self) -> None:
         """Close at the end of the program, and tell a script which jobs go on."""
@@ -434,29 +425,16 @@ class Session:
 
     def leave(self) -> None:
         """Touch nothing more, in a forked process: threads, connections and leases are its parent's."""
-        self.is_closed = True
-        self.background.on_exit = None
+        self.is_closed, self.background.on_exit = True, None
         if self._project is not None:
             self._project.database.leave()
-
-    # ------------------------------------------------------------------------------------------------------------------
-
-    def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
-        project = self.known_project()
-        database = project.database if project else None
-        return BudgetBook(self.loader, settings, database, notebook, self.wall_clock, lambda: self.project().database)
-
-    def _download(self, url: str) -> bytes:
-        return self.background.submit(self.clients.fetcher().fetch_image(url)).result(DOWNLOAD_TIMEOUT_S)
 
 
 def _fitted(request: "ImageRequest") -> "ImageRequest":
     """Return the request with pictures that fit into one body together. Raises ``ImageInputError``."""
-    if sum(len(image.data) for image in request.images if isinstance(image, InputImage)) <= REQUEST_BODY_MAX_BYTES:
-        return request
-    from .images import fit_request_body
-
     images, notes = fit_request_body(request.images, REQUEST_BODY_MAX_BYTES)
+    if not notes:
+        return request
     first, *others = images
     if isinstance(first, InputImage):
         first = replace(first, notes=(*first.notes, *notes))
@@ -481,15 +459,11 @@ _inherited: list[Session] = []
 _sessions_guard = threading.Lock()
 
 
-def default_session(loader: SettingsLoader | None = None) -> Session:
-    """Return this process's session, made on first use, with ``loader`` if it is given then.
+def default_session(loader: SettingsLoader | None = None, *, folder: Path | None = None) -> Session:
+    """Return this process's session (or its session of another folder), made on first use, with ``loader`` if given.
 
     Raises ``SettingsError`` in a process that was forked after that.
     """
-    return _session_of(None, loader)
-
-
-def _session_of(folder: Path | None, loader: SettingsLoader | None = None) -> Session:
     if _inherited:
         message = "this process was forked from one that uses wan_notebook, and may not open its ledger."
         hint = "Use the method spawn: multiprocessing.get_context('spawn'); or make pictures in the first process only."
@@ -503,15 +477,15 @@ def _session_of(folder: Path | None, loader: SettingsLoader | None = None) -> Se
         return session
 
 
-def reopen(folder: str, ids: tuple[str, ...], name: str) -> Job:
+def reopen(folder: str, ids: tuple[str, ...], _name: str = "") -> Job:
     """Return a pickled job, from the folder that it belongs to. Raises ``StoreError`` if that is gone."""
     session, path = default_session(), Path(folder)
     if session.loader.folder != path:
-        session = _session_of(path)
+        session = default_session(folder=path)
     if not ledger_exists(session.settings()):
         message = f"this job belongs to {path}, which does not exist here."
         raise StoreError(message, hint="Bring that folder back to where it was: its pictures are in it.")
-    return session.job_of_rows([session.project().database.get(job_id) for job_id in ids], name)
+    return session.job_of_rows([session.project().database.get(job_id) for job_id in ids])
 
 
 def _after_fork() -> None:

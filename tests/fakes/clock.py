@@ -5,7 +5,7 @@ import time
 
 
 class FastClock:
-    """Clocks that run `speed` times as fast as real ones; give its methods to `WorkerConfig` or `Session`."""
+    """Clocks that run `speed` times as fast as real ones; give its methods to `Session`."""
 
     def __init__(self, speed: float = 100.0) -> None:
         self.speed = speed

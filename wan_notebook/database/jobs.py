@@ -126,11 +126,6 @@ class Jobs(Spending):
         """Return the service's ids of all jobs that have one."""
         return frozenset(self._rows(select(JobSummary.task_id).where(JobSummary.task_id != "")))
 
-    def input_name(self, file: str) -> str:
-        """Return what a person called a kept input picture when it was first given; "" if nobody gave it."""
-        given = select(InputRow).where(InputRow.file == file, InputRow.name != "")
-        return next((row.name for row in self._rows(given.order_by(InputRow.job_seq).limit(1))), "")
-
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
         return next((row.value for row in self._rows(select(MetaRow).where(MetaRow.key == key))), None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, PictureRow, Status
 from ..errors import DownloadError, JobError, StoreError, WanError
+from ..files import writing
 from ..models import RESULT_MAX_BYTES
 from ..providers import Downloaded
 from ..text import pluralize
@@ -46,8 +47,8 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
     gone = [reason for action, reason in ends if action is Action.EXPIRE]
     saved = sum(1 for picture in pictures if picture.saved_at)
     if left:
-        count = f"{len(left)} of {pluralize(len(pictures), 'picture')}"
-        raise JobError(f"{count} could not be fetched: {left[0]}. `%wan resume` tries again.", job_id=job.id)
+        message = f"{pluralize(len(left), 'picture')} could not be fetched: {left[0].rstrip('.')}."
+        raise JobError(f"{message} `%wan resume` tries again.", job_id=job.id)
     if gone and not saved and not any(picture.corrupt_file for picture in pictures):
         await worker.expire(job, gone[0])
     else:  # illustrated text promises only an upper limit
@@ -59,49 +60,45 @@ class _Download:
     """One picture on its way to the disk, over as many attempts as it takes."""
 
     def __init__(self, worker: "Worker", job: TrackedJob, picture: PictureRow) -> None:
-        self.worker, self.job, self.config, self.storage = worker, job, worker.config, worker.storage
+        self.worker, self.job, self.storage = worker, job, worker.storage
         self.index, self.kind, self.url = picture.index, picture.kind, picture.url
         self.file, self.file_sha256 = picture.file, picture.file_sha256
         self.part = self.storage.part_path(job.id, picture.index)
         self.failures = self.refreshed = 0
 
-    async def run(self) -> tuple[Action, str]:
-        """Fetch the picture; return what became of it (TAKE, KEEP_ASIDE, STOP or EXPIRE) and why."""
+    async def run(self) -> tuple[Action | None, str]:
+        """Fetch the picture; if it does not come, return what became of it (KEEP_ASIDE, STOP or EXPIRE) and why."""
         while True:
             try:
                 # A kernel may have been killed between a file's name and its record.
                 if not self.file or not await self.worker.in_thread(self.storage.holds, self.file, self.file_sha256):
                     await self._fetch()
-                await self._record(file=self.file, saved_at=self.config.wall_clock())
-                return Action.TAKE, ""
+                await self._record(file=self.file, saved_at=self.worker.wall_clock())
+                return None, ""
             except WanError as error:
                 self.failures += 1
-                action, reason = await self._after(error)
+                action = await self._after(error)
                 if action in (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE):
-                    return action, reason
+                    return action, error.message
 
     async def _fetch(self) -> None:
         if not self.url:
-            raise DownloadError("the service gave no address for this picture", kind="gone")
+            raise DownloadError("The service gave no address for this picture.", kind="gone")
         client = self.worker.client(self.job.row)
         got = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
         await self.worker.in_thread(self._save, got)
 
     def _save(self, got: Downloaded) -> None:
         """Bring a picture from its part file to its name; runs in a worker thread, which holds its bytes."""
-        row = self.job.row
-        try:
+        with writing(self.part):
             data = self.part.read_bytes()
-        except OSError as error:
-            message = f"{self.part} cannot be read ({error.strerror or error})."
-            raise StoreError(message, hint="Check the disk, then run `%wan resume`.") from error
         columns, suffix = self._checked(data, got)
         data, sidecar = self._described(data, columns)
         name, staged = self._name(suffix), self.storage.stage(self.part, data)
         self.file_sha256 = hashlib.sha256(data).hexdigest()
         # Name and hashes first: after a crash they tell that the file had already got its name.
         columns |= {"file": name, "file_sha256": self.file_sha256}
-        self.worker.database.save_picture(row.id, index=self.index, **columns)
+        self.worker.database.save_picture(self.job.id, index=self.index, **columns)
         self.file = name
         try:
             self.file = self.storage.publish(staged, name, sidecar)
@@ -116,7 +113,7 @@ class _Download:
 
         columns: dict[str, Any] = {"sha256": got.sha256, "size_bytes": len(data), "mime": got.mime}
         try:
-            mime, *size = image_info(data, max_pixels=MAX_PIXELS)
+            mime, *came = image_info(data, max_pixels=MAX_PIXELS)
         except BadImageError as error:
             if self.kind == "video" or got.mime.startswith("video/"):
                 return columns | {"kind": "video"}, ".webm" if got.mime == "video/webm" else ".mp4"
@@ -125,9 +122,9 @@ class _Download:
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
         size_asked = str(self.job.row.parameters.get("size") or "")  # "1K" promises no pixels
         asked = [int(side) for side in size_asked.split("*")] if "*" in size_asked else []
-        is_other = any(abs(came - wanted) >= SIZE_STEP_PX for came, wanted in zip(size, asked, strict=False))
-        note = f"{size[0]}×{size[1]} came, {asked[0]}×{asked[1]} was asked for" if is_other else ""
-        columns |= {"width_px": size[0], "height_px": size[1], "mime": mime, "note": note}
+        if any(abs(side - wanted) >= SIZE_STEP_PX for side, wanted in zip(came, asked, strict=False)):
+            columns["note"] = f"{came[0]}×{came[1]} came, {asked[0]}×{asked[1]} was asked for"
+        columns |= {"width_px": came[0], "height_px": came[1], "mime": mime}
         return columns, SUFFIXES.get(mime, f".{mime.rpartition('/')[2]}")
 
     def _described(self, data: bytes, columns: dict[str, Any]) -> tuple[bytes, str]:
@@ -156,64 +153,55 @@ class _Download:
         save = self.worker.database.save_picture
         self.job.changed(await self.worker.in_thread(save, self.job.id, index=self.index, **columns))
 
-    async def _after(self, error: WanError) -> tuple[Action, str]:
+    async def _after(self, error: WanError) -> Action:
         """Do what the table says after a fault."""
-        config, row = self.config, self.job.row
+        worker, row = self.worker, self.job.row
         attempt = self.refreshed + 1 if kind_of(error) in ("expired", "gone") else self.failures
-        age_s = config.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
-        decision = decide("download", error, attempt, config.rng, age_s=age_s)
-        action, reason = decision.action, f"{decision.reason} ({error.message.rstrip('.')})"
-        self.job.noted(f"picture {self.index + 1}: {reason}")
-        with suppress(StoreError):  # a full disk takes no note either, and what is not kept aside stays at the service
+        age_s = worker.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
+        action, *_, delay_s = decide("download", error, attempt, worker.rng, age_s=age_s)
+        self.job.noted(f"picture {self.index + 1}: {error.message}")
+        try:
             if action is Action.KEEP_ASIDE:
-                action = Action.STOP
-                kept = await self.worker.in_thread(self._keep_aside)
-                await self._record(corrupt_file=kept, note=reason)
-                action = Action.KEEP_ASIDE
+                kept = await worker.in_thread(self._keep_aside)
+                await self._record(corrupt_file=kept, note=error.message)
             elif action in (Action.STOP, Action.EXPIRE):
-                await self._record(note=reason)
+                await self._record(note=error.message)
+        except StoreError:  # a full disk takes no note either, and what is not kept aside stays at the service
+            return Action.STOP
         if action is Action.RESTART:
-            await self.worker.in_thread(self.part.unlink, missing_ok=True)
+            await worker.in_thread(self.part.unlink, missing_ok=True)
         if action in (Action.RETRY, Action.RESTART, Action.REFRESH_URL):
-            await config.sleep(decision.delay_s)
+            await worker.sleep(delay_s)
         if action is Action.REFRESH_URL:
             self.refreshed += 1
             with suppress(WanError):  # the old address stays if there is no new one
-                state = await self.worker.client(row).status(row.task_id)
+                state = await worker.client(row).status(row.task_id)
                 self.url = next((file.url for file in state.files[self.index : self.index + 1] if file.url), self.url)
-        return action, reason
+        return action
 
 
 def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
-    from ..metadata import Metadata, MetadataCost, MetadataInput, MetadataParameters, MetadataPicture
+    from ..metadata import Metadata, MetadataCost
 
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
-    return Metadata(
-        model=row.model,
-        provider=row.provider,
-        mode=row.mode,
-        prompt=row.prompt,
-        negative_prompt=row.negative_prompt,
-        job_id=row.id,
-        task_id=row.task_id,
-        parameters=MetadataParameters(
-            **{name: value for name, value in row.parameters.items() if name != "negative_prompt"}
-        ),
-        picture=MetadataPicture(
+    fields = {
+        **{name: getattr(row, name) for name in ("model", "provider", "mode", "prompt", "negative_prompt", "task_id")},
+        "job_id": row.id,
+        "parameters": {name: value for name, value in row.parameters.items() if name != "negative_prompt"},
+        "picture": {
             **{name: getattr(picture, name) for name in ("index", "sha256", "width_px", "height_px")},
-            count=max(1, len(row.pictures)),
-        ),
-        seeds=() if row.seed is None else (row.seed,),
-        inputs=tuple(
-            MetadataInput(**{name: getattr(given, name) for name in MetadataInput.model_fields}) for given in row.inputs
-        ),
-        times={
+            "count": max(1, len(row.pictures)),
+        },
+        "seeds": () if row.seed is None else (row.seed,),
+        "inputs": tuple(row.inputs),
+        "times": {
             name: dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
             for name, at in times.items()
             if at is not None
         },
-        cost=MetadataCost.of(cost_of(row)),
-        fingerprints={"asked": row.request_hash, "sent": row.request_hash_with_seed},
-        versions={name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
-    )
+        "cost": MetadataCost.of(cost_of(row)),
+        "fingerprints": {"asked": row.request_hash, "sent": row.request_hash_with_seed},
+        "versions": {name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
+    }
+    return Metadata.model_validate(fields, from_attributes=True)

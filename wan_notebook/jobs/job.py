@@ -8,14 +8,14 @@ import datetime as dt
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from ..database import SETTLED, JobRow, Status
-from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError
+from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, require
 from ..money import Cost, Total
 from ..request import ImageRequest
 from ..text import pluralize
@@ -165,8 +165,8 @@ class Job(Marked):
         JobError
             If waiting would be in vain, because nobody can go on with the job before a person acts.
         """
-        self._refuse_forked()
-        until_s, settled = math.inf if timeout is None else time.monotonic() + timeout, all_settled(self.tracked)
+        require("timeout", timeout, int | float | None, "seconds, such as 60, or None", least=0)
+        settled, until_s = self._settled(), math.inf if timeout is None else time.monotonic() + timeout
         try:
             while not settled.done():
                 left_s = until_s - time.monotonic()
@@ -211,8 +211,7 @@ class Job(Marked):
         return self._waited().__await__()
 
     async def _waited(self) -> "Job":
-        self._refuse_forked()
-        settled = asyncio.wrap_future(all_settled(self.tracked))
+        settled = asyncio.wrap_future(self._settled())
         try:
             while not settled.done():
                 await asyncio.wait([settled], timeout=HEARTBEAT_S)
@@ -228,7 +227,7 @@ class Job(Marked):
 
     def add_done_callback(self, fn: "Callable[[Job], object]") -> None:
         """Call ``fn(job)`` once it is over, in a thread of its own: it may wait for other jobs."""
-        call_back = self.worker.config.background.call_back
+        call_back = self.worker.background.call_back
         all_settled(self.tracked).add_done_callback(lambda _: call_back(fn, self))
 
     def cancel(self) -> str:
@@ -244,19 +243,19 @@ class Job(Marked):
                 raise error_of(row)
         return self
 
-    def _refuse_forked(self) -> None:
+    def _settled(self) -> futures.Future[None]:
         if not self.is_done and self.worker.is_forked:
             message = f"job {self.id} was asked for by another process, from which this one was forked."
-            hint = "Wait for it there; `%wan show` or wan.history() has it later."
-            raise JobError(message, job_id=self.id, hint=hint)
+            raise JobError(message, job_id=self.id, hint="Wait for it there; wan.history() has it later.")
+        return all_settled(self.tracked)
 
     def _check_stopped(self) -> None:
         for tracked in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
             if tracked.status is Status.INTENT and tracked.request is None:
                 message = f"job {tracked.id} was not sent; nothing was paid."
                 raise JobNotSent(message, job_id=tracked.id, hint="Run the cell again to send it.")
-            status, reason = status_words(tracked.row), tracked.stopped.rstrip(".")
-            message = f"job {tracked.id} is {status} and does not go on: {reason}."
+            reason = tracked.stopped.rstrip(".")
+            message = f"job {tracked.id} is {status_words(tracked.row)} and does not go on: {reason}."
             hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
             raise JobError(message, job_id=tracked.id, hint=hint)
 
@@ -331,13 +330,14 @@ class Job(Marked):
         return save_copies(self.pictures, path, clean=clean, overwrite=overwrite)
 
     def __getitem__(self, index: int) -> Picture:
+        require("index", index, SupportsIndex | slice, "the number of a picture: [0] is the first")
         pictures = self.pictures
         try:
             return pictures[index]
         except IndexError:
             message = f"job {self.id} has {pluralize(len(pictures), 'picture')}; [{index}] does not exist."
-            choices = "[0] is the first" + (f", [{len(pictures) - 1}] the last" if len(pictures) > 1 else "")
-            raise NoSuchPictureError(message, hint=f"{choices}.") from None
+            hint = f"[0] is the first, [{len(pictures) - 1}] the last."
+            raise NoSuchPictureError(message, hint=hint) from None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -350,33 +350,18 @@ class Job(Marked):
 
     # Marks -----------------------------------------------------------------------------------------------------------
 
-    def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
-        """Add and remove tags; return those that it has now.
-
-        Examples
-        --------
-        >>> job.tag("study", "winter", remove=["draft"])
-        ('study', 'winter')
-        """
-        self._change(self.worker.database.tag, tags, tuple(remove))
-        return tuple(self.tracked[0].row.tags)
-
     def trash(self, on: bool = True) -> None:
         """Put the job into the trash; its files are deleted after 30 days, its record stays."""
-        self._change(self.worker.database.trash, on)
+        for tracked in self.tracked:
+            self.worker.database.trash(tracked.id, bool(on))
+        self.worker.refresh(self.tracked)
 
     def untrash(self) -> None:
         """Take the job out of the trash."""
         self.trash(False)
 
-    def mark(self, **marks: bool) -> None:
-        """Set ``is_starred`` or ``is_rejected``."""
-        self._change(self.worker.database.mark, **marks)
-
-    def _change(self, change: Callable[..., object], *args: object, **marks: bool) -> None:
-        for tracked in self.tracked:
-            change(tracked.id, *args, **marks)
-        self.worker.refresh(self.tracked)
+    def _marked(self) -> tuple[Worker, list[tuple[TrackedJob, int | None]]]:
+        return self.worker, [(tracked, None) for tracked in self.tracked]
 
     # Showing and copying ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import RecipeError, StoreError
+from ..errors import RecipeError, StoreError, require
 from ..files import atomic_write, writing
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..database import PictureRow
     from .job import Job
     from .status import TrackedJob
+    from .worker import Worker
 
 QUALITY = 95
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -41,7 +42,7 @@ def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> No
 
 
 class Marked:
-    """What jobs and pictures have in common: marks, display, and copies that are the same object."""
+    """What jobs and pictures have in common: marks and tags, display, and copies that are the same object."""
 
     def star(self) -> None:
         """Mark it as one of the chosen."""
@@ -53,9 +54,34 @@ class Marked:
 
     def reject(self, on: bool = True) -> None:
         """Hide it from galleries; ``reject(False)`` shows it again."""
-        self.mark(is_rejected=on)
+        self.mark(is_rejected=bool(on))
 
     def mark(self, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected``."""
+        worker, marked = self._marked()
+        for tracked, index in marked:
+            worker.database.mark(tracked.id, index, **marks)
+        worker.refresh([tracked for tracked, _ in marked])
+
+    def tag(self, *tags: str, remove: str | Iterable[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags of the job, or of the task that made the picture; return those that it has now.
+
+        Examples
+        --------
+        >>> job.tag("study", "winter", remove=["draft"])
+        ('study', 'winter')
+        """
+        worker, marked = self._marked()
+        gone = (remove,) if isinstance(remove, str) else tuple(remove)
+        for tag in (*tags, *gone):
+            require("tag", tag, str, "text, such as 'study'")
+        for tracked, _ in marked:
+            worker.database.tag(tracked.id, tags, gone)
+        worker.refresh([tracked for tracked, _ in marked])
+        return tuple(marked[0][0].row.tags)
+
+    def _marked(self) -> "tuple[Worker, list[tuple[TrackedJob, int | None]]]":
+        """Return the tasks that a mark is for, each with the index of the one picture that is meant, or None."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
@@ -125,6 +151,7 @@ class Picture(Marked):
         size_px : int
             The longer side in pixels, at most.
         """
+        require("size_px", size_px, int, "a number of pixels, such as 512", least=1)
         image = self.image
         image.thumbnail((size_px, size_px))
         return image
@@ -174,16 +201,8 @@ class Picture(Marked):
         """
         return save_copies([self], path, clean=clean, overwrite=overwrite)[0]
 
-    def tag(self, *tags: str, remove: Iterable[str] = ()) -> tuple[str, ...]:
-        """Add and remove tags of the task that made it; return those that it has now."""
-        self.job.worker.database.tag(self.tracked.id, tags, tuple(remove))
-        self.job.worker.refresh([self.tracked])
-        return tuple(self.tracked.row.tags)
-
-    def mark(self, **marks: bool) -> None:
-        """Set ``is_starred`` or ``is_rejected``."""
-        self.job.worker.database.mark(self.tracked.id, self.position, **marks)
-        self.job.worker.refresh([self.tracked])
+    def _marked(self) -> "tuple[Worker, list[tuple[TrackedJob, int | None]]]":
+        return self.job.worker, [(self.tracked, self.position)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getitem, (self.job, self.index)
@@ -205,6 +224,7 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
         If an ending is not known, if a file is there that was not made here (unless ``overwrite``) or that the
         project keeps, or if the place cannot be written.
     """
+    require("path", path, str | os.PathLike, "a file such as 'fox.png', or a folder")
     storage = pictures[0].job.worker.storage
     with writing(path):
         targets = _targets_of(path, [picture.file.name for picture in pictures])
@@ -255,34 +275,32 @@ def _converted(data: bytes, own: str, target: Path) -> bytes:
         metadata = read_metadata(data)
     try:
         picture, _ = plain_rgb(open_image(data))
-        exif = exif_block(metadata) if metadata else b""
-        picture.save(buffer, FORMATS[wanted], quality=QUALITY, **{} if wanted == ".png" else {"exif": exif})
     except BadImageError as error:
         message = f"the picture cannot be converted to {wanted}: {error.message}."
         raise StoreError(message, hint=f"Save it as {own}, byte for byte.") from error
+    options = {} if wanted == ".png" else {"exif": exif_block(metadata) if metadata else b""}
+    picture.save(buffer, FORMATS[wanted], quality=QUALITY, **options)
     return embed(buffer.getvalue(), metadata) if metadata and wanted == ".png" else buffer.getvalue()
 
 
 def _is_there(path: Path, data: bytes, project_folder: Path, *, overwrite: bool) -> bool:
     """Say whether a file holds these very bytes already. Raises ``StoreError`` if it must not be replaced."""
+    from ..metadata import read_metadata
+
     if not path.exists():
         return False
     if not path.is_file():
         raise StoreError(f"{path} exists and is not a file: nothing was written.", hint="Choose another name.")
     old = path.read_bytes() if path.stat().st_size <= OWN_MAX_BYTES else b""
-    if old != data and path.resolve().is_relative_to(project_folder):
+    if old == data:
+        return True
+    if path.resolve().is_relative_to(project_folder):
         message = f"{path} is in the folder of pictures, whose files are kept as they are: nothing was written."
         raise StoreError(message, hint="Choose another place.")
-    if old != data and not overwrite and not _is_ours(old):
+    is_ours = overwrite
+    with suppress(RecipeError):  # damaged or of a newer version: not ours to throw away
+        is_ours = is_ours or read_metadata(old) is not None
+    if not is_ours:
         message = f"{path} exists and does not carry metadata of wan_notebook: it was left alone."
         raise StoreError(message, hint="Choose another name, or use `--force` (`overwrite=True` in Python).")
-    return old == data
-
-
-def _is_ours(data: bytes) -> bool:
-    from ..metadata import read_metadata
-
-    try:
-        return read_metadata(data) is not None
-    except RecipeError:  # damaged or of a newer version: not ours to throw away
-        return False
+    return False

@@ -78,9 +78,7 @@ def error_of(row: JobRow) -> JobError:
     waiting = (JobError, f"is {status_words(row)}", "Wait for it with `%wan wait {id}`.")
     kind, text, hint = _NOT_SENT if is_not_sent(row) else _ENDINGS.get(row.status, waiting)
     code = "" if is_not_sent(row) else row.error_code
-    words = ": ".join(part for part in (code, row.error_message) if part)
-    if row.error_message == FIRST_EDITION_NOT_SENT:
-        words = "The program ended first"
+    words = f"{code}: {row.error_message}" if code and row.error_message else code or row.error_message
     if not code:  # our own words; a service's code stands as it came
         words = words[:1].upper() + words[1:]
     if row.status is Status.EXPIRED and row.task_id and (row.finished_at or 0.0) < (row.expires_at or 0.0):
@@ -213,6 +211,9 @@ def goodbye(jobs: Iterable[TrackedJob]) -> str:
     """Return the last line of a script whose jobs are not over; empty if all are."""
     told: dict[str, list[str]] = {}
     for job in jobs:
+        what = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
+        if job.is_settled:
+            continue
         if job.unwritten_task:  # nothing else knows this id any more
             adopt = f"`python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}`"
             what = f"could not be recorded (run {adopt} once there is room)"
@@ -220,10 +221,6 @@ def goodbye(jobs: Iterable[TrackedJob]) -> str:
             what = "not sent (the program ended first, nothing was paid)"
         elif job.status is Status.SENDING:
             what = "being sent (`python -m wan_notebook fetch` says what is known)"
-        elif not job.is_settled:
-            what = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
-        else:
-            continue
         told.setdefault(what, []).append(job.id)
     parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
     return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

@@ -5,19 +5,12 @@ Only a claim in the ledger permits the POST.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..database import NOT_SENT, InputRow, JobRow, PictureRow, Status
-from ..errors import (
-    ConnectionLostError,
-    ImageInputError,
-    JobNotSent,
-    ServiceError,
-    StoreError,
-    UnexpectedReplyError,
-    WanError,
-)
+from ..errors import ConnectionLostError, ImageInputError, JobNotSent, ServiceError, StoreError, WanError
 from ..images import InputImage, PendingImage, load_image
 from ..providers import Phase, Submitted
 from ..request import ImageRequest
@@ -55,19 +48,18 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
         raise JobNotSent(NOT_SENT_YET, job_id=job.id)
     if request.is_pending:
         request = await _with_pictures(worker, job, request)
-    account = worker.account(job.row)
-    attempt = 0
+    account, attempt = worker.account(job.row), 0
     while job.status is Status.INTENT:
-        attempt += 1
+        attempt, wait_s = attempt + 1, 0.0
         account.waiting.append(job)
         try:
             async with account.posting:
-                is_permitted = await _claim(worker, job, account)
-                wait_s = await _post(worker, job, request, account, attempt) if is_permitted else 0.0
+                if await _claim(worker, job, account):
+                    wait_s = await _post(worker, job, request, account, attempt)
         finally:
             if job in account.waiting:
                 account.waiting.remove(job)
-        await worker.config.sleep(wait_s)
+        await worker.sleep(wait_s)
 
 
 async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
@@ -75,19 +67,13 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
     async with account.claiming:
         while job.status is Status.INTENT:
             if account.stopped_by is not None:
-                reason = "not sent, because the request before it was refused"
                 code = "" if isinstance(account.stopped_by, ServiceError) else NOT_SENT
-                await worker.fail(job, Status.REFUSED, account.stopped_by, reason, code=code)
+                await worker.fail(job, Status.REFUSED, account.stopped_by, code=code)
                 break
             settings = worker.settings(job.row.provider)
-            claim = await worker.in_thread(
-                worker.database.claim_to_send,
-                job.id,
-                worker.owner,
-                account=account.name,
-                in_flight=settings.in_flight,
-                submits_per_s=settings.submits_per_s,
-            )
+            limits = {"in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
+            claim_to_send = worker.database.claim_to_send
+            claim = await worker.in_thread(claim_to_send, job.id, worker.owner, account=account.name, **limits)
             if claim.row is not None:
                 account.waiting.remove(job)
                 job.note = ""
@@ -96,7 +82,7 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
             if 0 < settings.in_flight <= claim.running:  # otherwise it waits for the pace, or a pause that has its note
                 for place, waiting in enumerate(account.waiting, claim.ahead):
                     waiting.noted(f"waiting: {claim.running} of {settings.in_flight} running, {place} ahead")
-            await worker.config.sleep(min(claim.wait_s, CLAIM_AGAIN_S))
+            await worker.sleep(min(claim.wait_s, CLAIM_AGAIN_S))
     return False
 
 
@@ -110,7 +96,7 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
     except Exception as error:  # whatever broke, the request may have arrived
         log.exception("the submit of job %s failed", job.id)
         unknown = ConnectionLostError("The submit failed in an unknown way; the log has the details.")
-        await worker.fail(job, Status.IN_DOUBT, unknown, "the submit failed", cause=type(error).__name__)
+        await worker.fail(job, Status.IN_DOUBT, unknown, cause=type(error).__name__)
     else:
         await worker.accept(job, reply)
     finally:
@@ -119,43 +105,41 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
 
 
 async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, account: "Account", attempt: int) -> float:
-    decision = decide("submit", error, attempt, worker.config.rng)
-    match decision.action:
+    rule = decide("submit", error, attempt, worker.rng)
+    match rule.action:
         case Action.RETRY | Action.PAUSE:  # proof that no task was made
-            if decision.action is Action.PAUSE:  # first: the others must not be sent meanwhile
-                await worker.in_thread(worker.database.pause_account, account.name, decision.delay_s, decision.reason)
-            detail = {NOT_SENT: decision.reason, "attempt": attempt, "error": error.message}
+            if rule.action is Action.PAUSE:  # first: the others must not be sent meanwhile
+                await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s, error.message)
+            detail = {NOT_SENT: error.message, "attempt": attempt}
             await worker.move(job, Status.INTENT, expect=Status.SENDING, detail=detail)
-            job.noted(f"{decision.reason}; trying again in {decision.delay_s:.0f} s. {error.message}")
-            return decision.delay_s if decision.action is Action.RETRY else 0.0
+            job.noted(f"{error.message} Trying again in {rule.delay_s:.0f} s.")
+            return rule.delay_s if rule.action is Action.RETRY else 0.0
         case Action.NOT_SENT | Action.REFUSE:
-            if decision.stops_queue:
+            if rule.stops_queue:
                 account.stopped_by = error
-            code = NOT_SENT if decision.action is Action.NOT_SENT else ""
-            await worker.fail(job, Status.REFUSED, error, decision.reason, code=code)
-        case Action.SALVAGE:
-            await _salvage(worker, job, error, decision.reason)
+            code = NOT_SENT if rule.action is Action.NOT_SENT else ""
+            await worker.fail(job, Status.REFUSED, error, code=code)
+        case Action.SALVAGE if task_id := getattr(error, "salvaged_task_id", ""):
+            await _salvage(worker, job, error, task_id)
         case _:
-            await worker.fail(job, Status.IN_DOUBT, error, decision.reason)
+            await worker.fail(job, Status.IN_DOUBT, error)
     return 0.0
 
 
-async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, reason: str) -> None:
+async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, task_id: str) -> None:
     """Take the task id of a cut reply once the service confirms it; else keep it for the person who decides."""
-    task_id = error.salvaged_task_id if isinstance(error, UnexpectedReplyError) else ""
-    if task_id:  # first: a kernel that is killed while it confirms must not take the id with it
-        await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
-    for attempt in range(CONFIRM_ATTEMPTS if task_id else 0):
-        await worker.config.sleep(CONFIRM_WAIT_S if attempt else 0.0)
-        try:
+    # First: a kernel that is killed while it confirms must not take the id with it.
+    await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
+    for attempt in range(CONFIRM_ATTEMPTS):
+        await worker.sleep(CONFIRM_WAIT_S if attempt else 0.0)
+        with suppress(WanError):
             state = await worker.client(job.row).status(task_id)
-        except WanError:
-            continue
-        if state.phase is not Phase.UNKNOWN:
-            reply = Submitted(task_id, state.request_id, state.raw_status)
-            await worker.accept(job, reply, how="salvaged, confirmed")
-            return
-    await worker.fail(job, Status.IN_DOUBT, error, reason)
+            if state.phase is not Phase.UNKNOWN:
+                break
+    else:
+        await worker.fail(job, Status.IN_DOUBT, error)
+        return
+    await worker.accept(job, Submitted(task_id, state.request_id, state.raw_status), how="salvaged, confirmed")
 
 
 # Input pictures -------------------------------------------------------------------------------------------------------
@@ -167,22 +151,20 @@ async def _with_pictures(worker: "Worker", job: TrackedJob, request: ImageReques
         request = request.replace(images=tuple([await _finished(worker, job, image) for image in request.images]))
     except WanError as error:
         if not job.is_settled:
-            await worker.fail(job, Status.REFUSED, error, "an input picture is missing", code=NOT_SENT)
+            await worker.fail(job, Status.REFUSED, error, code=NOT_SENT)
     if job.is_settled:  # cancelled meanwhile, too
         return request
     is_seedless = job.row.request_hash != job.row.request_hash_with_seed
-    row = await worker.in_thread(
-        worker.database.update,
-        job.id,
-        inputs=await worker.in_thread(new_inputs, request, worker.storage),
-        request=request.canonical(with_seed=True),
-        parameters=request.parameters(),
-        request_hash=request.request_hash(with_seed=not is_seedless),
-        request_hash_with_seed=request.request_hash(with_seed=True),
-        pending_inputs=(),
-    )
+    columns = {
+        "inputs": await worker.in_thread(new_inputs, request, worker.storage),
+        "request": request.canonical(with_seed=True),
+        "parameters": request.parameters(),
+        "request_hash": request.request_hash(with_seed=not is_seedless),
+        "request_hash_with_seed": request.request_hash(with_seed=True),
+        "pending_inputs": (),
+    }
     job.request, job.note = request, ""
-    job.changed(row)
+    job.changed(await worker.in_thread(worker.database.update, job.id, **columns))
     return request
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,43 +20,27 @@ from typing import Any
 
 from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
 from ..environment import Settings
-from ..errors import ServiceError, WanError
+from ..errors import ServiceError, StoreError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..providers import ClientPool, Submitted
 from ..request import ImageRequest
 from ..storage import Storage
 from .background import Background
 from .download import download
-from .poll import Durations, Poll, RateLimit
-from .recovery import cancel, settle_unfinished_submit
+from .poll import DurationLaw, Poll, RateLimit
+from .recovery import cancel
 from .status import TrackedJob
 from .submit import NOT_SENT_YET, submit
 
 log = logging.getLogger(__name__)
 
 SUBMITS_AT_ONCE = 5
-RENEW_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0
-"""How often the jobs of other kernels are looked up in the ledger."""
+"""How often leases are renewed, and the jobs of other kernels looked up in the ledger."""
 
 WRITE_AGAIN_S = 0.25
-CANCEL_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerConfig:
-    """What a worker works with. ``clock`` is monotonic, ``wall_clock`` Unix time; ``sleep`` waits seconds of them."""
-
-    background: Background
-    database: Database
-    storage: Storage
-    clients: ClientPool
-    settings: Callable[[str | None], Settings]
-    price_for: Callable[[JobRow], Price | None]
-    rng: random.Random = field(default_factory=random.Random)
-    clock: Callable[[], float] = time.monotonic
-    wall_clock: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+DURATIONS_KEPT = 200
+"""The service of last month is not the service of today."""
 
 
 @dataclass(eq=False)
@@ -77,16 +62,33 @@ class Account:
 
 
 class Worker:
-    """Everything that happens to the jobs of one project in this kernel."""
+    """Everything that happens to the jobs of one project in this kernel.
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self.config = config
-        self.database, self.storage, self.settings = config.database, config.storage, config.settings
-        self.in_thread, self.client = config.background.in_thread, config.clients.client_for
+    ``clock`` is monotonic, ``wall_clock`` Unix time; ``sleep`` waits seconds of them.
+    """
+
+    def __init__(
+        self,
+        background: Background,
+        database: Database,
+        storage: Storage,
+        clients: ClientPool,
+        *,
+        settings: Callable[[str | None], Settings],
+        price_for: Callable[[JobRow], Price | None],
+        rng: random.Random,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.background, self.database, self.storage = background, database, storage
+        self.settings, self.price_for, self.rng = settings, price_for, rng
+        self.clock, self.wall_clock, self.sleep = clock, wall_clock, sleep
+        self.in_thread, self.client = background.in_thread, clients.client_for
         self.owner = Owner.this_process()
         self._tracked: dict[str, TrackedJob] = {}
         self._accounts: dict[str, Account] = {}
-        self._durations: dict[tuple[Any, ...], Durations] = {}
+        self._durations: dict[tuple[Any, ...], deque[float]] = {}
         self._keeper: asyncio.Task[None] | None = None
 
     # From any thread -------------------------------------------------------------------------------------------------
@@ -105,9 +107,9 @@ class Worker:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row))
         if job.work is None:
-            has_moved, job.row = job.status is not row.status, row
+            has_moved, job.row = job.row.status is not row.status, row
             if has_moved:  # in another kernel
-                self.config.background.call(job.changed)
+                self.background.call(job.changed)
         return job
 
     def start(self, jobs: Sequence[TrackedJob], requests: Mapping[str, ImageRequest]) -> None:
@@ -117,14 +119,17 @@ class Worker:
         """
         for job in jobs:
             job.request, job.stopped = requests.get(job.id, job.request), ""
-        self.config.background.submit(self._begin(jobs))
+
+        async def begin() -> None:
+            self._person_acts()
+            with suppress(WanError):  # what cannot be taken up now is looked at every second
+                await self.follow(jobs)
+
+        self.background.submit(begin())
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
-        try:
-            return self.config.background.submit(cancel(self, jobs)).result(CANCEL_TIMEOUT_S)
-        except TimeoutError:
-            return f"The service did not answer within {CANCEL_TIMEOUT_S:.0f} s; the card will tell what became of it."
+        return self.background.submit(cancel(self, jobs)).result()
 
     def refresh(self, jobs: Sequence[TrackedJob]) -> None:
         """Read jobs again from the ledger, after a change that was not made through the worker."""
@@ -135,11 +140,11 @@ class Worker:
                 if job.id in rows and (rows[job.id].status is job.status or job.work is None):
                     job.changed(rows[job.id])
 
-        self.config.background.submit(take_over()).result()
+        self.background.submit(take_over()).result()
 
-    def forget_clients(self) -> None:
+    def person_acted(self) -> None:
         """Go on with new keys and addresses."""
-        self.config.background.call(self._person_acts, True)
+        self.background.call(self._person_acts, True)
 
     async def shutdown(self, grace_s: float = 0.0) -> None:
         """End the work of this kernel; for use on the background loop, within a time limit of the caller's.
@@ -148,7 +153,7 @@ class Worker:
         its answer holds the task's id.
         """
         until_s = time.monotonic() + grace_s
-        while self._unsent() and time.monotonic() < until_s:  # noqa: ASYNC110 - a few looks at a program's end
+        while any(self._is_about_to_be_sent(job) for job in self.mine) and time.monotonic() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self._keeper is not None:
             self._keeper.cancel()
@@ -170,161 +175,28 @@ class Worker:
     def _jobs(self) -> list[TrackedJob]:
         return list(self._tracked.values())  # a copy: other threads add to it
 
-    async def first_submit(self, timeout_s: float) -> None:
-        """Wait until one of the jobs that are about to be sent is being sent: a cold start takes its time."""
-        until_s = time.monotonic() + timeout_s
-        while {job.status for job in self._unsent() if not job.note} == {Status.INTENT}:
-            if time.monotonic() > until_s:
-                break
-            await asyncio.sleep(0.01)
-
-    def _unsent(self) -> list[TrackedJob]:
-        """Return the jobs that are about to be sent; one that waits for another job's picture is not."""
-        unsent = [job for job in self.mine if job.status in (Status.INTENT, Status.SENDING)]
-        return [job for job in unsent if not job.stopped and not job.row.pending_inputs]
+    @staticmethod
+    def _is_about_to_be_sent(job: TrackedJob) -> bool:
+        """Say whether a job only needs a moment: it waits neither for others, as its note says, nor for a picture."""
+        waits = job.stopped or job.note or job.row.pending_inputs
+        return job.status in (Status.INTENT, Status.SENDING) and not waits
 
     # One job, on the loop --------------------------------------------------------------------------------------------
 
-    async def run_job(self, job: TrackedJob) -> None:
-        """Do all that is left to do for a job.
-
-        Raises ``Conflict`` if another kernel moved it, ``WanError`` for what a person has to see to.
-        """
-        if job.status is Status.SENDING:
-            await settle_unfinished_submit(self, job)
-        if job.status is Status.INTENT:
-            await submit(self, job)
-        if job.status in (Status.ACCEPTED, Status.RUNNING):
-            await Poll(self, job).run()
-        if job.status is Status.SUCCEEDED:
-            await download(self, job)
-
-    async def move(self, job: TrackedJob, to: Status, **change: Any) -> None:
-        """Commit a transition (see ``Database.transition``), then tell everybody who listens."""
-        row = await self.in_thread(self.database.transition, job.id, to, **change)
-        job.note = job.stopped = ""
-        job.changed(row)
-
-    async def fail(
-        self, job: TrackedJob, to: Status, error: WanError, reason: str, *, code: str = "", **detail: Any
-    ) -> None:
-        """Commit an ending with its error, in the service's own words where there are any."""
-        said, request_id, http_status = error.message, job.row.request_id, None
-        if isinstance(error, ServiceError):
-            said, http_status, request_id = error.service_message, error.http_status, error.request_id or request_id
-            named = f"HTTP {http_status}" if http_status else ""
-            if error.code and named:
-                said = f"{said.rstrip('.')} ({named})"
-            code = code or error.code or named
-        detail |= {"reason": reason, "error": error.message, "http_status": http_status}
-        words = {"error_code": code, "error_message": said, "error_hint": error.hint}
-        await self.move(job, to, detail=detail, request_id=request_id, **words)
-
-    async def expire(self, job: TrackedJob, reason: str) -> None:
-        """Record that the service no longer has a job's task or pictures."""
-        await self.move(job, Status.EXPIRED, detail={"reason": reason}, error_message=reason)
-
-    async def accept(
-        self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
-    ) -> None:
-        """Commit a task's id, as often as it takes until it is written: without its id a paid task is lost."""
-        change = {
-            "expect": expect,
-            "detail": {"how": how, "task_id": reply.task_id, "request_id": reply.request_id},
-            "task_id": reply.task_id,
-            "request_id": reply.request_id,
-            "expires_at": (job.row.sending_at or self.config.wall_clock()) + RESULT_LIFETIME_S,
-            "error_code": "",
-            "error_message": "",
-        }
-        while True:
-            try:
-                await self.move(job, Status.ACCEPTED, **change)
-                break
-            except Conflict as conflict:
-                if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
-                    raise
-                job.changed(await self.in_thread(self.database.get, job.id))
-                break  # the attempt before did reach the disk, although the disk said otherwise
-            except DatabaseUnavailable as error:
-                job.unwritten_task = reply.task_id
-                job.noted(f"{error.message} The id of its task ({reply.task_id}) is kept until it can be written.")
-                await self.config.sleep(WRITE_AGAIN_S)
-        job.unwritten_task = ""
-
-    def account(self, row: JobRow) -> Account:
-        """Return what the jobs of a row's account share."""
-        settings = self.settings(row.provider)
-        name = f"{row.provider}:{settings.account}"
-        account = self._accounts.setdefault(name, Account(name, RateLimit(settings.queries_per_s)))
-        account.limit.per_s = settings.queries_per_s
-        return account
-
-    async def durations_of(self, row: JobRow) -> Durations:
-        """Return the durations of a job's kind, read from the ledger the first time."""
-        key = _kind(row)
-        if key not in self._durations:
-            past_s = await self.in_thread(self.database.durations, *key)
-            settings = self.settings(row.provider)
-            if not past_s and settings.in_process and settings.simulator_seconds is not None:
-                past_s = [settings.simulator_seconds] * 4
-            self._durations.setdefault(key, Durations(past_s))
-        return self._durations[key]
-
-    def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
-        """Return the interval of seconds in which a task probably ends; None if nothing is known."""
-        durations = self._durations.get(_kind(row))
-        if durations is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
-            return None
-        return durations.law.remaining_s(max(0.0, self.config.wall_clock() - row.accepted_at))
-
-    # All jobs, on the loop -------------------------------------------------------------------------------------------
-
-    async def follow(self, jobs: Sequence[TrackedJob]) -> None:
-        """Work on the jobs that nobody living works on; the others are watched."""
-        free = []
-        for job in [job for job in jobs if job.work is None and not job.is_settled]:
-            if job.status is not Status.INTENT:
-                free.append(job.id)
-            elif job.request is None:  # only the call that asks for it sends it
-                if not self._is_held(job.row):
-                    job.stop(NOT_SENT_YET)
-            elif job.row.owner_token == self.owner.token:
-                self._work_on(job)
-            else:
-                free.append(job.id)
-        if free:
-            held = await self.in_thread(self.database.lease, free, self.owner)
-            for row in (await self.in_thread(self.database.jobs, held)).values():
-                self._work_on(self.track(row))
-        if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
-
-    def _work_on(self, job: TrackedJob) -> None:
-        if job.work is None:
-            job.work = asyncio.create_task(self._guarded(job), name=f"wan-job-{job.id}")
-
-    async def _begin(self, jobs: Sequence[TrackedJob]) -> None:
-        self._person_acts()
-        try:
-            await self.follow(jobs)
-        except WanError as error:
-            for job in jobs:
-                if job.work is None and not job.is_settled:
-                    job.stop(error.message)
-
-    def _person_acts(self, has_new_key: bool = False) -> None:
-        """Try again what had stopped: a key or a certificate may have been put right."""
-        for account in self._accounts.values():
-            account.stopped_by = None
-            account.wake_ups += account.limit.resume(self.config.clock()) or has_new_key
-
-    async def _guarded(self, job: TrackedJob) -> None:
-        """Run a job; what goes wrong here is shown on its card instead of vanishing in a thread."""
+    async def _work(self, job: TrackedJob) -> None:
+        """Do all that is left to do for a job; what goes wrong is shown on its card."""
         reason = ""
         try:
             try:
-                await self.run_job(job)
+                if job.status is Status.SENDING:  # an earlier kernel sent it
+                    message = "the program ended while the request was being sent"
+                    await self.fail(job, Status.IN_DOUBT, StoreError(message))
+                if job.status is Status.INTENT:
+                    await submit(self, job)
+                if job.status in (Status.ACCEPTED, Status.RUNNING):
+                    await Poll(self, job).run()
+                if job.status is Status.SUCCEEDED:
+                    await download(self, job)
             except Conflict as conflict:  # from here on it is watched
                 log.info("job %s was changed by another kernel (%s)", job.id, conflict)
                 job.changed(await self.in_thread(self.database.get, job.id))
@@ -342,37 +214,134 @@ class Worker:
         finally:
             job.work = None
 
-    async def _keep(self) -> None:
-        """Renew the leases of this kernel's jobs, and look what became of those that it does not work on."""
-        renewed_s = self.config.clock()
-        while any(job.status not in FINAL and not job.stopped for job in self._jobs()):
-            await self.config.sleep(LOOK_EVERY_S)
+    async def move(self, job: TrackedJob, to: Status, **change: Any) -> None:
+        """Commit a transition (see ``Database.transition``), then tell everybody who listens."""
+        row = await self.in_thread(self.database.transition, job.id, to, **change)
+        job.note = job.stopped = ""
+        job.changed(row)
+
+    async def fail(self, job: TrackedJob, to: Status, error: WanError, *, code: str = "", **detail: Any) -> None:
+        """Commit an ending with its error, in the service's own words where there are any."""
+        said, request_id, http_status = error.message, job.row.request_id, None
+        if isinstance(error, ServiceError):
+            said, http_status, request_id = error.service_message, error.http_status, error.request_id or request_id
+            named = f"HTTP {http_status}" if http_status else ""
+            if error.code and named:
+                said = f"{said.rstrip('.')} ({named})"
+            code = code or error.code or named
+        detail |= {"error": error.message, "http_status": http_status}
+        words = {"error_code": code, "error_message": said, "error_hint": error.hint}
+        await self.move(job, to, detail=detail, request_id=request_id, **words)
+
+    async def expire(self, job: TrackedJob, reason: str) -> None:
+        """Record that the service no longer has a job's task or pictures."""
+        await self.move(job, Status.EXPIRED, detail={"reason": reason}, error_message=reason)
+
+    async def accept(
+        self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
+    ) -> None:
+        """Commit a task's id, as often as it takes until it is written: without its id a paid task is lost."""
+        change = {
+            "expect": expect,
+            "detail": {"how": how, "task_id": reply.task_id, "request_id": reply.request_id},
+            "task_id": reply.task_id,
+            "request_id": reply.request_id,
+            "expires_at": (job.row.sending_at or self.wall_clock()) + RESULT_LIFETIME_S,
+            "error_code": "",
+            "error_message": "",
+        }
+        while True:
             try:
-                await self._look()
-                if self.config.clock() - renewed_s >= RENEW_EVERY_S:
-                    renewed_s = self.config.clock()
-                    working = {job.id: job for job in self._jobs() if job.work is not None}
-                    held = await self.in_thread(self.database.renew, list(working), self.owner)
-                    for job_id in working.keys() - held:  # another kernel took it while this one was asleep
-                        if not working[job_id].is_settled:
-                            _cancel_work(working[job_id])
+                await self.move(job, Status.ACCEPTED, **change)
+                break
+            except Conflict as conflict:
+                if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
+                    raise
+                job.changed(await self.in_thread(self.database.get, job.id))
+                break  # the attempt before did reach the disk, although the disk said otherwise
+            except DatabaseUnavailable as error:
+                job.unwritten_task = reply.task_id
+                job.noted(f"{error.message} The id of its task ({reply.task_id}) is kept until it can be written.")
+                await self.sleep(WRITE_AGAIN_S)
+        job.unwritten_task = ""
+
+    def account(self, row: JobRow) -> Account:
+        """Return what the jobs of a row's account share."""
+        settings = self.settings(row.provider)
+        name = f"{row.provider}:{settings.account}"
+        if name not in self._accounts:
+            self._accounts[name] = Account(name, RateLimit(settings.queries_per_s))
+        self._accounts[name].limit.per_s = settings.queries_per_s
+        return self._accounts[name]
+
+    async def durations_of(self, row: JobRow) -> deque[float]:
+        """Return the durations of a job's kind in seconds, newest last, read from the ledger the first time."""
+        kind = _kind(row)
+        if kind not in self._durations:
+            past_s = await self.in_thread(self.database.durations, *kind)
+            self._durations.setdefault(kind, deque(past_s, maxlen=DURATIONS_KEPT))
+        return self._durations[kind]
+
+    def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
+        """Return the interval of seconds in which a task probably ends; None if nothing is known."""
+        past_s = self._durations.get(_kind(row))
+        if past_s is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
+            return None
+        return DurationLaw(list(past_s)).remaining_s(max(0.0, self.wall_clock() - row.accepted_at))
+
+    # All jobs, on the loop -------------------------------------------------------------------------------------------
+
+    async def follow(self, jobs: Sequence[TrackedJob]) -> None:
+        """Work on the jobs that nobody living works on; the others are watched."""
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
+        ready, free = list[TrackedJob](), list[str]()
+        for job in jobs:
+            is_mine = job.row.owner_token == self.owner.token
+            if job.work or job.is_settled or (not is_mine and job.row.is_held(self.wall_clock())):
+                continue
+            if job.status is not Status.INTENT or (job.request and not is_mine):
+                free.append(job.id)
+            elif job.request:
+                ready.append(job)
+            else:  # only the call that asks for it sends it
+                job.stop(NOT_SENT_YET)
+        if free:
+            held = await self.in_thread(self.database.lease, free, self.owner)
+            ready += [self.track(row) for row in (await self.in_thread(self.database.jobs, held)).values()]
+        for job in ready:
+            if job.work is None:
+                job.work = asyncio.create_task(self._work(job), name=f"wan-job-{job.id}")
+
+    def _person_acts(self, has_new_key: bool = False) -> None:
+        """Try again what had stopped: a key or a certificate may have been put right."""
+        for account in self._accounts.values():
+            account.stopped_by = None
+            account.wake_ups += account.limit.resume(self.clock()) or has_new_key
+
+    async def _keep(self) -> None:
+        """Renew the leases of this kernel's jobs, and take over what others did with those that it only watches."""
+        while True:
+            await self.sleep(LOOK_EVERY_S)
+            open_jobs = {job.id: job for job in self._jobs() if not (job.stopped or job.status in FINAL)}
+            if not open_jobs:
+                break
+            try:
+                working = {job_id: job for job_id, job in open_jobs.items() if job.work is not None}
+                held = await self.in_thread(self.database.renew, list(working), self.owner)
+                for job_id in working.keys() - held:  # another kernel took it while this one was asleep
+                    if not working[job_id].is_settled:
+                        _cancel_work(working[job_id])
+                watched = [job_id for job_id, job in open_jobs.items() if job.work is None]
+                rows = await self.in_thread(self.database.jobs, watched) if watched else {}
+                for job_id, row in rows.items():
+                    job, before = open_jobs[job_id], open_jobs[job_id].row
+                    job.row = row
+                    if (before.status, before.picture_count) != (row.status, row.picture_count):
+                        job.changed()
+                await self.follow([open_jobs[job_id] for job_id in rows])
             except WanError as error:  # a locked or full ledger must not end this
                 log.warning("leases and other kernels' jobs: %s", error)
-
-    async def _look(self) -> None:
-        """Take over what other kernels, and persons in them, did with the jobs that this one does not work on."""
-        others = [job for job in self._jobs() if job.work is None and not job.stopped]
-        watched = [job.id for job in others if job.status not in FINAL]
-        rows = await self.in_thread(self.database.jobs, watched) if watched else {}
-        for row in rows.values():
-            job = self._tracked[row.id]
-            before, job.row = job.row, row
-            if (before.status, before.picture_count) != (row.status, row.picture_count):
-                job.changed()
-        await self.follow([self._tracked[row.id] for row in rows.values() if not self._is_held(row)])
-
-    def _is_held(self, row: JobRow) -> bool:
-        return row.owner_token != self.owner.token and row.is_held(self.config.wall_clock())
 
 
 def _cancel_work(job: TrackedJob) -> None:

@@ -194,7 +194,6 @@ def test_what_else_a_folder_knows(database: Database) -> None:
     job_id = create(database)
     move(database, job_id, *PATH[:2], task_id="t1")
     assert (database.has_real_jobs(), database.task_ids()) == (True, {"t1"})
-    assert database.input_name("inputs/abc.png") == ""
     for value in ("5.00", "\x00 狐", None):
         database.meta_set("budget", value)
         assert database.meta_get("budget") == value

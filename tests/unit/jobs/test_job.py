@@ -140,7 +140,7 @@ def row(status: Status, **columns: Any) -> JobRow:
 OLD_NOT_SENT = "never sent: the program ended first; nothing was paid"
 ENDINGS = [
     (row(Status.REFUSED, error_code="not_sent", error_message="no proxy"), "JobNotSent", "was not sent; nothing was"),
-    (row(Status.REFUSED, error_message=OLD_NOT_SENT), "JobNotSent", "nothing was paid. The program ended first."),
+    (row(Status.REFUSED, error_message=OLD_NOT_SENT), "JobNotSent", "nothing was paid"),
     (row(Status.REFUSED, error_code="InvalidApiKey", error_message="No key"), "JobRefused", "InvalidApiKey: No key."),
     (row(Status.FAILED, error_message="bad", error_hint="Run again."), "JobFailed", "Bad. Run again."),
     (row(Status.FAILED, request_id="r-1"), "JobFailed", "Request id r-1. Change the prompt"),
