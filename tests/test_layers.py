@@ -42,7 +42,6 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"database"}),
     "starlette": frozenset({"simulator"}),
     "uvicorn": frozenset({"simulator"}),
-    "pydantic_settings": frozenset({"environment"}),
     "jinja2": frozenset({"display", "panel", "research"}),
     "nest_asyncio": frozenset({"magics"}),
     # Everything up to the session works in a plain script.

@@ -1,16 +1,11 @@
-"""``Settings``: what a call is made with, checked by pydantic-settings.
-
-``settings.SettingsLoader`` says what each layer holds. This module is imported at first use only, since
-pydantic-settings takes a noticeable part of a second.
-"""
+"""``Settings``: what a call is made with, checked by pydantic, which is imported at first use only."""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from .errors import SettingsError
 from .models import QUERIES_PER_S, SUBMITS_PER_S, TASKS_IN_FLIGHT
@@ -34,7 +29,7 @@ STORED: Final = ("envelope", "wait", "polling", "embed")
 """The fields that ``%wan config`` stores as they are."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that steers a call. Amounts in their currency, times in seconds.
 
     ``provider`` is ``gateway``, ``dashscope`` or ``simulator``; ``key_source`` and ``chosen_because`` say how key and
@@ -42,7 +37,7 @@ class Settings(BaseSettings):
     ``ledger_url`` means ``ledger.db`` in the folder. ``notes`` say which changes do not count before the next kernel.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
+    model_config = ConfigDict(hide_input_in_errors=True, frozen=True)
 
     provider: str
     is_simulated: bool
@@ -74,24 +69,13 @@ class Settings(BaseSettings):
     simulator_seconds: Number | None = None
     simulator_price: Annotated[Decimal, BeforeValidator(_ascii_decimal)] = Decimal("0.03")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's name
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what the loader read, and nothing from the process itself."""
-        return (init_settings,)
-
     def with_base_url(self, base_url: str) -> "Settings":
         """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
         is_same = base_url == self.base_url
         return self.model_copy(update={"base_url": base_url, "in_process": self.in_process and is_same})
 
 
-def settings_of(values: Mapping[str, Any], *, stored_in: Path) -> Settings:
+def settings_of(stored_in: Path, **values: Any) -> Settings:
     """Return settings of these values. Raise ``SettingsError`` naming each variable and entry that is wrong."""
     try:
         return Settings(**values)

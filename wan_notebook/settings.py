@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .errors import SettingsError
 from .files import locked, write_private
 from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS
-from .money import format_amount, to_decimal
+from .money import to_decimal
 from .text import KeyMask, did_you_mean, key_fingerprint, shown
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ KEY_PLACES: Final = f"{', '.join(KEY_VARIABLE.values())}, %wan login"
 
 _APP: Final = "wan_notebook"
 _URLS: Final = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL, "simulator": IN_PROCESS_URL}
-_VARIABLES: Final = (
-    *("WAN_PROVIDER", "WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL", "WAN_REPLAY", "WAN_BUDGET"),
-    *("WAN_SIMULATOR_SECONDS", "WAN_SIMULATOR_PRICE", "JUPYTERHUB_USER", "USER"),
-)
 _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
@@ -84,7 +80,6 @@ class SettingsLoader:
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
         self._real_urls: set[str] = set()
-        self._loaded: dict[str | None, tuple[object, Settings]] = {}
         self._index = self.data_dir / "folders.json"
         self._folders = self._folders_in_index()
         self._learn_address()
@@ -94,59 +89,47 @@ class SettingsLoader:
 
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
-        try:
-            written_ns = self.config_path.stat().st_mtime_ns
-        except OSError:
-            written_ns = 0
-        # The hash, not the values: one may be a key, and the stamp is kept.
-        stamp = written_ns, hash(tuple(map(self._variable_now, _VARIABLES)))
-        if self._loaded.get(provider, (None,))[0] != stamp:
-            self._loaded[provider] = stamp, self._read(provider)
-        return self._loaded[provider][1]
-
-    def _read(self, named: str | None) -> "Settings":
         from .environment import NUMBERS, STORED, settings_of
 
         stored = self.stored()
         self._learn_address()
-        provider, because, is_named = self._choose_provider(named)
+        provider, because, is_named = self._choose_provider(provider, stored)
         url = self._variable("WAN_BASE_URL")
         if provider == "simulator" and url in self._real_urls:  # which would take practice for an order
             url = ""
-        base_url = url or str(self.stored_table("base_urls").get(provider) or _URLS[provider])
+        base_url = url or str(_table(stored, "base_urls").get(provider) or _URLS[provider])
         in_process = provider == "simulator" and base_url == IN_PROCESS_URL
         key, source = self._key(provider, in_process=in_process)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
-        prices, price_notes = self._protected_prices()
-        computed = {
-            "provider": provider,
-            "is_simulated": provider == "simulator",
-            "base_url": base_url,
-            "in_process": in_process,
-            "folder": self.folder,
-            "key": key,
-            "key_source": source,
-            "key_fingerprint": fingerprint,
-            "chosen_because": because,
-            "is_provider_named": is_named,
-            "is_url_named": bool(url),
-            "ledger_url": self._frozen["WAN_LEDGER"],
-            "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
-            "budget_texts": self._budget_texts(),
-            "account": self._variable("WAN_ACCOUNT") or fingerprint,
-            "prices": prices,
-            "user": self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
-            "notes": (*self._frozen_notes(), *price_notes),
-        }
-        numbers = {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        prices, notes = self._protected_prices(_table(stored, "prices"))
+        for name, value in self._frozen.items():
+            if name != "WAN_BUDGET" and self._variable_now(name) != value:
+                notes.append(f"{name} was changed after wan_notebook was loaded; restart the kernel to use it")
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
-        kept = {name: stored.get(name) for name in STORED}
-        given = {name: value for name, value in {**kept, **numbers}.items() if value not in ("", None)}
-        return settings_of({**given, **computed}, stored_in=self.config_path)
-
-    def forget(self) -> None:
-        """Read everything again: a stored key leaves no trace in the environment."""
-        self._loaded.clear()
+        given = {name: stored.get(name) for name in STORED}
+        given |= {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        return settings_of(
+            self.config_path,
+            **{name: value for name, value in given.items() if value not in ("", None)},
+            provider=provider,
+            is_simulated=provider == "simulator",
+            base_url=base_url,
+            in_process=in_process,
+            folder=self.folder,
+            key=key,
+            key_source=source,
+            key_fingerprint=fingerprint,
+            chosen_because=because,
+            is_provider_named=is_named,
+            is_url_named=bool(url),
+            ledger_url=self._frozen["WAN_LEDGER"],
+            replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
+            budget_texts=self._budget_texts(),
+            account=self._variable("WAN_ACCOUNT") or fingerprint,
+            prices=prices,
+            user=self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
+            notes=tuple(notes),
+        )
 
     def known_keys(self, settings: "Settings") -> KeyMask:
         """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
@@ -184,8 +167,7 @@ class SettingsLoader:
 
     def stored_table(self, name: str) -> dict[str, Any]:
         """Return one table of what is stored; an empty one if there is none."""
-        table = self.stored().get(name)
-        return table if isinstance(table, dict) else {}
+        return _table(self.stored(), name)
 
     def envelope(self, base_url: str) -> str:
         """Return the form of a submit's body that worked at an address; empty if nothing is known."""
@@ -216,14 +198,13 @@ class SettingsLoader:
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
-    def _choose_provider(self, named: str | None) -> tuple[str, str, bool]:
+    def _choose_provider(self, named: str | None, stored: Mapping[str, Any]) -> tuple[str, str, bool]:
         """Return the provider, why, and whether somebody named it."""
         if name := named or self._variable("WAN_PROVIDER"):
             return _provider_name(name), "named for this call" if named else "set in WAN_PROVIDER", True
         for provider, variable in KEY_VARIABLE.items():
             if self._variable(variable):
                 return provider, f"{variable} is set", False
-        stored = self.stored()
         if name := str(stored.get("provider") or ""):
             return _provider_name(name), f"chosen with %wan {stored.get('provider_by') or 'config'}", True
         return "simulator", "no key was found", False
@@ -231,7 +212,7 @@ class SettingsLoader:
     def _learn_address(self) -> None:
         """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
         with suppress(SettingsError):  # which is raised where the provider is needed
-            if self._choose_provider(None)[0] != "simulator":
+            if self._choose_provider(None, self.stored())[0] != "simulator":
                 self._real_urls.add(self._variable("WAN_BASE_URL"))
 
     def _key(self, provider: str, *, in_process: bool) -> "tuple[SecretStr | None, str]":
@@ -257,27 +238,17 @@ class SettingsLoader:
         texts = [text.strip() for text in re.split("[,;\n]", both)]
         return tuple(dict.fromkeys(text for text in texts if text and text.lower() not in ("off", "none")))
 
-    def _frozen_notes(self) -> list[str]:
-        changed = [n for n, value in self._frozen.items() if n != "WAN_BUDGET" and self._variable_now(n) != value]
-        return [f"{name} was changed after wan_notebook was loaded; restart the kernel to use it" for name in changed]
-
-    def _protected_prices(self) -> tuple[dict[str, Any], list[str]]:
+    def _protected_prices(self, stored: Mapping[str, Any]) -> tuple[dict[str, tuple[Decimal, str]], list[str]]:
         """Return the prices in force and notes: a price may be set or raised in a session, but not lowered."""
-        prices: dict[str, Any] = {}
-        notes = []
-        for provider, pair in self.stored_table("prices").items():
-            text, currency = map(str, pair) if isinstance(pair, list) and len(pair) == 2 else ("", "")
-            if (amount := to_decimal(text)) is None:
-                continue
-            # Another currency loosens nothing: amounts are not compared across currencies.
-            highest = max(amount, self._highest_prices.get((provider, currency), amount))
-            self._highest_prices[provider, currency] = highest
-            prices[provider] = (highest, currency)
-            if highest > amount:
-                lower = format_amount(amount, currency)
-                notes.append(
-                    f"the price of {lower} for {provider} counts from the next kernel on: no budget is loosened"
-                )
+        prices, notes = {}, []
+        for provider, pair in stored.items():
+            amount = to_decimal(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
+            if amount is not None:
+                kind = provider, str(pair[1])  # another currency loosens nothing: amounts are never converted
+                highest = self._highest_prices[kind] = max(amount, self._highest_prices.get(kind, amount))
+                prices[provider] = highest, kind[1]
+                if highest > amount:
+                    notes.append(f"the lower price of {provider} counts from the next kernel on")
         return prices, notes
 
 
@@ -309,6 +280,11 @@ def _login_name() -> str:
     return ""
 
 
+def _table(stored: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = stored.get(name)
+    return table if isinstance(table, dict) else {}
+
+
 def _json_in(path: Path, default: Any) -> Any:
     """Return what a JSON file holds; the default if it cannot be read or holds another type."""
     with suppress(OSError, ValueError):
@@ -326,12 +302,15 @@ class KeyStore:
     def __init__(self, folder: Path, *, use_keyring: bool = True) -> None:
         self.path = folder / "keys.json"
         self._use_keyring = use_keyring
+        self._in_keyring: dict[str, Any] = {}
 
     def read(self, provider: str) -> "tuple[SecretStr | None, str]":
         """Return the stored key of a provider (None if there is none) and where it was found."""
         from pydantic import SecretStr
 
-        found = {"keyring": self._keyring("get_password", provider), str(self.path): self._in_file().get(provider)}
+        if provider not in self._in_keyring:  # which takes its time
+            self._in_keyring[provider] = self._keyring("get_password", provider)
+        found = {"keyring": self._in_keyring[provider], str(self.path): self._in_file().get(provider)}
         where = next((place for place, value in found.items() if isinstance(value, str) and value), "")
         return SecretStr(found[where]) if where else None, where
 
@@ -339,7 +318,8 @@ class KeyStore:
         """Store a key and return where it went. Raise ``SettingsError`` if it cannot be stored anywhere."""
         check_key(key)
         self._keyring("set_password", provider, key.get_secret_value())
-        if self._keyring("get_password", provider) == key.get_secret_value():
+        self._in_keyring.clear()
+        if self.read(provider) == (key, "keyring"):
             return "keyring"
         self._write_file({**self._in_file(), provider: key.get_secret_value()})
         return str(self.path)
@@ -347,6 +327,7 @@ class KeyStore:
     def delete(self, provider: str) -> None:
         """Remove a provider's key from everywhere. Raise ``SettingsError`` if its file cannot be written."""
         self._keyring("delete_password", provider)
+        self._in_keyring.clear()
         known = self._in_file()
         if known.pop(provider, None):
             self._write_file(known)

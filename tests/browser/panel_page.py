@@ -119,7 +119,7 @@ def mount(
         "values": (form or Form(prompt="a fox")).values,
         "check": {**CHECK, **(check or {})},
         "answered": 0,
-        "choices": {"variables": [], "results": []},
+        "choices": {"variables": []},
         "jobs": rows(),
         "gallery": gallery(),
         "history": history(),

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..database import HistoryQuery, JobRow, PictureRow
-from ..display import Thumbnails, format_duration, format_time, safe_line, safe_text
+from ..display import Thumbnails, history_facts, safe_line, safe_text
 from ..errors import WanError
 from ..images import mime_of, thumbnail
-from ..jobs import cost_of
-from ..metadata import strip
 from ..request import hash_of_canonical
 from .feeds import Feed, Message
 
@@ -96,8 +94,8 @@ class GalleryFeed(Feed):
         row, picture = self._find(key)
         path = self.project.storage.path(picture.file)
         home = f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else ""
-        facts = ["rewrite on" if row.rewrite else "", format_duration(row.duration_s), row.provider]
-        facts += [*(f"#{tag}" for tag in row.tags), f"{row.id}[{picture.index}]", picture.file, picture.note]
+        said = history_facts(row)
+        facts = [said["took"], row.provider, said["tags"], f"{row.id}[{picture.index}]", picture.file, picture.note]
         self.panel.send(
             {
                 "kind": "details",
@@ -133,16 +131,13 @@ class GalleryFeed(Feed):
         self.panel.refresh()
 
     def on_download(self, message: Message) -> None:
-        """Send one picture as its file, several as a zip; ``clean`` is without metadata, as the service sent them."""
+        """Send one picture as its file, several as a zip."""
         files: dict[str, bytes] = {}
         for key in message["ids"]:
             with suppress(WanError):  # a file that is gone is left out
-                data, path = self._read(key), Path(self._find(key)[1].file)
-                name = path.with_stem(f"{path.stem}-clean") if message["clean"] else path
-                files[name.as_posix()] = strip(data) if message["clean"] else data
+                files[self._find(key)[1].file] = self._read(key)
         if len(files) > 1:
-            buffer = io.BytesIO()
-            with zipfile.ZipFile(buffer, "w") as archive:  # pictures are compressed already
+            with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:  # pictures are compressed already
                 for file, data in files.items():
                     archive.writestr(file, data)
             files = {f"wan-pictures-{len(files)}.zip": buffer.getvalue()}
@@ -151,15 +146,15 @@ class GalleryFeed(Feed):
 
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a picture."""
-        self.panel.recall_row(self._find(message["id"])[0], is_new=message["new_seed"])
+        changes = {"seed": ""} if message["new_seed"] else {}
+        self.panel.recall(self.panel.cell_of(self._find(message["id"])[0]), **changes)
 
 
 def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
-    seed = "" if row.seed is None else f"seed {row.seed}"
+    said = history_facts(row)
+    seed = f"seed {said['seed']}" if said["seed"] else ""
     several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-    size = f"{picture.width_px}×{picture.height_px}" if picture.width_px else ""
     imported = "" if row.imported_at is None else "imported"
-    facts = [seed, several, size, row.mode, format_time(row.created_at), str(cost_of(row)), imported]
     return {
         "id": f"{row.id}/{picture.index}",
         "expression": f"{row.id}[{picture.index}]",
@@ -169,8 +164,8 @@ def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
         "is_starred": bool(picture.is_starred or row.is_starred),
         "is_rejected": bool(picture.is_rejected or row.is_rejected),
         "kind": picture.kind,
-        "label": safe_line(row.prompt, 140) or f"job {row.id}",
+        "label": said["prompt"] or f"job {row.id}",
         "caption": " · ".join(filter(None, (seed, several))),
         "tags": [safe_line(tag, 60) for tag in row.tags],
-        "facts": [safe_line(fact, 120) for fact in facts if fact],
+        "facts": [*filter(None, (seed, several, said["size"], said["mode"], said["when"], said["cost"], imported))],
     }

@@ -97,11 +97,6 @@ class HistoryFeed(Feed):
         self._query = HistoryQuery(limit=PAGE, **{name: message[name] for name in asked})
         self.touch()
 
-    def on_cell(self, message: Message) -> None:
-        """Send the cell that asks for a job."""
-        row = self.project.database.get(message["job"])
-        self.panel.send({"kind": "cell", "cell": self.panel.cell_of(row)})
-
     def on_csv(self, _message: Message) -> None:
         """Send everything that matches, in the columns of ``wan.history().to_csv()``."""
         name = f"wan-history-{dt.datetime.now().astimezone().date()}.csv"
@@ -111,7 +106,7 @@ class HistoryFeed(Feed):
 
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a job."""
-        self.panel.recall_row(self.project.database.get(message["job"]))
+        self.panel.recall(self.panel.cell_of(self.project.database.get(message["job"])))
 
     def on_trash(self, message: Message) -> None:
         """Put a job into the trash, or take it out."""

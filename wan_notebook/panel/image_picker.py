@@ -1,4 +1,4 @@
-"""The pictures to choose from (variables, earlier results, files, addresses), and what is known of the chosen ones."""
+"""The pictures to choose from: variables, files, addresses, and, from the gallery, earlier results."""
 
 import re
 import zlib
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..database import HistoryQuery
 from ..display import relative_path, safe_line
-from ..errors import WanError
 from ..images import SUFFIXES, InputImage, PendingImage, PictureOf, load_image, looks_like_image, mime_of, thumbnail
 from ..jobs import Job, Picture
 from ..magics import quoted_path, read_cell, write_cell
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from .panel import Panel
 
 VARIABLES_MAX: Final = 60
-RESULTS_MAX: Final = 40
 _LOADED_MAX: Final = 20
 _LIST_MAX: Final = 12
 _SAMPLE_PX: Final = 48
@@ -49,35 +46,20 @@ class PickerFeed(Feed):
         return CachedResolver(self.panel.namespace, self.project, str.encode, may_fetch=False, loaded=self._loaded)
 
     def update(self) -> None:
-        """Look through the notebook's variables and the newest results."""
-        query = HistoryQuery(limit=RESULTS_MAX, status="saved", rejected=False)
-        results = [
-            {"id": f"{row.id}[{p.index}]", "label": safe_line(row.prompt, 60), "key": f"{row.id}/{p.index}"}
-            for row in self.project.database.history(query).rows
-            for p in row.pictures
-            if p.saved_at and p.kind == "image" and not p.is_rejected
-        ]
-        found = image_variables(self.panel.namespace)
-        variables = [{"id": name, "label": name, "key": _key(name, value)} for name, value in found.items()]
-        self.panel.show(choices={"variables": variables, "results": results[:RESULTS_MAX]})
+        """Look through the notebook's variables."""
+        self.panel.show(choices={"variables": [self.facts(name) for name in image_variables(self.panel.namespace)]})
 
-    def facts(self, expression: str, resolver: Resolver) -> dict[str, str]:
-        """Say of a chosen picture what it is, or why it cannot be used."""
-        try:
-            image = _pictures_of(expression, resolver)[0]
-        except WanError as error:
-            return {"label": safe_line(expression, 60), "problem": safe_line(error, 200)}
-        label = safe_line(image.name, 60)
-        if isinstance(image, PendingImage):
-            return {"label": label, "size": "not ready yet"}
-        return {"label": label, "size": f"{image.width_px}×{image.height_px}", "key": _key(expression, image.identity)}
+    def facts(self, expression: str) -> dict[str, str]:
+        """Return what the page shows of a picture; its key changes when the picture does."""
+        version = zlib.crc32(signature(image_variables(self.panel.namespace).get(expression)).encode())
+        return {"id": expression, "label": safe_line(expression, 60), "key": f"{version:x}:{expression}"}
 
     def copy_of(self, key: str, *, max_px: int, max_bytes: int) -> bytes:
         """Return a small copy of what can be chosen, or is. Raise ``WanError`` if it cannot be drawn."""
         expression = key.partition(":")[2]
         value = image_variables(self.panel.namespace).get(expression)
         if value is None:
-            value = _pictures_of(expression, self.resolver())[0]
+            value = getattr(_pictures_of(expression, self.resolver())[0], "data", b"")
         with suppress(Exception):  # only to save time
             value = value.data if isinstance(value, Picture) else _reduced(value, _REDUCED_PX)
         return thumbnail(load_image(value, name=expression).data, max_px=max_px, max_bytes=max_bytes)[0]
@@ -159,11 +141,6 @@ def _is_picture(value: object) -> bool:
     if isinstance(value, str | Path) and not str(value).startswith(_ADDRESSES):
         return looks_like_image(value) and Path(value).expanduser().is_file()
     return isinstance(value, Picture) or looks_like_image(value)
-
-
-def _key(expression: str, value: object) -> str:
-    """Return a key of a small copy, which changes when the picture does."""
-    return f"{zlib.crc32(signature(value).encode()):x}:{expression}"
 
 
 def signature(value: Any) -> str:

@@ -15,11 +15,10 @@ import traitlets
 
 from ..database import JobRow
 from ..display import STATIC, Table, static_module, table_bundle
-from ..errors import CellError, RecipeError, WanError
+from ..errors import CellError, WanError
 from ..jobs import Job, Picture
 from ..kernel import current_shell
-from ..magics import cell_of_job, cell_of_metadata, cell_of_row, last_resort
-from ..metadata import read_any, read_sidecar
+from ..magics import cell_of_row, last_resort
 from ..session import Session
 from .feeds import Feed
 from .form import Form
@@ -127,22 +126,13 @@ class Panel(anywidget.AnyWidget):
         """
         return self._plans.submit(self._plans.plan(self.session.resolver(self.namespace)))
 
-    def recall_job(self, job: Job, index: int | None = None) -> None:
-        """Fill in what made a job, or one of its pictures; the service stays as it is, and nothing is sent."""
-        text = cell_of_job(job, self.session) if index is None else ""
-        self.recall_row(job.rows[0] if index is None else job[index].tracked.row, text)
-
-    def recall_file(self, path: Path, data: bytes) -> None:
-        """Fill in what a picture's metadata or a sidecar says, with notes on what could not be carried over.
-
-        Raises ``RecipeError`` if it says nothing.
-        """
-        is_sidecar = path.suffix.lower() == ".json"
-        found = read_sidecar(data.decode("utf-8", "replace")) if is_sidecar else read_any(data)
-        if found is None:
-            raise RecipeError(f"{path.name} does not say how it was made.", hint="Pictures made here do.")
-        cell, notes = cell_of_metadata(found, self.session)
-        self._recall(str(cell), notes)
+    def recall(self, cell: str, notes: Sequence[str] = (), **changes: Any) -> None:
+        """Fill in what a cell asks for, with changes; ``notes`` are shown with it, and nothing is sent."""
+        form = self.form.with_cell(cell)
+        name = "" if form.name in self.namespace else form.name  # to generate must not bind other work anew
+        self._plans.notes = notes
+        self.show(values=form.with_fields({"name": name, **changes}).values)
+        self._plans.touch()
 
     def refresh(self, *_: object) -> None:
         """Look again at variables, results and jobs, in every panel; after each cell this happens by itself."""
@@ -188,10 +178,6 @@ class Panel(anywidget.AnyWidget):
         """Return the cell that asks for a row."""
         return str(cell_of_row(self.session.request_of(row), row, self.session.project().storage.folder))
 
-    def recall_row(self, row: JobRow, text: str = "", *, is_new: bool = False) -> None:
-        """Fill in what made a row, without its seed if ``is_new``."""
-        self._recall(text or self.cell_of(row), **({"seed": ""} if is_new else {}))
-
     def keep_static(self, job: Job) -> None:
         """Keep the last request in the saved notebook."""
         if self._static is not None:
@@ -212,13 +198,6 @@ class Panel(anywidget.AnyWidget):
         if not name:
             raise CellError("the panel takes pictures by name.", hint="Put it into a variable, or give its path.")
         return name
-
-    def _recall(self, cell: str, notes: Sequence[str] = (), **changes: Any) -> None:
-        form = self.form.with_cell(cell)
-        name = "" if form.name in self.namespace else form.name  # to generate must not bind other work anew
-        self._plans.notes = notes
-        self.show(values=form.with_fields({"name": name, **changes}).values)
-        self._plans.touch()
 
     def _static_bundle(self, job: Job | None = None) -> dict[str, Any]:
         """Return what a reader sees without the kernel: what to do, and the last request."""

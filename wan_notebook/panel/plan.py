@@ -79,7 +79,7 @@ class PlanFeed(Feed):
                 "problems": _by_field(problems),
                 "hints": {name: safe_line(hint, 300) for name, hint in hints.items()},
                 "preview": "" if preview == form.prompt else preview,
-                "images": [self.panel.picker.facts(expression, resolver) for expression in form.images],
+                "images": [self.panel.picker.facts(expression) for expression in form.images],
                 "sizes": size_choices(form.mode),
                 "expected_size": safe_line(format_expected_size(plan.requests[0]), 100) if plan else "",
                 "cell": str(form.cell),

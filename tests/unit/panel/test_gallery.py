@@ -12,7 +12,6 @@ from tests.fakes.pictures import gradient
 from tests.kit import ask, ended, project_of
 from tests.unit.panel.conftest import Shell
 from wan_notebook.images import thumbnail
-from wan_notebook.metadata import read_any
 
 NO_FILTER = {"words": "", "tag": "", "starred": False, "rejected": False}
 NEWEST = {"words": "", "status": None, "include_trashed": False, "offset": 0, "sort": "created", "descending": True}
@@ -96,22 +95,21 @@ def test_marks_of_several_pictures(page):
 
 
 def test_copies_whole_files_and_downloads(page):
-    """One picture is its file, several are a zip, a clean copy has no metadata, and a lost file is no error."""
+    """One picture is its file, several are a zip, and a lost file is no error."""
     job = made(page, n=2)
     keys, (second, first) = page.images, [path.read_bytes() for path in job.files]
     _, (copy, gone) = page.ask("gallery", "thumbs", "thumbs", keys=[keys[0], "gone/0"])
     assert (copy[:4], len(copy) <= 9000, gone) == (b"RIFF", True, b"")
     assert page.ask("gallery", "full", "full", key=keys[0])[1] == [first]
-    message, data = page.ask("gallery", "download", "save", ids=keys[:1], clean=False)
+    message, data = page.ask("gallery", "download", "save", ids=keys[:1])
     assert (message["name"], data) == (job.files[1].name, [first])
-    message, (data,) = page.ask("gallery", "download", "save", ids=keys, clean=True)
+    message, (data,) = page.ask("gallery", "download", "save", ids=keys)
     assert message["name"] == "wan-pictures-2.zip"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert all(name.endswith("-clean.png") for name in archive.namelist())
-        assert [read_any(archive.read(name)) for name in archive.namelist()] == [None, None]
+        assert [archive.read(name) for name in archive.namelist()] == [first, second]
     job.files[1].unlink()
     assert page.ask("gallery", "full", "full", key=keys[0])[1] == [b""]
-    assert page.ask("gallery", "download", "save", ids=keys, clean=False)[1] == [second]
+    assert page.ask("gallery", "download", "save", ids=keys)[1] == [second]
 
 
 def test_details_and_the_input_to_compare_with(page):
@@ -158,7 +156,6 @@ def test_history(page):
             page.wait(lambda panel, seeds=seeds: [row["seed"] for row in panel.history["rows"]] == [*seeds])
     (row,) = page.panel.history["rows"]
     assert (row["cost"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", True, "1")
-    assert page.ask("history", "cell", "cell", job=lynx.id)[0]["cell"] == "%%wan --seed 3\nb lynx"
     page.send("history", "recall", job=lynx.id)
     page.wait(lambda panel: (panel.form.prompt, panel.form.seed) == ("b lynx", "3"))
 

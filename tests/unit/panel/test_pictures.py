@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.fakes.pictures import encoded, gradient, png_with_texts
+from tests.fakes.pictures import encoded, gradient
 from tests.kit import ask, ended
 from tests.unit.panel.conftest import Shell
-from wan_notebook.errors import CellError, RecipeError
-from wan_notebook.metadata import read_any, write_sidecar
+from wan_notebook.errors import CellError
+from wan_notebook.magics import cell_of_job
 from wan_notebook.panel import Form
 
 
@@ -24,12 +24,11 @@ def upload(page, name, data, parts=1):
 def test_variables_are_followed(open_panel, house):
     """What cells define appears, with a key that changes when the picture does; other values do not."""
     page = open_panel(shell=Shell(number=5, text="hello", _hidden=gradient()))
-    page.wait(lambda panel: panel.choices == {"variables": [], "results": []})
+    page.wait(lambda panel: panel.choices == {"variables": []})
     photo, job = gradient(), ended(ask(page.session))
     page.shell.run_cell(photo=photo, several=[gradient(), 5], fox=job)
     choices = page.wait(lambda panel: len(panel.choices["variables"]) == 3).choices
     assert [one["id"] for one in choices["variables"]] == ["photo", "several[0]", "fox[0]"]
-    assert [one["id"] for one in choices["results"]] == [f"{job.id}[0]"]
     keys = [one["key"] for one in choices["variables"]]
     wanted = [*keys, "nonsense", "a:nothing"]
     message, copies = page.ask("gallery", "thumbs", "thumbs", keys=wanted)
@@ -93,23 +92,6 @@ def test_an_upload_becomes_an_input_that_the_cell_names(open_panel, house):
     assert page.panel.form.images == (expression,)
 
 
-def test_recall_of_files(open_panel, tmp_path):
-    """A file that says nothing is refused; another program's picture brings notes on what is not taken over."""
-    page = open_panel(prompt="other", name="mine", tags="mine")
-    with pytest.raises(RecipeError, match=r"photo\.png does not say"):
-        page.panel.recall_file(tmp_path / "photo.png", encoded())
-    text = "a lynx\nNegative prompt: rain\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768"
-    page.panel.recall_file(tmp_path / "a.png", png_with_texts(parameters=text))
-    assert (page.panel.form.prompt, page.panel.form.negative_prompt) == ("a lynx", "rain")
-    page.wait(lambda panel: panel.check.get("notes"))
-    data = ended(ask(page.session, "a fox", seed=7)).files[0].read_bytes()
-    for name, held in (("x.png", data), ("x.json", write_sidecar(read_any(data)).encode())):
-        page.panel.fill(prompt="other", seed="")
-        page.panel.recall_file(tmp_path / name, held)
-        form = page.panel.form
-        assert (form.prompt, form.seed, form.name, form.tags) == ("a fox", "7", "", "")
-
-
 @pytest.mark.parametrize("text", ["open('x')", "__import__('os').system('x')", "a.b()", "photo.resize((1, 1))"])
 def test_a_place_runs_no_code(open_panel, text):
     """The field takes names, jobs, paths and addresses only."""
@@ -127,16 +109,16 @@ def test_recall_fills_in_and_sends_nothing(open_panel, house):
     page.panel.fill(size="2K", prompt_extend=False, tags=["red", "two words"], name="fox")
     asked = page.panel.form
     job = ended(page.panel.generate())
+    cell = cell_of_job(job, page.session)
     for name in ("", "fox"):
         page.panel.fill(**Form(provider="gateway").values)
-        page.panel.recall_job(job)
+        page.panel.recall(cell, ["a note"])
         form = page.panel.form
         assert form == replace(asked, images=form.images, provider="gateway", name=name)
         page.shell.user_ns.pop("fox", None)
+    page.wait(lambda panel: panel.check["notes"] == ["a note"])
     page.panel.fill(prompt="other", provider="", images=[job[0]])
     assert page.panel.form.images == (f"{job.id}[0]",)
-    page.panel.recall_job(job, 1)
-    assert page.panel.form.prompt == "a {{fox}}"
     assert house.service.tasks_created == 1
     with pytest.raises(CellError, match="by name"):
         page.panel.fill(images=[gradient()])

@@ -36,7 +36,6 @@ def test_every_problem_stands_at_its_field(open_panel):
     assert "--raw" not in str(check["problems"])
     assert (check["label"], check["is_ready"]) == ("Generate", False)
     assert [facts["label"] for facts in check["images"]] == ["photo", "nothing"]
-    assert "problem" in check["images"][1]
 
 
 def test_the_preview_is_the_text_that_is_sent(open_panel):

@@ -77,11 +77,7 @@ def run_panel(options: argparse.Namespace, runner: Runner) -> None:
 
     panel = runner.panel().Panel(runner.session, shell=runner.shell)
     if options.job:
-        path = Path(options.job).expanduser()
-        if path.is_file():
-            panel.recall_file(*_read_carrier(path))
-        else:
-            panel.recall_job(*runner.picks(options.job)[0])
+        panel.recall(*_recall(options.job, runner))
     display(panel)
 
 

@@ -17,7 +17,6 @@ const MORE = [
   ["edit", "Edit this", "Make it the only input, and write what to change", 1],
   ["newseed", "New seed", "Fill the form with what made it, without the seed", 1],
   ["seed", "Use its seed", "Take over its seed only", 1],
-  ["clean", "Save clean copy", "Save the bytes as the service sent them, without settings"],
   ["open", "Open file", "Open the full picture in a tab of its own", 1],
 ];
 
@@ -217,8 +216,8 @@ function makeGallery(link, pictures, onForm) {
     else if (what === "tag") tag && send("mark", { what, ids, ...tag });
     else if (what === "trash") send("mark", { what, ids, on: true });
     else if (what === "compare") light.show(item, ids[1]);
-    else if (what === "download" || what === "clean") {
-      send("download", { ids, clean: what === "clean" });
+    else if (what === "download") {
+      send("download", { ids });
       answerOn(button, "Fetching…");
     } else if (what === "copy") {
       if (details.has(item.id)) copyText(details.get(item.id).cell, button);

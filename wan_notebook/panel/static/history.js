@@ -32,7 +32,6 @@ function makeHistory(link, pictures, onForm) {
   const scroll = makeBox("div", "wan-history-scroll wan-frame", table);
   const root = makeBox("section", "wan-history", filters, totals, scroll, foot);
   root.ariaLabel = "History";
-  let waiting = null; // the button that waits for a cell to copy
   let order = { sort: "created", descending: true };
 
   function ask(offset) {
@@ -67,15 +66,11 @@ function makeHistory(link, pictures, onForm) {
       send("recall", { job: job.id });
       onForm();
     }, { label: `Recall job ${job.id}: fill the form, run nothing` });
-    const copy = makeButton("Copy cell", () => {
-      waiting = copy;
-      send("cell", { job: job.id });
-    }, { label: `Copy the cell of job ${job.id}` });
     const [text, label] = job.is_trashed ? ["Restore", "Take out of the trash"] : ["Trash", "Put into the trash"];
     const throwAway = () => send("trash", { job: job.id, on: !job.is_trashed });
     const toTrash = makeButton(text, throwAway, { label: `${label}: job ${job.id}` });
     setDisabled(toTrash, !job.is_settled); // what runs is not thrown away
-    return [makeBox("div", "wan-row", recall, copy, toTrash)];
+    return [makeBox("div", "wan-row", recall, toTrash)];
   }
 
   const contents = {
@@ -121,6 +116,5 @@ function makeHistory(link, pictures, onForm) {
   words.addEventListener("input", soon);
   status.addEventListener("change", () => ask(0));
   link.follow(["history"], draw);
-  link.onMessage("cell", ({ cell }) => waiting?.isConnected && copyText(cell, waiting));
   return root;
 }

@@ -1,12 +1,9 @@
 // Input pictures: the chosen ones as ordered chips "image 1 … 4", and where others come from: the notebook's variables,
-// earlier results, files (chosen, dropped or pasted), paths and URLs.
+// files (chosen, dropped or pasted), paths and URLs; earlier results come from the gallery.
 
 const PIECE_BYTES = 2_000_000; // a notebook server takes messages of up to 10 MB
 const CHIP_TYPE = "application/x-wan-chip";
-const SOURCES = [
-  ["variables", "Variables", "No variable holds a picture yet: open one in a cell, and it appears here."],
-  ["results", "Results", "No picture has been made yet."],
-];
+const NO_VARIABLE = "No variable holds a picture yet: open one in a cell, and it appears here.";
 const NO_INPUT = "No picture: text to image. Choose one below, or drop a file here, to edit it.";
 
 /** Make the chosen pictures: moved by dragging or by buttons, and removed. */
@@ -54,11 +51,9 @@ function makeChips(link, pictures) {
       pictures.makeImage(facts.key),
       make("span", "wan-badge", `image ${at + 1}`),
       make("bdi", "wan-cut", facts.label),
-      make("div", "wan-cut wan-muted", facts.problem ? "cannot be used" : facts.size),
       makeBox("div", "wan-row", ...buttons.slice(all.length > 1 ? 0 : 2)),
     );
-    chip.title = facts.problem || [...new Set([facts.label, expression, facts.size])].filter(Boolean).join(" · ");
-    chip.toggleAttribute("data-wrong", Boolean(facts.problem));
+    chip.title = expression;
     const isChip = (event) => event.dataTransfer.types.includes(CHIP_TYPE);
     chip.draggable = true;
     chip.addEventListener("dragstart", (event) => event.dataTransfer.setData(CHIP_TYPE, String(at)));
@@ -123,15 +118,10 @@ function makePicker(link, pictures) {
   place.spellcheck = false;
   const note = makeSaid("wan-note");
   const strip = makeStrip(pictures, "Pictures to choose from", toggle);
-  let source = SOURCES[0];
   let uploading = 0;
-  const tabs = makeTabs(SOURCES.map(([, text]) => text), (at) => {
-    source = SOURCES[at];
-    update();
-  });
   const upload = makeButton("Upload…", () => file.click(), { title: "Choose files; dropping and pasting work too" });
   const add = makeButton("Add", addPlace, { label: "Add this picture" });
-  const tools = makeBox("div", "wan-row", tabs.bar, upload, place, add, file);
+  const tools = makeBox("div", "wan-row", upload, place, add, file);
   const title = make("div", "wan-label", "Input pictures");
   const parts = [title, makeChips(link, pictures), note, tools, strip];
   const root = makeBox("section", "wan-field wan-f-images", ...parts);
@@ -150,7 +140,7 @@ function makePicker(link, pictures) {
   }
 
   function update() {
-    strip.update(link.get("choices")[source[0]] ?? [], link.get("values").images ?? [], source[2]);
+    strip.update(link.get("choices").variables ?? [], link.get("values").images ?? [], NO_VARIABLE);
     const wrong = link.get("check").problems?.images ?? [];
     root.toggleAttribute("data-wrong", wrong.length > 0);
     setLines(note, uploading ? ["Uploading…", ...wrong] : wrong);
@@ -178,7 +168,6 @@ function makePicker(link, pictures) {
   });
   place.addEventListener("keydown", (event) => event.key === "Enter" && !event.ctrlKey && !event.metaKey && addPlace());
   link.follow(["choices", "values", "check"], update);
-  tabs.open(0);
   return { root, takeFiles };
 }
 
