@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
+from .history import whole_number
 from .images import InputImage, PendingImage, load_image
 from .jobs import Job, Picture, cost_of
 from .kernel import current_shell
@@ -345,8 +346,7 @@ def compare(
     flat = list(_flat(pictures))
     if not flat:
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
-    if columns is not None and columns < 1:
-        raise CellError(f"columns = {columns}: must be 1 or more.", hint="Leave it out for as many as fit.")
+    columns = whole_number("columns", columns, 1)
     resolver = (session or default_session()).resolver(shell.user_ns if (shell := current_shell()) is not None else {})
     items = [_compare_item(value, number, resolver) for number, value in enumerate(flat, 1)]
     shared = set(items[0].facts).intersection(*(item.facts for item in items)) if len(items) > 1 else set()

@@ -10,16 +10,16 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from .database import FREE
 from .errors import CellError
 from .files import atomic_write, writing
 from .jobs import cost_of
-from .money import Cost, read_amount
+from .money import read_amount
 
 if TYPE_CHECKING:
     from .database import JobRow, PictureRow
@@ -31,33 +31,21 @@ Record = Mapping[str, Any]
 MONEY_DIGITS: Final = (38, 12)
 """Precision and scale of the Parquet column: every amount below 10²⁶ with up to 12 decimals, exactly."""
 
-_FORMULA_STARTS: Final = tuple("=+-@\t\r\n＝＋－＠")  # Excel in Japanese takes the wide ones too
+# Where a spreadsheet of any language may begin a cell; Excel in Japanese takes the wide signs too.
+_FORMULA: Final = re.compile(r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠])")
 _NOT_IN_EXCEL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _INSTALL: Final = 'Run `pip install "wan-notebook[pandas]"`.'
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """What one record is about: a job with all its saved pictures, or with one of them."""
 
     row: "JobRow"
     pictures: "tuple[PictureRow, ...]"
     folder: str
 
-    @property
-    def cost(self) -> Cost:
-        """The cost of the whole job."""
-        return cost_of(self.row)
 
-    @property
-    def practice_price(self) -> Decimal | None:
-        """What a practice job would have cost, in USD."""
-        amount = read_amount(self.cost.note.removeprefix("would cost ")) if self.row.is_simulated else None
-        return amount[0] if amount else None
-
-
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column: its kind of value, what it says (with the unit), and how it is read; None is missing."""
 
     kind: Kind
@@ -83,10 +71,12 @@ _SHARED: Final = {
     "simulated": Column("flag", "whether it is practice, not made by a model", lambda s: s.row.is_simulated),
     "task_id": Column("text", "the service's own id", lambda s: s.row.task_id),
     "duration_s": Column("number", "working time by the service's clock, seconds", lambda s: s.row.duration_s),
-    "cost_amount": Column("money", "cost of the job; missing if nobody said", lambda s: s.cost.amount),
-    "cost_currency": Column("text", "ISO 4217 code", lambda s: s.cost.currency),
-    "cost_source": Column("text", "reported, estimated, simulated or unknown", lambda s: s.cost.source.value),
-    "practice_price": Column("money", "what a practice job would have cost, USD", lambda s: s.practice_price),
+    "cost_amount": Column("money", "cost of the job; missing if nobody said", lambda s: _cost(s.row, "amount")),
+    "cost_currency": Column("text", "ISO 4217 code", lambda s: _cost(s.row, "currency")),
+    "cost_source": Column(
+        "text", "reported, estimated, simulated, unknown, not billed", lambda s: _cost(s.row, "source")
+    ),
+    "practice_price": Column("money", "what a practice job would have cost, USD", lambda s: _practice_price(s.row)),
     "inputs": Column("texts", "names of the input pictures", lambda s: [given.name for given in s.row.inputs]),
     "input_hashes": Column("texts", "tagged hash of each input as given", lambda s: [i.identity for i in s.row.inputs]),
     "tags": Column("texts", "tags", lambda s: list(s.row.tags)),
@@ -129,6 +119,18 @@ def _first(subject: Subject, name: str) -> Any:
 
 def _marked(subject: Subject, name: str) -> bool:
     return any(getattr(marked, name) for marked in (subject.row, *subject.pictures))
+
+
+def _cost(row: "JobRow", name: str) -> Any:
+    """Return a part of the cost of a whole job; of one that was never billed nobody reported an amount."""
+    if row.status in FREE and not row.is_simulated:
+        return "not billed" if name == "source" else None
+    return getattr(cost_of(row), name)
+
+
+def _practice_price(row: "JobRow") -> Decimal | None:
+    amount = read_amount(cost_of(row).note.removeprefix("would cost ")) if row.is_simulated else None
+    return amount[0] if amount else None
 
 
 def columns_of(by: By) -> Mapping[str, Column]:
@@ -240,11 +242,11 @@ def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
 def to_csv(records: Iterable[Record], path: str | Path, by: By) -> Path:
     """Write CSV in UTF-8: times in ISO 8601 UTC, flags as true and false, lists as JSON, empty for what is missing.
 
-    A text that a spreadsheet would run as a formula (``=``, ``+``, ``-``, ``@`` first) gets an apostrophe before it.
-    Raises ``StoreError`` if the place cannot be written.
+    What a spreadsheet would run as a formula (``=``, ``+``, ``-``, ``@`` first, also after a separator that other
+    languages use) gets an apostrophe before it. Raises ``StoreError`` if the place cannot be written.
     """
     columns, file = columns_of(by), io.StringIO(newline="")
-    writer = csv.writer(file)
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     writer.writerows([_in_cell(column.kind, record[name]) for name, column in columns.items()] for record in records)
     return write_file(path, file.getvalue().encode("utf-8", "backslashreplace"))
@@ -277,7 +279,7 @@ def _in_cell(kind: Kind, value: Any) -> str:
         return ""
     if not isinstance(plain, str):
         return json.dumps(plain, ensure_ascii=False)
-    return f"'{plain}" if kind == "text" and plain.startswith(_FORMULA_STARTS) else plain
+    return _FORMULA.sub(r"\1'", plain) if kind == "text" else plain
 
 
 def write_file(path: str | Path, data: bytes) -> Path:

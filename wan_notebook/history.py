@@ -2,9 +2,12 @@
 
 import datetime as dt
 import math
+import operator
 import re
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from . import export as formats
 from .database import Database, HistoryPage, HistoryQuery, nothing_found
-from .errors import CellError
+from .errors import CellError, StoreError
 from .export import By
 from .settings import LEDGER_NAME
-from .text import one_line, pluralize
-from .validation import refuse_unknown
+from .text import pluralize
+from .validation import refuse_unknown, shown_value
 
 if TYPE_CHECKING:
     from .database import JobRow
@@ -24,9 +27,13 @@ if TYPE_CHECKING:
     from .session import Session
 
 TABLE_ROWS: Final = 20
-PAGE_ROWS: Final = 1000
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_UNITS_S: Final = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_UNITS: Final = {
+    "m": dt.timedelta(minutes=1),
+    "h": dt.timedelta(hours=1),
+    "d": dt.timedelta(days=1),
+    "w": dt.timedelta(weeks=1),
+}
 _AGO: Final = re.compile(
     r"(?P<count>\d{1,5}|an?)?\s*(?P<unit>min(?:ute)?s?|h(?:our)?s?|d(?:ay)?s?|w(?:eek)?s?|m)(?:\s+ago)?",
     re.IGNORECASE | re.ASCII,
@@ -62,7 +69,10 @@ class History:
     def rows(self) -> "tuple[JobRow, ...]":
         """The ledger's rows, of this folder."""
         project = self.session.known_project()
-        return tuple(self._rows_of(project.database)) if project else ()
+        return self._rows_of(project.database) if project else ()
+
+    def _rows_of(self, database: Database) -> "tuple[JobRow, ...]":
+        return database.history(replace(self.query, limit=self.limit or sys.maxsize)).rows
 
     def __len__(self) -> int:
         return min(self.page.total_rows, self.limit or self.page.total_rows)
@@ -75,9 +85,16 @@ class History:
     @overload
     def __getitem__(self, index: slice) -> "list[Job]": ...
     def __getitem__(self, index: int | slice) -> "Job | list[Job]":
-        return (
-            list(self)[index] if isinstance(index, slice) else self.session.job_of_row(self.rows[index], is_alone=True)
-        )
+        try:
+            chosen = self.rows[index]
+        except (IndexError, TypeError):
+            jobs = pluralize(len(self.rows), "job")
+            raise CellError(
+                f"[{shown_value(index)}]: there are {jobs}.", hint="Count from 0: [0] is the newest."
+            ) from None
+        if isinstance(chosen, tuple):
+            return [self.session.job_of_row(row, is_alone=True) for row in chosen]
+        return self.session.job_of_row(chosen, is_alone=True)
 
     @property
     def pictures(self) -> "list[Picture]":
@@ -107,11 +124,16 @@ class History:
         StoreError
             If the folder cannot be written.
         """
-        target, pictures = Path(folder).expanduser(), self.pictures
-        files = [picture.save(target / picture.file.name, clean=clean) for picture in pictures]
+        target, own, files, records = Path(folder).expanduser(), str(self.session.loader.folder), [], []
+        for picture in self.pictures:
+            try:
+                name = picture.file.name if picture.data else ""  # its row or its file may be odd
+            except StoreError as error:
+                print(f"left out: {picture.tracked.id}[{picture.row.index}]: {error.message}", file=sys.stderr)  # noqa: T201 - the others are exported
+                continue
+            files.append(picture.save(target / name, clean=clean))
+            records.append(formats.record_of(picture.tracked.row, (picture.row,), own, "picture"))
         if csv:
-            own = str(self.session.loader.folder)
-            records = [formats.record_of(picture.tracked.row, (picture.row,), own, "picture") for picture in pictures]
             files.append(formats.to_csv(records, target / "pictures.csv", "picture"))
         return files
 
@@ -162,21 +184,6 @@ class History:
     def to_jsonl(self, path: str | Path, by: By = "job") -> Path:
         """Write JSON Lines and return the path. Raises ``StoreError``."""
         return formats.to_jsonl(self.records(by), path, by)
-
-    def _rows_of(self, database: Database) -> "Iterator[JobRow]":
-        """Yield the matching rows, page by page; one that comes meanwhile is left out, and none comes twice."""
-        seen: set[str] = set()
-        offset, left = 0, self.limit or math.inf
-        while left > len(seen):
-            size = int(min(PAGE_ROWS, left - len(seen)))
-            rows = database.history(replace(self.query, offset=offset, limit=size)).rows
-            for row in rows:
-                if row.id not in seen:
-                    seen.add(row.id)
-                    yield row
-            if len(rows) < size:
-                return
-            offset += size
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         from .display import history_table, table_bundle
@@ -259,23 +266,43 @@ def history(
     from .session import default_session
 
     refuse_unknown(history, unknown)
-    if limit is not None and limit < 1:
-        raise CellError(f"limit = {limit}: must be 1 or more.", hint="Leave it out for everything.")
-    states = (state,) if isinstance(state, str) else tuple(state or ())
+    count = whole_number("limit", limit, 1) or sys.maxsize
+    states = _texts("state", state)
     query = HistoryQuery(
-        words=words,
+        words=" ".join(_texts("words", words)),
         status=(*states, "open") if running else states or None,
         since=parse_since(since),
         until=parse_since(until),
-        tags=(tag,) if isinstance(tag, str) else tuple(tag),
-        notebook=notebook,
-        user=user,
-        seed=seed,
+        tags=_texts("tag", tag),
+        notebook="".join(_texts("notebook", notebook)),
+        user="".join(_texts("user", user)),
+        seed=whole_number("seed", seed, 0),
         starred=starred,
         only_trashed=trash,
-        limit=min(limit or TABLE_ROWS, TABLE_ROWS),
+        limit=min(count, TABLE_ROWS),
     )
     return History(session or default_session(), query, everywhere, limit)
+
+
+def whole_number(name: str, value: Any, least: int) -> int | None:
+    """Return a number that may be left out. Raise ``CellError`` for what is none, or too small."""
+    if value is None:
+        return None
+    with suppress(TypeError):
+        if not isinstance(value, bool) and (number := operator.index(value)) >= least:
+            return number
+    message = f"{name} = {shown_value(value)}: must be a whole number, {least} or more."
+    raise CellError(message, hint="Leave it out for no limit.")
+
+
+def _texts(name: str, given: object) -> tuple[str, ...]:
+    """Return one text or several; none for None. Raise ``CellError`` for anything else."""
+    values = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    if given is None:
+        return ()
+    if not all(isinstance(value, str) for value in values):
+        raise CellError(f"{name} = {shown_value(given)}: must be text.", hint="Several are a list of texts.")
+    return tuple(map(str, values))
 
 
 def parse_since(when: object, now: float | None = None) -> float | None:
@@ -295,33 +322,29 @@ def parse_since(when: object, now: float | None = None) -> float | None:
     CellError
         For anything else.
     """
-    if when is None or (isinstance(when, int | float) and not isinstance(when, bool) and math.isfinite(when)):
-        return when
     present = dt.datetime.fromtimestamp(time.time() if now is None else now)  # noqa: DTZ006 - days are local
-    found = _moment_of_text(when.strip().lower(), present) if isinstance(when, str) else when
-    if isinstance(found, dt.timedelta):
-        found = present - found
-    if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
-        found = dt.datetime.combine(found, dt.time())
-    if isinstance(found, dt.datetime):
-        return found.timestamp()
-    shown = repr(one_line(when, 40)) if isinstance(when, str) else one_line(repr(when), 40)
+    with suppress(OverflowError, ValueError, OSError):  # of what no calendar has
+        if when is None or (isinstance(when, int | float) and not isinstance(when, bool) and math.isfinite(when)):
+            return when
+        found = _moment_of_text(when.strip().lower(), present) if isinstance(when, str) else when
+        if isinstance(found, dt.timedelta):
+            found = present - found
+        if isinstance(found, dt.date) and not isinstance(found, dt.datetime):
+            found = dt.datetime.combine(found, dt.time())
+        if isinstance(found, dt.datetime):
+            return found.timestamp()
     hint = "Write for example 2026-11-24, today, yesterday, monday, 7d, 12h or '1 week'."
-    raise CellError(f"{shown} is not a valid time.", hint=hint)
+    raise CellError(f"{shown_value(when)} is not a valid time.", hint=hint)
 
 
 def _moment_of_text(text: str, now: dt.datetime) -> dt.date | dt.timedelta | None:
     today = now.date()
     if text in ("today", "yesterday"):
         return today - dt.timedelta(days=text == "yesterday")
-    weekday = next((at for at, name in enumerate(_WEEKDAYS) if text in (name, name[:3])), None)
-    if weekday is not None:
-        return today - dt.timedelta(days=(today.weekday() - weekday) % 7)
+    for at, name in enumerate(_WEEKDAYS):
+        if text in (name, name[:3]):
+            return today - dt.timedelta(days=(today.weekday() - at) % 7)
     if (match := _AGO.fullmatch(text)) and (match["count"] or len(match["unit"]) > 1):
         count = int(match["count"]) if (match["count"] or "").isdecimal() else 1
-        unit = match["unit"]
-        return dt.timedelta(seconds=count * _UNITS_S["min" if unit.startswith("m") else unit[0]])
-    try:
-        return dt.datetime.fromisoformat(text.replace("/", "-").upper()) if "-" in text or "/" in text else None
-    except ValueError:
-        return None
+        return count * _UNITS[match["unit"][0]]
+    return dt.datetime.fromisoformat(text.replace("/", "-").upper()) if "-" in text or "/" in text else None

@@ -380,8 +380,13 @@ class Session:
     def empty_trash(self) -> int:
         """Delete the files of jobs that have been in the trash for 30 days; return how many."""
         project = self.project()
-        files = project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S)
-        gone = [file for file in files if project.storage.delete(file) or not project.storage.exists(file)]
+        gone = []
+        for file in project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S):
+            try:
+                project.storage.delete(file)
+                gone.append(file)
+            except StoreError as error:
+                print(f"not deleted: {error.message}", file=sys.stderr)  # noqa: T201 - the others are
         project.database.files_deleted(gone)
         return len(gone)
 

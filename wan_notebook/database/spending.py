@@ -23,7 +23,7 @@ from .models import (
     is_plausible,
     job_tags,
 )
-from .status import BILLED, Status
+from .status import BILLED, FREE, Status
 
 CostKey = Literal["day", "notebook", "tag", "user"]
 QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
@@ -36,7 +36,8 @@ class CostRow:
     """What the jobs of one day (``2026-11-24``), notebook, tag or user add up to.
 
     ``pictures`` counts pictures on disk, ``billed`` also those that expired unfetched; ``unpriced`` are those of
-    ``billed`` whose jobs have no known cost. ``would_cost`` is the price of practice pictures.
+    ``billed`` whose jobs have no known cost. ``would_cost`` is the price of practice pictures. ``free`` counts those
+    of ``jobs`` that were never billed: refused, failed, cancelled, not sent.
     """
 
     key: str = ""
@@ -46,6 +47,7 @@ class CostRow:
     would_cost: Total = field(default_factory=Total)
     billed: int = 0
     unpriced: int = 0
+    free: int = 0
 
 
 @dataclass(kw_only=True)
@@ -55,7 +57,7 @@ class Spend:
     ``reserved`` is the most that open jobs may still cost, by currency; ``reserved_unknown`` counts those without a
     known price, ``reserved_unpriced`` the pictures that they may make. ``pictures_made`` may have been billed,
     ``pictures_saved`` are on disk, ``pictures_reserved`` is the most that open jobs may still make. ``unpriced`` are
-    pictures made whose cost nobody knows.
+    pictures made whose cost nobody knows, ``free`` jobs that were never billed.
     """
 
     total: Total = field(default_factory=Total)
@@ -66,6 +68,7 @@ class Spend:
     pictures_saved: int = 0
     pictures_reserved: int = 0
     jobs: int = 0
+    free: int = 0
     unpriced: int = 0
 
 
@@ -143,7 +146,7 @@ class Spending(DatabaseEngine):
         with self.reading() as session:
             row = add_up(session, wanted).get("", CostRow())
             found = Spend(total=row.total, pictures_made=row.billed, pictures_saved=row.pictures)
-            found.jobs, found.unpriced = row.jobs, row.unpriced
+            found.jobs, found.free, found.unpriced = row.jobs, row.free, row.unpriced
             _add_reserved(session, self.now(), wanted, found)
             return found
 
@@ -208,6 +211,7 @@ def add_up(
         row = rows.setdefault(name, CostRow(key=name))
         billed = asked if status == Status.EXPIRED else saved
         row.jobs, row.pictures, row.billed = row.jobs + jobs, row.pictures + saved, row.billed + billed
+        row.free += jobs if status in FREE else 0
         is_known = is_plausible(amount) and isinstance(currency, str)
         if is_ours and not is_known and status in BILLED:
             row.unpriced += billed

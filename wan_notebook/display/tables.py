@@ -155,7 +155,7 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     """
     folders = [database for database, _ in _folders(session, everywhere=everywhere)]
     spends = [database.spend() for database in folders]
-    total, jobs = sum((spend.total for spend in spends), Total()), sum(spend.jobs for spend in spends)
+    total, jobs = sum((spend.total for spend in spends), Total()), sum(spend.jobs - spend.free for spend in spends)
     practice = sum(database.spend(simulated=True).pictures_saved for database in folders)
     reserved: dict[str, Decimal] = {}
     for currency, amount in (item for spend in spends for item in spend.reserved.items()):
@@ -186,7 +186,7 @@ def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: 
     sums: dict[str, CostRow] = {}
     for row in (row for database in folders for row in database.cost_by(name, simulated=is_practice)):
         known = sums.setdefault(row.key, CostRow(key=row.key))
-        known.jobs, known.pictures = known.jobs + row.jobs, known.pictures + row.pictures
+        known.jobs, known.pictures = known.jobs + row.jobs - row.free, known.pictures + row.pictures
         known.total += row.would_cost if is_practice else row.total
     most: dict[str, Decimal] = {}
     for row in sums.values():

@@ -209,7 +209,7 @@ class Picture(Marked):
 
     def __repr__(self) -> str:
         size = f"{self.row.width_px}×{self.row.height_px}"
-        return f"<Picture {self.index} of job {self.tracked.id}: {size}, seed {self.seed}, {self.file}>"
+        return f"<Picture {self.index} of job {self.tracked.id}: {size}, seed {self.seed}, {self.row.file}>"
 
 
 # Copies ------------------------------------------------------------------------------------------------------------

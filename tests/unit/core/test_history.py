@@ -3,8 +3,10 @@
 import csv
 import datetime as dt
 import json
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tests.unit.database.kit import Clock, create, finish, ledger, move, new, ow
 from tests.unit.database.kit import given as input_row
 from wan_notebook import export
 from wan_notebook.database import NOT_SENT, Status
+from wan_notebook.display import cost_table
 from wan_notebook.errors import CellError, StoreError
 from wan_notebook.history import History, parse_since
 from wan_notebook.session import Session
@@ -104,6 +107,9 @@ def test_what_is_never_billed_has_no_price(tmp_path: Path, status: Status, code:
     desk = Desk(tmp_path)
     path = [Status.SENDING, *([Status.ACCEPTED] if status is Status.FAILED else []), status]
     move(desk.database, create(desk.database), *path, error_code=code)
+    frame, told = desk.history().to_pandas(), cost_table(desk.session).to_text()
+    assert (frame["cost_amount"][0], frame["cost_source"][0]) == (None, "not billed")
+    assert "1 job" not in told
     shown = desk.history()._repr_mimebundle_()[0]["text/plain"]
     assert "not billed" in shown
     assert "reported" not in shown
@@ -168,12 +174,18 @@ def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
 
 def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
     """What a spreadsheet would calculate gets an apostrophe before it, in CSV and Excel; JSON Lines stays exact."""
-    prompts = ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"]
+    guarded = ["'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "\t'=1", "\n'=1", "'＝1", "a;'=1", "a; b\n'@c", "a;b -1"]
+    prompts = [text.replace("'", "") for text in guarded]
     for prompt in reversed(prompts):
         desk.job(prompt, seed=8, price="", name=prompt.strip())
-    history, guarded = desk.history(seed=8), [f"'{prompt}" for prompt in prompts]
+    history = desk.history(seed=8)
     with history.to_csv(tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
         assert [row["prompt"] for row in csv.DictReader(file)] == guarded
+    for separator in ";\t":
+        with (tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
+            assert not [
+                cell for row in csv.reader(file, delimiter=separator) for cell in row if cell[:1] in set("=+@-")
+            ]
     names, *rows = openpyxl.load_workbook(history.to_excel(tmp_path / "h.xlsx")).active.values
     assert [dict(zip(names, row, strict=True))["prompt"] for row in rows] == guarded
     lines = history.to_jsonl(tmp_path / "h.jsonl").read_text("utf-8").splitlines()
@@ -261,6 +273,57 @@ def test_a_history_gives_jobs_and_chosen_pictures(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["starred"], Path(row["file"]).name) for row in rows] == [("2", "true", written[0].name)]
     house.close()
+
+
+@pytest.mark.parametrize("file", ["../x.png", "", "link.png", "gone.png"])
+def test_one_odd_picture_stops_neither_export_nor_trash(
+    tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row that leads elsewhere, and a file that is a link or gone, are left out and named; the others come."""
+    house = House(tmp_path)
+    session = house.kernel()
+    odd, sound = (ask(session, seed=seed).result(WAIT_S) for seed in (1, 2))
+    (house.folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (tmp_path / "outside.png").write_bytes(small_png())
+    session.close()
+    with closing(sqlite3.connect(house.folder / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE pictures SET file = ? WHERE job_seq = 1", (file,))
+    session = house.kernel()
+    written = wan.history(session=session).export(tmp_path / "chosen", csv=True)
+    assert [path.name for path in written] == [sound.files[0].name, "pictures.csv"]
+    assert f"{odd.id}[0]" in capsys.readouterr().err
+    for job in wan.history(session=session):
+        job.trash()
+    session.wall_clock = lambda: time.time() + 40 * 86400
+    for _ in range(2):
+        session.empty_trash()
+    assert not sound.files[0].exists()
+    assert (tmp_path / "outside.png").exists()
+    assert ("not deleted" in capsys.readouterr().err) is (file == "link.png")
+    house.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda session: wan.history(session=session)[99], r"\[99\]: there are"),
+        (lambda session: wan.history(session=session)["a"], r"\['a'\]: there are"),
+        (lambda session: wan.history(limit="a", session=session), "limit = 'a': must be a whole number"),
+        (lambda session: wan.history(limit=True, session=session), "limit = True: must"),
+        (lambda session: wan.history(seed=1.5, session=session), "seed = 1.5: must"),
+        (lambda session: wan.history(5, session=session), "words = 5: must be text"),
+        (lambda session: wan.history(tag=[1], session=session), "tag = .1.: must be text"),
+        (lambda session: wan.history(since=10**400, session=session), "is not a valid time"),
+        (lambda session: wan.history(since=dt.timedelta.max, session=session), "is not a valid time"),
+        (lambda session: wan.compare(small_png(), columns="a", session=session), "columns = 'a': must"),
+        (lambda session: wan.compare([], session=session), "compare needs pictures"),
+    ],
+)
+def test_a_wrong_type_is_one_clear_error(desk: Desk, wrong: Callable[[Session], Any], words: str) -> None:
+    """It repeats the value and says what to write instead of what Python would say."""
+    with pytest.raises(CellError, match=words) as caught:
+        wrong(desk.session)
+    assert caught.value.hint
 
 
 # Times ---------------------------------------------------------------------------------------------------------------
