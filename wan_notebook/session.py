@@ -394,7 +394,6 @@ class Session:
 
     def forget_clients(self) -> None:
         """Use new keys and addresses from now on."""
-        self.clients.forget()
         if self._project is not None:
             self._project.worker.person_acted()
 

@@ -84,7 +84,7 @@ def key_fingerprint(key: str) -> str:
 
 
 class KeyMask:
-    """Finds and hides keys in texts: as they are, in base64, as codes of their characters, split or in halves."""
+    """Finds and hides keys in texts: as they are, reversed, encoded, as codes of characters, split or in halves."""
 
     __slots__ = ("_patterns",)
 
@@ -111,17 +111,19 @@ class KeyMask:
 
 
 def _patterns(key: str) -> list[str]:
-    if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words
-        return [rf"(?<![\w-]){re.escape(key)}(?![\w-])"]
-    raw = key.encode()
-    # Each character as it is or by its code, in hex (%73, 0x73, \\x73, \\u0073, &#x73;) or decimal (&#115;).
-    spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte})" for byte in raw]
-    patterns = [rf"{_SPLIT}(?:0?x|u00)?".join(spelled)]
-    for offset in range(3):  # base64 of a longer text that holds the key at any offset
-        encoded = base64.b64encode(b"\0" * offset + raw).decode()
-        core = encoded[4 if offset else 0 : len(encoded) - 4] if len(encoded) > 12 else encoded
-        if len(core) >= _SHORT_KEY_CHARS:
-            patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
+    if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words and links
+        return [rf"(?<![^\s\"']){re.escape(key)}(?![^\s\"'.,:;])"]
+    patterns = []
+    for raw in (key.encode(), key[::-1].encode()):
+        # Each character as it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, &#x73;) or decimal (&#115;).
+        spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte})" for byte in raw]
+        patterns.append(rf"{_SPLIT}(?:(?:25)+|0?x|u00)?".join(spelled))
+    for encode, block_bytes, block_chars in ((base64.b64encode, 3, 4), (base64.b32encode, 5, 8)):
+        for offset in range(block_bytes):  # of a longer text that holds the key at any offset
+            encoded = encode(b"\0" * offset + key.encode()).decode()
+            core = encoded[block_chars if offset else 0 : len(encoded) - block_chars]
+            if len(core) >= _SHORT_KEY_CHARS:
+                patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
     if len(key) >= 2 * _PART_CHARS:  # a long part of it: a cut echo
         half = len(key) // 2
         patterns += [re.escape(key[:half]), re.escape(key[half:])]

@@ -37,6 +37,9 @@ def echoes(key: str) -> Iterator[tuple[str, str]]:
     yield "escapes", "".join(f"\\x{byte:02x}" for byte in key.encode())
     yield "entities", "".join(f"&#{byte};" for byte in key.encode())
     yield "numbers", str(list(key.encode()))
+    yield "reversed", key[::-1]
+    yield "base32", base64.b32encode(f"by {key}".encode()).decode()
+    yield "percent twice", "".join(f"%25{byte:02x}" for byte in key.encode())
     yield "base64 in lines", "\r\n".join(re.findall(".{1,10}", base64.b64encode(key.encode()).decode()))
 
 

@@ -3,8 +3,7 @@
 from ..settings import IN_PROCESS_URL
 from .base import NO_PICTURE, Call, Output, Phase, Submitted, TaskState, Timeouts
 from .download import Downloaded
-from .http import ServiceClient, dialect_for
-from .pool import ClientPool
+from .http import ClientPool, ServiceClient, dialect_for
 
 __all__ = [
     "IN_PROCESS_URL",

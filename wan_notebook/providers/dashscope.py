@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from ..models import MODEL, MODELS
 from ..request import ImageRequest
-from . import base as read
-from .base import Call, Output, Phase, ServiceFault, Submitted, TaskState, task_fields
+from . import replies as read
+from .base import Call, Phase, Submitted, TaskState, task_fields
 
 _ROOT: Final = "/api/v1"
 _TIME: Final = "%Y%m%d%H%M%S"
@@ -19,7 +19,6 @@ _RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt",
 class DashScope:
     """Flat bodies, tasks with the server's own times, cancelling while pending, a task list; no prices."""
 
-    name = "dashscope"
     envelopes: tuple[str, ...] = ("flat",)
     id_names: tuple[str, ...] = ("task_id",)
 
@@ -35,11 +34,9 @@ class DashScope:
 
     def read_submit(self, body: Any) -> Submitted | None:
         """Read ``output.task_id``; None without an id."""
-        found = read.mapping(body)
-        output = read.mapping(found.get("output"))
-        if task_id := read.first_line(output, "task_id") or read.first_line(found, "task_id"):
-            return Submitted(task_id, read.first_line(found, "request_id"), read.first_line(output, "task_status"))
-        return None
+        output, request_id = read.mapping(body, "output"), read.first_line(read.mapping(body), "request_id")
+        task_id = read.first_line(output, "task_id")
+        return Submitted(task_id, request_id, read.first_line(output, "task_status")) if task_id else None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
@@ -47,17 +44,20 @@ class DashScope:
 
     def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
         """Read a task's state, with the server's own duration; None if the reply says nothing about one."""
-        found = read.mapping(body)
-        output = read.mapping(found.get("output"))
+        found, output = read.mapping(body), read.mapping(body, "output")
+        # One choice per picture (editing), items in order (interleaved), or `results` of the older models.
+        items: list[Any] = []
+        for choice in read.sequence(output.get("choices")):
+            # A choice without content may carry the reason.
+            items += read.sequence(read.mapping(choice, "message").get("content")) or [choice]
         return read.read_state(
             found,
             read.first_line(output, "task_status"),
             _PHASES,
-            _results(output),
+            read.read_items([*items, *read.sequence(output.get("results"))]),
             task_id=task_id,
-            progress=read.fraction(output.get("progress")),
             request_id=read.first_line(found, "request_id"),
-            usage=read.mapping(found.get("usage")),
+            usage=read.mapping(found, "usage"),
             metadata={name: output[name] for name in _RECORDED if name in output},
             duration_s=read.seconds_between(output.get("submit_time"), output.get("end_time")),
             submitted_at_text=read.first_line(output, "submit_time"),
@@ -80,7 +80,7 @@ class DashScope:
         return Call("GET", "/tasks", params=params)
 
     def read_list(self, body: Any) -> list[TaskState] | None:
-        """Read a page, the array ``data``; None if there is none. Times in it are Unix milliseconds."""
+        """Read a page, the array ``data``; None if there is none."""
         found = read.mapping(body)
         items = found.get("data")
         tasks = [task for item in read.sequence(items) if (task := _listed(read.mapping(item))).task_id]
@@ -89,32 +89,16 @@ class DashScope:
 
 
 def _listed(item: Mapping[str, Any]) -> TaskState:
-    """Read a task in a list, which says how it ended and not with which pictures."""
-    begun = item.get("submit_time") or item.get("gmt_create") or item.get("start_time")
-    raw_status = read.first_line(item, "status", "task_status")
-    error = read.read_refusal(item) or ServiceFault()
+    """Read a task in a list, which says how it ended and not with which pictures; its times are Unix milliseconds."""
+    raw_status, created_ms = read.first_line(item, "status", "task_status"), read.number(item.get("gmt_create"))
     prompt = item.get("prompt")
     return TaskState(
         task_id=read.first_line(item, "task_id"),
         phase=_PHASES.get(raw_status.lower(), Phase.RUNNING),
         raw_status=raw_status,
-        error_code=error.code,
-        error_message=error.message,
         request_id=read.first_line(item, "request_id"),
-        submitted_at_text=read.first_line(item, "submit_time", "gmt_create", "start_time"),
-        ended_at_text=read.first_line(item, "end_time"),
-        created_at=read.unix_seconds(begun),
+        submitted_at_text=read.first_line(item, "submit_time"),
+        created_at=None if created_ms is None else int(created_ms / 1000),
         prompt=prompt if isinstance(prompt, str) else "",
         model=read.first_line(item, "model_name"),
     )
-
-
-def _results(output: Mapping[str, Any]) -> tuple[list[Output], list[ServiceFault]]:
-    """Read one choice per picture (editing), items in order (interleaved), or ``results`` of the older models."""
-    items: list[Any] = []
-    for choice in map(read.mapping, read.sequence(output.get("choices"))):
-        content = read.mapping(choice.get("message")).get("content")
-        content = [{"text": content}] if isinstance(content, str) else read.sequence(content)
-        items += content or [choice]  # a choice without content may carry the reason
-    items += read.sequence(output.get("results"))
-    return read.read_items(items)

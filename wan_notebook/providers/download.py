@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,15 +15,14 @@ import httpx
 from ..errors import DownloadError, NotSentError, StoreError
 from ..text import file_size, one_line
 from .base import Timeouts
-from .network import SendTrace, explain, proxy_for
-from .replies import REDIRECTS, raw_chunks, retry_after_s
+from .network import explain, proxy_for
+from .replies import raw_chunks, retry_after_s
 
 INPUT_MAX_BYTES: Final = 25 * 1024 * 1024
 DOWNLOADS_MAX: Final = 4
 REDIRECTS_MAX: Final = 5
 _FIRST_WORDS_BYTES: Final = 2000
 _KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
-_MEANINGS: Final = {"expired": ": the link has expired or is not valid", "gone": ": the file is no longer there"}
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -102,16 +101,13 @@ class Downloader:
 
     async def _open(self, url: str, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
         """Return the open reply that brings the file, after its redirects; raise what another reply means."""
-        failure: DownloadError
         try:
             return await self._follow(httpx.URL(url), headers, is_result=is_result)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             failure = DownloadError("The picture's address is not an http(s) address.", kind="url")
-        except NotSentError as error:
-            failure = DownloadError(error.message, kind=error.kind, hint=error.hint)
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+        except (NotSentError, httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             target = httpx.URL(url)
-            lost = explain(error, target.host, proxy_for(target), SendTrace())
+            lost = explain(error, target.host, proxy_for(target))
             failure = DownloadError(lost.message, kind=lost.kind, hint=lost.hint)
         raise failure
 
@@ -128,26 +124,13 @@ class Downloader:
             if response.status_code == httpx.codes.OK or (headers and response.status_code == 206):
                 return response
             async with aclosing(response):
-                if response.status_code not in REDIRECTS:
-                    raise await self._status_error(response, is_result=is_result)
-            target = url.join(response.headers.get("location", ""))
+                if not response.has_redirect_location:
+                    raise await _status_error(response, is_result=is_result)
+            target = url.join(response.headers["location"])
             if is_result and (url.scheme, target.scheme) == ("https", "http"):
                 raise DownloadError(f"{url.host} redirected from https to http.", kind="redirect")
             url = target
         raise DownloadError(f"{url.host} redirected more than {REDIRECTS_MAX} times.", kind="redirect")
-
-    async def _status_error(self, response: httpx.Response, *, is_result: bool) -> DownloadError:
-        status = response.status_code
-        kind = _KINDS.get(status, "server" if status >= 500 else "http")
-        if kind in ("expired", "gone") and "html" in response.headers.get("content-type", "").lower():
-            kind = "page"
-        meaning = _MEANINGS.get(kind, "") if is_result else f": {await _first_words(response)}"
-        return DownloadError(
-            f"{response.url.host} answered HTTP {status}{meaning}.",
-            kind=kind,
-            http_status=status,
-            retry_after_s=retry_after_s(response.headers),
-        )
 
     async def _chunks(self, response: httpx.Response, done: int, max_bytes: int) -> AsyncIterator[bytes]:
         """Yield the file's bytes; raise if it is too large, packed, too slow, or ends early."""
@@ -155,13 +138,13 @@ class Downloader:
             message = f"{response.url.host} compressed the picture, which was not asked for; it is not unpacked."
             raise DownloadError(message, kind="encoded")
         length = response.headers.get("content-length", "")
-        total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+        total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else 0
         kind = ""
         window_start_s, window_bytes = self.monotonic(), 0
         try:
             async for chunk in raw_chunks(response):
                 done += len(chunk)
-                if max(done, total or 0) > max_bytes:
+                if max(done, total) > max_bytes:
                     message = f"The file is larger than {file_size(max_bytes)}, the most that is taken."
                     raise DownloadError(message, kind="too_large")
                 yield chunk
@@ -178,11 +161,12 @@ class Downloader:
             kind = "truncated"
         except (httpx.HTTPError, httpx.StreamError):
             kind = "lost"
-        kind = kind or ("truncated" if done < (total or 0) else "" if done else "empty")
+        kind = kind or ("truncated" if done < total else "" if done else "empty")
         if kind:
-            amount = f"{done:,}{f' of {total:,}' if total is not None else ''} bytes arrived"
-            what = "The download stalled" if kind == "stalled" else "The file ended early"
-            raise DownloadError(f"{what}: {amount}.", kind=kind)
+            amount = f"{done:,}{f' of {total:,}' if total else ''} bytes arrived"
+            raise DownloadError(
+                f"The download {'stalled' if kind == 'stalled' else 'ended early'}: {amount}.", kind=kind
+            )
 
 
 def _read(path: Path) -> bytes:
@@ -195,15 +179,25 @@ def _open_part(path: Path, *, is_continued: bool) -> BinaryIO:
     return os.fdopen(os.open(path, flags | _NO_LINKS, 0o666), "wb")
 
 
-async def _first_words(response: httpx.Response) -> str:
-    """Return what a server says in the beginning of an error page, as one line without tags."""
-    head = bytearray()
-    try:
-        async for chunk in raw_chunks(response):
-            head += chunk
-            if len(head) >= _FIRST_WORDS_BYTES:
-                break
-    except (httpx.HTTPError, httpx.StreamError):
-        pass
-    text = head[:_FIRST_WORDS_BYTES].decode("utf-8", "replace")
-    return one_line(re.sub("<[^>]*>", " ", text), 160).rstrip(".") or "the server refuses"
+async def _status_error(response: httpx.Response, *, is_result: bool) -> DownloadError:
+    """Return what a refusal means; of a person's own address, what their server says in the beginning of its page."""
+    status = response.status_code
+    kind = _KINDS.get(status, "server" if status >= 500 else "http")
+    if kind in ("expired", "gone") and "html" in response.headers.get("content-type", "").lower():
+        kind = "page"
+    meaning = ": the link is no longer valid" if kind in ("expired", "gone") else ""
+    if not is_result:
+        head = bytearray()
+        with suppress(httpx.HTTPError, httpx.StreamError):
+            async for chunk in raw_chunks(response):
+                head += chunk
+                if len(head) >= _FIRST_WORDS_BYTES:
+                    break
+        text = re.sub("<[^>]*>", " ", head[:_FIRST_WORDS_BYTES].decode("utf-8", "replace"))
+        meaning = f": {one_line(text, 160).rstrip('.') or 'the server refuses'}"
+    return DownloadError(
+        f"{response.url.host} answered HTTP {status}{meaning}.",
+        kind=kind,
+        http_status=status,
+        retry_after_s=retry_after_s(response.headers),
+    )

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from ..models import MODELS
 from ..request import ImageRequest
-from . import base as read
-from .base import Call, Output, Phase, ServiceFault, Submitted, TaskState, task_fields
+from . import replies as read
+from .base import Call, Phase, Submitted, TaskState, task_fields
 
 _ROOT: Final = "/model/v1"
 _PHASES: Final[Mapping[str, Phase]] = {
@@ -22,9 +22,8 @@ _PHASES: Final[Mapping[str, Phase]] = {
 class Gateway:
     """Flat and wrapped bodies, prices in the reply; no cancel call and no task list are documented."""
 
-    name = "gateway"
     envelopes: tuple[str, ...] = ("flat", "params")
-    id_names: tuple[str, ...] = ("id", "task_id", "taskId")
+    id_names: tuple[str, ...] = ("id", "task_id")
 
     def base_url(self, url: str) -> str:
         """Return the URL without the API's own path or a trailing slash."""
@@ -39,10 +38,9 @@ class Gateway:
     def read_submit(self, body: Any) -> Submitted | None:
         """Read ``{"id", "status", …}``; None without an id."""
         found = _task_object(body)
-        if task_id := read.first_line(found, *self.id_names):
-            request_id = read.first_line(found, "request_id", "requestId")
-            return Submitted(task_id, request_id, read.first_line(found, "status"))
-        return None
+        task_id = read.first_line(found, *self.id_names)
+        request_id, status = read.first_line(found, "request_id"), read.first_line(found, "status")
+        return Submitted(task_id, request_id, status) if task_id else None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
@@ -51,35 +49,28 @@ class Gateway:
     def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
         """Read a task's state; None if the reply says nothing about one."""
         found = _task_object(body)
-        usage = read.mapping(found.get("usage"))
+        usage, progress = read.mapping(found, "usage"), read.number(found.get("progress"))
+        # `output` holds groups, or items without a group, `outputs` items; a picture in both counts once.
+        groups = [*read.sequence(found.get("output")), *read.sequence(found.get("outputs"))]
+        items = [item for group in groups for item in read.sequence(read.mapping(group).get("content", [group]))]
+        outputs, reasons = read.read_items(items)
+        once = {output.url or number: output for number, output in reversed(list(enumerate(outputs)))}
         return read.read_state(
             found,
             read.first_line(found, "status"),
             _PHASES,
-            _results(found),
+            (list(reversed(once.values())), reasons),
             task_id=task_id,
-            progress=read.fraction(found.get("progress")),
-            request_id=read.first_line(found, "request_id", "requestId"),
+            progress=progress if progress is not None and 0 <= progress <= 1 else None,
+            request_id=read.first_line(found, "request_id"),
             cost_usd=read.cost_usd(usage),
             usage=usage,
-            metadata=read.mapping(found.get("metadata")),
-            created_at=read.unix_seconds(found.get("created_at")),
-            model=read.first_line(found, "model"),
+            metadata=read.mapping(found, "metadata"),
         )
 
 
 def _task_object(body: Any) -> Mapping[str, Any]:
     """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
     found = read.mapping(body)
-    inner = found.get("data")
-    is_wrapped = isinstance(inner, dict) and not isinstance(found.get("status"), str)
-    return read.mapping(inner) if is_wrapped else found
-
-
-def _results(found: Mapping[str, Any]) -> tuple[list[Output], list[ServiceFault]]:
-    """Read ``output`` (groups, or items without a group) and ``outputs`` (items); a picture in both counts once."""
-    groups = [*read.sequence(found.get("output")), *read.sequence(found.get("outputs"))]
-    items = [item for group in groups for item in read.sequence(read.mapping(group).get("content", [group]))]
-    outputs, reasons = read.read_items(items)
-    by_url = {output.url or position: output for position, output in reversed(list(enumerate(outputs)))}
-    return list(reversed(by_url.values())), reasons
+    is_wrapped = isinstance(found.get("data"), dict) and not isinstance(found.get("status"), str)
+    return read.mapping(found, "data") if is_wrapped else found

@@ -1,27 +1,39 @@
-"""``ServiceClient``: submit, status, cancel, list, download.
+"""``ServiceClient``: submit, status, cancel, list, download. ``ClientPool``: which service is asked, with which key.
 
 Each call is one attempt; what to repeat is decided by the worker.
 """
 
 import asyncio
 import json
+import logging
+import sqlite3
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from pydantic import SecretStr
 
 from .._version import __version__
-from ..errors import ConnectionFailedError, InvalidRequestError, ServiceError, SettingsError
-from ..models import DASHSCOPE_REGIONS, RESULT_MAX_BYTES
+from ..environment import Settings
+from ..errors import (
+    ConnectionFailedError,
+    DownloadError,
+    InvalidRequestError,
+    MissingKeyError,
+    ServiceError,
+    SettingsError,
+)
+from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
 from ..request import ImageRequest
-from ..settings import IN_PROCESS_URL, check_key
-from ..text import HIDDEN, KeyMask
-from .base import Call, Submitted, TaskState, Timeouts, change_texts
+from ..settings import IN_PROCESS_URL, KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
+from ..text import HIDDEN, KeyMask, one_line
+from .base import Call, Submitted, TaskState, Timeouts
 from .dashscope import DashScope
 from .download import Downloaded, Downloader
 from .gateway import Gateway
@@ -34,11 +46,15 @@ from .network import (
     Resolver,
     SendTrace,
     explain,
-    is_loopback,
     proxy_for,
     resolve,
 )
-from .replies import JSON_MAX_BYTES, Reply, error_in_success, error_of, raw_chunks, unpack, unreadable
+from .replies import JSON_MAX_BYTES, Reply, raw_chunks, unpack
+
+if TYPE_CHECKING:
+    from ..database import JobRow
+
+log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
 LIST_PAGE_SIZE: Final = 50
@@ -48,17 +64,15 @@ LIST_WINDOW: Final = timedelta(hours=24)
 
 _CREATES_NO_TASK: Final = (400, 422)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
+_CATALOGUE: Final[Mapping[str, tuple[str, ...]]] = {
+    "gateway": (GATEWAY_URL,),
+    "dashscope": tuple(DASHSCOPE_REGIONS.values()),
+}
 
 
 def dialect_for(provider: str) -> Gateway | DashScope:
-    """Return how a provider is spoken to; the simulator speaks the gateway's dialect. Raises ``SettingsError``."""
-    match provider:
-        case "gateway" | "simulator":
-            return Gateway()
-        case "dashscope":
-            return DashScope()
-    hint = "Known: gateway, dashscope, simulator (WAN_PROVIDER)."
-    raise SettingsError(f"{provider!r} is not a known provider.", hint=hint)
+    """Return how a provider is spoken to; the simulator speaks the gateway's dialect."""
+    return DashScope() if provider == "dashscope" else Gateway()
 
 
 class ServiceClient:
@@ -85,7 +99,7 @@ class ServiceClient:
     Raises
     ------
     SettingsError
-        The provider, the base URL or the envelope cannot be used.
+        The base URL cannot be used.
     """
 
     def __init__(
@@ -107,45 +121,38 @@ class ServiceClient:
         self._dialect = dialect_for(provider)
         self.base_url = self._dialect.base_url(base_url)
         self._base = httpx.URL(self.base_url)
+        self._host = self._base.netloc.decode("ascii")
         self.can_cancel = self.can_list = isinstance(self._dialect, DashScope)
         known = self._dialect.envelopes
-        if envelope not in ("auto", *known) and len(known) > 1:  # else the setting belongs to another service
-            raise SettingsError(f"envelope = {envelope!r} is not known.", hint=f"Known: auto, {', '.join(known)}.")
-        self.envelope = envelope if len(known) > 1 else known[0]
         # A stable sort: the one that worked before comes first.
-        self._envelopes = sorted(known, key=lambda name: name != first_envelope)
+        self._envelopes = [envelope] if envelope in known else sorted(known, key=lambda name: name != first_envelope)
         self._on_envelope = on_envelope
         self._key, self._key_source = key, key_source
-        self._mask = KeyMask(key.get_secret_value() if key else "")
+        # The simulator's stand-in for a key is part of its address.
+        self._mask = KeyMask(key.get_secret_value() if key and provider != "simulator" else "")
         self._timeouts = timeouts
         self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
         in_process = self.base_url == IN_PROCESS_URL
-        is_replaced = transport is not None and not in_process
+        replaced = None if in_process else transport
         guarded = GuardedTransport(
-            inner=transport if is_replaced and transport else EnvironmentTransport(SEPARATE),
+            inner=replaced or EnvironmentTransport(SEPARATE),
             service_host=self._base.host,
-            allows_loopback=is_loopback(self._base.host),
-            resolver=resolver or (None if is_replaced else resolve),
+            resolver=resolver or (None if replaced else resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         mounts = {f"all://{self._base.host}": transport} if in_process else None
-        self._files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
+        files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
-        self._downloader = Downloader(client=self._files, timeouts=timeouts, monotonic=monotonic)
+        self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
 
     def __repr__(self) -> str:
         return f"ServiceClient(provider={self.name!r}, base_url={self.base_url!r})"
-
-    @property
-    def host(self) -> str:
-        """Host of the service, with its port if that is not the usual one."""
-        return self._base.netloc.decode("ascii")
 
     async def submit(self, request: ImageRequest) -> Submitted:
         """Start a task with one POST, never repeated.
 
         Only the envelope ``auto`` sends a second one, after HTTP 400 or 422, which create no task (WAN_API §2); what
-        worked is remembered in ``envelope``.
+        worked is remembered.
 
         Raises
         ------
@@ -158,8 +165,6 @@ class ServiceClient:
         ServiceError
             The service answered with an error.
         """
-        if self.envelope != "auto":
-            return await self._submit_as(request, self.envelope)
         refusals: list[InvalidRequestError] = []
         for envelope in self._envelopes:
             try:
@@ -168,10 +173,11 @@ class ServiceClient:
                 if error.http_status not in _CREATES_NO_TASK:
                     raise
                 refusals.append(error)
-            else:
-                self.envelope = envelope
+                continue
+            if len(self._envelopes) > 1:
+                self._envelopes = [envelope]
                 self._on_envelope(envelope)
-                return submitted
+            return submitted
         raise refusals[0]
 
     async def status(self, task_id: str) -> TaskState:
@@ -180,8 +186,10 @@ class ServiceClient:
         state = self._dialect.read_poll(reply.body, task_id=task_id)
         if state is None:
             raise self._query_error(reply, "state of the task")
-        kept = {name: change_texts(getattr(state, name), self._mask.mask) for name in ("usage", "metadata")}
-        return replace(state, request_id=state.request_id or reply.request_id, **kept)
+        if leaking := next((file.url for file in state.files if HIDDEN in file.url), ""):
+            what = f"sent a link that holds your key, so it is neither kept nor opened ({one_line(leaking, 100)})"
+            raise reply.unexpected(what, "Replace the key: `%wan login`.")
+        return state
 
     async def cancel(self, task_id: str) -> bool:
         """Ask the service to cancel a task; False if it cannot, or no longer (WAN_API §3: only while pending)."""
@@ -192,8 +200,8 @@ class ServiceClient:
         except InvalidRequestError:
             return False
         if reply.cut:
-            raise unreadable(reply, wanted="answer to the cancel")
-        return error_in_success(reply, "") is None
+            raise reply.unreadable("answer to the cancel")
+        return reply.error_in_success() is None
 
     async def list_tasks(self, *, start: datetime, end: datetime) -> list[TaskState]:
         """Return the tasks submitted between two times, each once, at most 5000 a day.
@@ -229,6 +237,8 @@ class ServiceClient:
         StoreError
             The file cannot be written.
         """
+        if self._mask.is_in(url):  # recorded by an earlier version
+            raise DownloadError("The picture's link holds your key, so it is not opened.", kind="url")
         return await self._downloader.to_file(url, part=part, max_bytes=max_bytes)
 
     async def fetch_image(self, url: str) -> bytes:
@@ -237,7 +247,7 @@ class ServiceClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._files.aclose()
+        await self._downloader.client.aclose()
         await self._api.aclose()
 
     async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
@@ -247,27 +257,28 @@ class ServiceClient:
         reply = await self._send(call, deadline_s, body)
         found = self._dialect.read_submit(reply.body)
         if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
-            error = error_in_success(reply, self._key_hint())
-            raise error or unreadable(reply, wanted="task id", id_names=self._dialect.id_names)
-        return replace(found, request_id=found.request_id or reply.request_id)
+            raise reply.error_in_success() or reply.unreadable("task id", self._dialect.id_names)
+        return found
 
     def _query_error(self, reply: Reply, wanted: str) -> ServiceError:
         """Return the error of a query whose answer is not there; only one with a status of its own is the service's."""
-        error = error_in_success(reply, self._key_hint())
-        return error if error and error.http_status else unreadable(reply, wanted=wanted)
+        error = reply.error_in_success()
+        return error if error and error.http_status else reply.unreadable(wanted)
 
     async def _send(self, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
         """Make an API call, and raise the error that the reply's status means."""
         reply = await self._exchange(call, deadline_s, body)  # holds the unmasked bytes in a frame of its own
-        if error := error_of(reply, self._key_hint()):
+        if error := reply.error():
             raise error
         return reply
 
     async def _exchange(self, call: Call, deadline_s: float, body: bytes) -> Reply:
         """Send one request with the key and read the reply as far as it comes; redirects are not followed.
 
-        Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came.
+        Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came, and ``SettingsError`` for a
+        key that cannot be sent.
         """
+        check_key(self._key)
         failure: ConnectionFailedError
         response: httpx.Response | None = None
         trace, data, cut = SendTrace(), bytearray(), ""
@@ -283,7 +294,6 @@ class ServiceClient:
                     extensions={"trace": trace},
                 )
                 if self._key is not None:
-                    check_key(self._key)
                     # Into the headers at once, and into no variable: a repr shows no headers.
                     request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
                 async with asyncio.timeout(deadline_s):
@@ -293,7 +303,8 @@ class ServiceClient:
                         if len(data) > JSON_MAX_BYTES:
                             break
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
-                failure = explain(error, self.host, proxy_for(self._base) if trace.is_traced else None, trace)
+                proxy = proxy_for(self._base) if trace.is_traced else None
+                failure = explain(error, self._host, proxy, is_unsent=trace.is_traced and not trace.is_sending)
                 cut = failure.message
             finally:
                 if response is not None:
@@ -302,18 +313,164 @@ class ServiceClient:
             raise failure
         unpacked, problem = unpack(bytes(data), response.headers)
         return Reply(
-            host=self.host,
+            host=self._host,
             http_status=response.status_code,
             headers=response.headers,
             data=unpacked,
             cut=cut or problem,
             mask=self._mask,
+            key_hint=self._key_hint(),
         )
 
     def _key_hint(self) -> str:
         """Say what to do about a key that is refused."""
         regions = f" ({', '.join(DASHSCOPE_REGIONS)})" if isinstance(self._dialect, DashScope) else ""
-        is_variable = self._key_source.isupper()  # a variable comes before what is stored
         source = f"The key came from {self._key_source}. " if self._key_source else ""
-        then = f", once {self._key_source} is unset" if is_variable else ""
+        # A variable comes before what is stored.
+        then = f", once {self._key_source} is unset" if self._key_source.isupper() else ""
         return f"{source}A key belongs to one service and region{regions}: `%wan login` stores another{then}."
+
+
+class ClientPool:
+    """Makes each client once, by provider, address, key and envelope.
+
+    Parameters
+    ----------
+    loader
+        Where settings come from, and where the envelope that works at an address is noted.
+    transport_for
+        Replaces the network of a client by a transport; None for the real one.
+    """
+
+    def __init__(
+        self,
+        loader: SettingsLoader,
+        *,
+        transport_for: Callable[[Settings], httpx.AsyncBaseTransport | None] = lambda _: None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    ) -> None:
+        self._loader = loader
+        self._transport_for = transport_for
+        self._timeouts = timeouts
+        self._clients: dict[tuple[str, ...], ServiceClient] = {}
+
+    def client(self, settings: Settings, *, has_key: bool = True) -> ServiceClient:
+        """Return the client of these settings. Raises ``SettingsError`` for an address that cannot be used."""
+        fingerprint = settings.key_fingerprint if has_key else ""
+        identity = (settings.provider, settings.base_url, fingerprint, settings.envelope)
+        if identity not in self._clients:
+            self._clients[identity] = self._new(settings, settings.key if has_key else None)
+        return self._clients[identity]
+
+    def client_for(self, row: "JobRow") -> ServiceClient:
+        """Return the client that may ask for an earlier job.
+
+        A row can come from somebody else's folder, so its address alone never decides where a key goes: it must have
+        exactly the configured scheme, host and port, or be an https address of the same provider's catalogue.
+
+        Raises
+        ------
+        SettingsError
+            The job was submitted somewhere else.
+        """
+        settings = self._loader.load(row.provider)
+        if not row.base_url or row.base_url == settings.base_url:
+            return self.client(settings)
+        if _is_trusted(row.base_url, settings):
+            return self.client(settings.with_base_url(row.base_url))
+        where = one_line(row.base_url, 100)
+        message = f"Job {row.id} was submitted to {where}, not to {settings.base_url}: no key is sent there."
+        hint = f"If that address is yours, set WAN_BASE_URL={where} and run `%wan resume`."
+        raise SettingsError(message, hint=hint)
+
+    def fetcher(self) -> ServiceClient:
+        """Return a client that fetches a person's input pictures; it never holds a key."""
+        return self.client(self._loader.load(), has_key=False)
+
+    def new(self, *, provider: str, base_url: str, key: SecretStr | None) -> ServiceClient:
+        """Return a new client that nobody else uses, to try a key; the caller closes it."""
+        return self._new(self._loader.load(provider).with_base_url(base_url), key)
+
+    def simulator_app(self) -> Any:
+        """Return the simulator inside this process, made once; it follows the settings."""
+        settings, simulator = self._loader.load("simulator"), self._app.state.simulator
+        seconds = settings.simulator_seconds
+        simulator.config = replace(
+            simulator.config,
+            seconds=simulator.config.seconds if seconds is None else seconds,
+            price=settings.simulator_price,
+            queries_per_s=settings.queries_per_s,
+            submits_per_s=settings.submits_per_s,
+            in_flight=settings.in_flight,
+        )
+        return self._app
+
+    def require_usable(self, settings: Settings, has_real_jobs: bool) -> None:
+        """Refuse a call before there is a job: without a key where one is meant, or with one that cannot be sent.
+
+        Raises
+        ------
+        MissingKeyError
+            There is no key, and a simulated picture must not pass for a real one.
+        SettingsError
+            The key or the address cannot be used.
+        """
+        if settings.provider != "simulator" and settings.key is None:
+            variable = KEY_VARIABLE[settings.provider]
+            message = f"There is no key for {settings.provider} (looked in {variable} and in %wan login)."
+            raise MissingKeyError(message, hint=f"Set {variable}, or run `%wan login`.")
+        is_chance = settings.provider == "simulator" and not settings.is_provider_named
+        if is_chance and (settings.is_url_named or has_real_jobs):
+            reason = "WAN_BASE_URL names a service" if settings.is_url_named else "this folder holds real pictures"
+            message = f"No key was found (looked in {KEY_PLACES}), and {reason}."
+            hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
+            raise MissingKeyError(message, hint=hint)
+        if settings.in_process:
+            self.simulator_app()
+        check_key(settings.key)
+        self.client(settings)
+
+    async def aclose(self) -> None:
+        """Close every connection; call on the loop that uses them."""
+        await asyncio.gather(*(client.aclose() for client in self._clients.values()), return_exceptions=True)
+
+    def _new(self, settings: Settings, key: SecretStr | None) -> ServiceClient:
+        transport, url = self._transport_for(settings), settings.base_url
+        if transport is None and settings.in_process:
+            transport = httpx.ASGITransport(app=self.simulator_app())
+        return ServiceClient(
+            provider=settings.provider,
+            base_url=url,
+            key=key,
+            key_source=settings.key_source,
+            envelope=settings.envelope,
+            first_envelope=self._loader.envelope(url),
+            on_envelope=lambda worked: self._loader.remember_envelope(url, worked),
+            transport=transport,
+            timeouts=self._timeouts,
+        )
+
+    @cached_property
+    def _app(self) -> Any:
+        from ..simulator import SimulatorConfig, create_app
+
+        folder = self._loader.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):  # SQLite tells only at the first write that it cannot
+                return create_app(SimulatorConfig(state_path=folder / "simulator.db"))
+        except (OSError, sqlite3.Error) as error:
+            log.warning("Simulated jobs end with this kernel: %s cannot be used (%s).", folder, error)
+            return create_app(SimulatorConfig())
+
+
+def _is_trusted(recorded: str, settings: Settings) -> bool:
+    """Say whether a recorded address is the configured one or the provider's own, rather than anybody's."""
+    dialect = dialect_for(settings.provider)
+    try:
+        recorded, configured = dialect.base_url(recorded), dialect.base_url(settings.base_url)
+    except SettingsError:
+        return False
+    is_same_origin = httpx.URL(recorded).copy_with(raw_path=b"/") == httpx.URL(configured).copy_with(raw_path=b"/")
+    is_known = recorded in map(dialect.base_url, _CATALOGUE.get(settings.provider, ()))
+    return is_known or (is_same_origin and not settings.in_process)

@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from ..errors import ConnectionFailedError, ConnectionLostError, DownloadError, NotSentError, SettingsError
+from ..errors import ConnectionFailedError, ConnectionLostError, DownloadError, NotSentError
 from ..text import one_line
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,14 @@ POOLED: Final = httpx.Limits(
 """30 s is below the idle limit of usual servers: a POST on a connection that they just close would be in doubt."""
 
 _CAUSES_MAX: Final = 30
-_NEVER_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.ProxyError,  # raised only while a tunnel is being asked for
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
+_BAD_REQUEST: Final = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
+# httpx raises a ProxyError only while a tunnel is being asked for.
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, *_BAD_REQUEST)
+_REASONS: Final[tuple[tuple[str, tuple[type[BaseException], ...], str], ...]] = (
+    ("dns", (socket.gaierror, UnicodeError), "The host {host} is not known (DNS)."),
+    ("refused", (ConnectionRefusedError,), "Nothing answers at {host} (connection refused)."),
+    ("connect_timeout", (TimeoutError, httpx.TimeoutException), "{host} accepted no connection in time."),
+    ("unreachable", (BaseException,), "No connection to {host} could be made."),
 )
 
 
@@ -48,14 +49,8 @@ class Proxy:
     url: str = field(repr=False)  # it may hold a password
     variable: str
 
-    @property
-    def address(self) -> str:
-        """Host and port, without user name and password."""
-        try:
-            url = httpx.URL(self.url)
-            return f"{url.host}:{url.port}" if url.port else url.host
-        except httpx.InvalidURL:
-            return "an address that cannot be read"
+    def __str__(self) -> str:
+        return f"{self.url.rpartition('@')[2].rpartition('//')[2]} ({self.variable})"
 
 
 def proxy_for(url: httpx.URL) -> Proxy | None:
@@ -94,23 +89,19 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 
 
 def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-    failure: NotSentError
+    hint = ""
     try:
-        tls = httpx.create_ssl_context()
-    except (OSError, ValueError) as error:  # ssl.SSLError, a broken file, is an OSError
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-        hint = "Correct or unset SSL_CERT_FILE (it names the file of trusted certificates), then run this again."
-        failure = NotSentError(f"The certificates cannot be loaded: {reason}.", kind="setting", hint=hint)
-    else:
-        try:
-            return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy.url if proxy else None)
-        except (ImportError, ValueError, TypeError, httpx.InvalidURL) as error:  # its text may hold a password
-            address, variable = (proxy.address, proxy.variable) if proxy else ("", "ALL_PROXY")
-            hint = f"Correct or unset {variable}, then run this again."
-            if isinstance(error, ImportError):
-                hint = f"Run `pip install httpx[socks]`, or unset {variable}, then run this again."
-            failure = NotSentError(f"The proxy in {variable} ({address}) cannot be used.", kind="setting", hint=hint)
-    raise failure
+        address = proxy.url if proxy else None
+        return httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), limits=limits, proxy=address)
+    except OSError as error:  # a broken certificate file raises ssl.SSLError, which is one
+        variable = "SSL_CERT_FILE (it names the file of trusted certificates)"
+        reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        message = f"The certificates cannot be loaded: {reason}."
+    except (ImportError, ValueError, TypeError, httpx.InvalidURL) as error:  # its text may hold a password
+        variable, message = proxy.variable if proxy else "ALL_PROXY", f"The proxy {proxy} cannot be used."
+        hint = "Run `pip install httpx[socks]`, or: " if isinstance(error, ImportError) else ""
+    hint = f"{hint}Correct or unset {variable}, then run this again."
+    raise NotSentError(message, kind="setting", hint=hint)
 
 
 @dataclass
@@ -130,25 +121,18 @@ class SendTrace:
             # A tunnel through a proxy begins with a CONNECT, which tells the service nothing.
             self.is_sending = self.is_sending or info["request"].method != b"CONNECT"
 
-    @property
-    def is_certainly_unsent(self) -> bool:
-        """Whether the request was followed and had not begun to leave."""
-        return self.is_traced and not self.is_sending
 
-
-def explain(error: Exception, host: str, proxy: Proxy | None, trace: SendTrace) -> ConnectionFailedError:
+def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool = False) -> ConnectionFailedError:
     """Return our error for an exception of a connection; ``kind`` tells what happened.
 
-    Kinds of ``NotSentError``: ``refused``, ``dns``, ``connect_timeout``, ``unreachable`` (may pass by
-    itself), ``setting``, ``key``, ``proxy``, ``tls``, ``url``, ``protocol`` (somebody must change something). Kinds of
-    ``ConnectionLostError``: ``timeout``, ``lost``.
+    Kinds of ``NotSentError``: ``refused``, ``dns``, ``connect_timeout``, ``unreachable`` (may pass by itself),
+    ``setting``, ``proxy``, ``tls``, ``url`` (somebody must change something). Kinds of ``ConnectionLostError``:
+    ``timeout``, ``lost``.
     """
     log.debug("the connection to %s failed with %s", host, type(error).__name__)
     if isinstance(error, NotSentError):  # the connection could not be built
         return error
-    if isinstance(error, SettingsError):
-        return NotSentError(error.message, kind="key", hint=error.hint)
-    if isinstance(error, _NEVER_SENT) or trace.is_certainly_unsent:
+    if isinstance(error, _NEVER_SENT) or is_unsent:
         return _not_sent(error, host, proxy)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return ConnectionLostError(f"{host} did not answer in time.", kind="timeout")
@@ -158,46 +142,34 @@ def explain(error: Exception, host: str, proxy: Proxy | None, trace: SendTrace) 
 def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
     causes = list(_causes(error))
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    is_refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
-    hint = "Check the network and the base URL: `%wan doctor`."
     if tls is not None:
         reason = getattr(tls, "verify_message", "") or getattr(tls, "reason", "") or "no reason given"
+        kind, message = "tls", f"No secure connection to {host}: {reason.rstrip('.')}."
         hint = (
             "Check this computer's clock; behind a proxy that reads traffic, name its certificate file in "
             "SSL_CERT_FILE (REQUESTS_CA_BUNDLE is not read). Verification is never switched off."
         )
-        kind, message = "tls", f"No secure connection to {host}: {reason.rstrip('.')}."
-    elif isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+    elif isinstance(error, _BAD_REQUEST):
         kind, message, hint = "url", f"The address {host} cannot be used.", "Check WAN_BASE_URL."
-    elif isinstance(error, httpx.LocalProtocolError):
-        kind, message = "protocol", f"The request to {host} is not valid HTTP and cannot be sent."
     elif proxy is not None:
-        how = "refused the connection" if is_refused else f"made no connection to {host}"
-        how += f" ({one_line(error, 60)})" if isinstance(error, httpx.ProxyError) else ""
-        kind, message = "proxy", f"The proxy {proxy.address} ({proxy.variable}) {how}."
+        said = f" ({one_line(error, 60)})" if isinstance(error, httpx.ProxyError) else ""
+        kind, message = "proxy", f"The proxy {proxy} made no connection to {host}{said}."
         hint = f"Check {proxy.variable}, or add {host} to NO_PROXY."
-    elif any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
-        kind, message = "dns", f"The host {host} is not known (DNS)."
-    elif is_refused:
-        kind, message = "refused", f"Nothing answers at {host} (connection refused)."
-    elif any(isinstance(cause, TimeoutError | httpx.TimeoutException) for cause in causes):
-        kind, message = "connect_timeout", f"{host} accepted no connection in time."
     else:
-        kind, message = "unreachable", f"No connection to {host} could be made."
+        found = ((kind, words) for kind, types, words in _REASONS if any(isinstance(c, types) for c in causes))
+        kind, words = next(found)
+        message, hint = words.format(host=host), "Check the network and the base URL: `%wan doctor`."
     return NotSentError(message, kind=kind, hint=hint)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk causes, contexts and groups; bounded, since they may form a ring."""
-    waiting: list[BaseException] = [error]
+    waiting: list[BaseException | None] = [error]
     for _ in range(_CAUSES_MAX):
-        if not waiting:
-            return
-        current = waiting.pop(0)
-        yield current
-        waiting += [cause for cause in (current.__cause__, current.__context__) if cause is not None]
-        if isinstance(current, BaseExceptionGroup):
-            waiting += current.exceptions
+        current = waiting.pop(0) if waiting else None
+        if current is not None:
+            yield current
+            waiting += [current.__cause__, current.__context__, *getattr(current, "exceptions", ())]
 
 
 # Addresses that a download may reach ----------------------------------------------------------------------------------
@@ -232,7 +204,6 @@ def literal_address(host: str) -> _Address | None:
     address inside an IPv6 one is returned as such.
     """
     bare = host.strip("[]").partition("%")[0].rstrip(".")
-    address: _Address
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
@@ -240,7 +211,7 @@ def literal_address(host: str) -> _Address | None:
             return ipaddress.IPv4Address(socket.inet_aton(bare))
         except (OSError, ValueError):
             return None
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
         return address
     inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
     return inner or address.ipv4_mapped or address.sixtofour or address
@@ -253,10 +224,12 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address else name == "localhost" or name.endswith(".localhost")
 
 
-def is_public(address: _Address) -> bool:
-    """Say whether an address is on the public internet."""
-    is_unicast = address.version == 4 or address in _GLOBAL_UNICAST
-    return is_unicast and address.is_global and not address.is_multicast
+def is_public(host: str) -> bool:
+    """Say whether a host is an address on the public internet."""
+    address = literal_address(host)
+    if address is None or (address.version == 6 and address not in _GLOBAL_UNICAST):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 @dataclass(kw_only=True)
@@ -267,15 +240,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ----------
     service_host
         Host of the configured service, whose results may lie beside it in a private network.
-    allows_loopback
-        Whether this machine may be reached.
     inner
         What connects. Names are resolved by ``resolver`` if there is one.
     """
 
     inner: httpx.AsyncBaseTransport
     service_host: str
-    allows_loopback: bool
     resolver: Resolver | None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -286,24 +256,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         DownloadError
             Kind ``private``: an address of the host may not be reached.
         """
-        is_proxied = proxy_for(request.url) is not None
-        addresses = await self._judged_addresses(request.url.host, is_proxied=is_proxied)
-        failure: Exception | None = None
-        for address in addresses[:ADDRESSES_TRIED_MAX]:
-            try:
-                return await self.inner.handle_async_request(_pinned(request, address))
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self.inner.aclose()
-
-    async def _judged_addresses(self, host: str, *, is_proxied: bool) -> list[str]:
-        """Return the addresses to connect to, none where the name is not resolved here."""
+        host, is_proxied = request.url.host, proxy_for(request.url) is not None
         addresses = [host]
         if literal_address(host) is None and not is_loopback(host):
             try:
@@ -313,20 +266,28 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     raise httpx.ConnectError(f"{host} is not known") from error
                 addresses = []
         for address in addresses:
-            found = literal_address(address)
-            is_own = host == self.service_host or (self.allows_loopback and is_loopback(address))
-            if not is_own and (found is None or not is_public(found)):
+            is_own = host == self.service_host or (is_loopback(self.service_host) and is_loopback(address))
+            if not is_own and not is_public(address):
                 message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
                 raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
-        return [] if is_proxied else addresses
+        failure: Exception | None = None
+        for address in [] if is_proxied else addresses[:ADDRESSES_TRIED_MAX]:
+            # Host header and certificate stay those of the name.
+            pinned = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host, "is_direct": True},
+            )
+            try:
+                return await self.inner.handle_async_request(pinned)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
 
-
-def _pinned(request: httpx.Request, address: str) -> httpx.Request:
-    """Return the same request for one address; Host header and certificate stay those of the name."""
-    return httpx.Request(
-        request.method,
-        request.url.copy_with(host=address),
-        headers=request.headers,
-        stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": request.url.host, "is_direct": True},
-    )
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.inner.aclose()

@@ -1,16 +1,18 @@
-"""From an HTTP reply to what it means: JSON, or the error that a person can act on.
+"""From an HTTP reply to what it means: the state of a task, or the error that a person can act on.
 
-Unmasked texts of replies are kept in no variable of a function that raises: a debugger shows those, and a service may
-echo the key.
+Reading never raises: what cannot be read is empty or None. Unmasked texts are kept in no variable of a function that
+raises: a debugger shows those, and a service may echo the key.
 """
 
+import json
 import logging
 import math
-import time
+import re
 import zlib
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
@@ -23,26 +25,223 @@ from ..errors import (
     RateLimitError,
     ServerError,
     ServiceError,
+    SettingsError,
     UnexpectedReplyError,
 )
-from ..text import KeyMask, plain_code
-from .base import ADDRESSES, IDS, ServiceFault, change_texts, find_quoted, parse_json, read_fault, read_refusal
+from ..money import to_decimal
+from ..text import KeyMask, one_line, plain_code
+from .base import NO_PICTURE, Output, Phase, TaskState, hint_for
 
 log = logging.getLogger(__name__)
 
 JSON_MAX_BYTES: Final = 1024 * 1024
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+MESSAGE_MAX_CHARS: Final = 500
+NAME_MAX_CHARS: Final = 256
+COST_MAX_USD: Final = 1_000_000
+NESTING_MAX: Final = 50
+"""No documented reply nests deeper than 10; what lies below this is dropped."""
+
+_URL_FIELDS: Final = ("url", "image", "video")
+_EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
+"""Texts that lose their use if a word that merely looks like a key is masked in them."""
+
+_NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
+_CODE_FIELDS: Final = ("code", "error_code", "error_type")
+_MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
 _CLASSES: Final = {401: AuthError, 402: ForbiddenError, 403: ForbiddenError, 429: RateLimitError}
 _NO_MESSAGE: Final = {401: "The service does not accept the key.", 429: "Too many requests."}
-_HINTS: Final = {
-    402: "Check the account's balance, and that the key may use this model.",
-    403: "Check the account's balance, and that the key may use this model.",
-    413: "Send fewer or smaller pictures.",
-    429: "Wait a little; running tasks go on.",
-}
+
+# Values ---------------------------------------------------------------------------------------------------------------
+
+
+def parse_json(text: str, mask: KeyMask) -> Any:
+    """Parse JSON into values that can be stored and shown: no key, NUL, lone surrogate or NaN. None if it is not."""
+
+    def clean(value: Any, depth: int, name: str = "") -> Any:
+        match value:
+            case str():
+                storable = value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+                return mask.hide(storable) if name in _EXACT else mask.mask(storable)
+            case list() | dict() if depth <= 0:
+                return None
+            case list():
+                return [clean(item, depth - 1) for item in value]
+            case dict():
+                return {clean(key, depth): clean(item, depth - 1, key) for key, item in value.items()}
+        return value
+
+    try:
+        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number), NESTING_MAX)
+    except (ValueError, RecursionError):  # also a number of absurdly many digits
+        return None
+
+
+def mapping(value: Any, *path: str) -> Mapping[str, Any]:
+    """Return the JSON object that lies at a path of fields; an empty one if there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return a JSON array as it is, an object as an array of one, and an empty array for everything else."""
+    if isinstance(value, list):
+        return value
+    return [value] if isinstance(value, dict) else []
+
+
+def first_line(body: Mapping[str, Any], *names: str, max_chars: int = NAME_MAX_CHARS) -> str:
+    """Return the first of several fields that holds a text or a number, as one safe line; empty if none does."""
+    values = [body.get(name) for name in names]
+    texts = [str(value) for value in values if isinstance(value, str | int | float)]
+    return next((line for text in texts if (line := one_line(text[: 4 * max_chars], max_chars))), "")
+
+
+def number(value: Any) -> float | None:
+    """Read a finite number, also one that is written as a text."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def seconds_between(start: Any, end: Any) -> float | None:
+    """Subtract two times of one clock, written without a zone (WAN_API §3); None if they cross or cannot be read."""
+    try:
+        begun, ended = (datetime.fromisoformat(str(value)).replace(tzinfo=UTC) for value in (start, end))
+    except ValueError:
+        return None
+    passed_s = (ended - begun).total_seconds()
+    return passed_s if passed_s >= 0 else None
+
+
+def cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
+    """Read ``usage.cost`` (WAN_API §2: a decimal string in USD); None for another currency or what no price can be."""
+    amount = to_decimal(usage.get("cost")) if first_line(usage, "currency").upper() in ("", "USD", "$") else None
+    return amount if amount is not None and amount < COST_MAX_USD and len(f"{amount:f}") <= 30 else None
+
+
+def read_base_url(url: str) -> str:
+    """Check a base URL and return its scheme, host, port and path. Raises ``SettingsError``."""
+    try:
+        parts = httpx.URL(url.strip())
+        is_usable = parts.scheme in ("http", "https") and bool(parts.host) and 0 < (parts.port or 1) < 2**16
+    except httpx.InvalidURL:
+        is_usable = False
+    if not is_usable or parts.userinfo:
+        shown = one_line(url, 100) if "@" not in url else "with a user name or password"
+        hint = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
+        raise SettingsError(f"The base URL {shown!r} is not an http(s) address.", hint=hint)
+    return str(parts.copy_with(query=None, fragment=None)).rstrip("/")
+
+
+# Tasks and errors -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
+class ServiceFault:
+    """An error in the service's own words; falsy if the service named none."""
+
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.code or self.message)
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.code, self.message) if part)
+
+
+def read_items(items: Any) -> tuple[list[Output], list[ServiceFault]]:
+    """Read a result's items in order: pictures, videos and texts, and the reasons for pictures that are missing."""
+    outputs: list[Output] = []
+    reasons: list[ServiceFault] = []
+    for found in map(mapping, sequence(items)):
+        urls = [found.get(name) for name in _URL_FIELDS]
+        url = next((value.strip() for value in urls if isinstance(value, str) and value.strip()), "")
+        text = found.get("text")
+        if url:
+            is_video = first_line(found, "type").startswith("video") or "video" in found
+            outputs.append(Output("video" if is_video else "image", url=url, remote_id=first_line(found, "jobId")))
+        elif isinstance(text, str) and text:
+            outputs.append(Output("text", text=text))
+        elif fault := read_refusal(found):
+            reasons.append(fault)
+    return outputs, reasons
+
+
+def read_state(
+    reply: Mapping[str, Any],
+    raw_status: str,
+    known: Mapping[str, Phase],
+    results: tuple[list[Output], list[ServiceFault]],
+    **fields: Any,
+) -> TaskState | None:
+    """Read what became of a task; None if a reply has neither a status nor a picture, and so says nothing about it.
+
+    An unknown status beside a usable picture address is finished, beside an error it is failed, otherwise the task is
+    still running; a known success without any picture is a failure (WAN_API §2). ``reply`` is searched for the error,
+    ``fields`` are the other fields of the state.
+    """
+    outputs, reasons = results
+    refusal, error = read_refusal(reply), ServiceFault()
+    phase = known.get(raw_status.lower())
+    if phase is None and any(output.url.lower().startswith(("http://", "https://")) for output in outputs):
+        phase = Phase.SUCCEEDED
+    elif phase is None and raw_status:
+        phase = Phase.FAILED if refusal else Phase.RUNNING
+    if phase is None:
+        return None
+    if phase is Phase.SUCCEEDED and not any(output.url for output in outputs):
+        phase = Phase.FAILED
+        nothing = ServiceFault(NO_PICTURE, "The service reports success, but no picture came.")
+        error = refusal or next(iter(reasons), nothing)
+    elif phase is Phase.SUCCEEDED:
+        reasons = [reason for reason in (*reasons, refusal) if reason]
+    elif phase in (Phase.FAILED, Phase.CANCELLED, Phase.UNKNOWN):
+        error = read_fault(reply)
+    return TaskState(
+        phase=phase,
+        raw_status=raw_status,
+        outputs=tuple(outputs),
+        missing_reasons=tuple(map(str, reasons)) if phase is Phase.SUCCEEDED else (),
+        error_code=error.code,
+        error_message=error.message,
+        error_hint=hint_for(error.code),
+        **fields,
+    )
+
+
+def read_fault(body: Any, http_status: int | None = None) -> ServiceFault:
+    """Read an error of any form that WAN_API §2 and §3 show; everything it says becomes part of the message."""
+    found = mapping(body)
+    error = found.get("error", body if isinstance(body, str) else None)
+    paths = [("error",), (), ("status",), ("provider_error",), ("output",), ("error", "provider_error")]
+    layers = [mapping(found, *path) for path in paths]
+    codes = [first_line(layer, name) for name in _CODE_FIELDS for layer in layers] + [first_line(layers[0], "type")]
+    messages = [first_line({"error": error}, "error", max_chars=MESSAGE_MAX_CHARS)]
+    messages += [first_line(layer, *_MESSAGE_FIELDS, max_chars=MESSAGE_MAX_CHARS) for layer in layers]
+    no_news = {*_NO_ERROR, str(http_status)}  # the HTTP status is shown anyway
+    codes = list(dict.fromkeys(code for code in codes if code.lower() not in no_news))
+    messages = list(dict.fromkeys(message for message in messages if message.lower() not in _NO_ERROR))
+    message = "; ".join(messages) + (f" [{', '.join(codes[1:])}]" if len(codes) > 1 else "")
+    request_id = next((id_ for layer in layers if (id_ := first_line(layer, "request_id"))), "")
+    return ServiceFault(codes[0] if codes else "", one_line(message, MESSAGE_MAX_CHARS), request_id)
+
+
+def read_refusal(body: Any) -> ServiceFault | None:
+    """Read the error in a reply that may be a success; None if it names none."""
+    found = mapping(body)
+    fault = read_fault(found)
+    return fault if fault and (found.get("error") or found.get("provider_error") or fault.code) else None
+
+
+# Replies --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """An HTTP reply as far as it came; ``cut`` says why it is incomplete, empty if it is whole."""
 
@@ -52,6 +251,7 @@ class Reply:
     data: bytes = field(repr=False)
     cut: str
     mask: KeyMask
+    key_hint: str
 
     @property
     def text(self) -> str:
@@ -60,24 +260,13 @@ class Reply:
 
     @property
     def body(self) -> Any:
-        """The JSON without the key, but in addresses: a masked one would lose the picture."""
-        whole = None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"))
-        fields: dict[str, Callable[[str], str]] = {
-            **dict.fromkeys(ADDRESSES, str),
-            **dict.fromkeys(IDS, self.mask.hide),
-        }
-        return change_texts(whole, self.mask.mask, fields=fields)
+        """The JSON without the key; None if it is cut or not JSON."""
+        return None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"), self.mask)
 
     @property
     def is_page(self) -> bool:
         """Whether it is HTML or XML, which no API call is answered with."""
         return self.data.lstrip()[:1] == b"<" or "html" in self.headers.get("content-type", "").lower()
-
-    @property
-    def request_id(self) -> str:
-        """The request id in the headers, empty if there is none."""
-        found = self.headers.get("x-request-id") or self.headers.get("x-dashscope-request-id", "")
-        return self.mask.mask(found) if found.isprintable() else ""
 
     @property
     def fault(self) -> ServiceFault:
@@ -86,6 +275,66 @@ class Reply:
             return ServiceFault(message="The service answered with a web page instead of data.")
         body = self.body
         return read_fault(self.text if body is None else body, self.http_status)
+
+    def error(self) -> ServiceError | None:
+        """Return the error that the status means; None for 2xx."""
+        if 200 <= self.http_status < 300:
+            return None
+        if 300 <= self.http_status < 400:
+            what = "redirected the request; that is not followed, since the key would go along"
+            return self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
+        return self._service_error(self.fault, self.http_status)
+
+    def error_in_success(self) -> ServiceError | None:
+        """Return the error inside a reply with status 2xx (WAN_API §2); None if it names none."""
+        fault = None if self.is_page else read_refusal(self.body)
+        if not fault:
+            return None
+        code = plain_code(fault.code)
+        known = {"401": 401, "402": 402, "403": 403, "404": 404, "429": 429, "invalidapikey": 401}
+        return self._service_error(fault, known.get(code) or (429 if _is_throttled(fault) else None))
+
+    def unreadable(self, wanted: str, id_names: tuple[str, ...] = ()) -> UnexpectedReplyError:
+        """Return the error for a reply with status 2xx that is cut, not JSON, or does not say what was asked.
+
+        ``id_names`` are the fields in which a task's id is looked for.
+        """
+        cut = f"the answer was cut off after {len(self.data):,} bytes ({self.cut.rstrip('.')})"
+        why = cut if self.cut else self.fault.message.rstrip(".")
+        hint = "A proxy or a login page of the network may stand between." if self.is_page else ""
+        error = self.unexpected(f"sent no {wanted}" + (f": {why}" if why else ""), hint)
+        pattern = rf'"(?:{"|".join(id_names) or "-"})"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{{3,127}})"'
+        found = re.search(pattern, self.mask.hide(self.data.decode("utf-8", "replace")))
+        error.salvaged_task_id = found[1] if found else ""
+        return error
+
+    def unexpected(self, what: str, hint: str = "") -> UnexpectedReplyError:
+        """Return the error for a reply that does what it should not."""
+        log.debug("%s %s; the reply begins %r", self.host, what, self.text[:200])
+        return UnexpectedReplyError(f"{self.host} {what}.", http_status=self.http_status, hint=hint)
+
+    def _service_error(self, fault: ServiceFault, status: int | None) -> ServiceError:
+        kind: type[ServiceError] = _CLASSES.get(status or 0, InvalidRequestError)
+        if status and status >= 500:
+            kind = ServerError
+        elif _is_throttled(fault):
+            kind = RateLimitError
+        wait_s = retry_after_s(self.headers)
+        hint = f"Wait {wait_s:.0f} s." if wait_s else hint_for(fault.code, str(status))
+        refused = "The service failed." if kind is ServerError else "The service refused the request."
+        return kind(
+            fault.message or _NO_MESSAGE.get(status or 0, refused),
+            code=fault.code,
+            request_id=fault.request_id,
+            http_status=status,
+            retry_after_s=wait_s,
+            hint=self.key_hint if status == 401 else hint,
+            is_page=self.is_page,
+        )
+
+
+def _is_throttled(fault: ServiceFault) -> bool:
+    return plain_code(fault.code).startswith(("throttling", "ratelimit"))
 
 
 def unpack(data: bytes, headers: httpx.Headers) -> tuple[bytes, str]:
@@ -104,85 +353,6 @@ def unpack(data: bytes, headers: httpx.Headers) -> tuple[bytes, str]:
     return data[:JSON_MAX_BYTES], problem
 
 
-def error_of(reply: Reply, key_hint: str) -> ServiceError | None:
-    """Return the error that a reply's status means; None for 2xx."""
-    if 200 <= reply.http_status < 300:
-        return None
-    if 400 <= reply.http_status < 600:
-        return _service_error(reply.fault, reply.http_status, reply, key_hint)
-    what, hint = "answered with a status that does not exist", ""
-    if 300 <= reply.http_status < 400:
-        what = "redirected the request; that is not followed, since the key would go along"
-        hint = "Set WAN_BASE_URL to the address that the service has now."
-    return _unexpected(reply, what, hint)
-
-
-def error_in_success(reply: Reply, key_hint: str) -> ServiceError | None:
-    """Return the error inside a reply with status 2xx (WAN_API §2); None if it names none."""
-    fault = None if reply.is_page else read_refusal(reply.body)
-    if not fault:
-        return None
-    is_status = fault.code.isascii() and fault.code.isdigit() and len(fault.code) == 3
-    status = int(fault.code) if is_status else 401 if plain_code(fault.code) == "invalidapikey" else 0
-    if status in _CLASSES or status == 404 or _is_throttled(fault):
-        return _service_error(fault, status or 429, reply, key_hint)
-    message = fault.message or "The service did not accept the task."
-    return InvalidRequestError(
-        message, code=fault.code, request_id=fault.request_id or reply.request_id, hint=fault.hint
-    )
-
-
-def unreadable(reply: Reply, *, wanted: str, id_names: tuple[str, ...] = ()) -> UnexpectedReplyError:
-    """Return the error for a reply with status 2xx that is cut, no JSON, or does not say what was asked.
-
-    ``id_names`` are the fields in which a task's id is looked for.
-    """
-    if reply.cut:
-        error = _unexpected(
-            reply, f"sent an answer that was cut off after {len(reply.data):,} bytes ({reply.cut.rstrip('.')})"
-        )
-    elif reply.is_page:
-        hint = "A proxy or a login page of the network may stand between."
-        error = _unexpected(reply, "answered with a web page instead of data", hint)
-    else:
-        said = reply.fault.message
-        error = _unexpected(reply, f"sent no {wanted}" + (f"; it says: {said}" if said else ""))
-    error.salvaged_task_id = find_quoted(reply.mask.hide(reply.data.decode("utf-8", "replace")), *id_names)
-    return error
-
-
-def _unexpected(reply: Reply, what: str, hint: str = "") -> UnexpectedReplyError:
-    log.debug("%s %s; the reply begins %r", reply.host, what, reply.text[:200])
-    return UnexpectedReplyError(
-        f"{reply.host} {what}.",
-        http_status=reply.http_status,
-        request_id=reply.request_id,
-        hint=hint,
-    )
-
-
-def _service_error(fault: ServiceFault, status: int, reply: Reply, key_hint: str) -> ServiceError:
-    kind: type[ServiceError] = ServerError if status >= 500 else _CLASSES.get(status, InvalidRequestError)
-    if status < 500 and _is_throttled(fault):
-        kind = RateLimitError
-    wait_s = retry_after_s(reply.headers)
-    hint = key_hint if status == 401 else f"Wait {wait_s:.0f} s." if wait_s else fault.hint or _HINTS.get(status, "")
-    refused = "The service failed." if status >= 500 else "The service refused the request."
-    return kind(
-        fault.message or _NO_MESSAGE.get(status, refused),
-        code=fault.code,
-        request_id=fault.request_id or reply.request_id,
-        http_status=status,
-        retry_after_s=wait_s,
-        hint=hint,
-        is_page=reply.is_page,
-    )
-
-
-def _is_throttled(fault: ServiceFault) -> bool:
-    return plain_code(fault.code).startswith(("throttling", "ratelimit"))
-
-
 def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
     """Return a reply's bytes as they come, still packed if the server packed them."""
     return cast("httpx.AsyncByteStream", response.stream)
@@ -194,16 +364,9 @@ def retry_after_s(headers: httpx.Headers) -> float | None:
     try:
         wait_s = float(value)
     except ValueError:
-        until, server_now = _http_time(value), _http_time(headers.get("date", ""))
-        if until is None:
+        try:
+            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+            wait_s = (parsedate_to_datetime(value) - now).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):  # TypeError: one of them has no zone
             return None
-        wait_s = until - (time.time() if server_now is None else server_now)
     return max(0.0, wait_s) if math.isfinite(wait_s) else None
-
-
-def _http_time(value: str) -> float | None:
-    try:
-        found: datetime = parsedate_to_datetime(value)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -76,30 +76,31 @@ def _reply(document: dict[str, Any], status: int = 200) -> Response:
 def _document(request: Request, task: Task) -> dict[str, Any]:
     simulator: Simulator = request.app.state.simulator
     state, asked = task.state(simulator.now()), task.request
-    times = _times(task, state, "submit_time", "scheduled_time")
     output: dict[str, Any] = {"task_id": task.task_id, "task_status": state}
-    output |= {name: _service_time(at) for name, at in times.items()}
+    for name, at in _times(task, state, "submit_time", "scheduled_time").items():
+        text = datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds")
+        output[name] = text.partition("+")[0]  # without a zone
     if state in ("FAILED", "CANCELED"):
         output |= {"code": task.error.code, "message": task.error.message}
     if state != "SUCCEEDED":
         return {"output": output}
-    groups = simulator.contents(task, request, "image")
-    withheld = ApiError.of("DataInspectionFailed")
     output["finished"] = True
+    groups, withheld = simulator.contents(task, request, "image"), ApiError.of("DataInspectionFailed")
     if "results" in simulator.forms:
-        output["results"] = [{"url": item["image"]} for group in groups for item in group if "image" in item]
-        output["results"] += [{"code": withheld.code, "message": withheld.message}] * asked.withheld_n
-        total = asked.images_n + asked.withheld_n
-        output["task_metrics"] = {"TOTAL": total, "SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
+        made = [{"url": item["image"]} for group in groups for item in group if "image" in item]
+        output["results"] = made + [{"code": withheld.code, "message": withheld.message}] * asked.withheld_n
+        numbers = {"SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
+        output["task_metrics"] = {"TOTAL": sum(numbers.values()), **numbers}
     else:
-        reasons: list[dict[str, str]] = [{}] * len(groups) + [{"code": withheld.code}] * asked.withheld_n
-        output["choices"] = [
-            {"finish_reason": "stop", "message": {"role": "assistant", "content": group}, **reason}
-            for group, reason in zip([*groups, *[[]] * asked.withheld_n], reasons, strict=True)
-        ]
+        output["choices"] = [_choice(group) for group in groups]
+        output["choices"] += [{**_choice([]), "code": withheld.code}] * asked.withheld_n
     usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
     size = f"{asked.width_px}*{asked.height_px}"
     return {"output": output, "usage": {**usage, "size": size, "image_count": asked.images_n}}
+
+
+def _choice(content: list[dict[str, str]]) -> dict[str, Any]:
+    return {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
 
 
 def _row(task: Task, state: TaskState) -> dict[str, Any]:
@@ -119,11 +120,6 @@ def _times(task: Task, state: TaskState, submit_name: str, start_name: str) -> d
     times = {submit_name: task.submitted_at, start_name: task.scheduled_at, "end_time": task.ends_at}
     known = {"PENDING": 1, "RUNNING": 2}.get(state, 3)
     return dict(list(times.items())[:known])
-
-
-def _service_time(at: float) -> str:
-    """Return a time as the service writes it: without a zone, to the millisecond."""
-    return datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds").partition("+")[0]
 
 
 def _list_time(text: str, default: float) -> float:

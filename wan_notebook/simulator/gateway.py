@@ -12,6 +12,7 @@ from .validation import ApiError
 SUBMIT_PATH = "/model/v1/generation"
 TASK_PATH = "/model/v1/generation/task/{task_id}"
 
+_STATUSES = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELED": "failed"}
 _COMPLETED_WORDS = ("success", "done", "SUCCEED", "Finished")
 _PENDING_WORDS = ("in_queue", "QUEUED", "submitted", "waiting")
 
@@ -57,36 +58,32 @@ def _error(code: str, message: str, forms: frozenset[str]) -> dict[str, Any]:
 
 def _reply(request: Request, task: Task, state: TaskState) -> Response:
     simulator: Simulator = request.app.state.simulator
-    forms, asked = simulator.forms, task.request
+    forms, asked, status = simulator.forms, task.request, _STATUSES.get(state, "in_progress")
     document: dict[str, Any] = {"id": task.task_id, "model": asked.model, "created_at": int(task.submitted_at)}
-    if state == "SUCCEEDED":
-        status = "completed"
+    if status == "completed":
         groups = simulator.contents(task, request, "url", jobId=task.task_id)
         if "outputs" not in forms:
             document["output"] = [{"content": content} for content in groups]
         if forms & {"outputs", "both_outputs"}:
             sides = {"width": asked.width_px, "height": asked.height_px}
-            items = [item for group in groups for item in group]
-            document["outputs"] = [{**item, **sides} if "url" in item else item for item in items]
+            document["outputs"] = [{**item, **(sides if "url" in item else {})} for group in groups for item in group]
         cost = simulator.config.price * asked.images_n
         document |= {"usage": {"cost": format(cost, "f") if cost else "0", "discount": 1}, "metadata": {}}
-    elif state in ("FAILED", "CANCELED"):
-        status = "failed"
+    elif status == "failed":
         document |= _error(task.error.code, task.error.message, forms)
     else:
-        status = "in_progress"
         passed = (simulator.now() - task.submitted_at) / task.duration_s if task.duration_s else 0.0
         document["progress"] = round(min(0.99, max(0.0, passed)), 2)
-    words: dict[str, str] = {}
-    if "other_words" in forms:
-        choice = sum(task.task_id.encode()) % 4  # each task keeps its words
-        running = _PENDING_WORDS[choice] if state == "PENDING" else "processing"
-        words = {"in_progress": running, "completed": _COMPLETED_WORDS[choice]}
-    if "unknown_status" in forms:
-        words = {"completed": "ready", "failed": "rejected", "in_progress": "under_review"}
-    if "completed_with_error" in forms:
-        words["failed"] = "COMPLETED"
-    document["status"] = words.get(status, status)
+    choice = sum(task.task_id.encode()) % 4  # each task keeps its words
+    pending = _PENDING_WORDS[choice] if state == "PENDING" else "processing"
+    words = {
+        "other_words": {"in_progress": pending, "completed": _COMPLETED_WORDS[choice]},
+        "unknown_status": {"completed": "ready", "failed": "rejected", "in_progress": "under_review"},
+        "completed_with_error": {"failed": "COMPLETED"},
+    }
+    document["status"] = next(
+        (words[form][status] for form in words if form in forms and status in words[form]), status
+    )
     if "wrapped" in forms:
         document = {"data": document, "status": {"code": 200, "message": "ok"}}
     return JSONResponse(document)

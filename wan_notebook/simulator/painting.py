@@ -1,9 +1,8 @@
-"""Simulated pictures: hills for a text, the first input tinted for an edit, and a band that says SIMULATED.
+"""Simulated pictures: hills, and a band that says SIMULATED.
 
 The same request and index give the same bytes, in every process.
 """
 
-import base64
 import functools
 import io
 import math
@@ -21,13 +20,8 @@ def paint(request: TaskRequest, index: int) -> bytes:
     """Return one result as an RGB PNG of the requested size."""
     size = (request.width_px, request.height_px)
     rng = random.Random(f"{request.seed} {index} {request.prompt}")  # noqa: S311 (pictures, not secrets)
-    if request.inputs and not request.inputs[0].startswith("http"):  # an address is never fetched
-        given = Image.open(io.BytesIO(base64.b64decode(request.inputs[0])))
-        photo = ImageOps.fit(given, size, bleed=rng.uniform(0.0, 0.06))
-        picture = Image.blend(photo, Image.new("RGB", size, f"hsl({rng.randrange(360)},60%,50%)"), 0.4)
-    else:
-        # Painted small and enlarged: the time goes with the pixels, and soft edges suit it.
-        picture = _landscape(rng, (size[0] // 2, size[1] // 2)).resize(size, Image.Resampling.BICUBIC)
+    # Painted small and enlarged: the time goes with the pixels, and soft edges suit it.
+    picture = _landscape(rng, (size[0] // 2, size[1] // 2)).resize(size, Image.Resampling.BICUBIC)
     _draw_band(picture, request, index)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)

@@ -287,7 +287,7 @@ class Simulator:
     def contents(self, task: Task, request: Request, url_field: str, **fields: str) -> list[list[dict[str, str]]]:
         """Return what a task made, as groups of content items in order; `fields` are added to each picture.
 
-        Editing gives one group a picture; an illustrated text is one group with a text before each picture.
+        Editing gives one group a picture; an illustrated text is one group with a text before each of its pictures.
         """
         asked, groups = task.request, []
         for index in range(asked.images_n):
@@ -295,7 +295,7 @@ class Simulator:
             url = f"{request.base_url}results/{task.task_id}/{index}.png?{query}"
             text = {"type": "text", "text": f"{index + 1}. Simulated text for: {asked.prompt[:200]}"}
             groups.append([text, {"type": "image", url_field: url, **fields}])
-        if not asked.is_interleaved or (asked.images_n == 1 and not asked.inputs):
+        if not asked.is_interleaved or asked.images_n == 1:
             return [[picture] for _, picture in groups]
         return [[item for group in groups for item in group] or [{"type": "text", "text": "Simulated text."}]]
 

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 Provider = Literal["gateway", "dashscope"]
@@ -24,7 +24,6 @@ INPUT_MAX_BYTES = 10 * 1024 * 1024
 INPUT_SIDE_PX = (240, 8000)
 TIERS_PX: Mapping[str, int] = {"1K": 1280**2, "2K": 2048**2}  # total pixels; only in editing
 GRID_PX = 16
-KEPT_SIDE_PX = 1024
 CONTENT = "input.messages[0].content"
 
 ERRORS: Mapping[str, tuple[int, str]] = {
@@ -66,16 +65,11 @@ def require(is_allowed: bool, field: str, problem: str) -> None:
 
 
 class TaskRequest(BaseModel, frozen=True):
-    """An accepted request: everything that its pictures depend on.
-
-    `inputs` are reduced JPEGs in base64, or addresses; `images_n` is how many pictures are made, `withheld_n` how many
-    more are replaced by a reason.
-    """
+    """An accepted request; `images_n` pictures are made, and `withheld_n` more are replaced by a reason."""
 
     model: str
     is_interleaved: bool
     prompt: str
-    inputs: tuple[str, ...] = ()
     width_px: int
     height_px: int
     images_n: int
@@ -85,17 +79,13 @@ class TaskRequest(BaseModel, frozen=True):
 
 class _Picture(NamedTuple):
     size_px: Size
-    kept: str
     size_bytes: int
 
 
 def _read_picture(source: Any) -> _Picture:
-    """Check an `image` value; return its size as people see it, and a reduced JPEG in base64.
-
-    An http address is never fetched: it is kept as it is, and stands for a picture of 1024×768 pixels.
-    """
+    """Check an `image` value. An http address is never fetched, and stands for a picture of 1024×768 pixels."""
     if str(source).startswith(("http://", "https://")):
-        return _Picture((1024, 768), source, 0)
+        return _Picture((1024, 768), 0)
     match = _DATA_URL.match(str(source))
     if match is None:
         raise ValueError("must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
@@ -103,13 +93,14 @@ def _read_picture(source: Any) -> _Picture:
     if len(content) > INPUT_MAX_BYTES:
         raise ValueError(f"file size must not exceed 10MB, got {len(content)} bytes")
     try:
-        return _Picture(*_reduced(content), len(content))
+        return _Picture(_size_shown(content), len(content))
     except Exception as problem:  # noqa: BLE001 - decoders raise whatever they like
         reason = problem if isinstance(problem, ValueError) else type(problem).__name__
         raise ValueError(f"the picture cannot be used: {reason}") from None
 
 
-def _reduced(content: bytes) -> tuple[Size, str]:
+def _size_shown(content: bytes) -> Size:
+    """Check a picture's bytes, and return its size as people see it."""
     least, most = INPUT_SIDE_PX
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
         width, height = picture.size
@@ -117,12 +108,10 @@ def _reduced(content: bytes) -> tuple[Size, str]:
             raise ValueError(f"width and height must be {least} to {most} pixels, got {width}*{height}")
         if picture.format == "PNG" and picture.has_transparency_data:
             raise ValueError("PNG with a transparency channel is not supported")
-        if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):  # turned by its orientation
-            width, height = height, width
-        picture.thumbnail((KEPT_SIDE_PX, KEPT_SIDE_PX))
-        buffer = io.BytesIO()
-        ImageOps.exif_transpose(picture).convert("RGB").save(buffer, "JPEG", quality=88)
-    return (width, height), base64.b64encode(buffer.getvalue()).decode()
+        picture.draft("L", (256, 256))  # a JPEG is decoded at a fraction of its size
+        picture.load()
+        is_turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return (height, width) if is_turned else (width, height)
 
 
 class _Fields(BaseModel):
@@ -213,7 +202,6 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
         model=asked.model,
         is_interleaved=given.enable_interleave,
         prompt=texts[0][:PROMPT_CHARS],
-        inputs=tuple(picture.kept for picture in pictures),
         width_px=width,
         height_px=height,
         images_n=0 if "[[empty]]" in texts[0] else n - withheld,

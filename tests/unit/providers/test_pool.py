@@ -54,7 +54,7 @@ def pool_of(folders: dict[str, Path], **options: Any) -> Any:
 
 
 def test_a_client_is_made_once_for_its_settings(folders: dict[str, Path]) -> None:
-    """Connections are kept as long as provider, address, key and envelope stay; `forget` begins anew."""
+    """Connections are kept as long as provider, address, key and envelope stay."""
     pool, loader = pool_of(folders)(**GATEWAY)
     first = pool.client(loader.load())
     assert pool.client(loader.load()) is first
@@ -62,9 +62,6 @@ def test_a_client_is_made_once_for_its_settings(folders: dict[str, Path]) -> Non
     assert pool.client(loader.load().with_base_url("https://other.example")) is not first
     other = SettingsLoader({**GATEWAY, "WAN_API_KEY": "sk-another-key-1234"}, use_keyring=False, **folders)
     assert pool.client(other.load()) is not first
-    again = pool.client(loader.load())
-    pool.forget()
-    assert pool.client(loader.load()) is not again
     asyncio.run(pool.aclose())
 
 
@@ -207,7 +204,7 @@ def red() -> InputImage:
 
 def simulated(provider: str, **config: Any) -> ServiceClient:
     """Return a client of a simulator whose tasks take no time."""
-    app = create_app(SimulatorConfig(seconds=0.0, keys=frozenset({KEY}), fixed_picture=red().data, **config))
+    app = create_app(SimulatorConfig(seconds=0.0, fixed_picture=red().data, **config))
     transport = httpx.ASGITransport(app=app)
     return ServiceClient(provider=provider, base_url="http://simulator.test", key=SecretStr(KEY), transport=transport)
 
