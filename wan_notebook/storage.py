@@ -117,15 +117,12 @@ class Storage:
         """Return where this process downloads a picture of a job; no other process uses the same path."""
         return self.folder / ".parts" / f"{_words(job_id)}-{index}.{self._writer}.part"
 
-    def clean_parts(self) -> list[str]:
-        """Delete what downloads that can no longer be finished left behind, and return their names."""
-        gone = []
-        for path in sorted((self.folder / ".parts").glob("*")):
+    def clean_parts(self) -> None:
+        """Delete what downloads that can no longer be finished left behind."""
+        for path in (self.folder / ".parts").glob("*"):
             with contextlib.suppress(OSError):  # another kernel was faster, or the folder is read-only
                 if path.suffix in (".part", ".ready") and time.time() - path.lstat().st_mtime > PART_KEPT_S:
                     path.unlink()
-                    gone.append(path.name)
-        return gone
 
     def picture_name(
         self, created_at_local: dt.datetime, prompt: str, seed: int | None, index: int, suffix: str
@@ -200,15 +197,12 @@ class Storage:
             return path.read_bytes()
 
     def delete(self, relative: str) -> bool:
-        """Delete a file and its sidecar; say whether it was there. Its folder goes when it is empty."""
+        """Delete a file and its sidecar; say whether it was there."""
         path = self.path(relative)
         with _explained(path, "delete"):
             was_there = path.is_file()
             path.unlink(missing_ok=True)
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
-        if path.parent != self.folder:
-            with contextlib.suppress(OSError):  # it holds other files
-                path.parent.rmdir()
         return was_there
 
     def _free_name(self, relative: str) -> str:

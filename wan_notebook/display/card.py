@@ -5,18 +5,18 @@ The same facts become HTML in ``templates/card.html.j2``.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ..database import SETTLED, Status
 from ..errors import WanError
-from ..jobs import Job, cost_of, error_of, seeds_text
+from ..jobs import Job, cost_of, error_of, seeds_text, status_words
 from ..money import Source, Total
 from ..text import pluralize
 from .formatting import (
     STYLES,
-    StatusStyle,
     duration_of,
     format_cost_max,
     format_day,
@@ -26,14 +26,10 @@ from .formatting import (
     format_time,
     join_facts,
     relative_path,
-    row_style,
     safe_line,
-    safe_text,
-    shown_status,
     size_of,
 )
 from .html import plain_text
-from .table import align
 
 if TYPE_CHECKING:
     from ..database import PictureRow
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
 CellText = Callable[[Job, "Session"], str]
 _hooks: dict[str, CellText] = {}
 _TEXT_MAX_CHARS: Final = 4_000
-_PICTURE_LINES_MAX: Final = 100
+_LINES_MAX: Final = 100
 _NOTES_MAX: Final = 12
 _LIVE_ROWS_MAX: Final = 24
 
@@ -69,19 +65,37 @@ class PictureItem:
 
 
 class JobEntry:
-    """One job of a card: what its row says, and its pictures with the texts between them in the service's order."""
+    """One job of a card: what its row says, and its pictures with the texts between them in the service's order.
+
+    In ``lines`` and ``notes`` pieces between backticks are commands.
+    """
 
     def __init__(self, card: "Card", tracked: "TrackedJob", first_index: int) -> None:
-        self.card, self.tracked, self.row = card, tracked, tracked.row
-        self.style = row_style(self.row)
-        self.is_over = self.row.status in SETTLED
-        self.is_replay = self.row.id in card.job.replayed
-        self.seed = "" if self.row.seed is None else f"seed {self.row.seed}"
-        self.label = self.seed or self.row.id
-        self.eta = format_eta(card.job.worker.remaining_s(self.row))
+        self.card, self.tracked = card, tracked
+        self.row = row = tracked.row
+        self.style = STYLES[status_words(row)]
+        self.is_over = row.status in SETTLED
+        self.is_saved = row.status is Status.SAVED
+        self.is_replay = row.id in card.job.replayed
+        self.seed = "" if row.seed is None else f"seed {row.seed}"
+        self.label = self.seed or row.id
+        self.eta = format_eta(card.job.worker.remaining_s(row))
+        error = error_of(row)
+        self.lines = (
+            [said for said in (error.message, error.hint) if said] if self.is_over and not self.is_saved else []
+        )
+        self.cost_text = "" if self.is_over else format_cost_max(row)
+        if row.status in (Status.SAVED, Status.EXPIRED) and not self.is_replay:
+            self.cost_text = str(cost_of(row)) if row.cost_source or row.is_simulated else ""
+        end = row.saved_at or row.finished_at or card.session.wall_clock()
+        self.elapsed_s = max(0.0, end - row.created_at)
+        is_made = row.status in (Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED)
+        kept = f"result kept until {format_time(row.expires_at)}" if is_made and row.expires_at else ""
+        size = size_of(row) if self.is_saved else format_expected_size(card.job.request)
+        self.facts = [fact for fact in (self.seed, self.cost_text, size, kept) if fact]
+        records, index = {record.index: record for record in row.pictures}, first_index
         self.items: list[str | PictureItem] = []
-        records, index = {record.index: record for record in self.row.pictures}, first_index
-        for item in self.row.items:
+        for item in row.items:
             record = records.get(item.get("picture", -1))
             if "text" in item:
                 self.items.append(str(item["text"]))
@@ -100,83 +114,40 @@ class JobEntry:
             path = str(whole) if self.card.full_paths else relative_path(whole)
         size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
         which = f"{record.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-        notes = [record.note]
-        if record.corrupt_file:
-            notes.append(f"the bytes are kept in {record.corrupt_file}")
-            notes.append(f"the service has it until {format_time(row.expires_at)}: {record.url}" if record.url else "")
+        kept = f"the bytes are kept in {record.corrupt_file}" if record.corrupt_file else ""
+        if kept and record.url:
+            kept += f"; the service has it until {format_time(row.expires_at)}: {record.url}"
         return PictureItem(
             record=record,
             expression=expression,
             facts=[self.seed, which, size, "rewrite on" if row.rewrite else "", format_duration(duration_of(row))],
             path=path,
-            note="; ".join(filter(None, notes)),
+            note="; ".join(filter(None, [record.note, kept])),
             alt=f"{expression}{self.seed and ', '}{self.seed}: {safe_line(row.prompt, 120)}",
         )
 
     @property
-    def cost_text(self) -> str:
-        """What it cost, once that is known; of an open job, the most that it can cost."""
-        if not self.is_over:
-            return format_cost_max(self.row)
-        is_billed = self.row.status in (Status.SAVED, Status.EXPIRED) and not self.is_replay
-        return str(cost_of(self.row)) if is_billed and (self.row.cost_source or self.row.is_simulated) else ""
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since it was asked for; once it is saved, how long the service worked."""
-        if self.row.saved_at and (took_s := duration_of(self.row)) is not None:
-            return took_s
-        end = self.row.saved_at or self.row.finished_at or self.card.session.wall_clock()
-        return max(0.0, end - self.row.created_at)
-
-    @property
-    def facts(self) -> list[str]:
-        """What is known of the job: seed, cost, size, and until when the service keeps the result of an open one."""
-        row = self.row
-        is_made = row.status in (Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED) and row.expires_at
-        size = size_of(row) if row.status is Status.SAVED else format_expected_size(self.card.job.request)
-        return [self.seed, self.cost_text, size, f"result kept until {format_time(row.expires_at)}" if is_made else ""]
-
-    @property
-    def reason(self) -> str:
-        """Why a job has no picture; pieces between backticks are commands."""
-        if self.row.status is Status.IN_DOUBT:
-            return f"{self.style.meaning}: `%wan show {self.row.id}`"
-        return error_of(self.row).message if self.is_over and self.row.status is not Status.SAVED else ""
-
-    @property
-    def lines(self) -> list[str]:
-        """What happened to a job that ended without pictures, and the way on."""
-        error = error_of(self.row)
-        is_bad = self.is_over and self.row.status is not Status.SAVED
-        return [safe_line(said, 600) for said in (error.message, error.hint) if said] if is_bad else []
-
-    @property
     def can_cancel(self) -> bool:
-        if self.row.status not in (Status.INTENT, Status.ACCEPTED, Status.RUNNING):
-            return False
-        try:
-            return self.row.status is Status.INTENT or self.card.session.clients.client_for(self.row).can_cancel
-        except WanError:
-            return False
+        with suppress(WanError):  # no key is set for its service
+            is_sent = self.row.status in (Status.ACCEPTED, Status.RUNNING)
+            return self.row.status is Status.INTENT or (
+                is_sent and self.card.session.clients.client_for(self.row).can_cancel
+            )
+        return False
 
     @property
     def notes(self) -> list[str]:
-        """Remarks, one line each; pieces between backticks are commands."""
-        row, notes = self.row, list(self.row.notes)
-        if row.missing and row.status is Status.SAVED:
-            asked = row.missing + sum(1 for picture in row.pictures if picture.saved_at)
-            reasons = [f": {picture.note}" for picture in row.pictures if picture.note and not picture.saved_at]
-            notes.append(f"{row.missing} of {asked} did not come{''.join(dict.fromkeys(reasons))}")
-        if row.imported_at is not None:
-            notes.append(f"this row was imported on {format_day(row.imported_at)}")
-        if row.purged_at is not None:
-            notes.append("its pictures, inputs and prompt were deleted from the trash")
-        elif row.trashed_at is not None:
-            notes.append(f"in the trash: `%wan trash {row.id} --undo` takes it out")
-        if row.damage:
-            notes.append(f"this row of the ledger is damaged: {row.damage}")
-        return notes
+        row, missed = self.row, [picture for picture in self.row.pictures if not picture.saved_at]
+        reasons = "".join(dict.fromkeys(f": {picture.note}" for picture in missed if picture.note))
+        asked = (row.missing or 0) + len(row.pictures) - len(missed)
+        notes = {
+            f"{row.missing} of {asked} did not come{reasons}": row.missing and self.is_saved,
+            "this row was imported": row.imported_at is not None,
+            "its pictures, inputs and prompt were deleted from the trash": row.purged_at is not None,
+            f"in the trash: `%wan trash {row.id} --undo` takes it out": row.trashed_at and row.purged_at is None,
+            f"this row of the ledger is damaged: {row.damage}": row.damage,
+        }
+        return [*row.notes, *(note for note, holds in notes.items() if holds)]
 
 
 class Card:
@@ -188,8 +159,8 @@ class Card:
         What a cell made.
     session
         Whose settings and services the facts depend on.
-    only
-        Show this one picture of the job.
+    only, part
+        Show this one picture of the job, or these of its tasks.
     title
         A line for the head; the seeds of several tasks if empty.
     full_paths
@@ -202,41 +173,28 @@ class Card:
         session: "Session",
         *,
         only: "PictureRow | None" = None,
+        part: slice = slice(None),
         title: str = "",
         full_paths: bool = False,
     ) -> None:
         self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
         self.storage, self.title = job.worker.storage, title
-        self.entries: list[JobEntry] = []
-        first_index = 0
+        entries, first_index = [], 0
         for tracked in job.tracked:
             if only is None or only in tracked.row.pictures:
-                self.entries.append(JobEntry(self, tracked, first_index))
+                entries.append(JobEntry(self, tracked, first_index))
             first_index += sum(1 for record in tracked.row.pictures if record.saved_at)
-        if not title and len(self.entries) > 1 and any(seed is not None for seed in job.seeds):
+        self.entries = entries[part]
+        self.pictures = [picture for entry in self.entries for picture in entry.pictures]
+        if not title and len(entries) > 1 and any(seed is not None for seed in job.seeds):
             self.title = seeds_text(job.seeds)
-
-    @property
-    def pictures(self) -> list[PictureItem]:
-        return [picture for entry in self.entries for picture in entry.pictures]
-
-    @cached_property
-    def styles(self) -> Counter[StatusStyle]:
-        """How often each status is there: first what is open, then what needs a person, then saved."""
-        order = list(STYLES)
-        statuses = sorted(self.entries, key=lambda entry: -order.index(shown_status(entry.row)))
-        return Counter(entry.style for entry in statuses)
-
-    @property
-    def style(self) -> StatusStyle:
-        """The look of the status that stands for all jobs."""
-        return next(iter(self.styles))
-
-    @property
-    def summary(self) -> str:
-        """The status of all jobs: one word if they are alike, else ``1 running, 1 failed, 6 saved``."""
-        counts = [f"{count} {style.word}" for style, count in self.styles.items()]
-        return ", ".join(counts) if len(counts) > 1 else self.style.word
+        # First what is open, then what needs a person, then saved: the first stands for all.
+        order = list(STYLES.values())
+        styles = Counter(sorted((entry.style for entry in self.entries), key=order.index, reverse=True))
+        self.style = next(iter(styles))
+        counts = [f"{count} {style.word}" for style, count in styles.items()]
+        self.summary = ", ".join(counts) if len(counts) > 1 else self.style.word
+        self.show_command = f"%wan show {self.entries[0].row.id}"
 
     @property
     def facts(self) -> list[str]:
@@ -250,7 +208,7 @@ class Card:
             is_practice = {each.source for each in costs} == {Source.SIMULATED}
             cost = "$0.00 simulated" if is_practice else f"total {Total.of(costs)}" if costs else ""
             meaning = ""
-        count = pluralize(len(pictures), "picture") if pictures or first.row.status is Status.SAVED else ""
+        count = pluralize(len(pictures), "picture") if pictures or first.is_saved else ""
         facts = [meaning, self.title, first.row.mode if len(modes) == 1 else "", count, cost]
         return [safe_line(fact, 120) for fact in facts if fact]
 
@@ -277,62 +235,35 @@ class Card:
         notes = dict.fromkeys(note for entry in self.entries for note in entry.notes)
         return [f"Note: {safe_line(note, 400)}" for note in notes][:_NOTES_MAX]
 
-    @property
-    def show_command(self) -> str:
-        return f"%wan show {self.entries[0].row.id}"
-
     @cached_property
     def cell_text(self) -> str:
         """The ``%%wan`` cell that asks the same, if somebody can write it."""
         return _hooks["cell_text"](self.job, self.session) if _hooks else ""
 
 
-def versions_card(job: Job, session: "Session") -> Card:
-    """Return every stored result of a job's request as one card, newest first."""
-    row = job.rows[0]
-    by_seed = row.request_hash == row.request_hash_with_seed
-    rows = job.worker.database.results(row.request_hash, with_seed=by_seed)
-    together = Job([job.worker.track(one) for one in reversed(rows)], job.worker, request=job.request)
-    return Card(together, session, title=f"{pluralize(len(rows), 'version')} of one request, newest first")
-
-
-def card_line(card: Card) -> str:
-    """Return one line: ``✓ a3f9c2 saved · text to image · 2 pictures · $0.06 · seed 5 · “a fox”``."""
-    first = card.entries[0]
-    if len(card.entries) > 1:
-        return safe_line(join_facts([f"{card.style.icon} {card.summary}", *card.facts]), 240)
-    prompt = f"“{safe_line(first.row.prompt, 60)}”" if first.row.prompt else ""
-    parts = [f"{first.style.icon} {first.row.id} {first.style.word}", *card.facts, first.seed, prompt]
-    return safe_line(join_facts(parts), 240)
-
-
 def card_text(card: Card) -> str:
-    """Return a whole card as text: aligned, one line a picture with its file's path."""
+    """Return a whole card as text: one line about it, then one line a picture with its file's path."""
     first, is_alone = card.entries[0], len(card.entries) == 1
-    lines = [card_line(card), *card.lines]
-    if is_alone:
-        lines += first.lines if first.is_over else [join_facts([*first.facts, first.tracked.note, first.eta])]
-    shown = card.pictures[:_PICTURE_LINES_MAX]
-    cells = [[*(safe_line(cell, 60) for cell in (p.expression, *p.facts)), safe_line(p.path, 400)] for p in shown]
-    line_of = dict(zip(shown, align(cells, indent=""), strict=True))
-    for entry in card.entries[:_PICTURE_LINES_MAX]:
-        if not is_alone and not entry.pictures:
-            lines.append(safe_line(f"{entry.style.icon} {entry.style.word}  {entry.label}  {entry.reason}", 240))
-        for item in entry.items:
-            if isinstance(item, str):
-                lines += safe_text(item[:_TEXT_MAX_CHARS]).strip().split("\n")
-            elif item in line_of:
-                lines += [line_of[item], f"{item.expression}: {safe_line(item.note, 2000)}" if item.note else ""]
-    left = len(card.pictures) - len(shown)
-    lines += [f"and {left} more: {card.show_command} --all"] if left else []
-    return safe_text("\n  ".join(line for line in map(plain_text, lines + card.notes) if line.strip()))
+    prompt = f"“{safe_line(first.row.prompt, 60)}”" if is_alone and first.row.prompt else ""
+    which = [f"job {first.row.id}", first.seed] if is_alone else []
+    lines = [join_facts([f"{card.style.icon} {card.summary}", *card.facts, *which, prompt]), *card.lines]
+    if is_alone and not first.is_over:
+        lines.append(join_facts([*first.facts, first.tracked.note, first.eta]))
+    for entry in card.entries[:_LINES_MAX]:
+        lines += entry.lines if is_alone else [f"{entry.style.icon} {entry.label}: {line}" for line in entry.lines[:1]]
+        for item in entry.items[:_LINES_MAX]:
+            if isinstance(item, PictureItem):
+                lines += [join_facts([item.expression, *item.facts, item.path]), item.note]
+            else:
+                lines += item[:_TEXT_MAX_CHARS].split("\n")
+    return "\n  ".join(safe_line(plain_text(line), 2_000) for line in [*lines, *card.notes] if line.strip())
 
 
 def live_state(card: Card) -> dict[str, Any]:
     """Return what the live card shows, as plain JSON: Python words everything, the page only counts seconds."""
     entries = card.entries
     # Of many jobs those that are not saved have a row first.
-    rows = sorted(entries, key=lambda entry: entry.row.status is Status.SAVED)[:_LIVE_ROWS_MAX]
+    rows = sorted(entries, key=lambda entry: entry.is_saved)[:_LIVE_ROWS_MAX]
     which = f"job {entries[0].row.id}" if len(entries) == 1 else f"{len(entries)} jobs"
     return {
         "icon": card.style.icon,
@@ -342,10 +273,7 @@ def live_state(card: Card) -> dict[str, Any]:
         "lines": [*card.lines, *card.notes],
         "jobs": [_live_job(entry) for entry in sorted(rows, key=entries.index)],
         "jobs_left_off": len(entries) - len(rows),
-        "done": all(entry.is_over for entry in entries),
         "show": card.show_command,
-        "pictures": len(card.pictures),
-        "thumbs": [],
     }
 
 
@@ -353,17 +281,17 @@ def _live_job(entry: JobEntry) -> dict[str, Any]:
     row = entry.row
     return {
         "id": row.id,
-        "state": shown_status(row),
+        "state": status_words(row),
         "icon": entry.style.icon,
         "word": entry.style.word,
         "tone": entry.style.tone,
         "label": entry.label,
         "elapsed_s": entry.elapsed_s,
         "ticking": not entry.is_over,
-        "progress": 1.0 if row.status is Status.SAVED else entry.tracked.progress,
+        "progress": 1.0 if entry.is_saved else entry.tracked.progress,
         "eta": entry.eta or safe_line(entry.tracked.note, 200),
-        "facts": [safe_line(text, 120) for text in entry.facts if text],
-        "reason": safe_line(plain_text(entry.reason), 200),
+        "facts": [safe_line(fact, 120) for fact in entry.facts],
+        "reason": safe_line(plain_text(entry.lines[0]), 200) if entry.lines else "",
         "can_cancel": entry.can_cancel,
-        "lines": entry.lines,
+        "lines": [safe_line(line, 600) for line in entry.lines],
     }

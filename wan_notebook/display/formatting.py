@@ -10,12 +10,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote
 
-from ..database import Status
-from ..jobs import is_not_sent
 from ..money import format_amount
 from ..validation import expected_size
 
@@ -27,17 +24,11 @@ SEPARATOR: Final = " · "
 # Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
 _SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
 _LINE_BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
-_ZERO_WIDTH: Final = "\u200b\u200c\u200d\ufe0e\ufe0f\u200e\u200f"
 
 
 def safe_text(text: object) -> str:
     """Return text whose control and reordering characters are visible and do not act; newlines and tabs stay."""
-    return _SUSPICIOUS.sub(_visible, _LINE_BREAKS.sub("\n", str(text)))
-
-
-def _visible(match: re.Match[str]) -> str:
-    point = ord(match[0])
-    return "\ufffd" if 0xD800 <= point <= 0xDFFF else f"[U+{point:04X}]"
+    return _SUSPICIOUS.sub(lambda found: f"[U+{ord(found[0]):04X}]", _LINE_BREAKS.sub("\n", str(text)))
 
 
 def safe_line(text: object, max_chars: int = 0) -> str:
@@ -53,9 +44,7 @@ def join_facts(parts: Sequence[str]) -> str:
 
 def terminal_width(text: str) -> int:
     """Return how many columns a text takes in a terminal: wide East Asian characters two, combining ones none."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    none = sum(bool(unicodedata.combining(char)) or char in _ZERO_WIDTH for char in text)
-    return len(text) + wide - none
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") - bool(unicodedata.combining(char)) for char in text)
 
 
 def format_day(at: float) -> str:
@@ -67,9 +56,7 @@ def format_day(at: float) -> str:
 
 def format_time(at: float | None) -> str:
     """Return a local time: ``24 Nov 14:32``; nothing for None."""
-    if at is None:
-        return ""
-    return f"{format_day(at)} {dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone():%H:%M}"
+    return "" if at is None else f"{format_day(at)} {dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone():%H:%M}"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -110,17 +97,6 @@ def relative_path(path: Path) -> str:
         return Path(os.path.relpath(path)).as_posix()
     except ValueError:  # another drive
         return path.as_posix()
-
-
-def link_target(path: str) -> str:
-    """Return a relative link to a file, or nothing where a safe one cannot be made.
-
-    Jupyter serves what lies under the notebook; a colon is quoted too, so that no name becomes a scheme.
-    """
-    text = path.replace("\\", "/")
-    if not text or text.startswith("/") or re.match(r"^[A-Za-z]:/", text) or "\0" in text:
-        return ""
-    return quote(str(PurePosixPath(text)), safe="/", encoding="utf-8", errors="replace")
 
 
 def size_of(row: "JobRow") -> str:
@@ -173,31 +149,18 @@ class StatusStyle(NamedTuple):
     tone: Tone
 
 
-NOT_SENT: Final = "not_sent"
-"""Shown in place of ``refused`` for a job that never left this machine."""
-
-STYLES: Final[dict[str, StatusStyle]] = {
-    Status.SAVED: StatusStyle("✓", "saved", "", Tone.GREEN),
-    NOT_SENT: StatusStyle("○", "not sent", "nothing was paid", Tone.GREY),
-    Status.CANCELLED: StatusStyle("■", "cancelled", "", Tone.GREY),
-    Status.EXPIRED: StatusStyle("∅", "expired", "the service no longer has it", Tone.AMBER),
-    Status.REFUSED: StatusStyle("⊘", "refused", "the service did not accept it", Tone.RED),
-    Status.FAILED: StatusStyle("✕", "failed", "the service could not make it", Tone.RED),
-    Status.IN_DOUBT: StatusStyle("?", "in doubt", "the service may or may not have accepted it", Tone.AMBER),
-    Status.INTENT: StatusStyle("○", "queued", "Recorded, about to be sent", Tone.GREY),
-    Status.SENDING: StatusStyle("↑", "sending", "on its way to the service", Tone.BLUE),
-    Status.ACCEPTED: StatusStyle("◔", "accepted", "the service has it", Tone.BLUE),
-    Status.RUNNING: StatusStyle("◐", "running", "the service is making it", Tone.BLUE),
-    Status.SUCCEEDED: StatusStyle("↓", "succeeded", "made; being downloaded", Tone.BLUE),
+STYLES: Final = {
+    "saved": StatusStyle("✓", "saved", "", Tone.GREEN),
+    "not sent": StatusStyle("○", "not sent", "nothing was paid", Tone.GREY),
+    "cancelled": StatusStyle("■", "cancelled", "", Tone.GREY),
+    "expired": StatusStyle("∅", "expired", "the service no longer has it", Tone.AMBER),
+    "refused": StatusStyle("⊘", "refused", "the service did not accept it", Tone.RED),
+    "failed": StatusStyle("✕", "failed", "the service could not make it", Tone.RED),
+    "in doubt": StatusStyle("?", "in doubt", "the service may or may not have accepted it", Tone.AMBER),
+    "intent": StatusStyle("○", "queued", "Recorded, about to be sent", Tone.GREY),
+    "sending": StatusStyle("↑", "sending", "on its way to the service", Tone.BLUE),
+    "accepted": StatusStyle("◔", "accepted", "the service has it", Tone.BLUE),
+    "running": StatusStyle("◐", "running", "the service is making it", Tone.BLUE),
+    "succeeded": StatusStyle("↓", "succeeded", "made; being downloaded", Tone.BLUE),
 }
-"""In the order in which one stands for several jobs: what is open, then what needs a person, comes last."""
-
-
-def shown_status(row: "JobRow") -> str:
-    """Return the key of a row's style: its status, or ``not_sent``."""
-    return NOT_SENT if is_not_sent(row) else str(row.status)
-
-
-def row_style(row: "JobRow") -> StatusStyle:
-    """Return how a row's status looks."""
-    return STYLES[shown_status(row)]
+"""By the words of `status_words`; the last of several jobs' stands for all: what is open, then what needs a person."""

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..errors import StoreError
 from ..files import atomic_write
 from ..images import BadImageError, contact_sheet, data_url, thumbnail
-from .card import Card, JobEntry, card_text, versions_card
+from ..jobs import Job
+from ..text import pluralize
+from .card import Card, card_text
 from .formatting import join_facts, safe_line
 from .html import render
 from .table import Bundle
 
 if TYPE_CHECKING:
     from ..database import PictureRow
-    from ..jobs import Job, Picture
+    from ..jobs import Picture
     from ..session import Session
     from ..storage import Storage
 
@@ -49,14 +51,13 @@ class Layout(NamedTuple):
     max_width_px: int
     max_height_px: int
     per_row: int = 1
-    gap_px: int = 14
 
 
 # Of two columns one is left where both would be cramped: the middle term is huge below 560 px and negative above.
-_ALONE: Final = Layout("width:100%", 854, 480, gap_px=0)
+_ALONE: Final = Layout("width:100%", 854, 480)
 _PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100% - 14px);max-width:640px", 640, 480)
 _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
-_ARTICLE: Final = Layout("width:100%;max-width:640px", 640, 480, gap_px=0)
+_ARTICLE: Final = Layout("width:100%;max-width:640px", 640, 480)
 
 
 def shown_size(width_px: int | None, height_px: int | None, max_width_px: int, max_height_px: int) -> tuple[int, int]:
@@ -74,7 +75,7 @@ def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, int]
     return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - _CAPTION_BYTES) * 3 // 4)}
 
 
-def job_bundle(job: "Job", session: "Session", *, full_paths: bool = False) -> Bundle:
+def job_bundle(job: Job, session: "Session", *, full_paths: bool = False) -> Bundle:
     """Return the static output of a job: HTML, plain text and, with pictures, one JPEG contact sheet.
 
     The whole stays within 400 KB for any number of pictures and any length of text. ``metadata["wan"]`` names jobs,
@@ -88,24 +89,23 @@ def picture_bundle(picture: "Picture", session: "Session") -> Bundle:
     return _card_bundle(Card(picture.job, session, only=picture.row))
 
 
-def versions_bundle(job: "Job", session: "Session") -> Bundle:
+def versions_bundle(job: Job, session: "Session") -> Bundle:
     """Return every stored result of a job's request, newest first."""
-    return _card_bundle(versions_card(job, session))
+    row = job.rows[0]
+    by_seed = row.request_hash == row.request_hash_with_seed
+    rows = job.worker.database.results(row.request_hash, with_seed=by_seed)
+    versions = Job([job.worker.track(one) for one in reversed(rows)], job.worker, request=job.request)
+    title = f"{pluralize(len(rows), 'version')} of one request, newest first"
+    return _card_bundle(Card(versions, session, title=title))
 
 
-def pages_bundles(job: "Job", session: "Session") -> list[Bundle]:
+def pages_bundles(job: Job, session: "Session") -> list[Bundle]:
     """Return as many outputs as all pictures of a job need, each within the bytes of one."""
-    pages: list[list[JobEntry]] = [[]]
-    for entry in Card(job, session).entries:
-        if pages[-1] and sum(len(one.pictures) or 1 for one in (*pages[-1], entry)) > MAX_SHOWN // 2:
-            pages.append([])
-        pages[-1].append(entry)
-    bundles = []
-    for number, entries in enumerate(pages, 1):
-        card = Card(job, session, title=f"part {number} of {len(pages)}" if len(pages) > 1 else "")
-        card.entries = entries
-        bundles.append(_card_bundle(card))
-    return bundles
+    most, count = max(len(tracked.row.pictures) or 1 for tracked in job.tracked), len(job.tracked)
+    step = max(1, MAX_SHOWN // 2 // most)
+    titles = {start: f"from {start + 1} of {count}" if count > step else "" for start in range(0, count, step)}
+    cards = [Card(job, session, part=slice(at, at + step), title=title) for at, title in titles.items()]
+    return [_card_bundle(card) for card in cards]
 
 
 def _card_bundle(card: Card) -> Bundle:
@@ -187,10 +187,15 @@ def compare_bundle(
     """
     shown = items[:MAX_SHOWN]
     layout, limits = _plan(len(shown))
+    urls = [""] * len(shown)
+    for at, item in enumerate(shown):
+        with suppress(BadImageError):
+            copy, _, _ = thumbnail(item.data, max_px=limits["max_px"], max_bytes=limits["max_bytes"])
+            urls[at] = data_url(copy, "image/webp")
     html = render(
         "compare",
         items=shown,
-        urls=[_copy_url(item.data, limits) for item in shown],
+        urls=urls,
         shown_size=shown_size,
         columns=columns,
         common=common,
@@ -203,14 +208,6 @@ def compare_bundle(
     metadata = {"schema": 1, "view": "compare", "ids": jobs, "sha256": [item.sha256 for item in shown if item.sha256]}
     text = "\n  ".join(safe_line(line, 300) for line in lines)
     return {"text/html": html, "text/plain": text}, {"wan": metadata}
-
-
-def _copy_url(data: bytes, limits: dict[str, int]) -> str:
-    try:
-        copy, _, _ = thumbnail(data, max_px=limits["max_px"], max_bytes=limits["max_bytes"])
-        return data_url(copy, "image/webp")
-    except BadImageError:
-        return ""
 
 
 class Thumbnails:

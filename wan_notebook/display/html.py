@@ -9,16 +9,15 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .formatting import SEPARATOR, STYLES, format_time, link_target, safe_line, safe_text
+from .formatting import SEPARATOR, STYLES, format_time, safe_line, safe_text
 
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _MATH: Final = re.compile(r"<[^>]*>|[$\\]")
-_HEADING: Final = re.compile(r"^\s*#{1,6}\s+(.*)$")
-_BOLD: Final = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _NOBREAK_CHARS: Final = 24
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -49,7 +48,7 @@ def _environment() -> Environment:
         finalize=lambda value: safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters.update(line=safe_line)
-    environment.filters.update({each.__name__: each for each in (bdi, breaks, code, nobreak, paragraphs, rich)})
+    environment.filters.update({each.__name__: each for each in (bdi, breaks, code, nobreak, rich)})
     environment.globals.update(STYLES=STYLES, block_bar=block_bar, facts=facts, format_time=format_time, link=link)
     return environment
 
@@ -86,29 +85,21 @@ def breaks(text: object) -> Markup:
     return escape(safe_text(text)).replace("\n", Markup("<br>"))
 
 
-def paragraphs(text: str) -> list[Markup]:
-    """Return text as paragraphs; of its Markdown only headings and bold are read, all else stays as it is."""
-
-    def line(text: str) -> Markup:
-        heading = _HEADING.match(text)
-        shown = Markup(_BOLD.sub(r"<b>\1</b>", str(escape(heading[1] if heading else text))))  # noqa: S704
-        return Markup("<b>{}</b>").format(shown) if heading else shown
-
-    blocks = re.split(r"\n\s*\n", safe_text(text).strip())
-    return [Markup("<br>").join(map(line, block.split("\n"))) for block in blocks if block.strip()]
-
-
 def facts(parts: Iterable[object]) -> Markup:
     """Join pieces of HTML or text with the separator, leaving out empty ones."""
     return escape(SEPARATOR).join(part if isinstance(part, Markup) else bdi(part) for part in parts if part)
 
 
 def link(path: str, label: object) -> Markup:
-    """Link to a file of the store; just its label where no link can be made."""
-    shown = label if isinstance(label, Markup) else bdi(label)
-    target = link_target(path)
-    page = Markup('<a href="{}" target="_blank" rel="noopener">{}</a>')
-    return page.format(target, shown) if target else shown
+    """Link to a file of the store by its relative path; just its label where a safe link cannot be made.
+
+    Jupyter serves what lies under the notebook; a colon is quoted too, so that no name becomes a scheme.
+    """
+    shown, path = label if isinstance(label, Markup) else bdi(label), path.replace("\\", "/")
+    if not path or path.startswith("/") or re.match(r"[A-Za-z]:/", path):
+        return shown
+    target = quote(path, safe="/", errors="replace")
+    return Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(target, shown)
 
 
 def block_bar(share: float, width: int) -> str:

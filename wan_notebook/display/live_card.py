@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import anywidget
 import traitlets
 
-from .card import Card, card_line, live_state
-from .gallery import Thumbnails, job_bundle
+from .card import Card, card_text, live_state
+from .gallery import job_bundle
 from .html import STATIC, static_module
 from .table import Table
 
 if TYPE_CHECKING:
-    from ..jobs import Job, TrackedJob
+    from ..jobs import Job
     from ..session import Session
 
 log = logging.getLogger(__name__)
@@ -23,20 +23,18 @@ UPDATE_EVERY_S: Final = 0.1
 """At most ten updates a second: above a thousand messages a second Jupyter drops them."""
 REFRESH_EVERY_S: Final = 2.0
 """The time left changes with the time alone; and a page takes a long silence for a restart of the kernel."""
-_THUMBS_MAX: Final = 8
 _NOTHING: Final = {"text/latex": ""}  # JupyterLab and nbconvert show nothing for it, and nbval compares nothing
 
 
 class LiveCard(anywidget.AnyWidget):
     """One card in one cell: a widget while the job runs, then the static output in its place.
 
-    Its traits hold plain JSON: ``view``, and ``thumbs`` once there are pictures.
+    Its trait holds plain JSON.
     """
 
     _esm = static_module(STATIC / "card.js")
     _css = STATIC / "card.css"
     view = traitlets.Dict().tag(sync=True)
-    thumbs = traitlets.List(traitlets.Bytes()).tag(sync=True)
 
     def __init__(self, job: "Job", session: "Session") -> None:
         self._job, self._session = job, session
@@ -49,7 +47,7 @@ class LiveCard(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         # A widget's own repr lists its traits, pictures included, in every text/plain.
-        return card_line(Card(self._job, self._session))
+        return card_text(Card(self._job, self._session))
 
     def start(self) -> None:
         """Display the card from the cell's own thread, then follow the job on the background loop.
@@ -68,22 +66,10 @@ class LiveCard(anywidget.AnyWidget):
         self._fallback = display(static, raw=True, display_id=True)
         self._session.background.submit(self._follow())
 
-    def refresh(self) -> None:
-        """Send the newest state; with its pictures once all is over, for a page that was reloaded in mid-run."""
-        card = Card(self._job, self._session)
-        view = {**live_state(card), "sent_at": self._session.wall_clock()}
-        with self.hold_sync():  # pictures and their captions arrive together
-            if view["done"] and view["pictures"]:
-                shown = card.pictures[:_THUMBS_MAX]
-                records = [picture.record for picture in shown]
-                copies = Thumbnails(card.storage).get_all(records, max_px=256, max_bytes=12_000)
-                found = [(picture, copy) for picture, copy in zip(shown, copies, strict=True) if copy]
-                view["thumbs"] = [
-                    {"alt": p.alt, "code": p.expression, "facts": list(filter(None, p.facts)), "mime": "image/webp"}
-                    for p, _ in found
-                ]
-                self.thumbs = [copy for _, copy in found]
-            self.view = view
+    def refresh(self, html: str = "") -> None:
+        """Send the newest state; once all is over with the static output, for a page that was reloaded in mid-run."""
+        now, state = self._session.wall_clock(), live_state(Card(self._job, self._session))
+        self.view = {**state, "sent_at": now, "html": html}
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
         kind = content.get("kind") if isinstance(content, dict) else None
@@ -92,16 +78,12 @@ class LiveCard(anywidget.AnyWidget):
             self.send({"kind": "clock", "now": self._session.wall_clock()})
         elif kind == "cancel":
             wanted = [tracked for tracked in self._job.tracked if tracked.id in content.get("jobs", ())]
-            if wanted:
-                self._session.background.call_back(self._job.worker.cancel, wanted)
-
-    def _on_change(self, _tracked: "TrackedJob") -> None:
-        self._changed.set()
+            self._session.background.call_back(self._job.worker.cancel, wanted)
 
     async def _follow(self) -> None:
         """Bring changes to the page, coalesced; replace the card once everything is settled."""
         in_thread = self._session.background.in_thread
-        unsubscribe = [tracked.listen(self._on_change) for tracked in self._job.tracked]
+        unsubscribe = [tracked.listen(lambda _: self._changed.set()) for tracked in self._job.tracked]
         try:
             while not self._job.is_done:
                 with suppress(TimeoutError):
@@ -113,7 +95,7 @@ class LiveCard(anywidget.AnyWidget):
                     await asyncio.sleep(UPDATE_EVERY_S)
             data, metadata = await in_thread(job_bundle, self._job, self._session)
             # After a page reload the update of the output does not arrive: the widget shows the pictures itself.
-            await in_thread(self.refresh)
+            await in_thread(self.refresh, data["text/html"])
             self._handle.update(data, metadata=metadata, raw=True)
             self._fallback.update(_NOTHING, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a job that runs for ever

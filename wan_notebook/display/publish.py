@@ -89,8 +89,7 @@ def show_job(
         limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else None)
         has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
         if not (_wait_with_line(job, session, limit_s) if has_line else job.wait(limit_s)):
-            hint = f"Its pictures will be fetched: `%wan show {job.id}`."
-            raise JobTimeout(job.still_open(limit_s or 0.0), job_id=job.id, hint=hint)
+            raise JobTimeout(job.still_open(limit_s or 0.0), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
     if not is_live:
         publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
     ended = [tracked.row for tracked in job.tracked if tracked.is_settled and tracked.status is not Status.SAVED]
@@ -105,17 +104,13 @@ def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> 
     while not job.wait(max(0.0, min(1.0, end_s - time.monotonic()))):
         if time.monotonic() >= end_s:
             return False
-        width = max(8, shutil.get_terminal_size().columns - 1)  # a longer line cannot be written over
-        _write(f"\r{_waiting_line(Card(job, session))[:width]:<{width}}")
+        card, width = Card(job, session), max(8, shutil.get_terminal_size().columns - 1)
+        first = card.entries[0]
+        parts = [f"{card.style.icon} {card.summary}", f"{first.elapsed_s:.0f} s", first.eta, first.tracked.note]
+        line = safe_line(join_facts([*parts, f"job {first.row.id}"]))
+        _write(f"\r{line[:width]:<{width}}")  # a longer line could not be written over
     _write(f"\r{' ' * width}\r" if width else "")
     return True
-
-
-def _waiting_line(card: Card) -> str:
-    first = card.entries[0]
-    progress = first.tracked.progress if len(card.entries) == 1 else None
-    parts = [f"{card.style.icon} {card.summary}", f"{first.elapsed_s:.0f} s", f"{progress:.0%}" if progress else ""]
-    return safe_line(join_facts([*parts, first.eta, first.tracked.note, f"job {first.row.id}"]))
 
 
 def _write(text: str) -> None:

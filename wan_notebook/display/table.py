@@ -2,20 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from .formatting import STYLES, Tone, join_facts, safe_line, safe_text, terminal_width
 from .html import block_bar, plain_text, render
 
 Bundle = tuple[dict[str, str], dict[str, Any]]
-
-
-class Thumb(NamedTuple):
-    """A picture in a cell: a data URL with its size in CSS px."""
-
-    url: str
-    width_px: int
-    height_px: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +23,8 @@ class Column:
 class Cell:
     """One cell. In ``text`` and ``below`` a piece between backticks is shown as code.
 
-    ``status`` shows a status with its icon, ``bar`` a share from 0 to 1, ``thumb`` a picture that links to ``path``.
+    ``status`` shows a status with its icon, ``bar`` a share from 0 to 1, ``thumb`` (a data URL with its size in CSS px)
+    a picture that links to ``path``.
     """
 
     text: str = ""
@@ -39,7 +32,7 @@ class Cell:
     status: str = ""
     tone: str = ""
     bar: float | None = None
-    thumb: Thumb | None = None
+    thumb: tuple[str, int, int] | None = None
     path: str = ""
 
     def as_text(self, max_chars: int) -> list[str]:
@@ -60,12 +53,10 @@ class Table:
         The head: a name, and short facts beside it.
     columns, rows
         The body; a row is a sequence of `Cell` or text. Columns that are empty in every row are left out.
-    lines, footer, notes
-        Lines above the body, below it, and muted ones at the end; pieces between backticks are commands.
+    lines, notes
+        Lines above the body and muted ones below it; pieces between backticks are commands.
     parts
         Further tables under headings of their own.
-    empty_text
-        Stands in for a body without rows.
     code
         Preformatted text at the end.
     tone
@@ -77,10 +68,8 @@ class Table:
     columns: Sequence[Column] = ()
     rows: Sequence[Sequence[Cell | str]] = ()
     lines: Sequence[str] = ()
-    footer: Sequence[str] = ()
     notes: Sequence[str] = ()
     parts: Sequence["Table"] = ()
-    empty_text: str = ""
     code: str = ""
     tone: str = Tone.GREY
 
@@ -115,29 +104,26 @@ class Table:
             cells.insert(0, [text for at in kept for text in (self.columns[at].title, "")])
         right = [2 * position for position, at in enumerate(kept) if self.columns[at].is_number]
         parts = [line for part in self.parts for line in ("", *part.text_lines())]
-        empty = [self.empty_text] if self.empty_text and not self.rows else []
-        above, below = [head, *self.lines] if head else self.lines, [*self.footer, *self.notes]
         return [
-            *(safe_line(plain_text(line), 400) for line in above),
-            *align(cells, indent="  " if head else "", right=right),
-            *map(plain_text, empty),
+            *(safe_line(plain_text(line), 400) for line in ([head] if head else []) + [*self.lines]),
+            *_aligned(cells, indent="  " if head else "", right=right),
             *parts,
-            *(safe_line(plain_text(line), 400) for line in below),
+            *(safe_line(plain_text(line), 400) for line in self.notes),
             *filter(None, [self.code]),
         ]
 
 
-def align(lines: Sequence[Sequence[str]], *, indent: str, right: Sequence[int] = ()) -> list[str]:
+def _aligned(lines: Sequence[Sequence[str]], *, indent: str, right: Sequence[int]) -> list[str]:
     """Align cells in columns by their width in a terminal; those in ``right`` to the right, empty columns left out."""
-    count = max(map(len, lines), default=0)
-    full = [[*line, *[""] * (count - len(line))] for line in lines]
-    widths = [max(terminal_width(line[at]) for line in full) for at in range(count)]
+    widths = [max(map(terminal_width, column)) for column in zip(*lines, strict=True)]
 
-    def padded(line: Sequence[str], at: int) -> str:
-        padding = " " * (widths[at] - terminal_width(line[at]))
-        return padding + line[at] if at in right else line[at] + padding
+    def padded(text: str, at: int) -> str:
+        padding = " " * (widths[at] - terminal_width(text))
+        return padding + text if at in right else text + padding
 
-    return [(indent + "  ".join(padded(line, at) for at in range(count) if widths[at])).rstrip() for line in full]
+    return [
+        (indent + "  ".join(padded(line[at], at) for at in range(len(line)) if widths[at])).rstrip() for line in lines
+    ]
 
 
 def table_bundle(table: Table, view: str = "table") -> Bundle:

@@ -1,36 +1,33 @@
 """The tables of the commands: history, cost, status, budget, config, doctor, and the dry run."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..database import FREE, CostRow, Database, HistoryQuery, count_open, nothing_found
 from ..images import InputImage, PendingImage, data_url
-from ..jobs import cost_of
+from ..jobs import cost_of, seeds_text, status_words
 from ..money import Total, format_amount
 from ..providers import dialect_for
 from ..settings import LEDGER_NAME
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .formatting import (
+    STYLES,
     Tone,
     duration_of,
-    format_day,
     format_duration,
     format_expected_size,
     format_time,
     join_facts,
     relative_path,
-    row_style,
     safe_line,
-    shown_status,
     size_of,
 )
 from .gallery import Thumbnails, shown_size
-from .table import Bundle, Cell, Column, Table, Thumb, table_bundle
+from .table import Bundle, Cell, Column, Table, table_bundle
 
 if TYPE_CHECKING:
     from ..database import CostKey, JobRow
@@ -60,24 +57,24 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     if everywhere:
         found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
     shown = found[: min(query.limit, _ROWS_MAX)]
-    words = _filter_words(query)
-    notes = [f"More: `%wan history --limit {min(count, query.limit * 5)}`"] if count > len(shown) else []
+    sums = [f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), str(total)]
+    notes = [join_facts(sums)] if shown else []
+    if count > len(shown):
+        notes.append(f"More: `%wan history --limit {min(count, query.limit * 5)}`")
     if query.only_trashed:
         notes.append("`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt are deleted")
     return Table(
         title="History",
-        facts=[words],
         columns=_HISTORY_COLUMNS,
         rows=[_history_row(row, storage) for row, storage in shown],
-        footer=[join_facts([f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), str(total)])],
+        lines=[] if shown else ["Nothing found."],
         notes=notes,
-        empty_text="Nothing found." if words else "Nothing has been made yet.",
     )
 
 
 def history_facts(row: "JobRow") -> dict[str, str]:
     """Return what a line of the history says of a job, each as text."""
-    saved, style, cost = sum(1 for picture in row.pictures if picture.saved_at), row_style(row), cost_of(row)
+    saved, style, cost = sum(1 for picture in row.pictures if picture.saved_at), STYLES[status_words(row)], cost_of(row)
     amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
     return {
         "id": row.id,
@@ -109,7 +106,7 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
         Cell(text=f"{marks}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
         said["seed"],
         said["pictures"],
-        Cell(status=shown_status(row), below=said["took"]),
+        Cell(status=status_words(row), below=said["took"]),
         Cell(text=said["cost"], below=cost_of(row).note or said["source"]),
     ]
 
@@ -117,25 +114,9 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
 def _thumb_cell(row: "JobRow", storage: Storage) -> Cell | str:
     for record in row.pictures[:1]:
         if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
-            thumb = Thumb(data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
+            thumb = (data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
             return Cell(text=row.id, thumb=thumb, path=relative_path(storage.path(record.file)))
     return ""
-
-
-def _filter_words(query: HistoryQuery) -> str:
-    status = query.status if isinstance(query.status, str | None) else ", ".join(query.status)
-    parts = {
-        "“{}”": query.words,
-        "in the trash": query.only_trashed,
-        "starred": query.starred,
-        "since {}": format_time(query.since),
-        "tag {}": " and ".join(query.tags),
-        "notebook {}": Path(query.notebook).name,
-        "user {}": query.user,
-        "seed {}": query.seed,
-        "state {}": (status or "").replace("_", " "),
-    }
-    return ", ".join(words.format(value) for words, value in parts.items() if value not in (None, "", False))
 
 
 def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database, Storage]]:
@@ -155,21 +136,19 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     """
     folders = [database for database, _ in _folders(session, everywhere=everywhere)]
     spends = [database.spend() for database in folders]
-    total, jobs = sum((spend.total for spend in spends), Total()), sum(spend.jobs - spend.free for spend in spends)
+    jobs, pictures = sum(spend.jobs - spend.free for spend in spends), sum(spend.pictures_saved for spend in spends)
     practice = sum(database.spend(simulated=True).pictures_saved for database in folders)
-    reserved: dict[str, Decimal] = {}
-    for currency, amount in (item for spend in spends for item in spend.reserved.items()):
-        reserved[currency] = reserved.get(currency, Decimal()) + amount
-    held = [format_amount(amount, currency) for currency, amount in sorted(reserved.items()) if amount]
+    held = [
+        format_amount(amount, currency) for spend in spends for currency, amount in spend.reserved.items() if amount
+    ]
     unknown = sum(spend.reserved_unknown for spend in spends)
     held += [f"{unknown} unknown"] if unknown else []
-    pictures = sum(spend.pictures_saved for spend in spends)
     names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
     sections = [_cost_section(name, folders, is_practice=practice > 0 and not jobs) for name in names]
     return Table(
         title="Cost",
         facts=[
-            str(total),
+            str(sum((spend.total for spend in spends), Total())),
             pluralize(pictures, "picture"),
             pluralize(jobs, "job"),
             f"{' + '.join(held)} reserved for running jobs" if held else "",
@@ -188,22 +167,20 @@ def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: 
         known = sums.setdefault(row.key, CostRow(key=row.key))
         known.jobs, known.pictures = known.jobs + row.jobs - row.free, known.pictures + row.pictures
         known.total += row.would_cost if is_practice else row.total
+    shown = list(sums.values())[:60]
     most: dict[str, Decimal] = {}
-    for row in sums.values():
-        for _, currency, _ in row.total.amounts[:1]:
-            most[currency] = max(row.total.known(currency), most.get(currency, Decimal()))
-    body: list[list[Cell | str]] = []
-    for row in list(sums.values())[:60]:
-        shares = [row.total.known(currency) / (most[currency] or 1) for _, currency, _ in row.total.amounts[:1]]
-        bar = Cell(bar=float(sum(shares)))
-        body.append([row.key or "(none)", bar, str(row.total), str(row.pictures), str(row.jobs)])
+    for _, currency, amount in (amount for row in shown for amount in row.total.amounts[:1]):
+        most[currency] = max(amount, most.get(currency, Decimal()))
+    rows: list[list[Cell | str]] = []
+    for row in shown:
+        bar = Cell(bar=float(sum(amount / (most[currency] or 1) for _, currency, amount in row.total.amounts[:1])))
+        rows.append([row.key or "(none)", bar, str(row.total), str(row.pictures), str(row.jobs)])
     titles = ["Would cost" if is_practice else "Spent", "Pictures", "Jobs"]
-    left = len(sums) - len(body)
     return Table(
         title=f"{'practice ' if is_practice else ''}by {name}",
         columns=[Column(), Column(is_wide=True), *(Column(title=title, is_number=True) for title in titles)],
-        rows=body,
-        footer=[f"and {left} more"] if left else [],
+        rows=rows,
+        notes=[f"and {len(sums) - len(shown)} more"] if len(sums) > len(shown) else [],
     )
 
 
@@ -219,11 +196,13 @@ def status_table(session: "Session") -> Table:
     running = summary.sending + summary.running
     jobs = f"{running} running, {summary.to_fetch} to fetch, {summary.in_doubt} in doubt" if summary else "none open"
     jobs += f", {summary.unsent} not sent: run the cell again" if summary.unsent else ""
-    first = "`%wan login` for real pictures" if settings.provider == "simulator" else "`%wan history`"
-    if summary.in_doubt:
-        first = "`%wan history --state in_doubt`, then `%wan resolve JOB`"
-    elif running or summary.to_fetch:
-        first = "`%wan resume` to fetch what is finished"
+    ways = {
+        "`%wan history --state in_doubt`, then `%wan resolve JOB`": summary.in_doubt,
+        "`%wan resume` to fetch what is finished": running or summary.to_fetch,
+        "`%wan login` for real pictures": settings.provider == "simulator",
+        "`%wan history`": True,
+    }
+    first = next(way for way, holds in ways.items() if holds)
     return Table(
         columns=_PAIR,
         rows=[
@@ -245,7 +224,7 @@ def budget_table(session: "Session", message: str = "") -> Table:
 def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", place: str = "") -> Table:
     """Return the settings as rows of name, value and where the value comes from."""
     columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
-    notes = [f"Stored in {place}"] if place else []
+    notes = [f"Stored in {place}"]
     return Table(title="Settings", facts=[message], columns=columns, rows=rows, notes=notes, tone=Tone.BLUE)
 
 
@@ -262,10 +241,10 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
     """Return checks as rows of name, level (ok, info, warning or problem), text and hint."""
     worst = min((level for _, level, _, _ in lines), key=list(_LEVELS).index, default="ok")
     columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
-    rows: list[list[Cell | str]] = []
-    for name, level, text, hint in lines:
-        word, tone = _LEVELS[level]
-        rows.append([Cell(text=word, tone=tone), name, Cell(text=text, below=f"→ {hint}" if hint else "")])
+    rows: list[list[Cell | str]] = [
+        [Cell(text=_LEVELS[level][0], tone=_LEVELS[level][1]), name, Cell(text=text, below=f"→ {hint}" if hint else "")]
+        for name, level, text, hint in lines
+    ]
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
 
 
@@ -279,17 +258,16 @@ _JSON_MAX_CHARS: Final = 20_000
 def dry_run_bundle(plan: "Plan") -> Bundle:
     """Show the exact request that a call would send, how many pictures it makes and the most it can cost."""
     first, submission, count = plan.jobs[0], plan.submission, len(plan.jobs)
-    request, answered = first.request, [job.result for job in plan.jobs if job.result is not None]
+    request, answered = first.request, sum(job.result is not None for job in plan.jobs)
     is_open_seed = submission.requests[0].seed is None and first.result is None
     pictures = pluralize(sum(job.request.pictures_asked for job in plan.jobs), "picture")
     if count > 1:
-        seeds = ", ".join([*(str(job.request.seed) for job in plan.jobs[:12]), *(["…"] if count > 12 else [])])
-        pictures += f" in {count} requests, each with its seed{'' if is_open_seed else f': {seeds}'}"
+        seeds = "each with its own seed" if is_open_seed else seeds_text([job.request.seed for job in plan.jobs])
+        pictures += f" in {count} requests, {seeds}"
     follows = f"shape of {submission.size_follows}" if submission.size_follows else ""
-    stored = f"{len(answered)} of {count} from store · $0.00" if answered else ""
     endpoint, body = _first_call(plan)
     pairs = [
-        ("In the store", f"{stored} · {format_day(answered[0].created_at)}" if answered else ""),
+        ("In the store", f"{answered} of {count} · $0.00" if answered else ""),
         ("Request", f"`{endpoint}`"),
         ("How many", pictures),
         ("Expected size", follows or format_expected_size(request)),
@@ -298,7 +276,15 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
     ]
     unknown = {"seed": "(chosen when it is sent)"} if is_open_seed else {}
     unknown |= {"size": f"(the {follows}, which is not here yet)"} if follows else {}
-    shown = json.dumps(_shown_body(body, iter(request.images), unknown), indent=2, ensure_ascii=False)
+    images = iter(request.images)
+
+    def in_words(node: dict[str, Any]) -> dict[str, Any]:
+        """Put words in the place of each picture, and of what is not known yet."""
+        if "image" in node:
+            node["image"] = f"<{next(images).name}>"
+        return {**node, **unknown} if "enable_interleave" in node else node
+
+    shown = json.dumps(json.loads(json.dumps(body), object_hook=in_words), indent=2, ensure_ascii=False)
     inputs = [_input_row(position, image) for position, image in enumerate(request.images, 1)]
     table = Table(
         title="◇ dry run",
@@ -327,16 +313,3 @@ def _input_row(number: int, image: InputImage | PendingImage) -> list[Cell | str
     size = f"{image.width_px}×{image.height_px} px {image.mime.removeprefix('image/').upper()}"
     name = Cell(text=image.name, below="; ".join(image.notes))
     return [f"image {number}", name, size, file_size(len(image.data)), f"`{image.sha256[:16]}`"]
-
-
-def _shown_body(node: Any, images: Iterator[InputImage | PendingImage], unknown: Mapping[str, str]) -> Any:
-    """Return a request's body with each picture in words, and with words for what is not known yet."""
-    if isinstance(node, list | tuple):
-        return [_shown_body(item, images, unknown) for item in node]
-    if not isinstance(node, dict):
-        return node
-    shown = {
-        key: f"<{next(images).name}>" if key == "image" else _shown_body(value, images, unknown)
-        for key, value in node.items()
-    }
-    return {**shown, **unknown} if "enable_interleave" in shown else shown

@@ -161,7 +161,6 @@ def test_the_live_card_words_everything(house: House) -> None:
     assert view["show"] == f"%wan show {job.id}"
     job.result(20)
     over = live_state(Card(job, session))
-    assert over["done"] is True
     assert over["jobs"][0]["ticking"] is False
     assert over["jobs"][0]["facts"][-1] == f"{job[0].row.width_px}×{job[0].row.height_px}"  # no longer about
 

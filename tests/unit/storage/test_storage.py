@@ -61,7 +61,8 @@ def test_looking_makes_nothing(storage: Storage) -> None:
     """Reading, asking and measuring create no folder."""
     assert not storage.exists(NAME)
     assert not storage.holds(NAME, "x")
-    assert (storage.clean_parts(), storage.delete(NAME)) == ([], False)
+    storage.clean_parts()
+    assert not storage.delete(NAME)
     assert storage.picture_name(AT, "a fox", 5, 0, "png") == NAME
     with pytest.raises(StoreError, match=r"fox-s5-1\.png: it is not there"):
         storage.read(NAME)
@@ -150,10 +151,6 @@ def test_a_sidecar_follows_its_picture_and_never_costs_it(storage: Storage, capl
     (storage.folder / f"{NAME}.json").mkdir()
     assert storage.publish(storage.stage(storage.part_path("abc", 0), b"png"), NAME, "{}") == NAME
     assert "metadata" in caplog.text
-    (storage.folder / f"{NAME}.json").rmdir()
-    storage.delete(NAME)
-    storage.delete("2026-11-24/other.png")
-    assert not (storage.folder / "2026-11-24").exists()
 
 
 def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
@@ -275,9 +272,8 @@ def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
     for path in old:
         path.write_bytes(b"x")
         os.utime(path, (0, 0))
-    assert storage.clean_parts() == ["new-1.0f.ready", "old-0.0f.part"]
-    assert part.exists()
-    assert old[2].exists()
+    storage.clean_parts()
+    assert {*part.parent.iterdir()} == {part, old[2]}
 
 
 # Names and paths ------------------------------------------------------------------------------------------------------

@@ -69,23 +69,6 @@ function makeRow(several, onCancel) {
   };
 }
 
-/** Make a figure of a picture that came as bytes. */
-function makeFigure(caption, bytes, urls) {
-  const figure = make("figure");
-  const image = make("img");
-  const url = URL.createObjectURL(new Blob([bytes], { type: caption.mime }));
-  urls.push(url);
-  image.src = url;
-  image.alt = caption.alt;
-  const text = make("figcaption");
-  const code = make("code", "", caption.code);
-  const facts = make("span");
-  setFacts(facts, caption.facts);
-  text.append(...(caption.code ? [code, " · "] : []), facts);
-  figure.append(image, text);
-  return figure;
-}
-
 /** Build the card's skeleton. */
 function makeParts(several) {
   const parts = {
@@ -117,7 +100,6 @@ function render({ model, el, signal }) {
   const asked = new Set();
   const silence = makeSilence(model, signal);
   let told = ""; // what was last said of a kernel that is silent
-  const urls = [];
   const opened = performance.now();
   let showTimer = 0;
 
@@ -178,25 +160,21 @@ function render({ model, el, signal }) {
     for (const row of rows.values()) row.tick(clock.sinceSentS());
   }
 
-  /** Show the pictures here, once it is clear that no static output takes this card's place. */
+  /** Show the static output here, once it is clear that it does not take this card's place. */
   function updateResult() {
     clearTimeout(showTimer);
-    const { done, pictures, thumbs } = view();
-    if (!done) return;
+    const { html } = view();
     const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished job: at once
-    if (!pictures) return;
-    showTimer = setTimeout(() => showResult(thumbs, pictures), wait);
+    if (html) showTimer = setTimeout(() => showResult(html), wait);
   }
 
-  function showResult(captions, pictures) {
-    const bytes = model.get("thumbs");
-    const figures = captions.slice(0, bytes.length).map((caption, i) => makeFigure(caption, bytes[i], urls));
+  function showResult(html) {
+    const result = make("div");
     const hint = make("div");
-    const left = pictures - figures.length;
-    const more = left > 0 && figures.length ? `and ${left} more. ` : "";
-    const { show } = view();
-    hint.append(...richNodes(`${more}This view ends with the kernel: \`${show}\` in a cell keeps the pictures.`));
-    parts.result.replaceChildren(...figures, hint);
+    result.innerHTML = html; // the very HTML of the output, in which Python escapes everything
+    for (const link of result.querySelectorAll("a")) link.replaceWith(...link.childNodes); // they hold in an output only
+    hint.append(...richNodes(`This view ends with the kernel: \`${view().show}\` in a cell keeps the pictures.`));
+    parts.result.replaceChildren(result, hint);
   }
 
   function updateAll() {
@@ -237,7 +215,6 @@ function render({ model, el, signal }) {
     clearTimeout(showTimer);
     model.off("change:view", onView);
     model.off("msg:custom", onMessage);
-    for (const url of urls) URL.revokeObjectURL(url);
   });
 }
 

@@ -1,5 +1,5 @@
 // What every widget of this package shares: this file is put in front of each widget's own module, since a widget's
-// module cannot import another. Text from outside reaches the page through textContent only.
+// module cannot import another. Text from outside reaches the page through textContent, or escaped by Python.
 
 /** Make an element with a class and, if given, a text. */
 function make(tag, className = "", text = "") {
