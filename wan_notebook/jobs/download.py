@@ -133,10 +133,10 @@ class _Download:
         wants_metadata = row.versions.get("embed", self.worker.settings(row.provider).embed)  # `--no-embed` of its cell
         try:
             if wants_metadata and columns["mime"].startswith("image/"):
-                from ..metadata import can_embed, embed, write_sidecar
+                from ..metadata import embed
 
                 metadata = metadata_of(row, PictureRow(index=self.index, **columns))
-                return (embed(data, metadata) if can_embed(data) else data), write_sidecar(metadata)
+                return embed(data, metadata), metadata.to_json(indent=2) + "\n"
         except Exception:  # metadata that cannot be written must not cost a paid picture
             log.exception("the metadata of picture %d of job %s could not be written", self.index, row.id)
         return data, ""
@@ -182,7 +182,7 @@ class _Download:
 
 def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
-    from ..metadata import Metadata, MetadataCost
+    from ..metadata import Metadata
 
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
     fields = {
@@ -200,7 +200,7 @@ def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
             for name, at in times.items()
             if at is not None
         },
-        "cost": MetadataCost.of(cost_of(row)),
+        "cost": cost_of(row),
         "fingerprints": {"asked": row.request_hash, "sent": row.request_hash_with_seed},
         "versions": {name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
     }

@@ -3,45 +3,8 @@
 The keys and the JSON on disk are those of the first edition, which called this a recipe.
 """
 
-from .embed import (
-    SCHEMA,
-    Metadata,
-    MetadataCost,
-    MetadataInput,
-    MetadataParameters,
-    MetadataPicture,
-    can_embed,
-    changed_in,
-    embed,
-    exif_block,
-    public_name,
-    read_metadata,
-    read_sidecar,
-    strip,
-    write_parameters,
-    write_sidecar,
-)
-from .importers import ForeignMetadata, from_parameters, read_any, read_foreign
+from .embed import Metadata, can_embed, changed_in, embed, exif_block, read_metadata, read_sidecar, strip
+from .importers import ForeignMetadata, read_any
 
-__all__ = [
-    "SCHEMA",
-    "ForeignMetadata",
-    "Metadata",
-    "MetadataCost",
-    "MetadataInput",
-    "MetadataParameters",
-    "MetadataPicture",
-    "can_embed",
-    "changed_in",
-    "embed",
-    "exif_block",
-    "from_parameters",
-    "public_name",
-    "read_any",
-    "read_foreign",
-    "read_metadata",
-    "read_sidecar",
-    "strip",
-    "write_parameters",
-    "write_sidecar",
-]
+__all__ = ["ForeignMetadata", "Metadata", "can_embed", "changed_in", "embed", "exif_block"]
+__all__ += ["read_any", "read_metadata", "read_sidecar", "strip"]

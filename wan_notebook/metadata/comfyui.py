@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+_ENCODER: Final = re.compile("TextEncode|WildcardEncode")
 # Names of inputs, in the order in which they are looked for.
 _ENCODER_TEXTS: Final = (
     *("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert", "prompt"),
@@ -18,119 +19,139 @@ _COMBINED: Final = re.compile(r"conditioning(_?\w+)?|cond\d")
 _STRINGS: Final = ("value", "string", "String", "text")
 _JOINED: Final = re.compile(r"(?:string|text)_?[a-z1-9]")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
-_LATENTS: Final = ("samples", "latent", "latent_image")
 _WIDTHS: Final = ("width", "empty_latent_width")
 _MODELS: Final = ("ckpt_name", "unet_name", "model_name")
-_SLOTS: Final = {"Efficient Loader": {1: "positive", 2: "negative"}, "Eff. Loader SDXL": {1: "positive", 2: "negative"}}
-"""Which output is which text, where it is not the first two."""
+_SETTINGS: Final = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
 _MAX_HOPS: Final = 60
-_MAX_LINKS: Final = 500
+_MAX_NODES: Final = 2000
 _NUMBER_NODE_INPUTS: Final = 3
 
-Node = Mapping[str, Any]
-Link = tuple[str, int]
+Inputs = Mapping[str, Any]
+
+
+def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a graph says: prompt, negative, seed, size, model, the rest, and notes on what was not understood.
+
+    ``nodes`` is a graph in the form in which it was run: node id → class and inputs; a link is ``[node id, output]``.
+    """
+    graph = _Graph({key: node for key, node in nodes.items() if isinstance(node, dict)})
+    samplers = graph.samplers() if len(nodes) <= _MAX_NODES else []
+    if not samplers:
+        kinds = ", ".join(sorted({str(node.get("class_type")) for node in graph.nodes.values()})[:8])
+        return {"notes": [f"its graph of {len(nodes)} nodes has no sampler that is known ({kinds})"]}
+    sampler = samplers[0]
+    rest = {name: sampler[name] for name in _SETTINGS if isinstance(sampler.get(name), str | int | float)}
+    loras = [name for key in nodes if isinstance(name := graph.inputs(key).get("lora_name"), str)]
+    rest |= {f"lora {n}": name for n, name in enumerate(loras, 1)} | {"workflow": f"{len(nodes)} nodes"}
+    texts = list(dict.fromkeys(map(graph.texts, samplers)))
+    if len(texts) > 1:
+        shown = " | ".join(prompt for prompt, _ in texts)
+        graph.notes.insert(0, f"its samplers have different texts, and which made this picture is not said: {shown}")
+        return {"rest": rest, "notes": graph.notes}
+    given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
+    seed = graph.number(given)
+    if seed is None and given is not None:
+        graph.notes.append("the seed is not understood")
+    found = {"seed": seed, "size": graph.size(sampler), "model": graph.model(sampler), "rest": rest}
+    return found | {"prompt": texts[0][0], "negative": texts[0][1], "notes": graph.notes}
 
 
 @dataclass
-class Graph:
-    """A graph in the form in which it was run: node id → class and inputs; a link is ``[node id, output]``."""
-
-    nodes: Mapping[str, Node]
+class _Graph:
+    nodes: Mapping[str, Inputs]
     notes: list[str] = field(default_factory=list)
 
-    def samplers(self) -> list[Node]:
+    def inputs(self, key: str) -> Inputs:
+        found = self.nodes.get(key, {}).get("inputs")
+        return found if isinstance(found, dict) else {}
+
+    def samplers(self) -> list[Inputs]:
         """Return the inputs of the samplers that no other sampler feeds, and so decide what the picture shows."""
-        all_inputs = {key: self._inputs(key) for key in self.nodes}
         found = {
             key: inputs
-            for key, inputs in all_inputs.items()
-            if "latent_image" in inputs and ("positive" in inputs or "guider" in inputs)
+            for key in self.nodes
+            if "latent_image" in (inputs := self.inputs(key)) and ("positive" in inputs or "guider" in inputs)
         }
-        first = [inputs for inputs in found.values() if not self._upstream(inputs["latent_image"]) & found.keys()]
+        first = [inputs for inputs in found.values() if not self._upstream(inputs["latent_image"]).keys() & found]
         return first or list(found.values())
 
-    def texts(self, sampler: Node) -> tuple[str, str]:
+    def texts(self, sampler: Inputs) -> tuple[str, str]:
         """Return the prompt and the negative prompt of a sampler, empty if any node on the way is unknown."""
         source = self._conditioned(sampler)
         positive = [source[name] for name in ("positive", "conditioning", "cond1", "cond2") if name in source]
-        negative = [source["negative"]] if "negative" in source else []
         prompt = self._text(positive or [sampler["guider"]], "prompt")
         if not prompt and not self.notes:
             self.notes.append("no prompt was found")
-        return prompt, self._text(negative, "negative prompt")
+        return prompt, self._text([source["negative"]] if "negative" in source else [], "negative prompt")
 
-    def number(self, value: Any, names: tuple[str, ...] = _NUMBERS) -> int | None:
+    def number(self, value: Any, *names: str) -> int | None:
         """Follow a number that is linked from other nodes."""
         for _ in range(_MAX_HOPS):
             link = _link(value)
             if link is None:
                 return value if type(value) is int else None
-            inputs = self._inputs(link[0])
+            inputs = self.inputs(link[0])
             is_plain = len(inputs) <= _NUMBER_NODE_INPUTS  # a node with more may calculate
-            value = next((inputs[name] for name in names if name in inputs and is_plain), None)
+            value = next((inputs[name] for name in (*_NUMBERS, *names) if name in inputs and is_plain), None)
         return None
 
-    def size(self, sampler: Node) -> tuple[int | None, ...]:
+    def size(self, sampler: Inputs) -> tuple[int | None, ...]:
         """Return width and height of the empty latent picture that a sampler starts from."""
-        inputs = self._first_with(_WIDTHS, sampler, "latent_image", _LATENTS)
-        width = next((name for name in _WIDTHS if name in inputs), "width")
-        names = (width, width.replace("width", "height"))
-        return tuple(self.number(inputs.get(name), (*_NUMBERS, name)) for name in names)
+        behind = self._upstream(sampler["latent_image"]).values()
+        inputs, width = next(((found, name) for found in behind for name in _WIDTHS if name in found), ({}, "width"))
+        return tuple(self.number(inputs.get(name), name) for name in (width, width.replace("width", "height")))
 
-    def model(self, sampler: Node) -> str:
+    def model(self, sampler: Inputs) -> str:
         """Return the name of the model, behind whatever patches it."""
-        inputs = self._first_with(_MODELS, self._conditioned(sampler), "model", ("model",))
-        return next((inputs[name] for name in _MODELS if isinstance(inputs.get(name), str)), "")
+        behind = self._upstream(self._conditioned(sampler).get("model")).values()
+        names = (inputs[name] for inputs in behind for name in _MODELS if isinstance(inputs.get(name), str))
+        return next(names, "")
 
-    def loras(self) -> list[str]:
-        """Return the names of the networks that the graph loads."""
-        names = (self._inputs(key).get("lora_name") for key in self.nodes)
-        return [name for name in names if isinstance(name, str)]
-
-    def _conditioned(self, sampler: Node) -> Node:
+    def _conditioned(self, sampler: Inputs) -> Inputs:
         """Return the inputs that hold texts and model: the sampler's own, or those of its guider."""
-        return sampler if "positive" in sampler else self._behind(sampler.get("guider")) or sampler
+        guider = _link(sampler.get("guider"))
+        return sampler if "positive" in sampler or guider is None else self.inputs(guider[0]) or sampler
 
-    def _inputs(self, key: str) -> Node:
-        inputs = self.nodes.get(key, {}).get("inputs")
-        return inputs if isinstance(inputs, dict) else {}
-
-    def _behind(self, value: Any) -> Node:
-        link = _link(value)
-        return self._inputs(link[0]) if link else {}
-
-    def _first_with(self, wanted: tuple[str, ...], inputs: Node, name: str, onward: tuple[str, ...]) -> Node:
-        for _ in range(_MAX_HOPS):
-            inputs = self._behind(inputs.get(name))
-            if any(key in inputs for key in wanted):
-                return inputs
-            name = next((key for key in onward if key in inputs), "")
-        return {}
-
-    def _upstream(self, value: Any) -> set[str]:
-        """Return the ids of all nodes that a linked input comes from."""
-        seen: set[str] = set()
+    def _upstream(self, value: Any) -> dict[str, Inputs]:
+        """Return the inputs of all nodes that a linked input comes from, the nearest first."""
+        seen: dict[str, Inputs] = {}
         waiting = [value]
-        while waiting:
-            link = _link(waiting.pop())
+        for item in waiting:
+            link = _link(item)
             if link is not None and link[0] not in seen:
-                seen.add(link[0])
-                waiting += self._inputs(link[0]).values()
+                seen[link[0]] = self.inputs(link[0])
+                waiting += seen[link[0]].values()
         return seen
 
-    def _text(self, links: list[Any], what: str) -> str:
+    def _text(self, waiting: list[Any], what: str) -> str:
         """Return the texts behind conditionings, joined; empty, with a note, if one of them is not understood."""
         texts: list[str] = []
         unknown: list[str] = []
-        seen: set[Link] = set()
-        waiting = links[::-1]
+        seen = set()
         while waiting:  # each output of a node is looked at once
-            link = _link(value := waiting.pop())
-            if link is None or len(seen) > _MAX_LINKS:
+            link = _link(value := waiting.pop(0))
+            if link is None:
                 unknown.append(repr(value))
-            elif link not in seen:
-                seen.add(link)
-                waiting += self._conditionings(link, texts, unknown)[::-1]
+            if link is None or link in seen:
+                continue
+            seen.add(link)
+            key, slot = link
+            inputs, kind = self.inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
+            if kind == "ConditioningZeroOut":
+                continue
+            if slot in (0, 1) and "positive" in inputs and "negative" in inputs:  # each passes by its own output
+                waiting.insert(0, inputs[("positive", "negative")[slot]])
+            elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
+                waiting[:0] = combined
+            elif names := [name for name in _ENCODER_TEXTS if name in inputs and _ENCODER.search(kind)]:
+                for name in names:
+                    text = self._string(inputs[name])
+                    texts.append((text or "").strip())
+                    unknown += [f"node {key} {kind}: {name}"] if text is None else []
+            elif "Reroute" in kind and len(inputs) == 1:
+                waiting[:0] = inputs.values()
+            else:
+                unknown.append(f"node {key} {kind}")
         joined = ", ".join(dict.fromkeys(filter(None, texts)))
         if not unknown:
             return joined
@@ -138,36 +159,12 @@ class Graph:
         self.notes.append(f"the {what} is not understood ({', '.join(unknown[:5])}){found}")
         return ""
 
-    def _conditionings(self, link: Link, texts: list[str], unknown: list[str]) -> list[Any]:
-        """Gather the texts of one node, and return the conditionings that it passes on or combines."""
-        key, slot = link
-        inputs, kind = self._inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
-        is_encoder = "TextEncode" in kind or "WildcardEncode" in kind
-        if kind == "ConditioningZeroOut":
-            return []
-        if "positive" in inputs and "negative" in inputs:  # both pass through, each by its own output
-            value = inputs.get(_SLOTS.get(kind, {0: "positive", 1: "negative"}).get(slot, ""))
-            if not isinstance(value, str) or kind not in _SLOTS:
-                return [value]
-            texts.append(value.strip())
-        elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
-            return combined
-        elif is_encoder and (names := [name for name in _ENCODER_TEXTS if name in inputs]):
-            for name in names:
-                text = self._string(inputs[name])
-                texts.append((text or "").strip())
-                unknown += [f"node {key} {kind}: {name}"] if text is None else []
-        elif "Reroute" in kind and len(inputs) == 1:
-            return list(inputs.values())
-        else:
-            unknown.append(f"node {key} {kind}")
-        return []
-
     def _string(self, value: Any, hops: int = 0) -> str | None:
         """Follow a text that is linked from other nodes; None if one of them may change it in an unknown way."""
-        if isinstance(value, str) or hops > _MAX_HOPS:
+        link = _link(value)
+        if link is None or hops > _MAX_HOPS:
             return value if isinstance(value, str) else None
-        inputs = self._behind(value)
+        inputs = self.inputs(link[0])
         if "populated_text" in inputs:  # a wildcard's text, filled in
             return self._string(inputs["populated_text"], hops + 1)
         parts = sorted(name for name in inputs if _JOINED.fullmatch(name))
@@ -179,6 +176,6 @@ class Graph:
         return self._string(inputs[names[0]], hops + 1) if len(names) == 1 and not others else None
 
 
-def _link(value: Any) -> Link | None:
+def _link(value: Any) -> tuple[str, int] | None:
     is_link = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and type(value[1]) is int
     return (str(value[0]), value[1]) if is_link else None

@@ -9,25 +9,26 @@ import json
 import re
 import zlib
 from contextlib import suppress
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..errors import RecipeError
 from ..images import BadImageError, open_header, png_chunks
-from ..money import Cost, Source
+from ..money import Source
 from ..text import one_line
 
-SCHEMA: Final = "wan-notebook/recipe"
-VERSION: Final = 1
+_SCHEMA: Final = "wan-notebook/recipe"
+_VERSION: Final = 1
 _JSON_MAX_CHARS: Final = 2_000_000
 """Metadata has a few thousand characters; more is not read."""
 _QUOTED: Final = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
 _PLACE: Final = re.compile(r".*://|[/\\~]|[A-Za-z]:[/\\]")
 _HEADER_END: Final = 33  # signature and IHDR
 _EXIF_IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
-_EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model", 0x0131: "software"}
+_EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model"}
 _EXIF_MAX_BYTES: Final = 65_000  # a JPEG segment holds 65,533
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _OURS: Final = b"wan_notebook\0"
@@ -38,10 +39,7 @@ def public_name(name: str) -> str:
 
     What leaves the machine in a picture names no folder, no signature and no host.
     """
-    text = one_line(name, 2000)
-    if text[:5].lower() == "data:":
-        return "data URL"
-    text = _QUOTED.sub(lambda match: f"{match[1]}{_last_part(match[2])}{match[1]}", text)
+    text = _QUOTED.sub(lambda match: f"{match[1]}{_last_part(match[2])}{match[1]}", one_line(name, 2000))
     return one_line(_last_part(text), 120) or "image"
 
 
@@ -55,6 +53,17 @@ def _last_part(text: str) -> str:
 def _without_places(text: str) -> str:
     text = one_line(text, 500)
     return public_name(text) if _PLACE.match(text) else text
+
+
+def _as_text(amount: Any) -> Any:
+    return f"{amount:f}" if isinstance(amount, Decimal) else amount
+
+
+def _plain_only(parameters: Any) -> Any:
+    """Leave out what a later edition may write and this one cannot keep."""
+    if not isinstance(parameters, dict):
+        return parameters
+    return {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
 
 
 Whole = Annotated[int, Field(ge=0, lt=2**63)]  # what a database column holds
@@ -91,13 +100,6 @@ class MetadataParameters(_Model):
     watermark: bool | None = None
     enable_interleave: bool | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_others(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {name: v for name, v in given.items() if name in cls.model_fields or isinstance(v, str | int | float)}
-
 
 class MetadataPicture(_Model):
     """Which picture of its job this is, and the hash of its bytes as the service sent them."""
@@ -112,16 +114,10 @@ class MetadataPicture(_Model):
 class MetadataCost(_Model):
     """What the job cost; the amount is a decimal number as text, short enough to be written out."""
 
-    amount: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,30})?$")] | None = None
+    amount: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,30})?$"), BeforeValidator(_as_text)] = None
     currency: str = "USD"
     source: Annotated[Source, Field(strict=False)] = Source.UNKNOWN
     note: Line = ""
-
-    @classmethod
-    def of(cls, cost: Cost) -> "MetadataCost":
-        """Return the fields of a cost."""
-        amount = None if cost.amount is None else f"{cost.amount:f}"
-        return cls(amount=amount, currency=cost.currency, source=cost.source, note=cost.note)
 
 
 class Metadata(_Model):
@@ -138,7 +134,7 @@ class Metadata(_Model):
     negative_prompt: str = ""
     job_id: Line = ""
     task_id: Line = ""
-    parameters: MetadataParameters = MetadataParameters()
+    parameters: Annotated[MetadataParameters, BeforeValidator(_plain_only)] = MetadataParameters()
     picture: MetadataPicture = MetadataPicture()
     seeds: tuple[Whole, ...] = Field((), strict=False)
     inputs: tuple[MetadataInput, ...] = Field((), strict=False)
@@ -149,7 +145,7 @@ class Metadata(_Model):
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the JSON text; an unknown amount is said to be null."""
-        fields = {"schema": SCHEMA, "version": VERSION, **self.model_dump(mode="json", exclude_none=True)}
+        fields = {"schema": _SCHEMA, "version": _VERSION, **self.model_dump(mode="json", exclude_none=True)}
         fields["cost"] = self.cost.model_dump(mode="json")
         return json.dumps(fields, ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
 
@@ -163,26 +159,17 @@ def read_sidecar(text: str) -> Metadata:
         For any other text, damaged metadata (it names the field), and that of a newer version.
     """
     data = load_json(text.removeprefix("\ufeff"))
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise RecipeError(f"This is not metadata of wan_notebook, or damaged: its schema is {one_line(repr(schema))}.")
-    if data.get("version") != VERSION:
-        shown = one_line(repr(data.get("version")))
-        message = f"This metadata has version {shown}; this wan_notebook reads up to {VERSION}."
-        raise RecipeError(message, hint="Update it: pip install -U wan-notebook.")
+    if not isinstance(data, dict) or data.get("schema") != _SCHEMA:
+        raise RecipeError("This is not metadata of wan_notebook, or it is damaged.")
+    if data.get("version") != _VERSION:
+        message = f"This metadata has another version than {_VERSION}, the one that is read here."
+        raise RecipeError(message, hint="Update: pip install -U wan-notebook.")
     try:
         return Metadata.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place, given = ".".join(str(part) for part in first["loc"]), first["input"]
-        shown = "" if isinstance(given, dict) else f" ({one_line(repr(given), 60)})"
-        message = one_line(f"{place}: {first['msg']}", 300)
-        raise RecipeError(f"The metadata is damaged: {message}{shown}.") from None
-
-
-def write_sidecar(metadata: Metadata) -> str:
-    """Return the JSON text of the file beside the picture; it says the same as what is inside."""
-    return metadata.to_json(indent=2) + "\n"
+        message = f"The metadata is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}."
+        raise RecipeError(one_line(message, 300)) from None
 
 
 def load_json(text: str) -> Any:
@@ -192,7 +179,7 @@ def load_json(text: str) -> Any:
     return None
 
 
-def write_parameters(metadata: Metadata) -> str:
+def _parameters_text(metadata: Metadata) -> str:
     """Write the ``parameters`` text that A1111, Civitai and InvokeAI read, as far as it is true of this picture.
 
     ``Steps`` is 0, which readers take as "not stated": Civitai knows the settings line only by its beginning with
@@ -204,7 +191,7 @@ def write_parameters(metadata: Metadata) -> str:
         "Seed": sent.seed,
         "Size": f"{picture.width_px}x{picture.height_px}" if picture.width_px and picture.height_px else None,
         "Model": metadata.model,
-        "Prompt rewriting": {True: "on", False: "off"}.get(sent.prompt_extend),  # type: ignore[arg-type]
+        "Prompt rewriting": None if sent.prompt_extend is None else ("off", "on")[sent.prompt_extend],
         "Mode": metadata.mode,
         "Version": f"wan_notebook {metadata.versions.get('wan-notebook', '')}".strip(),
     }
@@ -214,7 +201,7 @@ def write_parameters(metadata: Metadata) -> str:
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"\n]', value) or not value else value
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"\n]', value) else value
 
 
 # In files ------------------------------------------------------------------------------------------------------------
@@ -232,7 +219,7 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
     """
     if not can_embed(data):
         return data
-    parameters = write_parameters(metadata).replace("\0", " ").encode("utf-8", "replace")
+    parameters = _parameters_text(metadata).replace("\0", " ").encode("utf-8", "replace")
     # Readers disagree about other characters in tEXt: it is Latin-1 for some and UTF-8 for others.
     kind, head = (b"tEXt", b"parameters\0") if parameters.isascii() else (b"iTXt", b"parameters\0\0\0\0\0")
     ours = _OURS + b"\0\0\0\0" + metadata.to_json().encode("utf-8", "replace")
@@ -269,7 +256,7 @@ def exif_block(metadata: Metadata) -> bytes:
     from PIL import Image
 
     exif = Image.Exif()
-    parameters = b"UNICODE\0" + write_parameters(metadata).encode("utf-16-be", "replace")
+    parameters = b"UNICODE\0" + _parameters_text(metadata).encode("utf-16-be", "replace")
     exif.get_ifd(_EXIF_IFD).update({_MAKER_NOTE: _OURS + metadata.to_json().encode(), _USER_COMMENT: parameters})
     block = exif.tobytes()
     return block if len(block) <= _EXIF_MAX_BYTES else b""
@@ -284,8 +271,8 @@ def read_metadata(data: bytes) -> Metadata | None:
 def texts_of(data: bytes) -> dict[str, str]:
     """Return the readable texts in a picture: PNG text chunks, the first of each keyword, or those of Exif.
 
-    Exif's are named ``comment`` (UserComment), ``description``, ``make``, ``model``, ``software`` and
-    ``wan_notebook``. Never raises; reading ends at a damaged text, and after two million characters in all.
+    Exif's are named ``comment`` (UserComment), ``description``, ``make``, ``model`` and ``wan_notebook``. Never raises;
+    reading ends at a damaged text, and after two million characters in all.
     """
     found: dict[str, str] = {}
     if can_embed(data):
@@ -300,9 +287,9 @@ def texts_of(data: bytes) -> dict[str, str]:
         return found
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()
-        found |= {name: _exif_text(exif[tag]) for tag, name in _EXIF_TEXTS.items() if tag in exif}
         details = exif.get_ifd(_EXIF_IFD)
-        found |= {"comment": _exif_text(details[_USER_COMMENT])} if _USER_COMMENT in details else {}
+        texts = {**{name: exif.get(tag) for tag, name in _EXIF_TEXTS.items()}, "comment": details.get(_USER_COMMENT)}
+        found |= {name: _exif_text(text) for name, text in texts.items() if text}
         if (note := details.get(_MAKER_NOTE, b"")).startswith(_OURS):
             found["wan_notebook"] = note.removeprefix(_OURS).decode("utf-8", "replace")
     return found
@@ -310,13 +297,12 @@ def texts_of(data: bytes) -> dict[str, str]:
 
 def _unpacked(kind: bytes, body: bytes, max_bytes: int) -> bytes:
     """Return the text behind the keyword of a text chunk. Raises ``ValueError`` or zlib's."""
-    is_packed = kind == b"zTXt"
+    is_packed = kind == b"zTXt" or (kind == b"iTXt" and body[:1] == b"\1")
     if kind == b"iTXt":
-        is_packed = body[:1] == b"\1"
         _language, _keyword, body = body[2:].split(b"\0", 2)
     if is_packed:
         unpacker = zlib.decompressobj()
-        body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, max_bytes + 1)
+        body = unpacker.decompress(body.removeprefix(b"\0") if kind == b"zTXt" else body, max_bytes + 1)
         if not unpacker.eof:
             raise ValueError("it is cut off, or too long")
     if len(body) > max_bytes:
@@ -327,14 +313,12 @@ def _unpacked(kind: bytes, body: bytes, max_bytes: int) -> bytes:
 def _exif_text(value: str | bytes) -> str:
     """Decode a text of Exif: programs write UTF-16 of either order, UTF-8 or Latin-1, whatever they declare."""
     raw = value.encode("latin-1", "replace") if isinstance(value, str) else value
-    code, text = (raw[:8], raw[8:]) if raw[:8].rstrip(b"\0") in (b"UNICODE", b"ASCII", b"JIS", b"") else (b"", raw)
-    if code == b"UNICODE\0" and b"\0" in text:
-        # A prompt has more ASCII than anything else, and its zeros tell the order.
-        is_big = text[::2].count(0) >= text[1::2].count(0)
-        decoded = text.decode("utf-16-be" if is_big else "utf-16-le", "replace")
-    else:
-        decoded = _utf8_or_latin1(text)
-    return decoded.strip("\0\ufeff ")
+    text = re.sub(rb"\A(?:UNICODE\0|ASCII\0{3}|JIS\0{5}|\0{8})", b"", raw)
+    if not raw.startswith(b"UNICODE\0") or b"\0" not in text:
+        return _utf8_or_latin1(text).strip("\0\ufeff ")
+    # A prompt has more ASCII than anything else, and its zeros tell the order.
+    is_big = text[::2].count(0) >= text[1::2].count(0)
+    return text.decode("utf-16-be" if is_big else "utf-16-le", "replace").strip("\0\ufeff ")
 
 
 def _utf8_or_latin1(raw: bytes) -> str:

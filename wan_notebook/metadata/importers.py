@@ -3,22 +3,20 @@
 A text that is wrong is worse than none: what is not understood is named, and never guessed.
 """
 
-import itertools
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..models import WAN26_IMAGE
 from ..text import one_line
-from .comfyui import Graph
+from .comfyui import read_graph
 from .embed import Metadata, load_json, read_metadata, texts_of
 
 _MAX_NOTES: Final = 40
 _TEXT_MAX_CHARS: Final = 100_000
-_MAX_NODES: Final = 2000
 _NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 _AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
 _SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
@@ -48,8 +46,6 @@ _DIALECTS: Final = {
     "positive_prompt": "InvokeAI",
     "positive_conditioning": "InvokeAI",
     "uc": "NovelAI",
-    "use_stable_diffusion_model": "Easy Diffusion",
-    "prompt": "JSON",
 }
 """Programs that write one JSON object: a field that it has, the program."""
 
@@ -60,7 +56,7 @@ _FIELDS: Final = {
     "size": ("resolution", "Resolution", "size"),
     "width": ("width",),
     "height": ("height",),
-    "model": ("model", "base_model", "Base Model", "base_model_name", "model_weights", "use_stable_diffusion_model"),
+    "model": ("model", "base_model", "Base Model", "base_model_name", "model_weights"),
 }
 """What the same thing is called there."""
 
@@ -74,25 +70,21 @@ class ForeignMetadata:
     """
 
     dialect: str
-    prompt: str = ""
-    negative_prompt: str = ""
-    seed: int | None = None
-    width_px: int | None = None
-    height_px: int | None = None
-    model: str = ""
-    notes: tuple[str, ...] = ()
+    prompt: str
+    negative_prompt: str
+    seed: int | None
+    width_px: int | None
+    height_px: int | None
+    notes: tuple[str, ...]
 
 
 def read_any(data: bytes) -> Metadata | ForeignMetadata | None:
-    """Read our own metadata, else another program's; None if a picture says nothing. Raises as ``read_metadata``."""
-    return read_metadata(data) or read_foreign(data)
+    """Read our own metadata, else another program's; None if a picture says nothing. Raises as ``read_metadata``.
 
-
-def read_foreign(data: bytes) -> ForeignMetadata | None:
-    """Read another program's metadata from a PNG, JPEG, WebP, AVIF or TIFF; None if it says nothing known.
-
-    Of several texts the first that names a prompt counts, else the first that was recognised at all.
+    Of several foreign texts the first that names a prompt counts, else the first that was recognised at all.
     """
+    if (own := read_metadata(data)) is not None:
+        return own
     texts = texts_of(data)
     found = [_read_text(texts[keyword].strip(), keyword) for keyword in _KEYWORDS if keyword in texts]
     known = [metadata for metadata in found if metadata is not None]
@@ -110,21 +102,16 @@ def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
         return None  # JSON of another kind, or cut off, is not a prompt; nor is a book
     if keyword == "Dream":
         return _read_dream(text)
-    # Comments and descriptions hold anything; settings make one a generation's.
-    return from_parameters(text) if keyword == "parameters" or _split_parameters(text)[2] else None
+    prompt, negative, rest = _split_parameters(text)
+    if keyword != "parameters" and not rest:
+        return None  # comments and descriptions hold anything; settings make one a generation's
+    if rest.get("Steps") == "0":
+        del rest["Steps"]  # not stated
+    size, seed, model = rest.pop("Size", ""), rest.pop("Seed", None), rest.pop("Model", "")
+    return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
 
 
 # A1111 and those that write like it -----------------------------------------------------------------------------------
-
-
-def from_parameters(text: str) -> ForeignMetadata:
-    """Read the ``parameters`` text of A1111: prompt, negative prompt, one line of settings."""
-    prompt, negative, rest = _split_parameters(text)
-    if rest.get("Steps") == "0":
-        del rest["Steps"]  # not stated
-    size = _pair(rest.pop("Size", ""))
-    seed, model = rest.pop("Seed", None), rest.pop("Model", "")
-    return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
 
 
 def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
@@ -158,13 +145,10 @@ def _before(text: str, match: re.Match[str]) -> str:
 def _settings(text: str) -> dict[str, str]:
     """Read ``Key: value, Key: "quoted, value"``; what is not a pair is passed over, and the first of a name counts."""
     found: dict[str, str] = {}
-    for match in itertools.islice(_PAIR.finditer(text), _MAX_PAIRS):
+    for match in islice(_PAIR.finditer(text), _MAX_PAIRS):
         value = match[2].strip()
         if value[:1] == '"':
-            try:
-                value = str(json.loads(value, strict=False))
-            except ValueError:
-                value = value.strip('"')
+            value = str(load_json(value.replace("\n", r"\n")) or value.strip('"'))
         found.setdefault(match[1].strip(), value)
     return found
 
@@ -177,42 +161,46 @@ def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
     graph = load_json(graph) if isinstance(graph, str) and graph[:1] == "{" else graph
     for nodes in (graph, data):
         if isinstance(nodes, dict) and any(isinstance(node, dict) and "inputs" in node for node in nodes.values()):
-            return _read_comfyui({key: node for key, node in nodes.items() if isinstance(node, dict)})
+            return _carried("ComfyUI", **read_graph(nodes))
     if isinstance(data.get("nodes"), list) and "links" in data:
-        note = f"its workflow of {len(data['nodes'])} nodes is there, but not the graph that was run"
-        return _carried("ComfyUI", notes=(note,))
-    dialect = next((dialect for field, dialect in _DIALECTS.items() if field in data), "")
-    image = data.get("image")
+        return _carried("ComfyUI", notes=["its workflow is there, but not the graph that was run"])
+    dialect = next((dialect for name, dialect in _DIALECTS.items() if name in data), "")
+    image, params = data.get("image"), data.get("sui_image_params")
     if isinstance(image, dict):  # InvokeAI before version 3
-        dialect, data = "InvokeAI", {"model": data.get("model_weights"), **data, **image}
-        data["prompt"], data["negative_prompt"] = _split_avoided(data.get("prompt"))
-    if dialect == "SwarmUI" and isinstance(data["sui_image_params"], dict):
-        data = data["sui_image_params"]
-    told = {name: value for name, value in data.items() if value not in _NOTHING and name != "app_version"}
-    used = {kind: next((name for name in names if name in told), "") for kind, names in _FIELDS.items()}
-    value = {kind: told.get(name) for kind, name in used.items()}
-    model = value["model"]
-    if isinstance(model, dict):
-        model = model.get("name") or model.get("model_name") or model.get("key")
-    prompt, negative = (
-        ", ".join([_text(value[kind]), *_characters(data.get(version))]).strip(", ")
-        for kind, version in (("prompt", "v4_prompt"), ("negative", "v4_negative_prompt"))
-    )
-    if not dialect or (dialect == "JSON" and not prompt):
+        prompt, avoided = _split_avoided(image.get("prompt"))
+        dialect, weights = "InvokeAI", data.get("model_weights")
+        data = {"model": weights, **image, "prompt": prompt, "negative_prompt": avoided}
+    elif isinstance(params, dict):
+        data = params
+    if not dialect:
         return None
-    size = _pair(value["size"]) or _pair((value["width"], value["height"]))
-    rest = {name: held for name, held in told.items() if name not in used.values()}
+    told = {name: value for name, value in data.items() if value not in _NOTHING and name != "app_version"}
+    value = {kind: next((told[name] for name in names if name in told), None) for kind, names in _FIELDS.items()}
+    if isinstance(model := value["model"], dict):
+        model = model.get("name") or model.get("model_name") or model.get("key")
+    known = {name for names in _FIELDS.values() for name in names}
     return _carried(
-        dialect, prompt=prompt, negative=negative, seed=value["seed"], size=size, model=_text(model), rest=rest
+        dialect,
+        prompt=", ".join([_text(value["prompt"]), *_characters(data.get("v4_prompt"))]),
+        negative=", ".join([_text(value["negative"]), *_characters(data.get("v4_negative_prompt"))]),
+        seed=value["seed"],
+        size=value["size"] or (value["width"], value["height"]),
+        model=_text(model),
+        rest={name: held for name, held in told.items() if name not in known},
     )
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _characters(version: Any) -> list[str]:
     """Return NovelAI's texts for single characters, which it keeps beside the prompt."""
     try:
-        return [_text(character["char_caption"]) for character in version["caption"]["char_captions"]]
+        texts = [_text(character["char_caption"]) for character in version["caption"]["char_captions"]]
     except (LookupError, TypeError):
         return []
+    return [text for text in texts if text]
 
 
 def _read_dream(text: str) -> ForeignMetadata | None:
@@ -221,9 +209,8 @@ def _read_dream(text: str) -> ForeignMetadata | None:
     if found is None:
         return None
     options = dict(re.findall(r"(?:\A|\s)-(\w)\s*([^\s-]\S*)", found[2] or ""))
-    size = _pair(f"{options.pop('W', '')}x{options.pop('H', '')}")
+    size, seed = f"{options.pop('W', '')}x{options.pop('H', '')}", options.pop("S", None)
     prompt, avoided = _split_avoided(found[1])
-    seed = options.pop("S", None)
     return _carried("InvokeAI", prompt=prompt, negative=avoided, seed=seed, size=size, rest=options)
 
 
@@ -235,47 +222,15 @@ def _split_avoided(prompt: Any) -> tuple[str, str]:
     return re.sub(r"\s{2,}", " ", _AVOIDED.sub(" ", text)).strip(" ,"), avoided
 
 
-def _read_comfyui(nodes: Mapping[str, Any]) -> ForeignMetadata:
-    graph = Graph(nodes)
-    samplers = graph.samplers() if len(nodes) <= _MAX_NODES else []
-    if not samplers:
-        kinds = ", ".join(sorted({str(node.get("class_type")) for node in nodes.values()})[:8])
-        note = f"its graph of {len(nodes)} nodes has no sampler that is known ({one_line(kinds, 200)})"
-        return _carried("ComfyUI", notes=(note,))
-    sampler = samplers[0]
-    readings = list(dict.fromkeys(map(graph.texts, samplers)))
-    settings = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
-    rest = {name: sampler[name] for name in settings if isinstance(sampler.get(name), str | int | float)}
-    rest |= {f"lora {n}": name for n, name in enumerate(graph.loras(), 1)}
-    rest |= {"workflow": f"{len(nodes)} nodes"}
-    if len(readings) > 1:
-        shown = " | ".join(prompt for prompt, _ in readings)
-        note = f"{len(samplers)} samplers have different texts, and which made this picture is not said: {shown}"
-        return _carried("ComfyUI", rest=rest, notes=(note, *graph.notes))
-    given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
-    seed = graph.number(given)
-    notes = (*graph.notes, *(["the seed is not understood"] if seed is None and given is not None else []))
-    size, model = _pair(graph.size(sampler)), graph.model(sampler)
-    prompt, negative = readings[0]
-    return _carried(
-        "ComfyUI", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest, notes=notes
-    )
-
-
 # What Wan 2.6 takes ---------------------------------------------------------------------------------------------------
 
 
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _pair(value: object) -> tuple[int, int] | None:
+def _pair(size: object) -> tuple[int, int] | None:
     """Return a size given as two numbers or as text, such as ``1024x768`` or ``(1024, 768)``."""
-    if isinstance(value, str):
-        found = _SIZE.fullmatch(value)
-        return (int(found[1]), int(found[2])) if found else None
-    is_pair = isinstance(value, tuple | list) and len(value) == 2 and all(type(side) is int for side in value)
-    return (value[0], value[1]) if is_pair else None  # type: ignore[index]
+    if isinstance(size, str) and (found := _SIZE.fullmatch(size)):
+        return int(found[1]), int(found[2])
+    is_pair = isinstance(size, tuple) and all(type(side) is int and side > 0 for side in size)
+    return (size[0], size[1]) if is_pair else None  # type: ignore[index]
 
 
 def _carried(
@@ -284,45 +239,32 @@ def _carried(
     prompt: str = "",
     negative: str = "",
     seed: object = None,
-    size: tuple[int, int] | None = None,
+    size: object = None,
     model: str = "",
     rest: Mapping[str, object] = MappingProxyType({}),
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
 ) -> ForeignMetadata:
     """Keep what Wan 2.6 takes, and note the rest."""
     limits, remarks = WAN26_IMAGE, list(notes)
     if networks := _NETWORK.findall(prompt):
         prompt = re.sub(r"[ \t]{2,}", " ", _NETWORK.sub("", prompt)).strip(" ,")
         remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
-    texts = {
-        "prompt": (prompt, limits.prompt_max_chars),
-        "negative prompt": (negative, limits.negative_prompt_max_chars),
-    }
-    for what, (text, most) in texts.items():
-        if len(text) > most:
-            remarks.append(f"the {what}'s length: {len(text)} characters, {most} are allowed; shorten it")
-    number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
-    if seed not in _NOTHING and (number is None or number > limits.seed_max):
-        remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})")
-        number = None
-    if size and not (
-        limits.total_min_px <= size[0] * size[1] <= limits.text_total_max_px
-        and limits.aspect_min <= size[0] / size[1] <= limits.aspect_max
-    ):
-        remarks.append(f"size = {size[0]}x{size[1]} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
-        size = None
+    number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else -1
+    if not 0 <= number <= limits.seed_max:
+        remarks += [] if seed in _NOTHING else [f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})"]
+    width, height = _pair(size) or (0, 0)
+    total_is_allowed = limits.total_min_px <= width * height <= limits.text_total_max_px
+    if width and not (total_is_allowed and limits.aspect_min <= width / height <= limits.aspect_max):
+        remarks.append(f"size = {width}x{height} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
+        width, height = 0, 0
     remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []
     remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
-    if len(remarks) > _MAX_NOTES:
-        remarks = [*remarks[:_MAX_NOTES], f"and {len(remarks) - _MAX_NOTES} more"]
-    width_px, height_px = size or (None, None)
     return ForeignMetadata(
         dialect=dialect,
         prompt=prompt,
         negative_prompt=negative,
-        seed=number,
-        width_px=width_px,
-        height_px=height_px,
-        model=one_line(model, 200),
-        notes=tuple(one_line(remark, 200) for remark in remarks),
+        seed=number if 0 <= number <= limits.seed_max else None,
+        width_px=width or None,
+        height_px=height or None,
+        notes=tuple(one_line(remark, 200) for remark in remarks[:_MAX_NOTES]),
     )

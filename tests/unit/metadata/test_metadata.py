@@ -17,48 +17,22 @@ from PIL.PngImagePlugin import PngInfo
 from tests.fakes.pictures import behind_header, chunk, encoded, png_with_texts
 from wan_notebook.errors import RecipeError
 from wan_notebook.metadata import (
-    SCHEMA,
     ForeignMetadata,
     Metadata,
-    MetadataCost,
-    MetadataInput,
-    MetadataParameters,
-    MetadataPicture,
     can_embed,
     changed_in,
     embed,
     exif_block,
-    public_name,
     read_any,
     read_metadata,
     read_sidecar,
     strip,
-    write_parameters,
-    write_sidecar,
 )
-from wan_notebook.money import Cost, Source
 
 PNG = encoded(Image.radial_gradient("L").convert("RGB"))
 HASH = "ab" * 32
-METADATA = Metadata(
-    model="wan2.6-image",
-    provider="gateway",
-    mode="edit",
-    prompt="a fox in snow, 雪中的狐狸 🦊\nat dawn",
-    negative_prompt="text, watermark",
-    job_id="a3f9",
-    task_id="task-1",
-    parameters=MetadataParameters(size="1280*720", n=2, seed=5, prompt_extend=True, watermark=False),
-    picture=MetadataPicture(index=1, count=2, sha256=HASH, width_px=1280, height_px=720),
-    seeds=(5, 6),
-    inputs=(MetadataInput(name="photo", identity=f"bytes:sha256:{HASH}", sha256=HASH, width_px=512, height_px=512),),
-    times={"accepted": "2026-11-24T14:32:00+00:00"},
-    cost=MetadataCost(amount="0.03", source=Source.REPORTED),
-    fingerprints={"asked": f"wan1:sha256:{HASH}"},
-    versions={"wan-notebook": "1", "pillow": "13.0.0"},
-)
 BARE = Metadata(model="wan2.6-image", provider="simulator", mode="text to image", prompt="fox")
-FROZEN = (  # what the first edition wrote for METADATA: files with it exist and are read for ever
+FROZEN = (  # what the first edition wrote: files with it exist and are read for ever
     '{"schema":"wan-notebook/recipe","version":1,"model":"wan2.6-image","provider":"gateway","mode":"edit",'
     '"prompt":"a fox in snow, 雪中的狐狸 🦊\\nat dawn","negative_prompt":"text, watermark","job_id":"a3f9",'
     '"task_id":"task-1","parameters":{"size":"1280*720","n":2,"seed":5,"prompt_extend":true,"watermark":false},'
@@ -68,15 +42,27 @@ FROZEN = (  # what the first edition wrote for METADATA: files with it exist and
     '"cost":{"amount":"0.03","currency":"USD","source":"reported","note":""},'
     f'"fingerprints":{{"asked":"wan1:sha256:{HASH}"}},"versions":{{"wan-notebook":"1","pillow":"13.0.0"}}}}'
 )
+METADATA = read_sidecar(FROZEN)
+
+
+def parameters_of(metadata: Metadata) -> str:
+    """The text for other programs that stands in a picture."""
+    with Image.open(io.BytesIO(embed(PNG, metadata))) as picture:
+        return str(picture.info["parameters"])
+
+
+def changed(**changes: object) -> str:
+    """The JSON with other values in it."""
+    return json.dumps({**json.loads(FROZEN), **changes})
 
 
 def test_the_form_on_disk_never_changes() -> None:
     """The JSON is that of the first edition, which is read for ever, and so is its place in the file."""
     assert METADATA.to_json() == FROZEN
     block = chunk(b"iTXt", b"wan_notebook\0\0\0\0\0" + FROZEN.encode())
-    block += chunk(b"iTXt", b"parameters\0\0\0\0\0" + write_parameters(METADATA).encode())
+    block += chunk(b"iTXt", b"parameters\0\0\0\0\0" + parameters_of(METADATA).encode())
     assert embed(PNG, METADATA) == PNG[:33] + block + PNG[33:]
-    assert read_sidecar(write_sidecar(METADATA)) == read_sidecar("\ufeff" + FROZEN) == METADATA
+    assert read_sidecar(METADATA.to_json(indent=2)) == read_sidecar("\ufeff" + FROZEN) == METADATA
 
 
 def test_a_further_parameter_is_kept() -> None:
@@ -89,10 +75,11 @@ def test_a_further_parameter_is_kept() -> None:
 @given(prompt=st.text(max_size=30), amount=st.none() | st.decimals(0, 1000, places=6))
 def test_what_is_written_is_read(prompt: str, amount: Decimal | None) -> None:
     """Inside the picture and beside it stands the same, whatever the prompt's characters; no pixel changes."""
-    cost = MetadataCost.of(Cost(amount, "CNY", Source.ESTIMATED, prompt))
-    metadata = METADATA.model_copy(update={"prompt": prompt, "negative_prompt": prompt[::-1], "cost": cost})
+    cost = {"amount": None if amount is None else f"{amount:f}", "currency": "CNY", "note": prompt}
+    fields = {"prompt": prompt, "negative_prompt": prompt[::-1], "cost": cost}
+    metadata = Metadata.model_validate({**METADATA.model_dump(), **fields})
     inside = embed(PNG, metadata)
-    assert read_metadata(inside) == read_sidecar(write_sidecar(metadata)) == metadata
+    assert read_metadata(inside) == read_sidecar(metadata.to_json()) == metadata
     assert strip(inside) == PNG
     assert Image.open(io.BytesIO(inside)).convert("RGB").tobytes() == Image.open(io.BytesIO(PNG)).tobytes()
 
@@ -160,15 +147,14 @@ def test_other_programs_read_what_is_inside() -> None:
     """Both texts stand before the pixels, in valid UTF-8; the settings line holds no invention."""
     with Image.open(io.BytesIO(embed(PNG, METADATA))) as picture:
         assert json.loads(picture.info["wan_notebook"])["prompt"] == METADATA.prompt
-        assert picture.info["parameters"] == write_parameters(METADATA)
     assert b"tEXtparameters\0fox\n" in embed(PNG, BARE)
-    assert write_parameters(METADATA.model_copy(update={"model": "wan"})).split("\n") == [
+    assert parameters_of(METADATA.model_copy(update={"model": "wan"})).split("\n") == [
         "a fox in snow, 雪中的狐狸 🦊",
         "at dawn",
         "Negative prompt: text, watermark",
         "Steps: 0, Seed: 5, Size: 1280x720, Model: wan, Prompt rewriting: on, Mode: edit, Version: wan_notebook 1",
     ]
-    assert write_parameters(BARE) == "fox\nSteps: 0, Model: wan2.6-image, Mode: text to image, Version: wan_notebook"
+    assert parameters_of(BARE) == "fox\nSteps: 0, Model: wan2.6-image, Mode: text to image, Version: wan_notebook"
 
 
 def test_our_own_line_without_our_block_is_still_of_use() -> None:
@@ -178,7 +164,8 @@ def test_our_own_line_without_our_block_is_still_of_use() -> None:
         found = read_any(embed(PNG, metadata).replace(b"wan_notebook\0", b"xan_notebook\0"))
         assert isinstance(found, ForeignMetadata)
         assert (found.prompt, found.negative_prompt) == (METADATA.prompt, METADATA.negative_prompt)
-        assert (found.seed, found.width_px, found.height_px, found.model) == (5, 1280, 720, model)
+        assert (found.seed, found.width_px, found.height_px) == (5, 1280, 720)
+        assert f"model = {model} (Wan 2.6 takes its place)" in found.notes
         assert not any("Steps" in note for note in found.notes)
 
 
@@ -194,7 +181,6 @@ def test_our_own_line_without_our_block_is_still_of_use() -> None:
         ("https://u:pw@host.example/a/cat.png?Signature=s3cret&Expires=1", "cat.png"),
         ("https://host.example/a%2Fsecret%2Fcat%20one.png#x", "cat one.png"),
         ("https://host.example/?key=s3cret", "image"),
-        ("data:image/png;base64,AAAA", "data URL"),
         ('Image.open("/home/jane/cat.png").rotate(90)', 'Image.open("cat.png").rotate(90)'),
         ("open('https://h.example/secret/a.png?Sig=s3cret')", "open('a.png')"),
         ('open(Path("/home/jane") / "cat.png")', '"cat.png")'),
@@ -204,8 +190,9 @@ def test_our_own_line_without_our_block_is_still_of_use() -> None:
 )
 def test_an_input_s_name_shows_no_place(name: str, public: str) -> None:
     """A path or address in a name is reduced to its last part, also inside an expression, on one safe line."""
-    assert MetadataInput(name=name, identity="x", sha256=HASH, width_px=1, height_px=1).name == public
-    assert public_name(public) == public
+    given = json.loads(FROZEN)["inputs"][0]
+    for typed in (name, public):
+        assert read_sidecar(changed(inputs=[{**given, "name": typed}])).inputs[0].name == public
 
 
 def test_no_key_no_signed_url_no_local_path() -> None:
@@ -219,45 +206,43 @@ def test_no_key_no_signed_url_no_local_path() -> None:
             "versions": {"python": "/home/jane/.venv/bin/python"},
         }
     )
-    for text in (write_sidecar(leaky), embed(PNG, leaky).decode("latin-1")):
+    for text in (leaky.to_json(), embed(PNG, leaky).decode("latin-1")):
         for secret in ("s3cret", "jane", "://", "/home"):
             assert secret not in text
 
 
-def changed(**changes: object) -> str:
-    """The JSON with other values in it."""
-    return json.dumps({**json.loads(FROZEN), **changes})
-
-
 def test_within_a_version_fields_may_be_left_out_or_added() -> None:
     """Files of an earlier or later edition of this version are read."""
-    least = {"schema": SCHEMA, "version": 1, "model": "m", "provider": "p", "mode": "edit", "prompt": "x", "later": [1]}
-    assert read_sidecar(json.dumps(least)) == Metadata(model="m", provider="p", mode="edit", prompt="x")
+    least = {
+        "schema": "wan-notebook/recipe",
+        "version": 1,
+        "model": "m",
+        "provider": "p",
+        "mode": "edit",
+        "prompt": "x",
+        "later": [1],
+    }
+    head = {"schema": "wan-notebook/recipe", "version": 1, "later": [1]}
+    assert read_sidecar(json.dumps({**head, **least})) == Metadata(**least)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (changed(version=2), "version 2.*reads up to 1.*pip install -U"),
-        (changed(version=9, later=1), "version 9"),
-        (changed(schema="other"), "not metadata of wan_notebook, .*its schema is 'other'"),
-        (changed(version="1"), "version '1'"),
+        (changed(version=2), "another version than 1.*pip install -U"),
+        (changed(schema="other"), "not metadata of wan_notebook"),
         (changed(prompt=None), "prompt: Input should be a valid string"),
-        (changed(prompt=3), r"prompt: .* \(3\)"),
-        (changed(seeds=3), "seeds: "),
-        (changed(seeds=[1.5]), r"seeds.0: .* \(1.5\)"),
+        (changed(seeds=[1.5]), "seeds.0: "),
         (changed(seeds=[10**40]), "seeds.0: "),
         (changed(parameters=[]), "parameters: "),
-        (changed(parameters={"n": True}), r"parameters.n: .* \(True\)"),
+        (changed(parameters={"n": True}), "parameters.n: "),
         (changed(parameters={"watermark": 1}), "parameters.watermark: "),
         (changed(inputs=[{}]), "inputs.0.name: Field required"),
         (changed(inputs=[{**json.loads(FROZEN)["inputs"][0], "sha256": "*"}]), "inputs.0.sha256: String should match"),
-        (changed(picture={"sha256": HASH.upper()}), "picture.sha256: String should match"),
         (changed(picture={"width_px": -1}), "picture.width_px: "),
-        (changed(cost={"amount": 0.03}), "cost.amount: .*0.03"),
-        (changed(cost={"amount": "1E999999999"}), "cost.amount: .*'1E999999999'"),
-        (changed(cost={"source": "guess"}), "cost.source: .*'guess'"),
-        (changed(cost={"note": 3}), "cost.note: "),
+        (changed(cost={"amount": 0.03}), "cost.amount: "),
+        (changed(cost={"amount": "1E999999999"}), "cost.amount: "),
+        (changed(cost={"source": "guess"}), "cost.source: "),
         (changed(times={"saved": 3}), "times.saved: "),
         (changed(prompt="\x1b[31m\nx", seeds={"\x1b]0;x\x07\n": 1}), "seeds: "),
         *((text, "damaged|not metadata") for text in ("", "{", "[]", "null", "NaN", "[" * 100_000, "1" * 5000)),
