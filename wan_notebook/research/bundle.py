@@ -1,23 +1,22 @@
-"""Packing a notebook with its pictures, inputs and records as an RO-Crate; all is listed before it is written.
-
-Writing needs the ``rocrate`` library (extra ``bundle``); reading does not.
-"""
+"""Packing a notebook with its pictures, inputs and records as an RO-Crate; all is listed before it is written."""
 
 import datetime as dt
 import hashlib
 import json
+import mimetypes
 import platform
 import re
 import sqlite3
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import quote
 
 from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
@@ -33,50 +32,21 @@ from .notebook_file import read_notebook, select_jobs
 from .redact import NamedFiles, Redactor, addresses_in, files_in_code, imports_of, json_bytes, local_paths
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
 
-_REQUIREMENTS: Final = "requirements.txt"
-_FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
+_RO_CRATE: Final = "https://w3id.org/ro/crate/1.1"
 _GPS_TAG: Final = 0x8825
-_PICTURE_KINDS: Final = {suffix: mime for mime, suffix in SUFFIXES.items()} | {".jpeg": "image/jpeg"}
-_KINDS: Final = {
-    **_PICTURE_KINDS,
-    ".ipynb": "application/x-ipynb+json",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".db": "application/vnd.sqlite3",
-    ".txt": "text/plain",
-    ".md": "text/markdown",
-}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BundlePlan:
     """All that a bundle will hold, and what a person should know before it is published.
 
-    ``files`` are bytes made for it, or files of the project, by their path in the bundle; ``records`` are what the
-    ledger knows of them. ``kept`` maps hashes of addresses to kept copies inside the folder of pictures.
+    ``files`` are bytes made for it, or files of the project, by their path in the bundle; ``lines`` name each with its
+    size.
     """
 
     target: Path
-    notebook: str
     files: Mapping[str, bytes | Path]
-    records: Mapping[str, PictureRow | InputRow]
-    rows: tuple[JobRow, ...]
-    named: tuple[str, ...]
-    kept: Mapping[str, str]
-    notes: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """Name every file with its size, and what should be known."""
-        sizes = {
-            path: len(content) if isinstance(content, bytes) else content.stat().st_size
-            for path, content in self.files.items()
-        }
-        return [
-            f"{self.target.name} will hold {pluralize(pictures_of(self.rows), 'picture')}:",
-            *(f"{path} · {file_size(size)}" for path, size in sizes.items()),
-            f"{len(self.files)} files · {file_size(sum(sizes.values()))} in all",
-            *(f"note: {note}" for note in self.notes),
-        ]
+    lines: tuple[str, ...]
 
 
 def plan_bundle(
@@ -111,7 +81,6 @@ def plan_bundle(
     CellError, StoreError, RecipeError
         For what would make the bundle incomplete or give something away.
     """
-    _rocrate()
     _refuse_to_replace(target)
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
@@ -129,45 +98,43 @@ def plan_bundle(
     for line in lines:  # an input's name may be an expression with a path of this machine in it
         line["inputs"] = [{**record, "name": redactor.text(record["name"])} for record in line["inputs"]]
     name = notebook.relative_to(root).as_posix()
-    redacted = redactor.notebook(document, notebook.read_bytes())
+    count = pluralize(pictures_of(rows), "picture")
     made = {
-        name: redacted,
-        "README.md": _readme(name, rows),
-        _REQUIREMENTS: _requirements(imports_of(document.code)),
+        name: redactor.notebook(document, notebook.read_bytes()),
+        "README.md": render("readme.md", notebook=name, pictures=count).encode(),
+        "requirements.txt": _requirements(imports_of(document.code)),
         LEDGER_LINES: b"".join(json_bytes(line, sort_keys=True, separators=(",", ":")) + b"\n" for line in lines),
         f"{FOLDER}/ledger.db": _ledger(lines, kept, max(row.created_at for row in rows)),
     }
-    for path, data in made.items():
-        if redactor.holds_key(data.decode(errors="replace")):
-            hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
-            raise CellError(f"{path} holds your key: nothing was written.", hint=hint)
+    if leaks := [path for path, data in made.items() if redactor.holds_key(data.decode(errors="replace"))]:
+        hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
+        raise CellError(f"{leaks[0]} holds your key: nothing was written.", hint=hint)
     records: dict[str, PictureRow | InputRow] = {}
     for row in rows:
-        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
-        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
-    beside = [f"{file}.json" for file in records if storage.exists(f"{file}.json")]
-    stored = {f"{FOLDER}/{file}": storage.path(file) for file in (*records, *beside, *kept.values())}
-    if missing := [str(path) for path in stored.values() if not path.is_file()]:
-        message = f"{missing[0]} is missing: the bundle would not be complete."
-        raise StoreError(message, hint="`%wan verify` says how to get it back.")
+        records |= {f"{FOLDER}/{given.file}": given for given in row.inputs if storage.exists(given.file)}
+        records |= {f"{FOLDER}/{picture.file}": picture for picture in row.pictures if picture.saved_at}
+    stored = [*records, *(f"{FOLDER}/{file}" for file in kept.values())]
+    stored += [f"{path}.json" for path in records if storage.exists(f"{path.removeprefix(FOLDER + '/')}.json")]
     packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
-    files: dict[str, bytes | Path] = {**stored, **packed, **made}
+    files: dict[str, bytes | Path] = {path: storage.path(path.removeprefix(f"{FOLDER}/")) for path in stored}
+    files = dict(sorted({**files, **packed, **made}.items()))
     try:
         check_names([*files, CRATE])
     except RecipeError as error:
         raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
+    facts = {path: _facts(path, content, records.get(path)) for path, content in files.items()}
+    ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": list(packed), "kept": kept}
     if saved and set(shown) - set(saved):
         notes = ("the saved notebook does not show every job of this kernel: save it (Ctrl+S) and repeat", *notes)
     dead = document.dead_links(PurePosixPath(name).parent, files.keys())
     return BundlePlan(
-        target=target,
-        notebook=name,
-        files=dict(sorted(files.items())),
-        records={f"{FOLDER}/{file}": record for file, record in records.items()},
-        rows=rows,
-        named=tuple(packed),
-        kept=kept,
-        notes=(*notes, *_notes(redacted, named, rows, storage, dead)),
+        target,
+        {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))},
+        (
+            f"{target.name} will hold {count}:",
+            *(f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()),
+            *(f"note: {note}" for note in (*notes, *_notes(made[name], named, rows, storage, dead))),
+        ),
     )
 
 
@@ -179,16 +146,12 @@ def write_bundle(plan: BundlePlan) -> str:
     with writing(plan.target), tempfile.TemporaryDirectory(dir=plan.target.parent, prefix=".wan-bundle-") as folder:
         made = Path(folder, plan.target.name)
         with zipfile.ZipFile(made, "w") as archive:
-            facts = {}
             for path, content in plan.files.items():
-                data = content if isinstance(content, bytes) else content.read_bytes()
-                record = plan.records.get(path)
-                if record is not None and change_of(data, record):
-                    message = f"{path} has changed since it was recorded: the bundle was not written."
-                    raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
-                facts[path] = {"contentSize": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
-                _write(archive, path, data)
-            _write(archive, CRATE, _crate(plan, facts))
+                info = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+                info.create_system, info.external_attr = 3, 0o100644 << 16
+                is_compressed = PurePosixPath(path).suffix in SUFFIXES.values()
+                info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
+                archive.writestr(info, content if isinstance(content, bytes) else content.read_bytes(), compresslevel=6)
         made.replace(plan.target)
     return f"wrote {plan.target}: {file_size(plan.target.stat().st_size)}"
 
@@ -202,14 +165,6 @@ def _refuse_to_replace(target: Path) -> None:
         except RecipeError as error:
             message = f"{target} exists and is not a bundle: it was left alone."
             raise StoreError(message, hint="Choose another name.") from error
-
-
-def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    info = zipfile.ZipInfo(name, _FIXED_TIME)
-    info.create_system, info.external_attr = 3, 0o100644 << 16
-    is_compressed = PurePosixPath(name).suffix in _PICTURE_KINDS
-    info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
-    archive.writestr(info, data, compresslevel=6)
 
 
 def _keys(session: Session) -> Iterator[str]:
@@ -280,80 +235,69 @@ def _requirements(imported: Iterable[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _readme(notebook: str, rows: Sequence[JobRow]) -> bytes:
-    """Return what a person who unzips the bundle reads first."""
-    return render(
-        "readme.md",
-        title=PurePosixPath(notebook).stem,
-        notebook=notebook,
-        pictures=pluralize(pictures_of(rows), "picture"),
-        practice=pictures_of([row for row in rows if row.is_simulated]),
-        requirements=_REQUIREMENTS,
-        lines=LEDGER_LINES,
-        crate=CRATE,
-    ).encode()
-
-
-# The RO-Crate: what each file is, its size and hash, and which act of which model made which picture ------------------
-
-
-def _rocrate() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the classes of the library that writes RO-Crates. Raise ``CellError`` that says how to install it."""
+def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | None) -> dict[str, Any]:
+    """Return what the RO-Crate says of a file. Raise ``StoreError`` if it is not as it was recorded."""
     try:
-        from rocrate.model.contextentity import ContextEntity
-        from rocrate.rocrate import ROCrate
-    except ImportError as error:
-        message = "bundles are RO-Crates, and the library for them (rocrate) is not installed."
-        raise CellError(message, hint='Run `pip install "wan-notebook[bundle]"`.') from error
-    return ROCrate, ContextEntity
+        data = content if isinstance(content, bytes) else content.read_bytes()
+    except OSError:
+        data = b""
+    if record is not None and change_of(data, record):
+        message = f"{path} is missing or has changed since it was recorded: the bundle was not written."
+        raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return {
+        "@id": path,
+        "@type": ["File", "ImageObject"] if kind.startswith("image/") else "File",
+        "name": PurePosixPath(path).name,
+        "encodingFormat": kind,
+        "contentSize": str(len(data)),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
 
 
-def _crate(plan: BundlePlan, facts: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Return ``ro-crate-metadata.json``, the same bytes for the same content; nothing is fetched or checked online."""
-    make, entity = _rocrate()
-    crate = make(version="1.1")
-    crate.metadata.extra_terms |= {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}
-    root = crate.root_dataset
-    root["name"] = PurePosixPath(plan.notebook).stem
-    root["description"] = (
-        f"The notebook {plan.notebook} with the pictures that it shows, their inputs and the record of how each "
-        "was made. Unzip it and run all cells: the pictures come from the record, and nothing is sent or paid."
-    )
-    root["datePublished"] = _time(max(row.created_at for row in plan.rows))[:10]
-    ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": plan.named, "kept": plan.kept}
-    root["wanBundle"] = json.dumps(ours, sort_keys=True)
-    files = {}
-    for path, known in facts.items():
-        kind = _KINDS.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
-        properties: dict[str, Any] = {"name": PurePosixPath(path).name, "encodingFormat": kind, **known}
-        if path == plan.notebook:
-            properties |= {"@type": ["File", "SoftwareSourceCode"], "programmingLanguage": "Python"}
-        elif kind.startswith("image/"):
-            properties["@type"] = ["File", "ImageObject"]
-        files[path] = crate.add_file(dest_path=path, properties=properties)
-    root["mainEntity"] = files[plan.notebook]
-    tools: dict[tuple[str, str], Any] = {}
-    for model, provider in sorted({(row.model, row.provider) for row in plan.rows}):
-        tool = {"@type": "SoftwareApplication", "name": model, "description": f"image generation by {provider}"}
-        tools[model, provider] = crate.add(entity(crate, f"#model-{len(tools)}", tool))
-    actions = []
-    for row in plan.rows:
-        made = {
+def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, Any]], ours: str) -> bytes:
+    """Return ``ro-crate-metadata.json``: what each file is, and which act of which model made which picture."""
+    tools = [
+        {"@id": f"#{name}", "@type": "SoftwareApplication", "name": name} for name in sorted(set(map(_tool, rows)))
+    ]
+    actions: list[dict[str, Any]] = [
+        {
+            "@id": f"#job-{row.id}",
             "@type": "CreateAction",
             "name": f"{row.mode}, seed {row.seed}",
             "description": row.prompt,
             "startTime": _time(row.created_at),
             "endTime": _time(row.finished_at or row.created_at),
             "identifier": row.task_id or row.id,
+            "instrument": {"@id": f"#{_tool(row)}"},
+            "object": _refs({f"{FOLDER}/{given.file}" for given in row.inputs} & files.keys()),
+            "result": _refs({f"{FOLDER}/{picture.file}" for picture in row.pictures} & files.keys()),
         }
-        action = crate.add(entity(crate, f"#job-{row.id}", made))
-        action["instrument"] = tools[row.model, row.provider]
-        for role, records in (("object", row.inputs), ("result", row.pictures)):
-            if paths := {f"{FOLDER}/{one.file}" for one in records} & files.keys():
-                action[role] = [files[path] for path in sorted(paths)]
-        actions.append(action)
-    root["mentions"] = actions
-    return json_bytes(crate.metadata.generate(), indent=1, sort_keys=True) + b"\n"
+        for row in rows
+    ]
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": PurePosixPath(notebook).stem,
+        "description": f"{notebook} with the pictures that it shows, their inputs and the record of how each was made.",
+        "datePublished": _time(max(row.created_at for row in rows))[:10],
+        "mainEntity": {"@id": notebook},
+        "hasPart": _refs(files),
+        "mentions": _refs(action["@id"] for action in actions),
+        "wanBundle": ours,
+    }
+    about = {"@id": CRATE, "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": _RO_CRATE}}
+    terms = {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}
+    graph = [about, root, *files.values(), *tools, *actions]
+    return json_bytes({"@context": [f"{_RO_CRATE}/context", terms], "@graph": graph}, indent=1) + b"\n"
+
+
+def _tool(row: JobRow) -> str:
+    return quote(f"{row.model}-{row.provider}")
+
+
+def _refs(ids: Iterable[str]) -> list[dict[str, str]]:
+    return [{"@id": id_} for id_ in sorted(ids)]
 
 
 def _time(at: float) -> str:

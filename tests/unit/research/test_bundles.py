@@ -119,7 +119,7 @@ def test_links_that_will_be_dead_for_its_reader_are_named(study: Study, elsewher
     document["cells"][0]["outputs"] = [{"output_type": "display_data", "data": {"text/html": [sound]}, "metadata": {}}]
     document["cells"] += [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
     notebook.write_text(json.dumps(document), "utf-8")
-    dead = [line for line in plan_bundle(session, notebook, notebook.with_suffix(".zip")).lines() if "links" in line]
+    dead = [line for line in plan_bundle(session, notebook, notebook.with_suffix(".zip")).lines if "links" in line]
     assert dead == ["note: links in cells lead to files that are not packed: data/my table.csv"]
 
 

@@ -154,7 +154,7 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
         all_versions=options.all_takes,
         texts=texts,
     )
-    runner.say(*plan.lines())
+    runner.say(*plan.lines)
     runner.say(write_bundle(plan))
 
 
