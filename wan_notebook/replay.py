@@ -63,7 +63,6 @@ class Submission:
     provider: str | None = None
     embed: bool | None = None
     notes: tuple[str, ...] = ()
-    size_follows: str = ""
     replacing: tuple[str, ...] = ()
     cell: CellId = field(default_factory=CellId)
     former: tuple[ImageRequest, ...] = ()

@@ -257,25 +257,23 @@ _JSON_MAX_CHARS: Final = 20_000
 
 def dry_run_bundle(plan: "Plan") -> Bundle:
     """Show the exact request that a call would send, how many pictures it makes and the most it can cost."""
-    first, submission, count = plan.jobs[0], plan.submission, len(plan.jobs)
+    first, count = plan.jobs[0], len(plan.jobs)
     request, answered = first.request, sum(job.result is not None for job in plan.jobs)
-    is_open_seed = submission.requests[0].seed is None and first.result is None
+    is_open_seed = plan.submission.requests[0].seed is None and first.result is None
     pictures = pluralize(sum(job.request.pictures_asked for job in plan.jobs), "picture")
     if count > 1:
         seeds = "each with its own seed" if is_open_seed else seeds_text([job.request.seed for job in plan.jobs])
         pictures += f" in {count} requests, {seeds}"
-    follows = f"shape of {submission.size_follows}" if submission.size_follows else ""
     endpoint, body = _first_call(plan)
     pairs = [
         ("In the store", f"{answered} of {count} · $0.00" if answered else ""),
         ("Request", f"`{endpoint}`"),
         ("How many", pictures),
-        ("Expected size", follows or format_expected_size(request)),
+        ("Expected size", format_expected_size(request)),
         ("At most", plan.cost_text),
         *(("Note", note) for note in plan.notes[:20]),
     ]
     unknown = {"seed": "(chosen when it is sent)"} if is_open_seed else {}
-    unknown |= {"size": f"(the {follows}, which is not here yet)"} if follows else {}
     images = iter(request.images)
 
     def in_words(node: dict[str, Any]) -> dict[str, Any]:

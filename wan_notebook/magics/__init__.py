@@ -4,70 +4,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .magics import Extension, open_lines, transform_lines
-from .options import (
-    cell_parser,
-    command_parsers,
-    commands_table_markdown,
-    help_text,
-    options_table_markdown,
-    topic_help,
-)
+from .options import cell_parser, command_parsers, commands_table_markdown, help_text, options_table_markdown
+from .options import topic_help as topic_help
 
 if TYPE_CHECKING:
-    from .cell import read_cell, read_make
-    from .commands.setup import examine
+    from .cell import read_cell
     from .completion import Known, complete
+    from .expressions import escape, expand, split_negative
     from .frontend import show_jobs_in_cells
-    from .render_cell import (
-        CellText,
-        cell_of_job,
-        cell_of_metadata,
-        cell_of_request,
-        cell_of_row,
-        quoted_path,
-        write_cell,
-    )
+    from .render_cell import CellText, cell_of_job, cell_of_metadata, cell_of_request, cell_of_row, quoted_path
+    from .render_cell import write_cell as write_cell
     from .runner import Runner, last_resort, read_command
-    from .template import escape, expand, literal, split_negative, text_notes
-    from .tokenize import quote, split_line
 
-_LATER = ("frontend", "tokenize", "template", "cell", "completion", "render_cell", "runner", "commands.setup")
+_LATER = ("frontend", "expressions", "cell", "completion", "render_cell", "runner")
 """Modules that are loaded on first use: `%load_ext` does not need them."""
 
-__all__ = [
+__all__ = ["Extension", "Known", "Runner", "cell_parser", "command_parsers", "complete", "read_cell", "read_command"]
+__all__ += [
     "CellText",
-    "Extension",
-    "Known",
-    "Runner",
     "cell_of_job",
     "cell_of_metadata",
     "cell_of_request",
     "cell_of_row",
-    "cell_parser",
-    "command_parsers",
-    "commands_table_markdown",
-    "complete",
-    "escape",
-    "examine",
-    "expand",
-    "help_text",
-    "last_resort",
-    "literal",
-    "open_lines",
-    "options_table_markdown",
-    "quote",
     "quoted_path",
-    "read_cell",
-    "read_command",
-    "read_make",
-    "show_jobs_in_cells",
-    "split_line",
-    "split_negative",
-    "text_notes",
-    "topic_help",
-    "transform_lines",
     "write_cell",
 ]
+__all__ += ["commands_table_markdown", "escape", "expand", "help_text", "last_resort", "open_lines"]
+__all__ += ["options_table_markdown", "show_jobs_in_cells", "split_negative", "topic_help", "transform_lines"]
 
 
 def __getattr__(name: str) -> Any:

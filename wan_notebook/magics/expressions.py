@@ -1,4 +1,9 @@
-"""Evaluate what was typed with the notebook's variables: numbers, seeds, times, pictures."""
+r"""What a cell says, with the notebook's variables: texts with ``{fields}``, numbers, seeds, times, pictures.
+
+Fields of a text are those of ``str.format``: ``{name}``, ``{obj.attr}``, ``{d[key]}``, each with ``!r`` and ``:spec``;
+also ``{d["key"]}``, but no calls. ``{{`` and ``}}`` are braces, and ``{"\u2028"}`` stands for characters that editors
+lose. Everything is replaced once: braces in a value stay as they are.
+"""
 
 import argparse
 import ast
@@ -9,50 +14,154 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from ..errors import CellError, ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_image
 from ..models import TASKS_PER_CALL_MAX
 from ..text import did_you_mean, one_line, shown
 from ..validation import parse_size, plain_integer
-from .parser import Kind
-from .template import expand, raised, unknown_variable
-from .tokenize import is_location, plain_spaces, split_list, unquoted
+from .parser import Kind, is_location, plain_spaces, quoted, split_list, unescape, unquoted
 
 if TYPE_CHECKING:
     from ..resolver import Resolver
 
 InputPicture = InputImage | PendingImage
 
-_LARGEST: Final = 2**63
+_PIECE: Final = re.compile(
+    r'\{\{|\}\}|\{"(?P<literal>(?:[^"\\\n]|\\.)*)"\}|(?P<field>\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})|[{}]'
+)
+_STEP: Final = r"""\.\s*(?P<attribute>(?!__)[^\W\d]\w*)
+    | \[\s*(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)\s*\]
+    | \[(?P<bare>[^\[\]{}"'\n]+)\]"""
+_FIELD: Final = re.compile(
+    rf"\{{\s*(?P<name>[^\W\d]\w*)(?P<steps>(?:{_STEP})*)\s*(?:!(?P<conversion>\w))?(?::(?P<spec>.*))?\}}",
+    re.VERBOSE | re.DOTALL,
+)
+_REPR: Final = re.compile(r"None|<.* at 0x[0-9A-Fa-f]+.*>", re.DOTALL)
+_AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
+_NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
+_SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
+_IMAGE_NUMBER: Final = re.compile(r"\b(?:image|picture|photo)\s*#?(\d{1,2})\b|[图圖]\s*(\d{1,2})(?!\d)", re.IGNORECASE)
+_LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
+
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)", re.DOTALL)
-_NOT_A_RANGE: Final = re.compile(r"\d+\s*[-–—]\s*\d+|(?:\.\.|…).*|.*(?:\.\.|…)", re.DOTALL)  # 5-8 is a subtraction
-_SEED_HINT: Final = "Write a number, 5..8 or 5,9,12."
+_HINTS: Final = {"seed": "Write a number, 5..8 or 5,9,12.", "image": "Quote it if it is a path."}
 _LONE_NAME: Final = re.compile(r"\{\s*([^\W\d]\w*(?:\.[^\W\d]\w*|\[[^\[\]{}]+\])*)\s*\}")
 _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?")
 _DOTTED: Final = re.compile(r"([^\W\d]\w*)\.([^\W\d]\w*)(?:\.[^\W\d]\w*)*")
-# Not pictures, but files all the same: what is said of one is about the file, not about a variable.
-_OTHER_FILES: Final = (".txt", ".md", ".pdf", ".svg", ".csv", ".html", ".docx", ".psd", ".ico", ".mp4", ".mov", ".zip")
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|sec|m|min|h|d|w|)", re.IGNORECASE | re.ASCII)
-_UNIT_S: Final = {"": 1, "ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION_MAX_S: Final = 36500 * 86400
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smh]?)", re.IGNORECASE | re.ASCII)
+_UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_LARGEST: Final = 2**63
 
 
-class FormerImages:
-    """Gives also pictures that are refused today, by the identity that the first edition gave them."""
+# Texts ---------------------------------------------------------------------------------------------------------------
 
-    def __init__(self, resolver: "Resolver") -> None:
-        self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
 
-    def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
-        """Return the pictures of a value; one that is refused has no data."""
+class Expanded(NamedTuple):
+    """A text with its fields replaced, what is wrong with it, and what is worth a note."""
+
+    text: str
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") -> Expanded:
+    """Replace every field once; where one is wrong it stays, and a problem says why."""
+    problems: list[Problem] = []
+    notes: list[str] = []
+
+    def replacement(match: re.Match[str]) -> str:
+        piece = match[0]
+        if piece in ("{{", "}}"):
+            return piece[0]
+        if match["literal"] is not None:
+            return unescape(match["literal"])
         try:
-            return self.resolver.image(value, name)
-        except ImageInputError:
-            if former := self.resolver.former_image(value, name):
-                return (former,)
-            raise
+            value = _value_of(piece, namespace, field)
+        except RequestError as error:
+            problems.extend(error.problems)
+            return piece
+        if _REPR.fullmatch(value):
+            notes.append(f"{piece} became {one_line(value, 40)} in the {field.replace('_', ' ')}")
+        return value
+
+    return Expanded(_PIECE.sub(replacement, text), tuple(problems), tuple(notes))
+
+
+def escape(text: str) -> str:
+    """Double the braces, so that ``expand`` gives the text back."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def literal(text: str) -> str:
+    """Write characters that an editor or a cell would lose, as a field that gives them back."""
+    return "{" + quoted(text) + "}"
+
+
+def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """Split a text at its last line ``Negative prompt: …``: the prompt, the negative prompt or None, and notes.
+
+    The negative prompt goes on to the end. A pasted last line ``Steps: 20, Sampler: …`` belongs to neither.
+    """
+    text, notes = body.rstrip(), tuple[str, ...]()
+    if settings := _SETTINGS.search(text):
+        text = text[: settings.start()].rstrip()
+        notes = (f"the pasted settings ('{one_line(settings[1], 30)}') are not used: put --seed and --size above",)
+    found = list(_NEGATIVE.finditer(text))
+    if not found:
+        return text, None, notes
+    return text[: found[-1].start()], text[found[-1].end() :].strip(), notes
+
+
+def split_negative_first_edition(body: str) -> tuple[str, str | None]:
+    """Split a text as the first edition did: the negative prompt was the last line only, and nothing was left out."""
+    head, newline, last = body.rstrip().rpartition("\n")
+    match = _NEGATIVE.match(last)
+    return (head if newline else "", last[match.end() :].strip()) if match else (body, None)
+
+
+def text_notes(prompt: str, images: int) -> tuple[str, ...]:
+    """Return what a prompt holds that is hardly meant as words: options, and pictures that are not given."""
+    notes = [
+        f"'{word}' is part of the prompt: put options in the first line"
+        for word in dict.fromkeys(_LOOKS_LIKE_OPTION.findall(prompt))
+    ]
+    named = (int(number) for pair in _IMAGE_NUMBER.findall(prompt) for number in pair if number)
+    notes += [f"the text names image {n}, but {images or 'none'} given: add -i" for n in set(named) if n > images]
+    return tuple(notes)
+
+
+def _value_of(piece: str, namespace: Mapping[str, Any], field: str) -> str:
+    """Return the text of one field. Raise ``RequestError``."""
+    parts = _FIELD.fullmatch(piece)
+    if parts is None:
+        message = "not a field such as {name}, {obj.attr} or {d[key]}."
+        raise RequestError([Problem(field, one_line(piece, 60), message, _AS_TYPED)])
+    name, wanted = parts["name"], ""
+    if name not in namespace:
+        raise unknown_variable(field, piece, name, namespace, _AS_TYPED)
+    value = namespace[name]
+    try:
+        for step in re.finditer(_STEP, parts["steps"], re.VERBOSE):
+            wanted = step["attribute"] or step["bare"] or step["text"]
+            value = getattr(value, wanted) if step["attribute"] else _item(value, step)
+        return format(Formatter().convert_field(value, parts["conversion"]), parts["spec"] or "")
+    except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
+        near = ""
+        with suppress(Exception):  # asked for their names, too
+            near = near_names(wanted, value if isinstance(error, KeyError) else dir(value)) if wanted else ""
+        raise raised(field, piece, error, f"{near} {_AS_TYPED}".strip()) from None
+
+
+def _item(value: Any, step: re.Match[str]) -> Any:
+    """Return an item: ``[0]`` is a position, or else the text "0"."""
+    key = step["bare"].strip() if step["bare"] else unescape(step["text"])
+    if step["bare"] and re.fullmatch(r"-?\d{1,18}", key, re.ASCII):
+        with suppress(KeyError):
+            return value[int(key)]
+    return value[key]
 
 
 # Expressions ---------------------------------------------------------------------------------------------------------
@@ -65,9 +174,8 @@ def evaluate(text: str, namespace: Mapping[str, Any], field: str, tree: ast.Expr
         # A copy: eval would add __builtins__ to the notebook's own namespace.
         return eval(compile(tree, "<%%wan>", "eval"), dict(namespace))  # noqa: S307 - what its owner typed
     except NameError as error:
-        if error.name in names_in(tree):
-            hint = {"seed": _SEED_HINT, "image": "Or quote it, if it is a path."}.get(field, "")
-            raise unknown_variable(field, text, str(error.name), namespace, hint) from None
+        if error.name in _names_in(tree):
+            raise unknown_variable(field, text, str(error.name), namespace, _HINTS.get(field, "")) from None
         raise raised(field, text, error) from None
     except Exception as error:  # noqa: BLE001 - a person's own code may raise anything
         raise raised(field, text, error) from None
@@ -88,23 +196,14 @@ def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[
 
 
 def parse_expression(text: str, field: str) -> ast.Expression:
-    """Parse a Python expression. Raise ``RequestError``, which quotes Python's own words."""
-    why = ""
+    """Parse a Python expression. Raise ``RequestError``."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd backslash is not worth a line in the notebook
             return ast.parse(plain_spaces(text).strip(), mode="eval")
-    except SyntaxError as error:
-        why = f" ({error.msg})"
-    except (ValueError, RecursionError, MemoryError, UnicodeError):
-        pass
-    hint = _SEED_HINT if field == "seed" else "Quote it if it is a path."
-    raise RequestError([Problem(field, one_line(text, 60), f"not a Python expression{why}.", hint)])
-
-
-def names_in(tree: ast.AST) -> frozenset[str]:
-    """Return the variables that an expression reads."""
-    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        message, hint = "not a Python expression.", _HINTS.get(field, "")
+        raise RequestError([Problem(field, one_line(text, 60), message, hint)]) from None
 
 
 def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
@@ -116,6 +215,29 @@ def without_braces(text: str) -> str:
     """Return ``name`` for ``{name}``: a lone field is that variable, whichever option it stands in."""
     match = _LONE_NAME.fullmatch(text)
     return match[1] if match else text
+
+
+def near_names(word: str, names: Iterable[object]) -> str:
+    """Return ``Did you mean photo?`` for the nearest public name, or an empty text."""
+    return did_you_mean(word, [name for name in names if isinstance(name, str) and name[:1] != "_"], cutoff=0.5)
+
+
+def unknown_variable(field: str, text: str, name: str, namespace: Mapping[str, Any], more: str = "") -> RequestError:
+    """Return the error for a variable that does not exist; ``more`` is added to its hint."""
+    hint = near_names(name, namespace) or "Define it in a cell above."
+    return RequestError([Problem(field, one_line(text, 60), f"no variable {name}.", f"{hint} {more}".strip())])
+
+
+def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a cell.") -> RequestError:
+    """Return the error for an exception of a person's own code: its type and its text."""
+    said = ""
+    with suppress(Exception):  # even an exception's text is a person's own code
+        said = f": {one_line(error, 200)}".rstrip(": .")
+    return RequestError([Problem(field, one_line(text, 60), f"raised {type(error).__name__}{said}.", hint)])
+
+
+def _names_in(tree: ast.AST) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 # Values of options ---------------------------------------------------------------------------------------------------
@@ -138,36 +260,34 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
         case Kind.SEED:
             return _seeds(text, namespace)
         case Kind.NUMBER:
-            number = _integer(evaluate(without_braces(text), namespace, name), text, name)
-            if type(number) is not int:
-                message = f"{shown(text)} is not a whole number."
-                raise RequestError([Problem(name, "", message, f"Write {action.option_strings[0]} 5.")])
-            return number
+            number = _whole(evaluate(without_braces(text), namespace, name), text, name)
+            return number if type(number) is int else _refuse(name, f"{shown(text)} is not a whole number.")
     expanded = expand(text, namespace, field=name)
     if expanded.problems:
         raise RequestError(expanded.problems)
+    found = expanded.text
     if action.type is Kind.SINCE:
-        return _moment(expanded.text, name)
-    if action.type is Kind.SIZE and parse_size(expanded.text) is None:
+        from ..history import parse_since
+
+        try:
+            return parse_since(found)
+        except CellError as error:
+            _refuse(name, error.message, error.hint)
+    if action.type is Kind.SIZE and parse_size(found) is None:
         with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
-            value = evaluate(expanded.text, namespace, name)
-            return str(value) if isinstance(value, str | tuple | list) else expanded.text
+            value = evaluate(found, namespace, name)
+            return str(value) if isinstance(value, str | tuple | list) else found
     if action.type is not Kind.CHOICE:
-        return expanded.text
-    choice, choices = expanded.text.lower(), action.choices or ()
-    if choice not in choices:
-        hint = did_you_mean(choice, choices) or f"Choose {', '.join(choices)}."
-        raise RequestError([Problem(name, "", f"{shown(expanded.text)} is not one of the choices.", hint)])
-    return choice
+        return found
+    choices = action.choices or ()
+    if found.lower() not in choices:
+        hint = did_you_mean(found.lower(), choices) or f"Choose {', '.join(choices)}."
+        _refuse(name, f"{shown(found)} is not one of the choices.", hint)
+    return found.lower()
 
 
-def _moment(text: str, field: str) -> float | None:
-    from ..history import parse_since
-
-    try:
-        return parse_since(text)
-    except CellError as error:
-        raise RequestError([Problem(field, "", error.message, error.hint)]) from None
+def _refuse(field: str, message: str, hint: str = "", value: str = "") -> NoReturn:
+    raise RequestError([Problem(field, one_line(value, 60), message, hint)])
 
 
 def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
@@ -177,10 +297,7 @@ def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
         with suppress(RequestError):
             match = _DURATION.fullmatch(str(evaluate(without_braces(text), namespace, field)).strip())
     seconds = float(match[1]) * _UNIT_S[match[2].lower()] if match else 0.0
-    if not 0 < seconds < _DURATION_MAX_S:
-        message, hint = f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m."
-        raise RequestError([Problem(field, "", message, hint)])
-    return seconds
+    return seconds or _refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
 
 
 def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
@@ -190,42 +307,60 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
     """
     text = without_braces(text)
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
-    parts = [text] if text.startswith(("(", "[")) else split_list(f"[{text}]")
-    found = [seed for part in parts for seed in _seeds_of(part, namespace)]
+    found: list[Any] = []
+    for part in [text] if text.startswith(("(", "[")) else split_list(f"[{text}]"):
+        if match := _RANGE.fullmatch(part):
+            first, last = (_whole(evaluate(end, namespace, "seed"), part, "seed") for end in match.groups())
+            if {type(first), type(last)} != {int} or first > last:
+                _refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
+            found += range(first, min(last, first + TASKS_PER_CALL_MAX) + 1)
+            continue
+        value = evaluate(part, namespace, "seed")
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            value = [value]
+        try:
+            found += [_whole(item, part, "seed") for item in islice(value, TASKS_PER_CALL_MAX + 1)]
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
+            raise raised("seed", part, error) from None
     return found[: TASKS_PER_CALL_MAX + 1]
 
 
-def _seeds_of(part: str, namespace: Mapping[str, Any]) -> list[Any]:
-    """Return the seeds of one part of a list: a number, a range ``5..8``, or whatever an expression gives."""
-    match = _RANGE.fullmatch(part)
-    ends = [_integer(evaluate(end, namespace, "seed"), part, "seed") for end in match.groups()] if match else []
-    if _NOT_A_RANGE.fullmatch(part) or any(type(end) is not int for end in ends) or (ends and ends[0] > ends[1]):
-        message = "is not a range of seeds."
-        raise RequestError([Problem("seed", one_line(part, 60), message, "Write 5..8, the smaller number first.")])
-    if ends:
-        return list(range(ends[0], min(ends[1], ends[0] + TASKS_PER_CALL_MAX) + 1))
-    value = evaluate(part, namespace, "seed")
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        return [_integer(value, part, "seed")]
-    try:
-        items = list(islice(value, TASKS_PER_CALL_MAX + 1))
-    except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
-        raise raised("seed", part, error) from None
-    return [_integer(item, part, "seed") for item in items]
-
-
-def _integer(value: Any, text: str, field: str) -> Any:
+def _whole(value: Any, text: str, field: str) -> Any:
     """Return integers of any kind as Python's; what else was given passes, since the request says what is wrong."""
     number = plain_integer(value)
     if type(number) is int and abs(number) >= _LARGEST:
-        raise RequestError([Problem(field, one_line(text, 60), "is far too large.", "Choose a smaller number.")])
+        _refuse(field, "is far too large.", "Choose a smaller number.", text)
     return number
 
 
 # Pictures ------------------------------------------------------------------------------------------------------------
 
 
-def pictures_of(text: str, resolver: "Resolver | FormerImages", field: str = "image") -> tuple[InputPicture, ...]:
+class Pictures:
+    """Gives pictures, also those that are refused today: without data, by the identity of the first edition.
+
+    Why they are refused is added to ``problems``.
+    """
+
+    def __init__(self, resolver: "Resolver", problems: list[Problem]) -> None:
+        self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
+        self.problems = problems
+
+    def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
+        """Return the pictures of a value."""
+        try:
+            return self.resolver.image(value, name)
+        except ImageInputError as error:
+            former = self.resolver.former_image(value, name)
+            if former is None:
+                raise
+            self.problems += error.problems
+            return (former,)
+
+
+def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image") -> tuple[InputPicture, ...]:
     """Return the pictures that ``-i`` names; an expression is evaluated once. Raise ``RequestError``.
 
     A variable of the notebook comes before a job's id and before a file; paths, URLs and ids are never evaluated.
@@ -243,7 +378,7 @@ def pictures_of(text: str, resolver: "Resolver | FormerImages", field: str = "im
         path = text if is_location(text) or _is_path(text, names) else None
     if path is not None:
         if not path.strip() or "\0" in path:
-            raise RequestError([Problem(field, text, "not a valid path.", "Give a path, a URL or a variable.")])
+            _refuse(field, "not a valid path.", "Give a path, a URL or a variable.", text)
         # A path or URL is shown by its last part.
         last = re.split(r"[/\\]", path.split("?", 1)[0].rstrip("/\\"))[-1] or path
         return resolver.image(path, "data URL" if path[:5].lower() == "data:" else last)
@@ -259,14 +394,14 @@ def job_reference(text: str) -> tuple[str, int | None] | None:
 
 def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether a word without quotes is a path: by its suffix or a slash, unless its variables exist."""
-    if not looks_like_image(text) and not text.lower().endswith(_OTHER_FILES) and not ("/" in text or "\\" in text):
+    if not (looks_like_image(text) or "/" in text or "\\" in text):
         return False
     if dotted := _DOTTED.fullmatch(text):
         # Not hasattr alone: a property of a job would wait for it.
         value = namespace.get(dotted[1])
         return not (hasattr(type(value), dotted[2]) or dotted[2] in getattr(value, "__dict__", ()))
     try:
-        names = names_in(parse_expression(text, "image"))
+        names = _names_in(parse_expression(text, "image"))
     except RequestError:
         return True
     return not names or not all(is_known(name, namespace) for name in names)

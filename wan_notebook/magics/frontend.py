@@ -27,19 +27,8 @@ def front_end(shell: Any) -> "FrontEnd":
 
 def cells_run(shell: Any) -> frozenset[str]:
     """Return the texts of the cells that this kernel has run, as they were typed."""
-    return frozenset(text.strip() for text in _typed(shell) if text.strip())
-
-
-def writes_bare_out(shell: Any) -> bool:
-    """Say whether a terminal runs a ``%wan`` line by itself: it writes ``Out[n]`` for any value, shown or not."""
-    is_terminal = getattr(shell, "kernel", None) is None and hasattr(shell, "simple_prompt")
-    lines = _typed(shell)[-1:] if is_terminal else []
-    return any(text.rstrip().rpartition("\n")[2].lstrip().startswith("%wan") for text in lines)
-
-
-def _typed(shell: Any) -> list[str]:
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
-    return [text for text in history if isinstance(text, str)]
+    return frozenset(text.strip() for text in history if isinstance(text, str) and text.strip())
 
 
 def show_jobs_in_cells() -> None:
@@ -52,8 +41,7 @@ def _show(job: Job) -> bool:
     from ..display import show_job
 
     session, shell = default_session(), current_shell()
-    project = session.known_project()
-    if shell is None or project is None or project.worker is not job.worker:
+    if shell is None or not _is_here(job):
         return False
     execution = session.cell().execution
     if job.shown_in != execution:
@@ -67,7 +55,11 @@ def _bundle(shown: Job | Picture) -> "Bundle | None":
     from ..display import job_bundle, picture_bundle
 
     session = default_session()
-    job, project = shown.job if isinstance(shown, Picture) else shown, session.known_project()
-    if project is None or project.worker is not job.worker:
+    if not _is_here(shown.job if isinstance(shown, Picture) else shown):
         return None
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
+
+
+def _is_here(job: Job) -> bool:
+    project = default_session().known_project()
+    return project is not None and project.worker is job.worker

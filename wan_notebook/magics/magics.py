@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from IPython.core.magic import Magics, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic import needs_local_scope, no_var_expand
 
 from ..database import OpenSummary, count_open
 from ..settings import LEDGER_NAME, SettingsLoader
@@ -24,20 +24,61 @@ if TYPE_CHECKING:
 
 LAST: Final = "_wan"
 """The variable that holds the last job of another cell."""
-
-# An optional target, then %wan and its words: what IPython would read as a request for help, since it ends in `?`.
 _ENDS_IN_QUESTION: Final = re.compile(r"(?P<head>\s*(?:[A-Za-z_]\w*\s*=\s*)?)%wan[ \t]+(?P<words>\S.*\?)\s*\Z")
+"""What IPython would read as a request for help: ``%wan`` and words that end in ``?``, perhaps with a target."""
 
 
-@magics_class
-class WanMagics(Magics):
-    """The two magics, which hand over to a runner."""
+class Extension:
+    """The magics of a shell: what loading registers, and unloading takes back.
 
-    loader: SettingsLoader | None = None
-    panel: Callable[[], ModuleType] | None = None
-    """Returns the package `panel`, which stands above this one."""
-    session: "Session | None" = None
-    """The kernel's session, once a cell or command has needed it."""
+    ``panel`` returns the package ``panel``, which stands above this one.
+    """
+
+    def __init__(self, shell: Any, panel: Callable[[], ModuleType] | None = None) -> None:
+        self.shell, self.panel = shell, panel
+        self.loader: SettingsLoader | None = None
+        self.session: Session | None = None
+        """The kernel's session, once a cell or command has needed it."""
+        self._matcher = _matcher(self)
+        self._is_loaded = False
+        self._hooks = (("pre_run_cell", self.before_cell), ("post_run_cell", self.after_cell))
+
+    def load(self) -> None:
+        """Register magics, completion and the input transformer; say in a line what is open."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True
+        Extension.on_line.__doc__ = Extension.on_cell.__doc__ = help_text()  # what `%wan?` shows
+        # What protects is frozen from here on, also when it is loaded again.
+        loader = self.loader = self.loader or SettingsLoader()
+        self.shell.register_magic_function(self.on_line, "line", "wan")
+        self.shell.register_magic_function(self.on_cell, "cell", "wan")
+        if self.shell.Completer is not None:
+            self.shell.Completer.custom_matchers.append(self._matcher)
+        self.shell.input_transformers_cleanup.append(transform_lines)
+        for event, hook in self._hooks:
+            self.shell.events.register(event, hook)
+        summary = count_open(loader.folder / LEDGER_NAME)
+        lines = open_lines(summary, time.time())
+        if summary.sending or summary.running or summary.to_fetch:
+            session = self.runner().session
+            session.resume()
+            lines += filter(None, [session.left_alone])
+        if lines:
+            print("\n".join(lines))  # noqa: T201 - in the cell that loads the extension
+
+    def unload(self) -> None:
+        """Take everything back; jobs at the service go on."""
+        self._is_loaded = False
+        for kind in ("line", "cell"):
+            self.shell.magics_manager.magics[kind].pop("wan", None)
+        with suppress(AttributeError, ValueError):
+            self.shell.Completer.custom_matchers.remove(self._matcher)
+        with suppress(ValueError):
+            self.shell.input_transformers_cleanup.remove(transform_lines)
+        for event, hook in self._hooks:
+            with suppress(ValueError):  # somebody else took it back
+                self.shell.events.unregister(event, hook)
 
     def runner(self, local_ns: Any = None) -> "Runner":
         """Return what runs a cell or command where it stands."""
@@ -59,14 +100,13 @@ class WanMagics(Magics):
     def on_cell(self, line: str, cell: str) -> None:
         """Make pictures: the cell's text is the prompt."""
         # IPython hands cell magics the notebook's variables for local ones; two frames up is the caller of the magic.
-        shell: Any = self.shell
-        self.runner(shell.get_local_scope(2)).cell(line, cell)
+        self.runner(self.shell.get_local_scope(2)).cell(line, cell)
 
     def before_cell(self, _info: object = None) -> None:
         """Let ``_wan`` be the last job of another cell, so that a cell that is run again does not edit its result."""
         if self.session is None:
             return
-        here, names = self.session.cell(), cast("Any", self.shell).user_ns
+        here, names = self.session.cell(), self.shell.user_ns
         key = here.cell_id or here.execution
         others = [job for where, job in self.session.last if (where.cell_id or where.execution) != key]
         names.pop(LAST, None)
@@ -76,73 +116,19 @@ class WanMagics(Magics):
     def after_cell(self, _result: object = None) -> None:
         """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
         if self.session is not None and self.session.last:
-            cast("Any", self.shell).user_ns[LAST] = self.session.last[-1][1]
-
-
-class Extension:
-    """What loading registers with a shell, and unloading takes back."""
-
-    def __init__(self, shell: Any, panel: Callable[[], ModuleType] | None = None) -> None:
-        self.shell = shell
-        self.magics = WanMagics(shell)
-        self.magics.panel = panel
-        self._matcher = _matcher(shell, self.magics)
-        self._is_loaded = False
-        self._hooks = (("pre_run_cell", self.magics.before_cell), ("post_run_cell", self.magics.after_cell))
-
-    def load(self) -> None:
-        """Register magics, completion and the input transformer; say in a line what is open."""
-        if self._is_loaded:
-            return
-        self._is_loaded = True
-        WanMagics.on_line.__doc__ = WanMagics.on_cell.__doc__ = help_text()  # what `%wan?` shows
-        # What protects is frozen from here on, also when it is loaded again.
-        loader = self.magics.loader = self.magics.loader or SettingsLoader()
-        self.shell.register_magic_function(self.magics.on_line, "line", "wan")
-        self.shell.register_magic_function(self.magics.on_cell, "cell", "wan")
-        if self.shell.Completer is not None:
-            self.shell.Completer.custom_matchers.append(self._matcher)
-        self.shell.input_transformers_cleanup.append(transform_lines)
-        for event, hook in self._hooks:
-            self.shell.events.register(event, hook)
-        summary = count_open(loader.folder / LEDGER_NAME)
-        for line in open_lines(summary, time.time()):
-            print(line)  # noqa: T201 - in the cell that loads the extension
-        if summary.sending or summary.running or summary.to_fetch:
-            session = self.magics.runner().session
-            session.resume()
-            if session.left_alone:
-                print(session.left_alone)  # noqa: T201
-
-    def unload(self) -> None:
-        """Take everything back; jobs at the service go on."""
-        self._is_loaded = False
-        for kind in ("line", "cell"):
-            self.shell.magics_manager.magics[kind].pop("wan", None)
-        with suppress(AttributeError, ValueError):
-            self.shell.Completer.custom_matchers.remove(self._matcher)
-        with suppress(ValueError):
-            self.shell.input_transformers_cleanup.remove(transform_lines)
-        for event, hook in self._hooks:
-            with suppress(ValueError):  # somebody else took it back
-                self.shell.events.unregister(event, hook)
+            self.shell.user_ns[LAST] = self.session.last[-1][1]
 
 
 def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resume`)") -> list[str]:
     """Say in plain lines what is open, and what to do about it; ``now`` in Unix seconds."""
     if summary.problem:
         return [f"wan: the ledger cannot be read: {summary.problem}"]
-    lines = []
-    if count := summary.sending + summary.running:
-        lines.append(f"{pluralize(count, 'job')} {'is' if count == 1 else 'are'} running")
-    if summary.to_fetch:
-        lines.append(f"{pluralize(summary.to_fetch, 'job')} finished, not downloaded yet")
-    if lines and summary.earliest_expiry is not None:
-        left_min = int((summary.earliest_expiry - now) // 60)
-        left = f"{left_min // 60} h" if left_min >= 60 else f"{left_min} min"
-        results = "its result can" if count + summary.to_fetch == 1 else "results can"
-        end = f"{results} be fetched for another {left}" if left_min > 0 else "the service may have deleted the results"
-        lines[-1] += f"; {end}{advice}"
+    counts = {"running": summary.sending + summary.running, "finished, not downloaded yet": summary.to_fetch}
+    said = ", ".join(f"{pluralize(count, 'job')} {words}" for words, count in counts.items() if count)
+    left_min = int((summary.earliest_expiry or now) - now) // 60
+    left = f"{left_min // 60} h" if left_min >= 60 else f"{left_min} min"
+    until = f"; results can be fetched for another {left}" if left_min > 0 else ""
+    lines = [f"{said}{until}{advice}"] if said else []
     if summary.in_doubt:
         lines.append(f'{summary.in_doubt} in doubt (`%wan history --state "in doubt"`)')
     if summary.unsent:
@@ -156,10 +142,11 @@ def transform_lines(lines: list[str]) -> list[str]:
     A ``%%wan`` without a body would raise IPython's own error, one below a comment would be Python, and
     ``%wan make a fox or a dog?`` a request for help.
     """
-    written = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    first = written[0].strip() if written else ""
+    at, first = next(
+        ((n, line.strip()) for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")),
+        (0, ""),
+    )
     if re.match(r"%%wan(?:\s|\Z)", first):
-        at = lines.index(written[0])
         return lines[at:] if len(lines) > at + 1 else [f"{first}\n", "\n"]
     if first.startswith("%%"):
         return lines
@@ -174,14 +161,14 @@ def transform_lines(lines: list[str]) -> list[str]:
 transform_lines.has_side_effects = True  # type: ignore[attr-defined]
 
 
-def _matcher(shell: Any, magics: WanMagics) -> Any:
+def _matcher(extension: Extension) -> Any:
     from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
     def wan_matcher(context: CompletionContext) -> Any:
         from .completion import complete, known_to
 
         line = context.line_with_cursor
-        found = complete(line, len(line), known_to(magics.session, shell.user_ns))
+        found = complete(line, len(line), known_to(extension.session, extension.shell.user_ns))
         return {
             "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
             "matched_fragment": found.matched_fragment,

@@ -1,15 +1,167 @@
-"""Read a magic line: argparse holds the options, a tokenizer finds their values, and all problems come together."""
+"""Read a magic line: words that keep Python expressions whole, then options, and all problems together.
+
+``shlex`` turns ``d["key"]`` into ``d[key]``, splits ``resize((512, 512))`` and fails on ``cat's.jpg``. Here a word
+goes on through brackets and quotes, and spaces, dashes and quotes pasted from documents are understood. argparse holds
+the options; it does not read them, since it would stop at the first problem.
+"""
 
 import argparse
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
-from ..errors import CellError, Problem
-from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line, pluralize
-from .tokenize import QUOTES, Flag, Word, flag_of, split_line, unescape, unquoted
+from ..errors import Problem
+from ..images import looks_like_image
+from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line
+
+DASHES: Final = "-‐‑‒–—―−"
+"""The hyphen-minus, and what word processors make of it."""
+QUOTES: Final = "\"'“„‘"
+_SPACE: Final = r"\s\u200b\u2060\ufeff"
+_ANY_SPACE: Final = re.compile(rf"[{_SPACE}]")
+_BARE: Final = re.compile(rf"[^{_SPACE}]+")
+_FLAG: Final = re.compile(rf"(?P<dashes>[{DASHES}]+)(?P<name>[^\W\d][^={_SPACE}]*)(?P<equals>=?)")
+_STRING: Final = r"""(?:"(?:\\.|[^\\"])*"|'(?:\\.|[^\\'])*'|“[^”]*”|„[^“]*“|‘[^’]*’)"""
+_QUOTED: Final = re.compile(_STRING, re.DOTALL)
+# A quote opens a string at a word's start or after an operator, not in cat's.jpg.
+_PIECE: Final = re.compile(rf"(?<!\w)[rbfu]{{0,2}}{_STRING}|\w+|.", re.DOTALL | re.IGNORECASE)
+_BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
+_LOCATION: Final = re.compile(
+    r"(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[A-Za-z]:[/\\]", re.IGNORECASE
+)
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+_ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
+_WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != "'"}
+_NEEDS_NO_QUOTES: Final = re.compile(r"[\w.:/*+@#%,;&=<>|~^$][\w.:/*+@#%,;&=<>|~^$-]*")
+
+
+# Words ---------------------------------------------------------------------------------------------------------------
+
+
+class Word(NamedTuple):
+    """One word of a line: ``text`` is ``line[start:end]``; ``fault`` says which quote or bracket is not closed."""
+
+    text: str
+    start: int
+    end: int
+    fault: str = ""
+
+
+class Flag(NamedTuple):
+    """An option's name at the beginning of a word: ``—seed=5`` has the name ``--seed`` and the value ``5``."""
+
+    name: str
+    typed: str
+    value: str | None
+
+
+def split_line(line: str, start: int = 0) -> list[Word]:
+    """Split a line into words; a word with an open bracket or quote ends at the next space and has a ``fault``."""
+    words = []
+    while bare := _BARE.search(line, start):
+        start, end, fault = *bare.span(), ""
+        flag = _FLAG.match(line, start)
+        value_at = flag.end() if flag and flag["equals"] else start
+        value = line[value_at:end]
+        if not is_location(value):
+            stop, open_at = _end_of_value(line, value_at, _ANY_SPACE)
+            if open_at is None:
+                end = stop
+            elif not looks_like_image(value):
+                fault = f"the {line[open_at]} in column {open_at + 1} is not closed."
+        words.append(Word(line[start:end], start, end, fault))
+        start = end
+    return words
+
+
+def flag_of(word: str) -> Flag | None:
+    """Read the option that a word begins with; None for ``-1``, ``--`` and words that are not options.
+
+    A pasted dash may stand for one or for two: a single letter gets one, a longer name two. ``-n3`` is ``-n=3``.
+    """
+    match = _FLAG.match(word)
+    if match is None:
+        return None
+    dashes, name = match["dashes"], "-".join(re.split(f"[{DASHES}]", match["name"]))
+    value = word[match.end() :] if match["equals"] else None
+    if count := re.fullmatch(r"-?n(\d+)", name):
+        name, value = "n", count[1]
+    if dashes.strip("-"):
+        dashes = "-" if len(name) == 1 else "--"
+    return Flag(dashes + name, match["dashes"] + match["name"], value)
+
+
+def is_location(text: str) -> bool:
+    """Say whether a word begins as a URL or a path does, whatever follows."""
+    return _LOCATION.match(text) is not None
+
+
+def plain_spaces(text: str) -> str:
+    """Return a text with ordinary spaces in place of all others, which Python does not read."""
+    return _ANY_SPACE.sub(" ", text)
+
+
+def split_list(text: str) -> list[str]:
+    """Split the inside of ``[a, f(b, c), "d,e"]`` at its own commas; the brackets must be balanced."""
+    inside, parts, start = text.strip()[1:-1], [], 0
+    while start < len(inside):
+        end, open_at = _end_of_value(inside, start, re.compile(","))
+        end = end if open_at is None else len(inside)
+        parts.append(inside[start:end].strip())
+        start = end + 1
+    return [part for part in parts if part]
+
+
+def unquoted(text: str) -> str | None:
+    """Return what stands between the quotes of a word that is one quoted text; None for every other word.
+
+    Backslashes stay, except before a quote: a Windows path is not a Python literal.
+    """
+    is_quoted = _QUOTED.fullmatch(text) and text[:3] not in ('"""', "'''")
+    return text[1:-1].replace("\\" + text[-1], text[-1]) if is_quoted else None
+
+
+def quote(text: str) -> str:
+    """Write a text so that it is read back as one value: bare if it can be, else in quotes."""
+    return text if _NEEDS_NO_QUOTES.fullmatch(text) else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Write a text in double quotes, on one line, so that ``unescape`` gives it back."""
+    # A joiner is part of an emoji or a letter; beyond the first plane \u cannot name a character.
+    odd = (char for char in text if not (char.isprintable() or char in "\u200c\u200d" or ord(char) > 0xFFFF))
+    written = {char: f"\\u{ord(char):04x}" for char in odd} | _WRITTEN
+    inside = "".join(written.get(char, char) for char in text)
+    return f'"{inside}"'
+
+
+def unescape(text: str) -> str:
+    r"""Replace ``\n``, ``\t``, ``\\``, ``\"`` and ``\u2028``; every other backslash stays."""
+    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES[m[2]], text)
+
+
+def _end_of_value(line: str, start: int, stop: re.Pattern[str]) -> tuple[int, int | None]:
+    """Return the next ``stop`` outside brackets and strings, and the place of what is not closed, if anything."""
+    open_at: list[int] = []
+    for piece in _PIECE.finditer(line, start):
+        char, at = piece[0], piece.start()
+        if char in _BRACKETS:
+            open_at.append(at)
+        elif char in _BRACKETS.values() and open_at:
+            if _BRACKETS[line[open_at[-1]]] != char:
+                break
+            open_at.pop()
+        elif char in QUOTES and (open_at or char not in "'‘") and not line[at - 1 : at].isalnum():
+            return at, at  # outside brackets 'tis is a word with an apostrophe
+        elif not open_at and stop.match(char):
+            return at, None
+    return len(line), open_at[-1] if open_at else None
+
+
+# Options -------------------------------------------------------------------------------------------------------------
 
 
 class Kind(StrEnum):
@@ -21,7 +173,6 @@ class Kind(StrEnum):
     SIZE = "size"
     TEXT = "text"
     TAG = "tag"
-    TAGS = "tags"
     NAME = "variable name"
     CHOICE = "choice"
     DURATION = "duration"
@@ -39,31 +190,16 @@ class Kind(StrEnum):
 EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
 REPEATABLE: Final = frozenset({"image", "tags"})
 _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
-YES: Final = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False, "1": True, "0": False}
-_ELSEWHERE: Final = {  # names that other tools use
-    **dict.fromkeys(("--width", "--height", "--resolution"), "--size 1280x720"),
-    **dict.fromkeys(("--no", "--neg", "--negative-prompt"), "--negative"),
-    **dict.fromkeys(("--input", "--images", "--img", "--init", "--init-image", "--reference"), "-i"),
-    **dict.fromkeys(("--num", "--count", "--batch"), "-n"),
-    **dict.fromkeys(("--out", "--output"), "--as, or `%wan save JOB PATH`"),
-    "--name": "--as",
-}
-_NOT_HERE: Final = ("--steps", "--cfg", "--cfg-scale", "--guidance", "--sampler", "--style", "--stylize", "--v", "--q")
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 
-class LineError(CellError):
-    """Everything that is wrong with a line, and with the request behind it; ``consequence`` is what it led to."""
+class Argument(NamedTuple):
+    """One option (``-i --image``) or positional word; ``kind`` is None for a switch, ``more`` is for argparse."""
 
-    def __init__(self, problems: Sequence[Problem], *, consequence: str = "nothing was sent") -> None:
-        self.problems = tuple(problem.masked() for problem in problems)
-        self.consequence = consequence
-        super().__init__("; ".join(str(problem) for problem in self.problems))
-
-    def lines(self) -> list[str]:
-        """Return one line a problem."""
-        head = f"{pluralize(len(self.problems), 'problem')}, {self.consequence}"
-        return [head, *(f"  • {problem}" for problem in self.problems)]
+    names: str
+    kind: Kind | None = None
+    help: str = ""
+    more: dict[str, Any] = {}  # noqa: RUF012 - only read
 
 
 class LineParser(argparse.ArgumentParser):
@@ -72,26 +208,21 @@ class LineParser(argparse.ArgumentParser):
     ``least`` is how many positional words must be given; ``synopsis`` and ``example`` are for the help.
     """
 
-    def __init__(self, prog: str, summary: str, example: str = "", *, synopsis: str = "", least: int = 0) -> None:
+    def __init__(
+        self, prog: str, summary: str, example: str, *arguments: Argument, synopsis: str = "", least: int = 0
+    ) -> None:
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
         self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
-        self.argument("-h --help", help="show this help", action="store_true")
-
-    def argument(self, names: str, kind: Kind | None = None, help: str = "", **keywords: Any) -> None:
-        """Add an option by its names, or a positional; ``kind`` is None for a switch, ``choices`` are not checked."""
-        if kind is not None:
-            keywords = {"type": kind, "metavar": _METAVARS.get(kind, kind.name), **keywords}
-        if not names.startswith("-"):
-            keywords["nargs"] = "*" if kind in (Kind.WORDS, Kind.TAGS) else "?"
-        action = self.add_argument(*names.split(), help=help, **keywords)
-        (self.options if action.option_strings else self.positionals).append(action)
-
-    def switches(self, **helps: str) -> None:
-        """Add switches: ``dry_run="…"`` is ``--dry-run`` with its help."""
-        for name, text in helps.items():
-            self.argument(f"--{name.replace('_', '-')}", help=text, action="store_true")
+        for names, kind, text, more in (Argument("-h --help", None, "show this help"), *arguments):
+            usual: dict[str, Any] = {} if "action" in more else {"action": "store_true"}
+            if kind is not None:  # choices are not checked by argparse either
+                usual = {"type": kind, "metavar": _METAVARS.get(kind, kind.name)}
+            if not names.startswith("-"):
+                usual["nargs"] = "*" if names == "words" else "?"
+            action = self.add_argument(*names.split(), help=text, **usual | more)
+            (self.options if action.option_strings else self.positionals).append(action)
 
     def find(self, name: str) -> argparse.Action | None:
         """Return the option of this name."""
@@ -99,9 +230,8 @@ class LineParser(argparse.ArgumentParser):
 
     def positional(self, count: int) -> argparse.Action | None:
         """Return the positional that the word after ``count`` others is; the last one may take several."""
-        if count < len(self.positionals):
-            return self.positionals[count]
-        return self.positionals[-1] if self.positionals and self.positionals[-1].nargs == "*" else None
+        last = self.positionals[-1:] if self.positionals and self.positionals[-1].nargs == "*" else []
+        return next(iter([*self.positionals[count:], *last]), None)
 
     def read(self, line: str) -> "ReadLine":
         """Read options and positional words in any order; nothing is raised, problems are listed."""
@@ -116,11 +246,11 @@ class LineParser(argparse.ArgumentParser):
         read.read_options()
         words = list(read.words)
         if not words:
-            return read.finished(needs_text=True)
+            return read.finished("a text")
         is_marked = words[0].text == "--"
         read.text = line[words[0].start + 2 * is_marked :].strip()
         if not read.problems:
-            read.earlier = ReadLine(self, (), options=argparse.Namespace(**vars(read.options)), text=read.text)
+            read.former = argparse.Namespace(**vars(read.options)), read.text
         if not is_marked and not read.options.raw:
             # The tail begins where nothing but options follows.
             starts = [at for at in range(1, len(words)) if flag_of(words[at].text)]
@@ -138,25 +268,24 @@ class ReadLine:
     """What a line says, while it is read from left to right and afterwards.
 
     ``options`` holds texts as typed (None for what is not given) and True or False for switches. ``text`` is the
-    prompt of ``%wan make``. ``earlier`` is the first edition's reading of the same line: options only before the
-    text, which was taken verbatim. ``seen`` keeps what was typed, by destination. ``pending`` is the option at the
-    end whose value is still to come.
+    prompt of ``%wan make``; ``former`` are options and text as the first edition read them: options only before the
+    text, which was taken verbatim. ``seen`` keeps what was typed, by destination. ``pending`` is the option at the end
+    whose value is still to come.
     """
 
     parser: LineParser
     given: Sequence[Word]
-    options: argparse.Namespace = field(default_factory=argparse.Namespace)
     text: str = ""
     problems: list[Problem] = field(default_factory=list)
-    earlier: "ReadLine | None" = None
+    former: tuple[argparse.Namespace, str] | None = None
     positionals: list[str] = field(default_factory=list)
     seen: dict[str, list[str]] = field(default_factory=dict)
     pending: argparse.Action | None = None
 
     def __post_init__(self) -> None:
         self.words = deque(self.given)
-        defaults = {action.dest: action.default for action in (*self.parser.options, *self.parser.positionals)}
-        self.options = argparse.Namespace(**defaults | vars(self.options))
+        actions = (*self.parser.options, *self.parser.positionals)
+        self.options = argparse.Namespace(**{action.dest: action.default for action in actions})
 
     def problem(self, name: str, message: str, hint: str = "") -> None:
         """Note what is wrong with an option or the line."""
@@ -165,25 +294,33 @@ class ReadLine:
     def read_options(self) -> bool:
         """Read options with their values as long as there are any; say whether words are left."""
         while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.find(flag.name)):
-            fault = self.words.popleft().fault
+            word = self.words.popleft()
             if action.nargs == 0:
                 self._switch(action, flag)
             else:
-                self._value(action, flag, fault)
+                self._value(action, flag, word.fault)
         return bool(self.words)
 
     def read_word(self) -> None:
         """Read a word that is not a known option: a positional, an unknown option, or too much."""
-        action = self.parser.positional(len(self.positionals))
-        if flag := flag_of(self.words[0].text):
-            self.problem(flag.typed, "unknown option.", self._suggestion(flag))
-            self._skip()  # what follows was meant as its value: one problem, not two
-        elif action is not None:
+        flag, prog = flag_of(self.words[0].text), self.parser.prog
+        action = None if flag else self.parser.positional(len(self.positionals))
+        if action is not None:
             word = self.words.popleft()
-            text = self._plain(action, self.parser.prog, word.text, word.fault)
+            text = self._plain(action, prog, word.text, word.fault)
             self.positionals += [] if text is None else [text]
+            return
+        stray = [self.words.popleft().text]  # with what follows, which was meant as its value: one problem, not two
+        while self.words and not flag_of(self.words[0].text):
+            stray.append(self.words.popleft().text)
+        if any(map(looks_like_key, stray)):
+            self.problem(prog, "what looks like a key was not used.", EXPOSED_HINT)
+        elif flag:
+            self.problem(flag.typed, "unknown option.", self._suggestion(flag))
         else:
-            self._stray()
+            hint = "A value with spaces needs quotes; for another picture repeat -i; the prompt goes below this line."
+            hint = hint if prog == "%%wan" else f"Example: `{self.parser.example}`"
+            self.problem(prog, f"{one_line(' '.join(stray), 60)!r} is unexpected.", hint)
 
     def check_text(self, words: Sequence[Word]) -> None:
         """Refuse what looks like an option inside a text: it would be sent, and paid for, as words."""
@@ -193,18 +330,16 @@ class ReadLine:
             elif flag.typed.startswith("--"):
                 self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {_AS_IT_IS}")
 
-    def finished(self, *, needs_text: bool = False) -> Self:
+    def finished(self, *missing: str) -> Self:
         """Return what was read; a missing word is a problem too."""
-        missing = [str(action.metavar) for action in self.parser.positionals[len(self.positionals) : self.parser.least]]
-        missing += ["a text"] if needs_text else []
+        least = self.parser.positionals[len(self.positionals) : self.parser.least]
+        missing = (*missing, *(str(action.metavar) for action in least))
         if missing and not self.problems and not self.options.help:
             self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
         for position, action in enumerate(self.parser.positionals):
             values = self.positionals[position:]
             setattr(self.options, action.dest, values if action.nargs == "*" else next(iter(values), None))
         return self
-
-    # ------------------------------------------------------------------------------------------------------------------
 
     def _set(self, action: argparse.Action, typed: str, value: object) -> None:
         before = self.seen.setdefault(action.dest, [])
@@ -216,44 +351,38 @@ class ReadLine:
         setattr(self.options, action.dest, value)
 
     def _switch(self, action: argparse.Action, flag: Flag) -> None:
-        value = flag.value
-        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in YES:
+        value, values = flag.value, {"true": True, "false": False}
+        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in values:
             value = self.words.popleft().text
-        is_yes = YES.get((value or "yes").lower())
+        is_yes = values.get((value or "true").lower())
         if is_yes is None:
             self.problem(flag.name, f"takes no value such as {value!r}.", f"Write {flag.name} or {flag.name}=false.")
-            return
-        is_on = is_yes is not flag.name.startswith("--no-")
-        self._set(action, flag.name if value is None else f"{flag.name}={value}", is_on)
+        else:
+            self._set(
+                action, f"{flag.name}={value}" if value else flag.name, is_yes is not flag.name.startswith("--no-")
+            )
 
     def _value(self, action: argparse.Action, flag: Flag, fault: str) -> None:
         value = flag.value
         if not value:
-            following = flag_of(self.words[0].text) if self.words and value is None else None
-            if not self.words or following:
+            if not self.words or (value is None and flag_of(self.words[0].text)):
                 self.pending = None if self.words else action
                 if action.nargs == "?":
                     self._set(action, flag.name, action.const)
-                elif following and not self.parser.find(following.name):
-                    quoted = f'{flag.name} "{following.typed}"'
-                    self.problem(
-                        flag.name, "needs a value.", f"A value that begins with a dash needs quotes: {quoted}."
-                    )
-                    self._skip()
                 else:
-                    self.problem(flag.name, "needs a value.", f"Write {flag.name} {action.metavar}.")
+                    hint = f"Write {flag.name} {action.metavar}; a value that begins with a dash needs quotes."
+                    self.problem(flag.name, "needs a value.", hint)
                 return
-            word = self.words.popleft()
-            value, fault = word.text, word.fault
-        while action.type is Kind.SEED and self.words and (value.endswith(",") or self.words[0].text[0] == ","):
-            value = f"{value} {self.words.popleft().text}"  # `5, 9 ,12` is one value
+            value, _, _, fault = self.words.popleft()
+        while self.words and _goes_on(action.type, value, self.words[0].text):
+            value = f"{value} {self.words.popleft().text}"
         text = self._plain(action, flag.name, value, fault)
         if text is not None:
             self._set(action, value, text)
 
     def _plain(self, action: argparse.Action, name: str, typed: str, fault: str) -> str | None:
         """Return a value without its quotes; None, with a problem, for what cannot be read."""
-        if fault and (action.type in EXPRESSIONS or (typed[0] in QUOTES and typed[0] not in "'‘")):
+        if fault and (action.type in EXPRESSIONS or typed[0] in QUOTES):
             self.problem(name, fault, "Close every quote and bracket.")
             self.words.clear()  # nobody knows what the rest of the line belongs to
             return None
@@ -263,32 +392,13 @@ class ReadLine:
         return inner if action.type is Kind.PATH else unescape(typed[1:-1])
 
     def _suggestion(self, flag: Flag) -> str:
-        name = flag.name.lower()
-        if name in _NOT_HERE:
-            return "Wan has no such setting: leave it out."
         known = [name for option in self.parser.options for name in option.option_strings]
-        if hint := f"Did you mean {_ELSEWHERE[name]}?" if name in _ELSEWHERE else did_you_mean(name, known):
-            return hint
-        command = self.parser.prog.lstrip("%").removeprefix("wan").removesuffix(" make")
-        return f"`%wan{' help' if command else '?'}{command}` lists the options."
+        topic = self.parser.prog.strip("%").removeprefix("wan").removesuffix(" make")
+        return did_you_mean(flag.name.lower(), known) or f"`%wan help{topic}` lists the options."
 
-    def _skip(self) -> list[str]:
-        """Drop the next word, and what follows it up to the next option; return them."""
-        skipped = [self.words.popleft().text]
-        while self.words and not flag_of(self.words[0].text):
-            skipped.append(self.words.popleft().text)
-        return skipped
 
-    def _stray(self) -> None:
-        words = self._skip()
-        text = " ".join(words)
-        if any(map(looks_like_key, words)):
-            self.problem(self.parser.prog, "what looks like a key was not used.", EXPOSED_HINT)
-        elif not self.parser.prog.startswith("%%"):
-            self.problem(self.parser.prog, f"unexpected argument: {text}.", f"Example: `{self.parser.example}`")
-        else:
-            typed = [values[-1] for values in self.seen.values()][-1:]
-            hint = f'A value with spaces needs quotes or brackets ("{typed[0]} {text}"). ' if typed else ""
-            hint = f"For another picture repeat -i: -i {text}. " if typed and [*self.seen][-1] == "image" else hint
-            hint += "The prompt goes below this line, or into `%wan make TEXT`."
-            self.problem("%%wan", f"{one_line(text, 60)!r} is not an option.", hint)
+def _goes_on(kind: object, value: str, following: str) -> bool:
+    """Say whether a value takes the next word too: ``5, 9`` are seeds, ``1 week`` is a time."""
+    if kind is Kind.SEED:
+        return value.endswith(",") or following.startswith(",")
+    return kind is Kind.SINCE and value.isdecimal() and following.isalpha()

@@ -13,11 +13,9 @@ from ..images import looks_like_image
 from ..request import ImageRequest, fields_of
 from ..text import one_line, ranges
 from ..validation import Mode
-from .expressions import parse_expression
+from .expressions import escape, literal, parse_expression
 from .options import cell_parser
-from .parser import EXPRESSIONS
-from .template import escape, literal
-from .tokenize import flag_of, is_location, quote, split_line
+from .parser import EXPRESSIONS, flag_of, is_location, quote, split_line
 
 if TYPE_CHECKING:
     import argparse

@@ -1,7 +1,6 @@
 """Run a ``%%wan`` cell or a ``%wan`` line: read it, call the session or a command, show the result."""
 
 import argparse
-import logging
 import secrets
 import tempfile
 import traceback
@@ -13,31 +12,28 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from ..database import HistoryQuery
 from ..display import dry_run_bundle, message_bundle, publish, set_cell_text, show_job
 from ..errors import CellError, RequestError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
-from .cell import call_of
+from .cell import read_cell
 from .expressions import evaluate_item, is_known, job_reference, read_value, without_braces
-from .frontend import front_end, show_jobs_in_cells, writes_bare_out
-from .options import ALIASES, cell_parser, command_parsers, find_command, help_text
-from .parser import LineError, ReadLine
+from .frontend import front_end, show_jobs_in_cells
+from .options import cell_parser, command_parsers, find_command, help_text
+from .parser import ReadLine, flag_of, split_line, unquoted
 from .render_cell import cell_of_job
-from .template import near_names
-from .tokenize import flag_of, split_line, unquoted
 
 if TYPE_CHECKING:
     from ..display import FrontEnd
     from ..session import Session
 
-log = logging.getLogger(__name__)
-
 Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
 _MODULES: Final = {
-    "jobs": ("show", "wait", "cancel", "resume", "resolve", "save", "star", "tag", "trash"),
-    "setup": ("login", "logout", "config", "doctor", "nest"),
+    **dict.fromkeys(("show", "wait", "cancel", "resume", "resolve", "save", "star", "tag", "trash"), "jobs"),
+    **dict.fromkeys(("login", "logout", "config", "doctor", "nest"), "setup"),
 }
 """Where the commands are that are not in ``records``."""
 
@@ -57,8 +53,7 @@ class Runner:
         panel: Callable[[], ModuleType] | None = None,
     ) -> None:
         self.shell, self.session, self.panel = shell, session, panel
-        names: Mapping[str, Any] = shell.user_ns
-        self.namespace = names if local_ns is None or local_ns is names else {**names, **local_ns}
+        self.namespace: Mapping[str, Any] = {**shell.user_ns, **(local_ns or {})}
 
     @property
     def front_end(self) -> "FrontEnd":
@@ -67,44 +62,39 @@ class Runner:
 
     def cell(self, line: str, body: str) -> None:
         """Turn a cell into pictures."""
-        with last_resort("%%wan"):
-            read = cell_parser().read(line)
-            if read.options.help:
-                self.show_text(help_text())
-            else:
-                self._make(read, body)
+        with last_resort():
+            self._make(cell_parser().read(line), body)
 
     def line(self, line: str) -> Job | None:
         """Run one command. ``make`` returns its job."""
-        with last_resort("%wan"):
+        with last_resort():
             words = split_line(line)
             if words and words[0].text == "make":
                 read = command_parsers()["make"].read_with_text(line[words[0].end :])
-                if not read.options.help:
-                    job = self._make(read, read.text)
-                    # A terminal would write an empty Out[n] for it: it has been shown, and nobody takes it.
-                    return None if writes_bare_out(self.shell) else job
-                line = "help make"
+                return self._make(read, read.text)
             name, options = read_command(line, self.namespace)
-            module = next((module for module, names in _MODULES.items() if name in names), "records")
-            commands = import_module(f"{__package__}.commands.{module}")
+            commands = import_module(f"{__package__}.commands.{_MODULES.get(name, 'records')}")
             run: Callable[[argparse.Namespace, Runner], None] = getattr(commands, f"run_{name or 'status'}")
             run(options, self)
             return None
 
     def _make(self, read: ReadLine, body: str) -> Job | None:
-        session, cell = self.session, self.session.cell()
-        call = call_of(read, body, session.resolver(self.namespace, may_fetch=not read.options.dry_run))
-        submission = replace(call.submission, cell=cell)
-        if call.dry_run:
+        session, options, cell = self.session, read.options, self.session.cell()
+        if options.help:
+            self.show_text(help_text())
+            return None
+        resolver = session.resolver(self.namespace, may_fetch=not options.dry_run)
+        submission, timeout_s = read_cell(read, body, resolver)
+        submission = replace(submission, cell=cell)
+        if options.dry_run:
             publish(dry_run_bundle(session.plan(submission)))
             return None
         job = session.submit(submission)
         if submission.name:
             self.shell.user_ns[submission.name] = job
         job.shown_in = cell.execution
-        wait = session.settings(submission.provider).wait if call.wait is None else call.wait
-        show_job(job, session, self.front_end, wait=wait, timeout_s=call.timeout_s)
+        wait = session.settings(submission.provider).wait if options.wait is None else options.wait
+        show_job(job, session, self.front_end, wait=wait, timeout_s=timeout_s)
         return job
 
     # For commands --------------------------------------------------------------------------------------------------
@@ -135,10 +125,6 @@ class Runner:
         reference = job_reference(text)
         if reference and not is_known(reference[0], self.namespace):
             return [(self.session.job(reference[0]), reference[1])]
-        if text.isidentifier() and not is_known(text, self.namespace):
-            if hint := near_names(text, self.namespace):
-                raise CellError(f"there is no variable or job called {text}.", hint=hint)
-            return [(self.session.job(text), None)]  # raises, and names the newest ids
         value, index = evaluate_item(text, self.namespace, "job")
         if index is not None and isinstance(value, Job):
             return [(value, index)]
@@ -158,15 +144,12 @@ class Runner:
         elif isinstance(value, str) and (reference := job_reference(value)):
             yield self.session.job(reference[0]), reference[1]
         else:
-            kind = type(value).__name__
-            article = "an" if kind[0].lower() in "aeiou" else "a"
-            raise CellError(f"{word} is {article} {kind}, not a job.", hint="`%wan history` lists the jobs.")
+            message = f"{word} holds no job, but {type(value).__name__}."
+            raise CellError(message, hint="`%wan history` lists the jobs.")
 
     def _newest(self) -> Job:
         if self.session.last:
             return self.session.last[-1][1]
-        from ..database import HistoryQuery
-
         project = self.session.known_project()
         rows = project.database.history(HistoryQuery(limit=1)).rows if project else ()
         if not rows:
@@ -179,7 +162,7 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
 
     Raises
     ------
-    CellError
+    CellError, RequestError
         With the nearest command, or with everything that is wrong.
     """
     words = split_line(line)
@@ -209,21 +192,20 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
         if values:
             setattr(read.options, action.dest, values if isinstance(texts, list) else values[0])
     if problems:
-        raise LineError(problems, consequence="nothing was done")
+        raise RequestError(problems)
     return name, read.options
 
 
 def _unknown_command(line: str, first: str) -> CellError:
     if any(map(looks_like_key, line.split())):
         return CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-    known = [*filter(None, command_parsers()), *ALIASES]
-    near = did_you_mean(first.lower(), known, cutoff=0.6 if first == line else 0.75)
-    make = f"For a picture: `%wan make {one_line(line, 80)}`."
-    return CellError(f"{first!r} is not a command.", hint=f"{near} {make} `%wan?` lists all commands.".strip())
+    near = did_you_mean(first.lower(), filter(None, command_parsers()), cutoff=0.75)
+    hint = f"{near} For a picture: `%wan make {one_line(line, 80)}`. `%wan?` lists all commands."
+    return CellError(f"{first!r} is not a command.", hint=hint.strip())
 
 
 @contextmanager
-def last_resort(entry: str) -> Iterator[None]:
+def last_resort() -> Iterator[None]:
     """Let our own errors and interrupts through, and turn every other exception into one line with an id.
 
     Its traceback goes into a private file. Nothing of the environment and no local variable is kept: a traceback
@@ -235,14 +217,11 @@ def last_resort(entry: str) -> Iterator[None]:
         raise
     except Exception as failure:  # noqa: BLE001 - the boundary to the notebook
         error_id = secrets.token_hex(4)
-        text = mask_keys("".join(traceback.format_exception(failure)))
-        log.error("%s: error %s\n%s", entry, error_id, text)  # noqa: TRY400 - the traceback itself may hold a key
-        path, where = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log", ""
+        path = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log"
         with suppress(OSError):
-            write_private(path, text)
-            where = f" Its traceback is in {path}."
+            write_private(path, mask_keys("".join(traceback.format_exception(failure))))
         message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
-        hint = f"What was sent is in `%wan history`.{where} Please report it with that id."
+        hint = f"What was sent is in `%wan history`. Please report it with that id; its traceback is in {path}."
         raise WanError(message, hint=hint) from None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..display import relative_path, safe_line
 from ..images import SUFFIXES, InputImage, PendingImage, PictureOf, load_image, looks_like_image, mime_of, thumbnail
 from ..jobs import Job, Picture
-from ..magics import quoted_path, read_cell, write_cell
+from ..magics import cell_parser, quoted_path, read_cell, write_cell
 from ..resolver import Resolver
 from .feeds import Feed, Message
 
@@ -115,7 +115,8 @@ class CachedResolver(Resolver):
 
 def _pictures_of(expression: str, resolver: Resolver) -> Pictures:
     """Return the pictures that ``-i EXPRESSION`` gives. Raise ``RequestError`` or ``CellError``."""
-    submission = read_cell(write_cell("x", images=[expression]).line, "x", resolver).submission
+    read = cell_parser().read(write_cell("x", images=[expression]).line)
+    submission, _ = read_cell(read, "x", resolver)
     if submission.refusal is not None:
         raise submission.refusal
     return submission.requests[0].images

@@ -169,7 +169,7 @@ class Panel(anywidget.AnyWidget):
     def guarded(self, fn: Callable[..., object], *args: Any) -> None:
         """Call a function on a thread that nobody watches: what goes wrong is said in the panel."""
         try:
-            with last_resort("panel"):
+            with last_resort():
                 fn(*args)
         except WanError as error:
             self.show(notice=[line.strip() for line in error.lines()])

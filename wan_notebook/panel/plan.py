@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..display import format_expected_size, safe_line, safe_text
 from ..errors import CellError, Problem, RequestError, WanError
 from ..jobs import Job
-from ..magics import expand, read_cell
+from ..magics import cell_parser, expand, read_cell
 from ..models import PROVIDERS, RATIOS
 from ..resolver import Resolver
 from ..session import Plan
@@ -97,7 +97,8 @@ class PlanFeed(Feed):
         execution = f"panel-{id(self)}-{self._runs}"
         cell_id = replace(self.session.cell(), cell_id="", execution=execution, is_interactive=True)
         try:
-            submission = read_cell(form.cell.line, form.cell.body, resolver).submission
+            read = cell_parser().read(form.cell.line)
+            submission, _ = read_cell(read, form.cell.body, resolver)
             # An empty seed means a new picture at every click, whatever the store has.
             is_new = not form.seed.strip() and self.session.replay_mode(self.session.settings(form.provider)) != "only"
             if not problems:

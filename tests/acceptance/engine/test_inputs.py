@@ -14,7 +14,7 @@ from tests.kit import WAIT_S, House, Rig, ask, ended, in_shell, rig
 from wan_notebook.errors import RequestError
 from wan_notebook.images import PendingImage
 from wan_notebook.jobs import Job
-from wan_notebook.magics import read_cell
+from wan_notebook.magics import cell_parser, read_cell
 from wan_notebook.metadata import read_metadata, strip
 from wan_notebook.money import Source
 from wan_notebook.session import Session
@@ -25,7 +25,8 @@ KEY = "a-key-that-must-not-be-seen"
 
 def read(session: Session, expression: str, **names: Any) -> Any:
     """Return the one input picture of a cell with ``-i expression``."""
-    (image,) = read_cell(f"-i {expression}", "at night", session.resolver(names)).submission.requests[0].images
+    submission, _ = read_cell(cell_parser().read(f"-i {expression}"), "at night", session.resolver(names))
+    (image,) = submission.requests[0].images
     return image
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from wan_notebook.errors import CellError, ImageInputError, RequestError
+from wan_notebook.errors import ImageInputError, RequestError
 from wan_notebook.images import InputImage, PendingImage
-from wan_notebook.magics import read_cell
+from wan_notebook.magics import cell_parser, command_parsers, read_cell
+from wan_notebook.replay import Submission
 
 
 def picture(name: str, width_px: int = 640, height_px: int = 480) -> InputImage:
@@ -28,17 +29,15 @@ class Pictures:
         self.asked.append((value, name))
         if isinstance(value, InputImage | PendingImage):
             return (replace(value, name=name),)
-        if isinstance(value, str) and not value.endswith("missing.png"):
+        if isinstance(value, str):
             return (picture(name),)
         raise ImageInputError(name, f"it is {type(value).__name__}, not an image.", hint="Give a picture.")
 
     def former_image(self, value: object, name: str) -> InputImage | None:
-        return picture(f"former {name}") if isinstance(value, float) else None
+        return InputImage(f"former {name}", f"former:{name}", b"", "", 0, 0) if isinstance(value, float) else None
 
     def job_image(self, job_id: str, index: int | None, name: str) -> InputImage:
         self.asked.append((job_id, index))
-        if not job_id.startswith("a"):
-            raise ImageInputError(name, f"no job {job_id}.", hint="See `%wan history`.")
         if index is None:
             raise ImageInputError(name, "the job has 2 pictures.", hint=f"Choose {job_id}[0] or {job_id}[1].")
         return picture(name)
@@ -50,29 +49,30 @@ def notebook(**more: Any) -> Pictures:
         "photo": picture("x"),
         "photo1": picture("y", 300, 900),
         "running": PendingImage("z", "a3f9c2", 0),
-        "animal": "fox",
-        "count": 3,
-        "seeds": [3, 4, 5],
-        "width": 1280,
-        "shape": (1024, 768),
-        "nothing": None,
     }
-    return Pictures(**(names | more))
+    values = {"animal": "fox", "count": 3, "seeds": [3, 4, 5], "width": 1280, "shape": (1024, 768), "nothing": None}
+    return Pictures(**(names | values | more))
 
 
-def problems_of(line: str, body: str = "a fox", names: Pictures | None = None) -> str:
-    """Return the text of the one error that a cell gives."""
-    with pytest.raises((RequestError, CellError)) as caught:
-        read_cell(line, body, names or notebook())  # type: ignore[arg-type] # a double of the session's resolver
-    return "\n".join(caught.value.lines())
+def call(line: str, body: str = "a fox", names: Any = None) -> tuple[Submission, float | None]:
+    """Read a cell; return its submission and the longest wait."""
+    return read_cell(cell_parser().read(line), body, names or notebook())
 
 
-def call(line: str, body: str = "a fox", names: Pictures | None = None) -> Any:
-    """Read a cell."""
-    return read_cell(line, body, names or notebook())  # type: ignore[arg-type]
+def made(line: str, names: Any = None) -> Submission:
+    """Read a ``%wan make`` line."""
+    read = command_parsers()["make"].read_with_text(line)
+    return read_cell(read, read.text, names or notebook())[0]
 
 
-def request(line: str, body: str = "a fox", names: Pictures | None = None) -> Any:
+def request(line: str, body: str = "a fox", names: Any = None) -> Any:
     """Return the one request of a cell."""
-    (only,) = call(line, body, names).submission.requests
+    (only,) = call(line, body, names)[0].requests
     return only
+
+
+def problems_of(line: str, body: str = "a fox", names: Any = None) -> str:
+    """Return the text of the one error that a cell gives."""
+    with pytest.raises(RequestError) as caught:
+        call(line, body, names)
+    return "\n".join(caught.value.lines())

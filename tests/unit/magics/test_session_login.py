@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from wan_notebook.errors import AuthError, SettingsError, WanError
 from wan_notebook.jobs import Background
-from wan_notebook.magics import Runner, examine
+from wan_notebook.magics import Runner
 from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
 from wan_notebook.providers import ClientPool
 from wan_notebook.session import Session
@@ -76,10 +75,6 @@ class Desk:
         Runner(Shell(), self.session).line(line)
         return capsys.readouterr().out
 
-    def check(self, name: str) -> Any:
-        """Return one line of the doctor."""
-        return next(check for check in examine(self.session, None) if check.name == name)
-
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -104,49 +99,37 @@ def test_login_finds_the_region_of_a_key(desk: Any, capsys: Any) -> None:
     at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN, VIRGINIA: UNKNOWN})
     said = at.run("login", capsys)
     assert at.answers.asked == [BEIJING, SINGAPORE]
-    assert f"uses dashscope at {SINGAPORE}" in said
+    assert f"works at {SINGAPORE}" in said
     assert KEY not in said
+    assert at.seen == []  # what is typed stays unseen
     now = at.session.settings()
     assert (now.provider, now.base_url, now.key.get_secret_value()) == ("dashscope", SINGAPORE, KEY)
     assert at.session.loader.keys.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_key_that_nobody_takes_is_not_kept(desk: Any, capsys: Any) -> None:
-    """Refused in every region: an error that lists them; nothing is stored."""
-    at = desk("dashscope", KEY, answers=dict.fromkeys(DASHSCOPE_REGIONS.values(), WRONG_KEY))
-    with pytest.raises(AuthError, match="belongs to one region") as caught:
+@pytest.mark.parametrize("silent", [WRONG_KEY, PORTAL, (404, "<html>404</html>"), (502, {}), httpx.ConnectError("no")])
+def test_a_key_that_nobody_takes_is_not_kept(desk: Any, capsys: Any, silent: Any) -> None:
+    """Refused in every region, or a portal's page, a proxy's failure, no network: nothing is stored."""
+    at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: silent, VIRGINIA: WRONG_KEY})
+    with pytest.raises((AuthError, SettingsError), match=r"belongs to one region|could not be tried") as caught:
         at.run("login", capsys)
     assert KEY not in str(caught.value)
     assert at.session.settings().provider == "simulator"
-
-
-@pytest.mark.parametrize("silent", [PORTAL, (404, "<html>404</html>"), (502, {}), httpx.ConnectError("no")])
-def test_who_does_not_speak_for_the_service_accepts_no_key(desk: Any, capsys: Any, silent: Any) -> None:
-    """A portal's page, a proxy's failure, no network: the key was not tried; it is kept only if that is wanted."""
-    at = desk(*("dashscope", KEY, "yes"), answers={BEIJING: WRONG_KEY, SINGAPORE: silent, VIRGINIA: WRONG_KEY})
-    assert "could not be tried" in at.run("login", capsys)
-    assert at.session.settings().base_url == SINGAPORE
-    assert at.check("base URL").level == "problem"
-    at.typed = [KEY, ""]
-    at.answers.of = {GATEWAY_URL: silent}
-    with pytest.raises(SettingsError, match="nothing was stored"):
-        at.run("login gateway", capsys)
-    assert at.session.settings().provider == "dashscope"
+    assert at.session.loader.keys.read("dashscope")[0] is None
 
 
 @pytest.mark.parametrize(
     ("env", "says"),
     [
-        ({"WAN_PROVIDER": "simulator"}, "But simulator is used"),
-        ({"WAN_API_KEY": "sk-other-0123456789"}, "WAN_API_KEY comes first"),
-        ({}, f"uses gateway at {GATEWAY_URL}"),
+        ({"WAN_PROVIDER": "simulator"}, "uses simulator"),
+        ({"WAN_API_KEY": "sk-other-0123456789"}, "with the key of WAN_API_KEY"),
+        ({}, f"at {GATEWAY_URL}, with the key of"),
     ],
 )
 def test_login_says_what_is_used_from_now_on(desk: Any, capsys: Any, env: dict[str, str], says: str) -> None:
-    """Session, environment, stored: whoever just logged in must not believe that the new key is used."""
+    """Session, environment, stored: who just logged in must not believe that the new key is used."""
     at = desk("", KEY, answers={GATEWAY_URL: KNOWS_US}, **env)
-    assert says in at.run("login", capsys)
-    assert at.seen == []  # what is typed stays unseen
+    assert says in at.run("login", capsys).replace("\n", " ")
 
 
 @pytest.mark.parametrize("key", ["", "sk with space", "sk-ключ"])
@@ -159,19 +142,11 @@ def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Any, capsys: Any, key
     assert not at.answers.asked
 
 
-def test_nobody_can_type_a_key_where_input_ends(desk: Any, capsys: Any, monkeypatch: Any) -> None:
-    """A closed standard input is one sentence, not a report of something unforeseen."""
-    at = desk()
-    monkeypatch.setattr(getpass, "getpass", Mock(side_effect=EOFError))
-    with pytest.raises(SettingsError, match="no key was given"):
-        at.run("login gateway", capsys)
-
-
 def test_an_address_of_the_environment_is_not_stored(desk: Any, capsys: Any) -> None:
     """WAN_BASE_URL is meant for now: a test server must not get the key in all later sessions."""
     here = "http://127.0.0.1:9"
     at = desk(KEY, answers={here: UNKNOWN}, WAN_BASE_URL=here)
-    assert "not stored" in at.run("login dashscope", capsys)
+    at.run("login dashscope", capsys)
     assert here not in at.session.loader.config_path.read_text("utf-8")
 
 
@@ -180,7 +155,6 @@ def test_a_key_that_is_pasted_as_the_service_is_taken_and_never_shown(desk: Any,
     """The first thing that login asks for gets the key from many: no echo, no error that repeats it."""
     at = desk(key, "g", answers={GATEWAY_URL: KNOWS_US})
     said = at.run("login", capsys)
-    assert "taken as the key" in said
     assert "The key works" in said
     assert key not in said
     assert at.session.loader.keys.read("gateway")[0].get_secret_value() == key
@@ -193,6 +167,7 @@ def test_a_key_that_is_pasted_as_the_service_is_taken_and_never_shown(desk: Any,
         *("login {}", "login gateway {}", "logout {}", "config {}", "config key={}", "config {}=1"),
         *("config api_key={}", "config provider={}", "config prise={}", "config wait={}", "config price={}"),
         *("make --provider {} a fox", "help {}", "budget {}", "make --timeout {} x", "{}", "key {}", "doctor {}"),
+        "doctor --key {}",
     ],
 )
 def test_no_error_repeats_a_key_that_was_typed_in_a_line(desk: Any, capsys: Any, line: str, key: str) -> None:
@@ -210,47 +185,26 @@ def test_logout_removes_what_login_stored(desk: Any, capsys: Any) -> None:
     at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN})
     at.run("login", capsys)
     said = at.run("logout dashscope", capsys)
-    assert "key of dashscope was removed" in said
+    assert "No key of dashscope is stored" in said
     assert "uses simulator" in said
     assert at.session.loader.keys.read("dashscope")[0] is None
     assert at.session.loader.stored() == {}
-    assert "No key of dashscope was stored" in at.run("logout", capsys)
     at.env["WAN_API_KEY"] = KEY
-    assert "WAN_API_KEY is still set" in at.run("logout gateway", capsys)
+    assert "still found in WAN_API_KEY" in at.run("logout gateway", capsys)
 
 
-def test_the_doctor_never_sends_anybody_to_the_doctor(desk: Any, monkeypatch: Any, tmp_path: Path) -> None:
-    """A closed port advises what to check (USER_TRIAL A6.1)."""
-    desk_ = desk(answers={GATEWAY_URL: httpx.ConnectError("no")}, WAN_API_KEY=KEY)
-    checks = examine(desk_.session, None)
-    assert "%wan doctor" not in " ".join(f"{check.text} {check.hint}" for check in checks)
-    assert "base URL" in desk_.check("base URL").hint
-    assert KEY not in repr(checks)
-
-
-def test_the_doctor_names_what_the_network_is_set_to(desk: Any, monkeypatch: Any, tmp_path: Path) -> None:
-    """Proxies without their password, certificate files that do not exist, variables that are not read (CASES N6)."""
+def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
+    """No password of a proxy, every certificate variable, readable keys, and no advice to ask the doctor (N6, A6.1)."""
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hush@127.0.0.1:9")
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/also/missing.pem")
-    at = desk(WAN_PROVIDER="simulator")
-    checks = examine(at.session, None)
-    text = " ".join(f"{check.name} {check.level} {check.text} {check.hint}" for check in checks)
-    assert "127.0.0.1:9" in text
-    assert "hush" not in text
-    assert "/nonexistent.pem does not exist" in text
-    assert "REQUESTS_CA_BUNDLE is set, but not read" in text
-
-
-def test_the_doctor_looks_at_modes_and_folders(desk: Any, capsys: Any, tmp_path: Path) -> None:
-    """A key file that others can read, and a settings folder that cannot be written, are problems."""
-    at = desk(KEY, answers={GATEWAY_URL: KNOWS_US})
-    at.run("login gateway", capsys)
-    at.session.loader.keys.path.chmod(0o644)
-    assert "chmod 600" in at.check("key file").text
-    (tmp_path / "config").chmod(0o500)
-    try:
-        unwritable = [c for c in examine(at.session, None) if c.name == "home folder"]
-    finally:
-        (tmp_path / "config").chmod(0o700)
-    assert not unwritable or "cannot be stored" in unwritable[0].text  # root may write everywhere
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "keys.json").write_text("{}")
+    (tmp_path / "config" / "keys.json").chmod(0o644)
+    at = desk(answers={GATEWAY_URL: httpx.ConnectError("no")}, WAN_API_KEY=KEY)
+    said = " ".join(at.run("doctor", capsys).split())
+    assert "%wan doctor" not in said
+    assert KEY not in said
+    assert "hush" not in said
+    for part in ("127.0.0.1:9", "nonexistent.pem is missing", "CA_BUNDLE is set, but not read", "key file others"):
+        assert part in said

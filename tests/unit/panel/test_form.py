@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.unit.magics.names import notebook
 from wan_notebook.errors import CellError, RequestError
-from wan_notebook.magics import read_cell
+from wan_notebook.magics import cell_parser, read_cell
 from wan_notebook.panel import Form
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -53,12 +53,13 @@ def test_no_text_becomes_an_option(prompt, negative_prompt, tags, name, seed, si
     form = Form(prompt=prompt, negative_prompt=negative_prompt, tags=tags, name=name, seed=seed, size=size)
     assert "\n" not in form.cell.line
     try:
-        call = read_cell(form.cell.line, form.cell.body, notebook())
+        read = cell_parser().read(form.cell.line)
+        submission, _ = read_cell(read, form.cell.body, notebook())
     except (RequestError, CellError):
         return
-    request = call.submission.requests[0]
-    assert call.submission.requests[0].images == ()
-    assert (call.dry_run, call.submission.fresh) == (False, False)
+    request = submission.requests[0]
+    assert submission.requests[0].images == ()
+    assert (read.options.dry_run, submission.fresh) == (False, False)
     assert (request.n, request.interleave, request.watermark) == (1, False, False)
     if not {*"{}\r"} & {*prompt}:
         assert request.prompt == prompt.strip()

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from ...database import SETTLED, Status, count_open
 from ...display import FrontEnd, message_bundle, pages_bundles, picture_bundle, publish, versions_bundle
@@ -43,53 +43,36 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     if not jobs:
         runner.say("Nothing is running.")
         return
-    line, begin_s, waiting = _LiveLine(runner.front_end), time.monotonic(), list(jobs)
+    from IPython.display import display
+
+    is_terminal, begin_s, waiting = runner.front_end is FrontEnd.TERMINAL, time.monotonic(), list(jobs)
+    data, metadata = message_bundle(_progress(jobs, begin_s))
+    line = None if is_terminal else display(data, metadata=metadata, raw=True, display_id=True)
     while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
-        line.update(_progress(jobs, begin_s))
         try:
             is_over = waiting[0].wait(_STEP_S)
         except JobError:  # it does not go on before a person acts; the summary says in which state it is
             is_over = True
-        waiting = waiting[1:] if is_over else waiting
-    line.finish(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
+        waiting = waiting[is_over:]
+        text = _progress(jobs, begin_s)
+        if line is None:
+            sys.stdout.write(f"\r{text:<79}" if waiting else f"\r{'':<79}\r")
+            sys.stdout.flush()
+        elif waiting:
+            line.update(message_bundle(text)[0], raw=True)
+    data, metadata = message_bundle(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
+    if line is None:
+        publish((data, metadata))
+    else:
+        line.update(data, metadata=metadata, raw=True)
 
 
 def _progress(jobs: Sequence[Job], begin_s: float) -> str:
     """Write ``22 of 24 saved, 2 running · 10 s``."""
     rows = [row for job in jobs for row in job.rows]
     others = Counter(status_words(row) for row in rows if row.status is not Status.SAVED)
-    saved = f"{len(rows) - others.total()} of {len(rows)} saved"
-    counts = [saved, *(f"{count} {words}" for words, count in others.most_common())]
+    counts = [f"{len(rows) - others.total()} of {len(rows)} saved", *(f"{n} {words}" for words, n in others.items())]
     return f"{', '.join(counts)} · {time.monotonic() - begin_s:.0f} s"
-
-
-class _LiveLine:
-    """One line of text that is written over while a command waits, then stays as its result."""
-
-    def __init__(self, front_end: FrontEnd) -> None:
-        self._front_end = front_end
-        self._handle: Any = None
-        self._width = 0
-
-    def update(self, text: str) -> None:
-        """Show how far it is; where nobody watches, nothing."""
-        if self._front_end is FrontEnd.TERMINAL:
-            self._width = max(self._width, len(text))
-            sys.stdout.write(f"\r{text.ljust(self._width)}")
-            sys.stdout.flush()
-        elif self._front_end is not FrontEnd.HEADLESS:
-            self.finish(text)
-
-    def finish(self, text: str) -> None:
-        """Show the result in the same place."""
-        from IPython.display import display
-
-        sys.stdout.write(f"\r{' ' * self._width}\r" if self._width else "")
-        data, metadata = message_bundle(text)
-        if self._handle is None:
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
-        else:
-            self._handle.update(data, metadata=metadata, raw=True)
 
 
 def _open_jobs(runner: Runner) -> list[Job]:
@@ -106,8 +89,7 @@ def _open_jobs(runner: Runner) -> list[Job]:
 def run_cancel(options: argparse.Namespace, runner: Runner) -> None:
     """Cancel where the service can, and say what that means."""
     if not options.job and not options.all:
-        hint = "Example: `%wan cancel fox`, or `%wan cancel --all`."
-        raise CellError("`%wan cancel` needs a job.", hint=hint)
+        raise CellError("`%wan cancel` needs a job.", hint="Example: `%wan cancel fox`, or `%wan cancel --all`.")
     jobs = _open_jobs(runner) if options.all else [job for job, _ in runner.picks(options.job)]
     runner.say(*(dict.fromkeys(job.cancel() for job in jobs)) or ["Nothing is running."])
 
@@ -116,10 +98,9 @@ def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     """Go on with every unfinished job, and say what is open."""
     session = runner.session
     resumed = session.resume(foreign=options.all)
-    project = session.known_project()
-    path = project.database.path if project else None
-    lines = open_lines(count_open(path), session.wall_clock(), advice="") if path else []
-    lines = lines or [f"{pluralize(len(resumed), 'job')} picked up"] * bool(resumed)
+    lines = [f"{pluralize(len(resumed), 'job')} picked up"] if resumed else []
+    if (project := session.known_project()) and project.database.path:
+        lines += open_lines(count_open(project.database.path), session.wall_clock(), advice="")
     runner.say(*filter(None, [*lines, session.left_alone]) if lines or session.left_alone else ["Nothing is open."])
 
 
@@ -130,9 +111,8 @@ def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
         runner.say(explain(job))
         return
     if (choice == "adopt") != bool(options.task):
-        what = "needs the task's id" if choice == "adopt" else "takes nothing after it"
-        example = f"%wan resolve {options.job} {choice}{' TASK' if choice == 'adopt' else ''}"
-        raise CellError(f"{choice} {what}.", hint=f"Write `{example}`")
+        hint = f"Write `%wan resolve {options.job} adopt TASK`, `again` or `abandon`."
+        raise CellError("only adopt takes a task's id, and needs it.", hint=hint)
     runner.say(runner.session.resolve(job, choice, options.task or ""))
     if choice == "adopt":
         runner.show(job)
@@ -140,13 +120,10 @@ def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
 
 def run_save(options: argparse.Namespace, runner: Runner) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
-    saved = []
     for job, index in runner.picks(options.job):
-        if index is None:
-            saved += job.save(options.path, clean=options.clean, overwrite=options.force)
-        else:
-            saved.append(job[index].save(options.path, clean=options.clean, overwrite=options.force))
-    runner.say(*(f"saved {file}" for file in saved))
+        what = job if index is None else job[index]
+        saved = what.save(options.path, clean=options.clean, overwrite=options.force)
+        runner.say(*(f"saved {file}" for file in ([saved] if isinstance(saved, Path) else saved)))
 
 
 def run_star(options: argparse.Namespace, runner: Runner) -> None:
@@ -160,10 +137,9 @@ def run_star(options: argparse.Namespace, runner: Runner) -> None:
 
 def _jobs_of(word: str, runner: Runner) -> list[Job]:
     """Return the jobs that a word names; of a picture, the one that made it, without the others of its call."""
-    picks = runner.picks(word)
     return [
         job if index is None else runner.session.job_of_row(job[index].tracked.row, is_alone=True)
-        for job, index in picks
+        for job, index in runner.picks(word)
     ]
 
 
@@ -177,17 +153,15 @@ def run_tag(options: argparse.Namespace, runner: Runner) -> None:
 def run_trash(options: argparse.Namespace, runner: Runner) -> None:
     """Put jobs into the trash, or take them out again (``--undo``, or the same command once more)."""
     for job in dict.fromkeys(_jobs_of(options.job, runner)):
-        in_trash = [row.trashed_at is not None for row in job.rows]
-        if options.undo and not any(in_trash):
-            runner.say(f"job {job.id} is not in the trash.")
-        elif options.undo or all(in_trash):
+        if options.undo or all(row.trashed_at is not None for row in job.rows):
             job.untrash()
-            deleted = ", but its pictures are deleted" if any(row.purged_at is not None for row in job.rows) else ""
-            runner.say(f"job {job.id} is out of the trash{deleted}.")
+            runner.say(f"job {job.id} is out of the trash.")
         else:
             job.trash()
             # A group has no id of its own: only its variable names all of it.
-            name = job.id if len(job.rows) == 1 or options.job.startswith("_") else options.job
-            text = f"job {job.id} is in the trash: its pictures, inputs and prompt are deleted after 30 days; "
-            runner.say(f"{text}the cost stays. To undo: `%wan trash {name} --undo`")
+            name = job.id if len(job.rows) == 1 else options.job
+            runner.say(
+                f"job {job.id} is in the trash: its pictures, inputs and prompt are deleted after 30 days; "
+                f"the cost stays. To undo: `%wan trash {name} --undo`"
+            )
     runner.session.empty_trash()

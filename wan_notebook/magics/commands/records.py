@@ -10,13 +10,13 @@ from ...budget import parse_budget
 from ...database import HistoryQuery
 from ...display import FrontEnd, budget_table, cost_table, history_table, publish, status_table, table_bundle
 from ...errors import CellError, RecipeError, StoreError
+from ...images import looks_like_image
 from ...kernel import notebook_path
 from ..frontend import cells_run
 from ..options import help_text, topic_help
 from ..render_cell import cell_of_metadata, cell_of_row
 from ..runner import Runner
 
-_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".json")
 _TEXT_MAX_CHARS: Final = 2000
 
 
@@ -95,33 +95,37 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
         if panel is None:
             raise CellError("no panel is open.", hint="Open one: `%wan panel`.")
         return panel.cell, ()
-    path = Path(os.path.expanduser(word.strip("\"'")))  # noqa: PTH111 - takes any text for a path, as the next line
-    if os.path.isfile(path):  # noqa: PTH113
+    if carrier := _read_carrier(word):
         from ...metadata import read_any, read_sidecar
 
-        path, data = _read_carrier(path)
+        path, data = carrier
         found = read_sidecar(data.decode("utf-8", "replace")) if path.suffix == ".json" else read_any(data)
         if found is None:
             hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
             raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
         cell, notes = cell_of_metadata(found, runner.session)
         return str(cell), notes
-    if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
+    if "/" in word or looks_like_image(word):
         raise CellError(f"there is no file {word}.", hint="Check the path; it starts from the notebook's folder.")
     job, index = runner.picks(word)[0]
     row = job.rows[0] if index is None else job[index].tracked.row
-    folder = runner.session.project().storage.folder
-    return str(cell_of_row(runner.session.request_of(row), row, folder)), ()
+    return str(cell_of_row(runner.session.request_of(row), row, runner.session.project().storage.folder)), ()
 
 
-def _read_carrier(path: Path) -> tuple[Path, bytes]:
-    """Return the file that carries a picture's metadata, with its bytes: the sidecar where the picture has none."""
+def _read_carrier(word: str) -> tuple[Path, bytes] | None:
+    """Return the file that carries a picture's metadata, with its bytes: the sidecar where the picture has none.
+
+    None if the word is not a file's name.
+    """
+    name = os.path.expanduser(word.strip("\"'"))  # noqa: PTH111 - takes any text for a path, as the next line
+    if not os.path.isfile(name):  # noqa: PTH113
+        return None
     from ...metadata import can_embed, read_any
 
+    path, sidecar = Path(name), Path(f"{name}.json")
     try:
         data = path.read_bytes()
-        sidecar = path.with_name(f"{path.name}.json")
-        if path.suffix != ".json" and not can_embed(data) and read_any(data) is None and sidecar.is_file():
+        if path.suffix != ".json" and not can_embed(data) and sidecar.is_file() and read_any(data) is None:
             return sidecar, sidecar.read_bytes()
     except OSError as error:
         raise CellError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
@@ -135,8 +139,6 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
     """Pack this notebook with its pictures, or open somebody's bundle."""
     from ...research import open_bundle, plan_bundle, write_bundle
 
-    if options.open and (options.path or options.tags or options.all_takes):
-        raise CellError("--open takes nothing beside it.", hint=f"Write `%wan bundle --open {options.open}`")
     if options.open:
         runner.say(*open_bundle(Path(options.open).expanduser(), runner.session))
         return
