@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from .database import Database, OverBudget, Price, Spend, SpendLimit, Used
+from .database import Database, Price, Spend
 from .errors import BudgetError
 from .files import locked
 from .models import MODEL
@@ -58,10 +58,44 @@ class Budget:
         """Write an amount in this budget's unit."""
         return pluralize(int(amount), "picture") if self.counts_pictures else format_amount(amount, self.currency)
 
-    def command(self, amount: Decimal) -> str:
-        """Return the command that sets this budget to another amount."""
+    @property
+    def command(self) -> str:
+        """The command that sets it."""
         unit = " pictures" if self.counts_pictures else "" if self.currency == "USD" else f" {self.currency}"
-        return f"%wan budget {amount.normalize():f}{unit} --per {self.per}"
+        return f"%wan budget {self.amount.normalize():f}{unit} --per {self.per}"
+
+    def of(self, price: Price | None, pictures: int) -> Decimal | None:
+        """Return what so many pictures take of it; None if that is not known, or is in another currency."""
+        if self.counts_pictures:
+            return Decimal(pictures)
+        return price.amount * pictures if price and price.currency == self.currency else None
+
+    def used(self, price: Price | None, spends: Sequence[Spend]) -> "Used":
+        """Return what counts against it; pictures of unknown price count like the next one."""
+        if self.counts_pictures:
+            made, asked = sum(s.pictures_made for s in spends), sum(s.pictures_reserved for s in spends)
+            return Used(self, Decimal(made), Decimal(asked))
+        each = self.of(price, 1)
+        unknown = sum(s.total.unknown + s.reserved_unknown for s in spends) if each is None else 0
+        spent = [s.total.known(self.currency) + (each or 0) * s.unpriced for s in spends]
+        asked_for = [s.reserved.get(self.currency, Decimal(0)) + (each or 0) * s.reserved_unpriced for s in spends]
+        return Used(self, sum(spent, Decimal(0)), sum(asked_for, Decimal(0)), unknown)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What counts against a budget, in its unit, and how many jobs could not be counted for want of a price."""
+
+    budget: Budget
+    spent: Decimal
+    reserved: Decimal
+    unknown: int = 0
+
+    def __str__(self) -> str:
+        unit = (lambda amount: f"{amount:f}") if self.budget.counts_pictures else self.budget.in_words
+        unknown = f" ({self.unknown} of unknown price)" if self.unknown else ""
+        past = "used" if self.budget.counts_pictures else "spent"
+        return f"{unit(self.spent)} {past}, {unit(self.reserved)} reserved for running jobs{unknown}"
 
 
 def parse_budget(text: str, *, per: str | None = None, source: str = COMMAND) -> Budget:
@@ -110,15 +144,16 @@ class BudgetBook:
 
     def lines(self) -> list[str]:
         """Return one line a budget: what is used and reserved of it, in every folder that it counts."""
-        budgets = self.all()
+        budgets, lines = self.all(), []
         if not budgets:
             return ["no budget set (`%wan budget 5.00 --per day`)"]
-        lines = []
-        for budget, limit in zip(budgets, self._limits(budgets), strict=True):
-            used = limit.used(self.database.spend_of(limit) if self.database else Spend())
-            is_blind = limit.price_each is None and not self.settings.is_simulated
+        price, elsewhere = self._elsewhere(budgets)
+        for budget, others in zip(budgets, elsewhere, strict=True):
+            is_blind = budget.of(price, 1) is None and not self.settings.is_simulated
             blocked = f"; refuses every call until a picture's price is known in {budget.currency}" if is_blind else ""
-            lines.append(f"{budget.text} ({budget.source}): {_used_text(budget, used)}{blocked}")
+            lines.append(
+                f"{budget.text} ({budget.source}): {budget.used(price, [self._here(budget), *others])}{blocked}"
+            )
         if self.settings.is_simulated and not all(budget.counts_pictures for budget in budgets):
             lines.append("Practice pictures are free and do not count towards a money budget.")
         return [*lines, *(f"Not counted, since it cannot be read: {folder}" for folder in self.skipped)]
@@ -148,8 +183,8 @@ class BudgetBook:
         return removed
 
     @contextmanager
-    def limits(self) -> Iterator[list[SpendLimit]]:
-        """Give the limits that ``create_or_join`` checks, and explain an ``OverBudget`` that it raises.
+    def checked(self) -> Iterator[Callable[[int], None]]:
+        """Give the check that ``create_or_join`` makes inside its transaction: may so many pictures be ordered?
 
         A budget that counts every folder is checked by one process at a time, since the transaction holds only one
         folder. Practice costs no money.
@@ -162,11 +197,15 @@ class BudgetBook:
                 except TimeoutError as error:
                     message = f"the budget cannot be checked: {error}. Nothing was sent."
                     raise BudgetError(message, hint="End that process if it hangs, then run the cell again.") from None
-            limits = self._limits(budgets) if budgets else []
-            try:
-                yield limits
-            except OverBudget as error:
-                raise _explained(error, budgets[limits.index(error.limit)]) from None
+            price, elsewhere = self._elsewhere(budgets) if budgets else (None, [])
+
+            def check(pictures: int) -> None:
+                for budget, others in zip(budgets, elsewhere, strict=True):
+                    _refuse(
+                        budget, budget.used(price, [self._here(budget), *others]), budget.of(price, pictures), price
+                    )
+
+            yield check
 
     # Prices, and what counts ------------------------------------------------------------------------------------------
 
@@ -180,46 +219,43 @@ class BudgetBook:
 
     def known_price(self) -> Price | None:
         """Return the price of one picture, as last billed in any folder of the person if this one has none."""
-        return self.unit_price(self.settings.provider) or _newest(self._elsewhere([]))
+        return self.unit_price(self.settings.provider) or self._elsewhere([])[0]
 
-    def _limits(self, budgets: Sequence[Budget]) -> list[SpendLimit]:
-        provider, now = self.settings.provider, dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
+    def _here(self, budget: Budget) -> Spend:
+        """Return what counts against a budget in this folder."""
+        return self._spend(self.database, budget) if self.database else Spend()
+
+    def _spend(self, database: Database, budget: Budget) -> Spend:
+        now = dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        limits = [
-            SpendLimit(
-                amount=budget.amount,
-                currency=budget.currency,
-                since=midnight if budget.per == "day" else None,
-                notebook=self.notebook if budget.per == "notebook" else None,
-                is_simulated=budget.counts_pictures and self.settings.is_simulated,
-            )
-            for budget in budgets
-        ]
-        is_alone = all(budget.per == "notebook" and budget.counts_pictures for budget in budgets)
-        others = [] if is_alone else self._elsewhere(limits)
-        price = None if self.settings.is_simulated else self.unit_price(provider) or _newest(others)
-        billed = self.database.last_price(provider, MODEL) if self.database and price else None
-        if price and billed and billed.currency == price.currency:  # a set price does not lower what was last billed
-            price = max(price, billed, key=lambda each: each.amount)
-        return [
-            replace(limit, price=price, elsewhere=tuple(s[at] for _, s in others) if budget.per != "notebook" else ())
-            for at, (budget, limit) in enumerate(zip(budgets, limits, strict=True))
-        ]
+        return database.spend(
+            since=midnight if budget.per == "day" else None,
+            notebook=self.notebook if budget.per == "notebook" else None,
+            simulated=budget.counts_pictures and self.settings.is_simulated,
+        )
 
-    def _elsewhere(self, limits: Sequence[SpendLimit]) -> list[tuple[Price | None, list[Spend]]]:
-        """Ask the person's other folders for the price, and for what counts against each limit."""
-        found = []
+    def _elsewhere(self, budgets: Sequence[Budget]) -> tuple[Price | None, list[list[Spend]]]:
+        """Return the price that budgets are checked with, and what counts against each in the person's other folders.
+
+        A set price does not lower what was last billed here; where there is none, it is what another folder paid.
+        """
+        provider, billed, spends = self.settings.provider, [], [list[Spend]() for _ in budgets]
+        is_alone = budgets and all(budget.per == "notebook" and budget.counts_pictures for budget in budgets)
         self.skipped.clear()
-        for folder in self.loader.known_folders():
+        for folder in [] if is_alone else self.loader.known_folders():
             if folder == self.settings.folder:
                 continue
             try:
                 with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-                    price = database.last_price(self.settings.provider, MODEL)
-                    found.append((price, [database.spend_of(limit) for limit in limits]))
+                    billed.append(database.last_price(provider, MODEL))
+                    for budget, found in zip(budgets, spends, strict=True):
+                        found += [self._spend(database, budget)] if budget.per != "notebook" else []
             except Exception:  # noqa: BLE001 - whatever is wrong with another folder, it stops no call in this one
                 self.skipped.append(str(folder))
-        return found
+        own, last = self.unit_price(provider), self.database.last_price(provider, MODEL) if self.database else None
+        if own and last and own.currency == last.currency:
+            own = max(own, last, key=lambda price: price.amount)
+        return own or max(filter(None, billed), key=lambda price: price.day or dt.date.min, default=None), spends
 
     # Where they are kept ----------------------------------------------------------------------------------------------
 
@@ -237,35 +273,24 @@ class BudgetBook:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
 
-def _newest(others: Sequence[tuple[Price | None, object]]) -> Price | None:
-    return max((price for price, _ in others if price), key=lambda price: price.day or dt.date.min, default=None)
+# Refusals ------------------------------------------------------------------------------------------------------------
 
 
-# Words ---------------------------------------------------------------------------------------------------------------
-
-
-def _used_text(budget: Budget, used: Used) -> str:
-    spent, reserved = (f"{a:f}" if budget.counts_pictures else budget.in_words(a) for a in (used.spent, used.reserved))
-    unknown = f" ({used.unknown} of unknown price)" if used.unknown else ""
-    return f"{spent} {'used' if budget.counts_pictures else 'spent'}, {reserved} reserved for running jobs{unknown}"
-
-
-def _explained(error: OverBudget, budget: Budget) -> BudgetError:
-    """Say why a call was refused, with a way out that works."""
-    name, price = f"the budget of {budget.text} ({budget.source})", error.limit.price
-    if error.asked is None or error.used.unknown:
+def _refuse(budget: Budget, used: Used, asked: Decimal | None, price: Price | None) -> None:
+    """Refuse a call that could break a budget, or may for all that is known, with a way out that works."""
+    name, is_ours = f"the budget of {budget.text} ({budget.source})", budget.source == COMMAND
+    if asked is None or used.unknown:
         why = "a price is not known"
         if price and price.currency != budget.currency:
             why = f"a picture's price is in {price.currency}, and amounts are not converted"
-        hint = f"`%wan budget off --per {budget.per}` removes it; or"
-        if budget.source == VARIABLE:
-            hint = "Restart the kernel with another WAN_BUDGET, for example '40 pictures'; or"
-        hint += f" set the price: `%wan config price=0.03{budget.currency}`."
-        return BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
-    needed = error.used.spent + error.used.reserved + error.asked
-    could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(error.asked)}"
-    hint = f"Ask for fewer pictures, or raise it: `{budget.command(needed)}`."
-    if budget.source == VARIABLE:
-        raised = f"{budget.in_words(needed)} per {budget.per}"
-        hint = f"Ask for fewer pictures, or restart the kernel with a higher WAN_BUDGET, for example `{raised}`."
-    return BudgetError(f"{could} and exceed {name}: {_used_text(budget, error.used)}. Nothing was sent.", hint=hint)
+        hint = "Restart the kernel with another WAN_BUDGET, for example '40 pictures'"
+        hint = f"`%wan budget off --per {budget.per}` removes it" if is_ours else hint
+        hint += f"; or set the price: `%wan config price=0.03{budget.currency}`."
+        raise BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
+    needed = used.spent + used.reserved + asked
+    if needed > budget.amount:
+        could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(asked)}"
+        raised = replace(budget, amount=needed)
+        hint = f"raise it: `{raised.command}`" if is_ours else f"restart the kernel with `{raised.text}` in WAN_BUDGET"
+        message = f"{could} and exceed {name}: {used}. Nothing was sent."
+        raise BudgetError(message, hint=f"Ask for fewer pictures, or {hint}.")

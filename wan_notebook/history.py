@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from . import export as formats
-from .database import Database, HistoryPage, HistoryQuery, nothing_found
+from .database import Database, HistoryPage, HistoryQuery
 from .errors import CellError, StoreError
 from .export import By
 from .settings import LEDGER_NAME
@@ -63,7 +63,7 @@ class History:
     def page(self) -> HistoryPage:
         """The rows of the table, with the totals of everything that matches."""
         project = self.session.known_project()
-        return project.database.history(self.query) if project else nothing_found(self.query)
+        return project.database.history(self.query) if project else HistoryPage()
 
     @cached_property
     def rows(self) -> "tuple[JobRow, ...]":

@@ -72,17 +72,6 @@ class Submission:
 # Occurrences of seedless requests ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Occurrence:
-    """One occurrence of a seedless request in this kernel. ``index`` counts within the run that may be replayed."""
-
-    cell: CellId
-    run: str
-    index: int
-    in_kernel: int
-    is_rerun: bool
-
-
 @dataclass
 class Occurrences:
     """The seedless requests that this kernel has met so far, by request hash."""
@@ -95,45 +84,34 @@ class Occurrences:
         """Return the name of this execution."""
         return f"{self.session}:{cell.execution}"
 
-    def next(self, request_hash: str, cell: CellId, *, ahead: int = 0) -> Occurrence:
-        """Describe the next occurrence, after ``ahead`` more of the same cell, without counting it."""
-        in_kernel = self._in_kernel[request_hash] + ahead
-        if cell.cell_id:
-            earlier = [*self._in_cell.get((cell.cell_id, request_hash), ()), *[cell.execution] * ahead]
-            index = earlier.count(cell.execution)
-            is_rerun = len(earlier) > index
-        else:
-            index = 0 if cell.is_interactive else in_kernel
-            is_rerun = cell.is_interactive and in_kernel > 0
-        return Occurrence(cell, self.run(cell), index, in_kernel, is_rerun)
-
     def count(self, request_hash: str, cell: CellId) -> None:
         """Count one occurrence."""
         self._in_kernel[request_hash] += 1
-        if cell.cell_id:
-            self._in_cell[cell.cell_id, request_hash].append(cell.execution)
+        self._in_cell[cell.cell_id, request_hash].append(cell.execution)
 
+    def choose(
+        self, results: Sequence["JobRow"], request_hash: str, cell: CellId, *, ahead: int = 0
+    ) -> "tuple[int, JobRow | None]":
+        """Return the number of the next occurrence in its run and the result that it shows, None to ask anew.
 
-def choose_result(results: Sequence["JobRow"], occurrence: Occurrence) -> "JobRow | None":
-    """Return the result to show, or None to ask anew. ``results`` are complete, newest first.
-
-    The k-th occurrence shows the newest result of a k-th occurrence, whichever run made it: a loop that was made
-    longer, or a twin cell that came later, shows all of its pictures again.
-    """
-    if occurrence.is_rerun:
-        return None
-    cell = occurrence.cell
-    if not cell.cell_id:
-        before = [row for row in results if _session_of(row) != occurrence.run.split(":", 1)[0]]
-        if cell.is_interactive:
-            return before[0] if before else None
-        return _at(_in_order(before), occurrence.index)
-    others = [row for row in results if _run_of(row) != occurrence.run]
-    if any(row.cell_id == cell.cell_id for row in others):
-        return _newest_of_each(others).get((cell.cell_id, occurrence.index))
-    if occurrence.index:
-        return None
-    return _at(_in_order(others), occurrence.in_kernel) or (others[0] if others else None)
+        Nothing is counted. ``results`` are complete, newest first; ``ahead`` more of the same cell come before it. The
+        k-th occurrence shows the newest result of a k-th occurrence, whichever run made it: a loop that was made
+        longer, or a twin cell that came later, shows all of its pictures again.
+        """
+        in_kernel = self._in_kernel[request_hash] + ahead
+        if not cell.cell_id:
+            before = [row for row in results if _session_of(row) != self.session]
+            if cell.is_interactive:
+                return 0, next((row for row in before if not in_kernel), None)
+            return in_kernel, _at(_in_order(before), in_kernel)
+        earlier = [*self._in_cell[cell.cell_id, request_hash], *[cell.execution] * ahead]
+        index = earlier.count(cell.execution)
+        others = [row for row in results if _run_of(row) != self.run(cell)]
+        if len(earlier) > index:  # the cell is run again
+            return index, None
+        if any(row.cell_id == cell.cell_id for row in others):
+            return index, dict(_occurrences_of(others)).get((cell.cell_id, index))
+        return index, None if index else _at(_in_order(others), in_kernel) or _at(others, 0)
 
 
 def _run_of(row: "JobRow") -> str:
@@ -141,11 +119,11 @@ def _run_of(row: "JobRow") -> str:
 
 
 def _session_of(row: "JobRow") -> str:
-    return _run_of(row).split(":", 1)[0]
+    return _run_of(row).partition(":")[0]
 
 
-def _newest_of_each(results: Sequence["JobRow"]) -> dict[tuple[str, int], "JobRow"]:
-    """Return the newest result of each cell and occurrence; without cell ids a kernel's occurrences count through."""
+def _occurrences_of(results: Sequence["JobRow"]) -> "list[tuple[tuple[str, int], JobRow]]":
+    """Return each result with its cell and occurrence, oldest first; without cell ids a kernel's count through."""
     in_run: Counter[str] = Counter()
     found = []
     for row in reversed(results):
@@ -154,35 +132,20 @@ def _newest_of_each(results: Sequence["JobRow"]) -> dict[tuple[str, int], "JobRo
         index = int(noted) if noted.isdecimal() and len(noted) <= _DIGITS_MAX else in_run[run]
         found.append(((row.cell_id, index), row))
         in_run[run] += 1
-    newest: dict[tuple[str, int], JobRow] = {}
-    for slot, row in reversed(found):
-        newest.setdefault(slot, row)
-    return newest
+    return found
 
 
 def _in_order(results: Sequence["JobRow"]) -> list["JobRow"]:
-    """Return what a kernel without cell ids shows, by occurrence: what the newest session left, then the rest.
+    """Return what a kernel without cell ids shows, by occurrence.
 
-    A cell that was run again has only its newest run, in the position of its first.
+    Cells come in the order of their first results; what was made without cell ids has the place of its occurrence. Of
+    several results for a place the newest is shown.
     """
-    newest = _newest_of_each(results)
-    since = next((number for number, row in enumerate(results) if row.cell_id), len(results))
-    recent = {row.id for row in results[:since]}  # made since the last result with a cell id: their occurrences count
-    placed = {index: row for (_, index), row in newest.items() if row.id in recent}
-    rank = {session: number for number, session in enumerate(dict.fromkeys(_session_of(row) for row in results))}
-    latest: dict[str, int] = {}  # cells that made something lately come first, in the order of their first results
-    first: dict[str, int] = {}
-    for number, row in enumerate(results):
-        latest.setdefault(row.cell_id, rank[_session_of(row)])
-        first[row.cell_id] = number
-    rest = sorted(
-        (slot for slot, row in newest.items() if row.id not in recent),
-        key=lambda slot: (latest[slot[0]], -first[slot[0]], slot[1]),
-    )
-    waiting = iter([newest[slot] for slot in rest])
-    count = max([len(newest), *(index + 1 for index in placed)])
-    shown = (placed.get(index) or next(waiting, None) for index in range(count))
-    return [row for row in shown if row is not None]
+    found = _occurrences_of(results)
+    cells = list(dict.fromkeys(cell_id for (cell_id, _), _ in found))
+    order = sorted({slot for slot, _ in found if slot[0]}, key=lambda slot: (cells.index(slot[0]), slot[1]))
+    placed = {order.index(slot) if slot[0] else slot[1]: row for slot, row in found}
+    return [placed[place] for place in sorted(placed)]
 
 
 def _at(results: Sequence["JobRow"], index: int) -> "JobRow | None":
@@ -217,11 +180,6 @@ class PlannedJob:
         """Whether the store answers it."""
         return self.result is not None and not self.is_open
 
-    @property
-    def is_seedless(self) -> bool:
-        """Whether it stands for a request without a seed."""
-        return self.request_hash != self.request_hash_with_seed
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
@@ -250,60 +208,47 @@ class Lookup:
         return tuple(found)
 
     def _seedless(self, request: ImageRequest, request_hash: str, *, ahead: int) -> list[PlannedJob]:
-        occurrence = self.occurrences.next(request_hash, self.cell, ahead=ahead)
-        rows = list(reversed(self.database.results(request_hash))) if self.database and not self.fresh else []
-        rows = [row for row in rows if self._may_answer(row)]
+        rows = self._rows(request_hash, with_seed=False)
         complete = [row for row in rows if row.status is Status.SAVED and self.replay != "off"]
-        chosen = choose_result(complete, occurrence)
+        occurrence, chosen = self.occurrences.choose(complete, request_hash, self.cell, ahead=ahead)
         if chosen is None and complete and self.replay == "only":
             chosen = complete[0]  # a store that only replays shows what it has, however often a cell is run
         running = self._running(request, rows) if chosen is None else None
         if running is not None:  # its tasks are known by their seeds, whichever of them are done
             return self._by_seeds(request, running.seed or 0)
-        if chosen is not None:
-            first, *others = self._by_seeds(request, chosen.seed or 0)
-            first = replace(first, result=chosen)
-        else:
-            seed = self.rng.randint(0, record_of(request.model).seed_max - request.n)
-            first, *others = self._by_seeds(request, seed, is_drawn=True)
+        seed = chosen.seed or 0 if chosen else self.rng.randint(0, record_of(request.model).seed_max - request.n)
+        first, *others = self._by_seeds(request, seed, is_drawn=chosen is None)
         # Only the first of several tasks stands for the request; the others go by their seeds.
-        jobs = [replace(first, request_hash=request_hash), *others]
-        return [replace(job, occurrence=occurrence.index) for job in jobs]
+        jobs = [replace(first, request_hash=request_hash, result=chosen), *others]
+        return [replace(job, occurrence=occurrence) for job in jobs]
 
     def _by_seeds(self, request: ImageRequest, seed: int, *, is_drawn: bool = False) -> list[PlannedJob]:
         """Return the tasks of a request by their seeds, each with its answer; seeds that were just drawn have none."""
         found = []
         for position, task in enumerate(request.split(seed)):
-            with_seed, row, complete = task.request_hash(with_seed=True), None, []
-            if self.database is not None and not self.fresh and not is_drawn:
-                rows = [row for row in self.database.results(with_seed, with_seed=True) if self._may_answer(row)]
-                if self.replay != "off":
-                    complete = [row for row in reversed(rows) if row.is_complete]
-                running = [row for row in reversed(rows) if self._is_running(row)]
-                ours = [row for row in complete if row.cell_id and row.cell_id == self.cell.cell_id]
-                row = next(iter([*ours, *complete, *running]), None)
-            found.append(
-                PlannedJob(
-                    request=task,
-                    request_hash=with_seed,
-                    request_hash_with_seed=with_seed,
-                    position=position,
-                    result=row,
-                )
-            )
+            with_seed = task.request_hash(with_seed=True)
+            rows = [] if is_drawn else self._rows(with_seed, with_seed=True)
+            complete = [row for row in rows if row.is_complete and self.replay != "off"]
+            ours = [row for row in complete if row.cell_id and row.cell_id == self.cell.cell_id]
+            result = next((row for row in (*ours, *complete, *filter(self._is_running, rows))), None)
+            job = PlannedJob(request=task, request_hash=with_seed, request_hash_with_seed=with_seed, position=position)
+            found.append(replace(job, result=result))
         return found
 
-    def _may_answer(self, row: "JobRow") -> bool:
-        return self.simulated_ok or not row.is_simulated
+    def _rows(self, request_hash: str, *, with_seed: bool) -> list["JobRow"]:
+        """Return the jobs of a request that may answer it, newest first."""
+        if self.database is None or self.fresh:
+            return []
+        rows = self.database.results(request_hash, with_seed=with_seed)
+        return [row for row in reversed(rows) if self.simulated_ok or not row.is_simulated]
 
     def _running(self, request: ImageRequest, rows: Sequence["JobRow"]) -> "JobRow | None":
         """Return the first job of the newest call of which any task is still open."""
         if self.database is None or not rows:
             return None
-        open_rows = [row for row in self.database.open_jobs() if self._is_running(row)]
-        ids = {row.id for row in open_rows}
+        open_rows = list(filter(self._is_running, self.database.open_jobs()))
         groups = {row.group_id for row in open_rows if row.group_id} if request.n > 1 else set()
-        return next((row for row in rows if row.id in ids or row.group_id in groups), None)
+        return next((row for row in rows if row.group_id in groups or self._is_running(row)), None)
 
     def _is_running(self, row: "JobRow") -> bool:
         return row.status in OPEN and not row.is_abandoned(self.now)
@@ -315,22 +260,21 @@ def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
     They are looked up before anything is bought or refused, so that nothing that was paid is bought again: the cell's
     text was read in another way, or a picture had another identity.
     """
-    readings = [submission.requests, submission.former]
-    known = [submission.requests]
-    for reading in (submission.former, *(tuple(map(_with_former_identities, requests)) for requests in readings)):
-        if reading and reading not in known:
-            known.append(reading)
-    return known[1:]
+    requests, former = submission.requests, submission.former
+    known = [requests, ()]
+    for reading in (former, *(tuple(map(_with_former_identities, each)) for each in (requests, former))):
+        known += [reading] if reading not in known else []
+    return known[2:]
 
 
 def _with_former_identities(request: ImageRequest) -> ImageRequest:
-    images = tuple(
-        replace(image, identity=image.former_identity)
-        if isinstance(image, InputImage) and image.former_identity
-        else image
+    if not any(isinstance(image, InputImage) and image.former_identity for image in request.images):
+        return request
+    images = [
+        replace(image, identity=image.former_identity or image.identity) if isinstance(image, InputImage) else image
         for image in request.images
-    )
-    return request.replace(images=images) if images != request.images else request
+    ]
+    return request.replace(images=tuple(images))
 
 
 def read_submission(submission: Submission, lookup: Lookup) -> tuple[tuple[ImageRequest, ...], tuple[PlannedJob, ...]]:
@@ -353,14 +297,11 @@ def refuse_unanswered(jobs: Sequence[PlannedJob], *, fresh: bool, by_store: bool
 
     ``by_store``: an opened bundle's folder says so, not ``WAN_REPLAY``.
     """
-    who = "The folder of an opened bundle" if by_store else "WAN_REPLAY=only"
-    own = "To make new pictures, run the notebook in a folder of your own."
-    if fresh:
-        hint = f"Leave out --fresh. {own}" if by_store else "Leave out --fresh, or unset WAN_REPLAY."
-        raise ReplayError(f"{who} never buys pictures, but --fresh asks for a new one.", hint=hint)
-    for job in jobs:
-        if job.result is None:
-            seed = "without a seed" if job.is_seedless else f"seed {job.request.seed}"
-            message = f"{who} never buys pictures, and the store has no answer to {one_line(job.request.prompt, 60)!r}"
-            hint = own if by_store else "Unset WAN_REPLAY to ask the service, or bring the folder that has the picture."
-            raise ReplayError(f"{message} ({seed}).", hint=hint)
+    job = next((job for job in jobs if fresh or job.result is None), None)
+    if job is not None:
+        who = "The folder of an opened bundle" if by_store else "WAN_REPLAY=only"
+        seed = f"seed {job.request.seed}" if job.request_hash == job.request_hash_with_seed else "without a seed"
+        what = f"the store has no answer to {one_line(job.request.prompt, 60)!r} ({seed})"
+        what = "--fresh asks for a new picture" if fresh else what
+        hint = "Run the notebook in a folder of your own." if by_store else "Unset WAN_REPLAY to ask the service."
+        raise ReplayError(f"{who} never buys pictures, and {what}.", hint=hint)

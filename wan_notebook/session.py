@@ -146,7 +146,8 @@ class Session:
         self.background = background or Background()
         self.clients = clients or ClientPool(self.loader)
         self.wall_clock = wall_clock
-        self.cell: Callable[[], CellId] = current_cell
+        self.cell: Callable[[], CellId] = self._current_cell
+        self._notebook: str | None = None
         self.last: list[tuple[CellId, Job]] = []
         self.left_alone = ""
         self.is_closed = False
@@ -154,6 +155,12 @@ class Session:
         self._occurrences = Occurrences()
         self._project: Project | None = None
         self._guard = threading.RLock()
+
+    def _current_cell(self) -> CellId:
+        """Return the cell that runs now. Its notebook is that of the first call: no variable lifts a budget."""
+        cell = current_cell()
+        self._notebook = cell.notebook if self._notebook is None else self._notebook
+        return replace(cell, notebook=self._notebook)
 
     def known_project(self) -> Project | None:
         """Return the folder of pictures in use; None if there is none yet."""
@@ -268,10 +275,10 @@ class Session:
             budgets, run = self._budgets(settings, cell.notebook), self._occurrences.run(cell)
             price = plan.price or (budgets.known_price() if budgets.all() else None)
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
-            with budgets.limits() as limits:
+            with budgets.checked() as check:
                 made = project.database.create_or_join(
                     new,
-                    limits=limits,
+                    check=check,
                     owner=worker.owner,
                     simulated_ok=settings.is_simulated,
                     replacing=submission.replacing,
@@ -380,15 +387,16 @@ class Session:
     def empty_trash(self) -> int:
         """Delete the files of jobs that have been in the trash for 30 days; return how many."""
         project = self.project()
-        gone = []
-        for file in project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S):
+
+        def is_gone(file: str) -> bool:
             try:
                 project.storage.delete(file)
-                gone.append(file)
             except StoreError as error:
                 print(f"not deleted: {error.message}", file=sys.stderr)  # noqa: T201 - the others are
-        project.database.files_deleted(gone)
-        return len(gone)
+                return False
+            return True
+
+        return project.database.purge_trash(self.wall_clock() - TRASH_KEPT_S, is_gone)
 
     # The end ---------------------------------------------------------------------------------------------------------
 

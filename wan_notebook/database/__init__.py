@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING, Any
 from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, OpenSummary, Status, count_open, may_follow
 
 if TYPE_CHECKING:
-    from .database import Claim, Database
+    from .database import CostKey, Database, HistoryPage, HistoryQuery, Spend
     from .engine import DatabaseUnavailable, on_network_filesystem
-    from .history import HistoryPage, HistoryQuery, nothing_found
-    from .jobs import Conflict
+    from .jobs import Claim, Conflict
     from .models import EventRow, InputRow, JobRow, Owner, PictureRow, Price
-    from .spending import CostKey, CostRow, OverBudget, Spend, SpendLimit, Used
     from .transfer import ImportReport
 
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
-__all__ += ["Database", "DatabaseUnavailable", "HistoryPage", "HistoryQuery", "nothing_found", "on_network_filesystem"]
-__all__ += ["Claim", "Conflict", "CostKey", "CostRow", "EventRow", "ImportReport", "InputRow", "JobRow", "OverBudget"]
-__all__ += ["Owner", "PictureRow", "Price", "Spend", "SpendLimit", "Used", "may_follow"]
+__all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
+__all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "may_follow"]
+__all__ += ["on_network_filesystem"]
 
 
 def __getattr__(name: str) -> Any:
-    modules = ("database", "engine", "history", "jobs", "models", "spending", "transfer")
-    for module in modules if name in __all__ else ():
-        loaded = import_module(f".{module}", __name__)
-        if hasattr(loaded, name):
+    for module in ("database", "engine", "jobs", "models", "transfer") if name in __all__ else ():
+        if hasattr(loaded := import_module(f".{module}", __name__), name):
             return getattr(loaded, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -1,47 +1,163 @@
-"""``Database``: the whole ledger, with who works on a job and who may send one.
+"""``Database``: the whole ledger, with its history (pages of jobs, sums of money) and what a person does to jobs.
 
-A lease that is not renewed, or whose process is dead, is free. The limits belong to the account, not to the machine: a
-job may be sent only by the transaction that moved it to ``sending``, and that counts first.
+Sums are exact and never of two kinds: money, and practice.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    and_,
+    case,
+    cast,
+    delete,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from .history import History
-from .jobs import LEASE_S, Conflict, enter, locked_job, portions
-from .models import IS_OPEN, JobRow, JobSummary, LimitRow, Owner, job_accounts
-from .status import IN_FLIGHT, Status
+from ..errors import StoreError
+from ..money import Cost, Source, Total, read_amount
+from ..text import did_you_mean
+from .jobs import locked_job, reindex
+from .models import (
+    INTEGER_MAX,
+    IS_OPEN,
+    IS_REPORTED,
+    TIME_MAX_S,
+    EventRow,
+    InputRow,
+    JobRow,
+    JobSummary,
+    MetaRow,
+    PictureRow,
+    Price,
+    is_plausible,
+    job_search,
+    job_tags,
+    search_text,
+)
+from .status import BILLED, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
 from .transfer import Transfer
 
-SHARE: Final = 0.95
-"""Of the limit: clocks differ, and one request more in the worst second would be refused."""
+CostKey = Literal["day", "notebook", "tag", "user"]
+QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
+IS_OURS: Final = and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
+"""Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
+_AS_NAMED: Final = ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
+_SORTS: Final[dict[str, Any]] = {
+    "created": JobSummary.created_at,
+    "prompt": job_search.c.haystack,
+    "cost": cast(JobSummary.cost_amount, Float),
+    "duration": JobSummary.duration_s,
+    "pictures": JobSummary.picture_count,
+    **{name: getattr(JobSummary, name) for name in _AS_NAMED},
+}
 
-ORPHAN_S: Final = 600.0
-"""How long a job whose process died counts as in flight: its task may still run."""
-
-FULL_WAIT_S: Final = 1.0
-"""When to ask again if all places are taken: another process may free one at any time."""
+_FORGOTTEN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("prompt", "negative_prompt", "name", "error_text"), ""),
+    **dict.fromkeys(("parameters", "request", "usage", "service_metadata"), MappingProxyType({})),
+    **dict.fromkeys(("items", "notes", "pending_inputs"), ()),
+}
+"""What goes when the trash is emptied; statuses, times, seeds and amounts stay, since the bill does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """The answer to the question whether a job may be sent now.
+class HistoryQuery:
+    """Which jobs to show.
 
-    ``row`` is the job, in ``sending``: send it. Without one ask again after ``wait_s``; ``running`` of the account's
-    places are taken, and ``ahead`` jobs that are waited for were asked before this one.
+    ``words`` must all occur in prompt, name, tags, seed or id, in any case. ``status`` is a status, a plain word
+    (open, waiting, running, done, not sent …) or several. Times are Unix seconds, ``since`` inclusive, ``until``
+    exclusive. Of several ``tags`` a job must have every one. ``sort`` is a column: created, prompt, status, mode,
+    seed, n, cost, duration, pictures, notebook, model, provider, user.
     """
 
-    row: JobRow | None = None
-    wait_s: float = 0.0
-    running: int = 0
-    ahead: int = 0
+    words: str = ""
+    status: str | tuple[str, ...] | None = None
+    since: float | None = None
+    until: float | None = None
+    tags: tuple[str, ...] = ()
+    notebook: str = ""
+    user: str = ""
+    seed: int | None = None
+    starred: bool = False
+    rejected: bool | None = None
+    include_trashed: bool = False
+    only_trashed: bool = False
+    """What is in the trash and can be taken out again."""
+    sort: str = "created"
+    descending: bool = True
+    offset: int = 0
+    limit: int = 20
+
+    def __post_init__(self) -> None:
+        """Raise ``StoreError`` for an unknown sort, range or status, in a folder without a ledger too."""
+        if self.sort not in _SORTS:
+            hint = f"{did_you_mean(self.sort, _SORTS)} Sort by one of: {', '.join(_SORTS)}.".strip()
+            raise StoreError(f"The history cannot be sorted by {self.sort!r}.", hint=hint)
+        if self.limit < 1 or self.offset < 0:
+            raise StoreError("A page has 1 row or more and begins at 0 or later.")
+        _has_status(self.statuses)
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The words for statuses of which a job must have one; none for any."""
+        return (self.status,) if isinstance(self.status, str) else self.status or ()
 
 
-class Database(History, Transfer):
+@dataclass(frozen=True, kw_only=True)
+class HistoryPage:
+    """One page, and what the whole filter adds up to; ``pictures`` counts pictures on disk."""
+
+    rows: tuple[JobRow, ...] = ()
+    total_rows: int = 0
+    total: Total = field(default_factory=Total)
+    pictures: int = 0
+
+
+@dataclass(kw_only=True)
+class Spend:
+    """What jobs add up to: all, or those of one day (``2026-11-24``), notebook, tag or user, its ``key``.
+
+    ``pictures_saved`` are on disk, ``pictures_made`` may have been billed; ``unpriced`` are those of them whose cost
+    nobody knows, ``free`` are jobs that were never billed. ``would_cost`` is the price of practice. ``reserved`` is the
+    most that open jobs may still cost, by currency, ``pictures_reserved`` the most that they may still make;
+    ``reserved_unknown`` counts those without a known price, ``reserved_unpriced`` the pictures that these may make.
+    """
+
+    key: str = ""
+    jobs: int = 0
+    total: Total = field(default_factory=Total)
+    would_cost: Total = field(default_factory=Total)
+    pictures_saved: int = 0
+    pictures_made: int = 0
+    unpriced: int = 0
+    free: int = 0
+    reserved: dict[str, Decimal] = field(default_factory=dict)
+    reserved_unknown: int = 0
+    reserved_unpriced: int = 0
+    pictures_reserved: int = 0
+
+    @property
+    def pictures(self) -> int:
+        """Pictures on disk."""
+        return self.pictures_saved
+
+
+class Database(Transfer):
     """A ledger, open for this process: one SQLite file, or a server. Make one with ``Database.open``.
 
     Every method is one short transaction, blocks for a few milliseconds and may be called from any thread. What it
@@ -49,132 +165,243 @@ class Database(History, Transfer):
     only ``DatabaseUnavailable`` (disk full, locked, connection lost) is worth another try.
     """
 
-    def claim_to_send(
-        self,
-        job_id: str,
-        owner: Owner,
-        *,
-        account: str,
-        in_flight: int,
-        submits_per_s: float,
-    ) -> Claim:
-        """Move an intent to ``sending`` if the account has room; only who gets the row may send it.
+    def history(self, query: HistoryQuery | None = None) -> HistoryPage:
+        """Return one page and the totals of its filter."""
+        query = query or HistoryQuery()
+        wanted = _conditions(query)
+        column = _SORTS[query.sort]
+        # An index gives the order of creation; other columns may be unknown, which comes last.
+        orders = [] if query.sort == "created" else [column.is_(None)]
+        orders += [by.desc() if query.descending else by.asc() for by in (column, JobRow.seq)]
+        page = select(JobRow).where(*wanted).order_by(*orders).offset(query.offset).limit(query.limit)
+        if query.sort == "prompt":
+            page = page.join(job_search, job_search.c.job_seq == JobRow.seq)
+        with self.reading() as session:
+            found = _add_up(session, wanted).get("", Spend())
+            rows = session.scalars(page).all() if found.jobs else ()
+        return HistoryPage(rows=tuple(rows), total_rows=found.jobs, total=found.total, pictures=found.pictures)
 
-        Parameters
-        ----------
-        job_id : str
-            The job; it must be an intent that nobody else holds.
-        owner : Owner
-            Who will send it.
-        account : str
-            Whose limits count, as ``provider:account``.
-        in_flight : int
-            Most tasks at once; 0 for no limit.
-        submits_per_s : float
-            Most submits a second; 0 for no limit.
-
-        Raises
-        ------
-        Conflict
-            If the job is not an intent any more, or another process holds it.
-        """
+    def mark(self, job_id: str, index: int | None = None, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected`` of a job, or of one picture of it; what is rejected still answers."""
         with self.writing() as session:
-            self.serialize(account)
-            gate = _locked_gate(session, account)
-            now = self.now()
+            job = locked_job(session, job_id)
+            marked = [job] if index is None else [picture for picture in job.pictures if picture.index == index]
+            if not marked:
+                raise StoreError(f"Job {job_id} has no picture [{index}].")
+            for name, is_on in marks.items():
+                setattr(marked[0], name, is_on)
+
+    def tag(self, job_id: str, add: Iterable[str] = (), remove: Collection[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags; return those that the job has now."""
+        with self.writing() as session:
             row = locked_job(session, job_id)
-            if row.status is not Status.INTENT:
-                raise Conflict(row, f"{row.status}, so it is not sent")
-            if row.owner_token != owner.token and row.is_held(now):
-                raise Conflict(row, "looked after by another kernel")
-            running = _count_in_flight(session, account, now) if in_flight else 0
-            wait_s = max((gate.paused_until or 0.0) - now, 0.0)
-            if in_flight and running >= in_flight:
-                wait_s = max(wait_s, FULL_WAIT_S)
-            elif not wait_s and submits_per_s:  # GCRA without bursts
-                interval_s = 1 / (submits_per_s * SHARE)
-                if now < gate.arrival_at <= now + interval_s:  # later than that: the clock was set back
-                    wait_s = gate.arrival_at - now
-                else:
-                    gate.arrival_at = now + interval_s
-            if wait_s:
-                return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
-            row.hold(owner, now + LEASE_S)
-            session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
-            session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
-            enter(session, row, Status.SENDING, now)
-            return Claim(row=row, running=running + 1)
+            kept = [tag for tag in (*row.tags, *add) if tag not in remove and tag.strip()]
+            row.tags = tuple(dict.fromkeys(kept))
+            reindex(session, [row])
+            return row.tags
 
-    def pause_account(self, account: str, for_s: float, reason: str = "") -> None:
-        """Let nobody submit with this account for some seconds."""
+    def trash(self, job_id: str, on: bool = True) -> None:
+        """Put a job into the trash, or take it out. An open one stays: it still costs or owes something."""
         with self.writing() as session:
-            self.serialize(account)
-            gate = _locked_gate(session, account)
-            gate.paused_until = max(self.now() + for_s, gate.paused_until or 0.0)
-            gate.paused_reason = reason
+            row = locked_job(session, job_id)
+            if on and not row.is_final:
+                hint = f"Cancel it, wait for it, or run `%wan resolve {job_id}`."
+                raise StoreError(f"Job {job_id} is {row.status}, so it cannot go to the trash.", hint=hint)
+            row.trashed_at = self.now() if on else None
 
-    def lease(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
-        """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
-        held: set[str] = set()
-        for ids in portions(job_ids):
-            with self.writing() as session:
-                now = self.now()
-                wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
-                for row in session.scalars(wanted).all():
-                    if row.owner_token == owner.token or not row.is_held(now):
-                        row.hold(owner, now + LEASE_S)
-                        held.add(row.id)
-        return frozenset(held)
+    def purge_trash(self, older_than: float, delete_file: Callable[[str], bool]) -> int:
+        """Forget prompts, inputs and pictures of jobs trashed before a time (Unix seconds); costs stay.
 
-    def renew(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
-        """Prolong the leases that ``owner`` still holds; return them. What is missing was taken by another process."""
-        kept: set[str] = set()
+        ``delete_file`` says whether a file is gone; one that another job uses stays. Files go first, and a job whose
+        files are not all gone stays in the trash: no crash leaves a forgotten picture. Returns how many files went.
+        """
+        count = 0
         with self.writing() as session:
-            until = self.now() + LEASE_S
-            for ids in portions(job_ids):
-                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
-                session.execute(update(JobSummary).where(*mine).values(lease_until=until))
-                kept |= set(session.scalars(select(JobSummary.id).where(*mine)))
-        return frozenset(kept)
+            due = select(JobRow).where(JobRow.trashed_at < older_than, JobRow.purged_at.is_(None))
+            for row in session.scalars(due).all():
+                files = {given.file for given in row.inputs}
+                files |= {file for picture in row.pictures for file in (picture.file, picture.corrupt_file)}
+                gone = [delete_file(file) for file in sorted(files - {""}) if not _is_used(session, file, row)]
+                count += sum(gone)
+                if all(gone):
+                    _forget(session, row, self.now())
+        return count
 
-    def release(self, job_ids: Iterable[str], owner: Owner) -> None:
-        """Let go of what ``owner`` holds of these jobs, so that nobody waits for the leases to run out."""
+    def meta_set(self, key: str, value: str | None) -> None:
+        """Remember a value under a key; None forgets it."""
         with self.writing() as session:
-            for ids in portions(job_ids):
-                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
-                session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
+            if value is None:
+                session.execute(delete(MetaRow).where(MetaRow.key == key))
+            else:
+                session.merge(MetaRow(key=key, value=value))
+
+    def spend(self, since: float | None = None, notebook: str | None = None, simulated: bool = False) -> Spend:
+        """Return what jobs created since a time, or of one notebook, cost and may still cost.
+
+        Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
+        were paid elsewhere and count nowhere.
+        """
+        wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
+        wanted += [JobSummary.created_at >= since] if since is not None else []
+        wanted += [JobSummary.notebook == notebook] if notebook is not None else []
+        with self.reading() as session:
+            found = _add_up(session, wanted).get("", Spend())
+            _add_reserved(session, self.now(), wanted, found)
+            return found
+
+    def cost_by(self, by: CostKey, since: float | None = None, *, simulated: bool = False) -> list[Spend]:
+        """Return costs by local day, notebook, tag or user, in the order of their names: of money, or of practice."""
+        labels: Mapping[str, Any] = {
+            "day": cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S,
+            "notebook": JobSummary.notebook,
+            "tag": job_tags.c.tag,
+            "user": JobSummary.user,
+        }
+        if by not in labels:
+            raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")
+        wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
+        wanted.append(JobSummary.created_at.between(since or 0, TIME_MAX_S))
+        key_of = (lambda at: str(_local_day(at * QUARTER_HOUR_S))) if by == "day" else str
+        with self.reading() as session:
+            return sorted(_add_up(session, wanted, labels[by], key_of).values(), key=lambda row: row.key)
+
+    def last_price(self, provider: str, model: str) -> Price | None:
+        """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
+        delivered = select(func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
+        found = (
+            select(JobSummary, delivered)
+            .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
+            .where(JobSummary.cost_amount.is_not(None), delivered > 0)
+            .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call
+            .order_by(JobSummary.created_at.desc())
+        )
+        with self.reading() as session:
+            row, count = session.execute(found.limit(1)).first() or (JobSummary(), 1)
+        if row.cost_amount is None or row.cost_amount >= 10**9 or not row.cost_currency:
+            return None
+        each = (row.cost_amount / count).quantize(Decimal("0.000001"), rounding=ROUND_UP)
+        return Price(Decimal(f"{each.normalize():f}"), row.cost_currency, _local_day(row.created_at))
 
 
-def _locked_gate(session: Session, account: str) -> LimitRow:
-    """Return the row that all claims of an account pass through, one after the other."""
-    key = {"account": account, "kind": "submit"}
-    gate = session.get(LimitRow, key)
-    if gate is None:
-        gate = LimitRow(**key)
-        session.add(gate)
-        session.flush()
-    return gate
+def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
+    job = JobSummary
+    wanted: list[ColumnElement[bool]] = []
+    if query.only_trashed:
+        wanted += [job.trashed_at.is_not(None), job.purged_at.is_(None)]
+    elif not query.include_trashed:
+        wanted.append(job.trashed_at.is_(None))
+    if query.statuses:
+        wanted.append(_has_status(query.statuses))
+    wanted += [job.created_at >= query.since] if query.since is not None else []
+    wanted += [job.created_at < query.until] if query.until is not None else []
+    if words := search_text(query.words).split():
+        hits = [job_search.c.haystack.contains(word, autoescape=True) for word in words]
+        wanted.append(job.seq.in_(select(job_search.c.job_seq).where(*hits)))
+    wanted += [job.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == tag)) for tag in query.tags if tag]
+    equal = {name: getattr(query, name) for name in ("notebook", "user", "seed")}
+    wanted += [getattr(job, name) == value for name, value in equal.items() if value not in ("", None)]
+    if query.starred:
+        pictures = select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
+        wanted.append(job.seq.in_(union(select(job.seq).where(job.is_starred == 1), pictures)))
+    wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
+    return wanted
 
 
-def _count_in_flight(session: Session, account: str, now: float) -> int:
-    """Count tasks that a living process holds, and for ten minutes those of a dead one, in doubt or not."""
-    at_service = JobSummary.status.in_(IN_FLIGHT)
+def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    for word in words:
+        plain = word.strip().lower().replace("-", "_").replace(" ", "_")
+        if plain == NOT_SENT:
+            conditions.append(and_(JobSummary.status == Status.REFUSED, JobSummary.error_code == NOT_SENT))
+        elif plain in PLAIN_WORDS:
+            conditions.append(JobSummary.status.in_(PLAIN_WORDS[plain]))
+        else:
+            hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
+            raise StoreError(f"{word!r} is not a status.", hint=hint)
+    return or_(false(), *conditions)
+
+
+def _forget(session: Session, row: JobRow, now: float) -> None:
+    """Remove what says something of the picture."""
+    for picture in row.pictures:
+        picture.file = picture.corrupt_file = picture.url = picture.note = ""
+    for name, nothing in _FORGOTTEN.items():
+        setattr(row, name, nothing)
+    row.inputs = []
+    row.purged_at = now
+    session.execute(update(EventRow).where(EventRow.job_seq == row.seq).values(detail={}))
+    reindex(session, [row])
+
+
+def _is_used(session: Session, file: str, by_others_than: JobRow) -> bool:
+    columns = ((PictureRow, PictureRow.file), (PictureRow, PictureRow.corrupt_file), (InputRow, InputRow.file))
+    found = (select(row.job_seq).where(column == file, row.job_seq != by_others_than.seq) for row, column in columns)
+    return any(session.scalar(each.limit(1)) for each in found)
+
+
+def _add_up(
+    session: Session, wanted: Sequence[ColumnElement[bool]], label: Any = None, key_of: Callable[[Any], str] = str
+) -> dict[str, Spend]:
+    """Add up jobs by ``key_of`` the value of a column, under "" without one.
+
+    Equal amounts are counted together and multiplied, so that nothing is ever rounded.
+    """
+    price = (JobSummary.cost_source, JobSummary.cost_currency, JobSummary.cost_amount, JobSummary.cost_note)
+    rows: dict[str, Spend] = {}
+    found = _grouped(session, wanted, null() if label is None else label, IS_OURS, JobSummary.status, *price)
+    for jobs, asked, saved, value, is_ours, status, source, currency, amount, note in found:
+        name = "" if label is None else key_of(value)
+        row = rows.setdefault(name, Spend(key=name))
+        billed = asked if status == Status.EXPIRED else saved
+        row.jobs, row.pictures_saved = row.jobs + jobs, row.pictures_saved + saved
+        row.pictures_made, row.free = row.pictures_made + billed, row.free + (jobs if status in FREE else 0)
+        is_known = is_plausible(amount) and isinstance(currency, str)
+        if is_ours and not is_known and status in BILLED:
+            row.unpriced += billed
+            row.total += Total(unknown=jobs)
+        elif is_ours and is_known and amount and source in ("reported", "estimated"):
+            row.total += Cost(amount * jobs, currency, Source(source))
+        elif source == Source.SIMULATED and (known := read_amount(str(note).removeprefix("would cost "))):
+            row.would_cost += Cost(known[0] * jobs, known[1], Source.ESTIMATED)
+    return rows
+
+
+def _add_reserved(session: Session, now: float, wanted: Sequence[ColumnElement[bool]], found: Spend) -> None:
+    # An intent whose owner is gone reserves nothing: the same call again sends it, and then reserves anew.
     is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
-    is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
-    found = select(func.count()).select_from(JobSummary)
-    found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
-    counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
-    return session.scalar(found.where(*counts)) or 0
+    reserves = and_(IS_OPEN, or_(JobSummary.status != Status.INTENT, is_held))
+    is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
+    price = (JobSummary.reserved_currency, JobSummary.reserved_amount)
+    rows = _grouped(session, [reserves, *wanted], is_made, is_priced, *price)
+    for jobs, asked, saved, made, priced, currency, amount in rows:
+        found.pictures_reserved += asked
+        found.pictures_made -= saved
+        if priced:  # the service has said what it cost: that is spent, not reserved
+            continue
+        if made:  # reserved until it is fetched, so its cost does not count as unknown as well
+            found.total = Total(found.total.amounts, found.total.unknown - jobs)
+            found.unpriced -= saved
+        if is_plausible(amount) and isinstance(currency, str):
+            found.reserved[currency] = found.reserved.get(currency, Decimal(0)) + amount * jobs
+        else:
+            found.reserved_unknown += jobs
+            found.reserved_unpriced += asked
 
 
-def _count_ahead(session: Session, row: JobRow, now: float) -> int:
-    """Count the intents of the same service and key that somebody holds and that were asked before this one."""
-    same = (JobSummary.provider == row.provider, JobSummary.key_fingerprint == row.key_fingerprint)
-    earlier = or_(
-        JobSummary.created_at < row.created_at,
-        and_(JobSummary.created_at == row.created_at, JobSummary.seq < row.seq),
-    )
-    held = (JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    found = select(func.count()).select_from(JobSummary)
-    return session.scalar(found.where(IS_OPEN, JobSummary.status == Status.INTENT, *same, *held, earlier)) or 0
+def _grouped(session: Session, wanted: Sequence[ColumnElement[bool]], *columns: Any) -> Iterable[Any]:
+    """Count jobs, pictures asked for and pictures on disk of each combination of values, which follows the counts."""
+    # Named, so that GROUP BY can say them by name: a bound value in both places is not the same to a server.
+    groups = [column.label(f"group_{number}") for number, column in enumerate(columns)]
+    # A stored number that is none, or too large to be added up, counts as 0.
+    sums = [
+        cast(func.sum(case((column.between(0, INTEGER_MAX), column), else_=0)), BigInteger)
+        for column in (JobSummary.n, JobSummary.picture_count)
+    ]
+    found: Any = select(func.count(), *sums, *groups).select_from(JobSummary)
+    if columns[0] is job_tags.c.tag:
+        found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
+    return session.execute(found.where(*wanted).group_by(*(group.name for group in groups)))
+
+
+def _local_day(at: float) -> dt.date:
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().date()

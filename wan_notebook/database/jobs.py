@@ -5,14 +5,16 @@ create its job, and a change of status looks at the old one under the row's lock
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
+from .engine import DatabaseEngine
 from .models import (
     IS_OPEN,
     TIME_MAX_S,
@@ -21,24 +23,33 @@ from .models import (
     InputRow,
     JobRow,
     JobSummary,
+    LimitRow,
     MetaRow,
     Owner,
     PictureRow,
     columns_of,
-    deletions,
     is_plausible,
+    job_accounts,
     job_search,
     job_tags,
     search_text,
 )
-from .spending import Spending, SpendLimit
-from .status import FINAL, FREE, NOT_SENT, OPEN, Status, may_follow
+from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
 
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
 
 PORTION: Final = 500
 """As many values as one statement names."""
+
+SHARE: Final = 0.95
+"""Of the limit: clocks differ, and one request more in the worst second would be refused."""
+
+ORPHAN_S: Final = 600.0
+"""How long a job whose process died counts as in flight: its task may still run."""
+
+FULL_WAIT_S: Final = 1.0
+"""When to ask again if all places are taken: another process may free one at any time."""
 
 NEWEST: Final = (JobSummary.created_at.desc(), JobSummary.seq.desc())
 
@@ -64,7 +75,21 @@ class Conflict(StoreError):
         self.job_id, self.current = row.id, row.status
 
 
-class Jobs(Spending):
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The answer to the question whether a job may be sent now.
+
+    ``row`` is the job, in ``sending``: send it. Without one ask again after ``wait_s``; ``running`` of the account's
+    places are taken, and ``ahead`` jobs that are waited for were asked before this one.
+    """
+
+    row: JobRow | None = None
+    wait_s: float = 0.0
+    running: int = 0
+    ahead: int = 0
+
+
+class Jobs(DatabaseEngine):
     """Reads and writes jobs. Rows are complete, with texts, inputs and pictures."""
 
     def get(self, id_or_prefix: str) -> JobRow:
@@ -140,7 +165,7 @@ class Jobs(Spending):
         *,
         owner: Owner,
         simulated_ok: bool,
-        limits: Sequence[SpendLimit] = (),
+        check: Callable[[int], None] | None = None,
         replacing: Sequence[str] = (),
         fresh: bool = False,
         replay: bool = True,
@@ -155,8 +180,8 @@ class Jobs(Spending):
             Who holds the new ones.
         simulated_ok : bool
             Whether simulated jobs may answer: a real request never waits for a practice picture.
-        limits : sequence of SpendLimit
-            What the new ones must keep.
+        check : callable, optional
+            Raises ``BudgetError`` if new jobs of so many pictures would break a budget; then nothing is written.
         replacing : sequence of str
             Jobs in doubt that are given up for these.
         fresh : bool
@@ -172,8 +197,6 @@ class Jobs(Spending):
 
         Raises
         ------
-        OverBudget
-            If a limit would be exceeded; then nothing was written.
         Conflict
             If a job of ``replacing`` is not in doubt any more.
         """
@@ -192,7 +215,8 @@ class Jobs(Spending):
                     started[answer] = new
                     answer.owner_token = ""  # what is taken over reserves nothing beside what is asked for now
                 answers.append((answer, is_new))
-            self.check_limits(limits, sum(row.n for row in started))
+            if check is not None and started:
+                check(sum(row.n for row in started))
             _start(session, started, now, owner)
             if replacing and answers:
                 self.abandon(replacing, f"sent again by a person's decision, as job {answers[0][0].id}")
@@ -242,7 +266,7 @@ class Jobs(Spending):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
             enter(session, row, to, now, detail)
             _set_columns(session, row, columns)
-            _put_pictures(session, row, pictures)
+            _put_pictures(row, pictures)
             return row
 
     def update(self, job_id: str, *, inputs: Iterable[InputRow] | None = None, **columns: Any) -> JobRow:
@@ -253,7 +277,6 @@ class Jobs(Spending):
                 row.inputs.clear()
                 session.flush()
                 row.inputs.extend(inputs)
-                _keep_files(session, [given.file for given in row.inputs])
             _set_columns(session, row, columns)
             return row
 
@@ -264,7 +287,7 @@ class Jobs(Spending):
         """
         with self.writing() as session:
             row = locked_job(session, job_id)
-            _put_pictures(session, row, [{"index": index, **columns}])
+            _put_pictures(row, [{"index": index, **columns}])
             return row
 
     def add_event(self, job_id: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
@@ -281,6 +304,101 @@ class Jobs(Spending):
             for job_id in job_ids:
                 detail = {"how": reason}
                 self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
+
+    def claim_to_send(
+        self,
+        job_id: str,
+        owner: Owner,
+        *,
+        account: str,
+        in_flight: int,
+        submits_per_s: float,
+    ) -> Claim:
+        """Move an intent to ``sending`` if the account has room; only who gets the row may send it.
+
+        Parameters
+        ----------
+        job_id : str
+            The job; it must be an intent that nobody else holds.
+        owner : Owner
+            Who will send it.
+        account : str
+            Whose limits count, as ``provider:account``.
+        in_flight : int
+            Most tasks at once; 0 for no limit.
+        submits_per_s : float
+            Most submits a second; 0 for no limit.
+
+        Raises
+        ------
+        Conflict
+            If the job is not an intent any more, or another process holds it.
+        """
+        with self.writing() as session:
+            self.serialize(account)
+            gate = _locked_gate(session, account)
+            now = self.now()
+            row = locked_job(session, job_id)
+            if row.status is not Status.INTENT:
+                raise Conflict(row, f"{row.status}, so it is not sent")
+            if row.owner_token != owner.token and row.is_held(now):
+                raise Conflict(row, "looked after by another kernel")
+            running = _count_in_flight(session, account, now) if in_flight else 0
+            wait_s = max((gate.paused_until or 0.0) - now, 0.0)
+            if in_flight and running >= in_flight:
+                wait_s = max(wait_s, FULL_WAIT_S)
+            elif not wait_s and submits_per_s:  # GCRA without bursts
+                interval_s = 1 / (submits_per_s * SHARE)
+                if now < gate.arrival_at <= now + interval_s:  # later than that: the clock was set back
+                    wait_s = gate.arrival_at - now
+                else:
+                    gate.arrival_at = now + interval_s
+            if wait_s:
+                return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
+            row.hold(owner, now + LEASE_S)
+            session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
+            session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
+            enter(session, row, Status.SENDING, now)
+            return Claim(row=row, running=running + 1)
+
+    def pause_account(self, account: str, for_s: float) -> None:
+        """Let nobody submit with this account for some seconds."""
+        with self.writing() as session:
+            self.serialize(account)
+            gate = _locked_gate(session, account)
+            gate.paused_until = max(self.now() + for_s, gate.paused_until or 0.0)
+
+    def lease(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
+        """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
+        held: set[str] = set()
+        for ids in portions(job_ids):
+            with self.writing() as session:
+                now = self.now()
+                wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
+                for row in session.scalars(wanted).all():
+                    if row.owner_token == owner.token or not row.is_held(now):
+                        row.hold(owner, now + LEASE_S)
+                        held.add(row.id)
+        return frozenset(held)
+
+    def renew(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
+        """Prolong the leases that ``owner`` still holds; return them. What is missing was taken by another process."""
+        kept: set[str] = set()
+        with self.writing() as session:
+            until = self.now() + LEASE_S
+            for ids in portions(job_ids):
+                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
+                kept |= set(
+                    session.scalars(update(JobSummary).where(*mine).values(lease_until=until).returning(JobSummary.id))
+                )
+        return frozenset(kept)
+
+    def release(self, job_ids: Iterable[str], owner: Owner) -> None:
+        """Let go of what ``owner`` holds of these jobs, so that nobody waits for the leases to run out."""
+        with self.writing() as session:
+            for ids in portions(job_ids):
+                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
+                session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
 
 
 # Inside a transaction ------------------------------------------------------------------------------------------------
@@ -374,7 +492,7 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
         reindex(session, [row])
 
 
-def _put_pictures(session: Session, row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
+def _put_pictures(row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
     known = {picture.index: picture for picture in row.pictures}
     for given in pictures:
         picture = known.get(given["index"])
@@ -386,7 +504,6 @@ def _put_pictures(session: Session, row: JobRow, pictures: Iterable[Mapping[str,
         _assign(picture, given)
         if picture.saved_at is not None:
             picture.url = ""
-        _keep_files(session, [picture.file, picture.corrupt_file])
     row.picture_count = sum(picture.saved_at is not None for picture in row.pictures)
 
 
@@ -395,12 +512,6 @@ def _assign(row: Base, columns: Mapping[str, Any]) -> None:
         if name not in columns_of(type(row)):
             raise StoreError(f"The ledger has no column {name}.")
         setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
-
-
-def _keep_files(session: Session, files: Iterable[str]) -> None:
-    """Take files that are wanted again off the list of those to delete."""
-    if wanted := [file for file in files if file]:
-        session.execute(delete(deletions).where(deletions.c.file.in_(wanted)))
 
 
 def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner) -> None:
@@ -421,12 +532,47 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
         made.append(row)
     session.add_all(made)
     session.flush()
-    session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
+    for row in made:
+        append_event(session, row.seq, now, "state", status=Status.INTENT)
     reindex(session, started)
-    _keep_files(session, [given.file for row in started for given in row.inputs])
 
 
 def portions(ids: Iterable[str]) -> Iterator[list[str]]:
     """Divide ids into as many as one statement names."""
     rest = list(ids)
     return (rest[start : start + PORTION] for start in range(0, len(rest), PORTION))
+
+
+def _locked_gate(session: Session, account: str) -> LimitRow:
+    """Return the row that all claims of an account pass through, one after the other."""
+    key = {"account": account, "kind": "submit"}
+    gate = session.get(LimitRow, key)
+    if gate is None:
+        gate = LimitRow(**key)
+        session.add(gate)
+        session.flush()
+    return gate
+
+
+def _count_in_flight(session: Session, account: str, now: float) -> int:
+    """Count tasks that a living process holds, and for ten minutes those of a dead one, in doubt or not."""
+    at_service = JobSummary.status.in_(IN_FLIGHT)
+    is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
+    is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
+    found = select(func.count()).select_from(JobSummary)
+    found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
+    counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
+    return session.scalar(found.where(*counts)) or 0
+
+
+def _count_ahead(session: Session, row: JobRow, now: float) -> int:
+    """Count the intents of the same service and key that somebody holds and that were asked before this one."""
+    same = (JobSummary.provider == row.provider, JobSummary.key_fingerprint == row.key_fingerprint)
+    earlier = or_(
+        JobSummary.created_at < row.created_at,
+        and_(JobSummary.created_at == row.created_at, JobSummary.seq < row.seq),
+    )
+    held = (JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    found = select(func.count()).select_from(JobSummary)
+    return session.scalar(found.where(IS_OPEN, JobSummary.status == Status.INTENT, *same, *held, earlier)) or 0

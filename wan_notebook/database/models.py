@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
@@ -65,44 +64,28 @@ class Price(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """A process that works on jobs. ``token`` is unique to this run of it; ``started`` is in seconds since boot."""
+    """A process that works on jobs. ``token`` is unique to this run of it."""
 
     host: str
     pid: int
-    started: float
     token: str
 
     @classmethod
     def this_process(cls) -> Self:
         """Return an owner for this process, with a token of its own."""
-        started = _process_start(os.getpid()) or 0.0
-        return cls(host=socket.gethostname(), pid=os.getpid(), started=started, token=secrets.token_hex(8))
+        return cls(host=socket.gethostname(), pid=os.getpid(), token=secrets.token_hex(8))
 
     def is_dead(self) -> bool:
-        """Say whether this owner certainly lives no more: it ran on this host, and its pid is gone or reused."""
-        if self.host != socket.gethostname():
+        """Say whether it certainly lives no more: it ran on this host, and its pid is gone."""
+        if self.host != socket.gethostname() or os.name == "nt":  # where signal 0 would end the process
             return False
-        started = _process_start(self.pid)
-        # Half a second is far above the rounding of one clock.
-        return started is None or (min(started, self.started) > 0 and abs(started - self.started) > 0.5)
-
-
-def _process_start(pid: int) -> float | None:
-    """Return when a process started, in seconds since boot; None if there is none, 0.0 if that cannot be told.
-
-    Not in Unix seconds: after a correction of the wall clock every owner would seem to have another start, thus dead.
-    """
-    try:
-        if Path("/proc/stat").exists():
-            stat = Path(f"/proc/{pid}/stat").read_text()
-            return float(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-        if os.name != "nt":  # where signal 0 would end the process
-            os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0.0
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # a process of somebody else
+            pass
+        return False
 
 
 # Types of columns ----------------------------------------------------------------------------------------------------
@@ -309,19 +292,20 @@ class JobSummary(Base):
     """Pictures that were asked for and not delivered."""
 
     @property
-    def owner(self) -> Owner:
-        """The process that holds it, or held it last; without a token if there is none."""
-        host, pid, started = self.owner_host, self.owner_pid or 0, self.owner_started or 0.0
-        return Owner(host=host, pid=pid, started=started, token=self.owner_token)
+    def owner(self) -> Owner | None:
+        """The process that holds it, or held it last; see ``is_held``."""
+        return (
+            Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token) if self.owner_token else None
+        )
 
     def hold(self, owner: Owner, until: float) -> None:
         """Write down who works on it, and until when (Unix seconds)."""
-        self.owner_host, self.owner_pid = owner.host, owner.pid
-        self.owner_started, self.owner_token, self.lease_until = owner.started, owner.token, until
+        self.owner_host, self.owner_pid, self.owner_token, self.lease_until = owner.host, owner.pid, owner.token, until
 
     def is_held(self, now: float) -> bool:
         """Say whether somebody who may live has a lease of it that is good at a time."""
-        return bool(self.owner_token) and (self.lease_until or 0) >= now and not self.owner.is_dead()
+        owner = self.owner
+        return owner is not None and (self.lease_until or 0) >= now and not owner.is_dead()
 
     def is_abandoned(self, now: float) -> bool:
         """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""
@@ -568,10 +552,9 @@ job_tags = _table(
 )
 job_accounts = _table("job_accounts", _job_column(primary_key=True), *_columns("account", default=None))
 """The account that a job was sent with, whose place at the service it takes."""
-deletions = _table("deletions", *_keys("file"))
-"""Files of purged jobs that are still to be deleted, so that a crash in between leaves no forgotten picture."""
 
-# Only the first edition used this one.
+# Only the first edition used these.
+_table("deletions", *_keys("file"))
 _table("cost_kinds", *_keys("source currency"), *_keys("odd", INTEGER), with_rowid=False)
 
 # Of schema 3, for what is to come: budgets of a team, and batches (one map over rows) with their rows.
@@ -659,10 +642,6 @@ def check(row: Base) -> None:
     """Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
     for name, value in _misfits(row).items():
         raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
-    if isinstance(row, JobSummary) and row.cost_amount is not None and not (row.cost_source and row.cost_currency):
-        raise StoreError("cost_amount needs cost_source and cost_currency.")
-    if isinstance(row, JobSummary) and row.reserved_amount is not None and not row.reserved_currency:
-        raise StoreError("reserved_amount needs reserved_currency.")
 
 
 @event.listens_for(Base, "load", propagate=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from ..database import FREE, CostRow, Database, HistoryQuery, count_open, nothing_found
+from ..database import FREE, Database, HistoryQuery, Spend, count_open
 from ..images import InputImage, PendingImage, data_url
 from ..jobs import cost_of, seeds_text, status_words
 from ..money import Total, format_amount
@@ -49,7 +49,6 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     """
     found: list[tuple[JobRow, Storage]] = []
     total, count, pictures = Total(), 0, 0
-    nothing_found(query)  # raises for a wrong question, even where there is no ledger yet
     for database, storage in _folders(session, everywhere=everywhere):
         page = database.history(query)
         found += [(row, storage) for row in page.rows]
@@ -162,10 +161,10 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
 
 def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: bool) -> Table:
     """Return the sums of all folders by one key; bars of different currencies have scales of their own."""
-    sums: dict[str, CostRow] = {}
+    sums: dict[str, Spend] = {}
     for row in (row for database in folders for row in database.cost_by(name, simulated=is_practice)):
-        known = sums.setdefault(row.key, CostRow(key=row.key))
-        known.jobs, known.pictures = known.jobs + row.jobs - row.free, known.pictures + row.pictures
+        known = sums.setdefault(row.key, Spend(key=row.key))
+        known.jobs, known.pictures_saved = known.jobs + row.jobs - row.free, known.pictures_saved + row.pictures
         known.total += row.would_cost if is_practice else row.total
     shown = list(sums.values())[:60]
     most: dict[str, Decimal] = {}

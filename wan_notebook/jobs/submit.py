@@ -109,7 +109,7 @@ async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, accou
     match rule.action:
         case Action.RETRY | Action.PAUSE:  # proof that no task was made
             if rule.action is Action.PAUSE:  # first: the others must not be sent meanwhile
-                await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s, error.message)
+                await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s)
             detail = {NOT_SENT: error.message, "attempt": attempt}
             await worker.move(job, Status.INTENT, expect=Status.SENDING, detail=detail)
             job.noted(f"{error.message} Trying again in {rule.delay_s:.0f} s.")

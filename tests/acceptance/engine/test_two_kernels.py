@@ -86,7 +86,7 @@ def test_a_dead_local_owner_is_replaced_at_once(tmp_path: Path) -> None:
         gone = subprocess.Popen([sys.executable, "-c", "pass"])
         gone.wait()
         one = made.kernel()
-        becomes(one, pid=gone.pid, started=1.0)
+        becomes(one, pid=gone.pid)
         at_the_service(one)
         goes_silent(one)
         (tracked,) = made.kernel().resume()

@@ -1,16 +1,18 @@
 """Budgets: how they are written, what counts, and refusals with a way out. The engine suite tests them end to end."""
 
 import datetime as dt
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import Clock, finish, ledger, new, owner, reported
+from tests.unit.database.kit import Clock, at_once, create, finish, ledger, new, owner, reported
 from wan_notebook.budget import Budget, BudgetBook, parse_budget
 from wan_notebook.database import Database, Price
 from wan_notebook.errors import BudgetError
@@ -34,13 +36,19 @@ class Desk:
         database = database or self.database
         return BudgetBook(self.loader, self.loader.load(), database, notebook, self.clock, lambda: database)
 
-    def order(self, *seeds: int, notebook: str = "a.ipynb") -> None:
-        """Order pictures within the budgets."""
-        book = self.book(notebook)
+    def budget(self, *texts: str) -> None:
+        """Set budgets."""
+        for text in texts:
+            self.book().set(parse_budget(text))
+
+    def order(self, *seeds: int, database: Database | None = None, **options: Any) -> bool:
+        """Order pictures within the budgets; say whether they are to be sent."""
+        book, database = self.book(database=database), database or self.database
         price = book.unit_price("gateway")
-        jobs = [new(seed=seed, notebook=notebook, price=str(price.amount) if price else "") for seed in seeds]
-        with book.limits() as limits:
-            self.database.create_or_join(jobs, limits=limits, owner=owner(), simulated_ok=False)
+        jobs = [new(seed=seed, notebook="a.ipynb", price=str(price.amount) if price else "") for seed in seeds]
+        with book.checked() as check:
+            given = {"owner": owner(), "simulated_ok": False, **options}
+            return any(is_new for _, is_new in database.create_or_join(jobs, check=check, **given))
 
 
 @pytest.fixture
@@ -51,11 +59,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.database.close()
 
 
-def refusal(desk: Desk, *seeds: int) -> BudgetError:
-    """Expect an order to be refused."""
+def refusal(desk: Desk, *seeds: int, **options: Any) -> BudgetError:
+    """Expect an order to be refused, and nothing to be written."""
+    before = len(desk.database.open_jobs())
     with pytest.raises(BudgetError) as caught:
-        desk.order(*(seeds or (9,)))
+        desk.order(*(seeds or (9,)), **options)
     assert "Nothing was sent" in caught.value.message
+    assert len(desk.database.open_jobs()) == before
     return caught.value
 
 
@@ -69,7 +79,7 @@ def refusal(desk: Desk, *seeds: int) -> BudgetError:
         ("$5 per day", "5", "USD", "day"),
         ("0.2CNY/day", "0.2", "CNY", "day"),
         ("¥30 per notebook", "30", "CNY", "notebook"),
-        ("4 EUR", "4", "EUR", "total"),
+        ("4 EUR in total", "4", "EUR", "total"),
         ("JPY 500 per total", "500", "JPY", "total"),
         ("40 pictures", "40", "", "total"),
         ("1 picture/Notebook", "1", "", "notebook"),
@@ -78,11 +88,9 @@ def refusal(desk: Desk, *seeds: int) -> BudgetError:
 def test_a_budget_is_read_as_people_write_it(text: str, amount: str, currency: str, per: str) -> None:
     """Symbols and codes, before or after, pictures, and a period; what a budget suggests can be typed again."""
     budget = parse_budget(text)
-    assert budget == Budget(Decimal(amount), per, currency)  # type: ignore[arg-type]
-    words = budget.command(budget.amount).removeprefix("%wan budget ")
-    again, _, period = words.partition(" --per ")
+    assert budget == parse_budget(budget.text) == Budget(Decimal(amount), per, currency)  # type: ignore[arg-type]
+    again, _, period = budget.command.removeprefix("%wan budget ").partition(" --per ")
     assert parse_budget(again, per=period) == budget
-    assert parse_budget(budget.text.replace(" in total", " per total")) == budget
 
 
 @pytest.mark.parametrize(
@@ -102,25 +110,20 @@ def test_any_text_is_a_budget_or_an_error(text: str) -> None:
         assert parse_budget(text).amount >= 0
 
 
-def test_of_budgets_on_the_same_thing_the_lowest_counts(desk: Desk) -> None:
-    """Several sources tighten each other; other currencies and periods stand beside."""
-    desk.env["WAN_BUDGET"] = "5 per day, 3 per day, 4 CNY per day, 40 pictures, 9"
-    assert [b.text for b in desk.book().all()] == [
-        "$3.00 per day",
-        "¥4.00 per day",
-        "40 pictures in total",
-        "$9.00 in total",
-    ]
-
-
 # Keeping -------------------------------------------------------------------------------------------------------------
 
 
-def test_off_says_what_it_removed(desk: Desk) -> None:
+def test_of_budgets_on_the_same_thing_the_lowest_counts(desk: Desk) -> None:
+    """Several sources tighten each other; other currencies and periods stand beside."""
+    desk.env["WAN_BUDGET"] = "5 per day, 3 per day, 4 CNY per day, 40 pictures, 9"
+    lowest = ["$3.00 per day", "¥4.00 per day", "40 pictures in total", "$9.00 in total"]
+    assert [budget.text for budget in desk.book().all()] == lowest
+
+
+def test_off_says_what_it_removed(tmp_path: Path) -> None:
     """``%wan budget off`` removes every budget that a notebook set, and names them; WAN_BUDGET stays."""
-    desk = Desk(desk.folder.parent.parent, "two", WAN_BUDGET="90 pictures")
-    for text in ("5 pictures per day", "6 pictures per notebook", "7 pictures"):
-        desk.book().set(parse_budget(text))
+    desk = Desk(tmp_path, WAN_BUDGET="90 pictures")
+    desk.budget("5 pictures per day", "6 pictures per notebook", "7 pictures")
     assert [b.text for b in desk.book().remove(per="day")] == ["5 pictures per day"]
     assert [b.text for b in desk.book().remove()] == ["6 pictures per notebook", "7 pictures in total"]
     assert desk.book().remove() == []
@@ -133,29 +136,90 @@ def test_lines_say_what_is_used_and_reserved(desk: Desk) -> None:
     assert "no budget set" in desk.book().lines()[0]
     finish(desk.database, seed=1, cost=reported("0.03"), notebook="a.ipynb")
     desk.order(2)
-    desk.book().set(parse_budget("40 pictures"))
-    desk.book().set(parse_budget("$5 per notebook"))
-
+    desk.budget("40 pictures", "$5 per notebook")
     assert desk.book().lines() == [
         "$5.00 per notebook (%wan budget): $0.03 spent, $0.03 reserved for running jobs",
         "40 pictures in total (%wan budget): 1 used, 1 reserved for running jobs",
     ]
-    assert "$0.00 spent" in desk.book("b.ipynb").lines()[-1] or desk.book("b.ipynb").lines()[0].startswith(
-        "40 pictures"
-    )
 
 
 # Refusing ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "fits"),
+    [
+        ("0.14", ("0.04", "USD"), False),
+        ("0.15", ("0.04", "USD"), True),
+        ("5 pictures", None, True),
+        ("4 pictures", None, False),
+        ("9", None, False),
+        ("8", ("0.04", "CNY"), False),
+        ("9 CNY", ("0.04", "CNY"), True),
+        ("0.08 per notebook", ("0.04", "USD"), True),
+        ("2 pictures per day", None, True),
+    ],
+)
+def test_a_budget_is_kept(tmp_path: Path, budget: str, price: tuple[str, str] | None, fits: bool) -> None:
+    """What is spent ($0.02, two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
+    desk = Desk(tmp_path, WAN_BUDGET=budget)
+    desk.clock.now -= 86400
+    finish(desk.database, "old", pictures=2, cost=reported("0.02", source="estimated"), notebook="b.ipynb")
+    create(desk.database, price="0.05", notebook="b.ipynb")
+    with desk.database.writing():
+        desk.database.lease([row.id for row in desk.database.open_jobs()], owner())
+    desk.loader.store(prices={"gateway": price} if price else {})
+    if "per day" in budget:
+        desk.clock.now += 86400
+    assert desk.order(1, 2) if fits else refusal(desk, 1, 2)
+    desk.database.close()
+
+
+def test_pictures_of_unknown_price_count_like_the_next_one(desk: Desk) -> None:
+    """Three made and two reserved for nobody knows what leave no room for a fourth of $0.04 under $0.20."""
+    finish(desk.database, "old", pictures=3)
+    create(desk.database, n=2, price="")
+    desk.loader.store(prices={"gateway": ["0.04", "USD"]})
+    desk.budget("0.20")
+    assert "$0.12 spent, $0.08 reserved" in refusal(desk).message
+
+
+def test_practice_counts_practice_pictures_and_costs_no_money(tmp_path: Path) -> None:
+    """A budget on money never stops practice; one on pictures counts practice pictures only."""
+    desk = Desk(tmp_path, WAN_BUDGET="0, 1 picture", WAN_PROVIDER="simulator")
+    finish(desk.database, "real", pictures=3, cost=reported("9"))
+    assert desk.order(1)
+    create(desk.database, is_simulated=True)
+    assert "1 picture in total" in refusal(desk).message
+    desk.database.close()
+
+
+def test_joining_is_free_and_taking_over_counts_once(desk: Desk) -> None:
+    """What is open asks for no new money; a call that crashed before sending fits where it fitted before."""
+    desk.budget("1 picture")
+    assert desk.order(1, owner=owner("dead"))
+    assert not desk.order(1)
+    desk.clock.now += 16
+    assert desk.order(1)
+    refusal(desk, 2)
+
+
+def test_two_kernels_cannot_both_slip_under_a_budget(desk: Desk) -> None:
+    """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
+    desk.budget("1 picture per notebook")
+    with ledger(desk.folder, desk.clock) as other:
+        outcomes = at_once(lambda k: desk.order(k, database=(desk.database, other)[k % 2]), 10)
+    assert sum(isinstance(outcome, BudgetError) for outcome in outcomes) == 9
+    assert len(desk.database.open_jobs()) == 1
 
 
 def test_a_budget_of_the_environment_is_raised_where_it_is_set(tmp_path: Path) -> None:
     """No command of a notebook lifts it; it is frozen, so the kernel is restarted."""
     desk = Desk(tmp_path, WAN_BUDGET="1 picture per day")
     desk.env["WAN_BUDGET"] = "off"
-    error = refusal(desk, 1, 2)
-    assert "`2 pictures per day`" in error.hint
-    assert "restart the kernel" in error.hint
-    assert "%wan budget" not in error.hint
+    hint = refusal(desk, 1, 2).hint
+    assert all(words in hint for words in ("`2 pictures per day`", "restart the kernel"))
+    assert "%wan budget" not in hint
     desk.database.close()
 
 
@@ -163,24 +227,29 @@ def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None
     """A set price below what the service last billed would loosen every budget: the higher one is checked."""
     finish(desk.database, seed=1, cost=reported("0.03"))
     desk.loader.store(prices={"gateway": ["0.0001", "USD"]})
-    desk.book().set(parse_budget("0.05"))
+    desk.budget("0.05")
     assert "could cost $0.03" in refusal(desk, 2).message
     assert desk.book().unit_price("gateway") == Price(Decimal("0.0001"), "USD")
 
 
 def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
-    """Day and total count every folder; one that cannot be read is skipped. Prices are known from there, too."""
-    one, two = Desk(tmp_path, "one"), Desk(tmp_path, "two")
+    """Day and total count every folder, prices are known from there; one that cannot be read is skipped and named."""
+    one, two, odd = Desk(tmp_path, "one"), Desk(tmp_path, "two"), Desk(tmp_path, "odd")
     finish(one.database, seed=1, cost=reported("0.04"))
+    finish(odd.database, seed=1, cost=reported("0.01"))
+    with closing(sqlite3.connect(odd.folder / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE jobs SET n = 4611686018427387904, picture_count = 9223372036854775807")
+        connection.execute("UPDATE jobs SET cost_currency = CAST(x'ff' AS TEXT), user = CAST(x'ff' AS TEXT)")
     broken = tmp_path / "three"
     broken.mkdir()
     (broken / "ledger.db").write_text("not a database")
     two.loader.remember_folder(broken)
 
     assert two.book().known_price() == Price(Decimal("0.04"), "USD", dt.date(2026, 11, 25))
-    two.book().set(parse_budget("1 picture"))
-    two.book().set(parse_budget("1 picture per notebook"))
+    two.budget("1 picture", "1 picture per notebook")
     assert "1 picture in total" in refusal(two).message
-    assert "1 picture in total (%wan budget): 1 used" in "".join(two.book().lines())
-    for desk in (one, two):
+    *lines, skipped = two.book().lines()
+    assert any(line.startswith("1 picture in total (%wan budget): 1 used") for line in lines)
+    assert skipped == f"Not counted, since it cannot be read: {broken}"
+    for desk in (one, two, odd):
         desk.database.close()

@@ -18,7 +18,6 @@ from wan_notebook.replay import (
     Occurrences,
     PlannedJob,
     Submission,
-    choose_result,
     former_readings,
     read_submission,
     refuse_unanswered,
@@ -38,7 +37,7 @@ def shown(results: Sequence[JobRow], cell: CellId, *, times: int = 1) -> list[st
     """Return what a new kernel shows each time it meets the request in a cell."""
     occurrences, found = Occurrences(), []
     for _ in range(times):
-        row = choose_result(results, occurrences.next("hash", cell))
+        _, row = occurrences.choose(results, "hash", cell)
         occurrences.count("hash", cell)
         found.append(row.id if row else "-")
     return found
@@ -77,23 +76,23 @@ def test_a_cell_that_is_run_again_asks_anew() -> None:
     occurrences = Occurrences()
     first, again = CellId(cell_id="a", execution="1"), CellId(cell_id="a", execution="2")
     occurrences.count("hash", first)
-    assert choose_result([A1], occurrences.next("hash", again)) is None
-    assert choose_result([A1], occurrences.next("other", again)) is A1
-    assert not occurrences.next("hash", CellId(cell_id="b", execution="3")).is_rerun
+    assert occurrences.choose([A1], "hash", again) == (0, None)
+    assert occurrences.choose([A1], "other", again) == (0, A1)
+    assert occurrences.choose([A1], "hash", CellId(cell_id="b", execution="3")) == (0, A1)
 
 
 def test_looking_does_not_count() -> None:
     """A dry run or the panel's price describes the next occurrence and leaves it to the submit."""
     occurrences, cell = Occurrences(), CellId(cell_id="a", execution="1")
-    assert occurrences.next("hash", cell) == occurrences.next("hash", cell)
-    assert occurrences.next("hash", cell, ahead=2).index == 2
+    assert [occurrences.choose([], "hash", cell)[0] for _ in range(2)] == [0, 0]
+    assert occurrences.choose([], "hash", cell, ahead=2)[0] == 2
 
 
 @pytest.mark.parametrize("noted", ["-1", "x", "99999999999", "", "１"])
 def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
     """What cannot be an index is counted instead."""
     row = JobRow(id="A1", status=Status.SAVED, cell_id="a", versions={"run": "s1:1", "meeting": noted})
-    assert choose_result([row], Occurrences().next("hash", CellId(cell_id="a", execution="9"))) in (row, None)
+    assert Occurrences().choose([row], "hash", CellId(cell_id="a", execution="9"))[1] in (row, None)
 
 
 # Lookups in a ledger -------------------------------------------------------------------------------------------------
@@ -190,7 +189,7 @@ def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
     rerun = ask(desk, FOX.replace(n=3))
 
     assert found(rerun) == [(ids[0], False), (ids[1], True), ("", False)]
-    assert not any(job.is_seedless for job in rerun)
+    assert all(job.request_hash == job.request_hash_with_seed for job in rerun)
 
 
 # Former readings -----------------------------------------------------------------------------------------------------
@@ -243,7 +242,7 @@ def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Desk) ->
         (FOX.replace(seed=6), False, False, ["WAN_REPLAY=only", "'a fox'", "seed 6", "Unset WAN_REPLAY"]),
         (FOX, False, False, ["without a seed"]),
         (FOX.replace(prompt="x " * 200), False, False, ["…'"]),
-        (FOX, True, False, ["--fresh", "unset WAN_REPLAY"]),
+        (FOX, True, False, ["--fresh", "Unset WAN_REPLAY"]),
         (FOX, True, True, ["opened bundle", "in a folder of your own"]),
         (FOX.replace(seed=6), False, True, ["opened bundle", "in a folder of your own"]),
     ],

@@ -43,8 +43,8 @@ def at_once(call: Callable[[int], object], count: int = 8) -> list[object]:
 
 
 def owner(token: str = "me", **changes: Any) -> Owner:  # noqa: S107
-    """Return a process on another host, so that only its lease tells whether it lives."""
-    return Owner(**{"host": "elsewhere", "pid": 4242, "started": 1.0, "token": token, **changes})
+    """Return a process."""
+    return Owner(**{"host": "elsewhere", "pid": 4242, "token": token, **changes})
 
 
 def canonical(prompt: str, n: int, seed: int | None, images: tuple[str, ...] = ()) -> dict[str, Any]:

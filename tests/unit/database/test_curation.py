@@ -12,6 +12,13 @@ from wan_notebook.errors import StoreError
 DAY_S = 86400.0
 
 
+def purge(database: Database, older_than: float = NOON + 1) -> list[str]:
+    """Empty the trash; return the files that were deleted."""
+    files: list[str] = []
+    assert database.purge_trash(older_than, lambda file: not files.append(file)) == len(files)  # type: ignore[func-returns-value]
+    return files
+
+
 def test_stars_and_rejections_are_kept(database: Database) -> None:
     """A job and each of its pictures can be starred and rejected, and released again; a wrong index is said."""
     job_id = finish(database, pictures=2)
@@ -68,9 +75,9 @@ def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(databa
     move(database, job_id, Status.SAVED)
     database.trash(job_id)
     clock.now += 29 * DAY_S
-    assert database.purge_trash(clock.now - 30 * DAY_S) == []
+    assert purge(database, clock.now - 30 * DAY_S) == []
     clock.now += 2 * DAY_S
-    files = database.purge_trash(clock.now - 30 * DAY_S)
+    files = purge(database, clock.now - 30 * DAY_S)
     assert files == ["2026-11-25/garden.png", "garden.corrupt", "inputs/abc.png"]
     row = database.get(job_id)
     assert (row.status, row.seed, row.picture_count, row.purged_at, row.prompt) == (Status.SAVED, 5, 1, clock.now, "")
@@ -83,28 +90,25 @@ def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(databa
         assert secret.encode() not in file.read_bytes()
 
 
-def test_files_to_delete_are_remembered_until_they_are_gone(database: Database) -> None:
-    """A crash between forgetting and deleting leaves no forgotten picture on the disk."""
+def test_a_file_that_cannot_be_deleted_keeps_its_job_in_the_trash(database: Database) -> None:
+    """Files go first: a crash between deleting and forgetting leaves no forgotten picture on the disk."""
     job_id = finish(database, pictures=2)
     database.trash(job_id)
-    files = database.purge_trash(NOON + 1)
-    assert len(files) == 2
-    assert database.purge_trash(NOON + 1) == files
-    database.save_picture(job_id, index=0, file=files[0])  # too late, and not taken: the file stays on the list
-    database.files_deleted(files[:1])
-    assert database.purge_trash(NOON + 1) == files[1:]
+
+    assert database.purge_trash(NOON + 1, lambda file: file.endswith("0.png")) == 1
+    assert database.get(job_id).prompt == "a fox"
+    assert len(purge(database)) == 2
+    assert purge(database) == []
 
 
 def test_a_file_that_is_used_is_not_deleted(database: Database) -> None:
-    """Inputs are kept once for all jobs: a file outlives one of them, and leaves the list when it is used again."""
+    """Inputs are kept once for all jobs: a file outlives one of them."""
     jobs = [create(database, inputs=(given(),)) for _ in range(2)]
     for job_id in jobs:
         move(database, job_id, Status.CANCELLED)
         database.trash(job_id)
     database.trash(jobs[1], on=False)
-    assert database.purge_trash(NOON + 1) == []
+    assert purge(database) == []
     database.trash(jobs[1])
-    assert database.purge_trash(NOON + 1) == ["inputs/abc.png"]
-    create(database, inputs=(given(),))
-    assert database.purge_trash(NOON + 1) == []
+    assert purge(database) == ["inputs/abc.png"]
     assert database.get(jobs[1]).prompt == ""

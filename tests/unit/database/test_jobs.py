@@ -1,7 +1,5 @@
 """Jobs: created once, joined while open, moved one status at a time, held by one process."""
 
-import subprocess
-import sys
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -52,7 +50,7 @@ def test_what_is_asked_is_what_is_stored(database: Database) -> None:
     ((made, is_new),) = ask(database, asked)
     row = database.get(made.id)
     assert is_new
-    assert (row.status, row.created_at, row.owner, row.group_id) == (Status.INTENT, NOON, ME, row.id)
+    assert (row.status, row.created_at, row.owner_token, row.group_id) == (Status.INTENT, NOON, "me", row.id)
     for name in (*texts, "tags", "notes", "versions", "request", "parameters", "reserved_amount", "mode", "seed", "n"):
         assert getattr(made, name) == getattr(row, name) == getattr(asked, name), name
     assert [(i.position, i.file) for i in row.inputs] == [(0, "inputs/abc.png"), (1, "inputs/abc.png")]
@@ -138,7 +136,7 @@ def test_an_intent_whose_owner_is_gone_is_taken_over_by_the_same_call(database: 
     assert not ask(database, new())[0][1]
     clock.now += 16
     ((row, is_new),) = ask(database, new(notebook="new.ipynb", provider="dashscope", base_url="https://b.test"))
-    assert (row.id, is_new, row.owner, row.created_at) == (first.id, True, ME, NOON + 16)
+    assert (row.id, is_new, row.owner_token, row.created_at) == (first.id, True, "me", NOON + 16)
     assert (row.notebook, row.provider, row.base_url) == ("new.ipynb", "dashscope", "https://b.test")
     assert not ask(database, new(), by=owner("third"))[0][1]
 
@@ -151,20 +149,6 @@ def test_a_request_that_is_taken_over_keeps_its_seeds(database: Database, clock:
     again = ask(database, *request(seed=900))
     assert [(row.id, row.seed) for row, _ in again] == [(row.id, row.seed) for row, _ in first]
     assert [is_new for _, is_new in again] == [True, False, True]
-
-
-def test_a_dead_process_is_noticed_at_once(database: Database) -> None:
-    """A script that died a second ago does not hold up its next run: its process is gone, whatever its lease says."""
-    child = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True, text=True
-    )
-    me = Owner.this_process()
-    dead = Owner(host=me.host, pid=int(child.stdout), started=1.0, token="dead")
-    recycled = Owner(host=me.host, pid=me.pid, started=me.started - 5, token="recycled")
-    assert [o.is_dead() for o in (dead, recycled, me, owner("elsewhere"))] == [True, True, False, False]
-    for gone in (dead, recycled):
-        ((first, _),) = ask(database, new(gone.token), by=gone)
-        assert [(row.id, is_new) for row, is_new in ask(database, new(gone.token), by=me)] == [(first.id, True)]
 
 
 # ------------------------------------------------------------------ moving
@@ -270,9 +254,6 @@ def test_costs_are_exact_and_have_source_and_currency(database: Database) -> Non
     job_id = create(database)
     row = database.update(job_id, **reported("0.0255000000001"))
     assert row.cost == Cost(Decimal("0.0255000000001"), "USD", Source.REPORTED)
-    for columns in ({"cost_amount": Decimal(1), "cost_source": ""}, {"reserved_currency": ""}):
-        with pytest.raises(StoreError, match="needs"):
-            database.update(job_id, **columns)
     row = move(database, job_id, *PATH[:4], **reported("1e999999"))
     assert (row.status, row.cost.amount, row.cost_note) == (Status.SUCCEEDED, None, "reported as 1E+999999")
 

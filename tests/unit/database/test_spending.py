@@ -1,35 +1,19 @@
-"""Money: sums are exact and never of two kinds, and a limit holds for calls at the same moment."""
+"""Money: sums are exact, never of two kinds, and no odd row stops them."""
 
 import datetime as dt
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import (
-    NOON,
-    PATH,
-    PICTURE,
-    Clock,
-    at_once,
-    create,
-    finish,
-    move,
-    new,
-    owner,
-    price,
-    reported,
-)
-from wan_notebook.database import Database, HistoryQuery, OverBudget, Spend, SpendLimit, Status
+from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, reported
+from wan_notebook.database import Database, HistoryQuery, Spend, Status
 from wan_notebook.money import Cost, Source, Total
-
-ME = owner("me")
 
 
 def usd(spend: Spend) -> tuple[Decimal, Decimal]:
@@ -37,35 +21,25 @@ def usd(spend: Spend) -> tuple[Decimal, Decimal]:
     return spend.total.known(), spend.reserved.get("USD", Decimal(0))
 
 
-# ------------------------------------------------------------------ what is spent and reserved
-
-
 def test_open_jobs_are_reserved_and_ended_ones_spent(database: Database) -> None:
     """Money moves from reserved to spent when the service has said what it was; ``in_doubt`` stays reserved."""
     job_id = create(database, n=2)
     assert usd(database.spend()) == (0, Decimal("0.06"))
     move(database, create(database), Status.SENDING, Status.IN_DOUBT)
-    assert usd(database.spend()) == (0, Decimal("0.09"))
     move(database, job_id, *PATH[:4], **reported("0.05"))
     assert usd(database.spend()) == (Decimal("0.05"), Decimal("0.03"))
     move(database, job_id, Status.SAVED)
-    spend = database.spend()
-    assert (usd(spend), spend.total.unknown) == ((Decimal("0.05"), Decimal("0.03")), 0)
+    assert (usd(database.spend()), database.spend().total.unknown) == ((Decimal("0.05"), Decimal("0.03")), 0)
 
 
-def test_an_intent_whose_owner_is_gone_reserves_nothing(database: Database, clock: Clock) -> None:
-    """Nobody will send it but the same call again, which then reserves anew."""
+def test_what_was_not_made_costs_nothing(database: Database, clock: Clock) -> None:
+    """Failed, refused and cancelled jobs count 0; an intent whose owner is gone reserves nothing."""
+    for way in ([Status.REFUSED], [Status.CANCELLED], [*PATH[:2], Status.FAILED]):
+        move(database, create(database), *way)
+    assert database.spend() == Spend(jobs=3, free=3)
     create(database)
     clock.now += 16
-    spend = database.spend()
-    assert (usd(spend), spend.pictures_reserved) == ((0, 0), 0)
-
-
-@pytest.mark.parametrize("way", [[Status.REFUSED], [Status.CANCELLED], [*PATH[:2], Status.FAILED]])
-def test_what_was_not_made_costs_nothing(database: Database, way: list[Status]) -> None:
-    """Failed, refused and cancelled jobs count 0 and release what was reserved."""
-    move(database, create(database), *way)
-    assert database.spend() == Spend(jobs=1, free=1)
+    assert database.spend() == Spend(jobs=4, free=3)
 
 
 def test_an_unknown_cost_is_counted_and_is_not_zero(database: Database) -> None:
@@ -96,8 +70,7 @@ def test_practice_and_money_never_mix(database: Database) -> None:
     assert database.spend() == Spend()
     practice = database.spend(simulated=True)
     assert (practice.jobs, practice.pictures_made, practice.pictures_reserved) == (2, 1, 1)
-    assert database.history().total == Total()
-    assert database.cost_by("day") == []
+    assert (database.history().total, database.cost_by("day")) == (Total(), [])
 
 
 KINDS = st.tuples(
@@ -116,7 +89,7 @@ def test_sums_are_exact(one_database: Database, costs: list[tuple[Decimal | None
     """Whatever is reported, totals are what decimals add up to, digit by digit, by source and currency."""
     notebook = uuid4().hex
     asked = [new(seed=k, notebook=notebook, is_simulated=cost[3]) for k, cost in enumerate(costs)]
-    rows = one_database.create_or_join(asked, owner=ME, simulated_ok=True, fresh=True)
+    rows = one_database.create_or_join(asked, owner=owner(), simulated_ok=True, fresh=True)
     for (row, _), (amount, currency, source, _) in zip(rows, costs, strict=True):
         cost = {} if amount is None else reported(str(amount), currency, source)
         move(one_database, row.id, *PATH[:2], Status.SUCCEEDED, **cost)
@@ -126,93 +99,6 @@ def test_sums_are_exact(one_database: Database, costs: list[tuple[Decimal | None
     assert [item for item in page.total.amounts if item[2]] == [item for item in expected.amounts if item[2]]
     by_notebook = {row.key: row.total.known() for row in one_database.cost_by("notebook")}
     assert by_notebook.get(notebook, 0) == expected.known()
-
-
-# ------------------------------------------------------------------ limits
-
-
-def order(database: Database, *limits: SpendLimit, n: int = 1, **options: Any) -> bool:
-    """Ask for pictures within limits; say whether a job is to be sent."""
-    given = {"owner": ME, "simulated_ok": False, "fresh": True, **options}
-    return database.create_or_join([new(n=n)], limits=limits, **given)[0][1]
-
-
-LIMITS = {
-    "$0.14": ({"price": price("0.04")}, False),
-    "$0.15": ({"price": price("0.04")}, True),
-    "5 pictures": ({"currency": ""}, True),
-    "4 pictures": ({"currency": ""}, False),
-    "$9": ({}, False),  # nobody knows the price
-    "$8": ({"price": price("0.04", "CNY")}, False),
-    "¥9": ({"currency": "CNY", "price": price("0.04", "CNY")}, True),
-    "$0.08 since": ({"price": price("0.04"), "since": NOON + 1}, True),
-    "$0.08 a notebook": ({"price": price("0.04"), "notebook": "other.ipynb"}, True),
-    "$0.20": ({"price": price("0.04"), "elsewhere": (Spend(reserved={"USD": Decimal("0.06")}),)}, False),
-}
-
-
-@pytest.mark.parametrize("text", LIMITS)
-def test_a_limit_is_kept(database: Database, text: str) -> None:
-    """What is spent ($0.02, two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
-    finish(database, pictures=2, cost=reported("0.02"))
-    create(database, price="0.05")
-    options, fits = LIMITS[text]
-    limit = SpendLimit(amount=Decimal(text.split()[0].strip("$¥")), **options)
-    if fits:
-        assert order(database, limit, n=2)
-        return
-    with pytest.raises(OverBudget) as caught:
-        order(database, limit, n=2)
-    assert (caught.value.asked is None) is (text in ("$9", "$8"))
-    assert len(database.open_jobs()) == 1
-
-
-def test_pictures_of_unknown_price_count_like_the_next_one(database: Database) -> None:
-    """A refusal carries its figures for the budget's words."""
-    finish(database, pictures=3)
-    create(database, n=2, price="")
-    with pytest.raises(OverBudget) as caught:
-        order(database, SpendLimit(amount=Decimal("0.20"), price=price("0.04")))
-    used, asked = caught.value.used, caught.value.asked
-    assert (used.spent, used.reserved, asked) == (Decimal("0.12"), Decimal("0.08"), Decimal("0.04"))
-
-
-def test_practice_counts_practice_pictures_only(database: Database) -> None:
-    """A limit on pictures of practice leaves real ones out, and the reverse."""
-    finish(database, pictures=3)
-    pictures = SpendLimit(amount=Decimal(1), currency="", is_simulated=True)
-    assert order(database, pictures)
-    create(database, is_simulated=True)
-    with pytest.raises(OverBudget):
-        order(database, pictures)
-
-
-def test_joining_is_free(database: Database) -> None:
-    """A request that is open already asks for no new money, so no limit stops it."""
-    nothing = SpendLimit(amount=Decimal(0), price=price("0.04"))
-    order(database)
-    assert not order(database, nothing, fresh=False)
-
-
-def test_taking_over_counts_once(database: Database, clock: Clock) -> None:
-    """A call that crashed before sending fits into the budget that it fitted into before, and is checked again."""
-    limit = SpendLimit(amount=Decimal("0.03"), price=price("0.03"))
-    order(database, limit, owner=owner("dead"), fresh=False)
-    clock.now += 16
-    with pytest.raises(OverBudget):
-        order(database, SpendLimit(amount=Decimal("0.02"), price=price("0.03")), fresh=False)
-    assert order(database, limit, fresh=False)
-
-
-def test_two_kernels_cannot_both_slip_under_a_limit(database: Database, other: Database) -> None:
-    """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
-    limit = SpendLimit(amount=Decimal(1), currency="")
-    outcomes = at_once(lambda number: order((database, other)[number % 2], limit), 10)
-    assert sum(isinstance(outcome, OverBudget) for outcome in outcomes) == 9
-    assert len(database.open_jobs()) == 1
-
-
-# ------------------------------------------------------------------ by day, notebook, tag, user; prices
 
 
 def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Clock) -> None:
