@@ -12,7 +12,6 @@ from decimal import Decimal
 from enum import StrEnum
 
 SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
-_NUMBER_FORMATS = tuple("eEfFgGn")
 
 
 class Source(StrEnum):
@@ -111,15 +110,14 @@ class Cost:
 
     def __format__(self, spec: str) -> str:
         """Apply a number's format (``.2f``) to the amount, any other to the words; unknown stays in words."""
-        if not spec.endswith(_NUMBER_FORMATS):
+        if not spec.endswith(tuple("eEfFgGn")):
             return format(str(self), spec)
         return str(self) if self.amount is None else format(self.amount, spec)
 
-    def _compared(self, other: object) -> Decimal:
+    def _compared(self, other: Cost | float | Decimal) -> Decimal:
         """Return the difference of two amounts; what has no order raises."""
         if isinstance(other, Cost) and other.currency != self.currency:
-            message = f"{self.currency} and {other.currency} cannot be compared: amounts are never converted"
-            raise ValueError(message)
+            raise ValueError(f"{self.currency} and {other.currency} cannot be compared: amounts are never converted")
         return _number(self) - _number(other)
 
     def __str__(self) -> str:
@@ -137,16 +135,11 @@ class Cost:
         return texts.get(self.source, shown)
 
 
-def _number(value: object) -> Decimal:
-    if isinstance(value, Cost):
-        if value.amount is None:
-            message = "the price is not known (job.cost.amount is None)"
-            raise ValueError(message)
-        return value.amount
-    if isinstance(value, int | float | Decimal):
-        return Decimal(str(value))
-    message = f"a cost is compared with a number or a cost, not with {type(value).__name__}"
-    raise TypeError(message)
+def _number(value: Cost | float | Decimal) -> Decimal:
+    amount = value.amount if isinstance(value, Cost) else Decimal(str(value))
+    if amount is None:
+        raise ValueError("the price is not known (job.cost.amount is None)")
+    return amount
 
 
 _BILLED = (Source.REPORTED, Source.ESTIMATED)

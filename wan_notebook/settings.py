@@ -101,10 +101,7 @@ class SettingsLoader:
         in_process = provider == "simulator" and base_url == IN_PROCESS_URL
         key, source = self._key(provider, in_process=in_process)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
-        prices, notes = self._protected_prices(_table(stored, "prices"))
-        for name, value in self._frozen.items():
-            if name != "WAN_BUDGET" and self._variable_now(name) != value:
-                notes.append(f"{name} was changed after wan_notebook was loaded; restart the kernel to use it")
+        changed = [n for n, value in self._frozen.items() if n != "WAN_BUDGET" and self._variable_now(n) != value]
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
         given = {name: stored.get(name) for name in STORED}
         given |= {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
@@ -126,9 +123,9 @@ class SettingsLoader:
             replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             budget_texts=self._budget_texts(),
             account=self._variable("WAN_ACCOUNT") or fingerprint,
-            prices=prices,
+            prices=self._protected_prices(_table(stored, "prices")),
             user=self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
-            notes=tuple(notes),
+            notes=tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         )
 
     def known_keys(self, settings: "Settings") -> KeyMask:
@@ -168,16 +165,6 @@ class SettingsLoader:
     def stored_table(self, name: str) -> dict[str, Any]:
         """Return one table of what is stored; an empty one if there is none."""
         return _table(self.stored(), name)
-
-    def envelope(self, base_url: str) -> str:
-        """Return the form of a submit's body that worked at an address; empty if nothing is known."""
-        return str(self.stored_table("envelopes").get(base_url.rstrip("/"), ""))
-
-    def remember_envelope(self, base_url: str, envelope: str) -> None:
-        """Note the form that worked at an address. Never raises: without the note, one more request is refused."""
-        with suppress(SettingsError):
-            if (self.envelope(base_url) or "flat") != envelope:
-                self.store(envelopes={**self.stored_table("envelopes"), base_url.rstrip("/"): envelope})
 
     def known_folders(self) -> list[Path]:
         """Return every folder of pictures that this person has used and that still has a ledger."""
@@ -238,18 +225,16 @@ class SettingsLoader:
         texts = [text.strip() for text in re.split("[,;\n]", both)]
         return tuple(dict.fromkeys(text for text in texts if text and text.lower() not in ("off", "none")))
 
-    def _protected_prices(self, stored: Mapping[str, Any]) -> tuple[dict[str, tuple[Decimal, str]], list[str]]:
-        """Return the prices in force and notes: a price may be set or raised in a session, but not lowered."""
-        prices, notes = {}, []
+    def _protected_prices(self, stored: Mapping[str, Any]) -> dict[str, tuple[Decimal, str]]:
+        """Return the prices in force: one may be set or raised in a session, but not lowered."""
+        prices = {}
         for provider, pair in stored.items():
             amount = to_decimal(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
             if amount is not None:
                 kind = provider, str(pair[1])  # another currency loosens nothing: amounts are never converted
-                highest = self._highest_prices[kind] = max(amount, self._highest_prices.get(kind, amount))
-                prices[provider] = highest, kind[1]
-                if highest > amount:
-                    notes.append(f"the lower price of {provider} counts from the next kernel on")
-        return prices, notes
+                self._highest_prices[kind] = max(amount, self._highest_prices.get(kind, amount))
+                prices[provider] = self._highest_prices[kind], kind[1]
+        return prices
 
 
 def picture_folder(start: Path, home: str = "") -> Path:

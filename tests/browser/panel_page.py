@@ -7,8 +7,7 @@ from typing import Any
 from PIL import Image
 
 from tests.browser.page import Widget, WidgetPage
-from wan_notebook.panel import Form, Panel, size_choices
-from wan_notebook.validation import Mode
+from wan_notebook.panel import SIZES, Form, Panel
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='owned'\">",
@@ -34,7 +33,6 @@ CHECK = {
     "preview": "",
     "images": [],
     "notes": [],
-    "sizes": size_choices(Mode.TEXT_TO_IMAGE),
     "expected_size": "",
     "cell": "%%wan\na",
 }
@@ -115,7 +113,7 @@ def mount(
     """Render a panel; traits that are not given are those of an empty folder."""
     limits = {"prompt": 2000, "negative_prompt": 500}
     state = {
-        "fixed": {"service": "simulator", "services": [["", "as set"], ["gateway", "gateway"]], "limits": limits},
+        "fixed": {"service": "simulator", "services": ["gateway"], "limits": limits, "sizes": SIZES},
         "values": (form or Form(prompt="a fox")).values,
         "check": {**CHECK, **(check or {})},
         "answered": 0,

@@ -267,7 +267,7 @@ def test_any_text_is_shown_as_text(widgets: WidgetPage, text: str) -> None:
         history=history({**ROW, "prompt": text, "tags": text, "mode": text, "cost": text}, totals=text),
         notice=[text],
     )
-    details = {"prompt": text, "negative": text, "facts": [text], "cell": text, "paths": [text]}
+    details = {"prompt": text, "negative": text, "cell": text, "paths": [text]}
     widgets.page.locator(".wan-tile").first.dblclick()
     widget.receive({"kind": "details", "id": "0001/0", **details, "inputs": [{"id": "0001/0/0", "label": text}]})
     assert text in (widgets.page.locator(".wan-light-prompt").text_content() or "")

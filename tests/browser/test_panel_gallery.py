@@ -41,7 +41,7 @@ def send_full(widget: Widget, key: str, colour: str = "red", side: int = 400) ->
 
 def send_details(widget: Widget, *inputs: dict[str, str], paths: tuple[str, ...] = ()) -> None:
     """Answer with what is known of the first picture."""
-    details = {"prompt": "a fox", "negative": "", "facts": [], "cell": "%%wan\na fox"}
+    details = {"prompt": "a fox", "negative": "", "cell": "%%wan\na fox"}
     message = {"kind": "details", "id": "0001/0", **details, "inputs": list(inputs), "paths": list(paths)}
     widget.receive(message)
 
@@ -64,7 +64,8 @@ def test_only_what_is_seen_is_asked_for(widgets: WidgetPage) -> None:
     wait_sent(widgets, widget, lambda m: "01f3/0" in m.get("keys", ()))
     keys = [key for message in sent(widget, "thumbs") for key in message["keys"]]
     assert len(keys) == len(set(keys)) < 400
-    widget.receive({"kind": "thumbs", "keys": ["0000/0", "0001/0"]}, webp(), b"")
+    widget.receive({"kind": "thumb", "key": "0000/0"}, webp())
+    widget.receive({"kind": "thumb", "key": "0001/0"}, b"")
     tiles = widgets.page.locator(".wan-tile")
     assert str(tiles.nth(0).locator("img").get_attribute("src")).startswith("blob:")
     assert tiles.nth(1).get_attribute("data-gone") is not None
@@ -271,7 +272,7 @@ def test_the_full_view_shows_the_copy_then_the_whole_picture(widgets: WidgetPage
     """The file is asked for once, on demand; Escape gives the focus back; a narrow window cuts nothing off."""
     widgets.page.set_viewport_size({"width": 420, "height": 700})
     widget = shown(widgets, item(1, facts=["fact " * 40]), item(2))
-    widget.receive({"kind": "thumbs", "keys": ["0001/0"]}, webp("teal"))
+    widget.receive({"kind": "thumb", "key": "0001/0"}, webp("teal"))
     page = widgets.page
     assert sent(widget, "full") == []
     page.locator(".wan-tile").first.dblclick()

@@ -2,6 +2,6 @@
 
 from .form import Form
 from .panel import Panel, latest
-from .plan import size_choices
+from .plan import SIZES
 
-__all__ = ["Form", "Panel", "latest", "size_choices"]
+__all__ = ["SIZES", "Form", "Panel", "latest"]

@@ -7,9 +7,9 @@ from typing import Any, Final, Self
 
 from ..errors import CellError
 from ..magics import CellText, cell_parser, split_negative, write_cell
-from ..models import MODEL, MODELS, RATIOS
+from ..models import MODEL, MODELS
 from ..text import did_you_mean
-from ..validation import Mode, mode_for, parse_size, size_text
+from ..validation import Mode, mode_for, size_text
 
 LIMITS: Final = MODELS[MODEL]
 _NUMBER_OR_NAME: Final = r"(?:\d{1,12}|[^\W\d]\w*)"
@@ -62,7 +62,7 @@ class Form:
         prompt, negative, _ = split_negative(body)
         read = {name: getattr(options, name) for name in _SAME}
         read |= {"prompt": prompt.strip(), "negative_prompt": options.negative or negative, "images": options.image}
-        read |= {"size": _size_name(options.size or ""), "prompt_extend": options.prompt_extend is not False}
+        read |= {"size": options.size, "prompt_extend": options.prompt_extend is not False}
         return self.with_fields(read)
 
     @property
@@ -101,14 +101,6 @@ class Form:
             tags=dict.fromkeys(tag for part in self.tags.split(",") if (tag := " ".join(part.split()))),
             provider=self.provider,
         )
-
-
-def _size_name(size: str) -> str:
-    """Return the name of a size where it has one (``16:9``), else ``1000x800``."""
-    found = parse_size(size)
-    if not isinstance(found, tuple):
-        return found or size
-    return {pixels: name for name, pixels in RATIOS.items()}.get(found, f"{found[0]}x{found[1]}")
 
 
 def _read(value: Any, default: Any) -> Any:

@@ -15,7 +15,6 @@ from .feeds import Feed, Message
 
 JOBS_MAX: Final = 500
 _THUMB: Final[dict[str, Any]] = {"max_px": 256, "max_bytes": 9_000}
-_SENT_TOGETHER: Final = 6
 
 
 class GalleryFeed(Feed):
@@ -59,11 +58,9 @@ class GalleryFeed(Feed):
     # Messages --------------------------------------------------------------------------------------------------------
 
     def on_thumbs(self, message: Message) -> None:
-        """Send copies as they are made: a folder of large pictures that was never shown needs a while for each."""
-        keys = message["keys"]
-        for start in range(0, len(keys), _SENT_TOGETHER):
-            some = keys[start : start + _SENT_TOGETHER]
-            self.panel.send({"kind": "thumbs", "keys": some}, [self._thumb(key) for key in some])
+        """Send each copy as it is made: a folder of large pictures that was never shown needs a while."""
+        for key in message["keys"]:
+            self.panel.send({"kind": "thumb", "key": key}, [self._thumb(key)])
 
     def _thumb(self, key: str) -> bytes:
         with suppress(WanError, ValueError, LookupError):
@@ -94,15 +91,12 @@ class GalleryFeed(Feed):
         row, picture = self._find(key)
         path = self.project.storage.path(picture.file)
         home = f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else ""
-        said = history_facts(row)
-        facts = [said["took"], row.provider, said["tags"], f"{row.id}[{picture.index}]", picture.file, picture.note]
         self.panel.send(
             {
                 "kind": "details",
                 "id": key,
                 "prompt": safe_text(row.prompt),
                 "negative": safe_text(row.negative_prompt),
-                "facts": [safe_line(fact, 120) for fact in facts if fact],
                 "cell": self.panel.cell_of(row),
                 "inputs": [{"id": f"{key}/{one.position}", "label": safe_line(one.name, 60)} for one in row.inputs],
                 # A Jupyter page may know its own folder whole, without links, or from the home folder.
@@ -154,7 +148,8 @@ def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
     said = history_facts(row)
     seed = f"seed {said['seed']}" if said["seed"] else ""
     several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-    imported = "" if row.imported_at is None else "imported"
+    facts = [seed, several, *(said[name] for name in ("size", "mode", "when", "took", "cost"))]
+    facts += ["" if row.imported_at is None else "imported", picture.file, picture.note]
     return {
         "id": f"{row.id}/{picture.index}",
         "expression": f"{row.id}[{picture.index}]",
@@ -167,5 +162,5 @@ def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
         "label": said["prompt"] or f"job {row.id}",
         "caption": " · ".join(filter(None, (seed, several))),
         "tags": [safe_line(tag, 60) for tag in row.tags],
-        "facts": [*filter(None, (seed, several, said["size"], said["mode"], said["when"], said["cost"], imported))],
+        "facts": [safe_line(fact, 120) for fact in facts if fact],
     }

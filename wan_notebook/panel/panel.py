@@ -72,7 +72,6 @@ class Panel(anywidget.AnyWidget):
         self.shell = shell if shell is not None else current_shell()
         self.lock = threading.RLock()
         self.parts: dict[str, Feed] = {}
-        self._events = getattr(self.shell, "events", None)
         self._static: Any = None
         super().__init__()
         self.fill(**fields)
@@ -82,8 +81,8 @@ class Panel(anywidget.AnyWidget):
             feed(self)
         self.observe(self._plans.touch, "values")
         self.on_msg(self._receive)
-        if self._events is not None:
-            self._events.register("post_run_cell", self.refresh)
+        if self.shell is not None:
+            self.shell.events.register("post_run_cell", self.refresh)
         _open.append(self)
         self.refresh()
 
@@ -145,8 +144,8 @@ class Panel(anywidget.AnyWidget):
             part.close()
         with suppress(ValueError):  # closed before
             _open.remove(self)
-            if self._events is not None:
-                self._events.unregister("post_run_cell", self.refresh)
+            if self.shell is not None:
+                self.shell.events.unregister("post_run_cell", self.refresh)
         super().close()
 
     def __repr__(self) -> str:

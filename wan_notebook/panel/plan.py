@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..display import format_expected_size, safe_line, safe_text
 from ..errors import CellError, Problem, RequestError, WanError
@@ -24,11 +24,12 @@ from .form import LIMITS, Form
 if TYPE_CHECKING:
     from .panel import Panel
 
+SIZES: Final = {**dict.fromkeys(LIMITS.tiers), **RATIOS}
+"""Width and height in px by name; None for what an edit alone has."""
 _OTHER_NAMES: Final = {"image": "images", "tag": "tags", "--as": "name"}
 """The form's names for fields that problems call otherwise."""
 _PREVIEW_MAX_CHARS: Final = 2400
 _DESCRIBE: Final = "Describe the picture that you want."
-_SEEDS_HINT: Final = "a new one each time if empty · 5..8 or 5,9,12 for several"
 
 
 class PlanFeed(Feed):
@@ -48,7 +49,8 @@ class PlanFeed(Feed):
         panel.show(  # what stays the same
             fixed={
                 "service": f"{settings.provider}: {settings.chosen_because}",
-                "services": [["", f"as set ({settings.provider})"], *([name, name] for name in PROVIDERS)],
+                "services": PROVIDERS,
+                "sizes": SIZES,
                 "limits": {"prompt": LIMITS.prompt_max_chars, "negative_prompt": LIMITS.negative_prompt_max_chars},
             }
         )
@@ -65,9 +67,9 @@ class PlanFeed(Feed):
         preview = safe_text(expand(form.prompt, resolver.namespace).text)[:_PREVIEW_MAX_CHARS]
         hints = {
             "prompt": " · ".join(plan.notes) if plan else "" if form.prompt.strip() else _DESCRIBE,
-            "n": f"1 to {LIMITS.n_max}, in one job" if form.mode is Mode.EDIT else "each with the next seed",
+            "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
             "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
-            "seed": _SEEDS_HINT,
+            "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",
         }
         self.panel.show(
             check={
@@ -80,7 +82,6 @@ class PlanFeed(Feed):
                 "hints": {name: safe_line(hint, 300) for name, hint in hints.items()},
                 "preview": "" if preview == form.prompt else preview,
                 "images": [self.panel.picker.facts(expression) for expression in form.images],
-                "sizes": size_choices(form.mode),
                 "expected_size": safe_line(format_expected_size(plan.requests[0]), 100) if plan else "",
                 "cell": str(form.cell),
                 "notes": [safe_line(note, 300) for note in self.notes],
@@ -169,16 +170,3 @@ def _by_field(problems: Iterable[Problem]) -> dict[str, list[str]]:
         hint = problem.hint.replace(", or add --raw", "")  # the panel has no such option
         found[_OTHER_NAMES.get(problem.field, problem.field)][safe_line(f"{value}{problem.message} {hint}", 400)] = None
     return {name: list(lines) for name, lines in found.items()}
-
-
-def size_choices(mode: Mode) -> list[dict[str, Any]]:
-    """Return the sizes of a mode: one that it does not have stays in its place, and cannot be chosen."""
-    tiers = [
-        {"name": tier, "value": tier, "title": f"{tier}, in edits only", "disabled": mode is not Mode.EDIT}
-        for tier in LIMITS.tiers
-    ]
-    shapes = [
-        {"name": name, "value": name, "title": f"{name}, {width}×{height} pixels", "width": width, "height": height}
-        for name, (width, height) in RATIOS.items()
-    ]
-    return [{"name": "Auto", "value": "", "title": "left to the service"}, *tiers, *shapes]

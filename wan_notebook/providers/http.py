@@ -89,8 +89,7 @@ class ServiceClient:
     key_source
         Where the key was found, for the hint about one that is refused.
     envelope
-        ``auto``, ``flat`` or ``params`` (WAN_API §2). ``auto`` begins with ``first_envelope``, which worked at this
-        address before, and tells ``on_envelope`` what works now.
+        ``auto``, ``flat`` or ``params`` (WAN_API §2). ``auto`` keeps what worked.
     transport
         Replaces the network; for the simulator inside this process only as far as it is asked itself.
     resolver
@@ -110,8 +109,6 @@ class ServiceClient:
         key: SecretStr | None,
         key_source: str = "",
         envelope: str = "auto",
-        first_envelope: str = "",
-        on_envelope: Callable[[str], None] = lambda _: None,
         transport: httpx.AsyncBaseTransport | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         monotonic: Callable[[], float] = time.monotonic,
@@ -124,9 +121,7 @@ class ServiceClient:
         self._host = self._base.netloc.decode("ascii")
         self.can_cancel = self.can_list = isinstance(self._dialect, DashScope)
         known = self._dialect.envelopes
-        # A stable sort: the one that worked before comes first.
-        self._envelopes = [envelope] if envelope in known else sorted(known, key=lambda name: name != first_envelope)
-        self._on_envelope = on_envelope
+        self._envelopes = (envelope,) if envelope in known else known
         self._key, self._key_source = key, key_source
         # The simulator's stand-in for a key is part of its address.
         self._mask = KeyMask(key.get_secret_value() if key and provider != "simulator" else "")
@@ -174,9 +169,7 @@ class ServiceClient:
                     raise
                 refusals.append(error)
                 continue
-            if len(self._envelopes) > 1:
-                self._envelopes = [envelope]
-                self._on_envelope(envelope)
+            self._envelopes = (envelope,)
             return submitted
         raise refusals[0]
 
@@ -337,7 +330,7 @@ class ClientPool:
     Parameters
     ----------
     loader
-        Where settings come from, and where the envelope that works at an address is noted.
+        Where settings come from.
     transport_for
         Replaces the network of a client by a transport; None for the real one.
     """
@@ -444,8 +437,6 @@ class ClientPool:
             key=key,
             key_source=settings.key_source,
             envelope=settings.envelope,
-            first_envelope=self._loader.envelope(url),
-            on_envelope=lambda worked: self._loader.remember_envelope(url, worked),
             transport=transport,
             timeouts=self._timeouts,
         )

@@ -155,7 +155,6 @@ def test_a_price_can_be_set_and_raised_but_not_lowered(make: Make) -> None:
     for amount, currency, in_force in prices:
         given.store(prices={"gateway": [amount, currency]})
         assert given.load().prices == {"gateway": (Decimal(in_force), currency)}
-    assert "counts from the next kernel" in given.load().notes[0]
     assert make().load().prices == {"gateway": (Decimal("0.001"), "USD")}
 
 
@@ -224,7 +223,6 @@ def test_a_home_that_cannot_be_written_does_not_stop_anything(make: Make, tmp_pa
     given = make(home=home)
     assert given.load().provider == "simulator"
     given.remember_folder(tmp_path)
-    given.remember_envelope("https://x.test", "params")
     assert given.known_folders() == []
     attempts: list[tuple[Any, Path]] = [
         (lambda: given.store(embed=False), given.config_path),
@@ -261,15 +259,3 @@ def test_every_used_folder_stays_known(make: Make, tmp_path: Path) -> None:
     given = make()
     (tmp_path / "data" / "folders.json").unlink()
     assert sorted(given.known_folders()) == folders
-
-
-def test_the_form_that_worked_is_remembered_by_address(make: Make) -> None:
-    """Only what differs from the usual form is written, beside the other settings."""
-    given = make()
-    given.remember_envelope("https://one.test/", "params")
-    given.remember_envelope("https://two.test", "flat")
-    given.store(embed=False)
-    assert (given.envelope("https://one.test"), given.envelope("https://two.test")) == ("params", "")
-    assert given.stored() == {"envelopes": {"https://one.test": "params"}, "embed": False}
-    given.remember_envelope("https://one.test", "flat")
-    assert given.envelope("https://one.test/") == "flat"

@@ -28,7 +28,7 @@ Negative prompt: rain"""
         (Form(prompt="x", tags="one, two  words,, one"), '%%wan --tag one --tag "two words"\nx'),
         (Form(prompt="x", provider="simulator"), "%%wan --provider simulator\nx"),
         (Form(prompt="x", seed="f()"), "%%wan\nx"),  # what cannot be written is not
-        (Form().with_cell("%%wan --size 1280*720 --negative {x}\na"), "%%wan --size 16:9\na\nNegative prompt: {x}"),
+        (Form().with_cell("%%wan --size 16:9 --negative {x}\na"), "%%wan --size 16:9\na\nNegative prompt: {x}"),
         (Form().with_cell(FULL), FULL),
     ],
 )

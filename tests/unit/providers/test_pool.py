@@ -113,17 +113,6 @@ def test_a_recorded_address_alone_never_decides_where_a_key_goes(
     assert "WAN_BASE_URL" in caught.value.hint
 
 
-def test_the_envelope_that_worked_is_remembered_for_its_address(folders: dict[str, Path]) -> None:
-    """WAN_API §2: the next kernel begins with it."""
-    accepted = httpx.Response(200, json={"id": "t"})
-    answers = Answers(httpx.Response(400), accepted, accepted)
-    make = pool_of(folders, transport_for=lambda _: httpx.MockTransport(answers))
-    for _ in range(2):
-        pool, loader = make(**GATEWAY)
-        run(pool.client(loader.load()), submit)
-    assert [b"params" in request.content for request in answers.requests] == [False, True, True]
-
-
 @pytest.mark.parametrize(
     ("env", "has_real_jobs", "words"),
     [

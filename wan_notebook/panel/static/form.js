@@ -16,8 +16,8 @@ function makeField(link, name, label, type, { placeholder = "", beside = [] } = 
   control.addEventListener("input", () => link.fill({ [name]: control.value }));
   link.follow(["check", "values", "fixed"], () => {
     const { problems = {}, hints = {} } = link.get("check");
-    const { limits = {}, services = [["", "as set"]] } = link.get("fixed");
-    if (name === "provider") setOptions(control, services);
+    const { limits = {}, services = [] } = link.get("fixed");
+    if (name === "provider") setOptions(control, [["", "as set"], ...services.map((one) => [one, one])]);
     const value = String(link.get("values")[name] ?? "");
     if (control.value !== value) control.value = value;
     const wrong = problems[name] ?? [];

@@ -56,7 +56,7 @@ function makePictures(link) {
     }
   }
 
-  link.onMessage("thumbs", ({ keys }, buffers) => keys.forEach((key, i) => keep("thumb", key, buffers[i], "image/webp")));
+  link.onMessage("thumb", ({ key }, buffers) => keep("thumb", key, buffers[0], "image/webp"));
   link.onMessage("full", ({ key, mime }, buffers) => keep("full", key, buffers[0], mime));
   link.signal.addEventListener("abort", () => {
     for (const url of [...urls.thumb.values(), ...urls.full.values()]) if (url) URL.revokeObjectURL(url);

@@ -178,9 +178,9 @@ function makeLightbox(link, pictures, host) {
     const whole = pictures.full(item.id);
     if (whole && stage.image.src !== whole) stage.image.src = whole;
     if (whole) waiting.hidden = true;
-    const { prompt: text = item.label, negative = "", facts: more = [] } = host.details(item.id) ?? {};
+    const { prompt: text = item.label, negative = "" } = host.details(item.id) ?? {};
     setText(prompt, negative ? `${text}\nNegative prompt: ${negative}` : text);
-    setFacts(facts, [...item.facts, ...more]);
+    setFacts(facts, item.facts);
     actions.set([item]);
     setText(count, host.position(item));
     setDisabled(before, !host.neighbour(item, -1));

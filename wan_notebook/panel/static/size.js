@@ -1,4 +1,4 @@
-// The size: tiers, the recommended ratios drawn as shapes, or free pixels. Which ones a mode allows is the kernel's to say.
+// The size: tiers, which edits alone have, the recommended ratios drawn as shapes, or free pixels.
 
 const SHAPE_PX = 24;
 
@@ -28,14 +28,15 @@ function makeSize(link) {
   const root = makeBox("div", "wan-field wan-size", make("div", "wan-label", "Size"), group, free, note);
   let isFree = false;
 
-  function makeChoice(choice) {
-    const options = { className: "wan-size-choice", label: choice.title };
-    const button = makeButton("", () => choose(choice.value), options);
+  function makeChoice([value, pixels]) {
+    const titles = { "": "left to the service", free: "free size in pixels" };
+    const label = pixels ? `${value}, ${pixels.join("×")} pixels` : titles[value] ?? `${value}, in edits only`;
+    const button = makeButton("", () => choose(value), { className: "wan-size-choice", label });
     button.role = "radio";
-    button.dataset.value = choice.value;
-    if (choice.width) button.append(makeShape(choice.width, choice.height));
-    button.append(make("span", "", choice.name));
-    setDisabled(button, choice.disabled);
+    button.dataset.value = value;
+    button.toggleAttribute("data-edit", !pixels && !(value in titles));
+    if (pixels) button.append(makeShape(...pixels));
+    button.append(make("span", "", { "": "Auto", free: "Free…" }[value] ?? value));
     return button;
   }
 
@@ -53,19 +54,16 @@ function makeSize(link) {
   }
 
   function update() {
-    const { sizes = [], problems = {}, expected_size: expected = "" } = link.get("check");
-    const value = link.get("values").size ?? "";
-    const key = JSON.stringify(sizes);
-    if (group.dataset.key !== key) {
-      group.dataset.key = key;
-      const other = { value: "free", name: "Free…", title: "free size in pixels" };
-      group.replaceChildren(...[...sizes, other].map(makeChoice));
-    }
-    if (value) isFree = sizes.length > 0 && !sizes.some((choice) => choice.value === value);
+    const { problems = {}, expected_size: expected = "" } = link.get("check");
+    const { size: value = "", images = [], interleave = false } = link.get("values");
+    const { sizes = {} } = link.get("fixed");
+    if (group.children.length < 3) group.replaceChildren(...[["", null], ...Object.entries(sizes), ["free", null]].map(makeChoice));
+    if (value) isFree = !(value in sizes);
     for (const button of group.children) {
       const isOn = button.dataset.value === (isFree ? "free" : value);
       button.ariaChecked = String(isOn);
       button.tabIndex = isOn ? 0 : -1;
+      setDisabled(button, button.hasAttribute("data-edit") && (interleave || !images.length));
     }
     free.hidden = !isFree;
     const given = /^(\d+)\D+(\d+)$/.exec(value);
@@ -79,6 +77,6 @@ function makeSize(link) {
   }
 
   rove(group, ".wan-size-choice", { onMove: (button) => button.dataset.value !== "free" && button.click() });
-  link.follow(["check", "values"], update);
+  link.follow(["check", "values", "fixed"], update);
   return root;
 }
