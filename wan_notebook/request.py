@@ -106,16 +106,6 @@ class ImageRequest(BaseModel):
         """Edit, text to image, or illustrated text; it follows from the input."""
         return mode_for(self.images, interleave=self.interleave)
 
-    @cached_property
-    def sent_size(self) -> str | None:
-        """The size as it is sent (``1280*1280``, ``1K``); None if it is left to the service."""
-        return wire_size(self.size, self.mode)
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether it waits for another job's picture."""
-        return any(isinstance(image, PendingImage) for image in self.images)
-
     @property
     def pictures_asked(self) -> int:
         """The most pictures that it can make, and be billed for."""
@@ -144,13 +134,9 @@ class ImageRequest(BaseModel):
             shown |= {"n": self.n, "prompt_extend": self.prompt_extend is not False}
         else:
             shown |= {"n": 1, "max_images": 1 if mode is Mode.TEXT_TO_IMAGE else self.pictures_asked}
-        if self.sent_size is not None:
-            shown["size"] = self.sent_size
-        if self.negative_prompt:
-            shown["negative_prompt"] = self.negative_prompt
-        if self.seed is not None:
-            shown["seed"] = self.seed
-        return shown
+        size, negative = wire_size(self.size, mode), self.negative_prompt or None
+        optional = {"size": size, "negative_prompt": negative, "seed": self.seed}
+        return shown | {name: value for name, value in optional.items() if value is not None}
 
     def canonical(self, *, with_seed: bool) -> dict[str, Any]:
         """Return what identifies the request, without names, tags or provider: the subject of its hash."""

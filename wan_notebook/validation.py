@@ -11,6 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import signature
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from .request import ImageRequest
+
+
+Rule = tuple[bool, str, object, str, str]
+"""Whether it is broken; field, value, message and hint of the problem."""
 
 
 class Mode(StrEnum):
@@ -48,79 +53,45 @@ def record_of(model: str) -> ModelRecord:
     return MODELS.get(model, MODELS[MODEL])
 
 
-_RANGE_HINT: Final = "Choose a number in that range."
-
-
 def problems_of(request: ImageRequest) -> list[Problem]:
-    """Return every rule that a request breaks, in the order of its fields."""
-    record, mode = record_of(request.model), request.mode
-    size = [] if request.size is None else _size_problems(request.size, mode, record)
-    return [
-        *_text_problems(request, record),
-        *_image_problems(request, record),
-        *size,
-        *_count_problems(request, record),
+    """Return every rule that a request breaks, each with its field, value, message and hint."""
+    record, mode, count = record_of(request.model), request.mode, len(request.images)
+    is_story, in_range = mode is Mode.ILLUSTRATED, "Choose a number in that range."
+    n_max = {Mode.EDIT: record.n_max, Mode.TEXT_TO_IMAGE: TASKS_PER_CALL_MAX, Mode.ILLUSTRATED: 1}[mode]
+    n_hint = "Set the number of pictures with max_images." if is_story else in_range
+    images_max = record.illustrated_images_max if is_story else record.edit_images_max
+    seed, most, rewrites = request.seed or 0, request.max_images, request.prompt_extend
+    is_rewritten, only_story = (
+        rewrites is not None and mode is not Mode.EDIT,
+        f"needs illustrated text, but this is {mode}.",
+    )
+    is_most = most is None or not is_story or 1 <= most <= record.max_images_max
+    rules: list[Rule] = [
+        (not request.prompt.strip(), "prompt", "", "must not be empty.", "Describe the picture that you want."),
+        (request.model not in MODELS, "model", request.model, "unknown model.", f"Use {', '.join(MODELS)}."),
+        (count > images_max, "images", count, f"at most {images_max} ({mode}).", f"Leave out {count - images_max}."),
+        (not 1 <= request.n <= n_max, "n", request.n, f"must be 1 to {n_max} ({mode}).", n_hint),
+        (most is not None and not is_story, "max_images", most, only_story, "Use n, or add interleave."),
+        (not is_most, "max_images", most, f"must be 1 to {record.max_images_max}.", in_range),
+        (is_rewritten, "prompt_extend", rewrites, f"only edits are rewritten, but this is {mode}.", "Leave it out."),
+        (not 0 <= seed <= record.seed_max, "seed", seed, f"must be 0 to {record.seed_max}.", in_range),
     ]
-
-
-def _text_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
-    found = []
-    if not request.prompt.strip():
-        found.append(Problem("prompt", "", "must not be empty.", "Describe the picture that you want."))
-    for field, text, max_chars in (
+    for name, text, most_chars in (
         ("prompt", request.prompt, record.prompt_max_chars),
         ("negative_prompt", request.negative_prompt, record.negative_prompt_max_chars),
     ):
-        if len(text) > max_chars:
-            message = f"has {len(text)} characters, but the model reads at most {max_chars} and drops the rest."
-            hint = f"Shorten it by {len(text) - max_chars} characters."
-            found.append(Problem(field, f"{text[:24]}…", message, hint))
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            message = "contains half a character (a lone surrogate), which cannot be sent."
-            found.append(Problem(field, "", message, "Type the text again."))
-    if request.model not in MODELS:
-        hint = f"Leave it out, or use {', '.join(MODELS)}."
-        found.append(Problem("model", repr(request.model), "unknown model.", hint))
-    return found
-
-
-def _image_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
-    count, mode = len(request.images), request.mode
-    if mode is Mode.EDIT and count > record.edit_images_max:
-        message = f"editing takes {record.edit_images_min} to {record.edit_images_max} pictures."
-        return [Problem("images", str(count), message, f"Leave out {count - record.edit_images_max}.")]
-    if mode is Mode.ILLUSTRATED and count > record.illustrated_images_max:
-        message = f"illustrated text takes at most {record.illustrated_images_max} picture."
-        hint = "Give one picture, or leave out interleave to edit several."
-        return [Problem("images", str(count), message, hint)]
-    return []
-
-
-def _count_problems(request: ImageRequest, record: ModelRecord) -> list[Problem]:
-    mode, found = request.mode, []
-    n_max = {Mode.EDIT: record.n_max, Mode.TEXT_TO_IMAGE: TASKS_PER_CALL_MAX, Mode.ILLUSTRATED: 1}[mode]
-    if mode is Mode.ILLUSTRATED and request.n != 1:
-        hint = "Set the number of pictures with max_images."
-        found.append(Problem("n", str(request.n), "must be 1 in illustrated text.", hint))
-    elif not 1 <= request.n <= n_max:
-        found.append(Problem("n", str(request.n), f"must be 1 to {n_max} ({mode}).", _RANGE_HINT))
-    if request.max_images is not None and mode is not Mode.ILLUSTRATED:
-        message = f"belongs to illustrated text, but this is {mode}."
-        found.append(Problem("max_images", str(request.max_images), message, "Use n, or add interleave."))
-    elif request.max_images is not None and not 1 <= request.max_images <= record.max_images_max:
-        message = f"must be 1 to {record.max_images_max}."
-        found.append(Problem("max_images", str(request.max_images), message, _RANGE_HINT))
-    if request.prompt_extend is not None and mode is not Mode.EDIT:
-        message = f"only edits can have their prompt rewritten, but this is {mode}."
-        hint = "Leave out prompt_extend (--rewrite, --no-rewrite)."
-        found.append(Problem("prompt_extend", str(request.prompt_extend), message, hint))
-    if request.seed is not None and not 0 <= request.seed <= record.seed_max:
-        found.append(Problem("seed", str(request.seed), f"must be 0 to {record.seed_max}.", _RANGE_HINT))
-    return found
+        over, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
+        message = f"has {len(text)} characters, but the model reads at most {most_chars} and drops the rest."
+        rules.append((over > 0, name, f"{text[:24]}…", message, f"Shorten it by {over} characters."))
+        rules.append((_SURROGATE.search(text) is not None, name, "", half, "Type the text again."))
+    if request.size is not None:
+        rules += _size_rules(request.size, mode, record)
+    return [Problem(field, str(value), message, hint) for is_broken, field, value, message, hint in rules if is_broken]
 
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _EXPLICIT: Final = re.compile(r"\s*\(?\s*(\d{1,6})\s*[*xX×,]\s*(\d{1,6})\s*\)?\s*\Z")
 _DEFAULT_TIER: Final = "1K"
 
@@ -159,32 +130,25 @@ def wire_size(asked: str | None, mode: Mode) -> str | None:
     return "1280*1280" if size == _DEFAULT_TIER and mode is Mode.TEXT_TO_IMAGE else size
 
 
-def _size_problems(asked: str, mode: Mode, record: ModelRecord) -> list[Problem]:
+def _size_rules(asked: str, mode: Mode, record: ModelRecord) -> list[Rule]:
     size = parse_size(asked)
-    if isinstance(size, tuple):
-        width, height = size
-        most_px = record.edit_total_max_px if mode is Mode.EDIT else record.text_total_max_px
-        low, high, found = math.isqrt(record.total_min_px), math.isqrt(most_px), []
-        if not record.total_min_px <= width * height <= most_px:
-            message = f"has {width * height:,} pixels, but the total must be {low}×{low} to {high}×{high} ({mode})."
-            found.append(Problem("size", asked, message, "Choose a size in that range, or a ratio such as 16:9."))
-        if not height or not record.aspect_min <= width / height <= record.aspect_max:
-            message = "the proportion of the sides must be between 1:4 and 4:1."
-            found.append(Problem("size", asked, message, "Make the shorter side longer."))
-        return found
     if size is None:
-        tiers = {Mode.EDIT: (*record.tiers, "1280x1280"), Mode.TEXT_TO_IMAGE: (_DEFAULT_TIER,)}.get(mode, ())
-        hint = f"Use {', '.join((*tiers, *RATIOS))}, or width x height in pixels."
-        hint += " 2K needs an input picture." if mode is Mode.TEXT_TO_IMAGE else ""
-        return [Problem("size", repr(asked), "not a valid size.", hint)]
-    if mode is Mode.TEXT_TO_IMAGE and size != _DEFAULT_TIER:
-        message = "without an input picture the result has at most 1280×1280 pixels in total."
-        return [Problem("size", size, message, "Leave it out or choose at most 1280x1280, then edit the result at 2K.")]
-    if mode is Mode.ILLUSTRATED:
-        message = "illustrated text takes a size in pixels, at most 1280×1280 in total."
-        hint = "Leave it out (the size follows the input), or give width x height."
-        return [Problem("size", size, message, hint)]
-    return []
+        hint = f"Use 1K or 2K for edits, {', '.join(RATIOS)}, or width x height in pixels."
+        return [(True, "size", repr(asked), "not a valid size.", hint)]
+    if isinstance(size, str):
+        is_wrong = mode is Mode.ILLUSTRATED or (mode is Mode.TEXT_TO_IMAGE and size != _DEFAULT_TIER)
+        hint = "Give a size in pixels, at most 1280x1280 in total, or leave it out; then edit the result at 2K."
+        return [(is_wrong, "size", size, f"belongs to edits, but this is {mode}.", hint)]
+    width, height = size
+    most_px = record.edit_total_max_px if mode is Mode.EDIT else record.text_total_max_px
+    low, high = math.isqrt(record.total_min_px), math.isqrt(most_px)
+    message = f"has {width * height:,} pixels, but the total must be {low}×{low} to {high}×{high} ({mode})."
+    hint = "Choose a size in that range, or a ratio such as 16:9."
+    is_odd = not height or not record.aspect_min <= width / height <= record.aspect_max
+    return [
+        (not record.total_min_px <= width * height <= most_px, "size", asked, message, hint),
+        (is_odd, "size", asked, "the sides must be between 1:4 and 4:1.", "Make the shorter side longer."),
+    ]
 
 
 def _fit_total(width_px: float, height_px: float, total_px: int, *, step_px: int = 1) -> tuple[int, int]:
@@ -202,19 +166,16 @@ def size_from_image(
     ``shown`` is the picture as it was typed, ``found`` what it turned out to be.
     """
     tier = parse_size(size) if size else _DEFAULT_TIER
+    image = found[0] if found else None
+    said = None
     if isinstance(tier, tuple):
-        message = f"cannot be combined with size {size}: both set the shape."
-        return size, [Problem("like", shown, message, "Leave one of them out; 1K or 2K may stay.")]
-    if len(found) > 1:
-        return size, [Problem("like", shown, f"holds {len(found)} pictures.", "Name the one to follow.")]
-    if not found:
-        return size, []
-    image = found[0]
-    if isinstance(image, PendingImage):
-        message, hint = "is not finished, so its shape is not known yet.", f"Wait for it: `%wan wait {image.job_id}`."
-        if image.is_address:
-            message, hint = "is not downloaded in a dry run, so its shape is not known.", "Give a size instead."
-        return size, [Problem("like", shown, message, hint)]
+        said = f"cannot be combined with size {size}: both set the shape.", "Leave one of them out; 1K or 2K may stay."
+    elif len(found) > 1:
+        said = f"holds {len(found)} pictures.", "Name the one to follow."
+    elif isinstance(image, PendingImage):
+        said = "is not here yet, so its shape is not known.", "Wait for it (`%wan wait`), or give a size."
+    if said or not isinstance(image, InputImage) or isinstance(tier, tuple):
+        return size, [Problem("like", shown, *said)] if said else []
     if tier != _DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
         return size, []  # a tier that this mode does not have stays, so that the request says why
     record = record_of(MODEL)
@@ -259,20 +220,26 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
 
     Values that are not whole numbers are passed on: the request says what is wrong with them.
     """
-    items = [given]
+    most, items = TASKS_PER_CALL_MAX, [given]
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
-        try:
-            items = list(islice(given, TASKS_PER_CALL_MAX + 1))
-        except TypeError:  # an array without a dimension
-            items = [given]
-    seeds: list[Any] = []
-    notes = []
-    for seed in map(plain_integer, items):
-        if type(seed) is int and seed in seeds:
-            notes.append(f"seed {seed} is listed more than once; it is asked once")
-        else:
-            seeds.append(seed)
-    return Seeds(tuple(seeds), tuple(notes), tuple(_sweep_problems(seeds, n, mode)))
+        with suppress(TypeError):  # an array without a dimension
+            items = list(islice(given, most + 1))
+    listed = [plain_integer(item) for item in items]
+    seeds = [seed for at, seed in enumerate(listed) if type(seed) is not int or seed not in listed[:at]]
+    notes = ("a seed that is listed twice is asked once",) if len(seeds) < len(listed) else ()
+    each = n if type(n) is int and len(seeds) > 1 and mode is not Mode.ILLUSTRATED else 1
+    ordered = sorted(seed for seed in seeds if type(seed) is int)
+    overlap = mode is Mode.TEXT_TO_IMAGE and any(later - earlier < each for earlier, later in pairwise(ordered))
+    problem = None
+    if not seeds:
+        problem = Problem("seed", "[]", "the list is empty.", "Give at least one seed, or leave it out.")
+    elif overlap:
+        message = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
+        problem = Problem("n", str(n), message, "List every seed, or give one seed with n.")
+    elif len(seeds) * max(1, each) > most:
+        message = f"more than {most} pictures in one call."
+        problem = Problem("seed", "", message, "Use fewer seeds, or several calls.")
+    return Seeds(tuple(seeds), notes, (problem,) if problem else ())
 
 
 def plain_integer(value: Any) -> Any:
@@ -285,60 +252,29 @@ def plain_integer(value: Any) -> Any:
         return value
 
 
-def _sweep_problems(seeds: Sequence[Any], n: object, mode: Mode) -> list[Problem]:
-    most, count = TASKS_PER_CALL_MAX, len(seeds)
-    fewer = "Use fewer seeds, or several calls."
-    if not seeds:
-        return [Problem("seed", "[]", "the list is empty.", "Give at least one seed, or leave it out.")]
-    if count > most:
-        message = f"more than {most} seeds; one call asks for at most {most} pictures."
-        return [Problem("seed", "", message, fewer)]
-    if count < 2 or type(n) is not int or n < 2 or mode is Mode.ILLUSTRATED:
-        return []
-    ordered = sorted(seed for seed in seeds if type(seed) is int)
-    if mode is Mode.TEXT_TO_IMAGE and any(later - earlier < n for earlier, later in pairwise(ordered)):
-        message = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
-        return [Problem("n", str(n), message, "List every seed, or give one seed with n.")]
-    if n * count > most:
-        message = f"{count} seeds with {n} pictures each are {n * count}; one call asks for at most {most}."
-        return [Problem("seed", "", message, fewer)]
-    return []
-
-
 _TAKEN: Final = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}
 
 
 def name_problem(name: str, *, field: str = "name") -> Problem | None:
     """Return why no variable of a notebook should have this name; None if one may."""
-    if keyword.iskeyword(name) or not name.isidentifier():
-        message, hint = "not a valid variable name.", "Use letters, digits and _, for example fox_1."
-    elif name.startswith("_"):
-        message = "starts with an underscore; IPython and %wan set such names themselves."
-        hint = "Use a name such as fox_1."
-    elif name in _TAKEN:
-        message, hint = f"would hide Python's own {name} from other cells.", f"Use {name}_1."
-    else:
-        return None
-    return Problem(field, repr(name), message, hint)
+    rules = (
+        (keyword.iskeyword(name) or not name.isidentifier(), "not a valid variable name."),
+        (name.startswith("_"), "starts with an underscore; IPython and %wan set such names themselves."),
+        (name in _TAKEN, f"would hide Python's own {name} from other cells."),
+    )
+    hint = "Use letters, digits and _, for example fox_1."
+    return next((Problem(field, repr(name), message, hint) for is_broken, message in rules if is_broken), None)
 
 
 # Types ---------------------------------------------------------------------------------------------------------------
 
-_TYPE_MESSAGES: Final = {
-    "missing": "is required.",
-    "string_type": "must be text.",
-    "int_type": "must be a whole number.",
-    "bool_type": "must be True or False.",
+_TYPE_MESSAGES: Final = {  # by pydantic's name of the error: message, hint
+    "missing": ("is required.", ""),
+    "string_type": ("must be text.", "Give text in quotes."),
+    "int_type": ("must be a whole number.", "Give a number such as 3."),
+    "bool_type": ("must be True or False.", "Write it without quotes."),
 }
-_TYPE_HINTS: Final = {
-    "prompt": "Give text in quotes.",
-    "negative_prompt": "Give text in quotes.",
-    "size": "Give for example '1280x720', (1280, 720), '16:9' or '1K'.",
-    "n": f"Choose a number from 1 to {MODELS[MODEL].n_max}.",
-    "max_images": f"Choose a number from 1 to {MODELS[MODEL].max_images_max}.",
-    "seed": f"Choose a number from 0 to {MODELS[MODEL].seed_max}.",
-    "images": "Give a picture, or a list of pictures.",
-}
+_NOT_A_PICTURE: Final = ("not a picture.", "Give a picture, or a list of pictures.")
 
 
 def type_problems(error: ValidationError, known: Iterable[str]) -> list[Problem]:
@@ -350,8 +286,7 @@ def type_problems(error: ValidationError, known: Iterable[str]) -> list[Problem]
             found.setdefault(field, unknown_parameter(field, item.get("input"), known))
         else:
             value = "" if kind == "missing" else shown_value(item.get("input"))
-            message = _TYPE_MESSAGES.get(kind, "not a picture." if field == "images" else f"{item['msg']}.")
-            found.setdefault(field, Problem(field, value, message, _TYPE_HINTS.get(field, "")))
+            found.setdefault(field, Problem(field, value, *_TYPE_MESSAGES.get(kind, _NOT_A_PICTURE)))
     return list(found.values())
 
 

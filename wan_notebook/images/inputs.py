@@ -73,11 +73,6 @@ class PendingImage:
     job_id: str
     index: int | None = None
 
-    @property
-    def is_address(self) -> bool:
-        """Whether this is an address that was not fetched."""
-        return self.job_id.startswith(UNFETCHED)
-
 
 def is_job(value: object) -> bool:
     """Tell a job by its class; no attribute of the job itself is read, because reading one may wait."""

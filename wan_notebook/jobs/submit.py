@@ -46,7 +46,7 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
     request = job.request
     if request is None:
         raise JobNotSent(NOT_SENT_YET, job_id=job.id)
-    if request.is_pending:
+    if any(isinstance(image, PendingImage) for image in request.images):
         request = await _with_pictures(worker, job, request)
     account, attempt = worker.account(job.row), 0
     while job.status is Status.INTENT:

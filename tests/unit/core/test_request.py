@@ -17,7 +17,6 @@ from wan_notebook.validation import (
     Seeds,
     expected_size,
     name_problem,
-    parse_size,
     size_from_image,
     split_seeds,
 )
@@ -47,7 +46,7 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"prompt": "half \ud800"}, "prompt", "lone surrogate"),
         ({"prompt": 5}, "prompt", "must be text"),
         ({"negative_prompt": "x" * 501}, "negative_prompt", "Shorten it by 1"),
-        ({"images": [picture()] * 5}, "images", "1 to 4"),
+        ({"images": [picture()] * 5}, "images", "at most 4"),
         ({"images": [picture()] * 2, "interleave": True}, "images", "at most 1"),
         ({"images": [3]}, "images", "not a picture"),
         ({"n": 0}, "n", "1 to 200"),
@@ -71,8 +70,7 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"size": "1281x1280"}, "size", "1280×1280"),
         ({"size": "2049x2048", "images": [picture()]}, "size", "2048×2048"),
         ({"model": "wan3"}, "model", "wan2.6-image"),
-        ({"sise": "1K"}, "sise", "Did you mean size?"),
-        ({"sise": "1K"}, "sise", "not a parameter"),
+        ({"sise": "1K"}, "sise", "not a parameter. Did you mean size?"),
     ],
 )
 def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str, words: str) -> None:
@@ -82,13 +80,8 @@ def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str
 
 def test_all_problems_come_together() -> None:
     """Type errors and broken rules of one request are one error."""
-    assert set(problems(prompt="", n="x", seed=-1, size="banana", images=[picture()] * 5)) == {
-        "prompt",
-        "n",
-        "seed",
-        "size",
-        "images",
-    }
+    wrong: dict[str, Any] = {"prompt": "", "n": "x", "seed": -1, "size": "banana", "images": [picture()] * 5}
+    assert problems(**wrong).keys() == wrong.keys()
 
 
 def test_an_error_repeats_plain_values_only() -> None:
@@ -159,11 +152,8 @@ def test_the_expected_size_follows_the_last_image() -> None:
     assert expected_size(request) == (1108, 1478, "shape of image 3 (ref)")
     assert expected_size(ImageRequest(prompt="a")) == (1280, 1280, "default")
     assert expected_size(ImageRequest(prompt="a", size="1000x1000")) == (992, 992, "as asked")
-    assert expected_size(ImageRequest(prompt="a", images=[small], interleave=True)) == (
-        640,
-        480,
-        "shape of image 1 (ref)",
-    )
+    story = ImageRequest(prompt="a", images=[small], interleave=True)
+    assert expected_size(story) == (640, 480, "shape of image 1 (ref)")
     assert expected_size(ImageRequest(prompt="a", images=[PendingImage("fox", "a3f")])) is None
 
 
@@ -174,8 +164,7 @@ def test_the_expected_size_follows_the_last_image() -> None:
         ([picture()], "2K", "1760*2352", ""),
         ([picture()], "16:9", "16:9", "both set the shape"),
         ([picture(), picture()], None, None, "holds 2 pictures"),
-        ([PendingImage("fox", "a3f9c2d1e0")], None, None, "%wan wait a3f9c2d1e0"),
-        ([PendingImage("x.png", "url:https://x.test/x.png")], None, None, "Give a size instead"),
+        ([PendingImage("fox", "a3f9c2d1e0")], None, None, "%wan wait"),
     ],
 )
 def test_a_shape_that_cannot_be_followed_says_why(found: Any, size: str | None, expected: Any, words: str) -> None:
@@ -196,18 +185,12 @@ def test_a_hash_ignores_names_and_knows_pictures() -> None:
         return ImageRequest(**{"prompt": "a", "images": [one, two], **fields}).request_hash(with_seed=with_seed)
 
     base = hashed()
+    stored = ImageRequest(prompt="a", images=[one, two]).canonical(with_seed=False)
+    assert hash_of_canonical(dict(reversed(stored.items()))) == base  # in whatever order the ledger gives its keys
     assert hashed(images=[picture("x", identity=one.identity), two]) == base
     assert hashed(size="1K") == hashed(seed=5) == hashed(prompt_extend=True) == base
     others = [hashed(images=[two, one]), hashed(n=2), hashed(prompt_extend=False), hashed(seed=5, with_seed=True)]
     assert len({base, *others}) == 5
-
-
-def test_the_hash_of_a_stored_request_is_the_same() -> None:
-    """An import recomputes hashes from what the ledger stores, in whatever order its keys are."""
-    request = ImageRequest(prompt='a "fox" 狐', seed=5, images=[picture()])
-    stored = dict(reversed(request.canonical(with_seed=True).items()))
-
-    assert hash_of_canonical(stored) == request.request_hash(with_seed=True)
 
 
 # Whole calls ---------------------------------------------------------------------------------------------------------
@@ -223,11 +206,11 @@ def test_the_hash_of_a_stored_request_is_the_same() -> None:
         (np.int64(5), 1, Mode.TEXT_TO_IMAGE, (5,), ""),
         ("5", 1, Mode.TEXT_TO_IMAGE, ("5",), ""),
         ([], 1, Mode.TEXT_TO_IMAGE, (), "the list is empty"),
-        (range(TASKS_PER_CALL_MAX + 1), 1, Mode.EDIT, None, "more than 200 seeds"),
+        (range(TASKS_PER_CALL_MAX + 1), 1, Mode.EDIT, None, "more than 200"),
         ([1, 2], 2, Mode.TEXT_TO_IMAGE, (1, 2), "overlap"),
         ([1, 3], 2, Mode.TEXT_TO_IMAGE, (1, 3), ""),
         ([1, 2], 2, Mode.EDIT, (1, 2), ""),
-        (range(100), 3, Mode.EDIT, None, "are 300"),
+        (range(100), 3, Mode.EDIT, None, "more than 200"),
     ],
 )
 def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, words: str) -> None:
@@ -241,9 +224,7 @@ def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, word
 
 def test_a_seed_that_is_listed_twice_is_asked_once() -> None:
     """Two equal tasks would be one job anyway; a note says so."""
-    assert split_seeds([5, 6, 5], n=1, mode=Mode.EDIT) == Seeds(
-        (5, 6), ("seed 5 is listed more than once; it is asked once",)
-    )
+    assert split_seeds([5, 6, 5], n=1, mode=Mode.EDIT) == Seeds((5, 6), ("a seed that is listed twice is asked once",))
 
 
 def test_a_call_reports_everything_once() -> None:
@@ -255,19 +236,12 @@ def test_a_call_reports_everything_once() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("fox_1", ""), ("class", "not a valid"), ("1x", "not a valid"), ("_x", "underscore"), ("print", "Use print_1")],
+    [("fox_1", ""), ("class", "not a valid"), ("1x", "not a valid"), ("_x", "underscore"), ("print", "would hide")],
 )
 def test_a_name_is_one_that_a_notebook_can_use(name: str, words: str) -> None:
     """No keyword, no built-in, nothing that IPython sets itself."""
     problem = name_problem(name, field="--as")
     assert (problem is None) if not words else words in str(problem)
-
-
-@given(st.text(max_size=30))
-def test_a_size_is_read_or_refused(text: str) -> None:
-    """Whatever is typed as a size is a tier, two numbers, or not a size."""
-    found = parse_size(text)
-    assert found is None or isinstance(found, str | tuple)
 
 
 @given(
