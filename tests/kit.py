@@ -5,7 +5,10 @@ real time, with the built-in simulator. Both start as many kernels (sessions) as
 """
 
 import io
+import os
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +22,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from tests.environment import ROOT
 from tests.fakes.clock import FastClock
 from tests.fakes.connections import BrokenConnections
 from tests.fakes.faults import Faults
@@ -50,6 +54,21 @@ def small_png(colour: str = "teal") -> bytes:
     return buffer.getvalue()
 
 
+def unlimited(seconds: float = 0.0) -> SimulatorConfig:
+    """Return the settings of a service without limits, for a port of this machine."""
+    limits = {"queries_per_s": 0, "submits_per_s": 0, "in_flight": 0}
+    return SimulatorConfig(seconds=seconds, price=Decimal("0.03"), fixed_picture=small_png(), **limits)
+
+
+def run_script(script: str, url: str = "", *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own; with an address its pictures come from the gateway there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WAN_", "DASHSCOPE_"))}
+    keys = {"WAN_PROVIDER": "gateway", "WAN_API_KEY": "k", "WAN_BASE_URL": url} if url else {}
+    command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
+    env = {**kept, **keys, **env, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+
+
 class Rig:
     """One folder, one service, one provider; kernels on them in fast time.
 
@@ -61,16 +80,8 @@ class Rig:
         self, folder: Path, *, provider: str = "gateway", url: str = "", speed: float = 100.0, **config: Any
     ) -> None:
         self.time = FastClock(speed)
-        settings = {
-            "seconds": 0.0,
-            "price": Decimal("0.03"),
-            "queries_per_s": 0.0,
-            "submits_per_s": 0.0,
-            "in_flight": 0,
-            "fixed_picture": small_png(),
-            "clock": self.time.wall_clock,
-        }
-        self.faults = Faults(create_app(SimulatorConfig(**{**settings, **config})))
+        settings = {"clock": self.time.wall_clock, **config}
+        self.faults = Faults(create_app(replace(unlimited(), **settings)))
         self.connections = BrokenConnections()
         self.provider, self.url = provider, url
         self.folder = folder / "wan-pictures"
@@ -332,8 +343,10 @@ __all__ = [
     "project_of",
     "rig",
     "row_of",
+    "run_script",
     "set_env",
     "small_png",
     "submission_of",
+    "unlimited",
     "until",
 ]

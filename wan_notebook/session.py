@@ -429,9 +429,9 @@ class Session:
 
     def end(self) -> None:
         """Close at the end of the program, and tell a script which jobs go on."""
-        worker = self._project.worker if self._project is not None else None
+        jobs = self._project.worker.mine if self._project is not None else []
         self.close(grace_s=GRACE_S)
-        if worker is not None and current_shell() is None and (line := goodbye(worker.mine)):
+        if current_shell() is None and (line := goodbye(jobs)):
             print(line, file=sys.stderr)  # noqa: T201 - a script's own last words
 
     def leave(self) -> None:

@@ -165,7 +165,8 @@ class Job(Marked):
         JobError
             If waiting would be in vain, because nobody can go on with the job before a person acts.
         """
-        require("timeout", timeout, int | float | None, "seconds, such as 60, or None", least=0)
+        if timeout is not None:
+            require("timeout", timeout, int | float, "seconds, such as 60", least=0)
         settled, until_s = self._settled(), math.inf if timeout is None else time.monotonic() + timeout
         try:
             while not settled.done():
@@ -244,7 +245,7 @@ class Job(Marked):
         return self
 
     def _settled(self) -> futures.Future[None]:
-        if not self.is_done and self.worker.is_forked:
+        if self.worker.is_forked and not self.is_done:
             message = f"job {self.id} was asked for by another process, from which this one was forked."
             raise JobError(message, job_id=self.id, hint="Wait for it there; wan.history() has it later.")
         return all_settled(self.tracked)

@@ -75,10 +75,9 @@ class Marked:
         gone = (remove,) if isinstance(remove, str) else tuple(remove)
         for tag in (*tags, *gone):
             require("tag", tag, str, "text, such as 'study'")
-        for tracked, _ in marked:
-            worker.database.tag(tracked.id, tags, gone)
+        left = [worker.database.tag(tracked.id, tags, gone) for tracked, _ in marked]
         worker.refresh([tracked for tracked, _ in marked])
-        return tuple(marked[0][0].row.tags)
+        return tuple(left[0])
 
     def _marked(self) -> "tuple[Worker, list[tuple[TrackedJob, int | None]]]":
         """Return the tasks that a mark is for, each with the index of the one picture that is meant, or None."""

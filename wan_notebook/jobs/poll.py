@@ -125,12 +125,12 @@ class RateLimit:
     def __init__(self, per_s: float) -> None:
         self.per_s = per_s
         self._sent_s: deque[float] = deque()
-        self._paused_until_s = -math.inf
+        self.paused_until_s = -math.inf
 
     def take(self, now_s: float) -> float:
         """Count a query and return 0 if it may be sent now, else the seconds after which to ask again."""
-        if self._paused_until_s > now_s:
-            return self._paused_until_s - now_s
+        if self.paused_until_s > now_s:
+            return self.paused_until_s - now_s
         if self.per_s > 0:
             usable_per_s = self.per_s * self.SHARE_USED
             window_s = 1.01 * max(1.0, 1 / usable_per_s)  # a hundredth more, for clocks that tick unevenly
@@ -142,13 +142,8 @@ class RateLimit:
         return 0.0
 
     def pause(self, now_s: float, for_s: float) -> None:
-        """Hold back every query."""
-        self._paused_until_s = max(self._paused_until_s, now_s + for_s)
-
-    def resume(self, now_s: float) -> bool:
-        """End a pause; say whether there was one."""
-        was_paused, self._paused_until_s = self._paused_until_s > now_s, -math.inf
-        return was_paused
+        """Hold back every query; ``paused_until_s`` may be set back."""
+        self.paused_until_s = max(self.paused_until_s, now_s + for_s)
 
 
 # The polls of one task -----------------------------------------------------------------------------------------------
@@ -187,9 +182,8 @@ class Poll:
     async def _ask(self) -> float | None:
         """Ask once; return the seconds to the next poll, None for what past durations suggest."""
         job, worker, account = self.job, self.worker, self.worker.account(self.job.row)
-        async with account.querying:
-            while (wait_s := account.limit.take(worker.clock())) > 0:
-                await worker.sleep(min(wait_s, SLICE_S))
+        while (wait_s := account.limit.take(worker.clock())) > 0:
+            await worker.sleep(min(wait_s, SLICE_S))
         asked_age_s = self.age_s()  # a laptop may sleep before the answer is read
         try:
             state = await worker.client(job.row).status(job.row.task_id)

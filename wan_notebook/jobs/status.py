@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..database import FREE, NOT_SENT, SETTLED, JobRow, Status
+from ..database import FINAL, FREE, NOT_SENT, SETTLED, JobRow, Status
 from ..errors import JobCancelled, JobError, JobExpired, JobFailed, JobInDoubt, JobNotSent, JobRefused
 from ..money import Cost, Source
 from ..text import one_line, pluralize
@@ -207,20 +207,23 @@ def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
     return together
 
 
+_LAST_WORDS = {
+    Status.INTENT: "not sent (the program ended first, nothing was paid)",
+    **dict.fromkeys(
+        (Status.SENDING, Status.IN_DOUBT), "being sent (`python -m wan_notebook fetch` says what is known)"
+    ),
+}
+
+
 def goodbye(jobs: Iterable[TrackedJob]) -> str:
     """Return the last line of a script whose jobs are not over; empty if all are."""
     told: dict[str, list[str]] = {}
-    for job in jobs:
-        what = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
-        if job.is_settled:
-            continue
+    for job in [job for job in jobs if job.status not in FINAL]:
+        running = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
+        what = _LAST_WORDS.get(job.status, running)
         if job.unwritten_task:  # nothing else knows this id any more
             adopt = f"`python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}`"
             what = f"could not be recorded (run {adopt} once there is room)"
-        elif job.status is Status.INTENT:
-            what = "not sent (the program ended first, nothing was paid)"
-        elif job.status is Status.SENDING:
-            what = "being sent (`python -m wan_notebook fetch` says what is known)"
         told.setdefault(what, []).append(job.id)
     parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
     return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

@@ -58,7 +58,6 @@ class Account:
     wake_ups: int = 0
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     posting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SUBMITS_AT_ONCE))
-    querying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Worker:
@@ -133,14 +132,8 @@ class Worker:
 
     def refresh(self, jobs: Sequence[TrackedJob]) -> None:
         """Read jobs again from the ledger, after a change that was not made through the worker."""
-        rows = self.database.jobs([job.id for job in jobs])
-
-        async def take_over() -> None:  # on the loop, so that no older row replaces what a transition just brought
-            for job in jobs:
-                if job.id in rows and (rows[job.id].status is job.status or job.work is None):
-                    job.changed(rows[job.id])
-
-        self.background.submit(take_over()).result()
+        for row in self.database.jobs([job.id for job in jobs]).values():
+            self.track(row)
 
     def person_acted(self) -> None:
         """Go on with new keys and addresses."""
@@ -316,8 +309,8 @@ class Worker:
     def _person_acts(self, has_new_key: bool = False) -> None:
         """Try again what had stopped: a key or a certificate may have been put right."""
         for account in self._accounts.values():
-            account.stopped_by = None
-            account.wake_ups += account.limit.resume(self.clock()) or has_new_key
+            account.wake_ups += has_new_key or account.limit.paused_until_s > self.clock()
+            account.stopped_by, account.limit.paused_until_s = None, 0.0
 
     async def _keep(self) -> None:
         """Renew the leases of this kernel's jobs, and take over what others did with those that it only watches."""

@@ -70,7 +70,6 @@ def test_a_call_that_could_exceed_a_budget_is_not_sent(made: Rig) -> None:
     set_price(session)
     set_budget(session, "0.05", per="notebook")
     ended(ask(session, seed=1))
-
     refused(lambda: ask(session, seed=2), "$0.03", "%wan budget 0.06 --per notebook")
     assert made.service.tasks_created == 1
     assert len(history_of(session)) == 1
@@ -84,7 +83,6 @@ def test_yesterday_does_not_count_today(made: Rig) -> None:
     made.time.jump(48 * 3600.0)
     set_budget(session, "1 pictures", per="day")
     assert ended(ask(session, seed=2)).status == "saved"
-
     refused(lambda: ask(session, seed=3), "1 picture")
 
 
@@ -94,7 +92,6 @@ def test_several_budgets_hold_at_once(made: Rig) -> None:
     set_price(session)
     set_budget(session, "5.00", per="day")
     set_budget(session, "2 pictures", per="total")
-
     refused(lambda: ask(session, n=3), "2 pictures in total", "3 pictures")
     assert ended(ask(session, n=2)).status == "saved"
     assert len(session.budgets.lines()) == 2
@@ -107,7 +104,6 @@ def test_an_environments_budget_is_only_tightened(made: Rig) -> None:
     set_env(session, WAN_BUDGET="40 pictures")
     refused(lambda: ask(session, n=3), "WAN_BUDGET")
     set_budget(session, "1 pictures")
-
     refused(lambda: ask(session, n=2), "1 picture in total", "%wan budget")
     session.budgets.remove()
     assert {budget.source for budget in session.budgets.all()} == {"WAN_BUDGET"}
@@ -117,7 +113,6 @@ def test_an_environments_budget_is_only_tightened(made: Rig) -> None:
 def test_an_amount_without_a_price_is_refused_when_it_is_set(made: Rig) -> None:
     """A budget that could not be kept is not taken: three ways out are named, and after one of them it is taken."""
     session = made.kernel()
-
     refused(lambda: set_budget(session, "5.00"), "%wan config price", "pictures")
     assert session.budgets.all() == []
     ended(ask(session, seed=1))
@@ -136,7 +131,6 @@ def test_what_was_cancelled_before_it_was_sent_counts_nothing(calm: Rig) -> None
     refused(lambda: ask(session, seed=3), "2 pictures")
     edit.cancel()
     until(lambda: edit.status == "cancelled")
-
     assert ended(ask(session, seed=3)).status == "saved"
 
 
@@ -152,7 +146,6 @@ def test_folders_cannot_both_slip_under_one_budget(tmp_path: Path) -> None:
             for n, k in enumerate(kernels)
             for s in range(3)
         ]
-
         assert side_by_side(calls).count("sent") == 4
 
 
@@ -164,7 +157,6 @@ def test_currencies_are_never_mixed(made: Rig) -> None:
     session = made.kernel()
     set_price(session)
     set_budget(session, "5.00", per="total")
-
     error = refused(lambda: ask(session, seed=1), "¥30.00 per day", "USD", "not converted")
     assert "$5.00" not in error.message
     command(session, re.findall("`%wan ([^`]+)`", error.hint)[0])
@@ -176,7 +168,6 @@ def test_a_budget_in_another_currency_than_the_price_is_refused_when_it_is_set(m
     """It could not be kept. What is offered instead can be given as it stands, and helps."""
     session = made.kernel()
     set_price(session)
-
     error = refused(lambda: set_budget(session, "4 EUR"), "cannot be kept", "USD")
     assert not session.budgets.all()
     command(session, re.findall("`%wan ([^`]+)`", error.hint)[way_out])
@@ -188,7 +179,6 @@ def test_a_budget_in_another_currency_than_the_price_is_refused_when_it_is_set(m
 def test_an_unknown_price_is_not_taken_for_nothing(made: Rig) -> None:
     """An amount in ``WAN_BUDGET`` without a known price: nothing is sent, and what is advised is said."""
     session = made.kernel(WAN_BUDGET="$5 per day")
-
     refused(lambda: ask(session, seed=1), "cannot be kept")
     assert "price" in session.budgets.lines()[0]
     assert made.service.tasks_created == 0
@@ -202,7 +192,6 @@ def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: 
         ended(ask(session, n=2))
         set_price(session)
         set_budget(session, "0.10")
-
         assert "$0.06" in session.budgets.lines()[0]
         refused(lambda: ask(session, seed=9, n=2), "$0.06")
         assert ended(ask(session, seed=9)).status == "saved"
@@ -224,6 +213,5 @@ def test_the_costs_say_what_is_reserved_and_count_what_there_is(made: Rig) -> No
     ended(ask(session, seed=3))
     session.resolve(doubtful, "abandon")
     spend, (day,) = database_of(session).spend(), database_of(session).cost_by("day")
-
     assert str(spend.total) == "$0.03 reported + 1 unknown"
     assert spend.pictures_saved == day.pictures == 1

@@ -26,7 +26,6 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
     session = made.kernel(**{name: value})
     with pytest.raises(SettingsError, match=words) as caught:
         ask(session, seed=5)
-
     assert caught.value.hint
     assert "secret" not in str(caught.value)
     assert not made.service.tasks_created
@@ -49,7 +48,6 @@ def test_the_budget_shows_what_the_next_call_would_be_held_against(session: Sess
     """A budget on pictures counts practice for practice: what is shown and what refuses are the same number."""
     ask(session, n=3, seed=1).result(WAIT_S)
     session.budgets.set(parse_budget("4 pictures"))
-
     assert "3 used" in session.budgets.lines()[0]
     with pytest.raises(BudgetError, match="3 used"):
         ask(session, n=4, seed=9)
@@ -61,7 +59,6 @@ def test_practice_does_not_count_against_money(session: Session) -> None:
     session.budgets.set(parse_budget("0.01"))
     ask(session, seed=1).result(WAIT_S)
     shown = session.budgets.lines()
-
     assert "$0.00" in shown[0]
     assert "practice" in shown[1].lower()
 

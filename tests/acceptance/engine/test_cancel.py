@@ -20,7 +20,6 @@ def test_pending_at_dashscope_can_be_cancelled(slow: Rig) -> None:
     job = ask(slow.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
     said = job.cancel()
-
     assert "nothing is paid" in said
     assert job.status == "cancelled"
     assert job.cost.amount == 0
@@ -33,7 +32,6 @@ def test_a_cancel_right_after_the_click_waits_for_the_answer(slow: Rig) -> None:
     slow.arm("submit.trickle")
     job = ask(slow.kernel(), seed=5)
     until(lambda: job.tracked[0].is_sending)
-
     assert "nothing is paid" in job.cancel()
     assert job.status == "cancelled"
 
@@ -44,7 +42,6 @@ def test_running_at_dashscope_is_made_and_billed(tmp_path: Path) -> None:
         job = ask(made.kernel(), seed=5)
         until(lambda: job.status == "running")
         said = job.cancel()
-
         assert "billed" in said
         assert ended(job).status == "saved"
 
@@ -55,7 +52,6 @@ def test_the_gateway_cannot_cancel(tmp_path: Path) -> None:
         job = ask(made.kernel(), seed=5)
         until(lambda: bool(job.rows[0].task_id))
         said = job.cancel()
-
         assert "cannot cancel" in said
         assert made.service.requests["cancel"] == 0
         assert ended(job).status == "saved"
@@ -67,7 +63,6 @@ def test_a_cancel_that_gets_no_answer_says_so(tmp_path: Path) -> None:
         job = ask(made.kernel(), seed=5)
         until(lambda: bool(job.rows[0].task_id))
         made.arm("cancel.500:always")
-
         assert "goes on" in job.cancel()
         assert ended(job).status == "saved"
 
@@ -78,7 +73,6 @@ def test_a_cancel_whose_answer_is_lost_claims_nothing(slow: Rig) -> None:
     job = ask(slow.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
     slow.arm("cancel.reset_after")
-
     assert "may" in job.cancel()
     assert ended(job).status == "cancelled"
     assert job.cost.amount == 0
@@ -93,7 +87,6 @@ def test_between_two_attempts_it_is_free(made: Rig) -> None:
     until(lambda: bool(job.tracked[0].note))
     said = job.cancel()
     made.arm()
-
     assert "nothing is paid" in said
     assert job.status == "cancelled"
     assert made.struck["submit.429_retry_after"] == 1
@@ -107,7 +100,6 @@ def test_an_edit_that_waits_for_its_input_is_free(tmp_path: Path) -> None:
         fox = ask(session, seed=5)
         edit = ask(session, "at night", images=[fox], seed=6)
         said = edit.cancel()
-
         assert "nothing is paid" in said
         assert ended(edit).status == "cancelled"
         assert ended(fox).status == "saved"
@@ -122,7 +114,6 @@ def test_what_is_over_says_so(made: Rig) -> None:
     again = ask(made.kernel(), seed=5)
     made.arm("submit.reset_after")
     doubtful = ended(ask(session, seed=6))
-
     assert "already saved" in job.cancel()
     assert "already saved" in again.cancel()
     assert f"%wan resolve {doubtful.id}" in doubtful.cancel()
@@ -135,7 +126,6 @@ def test_another_kernels_job(tmp_path: Path) -> None:
         fox = ask(one, seed=5)
         edit = ask(one, "at night", images=[fox], seed=6)
         seen = two.job(edit.id)
-
         assert "nothing is paid" in seen.cancel()
         assert {str(ended(edit).status), str(ended(seen).status)} == {"cancelled"}
         assert ended(fox).status == "saved"

@@ -19,7 +19,6 @@ def test_what_was_certainly_not_sent_is_sent_again(made: Rig, kind: str) -> None
     counts = {"submit": 4, "poll": 3, "download": 3}
     made.arm(*(f"{phase}.{kind}:{count}" for phase, count in counts.items()))
     job = ended(ask(made.kernel(), seed=5))
-
     assert (str(job.status), made.service.tasks_created) == ("saved", 1)
     assert made.struck == {f"{phase}.{kind}": count for phase, count in counts.items()}
 
@@ -29,7 +28,6 @@ def test_a_service_that_stays_away_is_given_up_unpaid(made: Rig, kind: str) -> N
     """After a bounded number of attempts a submit is refused; nothing was sent, nothing is reserved."""
     made.arm(f"submit.{kind}:always")
     job = ended(ask(made.kernel(), seed=5))
-
     assert (str(job.status), made.service.tasks_created) == ("refused", 0)
     assert not job.cost.amount
     with pytest.raises(JobRefused):
@@ -42,7 +40,6 @@ def test_a_bad_certificate_stops_the_queue(made: Rig) -> None:
     """TLS: the submit is not repeated, the ones behind it are not tried, and the message names the certificate."""
     made.arm("submit.tls:always")
     job = ended(ask(made.kernel(), n=4))
-
     assert {str(row.status) for row in job.rows} == {"refused"}
     assert made.struck["submit.tls"] <= len(job.rows)
     assert "certificate" in job.rows[0].error_message
@@ -54,7 +51,6 @@ def test_a_bad_certificate_pauses_polls_and_stops_downloads(made: Rig) -> None:
     session = made.kernel()
     job = ended(ask(session, seed=5))
     url = job.rows[0].pictures[0].url
-
     assert (str(job.status), bool(url), made.struck.total()) == ("succeeded", True, 2)
     with pytest.raises(JobError, match="certificate"):
         job.result(1)
@@ -75,7 +71,6 @@ def test_a_refused_address_is_fetched_once_more_by_hand(made: Rig) -> None:
     made.arm()
     session.resolve(job, "adopt", task_id)
     until(lambda: job.status == "saved")
-
     assert made.service.tasks_created == 1
 
 
@@ -86,7 +81,6 @@ def test_bytes_that_are_not_a_picture_say_where_they_are_and_came_from(made: Rig
     job = ended(ask(session, seed=5))
     (picture,) = job.rows[0].pictures
     data, _ = job_bundle(job, session)
-
     assert picture.url
     assert (made.folder / picture.corrupt_file).is_file()
     for shown in (data["text/plain"], data["text/html"]):
@@ -98,7 +92,6 @@ def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
     session = made.kernel()
     made.arm("submit.401")
     job = ended(ask(session, seed=5))
-
     for found in (job, session.job(job.id)):
         with pytest.raises(JobRefused, match=r"401") as caught:
             found.result(1)
@@ -115,7 +108,6 @@ def test_an_hour_without_network_is_bridged(made: Rig) -> None:
     made.time.jump(HOUR_S)
     assert not job.is_done
     made.arm()
-
     assert ended(job).status == "saved"
 
 
@@ -128,7 +120,6 @@ def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path, provider: 
     with rig(tmp_path, provider=provider, keys=frozenset({"key-two"})) as made:
         session = made.kernel()
         job = ended(ask(session, "fox", seed=range(20)))
-
         assert {str(row.status) for row in job.rows} == {"refused"}
         assert made.service.requests["submit"] <= 10
         set_env(session, **{{"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}[provider]: "key-two"})
@@ -147,7 +138,6 @@ def test_a_new_key_resumes_polls(tmp_path: Path) -> None:
         assert not any(job.is_done for job in jobs)
         made.arm()
         session.forget_clients()
-
         assert {str(ended(job).status) for job in jobs} == {"saved"}
         assert made.service.tasks_created == 3
         assert made.struck["poll.401"] < 40
@@ -166,7 +156,6 @@ def test_unknown_to_another_key_is_not_expired(tmp_path: Path) -> None:
         polls = made.service.requests["poll"]
         new = ended(ask(other, "a cat", seed=1))
         polls = made.service.requests["poll"] - polls
-
         assert new.status == "saved"
         assert not tracked.is_settled
         assert polls < 60
@@ -188,7 +177,6 @@ def test_429_pauses_for_all(made: Rig) -> None:
     told_at = made.time.wall_clock()
     until(lambda: bool(first.tracked[0].note))
     others = [ask(session, f"other {i}", seed=i) for i in range(5)]
-
     assert {str(ended(job).status) for job in [first, *others]} == {"saved"}
     sent = [e.at for job in others for e in database_of(session).events(job.id) if e.status == "sending"]
     assert min(sent) > told_at + 15
@@ -206,7 +194,6 @@ def test_a_service_that_is_busy_for_long_fails_no_job(made: Rig, fault: str) -> 
     assert made.service.tasks_created == 0
     until(lambda: "nothing is paid" in other.cancel())  # while it is being sent it says: cancel again
     made.arm()
-
     assert (str(ended(job).status), str(ended(other).status)) == ("saved", "cancelled")
     assert made.service.tasks_created == 1
 
@@ -220,7 +207,6 @@ def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
     job = ask(made.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
     made.time.jump(49 * HOUR_S)
-
     assert ended(job).status == "expired"
     assert made.service.tasks_created == 1
 
@@ -238,7 +224,6 @@ def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) 
         session.resume()
         until(lambda: made.service.requests["poll"] == polls + 1)
         until(lambda: bool(job.tracked[0].stopped))
-
         assert made.service.requests["poll"] == polls + 1
         assert job.status == "running"
 
@@ -250,7 +235,6 @@ def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) 
     until(lambda: bool(job.rows[0].task_id))
     made.arm("poll.dns:3")
     made.time.jump(24.5 * HOUR_S)  # the service keeps the result for a day after it was made
-
     assert str(ended(job).status) in ("saved", "expired")
     assert made.struck["poll.dns"] == 3
 
@@ -266,7 +250,6 @@ def test_after_a_sleep_all_are_asked_once_paced(tmp_path: Path) -> None:
         for job in jobs:
             ended(job)
         took_s = made.time.clock() - woke_s
-
         assert {str(job.status) for job in jobs} == {"saved"}
         assert made.service.requests["poll"] - before <= 8 * took_s + 8
 

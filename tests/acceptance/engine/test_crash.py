@@ -4,19 +4,15 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.environment import ROOT
-from tests.kit import small_png
-from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
+from tests.kit import unlimited
+from wan_notebook.simulator import create_app, serve_in_thread
 
 ENDS = {"saved", "in_doubt", "intent"}
-CONFIG = SimulatorConfig(
-    seconds=0.0, price=Decimal("0.03"), queries_per_s=0, submits_per_s=0, in_flight=0, fixed_picture=small_png()
-)
 
 
 @pytest.mark.process
@@ -35,14 +31,13 @@ def test_killed_at_its_steps(journal: str, stride: int, tmp_path: Path) -> None:
     At most one task for the one job; a task whose id was on disk is saved with both pictures, each once; what was
     never sent stays so, for the same call to send; what nobody can know is in doubt; and nothing else remains.
     """
-    app = create_app(CONFIG)
+    app = create_app(unlimited())
     with serve_in_thread(app) as url:
         command = [sys.executable, "-m", "tests.acceptance.engine.crashing", url, str(tmp_path), journal, str(stride)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     names, *lines = [json.loads(line) for line in done.stdout.splitlines()]
     tasks = Counter(task.request.prompt for task in app.state.simulator.tasks.values())
-
     assert len(names) >= 40
     assert len(lines) >= (len(names) // stride if journal == "wal" else 20)
     for line in lines:

@@ -36,7 +36,6 @@ def test_a_full_disk_refuses_before_money_is_spent(made: Rig, disk: FullDisk, co
     disk.errno = code
     with pytest.raises(StoreError):
         ask(session, seed=5)
-
     assert made.service.requests["submit"] == 0
     assert history_of(session) == []
 
@@ -49,7 +48,6 @@ def test_a_picture_that_finds_the_disk_full_is_fetched_once_there_is_room(made: 
     until(lambda: bool(job.rows[0].task_id))
     disk.errno = errno.ENOSPC
     ended(job)
-
     assert job.status == "succeeded"
     with pytest.raises(JobError, match=r"disk|space"):
         job.result(1)
@@ -66,7 +64,6 @@ def test_an_id_that_cannot_be_written_is_kept_until_it_can(made: Rig, ledger: Fu
     made.faults.on_submit = lambda: setattr(ledger, "is_full", True)
     job = ask(session, seed=5)
     until(lambda: ledger.refused > 3)
-
     assert job.status == "sending"
     task_id = next(iter(made.service.tasks))
     assert task_id in job.tracked[0].note
@@ -86,7 +83,6 @@ def test_an_id_that_waits_for_room_is_written_when_the_kernel_ends(made: Rig, le
     until(lambda: ledger.refused >= 1)
     ledger.is_full = False
     session.close()
-
     (row,) = history_of(made.kernel())
     assert (str(row.status), row.task_id) == ("accepted", next(iter(made.service.tasks)))
 
@@ -104,7 +100,6 @@ def test_what_may_not_be_written_is_not_sent(made: Rig, ledger: FullLedger) -> N
 
     database.create_or_join = create_then_fill  # type: ignore[method-assign]
     job = ended(ask(session, seed=5))
-
     with pytest.raises(JobError, match="full"):
         job.result(1)
     assert made.service.requests["submit"] == 0
@@ -121,7 +116,6 @@ def test_a_saved_picture_says_how_it_was_made_and_leaves_nothing_behind(made: Ri
     """The service's bytes with the metadata in them, a sidecar beside them, no part file."""
     job = ended(ask(made.kernel(), seed=1))
     data = job.files[0].read_bytes()
-
     assert strip(data) == small_png()
     assert read_metadata(data) is not None
     assert job.files[0].with_name(f"{job.files[0].name}.json").is_file()
@@ -142,6 +136,5 @@ def test_a_disk_that_complains_after_a_picture_has_its_name_gets_no_copies_of_it
 
     monkeypatch.setattr(os, "fsync", complain)
     job = ended(ask(made.kernel(), seed=1))
-
     assert job.status == "saved"
     assert list(made.folder.glob("2*/*.png")) == list(job.files)

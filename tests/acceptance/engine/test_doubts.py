@@ -41,7 +41,6 @@ def test_in_doubt_says_so_and_names_the_way_out(made: Rig) -> None:
         job.result(1)
     assert not re.search(r"[A-Z][a-z]+Error|Timeout\b|\)\.\)|\.\.", str(told.value))  # sentences, no class's name
     session.resume()
-
     assert job.status == "in_doubt"
     assert ask(session, "a fox 5", seed=5).id == job.id  # joined, never bought again
     assert made.service.tasks_created == 1
@@ -53,7 +52,6 @@ def test_the_list_finds_it(made: Rig) -> None:
     known = ended(ask(session, "another", seed=1))
     job = doubtful(made, session)
     text = explain(job)
-
     (lost,) = [task_id for task_id in made.service.tasks if task_id != known.rows[0].task_id]
     assert lost in text
     assert known.rows[0].task_id not in text
@@ -67,7 +65,6 @@ def test_one_that_did_not_arrive_has_no_candidate(made: Rig) -> None:
     session = made.kernel()
     ended(ask(session, "another", seed=1))
     job = doubtful(made, session, "submit.500")
-
     assert "probably did not arrive" in explain(job)
 
 
@@ -78,7 +75,6 @@ def test_adopting_fetches_and_pays_once(made: Rig) -> None:
     task_id = candidate(session, job)
     session.resolve(job, "adopt", task_id)
     until(lambda: job.status == "saved")
-
     assert job.result(1).rows[0].task_id == task_id
     assert made.service.tasks_created == 1
 
@@ -93,7 +89,6 @@ def test_a_task_is_adopted_by_one_job_only(made: Rig) -> None:
             session.resolve(job, "adopt", task_id)
     with pytest.raises(CellError, match="forget"):
         session.resolve(job, "forget")
-
     assert job.status == "in_doubt"
 
 
@@ -103,7 +98,6 @@ def test_again_sends_once_more_knowingly(made: Rig) -> None:
     job = doubtful(made, session)
     text = session.resolve(job, "again")
     new = session.job(next(row.id for row in history_of(session) if row.id != job.id))
-
     assert new.id in text
     assert "both are billed" in text
     assert ended(new).status == "saved"
@@ -120,7 +114,6 @@ def test_again_that_is_refused_changes_nothing(made: Rig) -> None:
     there = session.job(job.id)
     with pytest.raises(BudgetError):
         session.resolve(there, "again")
-
     assert there.status == "in_doubt"
 
 
@@ -129,7 +122,6 @@ def test_abandoning_settles_without_calling_it_free(made: Rig) -> None:
     session = made.kernel()
     job = doubtful(made, session)
     session.resolve(job, "abandon")
-
     assert (str(job.status), job.cost.amount) == ("expired", None)
     with pytest.raises(CellError, match="not in doubt"):
         session.resolve(job, "again")
@@ -142,7 +134,6 @@ def test_a_salvaged_id_that_was_not_confirmed_is_kept(made: Rig) -> None:
     made.arm("submit.truncated_json", "poll.500:always")
     job = ended(ask(session, seed=5))
     made.arm()
-
     assert job.status == "in_doubt"
     assert next(iter(made.service.tasks)) in explain(job)
 
@@ -154,7 +145,6 @@ def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig) -> None:
     job = ask(session, seed=5)
     until(lambda: made.struck["poll.stall_before"])
     task_id = next(iter(made.service.tasks))
-
     assert job.status == "sending"
     assert any(task_id in str(event.detail) for event in database_of(session).events(job.id))
 
@@ -164,7 +154,6 @@ def test_the_gateway_has_no_list(tmp_path: Path) -> None:
     with rig(tmp_path / "gateway") as made:
         session = made.kernel()
         text = explain(doubtful(made, session))
-
         assert "no list of tasks" in text
         assert "abandon" in text
 
@@ -180,7 +169,6 @@ def test_again_is_carried_out_once(made: Rig) -> None:
         with pytest.raises(CellError, match=r"not in doubt|expired"):
             two.resolve(there, choice)
         there = two.job(job.id)
-
     until(lambda: made.service.tasks_created == 2)
     assert len(history_of(one)) == 2
 
@@ -195,6 +183,5 @@ def test_what_was_accepted_after_all_is_not_abandoned(made: Rig) -> None:
     for choice in ("abandon", "again"):
         with pytest.raises(CellError, match="not in doubt"):
             two.resolve(there, choice)
-
     assert row_of(one, job).status in ("accepted", "running")
     assert made.service.tasks_created == 1

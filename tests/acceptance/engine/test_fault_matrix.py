@@ -64,7 +64,6 @@ def test_matrix(case: Case, provider: str, socket: bool, places: dict[tuple[str,
     place.rig.arm()
     (tracked,), (row,) = job.tracked, job.rows
     saved = [picture for picture in row.pictures if picture.saved_at]
-
     found = (str(job.status), service.tasks_created - before, len(saved))
     assert found == (case.state, case.tasks, case.pictures), tracked.note
     assert len([picture for picture in row.pictures if picture.corrupt_file]) == case.corrupt

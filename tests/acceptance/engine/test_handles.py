@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 import wan_notebook as wan
 from tests.environment import ROOT
-from tests.kit import WAIT_S, ask, rig
+from tests.kit import WAIT_S, ask, rig, run_script
 from wan_notebook.errors import JobError, WanError
 from wan_notebook.session import default_session
 
@@ -93,7 +93,6 @@ def test_a_pickled_job_is_opened_again_elsewhere(monkeypatch: pytest.MonkeyPatch
     default_session().close()
     env = {**os.environ, "WAN_HOME": str(tmp_path / "other"), "WAN_REPLAY": "only", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", READ], input=data, env=env, capture_output=True, timeout=100)
-
     assert done.stdout.decode().split() == ["saved", "(4,", "5)", "(1280,", "1280)", job[1].file.name], done.stderr
     assert not (tmp_path / "other").exists()
 
@@ -116,7 +115,6 @@ def test_a_running_job_outlives_the_extension(shell: InteractiveShell, command: 
     run(shell, "%%wan --seed 5 --as fox --no-wait\na fox")
     run(shell, command)
     assert shell.user_ns["fox"].result(WAIT_S).status == "saved"
-
     run(shell, "%reload_ext wan_notebook")
     run(shell, "%%wan --seed 5 --as again\na fox")
     assert shell.user_ns["again"].id == shell.user_ns["fox"].id
@@ -140,7 +138,6 @@ def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) ->
     """After nothing but an import, a cell that ends in a job shows its picture, not only a line."""
     run(shell, "import wan_notebook as wan\njob = wan.generate('a fox', seed=5)")
     (shown,) = run(shell, "job")
-
     assert "data:image/webp" in shown["text/html"]
     assert "image/jpeg" in shown
 
@@ -148,10 +145,7 @@ def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) ->
 @pytest.mark.process
 def test_a_forked_process_is_told_so(tmp_path: Path) -> None:
     """The child has none of the threads: it neither asks nor waits, says why at once, and the parent goes on."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("WAN_", "DASHSCOPE_"))}
-    env |= {"WAN_HOME": str(tmp_path / "pictures"), "WAN_PROVIDER": "simulator", "WAN_SIMULATOR_SECONDS": "0"}
-    env |= {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", FORK], env=env, capture_output=True, text=True, timeout=100)
-
+    env = {"WAN_HOME": str(tmp_path / "pictures"), "WAN_PROVIDER": "simulator", "WAN_SIMULATOR_SECONDS": "0"}
+    done = run_script(FORK, **env)
     assert done.stdout.split() == ["True", "True", "saved", "saved"], done.stderr
     assert done.stderr == ""

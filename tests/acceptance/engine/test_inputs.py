@@ -58,7 +58,6 @@ def test_the_picture_that_was_named_is_the_one_that_is_sent(tmp_path: Path) -> N
         both = ask(session, seed=5, n=2)
         in_shell(session, cell=("-i both[1] --seed 9", "at night"), both=both)
         edit = ended(session.last[-1][1])
-
         assert edit.status == "saved"
         assert edit.rows[0].inputs[0].source_job == both.rows[1].id
 
@@ -103,7 +102,6 @@ def test_photographs_are_edited_with_two_images(session: Session) -> None:
     """Two photographs, two results, in the shape of the last one, exactly as many as asked."""
     cat = Image.open(PHOTOGRAPHS / "chelsea.jpg")
     job = ask(session, "the cat by the cup", images=[PHOTOGRAPHS / "coffee.jpg", cat], n=2, seed=7).result(WAIT_S)
-
     check(job, 2)
     width, height = job.images[0].size
     assert abs(width / height - cat.width / cat.height) < 0.03
@@ -114,7 +112,6 @@ def test_a_picture_is_made_from_text_and_then_edited_at_2k(session: Session) -> 
     """Without an image at most 1280×1280; the result is edited at 2K."""
     first = ask(session, "a rocket at dawn", size="16:9", seed=1).result(WAIT_S)
     second = ask(session, "at night", images=first[0], size="2K", seed=2).result(WAIT_S)
-
     check(first, 1)
     check(second, 1)
     assert first.images[0].size == (1280, 720)
@@ -125,7 +122,6 @@ def test_text_is_illustrated_from_a_photograph(session: Session, tmp_path: Path)
     """Texts and pictures come in the service's order, at most as many as asked; the key is in no file and no repr."""
     cat = PHOTOGRAPHS / "chelsea.jpg"
     job = ask(session, "the cat's day", images=cat, interleave=True, max_images=3, seed=3).result(WAIT_S)
-
     check(job, len(job.files))
     assert 1 <= len(job.files) <= 3
     assert job.text
@@ -162,7 +158,6 @@ def test_request_hashes_do_not_depend_on_an_encoder(house: House, monkeypatch: p
     encoder_of_another_version(monkeypatch)
     again = [ask(after, images=[image], seed=5) for image in inputs]
     anew = ask(after, images=[memory], seed=6).result(WAIT_S)
-
     assert [job.id for job in again] == [job.id for job in first]
     assert house.service.tasks_created == len(inputs) + 1
     assert anew.rows[0].inputs[0].sha256 != sent

@@ -1,21 +1,19 @@
 """The end of a program: what it asked for is sent, what goes on is said, and what was never sent is called so."""
 
-import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.environment import ROOT
 from tests.fakes.faults import Faults
-from tests.kit import NO_LIMITS, Rig, ask, ended, project_of, small_png
+from tests.kit import NO_LIMITS, WAIT_S, Rig, ask, ended, project_of, run_script, unlimited
 from wan_notebook.__main__ import main
 from wan_notebook.display import job_bundle
-from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
+from wan_notebook.errors import JobNotSent
+from wan_notebook.simulator import create_app, serve_in_thread
 
 SCRIPT = 'import wan_notebook as wan\nprint(wan.generate("a fox", seed=1).id, flush=True)'
 STALLED = """
@@ -27,28 +25,23 @@ print(time.time(), flush=True)
 """
 SOON_S = 3.0  # two seconds at most until the first submit begins, then half a second, and a little more
 SHELL = "from IPython.core.interactiveshell import InteractiveShell\nInteractiveShell.instance()\n"
-CONFIG = SimulatorConfig(seconds=0.0, queries_per_s=0, submits_per_s=0, in_flight=0, fixed_picture=small_png())
 
 
 def run(script: str, folder: Path, url: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a script that ends at once after it asked."""
-    keys = {"WAN_PROVIDER": "gateway", "WAN_API_KEY": "k", "WAN_BASE_URL": url, "WAN_HOME": str(folder), **more}
-    command = [sys.executable, "-c", script]
-    env = {**os.environ, **keys, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return run_script(script, url, WAN_HOME=str(folder), **more)
 
 
 @pytest.mark.process
 def test_a_script_that_ends_at_once_has_sent_its_request(tmp_path: Path) -> None:
     """No request is lost: it is sent, its id is on disk, one line says what goes on; in IPython none does."""
-    app = create_app(CONFIG)
+    app = create_app(unlimited())
     with serve_in_thread(app) as url:
         done = run(SCRIPT, tmp_path / "script", url)
         assert done.returncode == 0
         (line,) = done.stderr.splitlines()
         assert all(words in line for words in ("1 job", done.stdout.strip(), "python -m wan_notebook fetch"))
         assert app.state.simulator.tasks_created == 1
-
         assert run(SHELL + SCRIPT, tmp_path / "shell", url).stderr == ""
         assert app.state.simulator.tasks_created == 2
         waited = SCRIPT.replace(".id", ".result().id")
@@ -68,7 +61,10 @@ def test_what_was_never_sent_is_sent_by_the_same_call(made: Rig) -> None:
     """Resuming leaves it alone and says so; asking again is one job and one task, with the same id."""
     job_id = unsent(made)
     session = made.kernel()
-    (tracked,) = session.resume() or [project_of(session).worker.track(project_of(session).database.get(job_id))]
+    (tracked,) = session.resume()
+    tracked.settled().result(WAIT_S)
+    with pytest.raises(JobNotSent, match="was not sent"):
+        session.job(job_id).wait(1)
     assert tracked.status == "intent"
     data, _ = job_bundle(session.job(job_id), session)
     for shown in (data["text/plain"], data["text/html"]):
@@ -76,7 +72,6 @@ def test_what_was_never_sent_is_sent_by_the_same_call(made: Rig) -> None:
         assert "refused" not in shown
     assert made.service.tasks_created == 0
     again = ended(ask(session, "a hen", seed=3))
-
     assert (again.id, str(again.status), made.service.tasks_created) == (job_id, "saved", 1)
 
 
@@ -88,7 +83,6 @@ def test_fetch_says_in_words_what_a_job_is(
     monkeypatch.setenv("WAN_API_KEY", "key-one")
     main(["fetch", str(made.folder)])
     said = capsys.readouterr().out
-
     assert re.search(rf"{job_id}.*not sent", said)
     assert "%wan" not in said
 
@@ -96,16 +90,15 @@ def test_fetch_says_in_words_what_a_job_is(
 @pytest.mark.process
 def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None:
     """Once one request is under way, half a second for all; what was cut is told from what never left."""
-    faults = Faults(create_app(CONFIG))
+    faults = Faults(create_app(unlimited()))
     faults.add("submit.stall_after:always")
     with faults.serve() as url:
         idle = run("import time, wan_notebook.api\nprint(time.time(), flush=True)", tmp_path / "idle", url)
         idle_s = time.time() - float(idle.stdout)
         done = run(STALLED, tmp_path / "stalled", url, **NO_LIMITS)
         took_s = time.time() - float(done.stdout)
-
     assert took_s - idle_s < SOON_S
-    counts = [int(count) for count in re.findall(r"(\d+) jobs? (?:being|not) sent", done.stderr)]
+    counts = [int(count) for count in re.findall(r"(\d+) jobs? (?:being sent|not sent|in doubt)", done.stderr)]
     assert sum(counts) == 20, done.stderr
 
 
@@ -118,6 +111,5 @@ def test_a_closed_session_leaves_no_thread(made: Rig) -> None:
     session.close()
     for thread in started:
         thread.join(5)
-
     assert started
     assert not [thread.name for thread in started if thread.is_alive()]

@@ -130,7 +130,6 @@ def test_another_machine_shows_the_same_pictures_for_nothing(tmp_path: Path) -> 
     shutil.copytree(ROOT / "notebooks" / "data", a.project / "data")
     made = a.run("study.ipynb", *CELLS)
     a.run("pack.ipynb", "%load_ext wan_notebook", "%env JPY_SESSION_NAME=study.ipynb", "%wan bundle paper.zip")
-
     b = Machine(tmp_path / "b")
     b.cut_the_network()
     with zipfile.ZipFile(a.project / "paper.zip") as zipped:
@@ -138,7 +137,6 @@ def test_another_machine_shows_the_same_pictures_for_nothing(tmp_path: Path) -> 
     unzipped = pictures(b.project)
     ran = b.run("study.ipynb", output="again.ipynb")
     counted = b.run("count.ipynb", "%load_ext wan_notebook", COUNT)
-
     assert len(named(made)) == 9
     assert named(ran) == named(made)
     assert pictures(a.project) == unzipped == pictures(b.project)

@@ -14,7 +14,6 @@ def test_a_seed_that_was_answered_is_never_bought_again(house: House) -> None:
     """A seeded request that has a result shows it, in any kernel, and sends nothing."""
     first = ask(house.kernel(), seed=5).result(WAIT_S)
     again = ask(house.kernel(), seed=5).result(WAIT_S)
-
     assert first.files == again.files
     assert again.replayed == {first.id}
     assert house.service.tasks_created == 1
@@ -24,7 +23,6 @@ def test_adding_the_seed_that_a_caption_shows_is_free(house: House) -> None:
     """A picture made without a seed answers the same request with its seed."""
     session = house.kernel()
     first = ask(session).result(WAIT_S)
-
     assert ask(session, seed=first.seed).id == first.id
     assert house.service.tasks_created == 1
 
@@ -35,7 +33,6 @@ def test_a_seedless_request_is_served_once_a_kernel_then_asked_anew(house: House
     session = house.kernel()
     served = ask(at_cell(session, "a", "1"))
     anew = ask(at_cell(session, "a", "2")).result(WAIT_S)
-
     assert served.id == first.id
     assert anew.id != first.id
     assert house.service.tasks_created == 2
@@ -57,7 +54,6 @@ def test_a_loop_that_was_made_longer_replays_all_of_its_pictures(house: House, c
     ids_of(house.kernel(), CellId(cell_id=cell, execution="1"), None)
     longer = ids_of(house.kernel(), CellId(cell_id=cell, execution="2"), None, None)
     again = ids_of(house.kernel(), CellId(cell_id=cell, execution="3"), None, None)
-
     assert longer == again
     assert len(set(again)) == 3
     assert house.service.tasks_created == 3
@@ -67,7 +63,6 @@ def test_a_twin_cell_that_came_later_replays_for_nothing(house: House) -> None:
     """A second cell with the same seedless prompt, added in another run, does not make the next Run All buy."""
     ids_of(house.kernel(), CellId(execution="1"))
     finished = ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2"))
-
     assert ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2")) == finished
     assert house.service.tasks_created == 2
 
@@ -76,7 +71,6 @@ def test_a_tool_that_names_no_cells_shows_what_the_notebook_showed_last(house: H
     """A cell that was run three times in JupyterLab shows its third picture, also when nbconvert runs the notebook."""
     runs = [CellId(cell_id=cell, execution=f"{number}") for number, cell in enumerate("abba")]
     first, joined, b, a = ids_of(house.kernel(), *runs)
-
     assert ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2")) == [a, b]
     assert first == joined  # first seen in a new cell: shown, and asked anew when that cell is run again
     assert len({first, a, b}) == 3
@@ -88,7 +82,6 @@ def test_an_open_request_is_joined(house: House) -> None:
     house.configure(seconds=0.3)
     one, two = house.kernel(), house.kernel()
     first, joined = ask(one, seed=5), ask(two, seed=5)
-
     assert joined.id == first.id
     assert joined.result(WAIT_S).files == first.result(WAIT_S).files
     assert house.service.tasks_created == 1
@@ -99,7 +92,6 @@ def test_fresh_always_asks(house: House) -> None:
     session = house.kernel()
     first = ask(session, seed=5).result(WAIT_S)
     second = ask(session, seed=5, fresh=True).result(WAIT_S)
-
     assert first.id != second.id
     assert house.service.tasks_created == 2
 
@@ -108,7 +100,6 @@ def test_replay_only_never_buys(house: House) -> None:
     """WAN_REPLAY=only shows what is there, and names what is not."""
     first = ask(house.kernel(), seed=5).result(WAIT_S)
     only = house.kernel(WAN_REPLAY="only")
-
     assert ask(only, seed=5).id == first.id
     with pytest.raises(ReplayError, match="seed 6"):
         ask(only, seed=6)
@@ -132,7 +123,6 @@ def test_several_pictures_are_tasks_with_consecutive_seeds(house: House) -> None
     first = ask(house.kernel(), n=3).result(WAIT_S)
     again = ask(house.kernel(), n=3).result(WAIT_S)
     longer = ask(house.kernel(), n=4, seed=first.seed).result(WAIT_S)
-
     assert first.seeds == (first.seed, first.seed + 1, first.seed + 2)
     assert len(first.images) == 3
     assert again.files == first.files
@@ -146,7 +136,6 @@ def test_an_unfinished_job_can_be_an_input(house: House) -> None:
     session = house.kernel()
     fox = ask(session, seed=5)
     edit = ask(session, "at night", images=[fox], seed=6)
-
     assert edit.status == "intent"
     assert edit.result(WAIT_S).rows[0].inputs[0].source_job == fox.id
     assert ask(house.kernel(), "at night", images=[fox], seed=6).id == edit.id
@@ -161,7 +150,6 @@ def test_an_input_whose_job_failed_sends_nothing(house: House) -> None:
     edit = ask(session, "at night", images=[broken])
     broken.wait(WAIT_S)
     edit.wait(WAIT_S)
-
     assert (broken.status, edit.status) == ("failed", "refused")
     assert house.service.tasks_created == 1
 
@@ -170,6 +158,5 @@ def test_pictures_in_memory_are_the_same_request(house: House, tmp_path: Path) -
     """An image counts by its pixels, whatever object holds them."""
     one, two = Image.new("RGB", (300, 300), "red"), Image.new("RGB", (300, 300), "red")
     first = ask(house.kernel(), images=[one], seed=5).result(WAIT_S)
-
     assert ask(house.kernel(), images=[two], seed=5).id == first.id
     assert house.service.tasks_created == 1

@@ -66,7 +66,6 @@ def test_loading_says_what_is_open_and_takes_it_up(service: Rig) -> None:
     with Shell() as shell:
         assert "2 jobs are running" in shell.run("%load_ext wan_notebook")
         until(lambda: all_saved(default_session(), job_ids))
-
     assert service.service.tasks_created == 2
 
 
@@ -77,7 +76,6 @@ def test_loading_where_nothing_may_be_asked(service: Rig, monkeypatch: pytest.Mo
     requests = service.service.requests.total()
     with Shell() as shell:
         assert "2 jobs are running" in shell.run("%load_ext wan_notebook")
-
     assert service.service.requests.total() == requests
 
 
@@ -85,7 +83,6 @@ def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     """No ledger: no word, no folder, no request."""
     with Shell() as shell:
         assert shell.run("%load_ext wan_notebook") == ""
-
     assert not service.folder.exists()
 
 
@@ -94,7 +91,6 @@ def test_fetching_without_a_notebook(service: Rig, capsys: pytest.CaptureFixture
     job_ids = left_behind(service)
     code = main(["fetch", str(service.folder), "--timeout", "30"])
     said = capsys.readouterr().out
-
     assert code == 0
     assert all(re.search(rf"{job_id}\s+saved", said) for job_id in job_ids)
     files = list(service.folder.glob("2*/*.png"))
@@ -114,7 +110,6 @@ def test_fetching_what_cannot_be_had_ends(service: Rig, capsys: pytest.CaptureFi
     service.arm("download.endless:always")
     code = main(["fetch", str(service.folder), "--timeout", "30"])
     said = capsys.readouterr().out
-
     assert code == 1
     assert re.search(rf"{doubtful.id}\s+in.doubt", said)
     assert re.search(rf"{job_id}\s+", said)
@@ -126,10 +121,8 @@ def test_fetching_without_a_key_says_so(
     """Cron has another environment: what is missing there is named, and the code asks for a person."""
     (job_id,) = left_behind(service, 1)
     monkeypatch.delenv("WAN_API_KEY")
-
     code = main(["fetch", str(service.folder), "--timeout", "0.1"])
     said = capsys.readouterr()
-
     assert "WAN_API_KEY" in said.out + said.err
     assert job_id in said.out
     assert code == 1
@@ -141,7 +134,6 @@ def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, t
     job_ids = left_behind(service)
     assert main(["fetch", str(service.folder.parent), "--timeout", "30"]) == 0
     assert len(list(service.folder.glob("2*/*.png"))) == len(job_ids)
-
     session = service.kernel()
     later = ask(session, "later", seed=9)
     until(lambda: bool(later.rows[0].task_id))
@@ -172,7 +164,6 @@ def test_a_job_in_doubt_is_decided_without_a_notebook(
     doubtful = ended(ask(session, "a hen", seed=1))
     session.close()
     place = ["--folder", str(service.folder)]
-
     assert main(["fetch", str(service.folder)]) == 1
     assert f"python -m wan_notebook resolve {doubtful.id} {choice} --folder" in capsys.readouterr().out
     assert main(["resolve", doubtful.id, *place]) == 1

@@ -61,7 +61,6 @@ def test_one_works_and_the_other_watches(made: Rig) -> None:
     states: list[str] = []
     seen.tracked[0].listen(lambda tracked: states.append(str(tracked.status)))
     ended(seen)
-
     assert seen.files == ended(job).files
     assert states[-1] == "saved"
     assert made.clients_of(two) == asked_by_two == 0
@@ -75,7 +74,6 @@ def test_resuming_twice_works_once(made: Rig) -> None:
     for session in (one, two, two, one, two):
         session.resume()
     ended(job)
-
     assert made.service.images_served == 1
     assert len(list(made.folder.glob("2*/*.png"))) == 1
 
@@ -91,7 +89,6 @@ def test_a_dead_local_owner_is_replaced_at_once(tmp_path: Path) -> None:
         goes_silent(one)
         (tracked,) = made.kernel().resume()
         tracked.settled().result(LEASE_S / 2)
-
         assert tracked.status == "saved"
         assert made.service.tasks_created == 1
 
@@ -106,7 +103,6 @@ def test_an_owner_elsewhere_is_replaced_after_its_lease(made: Rig) -> None:
     two = made.kernel()
     (tracked,) = two.resume()
     until(lambda: works_on(two, job))
-
     assert made.time.wall_clock() >= lease_until
     tracked.settled().result(WAIT_S)
     assert tracked.status == "saved"
@@ -122,7 +118,6 @@ def test_what_another_machine_did_not_send_is_sent_by_the_same_call(made: Rig, m
     goes_silent(one)
     joined = ask(two, seed=5)
     assert (joined.id, str(joined.status)) == (job.id, "intent")
-
     assert str(ended(joined).status) == "saved"
     assert works_on(two, joined) or row_of(two, job).owner is None
     assert made.service.tasks_created == 1
@@ -136,7 +131,6 @@ def test_a_closed_kernel_lets_go_at_once(tmp_path: Path) -> None:
         one.close()
         (tracked,) = made.kernel().resume()
         tracked.settled().result(LEASE_S / 2)
-
         assert tracked.status == "saved"
 
 
@@ -150,7 +144,6 @@ def test_a_kernel_that_slept_too_long_stops_and_watches(tmp_path: Path) -> None:
         two.resume()
         until(lambda: works_on(two, job))
         asleep.set()
-
         assert ended(job).status == "saved"
         assert works_on(two, job) or row_of(two, job).owner is None
         assert made.service.images_served == 1
@@ -162,7 +155,6 @@ def test_two_kernels_stay_below_the_limits_together(tmp_path: Path) -> None:
     with rig(tmp_path, seconds=2.0, queries_per_s=20.0, submits_per_s=5.0, in_flight=5, speed=10.0) as made:
         kernels = [made.kernel(**limits) for _ in range(2)]
         jobs = [ask(kernels[i % 2], f"fox {i}", seed=i) for i in range(10)]
-
         assert {str(ended(job).status) for job in jobs} == {"saved"}
         assert made.service.tasks_created == 10
 
@@ -185,7 +177,6 @@ def test_the_same_request_at_the_same_time_is_bought_once(tmp_path: Path) -> Non
                 thread.join()
             assert jobs[0].id == jobs[1].id
             assert {str(ended(job).status) for job in jobs} == {"saved"}
-
         assert made.service.tasks_created == 4
 
 
@@ -200,7 +191,6 @@ def test_several_pictures_without_a_seed_are_joined_as_one_request(tmp_path: Pat
         until(lambda: all(row.task_id for row in first.rows))
         again, there = ask(one, n=3), ask(two, n=3)
         made.configure(seconds=0.0)
-
         seeds = [row.seed for row in first.rows]
         assert seeds == [seeds[0], (seeds[0] or 0) + 1, (seeds[0] or 0) + 2]
         for job in (again, there):
@@ -219,7 +209,6 @@ def test_a_request_that_is_partly_saved_is_still_joined(tmp_path: Path) -> None:
         made.arm()
         assert sorted(str(row.status) for row in first.rows) == ["in_doubt", "saved"]
         again = ask(one, "fox", n=2)
-
         assert [row.id for row in again.rows] == [row.id for row in first.rows]
         assert made.service.tasks_created == 2
 
@@ -237,7 +226,6 @@ def test_a_doubt_decided_in_one_kernel_is_seen_in_the_others(tmp_path: Path, cho
         three.resolve(other, choice, next(iter(made.service.tasks)) if choice == "adopt" else "")
         end = "saved" if choice == "adopt" else "expired"
         until(lambda: job.status == joined.status == end)
-
         files = [[picture.file for picture in found.rows[0].pictures] for found in (job, joined, ended(other))]
         assert files[0] == files[1] == files[2]
         assert made.service.tasks_created == 1

@@ -3,35 +3,18 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.environment import ROOT
-from tests.kit import Rig, ask, ended, rig, row_of, small_png, until
+from tests.kit import Rig, ask, ended, rig, row_of, run_script, unlimited, until
 from wan_notebook.jobs import WaitInterrupted
-from wan_notebook.simulator import SimulatorConfig, create_app, serve_in_thread
+from wan_notebook.simulator import create_app, serve_in_thread
 
 SOON_S = 0.8  # half a second, and a little for a busy machine
-
-
-def service_on_a_port(seconds: float = 0.0) -> SimulatorConfig:
-    """Return the settings of a service without limits."""
-    return SimulatorConfig(
-        seconds=seconds, price=Decimal("0.03"), queries_per_s=0, submits_per_s=0, in_flight=0, fixed_picture=small_png()
-    )
-
-
-def environment(url: str, **more: str) -> dict[str, str]:
-    """Return the environment of a program that asks a service at an address."""
-    keys = {"WAN_PROVIDER": "gateway", "WAN_API_KEY": "k", "WAN_BASE_URL": url, "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **keys, **more}
 
 
 def interrupt_soon() -> list[float]:
@@ -62,18 +45,17 @@ def slow(tmp_path: Path) -> Iterator[Rig]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_ends_the_waiting_only(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_waiting_only(slow: Rig) -> None:
     """Kernel → Interrupt comes back within half a second, says how to come back, and the job goes on."""
-    with rig(tmp_path, seconds=300.0) as made:
-        job = ask(made.kernel(), seed=5)
-        at = interrupt_soon()
-        with pytest.raises(WaitInterrupted, match=f"%wan wait {job.id}"):
-            job.result()
-
-        assert time.monotonic() - at[0] < SOON_S
-        assert not job.is_done
-        assert ended(job).status == "saved"
-        assert made.service.tasks_created == 1
+    slow.configure(seconds=300.0)
+    job = ask(slow.kernel(), seed=5)
+    at = interrupt_soon()
+    with pytest.raises(WaitInterrupted, match=f"%wan wait {job.id}"):
+        job.result()
+    assert time.monotonic() - at[0] < SOON_S
+    assert not job.is_done
+    assert ended(job).status == "saved"
+    assert slow.service.tasks_created == 1
 
 
 def test_cancelling_await_ends_the_waiting_only(slow: Rig) -> None:
@@ -92,7 +74,6 @@ def test_cancelling_await_ends_the_waiting_only(slow: Rig) -> None:
         return time.monotonic() - at
 
     job = ask(slow.kernel(), seed=5)
-
     assert asyncio.run(main()) < SOON_S
     assert ended(job).status == "saved"
 
@@ -109,7 +90,6 @@ def test_a_time_limit_around_await_is_a_timeout(slow: Rig) -> None:
 
     job = ask(slow.kernel(), seed=5)
     asyncio.run(main())
-
     assert ended(job).status == "saved"
 
 
@@ -120,7 +100,6 @@ def test_result_works_inside_a_running_loop(made: Rig) -> None:
         return len(ask(session, seed=5).result(20).images) + len((await ask(session, seed=6)).images)
 
     session = made.kernel()
-
     assert asyncio.run(cell()) == 2
 
 
@@ -136,7 +115,6 @@ def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
         before = time.monotonic()
         session.close()
         took_s = time.monotonic() - before
-
         assert row_of(made.kernel(), job).task_id
         assert took_s < 2 * SOON_S
 
@@ -169,8 +147,6 @@ print(asyncio.run(main()), done.wait(30))
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.nightly), "after"])
 def test_an_applied_nest_asyncio_does_no_harm(when: str) -> None:
     """Patched before or after our import, over HTTP: waiting, awaiting and callbacks work."""
-    with serve_in_thread(create_app(service_on_a_port(0.05))) as url:
-        command = [sys.executable, "-W", "ignore", "-c", NEST, when]
-        done = subprocess.run(command, env=environment(url), capture_output=True, text=True, timeout=50, check=False)
-
+    with serve_in_thread(create_app(unlimited(0.05))) as url:
+        done = run_script(NEST, url, when)
     assert done.stdout.split() == ["[1,", "1,", "1]", "True"], done.stderr[-1500:]

@@ -1,7 +1,7 @@
 """`Job` and `Picture`: waiting, pixels, marks, copies, and what an ending says in words."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit import Rig, ask, ended, project_of, rig
 from wan_notebook.database import JobRow, Status
-from wan_notebook.errors import JobError, JobTimeout, NoSuchPictureError
+from wan_notebook.errors import ArgumentError, JobError, JobTimeout, NoSuchPictureError
 from wan_notebook.jobs import Job, TrackedJob, cost_of, error_of, set_display, status_line
 from wan_notebook.magics import show_jobs_in_cells
 from wan_notebook.request import ImageRequest
@@ -78,6 +78,24 @@ def test_an_index_that_does_not_exist_names_those_that_do(job: Job) -> None:
     assert [picture.index for picture in job] == [0]
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda job: job.save(3), r"path = 3 .*fox\.png"),
+        (lambda job: job[0].save(None), r"path = None .*fox\.png"),
+        (lambda job: job["a"], r"index = 'a' .*\[0\]"),
+        (lambda job: job[0].thumbnail(0), "size_px = 0 .*512"),
+        (lambda job: job.wait("a"), "timeout = 'a' .*seconds"),
+        (lambda job: job.result(-1), "timeout = -1 .*seconds"),
+        (lambda job: job.tag(3), "tag = 3 .*text"),
+    ],
+)
+def test_what_cannot_be_used_is_one_error_with_a_hint(job: Job, call: Callable[[Job], object], words: str) -> None:
+    """An argument of a wrong type or range is named with its value and what to give instead."""
+    with pytest.raises(ArgumentError, match=words):
+        call(job)
+
+
 def test_the_record_is_json(job: Job) -> None:
     """`to_dict` goes through json as it is, and names neither key nor signed address."""
     record = job.to_dict()
@@ -100,9 +118,6 @@ def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
             job._ipython_display_()
     finally:
         show_jobs_in_cells()  # what everybody else in this process expects
-
-
-# ------------------------------------------------------------------ waiting
 
 
 def test_waiting_has_a_limit(session: Session) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.faults import Reply
 from tests.kit import WAIT_S, Rig, ask, database_of, ended, project_of, rig, until
-from wan_notebook.database import Status
+from wan_notebook.database import JobRow, Status
 from wan_notebook.errors import JobFailed, JobNotSent, NotSentError
 from wan_notebook.jobs import TrackedJob, goodbye, is_not_sent
 from wan_notebook.providers import ServiceClient
@@ -21,22 +21,15 @@ def made(tmp_path: Path) -> Iterator[Rig]:
         yield found
 
 
-# ------------------------------------------------------------------ an account's limits
-
-
 def test_no_more_tasks_are_in_flight_than_the_account_allows(made: Rig) -> None:
     """The others wait as intents, say their place, and are cancelled for free; they are never sent."""
     made.configure(seconds=1e6)
     session = made.kernel(WAN_IN_FLIGHT="2")
     jobs = [ask(session, seed=seed) for seed in range(5)]
     until(lambda: jobs[-1].tracked[0].note == "waiting: 2 of 2 running, 2 ahead")
-
     assert ["nothing is paid" in job.cancel() for job in jobs[2:]] == [True] * 3
     assert {(ended(job).status, job.cost.amount) for job in jobs[2:]} == {("cancelled", 0)}
     assert made.service.requests["submit"] == 2
-
-
-# ------------------------------------------------------------------ never sent
 
 
 def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +44,6 @@ def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.Monk
         job = ended(ask(session, seed=5))
     with pytest.raises(JobNotSent, match=r"was not sent; nothing was paid. The proxy in ALL_PROXY") as told:
         job.result(1)
-
     assert told.value.hint == "Unset it."
     assert is_not_sent(job.rows[0])
     assert "not sent" in repr(job)
@@ -60,42 +52,17 @@ def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.Monk
     assert made.service.tasks_created == 1
 
 
-def abandoned(made: Rig, monkeypatch: pytest.MonkeyPatch, status: Status) -> str:
-    """Leave a job behind that a kernel which was killed had brought to a status."""
-    session = made.kernel()
-    worker = project_of(session).worker
-    with monkeypatch.context() as patch:
-        patch.setattr(worker, "start", lambda *_: None)
-        job = ask(session, seed=5)
-    if status is Status.SENDING:
-        account = f"gateway:{session.settings().account}"
-        database_of(session).claim_to_send(job.id, worker.owner, account=account, in_flight=0, submits_per_s=0)
-    session.close()
-    return job.id
-
-
-def test_resuming_leaves_alone_what_was_not_sent_and_the_same_call_sends_it(
-    made: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A crash before sending must not fail tomorrow's run, and must not buy anything nobody asked for today."""
-    job_id = abandoned(made, monkeypatch, Status.INTENT)
-    session = made.kernel()
-    (tracked,) = session.resume()
-    tracked.settled().result(WAIT_S)
-    with pytest.raises(JobNotSent, match="was not sent"):
-        session.job(job_id).wait(1)
-    assert (tracked.status, made.service.requests["submit"]) == (Status.INTENT, 0)
-
-    again = ended(ask(session, seed=5))
-    assert (again.id, again.status) == (job_id, "saved")
-
-
 def test_what_may_have_been_sent_is_in_doubt(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that was killed while sending: nobody knows."""
-    job_id = abandoned(made, monkeypatch, Status.SENDING)
+    session = made.kernel()
+    worker, account = project_of(session).worker, f"gateway:{session.settings().account}"
+    monkeypatch.setattr(worker, "start", lambda *_: None)
+    job = ask(session, seed=5)
+    database_of(session).claim_to_send(job.id, worker.owner, account=account, in_flight=0, submits_per_s=0)
+    session.close()
     session = made.kernel()
     session.resume()[0].settled().result(WAIT_S)
-    assert database_of(session).get(job_id).status == "in_doubt"
+    assert database_of(session).get(job.id).status == "in_doubt"
 
 
 # ------------------------------------------------------------------ how a task ends
@@ -119,7 +86,6 @@ def test_a_partial_success_says_why_a_picture_is_missing(tmp_path: Path) -> None
         url = f"http://simulator.test/results/{first.rows[0].task_id}/0.png"
         made.faults.answer("poll", dashscope_success(url, PART))
         job = ended(ask(session, seed=2, n=2, images=first[0]))
-
         assert job.rows[0].notes == ("1 of 2 did not come: DataInspectionFailed",)
 
 
@@ -133,13 +99,10 @@ def test_a_failure_of_the_service_is_not_blamed_on_the_prompt(tmp_path: Path) ->
         assert "Change the prompt" not in told.value.hint
 
 
-def test_the_last_line_of_a_script_tells_each_state_apart(made: Rig) -> None:
+def test_the_last_line_of_a_script_tells_each_state_apart() -> None:
     """Running, being sent, not sent: each with its ids and how to go on; nothing if all is over."""
-    row = ended(ask(made.kernel())).rows[0]
-    jobs = []
-    for job_id, status in {"a1": "running", "b2": "accepted", "c3": "intent", "d4": "sending", "e5": "saved"}.items():
-        copy = type(row)(id=job_id, status=Status(status), prompt="a fox")
-        jobs.append(TrackedJob(copy))
+    states = {"a1": "running", "b2": "accepted", "c3": "intent", "d4": "sending", "e5": "saved"}
+    jobs = [TrackedJob(JobRow(id=job_id, status=Status(status), prompt="a fox")) for job_id, status in states.items()]
     line = goodbye(jobs)
     assert "2 jobs going on at the service (`python -m wan_notebook fetch` collects the pictures): a1, b2" in line
     assert "1 job not sent (the program ended first, nothing was paid): c3" in line

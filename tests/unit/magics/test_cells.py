@@ -87,6 +87,19 @@ def test_a_refused_picture_is_evaluated_once(result):
     assert "ZeroDivisionError" in problems_of("-i slow()", "a {{x}}", notebook(slow=lambda: 1 / 0))
 
 
+@pytest.mark.parametrize("value", [1.5, object()])
+def test_a_picture_that_is_refused_is_evaluated_once(value):
+    """Whether the first edition knew it (1.5 here) or refused it too, a function with effects runs once."""
+    calls = []
+    names = notebook(make=lambda: calls.append(1) or value)
+    if value == 1.5:
+        found = made("-i make() a fox --seed 2", names)
+        assert (found.requests, [image.name for image in found.former[0].images]) == ((), ["former make()"])
+    else:
+        assert "not an image" in problems_of("-i make()", "a fox", names)
+    assert calls == [1]
+
+
 def test_all_problems_of_a_line_and_its_request_come_together():
     """A misspelt option does not hide the missing variable behind it, nor an unreadable picture the wrong size."""
     text = problems_of("--sede 5 -i photo2 -i animal_ -n 0 --seed -1 --size banana --as 2x", "a {anmal}")
