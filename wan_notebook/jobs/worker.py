@@ -39,6 +39,9 @@ LOOK_EVERY_S = 1.0
 """How often leases are renewed, and the jobs of other kernels looked up in the ledger."""
 
 WRITE_AGAIN_S = 0.25
+ANSWER_GRACE_S = 0.35
+"""The longest that the end of a program waits for answers, of the time that it gives to what is about to be sent."""
+
 DURATIONS_KEPT = 200
 """The service of last month is not the service of today."""
 
@@ -146,7 +149,9 @@ class Worker:
         its answer holds the task's id.
         """
         until_s = time.monotonic() + grace_s
-        while any(self._is_about_to_be_sent(job) for job in self.mine) and time.monotonic() < until_s:  # noqa: ASYNC110
+        while (jobs := [job for job in self.mine if self._is_about_to_be_sent(job)]) and time.monotonic() < until_s:
+            if any(job.is_sending for job in jobs):  # a cold start takes its time, an answer should not
+                until_s = min(until_s, time.monotonic() + ANSWER_GRACE_S)
             await asyncio.sleep(0.01)
         if self._keeper is not None:
             self._keeper.cancel()
