@@ -57,8 +57,8 @@ FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
 GRACE_S: Final = 2.0
 """The longest that the end of a program waits for what is about to be sent."""
-END_S: Final = 0.4
-"""The longest that it then waits for answers that are under way."""
+END_S: Final = 0.6
+"""The longest that it then takes to end."""
 DOWNLOAD_TIMEOUT_S: Final = 120.0
 
 
@@ -415,13 +415,12 @@ class Session:
 
         async def end() -> None:
             if project is not None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(project.worker.shutdown(grace_s), grace_s + END_S)
+                await project.worker.shutdown(grace_s)
             await self.clients.aclose()  # also under a submit that waits: the next kernel calls it in doubt
 
         if self.background.is_running:
             with suppress(TimeoutError):  # a connection that does not close must not hold up the end
-                self.background.submit(end()).result(grace_s + 1.5 * END_S)
+                self.background.submit(end()).result(grace_s + END_S)
             self.background.stop()
         if project is not None:
             project.worker.close()

@@ -40,7 +40,7 @@ LOOK_EVERY_S = 1.0
 
 WRITE_AGAIN_S = 0.25
 ANSWER_GRACE_S = 0.35
-"""The longest that the end of a program waits for answers, of the time that it gives to what is about to be sent."""
+"""The longest that an end waits for answers, once something was sent and once more while it cancels the rest."""
 
 DURATIONS_KEPT = 200
 """The service of last month is not the service of today."""
@@ -143,7 +143,7 @@ class Worker:
         self.background.call(self._person_acts, True)
 
     async def shutdown(self, grace_s: float = 0.0) -> None:
-        """End the work of this kernel; for use on the background loop, within a time limit of the caller's.
+        """End the work of this kernel; for use on the background loop.
 
         Jobs that are about to be sent get ``grace_s`` real seconds for it. A submit under way is waited for, since
         its answer holds the task's id.
@@ -155,7 +155,8 @@ class Worker:
             await asyncio.sleep(0.01)
         if self._keeper is not None:
             self._keeper.cancel()
-        while working := [job for job in self._jobs() if job.work is not None]:
+        until_s = time.monotonic() + ANSWER_GRACE_S
+        while (working := [job for job in self._jobs() if job.work is not None]) and time.monotonic() < until_s:
             for job in working:
                 _cancel_work(job)
             await asyncio.sleep(0.01)
