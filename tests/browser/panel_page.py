@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from tests.browser.page import Widget, WidgetPage
-from wan_notebook.panel import SIZES, Form, Panel
+from wan_notebook.panel import FIELDS, SIZES, Panel
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='owned'\">",
@@ -108,13 +108,13 @@ def rows(*jobs: dict[str, Any]) -> dict[str, Any]:
 
 
 def mount(
-    widgets: WidgetPage, *, check: dict[str, Any] | None = None, form: Form | None = None, **traits: Any
+    widgets: WidgetPage, *, check: dict[str, Any] | None = None, form: dict[str, Any] | None = None, **traits: Any
 ) -> Widget:
     """Render a panel; traits that are not given are those of an empty folder."""
     limits = {"prompt": 2000, "negative_prompt": 500}
     state = {
         "fixed": {"service": "simulator", "services": ["gateway"], "limits": limits, "sizes": SIZES},
-        "values": (form or Form(prompt="a fox")).values,
+        "values": form or {**FIELDS, "prompt": "a fox"},
         "check": {**CHECK, **(check or {})},
         "answered": 0,
         "choices": {"variables": []},

@@ -19,7 +19,7 @@ from tests.browser.panel_page import (
     sent,
     wait_sent,
 )
-from wan_notebook.panel import Form
+from wan_notebook.panel import FIELDS
 
 PASTE = """([type, name, text]) => {
   const data = new DataTransfer();
@@ -35,7 +35,7 @@ PASTE = """([type, name, text]) => {
 def chosen(*names: str) -> dict[str, Any]:
     """Return traits of a form with these pictures."""
     facts = [{"label": name, "key": f"k:{name}"} for name in names]
-    return {"form": Form(prompt="x", images=names), "check": {"images": facts}}
+    return {"form": {**FIELDS, "prompt": "x", "images": names}, "check": {"images": facts}}
 
 
 def test_a_click_shows_at_once_and_counts_once(widgets: WidgetPage) -> None:
@@ -83,7 +83,7 @@ def test_what_the_button_says_beside_the_price(widgets: WidgetPage) -> None:
 
 def test_characters_are_counted_at_once_and_by_code_points(widgets: WidgetPage) -> None:
     """The counter follows every key without the kernel."""
-    mount(widgets, form=Form())
+    mount(widgets, form={**FIELDS})
     count = widgets.page.locator(".wan-f-prompt .wan-count")
     for text, expected, is_over in (("狐🦊", "2 / 2,000", False), ("狐🦊" * 1001, "2,002 / 2,000", True)):
         widgets.page.locator(".wan-f-prompt textarea").fill(text)
@@ -257,7 +257,7 @@ def test_any_text_is_shown_as_text(widgets: WidgetPage, text: str) -> None:
     check = {"problems": problems, "preview": text, "cell": text, "notes": [text], "error": text, "detail": text}
     widget = mount(
         widgets,
-        form=Form(prompt=text, images=(text,)),
+        form={**FIELDS, "prompt": text, "images": (text,)},
         check={**check, "images": [{"label": text}]},
         choices={
             "variables": named,

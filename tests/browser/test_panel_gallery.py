@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.page import Widget, WidgetPage
 from tests.browser.panel_page import ROW, gallery, history, item, mount, sent, wait_sent, webp
-from wan_notebook.panel import Form
+from wan_notebook.panel import FIELDS
 
 CONFIG = """config => {
   const script = document.createElement('script');
@@ -234,7 +234,7 @@ def test_the_actions_are_hidden_until_a_picture_is_chosen(widgets: WidgetPage) -
 )
 def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage, button: str, changed: dict[str, Any]) -> None:
     """What the page can it does at once; what made a picture the kernel fills in."""
-    form = Form(prompt="now", images=("photo",), seed="7")
+    form = {**FIELDS, "prompt": "now", "images": ["photo"], "seed": "7"}
     widget = shown(widgets, item(1), form=form)
     widgets.page.locator(".wan-tile").click()
     widgets.page.locator(".wan-inspector").get_by_text("More ▾").click()
@@ -242,7 +242,7 @@ def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage, button: str, chan
     if "id" in changed:
         assert sent(widget, "recall") == [{"to": "gallery", "kind": "recall", **changed}]
     else:
-        assert widget.get("values") == {**form.values, **changed}
+        assert widget.get("values") == {**form, **changed}
         assert widget.saved()
 
 

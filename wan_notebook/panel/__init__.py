@@ -1,7 +1,7 @@
 """The panel: requests with the mouse, in a notebook. All rules are those of the cell that it stands for."""
 
-from .form import Form
+from .form import FIELDS, cell_of_values, read_values, values_of_cell
 from .panel import Panel, latest
 from .plan import SIZES
 
-__all__ = ["SIZES", "Form", "Panel", "latest"]
+__all__ = ["FIELDS", "SIZES", "Panel", "cell_of_values", "latest", "read_values", "values_of_cell"]

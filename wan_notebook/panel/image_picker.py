@@ -25,8 +25,8 @@ _LIST_MAX: Final = 12
 _SAMPLE_PX: Final = 48
 _REDUCED_PX: Final = 480  # pictures with a side below 240 px are refused as inputs
 _ADDRESSES: Final = ("data:", "http://", "https://")
-_NAME: Final = re.compile(r"([^\W\d]\w*)(?:\[(?:-?\d+|\"[^\"]*\"|'[^']*')\])*")
-_JOB: Final = re.compile(r"[0-9a-f]{3,64}(?:\[\d+\])?")
+_PLAIN: Final = re.compile(r"\w+(?:\[(?:-?\d+|\"[^\"]*\"|'[^']*')\])*")
+"""A variable or a job, and a picture of it."""
 
 Pictures = tuple[InputImage | PendingImage, ...]
 
@@ -82,15 +82,13 @@ class PickerFeed(Feed):
 
     def on_place(self, message: Message) -> None:
         """Choose what was typed: a variable, a job's picture, a path or an address; no code is run."""
-        text, namespace = message["text"].strip(), self.panel.namespace
-        name = _NAME.fullmatch(text)
-        is_plain = (name and name[1] in namespace) or (_JOB.fullmatch(text) and text not in namespace)
-        expression = text if is_plain else quoted_path(text.strip("\"'"))
-        _pictures_of(expression, self.session.resolver(namespace))  # an address is downloaded here, once, and kept
+        text = message["text"].strip()
+        expression = text if _PLAIN.fullmatch(text) else quoted_path(text.strip("\"'"))
+        _pictures_of(expression, self.session.resolver(self.panel.namespace))  # an address is downloaded here, and kept
         self._choose(expression)
 
     def _choose(self, expression: str) -> None:
-        self.panel.fill(images=tuple(dict.fromkeys((*self.panel.form.images, expression))))
+        self.panel.fill(images=list(dict.fromkeys((*self.panel.values["images"], expression))))
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ..kernel import current_shell
 from ..magics import cell_of_row, last_resort
 from ..session import Session
 from .feeds import Feed
-from .form import Form
+from .form import FIELDS, cell_of_values, read_values, values_of_cell
 from .gallery import GalleryFeed
 from .history import HistoryFeed, JobFeed
 from .image_picker import PickerFeed
@@ -58,7 +58,7 @@ class Panel(anywidget.AnyWidget):
     _esm = static_module(*(_STATIC / f"{name}.js" for name in _SCRIPTS))
     _css = "\n".join(p.read_text("utf-8") for p in (STATIC / "card.css", *(_STATIC / f"{s}.css" for s in _STYLES)))
     fixed = traitlets.Dict().tag(sync=True)
-    values = traitlets.Dict(Form().values).tag(sync=True)
+    values = traitlets.Dict(dict(FIELDS)).tag(sync=True)
     check = traitlets.Dict().tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)
     choices = traitlets.Dict().tag(sync=True)
@@ -89,14 +89,9 @@ class Panel(anywidget.AnyWidget):
     # What a person may use -------------------------------------------------------------------------------------------
 
     @property
-    def form(self) -> Form:
-        """What the fields hold now."""
-        return Form.of_values(self.values)
-
-    @property
     def cell(self) -> str:
         """The ``%%wan`` cell that asks the same."""
-        return str(self.form.cell)
+        return str(cell_of_values(read_values(self.values)))
 
     def fill(self, **fields: Any) -> None:
         """Put values into fields, named as the parameters of ``generate``; nothing is sent.
@@ -111,7 +106,7 @@ class Panel(anywidget.AnyWidget):
         if "images" in fields:
             given = fields["images"] if isinstance(fields["images"], list | tuple) else [fields["images"]]
             fields["images"] = tuple(self._expression(value) for value in given)
-        self.show(values=self.form.with_fields(fields).values)
+        self.show(values={**self.values, **read_values(fields)})
 
     def generate(self) -> Job:
         """Submit what the form asks for, and return its job.
@@ -127,10 +122,10 @@ class Panel(anywidget.AnyWidget):
 
     def recall(self, cell: str, notes: Sequence[str] = (), **changes: Any) -> None:
         """Fill in what a cell asks for, with changes; ``notes`` are shown with it, and nothing is sent."""
-        form = self.form.with_cell(cell)
-        name = "" if form.name in self.namespace else form.name  # to generate must not bind other work anew
+        values = values_of_cell(cell)
+        name = "" if values["name"] in self.namespace else values["name"]  # to generate must not bind other work anew
         self._plans.notes = notes
-        self.show(values=form.with_fields({"name": name, **changes}).values)
+        self.fill(**{**values, "name": name, **changes})
         self._plans.touch()
 
     def refresh(self, *_: object) -> None:

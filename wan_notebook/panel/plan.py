@@ -3,6 +3,7 @@
 The button's price is that of the plan, and a click submits a plan with the terms that were shown.
 """
 
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,16 +18,15 @@ from ..models import PROVIDERS, RATIOS
 from ..resolver import Resolver
 from ..session import Plan
 from ..text import one_line, pluralize
-from ..validation import Mode
 from .feeds import Feed, Message
-from .form import LIMITS, Form
+from .form import LIMITS, cell_of_values, read_values, seeds_of
 
 if TYPE_CHECKING:
     from .panel import Panel
 
 SIZES: Final = {**dict.fromkeys(LIMITS.tiers), **RATIOS}
 """Width and height in px by name; None for what an edit alone has."""
-_OTHER_NAMES: Final = {"image": "images", "tag": "tags", "--as": "name"}
+_FIELDS: Final = {"image": "images", "tag": "tags", "--as": "name"}
 """The form's names for fields that problems call otherwise."""
 _PREVIEW_MAX_CHARS: Final = 2400
 _DESCRIBE: Final = "Describe the picture that you want."
@@ -61,12 +61,27 @@ class PlanFeed(Feed):
 
     def plan(self, resolver: Resolver) -> Plan | None:
         """Plan the form without sending anything, and show what that means; None if something is wrong."""
-        form = self.panel.form
-        plan, problems, error = self._planned(form, resolver)
-        label, detail = _button(plan, form.mode)
-        preview = safe_text(expand(form.prompt, resolver.namespace).text)[:_PREVIEW_MAX_CHARS]
+        form, plan, found = read_values(self.panel.values), None, list[Problem]()
+        cell, prompt, seed = cell_of_values(form), form["prompt"], form["seed"].strip()
+        if seeds_of(form) is None:
+            found.append(Problem("seed", one_line(seed, 40), "not a seed.", "Write 5, 5..8 or 5,9,12."))
+        # Each click is an execution of its own, so that the same form asks anew.
+        execution = f"panel-{id(self)}-{self._runs}"
+        cell_id = replace(self.session.cell(), cell_id="", execution=execution, is_interactive=True)
+        try:
+            submission, _ = read_cell(cell_parser().read(cell.line), cell.body, resolver)
+            # An empty seed means a new picture at every click, whatever the store has.
+            is_new = not seed and self.session.replay_mode(self.session.settings(form["provider"])) != "only"
+            if not found:
+                plan = self.session.plan(replace(submission, cell=cell_id, fresh=is_new))
+        except RequestError as failure:
+            found += failure.problems
+        except WanError as failure:
+            found.append(Problem("", "", str(failure)))
+        label, detail = _button(plan)
+        preview = safe_text(expand(prompt, resolver.namespace).text)[:_PREVIEW_MAX_CHARS]
         hints = {
-            "prompt": " · ".join(plan.notes) if plan else "" if form.prompt.strip() else _DESCRIBE,
+            "prompt": " · ".join(plan.notes) if plan else "" if prompt.strip() else _DESCRIBE,
             "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
             "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
             "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",
@@ -76,46 +91,23 @@ class PlanFeed(Feed):
                 "label": label,
                 "detail": detail,
                 "terms": _terms(plan),
-                "error": error,
                 "is_ready": plan is not None,
-                "problems": _by_field(problems),
+                "problems": _by_field(one for one in found if one.field != "prompt" or prompt.strip()),
                 "hints": {name: safe_line(hint, 300) for name, hint in hints.items()},
-                "preview": "" if preview == form.prompt else preview,
-                "images": [self.panel.picker.facts(expression) for expression in form.images],
+                "preview": "" if preview == prompt else preview,
+                "images": [self.panel.picker.facts(expression) for expression in form["images"]],
                 "expected_size": safe_line(format_expected_size(plan.requests[0]), 100) if plan else "",
-                "cell": str(form.cell),
+                "cell": str(cell),
                 "notes": [safe_line(note, 300) for note in self.notes],
             }
         )
         return plan
 
-    def _planned(self, form: Form, resolver: Resolver) -> tuple[Plan | None, list[Problem], str]:
-        """Return the session's plan for a form, or what is wrong: problems of fields, and anything else."""
-        problems = []
-        if form.seeds is None:
-            problems.append(Problem("seed", one_line(form.seed, 40), "not a seed.", "Write 5, 5..8 or 5,9,12."))
-        # Each click is an execution of its own, so that the same form asks anew.
-        execution = f"panel-{id(self)}-{self._runs}"
-        cell_id = replace(self.session.cell(), cell_id="", execution=execution, is_interactive=True)
-        try:
-            read = cell_parser().read(form.cell.line)
-            submission, _ = read_cell(read, form.cell.body, resolver)
-            # An empty seed means a new picture at every click, whatever the store has.
-            is_new = not form.seed.strip() and self.session.replay_mode(self.session.settings(form.provider)) != "only"
-            if not problems:
-                return self.session.plan(replace(submission, cell=cell_id, fresh=is_new)), [], ""
-        except RequestError as failure:
-            problems += failure.problems
-        except WanError as failure:
-            return None, problems, str(failure)
-        return None, [one for one in problems if one.field != "prompt" or form.prompt.strip()], ""
-
     def submit(self, plan: Plan | None) -> Job:
         """Submit a plan. Raise ``CellError`` if there is none, or what ``session.submit`` raises."""
         if plan is None:
-            check = self.panel.check
-            lines = [*(line for lines in check["problems"].values() for line in lines), check["error"]]
-            raise CellError("\n".join(filter(None, lines)) or _DESCRIBE)
+            lines = itertools.chain(*self.panel.check["problems"].values())
+            raise CellError("\n".join(lines) or _DESCRIBE)
         self._runs += 1
         job = self.session.submit(plan)
         if plan.submission.name:
@@ -130,7 +122,7 @@ class PlanFeed(Feed):
             if message["click"] <= self.panel.answered:
                 return
             try:
-                self.panel.show(values=Form.of_values(message["values"]).values)  # the newest may be on their way
+                self.panel.fill(**message["values"])  # the newest may be on their way
                 plan = self.plan(self.session.resolver(self.panel.namespace))
                 if plan and not plan.is_free and _terms(plan) != message["terms"]:
                     raise CellError("The price has changed.", hint="Check the button, then press it again.")
@@ -144,7 +136,7 @@ def _terms(plan: Plan | None) -> list[object]:
     return [plan.settings.provider, plan.pictures_max, plan.cost_text] if plan else []
 
 
-def _button(plan: Plan | None, mode: Mode) -> tuple[str, str]:
+def _button(plan: Plan | None) -> tuple[str, str]:
     """Return the button's text, with the most that a click can cost, and the smaller line below."""
     if plan is None:
         return "Generate", ""
@@ -153,20 +145,17 @@ def _button(plan: Plan | None, mode: Mode) -> tuple[str, str]:
     if plan.is_free:
         return "From store · $0.00", "Already in the store: nothing will be sent"
     stored, is_practice = len(plan.jobs) - len(plan.new_jobs), plan.settings.is_simulated
-    facts = [
-        f"{'at most ' if mode is Mode.ILLUSTRATED else ''}{pluralize(plan.pictures_max, 'picture')}",
-        f"{stored} more from the store" if stored else "",
-        plan.price.note if plan.price and not is_practice else "",
-    ]
+    facts = [pluralize(plan.pictures_max, "picture"), f"{stored} more from the store" if stored else ""]
+    facts += [plan.price.note if plan.price and not is_practice else ""]
     price = "practice (free)" if is_practice else plan.cost_text.partition(" (")[0]
     return f"Generate · {price}", " · ".join(filter(None, facts))
 
 
 def _by_field(problems: Iterable[Problem]) -> dict[str, list[str]]:
-    """Return the lines of each field, each once."""
+    """Return the lines of each field, each once; those of no field under an empty name."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for problem in problems:
         value = f"{problem.value}: " if problem.value else ""
         hint = problem.hint.replace(", or add --raw", "")  # the panel has no such option
-        found[_OTHER_NAMES.get(problem.field, problem.field)][safe_line(f"{value}{problem.message} {hint}", 400)] = None
+        found[_FIELDS.get(problem.field, problem.field)][safe_line(f"{value}{problem.message} {hint}", 400)] = None
     return {name: list(lines) for name, lines in found.items()}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.magics.names import notebook
 from wan_notebook.errors import CellError, RequestError
 from wan_notebook.magics import cell_parser, read_cell
-from wan_notebook.panel import Form
+from wan_notebook.panel import FIELDS, cell_of_values, read_values, values_of_cell
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -19,46 +19,45 @@ Negative prompt: rain"""
 
 
 @pytest.mark.parametrize(
-    ("form", "cell"),
+    ("values", "cell"),
     [
-        (Form(prompt="a fox"), "%%wan\na fox"),
-        (Form(prompt="x", interleave=True, max_images=3, n=4), "%%wan --interleave --max-images 3\nx"),
-        (Form(prompt="x", prompt_extend=False), "%%wan\nx"),  # only edits have it
-        (Form(prompt="x", seed=" 5 .. 8 "), "%%wan --seed 5..8\nx"),
-        (Form(prompt="x", tags="one, two  words,, one"), '%%wan --tag one --tag "two words"\nx'),
-        (Form(prompt="x", provider="simulator"), "%%wan --provider simulator\nx"),
-        (Form(prompt="x", seed="f()"), "%%wan\nx"),  # what cannot be written is not
-        (Form().with_cell("%%wan --size 16:9 --negative {x}\na"), "%%wan --size 16:9\na\nNegative prompt: {x}"),
-        (Form().with_cell(FULL), FULL),
+        ({}, "%%wan\nx"),
+        ({"interleave": True, "max_images": 3, "n": 4}, "%%wan --interleave --max-images 3\nx"),
+        ({"prompt_extend": False}, "%%wan\nx"),  # only edits have it
+        ({"seed": " 5 .. 8 "}, "%%wan --seed 5..8\nx"),
+        ({"tags": "one, two  words,, one"}, '%%wan --tag one --tag "two words"\nx'),
+        ({"provider": "simulator"}, "%%wan --provider simulator\nx"),
+        ({"seed": "f()"}, "%%wan\nx"),  # what cannot be written is not
+        (values_of_cell("%%wan --size 16:9 --negative {x}\na"), "%%wan --size 16:9\na\nNegative prompt: {x}"),
+        (values_of_cell(FULL), FULL),
     ],
 )
-def test_the_cell_is_what_a_person_would_write(form, cell):
+def test_the_cell_is_what_a_person_would_write(values, cell):
     """Only what is not the default is written, names stay names, and the negative prompt is the last line."""
-    assert str(form.cell) == cell
+    assert str(cell_of_values({**FIELDS, "prompt": "x", **values})) == cell
 
 
 def test_a_cell_fills_the_form():
-    """Every field is the cell's, except for the service, which stays what it was."""
-    form = Form(prompt="other", provider="gateway", tags="mine", seed="7").with_cell(FULL)
-    assert (form.prompt, form.negative_prompt, form.images, form.n) == ("a {animal}", "rain", ("photo", "ref[0]"), 2)
-    assert (form.size, form.seed, form.prompt_extend, form.watermark) == ("2K", "5", False, True)
-    assert (form.name, form.tags, form.provider) == ("fox", "one, two words", "gateway")
-    assert Form.of_values(form.values) == form
-    assert Form.of_values({"prompt": None, "n": "many", "junk": 1}) == Form()
+    """Every field is the cell's, except for the service."""
+    values = values_of_cell(FULL)
+    assert set(FIELDS) - set(values) == {"provider"}
+    texts = {"prompt": "a {animal}", "negative_prompt": "rain", "size": "2K", "seed": "5", "name": "fox"}
+    rest = {"images": ["photo", "ref[0]"], "n": 2, "prompt_extend": False, "watermark": True, "tags": "one, two words"}
+    assert values == {"interleave": False, "max_images": 5, **texts, **rest}
 
 
 @given(prompt=TEXT, negative_prompt=TEXT, tags=TEXT, name=TEXT, seed=TEXT, size=TEXT)
-def test_no_text_becomes_an_option(prompt, negative_prompt, tags, name, seed, size):
+def test_no_text_becomes_an_option(**texts):
     """Whatever is typed, the cell asks for nothing else than the fields say."""
-    form = Form(prompt=prompt, negative_prompt=negative_prompt, tags=tags, name=name, seed=seed, size=size)
-    assert "\n" not in form.cell.line
+    cell, prompt = cell_of_values({**FIELDS, **texts}), texts["prompt"]
+    assert "\n" not in cell.line
+    read = cell_parser().read(cell.line)
     try:
-        read = cell_parser().read(form.cell.line)
-        submission, _ = read_cell(read, form.cell.body, notebook())
+        submission, _ = read_cell(read, cell.body, notebook())
     except (RequestError, CellError):
         return
     request = submission.requests[0]
-    assert submission.requests[0].images == ()
+    assert request.images == ()
     assert (read.options.dry_run, submission.fresh) == (False, False)
     assert (request.n, request.interleave, request.watermark) == (1, False, False)
     if not {*"{}\r"} & {*prompt}:
@@ -67,11 +66,10 @@ def test_no_text_becomes_an_option(prompt, negative_prompt, tags, name, seed, si
 
 def test_fields_take_the_types_of_generate():
     """What ``generate`` takes can be filled in; lists become the texts of their fields."""
-    form = Form().with_fields(
-        {"size": (1280, 720), "seed": range(5, 8), "tags": ["a", "b"], "n": "2", "images": "photo", "prompt": None}
-    )
-    assert (form.size, form.seed, form.tags, form.n, form.images) == ("1280x720", "5, 6, 7", "a, b", 2, ("photo",))
-    assert Form(n=3).with_fields({"n": None}).n == 1
+    given = {"size": (1280, 720), "seed": range(5, 8), "tags": ["a", "b"], "n": "2", "images": "photo", "prompt": None}
+    read = {"size": "1280x720", "seed": "5, 6, 7", "tags": "a, b", "n": 2, "images": ["photo"], "prompt": ""}
+    assert read_values(given) == read
+    assert read_values({"n": None, "max_images": "many"}) == {"n": 1, "max_images": 5}
     with pytest.raises(CellError, match="no field promt") as caught:
-        form.with_fields({"promt": "x"})
+        read_values({"promt": "x"})
     assert "prompt" in caught.value.hint

@@ -133,8 +133,8 @@ def test_recall_from_the_gallery(page, is_new, seed):
     job = made(page, seed=5)
     page.panel.fill(prompt="now", images="photo", tags="mine")
     page.send("gallery", "recall", id=f"{job.id}/0", new_seed=is_new)
-    form = page.wait(lambda panel: panel.form.prompt == "a fox").form
-    assert (form.seed, form.images, form.tags) == (seed, (), "")
+    values = page.wait(lambda panel: panel.values["prompt"] == "a fox").values
+    assert (values["seed"], values["images"], values["tags"]) == (seed, [], "")
     assert len(page.session.last) == 1
 
 
@@ -157,7 +157,7 @@ def test_history(page):
     (row,) = page.panel.history["rows"]
     assert (row["cost"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", True, "1")
     page.send("history", "recall", job=lynx.id)
-    page.wait(lambda panel: (panel.form.prompt, panel.form.seed) == ("b lynx", "3"))
+    page.wait(lambda panel: (panel.values["prompt"], panel.values["seed"]) == ("b lynx", "3"))
 
 
 def test_everything_that_matches_is_exported(page):

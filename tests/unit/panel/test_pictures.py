@@ -1,7 +1,5 @@
 """Pictures to choose from, and what is recalled from one."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from tests.kit import ask, ended
 from tests.unit.panel.conftest import Shell
 from wan_notebook.errors import CellError
 from wan_notebook.magics import cell_of_job
-from wan_notebook.panel import Form
+from wan_notebook.panel import FIELDS
 
 
 def upload(page, name, data, parts=1):
@@ -84,14 +82,14 @@ def test_an_upload_becomes_an_input_that_the_cell_names(open_panel, house):
     """Pieces in any order are one file in the folder, and the cell alone gives the same request."""
     page, data = open_panel(prompt="make it blue"), encoded(gradient(300, 300))
     upload(page, "../my <b>cat.png", data, parts=3)
-    (expression,) = page.wait(lambda panel: panel.form.images).form.images
+    (expression,) = page.wait(lambda panel: panel.values["images"]).values["images"]
     (kept,) = (house.folder / "inputs").glob("*.png")
     assert (kept.name, kept.read_bytes()) == ("my-b-cat.png", data)
     assert expression.strip("\"'").endswith("wan-pictures/inputs/my-b-cat.png")
     assert ended(page.panel.generate()).mode == "edit"
     upload(page, "notes.png", b"hello, I am a text")
     page.wait(lambda panel: "notes.png" in "".join(panel.notice))
-    assert page.panel.form.images == (expression,)
+    assert page.panel.values["images"] == [expression]
 
 
 @pytest.mark.parametrize("text", ["open('x')", "__import__('os').system('x')", "a.b()", "photo.resize((1, 1))"])
@@ -101,7 +99,7 @@ def test_a_place_runs_no_code(open_panel, text):
     page.send("picker", "place", text=text)
     page.wait(lambda panel: panel.notice)
     page.send("picker", "place", text="photo")
-    assert page.wait(lambda panel: panel.form.images).form.images == ("photo",)
+    assert page.wait(lambda panel: panel.values["images"]).values["images"] == ["photo"]
 
 
 def test_recall_fills_in_and_sends_nothing(open_panel, house):
@@ -109,18 +107,18 @@ def test_recall_fills_in_and_sends_nothing(open_panel, house):
     page = open_panel(shell=Shell(photo=gradient()))
     page.panel.fill(images=[page.shell.user_ns["photo"]], prompt="a {{fox}}", negative_prompt="rain", n=2, seed=5)
     page.panel.fill(size="2K", prompt_extend=False, tags=["red", "two words"], name="fox")
-    asked = page.panel.form
+    asked = page.panel.values
     job = ended(page.panel.generate())
     cell = cell_of_job(job, page.session)
     for name in ("", "fox"):
-        page.panel.fill(**Form(provider="gateway").values)
+        page.panel.fill(**{**FIELDS, "provider": "gateway"})
         page.panel.recall(cell, ["a note"])
-        form = page.panel.form
-        assert form == replace(asked, images=form.images, provider="gateway", name=name)
+        values = page.panel.values
+        assert values == {**asked, "images": values["images"], "provider": "gateway", "name": name}
         page.shell.user_ns.pop("fox", None)
     page.wait(lambda panel: panel.check["notes"] == ["a note"])
     page.panel.fill(prompt="other", provider="", images=[job[0]])
-    assert page.panel.form.images == (f"{job.id}[0]",)
+    assert page.panel.values["images"] == [f"{job.id}[0]"]
     assert house.service.tasks_created == 1
     with pytest.raises(CellError, match="by name"):
         page.panel.fill(images=[gradient()])

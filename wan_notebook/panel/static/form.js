@@ -99,14 +99,14 @@ function makeRun(link) {
   let clicked = 0; // the number of the click that the kernel has not answered yet
 
   function update() {
-    const { label = "Generate", detail: text = "", error = "", is_ready: isReady } = link.get("check");
+    const { label = "Generate", detail: text = "", problems = {}, is_ready: isReady } = link.get("check");
     const { running = 0 } = link.get("jobs");
     const isWaiting = clicked > link.get("answered");
     const facts = [text, running ? `${running} job${running === 1 ? "" : "s"} running` : ""].filter(Boolean);
     setText(button, isWaiting ? "Queued…" : label);
     setDisabled(button, isWaiting || !isReady);
     setText(detail, isWaiting ? "sent to the kernel; it starts as soon as the kernel is free" : facts.join(" · "));
-    setLines(lines, isWaiting ? [] : [error, ...link.get("notice")].filter(Boolean));
+    setLines(lines, isWaiting ? [] : [...(problems[""] ?? []), ...link.get("notice")]);
   }
 
   function click() {
