@@ -1,4 +1,4 @@
-"""Find a Chromium or Chrome on this machine, start it, and print pages with it.
+"""Find a Chromium or Chrome on this machine, and start it.
 
 Needs only the standard library until `launch` is called, so that `make` can ask
 `python -m tests.browser.chromium` for the browser's path before anything else works.
@@ -6,9 +6,7 @@ Needs only the standard library until `launch` is called, so that `make` can ask
 
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,18 +57,6 @@ def find_browser(environ: Mapping[str, str] = os.environ, apps: tuple[str, ...] 
 def launch(playwright: Any, **options: Any) -> Any:
     """Start the machine's browser under Playwright, headless."""
     return playwright.chromium.launch(executable_path=str(find_browser()), args=list(ARGS), **options)
-
-
-def print_pdf(source: str | Path, target: Path, *, timeout_s: float = 60) -> Path:
-    """Print an HTML file or URL to a PDF with the browser alone, as a person without Playwright would."""
-    url = Path(source).resolve().as_uri() if isinstance(source, Path) else source
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [str(find_browser()), "--headless", *ARGS, f"--user-data-dir={profile}"]
-        command += ["--no-pdf-header-footer", f"--print-to-pdf={target}", url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    if done.returncode or not target.exists():
-        raise RuntimeError(f"{command[0]} printed no PDF (exit {done.returncode}):\n{done.stderr[-2000:]}")
-    return target
 
 
 if __name__ == "__main__":

@@ -1,48 +1,42 @@
-r"""Drive a real JupyterLab (or Notebook 7) in Chromium.
+r"""Drive a real JupyterLab, Notebook 7 or Voilà in Chromium.
 
-A test takes the fixture `lab` (JupyterLab) or `notebook7`; both are a `Lab` with a folder of its own, a page of its
-own, and a fresh kernel for each notebook that it opens:
+A test takes the fixture `lab` (JupyterLab), `notebook7` or `voila`: a page of its own, with a folder of its own and a
+fresh kernel for each notebook that it opens.
 
     def test_the_card_counts_while_another_cell_computes(lab):
         lab.write("a.ipynb", ["%load_ext wan_notebook", "%%wan\na fox", "import time; time.sleep(3)"])
         lab.open("a.ipynb")             # waits until the kernel has really answered this page
         lab.run_cell(0)                 # waits until it is done; wait=False returns at once
-        lab.run_all(wait=False)
         lab.wait_text(1, "running")     # text in the output of code cell 1; lab.wait_css(".wan-card") for a selector
-        lab.wait_done()                 # no cell runs or waits
-        lab.save()                      # to disk; then lab.saved() is the file, lab.saved_text() its raw JSON
+        lab.save()                      # to disk; then lab.saved() is the file
         lab.reload()                    # the browser's reload: same kernel;  lab.reopen(): new kernel
-        lab.restart_kernel()            # fresh interpreter, outputs stay;    lab.interrupt(): as the stop button
-        lab.theme("dark")
         assert "saved" in lab.out_text(1)
 
 Cells are code cells, counted from 0; in `write`, a text that starts with `#md ` makes a Markdown cell, which has no
-number. `lab.cell(i)`, `lab.output(i)` are Playwright locators, `lab.page` the page; `lab.prompt(i)`, `lab.source(i)`,
-`lab.n_cells()` tell what is there; `lab.type_into(i, text)` types.
-`lab.folder` is the notebook's folder on disk. `lab.write(..., kernel="k6")` uses the kernel of the fixture `kernel6`
-(ipykernel 6.31 in an environment of its own); `lab.server.add_kernel(name, python, env={...})` registers another, for
-example one with `WAN_SIMULATOR_SECONDS=0`. Kernels see `WAN_PROVIDER=simulator`, a private home and this checkout.
-
-An uncaught JavaScript error fails the test when it ends; `lab.forgive(regex)` allows the ones that are expected. When
-a test fails, the page is photographed into the temporary folder `wan-notebook-failures`, and the report says where.
+number. `lab.output(i)` is a Playwright locator, `lab.page` the page, `lab.folder` the notebook's folder on disk.
+`lab.server.add_kernel(name, python, env={...})` registers a kernel for `lab.write(..., kernel=name)`. Kernels see
+`WAN_PROVIDER=simulator`, a private home and this checkout. An uncaught JavaScript error fails the test when it ends.
 """
 
 import json
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import nbformat
 
-from tests.lab.servers import LabServer, NotebookServer
+from tests.lab.servers import Server
 
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # a hidden tab has cells too
 CELL = f"{PANEL} .jp-Notebook .jp-CodeCell"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # The front end's own complaint about a cell whose kernel was restarted under it; nothing of ours can cause it.
 FORGIVEN = (r"Canceled future for execute_request", r"^Error: Canceled$")
+OPEN_S = 90
 
 _READY = """async idle => {
   const app = window.jupyterapp;
@@ -76,6 +70,14 @@ _IDLE = """sel => {
 }"""
 
 
+CONTRAST = Path(__file__).with_name("contrast.js").read_text("utf-8")
+
+
+def low_contrast(page: Any, css: str, kind: str = "unreadable") -> Any:
+    """Return the texts of some elements that cannot be read, or with `faint` the fields whose outline is not seen."""
+    return page.evaluate(f"([kind, css]) => {{ {CONTRAST}\nreturn {{ unreadable, faint }}[kind](css); }}", [kind, css])
+
+
 def notebook_of(cells: list[str], kernel: str = "python3") -> nbformat.NotebookNode:
     """Return a notebook of these code cells; one that starts with `#md ` is Markdown."""
     make = nbformat.v4
@@ -86,86 +88,90 @@ def notebook_of(cells: list[str], kernel: str = "python3") -> nbformat.NotebookN
     return make.new_notebook(cells=nodes, metadata={"kernelspec": spec})
 
 
-class Lab:
-    """One browser page with one open notebook; see the module's docstring."""
+class FrontEndPage:
+    """One browser page and a folder of notebooks."""
 
-    def __init__(self, server: LabServer | NotebookServer, browser: Any, folder: Path | None = None) -> None:
+    def __init__(self, server: Server, browser: Any) -> None:
         self.server = server
-        self.folder = folder or server.root / uuid.uuid4().hex[:12]
-        self.folder.mkdir(exist_ok=True)
+        self.folder = server.root / uuid.uuid4().hex[:12]
+        self.folder.mkdir()
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
         self.page = self.context.new_page()
-        self.errors: list[str] = []
-        self.console: list[tuple[str, str]] = []
-        self._forgiven = [re.compile(pattern) for pattern in (*FORGIVEN, *server.forgiven)]
-        self._name = ""
-        self._dark = False
+        self._errors: list[str] = []
+        self._forgiven = [*FORGIVEN, *server.forgiven]
         self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.console.append((message.type, message.text)))
+        self.page.on("pageerror", lambda error: self._errors.append(str(error)))
         self.page.on("dialog", lambda dialog: dialog.accept())  # "unsaved changes"
 
-    # -------------------------------------------------------------- the file
-
-    def write(self, name: str, cells: list[str], *, kernel: str = "python3") -> Path:
+    def write(self, name: str, cells: list[str], *, kernel: str = "python3") -> None:
         """Write a notebook of code cells into the folder."""
-        path = self.folder / name
-        nbformat.write(notebook_of(cells, kernel), path)
-        return path
+        nbformat.write(notebook_of(cells, kernel), self.folder / name)
 
-    def read(self, name: str) -> nbformat.NotebookNode:
-        """Return a notebook of the folder."""
-        return nbformat.read(self.folder / name, as_version=4)
+    def url(self, name: str) -> str:
+        """Return the address of a notebook of the folder, in a new workspace."""
+        path = (self.folder / name).relative_to(self.server.root).as_posix()
+        return self.server.url + self.server.page_path.format(workspace=f"t{uuid.uuid4().hex[:8]}", notebook=path)
 
-    def rewrite(self, name: str, document: nbformat.NotebookNode) -> None:
-        """Write a notebook of the folder anew."""
-        nbformat.write(document, self.folder / name)
+    def uncaught(self) -> list[str]:
+        """Return the uncaught JavaScript errors that nobody forgave."""
+        return [e for e in self._errors if not any(re.search(pattern, e) for pattern in self._forgiven)]
 
-    def saved(self) -> nbformat.NotebookNode:
-        """Return the notebook as it is on disk."""
-        return self.read(self._name)
+    def close(self) -> None:
+        self.context.close()
 
-    def saved_text(self) -> str:
-        """Return the raw JSON of the notebook on disk."""
-        return (self.folder / self._name).read_text(encoding="utf-8")
+
+class VoilaPage(FrontEndPage):
+    """A notebook as a page of Voilà; the server ends its kernel with the page."""
+
+    def open(self, name: str) -> None:
+        """Open a notebook of the folder and wait until the page is built."""
+        self.page.goto(self.url(name), wait_until="domcontentloaded", timeout=OPEN_S * 1000)
+        self.page.wait_for_selector("#rendered_cells", state="visible", timeout=OPEN_S * 1000)
+
+
+class Lab(FrontEndPage):
+    """One open notebook of JupyterLab or Notebook 7."""
+
+    _name = ""
+    _dark = False
 
     # -------------------------------------------------------------- open and close
 
-    def open(self, name: str, *, timeout_s: float = 90) -> Self:
+    def read(self, name: str) -> nbformat.NotebookNode:
+        return nbformat.read(self.folder / name, as_version=4)
+
+    def saved(self) -> nbformat.NotebookNode:
+        return self.read(self._name)
+
+    def open(self, name: str) -> None:
         """Open a notebook of the folder in a new workspace and wait until its kernel answers this page."""
         self._name = name
-        path = (self.folder / name).relative_to(self.server.root).as_posix()
-        page = self.server.page_path.format(workspace=f"t{uuid.uuid4().hex[:8]}", notebook=path)
-        self.page.goto(self.server.url + page, wait_until="domcontentloaded", timeout=timeout_s * 1000)
-        self._settle(timeout_s)
-        return self
+        self.page.goto(self.url(name), wait_until="domcontentloaded", timeout=OPEN_S * 1000)
+        self._settle()
 
-    def reload(self, *, timeout_s: float = 90) -> None:
+    def reload(self) -> None:
         """Reload the page as a person would: the kernel goes on, unsaved outputs are gone."""
-        self.page.reload(wait_until="domcontentloaded", timeout=timeout_s * 1000)
-        self._settle(timeout_s, idle=False)
+        self.page.reload(wait_until="domcontentloaded", timeout=OPEN_S * 1000)
+        self._settle(idle=False)
 
     def reopen(self) -> None:
         """End the kernel and open the saved file anew."""
         self._end_sessions()
         self.open(self._name)
 
-    def _settle(self, timeout_s: float, *, idle: bool = True) -> None:
-        self.page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=timeout_s * 1000)
-        self.page.wait_for_selector(f"{PANEL} .jp-Notebook", timeout=timeout_s * 1000)
-        end = time.monotonic() + timeout_s
+    def _settle(self, *, idle: bool = True) -> None:
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=OPEN_S * 1000)
+        self.page.wait_for_selector(f"{PANEL} .jp-Notebook", timeout=OPEN_S * 1000)
+        end = time.monotonic() + OPEN_S
         while time.monotonic() < end:
             for button in self.page.query_selector_all(".jp-Dialog .jp-mod-accept"):
                 button.click()  # "Select Kernel" and its like: the suggestion is right
-            if self._connected() and self.page.evaluate(_READY, idle):
+            # The page's own indicator says "idle" before the kernel is connected, and a cell run then is dropped.
+            kernels = [session["kernel"] for session in self._sessions()]
+            if kernels and all(each["connections"] for each in kernels) and self.page.evaluate(_READY, idle):
                 return
             self.page.wait_for_timeout(100)
-        raise TimeoutError(f"no kernel answered {self._name} in {timeout_s} s:\n{self.server.log()[-2000:]}")
-
-    def _connected(self) -> bool:
-        # The page's own indicator says "idle" before the kernel is connected, and a cell run then is dropped.
-        kernels = [session["kernel"] for session in self._sessions()]
-        return bool(kernels) and all(kernel["connections"] >= 1 for kernel in kernels)
+        raise TimeoutError(f"no kernel answered {self._name} in {OPEN_S} s:\n{self.server.log()[-2000:]}")
 
     def _sessions(self) -> list[dict[str, Any]]:
         sessions = self.context.request.get(f"{self.server.url}/api/sessions").json()
@@ -183,40 +189,29 @@ class Lab:
         try:
             if self._dark:
                 self.theme("light")
-            self.forgive(".*")  # what breaks from here on is the closing itself
             self._end_sessions()
         finally:
-            self.context.close()
+            super().close()
 
     # -------------------------------------------------------------- run
 
-    def _start(self, command: str, index: int | None = None) -> None:
-        self.page.evaluate(_START, [command, index])
-
-    def run_all(self, *, wait: bool = True, timeout_s: float = 120) -> None:
+    def run_all(self, *, wait: bool = True) -> None:
         """Run every cell as the menu does."""
-        self._start("notebook:run-all-cells")
+        self.page.evaluate(_START, ["notebook:run-all-cells", None])
         if wait:
-            self.wait_done(timeout_s=timeout_s)
+            self.page.wait_for_function(_IDLE, arg=CELL, timeout=120_000)
 
-    def run_cell(self, index: int, *, wait: bool = True, timeout_s: float = 60) -> None:
-        """Run code cell `index` in place, as Ctrl+Enter does."""
-        self._start("notebook:run-cell", index)
-        if wait:
-            self.wait_done(timeout_s=timeout_s)
+    def run_cell(self, *indices: int, wait: bool = True) -> None:
+        """Run code cells in place, one after the other, as Ctrl+Enter does."""
+        for index in indices:
+            self.page.evaluate(_START, ["notebook:run-cell", index])
+            if wait:
+                self.page.wait_for_function(_IDLE, arg=CELL)
 
-    def wait_done(self, *, timeout_s: float = 120) -> None:
-        """Wait until no cell runs or waits and the kernel is idle."""
-        self.page.wait_for_function(_IDLE, arg=CELL, timeout=timeout_s * 1000)
-
-    def restart_kernel(self, *, timeout_s: float = 60) -> None:
+    def restart_kernel(self) -> None:
         """Give the notebook a fresh interpreter; its outputs stay."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-        self._settle(timeout_s)
-
-    def interrupt(self) -> None:
-        """Interrupt the kernel, as the stop button does."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+        self._settle()
 
     def type_into(self, index: int, text: str) -> None:
         """Put the cursor at the end of a code cell and type, key by key, so that completers see it."""
@@ -227,56 +222,41 @@ class Lab:
     # -------------------------------------------------------------- look
 
     def cell(self, index: int) -> Any:
-        """Return the locator of a code cell."""
         return self.page.locator(CELL).nth(index)
 
     def output(self, index: int) -> Any:
-        """Return the locator of a code cell's outputs."""
         return self.cell(index).locator(".jp-Cell-outputArea")
 
     def prompt(self, index: int) -> str:
         """Return the prompt of a code cell: `[ ]:`, `[*]:` or `[3]:`."""
         return (self.cell(index).locator(".jp-InputPrompt").first.text_content() or "").strip()
 
-    def source(self, index: int) -> str:
-        """Return the text of a code cell as the editor has it."""
-        return str(
-            self.page.evaluate(
-                "i => window.jupyterapp.shell.currentWidget.content.widgets"
-                ".filter(c => c.model.type === 'code')[i].model.sharedModel.getSource()",
-                index,
-            )
+    def sources(self) -> list[str]:
+        """Return the texts of the code cells as the editors have them."""
+        widgets = "window.jupyterapp.shell.currentWidget.content.widgets"
+        return self.page.evaluate(
+            f"() => {widgets}.filter(c => c.model.type === 'code').map(c => c.model.sharedModel.getSource())"
         )
-
-    def n_cells(self) -> int:
-        """Return how many code cells the notebook has."""
-        return int(self.page.locator(CELL).count())
 
     def out_text(self, index: int) -> str:
         """Return the text of a code cell's outputs, also of what is scrolled away."""
         area = self.output(index)
         return (area.text_content() or "") if area.count() else ""
 
-    def wait_text(self, index: int, text: str, *, timeout_s: float = 30) -> None:
+    def wait_text(self, index: int, text: str) -> None:
         """Wait until a code cell's outputs contain a text."""
         self.page.wait_for_function(
-            "([sel, i, text]) => { const cell = document.querySelectorAll(sel)[i];"
-            " const area = cell && cell.querySelector('.jp-Cell-outputArea');"
-            " return area && area.textContent.includes(text); }",
+            "([sel, i, text]) => document.querySelectorAll(sel)[i]"
+            "?.querySelector('.jp-Cell-outputArea')?.textContent.includes(text)",
             arg=[CELL, index, text],
-            timeout=timeout_s * 1000,
         )
 
-    def wait_lasting(self, index: int, *, timeout_s: float = 30) -> None:
+    def wait_lasting(self, index: int) -> None:
         """Wait until a code cell shows pictures as HTML: its card says `saved` a moment before it gives way."""
-        lasting = self.output(index).locator(".jp-RenderedHTML img[alt]").first
-        lasting.wait_for(timeout=timeout_s * 1000)
+        self.output(index).locator(".jp-RenderedHTML img[alt]").first.wait_for()
 
-    def wait_css(self, css: str, *, state: str = "visible", timeout_s: float = 30) -> Any:
-        """Wait for an element of the open notebook."""
-        return self.page.wait_for_selector(f"{PANEL} {css}", state=state, timeout=timeout_s * 1000)
-
-    # -------------------------------------------------------------- save, theme, errors
+    def wait_css(self, css: str) -> None:
+        self.page.wait_for_selector(f"{PANEL} {css}")
 
     def save(self) -> None:
         """Save the notebook and wait until the file is written."""
@@ -285,18 +265,20 @@ class Lab:
     def theme(self, name: str) -> None:
         """Switch between `light` and `dark`."""
         self._dark = name == "dark"
-        self.page.evaluate(
-            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", THEMES[name]
-        )
-        self.page.wait_for_selector(
-            f"body[data-jp-theme-light='{json.dumps(not self._dark)}']",
-            state="attached",  # Playwright calls it hidden
-        )
+        command = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        self.page.evaluate(command, THEMES[name])
+        theme = f"body[data-jp-theme-light='{json.dumps(not self._dark)}']"
+        self.page.wait_for_selector(theme, state="attached")  # Playwright calls it hidden
 
-    def forgive(self, pattern: str) -> None:
-        """Allow uncaught JavaScript errors that match a regular expression."""
-        self._forgiven.append(re.compile(pattern))
 
-    def uncaught(self) -> list[str]:
-        """Return the uncaught JavaScript errors that nobody forgave."""
-        return [e for e in self.errors if not any(pattern.search(e) for pattern in self._forgiven)]
+@contextmanager
+def offline_page(browser: Any, path: Path, *, javascript: bool = True, dark: bool = False) -> Iterator[Any]:
+    """Open a file in a browser without any network, and without JavaScript if asked."""
+    scheme = "dark" if dark else "light"
+    context = browser.new_context(offline=True, java_script_enabled=javascript, color_scheme=scheme)
+    try:
+        page = context.new_page()
+        page.goto(path.resolve().as_uri(), wait_until="load")
+        yield page
+    finally:
+        context.close()

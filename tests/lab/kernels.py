@@ -1,7 +1,4 @@
-"""A second environment with ipykernel 6.31, so that both kernel generations are tested.
-
-`python -m tests.lab.kernels` makes it; `make browser` calls that, and the fixture `kernel6` as well.
-"""
+"""A second environment with ipykernel 6.31: `python -m tests.lab.kernels` and the fixture `kernel6` make it."""
 
 import hashlib
 import subprocess

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,71 +57,54 @@ class Server:
     """One Jupyter server process; `url` is its base, `root` the folder that it serves."""
 
     arguments: tuple[str, ...] = ()  # after `python -m`
-    ready_path = "/api/status"
+    ready = ("/api/status", "started")  # a path, and what this server answers there, not another that took the port
+    page_path = ""
     forgiven: tuple[str, ...] = ()  # patterns of the front end's own uncaught errors
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None) -> None:
-        self.root = folder / "root"
-        self.home = folder / "home"
-        self.log_path = folder / "server.log"
-        self.env = clean_environment(self.home, env or {})
-        self.url = ""
+    def __init__(self, folder: Path) -> None:
+        self.root, self.home, self._log = folder / "root", folder / "home", folder / "server.log"
+        self.env, self.url = clean_environment(self.home, {}), ""
         self._process: subprocess.Popen[bytes] | None = None
-        for path in (self.root, self.home):
+        settings = Path(self.env["JUPYTER_CONFIG_DIR"]) / "labconfig"
+        for path in (self.root, self.home, settings):
             path.mkdir(parents=True, exist_ok=True)
-        self._write_settings()
+        (settings / "default_setting_overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
         self.add_kernel("python3", Path(sys.executable))
-
-    def _write_settings(self) -> None:
-        folder = Path(self.env["JUPYTER_CONFIG_DIR"]) / "labconfig"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "default_setting_overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
 
     def add_kernel(self, name: str, python: Path, env: Mapping[str, str] | None = None) -> str:
         """Register a further kernel; a page that is opened afterwards knows it."""
         write_kernelspec(Path(self.env["JUPYTER_DATA_DIR"]), name, python, env or {})
         return name
 
-    def command(self, port: int) -> list[str]:
-        """Return the command line of the server on one port."""
-        return [sys.executable, "-m", *(a.format(port=port, root=self.root) for a in self.arguments)]
-
-    def start(self, timeout_s: float = 60) -> Self:
+    def start(self) -> Self:
         """Start the process and wait until it answers; another port is tried if the first was just taken."""
         for _ in range(5):
             port = free_port()
-            with self.log_path.open("ab") as log:
+            command = [sys.executable, "-m", *(a.format(port=port, root=self.root) for a in self.arguments)]
+            with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self.command(port),
-                    cwd=self.root,
-                    env=self.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
+                    command, cwd=self.root, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     start_new_session=True,
-                )
+                )  # fmt: skip
             self.url = f"http://127.0.0.1:{port}"
-            if self._answers(time.monotonic() + timeout_s):
+            if self._answers(time.monotonic() + 60):
                 return self
             self.stop()
         raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log()[-3000:]}")
 
     def _answers(self, end: float) -> bool:
+        path, words = self.ready
         while time.monotonic() < end and self._process and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(self.url + self.ready_path, timeout=5) as answer:  # noqa: S310
-                    return self.is_ready(answer.read().decode())
-            except (urllib.error.URLError, OSError):
+                with urllib.request.urlopen(self.url + path, timeout=5) as answer:  # noqa: S310
+                    return words in answer.read().decode()
+            except OSError:
                 time.sleep(0.1)
         return False
 
-    def is_ready(self, body: str) -> bool:
-        """Tell by the body that this server answers, and not another one which took the port."""
-        return "started" in body
-
     def log(self) -> str:
         """Return what the server and its kernels wrote."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
         """End the server and its kernels: politely, then the whole process group."""
@@ -137,17 +119,9 @@ class Server:
         self._process = None
 
 
-_ALLOW = (
-    "--allow-root",
-    "--no-browser",
-    "--ServerApp.port={port}",
-    "--ServerApp.port_retries=0",
-    "--ServerApp.ip=127.0.0.1",
-    "--ServerApp.root_dir={root}",
-    "--IdentityProvider.token=",
-    "--ServerApp.password=",
-    "--KernelSpecManager.ensure_native_kernel=False",
-)
+_ALLOW = ("--allow-root", "--no-browser", "--ServerApp.port={port}", "--ServerApp.port_retries=0")
+_ALLOW += ("--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir={root}", "--ServerApp.password=")
+_ALLOW += ("--IdentityProvider.token=", "--KernelSpecManager.ensure_native_kernel=False")
 
 
 class LabServer(Server):
@@ -166,15 +140,11 @@ class NotebookServer(Server):
 
 
 class VoilaServer(Server):
-    """Voilà: a notebook as a page, its cells run by the server while the page loads."""
+    """Voilà: a notebook as a page, its cells run by the server while the page loads. Its front page is a list."""
 
     arguments = ("voila", "{root}", "--no-browser", "--Voila.ip=127.0.0.1", "--port={port}", "--debug")
-    ready_path = "/"
+    ready = ("/", "voila")
     page_path = "/voila/render/{notebook}"
-
-    def is_ready(self, body: str) -> bool:
-        """Voilà's front page is a list of notebooks."""
-        return "voila" in body.lower()
 
 
 def free_port() -> int:

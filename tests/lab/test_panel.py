@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.environment import ROOT
-from tests.lab.harness import Lab
-from tests.lab.voila import VoilaPage
+from tests.lab.harness import Lab, VoilaPage
 
 LOAD = """%load_ext wan_notebook
 from PIL import Image
@@ -18,18 +17,13 @@ animal = 'fox'"""
 BUTTON = ".wan-run-button"
 
 
-def quick(lab: Lab, seconds: str = "1") -> str:
-    """Return a kernel whose simulator takes so long."""
-    return lab.server.add_kernel(f"wan{seconds}", Path(sys.executable), {"WAN_SIMULATOR_SECONDS": seconds})
-
-
 def opened(lab: Lab, *cells: str, load: str = LOAD, seconds: str = "1") -> Any:
     """Open a notebook with a panel in cell 1, beside real photographs; return the page."""
     shutil.copytree(ROOT / "notebooks/data", lab.folder / "data")
-    lab.write("a.ipynb", [load, "%wan panel", *cells], kernel=quick(lab, seconds))
+    kernel = lab.server.add_kernel(f"wan{seconds}", Path(sys.executable), {"WAN_SIMULATOR_SECONDS": seconds})
+    lab.write("a.ipynb", [load, "%wan panel", *cells], kernel=kernel)
     lab.open("a.ipynb")
-    lab.run_cell(0)
-    lab.run_cell(1)
+    lab.run_cell(0, 1)
     lab.wait_css(BUTTON)
     return lab.page
 
@@ -85,7 +79,7 @@ def test_from_a_variable_and_an_upload_to_a_cell_that_runs(lab: Lab) -> None:
     page.wait_for_function("document.querySelector('.wan-inspector').textContent.includes('Copied')")
     lab.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+V")
-    assert lab.source(2).startswith("%%wan -i wan-pictures/inputs/")
+    assert lab.sources()[2].startswith("%%wan -i wan-pictures/inputs/")
     lab.run_cell(2)
     lab.wait_text(2, "saved")
 
@@ -107,14 +101,14 @@ def test_the_panel_survives_a_reload_and_a_busy_kernel(lab: Lab) -> None:
 
 def leaves_the_notebook_alone(lab: Lab) -> None:
     """Press what JupyterLab has meanings for on several parts; the focus stays, and so does every cell."""
-    page, cells = lab.page, lab.n_cells()
+    page, cells = lab.page, len(lab.sources())
     for part in (".wan-cell .wan-b", ".wan-size-choice", ".wan-checks input", ".wan-cell-text", ".wan-tab"):
         element = page.locator(f".wan-panel {part}").first
         element.focus()
         for key in ("b", "d", "d", "Shift+m", "ArrowDown", "Control+Enter"):
             page.keyboard.press(key)
         assert page.evaluate("document.activeElement.closest('.wan-panel') !== null"), part
-    assert lab.n_cells() == cells
+    assert len(lab.sources()) == cells
     assert lab.prompt(1) == "[2]:"
 
 
@@ -133,7 +127,7 @@ def test_keys_in_the_panel_mean_the_panel(lab: Lab) -> None:
     page.wait_for_selector(".wan-tile", state="detached")
     page.locator(".wan-cell .wan-b").press("Control+s")  # what is everybody's stays so
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
-    assert lab.n_cells() == 2
+    assert len(lab.sources()) == 2
 
 
 def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
@@ -143,7 +137,7 @@ def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:
     page.locator(".wan-f-seed input").fill("7")
     page.locator(".wan-cell-text", has_text="--seed 7").wait_for()
     lab.run_cell(2)
-    assert lab.source(3) == "%%wan --seed 7\na {animal} in snow"
+    assert lab.sources()[3] == "%%wan --seed 7\na {animal} in snow"
     lab.run_cell(3)
     lab.wait_text(3, "saved")
     page.wait_for_selector(".wan-tile")
@@ -177,8 +171,7 @@ def test_a_restart_and_the_next_day(lab: Lab) -> None:
     lab.reopen()
     lab.wait_text(1, f"Last request: job {job}")
     assert "%%wan --seed 7\na {animal} in snow" in lab.out_text(1)
-    lab.run_cell(0)
-    lab.run_cell(1)
+    lab.run_cell(0, 1)
     page.wait_for_selector(".wan-tile img[src^='blob:']")
     assert "Last request" not in lab.output(1).inner_text()
 

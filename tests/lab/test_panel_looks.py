@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.harness import Lab
-from tests.lab.test_front_ends import UNREADABLE
+from tests.lab.harness import Lab, low_contrast
 from tests.lab.test_panel import BUTTON, opened
 
 BELOW = "#md " + "text\n\n" * 60  # so that the panel is not the page's end
@@ -15,23 +14,6 @@ COVERED = """() => {
   if (!field.closest('.wan-left') || strip.contains(field)) return null;
   const [f, s] = [field, strip].map(e => e.getBoundingClientRect());
   return Math.max(0, Math.min(f.bottom, s.bottom) - Math.max(f.top, s.top));
-}"""
-# Outlines of what can be used, under 3:1 against what they stand on.
-FAINT = r"""sel => {
-  const parse = text => text.match(/[\d.]+/g).slice(0, 3).map(v => v / 255);
-  const light = c => c.map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const bad = [];
-  for (const field of document.querySelectorAll(sel)) {
-    if (!field.checkVisibility()) continue;
-    let under = field.parentElement;
-    while (getComputedStyle(under).backgroundColor === 'rgba(0, 0, 0, 0)') under = under.parentElement;
-    const [a, b] = [getComputedStyle(field).borderTopColor, getComputedStyle(under).backgroundColor]
-      .map(text => light(parse(text))).sort((x, y) => y - x);
-    const contrast = (a + .05) / (b + .05);
-    if (contrast < 3) bad.push([field.className, contrast.toFixed(2)]);
-  }
-  return bad;
 }"""
 ACTIONS = ".wan-actions .wan-b"
 OUTLINED = (
@@ -77,12 +59,12 @@ def test_words_signs_and_outlines_can_be_read(lab: Lab, theme: str) -> None:
     page.locator(".wan-jobrow b", has_text="failed").first.wait_for()
     page.locator(".wan-tile").first.click()
     page.locator(".wan-inspector").get_by_text("More ▾").click()
-    assert page.evaluate(UNREADABLE, ".wan-panel") == []
-    assert page.evaluate(FAINT, f":is({OUTLINED}, {ACTIONS})") == []
+    assert low_contrast(page, ".wan-panel") == []
+    assert low_contrast(page, f":is({OUTLINED}, {ACTIONS})", "faint") == []
     page.locator(".wan-tile").first.dblclick()
     page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
-    assert page.evaluate(FAINT, f".wan-light {ACTIONS}") == []
+    assert low_contrast(page, f".wan-light {ACTIONS}", "faint") == []
     page.keyboard.press("Escape")
     page.get_by_role("tab", name="History").click()
     page.wait_for_selector(".wan-history tbody tr >> nth=2")
-    assert page.evaluate(UNREADABLE, ".wan-history") == []
+    assert low_contrast(page, ".wan-history") == []

@@ -52,6 +52,15 @@ def files_of(storage: Storage) -> list[str]:
     return sorted(name for name in found if name != ".gitignore")
 
 
+def failing(code: int) -> Any:
+    """Return a call that fails as the system does."""
+
+    def call(*_args: Any, **_options: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
 def image(data: bytes = b"a picture", mime: str = "image/png") -> InputImage:
     """Return an input picture."""
     return InputImage(name="photo", identity="x", data=data, mime=mime, width_px=1, height_px=1)
@@ -77,41 +86,37 @@ def test_a_new_folder_stays_out_of_version_control(storage: Storage) -> None:
     ignore.unlink()
     storage.save_input(image())
     assert not ignore.exists()
-    assert files_of(storage) == [f"inputs/{image().sha256[:16]}.png"]
-
-
-# Saving ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [None, b"png with metadata"])
 def test_a_picture_gets_its_name_and_the_part_goes(storage: Storage, data: bytes | None) -> None:
     """A finished download, or what is made of it, becomes the file, byte for byte, readable as any file is."""
     part = part_of(storage, b"png bytes")
+    part.with_suffix(".ready").write_bytes(b"half")  # of a killed write
     whole = data or b"png bytes"
     assert save(storage, part, data) == NAME
-    part.unlink(missing_ok=True)  # whoever downloaded it drops it
-    assert storage.read(NAME) == whole
+    part.with_suffix(".ready").unlink(missing_ok=True)
+    part.unlink(missing_ok=True)  # its downloader drops it
+    assert (storage.read(NAME), files_of(storage)) == (whole, [NAME])
     assert storage.holds(NAME, hashlib.sha256(whole).hexdigest())
     assert not storage.holds(NAME, hashlib.sha256(b"other").hexdigest())
-    assert files_of(storage) == [NAME]
-    part_of(storage, b"").with_name(part.name.replace(".part", ".ready")).write_bytes(b"half")  # of a killed write
-    save(storage, part, b"png")
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE((storage.folder / NAME).stat().st_mode) == 0o666 & ~umask
 
 
-def test_no_file_is_ever_overwritten(storage: Storage) -> None:
-    """Another picture of the same name gets a number; folders and links in the place of a name keep it."""
-    assert [save(storage, part_of(storage, data)) for data in (b"one", b"two", b"one")] == [
-        NAME,
-        NAME.replace(".png", "_2.png"),
-        NAME,  # the same bytes, fetched again after a crash, are kept once
-    ]
-    (storage.folder / NAME.replace(".png", "_3.png")).mkdir()
-    (storage.folder / NAME.replace(".png", "_4.png")).symlink_to("nowhere")
-    assert save(storage, part_of(storage, b"three")) == NAME.replace(".png", "_5.png")
-    assert storage.read(NAME) == b"one"
+@pytest.mark.parametrize("has_links", [True, False])
+def test_no_file_is_ever_overwritten(storage: Storage, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    """Another picture of a name gets a number, on a memory card without links too; folders and links keep theirs."""
+    if not has_links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    names = [NAME, *(NAME.replace(".png", f"_{number}.png") for number in range(2, 6))]
+    # The same bytes, fetched again after a crash, are kept once.
+    assert [save(storage, part_of(storage, data)) for data in (b"one", b"two", b"one")] == [*names[:2], NAME]
+    (storage.folder / names[2]).mkdir()
+    (storage.folder / names[3]).symlink_to("nowhere")
+    assert save(storage, part_of(storage, b"three")) == names[4]
+    assert [storage.read(names[at]) for at in (0, 1, 4)] == [b"one", b"two", b"three"]
     assert not storage.part_path("abc", 0).exists()
 
 
@@ -166,30 +171,24 @@ def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
     assert len(files_of(storage)) == 4
 
 
-# Disks that fail ------------------------------------------------------------------------------------------------------
-
-FAULTS = [
-    (errno.ENOSPC, "disk is full", "Free some space"),
-    (errno.EDQUOT, "disk is full", "Free some space"),
-    (errno.EROFS, "not writable", "WAN_HOME"),
-    (errno.EACCES, "not writable", "WAN_HOME"),
-    (errno.EIO, "Input/output error", "doctor"),
-]
-
-
-@pytest.mark.parametrize(("code", "said", "hint"), FAULTS)
+@pytest.mark.parametrize(
+    ("code", "said", "hint"),
+    [
+        (errno.ENOSPC, "disk is full", "Free some space"),
+        (errno.EDQUOT, "disk is full", "Free some space"),
+        (errno.EROFS, "not writable", "WAN_HOME"),
+        (errno.EACCES, "not writable", "WAN_HOME"),
+        (errno.EIO, "Input/output error", "doctor"),
+    ],
+)
 def test_a_disk_that_takes_nothing_is_told_before_money_is_spent_and_loses_nothing(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, code: int, said: str, hint: str
 ) -> None:
     """Full, read-only or broken: the error says which, where and what to do; afterwards the same save succeeds."""
     disk, part = FullDisk(storage.folder, monkeypatch), part_of(storage, b"paid picture")
     disk.errno = code
-    for call in (
-        storage.check_writable,
-        lambda: save(storage, part),
-        lambda: save(storage, part, b"paid picture"),
-        lambda: storage.save_input(image()),
-    ):
+    saves = (lambda: save(storage, part), lambda: save(storage, part, b"paid picture"))
+    for call in (storage.check_writable, *saves, lambda: storage.save_input(image())):
         with pytest.raises(StoreError, match=said) as caught:
             call()
         assert str(storage.folder) in str(caught.value)
@@ -207,12 +206,8 @@ def test_a_save_that_breaks_off_leaves_no_half_picture(
 ) -> None:
     """Whichever step fails, what has a name is whole, and trying again succeeds."""
     part = part_of(storage, b"paid picture")
-
-    def failing(*_args: Any, **_options: Any) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing)
+        patch.setattr(os, call, failing(errno.EIO))
         with pytest.raises(StoreError, match="Input/output error"):
             save(storage, part, data)
     assert not storage.exists(NAME)
@@ -221,47 +216,23 @@ def test_a_save_that_breaks_off_leaves_no_half_picture(
     assert (files_of(storage), storage.read(NAME)) == ([NAME], b"paid picture")
 
 
-def test_a_file_system_without_links_overwrites_nothing_either(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a memory card names cannot be given by a link: a name is reserved first."""
-
-    def no_links(*_args: Any, **_options: Any) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "link", no_links)
-    assert save(storage, part_of(storage, b"one")) == NAME
-    second = save(storage, part_of(storage, b"two"))
-    assert (storage.read(NAME), storage.read(second), len(files_of(storage))) == (b"one", b"two", 2)
-
-
 def test_an_ascii_only_locale_saves_under_ascii_names(storage: Storage) -> None:
     """CASES H4: a picture that is paid must not be lost to its name; what was named elsewhere is told in one line."""
     code = f"""
-import datetime as dt
-from pathlib import Path
+import datetime as dt, pathlib
 from wan_notebook.storage import Storage
-storage = Storage(Path({str(storage.folder)!r}))
+storage = Storage(pathlib.Path({str(storage.folder)!r}))
 for prompt in ("\\u706f\\u53f0", "a ch\\u00e2teau, \\u96ea"):
-    name = storage.picture_name(dt.datetime(2026, 11, 24, 14, 32), prompt, 1, 0, ".png")
-    print(storage.publish(storage.stage(storage.part_path("abc", 0), prompt.encode()), name))
+    print(storage.add(storage.picture_name(dt.datetime(2026, 11, 24, 14, 32), prompt, 1, 0, ".png"), prompt.encode()))
 print(storage.exists("2026-11-24/\\u706f.png"), storage.holds("2026-11-24/\\u706f.png", ""))
-try:
-    storage.read("2026-11-24/\\u706f.png")
-except Exception as error:
-    print(type(error).__name__)
+storage.read("2026-11-24/\\u706f.png")
 """
     locale = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=50, env={**os.environ, **locale})
-    assert said.splitlines() == [
-        "2026-11-24/1432-picture-s1-1.png",
-        "2026-11-24/1432-a-chateau-s1-1.png",
-        "False False",
-        "StoreError",
-    ]
-
-
-# Downloads in progress ------------------------------------------------------------------------------------------------
+    env = {**os.environ, **locale}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    names = ["2026-11-24/1432-picture-s1-1.png", "2026-11-24/1432-a-chateau-s1-1.png"]
+    assert done.stdout.splitlines() == [*names, "False False"]
+    assert "StoreError: Cannot read" in done.stderr
 
 
 def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
@@ -276,23 +247,17 @@ def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
     assert {*part.parent.iterdir()} == {part, old[2]}
 
 
-# Names and paths ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
         ("A fox, in SNOW!", "a-fox-in-snow"),
-        ("  ", "picture"),
         ("../../etc/passwd", "etc-passwd"),
         ("狐狸在雪中", "狐狸在雪中"),
         ("<img onerror=alert(1)>", "img-onerror-alert-1"),
         ("\u202egnp.exe\x00", "gnp-exe"),
         ("e\u0301te\u0301", "été"),
         ("हिन्दी", "हिन्दी"),
-        ("\u0301\u0301", "picture"),
-        ("🦊🦊", "picture"),
-        ("a" * 500, "a" * 60),
+        ("\u0301\u0301 🦊", "picture"),
         ("狐" * 500, "狐" * 20),
         ("word " * 100, "-".join(["word"] * 12)),
     ],
@@ -302,12 +267,7 @@ def test_prompts_become_words_of_a_name(storage: Storage, prompt: str, words: st
     assert storage.picture_name(AT, prompt, None, 1, ".PNG") == f"2026-11-24/1432-{words}-2.png"
 
 
-@given(
-    st.text(alphabet=st.characters(), max_size=300),
-    st.integers(0, 2**31 - 1) | st.none(),
-    st.integers(0, 9),
-    st.text(max_size=8),
-)
+@given(st.text(max_size=300), st.integers(0, 2**31 - 1) | st.none(), st.integers(0, 9), st.text(max_size=8))
 def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None, index: int, suffix: str) -> None:
     """Whatever the prompt, the name is safe, short, NFC, lower case, inside the folder, and the same each time."""
     storage = Storage(Path("/nonexistent"))
@@ -321,31 +281,15 @@ def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None,
     assert storage.path(name) == Path("/nonexistent") / name
 
 
-BAD_PATHS = [
-    "",
-    "/etc/passwd",
-    "../x",
-    "a/../../x",
-    "a//b",
-    "./x",
-    "a/.",
-    "C:\\x",
-    "a\\b",
-    "x\x00",
-    "a:b",
-    "a ",
-    "a./b",
-]
-
-
-@pytest.mark.parametrize("bad", BAD_PATHS)
+@pytest.mark.parametrize(
+    "bad",
+    ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./x", "a/.", "C:\\x", "a\\b", "x\x00", "a:b", "a ", "a./b"],
+)
 def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
     """A path from a ledger, a bundle or a person is refused if it could leave the folder on any system."""
-    for use in (storage.read, storage.exists, storage.delete, storage.path):
+    for use in (storage.read, storage.exists, storage.delete, storage.path, lambda path: storage.add(path, b"x")):
         with pytest.raises(StoreError, match="not a path inside"):
             use(bad)
-    with pytest.raises(StoreError, match="not a path inside"):
-        storage.add(bad, b"x")
 
 
 @pytest.mark.parametrize(
@@ -365,19 +309,16 @@ def test_planted_links_are_refused_before_anything_is_sent(storage: Storage, tmp
     assert not name[0].isdigit() or not storage.folder.joinpath(".parts").exists()
 
 
-def test_a_file_in_the_place_of_a_days_folder_is_told_early_and_a_link_never_followed(
-    storage: Storage, tmp_path: Path
-) -> None:
+def test_what_stands_in_the_way_is_told_early_and_no_link_is_followed(storage: Storage, tmp_path: Path) -> None:
     """A picture could not be saved there after it was paid; a link deeper inside leads nowhere either."""
     storage.ensure()
     (storage.folder / "2026-11-24").write_text("in the way")
     with pytest.raises(StoreError, match="2026-11-24 is a link or a file"):
         storage.check_writable()
-    (storage.folder / "own").mkdir()
-    (storage.folder / "own" / "day").symlink_to(tmp_path)
+    (storage.folder / "own").symlink_to(tmp_path)
     for use in (storage.read, storage.exists, storage.delete):
         with pytest.raises(StoreError, match="leads out"):
-            use("own/day/x.png")
+            use("own/x.png")
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "2026-11-24/" + "n" * 300 + ".png"])
