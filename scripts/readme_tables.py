@@ -6,20 +6,24 @@
 import re
 from pathlib import Path
 
-from wan_notebook.magics import commands_table_markdown, options_table_markdown
+from wan_notebook.magics import cell_parser, command_parsers, option_rows
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-TABLES = {"options": options_table_markdown, "commands": commands_table_markdown}
+COMMANDS = [(parser.synopsis, parser.summary) for parser in command_parsers().values()]
+TABLES = {"options": ("Option", option_rows(cell_parser())), "commands": ("Command", COMMANDS)}
 
 
 def filled(text: str) -> str:
     """Return the README with its tables as the parser has them."""
-    for name, table in TABLES.items():
+    for name, (head, rows) in TABLES.items():
+        cells = [(left.replace("|", "\\|"), right.replace("|", "\\|")) for left, right in rows]
+        lines = [f"| {head} | What it does |", "|---|---|", *(f"| `{left}` | {right} |" for left, right in cells)]
+        table = "\n".join(lines)
         pieces = re.split(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", text, flags=re.DOTALL)
         if len(pieces) != 4:
             raise SystemExit(f"README.md needs exactly one place for the table of {name}")
         before, begin, end, after = pieces
-        text = f"{before}{begin}\n{table()}\n{end}{after}"
+        text = f"{before}{begin}\n{table}\n{end}{after}"
     return text
 
 

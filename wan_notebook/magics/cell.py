@@ -1,6 +1,7 @@
 """Read a cell's line, text and variables into requests: every problem at once, before anything is sent."""
 
 import argparse
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -9,23 +10,18 @@ from ..errors import Problem, RequestError
 from ..images import InputImage, PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
+from ..text import one_line
 from ..validation import mode_for, name_problem, size_from_image, split_seeds
-from .expressions import (
-    InputPicture,
-    Pictures,
-    expand,
-    pictures_of,
-    read_value,
-    split_negative,
-    split_negative_first_edition,
-    text_notes,
-)
+from .expressions import InputPicture, Pictures, expand, pictures_of, read_value
 from .options import cell_parser
 from .parser import ReadLine
 
 if TYPE_CHECKING:
     from ..resolver import Resolver
 
+_NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
+_SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
+_LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
 _UNREADABLE: Final = PendingImage(name="", job_id="")  # keeps the count, and so the mode, while others are checked
 
 
@@ -54,7 +50,8 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
         With everything that is wrong with the line and with the request.
     """
     options, problems = read.options, list(read.problems)
-    reader = _Reader(options, Pictures(resolver, problems), {}, problems, is_raw=options.raw)
+    pictures = Pictures(resolver, problems)
+    reader = _Reader(options, pictures, problems, is_raw=options.raw)
     name, timeout_s = reader.value("name") or "", reader.value("timeout")
     if name and (problem := name_problem(name, field="--as")):
         problems.append(problem)
@@ -62,52 +59,56 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     kept = {"name": name, "tags": tags, "fresh": options.fresh, "embed": options.embed}
     kept["provider"] = reader.value("provider")
     prompt, negative, notes = split_negative(body)
-    requests: tuple[ImageRequest, ...] = ()
-    refusal = None
+    requests, former, refusal = tuple[ImageRequest, ...](), tuple[ImageRequest, ...](), None
     try:
         requests = reader.requests(prompt, negative)
-        notes += (*reader.notes, *text_notes(requests[0].prompt, len(requests[0].images)))
+        marks = dict.fromkeys(_LOOKS_LIKE_OPTION.findall(requests[0].prompt))
+        notes += (*reader.notes, *(f"'{mark}' is part of the prompt: put options in the first line" for mark in marks))
     except RequestError as error:
         refusal = error
-    former = _first_edition(read, body, (prompt.strip(), negative), reader)
+    # What the first edition read in the same cell, if that differs. It took the text of %wan make verbatim.
+    options, text = read.former or (options, body)
+    texts = _split_as_first_edition(text)
+    is_other = texts != (prompt, negative) or any(problem.field == "image" for problem in problems)
+    if read.former or (is_other and not read.problems):
+        then = _Reader(options, pictures, [], is_raw=bool(read.former) or options.raw)
+        with suppress(RequestError):
+            former = then.requests(*texts)
     if refusal is not None and not former:
         raise refusal
-    former = former if former != requests else ()
-    notes = tuple(dict.fromkeys(notes))
+    former, notes = former if former != requests else (), tuple(dict.fromkeys(notes))
     return Submission(requests=requests, notes=notes, former=former, refusal=refusal, **kept), timeout_s
 
 
-def _first_edition(
-    read: ReadLine, body: str, texts: tuple[str, str | None], reader: "_Reader"
-) -> tuple[ImageRequest, ...]:
-    """Return what the first edition read in the same cell; empty where it read the same or refused it too.
+def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """Split a text at its last line ``Negative prompt: …``: the prompt, the negative prompt or None, and notes.
 
-    ``texts`` are today's prompt and negative prompt.
+    The negative prompt goes on to the end. A pasted last line ``Steps: 20, Sampler: …`` belongs to neither.
     """
-    options, text = read.former or (read.options, body)
-    prompt, negative = split_negative_first_edition(text)
-    has_refused_image = any(problem.field == "image" for problem in reader.problems)
-    if read.former is None and (read.problems or ((prompt.strip(), negative) == texts and not has_refused_image)):
-        return ()
-    is_raw = read.former is not None or options.raw  # it took the text of %wan make verbatim
-    with suppress(RequestError):
-        return _Reader(options, reader.pictures, reader.known, [], is_raw=is_raw).requests(prompt, negative)
-    return ()
+    text, notes = body.rstrip(), tuple[str, ...]()
+    if settings := _SETTINGS.search(text):
+        text = text[: settings.start()].rstrip()
+        notes = (f"the pasted settings ('{one_line(settings[1], 30)}') are not used: put --seed and --size above",)
+    found = list(_NEGATIVE.finditer(text))
+    if not found:
+        return text.strip(), None, notes
+    return text[: found[-1].start()].strip(), text[found[-1].end() :].strip(), notes
+
+
+def _split_as_first_edition(body: str) -> tuple[str, str | None]:
+    """Split a text as the first edition did: the negative prompt was the last line only, and nothing was left out."""
+    head, newline, last = body.rstrip().rpartition("\n")
+    match = _NEGATIVE.match(last)
+    return (head.strip() if newline else "", last[match.end() :].strip()) if match else (body.strip(), None)
 
 
 class _Reader:
-    """Reads the requests of one reading of a cell; ``known`` keeps what was evaluated, so that it happens once."""
+    """Reads the requests of one reading of a cell, and lists what is wrong and what is worth a note."""
 
     def __init__(
-        self,
-        options: argparse.Namespace,
-        pictures: Pictures,
-        known: dict[tuple[object, str], Any],
-        problems: list[Problem],
-        *,
-        is_raw: bool,
+        self, options: argparse.Namespace, pictures: Pictures, problems: list[Problem], *, is_raw: bool
     ) -> None:
-        self.options, self.pictures, self.known, self.is_raw = options, pictures, known, is_raw
+        self.options, self.pictures, self.is_raw = options, pictures, is_raw
         self.problems, self.notes = problems, list[str]()
 
     def value(self, name: str) -> Any:
@@ -133,7 +134,7 @@ class _Reader:
         names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
         fields = {
             **{name: value for name in names if name != "seed" and (value := self.value(name)) is not None},
-            "prompt": self.text(prompt.strip(), "prompt"),
+            "prompt": self.text(prompt, "prompt"),
             "negative_prompt": self.text(options.negative or negative or "", "negative_prompt"),
             "images": images,
             "size": self._size(images),
@@ -152,12 +153,12 @@ class _Reader:
 
     def _once(self, place: object, text: str, read: Callable[[], Any]) -> Any:
         """Evaluate what stands in a place, once in all readings of a cell; None, with a problem, if that fails."""
-        if (place, text) not in self.known:
+        if (place, text) not in self.pictures.known:
             try:
-                self.known[place, text] = read()
+                self.pictures.known[place, text] = read()
             except RequestError as error:
-                self.known[place, text] = error
-        found = self.known[place, text]
+                self.pictures.known[place, text] = error
+        found = self.pictures.known[place, text]
         if isinstance(found, RequestError):
             self.problems += found.problems
             return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from ..images import is_job, looks_like_image
 from .options import cell_parser, command_parsers, find_command, help_topics
 from .parser import (
-    DASHES,
     EXPRESSIONS,
     QUOTES,
     REPEATABLE,
@@ -87,10 +86,10 @@ def _complete(parser: LineParser, words: Sequence[Word], current: str, known: Kn
         scan.read_word()
     flag = flag_of(current)
     action, typed = scan.pending if flag is None else None, current
-    if flag is not None and flag.value is not None:  # --size=1
-        action, typed = parser.find(flag.name), flag.value
+    if flag is not None and flag[1] is not None:  # --size=1
+        action, typed = parser.find(flag[0]), flag[1]
     if action is None:
-        word = parser.positional(len(scan.positionals)) if current[:1] not in tuple(DASHES) else None
+        word = parser.positional(len(scan.positionals)) if not current.startswith("-") else None
         left = [option for option in parser.options if option.dest not in scan.seen or option.dest in REPEATABLE]
         flags = [name for option in left for name in option.option_strings]
         return _matching(current, [*(_values(word, current, known) if word else ()), *flags])
@@ -101,48 +100,30 @@ def _complete(parser: LineParser, words: Sequence[Word], current: str, known: Kn
 
 def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
     """Return what may stand as a value; paths are those of the folder that is typed."""
+    kind = action.type
     if choices := help_topics() if action.dest == "topic" else action.choices:
         return [choice if choice.endswith("=") else quote(choice) for choice in choices]
-    kind = action.type
+    if kind is Kind.TAG:
+        return map(quote, known.tags())
+    if kind is Kind.PATH:
+        return _files(typed, images_only=False)
     names = [name for name in list(known.names) if not name.startswith("_") or name == _LAST]
     found = [name for name in names if _fits(kind, known.names.get(name))]
-    match kind:
-        case Kind.IMAGE | Kind.JOB_OR_FILE:
-            return [*found, *known.jobs, *_files(typed, images_only=True)]
-        case Kind.JOB:
-            return [*found, *known.jobs]
-        case Kind.PATH:
-            return _files(typed, images_only=False)
-        case Kind.TAG:
-            return map(quote, known.tags())
-        case Kind.DURATION:
-            return ["60s", "5m", "15m", "1h"]
-        case Kind.SINCE:
-            return ["today", "yesterday", "7d", "30d"]
-    return found
+    found += known.jobs if kind in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE) else ()
+    return found + (_files(typed, images_only=True) if kind in (Kind.IMAGE, Kind.JOB_OR_FILE) else [])
 
 
 def _fits(kind: object, value: object) -> bool:
     """Say whether a variable's value may stand for a kind; the first item of a list stands for all of them."""
     first = next(iter(value), None) if isinstance(value, list | tuple) else value
-    is_number = (
-        hasattr(type(first), "__index__") and not isinstance(first, bool) and not hasattr(type(first), "__len__")
-    )
-    match kind:
-        case Kind.IMAGE:
-            return looks_like_image(first) or is_job(value)
-        case Kind.JOB | Kind.JOB_OR_FILE:
-            return is_job(value)
-        case Kind.NUMBER:
-            return is_number and first is value
-        case Kind.SEED:
-            return is_number or isinstance(value, range)
+    if kind in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE):
+        return is_job(value) or (kind is Kind.IMAGE and looks_like_image(first))
     return False
 
 
 def _matching(typed: str, candidates: Iterable[str]) -> Completion:
     flag = flag_of(typed)
-    bare = (flag.name if flag else typed.lstrip(QUOTES)).lower()
+    bare = (flag[0] if flag else typed.lstrip(QUOTES)).lower()
     found = [c for c in dict.fromkeys(candidates) if c.lstrip("\"'").lower().startswith(bare) and c != typed]
     return Completion(tuple(found[:_SHOWN_MAX]), typed)
 

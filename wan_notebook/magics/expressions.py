@@ -10,7 +10,6 @@ import ast
 import builtins
 import operator
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -32,19 +31,15 @@ InputPicture = InputImage | PendingImage
 _PIECE: Final = re.compile(
     r'\{\{|\}\}|\{"(?P<literal>(?:[^"\\\n]|\\.)*)"\}|(?P<field>\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})|[{}]'
 )
-_STEP: Final = r"""\.\s*(?P<attribute>(?!__)[^\W\d]\w*)
-    | \[\s*(?P<quote>["'])(?P<text>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)\s*\]
-    | \[(?P<bare>[^\[\]{}"'\n]+)\]"""
 _FIELD: Final = re.compile(
-    rf"\{{\s*(?P<name>[^\W\d]\w*)(?P<steps>(?:{_STEP})*)\s*(?:!(?P<conversion>\w))?(?::(?P<spec>.*))?\}}",
+    r"""\{\s*(?P<path>(?P<name>[^\W\d]\w*)
+    (?:\.\s*(?!__)[^\W\d]\w* | \[\s*(?:"(?:\\.|[^\\"\n])*"|'(?:\\.|[^\\'\n])*')\s*\] | \[[^\[\]{}"'\n]+\])*)
+    \s*(?:!(?P<conversion>\w))?(?::(?P<spec>.*))?\}""",
     re.VERBOSE | re.DOTALL,
 )
+_BARE_KEY: Final = re.compile(r"\[(?!-?(?:0|[1-9]\d{0,17})\])([^\[\]{}\"'\n]+)\]")  # `d[key]`, but not `d[0]`
 _REPR: Final = re.compile(r"None|<.* at 0x[0-9A-Fa-f]+.*>", re.DOTALL)
 _AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
-_NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
-_SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
-_IMAGE_NUMBER: Final = re.compile(r"\b(?:image|picture|photo)\s*#?(\d{1,2})\b|[图圖]\s*(\d{1,2})(?!\d)", re.IGNORECASE)
-_LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
 
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)", re.DOTALL)
 _HINTS: Final = {"seed": "Write a number, 5..8 or 5,9,12.", "image": "Quote it if it is a path."}
@@ -90,6 +85,20 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
     return Expanded(_PIECE.sub(replacement, text), tuple(problems), tuple(notes))
 
 
+def _value_of(piece: str, namespace: Mapping[str, Any], field: str) -> str:
+    """Return the text of one field. Raise ``RequestError``."""
+    parts = _FIELD.fullmatch(piece)
+    if parts is None:
+        refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
+    if parts["name"] not in namespace:  # a builtin is no text either
+        raise unknown_variable(field, piece, parts["name"], namespace, _AS_TYPED)
+    value = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
+    try:
+        return format(Formatter().convert_field(value, parts["conversion"]), parts["spec"] or "")
+    except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
+        raise raised(field, piece, error, _AS_TYPED) from None
+
+
 def escape(text: str) -> str:
     """Double the braces, so that ``expand`` gives the text back."""
     return text.replace("{", "{{").replace("}", "}}")
@@ -98,70 +107,6 @@ def escape(text: str) -> str:
 def literal(text: str) -> str:
     """Write characters that an editor or a cell would lose, as a field that gives them back."""
     return "{" + quoted(text) + "}"
-
-
-def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
-    """Split a text at its last line ``Negative prompt: …``: the prompt, the negative prompt or None, and notes.
-
-    The negative prompt goes on to the end. A pasted last line ``Steps: 20, Sampler: …`` belongs to neither.
-    """
-    text, notes = body.rstrip(), tuple[str, ...]()
-    if settings := _SETTINGS.search(text):
-        text = text[: settings.start()].rstrip()
-        notes = (f"the pasted settings ('{one_line(settings[1], 30)}') are not used: put --seed and --size above",)
-    found = list(_NEGATIVE.finditer(text))
-    if not found:
-        return text, None, notes
-    return text[: found[-1].start()], text[found[-1].end() :].strip(), notes
-
-
-def split_negative_first_edition(body: str) -> tuple[str, str | None]:
-    """Split a text as the first edition did: the negative prompt was the last line only, and nothing was left out."""
-    head, newline, last = body.rstrip().rpartition("\n")
-    match = _NEGATIVE.match(last)
-    return (head if newline else "", last[match.end() :].strip()) if match else (body, None)
-
-
-def text_notes(prompt: str, images: int) -> tuple[str, ...]:
-    """Return what a prompt holds that is hardly meant as words: options, and pictures that are not given."""
-    notes = [
-        f"'{word}' is part of the prompt: put options in the first line"
-        for word in dict.fromkeys(_LOOKS_LIKE_OPTION.findall(prompt))
-    ]
-    named = (int(number) for pair in _IMAGE_NUMBER.findall(prompt) for number in pair if number)
-    notes += [f"the text names image {n}, but {images or 'none'} given: add -i" for n in set(named) if n > images]
-    return tuple(notes)
-
-
-def _value_of(piece: str, namespace: Mapping[str, Any], field: str) -> str:
-    """Return the text of one field. Raise ``RequestError``."""
-    parts = _FIELD.fullmatch(piece)
-    if parts is None:
-        message = "not a field such as {name}, {obj.attr} or {d[key]}."
-        raise RequestError([Problem(field, one_line(piece, 60), message, _AS_TYPED)])
-    name, wanted = parts["name"], ""
-    if name not in namespace:
-        raise unknown_variable(field, piece, name, namespace, _AS_TYPED)
-    value = namespace[name]
-    try:
-        for step in re.finditer(_STEP, parts["steps"], re.VERBOSE):
-            wanted = step["attribute"] or step["bare"] or step["text"]
-            value = getattr(value, wanted) if step["attribute"] else _item(value, step)
-        return format(Formatter().convert_field(value, parts["conversion"]), parts["spec"] or "")
-    except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
-        near = ""
-        with suppress(Exception):  # asked for their names, too
-            near = near_names(wanted, value if isinstance(error, KeyError) else dir(value)) if wanted else ""
-        raise raised(field, piece, error, f"{near} {_AS_TYPED}".strip()) from None
-
-
-def _item(value: Any, step: re.Match[str]) -> Any:
-    """Return an item: ``[0]`` is a position, or else the text "0"."""
-    key = step["bare"].strip() if step["bare"] else unescape(step["text"])
-    if step["bare"] and re.fullmatch(r"-?\d{1,18}", key, re.ASCII):
-        with suppress(KeyError):
-            return value[int(key)]
-    return value[key]
 
 
 # Expressions ---------------------------------------------------------------------------------------------------------
@@ -173,11 +118,9 @@ def evaluate(text: str, namespace: Mapping[str, Any], field: str, tree: ast.Expr
     try:
         # A copy: eval would add __builtins__ to the notebook's own namespace.
         return eval(compile(tree, "<%%wan>", "eval"), dict(namespace))  # noqa: S307 - what its owner typed
-    except NameError as error:
-        if error.name in _names_in(tree):
-            raise unknown_variable(field, text, str(error.name), namespace, _HINTS.get(field, "")) from None
-        raise raised(field, text, error) from None
     except Exception as error:  # noqa: BLE001 - a person's own code may raise anything
+        if isinstance(error, NameError) and error.name:
+            raise unknown_variable(field, text, str(error.name), namespace, _HINTS.get(field, "")) from None
         raise raised(field, text, error) from None
 
 
@@ -198,9 +141,7 @@ def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[
 def parse_expression(text: str, field: str) -> ast.Expression:
     """Parse a Python expression. Raise ``RequestError``."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd backslash is not worth a line in the notebook
-            return ast.parse(plain_spaces(text).strip(), mode="eval")
+        return ast.parse(plain_spaces(text).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         message, hint = "not a Python expression.", _HINTS.get(field, "")
         raise RequestError([Problem(field, one_line(text, 60), message, hint)]) from None
@@ -231,19 +172,18 @@ def unknown_variable(field: str, text: str, name: str, namespace: Mapping[str, A
 def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a cell.") -> RequestError:
     """Return the error for an exception of a person's own code: its type and its text."""
     said = ""
-    with suppress(Exception):  # even an exception's text is a person's own code
+    with suppress(Exception):  # even an exception's text and attributes are a person's own code
         said = f": {one_line(error, 200)}".rstrip(": .")
+        hint = (
+            f"{near_names(str(error.name), dir(error.obj)) if isinstance(error, AttributeError) else ''} {hint}".strip()
+        )
     return RequestError([Problem(field, one_line(text, 60), f"raised {type(error).__name__}{said}.", hint)])
-
-
-def _names_in(tree: ast.AST) -> frozenset[str]:
-    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
 # Values of options ---------------------------------------------------------------------------------------------------
 
 
-def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any], *, name: str = "") -> Any:
+def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any], *, name: str) -> Any:
     """Return the value of an option or word in its type; jobs stay as typed, since the session looks them up.
 
     Raises
@@ -251,7 +191,6 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
     RequestError
         With what is wrong, under ``name``.
     """
-    name = name or action.option_strings[0]
     match action.type:
         case Kind.JOB | Kind.JOB_OR_FILE:
             return text
@@ -261,7 +200,7 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
             return _seeds(text, namespace)
         case Kind.NUMBER:
             number = _whole(evaluate(without_braces(text), namespace, name), text, name)
-            return number if type(number) is int else _refuse(name, f"{shown(text)} is not a whole number.")
+            return number if type(number) is int else refuse(name, f"{shown(text)} is not a whole number.")
     expanded = expand(text, namespace, field=name)
     if expanded.problems:
         raise RequestError(expanded.problems)
@@ -272,7 +211,7 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
         try:
             return parse_since(found)
         except CellError as error:
-            _refuse(name, error.message, error.hint)
+            refuse(name, error.message, error.hint)
     if action.type is Kind.SIZE and parse_size(found) is None:
         with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
             value = evaluate(found, namespace, name)
@@ -282,22 +221,22 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
     choices = action.choices or ()
     if found.lower() not in choices:
         hint = did_you_mean(found.lower(), choices) or f"Choose {', '.join(choices)}."
-        _refuse(name, f"{shown(found)} is not one of the choices.", hint)
+        refuse(name, f"{shown(found)} is not one of the choices.", hint)
     return found.lower()
 
 
-def _refuse(field: str, message: str, hint: str = "", value: str = "") -> NoReturn:
+def refuse(field: str, message: str, hint: str = "", value: str = "") -> NoReturn:
+    """Raise ``RequestError`` with one problem."""
     raise RequestError([Problem(field, one_line(value, 60), message, hint)])
 
 
 def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     """Read ``90``, ``90s``, ``15m``, ``2h``, or an expression that gives seconds or one of these."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        with suppress(RequestError):
-            match = _DURATION.fullmatch(str(evaluate(without_braces(text), namespace, field)).strip())
+    match = _DURATION.fullmatch(text)
+    with suppress(RequestError):
+        match = match or _DURATION.fullmatch(str(evaluate(without_braces(text), namespace, field)))
     seconds = float(match[1]) * _UNIT_S[match[2].lower()] if match else 0.0
-    return seconds or _refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
+    return seconds or refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
 
 
 def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
@@ -312,7 +251,7 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
         if match := _RANGE.fullmatch(part):
             first, last = (_whole(evaluate(end, namespace, "seed"), part, "seed") for end in match.groups())
             if {type(first), type(last)} != {int} or first > last:
-                _refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
+                refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
             found += range(first, min(last, first + TASKS_PER_CALL_MAX) + 1)
             continue
         value = evaluate(part, namespace, "seed")
@@ -331,7 +270,7 @@ def _whole(value: Any, text: str, field: str) -> Any:
     """Return integers of any kind as Python's; what else was given passes, since the request says what is wrong."""
     number = plain_integer(value)
     if type(number) is int and abs(number) >= _LARGEST:
-        _refuse(field, "is far too large.", "Choose a smaller number.", text)
+        refuse(field, "is far too large.", "Choose a smaller number.", text)
     return number
 
 
@@ -341,12 +280,13 @@ def _whole(value: Any, text: str, field: str) -> Any:
 class Pictures:
     """Gives pictures, also those that are refused today: without data, by the identity of the first edition.
 
-    Why they are refused is added to ``problems``.
+    Why they are refused is added to ``problems``. ``known`` keeps what was evaluated, so that it happens once.
     """
 
     def __init__(self, resolver: "Resolver", problems: list[Problem]) -> None:
         self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
         self.problems = problems
+        self.known: dict[tuple[object, str], Any] = {}
 
     def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
         """Return the pictures of a value."""
@@ -368,17 +308,15 @@ def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image"
     text, names = without_braces(text), resolver.namespace
     path = unquoted(text)
     if path is None:
-        if text.startswith("[") and text.endswith("]") and not _is_comprehension(text):
+        if text.startswith("[") and text.endswith("]") and not re.search(r"\*| for ", text):  # else it is evaluated
             return tuple(picture for part in split_list(text) for picture in pictures_of(part, resolver, field))
-        if text.startswith("*"):  # an item of a list; brackets take anything iterable
-            return resolver.image(evaluate(f"[{text}]", names, field), text[1:])
         job = job_reference(text)
         if job and not is_known(job[0], names):
             return (resolver.job_image(*job, text),)
         path = text if is_location(text) or _is_path(text, names) else None
     if path is not None:
         if not path.strip() or "\0" in path:
-            _refuse(field, "not a valid path.", "Give a path, a URL or a variable.", text)
+            refuse(field, "not a valid path.", "Give a path, a URL or a variable.", text)
         # A path or URL is shown by its last part.
         last = re.split(r"[/\\]", path.split("?", 1)[0].rstrip("/\\"))[-1] or path
         return resolver.image(path, "data URL" if path[:5].lower() == "data:" else last)
@@ -401,13 +339,7 @@ def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
         value = namespace.get(dotted[1])
         return not (hasattr(type(value), dotted[2]) or dotted[2] in getattr(value, "__dict__", ()))
     try:
-        names = _names_in(parse_expression(text, "image"))
+        names = {node.id for node in ast.walk(parse_expression(text, "image")) if isinstance(node, ast.Name)}
     except RequestError:
         return True
     return not names or not all(is_known(name, namespace) for name in names)
-
-
-def _is_comprehension(text: str) -> bool:
-    with suppress(RequestError):
-        return not isinstance(parse_expression(text, "image").body, ast.List)
-    return False

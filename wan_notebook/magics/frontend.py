@@ -40,13 +40,13 @@ def _show(job: Job) -> bool:
     """Display a job unless this very cell has shown it; False for a job of another folder."""
     from ..display import show_job
 
-    session, shell = default_session(), current_shell()
-    if shell is None or not _is_here(job):
+    session = default_session()
+    if not _is_here(job):
         return False
     execution = session.cell().execution
     if job.shown_in != execution:
         job.shown_in = execution
-        show_job(job, session, front_end(shell), raises=False)
+        show_job(job, session, front_end(current_shell()), raises=False)
     return True
 
 

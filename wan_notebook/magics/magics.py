@@ -7,7 +7,6 @@ The magics take their line as it stands (``no_var_expand``): IPython would expan
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +40,6 @@ class Extension:
         """The kernel's session, once a cell or command has needed it."""
         self._matcher = _matcher(self)
         self._is_loaded = False
-        self._hooks = (("pre_run_cell", self.before_cell), ("post_run_cell", self.after_cell))
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
@@ -56,8 +54,7 @@ class Extension:
         if self.shell.Completer is not None:
             self.shell.Completer.custom_matchers.append(self._matcher)
         self.shell.input_transformers_cleanup.append(transform_lines)
-        for event, hook in self._hooks:
-            self.shell.events.register(event, hook)
+        self.shell.events.register("pre_run_cell", self.before_cell)
         summary = count_open(loader.folder / LEDGER_NAME)
         lines = open_lines(summary, time.time())
         if summary.sending or summary.running or summary.to_fetch:
@@ -69,16 +66,15 @@ class Extension:
 
     def unload(self) -> None:
         """Take everything back; jobs at the service go on."""
+        if not self._is_loaded:
+            return
         self._is_loaded = False
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop("wan", None)
-        with suppress(AttributeError, ValueError):
+        if self.shell.Completer is not None:
             self.shell.Completer.custom_matchers.remove(self._matcher)
-        with suppress(ValueError):
-            self.shell.input_transformers_cleanup.remove(transform_lines)
-        for event, hook in self._hooks:
-            with suppress(ValueError):  # somebody else took it back
-                self.shell.events.unregister(event, hook)
+        self.shell.input_transformers_cleanup.remove(transform_lines)
+        self.shell.events.unregister("pre_run_cell", self.before_cell)
 
     def runner(self, local_ns: Any = None) -> "Runner":
         """Return what runs a cell or command where it stands."""
@@ -113,11 +109,6 @@ class Extension:
         if others:
             names[LAST] = others[-1]
 
-    def after_cell(self, _result: object = None) -> None:
-        """Let ``_wan`` be the last job, for completion and whatever looks between cells."""
-        if self.session is not None and self.session.last:
-            self.shell.user_ns[LAST] = self.session.last[-1][1]
-
 
 def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resume`)") -> list[str]:
     """Say in plain lines what is open, and what to do about it; ``now`` in Unix seconds."""
@@ -142,12 +133,11 @@ def transform_lines(lines: list[str]) -> list[str]:
     A ``%%wan`` without a body would raise IPython's own error, one below a comment would be Python, and
     ``%wan make a fox or a dog?`` a request for help.
     """
-    at, first = next(
-        ((n, line.strip()) for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")),
-        (0, ""),
-    )
+    written = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    first = written[0].strip() if written else ""
     if re.match(r"%%wan(?:\s|\Z)", first):
-        return lines[at:] if len(lines) > at + 1 else [f"{first}\n", "\n"]
+        below = lines[lines.index(written[0]) :]
+        return below if len(below) > 1 else [f"{first}\n", "\n"]
     if first.startswith("%%"):
         return lines
     matches = [(line, _ENDS_IN_QUESTION.match(line)) for line in lines]

@@ -57,7 +57,7 @@ _CELL: Final = (
     _arg("--negative", Kind.TEXT, "what to avoid; or a last paragraph 'Negative prompt: …'"),
     _arg("--rewrite --prompt-extend", help=_REWRITE_HELP, dest="prompt_extend", **_YES_NO),
     _arg("--watermark", help="'AI Generated' in the lower right corner (off)", **_YES_NO),
-    _arg("--as", Kind.NAME, "bind the job to this variable", dest="name"),
+    _arg("--as", Kind.TEXT, "bind the job to this variable", dest="name", metavar="NAME"),
     _arg("--wait", help="wait for the pictures, or return at once", **_YES_NO),
     _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the job itself goes on"),
     *_switches(
@@ -118,9 +118,9 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     ),
     "save": (_JOB, _PATH, *_switches(clean="without the recipe", force="replace whatever file is there")),
     "history": (
-        Argument("words", Kind.WORDS),
+        Argument("words", Kind.TEXT),
         *_switches(running="only what is not finished", starred="only starred ones", trash="what is in the trash"),
-        _arg("--since", Kind.SINCE, _SINCE_HELP, metavar="WHEN"),
+        _arg("--since", Kind.SINCE, _SINCE_HELP, metavar="WHEN", choices=("today", "yesterday", "7d", "30d")),
         _arg("--notebook", Kind.TEXT, "of this notebook, or the one named", nargs="?", const="", metavar="NAME"),
         _WITH_TAG,
         _arg("--seed", Kind.NUMBER, "with this seed"),
@@ -133,7 +133,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
         _EVERYWHERE,
     ),
     "budget": (
-        _arg("words", Kind.WORDS, choices=("pictures", "off")),
+        _arg("words", Kind.TEXT, choices=("pictures", "off")),
         _arg("--per", Kind.CHOICE, "the limit is for", metavar="WHAT", choices=("day", "notebook", "total")),
     ),
     "star": (_JOB,),
@@ -141,7 +141,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "trash": (_JOB, *_switches(undo="take it out of the trash")),
     "login": (_SERVICE,),
     "logout": (_SERVICE,),
-    "config": (_arg("words", Kind.WORDS, choices=tuple(f"{key}=" for key in CONFIG_KEYS)),),
+    "config": (_arg("words", Kind.TEXT, choices=tuple(f"{key}=" for key in CONFIG_KEYS)),),
     "help": (Argument("topic", Kind.TEXT),),
     "panel": (_arg("--from", Kind.JOB_OR_FILE, "filled in from this job or picture", dest="job"),),
     "recall": (Argument("job", Kind.JOB_OR_FILE),),
@@ -206,8 +206,9 @@ _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
 
 def help_text() -> str:
     """Return the help that ``%wan?`` and ``%%wan?`` show."""
-    options = ["Options", *_columns(_option_rows(cell_parser()))]
-    return "\n\n".join([_HEAD, "\n".join(options), "\n".join(["Commands", *_columns(_command_rows())]), _EXAMPLE])
+    commands = [(parser.synopsis, parser.summary) for parser in command_parsers().values()]
+    parts = {"Options": option_rows(cell_parser()), "Commands": commands}
+    return "\n\n".join([_HEAD, *("\n".join([head, *_columns(rows)]) for head, rows in parts.items()), _EXAMPLE])
 
 
 def help_topics() -> dict[str, argparse.Action | None]:
@@ -220,7 +221,7 @@ def topic_help(topic: str) -> str:
     """Return the help of a command or an option, with an example. Raise ``CellError`` for anything else."""
     word, found = topic.lower().lstrip("-%"), []
     if (parser := find_command(word)) is not None:
-        rows = [("…", "all options of %%wan")] if parser.prog == "%wan make" else _option_rows(parser)
+        rows = [("…", "all options of %%wan")] if parser.prog == "%wan make" else option_rows(parser)
         rows = [*(CONFIG_KEYS.items() if parser.prog == "%wan config" else ()), *rows]
         found.append(
             "\n".join([parser.synopsis, f"  {parser.summary}", *_columns(rows), "", f"Example: {parser.example}"])
@@ -234,21 +235,8 @@ def topic_help(topic: str) -> str:
     return "\n\n".join(found)
 
 
-def options_table_markdown() -> str:
-    """Return the table of options as the README shows it."""
-    return _markdown("Option", _option_rows(cell_parser()))
-
-
-def commands_table_markdown() -> str:
-    """Return the table of commands as the README shows it."""
-    return _markdown("Command", _command_rows())
-
-
-def _command_rows() -> list[tuple[str, str]]:
-    return [(parser.synopsis, parser.summary) for parser in command_parsers().values()]
-
-
-def _option_rows(parser: LineParser) -> list[tuple[str, str]]:
+def option_rows(parser: LineParser) -> list[tuple[str, str]]:
+    """Return each option of a parser as help shows it, with what it does."""
     return [(_flags(action), str(action.help)) for action in parser.options if action.dest != "help"]
 
 
@@ -265,8 +253,3 @@ def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
         lines += [f"  {left:{_LEFT}}  {first}"] if len(left) <= _LEFT else [f"  {left}", f"{'':{_LEFT}}    {first}"]
         lines += [f"{'':{_LEFT}}    {text}" for text in more]
     return lines
-
-
-def _markdown(head: str, rows: Iterable[tuple[str, str]]) -> str:
-    cells = [(left.replace("|", "\\|"), right.replace("|", "\\|")) for left, right in rows]
-    return "\n".join([f"| {head} | What it does |", "|---|---|", *(f"| `{left}` | {right} |" for left, right in cells)])

@@ -9,7 +9,6 @@ import argparse
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
@@ -29,9 +28,7 @@ _QUOTED: Final = re.compile(_STRING, re.DOTALL)
 # A quote opens a string at a word's start or after an operator, not in cat's.jpg.
 _PIECE: Final = re.compile(rf"(?<!\w)[rbfu]{{0,2}}{_STRING}|\w+|.", re.DOTALL | re.IGNORECASE)
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
-_LOCATION: Final = re.compile(
-    r"(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[A-Za-z]:[/\\]", re.IGNORECASE
-)
+_LOCATION: Final = re.compile(r"(?i)(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[a-z]:[/\\]")
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
 _WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != "'"}
@@ -48,14 +45,6 @@ class Word(NamedTuple):
     start: int
     end: int
     fault: str = ""
-
-
-class Flag(NamedTuple):
-    """An option's name at the beginning of a word: ``—seed=5`` has the name ``--seed`` and the value ``5``."""
-
-    name: str
-    typed: str
-    value: str | None
 
 
 def split_line(line: str, start: int = 0) -> list[Word]:
@@ -77,10 +66,11 @@ def split_line(line: str, start: int = 0) -> list[Word]:
     return words
 
 
-def flag_of(word: str) -> Flag | None:
-    """Read the option that a word begins with; None for ``-1``, ``--`` and words that are not options.
+def flag_of(word: str) -> tuple[str, str | None] | None:
+    """Read the option that a word begins with: ``—seed=5`` gives ``--seed`` and ``5``, or None without a value.
 
-    A pasted dash may stand for one or for two: a single letter gets one, a longer name two. ``-n3`` is ``-n=3``.
+    None for ``-1``, ``--`` and words that are not options. A pasted dash may stand for one or for two: a single letter
+    gets one, a longer name two. ``-n3`` is ``-n=3``.
     """
     match = _FLAG.match(word)
     if match is None:
@@ -91,7 +81,7 @@ def flag_of(word: str) -> Flag | None:
         name, value = "n", count[1]
     if dashes.strip("-"):
         dashes = "-" if len(name) == 1 else "--"
-    return Flag(dashes + name, match["dashes"] + match["name"], value)
+    return dashes + name, value
 
 
 def is_location(text: str) -> bool:
@@ -173,14 +163,12 @@ class Kind(StrEnum):
     SIZE = "size"
     TEXT = "text"
     TAG = "tag"
-    NAME = "variable name"
     CHOICE = "choice"
     DURATION = "duration"
     SINCE = "time"
     JOB = "job"
     JOB_OR_FILE = "job or file"
     PATH = "path"
-    WORDS = "words"
 
     def __call__(self, text: str) -> str:
         """Return the text unchanged: values are checked together, with the notebook's variables."""
@@ -263,7 +251,6 @@ class LineParser(argparse.ArgumentParser):
         return read.finished()
 
 
-@dataclass
 class ReadLine:
     """What a line says, while it is read from left to right and afterwards.
 
@@ -273,19 +260,13 @@ class ReadLine:
     whose value is still to come.
     """
 
-    parser: LineParser
-    given: Sequence[Word]
-    text: str = ""
-    problems: list[Problem] = field(default_factory=list)
-    former: tuple[argparse.Namespace, str] | None = None
-    positionals: list[str] = field(default_factory=list)
-    seen: dict[str, list[str]] = field(default_factory=dict)
-    pending: argparse.Action | None = None
-
-    def __post_init__(self) -> None:
-        self.words = deque(self.given)
-        actions = (*self.parser.options, *self.parser.positionals)
-        self.options = argparse.Namespace(**{action.dest: action.default for action in actions})
+    def __init__(self, parser: LineParser, words: Sequence[Word]) -> None:
+        self.parser, self.words = parser, deque(words)
+        self.options = argparse.Namespace(**{one.dest: one.default for one in (*parser.options, *parser.positionals)})
+        self.text = ""
+        self.former: tuple[argparse.Namespace, str] | None = None
+        self.pending: argparse.Action | None = None
+        self.problems, self.positionals, self.seen = list[Problem](), list[str](), dict[str, list[str]]()
 
     def problem(self, name: str, message: str, hint: str = "") -> None:
         """Note what is wrong with an option or the line."""
@@ -293,18 +274,18 @@ class ReadLine:
 
     def read_options(self) -> bool:
         """Read options with their values as long as there are any; say whether words are left."""
-        while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.find(flag.name)):
-            word = self.words.popleft()
+        while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.find(flag[0])):
+            fault = self.words.popleft().fault
             if action.nargs == 0:
-                self._switch(action, flag)
+                self._switch(action, *flag)
             else:
-                self._value(action, flag, word.fault)
+                self._value(action, *flag, fault)
         return bool(self.words)
 
     def read_word(self) -> None:
         """Read a word that is not a known option: a positional, an unknown option, or too much."""
-        flag, prog = flag_of(self.words[0].text), self.parser.prog
-        action = None if flag else self.parser.positional(len(self.positionals))
+        prog, is_flag = self.parser.prog, flag_of(self.words[0].text) is not None
+        action = None if is_flag else self.parser.positional(len(self.positionals))
         if action is not None:
             word = self.words.popleft()
             text = self._plain(action, prog, word.text, word.fault)
@@ -313,22 +294,29 @@ class ReadLine:
         stray = [self.words.popleft().text]  # with what follows, which was meant as its value: one problem, not two
         while self.words and not flag_of(self.words[0].text):
             stray.append(self.words.popleft().text)
+        hint = "A value with spaces needs quotes; for another picture repeat -i; the prompt goes below this line."
         if any(map(looks_like_key, stray)):
             self.problem(prog, "what looks like a key was not used.", EXPOSED_HINT)
-        elif flag:
-            self.problem(flag.typed, "unknown option.", self._suggestion(flag))
+        elif is_flag:
+            self._unknown(stray[0])
         else:
-            hint = "A value with spaces needs quotes; for another picture repeat -i; the prompt goes below this line."
             hint = hint if prog == "%%wan" else f"Example: `{self.parser.example}`"
             self.problem(prog, f"{one_line(' '.join(stray), 60)!r} is unexpected.", hint)
 
     def check_text(self, words: Sequence[Word]) -> None:
         """Refuse what looks like an option inside a text: it would be sent, and paid for, as words."""
-        for flag in filter(None, (flag_of(word.text) for word in words)):
-            if self.parser.find(flag.name):
-                self.problem(flag.typed, "stands inside the text.", f"Put it before or after the text. {_AS_IT_IS}")
-            elif flag.typed.startswith("--"):
-                self.problem(flag.typed, "unknown option.", f"{self._suggestion(flag)} {_AS_IT_IS}")
+        for word, flag in ((word.text, flag_of(word.text)) for word in words):
+            if flag and self.parser.find(flag[0]):
+                self.problem(word, "stands inside the text.", f"Put it before or after the text. {_AS_IT_IS}")
+            elif flag and word.startswith("--"):
+                self._unknown(word, _AS_IT_IS)
+
+    def _unknown(self, word: str, more: str = "") -> None:
+        known = [name for option in self.parser.options for name in option.option_strings]
+        topic = self.parser.prog.strip("%").removeprefix("wan").removesuffix(" make")
+        name = word.partition("=")[0]
+        hint = did_you_mean(name.lower(), known) or f"`%wan help{topic}` lists the options."
+        self.problem(name, "unknown option.", f"{hint} {more}".strip())
 
     def finished(self, *missing: str) -> Self:
         """Return what was read; a missing word is a problem too."""
@@ -350,33 +338,30 @@ class ReadLine:
             self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
         setattr(self.options, action.dest, value)
 
-    def _switch(self, action: argparse.Action, flag: Flag) -> None:
-        value, values = flag.value, {"true": True, "false": False}
-        if value is None and flag.name == "--prompt-extend" and self.words and self.words[0].text.lower() in values:
+    def _switch(self, action: argparse.Action, name: str, value: str | None) -> None:
+        values = {"true": True, "false": False}
+        if value is None and name == "--prompt-extend" and self.words and self.words[0].text.lower() in values:
             value = self.words.popleft().text
         is_yes = values.get((value or "true").lower())
         if is_yes is None:
-            self.problem(flag.name, f"takes no value such as {value!r}.", f"Write {flag.name} or {flag.name}=false.")
+            self.problem(name, f"takes no value such as {value!r}.", f"Write {name} or {name}=false.")
         else:
-            self._set(
-                action, f"{flag.name}={value}" if value else flag.name, is_yes is not flag.name.startswith("--no-")
-            )
+            self._set(action, f"{name}={value}" if value else name, is_yes is not name.startswith("--no-"))
 
-    def _value(self, action: argparse.Action, flag: Flag, fault: str) -> None:
-        value = flag.value
+    def _value(self, action: argparse.Action, name: str, value: str | None, fault: str) -> None:
         if not value:
             if not self.words or (value is None and flag_of(self.words[0].text)):
                 self.pending = None if self.words else action
                 if action.nargs == "?":
-                    self._set(action, flag.name, action.const)
+                    self._set(action, name, action.const)
                 else:
-                    hint = f"Write {flag.name} {action.metavar}; a value that begins with a dash needs quotes."
-                    self.problem(flag.name, "needs a value.", hint)
+                    hint = f"Write {name} {action.metavar}; a value that begins with a dash needs quotes."
+                    self.problem(name, "needs a value.", hint)
                 return
             value, _, _, fault = self.words.popleft()
         while self.words and _goes_on(action.type, value, self.words[0].text):
             value = f"{value} {self.words.popleft().text}"
-        text = self._plain(action, flag.name, value, fault)
+        text = self._plain(action, name, value, fault)
         if text is not None:
             self._set(action, value, text)
 
@@ -390,11 +375,6 @@ class ReadLine:
         if inner is None or action.type in EXPRESSIONS:
             return typed
         return inner if action.type is Kind.PATH else unescape(typed[1:-1])
-
-    def _suggestion(self, flag: Flag) -> str:
-        known = [name for option in self.parser.options for name in option.option_strings]
-        topic = self.parser.prog.strip("%").removeprefix("wan").removesuffix(" make")
-        return did_you_mean(flag.name.lower(), known) or f"`%wan help{topic}` lists the options."
 
 
 def _goes_on(kind: object, value: str, following: str) -> bool:

@@ -46,12 +46,7 @@ class CellText:
 
 
 def write_cell(
-    prompt: str,
-    negative: str = "",
-    *,
-    images: Iterable[str] = (),
-    tags: Iterable[str] = (),
-    **options: Any,
+    prompt: str, negative: str = "", *, images: Iterable[str] = (), tags: Iterable[str] = (), **options: Any
 ) -> CellText:
     """Write a cell from its parts; only what is not the default is written.
 
@@ -59,7 +54,7 @@ def write_cell(
     paths as they stand after ``-i``; ``options`` are named as in ``generate``, and ``seed`` is anything that ``--seed``
     takes.
     """
-    words = [f"-i {image_argument(text)}" for text in images]
+    words = [f"-i {_image_argument(text)}" for text in images]
     usual = {name: field.default for name, field in ImageRequest.model_fields.items()}
     for option in cell_parser().options:
         value = options.get(option.dest)
@@ -89,31 +84,27 @@ def cell_of_request(
     return write_cell(*texts, **options | {"images": images, "seed": seed, "name": name, "tags": map(escape, tags)})
 
 
-def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: object = None) -> CellText:
+def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str = "") -> CellText:
     """Write the cell of a job, with inputs named so that it runs in any kernel; ``folder`` holds the pictures."""
     images = [
         f"{one.source_job}[{one.source_index or 0}]" if one.source_job else relative_path(folder / one.file)
         for one in row.inputs
     ]
     images += [f"{pending.get('job')}[{pending.get('index') or 0}]" for pending in row.pending_inputs]
-    return cell_of_request(
-        request, images=images, seed=row.seed if seed is None else seed, name=row.name, tags=row.tags
-    )
+    return cell_of_request(request, images=images, seed=seed or row.seed, name=row.name, tags=row.tags)
 
 
 def cell_of_job(job: "Job", session: "Session") -> str:
     """Write the cell that asks for all of a job's pictures; empty where no single cell does, as for versions."""
-    project = session.project()
-    row, seeds = job.rows[0], [seed for seed in job.seeds if seed is not None]
+    request, seeds = job.request, [seed for seed in job.seeds if seed is not None]
     if len(set(seeds)) != len(job.rows):
         return ""
-    request = job.request
-    counts_up = seeds == list(range(seeds[0], seeds[0] + len(seeds)))
-    if request.mode is Mode.TEXT_TO_IMAGE and not (counts_up and request.n == len(seeds)):
+    seed = ",".join(ranges(seeds, "..")).replace(" ", "")
+    if request.mode is Mode.TEXT_TO_IMAGE and seeds == list(range(seeds[0], seeds[0] + request.n)):
+        seed = str(seeds[0])
+    elif request.mode is Mode.TEXT_TO_IMAGE:
         request = request.model_copy(update={"n": 1})
-    several = len(seeds) > 1 and (request.mode is not Mode.TEXT_TO_IMAGE or request.n == 1)
-    wanted = ",".join(ranges(seeds, "..") if counts_up else map(str, seeds)) if several else row.seed
-    return str(cell_of_row(request, row, project.storage.folder, seed=str(wanted).replace(" ", "")))
+    return str(cell_of_row(request, job.rows[0], session.project().storage.folder, seed=seed))
 
 
 def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") -> tuple[CellText, tuple[str, ...]]:
@@ -139,14 +130,12 @@ def _kept_input(sha256: str, folder: Path) -> str:
     """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):  # a picture's own words must not name another file
         return ""
-    found = next(iter(sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), None)
-    return relative_path(found) if found else ""
+    return next((relative_path(path) for path in sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), "")
 
 
-def image_argument(text: str) -> str:
+def _image_argument(text: str) -> str:
     """Return an expression or a path as one word: with spaces an expression gets brackets, a path gets quotes."""
-    words = split_line(text)
-    if len(words) == 1 and words[0].text == text and not words[0].fault and not flag_of(text):
+    if split_line(text) == [(text, 0, len(text), "")] and not flag_of(text):
         return text
     is_path = looks_like_image(text) or is_location(text)
     with suppress(RequestError):

@@ -4,13 +4,13 @@ import argparse
 import secrets
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ..database import HistoryQuery
 from ..display import dry_run_bundle, message_bundle, publish, set_cell_text, show_job
@@ -26,16 +26,10 @@ from .parser import ReadLine, flag_of, split_line, unquoted
 from .render_cell import cell_of_job
 
 if TYPE_CHECKING:
-    from ..display import FrontEnd
     from ..session import Session
 
 Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
-_MODULES: Final = {
-    **dict.fromkeys(("show", "wait", "cancel", "resume", "resolve", "save", "star", "tag", "trash"), "jobs"),
-    **dict.fromkeys(("login", "logout", "config", "doctor", "nest"), "setup"),
-}
-"""Where the commands are that are not in ``records``."""
 
 
 class Runner:
@@ -45,20 +39,10 @@ class Runner:
     which stands above this one: None in a script.
     """
 
-    def __init__(
-        self,
-        shell: Any,
-        session: "Session",
-        local_ns: Mapping[str, Any] | None = None,
-        panel: Callable[[], ModuleType] | None = None,
-    ) -> None:
+    def __init__(self, shell: Any, session: "Session", local_ns: Any = None, panel: Any = None) -> None:
         self.shell, self.session, self.panel = shell, session, panel
+        self.front_end = front_end(shell)
         self.namespace: Mapping[str, Any] = {**shell.user_ns, **(local_ns or {})}
-
-    @property
-    def front_end(self) -> "FrontEnd":
-        """The front end that shows the outputs."""
-        return front_end(self.shell)
 
     def cell(self, line: str, body: str) -> None:
         """Turn a cell into pictures."""
@@ -73,9 +57,9 @@ class Runner:
                 read = command_parsers()["make"].read_with_text(line[words[0].end :])
                 return self._make(read, read.text)
             name, options = read_command(line, self.namespace)
-            commands = import_module(f"{__package__}.commands.{_MODULES.get(name, 'records')}")
-            run: Callable[[argparse.Namespace, Runner], None] = getattr(commands, f"run_{name or 'status'}")
-            run(options, self)
+            modules = (import_module(f"{__package__}.commands.{module}") for module in ("records", "jobs", "setup"))
+            run = f"run_{name or 'status'}"
+            next(getattr(module, run) for module in modules if hasattr(module, run))(options, self)
             return None
 
     def _make(self, read: ReadLine, body: str) -> Job | None:
@@ -126,26 +110,20 @@ class Runner:
         if reference and not is_known(reference[0], self.namespace):
             return [(self.session.job(reference[0]), reference[1])]
         value, index = evaluate_item(text, self.namespace, "job")
-        if index is not None and isinstance(value, Job):
-            return [(value, index)]
-        found = list(self._picks_of(value, word))
-        if not found:
-            raise CellError(f"{word} holds no job.", hint="Give a job, a picture, or a list of them.")
-        return found
-
-    def _picks_of(self, value: object, word: str) -> Iterator[Pick]:
-        if isinstance(value, Job):
-            yield value, None
-        elif isinstance(value, Picture):
-            yield value.job, value.index
-        elif isinstance(value, list | tuple):
-            for item in value:
-                yield from self._picks_of(item, word)
-        elif isinstance(value, str) and (reference := job_reference(value)):
-            yield self.session.job(reference[0]), reference[1]
-        else:
-            message = f"{word} holds no job, but {type(value).__name__}."
-            raise CellError(message, hint="`%wan history` lists the jobs.")
+        picks: list[Pick] = []
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, Job):
+                picks.append((one, index))
+            elif isinstance(one, Picture):
+                picks.append((one.job, one.index))
+            elif isinstance(one, str) and (reference := job_reference(one)):
+                picks.append((self.session.job(reference[0]), reference[1]))
+            else:
+                picks.clear()
+                break
+        if not picks:
+            raise CellError(f"{word} is {type(value).__name__}, not a job.", hint="`%wan history` lists the jobs.")
+        return picks
 
     def _newest(self) -> Job:
         if self.session.last:
@@ -167,11 +145,15 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
     """
     words = split_line(line)
     first = words[0].text if words else "status"
-    if (flag := flag_of(first)) and flag.name in ("-h", "--help"):
+    if (flag := flag_of(first)) and flag[0] in ("-h", "--help"):
         first = "help"
     parser = find_command(first)
     if parser is None:
-        raise _unknown_command(line.strip(), first)
+        if any(map(looks_like_key, line.split())):
+            raise CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
+        near = did_you_mean(first.lower(), filter(None, command_parsers()), cutoff=0.75)
+        hint = f"{near} For a picture: `%wan make {one_line(line.strip(), 80)}`. `%wan?` lists all commands.".strip()
+        raise CellError(f"{first!r} is not a command.", hint=hint)
     rest = line[words[0].end :] if words else ""
     if parser.prog == "%wan help":  # `%wan help --size` asks about the option
         rest = " ".join(word.text.lstrip("-") for word in words[1:])
@@ -194,14 +176,6 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
     if problems:
         raise RequestError(problems)
     return name, read.options
-
-
-def _unknown_command(line: str, first: str) -> CellError:
-    if any(map(looks_like_key, line.split())):
-        return CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-    near = did_you_mean(first.lower(), filter(None, command_parsers()), cutoff=0.75)
-    hint = f"{near} For a picture: `%wan make {one_line(line, 80)}`. `%wan?` lists all commands."
-    return CellError(f"{first!r} is not a command.", hint=hint.strip())
 
 
 @contextmanager

@@ -33,9 +33,6 @@ NAMES = {
     "photos": [PHOTO],
     "phone": "not an image",
     "count": 3,
-    "flag": True,
-    "seeds": [1, 2],
-    "span": range(3),
     "job": Job(),
     "_hidden": PHOTO,
     "Image": Image,
@@ -61,8 +58,6 @@ def _files():
         ("%%wan —se", "—se", ["--seed"], ["--size"]),
         ("%%wan --seed 5 --raw --tag x --", "--", ["--tag", "--image", "--size"], ["--seed", "--raw"]),
         ("%%wan --no-wait --", "--", ["--seed"], ["--wait", "--no-wait"]),
-        ("%%wan --seed ", "", ["count", "seeds", "span"], ["flag", "photo", "photos", "phone"]),
-        ("%%wan -n ", "", ["count"], ["seeds", "flag"]),
         ("%%wan --size ", "", ["1K", "2K", *RATIOS], ["count"]),
         ("%%wan --size=16", "16", ["16:9"], ["1K"]),
         (

@@ -102,7 +102,7 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%%wan --provider gateway\nx", WanError, "WAN_API_KEY"),
         ("%%wan\na {animl} in snow", RequestError, "animal"),
         ("%wan show abc123", StoreError, "No job"),
-        ("%wan show number", CellError, "number holds no job, but int"),
+        ("%wan show number", CellError, "number is int, not a job"),
         ("%wan budget lots", BudgetError, "lots"),
         ("%wan config colour=red", RequestError, "'colour' is not a setting"),
         ("%wan config wait=maybe price=many", RequestError, "wait.*price"),
@@ -135,8 +135,6 @@ def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
     assert notebook.names["edit"].rows[0].inputs[0].source_job == notebook.names["fox"].id
     notebook.run("seen = _wan")
     assert notebook.names["seen"] is notebook.names["edit"]
-    notebook.run("%%wan --as hare --seed 7\na hare\n")
-    assert notebook.names["_wan"] is notebook.names["hare"]
 
 
 def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook) -> None:
@@ -299,8 +297,8 @@ def test_loading_again_lifts_no_budget(fresh: Notebook, monkeypatch: pytest.Monk
 def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that comes later names the running job, and goes on with it."""
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "30")
-    notebook.run("%%wan --seed 1 --no-wait\na fox")
-    job = notebook.names["_wan"]
+    notebook.run("%%wan --seed 1 --no-wait --as job\na fox")
+    job = notebook.names["job"]
     while job.status in ("intent", "sending"):
         job.wait(0.02)
     with capture_output() as captured:

@@ -25,7 +25,7 @@ class Grumpy:
 
 NAMES = {
     "animal": "fox",
-    "d": {"key": "snow", "a b": "ice", "7": "seven", 8: "eight", 'q"t': "quoted"},
+    "d": {"key": "snow", "a b": "ice", 8: "eight", 'q"t': "quoted"},
     "a": ["zero", "one"],
     "x": 3.14159,
     "obj": SimpleNamespace(attr=SimpleNamespace(deep="well")),
@@ -42,7 +42,7 @@ NAMES = {
         ("a { animal } {größe}", "a fox groß"),
         ("{obj.attr.deep}", "well"),
         ("{d[key]} {d[\"key\"]} {d['a b']}", "snow snow ice"),
-        ("{d[7]} {d[8]}", "seven eight"),
+        ("{d[8]}", "eight"),
         (r'{d["q\"t"]}', "quoted"),
         ("{a[0]} {a[-1]}", "zero one"),
         ("{x:.2f} {animal!r:>7}", "3.14   'fox'"),
@@ -61,7 +61,7 @@ def test_fields_are_replaced_once(text, result):
     [
         ("{anmal}", ["{anmal}", "no variable anmal", "animal", "--raw"]),
         ("{obj.atr}", ["AttributeError", "Did you mean attr?"]),
-        ("{d[kez]}", ["KeyError", "Did you mean key?"]),
+        ("{d[kez]}", ["KeyError", "kez"]),
         ("{a[9]}", ["IndexError"]),
         ("{x:banana}", ["ValueError"]),
         ("{obj.__class__}", ["not a field"]),
@@ -82,12 +82,12 @@ def test_what_cannot_be_replaced_is_one_problem(text, parts):
 @pytest.mark.parametrize(
     ("text", "prompt", "negative"),
     [
-        ("a fox\n  negative PROMPT:dark \n\n", "a fox\n", "dark"),
-        ("a fox\nNegative prompt : fog,\n  blur\n", "a fox\n", "fog,\n  blur"),
-        ("一只狐狸\nNegative prompt：模糊", "一只狐狸\n", "模糊"),
-        ("a fox\nNegative prompt:", "a fox\n", ""),
-        ("a fox\nNegative prompt: x\nNegative prompt:", "a fox\nNegative prompt: x\n", ""),
-        ("a fox\nNegative prompt: fog\nSteps: 20, Sampler: Euler, Seed: 5, Size: 512x512", "a fox\n", "fog"),
+        ("a fox\n  negative PROMPT:dark \n\n", "a fox", "dark"),
+        ("a fox\nNegative prompt : fog,\n  blur\n", "a fox", "fog,\n  blur"),
+        ("一只狐狸\nNegative prompt：模糊", "一只狐狸", "模糊"),
+        ("a fox\nNegative prompt:", "a fox", ""),
+        ("a fox\nNegative prompt: x\nNegative prompt:", "a fox\nNegative prompt: x", ""),
+        ("a fox\nNegative prompt: fog\nSteps: 20, Sampler: Euler, Seed: 5, Size: 512x512", "a fox", "fog"),
         ("a fox\nSteps: 20, Sampler: Euler", "a fox", None),
         ("a fox\nSteps: 20\nin snow", "a fox\nSteps: 20\nin snow", None),
         ("a negative prompt: dark", "a negative prompt: dark", None),

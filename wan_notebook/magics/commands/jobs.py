@@ -1,7 +1,6 @@
 """Commands on jobs: show, wait, cancel, resume, resolve, save, star, tag, trash."""
 
 import argparse
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -46,25 +45,23 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     from IPython.display import display
 
     is_terminal, begin_s, waiting = runner.front_end is FrontEnd.TERMINAL, time.monotonic(), list(jobs)
-    data, metadata = message_bundle(_progress(jobs, begin_s))
-    line = None if is_terminal else display(data, metadata=metadata, raw=True, display_id=True)
+    line = None if is_terminal else display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(text: str, end: str = "") -> None:
+        if line is None:
+            print(f"\r{text:<79}", end=end, flush=True)  # noqa: T201 - a terminal writes over it
+        else:
+            data, metadata = message_bundle(text)
+            line.update(data, metadata=metadata, raw=True)
+
     while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
+        show(_progress(jobs, begin_s))
         try:
             is_over = waiting[0].wait(_STEP_S)
         except JobError:  # it does not go on before a person acts; the summary says in which state it is
             is_over = True
         waiting = waiting[is_over:]
-        text = _progress(jobs, begin_s)
-        if line is None:
-            sys.stdout.write(f"\r{text:<79}" if waiting else f"\r{'':<79}\r")
-            sys.stdout.flush()
-        elif waiting:
-            line.update(message_bundle(text)[0], raw=True)
-    data, metadata = message_bundle(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
-    if line is None:
-        publish((data, metadata))
-    else:
-        line.update(data, metadata=metadata, raw=True)
+    show(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}", end="\n")
 
 
 def _progress(jobs: Sequence[Job], begin_s: float) -> str:
@@ -160,8 +157,6 @@ def run_trash(options: argparse.Namespace, runner: Runner) -> None:
             job.trash()
             # A group has no id of its own: only its variable names all of it.
             name = job.id if len(job.rows) == 1 else options.job
-            runner.say(
-                f"job {job.id} is in the trash: its pictures, inputs and prompt are deleted after 30 days; "
-                f"the cost stays. To undo: `%wan trash {name} --undo`"
-            )
+            text = f"job {job.id} is in the trash: all but its cost is deleted after 30 days."
+            runner.say(f"{text} To undo: `%wan trash {name} --undo`")
     runner.session.empty_trash()

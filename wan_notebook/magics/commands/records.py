@@ -4,7 +4,7 @@ import argparse
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...budget import parse_budget
 from ...database import HistoryQuery
@@ -16,6 +16,9 @@ from ..frontend import cells_run
 from ..options import help_text, topic_help
 from ..render_cell import cell_of_metadata, cell_of_row
 from ..runner import Runner
+
+if TYPE_CHECKING:
+    from ...metadata import ForeignMetadata, Metadata
 
 _TEXT_MAX_CHARS: Final = 2000
 
@@ -32,13 +35,12 @@ def run_help(options: argparse.Namespace, runner: Runner) -> None:
 
 def run_history(options: argparse.Namespace, runner: Runner) -> None:
     """Show what was asked and made, newest first."""
-    notebook = options.notebook
     query = HistoryQuery(
         words=" ".join(options.words),
         status=options.state or ("open" if options.running else None),
         since=options.since,
         tags=tuple(options.tags or ()),
-        notebook="" if notebook is None else notebook or notebook_path(runner.shell),
+        notebook="" if options.notebook is None else options.notebook or notebook_path(runner.shell),
         seed=options.seed,
         starred=options.starred,
         only_trashed=options.trash,
@@ -95,15 +97,9 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
         if panel is None:
             raise CellError("no panel is open.", hint="Open one: `%wan panel`.")
         return panel.cell, ()
-    if carrier := _read_carrier(word):
-        from ...metadata import read_any, read_sidecar
-
-        path, data = carrier
-        found = read_sidecar(data.decode("utf-8", "replace")) if path.suffix == ".json" else read_any(data)
-        if found is None:
-            hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
-            raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
-        cell, notes = cell_of_metadata(found, runner.session)
+    name = os.path.expanduser(word.strip("\"'"))  # noqa: PTH111 - takes any text for a path, as the next line
+    if os.path.isfile(name):  # noqa: PTH113
+        cell, notes = cell_of_metadata(_metadata_of(Path(name)), runner.session)
         return str(cell), notes
     if "/" in word or looks_like_image(word):
         raise CellError(f"there is no file {word}.", hint="Check the path; it starts from the notebook's folder.")
@@ -112,24 +108,21 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
     return str(cell_of_row(runner.session.request_of(row), row, runner.session.project().storage.folder)), ()
 
 
-def _read_carrier(word: str) -> tuple[Path, bytes] | None:
-    """Return the file that carries a picture's metadata, with its bytes: the sidecar where the picture has none.
+def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
+    """Return what a picture or its sidecar says about its making."""
+    from ...metadata import read_any, read_sidecar
 
-    None if the word is not a file's name.
-    """
-    name = os.path.expanduser(word.strip("\"'"))  # noqa: PTH111 - takes any text for a path, as the next line
-    if not os.path.isfile(name):  # noqa: PTH113
-        return None
-    from ...metadata import can_embed, read_any
-
-    path, sidecar = Path(name), Path(f"{name}.json")
+    sidecar = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
     try:
-        data = path.read_bytes()
-        if path.suffix != ".json" and not can_embed(data) and sidecar.is_file() and read_any(data) is None:
-            return sidecar, sidecar.read_bytes()
+        found = None if path is sidecar else read_any(path.read_bytes())
+        if found is None and sidecar.is_file():
+            found = read_sidecar(sidecar.read_bytes().decode("utf-8", "replace"))
     except OSError as error:
         raise CellError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
-    return path, data
+    if found is None:
+        hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
+        raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
+    return found
 
 
 # Research ------------------------------------------------------------------------------------------------------------
@@ -164,10 +157,8 @@ def run_verify(options: argparse.Namespace, runner: Runner) -> None:
     """Check that every picture that the notebook shows is present and unchanged; a problem fails the cell."""
     from ...research import verify_notebook
 
-    if options.path:
-        found = verify_notebook(runner.session, Path(options.path).expanduser())
-    else:
-        found = verify_notebook(runner.session, _saved_notebook(runner), **_of_kernel(runner))
+    path, kernel = (Path(options.path).expanduser(), {}) if options.path else _this_notebook(runner)
+    found = verify_notebook(runner.session, path, **kernel)
     publish(table_bundle(found.table(), "verify"))
     if not found.is_ok:
         raise StoreError(f"{found.summary}.", hint="The table says how to get each one back.")
@@ -177,15 +168,22 @@ def run_methods(options: argparse.Namespace, runner: Runner) -> None:
     """Show the paragraph for the paper, about the pictures that this notebook shows."""
     from ...research import methods_paragraph
 
-    text = methods_paragraph(
-        runner.session, _saved_notebook(runner), tags=options.tags or (), latex=options.latex, **_of_kernel(runner)
-    )
+    path, kernel = _this_notebook(runner)
+    text = methods_paragraph(runner.session, path, tags=options.tags or (), latex=options.latex, **kernel)
     data = {"text/plain": text} if options.latex else {"text/markdown": text, "text/plain": text}
     publish((data, {"wan": {"schema": 1, "view": "methods"}}))
 
 
-def _of_kernel(runner: Runner) -> dict[str, Any]:
-    return {"shown": _shown(runner), "cells_run": cells_run(runner.shell)}
+def _this_notebook(runner: Runner) -> tuple[Path | None, dict[str, Any]]:
+    """Return this notebook's file, and what its kernel showed and ran.
+
+    No file if its outputs are not those of this run: headless, it is written when the run ends.
+    """
+    kernel = {"shown": _shown(runner), "cells_run": cells_run(runner.shell)}
+    if not (runner.front_end is FrontEnd.HEADLESS and runner.session.last):
+        with suppress(CellError, RecipeError):
+            return _notebook(runner), kernel
+    return None, kernel
 
 
 def _shown(runner: Runner) -> list[str]:
@@ -197,12 +195,3 @@ def _notebook(runner: Runner) -> Path:
     from ...research import find_notebook
 
     return find_notebook(notebook_path(runner.shell), Path.cwd())
-
-
-def _saved_notebook(runner: Runner) -> Path | None:
-    """Return this notebook's file if its outputs are those of this run: headless, it is written when the run ends."""
-    if runner.front_end is FrontEnd.HEADLESS and runner.session.last:
-        return None
-    with suppress(CellError, RecipeError):
-        return _notebook(runner)
-    return None

@@ -7,7 +7,7 @@ import argparse
 import os
 import platform
 from collections.abc import Iterator
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from ...providers import ServiceClient
 from ...session import Session
 from ...settings import KEY_VARIABLE, check_key
 from ...text import EXPOSED_HINT, did_you_mean, looks_like_key
+from ..expressions import refuse
 from ..frontend import front_end
 from ..options import CONFIG_KEYS, SERVICES
 from ..runner import Runner
@@ -40,10 +41,9 @@ _VALUES: Final[dict[str, dict[str, str | bool | None]]] = {  # what is typed, an
     "envelope": {"auto": "auto", "flat": "flat", "params": "params"},
     "polling": {"prompt": "prompt", "economical": "economical"},
 }
-_KEY_WORDS: Final = ("key", "token", "secret", "password")
-_PACKAGES: Final = (
-    *("ipykernel", "ipython", "ipywidgets", "anywidget", "jupyterlab", "notebook"),
-    *("httpx", "pillow", "sqlalchemy", "pydantic"),
+_SHOWN: Final = (
+    *("provider", "base_url", "price", "wait", "embed", "replay", "envelope", "polling"),
+    *("queries_per_s", "in_flight", "submits_per_s"),
 )
 
 
@@ -77,38 +77,32 @@ def run_logout(options: argparse.Namespace, runner: Runner) -> None:
     session, loader = runner.session, runner.session.loader
     for provider in chosen:
         loader.keys.delete(provider)
-    stored = loader.stored()
     urls = {name: url for name, url in loader.stored_table("base_urls").items() if name not in chosen}
-    changes: dict[str, Any] = {"base_urls": urls or None} if "base_urls" in stored else {}
-    if stored.get("provider") in chosen:
-        changes |= {"provider": None, "provider_by": None}
-    if changes:
-        loader.store(**changes)
+    if stored := loader.stored():
+        is_chosen = stored.get("provider") in chosen
+        loader.store(base_urls=urls or None, **({"provider": None, "provider_by": None} if is_chosen else {}))
     session.forget_clients()
     found = {provider: session.settings(provider).key_source for provider in chosen}
-    lines = [f"{name}: its key is still found in {place}." for name, place in found.items() if place]
-    lines += [f"No key of {name} is stored." for name, place in found.items() if not place]
+    lines = [
+        f"{name}: {f'its key is still found in {at}' if at else 'no key is stored'}." for name, at in found.items()
+    ]
     now = session.settings()
     runner.say(*lines, f"From now on %wan uses {now.provider}: {now.chosen_because}.")
 
 
 def _ask(service: str | None) -> "tuple[str, SecretStr]":
-    """Return the service and the key that are typed; a key that is pasted first is not asked for again."""
+    """Return the service and the key that are typed, both unseen: many paste their key first."""
     from getpass import getpass
 
     from pydantic import SecretStr
 
     try:
-        word, key = service or getpass(f"{_WHICH} (not shown): ").strip(), None
-        if not service and looks_like_key(word):
-            key = SecretStr(word)
-            word = input(f"That looks like a key: it is taken as the key, and not shown. {_WHICH}: ").strip()
-        provider = _service(word)
-        key = key or SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
+        provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
+        key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
     except EOFError:
-        key = None
+        key = SecretStr("")
     if not key:
-        raise SettingsError("no key was given.", hint="Run `%wan login` where a key can be typed.") from None
+        raise SettingsError("no key was given.", hint="Run `%wan login` where a key can be typed.")
     check_key(key)
     return provider, key
 
@@ -128,29 +122,22 @@ def _find_address(provider: str, key: "SecretStr", session: Session) -> str:
     Raises
     ------
     AuthError
-        If every address refuses the key.
-    SettingsError
-        If none accepts it, and some could not be asked.
+        If no address accepts it; it says which could not be asked.
     """
     named = session.settings(provider)
     known = DASHSCOPE_REGIONS.values() if provider == "dashscope" else (GATEWAY_URL,)
     urls: dict[str, None] = dict.fromkeys([named.base_url, *(() if named.is_url_named else known)])
-    untried = []
+    answers = []
     for url in urls:
         client = session.clients.new(provider=provider, base_url=url, key=key)
         try:
             session.background.submit(_probe(client)).result(PROBE_TIMEOUT_S)
-        except AuthError:
-            continue
         except WanError as error:
-            untried.append(f"{url}: {error.message.rstrip('.')}")
+            answers.append(f"{url}: {'refused' if isinstance(error, AuthError) else error.message.rstrip('.')}")
         else:
             return url
-    if untried:
-        message = f"the key could not be tried ({'; '.join(untried)}); nothing was stored."
-        raise SettingsError(message, hint="Run `%wan login` again when the service can be reached.")
-    message = f"the key was refused at {', '.join(urls)}."
-    raise AuthError(message, http_status=401, hint="Check the key; a DashScope key belongs to one region.")
+    message = f"the key was not accepted ({'; '.join(answers)}); nothing was stored."
+    raise AuthError(message, hint="Check the network and the key; a DashScope key belongs to one region.")
 
 
 async def _probe(client: ServiceClient) -> None:
@@ -191,47 +178,31 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
             changes["provider_by"] = changes["provider"] and "config"
         loader.store(**changes)
         session.forget_clients()
-    publish(table_bundle(config_table(_rows(session), message="; ".join(said), place=str(loader.config_path))))
-
-
-def _rows(session: Session) -> list[tuple[str, str, str]]:
-    """Return the settings in force as name, value and where the value comes from."""
-    now, stored, words = session.settings(), session.loader.stored(), {None: "auto", True: "on", False: "off"}
-    limits = {"queries per second": now.queries_per_s, "tasks at once": now.in_flight}
-    values = {
-        "provider": now.provider,
-        "base URL": now.base_url,
-        "price": ", ".join(f"{name} {format_amount(*price)}" for name, price in now.prices.items()) or "not set",
-        "wait": words[now.wait],
-        "embed": words[now.embed],
-        "replay": now.replay,
-        "envelope": now.envelope,
-        "polling": now.polling,
-        **{
-            name: f"{n:g}" if n else "no limit"
-            for name, n in (limits | {"submits per second": now.submits_per_s}).items()
-        },
-    }
+    now, stored = session.settings(), loader.stored()
+    values = {name: getattr(now, name, "") for name in _SHOWN}
+    values["price"] = ", ".join(f"{name} {format_amount(*price)}" for name, price in now.prices.items()) or "not set"
     sources = {name: "%wan config" for name in CONFIG_KEYS if f"{name}s" in stored or name in stored}
     sources |= {"provider": now.chosen_because}
-    rows = [(name, value, sources.get(name, "")) for name, value in values.items()]
-    return [*rows, *(("note", note, "") for note in now.notes)]
+    words = {"None": "auto", "True": "on", "False": "off"}
+    rows = [(n.replace("_", " "), words.get(str(v), str(v)), sources.get(n, "")) for n, v in values.items()]
+    rows += [("note", note, "") for note in now.notes]
+    publish(table_bundle(config_table(rows, message="; ".join(said), place=str(loader.config_path))))
 
 
 def _change(word: str, changes: dict[str, Any], session: Session) -> str:
     """Add one ``KEY=VALUE`` to the changes and return what it changes. Raise ``RequestError``."""
     key, equals, value = (part.strip() for part in word.partition("="))
     name, _, service = key.lower().partition(".")
-    if any(map(looks_like_key, (word, key, value))) or any(secret in name for secret in _KEY_WORDS):
-        raise _wrong("a key is never given in a cell.", EXPOSED_HINT)
+    if any(map(looks_like_key, (word, key, value))):
+        refuse("config", "a key is never given in a cell.", EXPOSED_HINT)
     if not equals or name not in CONFIG_KEYS:
         hint = did_you_mean(name, CONFIG_KEYS) or f"Write KEY=VALUE; known: {', '.join(CONFIG_KEYS)}."
-        raise _wrong(f"{key!r} is not a setting.", hint)
+        refuse("config", f"{key!r} is not a setting.", hint)
     if name == "price":
         return _change_price(service or session.settings().provider, value, changes, session)
     known, before = _VALUES[name], session.loader.stored().get(name)
     if value.lower() not in known:
-        raise _wrong(f"{value!r} is not a valid value of {name}.", f"Use one of: {', '.join(known)}.")
+        refuse("config", f"{value!r} is not a valid value of {name}.", f"Use one of: {', '.join(known)}.")
     changes[name] = known[value.lower()]
     return f"{name}: {next((text for text, kept in known.items() if kept == before), 'not set')} → {value.lower()}"
 
@@ -240,17 +211,13 @@ def _change_price(service: str, value: str, changes: dict[str, Any], session: Se
     price = read_amount(value)
     if service not in SERVICES or (price is None and value.lower() != "off"):
         hint = 'Write price.gateway=0.03, "price.dashscope=0.2 CNY", or price.gateway=off.'
-        raise _wrong(f"{value!r} is not a price of {service!r}.", hint)
+        refuse("config", f"{value!r} is not a price of {service!r}.", hint)
     prices = dict(changes.get("prices", session.loader.stored_table("prices")))
     before = prices.pop(service, ["not set"])
     if price is not None:
         prices[service] = [str(price[0]), price[1]]
     changes["prices"] = prices
     return f"price.{service}: {' '.join(map(str, before))} → {format_amount(*price) if price else 'not set'}"
-
-
-def _wrong(message: str, hint: str) -> RequestError:
-    return RequestError([Problem("config", "", message, hint)])
 
 
 # Doctor and nest -----------------------------------------------------------------------------------------------------
@@ -298,34 +265,20 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
         if name != "no":
             yield "proxy", "info", f"{name}: {url.hostname}:{url.port or ''}", ""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        path = os.environ.get(name)
-        if path and not name.startswith("SSL"):
+        if (path := os.environ.get(name)) and not name.startswith("SSL"):
             yield "certificates", "info", f"{name} is set, but not read", "set SSL_CERT_FILE to the same file"
         elif path:
-            is_there = Path(path).exists()
-            yield (
-                "certificates",
-                "info" if is_there else "problem",
-                f"{name}={path}{'' if is_there else ' is missing'}",
-                "",
-            )
-    folders = {
-        now.folder: "no picture can be saved",
-        loader.config_path.parent: "settings and keys cannot be stored",
-        loader.data_dir: "other folders of pictures are not remembered",
-    }
-    for folder, lost in folders.items():
-        is_good = _is_writable(folder)
-        text = f"{folder} is writable" if is_good else f"{folder} is not writable: {lost}"
-        yield "folder", "ok" if is_good else "problem", text, ""
+            level = "info" if Path(path).exists() else "problem"
+            yield "certificates", level, f"{name}={path}{'' if level == 'info' else ' is missing'}", ""
+    for folder in (now.folder, loader.config_path.parent, loader.data_dir):
+        good = _is_writable(folder)
+        yield "folder", "ok" if good else "problem", f"{folder} is {'' if good else 'not '}writable", ""
     project = session.known_project()
     if project is not None and project.database.file_warning:
         yield "ledger", "problem", project.database.file_warning, ""
     yield "front end", "info", f"{front_end(shell)}, Python {platform.python_version()}, replay {now.replay}", ""
+    yield "version", "info", f"wan-notebook {__version__}", ""
     yield from (("settings", "info", note, "") for note in now.notes)
-    packages = {one.name.lower(): f"{one.name} {one.version}" for one in distributions() if one.name}
-    versions = ", ".join(packages[name] for name in _PACKAGES if name in packages)
-    yield "versions", "info", f"wan-notebook {__version__}, {versions}", ""
 
 
 def _is_writable(folder: Path) -> bool:
