@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -175,7 +174,7 @@ class ServiceClient:
 
     async def status(self, task_id: str) -> TaskState:
         """Ask once for a task's state. Raises like ``submit``; an unreadable reply says nothing about the task."""
-        reply = await self._send(self._dialect.poll(task_id), self._timeouts.status_s)
+        reply = await self._send(self._dialect.poll(task_id))
         state = self._dialect.read_poll(reply.body, task_id=task_id)
         if state is None:
             raise self._query_error(reply, "state of the task")
@@ -189,7 +188,7 @@ class ServiceClient:
         if not isinstance(self._dialect, DashScope):
             return False
         try:
-            reply = await self._send(self._dialect.cancel(task_id), self._timeouts.status_s)
+            reply = await self._send(self._dialect.cancel(task_id))
         except InvalidRequestError:
             return False
         if reply.cut:
@@ -209,7 +208,7 @@ class ServiceClient:
             until = min(end, start + LIST_WINDOW)
             for page in range(1, LIST_PAGES_MAX + 1):
                 call = self._dialect.list_tasks(start=start, end=until, page=page, page_size=LIST_PAGE_SIZE)
-                reply = await self._send(call, self._timeouts.status_s)
+                reply = await self._send(call)
                 tasks = self._dialect.read_list(reply.body)
                 if tasks is None and (page == 1 or reply.body is None):
                     raise self._query_error(reply, "list of tasks")
@@ -245,9 +244,7 @@ class ServiceClient:
 
     async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
         call = self._dialect.submit(request, envelope=envelope)
-        body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
-        deadline_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
-        reply = await self._send(call, deadline_s, body)
+        reply = await self._send(call)
         found = self._dialect.read_submit(reply.body)
         if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
             raise reply.error_in_success() or reply.unreadable("task id", self._dialect.id_names)
@@ -258,20 +255,22 @@ class ServiceClient:
         error = reply.error_in_success()
         return error if error and error.http_status else reply.unreadable(wanted)
 
-    async def _send(self, call: Call, deadline_s: float, body: bytes = b"") -> Reply:
+    async def _send(self, call: Call) -> Reply:
         """Make an API call, and raise the error that the reply's status means."""
-        reply = await self._exchange(call, deadline_s, body)  # holds the unmasked bytes in a frame of its own
+        reply = await self._exchange(call)  # holds the unmasked bytes in a frame of its own
         if error := reply.error():
             raise error
         return reply
 
-    async def _exchange(self, call: Call, deadline_s: float, body: bytes) -> Reply:
+    async def _exchange(self, call: Call) -> Reply:
         """Send one request with the key and read the reply as far as it comes; redirects are not followed.
 
         Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came, and ``SettingsError`` for a
         key that cannot be sent.
         """
         check_key(self._key)
+        body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode() if call.body else b""
+        upload_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
         failure: ConnectionFailedError
         response: httpx.Response | None = None
         trace, data, cut = SendTrace(), bytearray(), ""
@@ -289,7 +288,7 @@ class ServiceClient:
                 if self._key is not None:
                     # Into the headers at once, and into no variable: a repr shows no headers.
                     request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-                async with asyncio.timeout(deadline_s):
+                async with asyncio.timeout(upload_s if body else self._timeouts.status_s):
                     response = await self._api.send(request, stream=True)
                     async for chunk in raw_chunks(response):
                         data += chunk
@@ -445,13 +444,11 @@ class ClientPool:
     def _app(self) -> Any:
         from ..simulator import SimulatorConfig, create_app
 
-        folder = self._loader.data_dir
+        path = self._loader.data_dir / "simulator.db"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):  # SQLite tells only at the first write that it cannot
-                return create_app(SimulatorConfig(state_path=folder / "simulator.db"))
+            return create_app(SimulatorConfig(state_path=path))
         except (OSError, sqlite3.Error) as error:
-            log.warning("Simulated jobs end with this kernel: %s cannot be used (%s).", folder, error)
+            log.warning("Simulated jobs end with this kernel: %s cannot be used (%s).", path.parent, error)
             return create_app(SimulatorConfig())
 
 

@@ -5,8 +5,6 @@ import os
 import sqlite3
 import sys
 
-from pydantic import ValidationError
-
 from .app import create_app, make_server
 from .service import REPLY_FORMS, SimulatorConfig
 
@@ -44,9 +42,7 @@ def main() -> int:
     from_environment = {name: os.environ[key] for name, key in VARIABLES.items() if os.environ.get(key, "").strip()}
     try:
         server, listener, url = make_server(create_app(SimulatorConfig(**{**from_environment, **given})), port=port)
-    except ValidationError as problem:
-        parser.error("; ".join(f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in problem.errors()))
-    except (ImportError, OSError, sqlite3.Error) as problem:
+    except (ValueError, ImportError, OSError, sqlite3.Error) as problem:
         parser.error(f"cannot serve on port {port}: {problem}")
     print(url, flush=True)
     try:

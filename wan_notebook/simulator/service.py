@@ -180,11 +180,12 @@ class Simulator:
         weakref.finalize(self, self._memory.close)
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._transaction() as database:
+        with self._transaction() as database:  # a file that cannot be written is told now
             database.execute(
                 "CREATE TABLE IF NOT EXISTS simulated_tasks (task_id TEXT PRIMARY KEY, account TEXT NOT NULL, "
                 "submitted_at REAL NOT NULL, ends_at REAL NOT NULL, document TEXT NOT NULL)"
             )
+            database.execute("DELETE FROM simulated_tasks WHERE submitted_at < ?", (self.now() - 2 * LIFETIME_S,))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -256,7 +257,6 @@ class Simulator:
         )
         now, count = task.submitted_at, "SELECT count(*) FROM simulated_tasks WHERE account = ? AND ends_at > ?"
         with self._transaction() as database:  # counted and stored at once: the limit holds over all processes
-            database.execute("DELETE FROM simulated_tasks WHERE submitted_at < ?", (now - 2 * LIFETIME_S,))
             if 0 < self.config.in_flight <= database.execute(count, (account, now)).fetchone()[0]:
                 raise ApiError.of("Throttling.AllocationQuota")
             row = (task.task_id, account, now, task.ends_at, task.model_dump_json())

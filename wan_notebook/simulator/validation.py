@@ -122,12 +122,6 @@ class _Content(_Fields):
     text: str = ""
     image: Annotated[_Picture | None, BeforeValidator(_read_picture)] = None
 
-    @model_validator(mode="after")
-    def _is_one(self) -> "_Content":
-        if bool(self.text.strip()) == bool(self.image):
-            raise ValueError("must hold either a text or an image, which must not be empty")
-        return self
-
 
 class _Message(_Fields):
     role: Literal["user"]
@@ -181,26 +175,24 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
         raise ApiError(400, "InvalidParameter", f"{field[1:] or 'body'}: {message}") from None
     require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
-    texts = [item.text for item in items if item.text]
+    is_interleaved = given.enable_interleave
+    texts = [item.text for item in items if item.text.strip()]
     pictures = [item.image for item in items if item.image]
-    require(len(texts) == 1, CONTENT, f"must contain exactly one text object, got {len(texts)}")
-    least, most = (0, 1) if given.enable_interleave else (1, 4)
-    is_allowed = least <= len(pictures) <= most
-    require(is_allowed, CONTENT, f"must contain {least} to {most} images in this mode, got {len(pictures)}")
-    n = given.n or (1 if given.enable_interleave else DEFAULT_N[provider])
-    is_allowed = n == 1 or not given.enable_interleave
-    require(is_allowed, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
+    least, most = (0, 1) if is_interleaved else (1, 4)
+    is_allowed = len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most
+    require(is_allowed, CONTENT, f"must contain one text object and, in this mode, {least} to {most} images")
+    n = given.n or (1 if is_interleaved else DEFAULT_N[provider])
+    require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
     if sum(picture.size_bytes for picture in pictures) > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
-    last_px = pictures[-1].size_px if pictures else None
-    width, height = _output_size(given.size, last_px, is_interleaved=given.enable_interleave)
+    width, height = _output_size(given.size, pictures[-1].size_px if pictures else None, is_interleaved=is_interleaved)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
-    if given.enable_interleave:  # an illustrated text may stop before its limit
+    if is_interleaved:  # an illustrated text may stop before its limit
         n = min(given.max_images, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
     withheld = 1 if n > 1 and "[[partial]]" in texts[0] else 0
     return TaskRequest(
         model=asked.model,
-        is_interleaved=given.enable_interleave,
+        is_interleaved=is_interleaved,
         prompt=texts[0][:PROMPT_CHARS],
         width_px=width,
         height_px=height,
@@ -212,22 +204,17 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
 
 def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved: bool) -> Size:
     """Return width and height of the results; raise ApiError for a size that the mode does not allow."""
-    tiers = {} if is_interleaved else TIERS_PX
     width, height = last_input_px or (1, 1)
-    scale = 1.0
-    if size is None or size in tiers:
-        total_px = tiers[size] if size else TIERS_PX["1K"]
+    scale, side = 1.0, 1280 if is_interleaved else 2048
+    if size is None or (size in TIERS_PX and not is_interleaved):
+        total_px = TIERS_PX[size or "1K"]
         if last_input_px and is_interleaved and width * height <= total_px:
             return last_input_px
         scale = math.sqrt(total_px / (width * height))
     else:
-        field, names = "parameters.size", " or ".join([*tiers, "W*H such as 1280*1280"])
-        require(_SIZE.fullmatch(size) is not None, field, f"must be {names}, got {reprlib.repr(size)}")
-        width, height = map(int, size.split("*"))
-        side = 1280 if is_interleaved else 2048
-        is_allowed = 768**2 <= width * height <= side**2
-        require(is_allowed, field, f"total pixels must be between 768*768 and {side}*{side}, got {size}")
-        is_allowed = max(width, height) <= 4 * min(width, height)
-        require(is_allowed, field, f"aspect ratio must be between 1:4 and 4:1, got {size}")
+        width, height = map(int, size.split("*")) if _SIZE.fullmatch(size) else (0, 0)
+        is_allowed = 768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height)
+        rule = f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1"
+        require(is_allowed, "parameters.size", f"{rule}, got {reprlib.repr(size)}")
     columns, rows = (max(1, math.floor(side * scale / GRID_PX + 0.5)) for side in (width, height))
     return columns * GRID_PX, rows * GRID_PX

@@ -13,7 +13,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "five images in editing": (CONTENT, {"images": [PICTURE] * 5}),
     "no image in editing": (CONTENT, {"enable_interleave": False}),
     "two images in interleaved mode": (CONTENT, {"images": [PICTURE] * 2, "enable_interleave": True}),
-    "an empty text": (f"{CONTENT}[0]", {"text": " "}),
+    "an empty text": (CONTENT, {"text": " "}),
     "a text that is a number": (f"{CONTENT}[0].text", {"text": 7}),
     "n of 0": ("parameters.n", {"images": [PICTURE], "n": 0}),
     "n of 5": ("parameters.n", {"images": [PICTURE], "n": 5}),
