@@ -11,8 +11,9 @@ from typing import Any, cast
 import httpx
 from pydantic import SecretStr
 
+from wan_notebook.environment import Settings
 from wan_notebook.errors import WanError
-from wan_notebook.providers import ServiceClient
+from wan_notebook.providers import IN_PROCESS_URL, ServiceClient
 from wan_notebook.request import ImageRequest
 
 KEY = "sk-TEST-0123456789abcdef"
@@ -24,10 +25,25 @@ PAGE = "<!DOCTYPE html><html><head><title>Bad gateway</title></head>" + "<p>x</p
 Handler = Callable[[httpx.Request], Any]
 
 
-def make_client(handler: Handler, *, provider: str = "gateway", **options: Any) -> ServiceClient:
+def make_client(
+    handler: Handler,
+    *,
+    provider: str = "gateway",
+    base_url: str = BASE_URL,
+    key: str = KEY,
+    envelope: str = "auto",
+    **options: Any,
+) -> ServiceClient:
     """Return a client whose requests all go to a function."""
-    given = {"base_url": BASE_URL, "key": SecretStr(KEY), "transport": httpx.MockTransport(handler), **options}
-    return ServiceClient(provider=provider, **given)
+    settings = Settings.model_construct(
+        provider=provider,
+        is_simulated=provider == "simulator",
+        base_url=base_url,
+        in_process=base_url == IN_PROCESS_URL,
+        key=SecretStr(key) if key else None,
+        envelope=envelope,
+    )
+    return ServiceClient(settings, **{"transport": httpx.MockTransport(handler), **options})
 
 
 class Answers:

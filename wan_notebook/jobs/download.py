@@ -15,7 +15,6 @@ from ..database import JobRow, PictureRow, Status
 from ..errors import DownloadError, JobError, StoreError, WanError
 from ..files import writing
 from ..models import RESULT_MAX_BYTES
-from ..providers import Downloaded
 from ..text import pluralize
 from ..validation import Mode
 from .retry import Action, decide, kind_of
@@ -85,14 +84,14 @@ class _Download:
         if not self.url:
             raise DownloadError("The service gave no address for this picture.", kind="gone")
         client = self.worker.client(self.job.row)
-        got = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
-        await self.worker.in_thread(self._save, got)
+        mime = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
+        await self.worker.in_thread(self._save, mime)
 
-    def _save(self, got: Downloaded) -> None:
+    def _save(self, mime: str) -> None:
         """Bring a picture from its part file to its name; runs in a worker thread, which holds its bytes."""
         with writing(self.part):
             data = self.part.read_bytes()
-        columns, suffix = self._checked(data, got)
+        columns, suffix = self._checked(data, mime)
         data, sidecar = self._described(data, columns)
         name, staged = self._name(suffix), self.storage.stage(self.part, data)
         self.file_sha256 = hashlib.sha256(data).hexdigest()
@@ -107,16 +106,16 @@ class _Download:
                 raise
         self.part.unlink(missing_ok=True)
 
-    def _checked(self, data: bytes, got: Downloaded) -> tuple[dict[str, Any], str]:
+    def _checked(self, data: bytes, mime: str) -> tuple[dict[str, Any], str]:
         """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
         from ..images import SUFFIXES, BadImageError, image_info
 
-        columns: dict[str, Any] = {"sha256": got.sha256, "size_bytes": len(data), "mime": got.mime}
+        columns: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data), "mime": mime}
         try:
             mime, *came = image_info(data, max_pixels=MAX_PIXELS)
         except BadImageError as error:
-            if self.kind == "video" or got.mime.startswith("video/"):
-                return columns | {"kind": "video"}, ".webm" if got.mime == "video/webm" else ".mp4"
+            if self.kind == "video" or mime.startswith("video/"):
+                return columns | {"kind": "video"}, ".webm" if mime == "video/webm" else ".mp4"
             # A page or a message: somebody on the way answered, and the picture itself still exists.
             is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None

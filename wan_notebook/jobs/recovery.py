@@ -150,7 +150,7 @@ def _adopt(worker: "Worker", tracked: TrackedJob, task_id: str) -> str:
     state = background.submit(worker.client(row).status(task_id)).result(ANSWER_TIMEOUT_S)
     if state.phase is Phase.UNKNOWN:
         raise CellError(f"the {row.provider} does not know a task {task_id}.", hint=hint)
-    reply = Submitted(task_id, state.request_id, state.raw_status)
+    reply = Submitted(task_id, state.request_id)
     background.submit(worker.accept(tracked, reply, how="adopted by hand", expect=tracked.status)).result()
     worker.start([tracked], {})
     return f"Job {row.id} has the task {task_id} now; its pictures will be fetched."

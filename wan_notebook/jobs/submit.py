@@ -139,7 +139,7 @@ async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, task_id: 
     else:
         await worker.fail(job, Status.IN_DOUBT, error)
         return
-    await worker.accept(job, Submitted(task_id, state.request_id, state.raw_status), how="salvaged, confirmed")
+    await worker.accept(job, Submitted(task_id, state.request_id), how="salvaged, confirmed")
 
 
 # Input pictures -------------------------------------------------------------------------------------------------------

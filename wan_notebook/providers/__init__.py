@@ -2,15 +2,14 @@
 
 from ..settings import IN_PROCESS_URL
 from .base import NO_PICTURE, Call, Output, Phase, Submitted, TaskState, Timeouts
-from .download import Downloaded
-from .http import ClientPool, ServiceClient, dialect_for
+from .dialects import dialect_for
+from .http import ClientPool, ServiceClient
 
 __all__ = [
     "IN_PROCESS_URL",
     "NO_PICTURE",
     "Call",
     "ClientPool",
-    "Downloaded",
     "Output",
     "Phase",
     "ServiceClient",

@@ -19,20 +19,16 @@ from ..text import plain_code
 NO_PICTURE: Final = "no_picture"
 """``TaskState.error_code`` of a task that its service calls finished and that has no picture."""
 
-_BALANCE: Final = "Check the account's balance, and that the key may use this model."
-_WAIT: Final = "Wait a little: running tasks go on."
 _HINTS: Final = {
     "InternalError": "The service failed, not the request: run the cell again. A failed task costs nothing.",
     "DataInspectionFailed": "The service's content check refused it: change the prompt or the picture.",
     "Arrearage": "The account has an unpaid bill: settle it in the provider's console.",
     "AllocationQuota.FreeTierOnly": "The free quota is used up: switch paid use on in the provider's console.",
     "AccessDenied": "The key may not use this model at this address: check the model, the region and WAN_BASE_URL.",
-    "Throttling": _WAIT,
     NO_PICTURE: "Run the cell again, with another seed or prompt. A task without a picture costs nothing.",
-    "402": _BALANCE,
-    "403": _BALANCE,
     "413": "Send fewer or smaller pictures.",
-    "429": _WAIT,
+    **dict.fromkeys(("402", "403"), "Check the account's balance, and that the key may use this model."),
+    **dict.fromkeys(("Throttling", "429"), "Wait a little: running tasks go on."),
 }
 
 
@@ -105,7 +101,6 @@ class Submitted:
 
     task_id: str
     request_id: str = ""
-    raw_status: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ class Timeouts:
     """Limits in seconds; every API call has an overall deadline, since a trickle of bytes trips no read timeout.
 
     A submit's deadline is ``submit_s`` and its body's time at ``upload_bytes_per_s``. A download has no deadline, but
-    must move ``min_bytes_per_s`` in each ``stall_window_s``.
+    must have moved ``min_bytes_per_s`` on average after ``stall_window_s``.
     """
 
     connect_s: float = 10.0

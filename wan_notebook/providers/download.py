@@ -1,7 +1,6 @@
 """Fetch a result or a person's picture: without the key, capped, watched for stalls, resumable."""
 
 import asyncio
-import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
@@ -26,16 +25,6 @@ _KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True)
-class Downloaded:
-    """A finished download: ``sha256`` in hex of all bytes, ``mime`` as the server stated it."""
-
-    path: Path
-    sha256: str
-    size_bytes: int
-    mime: str = ""
-
-
 @dataclass(kw_only=True)
 class Downloader:
     """Fetches URLs, one attempt a call. Raises ``DownloadError``, whose ``kind`` tells what happened.
@@ -53,10 +42,13 @@ class Downloader:
     validators: dict[Path, str] = field(default_factory=dict)
     """Of each part file: the ETag or date that tells which file it is the beginning of."""
 
-    async def to_file(self, url: str, *, part: Path, max_bytes: int) -> Downloaded:
-        """Fetch a result into a file and make it durable; after a failure the next attempt continues it."""
+    async def to_file(self, url: str, *, part: Path, max_bytes: int) -> str:
+        """Fetch a result into a file, make it durable, and return its MIME type as the server states it.
+
+        After a failure the next attempt continues the file.
+        """
         try:
-            done = await self._to_file(url, part, max_bytes)
+            return await self._to_file(url, part, max_bytes)
         except OSError as error:
             hint = "Free some space or make the folder writable; the service keeps the picture for 24 hours."
             message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
@@ -65,8 +57,6 @@ class Downloader:
             if error.kind in ("too_large", "range", "http"):  # what is there is of no use: start anew next time
                 self.validators.pop(part, None)
             raise
-        self.validators.pop(part, None)
-        return done
 
     async def to_memory(self, url: str) -> bytes:
         """Fetch a picture that a person named; a refusal tells what their server said."""
@@ -76,28 +66,26 @@ class Downloader:
                 data += chunk
         return bytes(data)
 
-    async def _to_file(self, url: str, part: Path, max_bytes: int) -> Downloaded:
-        validator = self.validators.get(part)
-        kept = await asyncio.to_thread(_read, part) if validator else b""
-        headers = {"Range": f"bytes={len(kept)}-", "If-Range": validator} if validator and kept else {}
+    async def _to_file(self, url: str, part: Path, max_bytes: int) -> str:
+        validator = self.validators.get(part, "")
+        kept = await asyncio.to_thread(_size_bytes, part) if validator else 0
+        headers = {"Range": f"bytes={kept}-", "If-Range": validator} if kept else {}
         async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
             if response.status_code == httpx.codes.OK:
-                kept = b""
+                kept = 0
                 etag = response.headers.get("etag", "")  # a weak one may name other bytes
                 self.validators[part] = etag if etag.startswith('"') else response.headers.get("last-modified", "")
-            elif not response.headers.get("content-range", "").startswith(f"bytes {len(kept)}-"):
+            elif not response.headers.get("content-range", "").startswith(f"bytes {kept}-"):
                 raise DownloadError("The server sent another part than was asked for.", kind="range")
-            digest = hashlib.sha256(kept)
             # Opened here, not in a thread: a task that is cancelled meanwhile would leave the file open.
-            with _open_part(part, is_continued=bool(kept)) as file:
-                async for chunk in self._chunks(response, len(kept), max_bytes):
+            with _open_part(part, is_continued=kept > 0) as file:
+                async for chunk in self._chunks(response, kept, max_bytes):
                     file.write(chunk)
-                    digest.update(chunk)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
-                size_bytes = file.tell()
-            mime = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return Downloaded(part, digest.hexdigest(), size_bytes, mime)
+            del self.validators[part]
+            mime: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return mime
 
     async def _open(self, url: str, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
         """Return the open reply that brings the file, after its redirects; raise what another reply means."""
@@ -140,7 +128,7 @@ class Downloader:
         length = response.headers.get("content-length", "")
         total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else 0
         kind = ""
-        window_start_s, window_bytes = self.monotonic(), 0
+        start_s, start_bytes = self.monotonic(), done
         try:
             async for chunk in raw_chunks(response):
                 done += len(chunk)
@@ -148,13 +136,11 @@ class Downloader:
                     message = f"The file is larger than {file_size(max_bytes)}, the most that is taken."
                     raise DownloadError(message, kind="too_large")
                 yield chunk
-                window_bytes += len(chunk)
-                passed_s = self.monotonic() - window_start_s
-                if passed_s >= self.timeouts.stall_window_s:
-                    if window_bytes < self.timeouts.min_bytes_per_s * passed_s:
-                        kind = "stalled"
-                        break
-                    window_start_s, window_bytes = self.monotonic(), 0
+                passed_s = self.monotonic() - start_s
+                is_slow = done - start_bytes < self.timeouts.min_bytes_per_s * passed_s
+                if passed_s >= self.timeouts.stall_window_s and is_slow:
+                    kind = "stalled"
+                    break
         except httpx.ReadTimeout:
             kind = "stalled"
         except httpx.RemoteProtocolError:
@@ -169,8 +155,8 @@ class Downloader:
             )
 
 
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _open_part(path: Path, *, is_continued: bool) -> BinaryIO:

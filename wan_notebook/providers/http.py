@@ -30,12 +30,11 @@ from ..errors import (
 )
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
 from ..request import ImageRequest
-from ..settings import IN_PROCESS_URL, KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
+from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
 from .base import Call, Submitted, TaskState, Timeouts
-from .dashscope import DashScope
-from .download import Downloaded, Downloader
-from .gateway import Gateway
+from .dialects import DashScope, dialect_for
+from .download import Downloader
 from .network import (
     CONNECTIONS_MAX,
     POOLED,
@@ -43,7 +42,6 @@ from .network import (
     EnvironmentTransport,
     GuardedTransport,
     Resolver,
-    SendTrace,
     explain,
     proxy_for,
     resolve,
@@ -69,26 +67,14 @@ _CATALOGUE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def dialect_for(provider: str) -> Gateway | DashScope:
-    """Return how a provider is spoken to; the simulator speaks the gateway's dialect."""
-    return DashScope() if provider == "dashscope" else Gateway()
-
-
 class ServiceClient:
     """Speaks to one service. Asynchronous, for one event loop; nothing is connected or built before the first call.
 
     Parameters
     ----------
-    provider
-        ``gateway``, ``dashscope`` or ``simulator``.
-    base_url
-        With or without the API's own path and a trailing slash.
-    key
-        None: no key is sent.
-    key_source
-        Where the key was found, for the hint about one that is refused.
-    envelope
-        ``auto``, ``flat`` or ``params`` (WAN_API §2). ``auto`` keeps what worked.
+    settings
+        The provider, its address and key, and the envelope: ``auto``, ``flat`` or ``params`` (WAN_API §2). ``auto``
+        keeps what worked.
     transport
         Replaces the network; for the simulator inside this process only as far as it is asked itself.
     resolver
@@ -102,39 +88,36 @@ class ServiceClient:
 
     def __init__(
         self,
+        settings: Settings,
         *,
-        provider: str,
-        base_url: str,
-        key: SecretStr | None,
-        key_source: str = "",
-        envelope: str = "auto",
         transport: httpx.AsyncBaseTransport | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         monotonic: Callable[[], float] = time.monotonic,
         resolver: Resolver | None = None,
     ) -> None:
-        self.name = provider
-        self._dialect = dialect_for(provider)
-        self.base_url = self._dialect.base_url(base_url)
+        self.name = settings.provider
+        self._dialect = dialect_for(settings.provider)
+        self.base_url = self._dialect.base_url(settings.base_url)
         self._base = httpx.URL(self.base_url)
         self._host = self._base.netloc.decode("ascii")
         self.can_cancel = self.can_list = isinstance(self._dialect, DashScope)
+        self._regions = f" and region ({', '.join(DASHSCOPE_REGIONS)})" if self.can_list else ""
         known = self._dialect.envelopes
-        self._envelopes = (envelope,) if envelope in known else known
-        self._key, self._key_source = key, key_source
+        self._envelopes = (settings.envelope,) if settings.envelope in known else known
+        self._key = settings.key
         # The simulator's stand-in for a key is part of its address.
-        self._mask = KeyMask(key.get_secret_value() if key and provider != "simulator" else "")
+        is_secret = self._key is not None and not settings.is_simulated
+        self._mask = KeyMask(self._key.get_secret_value() if self._key and is_secret else "")
         self._timeouts = timeouts
         self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
-        in_process = self.base_url == IN_PROCESS_URL
-        replaced = None if in_process else transport
+        replaced = None if settings.in_process else transport
         guarded = GuardedTransport(
             inner=replaced or EnvironmentTransport(SEPARATE),
             service_host=self._base.host,
             resolver=resolver or (None if replaced else resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        mounts = {f"all://{self._base.host}": transport} if in_process else None
+        mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
         files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
@@ -219,8 +202,10 @@ class ServiceClient:
             start = until
         return list(found.values())
 
-    async def download(self, url: str, *, part: Path, max_bytes: int = RESULT_MAX_BYTES) -> Downloaded:
+    async def download(self, url: str, *, part: Path, max_bytes: int = RESULT_MAX_BYTES) -> str:
         """Fetch a result into ``part`` in one attempt, without the key (WAN_API §4); the next attempt continues it.
+
+        Returns its MIME type as the server states it.
 
         Raises
         ------
@@ -273,7 +258,15 @@ class ServiceClient:
         upload_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
         failure: ConnectionFailedError
         response: httpx.Response | None = None
-        trace, data, cut = SendTrace(), bytearray(), ""
+        data, cut, is_traced, is_sending = bytearray(), "", False, False
+
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            """Note whether the first byte may have left; a tunnel's CONNECT tells the service nothing."""
+            nonlocal is_traced, is_sending
+            is_traced = True  # transports that are not httpcore's report nothing: the exception's class decides
+            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+                is_sending = True
+
         async with self._permits:
             try:
                 request = self._api.build_request(
@@ -295,8 +288,8 @@ class ServiceClient:
                         if len(data) > JSON_MAX_BYTES:
                             break
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
-                proxy = proxy_for(self._base) if trace.is_traced else None
-                failure = explain(error, self._host, proxy, is_unsent=trace.is_traced and not trace.is_sending)
+                proxy = proxy_for(self._base) if is_traced else None
+                failure = explain(error, self._host, proxy, is_unsent=is_traced and not is_sending)
                 cut = failure.message
             finally:
                 if response is not None:
@@ -304,23 +297,9 @@ class ServiceClient:
         if response is None:
             raise failure
         unpacked, problem = unpack(bytes(data), response.headers)
-        return Reply(
-            host=self._host,
-            http_status=response.status_code,
-            headers=response.headers,
-            data=unpacked,
-            cut=cut or problem,
-            mask=self._mask,
-            key_hint=self._key_hint(),
-        )
-
-    def _key_hint(self) -> str:
-        """Say what to do about a key that is refused."""
-        regions = f" ({', '.join(DASHSCOPE_REGIONS)})" if isinstance(self._dialect, DashScope) else ""
-        source = f"The key came from {self._key_source}. " if self._key_source else ""
-        # A variable comes before what is stored.
-        then = f", once {self._key_source} is unset" if self._key_source.isupper() else ""
-        return f"{source}A key belongs to one service and region{regions}: `%wan login` stores another{then}."
+        hint = f"A key belongs to one service{self._regions}: `%wan login` stores another."
+        status, headers = response.status_code, response.headers
+        return Reply(self._host, status, headers, unpacked, cut or problem, mask=self._mask, key_hint=hint)
 
 
 class ClientPool:
@@ -346,12 +325,11 @@ class ClientPool:
         self._timeouts = timeouts
         self._clients: dict[tuple[str, ...], ServiceClient] = {}
 
-    def client(self, settings: Settings, *, has_key: bool = True) -> ServiceClient:
+    def client(self, settings: Settings) -> ServiceClient:
         """Return the client of these settings. Raises ``SettingsError`` for an address that cannot be used."""
-        fingerprint = settings.key_fingerprint if has_key else ""
-        identity = (settings.provider, settings.base_url, fingerprint, settings.envelope)
+        identity = (settings.provider, settings.base_url, settings.key_fingerprint, settings.envelope)
         if identity not in self._clients:
-            self._clients[identity] = self._new(settings, settings.key if has_key else None)
+            self._clients[identity] = self._new(settings)
         return self._clients[identity]
 
     def client_for(self, row: "JobRow") -> ServiceClient:
@@ -377,11 +355,11 @@ class ClientPool:
 
     def fetcher(self) -> ServiceClient:
         """Return a client that fetches a person's input pictures; it never holds a key."""
-        return self.client(self._loader.load(), has_key=False)
+        return self.client(self._loader.load().model_copy(update={"key": None, "key_fingerprint": ""}))
 
     def new(self, *, provider: str, base_url: str, key: SecretStr | None) -> ServiceClient:
         """Return a new client that nobody else uses, to try a key; the caller closes it."""
-        return self._new(self._loader.load(provider).with_base_url(base_url), key)
+        return self._new(self._loader.load(provider).with_base_url(base_url).model_copy(update={"key": key}))
 
     def simulator_app(self) -> Any:
         """Return the simulator inside this process, made once; it follows the settings."""
@@ -426,16 +404,12 @@ class ClientPool:
         """Close every connection; call on the loop that uses them."""
         await asyncio.gather(*(client.aclose() for client in self._clients.values()), return_exceptions=True)
 
-    def _new(self, settings: Settings, key: SecretStr | None) -> ServiceClient:
-        transport, url = self._transport_for(settings), settings.base_url
+    def _new(self, settings: Settings) -> ServiceClient:
+        transport = self._transport_for(settings)
         if transport is None and settings.in_process:
             transport = httpx.ASGITransport(app=self.simulator_app())
         return ServiceClient(
-            provider=settings.provider,
-            base_url=url,
-            key=key,
-            key_source=settings.key_source,
-            envelope=settings.envelope,
+            settings,
             transport=transport,
             timeouts=self._timeouts,
         )

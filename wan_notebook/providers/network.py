@@ -10,9 +10,9 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -34,12 +34,6 @@ _CAUSES_MAX: Final = 30
 _BAD_REQUEST: Final = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 # httpx raises a ProxyError only while a tunnel is being asked for.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, *_BAD_REQUEST)
-_REASONS: Final[tuple[tuple[str, tuple[type[BaseException], ...], str], ...]] = (
-    ("dns", (socket.gaierror, UnicodeError), "The host {host} is not known (DNS)."),
-    ("refused", (ConnectionRefusedError,), "Nothing answers at {host} (connection refused)."),
-    ("connect_timeout", (TimeoutError, httpx.TimeoutException), "{host} accepted no connection in time."),
-    ("unreachable", (BaseException,), "No connection to {host} could be made."),
-)
 
 
 @dataclass(frozen=True)
@@ -104,43 +98,20 @@ def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTP
     raise NotSentError(message, kind="setting", hint=hint)
 
 
-@dataclass
-class SendTrace:
-    """Records from httpcore's trace events whether the request's first byte may have left.
-
-    Transports that are not httpcore's report no events; then the class of the exception decides.
-    """
-
-    is_traced: bool = False
-    is_sending: bool = False
-
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take one event, such as ``http11.send_request_headers.started``."""
-        self.is_traced = True
-        if event.endswith("send_request_headers.started"):
-            # A tunnel through a proxy begins with a CONNECT, which tells the service nothing.
-            self.is_sending = self.is_sending or info["request"].method != b"CONNECT"
-
-
 def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool = False) -> ConnectionFailedError:
     """Return our error for an exception of a connection; ``kind`` tells what happened.
 
-    Kinds of ``NotSentError``: ``refused``, ``dns``, ``connect_timeout``, ``unreachable`` (may pass by itself),
-    ``setting``, ``proxy``, ``tls``, ``url`` (somebody must change something). Kinds of ``ConnectionLostError``:
-    ``timeout``, ``lost``.
+    Kinds of ``NotSentError``: ``unreachable`` and ``proxy`` (may pass by themselves), ``setting``, ``tls``, ``url``
+    (somebody must change something). Kinds of ``ConnectionLostError``: ``timeout``, ``lost``.
     """
     log.debug("the connection to %s failed with %s", host, type(error).__name__)
     if isinstance(error, NotSentError):  # the connection could not be built
         return error
-    if isinstance(error, _NEVER_SENT) or is_unsent:
-        return _not_sent(error, host, proxy)
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return ConnectionLostError(f"{host} did not answer in time.", kind="timeout")
-    return ConnectionLostError(f"The connection to {host} broke before the answer was complete.", kind="lost")
-
-
-def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
-    causes = list(_causes(error))
+    if not (isinstance(error, _NEVER_SENT) or is_unsent):
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            return ConnectionLostError(f"{host} did not answer in time.", kind="timeout")
+        return ConnectionLostError(f"The connection to {host} broke before the answer was complete.", kind="lost")
+    causes = [cause for cause in _causes(error) if isinstance(cause, OSError)]
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if tls is not None:
         reason = getattr(tls, "verify_message", "") or getattr(tls, "reason", "") or "no reason given"
@@ -156,9 +127,9 @@ def _not_sent(error: Exception, host: str, proxy: Proxy | None) -> NotSentError:
         kind, message = "proxy", f"The proxy {proxy} made no connection to {host}{said}."
         hint = f"Check {proxy.variable}, or add {host} to NO_PROXY."
     else:
-        found = ((kind, words) for kind, types, words in _REASONS if any(isinstance(c, types) for c in causes))
-        kind, words = next(found)
-        message, hint = words.format(host=host), "Check the network and the base URL: `%wan doctor`."
+        why = next((cause.strerror for cause in reversed(causes) if cause.strerror), "no answer in time")
+        kind, message = "unreachable", f"No connection to {host}: {why}."
+        hint = "Check the network and the base URL: `%wan doctor`."
     return NotSentError(message, kind=kind, hint=hint)
 
 
@@ -270,23 +241,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             if not is_own and not is_public(address):
                 message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
                 raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
-        failure: Exception | None = None
-        for address in [] if is_proxied else addresses[:ADDRESSES_TRIED_MAX]:
+        if is_proxied or not addresses:
+            return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
+        failure: Exception
+        for address in addresses[:ADDRESSES_TRIED_MAX]:
+            url = request.url.copy_with(host=address)
             # Host header and certificate stay those of the name.
-            pinned = httpx.Request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers=request.headers,
-                stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": host, "is_direct": True},
-            )
+            more = {**request.extensions, "sni_hostname": host, "is_direct": True}
+            pinned = httpx.Request("GET", url, headers=request.headers, extensions=more)
             try:
                 return await self.inner.handle_async_request(pinned)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
-        if failure is not None:
-            raise failure
-        return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
+        raise failure
 
     async def aclose(self) -> None:
         """Close the connections."""

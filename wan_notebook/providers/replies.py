@@ -49,7 +49,6 @@ _NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
 _CODE_FIELDS: Final = ("code", "error_code", "error_type")
 _MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
 _CLASSES: Final = {401: AuthError, 402: ForbiddenError, 403: ForbiddenError, 429: RateLimitError}
-_NO_MESSAGE: Final = {401: "The service does not accept the key.", 429: "Too many requests."}
 
 # Values ---------------------------------------------------------------------------------------------------------------
 
@@ -109,10 +108,9 @@ def number(value: Any) -> float | None:
 def seconds_between(start: Any, end: Any) -> float | None:
     """Subtract two times of one clock, written without a zone (WAN_API §3); None if they cross or cannot be read."""
     try:
-        begun, ended = (datetime.fromisoformat(str(value)).replace(tzinfo=UTC) for value in (start, end))
-    except ValueError:
+        passed_s = (datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))).total_seconds()
+    except (ValueError, TypeError):
         return None
-    passed_s = (ended - begun).total_seconds()
     return passed_s if passed_s >= 0 else None
 
 
@@ -241,7 +239,7 @@ def read_refusal(body: Any) -> ServiceFault | None:
 # Replies --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Reply:
     """An HTTP reply as far as it came; ``cut`` says why it is incomplete, empty if it is whole."""
 
@@ -323,7 +321,7 @@ class Reply:
         hint = f"Wait {wait_s:.0f} s." if wait_s else hint_for(fault.code, str(status))
         refused = "The service failed." if kind is ServerError else "The service refused the request."
         return kind(
-            fault.message or _NO_MESSAGE.get(status or 0, refused),
+            fault.message or refused,
             code=fault.code,
             request_id=fault.request_id,
             http_status=status,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from . import dashscope, gateway
+from . import dialects
 from .painting import paint
 from .service import Simulator, SimulatorConfig
 from .validation import ApiError
@@ -46,16 +46,16 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
     """
     app = Starlette(
         routes=[
-            Route(gateway.SUBMIT_PATH, gateway.submit, methods=["POST"]),
-            Route(gateway.TASK_PATH, gateway.poll),
-            Route(dashscope.SUBMIT_PATH, dashscope.submit, methods=["POST"]),
-            Route(dashscope.TASKS_PATH, dashscope.list_tasks),
-            Route(dashscope.TASK_PATH, dashscope.poll),
-            Route(dashscope.TASK_PATH + "/cancel", dashscope.cancel, methods=["POST"]),
+            Route(dialects.GATEWAY_SUBMIT, dialects.submit_to_gateway, methods=["POST"]),
+            Route(dialects.GATEWAY_TASK, dialects.poll_gateway),
+            Route(dialects.DASHSCOPE_SUBMIT, dialects.submit_to_dashscope, methods=["POST"]),
+            Route(dialects.DASHSCOPE_TASKS, dialects.list_tasks),
+            Route(dialects.DASHSCOPE_TASK, dialects.poll_dashscope),
+            Route(dialects.DASHSCOPE_TASK + "/cancel", dialects.cancel, methods=["POST"]),
             Route("/results/{task_id}/{index:int}.png", _serve_result),
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_count_and_date)],
-        exception_handlers={ApiError: _refuse, HTTPException: _refuse},
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_count)],
+        exception_handlers={HTTPException: _refuse},
     )
     app.state.simulator = Simulator(config or SimulatorConfig())
     return app
@@ -64,36 +64,29 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
 def request_kind(method: str, path: str) -> str:
     """Return what a request is for: submit, poll, list, cancel, download or other."""
     path = path.rstrip("/")
-    if method == "POST" and path in (gateway.SUBMIT_PATH, dashscope.SUBMIT_PATH):
+    if method == "POST" and path in (dialects.GATEWAY_SUBMIT, dialects.DASHSCOPE_SUBMIT):
         return "submit"
-    if path == dashscope.TASKS_PATH:
+    if path == dialects.DASHSCOPE_TASKS:
         return "list"
-    if path.startswith((dashscope.TASKS_PATH + "/", gateway.SUBMIT_PATH + "/task/")):
+    if path.startswith((dialects.DASHSCOPE_TASKS + "/", dialects.GATEWAY_SUBMIT + "/task/")):
         return "cancel" if path.endswith("/cancel") else "poll"
     return "download" if path.startswith("/results/") else "other"
 
 
-async def _count_and_date(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Count a request, and date the reply by the simulator's clock."""
-    simulator: Simulator = request.app.state.simulator
-    simulator.requests[request_kind(request.method, request.url.path)] += 1
-    response = await call_next(request)
-    response.headers["date"] = formatdate(simulator.now(), usegmt=True)  # clients judge by it what has expired
-    return response
+async def _count(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    request.app.state.simulator.requests[request_kind(request.method, request.url.path)] += 1
+    return await call_next(request)
 
 
-async def _refuse(request: Request, problem: Exception) -> Response:
+async def _refuse(request: Request, problem: Any) -> Response:
     """Return an error in the words of the service that the path belongs to."""
-    if isinstance(problem, HTTPException):
-        problem = ApiError(problem.status_code, "NotFound", f"{request.method} {request.url.path}: {problem.detail}")
-    elif not isinstance(problem, ApiError):
-        raise problem
-    path = request.url.path
-    if path.startswith("/results/"):
-        text = f"<Error><Code>{problem.code}</Code><Message>{problem.message}</Message></Error>\n"
-        return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', problem.status, media_type="application/xml")
-    error_reply = dashscope.error_reply if path.startswith("/api/v1/") else gateway.error_reply
-    return error_reply(request.app.state.simulator, problem)
+    error = problem if isinstance(problem, ApiError) else ApiError(problem.status_code, "NotFound", problem.detail)
+    if request.url.path.startswith("/results/"):
+        text = f"<Error><Code>{error.code}</Code><Message>{error.detail}</Message></Error>\n"
+        xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+        return Response(xml, error.status_code, media_type="application/xml")
+    is_dashscope = request.url.path.startswith("/api/v1/")
+    return (dialects.dashscope_error if is_dashscope else dialects.gateway_error)(request.app.state.simulator, error)
 
 
 async def _serve_result(request: Request) -> Response:
@@ -102,8 +95,8 @@ async def _serve_result(request: Request) -> Response:
     if "authorization" in request.headers:
         simulator.keys_leaked.append(request.url.path)
     task_id, index = request.path_params["task_id"], request.path_params["index"]
-    task = simulator.find(task_id)
-    if task is None or index >= task.request.images_n or task.state(simulator.now()) != "SUCCEEDED":
+    task = next((t for t in simulator.stored(task_id) if t.state(simulator.now()) == "SUCCEEDED"), None)
+    if task is None or index >= task.request.images_n:
         raise ApiError(404, "NoSuchKey", "The specified key does not exist.")
     if request.query_params.get("Expires") != task.expires or simulator.now() > int(task.expires):
         raise ApiError(403, "AccessDenied", "Request has expired.")
@@ -169,7 +162,6 @@ def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvi
         log_config=None,
         log_level="critical",
         server_header=False,
-        date_header=False,
         timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly
     )
     listener = socket.create_server((HOST, port), backlog=2048)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
 from starlette.requests import Request
 
@@ -46,6 +46,7 @@ REPLY_FORMS: Mapping[str, str] = {
 }
 """The forms in which the services are known to word a reply (WAN_API §2 and §3); several can be joined by `+`."""
 
+_FORMS = "|".join(REPLY_FORMS)
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?::([\w.]+))?\]\]")
 _NotNegative = Field(ge=0, allow_inf_nan=False)
 
@@ -91,15 +92,8 @@ class SimulatorConfig:
     clock: Callable[[], float] = time.time
     fixed_picture: bytes | None = dataclasses.field(default=None, repr=False)
     state_path: Path | None = None
-    reply_form: str = "documented"
+    reply_form: Annotated[str, Field(pattern=rf"^({_FORMS})(\+({_FORMS}))*$")] = "documented"
     keys: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
-
-    @field_validator("reply_form")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if not set(value.split("+")) <= REPLY_FORMS.keys():
-            raise ValueError(f"must be of {', '.join(REPLY_FORMS)}")
-        return value
 
 
 class Task(BaseModel, frozen=True):
@@ -200,7 +194,7 @@ class Simulator:
     @property
     def tasks(self) -> Mapping[str, Task]:
         """All stored tasks by id, oldest first."""
-        return {task.task_id: task for task in self._stored()}
+        return {task.task_id: task for task in self.stored()}
 
     @property
     def forms(self) -> frozenset[str]:
@@ -264,14 +258,10 @@ class Simulator:
         self.tasks_created += 1
         return task
 
-    def find(self, task_id: str) -> Task | None:
-        """Return a task whatever its account: results need no key."""
-        return next(iter(self._stored(task_id)), None)
-
     def tasks_for(self, request: Request, provider: Provider) -> list[Task]:
         """Admit a query; return the tasks of its account that the service still keeps: all, or the one in its path."""
         owner, oldest = (self.admit(request, "query"), provider), self.now() - LIFETIME_S
-        tasks = self._stored(request.path_params.get("task_id"))
+        tasks = self.stored(request.path_params.get("task_id"))
         return [task for task in tasks if (task.account, task.provider) == owner and task.submitted_at >= oldest]
 
     def cancel(self, task: Task) -> bool:
@@ -299,7 +289,7 @@ class Simulator:
             return [[picture] for _, picture in groups]
         return [[item for group in groups for item in group] or [{"type": "text", "text": "Simulated text."}]]
 
-    def _stored(self, task_id: str | None = None) -> list[Task]:
+    def stored(self, task_id: str | None = None) -> list[Task]:
         """Return the tasks, oldest first: all, or the one with this id."""
         query = "SELECT document FROM simulated_tasks WHERE ?1 IS NULL OR task_id = ?1 ORDER BY submitted_at, rowid"
         with self._transaction() as database:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from starlette.exceptions import HTTPException
 
 Provider = Literal["gateway", "dashscope"]
 Size = tuple[int, int]
@@ -44,18 +45,18 @@ _SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
 _DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
 
 
-class ApiError(Exception):
-    """A refused request: an HTTP status, DashScope's code, and a message that names the field."""
+class ApiError(HTTPException):
+    """A refused request: an HTTP status, DashScope's code, and a detail that names the field."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.code = code
 
     @classmethod
     def of(cls, code: str) -> "ApiError":
         """Return the error that the services give with a code."""
-        status, message = ERRORS.get(code, _OTHER)
-        return cls(status, code, message)
+        status, detail = ERRORS.get(code, _OTHER)
+        return cls(status, code, detail)
 
 
 def require(is_allowed: bool, field: str, problem: str) -> None:

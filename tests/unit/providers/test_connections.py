@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from tests.fakes.attacks import nested_gzip
 from tests.fakes.network import (
@@ -101,9 +100,7 @@ def test_a_dead_proxy_is_named_and_not_the_service(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(variable, "http://me:pass-word@127.0.0.1:9")
     error = failure_of(real_client(f"{scheme}://wan.example.test"), submit)
     assert (type(error), error.kind) == (NotSentError, "proxy")
-    assert "The proxy 127.0.0.1:9" in error.message
-    assert variable in error.message
-    assert "Nothing answers at wan.example.test" not in str(error)
+    assert f"The proxy 127.0.0.1:9 ({variable})" in error.message
     assert "pass-word" not in repr(vars(error))
 
 
@@ -131,7 +128,7 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
 def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_shown(key: str) -> None:
     """Httpx would name the whole header in its own error."""
     answers = Answers()
-    error = failure_of(make_client(answers, key=SecretStr(key)), submit)
+    error = failure_of(make_client(answers, key=key), submit)
     assert (type(error), answers.requests) == (SettingsError, [])
     assert "sk" not in str(error)
     assert "%wan login" in error.hint
@@ -140,58 +137,41 @@ def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_shown(key: str)
 # Exceptions -----------------------------------------------------------------------------------------------------------
 
 NOT_SENT = {
-    httpx.ConnectError: "unreachable",
-    httpx.ConnectTimeout: "connect_timeout",
-    httpx.ProxyError: "unreachable",
-    httpx.UnsupportedProtocol: "url",
-    httpx.LocalProtocolError: "url",
-    httpx.InvalidURL: "url",
+    **dict.fromkeys((httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError), "unreachable"),
+    **dict.fromkeys((httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL), "url"),
 }
+NOT_MADE_OF_TEXT = (httpx.HTTPStatusError, httpx.StreamConsumed, httpx.StreamClosed)
+KINDS = [value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, Exception)]
+KINDS = [kind for kind in KINDS if kind not in NOT_MADE_OF_TEXT]
 
 
-def httpx_exceptions() -> list[type[Exception]]:
-    """Return every exception class of httpx that can be made from a message."""
-    found = [value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, Exception)]
-    return [value for value in found if value not in (httpx.HTTPStatusError, httpx.StreamConsumed, httpx.StreamClosed)]
-
-
-@pytest.mark.parametrize("kind", [*httpx_exceptions(), RuntimeError, ssl.SSLError, OSError], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", [*KINDS, RuntimeError, ssl.SSLError, OSError], ids=lambda kind: kind.__name__)
 def test_only_what_certainly_preceded_the_request_is_not_sent(kind: type[Exception]) -> None:
     """Every other exception, known or not, may have come after the request arrived."""
     is_plain = kind in (httpx.RequestNotRead, httpx.ResponseNotRead)
     error = failure_of(make_client(Answers(kind() if is_plain else kind(f"{BASE_URL} Bearer {KEY}"))), submit)
     assert type(error) is (NotSentError if kind in NOT_SENT else ConnectionLostError)
-    lost = "timeout" if issubclass(kind, httpx.TimeoutException) else "lost"
-    assert error.kind == NOT_SENT.get(kind, lost)
+    assert error.kind == NOT_SENT.get(kind, "timeout" if issubclass(kind, httpx.TimeoutException) else "lost")
     assert kind.__name__ not in str(error), "people read words; the class's name is for the log"
 
 
-def connect_error(cause: BaseException) -> httpx.ConnectError:
-    """Build what httpx raises, with its cause two levels down as in reality."""
-    middle = OSError("All connection attempts failed")
-    middle.__cause__ = cause
-    error = httpx.ConnectError("failed")
-    error.__cause__ = middle
-    cause.__context__ = error  # chains can be circular
-    return error
-
-
 @pytest.mark.parametrize(
-    ("cause", "kind", "word"),
+    ("cause", "kind", "words"),
     [
-        (ConnectionRefusedError(111, "refused"), "refused", "refused"),
-        (socket.gaierror(-2, "Name or service not known"), "dns", "DNS"),
+        (ConnectionRefusedError(111, "Connection refused"), "unreachable", "Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "unreachable", "Name or service not known"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "tls", "No secure connection"),
-        (ExceptionGroup("many", [OSError("x"), ConnectionRefusedError(111, "refused")]), "refused", "refused"),
-        (OSError(101, "Network is unreachable"), "unreachable", "No connection"),
+        (ExceptionGroup("many", [OSError("x"), OSError(111, "refused")]), "unreachable", "refused"),
+        (TimeoutError(), "unreachable", "no answer in time"),
     ],
-    ids=["refused", "dns", "tls", "group", "unreachable"],
+    ids=["refused", "dns", "tls", "group", "timeout"],
 )
-def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, word: str) -> None:
-    """TLS stops everything while refused and DNS are tried again, so they must be told apart."""
-    error = failure_of(make_client(Answers(connect_error(cause))), submit)
-    assert (type(error), error.kind) == (NotSentError, kind)
-    assert word in str(error)
+def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, words: str) -> None:
+    """A certificate stops everything, the rest is tried again; causes lie two levels down, chains may be rings."""
+    middle, raised = OSError("All connection attempts failed"), httpx.ConnectError("failed")
+    middle.__cause__, raised.__cause__, cause.__context__ = cause, middle, raised
+    error = failure_of(make_client(Answers(raised)), submit)
+    assert (type(error), error.kind, words in str(error)) == (NotSentError, kind, True)
     assert ("never switched off" in error.hint) is (kind == "tls")
 
 

@@ -28,10 +28,17 @@ from tests.fakes.network import (
     run,
 )
 from wan_notebook.errors import DownloadError, StoreError
-from wan_notebook.providers import IN_PROCESS_URL, Downloaded, ServiceClient, Timeouts
+from wan_notebook.providers import IN_PROCESS_URL, ServiceClient, Timeouts
 
-DATA = hashlib.shake_256(b"a picture").digest(3_000_000)
+DATA = hashlib.shake_256(b"a picture").digest(300_000)
 ETAG = '"e-1"'
+DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """Where a download goes."""
+    return tmp_path / "parts" / "x.part"
 
 
 def downloading(part: Path, url: str = RESULT_URL, max_bytes: int = 2**26) -> Any:
@@ -44,9 +51,9 @@ def fetching(url: str) -> Any:
     return lambda client: client.fetch_image(url)
 
 
-def failed(client: ServiceClient, *calls: Any) -> DownloadError:
-    """Return the download error that the calls end with."""
-    error = failure_of(client, *calls)
+def failed(answers: Any, call: Any, **options: Any) -> DownloadError:
+    """Return the download error that a call ends with."""
+    error = failure_of(make_client(answers, **options), call)
     assert isinstance(error, DownloadError)
     return error
 
@@ -68,11 +75,14 @@ def redirect(url: str, code: int = 302) -> httpx.Response:
     return httpx.Response(code, headers={"location": url})
 
 
-def test_a_download_is_whole_hashed_and_without_the_key(tmp_path: Path) -> None:
+def half(**headers: str) -> httpx.Response:
+    """Break off in the middle."""
+    return httpx.Response(200, headers=headers, content=pieces(b"half", end=httpx.ReadError("x")))
+
+
+def test_a_download_is_whole_and_without_the_key(part: Path) -> None:
     """WAN_API §4: result URLs are on another host and need no key; never send it there."""
-    files, part = FileServer(DATA), tmp_path / "parts" / "x.part"
-    done = run(make_client(files), downloading(part))  # the server looks for the key
-    assert done == Downloaded(part, files.sha256, len(DATA), "image/png")
+    assert run(make_client(FileServer(DATA)), downloading(part)) == "image/png"  # the server looks for the key
     assert part.read_bytes() == DATA
 
 
@@ -91,22 +101,21 @@ def test_a_download_cut_anywhere_is_continued_to_the_same_bytes(
                 files.cut_after, total = cut, total + cut
                 with pytest.raises(DownloadError, match=f"{total:,} of {size:,} bytes") as caught:
                     await downloading(part)(client)
-                assert caught.value.kind == "truncated"
-                assert part.read_bytes() == DATA[:total]
+                assert (caught.value.kind, part.read_bytes()) == ("truncated", DATA[:total])
         files.cut_after = None
         return await downloading(part)(client)
 
-    assert run(make_client(files), call).sha256 == files.sha256
+    run(make_client(files), call)
     assert part.read_bytes() == DATA[:size]
     assert files.ranges[-1] == (f"bytes={total}-" if total else "")
 
 
-def test_a_download_that_is_cancelled_at_any_moment_leaves_no_file_open(tmp_path: Path) -> None:
+def test_a_download_that_is_cancelled_at_any_moment_leaves_no_file_open(part: Path) -> None:
     """A session that is closed while a picture comes must not keep the part file, which Windows could not delete."""
 
     async def call(client: ServiceClient) -> None:
         for rounds in range(30):
-            task = asyncio.ensure_future(downloading(tmp_path / "x.part")(client))
+            task = asyncio.ensure_future(downloading(part)(client))
             for _ in range(rounds):
                 await asyncio.sleep(0)
             task.cancel()
@@ -119,9 +128,6 @@ def test_a_download_that_is_cancelled_at_any_moment_leaves_no_file_open(tmp_path
     assert not told
 
 
-DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
-
-
 @pytest.mark.parametrize(
     ("headers", "validator"),
     [
@@ -132,37 +138,33 @@ DATE = "Fri, 09 Jan 2026 10:00:00 GMT"
     ],
 )
 def test_without_a_strong_validator_a_download_starts_anew(
-    tmp_path: Path, headers: dict[str, str], validator: str | None
+    part: Path, headers: dict[str, str], validator: str | None
 ) -> None:
     """Joining two answers is right only if both are certainly the same file."""
-    cut = httpx.Response(200, headers=headers, content=pieces(b"half", end=httpx.ReadError("x")))
-    answers, part = Answers(cut, httpx.Response(200, content=b"whole")), tmp_path / "x.part"
+    answers = Answers(half(**headers), httpx.Response(200, content=b"whole"))
     run(make_client(answers), after_failures(downloading(part), downloading(part)))
-    assert answers.requests[1].headers.get("if-range") == validator
-    assert part.read_bytes() == b"whole"
+    assert (answers.requests[1].headers.get("if-range"), part.read_bytes()) == (validator, b"whole")
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         httpx.Response(206, headers={"content-range": "bytes 3-9/10"}, content=b"x" * 7),
-        httpx.Response(206, headers={"content-range": "nonsense"}, content=b"x" * 7),
         httpx.Response(206, content=b"x" * 7),
         httpx.Response(416, headers={"content-range": "bytes */3"}),
     ],
 )
-def test_another_range_than_asked_is_never_joined(tmp_path: Path, answer: httpx.Response) -> None:
+def test_another_range_than_asked_is_never_joined(part: Path, answer: httpx.Response) -> None:
     """A server may get ranges wrong: then everything starts anew, next time."""
-    cut = httpx.Response(200, headers={"etag": ETAG}, content=pieces(b"half", end=httpx.ReadError("x")))
-    answers, part = Answers(cut, answer, httpx.Response(200, content=b"whole")), tmp_path / "x.part"
-    run(make_client(answers), after_failures(downloading(part), downloading(part), downloading(part)))
-    assert "range" not in answers.requests[2].headers
-    assert part.read_bytes() == b"whole"
+    answers = Answers(half(etag=ETAG), answer, httpx.Response(200, content=b"whole"))
+    run(make_client(answers), after_failures(*[downloading(part)] * 3))
+    assert ("range" in answers.requests[2].headers, part.read_bytes()) == (False, b"whole")
 
 
-def test_old_bytes_of_another_download_are_replaced(tmp_path: Path) -> None:
+def test_old_bytes_of_another_download_are_replaced(part: Path) -> None:
     """Of a part that this client did not begin, nobody knows what its bytes are; a link is never written through."""
-    part, outside = tmp_path / "x.part", tmp_path / "outside"
+    outside = part.parent.parent / "outside"
+    part.parent.mkdir()
     part.write_bytes(b"something else" * 100)
     run(make_client(FileServer(DATA[:10])), downloading(part))
     assert part.read_bytes() == DATA[:10]
@@ -173,17 +175,17 @@ def test_old_bytes_of_another_download_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_a_packed_picture_is_not_unpacked(tmp_path: Path, layers: int) -> None:
+def test_a_packed_picture_is_not_unpacked(part: Path, layers: int) -> None:
     """A few hundred bytes must not become gigabytes: pictures come as they are."""
     bomb = nested_gzip(layers=layers, size_bytes=2**20)
-    for call in (downloading(tmp_path / "x.part"), fetching(RESULT_URL)):
+    for call in (downloading(part), fetching(RESULT_URL)):
         answers = Answers(httpx.Response(200, headers=bomb.headers, content=pieces(bomb.body)))
-        assert failed(make_client(answers), call).kind == "encoded"
+        assert failed(answers, call).kind == "encoded"
         assert answers.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_file_over_the_cap_is_not_taken(tmp_path: Path, is_announced: bool) -> None:
+def test_a_file_over_the_cap_is_not_taken(part: Path, is_announced: bool) -> None:
     """A hostile URL must not fill disk or memory, whether it announces its size or not."""
     delivered = 0
 
@@ -193,54 +195,46 @@ def test_a_file_over_the_cap_is_not_taken(tmp_path: Path, is_announced: bool) ->
             delivered += 1
             yield b"x" * 1_000_000
 
-    for call in (downloading(tmp_path / "x.part", max_bytes=10_000_000), fetching(RESULT_URL)):
+    for call in (downloading(part, max_bytes=10_000_000), fetching(RESULT_URL)):
         headers = {"content-length": "999000000"} if is_announced else {}
         answer = httpx.Response(200, headers=headers, content=endless())
-        assert failed(make_client(Answers(answer)), call).kind == "too_large"
+        assert failed(Answers(answer), call).kind == "too_large"
     assert delivered <= (2 if is_announced else 11 + 27)
 
 
-@pytest.mark.parametrize(("fast", "steps"), [(0, 10), (100_000, 20)])
-def test_a_download_that_trickles_is_stopped(tmp_path: Path, fast: int, steps: int) -> None:
-    """Each byte resets a read timeout: what counts is bytes in a window. Slow but steady is not stalled."""
+def test_a_download_that_trickles_is_stopped(part: Path) -> None:
+    """Each byte resets a read timeout: what counts is bytes in a time. Slow but steady is not stalled."""
     now_s = 0.0
 
     async def trickle(bytes_per_s: int) -> AsyncIterator[bytes]:
         nonlocal now_s
-        yield b"x" * fast
         for _ in range(50):
             now_s += 1.0
             yield b"x" * bytes_per_s
 
-    timeouts = Timeouts(stall_window_s=10, min_bytes_per_s=100)
-    for rate, kept in [(50, fast + 50 * steps), (100, fast + 5000)]:
-        answer = httpx.Response(200, headers={"etag": ETAG}, content=trickle(rate))
-        client = make_client(Answers(answer), timeouts=timeouts, monotonic=lambda: now_s)
-        if rate < 100:
-            assert failed(client, downloading(tmp_path / "x.part")).kind == "stalled"
-        else:
-            run(client, downloading(tmp_path / "x.part"))
-        assert (tmp_path / "x.part").stat().st_size == kept
+    options = {"timeouts": Timeouts(stall_window_s=10, min_bytes_per_s=100), "monotonic": lambda: now_s}
+    answers = Answers(*[httpx.Response(200, content=trickle(rate)) for rate in (50, 100)])
+    assert failed(answers, downloading(part), **options).kind == "stalled"
+    assert part.stat().st_size == 500
+    run(make_client(answers, **options), downloading(part))
+    assert part.stat().st_size == 5000
 
 
 @pytest.mark.parametrize(
     ("failure", "kind_before", "kind_after"),
     [
         (httpx.ConnectError("x"), "unreachable", "lost"),
-        (httpx.ConnectTimeout("x"), "connect_timeout", "lost"),
         (httpx.ReadTimeout("x"), "timeout", "stalled"),
         (httpx.ReadError("x"), "lost", "lost"),
         (httpx.RemoteProtocolError("x"), "lost", "truncated"),
     ],
 )
-def test_a_connection_that_fails_has_its_kind(tmp_path: Path, failure: Any, kind_before: str, kind_after: str) -> None:
+def test_a_connection_that_fails_has_its_kind(part: Path, failure: Any, kind_before: str, kind_after: str) -> None:
     """Before the first byte nothing was truncated; after it, what came is kept. No text shows the signature."""
-    part = tmp_path / "x.part"
-    error = failed(make_client(Answers(failure)), downloading(part))
+    error = failed(Answers(failure), downloading(part))
     assert (error.kind, "Signature" in str(error)) == (kind_before, False)
     answer = httpx.Response(200, content=pieces(b"half", end=failure))
-    assert failed(make_client(Answers(answer)), downloading(part)).kind == kind_after
-    assert part.read_bytes() == b"half"
+    assert (failed(Answers(answer), downloading(part)).kind, part.read_bytes()) == (kind_after, b"half")
 
 
 @pytest.mark.parametrize(
@@ -256,16 +250,12 @@ def test_a_connection_that_fails_has_its_kind(tmp_path: Path, failure: Any, kind
         (206, "http", "http"),
     ],
 )
-def test_each_status_has_its_kind(tmp_path: Path, http_status: int, kind: str, page_kind: str) -> None:
+def test_each_status_has_its_kind(part: Path, http_status: int, kind: str, page_kind: str) -> None:
     """The worker decides by it; a proxy's page does not say that a paid picture is gone. No error page is saved."""
-    part = tmp_path / "x.part"
     answer = httpx.Response(http_status, headers={"retry-after": "7"}, text="<Error/>")
-    error = failed(make_client(Answers(answer)), downloading(part))
+    error = failed(Answers(answer), downloading(part))
     assert (error.kind, error.http_status, error.retry_after_s) == (kind, http_status, 7.0)
-    assert (
-        failed(make_client(Answers(httpx.Response(http_status, html="<h1>no</h1>"))), downloading(part)).kind
-        == page_kind
-    )
+    assert failed(Answers(httpx.Response(http_status, html="<h1>no</h1>")), downloading(part)).kind == page_kind
     assert not part.exists()
 
 
@@ -282,35 +272,32 @@ def test_each_status_has_its_kind(tmp_path: Path, http_status: int, kind: str, p
 def test_a_persons_own_address_says_what_its_server_said(answer: httpx.Response, words: str) -> None:
     """CASES I17: a refusal is not an expired link; the agent names the project and its address."""
     answers = Answers(answer)
-    error = failed(make_client(answers), fetching("https://files.example/ua"))
-    assert words in str(error)
-    assert "link has expired" not in str(error)
-    assert len(str(error)) < 250
-    assert answers.requests[0].headers["user-agent"].startswith("wan-notebook/")
-    assert "(+https://" in answers.requests[0].headers["user-agent"]
+    error = failed(answers, fetching("https://files.example/ua"))
+    assert (words in str(error), "link" in str(error), len(str(error)) < 250) == (True, False, True)
+    agent = answers.requests[0].headers["user-agent"]
+    assert agent.startswith("wan-notebook/")
+    assert "(+https://" in agent
 
 
 # Where a download may lead --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_redirects_are_followed_without_the_key_and_limited(tmp_path: Path, code: int) -> None:
+def test_redirects_are_followed_without_the_key_and_limited(part: Path, code: int) -> None:
     """Object storage redirects; not even the configured host gets the key for a download."""
-    answers = Answers(
-        redirect("/other.png", code), redirect("https://service.example/x"), httpx.Response(200, text="x")
-    )
-    run(make_client(answers), downloading(tmp_path / "x.part"))
+    there = (redirect("/other.png", code), redirect("https://service.example/x"), httpx.Response(200, text="x"))
+    answers = Answers(*there)
+    run(make_client(answers), downloading(part))
     assert [r.url.host for r in answers.requests] == ["files.example", "files.example", "service.example"]
     assert not any("authorization" in r.headers for r in answers.requests)
     ring = Answers(*[redirect(f"/{k}", code) for k in range(9)])
-    assert failed(make_client(ring), downloading(tmp_path / "x.part")).kind == "redirect"
-    assert len(ring.requests) == 6
+    assert (failed(ring, downloading(part)).kind, len(ring.requests)) == ("redirect", 6)
 
 
-def test_a_result_never_falls_back_to_plain_http(tmp_path: Path) -> None:
-    """Whoever sits on the way could put another picture there; a person's own address may."""
+def test_a_result_never_falls_back_to_plain_http(part: Path) -> None:
+    """Somebody on the way could put another picture there; a person's own address may."""
     there = redirect("http://files.example/x.png")
-    assert failed(make_client(Answers(there)), downloading(tmp_path / "x.part")).kind == "redirect"
+    assert failed(Answers(there), downloading(part)).kind == "redirect"
     assert run(make_client(Answers(there, httpx.Response(200, content=b"x"))), fetching(RESULT_URL)) == b"x"
 
 
@@ -318,37 +305,35 @@ BAD_ADDRESSES = ["", "ftp://h/x", "file:///etc/passwd", "data:image/png;base64,A
 
 
 @pytest.mark.parametrize("url", [*BAD_ADDRESSES, "http://[::1"])
-def test_only_http_addresses_are_fetched(tmp_path: Path, url: str) -> None:
+def test_only_http_addresses_are_fetched(part: Path, url: str) -> None:
     """A service's words are no file names, at any step; the error does not repeat them."""
-    for call in (downloading(tmp_path / "x.part", url), fetching(url)):
-        error = failed(make_client(Answers()), call)
+    for call in (downloading(part, url), fetching(url)):
+        error = failed(Answers(), call)
         assert (error.kind, len(str(error)) < 200) == ("url", True)
-    answers = Answers(redirect("file:///etc/passwd"))
-    assert failed(make_client(answers), downloading(tmp_path / "x.part")).kind == "url"
+    assert failed(Answers(redirect("file:///etc/passwd")), downloading(part)).kind == "url"
 
 
 @pytest.mark.parametrize(
     "host", [*PRIVATE_ADDRESSES, "localhost", "LOCALHOST.", "a.localhost", "224.0.0.1", "[fec0::1]", "[2001:db8::1]"]
 )
-def test_no_address_from_outside_leads_into_the_private_network(tmp_path: Path, host: str) -> None:
+def test_no_address_from_outside_leads_into_the_private_network(part: Path, host: str) -> None:
     """In every spelling, at once or after a redirect, for results and for a person's picture: nothing is asked."""
     url = f"http://{host}:8080/latest/meta-data"
-    for call in (downloading(tmp_path / "x.part", url), fetching(url)):
-        error = failed(make_client(Answers()), call)
-        assert error.kind in ("private", "url"), "httpx itself does not take octal numbers"
+    for call in (downloading(part, url), fetching(url)):
+        assert failed(Answers(), call).kind in ("private", "url"), "httpx itself does not take octal numbers"
     answers = Answers(redirect(url))
-    assert failed(make_client(answers), fetching("https://files.example/x")).kind in ("private", "lost")
+    assert failed(answers, fetching("https://files.example/x")).kind in ("private", "lost")
     assert len(answers.requests) == 1
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:21f::1", "64:ff9b::5db8:d822", "2002:5db8:d822::1"])
-def test_public_addresses_are_reached_in_every_form(tmp_path: Path, address: str) -> None:
+def test_public_addresses_are_reached_in_every_form(part: Path, address: str) -> None:
     """A network that has only IPv6 wraps public IPv4 addresses."""
     host = f"[{address}]" if ":" in address else address
-    run(make_client(Answers(httpx.Response(200, text="x"))), downloading(tmp_path / "x.part", f"http://{host}/x"))
+    run(make_client(Answers(httpx.Response(200, text="x"))), downloading(part, f"http://{host}/x"))
 
 
-def test_the_address_that_was_judged_is_the_one_connected_to(tmp_path: Path) -> None:
+def test_the_address_that_was_judged_is_the_one_connected_to(part: Path) -> None:
     """A name is resolved once: the connection goes to that address, Host and certificate stay the name's."""
     known = {
         "files.example": [["93.184.216.34", "93.184.216.35"], ["127.0.0.1"]],
@@ -360,16 +345,12 @@ def test_the_address_that_was_judged_is_the_one_connected_to(tmp_path: Path) -> 
         return known[host].pop(0)
 
     answers = Answers(httpx.ConnectError("x"), httpx.Response(200, text="x"))
-    client = make_client(answers, resolver=resolver)
-    run(client, downloading(tmp_path / "x.part"))
+    run(make_client(answers, resolver=resolver), downloading(part))
     assert [request.url.host for request in answers.requests] == ["93.184.216.34", "93.184.216.35"]
     assert {request.headers["host"] for request in answers.requests} == {"files.example"}
     assert {request.extensions["sni_hostname"] for request in answers.requests} == {"files.example"}
     for host in known:  # the first name resolves elsewhere by now
-        url = f"https://{host}/x"
-        assert (
-            failed(make_client(Answers(), resolver=resolver), downloading(tmp_path / "x.part", url)).kind == "private"
-        )
+        assert failed(Answers(), downloading(part, f"https://{host}/x"), resolver=resolver).kind == "private"
 
 
 @pytest.mark.parametrize(
@@ -385,14 +366,14 @@ def test_the_address_that_was_judged_is_the_one_connected_to(tmp_path: Path) -> 
     ],
 )
 def test_a_private_service_may_have_its_results_beside_it(
-    tmp_path: Path, base_url: str, url: str, is_reached: bool
+    part: Path, base_url: str, url: str, is_reached: bool
 ) -> None:
     """A simulator on a port reaches this machine, a company's own gateway its own host; neither reaches further."""
-    client = make_client(Answers(httpx.Response(200, text="x")), base_url=base_url)
+    answers = Answers(httpx.Response(200, text="x"))
     if is_reached:
-        run(client, downloading(tmp_path / "x.part", url))
+        run(make_client(answers, base_url=base_url), downloading(part, url))
     else:
-        assert failed(client, downloading(tmp_path / "x.part", url)).kind == "private"
+        assert failed(answers, downloading(part, url), base_url=base_url).kind == "private"
 
 
 def test_beside_the_simulator_in_this_process_the_network_is_the_network() -> None:
@@ -404,8 +385,7 @@ def test_beside_the_simulator_in_this_process_the_network_is_the_network() -> No
 
     async def main() -> bytes:
         async with raw_server(answer) as (url, _):
-            answers = Answers(httpx.Response(200, content=b"simulated"))
-            client = make_client(answers, base_url=IN_PROCESS_URL)
+            client = make_client(Answers(httpx.Response(200, content=b"simulated")), base_url=IN_PROCESS_URL)
             with pytest.raises(DownloadError, match="on this computer"):
                 await client.fetch_image(f"{url}/1")
             found = await client.fetch_image(f"{IN_PROCESS_URL}/1")

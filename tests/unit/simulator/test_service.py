@@ -110,7 +110,6 @@ def test_lists_are_filtered_and_paged(caller: Caller) -> None:
         ("", [new, old]),
         ("start_time=20260109175300", [new]),
         ("end_time=20260109175204", [old]),
-        ("status=SUCCEEDED", [old]),
         ("model_name=another", []),
         ("page_no=2&page_size=1", [old]),
     ]:
@@ -191,13 +190,13 @@ def test_pictures_have_their_size_differ_and_say_simulated(caller: Caller, size:
 # ------------------------------------------------------------------ settings, port, command line
 
 
-def test_every_reply_carries_the_date_of_the_clock_and_is_counted(caller: Caller) -> None:
-    """Clients judge by the date what has expired; tests count requests by kind."""
+def test_requests_are_counted_by_kind(caller: Caller) -> None:
+    """Tests tell by it what a client did; an address that is not there is a 404 in the words of the service."""
     (url,) = caller.urls("dashscope", max_images=1)
     caller.request("GET", "/api/v1/tasks")
     caller.request("POST", "/api/v1/tasks/x/cancel")
     assert caller.request("GET", "/model/v1/nonsense").json()["error"]["code"] == "not_found"
-    assert caller.request("GET", url.partition("?")[0]).headers["date"] == "Fri, 09 Jan 2026 09:52:14 GMT"
+    caller.request("GET", url)
     kinds = {"submit": 1, "poll": 1, "download": 1, "list": 1, "cancel": 1, "other": 1}
     assert caller.simulator.requests == kinds
 

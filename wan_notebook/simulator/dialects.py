@@ -1,5 +1,6 @@
-"""DashScope's API: submit, poll, cancel and list (WAN_API §3)."""
+"""Both APIs: the gateway's in every form that its family is known to speak (WAN_API §2), and DashScope's (§3)."""
 
+import re
 import uuid
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,15 +11,96 @@ from starlette.responses import JSONResponse, Response
 from .service import Simulator, Task, TaskState
 from .validation import ApiError, require
 
-SUBMIT_PATH = "/api/v1/services/aigc/image-generation/generation"
-TASKS_PATH = "/api/v1/tasks"
-TASK_PATH = TASKS_PATH + "/{task_id}"
+GATEWAY_SUBMIT = "/model/v1/generation"
+GATEWAY_TASK = "/model/v1/generation/task/{task_id}"
+DASHSCOPE_SUBMIT = "/api/v1/services/aigc/image-generation/generation"
+DASHSCOPE_TASKS = "/api/v1/tasks"
+DASHSCOPE_TASK = DASHSCOPE_TASKS + "/{task_id}"
 
 SERVICE_ZONE = timezone(timedelta(hours=8))
-"""The service's times carry no zone; its machines stand in Beijing."""
+"""DashScope's times carry no zone; its machines stand in Beijing."""
+
+_STATUSES = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELED": "failed"}
+_COMPLETED_WORDS = ("success", "done", "SUCCEED", "Finished")
+_PENDING_WORDS = ("in_queue", "QUEUED", "submitted", "waiting")
 
 
-async def submit(request: Request) -> Response:
+async def submit_to_gateway(request: Request) -> Response:
+    """Start a task, in either envelope."""
+    simulator: Simulator = request.app.state.simulator
+    task = await simulator.submit(request, "gateway")
+    is_over = "completed_at_once" in simulator.forms
+    return _gateway_task(request, task, task.state(task.submitted_at) if is_over else "PENDING")
+
+
+async def poll_gateway(request: Request) -> Response:
+    """Report how a task is doing."""
+    simulator: Simulator = request.app.state.simulator
+    for task in simulator.tasks_for(request, "gateway"):
+        return _gateway_task(request, task, task.state(simulator.now()))
+    raise ApiError(404, "NotFound", f"task {request.path_params['task_id']} not found")
+
+
+def gateway_error(simulator: Simulator, error: ApiError) -> Response:
+    """Return an error as the gateway words it."""
+    forms, status = simulator.forms, 403 if error.code == "Arrearage" else error.status_code
+    code = re.sub(r"\.|(?<=[a-z])(?=[A-Z])", "_", error.code).lower()  # `invalid_parameter` for `InvalidParameter`
+    document = _error(code, error.detail, forms)
+    if "error_message" in forms:
+        document = {"message": error.detail}
+    if "wrapped" in forms:
+        document = {"data": None, "status": {"code": status, "message": error.detail}}
+    return JSONResponse(document, 200 if "errors_200" in forms else status)
+
+
+def _error(code: str, message: str, forms: frozenset[str]) -> dict[str, Any]:
+    cause = {"code": code, "message": message}
+    if "error_text" in forms:
+        return {"error": message}
+    if "error_number" in forms:
+        return {"error": {"code": 1301, "error_message": message}}
+    if "provider_error" in forms:
+        return {"error": "Generation failed", "error_type": "provider_error", "provider_error": cause}
+    return {"error": cause}
+
+
+def _gateway_task(request: Request, task: Task, state: TaskState) -> Response:
+    simulator: Simulator = request.app.state.simulator
+    forms, asked, status = simulator.forms, task.request, _STATUSES.get(state, "in_progress")
+    document: dict[str, Any] = {"id": task.task_id, "model": asked.model, "created_at": int(task.submitted_at)}
+    if status == "completed":
+        groups = simulator.contents(task, request, "url", jobId=task.task_id)
+        if "outputs" not in forms:
+            document["output"] = [{"content": content} for content in groups]
+        if forms & {"outputs", "both_outputs"}:
+            sides = {"width": asked.width_px, "height": asked.height_px}
+            document["outputs"] = [{**item, **(sides if "url" in item else {})} for group in groups for item in group]
+        cost = simulator.config.price * asked.images_n
+        document |= {"usage": {"cost": format(cost, "f") if cost else "0", "discount": 1}, "metadata": {}}
+    elif status == "failed":
+        document |= _error(task.error.code, task.error.detail, forms)
+    else:
+        passed = (simulator.now() - task.submitted_at) / task.duration_s if task.duration_s else 0.0
+        document["progress"] = round(min(0.99, max(0.0, passed)), 2)
+    choice = sum(task.task_id.encode()) % 4  # each task keeps its words
+    pending = _PENDING_WORDS[choice] if state == "PENDING" else "processing"
+    words = {
+        "other_words": {"in_progress": pending, "completed": _COMPLETED_WORDS[choice]},
+        "unknown_status": {"completed": "ready", "failed": "rejected", "in_progress": "under_review"},
+        "completed_with_error": {"failed": "COMPLETED"},
+    }
+    document["status"] = next(
+        (words[form][status] for form in words if form in forms and status in words[form]), status
+    )
+    if "wrapped" in forms:
+        document = {"data": document, "status": {"code": 200, "message": "ok"}}
+    return JSONResponse(document)
+
+
+# DashScope ------------------------------------------------------------------------------------------------------------
+
+
+async def submit_to_dashscope(request: Request) -> Response:
     """Start a task."""
     if request.headers.get("x-dashscope-async", "").lower() != "enable":
         raise ApiError(403, "AccessDenied", "current user api does not support synchronous calls")
@@ -26,7 +108,7 @@ async def submit(request: Request) -> Response:
     return _reply({"output": {"task_status": "PENDING", "task_id": task.task_id}})
 
 
-async def poll(request: Request) -> Response:
+async def poll_dashscope(request: Request) -> Response:
     """Report how a task is doing; UNKNOWN for a task that does not exist or is older than 24 hours."""
     for task in request.app.state.simulator.tasks_for(request, "dashscope"):
         return _reply(_document(request, task))
@@ -57,15 +139,14 @@ async def list_tasks(request: Request) -> Response:
         for task in reversed(simulator.tasks_for(request, "dashscope"))
         if earliest <= task.submitted_at < latest + 1  # a whole second is meant
         and query.get("model_name") in (None, "", task.request.model)
-        and query.get("status") in (None, "", task.state(now))
     ]
     page = {"total": len(rows), "total_page": -(-len(rows) // size), "page_no": number, "page_size": size}
     return _reply({"data": rows[(number - 1) * size : number * size], **page})
 
 
-def error_reply(_simulator: Simulator, error: ApiError) -> Response:
+def dashscope_error(_simulator: Simulator, error: ApiError) -> Response:
     """Return an error as DashScope words it."""
-    return _reply({"code": error.code, "message": error.message}, error.status)
+    return _reply({"code": error.code, "message": error.detail}, error.status_code)
 
 
 def _reply(document: dict[str, Any], status: int = 200) -> Response:
@@ -81,14 +162,14 @@ def _document(request: Request, task: Task) -> dict[str, Any]:
         text = datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds")
         output[name] = text.partition("+")[0]  # without a zone
     if state in ("FAILED", "CANCELED"):
-        output |= {"code": task.error.code, "message": task.error.message}
+        output |= {"code": task.error.code, "message": task.error.detail}
     if state != "SUCCEEDED":
         return {"output": output}
     output["finished"] = True
     groups, withheld = simulator.contents(task, request, "image"), ApiError.of("DataInspectionFailed")
     if "results" in simulator.forms:
         made = [{"url": item["image"]} for group in groups for item in group if "image" in item]
-        output["results"] = made + [{"code": withheld.code, "message": withheld.message}] * asked.withheld_n
+        output["results"] = made + [{"code": withheld.code, "message": withheld.detail}] * asked.withheld_n
         numbers = {"SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
         output["task_metrics"] = {"TOTAL": sum(numbers.values()), **numbers}
     else:

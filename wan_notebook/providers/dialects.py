@@ -1,4 +1,4 @@
-"""The dialect of DashScope, the model's own service (WAN_API §3)."""
+"""The dialects of the gateway (WAN_API §2) and its family, and of DashScope, the model's own service (WAN_API §3)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,10 +10,74 @@ from ..request import ImageRequest
 from . import replies as read
 from .base import Call, Phase, Submitted, TaskState, task_fields
 
-_ROOT: Final = "/api/v1"
-_TIME: Final = "%Y%m%d%H%M%S"
-_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
+_GATEWAY_ROOT: Final = "/model/v1"
+_GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
+    **dict.fromkeys(("pending", "queued", "in_queue", "submitted", "waiting"), Phase.PENDING),
+    **dict.fromkeys(("in_progress", "processing", "running"), Phase.RUNNING),
+    **dict.fromkeys(("completed", "succeeded", "succeed", "success", "done", "finished"), Phase.SUCCEEDED),
+    **dict.fromkeys(("failed", "failure", "error"), Phase.FAILED),
+    **dict.fromkeys(("cancelled", "canceled"), Phase.CANCELLED),
+}
+_DASHSCOPE_ROOT: Final = "/api/v1"
+_DASHSCOPE_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
 _RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt", "actual_prompt")
+_TIME: Final = "%Y%m%d%H%M%S"
+
+
+class Gateway:
+    """Flat and wrapped bodies, prices in the reply; no cancel call and no task list are documented."""
+
+    envelopes: tuple[str, ...] = ("flat", "params")
+    id_names: tuple[str, ...] = ("id", "task_id")
+
+    def base_url(self, url: str) -> str:
+        """Return the URL without the API's own path or a trailing slash."""
+        return read.read_base_url(url).removesuffix("/generation").removesuffix(_GATEWAY_ROOT)
+
+    def submit(self, request: ImageRequest, *, envelope: str) -> Call:
+        """Build the submit; ``flat`` is documented on the model's page, ``params`` is used by the gateway's client."""
+        fields, model = task_fields(request), MODELS[request.model].gateway_name
+        body = {"model": model, "input": [{"params": fields}]} if envelope == "params" else {"model": model, **fields}
+        return Call("POST", f"{_GATEWAY_ROOT}/generation", body=body)
+
+    def read_submit(self, body: Any) -> Submitted | None:
+        """Read ``{"id", "status", …}``; None without an id."""
+        found = _task_object(body)
+        task_id = read.first_line(found, *self.id_names)
+        return Submitted(task_id, read.first_line(found, "request_id")) if task_id else None
+
+    def poll(self, task_id: str) -> Call:
+        """Build the status query."""
+        return Call("GET", f"{_GATEWAY_ROOT}/generation/task/{quote(task_id, safe='')}")
+
+    def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
+        """Read a task's state; None if the reply says nothing about one."""
+        found = _task_object(body)
+        usage, progress = read.mapping(found, "usage"), read.number(found.get("progress"))
+        # `output` holds groups, or items without a group, `outputs` items; a picture in both counts once.
+        groups = [*read.sequence(found.get("output")), *read.sequence(found.get("outputs"))]
+        items = [item for group in groups for item in read.sequence(read.mapping(group).get("content", [group]))]
+        outputs, reasons = read.read_items(items)
+        once = {output.url or number: output for number, output in reversed(list(enumerate(outputs)))}
+        return read.read_state(
+            found,
+            read.first_line(found, "status"),
+            _GATEWAY_PHASES,
+            (list(reversed(once.values())), reasons),
+            task_id=task_id,
+            progress=progress if progress is not None and 0 <= progress <= 1 else None,
+            request_id=read.first_line(found, "request_id"),
+            cost_usd=read.cost_usd(usage),
+            usage=usage,
+            metadata=read.mapping(found, "metadata"),
+        )
+
+
+def _task_object(body: Any) -> Mapping[str, Any]:
+    """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
+    found = read.mapping(body)
+    is_wrapped = isinstance(found.get("data"), dict) and not isinstance(found.get("status"), str)
+    return read.mapping(found, "data") if is_wrapped else found
 
 
 class DashScope:
@@ -24,7 +88,7 @@ class DashScope:
 
     def base_url(self, url: str) -> str:
         """Return the URL with ``/api/v1`` at its end, whether it was given or not."""
-        return read.read_base_url(url).removesuffix(_ROOT) + _ROOT
+        return read.read_base_url(url).removesuffix(_DASHSCOPE_ROOT) + _DASHSCOPE_ROOT
 
     def submit(self, request: ImageRequest, *, envelope: str) -> Call:  # noqa: ARG002 - there is only one form
         """Build the submit; without the header the service takes it for a synchronous call."""
@@ -34,9 +98,8 @@ class DashScope:
 
     def read_submit(self, body: Any) -> Submitted | None:
         """Read ``output.task_id``; None without an id."""
-        output, request_id = read.mapping(body, "output"), read.first_line(read.mapping(body), "request_id")
-        task_id = read.first_line(output, "task_id")
-        return Submitted(task_id, request_id, read.first_line(output, "task_status")) if task_id else None
+        task_id = read.first_line(read.mapping(body, "output"), "task_id")
+        return Submitted(task_id, read.first_line(read.mapping(body), "request_id")) if task_id else None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
@@ -53,7 +116,7 @@ class DashScope:
         return read.read_state(
             found,
             read.first_line(output, "task_status"),
-            _PHASES,
+            _DASHSCOPE_PHASES,
             read.read_items([*items, *read.sequence(output.get("results"))]),
             task_id=task_id,
             request_id=read.first_line(found, "request_id"),
@@ -94,7 +157,7 @@ def _listed(item: Mapping[str, Any]) -> TaskState:
     prompt = item.get("prompt")
     return TaskState(
         task_id=read.first_line(item, "task_id"),
-        phase=_PHASES.get(raw_status.lower(), Phase.RUNNING),
+        phase=_DASHSCOPE_PHASES.get(raw_status.lower(), Phase.RUNNING),
         raw_status=raw_status,
         request_id=read.first_line(item, "request_id"),
         submitted_at_text=read.first_line(item, "submit_time"),
@@ -102,3 +165,8 @@ def _listed(item: Mapping[str, Any]) -> TaskState:
         prompt=prompt if isinstance(prompt, str) else "",
         model=read.first_line(item, "model_name"),
     )
+
+
+def dialect_for(provider: str) -> Gateway | DashScope:
+    """Return how a provider is spoken to; the simulator speaks the gateway's dialect."""
+    return DashScope() if provider == "dashscope" else Gateway()
