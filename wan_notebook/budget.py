@@ -151,9 +151,8 @@ class BudgetBook:
         for budget, others in zip(budgets, elsewhere, strict=True):
             is_blind = budget.of(price, 1) is None and not self.settings.is_simulated
             blocked = f"; refuses every call until a picture's price is known in {budget.currency}" if is_blind else ""
-            lines.append(
-                f"{budget.text} ({budget.source}): {budget.used(price, [self._here(budget), *others])}{blocked}"
-            )
+            used = budget.used(price, [self._spend(self.database, budget), *others])
+            lines.append(f"{budget.text} ({budget.source}): {used}{blocked}")
         if self.settings.is_simulated and not all(budget.counts_pictures for budget in budgets):
             lines.append("Practice pictures are free and do not count towards a money budget.")
         return [*lines, *(f"Not counted, since it cannot be read: {folder}" for folder in self.skipped)]
@@ -201,9 +200,8 @@ class BudgetBook:
 
             def check(pictures: int) -> None:
                 for budget, others in zip(budgets, elsewhere, strict=True):
-                    _refuse(
-                        budget, budget.used(price, [self._here(budget), *others]), budget.of(price, pictures), price
-                    )
+                    used = budget.used(price, [self._spend(self.database, budget), *others])
+                    _refuse(budget, used, budget.of(price, pictures), price)
 
             yield check
 
@@ -221,11 +219,10 @@ class BudgetBook:
         """Return the price of one picture, as last billed in any folder of the person if this one has none."""
         return self.unit_price(self.settings.provider) or self._elsewhere([])[0]
 
-    def _here(self, budget: Budget) -> Spend:
-        """Return what counts against a budget in this folder."""
-        return self._spend(self.database, budget) if self.database else Spend()
-
-    def _spend(self, database: Database, budget: Budget) -> Spend:
+    def _spend(self, database: Database | None, budget: Budget) -> Spend:
+        """Return what counts against a budget in a folder."""
+        if database is None:
+            return Spend()
         now = dt.datetime.fromtimestamp(self.wall_clock()).astimezone()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         return database.spend(

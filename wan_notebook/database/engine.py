@@ -242,10 +242,7 @@ def _open_read_only(path: Path) -> Engine:
     with explained(str(path)):
         engine = _sqlite_engine(read_only_uri(path))
         with engine.connect() as connection:
-            version = _checked_version(connection, str(path))
-        if version in MIGRATIONS:  # later ones are read as they are: schema 3 only added tables
-            hint = "Copy the folder to where it can be written, and open it there once."
-            raise StoreError(f"The ledger {path} is of an older version, and cannot be brought up to date.", hint=hint)
+            _checked_version(connection, str(path))  # an older one is read as it is: schema 3 only added tables
         return engine
 
 
@@ -296,6 +293,8 @@ def _create_or_migrate(engine: Engine, place: str) -> None:
         if found in MIGRATIONS:
             connection.execute(text(MIGRATIONS[found]))
         Base.metadata.create_all(connection)
+        for statement in Path(__file__).with_name("unused.sql").read_text(encoding="utf-8").split(";\n")[:-1]:
+            connection.exec_driver_sql(statement)
         if is_server:
             connection.execute(insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))
         else:

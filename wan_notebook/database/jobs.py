@@ -5,12 +5,12 @@ create its job, and a change of status looks at the old one under the row's lock
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -27,7 +27,6 @@ from .models import (
     MetaRow,
     Owner,
     PictureRow,
-    columns_of,
     is_plausible,
     job_accounts,
     job_search,
@@ -38,9 +37,6 @@ from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
 
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
-
-PORTION: Final = 500
-"""As many values as one statement names."""
 
 SHARE: Final = 0.95
 """Of the limit: clocks differ, and one request more in the worst second would be refused."""
@@ -112,8 +108,7 @@ class Jobs(DatabaseEngine):
     def jobs(self, ids: Iterable[str]) -> dict[str, JobRow]:
         """Return the jobs with these ids, as far as there are any."""
         with self.reading() as session:
-            found = [session.scalars(select(JobRow).where(JobRow.id.in_(some))).all() for some in portions(ids)]
-        return {row.id: row for rows in found for row in rows}
+            return {row.id: row for row in session.scalars(select(JobRow).where(JobRow.id.in_(list(ids))))}
 
     def group(self, group_id: str) -> list[JobRow]:
         """Return the jobs of one call, in their order."""
@@ -370,35 +365,26 @@ class Jobs(DatabaseEngine):
 
     def lease(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
         """Take open jobs that nobody living holds; return the ids that ``owner`` holds now."""
-        held: set[str] = set()
-        for ids in portions(job_ids):
-            with self.writing() as session:
-                now = self.now()
-                wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(ids)).with_for_update()
-                for row in session.scalars(wanted).all():
-                    if row.owner_token == owner.token or not row.is_held(now):
-                        row.hold(owner, now + LEASE_S)
-                        held.add(row.id)
-        return frozenset(held)
+        with self.writing() as session:
+            now = self.now()
+            wanted = select(JobSummary).where(IS_OPEN, JobSummary.id.in_(list(job_ids))).with_for_update()
+            rows = [row for row in session.scalars(wanted) if row.owner_token == owner.token or not row.is_held(now)]
+            for row in rows:
+                row.hold(owner, now + LEASE_S)
+            return frozenset(row.id for row in rows)
 
     def renew(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
         """Prolong the leases that ``owner`` still holds; return them. What is missing was taken by another process."""
-        kept: set[str] = set()
+        mine = (JobSummary.id.in_(list(job_ids)), JobSummary.owner_token == owner.token)
         with self.writing() as session:
-            until = self.now() + LEASE_S
-            for ids in portions(job_ids):
-                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
-                kept |= set(
-                    session.scalars(update(JobSummary).where(*mine).values(lease_until=until).returning(JobSummary.id))
-                )
-        return frozenset(kept)
+            renewed = update(JobSummary).where(*mine).values(lease_until=self.now() + LEASE_S)
+            return frozenset(session.scalars(renewed.returning(JobSummary.id)))
 
     def release(self, job_ids: Iterable[str], owner: Owner) -> None:
         """Let go of what ``owner`` holds of these jobs, so that nobody waits for the leases to run out."""
+        mine = (JobSummary.id.in_(list(job_ids)), JobSummary.owner_token == owner.token)
         with self.writing() as session:
-            for ids in portions(job_ids):
-                mine = (JobSummary.id.in_(ids), JobSummary.owner_token == owner.token)
-                session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
+            session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
 
 
 # Inside a transaction ------------------------------------------------------------------------------------------------
@@ -495,22 +481,18 @@ def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> N
 def _put_pictures(row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
     known = {picture.index: picture for picture in row.pictures}
     for given in pictures:
-        picture = known.get(given["index"])
-        if picture is None:
-            picture = known[given["index"]] = PictureRow(index=given["index"], kind="image")
-            row.pictures.append(picture)
-        if picture.saved_at is not None and given.get("saved_at") is None:
-            continue
-        _assign(picture, given)
-        if picture.saved_at is not None:
-            picture.url = ""
+        if given["index"] not in known:
+            row.pictures.append(PictureRow(index=given["index"], kind="image"))
+            known[given["index"]] = row.pictures[-1]
+        picture = known[given["index"]]
+        if picture.saved_at is None or given.get("saved_at") is not None:
+            _assign(picture, given)
+            picture.url = picture.url if picture.saved_at is None else ""
     row.picture_count = sum(picture.saved_at is not None for picture in row.pictures)
 
 
 def _assign(row: Base, columns: Mapping[str, Any]) -> None:
     for name, value in columns.items():
-        if name not in columns_of(type(row)):
-            raise StoreError(f"The ledger has no column {name}.")
         setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
 
 
@@ -535,12 +517,6 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
     for row in made:
         append_event(session, row.seq, now, "state", status=Status.INTENT)
     reindex(session, started)
-
-
-def portions(ids: Iterable[str]) -> Iterator[list[str]]:
-    """Divide ids into as many as one statement names."""
-    rest = list(ids)
-    return (rest[start : start + PORTION] for start in range(0, len(rest), PORTION))
 
 
 def _locked_gate(session: Session, account: str) -> LimitRow:
@@ -569,10 +545,6 @@ def _count_in_flight(session: Session, account: str, now: float) -> int:
 def _count_ahead(session: Session, row: JobRow, now: float) -> int:
     """Count the intents of the same service and key that somebody holds and that were asked before this one."""
     same = (JobSummary.provider == row.provider, JobSummary.key_fingerprint == row.key_fingerprint)
-    earlier = or_(
-        JobSummary.created_at < row.created_at,
-        and_(JobSummary.created_at == row.created_at, JobSummary.seq < row.seq),
-    )
-    held = (JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    found = select(func.count()).select_from(JobSummary)
-    return session.scalar(found.where(IS_OPEN, JobSummary.status == Status.INTENT, *same, *held, earlier)) or 0
+    earlier = tuple_(JobSummary.created_at, JobSummary.seq) < tuple_(row.created_at, row.seq)
+    waits = (IS_OPEN, JobSummary.status == Status.INTENT, JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    return session.scalar(select(func.count()).select_from(JobSummary).where(*waits, *same, earlier)) or 0

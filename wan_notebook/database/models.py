@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
-from sqlalchemy import BigInteger, Column, Dialect, Float, ForeignKey, Index, Integer, Table, Text, event, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column, relationship
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, event, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
 
@@ -194,32 +194,19 @@ class Base(DeclarativeBase):
     own_damage = ""
 
 
-def _text(name: str | None = None, kind: Stored = TEXT) -> MappedColumn[str]:
-    return mapped_column(name, kind, default="", server_default="")
-
-
-def _count(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, INTEGER, default=0, server_default="0")
-
-
-def _flag(name: str) -> MappedColumn[bool]:
-    return mapped_column(name, FLAG, default=False, server_default="0")
-
-
-def _object(name: str | None = None, kind: Stored = JSON) -> MappedColumn[Mapping[str, Any]]:
-    return mapped_column(name, kind, default=MappingProxyType({}), server_default="{}")
-
-
-def _list(item: type = str) -> MappedColumn[tuple[Any, ...]]:
-    return mapped_column(_list_of(item), default=(), server_default="[]")
-
-
-def _key(name: str | None = None) -> MappedColumn[int]:
-    return mapped_column(name, INTEGER, primary_key=True, autoincrement=False, default=0)
-
-
-def _job_key() -> MappedColumn[int]:
-    return mapped_column(Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False)
+Words = Annotated[str, mapped_column(TEXT, default="", server_default="")]
+File = Annotated[str, mapped_column(FILE, default="", server_default="")]
+Count = Annotated[int, mapped_column(INTEGER, default=0, server_default="0")]
+Number = Annotated[int, mapped_column(INTEGER)]
+Moment = Annotated[float, mapped_column(TIME)]
+Amount = Annotated[Decimal, mapped_column(AMOUNT)]
+Flag = Annotated[bool, mapped_column(FLAG, default=False, server_default="0")]
+Object = Annotated[Mapping[str, Any], mapped_column(JSON, default=MappingProxyType({}), server_default="{}")]
+Texts = Annotated[tuple[str, ...], mapped_column(_list_of(str), default=(), server_default="[]")]
+Objects = Annotated[tuple[Mapping[str, Any], ...], mapped_column(_list_of(dict), default=(), server_default="[]")]
+Position = Annotated[int, mapped_column(INTEGER, primary_key=True, autoincrement=False, default=0)]
+JobKey = Annotated[int, mapped_column(Integer, ForeignKey("jobs.seq"), primary_key=True, autoincrement=False)]
+WIDE: Final = {"sqlite_with_rowid": False}
 
 
 def _partial_index(name: str, clause: str, *columns: Any) -> Index:
@@ -237,58 +224,58 @@ class JobSummary(Base):
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     id: Mapped[str] = mapped_column(TEXT, unique=True, default="")
     status: Mapped[Status] = mapped_column("state", STATUS, default=Status.FAILED)
-    is_simulated: Mapped[bool] = _flag("simulated")
+    is_simulated: Mapped[Flag] = mapped_column("simulated")
     created_at: Mapped[float] = mapped_column(TIME, default=0.0)
-    trashed_at: Mapped[float | None] = mapped_column(TIME)
-    imported_at: Mapped[float | None] = mapped_column(TIME)
-    cost_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
-    cost_currency: Mapped[str] = _text()
-    cost_source: Mapped[str] = _text(kind=_words("", *Source))
+    trashed_at: Mapped[Moment | None]
+    imported_at: Mapped[Moment | None]
+    cost_amount: Mapped[Amount | None]
+    cost_currency: Mapped[Words]
+    cost_source: Mapped[Words] = mapped_column(_words("", *Source))
     cost_nano: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer, "sqlite"))
     """Only the first edition used it."""
-    n: Mapped[int] = _count()
-    picture_count: Mapped[int] = _count()
+    n: Mapped[Count]
+    picture_count: Mapped[Count]
     """Pictures on disk."""
-    seed: Mapped[int | None] = mapped_column(INTEGER)
-    duration_s: Mapped[float | None] = mapped_column(TIME)
-    is_starred: Mapped[bool] = _flag("starred")
-    is_rejected: Mapped[bool] = _flag("rejected")
-    notebook: Mapped[str] = _text()
-    user: Mapped[str] = _text()
-    provider: Mapped[str] = _text()
-    model: Mapped[str] = _text()
-    mode: Mapped[str] = _text(kind=_words("", *Mode))
-    size_tier: Mapped[str] = _text()
-    group_id: Mapped[str] = _text("batch_id")
+    seed: Mapped[Number | None]
+    duration_s: Mapped[Moment | None]
+    is_starred: Mapped[Flag] = mapped_column("starred")
+    is_rejected: Mapped[Flag] = mapped_column("rejected")
+    notebook: Mapped[Words]
+    user: Mapped[Words]
+    provider: Mapped[Words]
+    model: Mapped[Words]
+    mode: Mapped[Words] = mapped_column(_words("", *Mode))
+    size_tier: Mapped[Words]
+    group_id: Mapped[Words] = mapped_column("batch_id")
     """The jobs of one call share the id of its first new job."""
-    group_position: Mapped[int] = _count("part")
-    request_hash: Mapped[str] = _text("fp_asked")
-    request_hash_with_seed: Mapped[str] = _text("fp_sent")
-    task_id: Mapped[str] = _text()
-    request_id: Mapped[str] = _text()
-    envelope: Mapped[str] = _text()
-    name: Mapped[str] = _text()
-    tags: Mapped[tuple[str, ...]] = _list()
-    cell_id: Mapped[str] = _text()
-    key_fingerprint: Mapped[str] = _text()
-    reserved_amount: Mapped[Decimal | None] = mapped_column(AMOUNT)
+    group_position: Mapped[Count] = mapped_column("part")
+    request_hash: Mapped[Words] = mapped_column("fp_asked")
+    request_hash_with_seed: Mapped[Words] = mapped_column("fp_sent")
+    task_id: Mapped[Words]
+    request_id: Mapped[Words]
+    envelope: Mapped[Words]
+    name: Mapped[Words]
+    tags: Mapped[Texts]
+    cell_id: Mapped[Words]
+    key_fingerprint: Mapped[Words]
+    reserved_amount: Mapped[Amount | None]
     """The most that it can cost; None if no price is known."""
-    reserved_currency: Mapped[str] = _text()
-    cost_note: Mapped[str] = _text()
-    error_code: Mapped[str] = _text()
-    sending_at: Mapped[float | None] = mapped_column(TIME)
-    accepted_at: Mapped[float | None] = mapped_column(TIME)
-    first_running_at: Mapped[float | None] = mapped_column(TIME)
-    finished_at: Mapped[float | None] = mapped_column(TIME)
-    saved_at: Mapped[float | None] = mapped_column(TIME)
-    expires_at: Mapped[float | None] = mapped_column(TIME)
-    owner_host: Mapped[str] = _text()
-    owner_pid: Mapped[int | None] = mapped_column(INTEGER)
-    owner_started: Mapped[float | None] = mapped_column(TIME)
-    owner_token: Mapped[str] = _text()
-    lease_until: Mapped[float | None] = mapped_column(TIME)
-    purged_at: Mapped[float | None] = mapped_column(TIME)
-    missing: Mapped[int] = _count()
+    reserved_currency: Mapped[Words]
+    cost_note: Mapped[Words]
+    error_code: Mapped[Words]
+    sending_at: Mapped[Moment | None]
+    accepted_at: Mapped[Moment | None]
+    first_running_at: Mapped[Moment | None]
+    finished_at: Mapped[Moment | None]
+    saved_at: Mapped[Moment | None]
+    expires_at: Mapped[Moment | None]
+    owner_host: Mapped[Words]
+    owner_pid: Mapped[Number | None]
+    owner_started: Mapped[Moment | None]
+    owner_token: Mapped[Words]
+    lease_until: Mapped[Moment | None]
+    purged_at: Mapped[Moment | None]
+    missing: Mapped[Count]
     """Pictures that were asked for and not delivered."""
 
     @property
@@ -346,21 +333,21 @@ class JobRow(JobSummary):
 
     __tablename__ = "job_texts"
 
-    job_seq: Mapped[int] = _job_key()
-    prompt: Mapped[str] = _text()
-    negative_prompt: Mapped[str] = _text()
-    base_url: Mapped[str] = _text()
-    parameters: Mapped[Mapping[str, Any]] = _object(kind=_PARAMETERS)
-    request: Mapped[Mapping[str, Any]] = _object()
-    versions: Mapped[Mapping[str, Any]] = _object()
-    usage: Mapped[Mapping[str, Any]] = _object()
-    service_metadata: Mapped[Mapping[str, Any]] = _object("metadata")
-    items: Mapped[tuple[Mapping[str, Any], ...]] = _list(dict)
-    notes: Mapped[tuple[str, ...]] = _list()
-    pending_inputs: Mapped[tuple[Mapping[str, Any], ...]] = _list(dict)
-    error_text: Mapped[str] = _text("error_message")
-    service_submit_text: Mapped[str] = _text()
-    service_end_text: Mapped[str] = _text()
+    job_seq: Mapped[JobKey]
+    prompt: Mapped[Words]
+    negative_prompt: Mapped[Words]
+    base_url: Mapped[Words]
+    parameters: Mapped[Object] = mapped_column(_PARAMETERS)
+    request: Mapped[Object]
+    versions: Mapped[Object]
+    usage: Mapped[Object]
+    service_metadata: Mapped[Object] = mapped_column("metadata")
+    items: Mapped[Objects]
+    notes: Mapped[Texts]
+    pending_inputs: Mapped[Objects]
+    error_text: Mapped[Words] = mapped_column("error_message")
+    service_submit_text: Mapped[Words]
+    service_end_text: Mapped[Words]
     inputs: Mapped[list["InputRow"]] = relationship(
         lazy="selectin", order_by="InputRow.position", cascade="all, delete-orphan"
     )
@@ -449,19 +436,19 @@ class InputRow(Base):
     """
 
     __tablename__ = "inputs"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
+    __table_args__ = WIDE
 
-    job_seq: Mapped[int] = _job_key()
-    position: Mapped[int] = _key()
-    name: Mapped[str] = _text()
-    identity: Mapped[str] = _text()
-    sha256: Mapped[str] = _text()
-    file: Mapped[str] = _text(kind=FILE)
-    width_px: Mapped[int] = _count()
-    height_px: Mapped[int] = _count()
-    mime: Mapped[str] = _text()
-    source_job: Mapped[str] = _text()
-    source_index: Mapped[int | None] = mapped_column(INTEGER)
+    job_seq: Mapped[JobKey]
+    position: Mapped[Position]
+    name: Mapped[Words]
+    identity: Mapped[Words]
+    sha256: Mapped[Words]
+    file: Mapped[File]
+    width_px: Mapped[Count]
+    height_px: Mapped[Count]
+    mime: Mapped[Words]
+    source_job: Mapped[Words]
+    source_index: Mapped[Number | None]
 
 
 class PictureRow(Base):
@@ -472,40 +459,40 @@ class PictureRow(Base):
     """
 
     __tablename__ = "pictures"
-    __table_args__ = (_partial_index("pictures_starred", "starred = 1", "job_seq"), {"sqlite_with_rowid": False})
+    __table_args__ = (_partial_index("pictures_starred", "starred = 1", "job_seq"), WIDE)
 
-    job_seq: Mapped[int] = _job_key()
-    index: Mapped[int] = _key("idx")
-    kind: Mapped[str] = _text()
-    url: Mapped[str] = _text()
-    remote_id: Mapped[str] = _text()
-    sha256: Mapped[str] = _text()
-    file: Mapped[str] = _text(kind=FILE)
-    file_sha256: Mapped[str] = _text()
-    width_px: Mapped[int | None] = mapped_column(INTEGER)
-    height_px: Mapped[int | None] = mapped_column(INTEGER)
-    size_bytes: Mapped[int | None] = mapped_column(INTEGER)
-    mime: Mapped[str] = _text()
-    note: Mapped[str] = _text()
-    corrupt_file: Mapped[str] = _text(kind=FILE)
-    saved_at: Mapped[float | None] = mapped_column(TIME)
-    is_starred: Mapped[bool] = _flag("starred")
-    is_rejected: Mapped[bool] = _flag("rejected")
-    metadata_sha256: Mapped[str] = _text("recipe_sha256")
+    job_seq: Mapped[JobKey]
+    index: Mapped[Position] = mapped_column("idx")
+    kind: Mapped[Words]
+    url: Mapped[Words]
+    remote_id: Mapped[Words]
+    sha256: Mapped[Words]
+    file: Mapped[File]
+    file_sha256: Mapped[Words]
+    width_px: Mapped[Number | None]
+    height_px: Mapped[Number | None]
+    size_bytes: Mapped[Number | None]
+    mime: Mapped[Words]
+    note: Mapped[Words]
+    corrupt_file: Mapped[File]
+    saved_at: Mapped[Moment | None]
+    is_starred: Mapped[Flag] = mapped_column("starred")
+    is_rejected: Mapped[Flag] = mapped_column("rejected")
+    metadata_sha256: Mapped[Words] = mapped_column("recipe_sha256")
 
 
 class EventRow(Base):
     """Something that happened to a job; ``status`` is set if it moved the job. Events are only ever added."""
 
     __tablename__ = "events"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = WIDE
 
-    job_seq: Mapped[int] = _job_key()
-    number: Mapped[int] = _key("nr")
+    job_seq: Mapped[JobKey]
+    number: Mapped[Position] = mapped_column("nr")
     at: Mapped[float] = mapped_column(TIME, default=0.0)
-    kind: Mapped[str] = _text()
-    status: Mapped[str] = _text("state")
-    detail: Mapped[Mapping[str, Any]] = _object()
+    kind: Mapped[Words]
+    status: Mapped[Words] = mapped_column("state")
+    detail: Mapped[Object]
 
 
 class LimitRow(Base):
@@ -516,8 +503,8 @@ class LimitRow(Base):
     account: Mapped[str] = mapped_column(TEXT, primary_key=True)
     kind: Mapped[str] = mapped_column(TEXT, primary_key=True)
     arrival_at: Mapped[float] = mapped_column(TIME, default=0.0, server_default="0")
-    paused_until: Mapped[float | None] = mapped_column(TIME)
-    paused_reason: Mapped[str] = _text()
+    paused_until: Mapped[Moment | None]
+    paused_reason: Mapped[Words]
 
 
 class MetaRow(Base):
@@ -526,76 +513,18 @@ class MetaRow(Base):
     __tablename__ = "meta"
 
     key: Mapped[str] = mapped_column(TEXT, primary_key=True)
-    value: Mapped[str] = _text()
+    value: Mapped[Words]
 
 
-def _columns(names: str, kind: Any = TEXT, default: str | None = "", **options: Any) -> list[Column[Any]]:
-    """Return alike columns that are never null."""
-    return [Column(name, kind, nullable=False, server_default=default, **options) for name in names.split()]
+def _table(name: str, *columns: Any, **options: Any) -> Table:
+    key = Column("job_seq", Integer, ForeignKey("jobs.seq"), autoincrement=False, primary_key=True)
+    return Table(name, Base.metadata, key, *columns, **options)
 
 
-def _keys(names: str, kind: Any = TEXT) -> list[Column[Any]]:
-    return _columns(names, kind, None, primary_key=True, autoincrement=False)
-
-
-def _table(name: str, *columns: Any, with_rowid: bool = True) -> Table:
-    return Table(name, Base.metadata, *columns, sqlite_with_rowid=with_rowid)
-
-
-def _job_column(**options: Any) -> Column[Any]:
-    return Column("job_seq", Integer, ForeignKey("jobs.seq"), autoincrement=False, **options)
-
-
-job_search = _table("job_search", _job_column(primary_key=True), *_columns("haystack", Text))
-job_tags = _table(
-    "job_tags", _job_column(primary_key=True), *_keys("tag"), Index("job_tags_tag", "tag"), with_rowid=False
-)
-job_accounts = _table("job_accounts", _job_column(primary_key=True), *_columns("account", default=None))
-"""The account that a job was sent with, whose place at the service it takes."""
-
-# Only the first edition used these.
-_table("deletions", *_keys("file"))
-_table("cost_kinds", *_keys("source currency"), *_keys("odd", INTEGER), with_rowid=False)
-
-# Of schema 3, for what is to come: budgets of a team, and batches (one map over rows) with their rows.
-_table(
-    "caps",
-    *_keys("period"),
-    *_columns("user notebook currency", primary_key=True),
-    *_columns("amount", AMOUNT, None),
-    *_columns("set_by"),
-    *_columns("set_at", Float, None),
-)
-_table(
-    "batches",
-    Column("seq", Integer, primary_key=True),
-    *_columns("id", default=None, unique=True),
-    *_columns("name notebook cell_id user provider"),
-    *_columns("created_at", Float, None),
-    *_columns("simulated", FLAG, "0"),
-    *_columns("rows_hash"),
-    *_columns("row_count task_count reserved_pictures", INTEGER, "0"),
-    Column("reserved_amount", AMOUNT),
-    *_columns("reserved_currency"),
-    *(Column(name, Float) for name in ("reserved_at", "written_at", "finished_at", "cancelled_at")),
-    *_columns("paused_reason"),
-    *_columns("details", JSON, "{}"),
-    Index("batches_name", "name"),
-    Index("batches_cell", "notebook", "cell_id"),
-)
-_table(
-    "batch_rows",
-    Column("seq", Integer, primary_key=True),
-    Column("batch_seq", Integer, ForeignKey("batches.seq"), nullable=False),
-    *_columns("position part occurrence", INTEGER, "0"),
-    *_columns("current", FLAG, "1"),
-    *_columns("request_hash"),
-    *_columns("row", JSON, "{}"),
-    _job_column(),
-    Index("batch_rows_position", "batch_seq", "position", "part"),
-    Index("batch_rows_request", "batch_seq", "request_hash", "occurrence"),
-    Index("batch_rows_job", "job_seq"),
-)
+job_search = _table("job_search", Column("haystack", Text, nullable=False, server_default=""))
+job_tags = _table("job_tags", Column("tag", TEXT, primary_key=True), Index("job_tags_tag", "tag"), **WIDE)
+job_accounts = _table("job_accounts", Column("account", TEXT, nullable=False))
+"""The account that a job was sent with, whose place at the service it takes. What no code uses is in ``unused.sql``."""
 
 
 # Defaults and checks -------------------------------------------------------------------------------------------------

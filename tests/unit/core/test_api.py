@@ -159,6 +159,9 @@ def test_calls_know_their_notebook_without_the_extension(
 
     assert (row.notebook, row.cell_id) == ("/home/ann/study.ipynb", "c1")
     assert current_cell() == CellId("/home/ann/study.ipynb", "c1", "m1", is_interactive=False)
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/other.ipynb")
+    assert session.cell().notebook == "/home/ann/study.ipynb", "no variable moves a call out of its budget"
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/study.ipynb")
     assert notebook_path(Shell({}, __vsc_ipynb_file__="/x.ipynb")) == "/x.ipynb"
     in_notebook(monkeypatch, SimpleNamespace(user_ns={}, execution_count=3))
     assert current_cell() == CellId(execution="3", is_interactive=True)

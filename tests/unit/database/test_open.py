@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.attacks import LIFTS_BUDGETS
-from tests.unit.database.kit import NOON, PATH, at_once, create, finish, ledger, move, new, owner
+from tests.unit.database.kit import NOON, PATH, at_once, create, finish, given, ledger, move, new, owner, reported
 from wan_notebook.database import (
     Database,
     DatabaseUnavailable,
@@ -24,6 +24,7 @@ from wan_notebook.database import (
     on_network_filesystem,
 )
 from wan_notebook.errors import StoreError
+from wan_notebook.export import records_of
 
 ROOT = Path(__file__).resolve().parents[3]
 V1 = ROOT / "tests" / "data" / "ledger_v1.sql"
@@ -60,11 +61,14 @@ def pragma(path: Path, name: str) -> Any:
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def schema(path: Path) -> set[tuple[str, ...]]:
-    """Return every table and index with its text, white space folded."""
+def tables(path: Path) -> dict[str, set[str]]:
+    """Return the columns of every table, and the names of the indexes."""
     with raw(path) as connection:
-        rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")
-        return {(*row[:2], " ".join((row[2] or "").split())) for row in rows}
+        found = connection.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        return {
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} if kind == "table" else set()
+            for name, kind in found
+        }
 
 
 # ------------------------------------------------------------------ journals and versions
@@ -74,9 +78,8 @@ def test_network_filesystems_are_told_by_their_mount() -> None:
     """A write-ahead log damages a database that several machines write, so each path's own mount decides."""
     network = ["/home/team/study", "/home/team", "/mnt/with space/a", "/mnt/ssh/a", "//nas/share/a"]
     local = ["/home/me/work", "/home/teamwork", "/home/team/local/x"]
-    assert [on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) for folder in network + local] == [True] * 5 + [
-        False
-    ] * 3
+    found = [on_network_filesystem(Path(folder) / "ledger.db", MOUNTS) for folder in network + local]
+    assert found == [True] * 5 + [False] * 3
 
 
 def test_the_journal_follows_the_place(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +111,7 @@ def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Pa
             assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
     assert pragma(path, "user_version") == 3
     ledger(tmp_path / "new").close()
-    assert schema(path) == schema(tmp_path / "new" / "ledger.db")
+    assert tables(path) == tables(tmp_path / "new" / "ledger.db")
 
 
 def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
@@ -243,13 +246,26 @@ DAMAGE = {
     "pictures SET width_px = 'wide'": "width_px",
     "pictures SET file = x'ff'": "file",
     "pictures SET file = '../../x.png'": "file",
+    "jobs SET picture_count = 9223372036854775807": "picture_count",
+    "jobs SET n = 4611686018427387904": "n",
+    "jobs SET picture_count = x'ff', n = 2.5": "n",
+    "jobs SET user = CAST(x'ff' AS TEXT)": "user",
+    "jobs SET notebook = x'ff'": "notebook",
+    "jobs SET cost_amount = x'31'": "cost_amount",
+    "jobs SET cost_amount = '1', cost_source = 'reported', cost_currency = x'ff'": "cost_currency",
+    "jobs SET cost_source = 'simulated', cost_note = CAST(x'ff' AS TEXT)": "cost_note",
+    "jobs SET state = 'running', reserved_amount = '1', reserved_currency = x'ff'": "reserved_currency",
+    "jobs SET expires_at = 9e999, state = 'succeeded'": "expires_at",
+    "job_texts SET usage = CAST(x'ff' AS TEXT)": "usage",
+    "inputs SET name = CAST(x'ff' AS TEXT)": "name",
 }
 
 
 def test_bad_rows_are_shown_as_such_and_the_rest_works(tmp_path: Path, path: Path) -> None:
-    """Whatever stands in a row, history, sums and export go on; the row says what of it could not be read."""
+    """Whatever stands in a row, history, sums and exports go on; the row says what of it could not be read."""
     with ledger(tmp_path) as database:
-        good, bad = finish(database, "good"), {change: finish(database, "bad") for change in DAMAGE}
+        good = finish(database, "good", cost=reported("1"))
+        bad = {change: finish(database, "bad", inputs=(given(),)) for change in DAMAGE}
         with raw(path) as connection:
             for change, job_id in bad.items():
                 key = "seq" if change.startswith("jobs") else "job_seq"
@@ -258,13 +274,15 @@ def test_bad_rows_are_shown_as_such_and_the_rest_works(tmp_path: Path, path: Pat
         assert rows[good].damage == ""
         for change, job_id in bad.items():
             assert DAMAGE[change] in rows[job_id].damage, change
-            str(rows[job_id].cost)
+            assert str(rows[job_id].cost)
+            assert list(records_of(rows[job_id], "here", "job"))
             with pytest.raises(StoreError, match="cannot be exported"):
                 database.export_rows([job_id])
-        for by in ("day", "notebook", "tag", "user"):
-            database.cost_by(by)
+        assert all(database.cost_by(by) for by in ("day", "notebook", "user"))
         assert database.spend().jobs == len(rows)
+        assert database.spend().total.known() == 1
         assert len(database.export_rows([good])) == 1
+    assert count_open(path).problem == ""
 
 
 # ------------------------------------------------------------------ a glance
