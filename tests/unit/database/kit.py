@@ -13,7 +13,6 @@ from wan_notebook.request import hash_of_canonical
 
 NOON = 1_795_608_000.0  # 2026-11-25 12:00 UTC
 PATH = (Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED)
-REAL = {"simulated_ok": False}
 ACCOUNT = "gateway:key"
 NO_LIMITS = {"account": ACCOUNT, "in_flight": 0, "submits_per_s": 0}
 PICTURE = {"sha256": "2" * 64, "mime": "image/png", "saved_at": NOON}
