@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from .encode import fit_request_body, pixel_identity, plain_rgb
     from .inspect import BadImageError, image_info, open_header, open_image, png_chunks
     from .load import former_identity, load_image
-    from .similarity import assert_same_picture, assert_similar, distance
-    from .thumbnails import contact_sheet, data_url, thumbnail
+    from .thumbnails import assert_same_picture, assert_similar, contact_sheet, data_url, distance, thumbnail
 
 __all__ = ["SUFFIXES", "UNFETCHED", "InputImage", "PendingImage", "PictureOf", "is_job", "looks_like_image", "mime_of"]
 __all__ += ["BadImageError", "image_info", "open_header", "open_image", "png_chunks"]
@@ -24,5 +23,5 @@ __all__ += ["assert_same_picture", "assert_similar", "contact_sheet", "data_url"
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    modules = (import_module(f".{m}", __name__) for m in ("inspect", "encode", "load", "thumbnails", "similarity"))
+    modules = (import_module(f".{m}", __name__) for m in ("inspect", "encode", "load", "thumbnails"))
     return next(getattr(module, name) for module in modules if hasattr(module, name))

@@ -27,8 +27,6 @@ READ_MAX_BYTES: Final = 256 * 1024**2
 """A larger file is not a photograph."""
 _PNG_MAX_PX: Final = 40_000_000
 """More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds."""
-_PLAIN_BMP: Final = b"\x36\0\0\0\x28\0\0\0" + b"\x18\0\0\0\0\0"  # offset 54, header 40; 24 bits, not packed
-_ORIENTATION_TAG: Final = 0x0112
 _TOLERANCE: Final = 1e-3  # resampling overshoots 0 to 1 by a hair
 
 
@@ -105,35 +103,29 @@ def fit_request_body(
 def _check_size(size: tuple[int, int]) -> None:
     """Raise ``BadImageError`` for a size that the service does not take and that reducing would not cure."""
     short, long = sorted(size)
-    shown = f"it is {size[0]}×{size[1]} px"
     if short * long > MAX_PIXELS:
         raise too_many_pixels()
-    if short < 1:
-        raise BadImageError(f"{shown}: it is empty", hint="Give a picture with pixels.")
-    if long * _SIDE_MIN_PX > short * _SIDE_MAX_PX:
-        message = f"{shown}; no side may be under {_SIDE_MIN_PX} or over {_SIDE_MAX_PX} px"
-        raise BadImageError(message, hint=f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1.")
-    if short < _SIDE_MIN_PX:
-        width, height = (math.ceil(side * _SIDE_MIN_PX / short) for side in size)
+    is_narrow = long * _SIDE_MIN_PX > short * _SIDE_MAX_PX
+    if is_narrow or short < _SIDE_MIN_PX:
+        width, height = (math.ceil(side * _SIDE_MIN_PX / max(short, 1)) for side in size)
         hint = f"Enlarge it to {width}×{height} px or more."
-        raise BadImageError(f"{shown}; each side must be at least {_SIDE_MIN_PX} px", hint=hint)
+        if is_narrow:
+            hint = f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
+        message = f"it is {size[0]}×{size[1]} px; each side must have {_SIDE_MIN_PX} to {_SIDE_MAX_PX} px"
+        raise BadImageError(message, hint=hint)
 
 
 def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     """Return a file without its metadata if its pixels may be sent as they are stored: 8-bit sRGB, opaque, upright."""
-    if picture.mode != "RGB" or picture.has_transparency_data or max(picture.size) > _SIDE_MAX_PX:
-        return None
     mime = mime_of(data)
-    clean: bytes | None = None
-    if mime == "image/jpeg" or (mime == "image/png" and data[24:26] == b"\x08\x02"):  # 8 bits, RGB
-        clean = strip_metadata(data, keep_profile=False)
-        if clean is data:  # looking for the orientation of a PNG would decode it
-            return data
-    elif mime == "image/webp" and len(data) - 21 <= int.from_bytes(data[16:20], "little"):
-        clean = data  # of one chunk, the pixels: no room for metadata
-    elif data[10:18] + data[28:34] == _PLAIN_BMP and len(data) == int.from_bytes(data[2:6], "little"):
-        clean = data  # 24 bits, and it ends where it says
-    return None if _is_turned_or_coloured(picture) else clean
+    is_known = mime == "image/jpeg" or (mime == "image/png" and data[24:26] == b"\x08\x02")  # 8 bits, RGB
+    if mime == "image/webp":  # of one chunk, the pixels, it has no room for metadata
+        is_known = len(data) - 21 <= int.from_bytes(data[16:20], "little")
+    if not is_known or picture.mode != "RGB" or picture.has_transparency_data or max(picture.size) > _SIDE_MAX_PX:
+        return None
+    clean = strip_metadata(data, keep_profile=False)
+    # Looking for the orientation of a PNG would decode it.
+    return clean if clean is data or not _is_turned_or_coloured(picture) else None
 
 
 def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:
@@ -180,17 +172,16 @@ def pixel_identity(picture: Image.Image, *, as_in_file: bool = True) -> str:
     """
     digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height}\n".encode())
     digest.update(picture.tobytes())
-    meaning: dict[str, bytes] = {}
-    if picture.palette is not None and picture.mode in ("P", "PA"):
-        meaning["palette"] = bytes(picture.getpalette("RGBA") or ())
-    if (transparency := picture.info.get("transparency")) is not None:
-        meaning["transparency"] = repr(transparency).encode()
-    if as_in_file and (orientation := _orientation_of(picture)) != 1:
-        meaning["orientation"] = str(orientation).encode()
-    if as_in_file and (icc := _profile_of(picture)):
-        meaning["icc"] = icc
+    transparency = picture.info.get("transparency")
+    orientation = _orientation_of(picture) if as_in_file else 1
+    meaning = {
+        "palette": bytes(picture.getpalette("RGBA") or ()) if picture.mode in ("P", "PA") and picture.palette else None,
+        "transparency": None if transparency is None else repr(transparency).encode(),
+        "orientation": None if orientation == 1 else str(orientation).encode(),
+        "icc": (_profile_of(picture) or None) if as_in_file else None,
+    }
     for key, value in meaning.items():
-        digest.update(f"\n{key} {len(value)}\n".encode() + value)
+        digest.update(b"" if value is None else f"\n{key} {len(value)}\n".encode() + value)
     return f"pixels:sha256:{digest.hexdigest()}"
 
 
@@ -234,7 +225,7 @@ def _is_turned_or_coloured(picture: Image.Image) -> bool:
 def _orientation_of(picture: Image.Image) -> int:
     """Return the Exif (or XMP) orientation, 1 to 8; 1 if there is none, or none that can be read."""
     try:
-        value = picture.getexif().get(_ORIENTATION_TAG, 1)
+        value = picture.getexif().get(0x0112, 1)
     except Exception:  # noqa: BLE001 - Pillow raises nearly anything on broken Exif, which must not cost the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -283,12 +274,12 @@ def picture_of_array(array: Any, code: str) -> Image.Image:
     shown = f"it is an array of shape {'×'.join(map(str, array.shape)) or '()'}, {array.dtype}"
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        is_planar = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         hint = f"Choose one picture of it: {code}[0]." if array.ndim > 3 else "Choose an H×W×3 part of it."
-        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            hint = f"Put the channels last: {code}.transpose(1, 2, 0)."
+        hint = f"Put the channels last: {code}.transpose(1, 2, 0)." if is_planar else hint
         raise BadImageError(f"{shown}; a picture is H×W, H×W×3 or H×W×4", hint=hint)
-    height, width = array.shape[:2]
-    _check_size((width, height))
+    size = (array.shape[1], array.shape[0])
+    _check_size(size)
     if array.dtype.kind == "f":
         _check_values(float(array.min()), float(array.max()), shown, code)
         wide = array.astype("float32") if array.dtype.itemsize < 4 else array
@@ -298,7 +289,7 @@ def picture_of_array(array: Any, code: str) -> Image.Image:
             raise BadImageError(f"{shown}; pixels are uint8, or float from 0 to 1", hint="Give it as uint8.")
         white = {"bool": 1, "uint16": 65535}.get(array.dtype.name)
         _check_values(int(array.min()), int(array.max()), shown, code, white)
-    return Image.frombytes({1: "L", 3: "RGB", 4: "RGBA"}[channels], (width, height), array.tobytes())
+    return Image.frombytes({1: "L", 3: "RGB", 4: "RGBA"}[channels], size, array.tobytes())
 
 
 def _check_range(picture: Image.Image, code: str) -> None:
@@ -317,14 +308,13 @@ def _check_range(picture: Image.Image, code: str) -> None:
 def _check_values(low: float, high: float, shown: str, code: str, white: int | None = None) -> None:
     """Refuse integers, and floats that do not run from 0 to 1; a hint stretches nothing, so that dim stays dim."""
     is_float = isinstance(low, float)
-    if not math.isfinite(low + high):
-        hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
-        raise BadImageError(f"{shown} and holds NaN or infinity", hint=hint)
     if is_float and low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
         return
     white = white or (1 if is_float and high <= 2 else 255 if high <= 255 else 65535)
     hint = f"If {white} is white: numpy.clip({code} / {white}, 0, 1)."
-    if is_float and low < -0.5 and high <= 1 + _TOLERANCE:
+    if not math.isfinite(low + high):
+        hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
+    elif is_float and low < -0.5 and high <= 1 + _TOLERANCE:
         hint = f"If -1 is black: numpy.clip(({code} + 1) / 2, 0, 1)."
     message = f"{shown} with values from {low:g} to {high:g}; pixels are uint8, or float from 0 to 1"
     raise BadImageError(message, hint=hint)

@@ -21,11 +21,9 @@ from .inputs import InputImage, is_instance, is_picture, method_of
 from .inspect import BadImageError, open_header, open_image, quiet
 
 Fetch = Callable[[str], bytes]
-_NEIGHBOURS_MAX: Final = 5000
 _BASE64: Final = re.compile(rb"\s*([A-Za-z0-9+/_-]{24})")
 _FROM_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _CODE: Final = re.compile(r"[^\W\d][\w.]*(?:\[[^\[\]]*\])*")
-_ACCEPTED: Final = "Give a PIL image, a NumPy array, bytes, a path, a URL, a figure or an earlier job."
 _SAVE_IT: Final = "Save the picture and give its path."
 
 
@@ -140,7 +138,8 @@ def _as_array(value: object, code: str) -> tuple[Any, str]:
         array, code = method(), f"numpy.asarray({code})"
     # A table is not a picture, whatever its shape.
     if not is_instance(array, "numpy", "ndarray") or hasattr(type(value), "columns"):
-        raise BadImageError(f"it is {_kind(value)}, not a picture", hint=_ACCEPTED)
+        hint = "Give a PIL image, a NumPy array, bytes, a path, a URL, a figure or an earlier job."
+        raise BadImageError(f"it is {_kind(value)}, not a picture", hint=hint)
     return array, code
 
 
@@ -155,8 +154,8 @@ def _drawn(value: object) -> bytes | None:
     drawers = (method_of(value, name) for name in ("_repr_png_", "_repr_jpeg_"))
     content = next((drawn for draw in drawers if draw is not None and (drawn := draw())), None)
     if not content and (draw := method_of(value, "_repr_mimebundle_")) is not None:
-        made = draw(include=["image/png", "image/jpeg"])
-        bundle = made[0] if isinstance(made, tuple) else made
+        bundle = draw(include=["image/png", "image/jpeg"])
+        bundle = bundle[0] if isinstance(bundle, tuple) else bundle
         content = bundle.get("image/png") or bundle.get("image/jpeg")
     content = content[0] if isinstance(content, tuple) else content  # data and metadata
     return base64.b64decode(content) if isinstance(content, str) else content and bytes(content)
@@ -203,17 +202,17 @@ def _bytes_of(value: Any, *, fetch: Fetch | None) -> bytes | None:
 
 def _bytes_of_text(text: str, *, fetch: Fetch | None) -> bytes:
     bare = text.strip()
-    scheme = bare.partition("://")[0].lower() if "://" in bare[:12] else ""
-    if bare[:5].lower() == "data:" or _is_base64(bare.encode(errors="replace")):
-        return bare.encode(errors="replace")
-    if scheme == "file":
+    raw = bare.encode(errors="replace")
+    if bare[:5].lower() == "data:" or _is_base64(raw):
+        return raw
+    if bare[:7].lower() == "file://":
         return _read_path(unquote(urlsplit(bare).path))
-    if scheme not in ("http", "https"):
+    if not bare.lower().startswith(("http://", "https://")):
         return _read_path(text)
     if fetch is None:
         raise BadImageError("addresses cannot be fetched here", hint=_SAVE_IT)
     try:
-        return bytes(fetch(bare))
+        return fetch(bare)
     except WanError as error:  # its message has the server's own words
         message = f"it could not be fetched: {error.message.rstrip('.')}"
         raise BadImageError(message, hint=f"Check the address. Or: {_SAVE_IT}") from error
@@ -230,11 +229,10 @@ def _read_path(text: str) -> bytes:
     forms = [path.parent / normalize(form, path.name) for form in ("NFC", "NFD")]
     found = next((spelling for spelling in (Path(text).expanduser(), path, *forms) if spelling.exists()), None)
     if found is None:
-        neighbours = path.parent.iterdir() if path.parent.is_dir() else ()
-        names = [entry.name for entry in islice(neighbours, _NEIGHBOURS_MAX)]
+        names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
         near = difflib.get_close_matches(path.name[:255], names, n=1, cutoff=0.5)
-        hint = f"Did you mean {one_line(path.parent / near[0], 200)}?" if near else ""
-        hint = hint or "Check the path; it starts from the notebook's folder."
+        hint = "Check the path; it starts from the notebook's folder."
+        hint = f"Did you mean {one_line(path.parent / near[0], 200)}?" if near else hint
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
         raise BadImageError("it is not a file", hint="Give the path of a picture file.")

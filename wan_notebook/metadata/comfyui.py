@@ -12,25 +12,22 @@ from typing import Any, Final
 _ENCODER: Final = re.compile("TextEncode|WildcardEncode")
 # Names of inputs, in the order in which they are looked for.
 _ENCODER_TEXTS: Final = (
-    *("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert", "prompt"),
-    "populated_text",
+    *("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert"),
+    *("prompt", "populated_text"),
 )
 _COMBINED: Final = re.compile(r"conditioning(_?\w+)?|cond\d")
 _STRINGS: Final = ("value", "string", "String", "text")
 _JOINED: Final = re.compile(r"(?:string|text)_?[a-z1-9]")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
 _WIDTHS: Final = ("width", "empty_latent_width")
-_MODELS: Final = ("ckpt_name", "unet_name", "model_name")
-_SETTINGS: Final = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
 _MAX_HOPS: Final = 60
 _MAX_NODES: Final = 2000
-_NUMBER_NODE_INPUTS: Final = 3
 
 Inputs = Mapping[str, Any]
 
 
 def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a graph says: prompt, negative, seed, size, model, the rest, and notes on what was not understood.
+    """Return what a graph says: prompt, negative, seed, size, the rest, and notes on what was not understood.
 
     ``nodes`` is a graph in the form in which it was run: node id → class and inputs; a link is ``[node id, output]``.
     """
@@ -40,9 +37,9 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
         kinds = ", ".join(sorted({str(node.get("class_type")) for node in graph.nodes.values()})[:8])
         return {"notes": [f"its graph of {len(nodes)} nodes has no sampler that is known ({kinds})"]}
     sampler = samplers[0]
-    rest = {name: sampler[name] for name in _SETTINGS if isinstance(sampler.get(name), str | int | float)}
-    loras = [name for key in nodes if isinstance(name := graph.inputs(key).get("lora_name"), str)]
-    rest |= {f"lora {n}": name for n, name in enumerate(loras, 1)} | {"workflow": f"{len(nodes)} nodes"}
+    settings = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
+    rest = {name: sampler[name] for name in settings if isinstance(sampler.get(name), str | int | float)}
+    rest["workflow"] = f"{len(nodes)} nodes"
     texts = list(dict.fromkeys(map(graph.texts, samplers)))
     if len(texts) > 1:
         shown = " | ".join(prompt for prompt, _ in texts)
@@ -52,8 +49,8 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
     seed = graph.number(given)
     if seed is None and given is not None:
         graph.notes.append("the seed is not understood")
-    found = {"seed": seed, "size": graph.size(sampler), "model": graph.model(sampler), "rest": rest}
-    return found | {"prompt": texts[0][0], "negative": texts[0][1], "notes": graph.notes}
+    found = {"prompt": texts[0][0], "negative": texts[0][1], "seed": seed, "size": graph.size(sampler)}
+    return found | {"rest": rest, "notes": graph.notes}
 
 
 @dataclass
@@ -77,9 +74,10 @@ class _Graph:
 
     def texts(self, sampler: Inputs) -> tuple[str, str]:
         """Return the prompt and the negative prompt of a sampler, empty if any node on the way is unknown."""
-        source = self._conditioned(sampler)
+        guider = _link(sampler.get("guider"))
+        source = sampler if "positive" in sampler or guider is None else self.inputs(guider[0])
         positive = [source[name] for name in ("positive", "conditioning", "cond1", "cond2") if name in source]
-        prompt = self._text(positive or [sampler["guider"]], "prompt")
+        prompt = self._text(positive or [sampler.get("guider")], "prompt")
         if not prompt and not self.notes:
             self.notes.append("no prompt was found")
         return prompt, self._text([source["negative"]] if "negative" in source else [], "negative prompt")
@@ -91,7 +89,7 @@ class _Graph:
             if link is None:
                 return value if type(value) is int else None
             inputs = self.inputs(link[0])
-            is_plain = len(inputs) <= _NUMBER_NODE_INPUTS  # a node with more may calculate
+            is_plain = len(inputs) <= 3  # a node with more may calculate
             value = next((inputs[name] for name in (*_NUMBERS, *names) if name in inputs and is_plain), None)
         return None
 
@@ -100,17 +98,6 @@ class _Graph:
         behind = self._upstream(sampler["latent_image"]).values()
         inputs, width = next(((found, name) for found in behind for name in _WIDTHS if name in found), ({}, "width"))
         return tuple(self.number(inputs.get(name), name) for name in (width, width.replace("width", "height")))
-
-    def model(self, sampler: Inputs) -> str:
-        """Return the name of the model, behind whatever patches it."""
-        behind = self._upstream(self._conditioned(sampler).get("model")).values()
-        names = (inputs[name] for inputs in behind for name in _MODELS if isinstance(inputs.get(name), str))
-        return next(names, "")
-
-    def _conditioned(self, sampler: Inputs) -> Inputs:
-        """Return the inputs that hold texts and model: the sampler's own, or those of its guider."""
-        guider = _link(sampler.get("guider"))
-        return sampler if "positive" in sampler or guider is None else self.inputs(guider[0]) or sampler
 
     def _upstream(self, value: Any) -> dict[str, Inputs]:
         """Return the inputs of all nodes that a linked input comes from, the nearest first."""

@@ -29,7 +29,6 @@ _PLACE: Final = re.compile(r".*://|[/\\~]|[A-Za-z]:[/\\]")
 _HEADER_END: Final = 33  # signature and IHDR
 _EXIF_IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
 _EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model"}
-_EXIF_MAX_BYTES: Final = 65_000  # a JPEG segment holds 65,533
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _OURS: Final = b"wan_notebook\0"
 
@@ -240,15 +239,14 @@ def changed_in(
     ``sha256`` is the hash of the picture as the service sent it, ``file_sha256`` that of the file as it was written.
     Where the first edition recorded that of the metadata alone, it is ``metadata_sha256``.
     """
-    whole = hashlib.sha256(data).hexdigest()
-    block = data[_HEADER_END : _block_end(data)]
+    whole, block = hashlib.sha256(data).hexdigest(), data[_HEADER_END : _block_end(data)]
     if hashlib.sha256(strip(data)).hexdigest() != sha256:
         if whole != sha256:
             return "picture"
         block = b""  # the picture came with it
-    if file_sha256:
-        return "" if whole == file_sha256 else "metadata"
-    return "" if (hashlib.sha256(block).hexdigest() if block else "") == metadata_sha256 else "metadata"
+    of_metadata = hashlib.sha256(block).hexdigest() if block else ""
+    is_same = whole == file_sha256 if file_sha256 else of_metadata == metadata_sha256
+    return "" if is_same else "metadata"
 
 
 def exif_block(metadata: Metadata) -> bytes:
@@ -258,8 +256,8 @@ def exif_block(metadata: Metadata) -> bytes:
     exif = Image.Exif()
     parameters = b"UNICODE\0" + _parameters_text(metadata).encode("utf-16-be", "replace")
     exif.get_ifd(_EXIF_IFD).update({_MAKER_NOTE: _OURS + metadata.to_json().encode(), _USER_COMMENT: parameters})
-    block = exif.tobytes()
-    return block if len(block) <= _EXIF_MAX_BYTES else b""
+    block = exif.tobytes()  # a segment of a JPEG holds 65,533 bytes
+    return block if len(block) <= 65_000 else b""
 
 
 def read_metadata(data: bytes) -> Metadata | None:
@@ -300,13 +298,11 @@ def _unpacked(kind: bytes, body: bytes, max_bytes: int) -> bytes:
     is_packed = kind == b"zTXt" or (kind == b"iTXt" and body[:1] == b"\1")
     if kind == b"iTXt":
         _language, _keyword, body = body[2:].split(b"\0", 2)
+    unpacker = zlib.decompressobj()
     if is_packed:
-        unpacker = zlib.decompressobj()
-        body = unpacker.decompress(body.removeprefix(b"\0") if kind == b"zTXt" else body, max_bytes + 1)
-        if not unpacker.eof:
-            raise ValueError("it is cut off, or too long")
-    if len(body) > max_bytes:
-        raise ValueError("it is too long")
+        body = unpacker.decompress(body[1:] if kind == b"zTXt" else body, max_bytes + 1)
+    if len(body) > max_bytes or (is_packed and not unpacker.eof):
+        raise ValueError("it is cut off, or too long")
     return body
 
 

@@ -15,8 +15,6 @@ from ..text import one_line
 from .comfyui import read_graph
 from .embed import Metadata, load_json, read_metadata, texts_of
 
-_MAX_NOTES: Final = 40
-_TEXT_MAX_CHARS: Final = 100_000
 _NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 _AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
 _SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
@@ -25,8 +23,6 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", "None", "null", [], {})
 _STEPS: Final = re.compile(r"(?:\A|[\n \t])(?=Steps: ?\d)")
 _NEGATIVE: Final = re.compile(r"(?:\A|[\n \t])Negative prompt:")
 _PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
-_MAX_PAIRS: Final = 200
-_MAX_STARTS: Final = 20
 _INLINE_PAIRS: Final = 3  # so many settings make it sure that a line holds more than a prompt
 
 _KEYWORDS: Final = (
@@ -98,7 +94,7 @@ def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
     data = load_json(re.sub(r"\A(?:prompt|workflow):\s*", "", text, flags=re.IGNORECASE))
     if isinstance(data, dict):
         return _read_object(data)
-    if isinstance(data, list) or text.startswith('{"') or len(text) > _TEXT_MAX_CHARS:
+    if isinstance(data, list) or text.startswith('{"') or len(text) > 100_000:
         return None  # JSON of another kind, or cut off, is not a prompt; nor is a book
     if keyword == "Dream":
         return _read_dream(text)
@@ -125,7 +121,7 @@ def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
     settings = _settings(last)
     if len(settings) < _INLINE_PAIRS:
         head, settings = text, {}
-    for match in reversed(list(_STEPS.finditer(text))[-_MAX_STARTS:]):
+    for match in reversed(list(_STEPS.finditer(text))[-20:]):
         found = _settings(text[match.end() :])
         if match[0] in ("", "\n") or len(found) >= _INLINE_PAIRS:
             head, settings = _before(text, match), found
@@ -145,7 +141,7 @@ def _before(text: str, match: re.Match[str]) -> str:
 def _settings(text: str) -> dict[str, str]:
     """Read ``Key: value, Key: "quoted, value"``; what is not a pair is passed over, and the first of a name counts."""
     found: dict[str, str] = {}
-    for match in islice(_PAIR.finditer(text), _MAX_PAIRS):
+    for match in islice(_PAIR.finditer(text), 200):
         value = match[2].strip()
         if value[:1] == '"':
             value = str(load_json(value.replace("\n", r"\n")) or value.strip('"'))
@@ -205,8 +201,7 @@ def _characters(version: Any) -> list[str]:
 
 def _read_dream(text: str) -> ForeignMetadata | None:
     """Read InvokeAI's first form: a quoted prompt and the options of its command line."""
-    found = re.fullmatch(r'"(.*)"\s*(-.*)?', text, re.DOTALL)
-    if found is None:
+    if (found := re.fullmatch(r'"(.*)"\s*(-.*)?', text, re.DOTALL)) is None:
         return None
     options = dict(re.findall(r"(?:\A|\s)-(\w)\s*([^\s-]\S*)", found[2] or ""))
     size, seed = f"{options.pop('W', '')}x{options.pop('H', '')}", options.pop("S", None)
@@ -249,22 +244,29 @@ def _carried(
     if networks := _NETWORK.findall(prompt):
         prompt = re.sub(r"[ \t]{2,}", " ", _NETWORK.sub("", prompt)).strip(" ,")
         remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
-    number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else -1
-    if not 0 <= number <= limits.seed_max:
-        remarks += [] if seed in _NOTHING else [f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})"]
-    width, height = _pair(size) or (0, 0)
-    total_is_allowed = limits.total_min_px <= width * height <= limits.text_total_max_px
-    if width and not (total_is_allowed and limits.aspect_min <= width / height <= limits.aspect_max):
+    number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
+    if seed not in _NOTHING and (number is None or number > limits.seed_max):
+        remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})")
+        number = None
+    width, height = _pair(size) or (None, None)
+    if (
+        width
+        and height
+        and not (
+            limits.total_min_px <= width * height <= limits.text_total_max_px
+            and limits.aspect_min <= width / height <= limits.aspect_max
+        )
+    ):
         remarks.append(f"size = {width}x{height} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
-        width, height = 0, 0
+        width = height = None
     remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []
     remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
     return ForeignMetadata(
         dialect=dialect,
         prompt=prompt,
         negative_prompt=negative,
-        seed=number if 0 <= number <= limits.seed_max else None,
-        width_px=width or None,
-        height_px=height or None,
-        notes=tuple(one_line(remark, 200) for remark in remarks[:_MAX_NOTES]),
+        seed=number,
+        width_px=width,
+        height_px=height,
+        notes=tuple(one_line(remark, 200) for remark in remarks[:40]),
     )

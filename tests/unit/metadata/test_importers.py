@@ -288,7 +288,6 @@ def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: 
     found = read(prompt=text)
     assert told(found) == expected
     assert found.dialect == "ComfyUI"
-    assert "model = sd.safetensors (Wan 2.6 takes its place)" in found.notes
     assert not any("not understood" in note for note in found.notes)
     in_webp = encoded(kind="WEBP", exif=exif(model=f"prompt:{text}"))
     in_jpeg = encoded(kind="JPEG", exif=exif(comment=b"UNICODE\0" + json.dumps({"prompt": made}).encode()))
