@@ -403,7 +403,7 @@ class Session:
     def forget_clients(self) -> None:
         """Use new keys and addresses from now on."""
         if self._project is not None:
-            self._project.worker.person_acted()
+            self.background.call(self._project.worker.wake, True)
 
     def close(self, *, grace_s: float = 0.0) -> None:
         """Let go of everything; jobs at the service go on, and their ids are on disk.

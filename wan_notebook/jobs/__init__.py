@@ -4,10 +4,9 @@ from .background import Background
 from .job import Job, WaitInterrupted
 from .picture import Picture, set_display
 from .poll import ECONOMICAL, PROMPT, DurationLaw, PollSetting, RateLimit
-from .recovery import explain, resolve_job
 from .retry import Action, backoff_s, decide, kind_of
 from .status import TrackedJob, cost_of, error_of, goodbye, is_not_sent, seeds_text, status_line, status_words
-from .submit import KEPT_OF_INPUTS, image_of_picture, new_inputs
+from .submit import KEPT_OF_INPUTS, explain, image_of_picture, new_inputs, resolve_job
 from .worker import Worker
 
 __all__ = ["Background", "Job", "Picture", "TrackedJob", "WaitInterrupted", "Worker", "set_display"]

@@ -1,7 +1,7 @@
 """Downloading a finished job's pictures: each on its own, checked, described, durable, and only then named.
 
-A paid picture is never dropped for being other than expected: another size is a note, and bytes that are not a
-picture after all retries are kept beside it as ``.corrupt``.
+A paid picture is never dropped for being other than expected: bytes that are not a picture after all retries are kept
+as ``.corrupt``.
 """
 
 import asyncio
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 log = logging.getLogger(__name__)
-
-SIZE_STEP_PX = 16
-"""The service rounds sizes to this."""
 
 MAX_PIXELS = 4 * 2048 * 2048
 """Far above any size that can be asked for: more is a decompression bomb, not a surprise."""
@@ -71,7 +68,11 @@ class _Download:
             try:
                 # A kernel may have been killed between a file's name and its record.
                 if not self.file or not await self.worker.in_thread(self.storage.holds, self.file, self.file_sha256):
-                    await self._fetch()
+                    if not self.url:
+                        raise DownloadError("The service gave no address for this picture.", kind="gone")
+                    client = self.worker.client(self.job.row)
+                    mime = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
+                    await self.worker.in_thread(self._save, mime)
                 await self._record(file=self.file, saved_at=self.worker.wall_clock())
                 return None, ""
             except WanError as error:
@@ -79,13 +80,6 @@ class _Download:
                 action = await self._after(error)
                 if action in (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE):
                     return action, error.message
-
-    async def _fetch(self) -> None:
-        if not self.url:
-            raise DownloadError("The service gave no address for this picture.", kind="gone")
-        client = self.worker.client(self.job.row)
-        mime = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
-        await self.worker.in_thread(self._save, mime)
 
     def _save(self, mime: str) -> None:
         """Bring a picture from its part file to its name; runs in a worker thread, which holds its bytes."""
@@ -119,10 +113,6 @@ class _Download:
             # A page or a message: somebody on the way answered, and the picture itself still exists.
             is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
-        size_asked = str(self.job.row.parameters.get("size") or "")  # "1K" promises no pixels
-        asked = [int(side) for side in size_asked.split("*")] if "*" in size_asked else []
-        if any(abs(side - wanted) >= SIZE_STEP_PX for side, wanted in zip(came, asked, strict=False)):
-            columns["note"] = f"{came[0]}×{came[1]} came, {asked[0]}×{asked[1]} was asked for"
         columns |= {"width_px": came[0], "height_px": came[1], "mime": mime}
         return columns, SUFFIXES.get(mime, f".{mime.rpartition('/')[2]}")
 

@@ -219,7 +219,6 @@ class Job(Marked):
         except asyncio.CancelledError as cancelled:
             # The very error that came is raised: `asyncio.timeout` and task groups know their own by identity.
             cancelled.args = cancelled.args or (self._come_back(),)
-            cancelled._render_traceback_ = lambda: [self._come_back()]  # type: ignore[attr-defined] # for IPython
             raise
         finally:
             settled.cancel()

@@ -28,9 +28,8 @@ from ..storage import Storage
 from .background import Background
 from .download import download
 from .poll import DurationLaw, Poll, RateLimit
-from .recovery import cancel
 from .status import TrackedJob
-from .submit import NOT_SENT_YET, submit
+from .submit import NOT_SENT_YET, cancel, submit
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ class Worker:
             job.request, job.stopped = requests.get(job.id, job.request), ""
 
         async def begin() -> None:
-            self._person_acts()
+            self.wake()
             with suppress(WanError):  # what cannot be taken up now is looked at every second
                 await self.follow(jobs)
 
@@ -138,10 +137,6 @@ class Worker:
         for row in self.database.jobs([job.id for job in jobs]).values():
             self.track(row)
 
-    def person_acted(self) -> None:
-        """Go on with new keys and addresses."""
-        self.background.call(self._person_acts, True)
-
     async def shutdown(self, grace_s: float = 0.0) -> None:
         """End the work of this kernel; for use on the background loop.
 
@@ -149,8 +144,13 @@ class Worker:
         its answer holds the task's id.
         """
         until_s = time.monotonic() + grace_s
-        while (jobs := [job for job in self.mine if self._is_about_to_be_sent(job)]) and time.monotonic() < until_s:
-            if any(job.is_sending for job in jobs):  # a cold start takes its time, an answer should not
+        while time.monotonic() < until_s:
+            # Those that only need a moment: they wait neither for others, as their note says, nor for a picture.
+            unsent = [job for job in self.mine if job.status in (Status.INTENT, Status.SENDING)]
+            unsent = [job for job in unsent if not (job.stopped or job.note or job.row.pending_inputs)]
+            if not unsent:
+                break
+            if any(job.is_sending for job in unsent):  # a cold start takes its time, an answer should not
                 until_s = min(until_s, time.monotonic() + ANSWER_GRACE_S)
             await asyncio.sleep(0.01)
         if self._keeper is not None:
@@ -173,12 +173,6 @@ class Worker:
 
     def _jobs(self) -> list[TrackedJob]:
         return list(self._tracked.values())  # a copy: other threads add to it
-
-    @staticmethod
-    def _is_about_to_be_sent(job: TrackedJob) -> bool:
-        """Say whether a job only needs a moment: it waits neither for others, as its note says, nor for a picture."""
-        waits = job.stopped or job.note or job.row.pending_inputs
-        return job.status in (Status.INTENT, Status.SENDING) and not waits
 
     # One job, on the loop --------------------------------------------------------------------------------------------
 
@@ -312,7 +306,7 @@ class Worker:
             if job.work is None:
                 job.work = asyncio.create_task(self._work(job), name=f"wan-job-{job.id}")
 
-    def _person_acts(self, has_new_key: bool = False) -> None:
+    def wake(self, has_new_key: bool = False) -> None:
         """Try again what had stopped: a key or a certificate may have been put right."""
         for account in self._accounts.values():
             account.wake_ups += has_new_key or account.limit.paused_until_s > self.clock()
