@@ -1,7 +1,7 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -132,19 +132,17 @@ def generate(
     >>> night.images[0]
     """
     session = session or default_session()
-    shell = current_shell()
-    resolver = session.resolver(shell.user_ns if shell is not None else {})
-    tags = _as_tags(tags)
-    problems = [*unknown_parameters(generate, unknown), *_type_problems({"fresh": fresh, "embed": embed}, tags)]
+    resolver = _resolver(session)
+    tags = (tags,) if isinstance(tags, str) else tags
+    problems = [*unknown_parameters(generate, unknown), *_type_problems(tags, fresh=fresh, embed=embed)]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
     mode = mode_for(inputs, interleave=interleave)
     if like is not None:
         shapes, _, more = _inputs(resolver, like, "like")
-        problems += more
         if not more:
             shown = like if isinstance(like, str) else "like"
             size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
-            problems += more
+        problems += more
     if name and (problem := name_problem(name)):
         problems.append(problem)
     seeds = split_seeds(seed, n=n, mode=mode)
@@ -163,7 +161,7 @@ def generate(
     submission = Submission(
         requests=(),
         name=name,
-        tags=tags,
+        tags=tuple(tags) if not problems else (),
         fresh=fresh,
         provider=provider,
         embed=embed,
@@ -181,18 +179,17 @@ def generate(
     return session.submit(submission)
 
 
-def _as_tags(given: object) -> tuple[Any, ...]:
-    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-
-
-def _type_problems(flags: Mapping[str, object], tags: Iterable[object]) -> list[Problem]:
+def _type_problems(tags: object, **flags: object) -> list[Problem]:
     """Refuse what is truthy by accident: ``fresh="no"`` would buy a picture anew."""
-    problems = [
-        Problem(name, shown_value(value), "must be True or False.")
-        for name, value in flags.items()
-        if not isinstance(value, bool | None)
-    ]
-    return problems + [Problem("tags", shown_value(tag), "must be text.") for tag in tags if not isinstance(tag, str)]
+    odd = [name for name, value in flags.items() if not isinstance(value, bool | None)]
+    problems = [Problem(name, shown_value(flags[name]), "must be True or False.") for name in odd]
+    wrong = [tag for tag in tags if not isinstance(tag, str)] if isinstance(tags, Iterable) else [tags]
+    return problems + [Problem("tags", shown_value(tag), "must be text.") for tag in wrong]
+
+
+def _resolver(session: Session) -> "Resolver":
+    shell = current_shell()
+    return session.resolver(shell.user_ns if shell is not None else {})
 
 
 Inputs = tuple[InputImage | PendingImage, ...]
@@ -255,25 +252,19 @@ class Comparison:
         """
         kind = Path(path).suffix.lower()
         if kind == ".html":
-            page = (
-                f'<!doctype html>\n<meta charset="utf-8">\n<title>Comparison</title>\n{self._bundle()[0]["text/html"]}'
-            )
-            data = page.encode()
-        elif kind in _FIGURE_FORMATS:
-            buffer = io.BytesIO()
-            self._figure().save(buffer, _FIGURE_FORMATS[kind])
-            data = buffer.getvalue()
-        else:
+            html = self._repr_mimebundle_()[0]["text/html"]
+            page = f'<!doctype html>\n<meta charset="utf-8">\n<title>Comparison</title>\n{html}'
+            return write_file(path, page.encode())
+        if kind not in _FIGURE_FORMATS:
             raise StoreError(f"{Path(path).name}: unknown ending.", hint="Use .png, .jpg, .pdf or .html.")
-        return write_file(path, data)
+        buffer = io.BytesIO()
+        self._figure().save(buffer, _FIGURE_FORMATS[kind])
+        return write_file(path, buffer.getvalue())
 
-    def _bundle(self) -> "tuple[dict[str, Any], dict[str, Any]]":
+    def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
         from .display import compare_bundle
 
         return compare_bundle(self.items, common=self.common, columns=self.columns)
-
-    def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
-        return self._bundle()
 
     def _figure(self) -> "PillowImage":
         """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
@@ -282,30 +273,25 @@ class Comparison:
         from .images import open_image
 
         columns = self.columns or min(len(self.items), 4)
-        font = ImageFont.load_default(size=_FONT_PX)
         captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
-        lines_max = max(len(caption) for caption in captions)
-        cell_width, cell_height = _CELL_PX, _CELL_PX + (lines_max + 1) * _LINE_PX
-        rows = -(-len(self.items) // columns)
-        figure = Image.new("RGB", (columns * cell_width, rows * cell_height), "white")
-        draw = ImageDraw.Draw(figure)
+        height_px = _CELL_PX + (max(map(len, captions)) + 1) * _LINE_PX
+        figure = Image.new("RGB", (columns * _CELL_PX, -(-len(self.items) // columns) * height_px), "white")
+        draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=16)
         for at, (item, caption) in enumerate(zip(self.items, captions, strict=True)):
-            left, top = at % columns * cell_width, at // columns * cell_height
+            left, top = at % columns * _CELL_PX + _MARGIN_PX, at // columns * height_px + _MARGIN_PX
             picture = open_image(item.data).convert("RGB")
             picture.thumbnail((_CELL_PX - 2 * _MARGIN_PX, _CELL_PX - 2 * _MARGIN_PX))
-            figure.paste(picture, (left + (cell_width - picture.width) // 2, top + _MARGIN_PX))
+            figure.paste(picture, (left, top))
             for number, line in enumerate(caption):
-                below = top + _MARGIN_PX * 2 + picture.height + number * _LINE_PX
-                draw.text((left + _MARGIN_PX, below), one_line(line, _CAPTION_CHARS), fill="black", font=font)
+                below = top + picture.height + _MARGIN_PX + number * _LINE_PX
+                draw.text((left, below), one_line(line, 56), fill="black", font=font)
         return figure
 
 
 _FIGURE_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
 _CELL_PX: Final = 480
 _MARGIN_PX: Final = 8
-_FONT_PX: Final = 16
 _LINE_PX: Final = 22
-_CAPTION_CHARS: Final = 56
 
 
 def compare(
@@ -347,7 +333,7 @@ def compare(
     if not flat:
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
-    resolver = (session or default_session()).resolver(shell.user_ns if (shell := current_shell()) is not None else {})
+    resolver = _resolver(session or default_session())
     items = [_compare_item(value, number, resolver) for number, value in enumerate(flat, 1)]
     shared = set(items[0].facts).intersection(*(item.facts for item in items)) if len(items) > 1 else set()
     items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
@@ -365,48 +351,35 @@ def _flat(given: Iterable[object]) -> Iterator[object]:
 
 
 def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareItem":
-    from .display import CompareItem
-
-    if not isinstance(value, Picture):
-        label = _label(resolver, value) or f"image {number}"
-        data, mime, width_px, height_px = _looked_at(value, label)
-        size = ("size", f"{width_px}×{height_px}")
-        return CompareItem(label=label, data=data, mime=mime, width_px=width_px, height_px=height_px, facts=(size,))
-    row, picture = value.tracked.row, value.row
-    facts = {
-        "input": ", ".join(given.name for given in row.inputs),
-        "seed": str(row.seed),
-        "size": f"{picture.width_px}×{picture.height_px}",
-        "mode": row.mode,
-        "prompt": row.prompt,
-        "negative prompt": row.negative_prompt,
-        "cost": str(cost_of(row)),
-    }
-    return CompareItem(
-        label=_label(resolver, value),
-        data=value.data,
-        mime=picture.mime,
-        width_px=picture.width_px or 0,
-        height_px=picture.height_px or 0,
-        facts=tuple((name, said) for name, said in facts.items() if said),
-        job_id=row.id,
-        sha256=picture.sha256,
-    )
-
-
-def _looked_at(value: object, label: str) -> tuple[bytes, str, int, int]:
-    """Return any image as bytes with its size; too small to be sent is not too small to be looked at."""
     from PIL import Image
 
+    from .display import CompareItem
+
+    label = _label(resolver, value) or f"image {number}"
+    if isinstance(value, Picture):
+        row, picture = value.tracked.row, value.row
+        facts = {
+            "input": ", ".join(given.name for given in row.inputs),
+            "seed": str(row.seed),
+            "size": f"{picture.width_px}×{picture.height_px}",
+            "mode": row.mode,
+            "prompt": row.prompt,
+            "negative prompt": row.negative_prompt,
+            "cost": str(cost_of(row)),
+        }
+        said = tuple((name, fact) for name, fact in facts.items() if fact)
+        size = (picture.width_px or 0, picture.height_px or 0)
+        return CompareItem(label, value.data, picture.mime, *size, said, row.id, picture.sha256)
     try:
         image = load_image(value, name=label)
-    except ImageInputError:
+        data, mime, size = image.data, image.mime, (image.width_px, image.height_px)
+    except ImageInputError:  # too small to be sent is not too small to be looked at
         if not isinstance(value, Image.Image):
             raise
         buffer = io.BytesIO()
         value.convert("RGBA").save(buffer, "PNG")
-        return buffer.getvalue(), "image/png", *value.size
-    return image.data, image.mime, image.width_px, image.height_px
+        data, mime, size = buffer.getvalue(), "image/png", value.size
+    return CompareItem(label, data, mime, *size, (("size", f"{size[0]}×{size[1]}"),))
 
 
 def panel(**options: Any) -> Any:

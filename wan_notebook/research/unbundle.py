@@ -10,7 +10,7 @@ import stat
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
@@ -104,7 +104,11 @@ class Archive:
             raise RecipeError("The bundle would unpack to more bytes than a bundle can have: refused.")
         check_names([info.orig_filename for info in files])
         for info in files:
-            _check_entry(info)
+            is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & 0x1
+            is_bomb = info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX))
+            if is_bomb or not is_file or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                what = f"would unpack to {info.file_size} bytes, is a link, or is packed as bundles are not"
+                raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle {what}: refused, {_NOTHING}")
         self._archive = archive
         self._entries = {info.orig_filename: info for info in files}
         self.contents = self._read_contents()
@@ -131,10 +135,7 @@ class Archive:
         """Return the rows of the jobs as they are written; what they say is not checked yet."""
         raw = self._json(LEDGER_LINES).splitlines()
         with _explained(f"{LEDGER_LINES} in the bundle"):
-            lines = [json.loads(line, parse_constant=_refuse) for line in raw if line.strip()]
-            if not all(isinstance(line, dict) for line in lines):
-                raise ValueError("a row is not an object")
-        return lines
+            return [dict(json.loads(line, parse_constant=_refuse)) for line in raw if line.strip()]
 
     def _json(self, name: str) -> bytes:
         """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
@@ -196,15 +197,6 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _check_entry(info: zipfile.ZipInfo) -> None:
-    is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
-    is_packed_as_ours = not info.flag_bits & 0x1 and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    if not is_file or not is_packed_as_ours:
-        raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle is a link, encrypted or packed oddly: refused.")
-    if info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX)):
-        raise RecipeError(f"{info.orig_filename[:80]!a} would unpack to {info.file_size} bytes: refused, {_NOTHING}")
-
-
 # Opening -------------------------------------------------------------------------------------------------------------
 
 
@@ -234,12 +226,10 @@ def open_bundle(source: Path, session: Session) -> list[str]:
         rows = _checked_rows(archive)
         storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
         known = database.jobs(row.id for row, _ in rows)
-        names: dict[str, str] = {}
         for row, line in rows:
-            if row.id in known:
-                _put_back(row, known[row.id], archive, storage)
-            else:
-                _place_files(line, names, archive, storage)
+            names = _place_files(row, known.get(row.id), archive, storage)
+            for record in (*line["inputs"], *line["pictures"]):
+                record["file"] = names.get(record["file"], record["file"])
         report = database.import_rows(line for _, line in rows)
         done = list(_place_beside(above if here.is_relative_to(above) else here, archive))
     present = f" ({len(report.present)} already here)" if report.present else ""
@@ -253,11 +243,10 @@ def open_bundle(source: Path, session: Session) -> list[str]:
 
 def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
     """Return the bundle's jobs as a ledger takes them and as they are written, after checking the whole bundle."""
-    contents = archive.contents
-    for name in contents.files:
-        data = archive.checked(name)
-        is_picture = (mime_of(data) or "").startswith("image/") and PurePosixPath(name).suffix.lower() in _PICTURES
-        if name in contents.named and (not is_picture or name.startswith(f"{FOLDER}/")):
+    for name in archive.contents.files:
+        is_picture = (mime_of(archive.checked(name)) or "").startswith("image/")
+        is_picture = is_picture and PurePosixPath(name).suffix.lower() in _PICTURES
+        if name in archive.contents.named and (not is_picture or name.startswith(f"{FOLDER}/")):
             raise RecipeError(f"{name[:80]!a} in the bundle is not a picture that a cell reads: {_NOTHING}")
     lines = archive.lines()
     with (
@@ -296,30 +285,22 @@ def change_of(data: bytes, record: PictureRow | InputRow) -> str:
     return "" if record.sha256 in ("", hashlib.sha256(data).hexdigest()) else "picture"
 
 
-def _put_back(theirs: JobRow, ours: JobRow, archive: Archive, storage: Storage) -> None:
-    """Write the files of a job that is here already and has lost them."""
+def _place_files(row: JobRow, ours: JobRow | None, archive: Archive, storage: Storage) -> dict[str, str]:
+    """Write the files of a job, of one that is here (``ours``) those that it has lost; return their names here."""
+    names: dict[str, str] = {}
+    here = ours or row
     pairs: list[tuple[PictureRow | InputRow, PictureRow | InputRow]]
-    pairs = [*zip(theirs.inputs, ours.inputs, strict=False), *zip(theirs.pictures, ours.pictures, strict=False)]
+    pairs = [*zip(row.inputs, here.inputs, strict=False), *zip(row.pictures, here.pictures, strict=False)]
     for packed, record in pairs:
-        if record.file and not storage.exists(record.file) and _is_packed(packed.file, archive):
-            data = archive.checked(f"{FOLDER}/{packed.file}")
-            if not change_of(data, record):
-                storage.add(record.file, data)
-
-
-def _place_files(line: Mapping[str, Any], names: dict[str, str], archive: Archive, storage: Storage) -> None:
-    """Write a new job's files, under their names or beside other files of those names, and note that in its row.
-
-    ``names`` remembers the name of each: a file may belong to several jobs.
-    """
-    for record in (*line["inputs"], *line["pictures"]):
-        file = record.get("file", "")
-        sidecar = f"{FOLDER}/{file}.json"
-        if file not in names and _is_packed(file, archive):
-            names[file] = storage.add(file, archive.checked(f"{FOLDER}/{file}"))
-            if sidecar in archive.contents.files:
-                storage.add(f"{names[file]}.json", archive.checked(sidecar))
-        record["file"] = names.get(file, file)
+        path = f"{FOLDER}/{packed.file}"
+        if not _is_packed(packed.file, archive) or (ours and (not record.file or storage.exists(record.file))):
+            continue
+        data = archive.checked(path)
+        if not change_of(data, record):
+            names[packed.file] = storage.add(record.file, data)
+            if f"{path}.json" in archive.contents.files:
+                storage.add(f"{names[packed.file]}.json", archive.checked(f"{path}.json"))
+    return names
 
 
 def _place_beside(root: Path, archive: Archive) -> Iterator[str]:
