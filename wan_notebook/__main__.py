@@ -6,8 +6,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from .research import verify_notebook
+    from .session import Session
 
-    with _session(SettingsLoader(cwd=arguments.notebook.absolute().parent)) as session:
+    with closing(Session(SettingsLoader(cwd=arguments.notebook.absolute().parent))) as session:
         try:
             found = verify_notebook(session, arguments.notebook)
         except RecipeError as error:
@@ -83,28 +84,22 @@ def _fetch(arguments: argparse.Namespace) -> int:
     end = time.monotonic() + arguments.timeout
     named, loader = arguments.named or arguments.folder, SettingsLoader()
     is_near = bool(os.environ.get("WAN_HOME", "").strip()) or (loader.folder / LEDGER_NAME).is_file()
-    folders: list[Path | None] = [named] if named is not None or is_near else [*loader.known_folders()]
-    needs_person = was_open = False
+    folders = [named] if named is not None or is_near else [*loader.known_folders()]
+    needs_person, was_open = False, False
     with ExitStack() as opened:
-        # All are resumed before the first one is waited for.
-        found: list[tuple[Path | None, Session, list[TrackedJob]]] = []
-        for folder in folders:
-            session = opened.enter_context(_session(_loader_of(folder)))
+        found = []
+        for folder in folders:  # all are resumed before the first one is waited for
             try:
-                found.append((folder, session, session.resume()))
+                session = opened.enter_context(closing(_session(folder)))
+                found.append((session, session.resume(), _option(folder)))
             except WanError as error:  # a folder that cannot be read must not hold up the others
-                if len(folders) == 1:
-                    raise
                 print("\n".join(error.lines()), file=sys.stderr)
-                needs_person = was_open = True
-            if session.left_alone:
-                print(session.left_alone, file=sys.stderr)
-        for folder, session, tracked in found:
-            keyless = _without_key(session, tracked)
-            needs_person |= _followed(tracked, _option(folder), end)
-            needs_person |= not all(one.is_settled for one in keyless)
+                needs_person = True
+        for session, tracked, option in found:
+            print(session.left_alone, end="\n" * bool(session.left_alone), file=sys.stderr)
+            needs_person |= _followed(session, tracked, option, end)
             was_open |= bool(tracked)
-    if not was_open:
+    if not was_open and not needs_person:
         print("Nothing is open.")
     return int(needs_person)
 
@@ -114,7 +109,7 @@ def _resolve(arguments: argparse.Namespace) -> int:
     from .jobs import explain
 
     option = _option(arguments.folder)
-    with _session(_loader_of(arguments.folder)) as session:
+    with closing(_session(arguments.folder)) as session:
         job = session.job(arguments.job)
         if not arguments.choice:
             print(_for_command_line(explain(job), option))
@@ -123,74 +118,57 @@ def _resolve(arguments: argparse.Namespace) -> int:
         print(_for_command_line(session.resolve(job, arguments.choice, arguments.task), option))
         followed = [job] if arguments.choice == "adopt" else [again for _, again in session.last[known:]]
         tracked = [one for some in followed for one in some.tracked]
-        return int(_followed(tracked, option, time.monotonic() + arguments.timeout))
+        return int(_followed(session, tracked, option, time.monotonic() + arguments.timeout))
 
 
-@contextmanager
-def _session(loader: SettingsLoader) -> "Iterator[Session]":
+def _session(folder: Path | None) -> "Session":
     from .session import Session
 
-    session = Session(loader)
-    try:
-        yield session
-    finally:
-        session.close()
-
-
-def _loader_of(folder: Path | None) -> SettingsLoader:
     if folder is None:
-        return SettingsLoader()
+        return Session(SettingsLoader())
     for found in (folder, folder / FOLDER_NAME):
         if (found / LEDGER_NAME).is_file():
-            return SettingsLoader(folder=found.absolute())
+            return Session(SettingsLoader(folder=found.absolute()))
     message = f"{folder} holds no {LEDGER_NAME}."
     raise SettingsError(message, hint=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
 
 
-def _without_key(session: "Session", tracked: "Sequence[TrackedJob]") -> "list[TrackedJob]":
-    """Return, and report, the jobs that cannot be asked for: cron has another environment than the notebook had."""
-    asked = [one for one in tracked if one.status in ("accepted", "running")]
-    names = {one.row.provider for one in asked if session.settings(one.row.provider).key is None}
-    for name in sorted(names):
-        looked = f"looked in {KEY_VARIABLE[name]} and in what `%wan login` stored"
-        print(f"no key for {name} ({looked}): its open jobs cannot be asked for.", file=sys.stderr)
-    return [one for one in asked if one.row.provider in names]
-
-
-def _followed(tracked: "Sequence[TrackedJob]", option: str, end: float) -> bool:
+def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, end: float) -> bool:
     """Wait for jobs, say how each ended, and return whether any needs a person."""
     for one in tracked:
         with suppress(TimeoutError):
             one.settled().result(max(0.0, end - time.monotonic()))
-        print(_report(one, option))
-    return any(one.status == "in_doubt" or bool(one.stopped and not one.is_settled) for one in tracked)
+        print(f"{one.id}  {_for_command_line(_report(session, one), option)}")
+    waiting = [one for one in tracked if not one.is_settled]
+    return any(one.status == "in_doubt" for one in tracked) or any(
+        one.stopped or _no_key(session, one) for one in waiting
+    )
 
 
-def _report(tracked: "TrackedJob", option: str) -> str:
+def _no_key(session: "Session", tracked: "TrackedJob") -> str:
+    """Say where a key was looked for in vain: cron has another environment than the notebook had."""
+    provider = tracked.row.provider
+    variable = KEY_VARIABLE.get(provider) if session.settings(provider).key is None else None
+    return f"no key for {provider} in {variable} or from `%wan login`" if variable else ""
+
+
+def _report(session: "Session", tracked: "TrackedJob") -> str:
     """Say in words how a job stands, and what to do where a person has to."""
-    from .jobs import error_of, is_not_sent, status_words
+    from .jobs import error_of, explain, is_not_sent, status_words
 
     row = tracked.row
     if row.status == "saved":
-        files = [picture.file for picture in row.pictures if picture.saved_at]
         missing = f"  ({row.missing} of those asked for did not come)" if row.missing else ""
-        return f"{row.id}  saved  {' '.join(files) or 'no picture was made'}{missing}"
+        return f"saved  {' '.join(picture.file for picture in row.pictures if picture.saved_at)}{missing}"
     if is_not_sent(row) or row.status == "intent":
-        return f"{row.id}  not sent: nothing was paid. Run the script again to send it."
+        return "not sent: nothing was paid. Run the script again to send it."
     if row.status == "in_doubt":
-        ways = {
-            "": "what is known of it",
-            " adopt TASK": "fetch that task's pictures, pay once",
-            " again": "send it again: it may be billed twice",
-            " abandon": "give it up",
-        }
-        lines = [f"{row.id}  in doubt: {row.provider} may or may not have it. It is not sent again by itself."]
-        lines += [f"    {COMMAND} resolve {row.id}{way}{option}  {meaning}" for way, meaning in ways.items()]
-        return "\n".join(lines)
+        return f"in doubt\n{explain(session.job(row.id))}"
     if row.is_final:
-        return f"{row.id}  {status_words(row)}: {error_of(row).message}"
-    note = _for_command_line(tracked.note, option) or "it goes on at the service"
-    return f"{row.id}  {status_words(row)}, not finished: {note}. `{COMMAND} fetch{option}` looks again"
+        return f"{status_words(row)}: {error_of(row).message}"
+    return (
+        f"{status_words(row)}, not finished: {tracked.note or 'it goes on at the service'}. `%wan resume` looks again"
+    )
 
 
 def _for_command_line(text: str, option: str) -> str:
