@@ -9,59 +9,43 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .database import Database, HistoryQuery
-from .errors import CellError, SettingsError, WanError
+from .database import Database, HistoryQuery, JobRow
+from .errors import CellError, WanError
+from .files import writing
 from .jobs import cost_of
 from .money import Total
 from .settings import FOLDER_NAME, LEDGER_NAME
 from .text import pluralize
 
 NOTEBOOK = "01_quickstart.ipynb"
-TIMEOUT_S = 300
 
 
 def run_demo(output: Path) -> int:
     """Run the notebook, write it and an HTML page into ``output``, print what was made; 1 if there is no picture."""
     output = output.absolute()
-    source = notebooks_folder()
-    try:
+    source = Path(__file__).parent / "notebooks"
+    if not source.is_dir():  # a checkout has them beside the package
+        source = source.parent.parent / "notebooks"
+    with writing(output):
         shutil.copytree(source / "data", output / "data", dirs_exist_ok=True)
-    except OSError as error:
-        hint = "Name another folder: `python -m wan_notebook demo --output FOLDER`."
-        raise SettingsError(f"{output} cannot be written ({error.strerror or error}).", hint=hint) from error
     folder = output / FOLDER_NAME
     print(f"Running {NOTEBOOK} on the built-in simulator; no key is used, nothing is billed.", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="wan-demo-") as private:
         env, target = simulated(os.environ, folder, Path(private)), output / NOTEBOOK
-        execute(source / NOTEBOOK, output, env, timeout_s=TIMEOUT_S, target=target)
+        execute(source / NOTEBOOK, output, env, timeout_s=300, target=target)
         from nbconvert import HTMLExporter
 
         page = target.with_suffix(".html")
         page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
-    lines = [f"notebook  {target}", f"page      {page}"]
-    rows: Any = ()
+    rows: tuple[JobRow, ...] = ()
     if (folder / LEDGER_NAME).is_file():
         with Database.open(folder / LEDGER_NAME, read_only=True) as database:
             rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
-    pictures = [(row, picture) for row in rows for picture in row.pictures if picture.saved_at]
-    lines += [
-        f"picture   {folder / picture.file}  {picture.width_px}×{picture.height_px}  seed {row.seed}"
-        for row, picture in pictures
-    ]
-    total = Total.of(cost_of(row) for row in rows)
-    lines.append(f"{pluralize(len(pictures), 'picture')} of {pluralize(len(rows), 'job')}, {total}")
-    lines.append("Open the page in a browser; it needs no network." if pictures else "No picture was made.")
-    print("\n".join(lines))  # noqa: T201 - a command line
+    pictures = [(row.seed, picture) for row in rows for picture in row.pictures if picture.saved_at]
+    shown = [f"picture   {folder / p.file}  {p.width_px}×{p.height_px}  seed {seed}" for seed, p in pictures]
+    made = f"{pluralize(len(pictures), 'picture')}, {Total.of(cost_of(row) for row in rows)}"
+    print(f"notebook  {target}", f"page      {page}", *shown, made, sep="\n")  # noqa: T201 - a command line
     return 0 if pictures else 1
-
-
-def notebooks_folder() -> Path:
-    """Return the folder of the notebooks: inside the installed package, or beside it in a checkout."""
-    inside, beside = Path(__file__).parent / "notebooks", Path(__file__).parent.parent / "notebooks"
-    for folder in (inside, beside):
-        if (folder / NOTEBOOK).is_file():
-            return folder
-    raise SettingsError(f"{NOTEBOOK} is missing.", hint="Install the package again, or run this in a checkout.")
 
 
 def simulated(env: Mapping[str, str], folder: Path, private: Path) -> dict[str, str]:

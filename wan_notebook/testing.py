@@ -16,13 +16,13 @@ its kernels from buying and takes what a replay says differently as the same (``
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import CellError, WanError
 from .images import assert_same_picture, assert_similar, distance
-from .text import pluralize
 
 if TYPE_CHECKING:
     import pytest
@@ -73,61 +73,48 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
     NotebookChecked(cells=12, pictures=7)
     """
     from .demo import execute
-    from .research import read_notebook, verify_notebook
+    from .research import NotebookFile, read_notebook, verify_notebook
     from .session import Session
     from .settings import SettingsLoader
 
     notebook = Path(path)
-    session = Session(SettingsLoader(cwd=notebook.absolute().parent))
+    folder = notebook.absolute().parent
     try:
-        saved = read_notebook(notebook)
-        verified = verify_notebook(session, notebook)
-    except WanError as error:
-        raise AssertionError("\n".join(error.lines())) from error
-    finally:
-        session.close()
-    wrong = [f"{check.cell}: {check.expression} is {check.finding}; {check.hint}" for check in verified.problems]
-    if wrong:
-        raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
-    try:
-        shown = execute(notebook, notebook.absolute().parent, replay_environment(), timeout_s=timeout_s)
+        with closing(Session(SettingsLoader(cwd=folder))) as session:
+            saved = read_notebook(notebook)
+            verified = verify_notebook(session, notebook)
+        if not verified.is_ok:
+            wrong = [
+                f"{check.cell}: {check.expression} is {check.finding}; {check.hint}" for check in verified.problems
+            ]
+            raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
+        shown = NotebookFile(execute(notebook, folder, replay_environment(), timeout_s=timeout_s))
     except CellError:  # without the extra
         raise
     except WanError as error:
-        raise AssertionError(error.message) from error
-    before, after = _pictures_of(saved.content), _pictures_of(shown)
+        raise AssertionError("\n".join(error.lines())) from error
+    pairs = list(zip(map(_hashes, saved.code_cells), map(_hashes, shown.code_cells), strict=True))
     differing = [
-        f"code cell {number + 1}: {_difference(before.get(number, []), after.get(number, []))}"
-        for number in sorted(before.keys() | after.keys())
-        if before.get(number) != after.get(number)
+        f"code cell {number}: {', '.join(before) or 'none'} saved, {', '.join(after) or 'none'} shown"
+        for number, (before, after) in enumerate(pairs, 1)
+        if before != after
     ]
     if differing:
         raise AssertionError("\n".join([f"{notebook} shows other pictures than were saved", *differing]))
-    return NotebookChecked(len(saved.code), sum(len(hashes) for hashes in before.values()))
+    return NotebookChecked(len(pairs), sum(len(before) for before, _ in pairs))
+
+
+def _hashes(cell: dict[str, Any]) -> list[str]:
+    """Return the hashes of pictures that a code cell's outputs name."""
+    from .research import NotebookFile
+
+    return [sha256 for item in NotebookFile({"cells": [cell]}).named() for sha256 in item.sha256]
 
 
 def replay_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which nothing can be bought: of this process, or of ``base``."""
     kept = {name: value for name, value in (os.environ if base is None else base).items() if name not in KEYS}
     return {**kept, **REPLAY_ONLY}
-
-
-def _pictures_of(content: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Return the hashes that each code cell's outputs name, by the cell's position."""
-    from .research import NotebookFile
-
-    found = {}
-    cells = [cell for cell in content.get("cells", []) if cell.get("cell_type") == "code"]
-    for number, cell in enumerate(cells):
-        named = NotebookFile({"cells": [cell]}).named()
-        if hashes := [sha256 for item in named for sha256 in item.sha256]:
-            found[number] = hashes
-    return found
-
-
-def _difference(saved: list[str], now: list[str]) -> str:
-    pairs = [f"{a[:12]}… was saved, {b[:12]}… is shown" for a, b in zip(saved, now, strict=False) if a != b]
-    return "; ".join([f"{pluralize(len(saved), 'picture')} saved, {len(now)} shown", *pairs])
 
 
 # pytest --------------------------------------------------------------------------------------------------------------
@@ -159,23 +146,18 @@ def _only_replay(patch: "pytest.MonkeyPatch") -> None:
         patch.setenv(name, value)
 
 
-def _fixture() -> Any:
-    """Return the fixture where pytest is installed; the functions above work without it."""
-    try:
-        import pytest
-    except ImportError:
-        return None
+try:
+    import pytest
+except ImportError:  # the functions above work without it
+    wan_replay_only = None
+else:
 
-    @pytest.fixture(name="wan_replay_only")
+    @pytest.fixture
     def wan_replay_only(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
         """Let a test show stored pictures only: no key, no purchase. Gives the environment for kernels it starts."""
         _only_replay(monkeypatch)
         return replay_environment()
 
-    return wan_replay_only
-
-
-wan_replay_only = _fixture()
 
 __all__ = [
     "SANITIZE",
