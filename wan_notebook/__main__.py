@@ -71,7 +71,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         except RecipeError as error:
             print("\n".join(error.lines()))
             return 2
-    print(found.table(with_sound=True).to_text())
+    print(found.table().to_text())
     return 0 if found.is_ok else 1
 
 

@@ -88,10 +88,8 @@ class History:
         try:
             chosen = self.rows[index]
         except (IndexError, TypeError):
-            jobs = pluralize(len(self.rows), "job")
-            raise CellError(
-                f"[{shown_value(index)}]: there are {jobs}.", hint="Count from 0: [0] is the newest."
-            ) from None
+            message = f"[{shown_value(index)}]: there are {pluralize(len(self.rows), 'job')}."
+            raise CellError(message, hint="Count from 0: [0] is the newest.") from None
         if isinstance(chosen, tuple):
             return [self.session.job_of_row(row, is_alone=True) for row in chosen]
         return self.session.job_of_row(chosen, is_alone=True)
@@ -127,9 +125,10 @@ class History:
         target, own, files, records = Path(folder).expanduser(), str(self.session.loader.folder), [], []
         for picture in self.pictures:
             try:
-                name = picture.file.name if picture.data else ""  # its row or its file may be odd
-            except StoreError as error:
-                print(f"left out: {picture.tracked.id}[{picture.row.index}]: {error.message}", file=sys.stderr)  # noqa: T201 - the others are exported
+                name = picture.file.name if picture.data else ""
+            except StoreError as error:  # an odd row or file must not hold up the others
+                where = f"{picture.tracked.id}[{picture.row.index}]"
+                print(f"left out: {where}: {error.message}", file=sys.stderr)  # noqa: T201
                 continue
             files.append(picture.save(target / name, clean=clean))
             records.append(formats.record_of(picture.tracked.row, (picture.row,), own, "picture"))
@@ -137,21 +136,19 @@ class History:
             files.append(formats.to_csv(records, target / "pictures.csv", "picture"))
         return files
 
-    def records(self, by: By = "job") -> Iterator[dict[str, Any]]:
-        """Yield one flat record a job or a picture, newest first; of every folder with ``everywhere``."""
+    def to_dicts(self, by: By = "job") -> list[dict[str, Any]]:
+        """Return one flat record a job or a picture, newest first; of every folder with ``everywhere``.
+
+        Times are Unix seconds, money is ``Decimal``, None is missing.
+        """
         formats.columns_of(by)
         own = self.session.loader.folder
-        for row in self.rows:
-            yield from formats.records_of(row, str(own), by)
+        records = [record for row in self.rows for record in formats.records_of(row, str(own), by)]
         for folder in self.session.loader.known_folders() if self.everywhere else ():
             if folder != own:
                 with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-                    for row in self._rows_of(database):
-                        yield from formats.records_of(row, str(folder), by)
-
-    def to_dicts(self, by: By = "job") -> list[dict[str, Any]]:
-        """Return the records as a list: times in Unix seconds, money as ``Decimal``, None for what is missing."""
-        return list(self.records(by))
+                    records += [r for row in self._rows_of(database) for r in formats.records_of(row, str(folder), by)]
+        return records
 
     def to_pandas(self, by: By = "job") -> Any:
         """Return a pandas DataFrame, one row a job or (``by="picture"``) a picture.
@@ -167,23 +164,23 @@ class History:
         --------
         >>> wan.history(tag="poster").to_pandas(by="picture").groupby("seed").size()
         """
-        return formats.to_pandas(self.records(by), by)
+        return formats.to_pandas(self.to_dicts(by), by)
 
     def to_excel(self, path: str | Path, by: By = "job") -> Path:
         """Write an Excel workbook, times local, and return its path. Raises ``CellError``, ``StoreError``."""
-        return formats.to_excel(self.records(by), path, by)
+        return formats.to_excel(self.to_dicts(by), path, by)
 
     def to_parquet(self, path: str | Path, by: By = "job") -> Path:
         """Write a Parquet file, money as ``decimal128``, and return its path. Raises ``CellError``, ``StoreError``."""
-        return formats.to_parquet(self.records(by), path, by)
+        return formats.to_parquet(self.to_dicts(by), path, by)
 
     def to_csv(self, path: str | Path, by: By = "job") -> Path:
         """Write a CSV file in UTF-8 and return its path. Raises ``StoreError``."""
-        return formats.to_csv(self.records(by), path, by)
+        return formats.to_csv(self.to_dicts(by), path, by)
 
     def to_jsonl(self, path: str | Path, by: By = "job") -> Path:
         """Write JSON Lines and return the path. Raises ``StoreError``."""
-        return formats.to_jsonl(self.records(by), path, by)
+        return formats.to_jsonl(self.to_dicts(by), path, by)
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         from .display import history_table, table_bundle
@@ -191,9 +188,8 @@ class History:
         return table_bundle(history_table(self.session, self.query, everywhere=self.everywhere))
 
     def __repr__(self) -> str:
-        return (
-            f"<History: {pluralize(len(self), 'job')}, {pluralize(self.page.pictures, 'picture')}, {self.page.total}>"
-        )
+        jobs, pictures = pluralize(len(self), "job"), pluralize(self.page.pictures, "picture")
+        return f"<History: {jobs}, {pictures}, {self.page.total}>"
 
 
 def history(

@@ -5,15 +5,13 @@ import hashlib
 import json
 import mimetypes
 import platform
-import re
 import sqlite3
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,18 +20,17 @@ from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, RecipeError, SettingsError, StoreError
 from ..files import writing
-from ..images import SUFFIXES, open_header
+from ..images import SUFFIXES
 from ..project import REPLAY_META
 from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .methods import pictures_of, render
 from .notebook_file import read_notebook, select_jobs
-from .redact import NamedFiles, Redactor, addresses_in, files_in_code, imports_of, json_bytes, local_paths
+from .redact import Redactor, addresses_in, files_in_code, imports_of, json_bytes
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
 
 _RO_CRATE: Final = "https://w3id.org/ro/crate/1.1"
-_GPS_TAG: Final = 0x8825
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def plan_bundle(
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
     redactor = Redactor(root=root, pictures=pictures, keys=_keys(session))
     saved = [item.job_id for item in document.named() if item.job_id]
-    rows, notes = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
+    rows, lost = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
     named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
     kept = _kept_addresses(database, storage, [*document.code, *texts])
     lines = database.export_rows([row.id for row in rows])
@@ -109,31 +106,35 @@ def plan_bundle(
     if leaks := [path for path, data in made.items() if redactor.holds_key(data.decode(errors="replace"))]:
         hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
         raise CellError(f"{leaks[0]} holds your key: nothing was written.", hint=hint)
-    records: dict[str, PictureRow | InputRow] = {}
+    records: dict[str, PictureRow | InputRow | None] = dict.fromkeys(kept.values())
     for row in rows:
-        records |= {f"{FOLDER}/{given.file}": given for given in row.inputs if storage.exists(given.file)}
-        records |= {f"{FOLDER}/{picture.file}": picture for picture in row.pictures if picture.saved_at}
-    stored = [*records, *(f"{FOLDER}/{file}" for file in kept.values())]
-    stored += [f"{path}.json" for path in records if storage.exists(f"{path.removeprefix(FOLDER + '/')}.json")]
+        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
+        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
+    records |= dict.fromkeys(f"{file}.json" for file in [*records] if storage.exists(f"{file}.json"))
     packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
-    files: dict[str, bytes | Path] = {path: storage.path(path.removeprefix(f"{FOLDER}/")) for path in stored}
+    stored = {f"{FOLDER}/{file}": record for file, record in records.items()}
+    files: dict[str, bytes | Path] = {f"{FOLDER}/{file}": storage.path(file) for file in records}
     files = dict(sorted({**files, **packed, **made}.items()))
     try:
         check_names([*files, CRATE])
     except RecipeError as error:
         raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
-    facts = {path: _facts(path, content, records.get(path)) for path, content in files.items()}
+    facts = {path: _facts(path, content, stored.get(path)) for path, content in files.items()}
     ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": list(packed), "kept": kept}
-    if saved and set(shown) - set(saved):
-        notes = ("the saved notebook does not show every job of this kernel: save it (Ctrl+S) and repeat", *notes)
-    dead = document.dead_links(PurePosixPath(name).parent, files.keys())
+    remarks = {
+        "not shown by the saved notebook (save it and repeat), jobs": sorted(set(shown) - set(saved)) if saved else [],
+        "without a picture here, so that their cells cannot be replayed, jobs": lost,
+        "kept copies of inputs are gone": [r.name for row in rows for r in row.inputs if r.file not in records],
+        "only pictures inside the project are packed; cells also name": named.left_out,
+        "links in cells lead to files that are not packed": document.dead_links(PurePosixPath(name).parent, files),
+    }
     return BundlePlan(
         target,
         {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))},
         (
             f"{target.name} will hold {count}:",
             *(f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()),
-            *(f"note: {note}" for note in (*notes, *_notes(made[name], named, rows, storage, dead))),
+            *(f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found),
         ),
     )
 
@@ -183,27 +184,6 @@ def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) 
     return {key: file for key, file in found.items() if file and storage.exists(file)}
 
 
-def _notes(
-    redacted: bytes, named: NamedFiles, rows: Sequence[JobRow], storage: Storage, dead: Sequence[str]
-) -> Iterator[str]:
-    gone = {record.name: None for row in rows for record in row.inputs if not storage.exists(record.file)}
-    for what, found in (
-        ("kept copies of inputs are gone and not packed", gone),
-        ("pictures that cells need say where they were taken (GPS)", map(str, filter(_has_place, named.pictures))),
-        ("only pictures inside the project are packed; cells also name", named.left_out),
-        ("links in cells lead to files that are not packed", dead),
-        ("the notebook still names folders of this machine", local_paths(redacted)),
-    ):
-        if listed := ", ".join(list(found)[:8]):
-            yield f"{what}: {listed}"
-
-
-def _has_place(path: Path) -> bool:
-    with suppress(Exception):  # a picture that Pillow cannot read says nothing
-        return bool(open_header(path.read_bytes()).getexif().get_ifd(_GPS_TAG))
-    return False
-
-
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
     """Return a ledger of these rows that only replays, the same bytes for the same rows; ``at`` is its time."""
     with tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder:
@@ -218,16 +198,9 @@ def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: flo
 
 
 def _requirements(imported: Iterable[str]) -> bytes:
-    """Return the installed versions of what this package needs and of what the cells import."""
-    foreign = [module for module in imported if module not in sys.stdlib_module_names]
-    distributions = packages_distributions() if foreign else {}
-    ours = [re.split(r"[^\w.-]", needed)[0] for needed in requires("wan-notebook") or () if "extra ==" not in needed]
-    names = {
-        "wan-notebook",
-        "jupyterlab",
-        *ours,
-        *(name for module in foreign for name in distributions.get(module, ())),
-    }
+    """Return the installed versions of this package and of what the cells import."""
+    distributions = packages_distributions()
+    names = {"wan-notebook", "jupyterlab", *(name for module in imported for name in distributions.get(module, ()))}
     lines = [f"# made with Python {platform.python_version()}"]
     for name in sorted(names, key=str.lower):
         with suppress(PackageNotFoundError):

@@ -143,8 +143,8 @@ def select_jobs(
     tags: Sequence[str] = (),
     all_versions: bool = False,
     notebook: str = "",
-) -> tuple[tuple[JobRow, ...], tuple[str, ...]]:
-    """Return finished jobs, oldest first, and notes on those of ``shown`` that are not among them.
+) -> tuple[tuple[JobRow, ...], list[str]]:
+    """Return finished jobs, oldest first, and the ids of those of ``shown`` that have no picture here.
 
     Jobs whose pictures serve them as inputs come along.
 
@@ -189,8 +189,7 @@ def select_jobs(
     if not chosen:
         what = f"there is no finished picture {'with these tags' if tags else 'here'}."
         raise CellError(what, hint="`%wan history` shows what there is.")
-    notes = tuple(f"job {job_id} has no picture here: its cell cannot be replayed" for job_id in lost)
-    return tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), notes
+    return tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), lost
 
 
 def history_of(database: Database, **query: Any) -> tuple[JobRow, ...]:

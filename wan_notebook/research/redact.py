@@ -18,10 +18,6 @@ _SIGNED: Final = re.compile(
     r"(?i)(https?://[^\s\"'<>\\?]+)\?[^\s\"'<>\\]*\b(?:sig|signature|x-amz-\w+|token|expires|ossaccesskeyid|sign)="
     r"[^\s\"'<>\\]*"
 )
-_LOCAL_PATH: Final = re.compile(
-    r"(?<![\w/.:~)+-])(?:/(?:home|Users|root|mnt|media|data|tmp|var|srv|opt|scratch|work|private)|[A-Z]:\\+\w+)"
-    r"[/\\][^\s\"'<>()\\,;]+"
-)
 _KEPT: Final = ("image/", "video/", "audio/", "application/pdf")
 _QUOTED: Final = re.compile(r"""(["'])((?:(?!\1)[^\\\n]){1,300})\1""")
 _URL: Final = re.compile(r"https?://[^\s\"'<>\\]{1,2000}")
@@ -88,12 +84,6 @@ class Redactor:
 def json_bytes(value: Any, **options: Any) -> bytes:
     """Return JSON as UTF-8; half a character is escaped, as JSON itself would write it."""
     return json.dumps(value, ensure_ascii=False, **options).encode(errors="backslashreplace")
-
-
-def local_paths(notebook: bytes) -> list[str]:
-    """Return what still looks like a path of this machine in a notebook's JSON: for a person to judge."""
-    text = notebook.decode(errors="replace").replace("\\n", "\n")
-    return list(dict.fromkeys(match[0].rstrip(".:") for match in _LOCAL_PATH.finditer(text)))
 
 
 # What cells name -----------------------------------------------------------------------------------------------------

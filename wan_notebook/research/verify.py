@@ -16,8 +16,6 @@ from .notebook_file import NamedJob, history_of, read_notebook
 from .unbundle import change_of
 
 _ROWS_MAX: Final = 400
-_GREEN: Final = "#2f9659"
-_RED: Final = "#d7494b"
 
 
 class Finding(StrEnum):
@@ -87,23 +85,16 @@ class Verification:
             else f"{len(self.problems)} of {pictures} missing or changed"
         )
 
-    def table(self, *, with_sound: bool = False) -> Table:
-        """Return what is wrong as a table, with every picture on request."""
+    def table(self) -> Table:
+        """Return what is wrong as a table."""
         rows = [
-            [
-                Cell(text="✕", tone=_RED) if check.hint else Cell(text="✓", tone=_GREEN),
-                check.cell,
-                f"`{check.expression}`",
-                check.finding.value,
-                Cell(text=check.file, below=f"→ {check.hint}" if check.hint else ""),
-            ]
-            for check in (self.checks if with_sound else self.problems)[:_ROWS_MAX]
+            [check.cell, f"`{check.expression}`", check.finding.value, Cell(text=check.file, below=f"→ {check.hint}")]
+            for check in self.problems[:_ROWS_MAX]
         ]
-        columns = [Column(title=title) for title in ("", "Cell", "Picture", "Found")]
+        columns = [Column(title="Cell"), Column(title="Picture"), Column(title="Found")]
         columns.append(Column(title="File, and how to get it back", is_wide=True))
-        return Table(
-            title=self.summary, facts=[self.what], columns=columns, rows=rows, tone=_GREEN if self.is_ok else _RED
-        )
+        tone = "#2f9659" if self.is_ok else "#d7494b"
+        return Table(title=self.summary, facts=[self.what], columns=columns, rows=rows, tone=tone)
 
 
 def verify_notebook(
