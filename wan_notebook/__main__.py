@@ -139,10 +139,8 @@ def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, 
         with suppress(TimeoutError):
             one.settled().result(max(0.0, end - time.monotonic()))
         print(f"{one.id}  {_for_command_line(_report(session, one), option)}")
-    waiting = [one for one in tracked if not one.is_settled]
-    return any(one.status == "in_doubt" for one in tracked) or any(
-        one.stopped or _no_key(session, one) for one in waiting
-    )
+    stuck = [one for one in tracked if not one.is_settled and (one.stopped or _no_key(session, one))]
+    return bool(stuck) or any(one.status == "in_doubt" for one in tracked)
 
 
 def _no_key(session: "Session", tracked: "TrackedJob") -> str:
