@@ -71,8 +71,8 @@ class Settings(BaseModel):
 
     def with_base_url(self, base_url: str) -> "Settings":
         """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
-        is_same = base_url == self.base_url
-        return self.model_copy(update={"base_url": base_url, "in_process": self.in_process and is_same})
+        in_process = self.in_process and base_url == self.base_url
+        return self.model_copy(update={"base_url": base_url, "in_process": in_process})
 
 
 def settings_of(stored_in: Path, **values: Any) -> Settings:

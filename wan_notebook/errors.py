@@ -42,11 +42,11 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Final
 
-from .text import mask_keys, one_line
+from .text import mask_keys, one_line, pluralize
 
 WIDTH_CHARS: Final = 88
 
@@ -69,14 +69,16 @@ class Problem:
         return f"{self.field}{shown}: {self.message}" + (f" {self.hint}" if self.hint else "")
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class WanError(Exception):
     """What happened, and what to do next."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        message = mask_keys(message)
-        super().__init__(message)
-        self.message = message
-        self.hint = mask_keys(hint)
+    message: str = field(kw_only=False)
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        self.message, self.hint = mask_keys(self.message), mask_keys(self.hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
@@ -88,13 +90,10 @@ class WanError(Exception):
     def _render_traceback_(self) -> list[str]:
         # IPython shows exactly these lines; UsageError would be invisible to nbval.
         first, *rest = self.lines()
-        shown = []
         # Wrapped between words, since a notebook breaks long lines in the middle of a word.
         wrapper = textwrap.TextWrapper(WIDTH_CHARS, break_long_words=False, break_on_hyphens=False)
-        for line in (f"{type(self).__name__}: {first}", *rest):
-            wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip(" •→")))
-            shown += wrapper.wrap(line) or [""]
-        return shown
+        wrapper.subsequent_indent = "    "
+        return [part for line in (f"{type(self).__name__}: {first}", *rest) for part in wrapper.wrap(line) or [""]]
 
 
 class RequestError(WanError, ValueError):
@@ -106,9 +105,7 @@ class RequestError(WanError, ValueError):
 
     def lines(self) -> list[str]:
         """Return one line a problem, and that nothing was sent."""
-        count = len(self.problems)
-        head = "1 problem" if count == 1 else f"{count} problems"
-        return [f"{head}, nothing was sent", *(f"  • {p}" for p in self.problems)]
+        return [f"{pluralize(len(self.problems), 'problem')}, nothing was sent", *(f"  • {p}" for p in self.problems)]
 
 
 class ImageInputError(RequestError):
@@ -160,34 +157,28 @@ class RecipeError(WanError):
     """A picture's metadata, a sidecar or a bundle cannot be read."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ServiceError(WanError):
     """The service answered with an error.
 
-    ``http_status`` is None when the error came inside a successful reply; ``code`` and ``request_id`` are the
-    service's own words, empty if it gave none. ``is_page`` says that a web
-    page came, so that a proxy may have answered instead of the service.
+    ``http_status`` is None when the error came inside a successful reply; ``code``, ``request_id`` and
+    ``service_message`` are the service's own words, empty if it gave none. ``is_page`` says that a web page came, so
+    that a proxy may have answered instead of the service.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str = "",
-        request_id: str = "",
-        http_status: int | None = None,
-        retry_after_s: float | None = None,
-        hint: str = "",
-        is_page: bool = False,
-    ) -> None:
-        self.code = code
-        self.is_page = is_page
-        self.request_id = request_id
-        self.http_status = http_status
-        self.retry_after_s = retry_after_s
-        self.service_message = message
-        facts = [http_status and f"HTTP {http_status}", code, request_id and f"request id {request_id}"]
-        shown = ", ".join(fact for fact in facts if fact)
-        super().__init__(f"{message} ({shown})" if shown else message, hint=hint)
+    code: str = ""
+    request_id: str = ""
+    http_status: int | None = None
+    retry_after_s: float | None = None
+    is_page: bool = False
+    service_message: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service_message = self.message
+        named = {"HTTP ": self.http_status, "": self.code, "request id ": self.request_id}
+        if facts := ", ".join(f"{name}{value}" for name, value in named.items() if value):
+            self.message += f" ({facts})"
+        super().__post_init__()
 
 
 class AuthError(ServiceError):
@@ -216,12 +207,11 @@ class UnexpectedReplyError(ServiceError):
     salvaged_task_id = ""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ConnectionFailedError(WanError):
     """The service could not be reached."""
 
-    def __init__(self, message: str, *, kind: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.kind = kind
+    kind: str = ""
 
 
 class NotSentError(ConnectionFailedError):
@@ -232,30 +222,20 @@ class ConnectionLostError(ConnectionFailedError):
     """The connection broke or timed out after sending began: the request may have arrived."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DownloadError(WanError):
     """A result could not be fetched, or not as a picture; ``kind`` names the fault, ``http_status`` what was said."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        kind: str = "",
-        http_status: int | None = None,
-        retry_after_s: float | None = None,
-        hint: str = "",
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.kind = kind
-        self.http_status = http_status
-        self.retry_after_s = retry_after_s
+    kind: str = ""
+    http_status: int | None = None
+    retry_after_s: float | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class JobError(WanError):
     """A job ended without its pictures; ``job_id`` finds it in the history."""
 
-    def __init__(self, message: str, *, job_id: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.job_id = job_id
+    job_id: str = ""
 
 
 class JobRefused(JobError):

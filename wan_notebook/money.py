@@ -148,10 +148,9 @@ Amount = tuple[Source, str, Decimal]
 
 def _merged(amounts: Iterable[Amount]) -> tuple[Amount, ...]:
     """Add up what has the same source and currency."""
-    sums: dict[tuple[Source, str], Decimal] = {}
-    for source, currency, amount in amounts:
-        sums[source, currency] = sums.get((source, currency), Decimal(0)) + amount
-    return tuple((source, currency, amount) for (source, currency), amount in sorted(sums.items()))
+    each = sorted(amounts)
+    kinds = dict.fromkeys((source, currency) for source, currency, _ in each)
+    return tuple((*kind, sum((a for s, c, a in each if (s, c) == kind), Decimal(0))) for kind in kinds)
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import SettingsError
 from .files import locked, write_private
 from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS
 from .money import to_decimal
-from .text import KeyMask, did_you_mean, key_fingerprint, shown
+from .text import KeyMask, key_fingerprint, shown
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from .environment import Settings
 
+T = TypeVar("T", dict[str, Any], list[Any])
 FOLDER_NAME: Final = "wan-pictures"
 LEDGER_NAME: Final = "ledger.db"
 IN_PROCESS_URL: Final = "http://simulator.invalid"
@@ -40,7 +41,6 @@ _FROZEN: Final = (
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
 _BUILT_IN: Final = "built in"
-_KEY_MIN_CHARS: Final = 8
 
 
 class SettingsLoader:
@@ -84,9 +84,6 @@ class SettingsLoader:
         self._folders = self._folders_in_index()
         self._learn_address()
 
-    def __repr__(self) -> str:
-        return f"SettingsLoader(folder={str(self.folder)!r})"  # the environment holds keys
-
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
         from .environment import NUMBERS, STORED, settings_of
@@ -97,14 +94,13 @@ class SettingsLoader:
         url = self._variable("WAN_BASE_URL")
         if provider == "simulator" and url in self._real_urls:  # which would take practice for an order
             url = ""
-        base_url = url or str(_table(stored, "base_urls").get(provider) or _URLS[provider])
+        base_url = url or str(_typed(stored.get("base_urls"), dict).get(provider) or _URLS[provider])
         in_process = provider == "simulator" and base_url == IN_PROCESS_URL
         key, source = self._key(provider, in_process=in_process)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
         changed = [n for n, value in self._frozen.items() if n != "WAN_BUDGET" and self._variable_now(n) != value]
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
-        given = {name: stored.get(name) for name in STORED}
-        given |= {name: self._variable(f"WAN_{name.upper()}") for name in NUMBERS}
+        given = {n: stored.get(n) for n in STORED} | {n: self._variable(f"WAN_{n.upper()}") for n in NUMBERS}
         return settings_of(
             self.config_path,
             **{name: value for name, value in given.items() if value not in ("", None)},
@@ -123,7 +119,7 @@ class SettingsLoader:
             replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             budget_texts=self._budget_texts(),
             account=self._variable("WAN_ACCOUNT") or fingerprint,
-            prices=self._protected_prices(_table(stored, "prices")),
+            prices=self._protected_prices(_typed(stored.get("prices"), dict)),
             user=self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
             notes=tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         )
@@ -131,9 +127,8 @@ class SettingsLoader:
     def known_keys(self, settings: "Settings") -> KeyMask:
         """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
         held = settings.key.get_secret_value() if settings.key and settings.key_source != _BUILT_IN else ""
-        # A shorter one stands in for a key in a test, and is part of many words.
-        keys = [held, *map(self._variable, KEY_VARIABLE.values())]
-        return KeyMask(*(key for key in keys if len(key) >= _KEY_MIN_CHARS))
+        keys = (held, *map(self._variable, KEY_VARIABLE.values()))
+        return KeyMask(*(key for key in keys if len(key) >= 8))  # a shorter one stands in for a key in a test
 
     # What is stored --------------------------------------------------------------------------------------------------
 
@@ -147,24 +142,17 @@ class SettingsLoader:
             reason = getattr(error, "strerror", None) or error
             message = f"the settings in {self.config_path} cannot be read ({reason})."
             raise SettingsError(message, hint="Correct or delete that file.") from error
-        return value if isinstance(value, dict) else {}
+        return _typed(value, dict)
 
     def store(self, **changes: Any) -> None:
         """Keep settings for later sessions; None removes one. Raise ``SettingsError`` if the file cannot be written."""
-        try:
-            with locked(self.config_path.with_suffix(".lock")):
-                merged = {**self.stored(), **changes}
-                kept = {name: value for name, value in merged.items() if value is not None}
-                write_private(self.config_path, json.dumps(kept, indent=1))
-        except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or error
-            message = f"settings could not be stored in {self.config_path} ({reason})."
-            hint = "Make that folder writable, or set XDG_CONFIG_HOME to one that is and restart the kernel."
-            raise SettingsError(message, hint=hint) from error
+        with locked(self.config_path.with_suffix(".lock")):
+            merged = {**self.stored(), **changes}
+            _write(self.config_path, {name: value for name, value in merged.items() if value is not None}, "settings")
 
     def stored_table(self, name: str) -> dict[str, Any]:
         """Return one table of what is stored; an empty one if there is none."""
-        return _table(self.stored(), name)
+        return _typed(self.stored().get(name), dict)
 
     def known_folders(self) -> list[Path]:
         """Return every folder of pictures that this person has used and that still has a ledger."""
@@ -181,7 +169,7 @@ class SettingsLoader:
             write_private(self._index, json.dumps(names, indent=1))
 
     def _folders_in_index(self) -> list[Path]:
-        return [Path(name) for name in _json_in(self._index, []) if isinstance(name, str)]
+        return [Path(name) for name in _json_in(self._index, list) if isinstance(name, str)]
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
@@ -255,8 +243,7 @@ def _provider_name(name: str) -> str:
     lower = name.strip().lower()
     if lower in PROVIDERS:
         return lower
-    hint = did_you_mean(lower, PROVIDERS) or f"Use one of: {', '.join(PROVIDERS)}."
-    raise SettingsError(f"{shown(name)} is not a known provider.", hint=hint)
+    raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
 
 
 def _login_name() -> str:
@@ -265,17 +252,28 @@ def _login_name() -> str:
     return ""
 
 
-def _table(stored: Mapping[str, Any], name: str) -> dict[str, Any]:
-    table = stored.get(name)
-    return table if isinstance(table, dict) else {}
+def _typed(value: Any, kind: type[T]) -> T:
+    return value if isinstance(value, kind) else kind()
 
 
-def _json_in(path: Path, default: Any) -> Any:
-    """Return what a JSON file holds; the default if it cannot be read or holds another type."""
+def _json_in(path: Path, kind: type[T]) -> T:
+    """Return what a JSON file holds; an empty value if it cannot be read or holds another type."""
     with suppress(OSError, ValueError):
-        value = json.loads(path.read_text("utf-8"))
-        return value if isinstance(value, type(default)) else default
-    return default
+        return _typed(json.loads(path.read_text("utf-8")), kind)
+    return kind()
+
+
+def _write(path: Path, values: dict[str, Any], what: str) -> None:
+    """Write a JSON file that its owner alone can read. Raise ``SettingsError``."""
+    try:
+        write_private(path, json.dumps(values, indent=1))
+        return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    # Outside of `except`: the error that is shown has no frame that holds a key.
+    values.clear()
+    hint = "Make that folder writable, or set XDG_CONFIG_HOME to one that is and restart the kernel."
+    raise SettingsError(f"{what} could not be stored in {path} ({reason}).", hint=hint)
 
 
 # Stored keys ---------------------------------------------------------------------------------------------------------
@@ -295,7 +293,7 @@ class KeyStore:
 
         if provider not in self._in_keyring:  # which takes its time
             self._in_keyring[provider] = self._keyring("get_password", provider)
-        found = {"keyring": self._in_keyring[provider], str(self.path): self._in_file().get(provider)}
+        found = {"keyring": self._in_keyring[provider], str(self.path): _json_in(self.path, dict).get(provider)}
         where = next((place for place, value in found.items() if isinstance(value, str) and value), "")
         return SecretStr(found[where]) if where else None, where
 
@@ -306,35 +304,21 @@ class KeyStore:
         self._in_keyring.clear()
         if self.read(provider) == (key, "keyring"):
             return "keyring"
-        self._write_file({**self._in_file(), provider: key.get_secret_value()})
+        _write(self.path, {**_json_in(self.path, dict), provider: key.get_secret_value()}, "the key")
         return str(self.path)
 
     def delete(self, provider: str) -> None:
         """Remove a provider's key from everywhere. Raise ``SettingsError`` if its file cannot be written."""
         self._keyring("delete_password", provider)
         self._in_keyring.clear()
-        known = self._in_file()
+        known = _json_in(self.path, dict)
         if known.pop(provider, None):
-            self._write_file(known)
+            _write(self.path, known, "the key")
 
     def exposure(self) -> str:
         """Return why others may read the key file, and the command that ends it; empty if they cannot."""
         mode = self.path.stat().st_mode & 0o777 if os.access(self.path, os.F_OK) else 0
         return f"others can read {self.path} (mode {mode:04o}): run chmod 600 {self.path}" if mode & 0o077 else ""
-
-    def _in_file(self) -> dict[str, Any]:
-        return dict(_json_in(self.path, {}))
-
-    def _write_file(self, keys: dict[str, Any]) -> None:
-        try:
-            write_private(self.path, json.dumps(keys))
-            return
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-        # Outside of `except`: the error that is shown has no frame that holds a key.
-        keys.clear()
-        message = f"the key could not be stored in {self.path} ({reason})."
-        raise SettingsError(message, hint="Make that folder writable, or set the key's environment variable instead.")
 
     def _keyring(self, action: str, *arguments: str) -> Any:  # keyring ships no types
         """Ask the system's keyring; None if there is none, or it is locked or broken."""

@@ -86,14 +86,9 @@ def key_fingerprint(key: str) -> str:
 class KeyMask:
     """Finds and hides keys in texts: as they are, reversed, encoded, as codes of characters, split or in halves."""
 
-    __slots__ = ("_patterns",)
-
     def __init__(self, *keys: str) -> None:
         patterns = [pattern for key in dict.fromkeys(keys) if key for pattern in _patterns(key)]
         self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-
-    def __repr__(self) -> str:
-        return "KeyMask(•••)"
 
     def is_in(self, *texts: str) -> bool:
         """Say whether a key stands in one of these texts in any of these forms."""

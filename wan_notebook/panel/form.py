@@ -41,9 +41,9 @@ def values_of_cell(cell: str) -> dict[str, Any]:
     line, _, body = cell.removeprefix("%%wan").partition("\n")
     options = cell_parser().read(line).options
     prompt, negative, _ = split_negative(body)
-    found = {name: getattr(options, name) for name in _SAME}
-    found |= {"prompt": prompt.strip(), "negative_prompt": options.negative or negative, "images": options.image}
-    return read_values(found | {"prompt_extend": options.prompt_extend is not False})
+    texts = {"prompt": prompt.strip(), "negative_prompt": options.negative or negative, "images": options.image}
+    same = {name: getattr(options, name) for name in _SAME}
+    return read_values({**texts, **same, "prompt_extend": options.prompt_extend is not False})
 
 
 def seeds_of(values: Mapping[str, Any]) -> str | None:

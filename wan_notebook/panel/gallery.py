@@ -49,40 +49,32 @@ class GalleryFeed(Feed):
         row = self.project.database.get(job_id)
         return row, {str(picture.index): picture for picture in row.pictures}[index]
 
-    def _read(self, key: str) -> bytes:
-        """Return the file of a result or an input. Raise ``StoreError`` if it is gone."""
+    def _bytes(self, key: str, *, whole: bool) -> bytes:
+        """Return a picture's file or a small copy. Raise ``WanError`` or ``LookupError`` if there is none."""
+        if ":" in key:
+            return self.panel.picker.copy_of(key, **_THUMB)
         row, picture = self._find(key)
         inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
-        return self.project.storage.read(inputs.get(key, picture.file))
+        if not whole and key not in inputs:
+            return Thumbnails(self.project.storage).get(picture, **_THUMB) or b""
+        data = self.project.storage.read(inputs.get(key, picture.file))
+        return data if whole else thumbnail(data, **_THUMB)[0]
 
     # Messages --------------------------------------------------------------------------------------------------------
 
-    def on_thumbs(self, message: Message) -> None:
-        """Send each copy as it is made: a folder of large pictures that was never shown needs a while."""
+    def on_want(self, message: Message) -> None:
+        """Send each picture as soon as it is read or made, ``thumb`` or ``full``; one that is gone is sent empty."""
         for key in message["keys"]:
-            self.panel.send({"kind": "thumb", "key": key}, [self._thumb(key)])
-
-    def _thumb(self, key: str) -> bytes:
-        with suppress(WanError, ValueError, LookupError):
-            if ":" in key:
-                return self.panel.picker.copy_of(key, **_THUMB)
-            if key.count("/") > 1:
-                return thumbnail(self._read(key), **_THUMB)[0]
-            return Thumbnails(self.project.storage).get(self._find(key)[1], **_THUMB) or b""
-        return b""
-
-    def on_full(self, message: Message) -> None:
-        """Send a whole file; one that is gone is sent empty."""
-        key, data = message["key"], b""
-        with suppress(WanError):
-            data = self._read(key)
-        self.panel.send({"kind": "full", "key": key, "mime": mime_of(data) or "image/png"}, [data])
+            data = b""
+            with suppress(WanError, ValueError, LookupError):
+                data = self._bytes(key, whole=message["size"] == "full")
+            self.panel.send({"kind": message["size"], "key": key, "mime": mime_of(data) or "image/png"}, [data])
 
     def on_filter(self, message: Message) -> None:
         """Show other pictures."""
         self._show_rejected = message["rejected"]
-        asked = {"words": message["words"], "tags": (message["tag"],), "starred": message["starred"]}
-        self._query = HistoryQuery(status="saved", limit=JOBS_MAX, **asked)
+        words, tags, starred = message["words"], (message["tag"],), message["starred"]
+        self._query = HistoryQuery(status="saved", limit=JOBS_MAX, words=words, tags=tags, starred=starred)
         self.touch()
 
     def on_details(self, message: Message) -> None:
@@ -129,7 +121,7 @@ class GalleryFeed(Feed):
         files: dict[str, bytes] = {}
         for key in message["ids"]:
             with suppress(WanError):  # a file that is gone is left out
-                files[self._find(key)[1].file] = self._read(key)
+                files[self._find(key)[1].file] = self._bytes(key, whole=True)
         if len(files) > 1:
             with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:  # pictures are compressed already
                 for file, data in files.items():
@@ -140,8 +132,8 @@ class GalleryFeed(Feed):
 
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a picture."""
-        changes = {"seed": ""} if message["new_seed"] else {}
-        self.panel.recall(self.panel.cell_of(self._find(message["id"])[0]), **changes)
+        cell = self.panel.cell_of(self._find(message["id"])[0])
+        self.panel.recall(cell, **({"seed": ""} if message["new_seed"] else {}))
 
 
 def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:

@@ -1,13 +1,9 @@
 """The rows of jobs: those that this kernel asked for, and a page of the ledger with the sums of all that matches."""
 
-import datetime as dt
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..database import SETTLED, HistoryQuery, JobRow, Status
+from ..database import SETTLED, HistoryQuery, Status
 from ..display import Card, history_facts, live_state, safe_line
-from ..history import History
 from ..text import pluralize
 from .feeds import Feed, Message
 
@@ -16,7 +12,6 @@ if TYPE_CHECKING:
 
 PAGE: Final = 25
 JOBS_MAX: Final = 20
-ROWS_MAX: Final = 40
 REFRESH_EVERY_S: Final = 2.0
 """The time left changes with the time alone."""
 
@@ -31,9 +26,8 @@ class JobFeed(Feed):
 
     def __init__(self, panel: "Panel") -> None:
         self._statuses: dict[str, Status] = {}
-        jobs = panel.session.last[-JOBS_MAX:]
         # Those whose pictures are in the gallery already.
-        self._hidden = {one.id for _, job in jobs for one in job.tracked if one.status is Status.SAVED}
+        self._hidden = {one.id for _, job in panel.session.last for one in job.tracked if one.status is Status.SAVED}
         super().__init__(panel)
 
     def update(self) -> None:
@@ -52,7 +46,7 @@ class JobFeed(Feed):
         ]
         running = sum(not one.is_settled for one in tracked.values())
         self.repeat_s = REFRESH_EVERY_S if running else None
-        self.panel.show(jobs={"rows": rows[:ROWS_MAX], "running": running, "sent_at": self.session.wall_clock()})
+        self.panel.show(jobs={"rows": rows, "running": running, "sent_at": self.session.wall_clock()})
         if self._statuses != before:
             self.panel.refresh()
 
@@ -78,10 +72,19 @@ class HistoryFeed(Feed):
     def update(self) -> None:
         """Show the page that was asked for."""
         query, page = self._query, self.project.database.history(self._query)
+        rows = [
+            {
+                **history_facts(row),
+                "key": f"{row.id}/0",
+                "is_trashed": row.trashed_at is not None,
+                "is_settled": row.status in SETTLED,
+            }
+            for row in page.rows
+        ]
         self.panel.show(
             history={
                 "statuses": ["open", "not sent", *Status],
-                "rows": [_shown(row) for row in page.rows],
+                "rows": rows,
                 "total_rows": page.total_rows,
                 "totals": f"{pluralize(page.total_rows, 'job')} · {pluralize(page.pictures, 'picture')} · {page.total}",
                 "offset": query.offset,
@@ -97,13 +100,6 @@ class HistoryFeed(Feed):
         self._query = HistoryQuery(limit=PAGE, **{name: message[name] for name in asked})
         self.touch()
 
-    def on_csv(self, _message: Message) -> None:
-        """Send everything that matches, in the columns of ``wan.history().to_csv()``."""
-        name = f"wan-history-{dt.datetime.now().astimezone().date()}.csv"
-        with tempfile.TemporaryDirectory() as folder:
-            data = History(self.session, self._query).to_csv(Path(folder) / name).read_bytes()
-        self.panel.send({"kind": "save", "name": name}, [b"\xef\xbb\xbf" + data])  # the mark tells Excel UTF-8
-
     def on_recall(self, message: Message) -> None:
         """Fill the form with what made a job."""
         self.panel.recall(self.panel.cell_of(self.project.database.get(message["job"])))
@@ -113,13 +109,3 @@ class HistoryFeed(Feed):
         self.project.database.trash(message["job"], message["on"])
         self.session.empty_trash()
         self.panel.refresh()
-
-
-def _shown(row: JobRow) -> dict[str, Any]:
-    saved = [picture for picture in row.pictures if picture.saved_at]
-    return {
-        **history_facts(row),
-        "key": f"{row.id}/{saved[0].index}" if saved and saved[0].kind == "image" else "",
-        "is_trashed": row.trashed_at is not None,
-        "is_settled": row.status in SETTLED,
-    }

@@ -24,7 +24,6 @@ _LOADED_MAX: Final = 20
 _LIST_MAX: Final = 12
 _SAMPLE_PX: Final = 48
 _REDUCED_PX: Final = 480  # pictures with a side below 240 px are refused as inputs
-_ADDRESSES: Final = ("data:", "http://", "https://")
 _PLAIN: Final = re.compile(r"\w+(?:\[(?:-?\d+|\"[^\"]*\"|'[^']*')\])*")
 """A variable or a job, and a picture of it."""
 
@@ -113,8 +112,7 @@ class CachedResolver(Resolver):
 
 def _pictures_of(expression: str, resolver: Resolver) -> Pictures:
     """Return the pictures that ``-i EXPRESSION`` gives. Raise ``RequestError`` or ``CellError``."""
-    read = cell_parser().read(write_cell("x", images=[expression]).line)
-    submission, _ = read_cell(read, "x", resolver)
+    submission, _ = read_cell(cell_parser().read(write_cell("x", images=[expression]).line), "x", resolver)
     if submission.refusal is not None:
         raise submission.refusal
     return submission.requests[0].images
@@ -127,17 +125,16 @@ def image_variables(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that look like pictures by what to write after ``-i``, with those in jobs and short lists."""
     found: dict[str, Any] = {}
     for name, value in list(namespace.items()):
-        if name.startswith("_") or len(found) >= VARIABLES_MAX:
-            continue
         several = value.saved_pictures if isinstance(value, Job) else value
         is_several = isinstance(several, list | tuple)
         items = {f"{name}[{at}]": item for at, item in enumerate(several[:_LIST_MAX])} if is_several else {name: value}
-        found |= {expression: item for expression, item in items.items() if _is_picture(item)}
+        if not name.startswith("_") and len(found) < VARIABLES_MAX:
+            found |= {expression: item for expression, item in items.items() if _is_picture(item)}
     return found
 
 
 def _is_picture(value: object) -> bool:
-    if isinstance(value, str | Path) and not str(value).startswith(_ADDRESSES):
+    if isinstance(value, str | Path) and not str(value).startswith(("data:", "http://", "https://")):
         return looks_like_image(value) and Path(value).expanduser().is_file()
     return isinstance(value, Picture) or looks_like_image(value)
 

@@ -87,7 +87,7 @@ def test_a_provider_that_is_changed_later_sends_no_practice_to_the_real_service(
 @pytest.mark.parametrize(
     ("env", "words"),
     [
-        ({"WAN_PROVIDER": "gatway"}, ["'gatway'", "Did you mean gateway?"]),
+        ({"WAN_PROVIDER": "gatway"}, ["'gatway'", "gateway, dashscope, simulator"]),
         ({"WAN_REPLAY": "sometimes"}, ["WAN_REPLAY = 'sometimes'", "'on', 'only' or 'off'"]),
         ({"WAN_QUERIES_PER_S": "fast"}, ["WAN_QUERIES_PER_S = 'fast' is not a number"]),
         ({"WAN_QUERIES_PER_S": "-1"}, ["WAN_QUERIES_PER_S = '-1'"]),

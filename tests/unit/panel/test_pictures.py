@@ -29,7 +29,7 @@ def test_variables_are_followed(open_panel, house):
     assert [one["id"] for one in choices["variables"]] == ["photo", "several[0]", "fox[0]"]
     keys = [one["key"] for one in choices["variables"]]
     wanted = [*keys, "nonsense", "a:nothing"]
-    page.send("gallery", "thumbs", keys=wanted)
+    page.send("gallery", "want", size="thumb", keys=wanted)
     copies = [page.answer("thumb") for _ in wanted]
     found = [(message["key"], copy[:4]) for message, (copy,) in copies]
     assert found == list(zip(wanted, [b"RIFF"] * 3 + [b""] * 2, strict=True))

@@ -156,7 +156,7 @@ def test_what_stays_without_a_kernel(open_panel, monkeypatch):
     "message",
     [
         *({}, {"to": 5}, {"to": "form"}, {"to": "nobody", "kind": "x"}, {"to": "form", "kind": "generate"}),
-        *({"to": "gallery", "kind": "thumbs"}, {"to": "gallery", "kind": "full", "key": "::"}),
+        *({"to": "gallery", "kind": "want"}, {"to": "gallery", "kind": "want", "size": "x", "keys": ["::"]}),
         *({"to": "picker", "kind": "upload", "id": 1}, {"to": "history", "kind": "query", "offset": "x"}),
         {"to": "gallery", "kind": "mark", "what": "star", "ids": ["../../etc/passwd"], "on": True},
     ],

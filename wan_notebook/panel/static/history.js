@@ -14,11 +14,7 @@ function makeHistory(link, pictures, onForm) {
   const status = makeInput("select", "Status", { className: "wan-short" });
   let hasTrash = false;
   const bin = makeToggle("Include trash", "Show what is in the trash too", (isOn) => ((hasTrash = isOn), ask(0)));
-  const csv = makeButton("Export CSV", () => {
-    answerOn(csv, "Exporting…");
-    send("csv");
-  }, { title: "Everything that matches, not only this page" });
-  const filters = makeBox("div", "wan-row wan-filters", words, status, bin, csv);
+  const filters = makeBox("div", "wan-row wan-filters", words, status, bin);
   filters.role = "search";
   const totals = makeSaid("wan-history-totals");
   const head = make("tr");

@@ -34,7 +34,7 @@ function makePictures(link) {
   const waiting = { thumb: new Map(), full: new Map() }; // what is called once a picture is here
   const wanted = new Set();
   const askSoon = afterPause(() => {
-    link.send("gallery", "thumbs", { keys: [...wanted] });
+    link.send("gallery", "want", { size: "thumb", keys: [...wanted] });
     wanted.clear();
   }, 40, link.signal);
 
@@ -51,13 +51,14 @@ function makePictures(link) {
     else if (waiting[kind].has(key)) waiting[kind].get(key).push(callback);
     else {
       waiting[kind].set(key, [callback]);
-      if (kind === "full") link.send("gallery", "full", { key });
+      if (kind === "full") link.send("gallery", "want", { size: "full", keys: [key] });
       else wanted.add(key), askSoon();
     }
   }
 
-  link.onMessage("thumb", ({ key }, buffers) => keep("thumb", key, buffers[0], "image/webp"));
-  link.onMessage("full", ({ key, mime }, buffers) => keep("full", key, buffers[0], mime));
+  for (const kind of ["thumb", "full"]) {
+    link.onMessage(kind, ({ key, mime }, buffers) => keep(kind, key, buffers[0], mime));
+  }
   link.signal.addEventListener("abort", () => {
     for (const url of [...urls.thumb.values(), ...urls.full.values()]) if (url) URL.revokeObjectURL(url);
   });
