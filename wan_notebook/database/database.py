@@ -49,6 +49,8 @@ from .models import (
     job_search,
     job_tags,
     search_text,
+    storable,
+    unescaped,
 )
 from .status import BILLED, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
 from .transfer import Transfer
@@ -261,7 +263,7 @@ class Database(Transfer):
             raise StoreError(f"Costs cannot be summed by {by!r}.", hint=f"Use one of: {', '.join(labels)}.")
         wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
         wanted.append(JobSummary.created_at.between(since or 0, TIME_MAX_S))
-        key_of = (lambda at: str(_local_day(at * QUARTER_HOUR_S))) if by == "day" else str
+        key_of = (lambda at: str(_local_day(at * QUARTER_HOUR_S))) if by == "day" else (lambda key: unescaped(str(key)))
         with self.reading() as session:
             return sorted(_add_up(session, wanted, labels[by], key_of).values(), key=lambda row: row.key)
 
@@ -297,7 +299,9 @@ def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
     if words := search_text(query.words).split():
         hits = [job_search.c.haystack.contains(word, autoescape=True) for word in words]
         wanted.append(job.seq.in_(select(job_search.c.job_seq).where(*hits)))
-    wanted += [job.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == tag)) for tag in query.tags if tag]
+    wanted += [
+        job.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == storable(tag))) for tag in query.tags if tag
+    ]
     equal = {name: getattr(query, name) for name in ("notebook", "user", "seed")}
     wanted += [getattr(job, name) == value for name, value in equal.items() if value not in ("", None)]
     if query.starred:
@@ -355,7 +359,7 @@ def _add_up(
         billed = asked if status == Status.EXPIRED else saved
         row.jobs, row.pictures_saved = row.jobs + jobs, row.pictures_saved + saved
         row.pictures_made, row.free = row.pictures_made + billed, row.free + (jobs if status in FREE else 0)
-        is_known = is_plausible(amount) and isinstance(currency, str)
+        is_known = is_plausible(amount) and isinstance(currency, str) and currency.isascii()
         if is_ours and not is_known and status in BILLED:
             row.unpriced += billed
             row.total += Total(unknown=jobs)
@@ -381,7 +385,7 @@ def _add_reserved(session: Session, now: float, wanted: Sequence[ColumnElement[b
         if made:  # reserved until it is fetched, so its cost does not count as unknown as well
             found.total = Total(found.total.amounts, found.total.unknown - jobs)
             found.unpriced -= saved
-        if is_plausible(amount) and isinstance(currency, str):
+        if is_plausible(amount) and isinstance(currency, str) and currency.isascii():
             found.reserved[currency] = found.reserved.get(currency, Decimal(0)) + amount * jobs
         else:
             found.reserved_unknown += jobs

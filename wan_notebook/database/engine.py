@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -31,7 +32,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..text import one_line
-from .models import ESCAPED, Base, MetaRow
+from .models import Base, MetaRow
 from .status import read_only_uri
 
 SCHEMA_VERSION: Final = 3
@@ -250,23 +251,12 @@ def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.text_factory = _decoded
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # one odd text stops no query
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut, in a write-ahead log too
     connection.execute("PRAGMA secure_delete=ON")  # emptying the trash leaves no prompt in the free space of the file
     connection.execute("PRAGMA trusted_schema=OFF")
     return connection
-
-
-def _decoded(raw: bytes) -> str | bytes:
-    """Return a stored text, as it was before the first edition escaped it; bytes that are not UTF-8 stay bytes."""
-    try:
-        found = raw.decode()
-    except UnicodeDecodeError:
-        return raw
-    if found.startswith(ESCAPED):
-        return found.removeprefix(ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
-    return found
 
 
 def _sqlite_engine(uri: str) -> Engine:

@@ -14,6 +14,7 @@ from sqlalchemy import Select, and_, delete, func, insert, or_, select, tuple_, 
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
+from ..text import one_line
 from .engine import DatabaseEngine
 from .models import (
     IS_OPEN,
@@ -32,6 +33,7 @@ from .models import (
     job_search,
     job_tags,
     search_text,
+    storable,
 )
 from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
 
@@ -101,7 +103,7 @@ class Jobs(DatabaseEngine):
         if rows:
             message = f"{id_or_prefix!r} fits several jobs: {', '.join(row.id for row in rows)}."
             raise StoreError(message, hint="Give one more character.")
-        newest = ", ".join(map(str, self._rows(select(JobSummary.id).order_by(*NEWEST).limit(3))))
+        newest = one_line(", ".join(map(str, self._rows(select(JobSummary.id).order_by(*NEWEST).limit(3)))))
         hint = f"The newest: {newest}. `%wan history` lists all." if newest else "This folder has no jobs yet."
         raise StoreError(f"No job has the id {id_or_prefix[:40]!r}.", hint=hint)
 
@@ -444,7 +446,7 @@ def reindex(session: Session, rows: Iterable[JobRow]) -> None:
     for row in rows:
         words = search_text(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)
         texts.append({"job_seq": row.seq, "haystack": words})
-        tags += [{"job_seq": row.seq, "tag": tag} for tag in dict.fromkeys(row.tags)]
+        tags += [{"job_seq": row.seq, "tag": storable(tag)} for tag in dict.fromkeys(row.tags)]
     for table, new in ((job_search, texts), (job_tags, tags)):
         session.execute(delete(table).where(table.c.job_seq.in_([text["job_seq"] for text in texts])))
         if new:

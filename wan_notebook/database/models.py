@@ -38,8 +38,10 @@ TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
 DIGITS_MAX: Final = 30
-ESCAPED: Final = "wan-escaped:"
+_ESCAPED: Final = "wan-escaped:"
 """Marks a text in which the first edition escaped NUL and lone surrogates."""
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""Half a character: also what stands for a byte that is not UTF-8, where SQLite's texts are read."""
 
 _HINT: Final = "\n→ "
 _OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(status.value) for status in sorted(OPEN))})"
@@ -121,8 +123,15 @@ class Stored(UserDefinedType[Any]):
 
 def storable(text: str) -> str:
     """Return a text that every database takes, lone surrogates replaced, and that does not look like an escaped one."""
-    text = text.encode("utf-8", "replace").decode()
-    return f" {text}" if text.startswith(ESCAPED) else text
+    text = _HALF.sub("?", text)
+    return f" {text}" if text.startswith(_ESCAPED) else text
+
+
+def unescaped(text: str) -> str:
+    """Return a stored text as it was before the first edition escaped it, without half characters."""
+    if text.startswith(_ESCAPED):
+        text = text.removeprefix(_ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
+    return _HALF.sub("?", text)
 
 
 def _amount(value: Any) -> Any:
@@ -172,8 +181,8 @@ def _list_of(item: type) -> Stored:
 INTEGER: Final = Stored("INTEGER", lambda value: type(value) is int and abs(value) <= INTEGER_MAX)
 TIME: Final = Stored("FLOAT", lambda value: type(value) in (int, float) and 0 <= value <= TIME_MAX_S)
 """Unix seconds, or a duration in seconds."""
-TEXT: Final = Stored("TEXT", lambda value: isinstance(value, str), storable)
-FILE: Final = Stored("TEXT", lambda value: isinstance(value, str) and (not value or is_inside(value)), storable)
+TEXT: Final = Stored("TEXT", lambda value: isinstance(value, str) and not _HALF.search(value))
+FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or is_inside(value)))
 """A path relative to the project's folder."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
@@ -561,10 +570,11 @@ def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
 @event.listens_for(Base, "before_insert", propagate=True)
 @event.listens_for(Base, "before_update", propagate=True)
 def _check_what_is_written(_mapper: Any, _connection: Any, row: Base) -> None:
-    check(row)
     for name, column in columns_of(type(row)).items():
-        if column.type in (TEXT, FILE) and (value := getattr(row, name)) != (safe := storable(value)):
+        value = getattr(row, name)
+        if column.type in (TEXT, FILE) and isinstance(value, str) and value != (safe := storable(value)):
             setattr(row, name, safe)
+    check(row)
 
 
 def check(row: Base) -> None:
@@ -576,6 +586,10 @@ def check(row: Base) -> None:
 @event.listens_for(Base, "load", propagate=True)
 @event.listens_for(Base, "refresh", propagate=True)
 def _check_what_is_read(row: Base, *_: object) -> None:
+    for name, column in columns_of(type(row)).items():
+        value = getattr(row, name)
+        if column.type is TEXT and isinstance(value, str) and value.startswith(_ESCAPED):
+            set_committed_value(row, name, unescaped(value))
     odd = _misfits(row)
     row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in odd.items())
     for name in odd:
@@ -585,4 +599,4 @@ def _check_what_is_read(row: Base, *_: object) -> None:
 def search_text(*parts: object) -> str:
     """Return what the history's search looks through: case-folded, one line a part."""
     said = "\n".join(str(part) for part in parts if part not in (None, ""))
-    return re.sub("[\x00\ud800-\udfff]", " ", said).casefold()
+    return _HALF.sub(" ", said.replace("\0", " ")).casefold()

@@ -175,15 +175,6 @@ def test_a_budget_is_kept(tmp_path: Path, budget: str, price: tuple[str, str] | 
     desk.database.close()
 
 
-def test_pictures_of_unknown_price_count_like_the_next_one(desk: Desk) -> None:
-    """Three made and two reserved for nobody knows what leave no room for a fourth of $0.04 under $0.20."""
-    finish(desk.database, "old", pictures=3)
-    create(desk.database, n=2, price="")
-    desk.loader.store(prices={"gateway": ["0.04", "USD"]})
-    desk.budget("0.20")
-    assert "$0.12 spent, $0.08 reserved" in refusal(desk).message
-
-
 def test_practice_counts_practice_pictures_and_costs_no_money(tmp_path: Path) -> None:
     """A budget on money never stops practice; one on pictures counts practice pictures only."""
     desk = Desk(tmp_path, WAN_BUDGET="0, 1 picture", WAN_PROVIDER="simulator")
@@ -211,16 +202,6 @@ def test_two_kernels_cannot_both_slip_under_a_budget(desk: Desk) -> None:
         outcomes = at_once(lambda k: desk.order(k, database=(desk.database, other)[k % 2]), 10)
     assert sum(isinstance(outcome, BudgetError) for outcome in outcomes) == 9
     assert len(desk.database.open_jobs()) == 1
-
-
-def test_a_budget_of_the_environment_is_raised_where_it_is_set(tmp_path: Path) -> None:
-    """No command of a notebook lifts it; it is frozen, so the kernel is restarted."""
-    desk = Desk(tmp_path, WAN_BUDGET="1 picture per day")
-    desk.env["WAN_BUDGET"] = "off"
-    hint = refusal(desk, 1, 2).hint
-    assert all(words in hint for words in ("`2 pictures per day`", "restart the kernel"))
-    assert "%wan budget" not in hint
-    desk.database.close()
 
 
 def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None:

@@ -3,8 +3,6 @@
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -29,7 +27,6 @@ from wan_notebook.export import records_of
 ROOT = Path(__file__).resolve().parents[3]
 V1 = ROOT / "tests" / "data" / "ledger_v1.sql"
 V2 = ROOT / "tests" / "data" / "first_edition" / "project" / "wan-pictures" / "ledger.db"
-CHILD = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 MOUNTS = r"""
 proc /proc proc rw 0 0
@@ -311,37 +308,6 @@ def test_a_glance_makes_nothing_and_never_fails(tmp_path: Path, path: Path) -> N
 
 
 # ------------------------------------------------------------------ processes and disks
-
-
-KILLED = """
-from tests.unit.database.kit import *
-database = ledger(Path({folder!r}))
-while True:
-    job_id = create(database, tags=("a", "b"))
-    print(job_id, "intent", flush=True)
-    for status in PATH:
-        database.transition(job_id, status, pictures=[{{"index": 0, **PICTURE}}], detail={{"x": "y" * 500}})
-        print(job_id, status, flush=True)
-"""
-
-
-@pytest.mark.process
-def test_kill_9_loses_nothing_that_was_told(tmp_path: Path) -> None:
-    """A kernel that is killed at any moment has on disk every change that it was told of, and no half of another."""
-    code = KILLED.format(folder=str(tmp_path))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=CHILD) as child:
-        assert child.stdout is not None
-        told = dict(child.stdout.readline().split() for _ in range(20))
-        child.kill()
-        told |= dict(line.split() for line in child.stdout.read().splitlines() if line.count(" ") == 1)
-    order = ["intent", *PATH]
-    with ledger(tmp_path) as database:
-        for job_id, status in told.items():
-            row = database.get(job_id)
-            assert order.index(row.status) >= order.index(status)
-            assert [event.status for event in database.events(job_id)] == order[: order.index(row.status) + 1]
-            assert len(row.pictures) == (row.status != "intent")
-        assert database.history().total_rows - len(told) in (0, 1)
 
 
 def test_a_damaged_file_is_said(tmp_path: Path, path: Path) -> None:
