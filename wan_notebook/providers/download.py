@@ -68,23 +68,23 @@ class Downloader:
 
     async def _to_file(self, url: str, part: Path, max_bytes: int) -> str:
         validator = self.validators.get(part, "")
-        kept = await asyncio.to_thread(_size_bytes, part) if validator else 0
-        headers = {"Range": f"bytes={kept}-", "If-Range": validator} if kept else {}
-        async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
-            if response.status_code == httpx.codes.OK:
-                kept = 0
-                etag = response.headers.get("etag", "")  # a weak one may name other bytes
-                self.validators[part] = etag if etag.startswith('"') else response.headers.get("last-modified", "")
-            elif not response.headers.get("content-range", "").startswith(f"bytes {kept}-"):
-                raise DownloadError("The server sent another part than was asked for.", kind="range")
-            # Opened here, not in a thread: a task that is cancelled meanwhile would leave the file open.
-            with _open_part(part, is_continued=kept > 0) as file:
+        with _open_part(part) as file:
+            kept = file.tell() if validator else 0
+            headers = {"Range": f"bytes={kept}-", "If-Range": validator} if kept else {}
+            async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
+                if response.status_code == httpx.codes.OK:
+                    kept = file.truncate(0)
+                    etag = response.headers.get("etag", "")  # a weak one may name other bytes
+                    is_strong = etag.startswith('"')
+                    self.validators[part] = etag if is_strong else response.headers.get("last-modified", "")
+                elif not response.headers.get("content-range", "").startswith(f"bytes {kept}-"):
+                    raise DownloadError("The server sent another part than was asked for.", kind="range")
                 async for chunk in self._chunks(response, kept, max_bytes):
                     file.write(chunk)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
-            del self.validators[part]
-            mime: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+                mime: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        del self.validators[part]
         return mime
 
     async def _open(self, url: str, headers: dict[str, str], *, is_result: bool) -> httpx.Response:
@@ -155,14 +155,9 @@ class Downloader:
             )
 
 
-def _size_bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _open_part(path: Path, *, is_continued: bool) -> BinaryIO:
+def _open_part(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if is_continued else os.O_TRUNC)
-    return os.fdopen(os.open(path, flags | _NO_LINKS, 0o666), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINKS, 0o666), "ab")
 
 
 async def _status_error(response: httpx.Response, *, is_result: bool) -> DownloadError:

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -46,7 +47,7 @@ from .network import (
     proxy_for,
     resolve,
 )
-from .replies import JSON_MAX_BYTES, Reply, raw_chunks, unpack
+from .replies import JSON_MAX_BYTES, Reply, parse_json, raw_chunks, unpack
 
 if TYPE_CHECKING:
     from ..database import JobRow
@@ -121,9 +122,6 @@ class ServiceClient:
         files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
-
-    def __repr__(self) -> str:
-        return f"ServiceClient(provider={self.name!r}, base_url={self.base_url!r})"
 
     async def submit(self, request: ImageRequest) -> Submitted:
         """Start a task with one POST, never repeated.
@@ -254,8 +252,8 @@ class ServiceClient:
         key that cannot be sent.
         """
         check_key(self._key)
-        body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode() if call.body else b""
-        upload_s = self._timeouts.submit_s + len(body) / self._timeouts.upload_bytes_per_s
+        content = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode() if call.body else b""
+        upload_s = self._timeouts.submit_s + len(content) / self._timeouts.upload_bytes_per_s
         failure: ConnectionFailedError
         response: httpx.Response | None = None
         data, cut, is_traced, is_sending = bytearray(), "", False, False
@@ -273,7 +271,7 @@ class ServiceClient:
                     call.method,
                     httpx.URL(f"{self.base_url}{call.path}", params=call.params or None),
                     headers={"Accept": "application/json", "Content-Type": "application/json", **call.headers},
-                    content=body,
+                    content=content,
                     # Writing has no timeout of its own: httpcore would count the whole body as one write.
                     timeout=httpx.Timeout(None, connect=self._timeouts.connect_s),
                     extensions={"trace": trace},
@@ -281,7 +279,7 @@ class ServiceClient:
                 if self._key is not None:
                     # Into the headers at once, and into no variable: a repr shows no headers.
                     request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-                async with asyncio.timeout(upload_s if body else self._timeouts.status_s):
+                async with asyncio.timeout(upload_s if content else self._timeouts.status_s):
                     response = await self._api.send(request, stream=True)
                     async for chunk in raw_chunks(response):
                         data += chunk
@@ -298,8 +296,10 @@ class ServiceClient:
             raise failure
         unpacked, problem = unpack(bytes(data), response.headers)
         hint = f"A key belongs to one service{self._regions}: `%wan login` stores another."
-        status, headers = response.status_code, response.headers
-        return Reply(self._host, status, headers, unpacked, cut or problem, mask=self._mask, key_hint=hint)
+        text = unpacked.decode("utf-8-sig", "replace")
+        body = None if cut or problem else parse_json(text, self._mask)
+        text, headers = self._mask.mask(text) if body is None else "", response.headers
+        return Reply(self._host, response.status_code, headers, body, text, cut or problem, hint)
 
 
 class ClientPool:
@@ -346,8 +346,13 @@ class ClientPool:
         settings = self._loader.load(row.provider)
         if not row.base_url or row.base_url == settings.base_url:
             return self.client(settings)
-        if _is_trusted(row.base_url, settings):
-            return self.client(settings.with_base_url(row.base_url))
+        dialect = dialect_for(settings.provider)
+        with suppress(SettingsError):  # an address that is none is not trusted
+            urls = (row.base_url, settings.base_url, *_CATALOGUE.get(settings.provider, ()))
+            recorded, configured, *known = [httpx.URL(dialect.base_url(url)) for url in urls]
+            is_same_origin = recorded.copy_with(raw_path=b"/") == configured.copy_with(raw_path=b"/")
+            if recorded in known or (is_same_origin and not settings.in_process):
+                return self.client(settings.with_base_url(row.base_url))
         where = one_line(row.base_url, 100)
         message = f"Job {row.id} was submitted to {where}, not to {settings.base_url}: no key is sent there."
         hint = f"If that address is yours, set WAN_BASE_URL={where} and run `%wan resume`."
@@ -364,15 +369,10 @@ class ClientPool:
     def simulator_app(self) -> Any:
         """Return the simulator inside this process, made once; it follows the settings."""
         settings, simulator = self._loader.load("simulator"), self._app.state.simulator
-        seconds = settings.simulator_seconds
-        simulator.config = replace(
-            simulator.config,
-            seconds=simulator.config.seconds if seconds is None else seconds,
-            price=settings.simulator_price,
-            queries_per_s=settings.queries_per_s,
-            submits_per_s=settings.submits_per_s,
-            in_flight=settings.in_flight,
-        )
+        limits = {name: getattr(settings, name) for name in ("queries_per_s", "submits_per_s", "in_flight")}
+        simulator.config = replace(simulator.config, price=settings.simulator_price, **limits)
+        if settings.simulator_seconds is not None:
+            simulator.config = replace(simulator.config, seconds=settings.simulator_seconds)
         return self._app
 
     def require_usable(self, settings: Settings, has_real_jobs: bool) -> None:
@@ -424,15 +424,3 @@ class ClientPool:
         except (OSError, sqlite3.Error) as error:
             log.warning("Simulated jobs end with this kernel: %s cannot be used (%s).", path.parent, error)
             return create_app(SimulatorConfig())
-
-
-def _is_trusted(recorded: str, settings: Settings) -> bool:
-    """Say whether a recorded address is the configured one or the provider's own, rather than anybody's."""
-    dialect = dialect_for(settings.provider)
-    try:
-        recorded, configured = dialect.base_url(recorded), dialect.base_url(settings.base_url)
-    except SettingsError:
-        return False
-    is_same_origin = httpx.URL(recorded).copy_with(raw_path=b"/") == httpx.URL(configured).copy_with(raw_path=b"/")
-    is_known = recorded in map(dialect.base_url, _CATALOGUE.get(settings.provider, ()))
-    return is_known or (is_same_origin and not settings.in_process)

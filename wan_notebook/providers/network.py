@@ -6,7 +6,6 @@ arrived. Nothing here is chained to httpx's exceptions: they hold the request, a
 
 import asyncio
 import ipaddress
-import logging
 import os
 import socket
 import ssl
@@ -19,8 +18,6 @@ import httpx
 
 from ..errors import ConnectionFailedError, ConnectionLostError, DownloadError, NotSentError
 from ..text import one_line
-
-log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX: Final = 10
 """httpx's pool slows down with many connections and with callers that wait inside it: they wait in front."""
@@ -104,7 +101,6 @@ def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool
     Kinds of ``NotSentError``: ``unreachable`` and ``proxy`` (may pass by themselves), ``setting``, ``tls``, ``url``
     (somebody must change something). Kinds of ``ConnectionLostError``: ``timeout``, ``lost``.
     """
-    log.debug("the connection to %s failed with %s", host, type(error).__name__)
     if isinstance(error, NotSentError):  # the connection could not be built
         return error
     if not (isinstance(error, _NEVER_SENT) or is_unsent):

@@ -241,38 +241,30 @@ def read_refusal(body: Any) -> ServiceFault | None:
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP reply as far as it came; ``cut`` says why it is incomplete, empty if it is whole."""
+    """An HTTP reply as far as it came, without the key; ``cut`` says why it is incomplete, empty if it is whole.
+
+    ``body`` is its JSON; what is cut or not JSON has None there and is kept in ``text``.
+    """
 
     host: str
     http_status: int
     headers: httpx.Headers = field(repr=False)
-    data: bytes = field(repr=False)
+    body: Any
+    text: str
     cut: str
-    mask: KeyMask
     key_hint: str
-
-    @property
-    def text(self) -> str:
-        """The body as text, without the key."""
-        return self.mask.mask(self.data.decode("utf-8", "replace"))
-
-    @property
-    def body(self) -> Any:
-        """The JSON without the key; None if it is cut or not JSON."""
-        return None if self.cut else parse_json(self.data.decode("utf-8-sig", "replace"), self.mask)
 
     @property
     def is_page(self) -> bool:
         """Whether it is HTML or XML, which no API call is answered with."""
-        return self.data.lstrip()[:1] == b"<" or "html" in self.headers.get("content-type", "").lower()
+        return self.text.lstrip()[:1] == "<" or "html" in self.headers.get("content-type", "").lower()
 
     @property
     def fault(self) -> ServiceFault:
         """What the service says in an error reply."""
         if self.is_page:
             return ServiceFault(message="The service answered with a web page instead of data.")
-        body = self.body
-        return read_fault(self.text if body is None else body, self.http_status)
+        return read_fault(self.text if self.body is None else self.body, self.http_status)
 
     def error(self) -> ServiceError | None:
         """Return the error that the status means; None for 2xx."""
@@ -297,12 +289,11 @@ class Reply:
 
         ``id_names`` are the fields in which a task's id is looked for.
         """
-        cut = f"the answer was cut off after {len(self.data):,} bytes ({self.cut.rstrip('.')})"
-        why = cut if self.cut else self.fault.message.rstrip(".")
+        why = f"the answer was cut off ({self.cut.rstrip('.')})" if self.cut else self.fault.message.rstrip(".")
         hint = "A proxy or a login page of the network may stand between." if self.is_page else ""
         error = self.unexpected(f"sent no {wanted}" + (f": {why}" if why else ""), hint)
         pattern = rf'"(?:{"|".join(id_names) or "-"})"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{{3,127}})"'
-        found = re.search(pattern, self.mask.hide(self.data.decode("utf-8", "replace")))
+        found = re.search(pattern, self.text)
         error.salvaged_task_id = found[1] if found else ""
         return error
 
@@ -312,11 +303,8 @@ class Reply:
         return UnexpectedReplyError(f"{self.host} {what}.", http_status=self.http_status, hint=hint)
 
     def _service_error(self, fault: ServiceFault, status: int | None) -> ServiceError:
-        kind: type[ServiceError] = _CLASSES.get(status or 0, InvalidRequestError)
-        if status and status >= 500:
-            kind = ServerError
-        elif _is_throttled(fault):
-            kind = RateLimitError
+        usual: type[ServiceError] = RateLimitError if _is_throttled(fault) else InvalidRequestError
+        kind = ServerError if status and status >= 500 else _CLASSES.get(status or 0, usual)
         wait_s = retry_after_s(self.headers)
         hint = f"Wait {wait_s:.0f} s." if wait_s else hint_for(fault.code, str(status))
         refused = "The service failed." if kind is ServerError else "The service refused the request."

@@ -29,13 +29,11 @@ CONTENT = "input.messages[0].content"
 
 ERRORS: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "current user api does not support asynchronous calls"),
-    "AllocationQuota.FreeTierOnly": (403, "The free tier of the model has been exhausted."),
     "Arrearage": (400, "Access denied, please make sure your account is in good standing."),
     "DataInspectionFailed": (400, "Input data may contain inappropriate content."),
     "InternalError.Algo": (500, "inference error"),
     "TaskCanceled": (400, "The task was canceled."),
     "Throttling.AllocationQuota": (429, "Too many tasks in process, please try again later."),
-    "Throttling.BurstRate": (429, "Request rate increased too quickly, please try again later."),
     "Throttling.RateQuota": (429, "Requests rate limit exceeded, please try again later."),
 }
 """Of each code of WAN_API §2 and §3: DashScope's HTTP status, and what the services say."""

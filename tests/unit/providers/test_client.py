@@ -99,26 +99,16 @@ def test_an_uncertain_second_envelope_is_never_called_refused(second: Any, kind:
     assert type(failure_of(make_client(Answers(httpx.Response(400), second)), submit)) is kind
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        *[httpx.Response(code) for code in (401, 402, 403, 404, 409, 413, 429, 500, 502, 503, 504)],
-        httpx.Response(200, json={"error": {"code": "x", "message": "y"}}),
-        httpx.Response(200, text="<html>"),
-        httpx.Response(302, headers={"location": f"{BASE_URL}/elsewhere"}),
-        httpx.Response(307, headers={"location": "/moved"}),
-        httpx.ReadError("reset"),
-        httpx.ConnectError("refused"),
-        httpx.RemoteProtocolError("cut"),
-        httpx.ReadTimeout("slow"),
-    ],
-    ids=repr,
-)
-def test_nothing_else_is_ever_sent_twice(answer: Any) -> None:
+def test_nothing_else_is_ever_sent_twice() -> None:
     """A submit is not idempotent (WAN_API §4): only 400 and 422 allow the second form, and no redirect is followed."""
-    answers = Answers(answer)
-    failure_of(make_client(answers), submit)
-    assert len(answers.requests) == 1
+    replies: list[Any] = [httpx.Response(code) for code in (401, 402, 403, 404, 409, 413, 429, 500, 502, 503, 504)]
+    replies += [httpx.Response(200, json={"error": {"code": "x", "message": "y"}}), httpx.Response(200, text="<html>")]
+    replies += [httpx.Response(code, headers={"location": f"{BASE_URL}/elsewhere"}) for code in (302, 307)]
+    replies += [httpx.ReadError("x"), httpx.ConnectError("x"), httpx.RemoteProtocolError("x"), httpx.ReadTimeout("x")]
+    for reply in replies:
+        answers = Answers(reply)
+        failure_of(make_client(answers), submit)
+        assert len(answers.requests) == 1, reply
 
 
 # Replies --------------------------------------------------------------------------------------------------------------
@@ -221,27 +211,18 @@ def test_a_cut_submit_reply_gives_the_task_id_if_it_is_whole(provider: str, chun
     answer = httpx.Response(200, content=pieces(*chunks, end=httpx.ReadError("reset")))
     error = failure_of(make_client(Answers(answer), provider=provider), submit)
     assert (type(error), error.salvaged_task_id) == (UnexpectedReplyError, task_id)
-    assert "cut off after" in str(error)
+    assert "cut off" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("value", "date", "wait_s"),
-    [
-        ("7", None, 7.0),
-        (" 0.5 ", None, 0.5),
-        ("-3", None, 0.0),
-        ("nan", None, None),
-        ("soon", None, None),
-        ("", None, None),
-        ("Fri, 09 Jan 2026 10:00:30 GMT", "Fri, 09 Jan 2026 10:00:00 GMT", 30.0),
-        ("Fri, 09 Jan 2026 09:00:00 GMT", None, 0.0),
-        ("Fri, 99 Jan 2026 09:00:00 GMT", None, None),
-    ],
-)
-def test_retry_after_is_read_in_both_forms(value: str, date: str | None, wait_s: float | None) -> None:
+def test_retry_after_is_read_in_both_forms() -> None:
     """Seconds or a date, the date against the server's own clock where it shows one; nonsense is no wait."""
-    headers = {"retry-after": value, **({"date": date} if date else {})}
-    assert failure_of(make_client(Answers(httpx.Response(429, headers=headers))), status).retry_after_s == wait_s
+    date = "Fri, 09 Jan 2026 10:00:{:02} GMT"
+    seconds = [("7", 7.0), (" 0.5 ", 0.5), ("-3", 0.0), ("nan", None), ("soon", None), ("", None)]
+    for value, wait_s in [*seconds, (date.format(30), 30.0), ("Fri, 99 Jan 2026 09:00:00 GMT", None)]:
+        headers = {"retry-after": value, "date": date.format(0)}
+        assert failure_of(make_client(Answers(httpx.Response(429, headers=headers))), status).retry_after_s == wait_s
+    past = httpx.Response(429, headers={"retry-after": date.format(0)})
+    assert failure_of(make_client(Answers(past)), status).retry_after_s == 0.0
 
 
 # Queries --------------------------------------------------------------------------------------------------------------
@@ -268,45 +249,37 @@ def test_cancel_tells_whether_it_worked(http_status: int, body: dict[str, str], 
 START = datetime(2026, 1, 9, 3, 4, 5, tzinfo=UTC)
 
 
-def page(*ids: str, **more: Any) -> httpx.Response:
+def page(*ids: str) -> httpx.Response:
     """Answer with one page of a list."""
-    return httpx.Response(200, json={"data": [{"task_id": i, "status": "SUCCEEDED"} for i in ids], **more})
+    return httpx.Response(200, json={"data": [{"task_id": i, "status": "SUCCEEDED"} for i in ids]})
 
 
-def listing(hours: float = 1) -> Any:
-    """Return the call that lists the tasks of some hours."""
-    return lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours))
-
-
-def listed(answers: Answers, hours: float = 1) -> list[str]:
-    """Return the ids of the tasks of some hours."""
-    return [task.task_id for task in run(make_client(answers, provider="dashscope"), listing(hours))]
+def listing(answers: Answers, hours: float = 1) -> Any:
+    """Return the client and the call that lists the tasks of some hours."""
+    client = make_client(answers, provider="dashscope")
+    return client, lambda client: client.list_tasks(start=START, end=START + timedelta(hours=hours))
 
 
 def test_a_list_is_read_page_by_page_and_day_by_day() -> None:
     """The service may give fewer a page than asked, and answers for a day at most; no task comes twice."""
     answers = Answers(page("a", "b"), page("b", "c"), page("c"), page("d"), page())
-    assert listed(answers, hours=28) == ["a", "b", "c", "d"]
-    assert dict(answers.requests[0].url.params) == {
-        "start_time": "20260109030405",
-        "end_time": "20260110030405",
-        "model_name": "wan2.6-image",
-        "page_no": "1",
-        "page_size": "50",
-    }
+    assert [task.task_id for task in run(*listing(answers, hours=28))] == ["a", "b", "c", "d"]
+    asked = dict(answers.requests[0].url.params)
+    assert (asked["start_time"], asked["end_time"]) == ("20260109030405", "20260110030405")
+    assert (asked["model_name"], asked["page_size"]) == ("wan2.6-image", "50")
     assert [request.url.params["page_no"] for request in answers.requests] == ["1", "2", "3", "1", "2"]
     assert answers.requests[3].url.params["end_time"] == "20260110070405"
 
 
 def test_a_list_is_empty_only_where_the_service_says_so() -> None:
     """Absence of a task must be the service's word, not a broken reply's; a service without a list says so."""
-    assert listed(Answers(page())) == listed(Answers(httpx.Response(200, json={"data": None, "total": 0}))) == []
+    for answer in (page(), httpx.Response(200, json={"data": None, "total": 0})):
+        assert run(*listing(Answers(answer))) == []
     unreadable = [httpx.Response(200, html=PAGE), httpx.Response(200, text="{")]
     unreadable += [httpx.Response(200, json=body) for body in ({"data": None}, [], {"data": [{"x": 1}]})]
     for answer in unreadable:
-        error = failure_of(make_client(Answers(answer), provider="dashscope"), listing())
-        assert type(error) is UnexpectedReplyError
-    assert type(failure_of(make_client(Answers()), listing())) is InvalidRequestError
+        assert type(failure_of(*listing(Answers(answer)))) is UnexpectedReplyError
+    assert type(failure_of(make_client(Answers()), listing(Answers())[1])) is InvalidRequestError
 
 
 # The key --------------------------------------------------------------------------------------------------------------
