@@ -46,50 +46,25 @@ STATUSES = {
     500: ("InternalError", "An internal error has occurred, please try again later or contact service support."),
     503: ("ServiceUnavailable", "The service is unavailable, please try again later."),
 }
-FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "reset_before": (PHASES, "connection reset before the request is read; nothing was done"),
-    "reset_after": (PHASES, "request done (a submit has created its task), then connection reset, no reply"),
-    "fin_after": (PHASES, "request done, then connection closed in good order, no reply"),
-    "stall_before": (PHASES, "never replies; nothing was done"),
-    "stall_after": (PHASES, "request done, but never replies"),
-    "stall_mid_body": (PHASES, "request done, half of the reply, then silence"),
-    "reset_mid_body": (PHASES, "request done, half of the reply, then connection reset"),
-    "cut_body": (PHASES, "request done, closed eight bytes before Content-Length (after the task id)"),
-    "cut_early": (PHASES, "the same, closed after eight bytes, before any task id"),
-    "trickle": (PHASES, "request done, the reply comes in small pieces with pauses"),
-    **{str(status): (PHASES, f"replies {status}; nothing was done") for status in STATUSES},
-    "500_after": (PHASES, "request done, but replies 500"),
-    "502_html": (PHASES, "replies 502 with an HTML body; nothing was done"),
-    "502_html_after": (PHASES, "request done, but replies 502 with an HTML body"),
-    "504_html": (PHASES, "replies 504 with an HTML body; nothing was done"),
-    "504_html_after": (PHASES, "request done, but replies 504 with an HTML body"),
-    "429_retry_after": (PHASES, "replies 429 with Retry-After in seconds; nothing was done"),
-    "429_retry_after_date": (PHASES, "replies 429 with Retry-After as a date; nothing was done"),
-    "503_retry_after": (PHASES, "replies 503 with Retry-After; nothing was done"),
-    "redirect": (PHASES, "replies 302 to the same host, where it works"),
-    "redirect_away": (PHASES, "replies 302 to another host name, which notes a key sent there"),
-    "html_200": (PHASES, "replies 200 with HTML, as a captive portal does; nothing was done"),
-    "truncated_json": (CALLS, "request done, 200 whose JSON stops eight bytes early, after the task id"),
-    "truncated_json_early": (CALLS, "request done, 200 whose JSON stops before the task id"),
-    "no_task_id": (("submit", "poll"), "request done, 200 with JSON that has none of the expected fields"),
-    "error_200": (("submit", "poll"), "200 with an error object; nothing was done"),
-    "unknown": (("poll",), "the task is not known (yet)"),
-    "failed": (("poll",), "the task has failed, for good"),
-    "failed_plain": (("poll",), "the task has failed, for good, with its error as plain text"),
-    "canceled": (("poll",), "the task was cancelled, for good"),
-    "odd_status": (("poll",), "a status that no page documents"),
-    "fewer_images": (("poll",), "a success that lists one picture fewer than were made"),
-    "no_urls": (("poll",), "a success whose pictures have no URL"),
-    "truncate": (("download",), "the first half of the picture, with a Content-Length to match"),
-    "corrupt_crc": (("download",), "the picture with one bit flipped"),
-    "bomb": (("download",), "a PNG that says it has 60000×60000 pixels"),
-    "xml_200": (("download",), "200 with the XML error of object storage"),
-    "empty_200": (("download",), "200 without a byte"),
-    "endless": (("download",), "a picture that goes on for 96 MiB, without Content-Length"),
-    "no_range": (("download",), "the whole picture, whatever range was asked for"),
-    "403_html": (("download",), "a proxy on the way replies 403 with a page"),
-    "expired_url": (("download",), "403, and the URL is void for good: the next poll gives a fresh one"),
+# before: nothing was done; after: the request was done (a submit has created its task); mid_body: half of the reply
+# came. cut_body and truncated_json end eight bytes early (after the task id), the *_early ones after eight bytes.
+_CONNECTION = "reset_before reset_after fin_after stall_before stall_after stall_mid_body reset_mid_body"
+_BODY = "cut_body cut_early trickle html_200 redirect redirect_away"  # redirect_away: to a host that notes a key
+_REPLY = (
+    "500_after 502_html 502_html_after 504_html 504_html_after 429_retry_after 429_retry_after_date 503_retry_after"
+)
+_STATE = "unknown failed failed_plain canceled odd_status fewer_images no_urls"  # what a poll says of its task
+# no_range: the whole picture, whatever was asked for; expired_url: void for good, the next poll gives a fresh one.
+_PICTURE = "truncate corrupt_crc bomb xml_200 empty_200 endless no_range 403_html expired_url"
+FAULTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys([*_CONNECTION.split(), *_BODY.split(), *map(str, STATUSES), *_REPLY.split()], PHASES),
+    **dict.fromkeys(("truncated_json", "truncated_json_early"), CALLS),
+    **dict.fromkeys(("no_task_id", "error_200"), ("submit", "poll")),
+    **dict.fromkeys(_STATE.split(), ("poll",)),
+    **dict.fromkeys(_PICTURE.split(), ("download",)),
 }
+"""The phases that each fault applies to."""
+
 LASTING = {"failed", "failed_plain", "canceled"}
 ON_SUCCESS = {"fewer_images", "no_urls"}
 REWRITES = LASTING | ON_SUCCESS | {"unknown", "odd_status"}
@@ -453,7 +428,7 @@ def _parse(text: str) -> _Armed:
     phase, name, count, skip = match.groups()
     if name not in FAULTS:
         raise ValueError(f"unknown fault {name!r}; known are: {', '.join(FAULTS)}")
-    phases = FAULTS[name][0]
+    phases = FAULTS[name]
     if phase and phase not in phases:
         raise ValueError(f"fault {name!r} does not apply to {phase!r}, only to {', '.join(phases)}")
     left = float("inf") if count == "always" else int(count or 1)

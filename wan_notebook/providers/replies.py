@@ -326,17 +326,15 @@ def _is_throttled(fault: ServiceFault) -> bool:
 def unpack(data: bytes, headers: httpx.Headers) -> tuple[bytes, str]:
     """Undo at most one layer of gzip, up to ``JSON_MAX_BYTES``; return the bytes, and what is wrong with them."""
     encoding = headers.get("content-encoding", "").strip().lower()
-    problem = ""
     if encoding in ("gzip", "x-gzip"):
         try:
             data = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, JSON_MAX_BYTES + 1)
         except zlib.error:
-            problem = "it cannot be unpacked"
+            return b"", "it cannot be unpacked"
     elif encoding not in ("", "identity"):
-        problem = "it is packed in a way that is not read here"
-    if len(data) > JSON_MAX_BYTES:
-        problem = f"it is larger than {JSON_MAX_BYTES:,} bytes, the most that is read"
-    return data[:JSON_MAX_BYTES], problem
+        return b"", "it is packed in a way that is not read here"
+    too_large = f"it is larger than {JSON_MAX_BYTES:,} bytes, the most that is read"
+    return data[:JSON_MAX_BYTES], too_large if len(data) > JSON_MAX_BYTES else ""
 
 
 def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST = "127.0.0.1"
+_KINDS = {
+    "submit": f"POST ({dialects.GATEWAY_SUBMIT}|{dialects.DASHSCOPE_SUBMIT})",
+    "poll": f"GET ({dialects.GATEWAY_SUBMIT}/task|{dialects.DASHSCOPE_TASKS})/[^/]+",
+    "list": f"GET {dialects.DASHSCOPE_TASKS}",
+    "cancel": f"POST {dialects.DASHSCOPE_TASKS}/[^/]+/cancel",
+    "download": "[A-Z]+ /results/.*",
+}
 _RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")  # one range of RFC 9110 §14, counted from the start
 
 
@@ -63,14 +70,8 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
 
 def request_kind(method: str, path: str) -> str:
     """Return what a request is for: submit, poll, list, cancel, download or other."""
-    path = path.rstrip("/")
-    if method == "POST" and path in (dialects.GATEWAY_SUBMIT, dialects.DASHSCOPE_SUBMIT):
-        return "submit"
-    if path == dialects.DASHSCOPE_TASKS:
-        return "list"
-    if path.startswith((dialects.DASHSCOPE_TASKS + "/", dialects.GATEWAY_SUBMIT + "/task/")):
-        return "cancel" if path.endswith("/cancel") else "poll"
-    return "download" if path.startswith("/results/") else "other"
+    asked = f"{method} {path.rstrip('/')}"
+    return next((kind for kind, pattern in _KINDS.items() if re.fullmatch(pattern, asked)), "other")
 
 
 async def _count(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -55,13 +55,12 @@ def gateway_error(simulator: Simulator, error: ApiError) -> Response:
 
 def _error(code: str, message: str, forms: frozenset[str]) -> dict[str, Any]:
     cause = {"code": code, "message": message}
-    if "error_text" in forms:
-        return {"error": message}
-    if "error_number" in forms:
-        return {"error": {"code": 1301, "error_message": message}}
-    if "provider_error" in forms:
-        return {"error": "Generation failed", "error_type": "provider_error", "provider_error": cause}
-    return {"error": cause}
+    worded: dict[str, dict[str, Any]] = {
+        "error_text": {"error": message},
+        "error_number": {"error": {"code": 1301, "error_message": message}},
+        "provider_error": {"error": "Generation failed", "error_type": "provider_error", "provider_error": cause},
+    }
+    return next((worded[form] for form in worded if form in forms), {"error": cause})
 
 
 def _gateway_task(request: Request, task: Task, state: TaskState) -> Response:

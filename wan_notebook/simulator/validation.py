@@ -107,7 +107,6 @@ def _size_shown(content: bytes) -> Size:
             raise ValueError(f"width and height must be {least} to {most} pixels, got {width}*{height}")
         if picture.format == "PNG" and picture.has_transparency_data:
             raise ValueError("PNG with a transparency channel is not supported")
-        picture.draft("L", (256, 256))  # a JPEG is decoded at a fraction of its size
         picture.load()
         is_turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     return (height, width) if is_turned else (width, height)

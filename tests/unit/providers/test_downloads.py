@@ -231,18 +231,10 @@ def test_a_connection_that_fails_has_its_kind(part: Path, failure: Any, kind_bef
     assert (failed(Answers(answer), downloading(part)).kind, part.read_bytes()) == (kind_after, b"half")
 
 
-@pytest.mark.parametrize(
-    ("http_status", "kind"),
-    [
-        (403, "expired"),
-        (404, "gone"),
-        (410, "gone"),
-        (429, "rate_limited"),
-        (503, "server"),
-        (400, "http"),
-        (206, "http"),
-    ],
-)
+KINDS = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited", 503: "server", 400: "http", 206: "http"}
+
+
+@pytest.mark.parametrize(("http_status", "kind"), KINDS.items())
 def test_each_status_has_its_kind(part: Path, http_status: int, kind: str) -> None:
     """The worker decides by it; a proxy's page does not say that a paid picture is gone. No error page is saved."""
     answer = httpx.Response(http_status, headers={"retry-after": "7"}, text="<Error/>")

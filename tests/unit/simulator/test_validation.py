@@ -15,22 +15,18 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "two images in interleaved mode": (CONTENT, {"images": [PICTURE] * 2, "enable_interleave": True}),
     "an empty text": (CONTENT, {"text": " "}),
     "a text that is a number": (f"{CONTENT}[0].text", {"text": 7}),
-    "n of 0": ("parameters.n", {"images": [PICTURE], "n": 0}),
     "n of 5": ("parameters.n", {"images": [PICTURE], "n": 5}),
     "n that is true": ("parameters.n", {"images": [PICTURE], "n": True}),
     "n of 2 in interleaved mode": ("parameters.n", {"n": 2}),
     "max_images of 6": ("parameters.max_images", {"max_images": 6}),
     "a negative seed": ("parameters.seed", {"seed": -1}),
-    "a seed of 2**31": ("parameters.seed", {"seed": 2**31}),
     "a size with x": ("parameters.size", {"size": "1280x1280"}),
     "a tier without an image": ("parameters.size", {"size": "2K"}),
     "a size too small": ("parameters.size", {"size": "767*768"}),
     "a size too large for interleaved mode": ("parameters.size", {"size": "1281*1281"}),
-    "a size too large for editing": ("parameters.size", {"images": [PICTURE], "size": "2049*2049"}),
     "a size too long": ("parameters.size", {"size": "2560*600"}),
     "a mode that is a string": ("parameters.enable_interleave", {"enable_interleave": "yes"}),
     "a negative prompt that is a list": ("parameters.negative_prompt", {"negative_prompt": ["blurred"]}),
-    "an image that is a path": (IMAGE, {"images": ["photo.jpg"]}),
     "an image of an unknown type": (IMAGE, {"images": ["data:image/tiff;base64,AAAA"]}),
     "an image in broken base64": (IMAGE, {"images": ["data:image/png;base64,@@"]}),
     "an image with transparency": (IMAGE, {"images": [data_url(mode="RGBA")]}),
@@ -79,11 +75,11 @@ def test_exactly_one_message_with_exactly_one_text(caller: Caller) -> None:
         assert caller.submit("gateway", document).json()["error"]["message"].startswith("input.messages")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_models_are_known_by_the_name_of_their_service(caller: Caller, provider: str) -> None:
+def test_models_are_known_by_the_name_of_their_service(caller: Caller) -> None:
     """The name that the other service uses is a model that does not exist."""
-    other = request_of("dashscope" if provider == "gateway" else "gateway")["model"]
-    assert "does not exist" in caller.submit(provider, {**request_of(provider), "model": other}).text
+    for provider, other in (PROVIDERS, PROVIDERS[::-1]):
+        request = {**request_of(provider), "model": request_of(other)["model"]}
+        assert "does not exist" in caller.submit(provider, request).text
 
 
 @pytest.mark.parametrize(
@@ -115,18 +111,13 @@ def test_a_turned_photograph_has_the_shape_that_people_see(caller: Caller) -> No
     assert request.width_px < request.height_px
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_the_documented_formats_are_accepted(caller: Caller, kind: str) -> None:
+def test_the_documented_formats_are_accepted(caller: Caller) -> None:
     """JPEG, PNG, BMP and WEBP pass, grey pictures too."""
-    assert caller.made(images=[data_url(kind=kind), data_url(kind=kind, mode="L")])
+    for kind in ("PNG", "JPEG", "BMP", "WEBP"):
+        assert caller.made(images=[data_url(kind=kind), data_url(kind=kind, mode="L")])
 
 
-def test_texts_are_cut_silently(caller: Caller) -> None:
-    """What exceeds 2000 or 500 code points does not count, and is not an error."""
+def test_texts_are_cut_silently_and_a_forgotten_n_is_as_expensive_as_at_the_service(caller: Caller) -> None:
+    """What exceeds 2000 or 500 code points does not count; the gateway documents 1 as the default of n, DashScope 4."""
     assert len(caller.made(text="狐" * 2050, negative_prompt="x" * 501).request.prompt) == 2000
-
-
-@pytest.mark.parametrize(("provider", "default_n"), [("gateway", 1), ("dashscope", 4)])
-def test_a_forgotten_n_is_as_expensive_as_at_the_service(caller: Caller, provider: str, default_n: int) -> None:
-    """The gateway documents 1 as the default of n, DashScope 4."""
-    assert caller.made(provider, images=[PICTURE]).request.images_n == default_n
+    assert [caller.made(provider, images=[PICTURE]).request.images_n for provider in PROVIDERS] == [1, 4]
