@@ -244,12 +244,9 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
 
 def plain_integer(value: Any) -> Any:
     """Return NumPy's and other integers as Python's; anything else (True too) as it is."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        return value
-    try:
-        return operator.index(value)
-    except TypeError:  # an array of several
-        return value
+    with suppress(TypeError):  # text, fractions, an array of several
+        return value if isinstance(value, bool) else operator.index(value)
+    return value
 
 
 _TAKEN: Final = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}

@@ -239,11 +239,8 @@ def _profile_of(picture: Image.Image) -> bytes:
 
 def _in_srgb(picture: Image.Image, icc: bytes) -> Image.Image | None:
     """Convert by a colour profile; one that is broken or does not fit the picture is ignored, as viewers do."""
-    space = icc[16:20]
-    if space == b"RGB " and picture.mode not in ("CMYK", "L", "LAB"):
+    if picture.mode not in ("CMYK", "L", "LAB"):
         picture = picture.convert("RGB")
-    if picture.mode != {b"RGB ": "RGB", b"CMYK": "CMYK", b"GRAY": "L"}.get(space):
-        return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..text import one_line
 from .encode import plain_rgb
@@ -63,13 +63,13 @@ def contact_sheet(pictures: Sequence[bytes], *, max_bytes: int = 60_000, max_px:
             small.append(_scaled(data, cell_px))
         except BadImageError:
             small.append(Image.new("RGB", (cell_px, cell_px), (208, 208, 208)))
-    width_px, height_px = (max(picture.size[axis] for picture in small) + _GAP_PX for axis in (0, 1))
+    width_px, height_px = (max(picture.size[axis] for picture in small) for axis in (0, 1))
+    step_x, step_y = width_px + _GAP_PX, height_px + _GAP_PX
     rows = math.ceil(len(small) / columns)
-    sheet = Image.new("RGB", (width_px * columns - _GAP_PX, height_px * rows - _GAP_PX), "white")
+    sheet = Image.new("RGB", (step_x * columns - _GAP_PX, step_y * rows - _GAP_PX), "white")
     for at, picture in enumerate(small):
-        row, column = divmod(at, columns)
-        left = column * width_px + (width_px - _GAP_PX - picture.width) // 2
-        sheet.paste(picture, (left, row * height_px + (height_px - _GAP_PX - picture.height) // 2))
+        padded = ImageOps.pad(picture, (width_px, height_px), color="white")
+        sheet.paste(padded, (at % columns * step_x, at // columns * step_y))
     return _within(sheet, max_bytes, "jpeg")[0]
 
 

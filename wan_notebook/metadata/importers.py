@@ -118,7 +118,7 @@ def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
     """
     text = text.replace("\r\n", "\n").strip()
     head, _, last = text.rpartition("\n")
-    settings = _settings(last)
+    settings, negative = _settings(last), ""
     if len(settings) < _INLINE_PAIRS:
         head, settings = text, {}
     for match in reversed(list(_STEPS.finditer(text))[-20:]):
@@ -126,10 +126,9 @@ def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
         if match[0] in ("", "\n") or len(found) >= _INLINE_PAIRS:
             head, settings = _before(text, match), found
             break
-    negative = _NEGATIVE.search(head)
-    if negative is None:
-        return head.strip(), "", settings
-    return _before(head, negative), head[negative.end() :].strip(), settings
+    if (avoided := _NEGATIVE.search(head)) is not None:
+        head, negative = _before(head, avoided), head[avoided.end() :]
+    return head.strip(), negative.strip(), settings
 
 
 def _before(text: str, match: re.Match[str]) -> str:

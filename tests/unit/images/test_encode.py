@@ -109,27 +109,12 @@ def test_large_files_are_reduced_just_enough() -> None:
     assert load_image(bare + b"\0" * (LIMIT + 1), name="motion").data == bare
 
 
-@pytest.mark.nightly  # eight seconds of JPEG
-def test_pixels_go_only_when_quality_does_not_suffice() -> None:
-    """The last resort is fewer pixels, in the same shape."""
-    image = load_image(noise(4200, 2600), name="noise")
-    assert LIMIT * 0.6 < len(image.data) <= LIMIT
-    assert image.width_px / image.height_px == pytest.approx(4200 / 2600, rel=0.01)
-    assert image.notes[0].startswith(f"reduced from 4200×2600 to {image.width_px}×{image.height_px}, ")
-
-
 # ------------------------------------------------------------------ several pictures in one request
 
 
 def upload(name: str, size: tuple[int, int], kind: str = "PNG", **options: object) -> InputImage:
     """A picture that is large for its size."""
     return load_image(encoded(noise(*size), kind, **options), name=name)
-
-
-def test_pictures_that_fit_together_are_left_alone() -> None:
-    """Nothing is encoded again without need."""
-    images = (upload("a", (300, 300)), PendingImage(name="b", job_id="a3f"))
-    assert fit_request_body(images) == (images, ())
 
 
 def test_the_largest_is_encoded_first_and_never_resized() -> None:

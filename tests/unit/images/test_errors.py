@@ -151,14 +151,6 @@ def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
             assert caught.value.kind == "too-large"
 
 
-def test_a_closed_picture_is_named() -> None:
-    """A lazily opened picture whose file is gone is an error, not a traceback from Pillow."""
-    with Image.open(io.BytesIO(WHOLE["PNG"])) as picture:
-        pass
-    with pytest.raises(ImageInputError, match="could not be read"):
-        load_image(picture, name="photo")
-
-
 @given(kind=st.sampled_from(sorted(WHOLE)), share=st.floats(0, 1, exclude_max=True))
 @example(kind="JPEG", share=0.9999)
 @example(kind="PNG", share=0.9999)

@@ -72,10 +72,8 @@ def test_every_way_to_give_bytes_is_the_same_picture(tmp_path: Path) -> None:
             *(np.frombuffer(JPEG, "uint8"), np.frombuffer(JPEG, "uint8")[:, None]),
             *(upload, upload.value, item, {"a.jpg": {"metadata": {}, "content": JPEG}}, [path]),
             *(ipywidgets.Image(value=JPEG), ipywidgets.Image(value=str(path).encode(), format="url")),
-            *(
-                IPython.display.Image(url="https://example.org/p.jpg?Signature=s3cret"),
-                types.SimpleNamespace(read=lambda _: JPEG),
-            ),
+            IPython.display.Image(url="https://example.org/p.jpg?Signature=s3cret"),
+            types.SimpleNamespace(read=lambda _: JPEG),
         ]
         images = [load_image(value, name="photo", fetch=fetch) for value in given_as]
     upload.value = (item, item)
@@ -96,14 +94,9 @@ def test_an_image_output_of_any_kind_is_taken() -> None:
         assert load_image(output, name="out").identity == load_image(data, name="file").identity
 
 
-class JaxArray:
-    """An array with ``__array__`` alone."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-
-    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
-        return self.array
+def drawing(**methods: object) -> object:
+    """An object that draws itself."""
+    return type("Drawing", (), {name: lambda _, content=content, **__: content for name, content in methods.items()})()
 
 
 class Tensor:
@@ -119,18 +112,16 @@ class Tensor:
         assert self.is_detached
         return self.array
 
-    def transpose(self, *axes: int) -> "Tensor":
-        return Tensor(self.array.transpose(axes))
-
 
 def test_pictures_in_memory_are_known_by_their_pixels() -> None:
     """Pillow, NumPy, floats and tensors of the same pixels are one identity, whatever encoder made the upload."""
     array = np.asarray(gradient())
-    values = [gradient(), array, array / 255.0, array.astype("f4") / 255, Tensor(array), JaxArray(array)]
+    values = [gradient(), array, array / 255.0, array.astype("f4") / 255, Tensor(array), drawing(__array__=array)]
     images = [load_image(value, name="photo") for value in values]
     assert {image.identity for image in images} == {pixel_identity(gradient())}
     for image in images:
         assert decoded(image.data).tobytes() == gradient().tobytes()
+        assert load_image(image, name="other") is image
         assert_sendable(image)
     assert load_image(gradient(321), name="photo").identity != images[0].identity
 
@@ -150,13 +141,7 @@ def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
     sent = shot(upright)
     red, _, blue = sent.getpixel((290, 10))
     assert (sent.size, red > 200, blue < 60) == ((300, 400), True, True)
-    for changed in (
-        upright,
-        opened.crop((0, 0, 300, 300)),
-        opened.resize((250, 250)),
-        opened.copy(),
-        opened.convert("L"),
-    ):
+    for changed in (upright, opened.crop((0, 0, 300, 300)), opened.resize((250, 250)), opened.convert("L")):
         image = load_image(changed, name="photo")
         assert decoded(image.data).tobytes() == changed.convert("RGB").tobytes()
         assert image.notes == ()
@@ -167,7 +152,7 @@ def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
         np.asarray(photo),
         PNG,
         None,
-        "https://example.org/a.png",
+        "https://a.example/a.png",
     ):
         assert former_identity(same) is None
 
@@ -237,7 +222,6 @@ DIM[0, 0] = 13107
         (np.zeros((1, 300, 300, 3), "u1"), 0),
         (np.zeros((2, 3, 300, 300), "u1"), 0),
         (np.full((300, 300, 1), 0.5), 128),
-        (Tensor(np.zeros((3, 300, 300), "u1")), 0),
         (Image.fromarray(np.full((300, 300), 32768, "int32")), 128),
         (Image.fromarray(np.array([[0.5, 1.02]] * 300, "float32").repeat(150, axis=1)), 191),
         (Image.fromarray(np.array([[0.5, np.nan]] * 300, "float32").repeat(150, axis=1)), 63),
@@ -298,10 +282,8 @@ def test_transparency_becomes_white() -> None:
     assert load_image(gradient(mode="RGBA"), name="photo").notes == ()
     indexed = Image.new("P", (300, 300), 0)
     indexed.putpalette([1, 2, 3])
-    for data in (
-        encoded(Image.new("RGB", (300, 300), (1, 2, 3)), transparency=(1, 2, 3)),
-        encoded(indexed, transparency=0),
-    ):
+    keyed = encoded(Image.new("RGB", (300, 300), (1, 2, 3)), transparency=(1, 2, 3))
+    for data in (keyed, encoded(indexed, transparency=0)):
         assert shot(data).getpixel((9, 9)) == (255, 255, 255)
 
 
@@ -344,29 +326,6 @@ def test_a_name_never_carries_a_signature_or_a_whole_picture() -> None:
         assert load_image(text, name=text).name == "pasted picture"
 
 
-def test_an_input_image_passes_unchanged() -> None:
-    """What was checked before is not checked again."""
-    image = load_image(gradient(), name="photo")
-    assert load_image(image, name="other") is image
-
-
-def test_a_figure_draws_itself() -> None:
-    """A matplotlib figure and its axes are pictures."""
-    figure = Figure(figsize=(4, 3), dpi=100)
-    axes = figure.add_subplot()
-    axes.plot([1, 2, 1])
-    for value in (figure, axes):
-        image = load_image(value, name="figure")
-        assert (image.width_px, image.height_px) == (400, 300)
-        assert image.identity.startswith("pixels:")
-        assert_sendable(image)
-
-
-def drawing(**methods: object) -> object:
-    """An object that draws itself."""
-    return type("Drawing", (), {name: lambda _, content=content, **__: content for name, content in methods.items()})()
-
-
 @pytest.mark.parametrize("wire", [lambda data: data, lambda data: base64.b64encode(data).decode()])
 def test_rich_objects_are_images(wire: object) -> None:
     """PNG, JPEG and bundles, as bytes or base64, with or without metadata; known by their pixels, sent as drawn."""
@@ -376,12 +335,13 @@ def test_rich_objects_are_images(wire: object) -> None:
         drawing(_repr_png_=None, _repr_mimebundle_=({"text/plain": "x", "image/png": wire(PNG)}, {})),
         drawing(_repr_jpeg_=None, _repr_png_=(wire(PNG), {"width": 3})),
     ):
-        image = load_image(value, name="plot")
+        image, again = load_image(value, name="plot"), load_image(drawing(_repr_png_=other), name="plot")
         assert image.data == PNG
-        assert (
-            image.identity == load_image(drawing(_repr_png_=other), name="plot").identity == pixel_identity(gradient())
-        )
+        assert image.identity == again.identity == pixel_identity(gradient())
     assert load_image(drawing(_repr_jpeg_=wire(JPEG)), name="plot").data == JPEG
+    figure = Figure(figsize=(4, 3), dpi=100)
+    for value in (figure, figure.add_subplot()):
+        assert shot(value).size == (400, 300)
 
 
 def test_a_path_is_taken_as_typed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
