@@ -81,14 +81,13 @@ function makeParts(several) {
     more: make("div", "wan-more wan-cut wan-muted"),
     ending: make("div", "wan-lines"),
     lines: make("div", "wan-lines"),
-    result: make("div", "wan-result"),
     said: make("div", "wan-said"),
   };
   parts.root.ariaLabel = "Wan job";
   parts.icon.ariaHidden = "true";
   parts.said.role = "status"; // polite: a change of state is read out, the seconds are not
   parts.head.append(parts.icon, " ", parts.word, " · ", parts.facts);
-  parts.root.append(parts.head, parts.jobs, parts.more, parts.ending, parts.lines, parts.result, parts.said);
+  parts.root.append(parts.head, parts.jobs, parts.more, parts.ending, parts.lines, parts.said);
   return parts;
 }
 
@@ -174,7 +173,8 @@ function render({ model, el, signal }) {
     result.innerHTML = html; // the very HTML of the output, in which Python escapes everything
     for (const link of result.querySelectorAll("a")) link.replaceWith(...link.childNodes); // they hold in an output only
     hint.append(...richNodes(`This view ends with the kernel: \`${view().show}\` in a cell keeps the pictures.`));
-    parts.result.replaceChildren(result, hint);
+    parts.root.toggleAttribute("data-result", true);
+    parts.root.replaceChildren(result, hint, parts.said);
   }
 
   function updateAll() {
