@@ -164,9 +164,8 @@ def _report(session: "Session", tracked: "TrackedJob") -> str:
         return f"in doubt\n{explain(session.job(row.id))}"
     if row.is_final:
         return f"{status_words(row)}: {error_of(row).message}"
-    return (
-        f"{status_words(row)}, not finished: {tracked.note or 'it goes on at the service'}. `%wan resume` looks again"
-    )
+    why = _no_key(session, tracked) or tracked.note or "it goes on at the service"
+    return f"{status_words(row)}, not finished: {why}. `%wan resume` looks again"
 
 
 def _for_command_line(text: str, option: str) -> str:
