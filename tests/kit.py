@@ -323,8 +323,6 @@ def ids(jobs: Iterable[Job]) -> list[str]:
 
 
 __all__ = [
-    "IN_PROCESS",
-    "SHORT",
     "WAIT_S",
     "CellId",
     "House",
@@ -336,17 +334,6 @@ __all__ = [
     "command",
     "database_of",
     "ended",
-    "history_of",
-    "ids",
-    "in_shell",
-    "kernel_in",
-    "project_of",
-    "rig",
-    "row_of",
-    "run_script",
-    "set_env",
-    "small_png",
-    "submission_of",
-    "unlimited",
-    "until",
 ]
+__all__ += ["history_of", "ids", "in_shell", "kernel_in", "project_of", "rig", "row_of", "set_env", "small_png"]
+__all__ += ["submission_of", "until"]

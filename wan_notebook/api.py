@@ -15,7 +15,7 @@ from .kernel import current_shell
 from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
-from .request import build_requests
+from .request import ImageRequest, build_requests
 from .session import Session, default_session
 from .text import one_line
 from .validation import (
@@ -131,6 +131,7 @@ def generate(
     >>> night = wan.generate("make it night", images=[fox], n=2)
     >>> night.images[0]
     """
+    given = dict(locals())
     session = session or default_session()
     resolver = _resolver(session)
     tags = (tags,) if isinstance(tags, str) else tags
@@ -146,18 +147,8 @@ def generate(
     if name and (problem := name_problem(name)):
         problems.append(problem)
     seeds = split_seeds(seed, n=n, mode=mode)
-    fields: dict[str, Any] = {
-        "prompt": prompt,
-        "images": inputs,
-        "negative_prompt": negative_prompt,
-        "size": size,
-        "n": n,
-        "max_images": max_images,
-        "interleave": interleave,
-        "prompt_extend": prompt_extend,
-        "watermark": watermark,
-        "model": model,
-    }
+    fields = {name: given[name] for name in ImageRequest.model_fields if name != "seed"}
+    fields |= {"images": inputs, "size": size}
     submission = Submission(
         requests=(),
         name=name,

@@ -32,11 +32,8 @@ FOLDER: Final = "wan-pictures"
 VERSION: Final = 2
 _MANIFEST: Final = "manifest.json"
 _FILE_MAX_BYTES: Final = 512 * 1024 * 1024
-_TOTAL_MAX_BYTES: Final = 64 * 1024**3
 _JSON_MAX_BYTES: Final = 64 * 1024 * 1024
 _JSON_MAX_VALUES: Final = 2_000_000
-_RATIO_MAX: Final = 200
-_RATIO_FROM_BYTES: Final = 256 * 1024
 # Device names of Windows, with any ending; the superscript digits are devices there too.
 _DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?")
 _INVISIBLE: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -100,12 +97,10 @@ class Archive:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         files = [info for info in archive.infolist() if not info.is_dir()]
-        if sum(info.file_size for info in files) > _TOTAL_MAX_BYTES:
-            raise RecipeError("The bundle would unpack to more bytes than a bundle can have: refused.")
         check_names([info.orig_filename for info in files])
         for info in files:
             is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & 0x1
-            is_bomb = info.file_size > max(_RATIO_FROM_BYTES, min(_FILE_MAX_BYTES, info.compress_size * _RATIO_MAX))
+            is_bomb = info.file_size > max(256 * 1024, min(_FILE_MAX_BYTES, info.compress_size * 200))
             if is_bomb or not is_file or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 what = f"would unpack to {info.file_size} bytes, is a link, or is packed as bundles are not"
                 raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle {what}: refused, {_NOTHING}")

@@ -220,15 +220,6 @@ def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, else
     assert not other.project().database.meta_get(key)
 
 
-def test_a_hidden_file_of_the_folder_is_not_placed(study: Study, elsewhere: House) -> None:
-    """A row that calls the ledger its damaged picture does not bring one along."""
-    hostile = rewritten(
-        study.archive, elsewhere.folder.parent / "hostile.zip", in_ledger("pictures", corrupt_file="ledger.db")
-    )
-    open_bundle(hostile, elsewhere.kernel())
-    assert [path.name for path in elsewhere.folder.glob("ledger*.db")] == ["ledger.db"]
-
-
 def test_a_planted_link_is_not_followed(study: Study, elsewhere: House, tmp_path: Path) -> None:
     """Where a folder of pictures, or the notebook, is a link to elsewhere, nothing is written there."""
     outside = tmp_path / "outside"
