@@ -70,6 +70,5 @@ def load_ipython_extension(ip: Any) -> None:
 
 def unload_ipython_extension(ip: Any) -> None:
     """Take everything back (``%unload_ext wan_notebook``); jobs at the service go on."""
-    extension = getattr(ip, _EXTENSION, None)
-    if extension is not None:
+    if (extension := getattr(ip, _EXTENSION, None)) is not None:
         extension.unload()

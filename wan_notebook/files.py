@@ -38,8 +38,8 @@ def writing(path: object) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # NUL, half a character, no name, an unknown ~user
         reason = getattr(error, "strerror", None) or one_line(error)
-        message = f"cannot write {one_line(path, 300)} ({reason})."
-        raise StoreError(message, hint="Choose another place, or make room.") from error
+        hint = "Choose another place, or make room."
+        raise StoreError(f"cannot write {one_line(path, 300)} ({reason}).", hint=hint) from error
 
 
 def is_inside(relative: str) -> bool:

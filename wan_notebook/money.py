@@ -55,8 +55,7 @@ def format_amount(amount: Decimal, currency: str = "USD") -> str:
     text = f"{amount.normalize():f}" if amount else "0"
     whole, _, fraction = text.partition(".")
     shown = f"{whole}.{fraction.ljust(2, '0')}"
-    symbol = SYMBOLS.get(currency)
-    return f"{symbol}{shown}" if symbol else f"{currency} {shown}"
+    return f"{SYMBOLS[currency]}{shown}" if currency in SYMBOLS else f"{currency} {shown}"
 
 
 @dataclass(frozen=True, eq=False)

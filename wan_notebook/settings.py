@@ -240,10 +240,9 @@ def picture_folder(start: Path, home: str = "") -> Path:
 
 
 def _provider_name(name: str) -> str:
-    lower = name.strip().lower()
-    if lower in PROVIDERS:
-        return lower
-    raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
+    if name.strip().lower() not in PROVIDERS:
+        raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
+    return name.strip().lower()
 
 
 def _login_name() -> str:

@@ -120,6 +120,5 @@ def _patterns(key: str) -> list[str]:
             if len(core) >= _SHORT_KEY_CHARS:
                 patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
     if len(key) >= 2 * _PART_CHARS:  # a long part of it: a cut echo
-        half = len(key) // 2
-        patterns += [re.escape(key[:half]), re.escape(key[half:])]
+        patterns += [re.escape(part) for part in (key[: len(key) // 2], key[len(key) // 2 :])]
     return patterns

@@ -31,14 +31,9 @@ class GalleryFeed(Feed):
     def update(self) -> None:
         """Show the newest pictures that the filter matches."""
         page = self.project.database.history(self._query)
-        items = [
-            item
-            for row in page.rows
-            for picture in row.pictures
-            if picture.saved_at
-            and ((item := _item(row, picture))["is_starred"] or not self._query.starred)
-            and (self._show_rejected or not item["is_rejected"])
-        ]
+        items = [_item(row, picture) for row in page.rows for picture in row.pictures if picture.saved_at]
+        items = [one for one in items if one["is_starred"] or not self._query.starred]
+        items = [one for one in items if self._show_rejected or not one["is_rejected"]]
         total = page.pictures if len(page.rows) < page.total_rows else len(items)
         tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
         self.panel.show(gallery={"items": items, "total": total, "tags": sorted(tags)})

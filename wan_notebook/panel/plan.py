@@ -3,7 +3,6 @@
 The button's price is that of the plan, and a click submits a plan with the terms that were shown.
 """
 
-import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -28,7 +27,6 @@ SIZES: Final = {**dict.fromkeys(LIMITS.tiers), **RATIOS}
 """Width and height in px by name; None for what an edit alone has."""
 _FIELDS: Final = {"image": "images", "tag": "tags", "--as": "name"}
 """The form's names for fields that problems call otherwise."""
-_PREVIEW_MAX_CHARS: Final = 2400
 _DESCRIBE: Final = "Describe the picture that you want."
 
 
@@ -79,7 +77,7 @@ class PlanFeed(Feed):
         except WanError as failure:
             found.append(Problem("", "", str(failure)))
         label, detail = _button(plan)
-        preview = safe_text(expand(prompt, resolver.namespace).text)[:_PREVIEW_MAX_CHARS]
+        preview = safe_text(expand(prompt, resolver.namespace).text)[: LIMITS.prompt_max_chars]
         hints = {
             "prompt": " · ".join(plan.notes) if plan else "" if prompt.strip() else _DESCRIBE,
             "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
@@ -106,8 +104,9 @@ class PlanFeed(Feed):
     def submit(self, plan: Plan | None) -> Job:
         """Submit a plan. Raise ``CellError`` if there is none, or what ``session.submit`` raises."""
         if plan is None:
-            lines = itertools.chain(*self.panel.check["problems"].values())
-            raise CellError("\n".join(lines) or _DESCRIBE)
+            raise CellError(
+                "\n".join(line for lines in self.panel.check["problems"].values() for line in lines) or _DESCRIBE
+            )
         self._runs += 1
         job = self.session.submit(plan)
         if plan.submission.name:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit import House, database_of, until
+from tests.kit import House, until
 from wan_notebook.panel import Panel
 from wan_notebook.session import Session
 
@@ -20,11 +20,9 @@ class Shell:
         self._callbacks: list[Callable[..., object]] = []
 
     def register(self, _event: str, callback: Callable[..., object]) -> None:
-        """As IPython's events."""
         self._callbacks.append(callback)
 
     def unregister(self, _event: str, callback: Callable[..., object]) -> None:
-        """As IPython's events."""
         self._callbacks.remove(callback)
 
     def run_cell(self, **variables: Any) -> None:
@@ -66,26 +64,20 @@ class Page:
         until(lambda: condition(self.panel))
         return self.panel
 
-    def answer(self, kind: str) -> tuple[dict[str, Any], list[bytes]]:
-        """Wait for a message of the kernel, and take it."""
-        until(lambda: [one for one in self.answers if one[0]["kind"] == kind])
-        found = next(one for one in self.answers if one[0]["kind"] == kind)
-        self.answers.remove(found)
-        return found
-
     def ask(self, to: str, kind: str, answer: str, **data: Any) -> tuple[dict[str, Any], list[bytes]]:
         """Send a message, and wait for its answer."""
         self.send(to, kind, **data)
         return self.answer(answer)
 
+    def answer(self, kind: str) -> tuple[dict[str, Any], list[bytes]]:
+        """Wait for a message of the kernel, and take it."""
+        until(lambda: any(one[0]["kind"] == kind for one in self.answers))
+        return self.answers.pop([one[0]["kind"] for one in self.answers].index(kind))
+
     @property
     def images(self) -> list[str]:
         """The keys of the gallery's pictures, newest first."""
         return [item["id"] for item in self.panel.gallery.get("items", ())]
-
-    def row(self, job_id: str) -> Any:
-        """Return a job as it is on disk."""
-        return database_of(self.session).get(job_id)
 
 
 @pytest.fixture
