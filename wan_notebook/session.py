@@ -312,7 +312,7 @@ class Session:
     # Jobs of the history ---------------------------------------------------------------------------------------------
 
     def job(self, id_or_prefix: str) -> Job:
-        """Return a job of the history. Raises ``StoreError`` naming the nearest ids."""
+        """Return a job of the history. Raises ``StoreError`` naming the newest ids."""
         return self.job_of_row(self.project().database.get(id_or_prefix))
 
     def job_of_row(self, row: "JobRow", *, is_alone: bool = False) -> Job:

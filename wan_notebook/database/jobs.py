@@ -125,7 +125,8 @@ class Jobs(DatabaseEngine):
         """Return every job of a request that is not in the trash, oldest first, but none whose hashes were edited."""
         column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
         found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
-        return [row for row in self._rows(found.order_by(JobRow.created_at, JobRow.seq)) if row.hashes_agree()]
+        with self.reading() as session:
+            return _sound(session, found.order_by(JobRow.created_at, JobRow.seq))
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
@@ -396,29 +397,34 @@ def _answers(
     session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
 ) -> list[JobRow | None]:
     """Return, for each new job, the job that answers it already."""
+    sent = JobSummary.request_hash_with_seed
+    known = set(session.scalars(select(sent).where(sent.in_([new.request_hash_with_seed for new in new_jobs]))))
     newest = select(JobRow).order_by(*NEWEST)
     newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
     found: list[JobRow | None] = []
     first: JobRow | None = None
     for new in new_jobs:
         first = None if new.request_position == 0 else first
+        is_drawn = new.request_hash != new.request_hash_with_seed
+        rows: list[JobRow] = []
         if first is not None:  # the whole request is joined, with the seeds that it has
             position = first.group_position + new.request_position
-            same = newest.where(JobRow.group_id == first.group_id, JobRow.group_position == position)
-        elif new.request_hash != new.request_hash_with_seed:  # its seed was drawn: it goes by what was asked
+            rows = _sound(session, newest.where(JobRow.group_id == first.group_id, JobRow.group_position == position))
+        elif is_drawn:  # it goes by what was asked
             is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
-            same = newest.where(JobRow.request_hash == new.request_hash, is_open)
-        else:
-            same = newest.where(
-                JobRow.request_hash_with_seed == new.request_hash_with_seed, JobRow.trashed_at.is_(None)
-            )
-        rows = [row for row in session.scalars(same) if row.hashes_agree()]
-        if new.request_hash == new.request_hash_with_seed and first is None:
-            open_rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: row.is_abandoned(now))
-            rows = [*open_rows, *(row for row in rows if replay and row.is_complete)]
-        found.append(next(iter(rows), None))
-        first = found[-1] if new.request_hash != new.request_hash_with_seed else first
+            rows = _sound(session, newest.where(JobRow.request_hash == new.request_hash, is_open))
+        elif new.request_hash_with_seed in known:
+            same = _sound(session, newest.where(sent == new.request_hash_with_seed, JobRow.trashed_at.is_(None)))
+            rows = sorted((row for row in same if row.status in OPEN), key=lambda row: row.is_abandoned(now))
+            rows += [row for row in same if replay and row.is_complete]
+        found.append(rows[0] if rows else None)
+        first = found[-1] if is_drawn else first
     return found
+
+
+def _sound(session: Session, found: Select[Any]) -> list[JobRow]:
+    """Return the rows that may answer a request: none whose hashes were edited."""
+    return [row for row in session.scalars(found) if row.hashes_agree()]
 
 
 def append_event(
@@ -516,8 +522,7 @@ def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner
         made.append(row)
     session.add_all(made)
     session.flush()
-    for row in made:
-        append_event(session, row.seq, now, "state", status=Status.INTENT)
+    session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
     reindex(session, started)
 
 

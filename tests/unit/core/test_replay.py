@@ -81,13 +81,6 @@ def test_a_cell_that_is_run_again_asks_anew() -> None:
     assert occurrences.choose([A1], "hash", CellId(cell_id="b", execution="3")) == (0, A1)
 
 
-def test_looking_does_not_count() -> None:
-    """A dry run or the panel's price describes the next occurrence and leaves it to the submit."""
-    occurrences, cell = Occurrences(), CellId(cell_id="a", execution="1")
-    assert [occurrences.choose([], "hash", cell)[0] for _ in range(2)] == [0, 0]
-    assert occurrences.choose([], "hash", cell, ahead=2)[0] == 2
-
-
 @pytest.mark.parametrize("noted", ["-1", "x", "99999999999", "", "１"])
 def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
     """What cannot be an index is counted instead."""
@@ -165,14 +158,6 @@ def found(jobs: Sequence[PlannedJob]) -> list[tuple[str, bool]]:
 def ask(desk: Desk, *requests: ImageRequest, **options: Any) -> Sequence[PlannedJob]:
     """Look a call up."""
     return read_submission(Submission(requests), desk.lookup(**options))[1]
-
-
-def test_what_is_under_way_is_found_also_without_replay(desk: Desk) -> None:
-    """An open job is joined rather than bought again, in doubt or running; ``fresh`` alone asks anew."""
-    running = desk.answer(FOX.replace(seed=5), 5, Status.RUNNING)
-    for options in ({}, {"replay": "off"}, {"replay": "only"}):
-        assert found(ask(desk, FOX.replace(seed=5), **options)) == [(running[0], True)]
-    assert found(ask(desk, FOX.replace(seed=5), fresh=True)) == [("", False)]
 
 
 def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Desk) -> None:

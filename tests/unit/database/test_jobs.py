@@ -14,7 +14,6 @@ from tests.unit.database.kit import (
     PATH,
     PICTURE,
     Clock,
-    at_once,
     create,
     finish,
     given,
@@ -77,22 +76,6 @@ def test_an_open_request_is_joined_and_an_ended_one_is_not(database: Database, s
     ((again, is_new),) = ask(database, new())
     assert (again.id == first.id) is (status in OPEN)
     assert is_new is (status not in OPEN)
-
-
-def test_two_kernels_that_ask_at_once_create_one_job(database: Database, other: Database) -> None:
-    """Looking and creating are one transaction: of many that ask for the same picture, one is to send it."""
-    answers = at_once(lambda k: ask((database, other)[k % 2], new(), by=owner(f"kernel {k}"))[0])
-    assert len({row.id for row, _ in answers}) == 1
-    assert sum(is_new for _, is_new in answers) == 1
-
-
-def test_a_request_without_a_seed_is_joined_whole(database: Database) -> None:
-    """The same cell again while it runs gets all its jobs with the seeds that they have, not the ones drawn anew."""
-    first = ask(database, *request(seed=7))
-    again = ask(database, *request(seed=900), new("another", seed=1))
-    assert [(row.id, is_new) for row, is_new in again[:3]] == [(row.id, False) for row, _ in first]
-    assert [row.seed for row, _ in again] == [7, 8, 9, 1]
-    assert again[3][1]
 
 
 def test_equal_tasks_of_one_call_are_one_job_unless_fresh(database: Database) -> None:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.unit.database.kit import ACCOUNT, NO_LIMITS, NOON, Clock, at_once, create, finish, move, new, owner
-from wan_notebook.database import NOT_SENT, Claim, Conflict, Database, Status
-from wan_notebook.errors import StoreError
+from tests.unit.database.kit import ACCOUNT, NOON, Clock, at_once, create, finish, move, new, owner
+from wan_notebook.database import Claim, Conflict, Database, Status
 
 ME = owner("me")
 LIMITS = {"account": ACCOUNT, "in_flight": 2, "submits_per_s": 0}
@@ -113,17 +112,6 @@ def test_a_job_that_another_process_holds_is_not_sent(database: Database, clock:
     assert (row.owner_token, row.lease_until, row.sending_at) == ("other", clock.now + 15, clock.now)
     with pytest.raises(Conflict):
         claim(database, job_id)
-
-
-def test_what_was_certainly_not_sent_is_claimed_again(database: Database) -> None:
-    """After a 429 the job waits as an intent, and its next attempt asks for a place like any other."""
-    (job_id,) = jobs(database, 1)
-    for _ in range(2):
-        assert database.claim_to_send(job_id, ME, **NO_LIMITS).row is not None
-        move(database, job_id, Status.INTENT, detail={NOT_SENT: "HTTP 429"})
-    assert [event.status for event in database.events(job_id)] == ["intent", "sending", "intent", "sending", "intent"]
-    with pytest.raises(StoreError, match="no job"):
-        claim(database, "f00")
 
 
 def test_a_lease_is_exclusive_until_it_is_over(database: Database, clock: Clock) -> None:
