@@ -135,26 +135,31 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     """
     folders = [database for database, _ in _folders(session, everywhere=everywhere)]
     spends = [database.spend() for database in folders]
-    jobs, pictures = sum(spend.jobs - spend.free for spend in spends), sum(spend.pictures_saved for spend in spends)
-    practice = sum(database.spend(simulated=True).pictures_saved for database in folders)
+    practised = [database.spend(simulated=True) for database in folders]
+    practice = sum(spend.pictures_saved for spend in practised)
+    is_practice = practice > 0 and not any(spend.jobs - spend.free for spend in spends)
+    counted = practised if is_practice else spends
+    jobs, pictures = sum(spend.jobs - spend.free for spend in counted), sum(spend.pictures_saved for spend in counted)
     held = [
         format_amount(amount, currency) for spend in spends for currency, amount in spend.reserved.items() if amount
     ]
     unknown = sum(spend.reserved_unknown for spend in spends)
     held += [f"{unknown} unknown"] if unknown else []
     names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
-    sections = [_cost_section(name, folders, is_practice=practice > 0 and not jobs) for name in names]
+    sections = [_cost_section(name, folders, is_practice=is_practice) for name in names]
     return Table(
         title="Cost",
         facts=[
             str(sum((spend.total for spend in spends), Total())),
-            pluralize(pictures, "picture"),
+            pluralize(pictures, "practice picture" if is_practice else "picture"),
             pluralize(jobs, "job"),
             f"{' + '.join(held)} reserved for running jobs" if held else "",
         ],
         lines=session.budgets.lines(),
         parts=[section for section in sections if section.rows],
-        notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."] if practice else [],
+        notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."]
+        if counted is spends and practice
+        else [],
         tone=Tone.BLUE,
     )
 

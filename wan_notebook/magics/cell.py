@@ -117,20 +117,17 @@ class _Reader:
         if text is None or isinstance(text, bool):
             return text
         option = next(option for option in cell_parser().options if option.dest == name)
-        field = "--as" if name == "name" else name
-        return self._once(name, text, lambda: read_value(option, text, self.pictures.namespace, name=field))
+        return self._once(name, text, lambda: read_value(option, text, self.pictures.namespace, name=name))
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""
         options = self.options
         if options.negative is not None and negative:
-            message = "is given both as an option and below the prompt."
-            self.problems.append(Problem("negative_prompt", "", message, "Keep one."))
+            self.problems.append(Problem("negative_prompt", "", "is an option and stands below.", "Keep one."))
         given = enumerate(options.image or ())
         images = tuple(image for place, text in given for image in self._pictures(text, "image", place))
-        mode, n = mode_for(images, interleave=options.interleave), self.value("n")
-        n = 1 if n is None else n
-        seeds = split_seeds(self.value("seed"), n=n, mode=mode)
+        mode = mode_for(images, interleave=options.interleave)
+        seeds = split_seeds(self.value("seed"), n=self.value("n") or 1, mode=mode)
         names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
         fields = {
             **{name: value for name in names if name != "seed" and (value := self.value(name)) is not None},

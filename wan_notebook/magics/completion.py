@@ -4,45 +4,30 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..images import is_job, looks_like_image
 from .options import cell_parser, command_parsers, find_command, help_topics
-from .parser import (
-    EXPRESSIONS,
-    QUOTES,
-    REPEATABLE,
-    Kind,
-    LineParser,
-    ReadLine,
-    Word,
-    flag_of,
-    quote,
-    split_line,
-)
+from .parser import EXPRESSIONS, QUOTES, REPEATABLE, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
 
 if TYPE_CHECKING:
     from ..session import Session
 
-_SHOWN_MAX: Final = 200
 _SCANNED_MAX: Final = 5000
 _LAST: Final = "_wan"
 _LINE: Final = re.compile(r"\s*(%%?)wan(?=\s)")
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(NamedTuple):
     """Candidates in the order to show them, and the text before the cursor that a candidate replaces."""
 
     candidates: tuple[str, ...] = ()
     matched_fragment: str = ""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What exists: the notebook's variables, ids of jobs (newest first), and a call that returns the tags in use."""
 
     names: Mapping[str, object]
@@ -125,7 +110,7 @@ def _matching(typed: str, candidates: Iterable[str]) -> Completion:
     flag = flag_of(typed)
     bare = (flag[0] if flag else typed.lstrip(QUOTES)).lower()
     found = [c for c in dict.fromkeys(candidates) if c.lstrip("\"'").lower().startswith(bare) and c != typed]
-    return Completion(tuple(found[:_SHOWN_MAX]), typed)
+    return Completion(tuple(found), typed)
 
 
 def _files(typed: str, *, images_only: bool) -> list[str]:

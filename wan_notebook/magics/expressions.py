@@ -16,12 +16,12 @@ from itertools import islice
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from ..errors import CellError, ImageInputError, Problem, RequestError
+from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_image
 from ..models import TASKS_PER_CALL_MAX
 from ..text import did_you_mean, one_line, shown
 from ..validation import parse_size, plain_integer
-from .parser import Kind, is_location, plain_spaces, quoted, split_list, unescape, unquoted
+from .parser import Kind, is_location, quoted, split_list, unescape, unquoted
 
 if TYPE_CHECKING:
     from ..resolver import Resolver
@@ -48,7 +48,6 @@ _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?")
 _DOTTED: Final = re.compile(r"([^\W\d]\w*)\.([^\W\d]\w*)(?:\.[^\W\d]\w*)*")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smh]?)", re.IGNORECASE | re.ASCII)
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
-_LARGEST: Final = 2**63
 
 
 # Texts ---------------------------------------------------------------------------------------------------------------
@@ -141,10 +140,9 @@ def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[
 def parse_expression(text: str, field: str) -> ast.Expression:
     """Parse a Python expression. Raise ``RequestError``."""
     try:
-        return ast.parse(plain_spaces(text).strip(), mode="eval")
+        return ast.parse(re.sub(r"[\s\u200b\u2060\ufeff]", " ", text).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        message, hint = "not a Python expression.", _HINTS.get(field, "")
-        raise RequestError([Problem(field, one_line(text, 60), message, hint)]) from None
+        refuse(field, "not a Python expression.", _HINTS.get(field, ""), text)
 
 
 def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
@@ -208,10 +206,7 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
     if action.type is Kind.SINCE:
         from ..history import parse_since
 
-        try:
-            return parse_since(found)
-        except CellError as error:
-            refuse(name, error.message, error.hint)
+        return parse_since(found)
     if action.type is Kind.SIZE and parse_size(found) is None:
         with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
             value = evaluate(found, namespace, name)
@@ -269,7 +264,7 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
 def _whole(value: Any, text: str, field: str) -> Any:
     """Return integers of any kind as Python's; what else was given passes, since the request says what is wrong."""
     number = plain_integer(value)
-    if type(number) is int and abs(number) >= _LARGEST:
+    if type(number) is int and abs(number) >= 2**63:
         refuse(field, "is far too large.", "Choose a smaller number.", text)
     return number
 

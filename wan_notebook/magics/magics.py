@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 LAST: Final = "_wan"
 """The variable that holds the last job of another cell."""
-_ENDS_IN_QUESTION: Final = re.compile(r"(?P<head>\s*(?:[A-Za-z_]\w*\s*=\s*)?)%wan[ \t]+(?P<words>\S.*\?)\s*\Z")
-"""What IPython would read as a request for help: ``%wan`` and words that end in ``?``, perhaps with a target."""
 
 
 class Extension:
@@ -39,13 +37,9 @@ class Extension:
         self.session: Session | None = None
         """The kernel's session, once a cell or command has needed it."""
         self._matcher = _matcher(self)
-        self._is_loaded = False
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
-        if self._is_loaded:
-            return
-        self._is_loaded = True
         Extension.on_line.__doc__ = Extension.on_cell.__doc__ = help_text()  # what `%wan?` shows
         # What protects is frozen from here on, also when it is loaded again.
         loader = self.loader = self.loader or SettingsLoader()
@@ -66,9 +60,6 @@ class Extension:
 
     def unload(self) -> None:
         """Take everything back; jobs at the service go on."""
-        if not self._is_loaded:
-            return
-        self._is_loaded = False
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop("wan", None)
         if self.shell.Completer is not None:
@@ -130,21 +121,13 @@ def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resum
 def transform_lines(lines: list[str]) -> list[str]:
     """Return a cell's lines as IPython can read them, changed only where they are ours.
 
-    A ``%%wan`` without a body would raise IPython's own error, one below a comment would be Python, and
-    ``%wan make a fox or a dog?`` a request for help.
+    A ``%%wan`` without a body would raise IPython's own error, one below a comment would be Python.
     """
     written = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    first = written[0].strip() if written else ""
-    if re.match(r"%%wan(?:\s|\Z)", first):
-        below = lines[lines.index(written[0]) :]
-        return below if len(below) > 1 else [f"{first}\n", "\n"]
-    if first.startswith("%%"):
+    if not written or not re.match(r"\s*%%wan(?:\s|\Z)", written[0]):
         return lines
-    matches = [(line, _ENDS_IN_QUESTION.match(line)) for line in lines]
-    return [
-        f"{match['head']}get_ipython().run_line_magic('wan', {match['words'].rstrip()!r})\n" if match else line
-        for line, match in matches
-    ]
+    below = lines[lines.index(written[0]) :]
+    return below if len(below) > 1 else [f"{below[0].strip()}\n", "\n"]
 
 
 # A terminal asks after each line whether the cell is complete; there the body is still to come.

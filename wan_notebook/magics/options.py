@@ -28,12 +28,12 @@ ALIASES: Final = {"defaults": "config", "status": ""}
 
 
 def _arg(names: str, kind: Kind | None = None, help: str = "", **more: Any) -> Argument:
-    return Argument(names, kind, help, more)
+    return names, kind, help, more
 
 
 def _switches(**helps: str) -> list[Argument]:
     """Return switches: ``all_takes="…"`` is ``--all-takes`` with its help."""
-    return [Argument(f"--{name.replace('_', '-')}", None, text) for name, text in helps.items()]
+    return [_arg(f"--{name.replace('_', '-')}", None, text) for name, text in helps.items()]
 
 
 _LIMITS: Final = MODELS[MODEL]
@@ -43,19 +43,26 @@ a picture to use: a variable or expression (photo, d['key'], a[0], a list), a pa
 (a3f9c2[0]); repeat it for image 1, image 2, …"""
 _N_HELP: Final = f"how many pictures (1): up to {_LIMITS.n_max} when editing, one task each without images"
 _MAX_HELP: Final = f"at most so many pictures, 1 to {_LIMITS.max_images_max} ({_LIMITS.max_images_default})"
-_SIZE_HELP: Final = "1K or 2K (editing), a ratio such as 16:9, or pixels: 1280x720"
-_REWRITE_HELP: Final = "editing: the service rewrites the prompt (on); also --prompt-extend [true|false]"
-_SINCE_HELP: Final = "today, yesterday, monday, 7d, 12h, 1 week, or a day such as 2026-11-24"
 _CELL: Final = (
     _arg("-i --image", Kind.IMAGE, _IMAGE_HELP),
     _arg("-n", Kind.NUMBER, _N_HELP),
     *_switches(interleave="illustrated text: paragraphs and pictures in turn"),
     _arg("--max-images", Kind.NUMBER, f"illustrated text: {_MAX_HELP}"),
-    _arg("--size --ar", Kind.SIZE, _SIZE_HELP, choices=(*_LIMITS.tiers, *RATIOS)),
+    _arg(
+        "--size --ar",
+        Kind.SIZE,
+        "1K or 2K (editing), a ratio such as 16:9, or pixels: 1280x720",
+        choices=(*_LIMITS.tiers, *RATIOS),
+    ),
     _arg("--like", Kind.IMAGE, "the result takes this picture's shape, at the tier of --size"),
     _arg("--seed", Kind.SEED, f"0 to {_LIMITS.seed_max}; 5..8, 5,9,12 or a list make one job per seed"),
     _arg("--negative", Kind.TEXT, "what to avoid; or a last paragraph 'Negative prompt: …'"),
-    _arg("--rewrite --prompt-extend", help=_REWRITE_HELP, dest="prompt_extend", **_YES_NO),
+    _arg(
+        "--rewrite --prompt-extend",
+        help="editing: the service rewrites the prompt (on); also --prompt-extend [true|false]",
+        dest="prompt_extend",
+        **_YES_NO,
+    ),
     _arg("--watermark", help="'AI Generated' in the lower right corner (off)", **_YES_NO),
     _arg("--as", Kind.TEXT, "bind the job to this variable", dest="name", metavar="NAME"),
     _arg("--wait", help="wait for the pictures, or return at once", **_YES_NO),
@@ -69,11 +76,14 @@ _CELL: Final = (
     _arg("--provider", Kind.CHOICE, "where to send it", metavar="SERVICE", choices=PROVIDERS),
     _arg("--embed", help="write the recipe into the picture file (on)", **_YES_NO),
 )
-_JOB: Final = Argument("job", Kind.JOB)
-_PATH: Final = Argument("path", Kind.PATH)
+_JOB: Final = _arg("job", Kind.JOB)
+_PATH: Final = _arg("path", Kind.PATH)
 _SERVICE: Final = _arg("service", Kind.TEXT, choices=SERVICES)
 _WITH_TAG: Final = _arg("--tag", Kind.TAG, "with this tag; of several, with all", dest="tags")
-_EVERYWHERE: Final = Argument("--everywhere", None, "in all your folders")
+_EVERYWHERE: Final = _arg("--everywhere", None, "in all your folders")
+_BY: Final = _arg("--by", Kind.CHOICE, "a row for each", metavar="WHAT", choices=("day", "notebook", "tag", "user"))
+_PER: Final = _arg("--per", Kind.CHOICE, "the limit is for", metavar="WHAT", choices=("day", "notebook", "total"))
+_OPEN: Final = _arg("--open", Kind.PATH, "merge a bundle into this project")
 _COMMANDS: Final = (  # synopsis, summary, example
     ("", "status, and what to do next", ""),
     ("make [options] TEXT", "make a picture from one line of text", "a fox in snow --seed 5"),
@@ -82,11 +92,7 @@ _COMMANDS: Final = (  # synopsis, summary, example
     ("cancel JOB | --all", "cancel a job, where the service can", "fox"),
     ("resume [--all]", "pick up unfinished jobs and download what is ready", "--all"),
     ("resolve JOB [adopt TASK | again | abandon]", "decide about a job that may or may not have arrived", "a3f9 again"),
-    (
-        "save JOB PATH [--clean] [--force]",
-        "save a job's pictures, or one (job[0]), as .png, .jpg or .webp",
-        "fox a.jpg",
-    ),
+    ("save JOB PATH [--clean] [--force]", "save its pictures, or one (job[0]), as .png, .jpg or .webp", "fox fox.jpg"),
     ("history [WORDS] [options]", "what was asked and made, newest first", "fox --since 7d"),
     ("cost [--by day|notebook|tag|user] [--everywhere]", "what it cost", "--by day"),
     ("budget [AMOUNT [pictures] | off] [--per day|notebook|total]", "show or set limits on spending", "5.00 --per day"),
@@ -111,16 +117,18 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "wait": (_JOB, _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the jobs go on")),
     "cancel": (_JOB, *_switches(all="everything that is not finished")),
     "resume": (*_switches(all="also jobs that were made with another key"),),
-    "resolve": (
-        _JOB,
-        _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon")),
-        Argument("task", Kind.TEXT),
-    ),
+    "resolve": (_JOB, _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon")), _arg("task", Kind.TEXT)),
     "save": (_JOB, _PATH, *_switches(clean="without the recipe", force="replace whatever file is there")),
     "history": (
-        Argument("words", Kind.TEXT),
+        _arg("words", Kind.TEXT),
         *_switches(running="only what is not finished", starred="only starred ones", trash="what is in the trash"),
-        _arg("--since", Kind.SINCE, _SINCE_HELP, metavar="WHEN", choices=("today", "yesterday", "7d", "30d")),
+        _arg(
+            "--since",
+            Kind.SINCE,
+            "today, yesterday, monday, 7d, 12h, 1 week, or a day such as 2026-11-24",
+            metavar="WHEN",
+            choices=("today", "yesterday", "7d", "30d"),
+        ),
         _arg("--notebook", Kind.TEXT, "of this notebook, or the one named", nargs="?", const="", metavar="NAME"),
         _WITH_TAG,
         _arg("--seed", Kind.NUMBER, "with this seed"),
@@ -128,29 +136,18 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
         _EVERYWHERE,
         _arg("--limit", Kind.NUMBER, "at most so many (20)"),
     ),
-    "cost": (
-        _arg("--by", Kind.CHOICE, "a row for each", metavar="WHAT", choices=("day", "notebook", "tag", "user")),
-        _EVERYWHERE,
-    ),
-    "budget": (
-        _arg("words", Kind.TEXT, choices=("pictures", "off")),
-        _arg("--per", Kind.CHOICE, "the limit is for", metavar="WHAT", choices=("day", "notebook", "total")),
-    ),
+    "cost": (_BY, _EVERYWHERE),
+    "budget": (_arg("words", Kind.TEXT, choices=("pictures", "off")), _PER),
     "star": (_JOB,),
-    "tag": (_JOB, Argument("words", Kind.TAG), *_switches(remove="take these tags away")),
+    "tag": (_JOB, _arg("words", Kind.TAG), *_switches(remove="take these tags away")),
     "trash": (_JOB, *_switches(undo="take it out of the trash")),
     "login": (_SERVICE,),
     "logout": (_SERVICE,),
     "config": (_arg("words", Kind.TEXT, choices=tuple(f"{key}=" for key in CONFIG_KEYS)),),
-    "help": (Argument("topic", Kind.TEXT),),
+    "help": (_arg("topic", Kind.TEXT),),
     "panel": (_arg("--from", Kind.JOB_OR_FILE, "filled in from this job or picture", dest="job"),),
-    "recall": (Argument("job", Kind.JOB_OR_FILE),),
-    "bundle": (
-        _PATH,
-        _WITH_TAG,
-        _arg("--open", Kind.PATH, "merge a bundle into this project"),
-        *_switches(all_takes="every take, not only the shown ones"),
-    ),
+    "recall": (_arg("job", Kind.JOB_OR_FILE),),
+    "bundle": (_PATH, _WITH_TAG, _OPEN, *_switches(all_takes="every take, not only the shown ones")),
     "verify": (_PATH,),
     "methods": (_WITH_TAG, *_switches(latex="as LaTeX")),
 }
@@ -186,14 +183,13 @@ def find_command(name: str) -> LineParser | None:
 _LEFT: Final = 30
 _WIDTH: Final = 100
 _HEAD: Final = """\
+%%wan -i photo --size 2K -n 2 --seed 5
+A watercolour of {animal} in the snow.
+Negative prompt: text, frame
+
 %%wan [options]     the text below is the prompt; {name} stands for a variable
 %wan make TEXT      the same in one line; options before or after the text
 _wan                the last job of another cell: -i _wan goes on from its picture"""
-_EXAMPLE: Final = """\
-Example
-  %%wan -i photo --size 2K -n 2 --seed 5
-  A watercolour of {animal} in the snow.
-  Negative prompt: text, frame"""
 _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
     "%%wan -i photo -n 3 --size 16:9 --seed 5..8",
     '%%wan --negative "text, frame" --as fox --tag poster --fresh',
@@ -208,7 +204,7 @@ def help_text() -> str:
     """Return the help that ``%wan?`` and ``%%wan?`` show."""
     commands = [(parser.synopsis, parser.summary) for parser in command_parsers().values()]
     parts = {"Options": option_rows(cell_parser()), "Commands": commands}
-    return "\n\n".join([_HEAD, *("\n".join([head, *_columns(rows)]) for head, rows in parts.items()), _EXAMPLE])
+    return "\n\n".join([_HEAD, *("\n".join([head, *_columns(rows)]) for head, rows in parts.items())])
 
 
 def help_topics() -> dict[str, argparse.Action | None]:
@@ -221,8 +217,7 @@ def topic_help(topic: str) -> str:
     """Return the help of a command or an option, with an example. Raise ``CellError`` for anything else."""
     word, found = topic.lower().lstrip("-%"), []
     if (parser := find_command(word)) is not None:
-        rows = [("…", "all options of %%wan")] if parser.prog == "%wan make" else option_rows(parser)
-        rows = [*(CONFIG_KEYS.items() if parser.prog == "%wan config" else ()), *rows]
+        rows = [*(CONFIG_KEYS.items() if parser.prog == "%wan config" else ()), *option_rows(parser)]
         found.append(
             "\n".join([parser.synopsis, f"  {parser.summary}", *_columns(rows), "", f"Example: {parser.example}"])
         )

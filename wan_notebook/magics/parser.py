@@ -89,11 +89,6 @@ def is_location(text: str) -> bool:
     return _LOCATION.match(text) is not None
 
 
-def plain_spaces(text: str) -> str:
-    """Return a text with ordinary spaces in place of all others, which Python does not read."""
-    return _ANY_SPACE.sub(" ", text)
-
-
 def split_list(text: str) -> list[str]:
     """Split the inside of ``[a, f(b, c), "d,e"]`` at its own commas; the brackets must be balanced."""
     inside, parts, start = text.strip()[1:-1], [], 0
@@ -181,13 +176,8 @@ _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 
-class Argument(NamedTuple):
-    """One option (``-i --image``) or positional word; ``kind`` is None for a switch, ``more`` is for argparse."""
-
-    names: str
-    kind: Kind | None = None
-    help: str = ""
-    more: dict[str, Any] = {}  # noqa: RUF012 - only read
+Argument = tuple[str, Kind | None, str, dict[str, Any]]
+"""Names of an option (``-i --image``) or a positional word, its kind (None for a switch), help, and for argparse."""
 
 
 class LineParser(argparse.ArgumentParser):
@@ -203,7 +193,7 @@ class LineParser(argparse.ArgumentParser):
         self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
-        for names, kind, text, more in (Argument("-h --help", None, "show this help"), *arguments):
+        for names, kind, text, more in (("-h --help", None, "show this help", {}), *arguments):
             usual: dict[str, Any] = {} if "action" in more else {"action": "store_true"}
             if kind is not None:  # choices are not checked by argparse either
                 usual = {"type": kind, "metavar": _METAVARS.get(kind, kind.name)}

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..display import relative_path
 from ..errors import RequestError
@@ -34,8 +33,7 @@ _LINE_STARTS: Final = re.compile(  # IPython removes prompts of a console; the o
 _PLAIN_PATH: Final = re.compile(r"[\w.][\w./-]*")
 
 
-@dataclass(frozen=True)
-class CellText:
+class CellText(NamedTuple):
     """A cell: what follows ``%%wan`` in its first line, and the text below."""
 
     line: str

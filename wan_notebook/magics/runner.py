@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..database import HistoryQuery
@@ -110,20 +109,16 @@ class Runner:
         if reference and not is_known(reference[0], self.namespace):
             return [(self.session.job(reference[0]), reference[1])]
         value, index = evaluate_item(text, self.namespace, "job")
-        picks: list[Pick] = []
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(one, Job):
-                picks.append((one, index))
-            elif isinstance(one, Picture):
-                picks.append((one.job, one.index))
-            elif isinstance(one, str) and (reference := job_reference(one)):
-                picks.append((self.session.job(reference[0]), reference[1]))
-            else:
-                picks.clear()
-                break
-        if not picks:
+        given = value if isinstance(value, list | tuple) else [value]
+        if not given or not all(isinstance(one, Job | Picture | str) for one in given):
             raise CellError(f"{word} is {type(value).__name__}, not a job.", hint="`%wan history` lists the jobs.")
-        return picks
+        return [self._pick(one, index) for one in given]
+
+    def _pick(self, value: Job | Picture | str, index: int | None) -> Pick:
+        if isinstance(value, str):
+            job_id, index = job_reference(value) or (value, None)
+            return self.session.job(job_id), index
+        return (value, index) if isinstance(value, Job) else (value.job, value.index)
 
     def _newest(self) -> Job:
         if self.session.last:
@@ -135,7 +130,7 @@ class Runner:
         return self.session.job_of_row(rows[0])
 
 
-def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({})) -> tuple[str, argparse.Namespace]:
+def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse.Namespace]:
     """Read what follows ``%wan``: the command's name, and its options, each in its type. Jobs stay as typed.
 
     Raises
@@ -163,16 +158,15 @@ def read_command(line: str, namespace: Mapping[str, Any] = MappingProxyType({}))
         return "help", argparse.Namespace(topic=name or None)
     problems = list(read.problems)
     for action in (*parser.options, *parser.positionals):
-        texts = getattr(read.options, action.dest)
+        given = getattr(read.options, action.dest)
+        texts = given if isinstance(given, list) else [given] if isinstance(given, str) else []
         field = action.option_strings[0] if action.option_strings else parser.prog
-        values = []
-        for text in texts if isinstance(texts, list) else [texts] if isinstance(texts, str) else []:
-            try:
-                values.append(read_value(action, text, namespace, name=field))
-            except RequestError as error:
-                problems += error.problems
-        if values:
-            setattr(read.options, action.dest, values if isinstance(texts, list) else values[0])
+        try:
+            values = [read_value(action, text, namespace, name=field) for text in texts]
+        except RequestError as error:
+            problems += error.problems
+        else:
+            setattr(read.options, action.dest, values if isinstance(given, list) else next(iter(values), given))
     if problems:
         raise RequestError(problems)
     return name, read.options

@@ -171,12 +171,12 @@ def test_logout_removes_what_login_stored(desk: Any, capsys: Any) -> None:
     at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN})
     at.run("login", capsys)
     said = at.run("logout dashscope", capsys)
-    assert "dashscope: no key is stored" in said
+    assert "dashscope: none" in said
     assert "uses simulator" in said
     assert at.session.loader.keys.read("dashscope")[0] is None
     assert at.session.loader.stored() == {}
     at.env["WAN_API_KEY"] = KEY
-    assert "still found in WAN_API_KEY" in at.run("logout gateway", capsys)
+    assert "gateway: WAN_API_KEY" in at.run("logout gateway", capsys)
 
 
 def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
@@ -192,5 +192,5 @@ def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, 
     assert "%wan doctor" not in said
     assert KEY not in said
     assert "hush" not in said
-    for part in ("127.0.0.1:9", "nonexistent.pem is missing", "CA_BUNDLE is set, but not read", "key file others"):
+    for part in ("127.0.0.1:9", "nonexistent.pem is missing", "it is not read", "key file others"):
         assert part in said

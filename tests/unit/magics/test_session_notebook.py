@@ -137,13 +137,16 @@ def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
     assert notebook.names["seen"] is notebook.names["edit"]
 
 
-def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook) -> None:
-    """Pictures by name and size, how many are made, what they cost at most; an address is not fetched."""
+def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures by name and size, how many are made, what they cost at most, or that nobody knows (USER_TRIAL P6.5)."""
     notebook.names["photo"] = np.zeros((300, 400, 3), dtype=np.uint8)
     shown = notebook.run("%%wan --dry-run -i photo -i http://127.0.0.1:9/x.png -n 3\nblue")
     assert "3 pictures" in shown
     assert "nothing was sent" in shown
     assert "x.png" in shown
+    monkeypatch.setenv("WAN_API_KEY", "sk-dryrun0123456789")
+    shown = " ".join(notebook.run("%%wan --dry-run -n 9 --provider gateway\nblue").split())
+    assert "9 pictures, price unknown" in shown
     assert notebook.tasks() == 0
 
 
@@ -191,6 +194,7 @@ def test_costs_of_practice_are_shown_and_marked(notebook: Notebook) -> None:
     notebook.run("%%wan --tag study --seed 5..6\na fox")
     shown = notebook.run("%wan cost --by tag")
     assert "practice by tag" in shown
+    assert "2 practice pictures · 2 jobs" in shown
     assert re.search(r"study .*\$0\.06 estimated +2 +2", shown)
 
 

@@ -11,6 +11,7 @@ from ...display import FrontEnd, message_bundle, pages_bundles, picture_bundle, 
 from ...errors import CellError, JobError
 from ...jobs import Job, explain, status_words
 from ...money import Total
+from ...settings import LEDGER_NAME
 from ...text import pluralize
 from ..magics import open_lines
 from ..runner import Runner
@@ -95,10 +96,9 @@ def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     """Go on with every unfinished job, and say what is open."""
     session = runner.session
     resumed = session.resume(foreign=options.all)
-    lines = [f"{pluralize(len(resumed), 'job')} picked up"] if resumed else []
-    if (project := session.known_project()) and project.database.path:
-        lines += open_lines(count_open(project.database.path), session.wall_clock(), advice="")
-    runner.say(*filter(None, [*lines, session.left_alone]) if lines or session.left_alone else ["Nothing is open."])
+    open_now = open_lines(count_open(session.loader.folder / LEDGER_NAME), session.wall_clock(), advice="")
+    picked_up = f"{pluralize(len(resumed), 'job')} picked up" if resumed else ""
+    runner.say(*(list(filter(None, [picked_up, *open_now, session.left_alone])) or ["Nothing is open."]))
 
 
 def run_resolve(options: argparse.Namespace, runner: Runner) -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ...budget import parse_budget
 from ...database import HistoryQuery
@@ -19,8 +19,6 @@ from ..runner import Runner
 
 if TYPE_CHECKING:
     from ...metadata import ForeignMetadata, Metadata
-
-_TEXT_MAX_CHARS: Final = 2000
 
 
 def run_status(_options: argparse.Namespace, runner: Runner) -> None:
@@ -139,7 +137,7 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
         raise CellError("`%wan bundle` needs a path.", hint="Write `%wan bundle paper.zip`, or `--open paper.zip`")
     target = Path(options.path).expanduser()
     # An address of an input may be one of the notebook's variables.
-    texts = [v for v in list(runner.namespace.values()) if isinstance(v, str) and len(v) < _TEXT_MAX_CHARS]
+    texts = [v for v in list(runner.namespace.values()) if isinstance(v, str) and len(v) < 2000]
     plan = plan_bundle(
         runner.session,
         _notebook(runner),

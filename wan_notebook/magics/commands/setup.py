@@ -20,7 +20,7 @@ from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
 from ...money import format_amount, read_amount
 from ...providers import ServiceClient
 from ...session import Session
-from ...settings import KEY_VARIABLE, check_key
+from ...settings import check_key
 from ...text import EXPOSED_HINT, did_you_mean, looks_like_key
 from ..expressions import refuse
 from ..frontend import front_end
@@ -53,22 +53,20 @@ _SHOWN: Final = (
 def run_login(options: argparse.Namespace, runner: Runner) -> None:
     """Choose the service, take the key unseen, find the region that accepts it, and remember both."""
     if runner.front_end is FrontEnd.HEADLESS:
-        hint = f"Set {KEY_VARIABLE['gateway']} in the environment instead."
-        raise SettingsError("nobody is there to type a key.", hint=hint)
+        raise SettingsError("nobody is there to type a key.", hint="Set WAN_API_KEY in the environment instead.")
     session, loader = runner.session, runner.session.loader
     provider, key = _ask(options.service)
-    asked = session.settings(provider)
     url = _find_address(provider, key, session)
     where = loader.keys.write(provider, key)
     changes: dict[str, Any] = {"provider": provider, "provider_by": "login"}
-    if not asked.is_url_named:  # an address of the environment is meant for now: it is not stored
+    if not session.settings(provider).is_url_named:  # an address of the environment is meant for now: it is not stored
         changes["base_urls"] = {**loader.stored_table("base_urls"), provider: url}
     loader.store(**changes)
     session.forget_clients()
     # The environment comes before what is stored, and may name another service or key.
     now = session.settings()
-    use = f"From now on %wan uses {now.provider} ({now.chosen_because}) at {now.base_url}"
-    runner.say(f"The key works at {url}. It is kept in {where}. {use}, with the key of {now.key_source}.")
+    use = f"{now.provider} ({now.chosen_because}) at {now.base_url}, with the key of {now.key_source}"
+    runner.say(f"The key works at {url}. It is kept in {where}. From now on %wan uses {use}.")
 
 
 def run_logout(options: argparse.Namespace, runner: Runner) -> None:
@@ -82,12 +80,9 @@ def run_logout(options: argparse.Namespace, runner: Runner) -> None:
         is_chosen = stored.get("provider") in chosen
         loader.store(base_urls=urls or None, **({"provider": None, "provider_by": None} if is_chosen else {}))
     session.forget_clients()
-    found = {provider: session.settings(provider).key_source for provider in chosen}
-    lines = [
-        f"{name}: {f'its key is still found in {at}' if at else 'no key is stored'}." for name, at in found.items()
-    ]
-    now = session.settings()
-    runner.say(*lines, f"From now on %wan uses {now.provider}: {now.chosen_because}.")
+    now, found = session.settings(), {name: session.settings(name).key_source or "none" for name in chosen}
+    left = ", ".join(f"{name}: {place}" for name, place in found.items())
+    runner.say(f"Keys that are still found: {left}. From now on %wan uses {now.provider}: {now.chosen_because}.")
 
 
 def _ask(service: str | None) -> "tuple[str, SecretStr]":
@@ -96,13 +91,10 @@ def _ask(service: str | None) -> "tuple[str, SecretStr]":
 
     from pydantic import SecretStr
 
-    try:
-        provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
-        key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
-    except EOFError:
-        key = SecretStr("")
+    provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
+    key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
     if not key:
-        raise SettingsError("no key was given.", hint="Run `%wan login` where a key can be typed.")
+        raise SettingsError("no key was given.", hint="Run `%wan login` again.")
     check_key(key)
     return provider, key
 
@@ -111,9 +103,8 @@ def _service(word: str) -> str:
     """Return the service that a word or its beginning names. Raise ``CellError``, which repeats no key."""
     if found := [name for name in SERVICES if name.startswith(word.lower())]:
         return found[0]
-    if looks_like_key(word):
-        raise CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-    raise CellError("that is not a service.", hint=f"Write `%wan login {SERVICES[0]}` or `{SERVICES[1]}`.")
+    hint = EXPOSED_HINT if looks_like_key(word) else f"Write `%wan login {SERVICES[0]}` or `{SERVICES[1]}`."
+    raise CellError("that is not a service.", hint=hint)
 
 
 def _find_address(provider: str, key: "SecretStr", session: Session) -> str:
@@ -265,11 +256,10 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
         if name != "no":
             yield "proxy", "info", f"{name}: {url.hostname}:{url.port or ''}", ""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if (path := os.environ.get(name)) and not name.startswith("SSL"):
-            yield "certificates", "info", f"{name} is set, but not read", "set SSL_CERT_FILE to the same file"
-        elif path:
-            level = "info" if Path(path).exists() else "problem"
-            yield "certificates", level, f"{name}={path}{'' if level == 'info' else ' is missing'}", ""
+        if path := os.environ.get(name):
+            hint = "" if name.startswith("SSL") else "it is not read: set SSL_CERT_FILE to the same file"
+            fault = "" if hint or Path(path).exists() else " is missing"
+            yield "certificates", "problem" if fault else "info", f"{name}={path}{fault}", hint
     for folder in (now.folder, loader.config_path.parent, loader.data_dir):
         good = _is_writable(folder)
         yield "folder", "ok" if good else "problem", f"{folder} is {'' if good else 'not '}writable", ""
