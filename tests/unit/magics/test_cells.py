@@ -2,7 +2,6 @@
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,15 +13,6 @@ from wan_notebook.errors import RequestError
 from wan_notebook.models import TASKS_PER_CALL_MAX
 from wan_notebook.replay import Submission
 from wan_notebook.validation import Mode
-
-
-def test_a_cell_without_options_is_text_to_image():
-    """The body alone is enough."""
-    submission, timeout_s = call("", "\n\n A fox in the snow. \n\n")
-    (only,) = submission.requests
-    assert (submission, timeout_s) == (Submission(requests=(only,)), None)
-    assert (only.prompt, only.mode, only.n) == ("A fox in the snow.", Mode.TEXT_TO_IMAGE, 1)
-    assert (only.seed, only.size) == (None, None)
 
 
 def test_every_option_arrives():
@@ -39,6 +29,9 @@ def test_every_option_arrives():
     assert (only.prompt, only.negative_prompt, timeout_s) == ("A fox", "no fox", 120)
     assert (submission.name, submission.provider, submission.tags) == ("owl", "simulator", ("a", "b fox"))
     assert (submission.fresh, submission.embed, submission.notes) == (True, False, ())
+    plain = request("", "\n\n A fox in the snow. \n\n")
+    assert (plain.prompt, plain.mode, plain.n, plain.seed) == ("A fox in the snow.", Mode.TEXT_TO_IMAGE, 1, None)
+    assert call("") == (Submission(requests=(request(""),)), None)
     assert request("--interleave --max-images count", "A story").pictures_asked == 3
     assert request('--raw --negative "{x}"', "a {animal} {").prompt == "a {animal} {"
 
@@ -111,26 +104,19 @@ def test_all_problems_of_a_line_and_its_request_come_together():
 @pytest.mark.parametrize(
     ("line", "body", "parts"),
     [
-        ("--as 2x", "x", ["'2x'", "variable name"]),
         ("--timeout soon", "x", ["'soon'", "90s"]),
         ("--provider gatway", "x", ["'gatway'", "Did you mean gateway?"]),
         ("", "", ["must not be empty"]),
         ("--negative dark", "a fox\nNegative prompt: blurry", ["Keep one"]),
-        ("-n 0", "x", ["n = 0"]),
         ("-n animal", "x", ["whole number"]),
         ("-n 10**5000", "x", ["too large"]),
-        ("--size huge", "x", ["not a valid size"]),
-        ("--size {nowhere}x1", "x", ["no variable nowhere"]),
         ("-i []", "x", ["holds no picture"]),
         ("-i photo.resize(", "x", ["not closed"]),
-        ("-i a3f9c2", "x", ["a3f9c2[0] or a3f9c2[1]"]),
         ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
         ("-i broken()", "x", ["ValueError", "a bad day"]),
         ("--seed [1,'x']", "x", ["whole number"]),
         ("--seed 5-8", "x", ["seed = -3"]),
         ("--seed 8..5", "x", ["Write 5..8"]),
-        ("--seed zzz", "x", ["Write a number, 5..8 or 5,9,12"]),
-        ("--seed []", "x", ["empty"]),
         ("--seed 0..2000000000", "x", [f"more than {TASKS_PER_CALL_MAX}"]),
         ("--like photo1 -i photo --size 800x800", "x", ["like = photo1", "800x800"]),
         ("--like running", "x", ["not here yet", "%wan wait"]),
@@ -154,11 +140,8 @@ def test_bad_input_is_a_short_message_with_a_hint(line, body, parts):
         ("--seed 9, 5, 12", [9, 5, 12]),
         ("--seed 1..3,9", [1, 2, 3, 9]),
         ('--seed "5, 9"', [5, 9]),
-        ("--seed {seeds}", [3, 4, 5]),
         ("--seed count..count+1", [3, 4]),
         ("--seed (s for s in seeds)", [3, 4, 5]),
-        ("--seed 5,6,5", [5, 6]),
-        ("--seed None", [None]),
     ],
 )
 def test_seeds_make_one_request_each_in_order(line, seeds):
@@ -172,12 +155,10 @@ def test_seeds_make_one_request_each_in_order(line, seeds):
         ('"my cat.jpg"', "my cat.jpg", "my cat.jpg"),
         ("2026-11-24.png", "2026-11-24.png", "2026-11-24.png"),
         ("pics/cat", "pics/cat", "cat"),
-        ("/tmp/x(1).png", "/tmp/x(1).png", "x(1).png"),
         ("cat's.jpg", "cat's.jpg", "cat's.jpg"),
         ('"C:\\new\\cat.png"', "C:\\new\\cat.png", "cat.png"),
         ("https://example.org/a.png?key=x", "https://example.org/a.png?key=x", "a.png"),
         ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA", "data URL"),
-        ("where", Path("a.png"), "where"),
         ("holder.png", "an attribute", "holder.png"),
         ("im.png", "im.png", "im.png"),
         ("abc", "first", "abc"),
@@ -189,7 +170,7 @@ def test_seeds_make_one_request_each_in_order(line, seeds):
 )
 def test_what_stands_after_i_is_a_path_an_expression_or_a_job(text, value, name):
     """Paths and URLs are never evaluated; a variable comes before a file and before a job's id."""
-    held = {"d": {"a b": "k"}, "both": ["a", "b"], "abc": "first", "where": Path("a.png")}
+    held = {"d": {"a b": "k"}, "both": ["a", "b"], "abc": "first"}
     names = Pictures(**held, im=picture("i"), holder=SimpleNamespace(png="an attribute"))
     with contextlib.suppress(RequestError):
         call(f"-i {text}", names=names)
@@ -239,15 +220,12 @@ def test_what_is_hardly_meant_draws_a_note(body, part):
         ("a lime --seed 3 --size 16:9", "a lime", {"seed": 3, "size": "16:9"}),
         ("--size 1:1 a lime --seed 3", "a lime", {"seed": 3, "size": "1:1"}),
         ("—seed 5, 6 — a fox", "— a fox", {}),
-        ("a {animal} no {count}", "a fox no 3", {}),
         ("--raw a {animal} --red", "a {animal} --red", {}),
         ("-- -n is an option", "-n is an option", {}),
         ("a fox — red —wild", "a fox — red —wild", {}),
-        ("a fox -5 degrees -x", "a fox -5 degrees -x", {}),
         ('what\'s this, "a {{fox}}" or a dog?', 'what\'s this, "a {fox}" or a dog?', {}),
         ('a sign "--no entry"', 'a sign "--no entry"', {}),
         ("(a fox --seed 3) in snow", "(a fox --seed 3) in snow", {}),
-        ("the (old fox --seed 4", "the (old fox", {"seed": 4}),
         ("--negative fog a fox Negative prompt: x", "a fox Negative prompt: x", {"negative_prompt": "fog"}),
     ],
 )
@@ -262,7 +240,6 @@ def test_a_line_has_options_before_its_text_or_after_it(line, prompt, options):
     ("line", "parts"),
     [
         ("a fox --red", ["--red", "unknown option", "--raw"]),
-        ("--sede 5 a fox", ["--sede", "--seed"]),
         ("a --seed 3 fox", ["--seed", "stands inside the text"]),
         ("a {anmal} fox", ["{anmal}", "animal"]),
         ("a fox --seed", ["--seed", "needs a value"]),

@@ -1,17 +1,14 @@
 """Commands read from a line, what loading says, cells for IPython, and what nobody foresaw."""
 
-import contextlib
 import re
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wan_notebook.database import OpenSummary
 from wan_notebook.errors import CellError, RequestError, WanError
-from wan_notebook.magics import command_parsers, last_resort, open_lines, read_command, transform_lines
+from wan_notebook.magics import last_resort, open_lines, read_command, transform_lines
 
 RESUME = " (`%wan resume`)"
 KEYS = ("sk-LOGIN-0123456789abcdef", "0123456789abcdef0123456789abcdef")
@@ -21,7 +18,6 @@ KEYS = ("sk-LOGIN-0123456789abcdef", "0123456789abcdef0123456789abcdef")
     ("line", "name", "options"),
     [
         ("", "", {}),
-        ("status", "", {}),
         ("show a3f9c2 --all", "show", {"job": "a3f9c2", "all": True}),
         ('show jobs["a b"] --takes', "show", {"job": 'jobs["a b"]', "takes": True}),
         ("wait job --timeout 15m", "wait", {"job": "job", "timeout": 900.0}),
@@ -33,8 +29,6 @@ KEYS = ("sk-LOGIN-0123456789abcdef", "0123456789abcdef0123456789abcdef")
             {"words": ["red", "fox"], "running": True, "tags": ["a", "t1"], "notebook": "", "seed": 90, "limit": 9},
         ),
         ('history "red fox" cat\'s', "history", {"words": ["red fox", "cat's"], "notebook": None, "limit": None}),
-        ('history --state "in doubt"', "history", {"state": "in doubt"}),
-        ("cost --by=tag --everywhere", "cost", {"by": "tag", "everywhere": True}),
         ('save job[0] "my cat.png" --clean', "save", {"job": "job[0]", "path": "my cat.png", "clean": True}),
         ("save job {t}-{k}.png", "save", {"path": "t1-9.png"}),
         ('save job "C:\\new\\cat.png"', "save", {"path": "C:\\new\\cat.png"}),
@@ -70,9 +64,7 @@ def test_since_reads_days_as_people_say_them(since, days):
         ("a red fox", ["'a' is not a command", "%wan make a red fox"]),
         ("histroy", ["'histroy' is not a command", "Did you mean history?"]),
         ("star", ["needs JOB", "%wan star fox[0]"]),
-        ("save job", ["needs PATH"]),
         ("cancel a b", ["'b' is unexpected. Example: `%wan cancel fox`"]),
-        ("show --al", ["--al", "Did you mean --all?"]),
         ("show --nosuchthing", ["`%wan help show` lists the options"]),
         ("resolve a3f maybe", ["'maybe' is not one of the choices", "adopt"]),
         ("history --since soon", ["'soon' is not a valid time", "yesterday"]),
@@ -87,21 +79,6 @@ def test_a_slip_gets_the_nearest_and_a_hint(line, parts):
         read_command(line, {})
     text = "\n".join(caught.value.lines())
     assert [part for part in parts if part not in text] == []
-
-
-words = st.one_of(
-    st.sampled_from(
-        [*command_parsers(), "--tag", "--by", "--since", "7d", "5", "off", "a=1", "--help", "—n", "'", "["]
-    ),
-    st.text(max_size=8),
-)
-
-
-@given(st.lists(words, max_size=6).map(" ".join))
-def test_no_line_makes_it_fail(line):
-    """Whatever stands after ``%wan`` is a command or our error."""
-    with contextlib.suppress(CellError, RequestError):
-        assert read_command(line, {})[0] in command_parsers()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +112,6 @@ def test_what_is_open_is_said_in_plain_lines(summary, lines):
         ("%%wan\na fox\n", "%%wan\na fox\n"),
         ("# my fox\n\n%%wan\n# a fox\n", "%%wan\n# a fox\n"),
         ("%%wander\n", "%%wander\n"),
-        ("x = 1\n", "x = 1\n"),
     ],
 )
 def test_cells_reach_ipython_in_a_form_that_it_can_read(cell, seen):
@@ -160,11 +136,5 @@ def test_an_unforeseen_exception_is_one_line_and_a_private_file(monkeypatch, tmp
         assert secret not in shown
     assert "test_commands.py" in file.read_text("utf-8")
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
-
-
-@pytest.mark.parametrize("error", [CellError("ours"), KeyboardInterrupt()])
-def test_our_own_errors_and_interrupts_pass(error):
-    """They have their own words."""
-    with pytest.raises(type(error)) as caught, last_resort():
-        raise error
-    assert caught.value is error
+    with pytest.raises(KeyboardInterrupt), last_resort():  # an interrupt has its own words
+        raise KeyboardInterrupt

@@ -9,22 +9,10 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.unit.magics.names import Pictures, call, picture
 from wan_notebook.errors import RequestError
-from wan_notebook.images import InputImage
 from wan_notebook.magics import cell_of_request, quoted_path, transform_lines, write_cell
 from wan_notebook.request import ImageRequest
 
-
-class Anything(Pictures):
-    """Takes everything for a picture."""
-
-    def image(self, value, name):
-        return (InputImage(name, f"test:{name}", b"data", "image/png", 640, 480),)
-
-    def job_image(self, job_id, index, name):
-        return self.image(job_id, name)[0]
-
-
-NAMES = Anything(d={"key": 1, "a b": 2}, photo=1, a=[1, 2], f=lambda *_: 1)
+NAMES = Pictures(d={"key": "1", "a b": "2"}, photo="1", a=["1", "2"], f=lambda *_: "1")
 
 
 def back(cell):
@@ -41,7 +29,7 @@ def back(cell):
 def test_a_full_cell_is_one_that_a_person_would_type():
     """The order of options and the quotes are those of the documentation; what is the default is not written."""
     assert str(cell_of_request(ImageRequest(prompt="A fox"), images=())) == "%%wan\nA fox"
-    image = Anything().image(None, 'd["key"]')
+    image = (picture('d["key"]'),)
     asked = ImageRequest(
         prompt="A {fox}",
         images=image,
@@ -116,7 +104,7 @@ texts = st.lists(st.one_of(nasty, st.text(max_size=5)), max_size=10).map("".join
 def requests(draw):
     """Make a request that the rules allow, of any mode."""
     mode = draw(st.sampled_from(["edit", "text", "illustrated"]))
-    images = tuple(NAMES.image(None, "photo")[0] for _ in range({"edit": draw(st.integers(1, 4))}.get(mode, 0)))
+    images = tuple(picture("photo") for _ in range({"edit": draw(st.integers(1, 4))}.get(mode, 0)))
     fields = {
         "prompt": draw(texts.filter(str.strip)),
         "negative_prompt": draw(texts),

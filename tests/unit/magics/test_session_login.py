@@ -1,10 +1,10 @@
 """``%wan login``, ``logout`` and ``doctor``: which service, which key, which region, and who really answers."""
 
 import getpass
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -27,75 +27,49 @@ WRONG_KEY = (401, {"code": "InvalidApiKey", "message": "No.", "request_id": "r"}
 PORTAL = (200, "<html>Log in</html>")
 
 
-class Answers(httpx.AsyncBaseTransport):
-    """What each base URL says; ``asked`` are those that were asked."""
-
-    def __init__(self) -> None:
-        self.of: dict[str, Any] = {}
-        self.asked: list[str] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        base = next(url for url in self.of if str(request.url).startswith(url))
-        self.asked.append(base)
-        if isinstance(self.of[base], Exception):
-            raise self.of[base]
-        status, body = self.of[base]
-        is_page = isinstance(body, str)
-        content = body.encode() if is_page else json.dumps(body).encode()
-        kind = "text/html" if is_page else "application/json"
-        return httpx.Response(status, headers={"content-type": kind}, content=content)
-
-
-class Shell:
-    """A terminal without IPython."""
-
-    user_ns: dict[str, Any] = {}  # noqa: RUF012
-
-
-@dataclass
 class Desk:
-    """A session before somebody who types: ``typed`` are the answers to what is asked unseen."""
+    """A session before somebody who types ``typed`` unseen; ``answers`` are what each address says."""
 
-    folder: Path
-    env: dict[str, str] = field(default_factory=dict)
-    typed: list[str] = field(default_factory=list)
-    answers: Answers = field(default_factory=Answers)
-
-    def __post_init__(self) -> None:
-        env = self.env
-        env.setdefault("WAN_HOME", str(self.folder / "pictures"))
-        loader = SettingsLoader(env, self.folder, self.folder / "config", self.folder / "data", use_keyring=False)
-        clients = ClientPool(loader, transport_for=lambda _: self.answers)
+    def __init__(self, folder: Path, typed: list[str], answers: dict[str, Any], env: dict[str, str]) -> None:
+        self.env, self.typed, self.answers = {"WAN_HOME": str(folder / "pictures"), **env}, typed, answers
+        self.asked: list[str] = []
+        loader = SettingsLoader(self.env, folder, folder / "config", folder / "data", use_keyring=False)
+        clients = ClientPool(loader, transport_for=lambda _: httpx.MockTransport(self._answer))
         self.session = Session(loader, background=Background("login"), clients=clients)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        base = next(url for url in self.answers if str(request.url).startswith(url))
+        self.asked.append(base)
+        if isinstance(self.answers[base], Exception):
+            raise self.answers[base]
+        status, body = self.answers[base]
+        return httpx.Response(status, html=body) if isinstance(body, str) else httpx.Response(status, json=body)
 
     def run(self, line: str, capsys: pytest.CaptureFixture[str]) -> str:
         """Run a command; return what it shows."""
-        Runner(Shell(), self.session).line(line)
+        Runner(SimpleNamespace(user_ns={}), self.session).line(line)
         return capsys.readouterr().out
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return what makes a desk."""
-    made: list[Desk] = []
+    with ExitStack() as stack:
 
-    def make(*typed: str, answers: dict[str, Any] | None = None, **env: str) -> Desk:
-        found = Desk(tmp_path, dict(env), list(typed))
-        found.answers.of = answers or {}
-        monkeypatch.setattr(getpass, "getpass", lambda _prompt="": found.typed.pop(0))
-        made.append(found)
-        return found
+        def make(*typed: str, answers: dict[str, Any] | None = None, **env: str) -> Desk:
+            found = Desk(tmp_path, list(typed), answers or {}, env)
+            stack.callback(found.session.close)
+            monkeypatch.setattr(getpass, "getpass", lambda _prompt="": found.typed.pop(0))
+            return found
 
-    yield make
-    for one in made:
-        one.session.close()
+        yield make
 
 
 def test_login_finds_the_region_of_a_key(desk: Any, capsys: Any) -> None:
     """Keys belong to a region: each is asked, the one that accepts is remembered, the key is in a private file."""
     at = desk("dashscope", KEY, answers={BEIJING: WRONG_KEY, SINGAPORE: UNKNOWN, VIRGINIA: UNKNOWN})
     said = at.run("login", capsys)
-    assert at.answers.asked == [BEIJING, SINGAPORE]
+    assert at.asked == [BEIJING, SINGAPORE]
     assert f"works at {SINGAPORE}" in said
     assert KEY not in said
     now = at.session.settings()
@@ -135,7 +109,7 @@ def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Any, capsys: Any, typ
     with pytest.raises((SettingsError, CellError)) as caught:
         at.run("login", capsys)
     assert not typed[-1] or typed[-1] not in str(caught.value)
-    assert not at.answers.asked
+    assert not at.asked
 
 
 def test_an_address_of_the_environment_is_not_stored(desk: Any, capsys: Any) -> None:

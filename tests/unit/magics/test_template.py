@@ -19,9 +19,6 @@ class Grumpy:
     def __str__(self):
         raise ZeroDivisionError("no text")
 
-    def __dir__(self):
-        raise ValueError("nothing to see")
-
 
 NAMES = {
     "animal": "fox",
@@ -101,15 +98,13 @@ def test_the_last_paragraph_may_be_the_negative_prompt(text, prompt, negative):
 any_text = st.text(
     st.one_of(st.sampled_from(list("{}[].:!\"\\'ra0 \n")), st.characters(exclude_categories=())), max_size=60
 )
-field_like = st.builds(
-    lambda name, steps, tail: "{" + name + "".join(steps) + tail + "}",
-    st.sampled_from([*NAMES, "nobody", ""]),
-    st.lists(st.sampled_from([".attr", "[0]", "[key]", '["a b"]', ".__class__", "[", ".mood", ".upper"]), max_size=3),
-    st.sampled_from(["", "!r", "!x", ":.2f", ":>9", ":d", ":9999", " ", ":{x}"]),
+
+
+@given(
+    st.lists(st.one_of(any_text, st.sampled_from(["{d[key]}", "{obj.attr!x}", "{grumpy}", "{a[0]:>9999}"]))).map(
+        "".join
+    )
 )
-
-
-@given(st.lists(st.one_of(any_text, field_like), max_size=5).map("".join))
 def test_no_text_makes_it_fail(text):
     """Any text gives a text and problems, never an exception; doubled braces give it back."""
     assert all(problem.field == "prompt" for problem in expand(text, NAMES).problems)
