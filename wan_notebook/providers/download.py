@@ -60,11 +60,8 @@ class Downloader:
 
     async def to_memory(self, url: str) -> bytes:
         """Fetch a picture that a person named; a refusal tells what their server said."""
-        data = bytearray()
         async with self.permits, aclosing(await self._open(url, {}, is_result=False)) as response:
-            async for chunk in self._chunks(response, 0, INPUT_MAX_BYTES):
-                data += chunk
-        return bytes(data)
+            return b"".join([chunk async for chunk in self._chunks(response, 0, INPUT_MAX_BYTES)])
 
     async def _to_file(self, url: str, part: Path, max_bytes: int) -> str:
         validator = self.validators.get(part, "")

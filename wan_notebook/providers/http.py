@@ -19,34 +19,17 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from pydantic import SecretStr
 
+from .. import errors
 from .._version import __version__
 from ..environment import Settings
-from ..errors import (
-    ConnectionFailedError,
-    DownloadError,
-    InvalidRequestError,
-    MissingKeyError,
-    ServiceError,
-    SettingsError,
-)
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
+from . import network
 from .base import Call, Submitted, TaskState, Timeouts
 from .dialects import DashScope, dialect_for
 from .download import Downloader
-from .network import (
-    CONNECTIONS_MAX,
-    POOLED,
-    SEPARATE,
-    EnvironmentTransport,
-    GuardedTransport,
-    Resolver,
-    explain,
-    proxy_for,
-    resolve,
-)
 from .replies import JSON_MAX_BYTES, Reply, parse_json, raw_chunks, unpack
 
 if TYPE_CHECKING:
@@ -60,7 +43,6 @@ LIST_PAGES_MAX: Final = 100
 LIST_WINDOW: Final = timedelta(hours=24)
 """DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
 
-_CREATES_NO_TASK: Final = (400, 422)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _CATALOGUE: Final[Mapping[str, tuple[str, ...]]] = {
     "gateway": (GATEWAY_URL,),
@@ -94,7 +76,7 @@ class ServiceClient:
         transport: httpx.AsyncBaseTransport | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         monotonic: Callable[[], float] = time.monotonic,
-        resolver: Resolver | None = None,
+        resolver: network.Resolver | None = None,
     ) -> None:
         self.name = settings.provider
         self._dialect = dialect_for(settings.provider)
@@ -110,17 +92,19 @@ class ServiceClient:
         is_secret = self._key is not None and not settings.is_simulated
         self._mask = KeyMask(self._key.get_secret_value() if self._key and is_secret else "")
         self._timeouts = timeouts
-        self._permits = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._permits = asyncio.Semaphore(network.CONNECTIONS_MAX)
         replaced = None if settings.in_process else transport
-        guarded = GuardedTransport(
-            inner=replaced or EnvironmentTransport(SEPARATE),
+        guarded = network.GuardedTransport(
+            inner=replaced or network.EnvironmentTransport(network.SEPARATE),
             service_host=self._base.host,
-            resolver=resolver or (None if replaced else resolve),
+            resolver=resolver or (None if replaced else network.resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
         files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
-        self._api = httpx.AsyncClient(transport=transport or EnvironmentTransport(POOLED), headers=headers)
+        self._api = httpx.AsyncClient(
+            transport=transport or network.EnvironmentTransport(network.POOLED), headers=headers
+        )
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
 
     async def submit(self, request: ImageRequest) -> Submitted:
@@ -140,17 +124,20 @@ class ServiceClient:
         ServiceError
             The service answered with an error.
         """
-        refusals: list[InvalidRequestError] = []
+        refusals: list[errors.InvalidRequestError] = []
         for envelope in self._envelopes:
             try:
-                submitted = await self._submit_as(request, envelope)
-            except InvalidRequestError as error:
-                if error.http_status not in _CREATES_NO_TASK:
+                reply = await self._send(self._dialect.submit(request, envelope=envelope))
+            except errors.InvalidRequestError as error:
+                if error.http_status not in (400, 422):
                     raise
                 refusals.append(error)
                 continue
+            found = self._dialect.read_submit(reply.body)
+            if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
+                raise reply.error_in_success() or reply.unreadable("task id", self._dialect.id_names)
             self._envelopes = (envelope,)
-            return submitted
+            return found
         raise refusals[0]
 
     async def status(self, task_id: str) -> TaskState:
@@ -170,7 +157,7 @@ class ServiceClient:
             return False
         try:
             reply = await self._send(self._dialect.cancel(task_id))
-        except InvalidRequestError:
+        except errors.InvalidRequestError:
             return False
         if reply.cut:
             raise reply.unreadable("answer to the cancel")
@@ -183,7 +170,7 @@ class ServiceClient:
         ``InvalidRequestError`` where the service has no list.
         """
         if not isinstance(self._dialect, DashScope):
-            raise InvalidRequestError(f"The {self.name} has no list of tasks.")
+            raise errors.InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
         while start < end:
             until = min(end, start + LIST_WINDOW)
@@ -213,7 +200,7 @@ class ServiceClient:
             The file cannot be written.
         """
         if self._mask.is_in(url):  # recorded by an earlier version
-            raise DownloadError("The picture's link holds your key, so it is not opened.", kind="url")
+            raise errors.DownloadError("The picture's link holds your key, so it is not opened.", kind="url")
         return await self._downloader.to_file(url, part=part, max_bytes=max_bytes)
 
     async def fetch_image(self, url: str) -> bytes:
@@ -225,15 +212,7 @@ class ServiceClient:
         await self._downloader.client.aclose()
         await self._api.aclose()
 
-    async def _submit_as(self, request: ImageRequest, envelope: str) -> Submitted:
-        call = self._dialect.submit(request, envelope=envelope)
-        reply = await self._send(call)
-        found = self._dialect.read_submit(reply.body)
-        if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
-            raise reply.error_in_success() or reply.unreadable("task id", self._dialect.id_names)
-        return found
-
-    def _query_error(self, reply: Reply, wanted: str) -> ServiceError:
+    def _query_error(self, reply: Reply, wanted: str) -> errors.ServiceError:
         """Return the error of a query whose answer is not there; only one with a status of its own is the service's."""
         error = reply.error_in_success()
         return error if error and error.http_status else reply.unreadable(wanted)
@@ -254,7 +233,7 @@ class ServiceClient:
         check_key(self._key)
         content = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode() if call.body else b""
         upload_s = self._timeouts.submit_s + len(content) / self._timeouts.upload_bytes_per_s
-        failure: ConnectionFailedError
+        failure: errors.ConnectionFailedError
         response: httpx.Response | None = None
         data, cut, is_traced, is_sending = bytearray(), "", False, False
 
@@ -286,8 +265,8 @@ class ServiceClient:
                         if len(data) > JSON_MAX_BYTES:
                             break
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
-                proxy = proxy_for(self._base) if is_traced else None
-                failure = explain(error, self._host, proxy, is_unsent=is_traced and not is_sending)
+                proxy = network.proxy_for(self._base) if is_traced else None
+                failure = network.explain(error, self._host, proxy, is_unsent=is_traced and not is_sending)
                 cut = failure.message
             finally:
                 if response is not None:
@@ -347,7 +326,7 @@ class ClientPool:
         if not row.base_url or row.base_url == settings.base_url:
             return self.client(settings)
         dialect = dialect_for(settings.provider)
-        with suppress(SettingsError):  # an address that is none is not trusted
+        with suppress(errors.SettingsError):  # an address that is none is not trusted
             urls = (row.base_url, settings.base_url, *_CATALOGUE.get(settings.provider, ()))
             recorded, configured, *known = [httpx.URL(dialect.base_url(url)) for url in urls]
             is_same_origin = recorded.copy_with(raw_path=b"/") == configured.copy_with(raw_path=b"/")
@@ -356,7 +335,7 @@ class ClientPool:
         where = one_line(row.base_url, 100)
         message = f"Job {row.id} was submitted to {where}, not to {settings.base_url}: no key is sent there."
         hint = f"If that address is yours, set WAN_BASE_URL={where} and run `%wan resume`."
-        raise SettingsError(message, hint=hint)
+        raise errors.SettingsError(message, hint=hint)
 
     def fetcher(self) -> ServiceClient:
         """Return a client that fetches a person's input pictures; it never holds a key."""
@@ -388,13 +367,13 @@ class ClientPool:
         if settings.provider != "simulator" and settings.key is None:
             variable = KEY_VARIABLE[settings.provider]
             message = f"There is no key for {settings.provider} (looked in {variable} and in %wan login)."
-            raise MissingKeyError(message, hint=f"Set {variable}, or run `%wan login`.")
+            raise errors.MissingKeyError(message, hint=f"Set {variable}, or run `%wan login`.")
         is_chance = settings.provider == "simulator" and not settings.is_provider_named
         if is_chance and (settings.is_url_named or has_real_jobs):
             reason = "WAN_BASE_URL names a service" if settings.is_url_named else "this folder holds real pictures"
             message = f"No key was found (looked in {KEY_PLACES}), and {reason}."
             hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
-            raise MissingKeyError(message, hint=hint)
+            raise errors.MissingKeyError(message, hint=hint)
         if settings.in_process:
             self.simulator_app()
         check_key(settings.key)

@@ -194,9 +194,8 @@ def is_loopback(host: str) -> bool:
 def is_public(host: str) -> bool:
     """Say whether a host is an address on the public internet."""
     address = literal_address(host)
-    if address is None or (address.version == 6 and address not in _GLOBAL_UNICAST):
-        return False
-    return address.is_global and not address.is_multicast
+    is_unicast = address is not None and (address.version == 4 or address in _GLOBAL_UNICAST)
+    return is_unicast and address is not None and address.is_global and not address.is_multicast
 
 
 @dataclass(kw_only=True)

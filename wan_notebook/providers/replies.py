@@ -18,16 +18,7 @@ from typing import Any, Final, cast
 
 import httpx
 
-from ..errors import (
-    AuthError,
-    ForbiddenError,
-    InvalidRequestError,
-    RateLimitError,
-    ServerError,
-    ServiceError,
-    SettingsError,
-    UnexpectedReplyError,
-)
+from .. import errors
 from ..money import to_decimal
 from ..text import KeyMask, one_line, plain_code
 from .base import NO_PICTURE, Output, Phase, TaskState, hint_for
@@ -37,7 +28,6 @@ log = logging.getLogger(__name__)
 JSON_MAX_BYTES: Final = 1024 * 1024
 MESSAGE_MAX_CHARS: Final = 500
 NAME_MAX_CHARS: Final = 256
-COST_MAX_USD: Final = 1_000_000
 NESTING_MAX: Final = 50
 """No documented reply nests deeper than 10; what lies below this is dropped."""
 
@@ -48,7 +38,12 @@ _EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
 _NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
 _CODE_FIELDS: Final = ("code", "error_code", "error_type")
 _MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
-_CLASSES: Final = {401: AuthError, 402: ForbiddenError, 403: ForbiddenError, 429: RateLimitError}
+_CLASSES: Final = {
+    401: errors.AuthError,
+    402: errors.ForbiddenError,
+    403: errors.ForbiddenError,
+    429: errors.RateLimitError,
+}
 
 # Values ---------------------------------------------------------------------------------------------------------------
 
@@ -117,7 +112,7 @@ def seconds_between(start: Any, end: Any) -> float | None:
 def cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
     """Read ``usage.cost`` (WAN_API §2: a decimal string in USD); None for another currency or what no price can be."""
     amount = to_decimal(usage.get("cost")) if first_line(usage, "currency").upper() in ("", "USD", "$") else None
-    return amount if amount is not None and amount < COST_MAX_USD and len(f"{amount:f}") <= 30 else None
+    return amount if amount is not None and amount < 1_000_000 and len(f"{amount:f}") <= 30 else None
 
 
 def read_base_url(url: str) -> str:
@@ -130,7 +125,7 @@ def read_base_url(url: str) -> str:
     if not is_usable or parts.userinfo:
         shown = one_line(url, 100) if "@" not in url else "with a user name or password"
         hint = "Set WAN_BASE_URL to something like https://host or http://127.0.0.1:8000, or leave it out."
-        raise SettingsError(f"The base URL {shown!r} is not an http(s) address.", hint=hint)
+        raise errors.SettingsError(f"The base URL {shown!r} is not an http(s) address.", hint=hint)
     return str(parts.copy_with(query=None, fragment=None)).rstrip("/")
 
 
@@ -266,7 +261,7 @@ class Reply:
             return ServiceFault(message="The service answered with a web page instead of data.")
         return read_fault(self.text if self.body is None else self.body, self.http_status)
 
-    def error(self) -> ServiceError | None:
+    def error(self) -> errors.ServiceError | None:
         """Return the error that the status means; None for 2xx."""
         if 200 <= self.http_status < 300:
             return None
@@ -275,7 +270,7 @@ class Reply:
             return self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
         return self._service_error(self.fault, self.http_status)
 
-    def error_in_success(self) -> ServiceError | None:
+    def error_in_success(self) -> errors.ServiceError | None:
         """Return the error inside a reply with status 2xx (WAN_API §2); None if it names none."""
         fault = None if self.is_page else read_refusal(self.body)
         if not fault:
@@ -284,7 +279,7 @@ class Reply:
         known = {"401": 401, "402": 402, "403": 403, "404": 404, "429": 429, "invalidapikey": 401}
         return self._service_error(fault, known.get(code) or (429 if _is_throttled(fault) else None))
 
-    def unreadable(self, wanted: str, id_names: tuple[str, ...] = ()) -> UnexpectedReplyError:
+    def unreadable(self, wanted: str, id_names: tuple[str, ...] = ()) -> errors.UnexpectedReplyError:
         """Return the error for a reply with status 2xx that is cut, not JSON, or does not say what was asked.
 
         ``id_names`` are the fields in which a task's id is looked for.
@@ -297,17 +292,17 @@ class Reply:
         error.salvaged_task_id = found[1] if found else ""
         return error
 
-    def unexpected(self, what: str, hint: str = "") -> UnexpectedReplyError:
+    def unexpected(self, what: str, hint: str = "") -> errors.UnexpectedReplyError:
         """Return the error for a reply that does what it should not."""
         log.debug("%s %s; the reply begins %r", self.host, what, self.text[:200])
-        return UnexpectedReplyError(f"{self.host} {what}.", http_status=self.http_status, hint=hint)
+        return errors.UnexpectedReplyError(f"{self.host} {what}.", http_status=self.http_status, hint=hint)
 
-    def _service_error(self, fault: ServiceFault, status: int | None) -> ServiceError:
-        usual: type[ServiceError] = RateLimitError if _is_throttled(fault) else InvalidRequestError
-        kind = ServerError if status and status >= 500 else _CLASSES.get(status or 0, usual)
+    def _service_error(self, fault: ServiceFault, status: int | None) -> errors.ServiceError:
+        usual: type[errors.ServiceError] = errors.RateLimitError if _is_throttled(fault) else errors.InvalidRequestError
+        kind = errors.ServerError if status and status >= 500 else _CLASSES.get(status or 0, usual)
         wait_s = retry_after_s(self.headers)
         hint = f"Wait {wait_s:.0f} s." if wait_s else hint_for(fault.code, str(status))
-        refused = "The service failed." if kind is ServerError else "The service refused the request."
+        refused = "The service failed." if kind is errors.ServerError else "The service refused the request."
         return kind(
             fault.message or refused,
             code=fault.code,

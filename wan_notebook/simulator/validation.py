@@ -19,13 +19,9 @@ Size = tuple[int, int]
 
 MODELS: Mapping[Provider, str] = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
 DEFAULT_N: Mapping[Provider, int] = {"gateway": 1, "dashscope": 4}
-PROMPT_CHARS = 2000
 BODY_MAX_BYTES = 16 * 1024 * 1024  # all pictures of a request together, decoded
 INPUT_MAX_BYTES = 10 * 1024 * 1024
-INPUT_SIDE_PX = (240, 8000)
 TIERS_PX: Mapping[str, int] = {"1K": 1280**2, "2K": 2048**2}  # total pixels; only in editing
-GRID_PX = 16
-CONTENT = "input.messages[0].content"
 
 ERRORS: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "current user api does not support asynchronous calls"),
@@ -100,11 +96,10 @@ def _read_picture(source: Any) -> _Picture:
 
 def _size_shown(content: bytes) -> Size:
     """Check a picture's bytes, and return its size as people see it."""
-    least, most = INPUT_SIDE_PX
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
         width, height = picture.size
-        if not all(least <= side <= most for side in picture.size):
-            raise ValueError(f"width and height must be {least} to {most} pixels, got {width}*{height}")
+        if not all(240 <= side <= 8000 for side in picture.size):
+            raise ValueError(f"width and height must be 240 to 8000 pixels, got {width}*{height}")
         if picture.format == "PNG" and picture.has_transparency_data:
             raise ValueError("PNG with a transparency channel is not supported")
         picture.load()
@@ -178,7 +173,8 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
     pictures = [item.image for item in items if item.image]
     least, most = (0, 1) if is_interleaved else (1, 4)
     is_allowed = len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most
-    require(is_allowed, CONTENT, f"must contain one text object and, in this mode, {least} to {most} images")
+    rule = f"must contain one text object and, in this mode, {least} to {most} images"
+    require(is_allowed, "input.messages[0].content", rule)
     n = given.n or (1 if is_interleaved else DEFAULT_N[provider])
     require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
     if sum(picture.size_bytes for picture in pictures) > BODY_MAX_BYTES:
@@ -191,7 +187,7 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
     return TaskRequest(
         model=asked.model,
         is_interleaved=is_interleaved,
-        prompt=texts[0][:PROMPT_CHARS],
+        prompt=texts[0][:2000],
         width_px=width,
         height_px=height,
         images_n=0 if "[[empty]]" in texts[0] else n - withheld,
@@ -214,5 +210,5 @@ def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved
         is_allowed = 768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height)
         rule = f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1"
         require(is_allowed, "parameters.size", f"{rule}, got {reprlib.repr(size)}")
-    columns, rows = (max(1, math.floor(side * scale / GRID_PX + 0.5)) for side in (width, height))
-    return columns * GRID_PX, rows * GRID_PX
+    columns, rows = (max(1, math.floor(side * scale / 16 + 0.5)) for side in (width, height))
+    return columns * 16, rows * 16
