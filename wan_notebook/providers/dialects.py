@@ -131,14 +131,14 @@ class DashScope:
         """Build the cancel call; the service accepts it only while the task is pending."""
         return Call("POST", f"/tasks/{quote(task_id, safe='')}/cancel")
 
-    def list_tasks(self, *, start: datetime, end: datetime, page: int, page_size: int) -> Call:
+    def list_tasks(self, *, start: datetime, end: datetime, page: int) -> Call:
         """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""
         params = {
             "start_time": start.strftime(_TIME),
             "end_time": end.strftime(_TIME),
             "model_name": MODELS[MODEL].dashscope_name,
             "page_no": str(page),
-            "page_size": str(page_size),
+            "page_size": "50",
         }
         return Call("GET", "/tasks", params=params)
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
-LIST_PAGE_SIZE: Final = 50
 LIST_PAGES_MAX: Final = 100
 LIST_WINDOW: Final = timedelta(hours=24)
 """DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
@@ -175,7 +174,7 @@ class ServiceClient:
         while start < end:
             until = min(end, start + LIST_WINDOW)
             for page in range(1, LIST_PAGES_MAX + 1):
-                call = self._dialect.list_tasks(start=start, end=until, page=page, page_size=LIST_PAGE_SIZE)
+                call = self._dialect.list_tasks(start=start, end=until, page=page)
                 reply = await self._send(call)
                 tasks = self._dialect.read_list(reply.body)
                 if tasks is None and (page == 1 or reply.body is None):
@@ -387,11 +386,7 @@ class ClientPool:
         transport = self._transport_for(settings)
         if transport is None and settings.in_process:
             transport = httpx.ASGITransport(app=self.simulator_app())
-        return ServiceClient(
-            settings,
-            transport=transport,
-            timeouts=self._timeouts,
-        )
+        return ServiceClient(settings, transport=transport, timeouts=self._timeouts)
 
     @cached_property
     def _app(self) -> Any:

@@ -27,7 +27,6 @@ POOLED: Final = httpx.Limits(
 )
 """30 s is below the idle limit of usual servers: a POST on a connection that they just close would be in doubt."""
 
-_CAUSES_MAX: Final = 30
 _BAD_REQUEST: Final = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 # httpx raises a ProxyError only while a tunnel is being asked for.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, *_BAD_REQUEST)
@@ -132,7 +131,7 @@ def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk causes, contexts and groups; bounded, since they may form a ring."""
     waiting: list[BaseException | None] = [error]
-    for _ in range(_CAUSES_MAX):
+    for _ in range(30):
         current = waiting.pop(0) if waiting else None
         if current is not None:
             yield current
@@ -147,7 +146,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 Resolver = Callable[[str], Awaitable[list[str]]]
 
-ADDRESSES_TRIED_MAX: Final = 4
 SEPARATE: Final = httpx.Limits(max_connections=10, max_keepalive_connections=0)
 """httpcore pools by address: a kept connection was verified for one host name and must not serve another."""
 
@@ -239,7 +237,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if is_proxied or not addresses:
             return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
         failure: Exception
-        for address in addresses[:ADDRESSES_TRIED_MAX]:
+        for address in addresses[:4]:
             url = request.url.copy_with(host=address)
             # Host header and certificate stay those of the name.
             more = {**request.extensions, "sni_hostname": host, "is_direct": True}

@@ -26,7 +26,6 @@ from .validation import ApiError
 if TYPE_CHECKING:
     import uvicorn
 
-HOST = "127.0.0.1"
 _KINDS = {
     "submit": f"POST ({dialects.GATEWAY_SUBMIT}|{dialects.DASHSCOPE_SUBMIT})",
     "poll": f"GET ({dialects.GATEWAY_SUBMIT}/task|{dialects.DASHSCOPE_TASKS})/[^/]+",
@@ -165,5 +164,5 @@ def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvi
         server_header=False,
         timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly
     )
-    listener = socket.create_server((HOST, port), backlog=2048)
-    return uvicorn.Server(config), listener, f"http://{HOST}:{listener.getsockname()[1]}"
+    listener = socket.create_server(("127.0.0.1", port), backlog=2048)
+    return uvicorn.Server(config), listener, f"http://127.0.0.1:{listener.getsockname()[1]}"

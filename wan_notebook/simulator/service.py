@@ -236,8 +236,8 @@ class Simulator:
         directives = directives_of(asked.prompt)
         if "refuse" in directives:
             raise ApiError.of(directives["refuse"] or "Arrearage")
-        seconds = directives.get("seconds", "")
-        duration_s = float(seconds) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", seconds) else self.config.seconds
+        seconds = re.search(r"\[\[seconds:([0-9]+(?:\.[0-9]+)?)\]\]", asked.prompt)
+        duration_s = float(seconds[1]) if seconds else self.config.seconds
         if "completed_at_once" in self.forms:
             duration_s = 0.0
         task = Task(

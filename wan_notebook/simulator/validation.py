@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from PIL import Image
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from starlette.exceptions import HTTPException
 
 Provider = Literal["gateway", "dashscope"]
@@ -107,25 +107,21 @@ def _size_shown(content: bytes) -> Size:
     return (height, width) if is_turned else (width, height)
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Content(_Fields):
+class _Content(BaseModel, strict=True):
     text: str = ""
     image: Annotated[_Picture | None, BeforeValidator(_read_picture)] = None
 
 
-class _Message(_Fields):
+class _Message(BaseModel, strict=True):
     role: Literal["user"]
     content: list[_Content]
 
 
-class _Input(_Fields):
+class _Input(BaseModel, strict=True):
     messages: Annotated[list[_Message], Field(min_length=1, max_length=1)]
 
 
-class _Parameters(_Fields):
+class _Parameters(BaseModel, strict=True):
     enable_interleave: bool = False
     n: Annotated[int, Field(ge=1, le=4)] | None = None
     max_images: Annotated[int, Field(ge=1, le=5)] = 5
@@ -136,7 +132,7 @@ class _Parameters(_Fields):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
 
 
-class _Request(_Fields):
+class _Request(BaseModel, strict=True):
     model: str
     input: _Input
     parameters: _Parameters = _Parameters()

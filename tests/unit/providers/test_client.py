@@ -9,18 +9,7 @@ import httpx
 import pytest
 
 from tests.fakes.attacks import echoes
-from tests.fakes.network import (
-    BASE_URL,
-    KEY,
-    PAGE,
-    Answers,
-    failure_of,
-    make_client,
-    pieces,
-    run,
-    status,
-    submit,
-)
+from tests.fakes.network import BASE_URL, KEY, PAGE, Answers, failure_of, make_client, pieces, run, status, submit
 from wan_notebook.errors import (
     AuthError,
     ConnectionLostError,

@@ -27,12 +27,7 @@ from tests.fakes.network import (
     run,
     submit,
 )
-from wan_notebook.errors import (
-    ConnectionLostError,
-    NotSentError,
-    SettingsError,
-    UnexpectedReplyError,
-)
+from wan_notebook.errors import ConnectionLostError, NotSentError, SettingsError, UnexpectedReplyError
 from wan_notebook.providers import ServiceClient
 
 CLOSED_PORT = "http://127.0.0.1:9"  # "discard": nothing listens there
