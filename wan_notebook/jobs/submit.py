@@ -385,6 +385,6 @@ async def _cancel(worker: "Worker", job: TrackedJob) -> str:
             return f"Job {job.id} is running and cannot be cancelled; it will be {made}."
     except WanError as error:  # it may have arrived
         return f"Job {job.id} goes on, or may be cancelled: no answer came ({error.message}). Its card will tell."
-    if job.status in (Status.ACCEPTED, Status.RUNNING):
+    with suppress(Conflict):  # a poll may have seen it first
         await worker.move(job, Status.CANCELLED, detail={"how": "while it waited at the service"})
     return f"Job {job.id} was cancelled while it waited; nothing is paid."

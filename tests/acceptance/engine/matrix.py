@@ -80,42 +80,26 @@ ENDED = [
 ]
 FETCHED_ON = [
     *_all("download", "fin_after cut_body cut_early trickle", "saved", 1, 1),
-    *_all(
-        "download",
-        "reset_before reset_after stall_before stall_after stall_mid_body reset_mid_body",
-        "saved",
-        1,
-        1,
-        only_socket=True,
-    ),
+    *_all("download", "reset_before reset_after stall_before stall_after", "saved", 1, 1, only_socket=True),
+    *_all("download", "stall_mid_body reset_mid_body", "saved", 1, 1, only_socket=True),
     *_all("download", "400 401 403 404 429 429_retry_after 429_retry_after_date 500 500_after", "saved", 1, 1),
     *_all("download", "502_html 502_html_after 503 503_retry_after 504_html 504_html_after", "saved", 1, 1),
-    *_all(
-        "download", "redirect redirect_away html_200 html_200:6 truncate truncate:4 xml_200 empty_200", "saved", 1, 1
-    ),
+    *_all("download", "redirect redirect_away html_200 html_200:6", "saved", 1, 1),
+    *_all("download", "truncate truncate:4 xml_200 empty_200", "saved", 1, 1),
     *_all("download", "corrupt_crc corrupt_crc:2 expired_url", "saved", 1, 1),
     Case("download.reset_mid_body download.no_range", "saved", 1, 1, only_socket=True),
     # One of two pictures is struck: the other one is not held back.
     Case("download.500:3", "saved", 1, 2, edit=True),
 ]
 KEPT_ASIDE = [
-    *_all(
-        "download",
-        "corrupt_crc:always truncate:always",
-        "saved",
-        1,
-        0,
-        corrupt=1,
-        missing=1,
-    ),
+    *_all("download", "corrupt_crc:always truncate:always", "saved", 1, 0, corrupt=1, missing=1),
     Case("download.bomb", "saved", 1, 0, corrupt=1, missing=1),
     Case("download.corrupt_crc:3@1", "saved", 1, 1, corrupt=1, missing=1, edit=True),
 ]
 LEFT = [
     # Somebody on the way answers: the picture itself still lies there, so the job stays open.
-    *_all(
-        "download", "403_html:always html_200:always xml_200:always empty_200:always", "succeeded", 1, 0, stopped=True
-    ),
+    *_all("download", "403_html:always html_200:always", "succeeded", 1, 0, stopped=True),
+    *_all("download", "xml_200:always empty_200:always", "succeeded", 1, 0, stopped=True),
     Case("download.endless", "succeeded", 1, 0, stopped=True),
 ]
 GONE = _all("download", "expired_url:always 403:always 404:always", "expired", 1, 0)

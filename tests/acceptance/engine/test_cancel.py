@@ -15,55 +15,34 @@ def slow(tmp_path: Path) -> Rig:
         yield made
 
 
-def test_pending_at_dashscope_can_be_cancelled(slow: Rig) -> None:
-    """A task that waits there is cancelled and costs nothing."""
+@pytest.mark.parametrize("fault", ["", "submit.trickle"])
+def test_pending_at_dashscope_can_be_cancelled(slow: Rig, fault: str) -> None:
+    """A task that waits there costs nothing; a cancel right after the click waits for the answer that is under way."""
+    slow.arm(*fault.split())
     job = ask(slow.kernel(), seed=5)
-    until(lambda: bool(job.rows[0].task_id))
-    said = job.cancel()
-    assert "nothing is paid" in said
-    assert job.status == "cancelled"
-    assert job.cost.amount == 0
+    until(lambda: job.tracked[0].is_sending if fault else bool(job.rows[0].task_id))
+    assert "nothing is paid" in job.cancel()
+    assert (ended(job).status, job.cost.amount) == ("cancelled", 0)
     with pytest.raises(JobCancelled):
         job.result(1)
 
 
-def test_a_cancel_right_after_the_click_waits_for_the_answer(slow: Rig) -> None:
-    """While the request is on its way nothing can be cancelled yet; a moment later it is, without asking twice."""
-    slow.arm("submit.trickle")
-    job = ask(slow.kernel(), seed=5)
-    until(lambda: job.tracked[0].is_sending)
-    assert "nothing is paid" in job.cancel()
-    assert job.status == "cancelled"
-
-
-def test_running_at_dashscope_is_made_and_billed(tmp_path: Path) -> None:
-    """What runs there goes on, is fetched, and the answer says so."""
-    with rig(tmp_path, provider="dashscope", seconds=60.0, pending_share=0.0) as made:
+@pytest.mark.parametrize(
+    ("provider", "fault", "words", "requests"),
+    [
+        ("dashscope", "", "billed", 1),  # what runs there goes on
+        ("gateway", "", "cannot cancel", 0),
+        ("dashscope", "cancel.500:always", "goes on", 1),
+    ],
+)
+def test_what_goes_on_is_made_and_billed(tmp_path: Path, provider: str, fault: str, words: str, requests: int) -> None:
+    """The answer says so, and the picture is fetched; where the service cannot cancel, it is not asked."""
+    with rig(tmp_path, provider=provider, seconds=60.0, pending_share=0.0) as made:
         job = ask(made.kernel(), seed=5)
         until(lambda: job.status == "running")
-        said = job.cancel()
-        assert "billed" in said
-        assert ended(job).status == "saved"
-
-
-def test_the_gateway_cannot_cancel(tmp_path: Path) -> None:
-    """No request is made for it: the answer is that the picture will be made and billed."""
-    with rig(tmp_path, seconds=20.0) as made:
-        job = ask(made.kernel(), seed=5)
-        until(lambda: bool(job.rows[0].task_id))
-        said = job.cancel()
-        assert "cannot cancel" in said
-        assert made.service.requests["cancel"] == 0
-        assert ended(job).status == "saved"
-
-
-def test_a_cancel_that_gets_no_answer_says_so(tmp_path: Path) -> None:
-    """If the service does not answer, the job goes on and is fetched."""
-    with rig(tmp_path, provider="dashscope", seconds=60.0) as made:
-        job = ask(made.kernel(), seed=5)
-        until(lambda: bool(job.rows[0].task_id))
-        made.arm("cancel.500:always")
-        assert "goes on" in job.cancel()
+        made.arm(*fault.split())
+        assert words in job.cancel()
+        assert made.service.requests["cancel"] == (0 if fault else requests)
         assert ended(job).status == "saved"
 
 

@@ -111,10 +111,9 @@ def test_again_that_is_refused_changes_nothing(made: Rig) -> None:
     """If a budget refuses the second attempt, the first one is still in doubt."""
     job = doubtful(made, made.kernel())
     session = made.kernel(WAN_BUDGET="1 pictures")
-    there = session.job(job.id)
     with pytest.raises(BudgetError):
-        session.resolve(there, "again")
-    assert there.status == "in_doubt"
+        session.resolve(session.job(job.id), "again")
+    assert session.job(job.id).status == "in_doubt"
 
 
 def test_abandoning_settles_without_calling_it_free(made: Rig) -> None:
@@ -152,8 +151,7 @@ def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig) -> None:
 def test_the_gateway_has_no_list(tmp_path: Path) -> None:
     """Where there is no list, that is said; the choices stay."""
     with rig(tmp_path / "gateway") as made:
-        session = made.kernel()
-        text = explain(doubtful(made, session))
+        text = explain(doubtful(made, made.kernel()))
         assert "no list of tasks" in text
         assert "abandon" in text
 

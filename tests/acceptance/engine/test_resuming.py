@@ -60,23 +60,18 @@ def all_saved(session: Session, job_ids: list[str]) -> bool:
     return all(database_of(session).get(job_id).status == "saved" for job_id in job_ids)
 
 
-def test_loading_says_what_is_open_and_takes_it_up(service: Rig) -> None:
-    """A new kernel tells in a line what is open, fetches it, and asks for nothing new."""
+@pytest.mark.parametrize("replay", ["on", "only"])
+def test_loading_says_what_is_open_and_takes_it_up(service: Rig, monkeypatch: pytest.MonkeyPatch, replay: str) -> None:
+    """A new kernel tells in a line what is open, and fetches it; under WAN_REPLAY=only it asks for nothing."""
     job_ids = left_behind(service)
-    with Shell() as shell:
-        assert "2 jobs" in shell.run("%load_ext wan_notebook")
-        until(lambda: all_saved(default_session(), job_ids))
-    assert service.service.tasks_created == 2
-
-
-def test_loading_where_nothing_may_be_asked(service: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under WAN_REPLAY=only what is open is told and left alone."""
-    left_behind(service)
-    monkeypatch.setenv("WAN_REPLAY", "only")
     requests = service.service.requests.total()
+    if replay == "only":
+        monkeypatch.setenv("WAN_REPLAY", replay)
     with Shell() as shell:
         assert "2 jobs" in shell.run("%load_ext wan_notebook")
-    assert service.service.requests.total() == requests
+        until(lambda: replay == "only" or all_saved(default_session(), job_ids))
+    assert service.service.tasks_created == 2
+    assert (service.service.requests.total() == requests) == (replay == "only")
 
 
 def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:

@@ -4,7 +4,7 @@ import math
 import random
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -26,8 +26,7 @@ def bimodal(rng: random.Random) -> float:
     return (8.0 if rng.random() < 0.7 else 30.0) * math.exp(rng.gauss(0, 0.25))
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What 100 tasks came to: polls a task, seconds from a task's end to its answer, intervals that held."""
 
     polls: float
