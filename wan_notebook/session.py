@@ -59,7 +59,7 @@ MANY_PICTURES: Final = 4
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
 GRACE_S: Final = 2.0
 """The longest that the end of a program waits for what is about to be sent."""
-END_S: Final = 0.6
+END_S: Final = 0.8
 """The longest that it then takes to end."""
 DOWNLOAD_TIMEOUT_S: Final = 120.0
 
@@ -444,6 +444,7 @@ class Session:
         self.is_closed, self.background.on_exit = True, None
         if self._project is not None:
             self._project.database.leave()
+            self._project = None
 
 
 def _fitted(request: "ImageRequest") -> "ImageRequest":

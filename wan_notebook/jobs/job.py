@@ -7,6 +7,7 @@ import asyncio
 import datetime as dt
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent import futures
@@ -244,7 +245,7 @@ class Job(Marked):
         return self
 
     def _settled(self) -> futures.Future[None]:
-        if self.worker.is_forked and not self.is_done:
+        if self.worker.owner.pid != os.getpid() and not self.is_done:
             message = f"job {self.id} was asked for by another process, from which this one was forked."
             raise JobError(message, job_id=self.id, hint="Wait for it there; wan.history() has it later.")
         return all_settled(self.tracked)

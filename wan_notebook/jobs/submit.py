@@ -130,7 +130,7 @@ async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, accou
             await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s)
         detail = {NOT_SENT: error.message, "attempt": attempt}
         await worker.move(job, Status.INTENT, expect=Status.SENDING, detail=detail)
-        job.noted(f"{error.message} Trying again in {rule.delay_s:.0f} s.")
+        job.noted(f"{error.message.rstrip('.')}. Trying again in {rule.delay_s:.0f} s.")
         return rule.delay_s if rule.action is Action.RETRY else 0.0
     if rule.stops_queue:
         account.stopped_by = error

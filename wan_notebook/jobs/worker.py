@@ -9,7 +9,6 @@ One kernel at a time works on a job, by a lease in the ledger; the others watch 
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections import deque
@@ -38,7 +37,7 @@ LOOK_EVERY_S = 1.0
 """How often leases are renewed, and the jobs of other kernels looked up in the ledger."""
 
 WRITE_AGAIN_S = 0.25
-ANSWER_GRACE_S = 0.35
+ANSWER_GRACE_S = 0.5
 """The longest that an end waits for answers, once something was sent and once more while it cancels the rest."""
 
 DURATIONS_KEPT = 200
@@ -99,11 +98,6 @@ class Worker:
         """The open jobs that this kernel holds."""
         return [job for job in self._jobs() if job.row.owner_token == self.owner.token and not job.is_settled]
 
-    @property
-    def is_forked(self) -> bool:
-        """Whether this process was forked from the one that works on the jobs: threads and leases are its parent's."""
-        return self.owner.pid != os.getpid()
-
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row))
@@ -163,8 +157,6 @@ class Worker:
 
     def close(self) -> None:
         """Release the leases, so that another kernel need not wait for them; nobody waits here in vain."""
-        if self.is_forked:
-            return
         with suppress(WanError):
             self.database.release([job.id for job in self.mine], self.owner)
         for job in self._jobs():

@@ -129,7 +129,7 @@ def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path, provider: 
 
 def test_a_new_key_resumes_polls(tmp_path: Path) -> None:
     """401 while polling pauses all and fails none; the new key of the account goes on at once with every id."""
-    with rig(tmp_path, keys=frozenset({"key-one"}), seconds=60.0) as made:
+    with rig(tmp_path, keys=frozenset({"key-one"}), seconds=300.0) as made:
         session = made.kernel()
         jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(3)]
         until(lambda: all(job.rows[0].task_id for job in jobs))
