@@ -86,6 +86,10 @@ def problems_of(request: ImageRequest) -> list[Problem]:
         rules.append((_SURROGATE.search(text) is not None, name, "", half, "Type the text again."))
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)
+    return _broken(rules)
+
+
+def _broken(rules: Iterable[Rule]) -> list[Problem]:
     return [Problem(field, str(value), message, hint) for is_broken, field, value, message, hint in rules if is_broken]
 
 
@@ -230,16 +234,13 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
     each = n if type(n) is int and len(seeds) > 1 and mode is not Mode.ILLUSTRATED else 1
     ordered = sorted(seed for seed in seeds if type(seed) is int)
     overlap = mode is Mode.TEXT_TO_IMAGE and any(later - earlier < each for earlier, later in pairwise(ordered))
-    problem = None
-    if not seeds:
-        problem = Problem("seed", "[]", "the list is empty.", "Give at least one seed, or leave it out.")
-    elif overlap:
-        message = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
-        problem = Problem("n", str(n), message, "List every seed, or give one seed with n.")
-    elif len(seeds) * max(1, each) > most:
-        message = f"more than {most} pictures in one call."
-        problem = Problem("seed", "", message, "Use fewer seeds, or several calls.")
-    return Seeds(tuple(seeds), notes, (problem,) if problem else ())
+    overlapping = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
+    rules: list[Rule] = [
+        (not seeds, "seed", "[]", "the list is empty.", "Give at least one seed, or leave it out."),
+        (overlap, "n", n, overlapping, "List every seed, or give one seed with n."),
+        (len(seeds) * max(1, each) > most, "seed", "", f"more than {most} pictures in one call.", "Use fewer seeds."),
+    ]
+    return Seeds(tuple(seeds), notes, tuple(_broken(rules)))
 
 
 def plain_integer(value: Any) -> Any:

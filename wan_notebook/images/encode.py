@@ -124,8 +124,9 @@ def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     if not is_known or picture.mode != "RGB" or picture.has_transparency_data or max(picture.size) > _SIDE_MAX_PX:
         return None
     clean = strip_metadata(data, keep_profile=False)
-    # Looking for the orientation of a PNG would decode it.
-    return clean if clean is data or not _is_turned_or_coloured(picture) else None
+    if clean is data:  # looking for the orientation of a PNG would decode it
+        return data
+    return clean if _orientation_of(picture) == 1 and _profile_of(picture)[16:20] != b"RGB " else None
 
 
 def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:

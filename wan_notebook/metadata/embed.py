@@ -28,7 +28,7 @@ _QUOTED: Final = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
 _PLACE: Final = re.compile(r".*://|[/\\~]|[A-Za-z]:[/\\]")
 _HEADER_END: Final = 33  # signature and IHDR
 _EXIF_IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
-_EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model"}
+_EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model", _USER_COMMENT: "comment"}
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _OURS: Final = b"wan_notebook\0"
 
@@ -285,10 +285,9 @@ def texts_of(data: bytes) -> dict[str, str]:
         return found
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()
-        details = exif.get_ifd(_EXIF_IFD)
-        texts = {**{name: exif.get(tag) for tag, name in _EXIF_TEXTS.items()}, "comment": details.get(_USER_COMMENT)}
-        found |= {name: _exif_text(text) for name, text in texts.items() if text}
-        if (note := details.get(_MAKER_NOTE, b"")).startswith(_OURS):
+        tags = {**exif, **exif.get_ifd(_EXIF_IFD)}
+        found |= {name: _exif_text(tags[tag]) for tag, name in _EXIF_TEXTS.items() if tag in tags}
+        if (note := tags.get(_MAKER_NOTE, b"")).startswith(_OURS):
             found["wan_notebook"] = note.removeprefix(_OURS).decode("utf-8", "replace")
     return found
 
