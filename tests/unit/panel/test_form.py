@@ -37,15 +37,6 @@ def test_the_cell_is_what_a_person_would_write(values, cell):
     assert str(cell_of_values({**FIELDS, "prompt": "x", **values})) == cell
 
 
-def test_a_cell_fills_the_form():
-    """Every field is the cell's, except for the service."""
-    values = values_of_cell(FULL)
-    assert set(FIELDS) - set(values) == {"provider"}
-    texts = {"prompt": "a {animal}", "negative_prompt": "rain", "size": "2K", "seed": "5", "name": "fox"}
-    rest = {"images": ["photo", "ref[0]"], "n": 2, "prompt_extend": False, "watermark": True, "tags": "one, two words"}
-    assert values == {"interleave": False, "max_images": 5, **texts, **rest}
-
-
 @given(prompt=TEXT, negative_prompt=TEXT, tags=TEXT, name=TEXT, seed=TEXT, size=TEXT)
 def test_no_text_becomes_an_option(**texts):
     """Whatever is typed, the cell asks for nothing else than the fields say."""

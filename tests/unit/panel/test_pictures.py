@@ -57,27 +57,6 @@ def test_an_object_that_misbehaves_breaks_nothing(open_panel):
     page.wait(lambda panel: "images" in panel.check.get("problems", {}))
 
 
-class Counted:
-    """A picture that counts how often it is drawn."""
-
-    drawn = 0
-
-    def _repr_png_(self):
-        self.drawn += 1
-        return encoded()
-
-
-def test_typing_loads_each_picture_once(open_panel):
-    """Another picture under the same name is loaded anew."""
-    page = open_panel(images="photo", shell=Shell(photo=(photo := Counted())))
-    for text in ("a", "a f", "a fox"):
-        page.type(prompt=text)
-        page.wait(lambda panel, text=text: panel.check.get("cell", "").endswith(text))
-    assert (page.panel.check["is_ready"], photo.drawn) == (True, 1)
-    page.shell.run_cell(photo=(other := Counted()))
-    page.wait(lambda _: other.drawn == 1)
-
-
 def test_an_upload_becomes_an_input_that_the_cell_names(open_panel, house):
     """Pieces in any order are one file in the folder, and the cell alone gives the same request."""
     page, data = open_panel(prompt="make it blue"), encoded(gradient(300, 300))
