@@ -133,12 +133,12 @@ class Jobs(DatabaseEngine):
         found = select(EventRow).join(JobSummary, JobSummary.seq == EventRow.job_seq).where(JobSummary.id == job_id)
         return self._rows(found.order_by(EventRow.number))
 
-    def durations(self, provider: str, model: str, mode: str, size_tier: str, n: int, limit: int = 200) -> list[float]:
+    def durations(self, provider: str, model: str, mode: str, size_tier: str, n: int) -> list[float]:
         """Return the newest durations of jobs of one kind in seconds, newest last."""
         alike = {"provider": provider, "model": model, "mode": mode, "size_tier": size_tier, "n": n}
         found = select(JobSummary.duration_s).filter_by(**alike).where(JobSummary.duration_s.between(0, TIME_MAX_S))
         newest = (JobSummary.finished_at.desc(), JobSummary.seq.desc())
-        return self._rows(found.order_by(*newest).limit(limit))[::-1]
+        return self._rows(found.order_by(*newest).limit(200))[::-1]
 
     def has_real_jobs(self) -> bool:
         """Say whether any job went to a real service and may have made something."""
@@ -303,15 +303,7 @@ class Jobs(DatabaseEngine):
                 detail = {"how": reason}
                 self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
 
-    def claim_to_send(
-        self,
-        job_id: str,
-        owner: Owner,
-        *,
-        account: str,
-        in_flight: int,
-        submits_per_s: float,
-    ) -> Claim:
+    def claim_to_send(self, job_id: str, owner: Owner, *, account: str, in_flight: int, submits_per_s: float) -> Claim:
         """Move an intent to ``sending`` if the account has room; only who gets the row may send it.
 
         Parameters

@@ -83,7 +83,7 @@ PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = {
     "canceled": frozenset({Status.CANCELLED}),
     "unsure": frozenset({Status.IN_DOUBT}),
 }
-"""What people say for statuses. "not sent" is an error code, see history.py."""
+"""What people say for statuses. "not sent" is an error code, see database.py."""
 
 
 def may_follow(old: Status, new: Status) -> bool:

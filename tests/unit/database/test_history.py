@@ -168,7 +168,6 @@ def test_durations_are_those_of_alike_jobs(database: Database) -> None:
         move(database, job_id, *PATH[:4], duration_s=duration_s, finished_at=NOON + at)
     kind = ("gateway", "wan2.6-image", "text to image", "1K", 1)
     assert database.durations(*kind) == [11.0, 12.0, 13.0]
-    assert database.durations(*kind, limit=2) == [12.0, 13.0]
 
 
 def test_what_else_a_folder_knows(database: Database) -> None:
