@@ -1,7 +1,6 @@
 """Networks for tests: scripted answers, a file as object storage serves it, a raw server on 127.0.0.1."""
 
 import asyncio
-import hashlib
 import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -108,19 +107,12 @@ def assert_no_key(error: BaseException) -> None:
             assert KEY[12:] not in text
 
 
-async def never() -> None:
-    """Wait for ever; a deadline must end it."""
-    await asyncio.Event().wait()
-
-
-async def pieces(*chunks: bytes, end: Exception | None = None, is_endless: bool = False) -> AsyncIterator[bytes]:
-    """Deliver a body in pieces, then end, break, or wait for ever."""
+async def pieces(*chunks: bytes, end: Exception | None = None) -> AsyncIterator[bytes]:
+    """Deliver a body in pieces, then end or break."""
     for chunk in chunks:
         yield chunk
     if end is not None:
         raise end
-    if is_endless:
-        await never()
 
 
 class FileServer:
@@ -145,11 +137,6 @@ class FileServer:
             return httpx.Response(code, headers=headers, content=pieces(*chunks))
         cut = pieces(rest[: self.cut_after], end=httpx.RemoteProtocolError("cut"))
         return httpx.Response(code, headers=headers, content=cut)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file, in hex."""
-        return hashlib.sha256(self.data).hexdigest()
 
 
 @asynccontextmanager
