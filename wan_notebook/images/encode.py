@@ -56,7 +56,8 @@ def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
     _check_size(picture.size)
     picture.load()
     _check_range(picture, code)
-    is_changed = not isinstance(picture, ImageFile.ImageFile) and _is_turned_or_coloured(picture)
+    says_more = _orientation_of(picture) != 1 or _profile_of(picture)
+    is_changed = bool(says_more) and not isinstance(picture, ImageFile.ImageFile)
     identity = pixel_identity(picture, as_in_file=not is_changed)
     former = pixel_identity(picture) if is_changed else ""
     rgb, notes = plain_rgb(picture)
@@ -217,10 +218,6 @@ def plain_rgb(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     rgb = rgb.convert("RGB")  # always a copy
     rgb.info = {}
     return rgb, tuple(notes)
-
-
-def _is_turned_or_coloured(picture: Image.Image) -> bool:
-    return _orientation_of(picture) != 1 or bool(_profile_of(picture))
 
 
 def _orientation_of(picture: Image.Image) -> int:

@@ -111,12 +111,10 @@ def test_a_size_is_read_as_people_write_it(size: Any) -> None:
 def test_each_field_is_sent_only_in_its_mode() -> None:
     """``n`` always; ``max_images`` only when interleaved, ``prompt_extend`` only when editing (WAN_API §1)."""
     edit = ImageRequest(prompt="a", images=[picture()], n=3).parameters()
-    text = ImageRequest(prompt="a").parameters()
-    story = ImageRequest(prompt="a", interleave=True).parameters()
-
     assert edit == {"enable_interleave": False, "watermark": False, "n": 3, "prompt_extend": True, "size": "1K"}
-    assert text == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 1}
-    assert story == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": 5}
+    for fields, most in (({}, 1), ({"interleave": True}, 5)):
+        sent = ImageRequest(prompt="a", **fields).parameters()
+        assert sent == {"enable_interleave": True, "watermark": False, "n": 1, "max_images": most}
 
 
 @pytest.mark.parametrize(
@@ -220,11 +218,9 @@ def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, word
     assert values is None or seeds.values == values
     assert all(type(value) is not np.int64 for value in seeds.values)
     assert (words in str(seeds.problems[0])) if words else not seeds.problems
-
-
-def test_a_seed_that_is_listed_twice_is_asked_once() -> None:
-    """Two equal tasks would be one job anyway; a note says so."""
-    assert split_seeds([5, 6, 5], n=1, mode=Mode.EDIT) == Seeds((5, 6), ("a seed that is listed twice is asked once",))
+    # Two equal tasks would be one job anyway.
+    twice = split_seeds([5, 6, 5], n=1, mode=Mode.EDIT)
+    assert twice == Seeds((5, 6), ("a seed that is listed twice is asked once",))
 
 
 def test_a_call_reports_everything_once() -> None:
