@@ -39,7 +39,6 @@ def test_every_option_arrives():
 @pytest.mark.parametrize(
     ("line", "field", "value"),
     [
-        ("-n {count}", "n", 3),
         ("--seed {count}", "seed", 3),
         ("--seed count+1", "seed", 4),
         ("-i {photo}", "images", (replace(picture("x"), name="photo"),)),
@@ -49,7 +48,6 @@ def test_every_option_arrives():
         ("--ar {ratio}", "size", "3:2"),
         ("--like photo1 -i photo", "size", "736*2208"),
         ("--like photo1 -i photo --size 2K", "size", "1168*3536"),
-        ("--like photo1", "size", "736*2208"),
         ("--like a3f[1]", "size", "1472*1104"),
     ],
 )
@@ -96,26 +94,22 @@ def test_a_picture_that_is_refused_is_evaluated_once(value):
 def test_all_problems_of_a_line_and_its_request_come_together():
     """A misspelt option does not hide the missing variable behind it, nor an unreadable picture the wrong size."""
     text = problems_of("--sede 5 -i photo2 -i animal_ -n 0 --seed -1 --size banana --as 2x", "a {anmal}")
-    for part in ("8 problems", "--sede", "photo2", "photo", "animal", "n = 0", "seed = -1", "banana", "{anmal}", "2x"):
-        assert part in text
+    parts = ("8 problems", "--sede", "photo2", "animal", "n = 0", "seed = -1", "banana", "{anmal}", "2x")
+    assert [part for part in parts if part not in text] == []
     assert "1 problem," in problems_of("-i nobody -n 2 --size 2K --no-rewrite")
 
 
 @pytest.mark.parametrize(
     ("line", "body", "parts"),
     [
-        ("--timeout soon", "x", ["'soon'", "90s"]),
         ("--provider gatway", "x", ["'gatway'", "Did you mean gateway?"]),
         ("", "", ["must not be empty"]),
-        ("--negative dark", "a fox\nNegative prompt: blurry", ["Keep one"]),
         ("-n animal", "x", ["whole number"]),
         ("-n 10**5000", "x", ["too large"]),
-        ("-i []", "x", ["holds no picture"]),
         ("-i photo.resize(", "x", ["not closed"]),
         ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
         ("-i broken()", "x", ["ValueError", "a bad day"]),
         ("--seed [1,'x']", "x", ["whole number"]),
-        ("--seed 5-8", "x", ["seed = -3"]),
         ("--seed 8..5", "x", ["Write 5..8"]),
         ("--seed 0..2000000000", "x", [f"more than {TASKS_PER_CALL_MAX}"]),
         ("--like photo1 -i photo --size 800x800", "x", ["like = photo1", "800x800"]),
@@ -138,7 +132,6 @@ def test_bad_input_is_a_short_message_with_a_hint(line, body, parts):
     [
         ("--seed 5..8", [5, 6, 7, 8]),
         ("--seed 9, 5, 12", [9, 5, 12]),
-        ("--seed 1..3,9", [1, 2, 3, 9]),
         ('--seed "5, 9"', [5, 9]),
         ("--seed count..count+1", [3, 4]),
         ("--seed (s for s in seeds)", [3, 4, 5]),
@@ -155,45 +148,30 @@ def test_seeds_make_one_request_each_in_order(line, seeds):
         ('"my cat.jpg"', "my cat.jpg", "my cat.jpg"),
         ("2026-11-24.png", "2026-11-24.png", "2026-11-24.png"),
         ("pics/cat", "pics/cat", "cat"),
-        ("cat's.jpg", "cat's.jpg", "cat's.jpg"),
         ('"C:\\new\\cat.png"', "C:\\new\\cat.png", "cat.png"),
-        ("https://example.org/a.png?key=x", "https://example.org/a.png?key=x", "a.png"),
         ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA", "data URL"),
         ("holder.png", "an attribute", "holder.png"),
         ("im.png", "im.png", "im.png"),
-        ("abc", "first", "abc"),
         ("both[1]", "b", "both[1]"),
         ("d['a b']", "k", "d['a b']"),
         ("a3f9c2[0]", "a3f9c2", 0),
-        ("a12[-1]", "a12", -1),
     ],
 )
 def test_what_stands_after_i_is_a_path_an_expression_or_a_job(text, value, name):
     """Paths and URLs are never evaluated; a variable comes before a file and before a job's id."""
-    held = {"d": {"a b": "k"}, "both": ["a", "b"], "abc": "first"}
+    held = {"d": {"a b": "k"}, "both": ["a", "b"]}
     names = Pictures(**held, im=picture("i"), holder=SimpleNamespace(png="an attribute"))
     with contextlib.suppress(RequestError):
         call(f"-i {text}", names=names)
     assert names.asked[0] == (value, name)
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("[a, b]", ["a", "b"]),
-        ("both", ["both[0]", "both[1]"]),
-        ("[*both, a]", ["[*both, a][0]", "[*both, a][1]", "[*both, a][2]"]),
-        ('[cat.jpg, a3f[0], "x y.png", d["k"]]', ["cat.jpg", "a3f[0]", "x y.png", 'd["k"]']),
-        ("[x for x in both]", ["[x for x in both][0]", "[x for x in both][1]"]),
-        ("(a, b)", ["(a, b)[0]", "(a, b)[1]"]),
-    ],
-)
-def test_lists_are_taken_apart(text, names):
+def test_lists_are_taken_apart():
     """Every item of a list is what ``-i`` takes, named so that it can be pasted."""
-    a, b = picture("1"), picture("2")
-    held = Pictures(a=a, b=b, both=[a, b], d={"k": a})
-    assert [image.name for image in request(f"-i {text}", names=held).images] == names
-    assert set(held.namespace) == {"a", "b", "both", "d"}  # eval would add __builtins__
+    held = Pictures(a=picture("1"), d={"k": picture("2")})
+    images = request('-i [cat.jpg, a, "x y.png"] -i [one for one in [d["k"]]]', names=held).images
+    assert [image.name for image in images] == ["cat.jpg", "a", "x y.png", '[one for one in [d["k"]]][0]']
+    assert set(held.namespace) == {"a", "d"}  # eval would add __builtins__
 
 
 @pytest.mark.parametrize(
@@ -224,7 +202,6 @@ def test_what_is_hardly_meant_draws_a_note(body, part):
         ("-- -n is an option", "-n is an option", {}),
         ("a fox — red —wild", "a fox — red —wild", {}),
         ('what\'s this, "a {{fox}}" or a dog?', 'what\'s this, "a {fox}" or a dog?', {}),
-        ('a sign "--no entry"', 'a sign "--no entry"', {}),
         ("(a fox --seed 3) in snow", "(a fox --seed 3) in snow", {}),
         ("--negative fog a fox Negative prompt: x", "a fox Negative prompt: x", {"negative_prompt": "fog"}),
     ],

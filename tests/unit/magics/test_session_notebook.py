@@ -89,10 +89,8 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         "n = 4\n"
         "jobs = [make(who) for who in ('fox', 'owl')]"
     )
-    assert [(job.prompt, job.seed) for job in notebook.names["jobs"]] == [
-        ("what's a fox, or a dog?", 4),
-        ("what's a owl, or a dog?", 4),
-    ]
+    prompts = ["what's a fox, or a dog?", "what's a owl, or a dog?"]
+    assert [(job.prompt, job.seed) for job in notebook.names["jobs"]] == [(prompt, 4) for prompt in prompts]
     assert notebook.names["cell"].prompt == "a owl"
 
 
@@ -105,13 +103,9 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%wan show number", CellError, "number is int, not a job"),
         ("%wan budget lots", BudgetError, "lots"),
         ("%wan config wait=maybe price=many", RequestError, "wait.*price"),
-        ("%wan history --limit 0", StoreError, "1 row or more"),
         ("%wan save fox /proc/x.png", StoreError, "cannot write /proc/x.png"),
         ("%wan resolve fox adopt", CellError, "task's id"),
         ("%wan recall nothing.png", CellError, "no file"),
-        ("%wan recall panel", CellError, "no panel is open"),
-        ("%wan panel", CellError, "needs a notebook"),
-        ("%wan bundle", CellError, "needs a path"),
     ],
 )
 def test_bad_input_is_a_short_error_and_nothing_is_sent(notebook: Notebook, cell: str, kind: Any, words: str) -> None:
@@ -174,17 +168,12 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
     with pytest.raises(RequestError, match="Did you mean best"):
         notebook.run("%wan star bets")
     notebook.run("%wan tag fox[1] poster\n%wan trash fox[1]")  # of a sweep, one task: not that of all
-    fox = notebook.names["fox"]
-    assert [(row.tags, row.trashed_at is not None) for row in fox.rows] == [((), False), (("poster",), True)]
-
-
-def test_costs_of_practice_are_shown_and_marked(notebook: Notebook) -> None:
-    """A newcomer sees what `%wan cost --by tag` looks like: what it would have cost (USER_TRIAL P1.6)."""
-    notebook.run("%%wan --tag study --seed 5..6\na fox")
-    shown = notebook.run("%wan cost --by tag")
+    shown = notebook.run("%wan cost --by tag")  # a newcomer sees what practice would have cost (P1.6)
     assert "practice by tag" in shown
     assert "2 practice pictures · 2 jobs" in shown
-    assert re.search(r"study .*\$0\.06 estimated +2 +2", shown)
+    assert re.search(r"poster .*\$0\.03 estimated +1 +1", shown)
+    fox = notebook.names["fox"]
+    assert [(row.tags, row.trashed_at is not None) for row in fox.rows] == [((), False), (("poster",), True)]
 
 
 def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
@@ -250,33 +239,16 @@ def test_a_foreign_picture_gives_a_cell_that_is_refused_rather_than_guessed(note
         notebook.run(f"%%wan {cell}\n")
 
 
-@pytest.mark.parametrize("word", ["a" * 300, "~nobody-9", "a[" + "9" * 400 + "]"])
-def test_recall_takes_any_word(notebook: Notebook, word: str) -> None:
-    """What can be no path names a job, of which there is none: one line, and not a fault of ours."""
-    with pytest.raises((CellError, StoreError, RequestError)) as caught:
-        notebook.run(f"%wan recall {word}")
-    assert "unexpected went wrong" not in str(caught.value)
-
-
-def test_unloading_takes_everything_back(notebook: Notebook) -> None:
-    """No magic, no matcher, no transformer stays."""
-    matchers, transforms = notebook.shell.Completer.custom_matchers, notebook.shell.input_transformers_cleanup
-    other = Extension(notebook.shell)
-    before = len(matchers), len(transforms)
-    other.load()
-    other.unload()
-    assert "wan" not in notebook.shell.magics_manager.magics["cell"]
-    assert (len(matchers), len(transforms)) == before
-
-
 def test_loading_again_lifts_no_budget(fresh: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     """What protects is as it was when the extension was first loaded, in this kernel and until it ends."""
     shell = fresh.shell
     monkeypatch.setenv("WAN_BUDGET", "1 picture per day")
     load_ipython_extension(shell)
     monkeypatch.setenv("WAN_BUDGET", "off")
+    transforms = len(shell.input_transformers_cleanup)
     unload_ipython_extension(shell)
-    assert "wan" not in shell.magics_manager.magics["cell"]
+    assert "wan" not in shell.magics_manager.magics["cell"]  # everything is taken back
+    assert len(shell.input_transformers_cleanup) == transforms - 1
     load_ipython_extension(shell)
     with pytest.raises(BudgetError, match="1 picture"):
         fresh.run("%%wan -n 2\na fox")

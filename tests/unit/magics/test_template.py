@@ -59,13 +59,10 @@ def test_fields_are_replaced_once(text, result):
         ("{anmal}", ["{anmal}", "no variable anmal", "animal", "--raw"]),
         ("{obj.atr}", ["AttributeError", "Did you mean attr?"]),
         ("{d[kez]}", ["KeyError", "kez"]),
-        ("{a[9]}", ["IndexError"]),
-        ("{x:banana}", ["ValueError"]),
         ("{obj.__class__}", ["not a field"]),
         ("{grumpy.mood}", ["RuntimeError", "not today"]),
         ("{grumpy}", ["ZeroDivisionError"]),
         ("one\n  {", ["{{", "--raw"]),
-        ("{}", ["not a field"]),
         ("{animal.upper()}", ["not a field"]),
     ],
 )
@@ -87,7 +84,6 @@ def test_what_cannot_be_replaced_is_one_problem(text, parts):
         ("a fox\nNegative prompt: fog\nSteps: 20, Sampler: Euler, Seed: 5, Size: 512x512", "a fox", "fog"),
         ("a fox\nSteps: 20, Sampler: Euler", "a fox", None),
         ("a fox\nSteps: 20\nin snow", "a fox\nSteps: 20\nin snow", None),
-        ("a negative prompt: dark", "a negative prompt: dark", None),
     ],
 )
 def test_the_last_paragraph_may_be_the_negative_prompt(text, prompt, negative):
