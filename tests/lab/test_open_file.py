@@ -17,6 +17,7 @@ def _shown(front_end: FrontEndPage) -> Any:
     if isinstance(front_end, Lab):
         front_end.run_all()
         front_end.wait_lasting(1)
+    front_end.page.locator(".wan-tile").scroll_into_view_if_needed()  # it loads what is seen
     front_end.page.wait_for_selector(".wan-tile img[src^='blob:']")
     return front_end.page
 
