@@ -40,7 +40,7 @@ function makePictures(link) {
 
   function keep(kind, key, bytes, type) {
     const url = bytes?.byteLength ? URL.createObjectURL(new Blob([bytes], { type })) : "";
-    urls[kind].set(key, url);
+    if (url) urls[kind].set(key, url); // one that is not there yet is asked for again
     for (const callback of waiting[kind].get(key) ?? []) callback(url);
     waiting[kind].delete(key);
   }
