@@ -89,7 +89,7 @@ def _value_of(piece: str, namespace: Mapping[str, Any], field: str) -> str:
     parts = _FIELD.fullmatch(piece)
     if parts is None:
         refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
-    if parts["name"] not in namespace:  # a builtin is no text either
+    if parts["name"] not in namespace:  # nor may a builtin be text
         raise unknown_variable(field, piece, parts["name"], namespace, _AS_TYPED)
     value = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.kit import WAIT_S, Rig, ask, command, history_of
 from wan_notebook.budget import parse_budget
-from wan_notebook.errors import BudgetError, CellError, SettingsError
+from wan_notebook.errors import BudgetError, RequestError, SettingsError
 from wan_notebook.session import Session
 from wan_notebook.settings import SettingsLoader
 
@@ -65,7 +65,7 @@ def test_practice_does_not_count_against_money(session: Session) -> None:
 
 def test_a_price_without_a_service_names_the_form_that_works(session: Session) -> None:
     """`price=0.03` without a key sets nobody's price; the hint can be pasted, and then works."""
-    with pytest.raises(CellError) as caught:
+    with pytest.raises(RequestError) as caught:
         command(session, "config price=0.03")
     assert "price.gateway=0.03" in str(caught.value)
     command(session, "config price.gateway=0.03")
