@@ -264,8 +264,9 @@ class Session:
             refuse_unanswered(plan.jobs, fresh=submission.fresh, by_store=settings.replay != "only")
         if all(job.is_replay for job in plan.jobs):
             return self._place(plan)
-        project = self.known_project()
-        self.clients.require_usable(settings, project is not None and project.database.has_real_jobs())
+        project, is_simulator = self.known_project(), settings.provider == "simulator"
+        has_real_jobs = is_simulator and project is not None and project.database.has_real_jobs()
+        self.clients.require_usable(settings, has_real_jobs)
         return self.background.submit(self.background.in_thread(self._place, plan)).result()
 
     def _place(self, plan: Plan) -> Job:

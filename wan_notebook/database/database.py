@@ -261,7 +261,12 @@ class Database(Transfer):
         }
         wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
         wanted.append(JobSummary.created_at.between(0, TIME_MAX_S))
-        key_of = (lambda at: str(_local_day(at * QUARTER_HOUR_S))) if by == "day" else (lambda key: unescaped(str(key)))
+
+        def key_of(value: Any) -> str:
+            if by != "day":
+                return unescaped(str(value))
+            return str(dt.datetime.fromtimestamp(value * QUARTER_HOUR_S, tz=dt.UTC).astimezone().date())
+
         with self.reading() as session:
             return sorted(_add_up(session, wanted, labels[by], key_of).values(), key=lambda row: row.key)
 
@@ -269,18 +274,19 @@ class Database(Transfer):
         """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
         delivered = select(func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
         found = (
-            select(JobSummary, delivered)
+            select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
             .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
             .where(JobSummary.cost_amount.is_not(None), delivered > 0)
             .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call
             .order_by(JobSummary.created_at.desc())
         )
         with self.reading() as session:
-            row, count = session.execute(found.limit(1)).first() or (JobSummary(), 1)
-        if row.cost_amount is None or row.cost_amount >= 10**9 or not row.cost_currency:
+            amount, currency, created_at, count = session.execute(found.limit(1)).first() or (None, "", 0, 1)
+        if not is_plausible(amount) or amount >= 10**9 or not currency:
             return None
-        each = (row.cost_amount / count).quantize(Decimal("0.000001"), rounding=ROUND_UP)
-        return Price(Decimal(f"{each.normalize():f}"), row.cost_currency, _local_day(row.created_at))
+        day = dt.datetime.fromtimestamp(created_at, tz=dt.UTC).astimezone().date()
+        each = (amount / count).quantize(Decimal("0.000001"), rounding=ROUND_UP)
+        return Price(Decimal(f"{each.normalize():f}"), currency, day)
 
 
 def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
@@ -403,7 +409,3 @@ def _grouped(session: Session, wanted: Sequence[ColumnElement[bool]], *columns: 
     if columns[0] is job_tags.c.tag:
         found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
     return session.execute(found.where(*wanted).group_by(*(group.name for group in groups)))
-
-
-def _local_day(at: float) -> dt.date:
-    return dt.datetime.fromtimestamp(at, tz=dt.UTC).astimezone().date()

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -127,9 +127,16 @@ class DatabaseEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def writing(self) -> AbstractContextManager[Session]:
-        """Open a session whose changes are one transaction: all or none, and durable when it ends."""
-        return self.reading(self._writer)
+    @contextmanager
+    def writing(self, lock: str = "") -> Iterator[Session]:
+        """Open a session whose changes are one transaction: all or none, and durable when it ends.
+
+        Transactions with the same ``lock`` wait for each other; SQLite's writers are alone anyway.
+        """
+        with self.reading(self._writer) as session:
+            if lock and self.path is None:
+                session.execute(_lock(lock))
+            yield session
 
     @contextmanager
     def reading(self, engine: Engine | None = None) -> Iterator[Session]:
@@ -153,12 +160,6 @@ class DatabaseEngine:
             return self._wall_clock()
         with self.reading() as session:
             return float(session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
-
-    def serialize(self, what: str) -> None:
-        """Let transactions of one kind wait for each other; SQLite's writers are alone anyway."""
-        if self.path is None:
-            with self.writing() as session:
-                session.execute(_lock(what))
 
     def refuse_if_moved(self) -> None:
         """Raise ``StoreError`` if the file was deleted, moved or replaced: nobody would find what is written."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -109,8 +109,7 @@ class Jobs(DatabaseEngine):
 
     def jobs(self, ids: Iterable[str]) -> dict[str, JobRow]:
         """Return the jobs with these ids, as far as there are any."""
-        with self.reading() as session:
-            return {row.id: row for row in session.scalars(select(JobRow).where(JobRow.id.in_(list(ids))))}
+        return {row.id: row for row in self._rows(select(JobRow).where(JobRow.id.in_(list(ids))))}
 
     def group(self, group_id: str) -> list[JobRow]:
         """Return the jobs of one call, in their order."""
@@ -125,8 +124,8 @@ class Jobs(DatabaseEngine):
         """Return every job of a request that is not in the trash, oldest first, but none whose hashes were edited."""
         column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
         found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
-        with self.reading() as session:
-            return _sound(session, found.order_by(JobRow.created_at, JobRow.seq))
+        rows = self._rows(found.order_by(JobRow.created_at, JobRow.seq))
+        return [row for row in rows if row.hashes_agree()]
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
@@ -199,12 +198,11 @@ class Jobs(DatabaseEngine):
             If a job of ``replacing`` is not in doubt any more.
         """
         self.refuse_if_moved()
-        with self.writing() as session:
-            self.serialize("create")
+        with self.writing("create") as session:
             now = self.now()
             found = [None] * len(new_jobs) if fresh else _answers(session, new_jobs, now, simulated_ok, replay)
             answers: list[tuple[JobRow, bool]] = []
-            started: dict[JobRow, JobRow] = {}
+            started: dict[JobRow, JobRow] = {}  # what is to be sent, and what was asked for
             by_hash: dict[str, JobRow] = {}
             for new, row in zip(new_jobs, found, strict=True):
                 answer = row or (new if fresh else by_hash.setdefault(new.request_hash_with_seed, new))
@@ -215,7 +213,24 @@ class Jobs(DatabaseEngine):
                 answers.append((answer, is_new))
             if check is not None and started:
                 check(sum(row.n for row in started))
-            _start(session, started, now, owner)
+            made: list[JobRow] = []
+            for row, asked in started.items():
+                row.created_at = now  # of one that is taken over too: the day on which it is paid
+                row.hold(owner, now + LEASE_S)
+                if row is not asked:
+                    for name in _WHO_AND_WHERE:
+                        setattr(row, name, getattr(asked, name))
+                    continue
+                # Ten hex digits that begin with a letter, so that no tool takes them for a number.
+                row.id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
+                row.status, row.pictures = Status.INTENT, []  # loaded: it is read detached
+                if not row.group_id:
+                    row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
+                made.append(row)
+            session.add_all(made)
+            reindex(session, started)
+            for row in made:
+                append_event(session, row.seq, now, "state", status=Status.INTENT)
             if replacing and answers:
                 self.abandon(replacing, f"sent again by a person's decision, as job {answers[0][0].id}")
             return answers
@@ -244,7 +259,7 @@ class Jobs(DatabaseEngine):
         detail : mapping, optional
             Goes into the event.
         pictures : iterable of mappings
-            Columns of ``PictureRow`` with ``index``; see ``save_picture``.
+            Columns of ``PictureRow`` with ``index``; see ``update``.
         **columns
             Columns of ``JobRow``; the times of a status are set unless given. ``error_message`` goes with
             ``error_hint``.
@@ -262,13 +277,33 @@ class Jobs(DatabaseEngine):
             is_expected = row.status is expect if expect else row.status is not to
             if not is_expected or not may_follow(row.status, to):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
-            enter(session, row, to, now, detail)
+            row.status = to
+            append_event(session, row.seq, now, "state", status=to, detail=detail)
+            if to in _TIMES:
+                setattr(row, _TIMES[to], now)
+            if to is Status.INTENT:
+                row.sending_at = None
+            elif to is Status.ACCEPTED:
+                row.finished_at = None  # an expired job may be found again
+            elif to is Status.SUCCEEDED or to in FINAL:
+                row.finished_at = row.finished_at or now  # what has ended once keeps its time
             _set_columns(session, row, columns)
             _put_pictures(row, pictures)
             return row
 
-    def update(self, job_id: str, *, inputs: Iterable[InputRow] | None = None, **columns: Any) -> JobRow:
-        """Set columns of a job without moving it; ``inputs`` replaces its input pictures."""
+    def update(
+        self,
+        job_id: str,
+        *,
+        inputs: Iterable[InputRow] | None = None,
+        pictures: Iterable[Mapping[str, Any]] = (),
+        **columns: Any,
+    ) -> JobRow:
+        """Set columns of a job and its pictures without moving it; ``inputs`` replaces its input pictures.
+
+        Of a picture (by its ``index``) named columns are set, others stay. One that is on disk (``saved_at``) is never
+        overwritten by one that is not, and keeps no ``url``.
+        """
         with self.writing() as session:
             row = locked_job(session, job_id)
             if inputs is not None:
@@ -276,16 +311,7 @@ class Jobs(DatabaseEngine):
                 session.flush()
                 row.inputs.extend(inputs)
             _set_columns(session, row, columns)
-            return row
-
-    def save_picture(self, job_id: str, *, index: int, **columns: Any) -> JobRow:
-        """Write what is known of one picture: named columns are set, others stay.
-
-        A picture that is on disk (``saved_at``) is never overwritten by one that is not, and keeps no ``url``.
-        """
-        with self.writing() as session:
-            row = locked_job(session, job_id)
-            _put_pictures(row, [{"index": index, **columns}])
+            _put_pictures(row, pictures)
             return row
 
     def add_event(self, job_id: str, kind: str, detail: Mapping[str, Any] | None = None) -> None:
@@ -324,16 +350,23 @@ class Jobs(DatabaseEngine):
         Conflict
             If the job is not an intent any more, or another process holds it.
         """
-        with self.writing() as session:
-            self.serialize(account)
-            gate = _locked_gate(session, account)
-            now = self.now()
+        with self.writing(account) as session:
+            gate, now = _locked_gate(session, account), self.now()
             row = locked_job(session, job_id)
             if row.status is not Status.INTENT:
                 raise Conflict(row, f"{row.status}, so it is not sent")
             if row.owner_token != owner.token and row.is_held(now):
                 raise Conflict(row, "looked after by another kernel")
-            running = _count_in_flight(session, account, now) if in_flight else 0
+            running = 0
+            if in_flight:  # tasks that a living process holds, and for ten minutes those of a dead one
+                at_service = JobSummary.status.in_(IN_FLIGHT)
+                is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
+                last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
+                is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
+                found = select(func.count()).select_from(JobSummary)
+                found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
+                counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
+                running = session.scalar(found.where(*counts)) or 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
             if in_flight and running >= in_flight:
                 wait_s = max(wait_s, FULL_WAIT_S)
@@ -348,13 +381,13 @@ class Jobs(DatabaseEngine):
             row.hold(owner, now + LEASE_S)
             session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
             session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
-            enter(session, row, Status.SENDING, now)
+            row.status, row.sending_at = Status.SENDING, now
+            append_event(session, row.seq, now, "state", status=Status.SENDING)
             return Claim(row=row, running=running + 1)
 
     def pause_account(self, account: str, for_s: float) -> None:
         """Let nobody submit with this account for some seconds."""
-        with self.writing() as session:
-            self.serialize(account)
+        with self.writing(account) as session:
             gate = _locked_gate(session, account)
             gate.paused_until = max(self.now() + for_s, gate.paused_until or 0.0)
 
@@ -389,8 +422,6 @@ def _answers(
     session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
 ) -> list[JobRow | None]:
     """Return, for each new job, the job that answers it already."""
-    sent = JobSummary.request_hash_with_seed
-    known = set(session.scalars(select(sent).where(sent.in_([new.request_hash_with_seed for new in new_jobs]))))
     newest = select(JobRow).order_by(*NEWEST)
     newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
     found: list[JobRow | None] = []
@@ -398,25 +429,23 @@ def _answers(
     for new in new_jobs:
         first = None if new.request_position == 0 else first
         is_drawn = new.request_hash != new.request_hash_with_seed
-        rows: list[JobRow] = []
+        where: tuple[ColumnElement[bool], ...]
         if first is not None:  # the whole request is joined, with the seeds that it has
             position = first.group_position + new.request_position
-            rows = _sound(session, newest.where(JobRow.group_id == first.group_id, JobRow.group_position == position))
+            where = (JobRow.group_id == first.group_id, JobRow.group_position == position)
         elif is_drawn:  # it goes by what was asked
             is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
-            rows = _sound(session, newest.where(JobRow.request_hash == new.request_hash, is_open))
-        elif new.request_hash_with_seed in known:
-            same = _sound(session, newest.where(sent == new.request_hash_with_seed, JobRow.trashed_at.is_(None)))
-            rows = sorted((row for row in same if row.status in OPEN), key=lambda row: row.is_abandoned(now))
-            rows += [row for row in same if replay and row.is_complete]
+            where = (JobRow.request_hash == new.request_hash, is_open)
+        else:
+            where = (JobRow.request_hash_with_seed == new.request_hash_with_seed, JobRow.trashed_at.is_(None))
+        # One whose hashes were edited answers nothing.
+        rows = [row for row in session.scalars(newest.where(*where)) if row.hashes_agree()]
+        if first is None and not is_drawn:
+            done = [row for row in rows if replay and row.is_complete]
+            rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: row.is_abandoned(now)) + done
         found.append(rows[0] if rows else None)
         first = found[-1] if is_drawn else first
     return found
-
-
-def _sound(session: Session, found: Select[Any]) -> list[JobRow]:
-    """Return the rows that may answer a request: none whose hashes were edited."""
-    return [row for row in session.scalars(found) if row.hashes_agree()]
 
 
 def append_event(
@@ -451,20 +480,6 @@ def reindex(session: Session, rows: Iterable[JobRow]) -> None:
             session.execute(insert(table), new)
 
 
-def enter(session: Session, row: JobRow, to: Status, now: float, detail: Mapping[str, Any] | None = None) -> None:
-    """Move a locked job, with an event and the times of the status; what has ended once keeps its time."""
-    row.status = to
-    append_event(session, row.seq, now, "state", status=to, detail=detail)
-    if to in _TIMES:
-        setattr(row, _TIMES[to], now)
-    if to is Status.INTENT:
-        row.sending_at = None
-    elif to is Status.ACCEPTED:
-        row.finished_at = None  # an expired job may be found again
-    elif to is Status.SUCCEEDED or to in FINAL:
-        row.finished_at = row.finished_at or now
-
-
 def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> None:
     given = dict(columns)
     if "error_message" in given:
@@ -496,28 +511,6 @@ def _assign(row: Base, columns: Mapping[str, Any]) -> None:
         setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
 
 
-def _start(session: Session, started: Mapping[JobRow, JobRow], now: float, owner: Owner) -> None:
-    """Insert new jobs and take over abandoned ones; ``started`` maps what is to be sent to what was asked for."""
-    made: list[JobRow] = []
-    for row, asked in started.items():
-        row.created_at = now  # of one that is taken over too: the day on which it is paid
-        row.hold(owner, now + LEASE_S)
-        if row is not asked:
-            for name in _WHO_AND_WHERE:
-                setattr(row, name, getattr(asked, name))
-            continue
-        # Ten hex digits that begin with a letter, so that no tool takes them for a number.
-        row.id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
-        row.status, row.pictures = Status.INTENT, []  # loaded: it is read detached
-        if not row.group_id:
-            row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
-        made.append(row)
-    session.add_all(made)
-    session.flush()
-    session.add_all([EventRow(job_seq=row.seq, number=0, at=now, kind="state", status=Status.INTENT) for row in made])
-    reindex(session, started)
-
-
 def _locked_gate(session: Session, account: str) -> LimitRow:
     """Return the row that all claims of an account pass through, one after the other."""
     key = {"account": account, "kind": "submit"}
@@ -527,18 +520,6 @@ def _locked_gate(session: Session, account: str) -> LimitRow:
         session.add(gate)
         session.flush()
     return gate
-
-
-def _count_in_flight(session: Session, account: str, now: float) -> int:
-    """Count tasks that a living process holds, and for ten minutes those of a dead one, in doubt or not."""
-    at_service = JobSummary.status.in_(IN_FLIGHT)
-    is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
-    is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
-    found = select(func.count()).select_from(JobSummary)
-    found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
-    counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
-    return session.scalar(found.where(*counts)) or 0
 
 
 def _count_ahead(session: Session, row: JobRow, now: float) -> int:

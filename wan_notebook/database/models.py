@@ -394,12 +394,7 @@ class JobRow(JobSummary):
         return self.is_result and all(p.saved_at is not None or p.corrupt_file for p in self.pictures)
 
     def hashes_agree(self) -> bool:
-        """Say whether its hashes are those of its request and inputs: one that was edited must answer no other request.
-
-        Where the request was not kept that cannot be told, and the row is believed.
-        """
-        if not self.request:
-            return True
+        """Say whether its hashes are those of its request and inputs: one that was edited must answer no other."""
         given, parameters = [each.identity for each in self.inputs], self.request.get("parameters")
         if not isinstance(parameters, Mapping) or (self.request.get("images") != given and not self.pending_inputs):
             return False
@@ -556,29 +551,22 @@ def _misfits(row: Base) -> dict[str, Any]:
     return found
 
 
-def _default(column: Any) -> Any:
-    return column.default.arg if column.default is not None else None
-
-
 @event.listens_for(Base, "init", propagate=True)
 def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
     for name, column in columns_of(type(row)).items():
         if not column.primary_key or column.default is not None:
-            given.setdefault(name, _default(column))
+            given.setdefault(name, column.default.arg if column.default is not None else None)
 
 
 @event.listens_for(Base, "before_insert", propagate=True)
 @event.listens_for(Base, "before_update", propagate=True)
-def _check_what_is_written(_mapper: Any, _connection: Any, row: Base) -> None:
+def check(*event_and_row: Any) -> None:
+    """Make texts storable. Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
+    row = event_and_row[-1]
     for name, column in columns_of(type(row)).items():
         value = getattr(row, name)
         if column.type in (TEXT, FILE) and isinstance(value, str) and value != (safe := storable(value)):
             setattr(row, name, safe)
-    check(row)
-
-
-def check(row: Base) -> None:
-    """Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
     for name, value in _misfits(row).items():
         raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
 
@@ -593,7 +581,8 @@ def _check_what_is_read(row: Base, *_: object) -> None:
     odd = _misfits(row)
     row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in odd.items())
     for name in odd:
-        set_committed_value(row, name, _default(columns_of(type(row))[name]))
+        default = columns_of(type(row))[name].default
+        set_committed_value(row, name, default.arg if default is not None else None)
 
 
 def search_text(*parts: object) -> str:

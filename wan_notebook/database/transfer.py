@@ -158,7 +158,7 @@ def _problem(row: JobRow) -> str:
     """Compare every column that is shown with the request that the hashes are of; return what is wrong."""
     if not _ID.fullmatch(row.id) or row.status not in FINAL:
         return "has no proper id, or is not finished"
-    if not row.request or not row.hashes_agree():
+    if not row.hashes_agree():
         return "has hashes that are not those of its request and inputs"
     parameters = row.request["parameters"]
     is_edit = parameters["enable_interleave"] is False

@@ -91,7 +91,7 @@ class _Download:
         self.file_sha256 = hashlib.sha256(data).hexdigest()
         # Name and hashes first: after a crash they tell that the file had already got its name.
         columns |= {"file": name, "file_sha256": self.file_sha256}
-        self.worker.database.save_picture(self.job.id, index=self.index, **columns)
+        self.worker.database.update(self.job.id, pictures=[{"index": self.index, **columns}])
         self.file = name
         try:
             self.file = self.storage.publish(staged, name, sidecar)

@@ -139,7 +139,7 @@ class Desk:
             self.database.transition(job_id, step)
         if status is Status.SAVED:
             picture = {"sha256": "2" * 64, "mime": "image/png", "saved_at": self.clock.now, "file": f"{job_id}.png"}
-            self.database.save_picture(job_id, index=0, **picture)
+            self.database.update(job_id, pictures=[{"index": 0, **picture}])
 
 
 @pytest.fixture
