@@ -281,7 +281,8 @@ class Database(Transfer):
             .order_by(JobSummary.created_at.desc())
         )
         with self.reading() as session:
-            amount, currency, created_at, count = session.execute(found.limit(1)).first() or (None, "", 0, 1)
+            newest: Any = session.execute(found.limit(1)).first() or (None, "", 0, 1)
+        amount, currency, created_at, count = newest
         if not is_plausible(amount) or amount >= 10**9 or not currency:
             return None
         day = dt.datetime.fromtimestamp(created_at, tz=dt.UTC).astimezone().date()

@@ -562,7 +562,7 @@ def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
 @event.listens_for(Base, "before_update", propagate=True)
 def check(*event_and_row: Any) -> None:
     """Make texts storable. Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
-    row = event_and_row[-1]
+    row: Base = event_and_row[-1]
     for name, column in columns_of(type(row)).items():
         value = getattr(row, name)
         if column.type in (TEXT, FILE) and isinstance(value, str) and value != (safe := storable(value)):

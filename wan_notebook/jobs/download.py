@@ -139,8 +139,8 @@ class _Download:
         return self.storage.picture_name(made_at, row.prompt, row.seed, self.index, suffix)
 
     async def _record(self, **columns: Any) -> None:
-        save = self.worker.database.save_picture
-        self.job.changed(await self.worker.in_thread(save, self.job.id, index=self.index, **columns))
+        update, pictures = self.worker.database.update, [{"index": self.index, **columns}]
+        self.job.changed(await self.worker.in_thread(update, self.job.id, pictures=pictures))
 
     async def _after(self, error: WanError) -> Action:
         """Do what the table says after a fault."""
