@@ -184,7 +184,7 @@ def _jpeg_pieces(data: bytes, *, keep_profile: bool) -> Iterator[bytes]:
             continue
         marker, body = data[start + 1 : start + 2], start + 4
         end = start + 2 + int.from_bytes(data[start + 2 : body])
-        if end > len(data):
+        if max(end, body) > len(data):
             raise BadImageError("the file is cut off: its end marker is missing", kind="truncated")
         if data[start] != 0xFF or end < body:
             raise BadImageError(f"the file is damaged: there is no segment at byte {start}")

@@ -10,19 +10,11 @@ from wan_notebook.images import InputImage, PendingImage, fit_request_body, load
 LIMIT = 10 * 1024 * 1024
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("JPEG", {"quality": 90}),
-        ("JPEG", {"progressive": True}),
-        ("PNG", {}),
-        ("WEBP", {}),
-        ("WEBP", {"lossless": True}),
-    ],
-)
-def test_clean_files_pass_byte_for_byte(kind: str, options: dict[str, object]) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "WEBP", "lossless"])
+def test_clean_files_pass_byte_for_byte(kind: str) -> None:
     """What is already acceptable and clean is sent byte for byte: the very object that was given."""
-    data = encoded(kind=kind, **options)
+    options = {"progressive": {"kind": "JPEG", "progressive": True}, "lossless": {"kind": "WEBP", "lossless": True}}
+    data = encoded(**options.get(kind, {"kind": kind}))
     image = load_image(data, name="photo")
     assert image.data is data
     assert image.notes == ()
@@ -49,30 +41,20 @@ def test_metadata_goes_without_touching_a_pixel(kind: str) -> None:
 
 
 def test_jpeg_segments_that_hold_more_than_the_picture() -> None:
-    """IPTC, maker segments and a JFIF thumbnail go; what decoding needs stays."""
+    """IPTC, maker segments, broken Exif, a JFIF thumbnail and further pictures go; what decoding needs stays."""
     bare, jfif_end = encoded(kind="JPEG"), 20
     thumbnail = bare[:4] + (16 + 27).to_bytes(2) + bare[6:18] + b"\x03\x03" + b"T" * 27
     iptc, jfxx = b"\xff\xed\x00\x10Photoshop 3.0\0", b"\xff\xe0\x00\x10JFXX\0\x13TTTTTTTT"
-    assert load_image(thumbnail + iptc + jfxx + b"\xff\xff\xff" + bare[jfif_end:], name="photo").data == bare
+    broken = b"\xff\xe1\x00\x20Exif\0\0II*\0\xff\xff\xff\xff" + b"\xee" * 16
+    assert load_image(thumbnail + iptc + jfxx + broken + b"\xff\xff\xff" + bare[jfif_end:], name="photo").data == bare
     adobe = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\x01"
     with_adobe = bare[:jfif_end] + adobe + bare[jfif_end:]
     assert load_image(with_adobe, name="photo").data is with_adobe
-
-
-def test_a_phone_s_several_pictures_in_one_file() -> None:
-    """Of an MPO the first picture is sent, as the JPEG that it is."""
     image = load_image(encoded(kind="MPO", save_all=True, append_images=[gradient(400, 400)]), name="phone")
     assert (image.mime, image.width_px, image.notes) == ("image/jpeg", 320, ("metadata removed",))
 
 
-def test_broken_exif_does_not_cost_the_picture() -> None:
-    """Exif that cannot be read counts as none."""
-    bare = encoded(kind="JPEG")
-    broken = bare[:2] + b"\xff\xe1\x00\x20Exif\0\0II*\0\xff\xff\xff\xff" + b"\xee" * 16 + bare[2:]
-    assert load_image(broken, name="photo").data == bare
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "AVIF"])
 def test_other_formats_and_grey_become_rgb(kind: str) -> None:
     """What the service does not name, or names as RGB only, is encoded anew; a lossy file stays one."""
     for picture in (gradient(mode="L"), gradient()):
@@ -91,14 +73,13 @@ def test_long_sides_are_reduced_just_enough(size: tuple[int, int], reduced: str)
     """8000 px is the most a side may have; the note says what was done."""
     image = load_image(encoded(Image.new("RGB", size, "navy"), "JPEG", icc_profile=SRGB), name="wall")
     assert f"{image.width_px}×{image.height_px}" == reduced
-    assert len(image.notes) == 1
-    assert image.notes[0].startswith(f"reduced from {size[0]}×{size[1]} to {reduced}")
+    assert [note[:40].startswith(f"reduced from {size[0]}×{size[1]} to {reduced}") for note in image.notes] == [True]
     assert image.mime == "image/jpeg"
 
 
 def test_large_files_are_reduced_just_enough() -> None:
     """Over 10 MiB a lossless picture becomes a JPEG of the same size; what only packs badly is packed better."""
-    data = encoded(noise(2048, 1900), compress_level=1)
+    data = encoded(noise(2048, 1900), compress_level=0)
     image = load_image(data, name="noise")
     assert len(image.data) <= LIMIT < len(data)
     assert (image.width_px, image.height_px, image.mime) == (2048, 1900, "image/jpeg")
@@ -128,17 +109,11 @@ def test_the_largest_is_encoded_first_and_never_resized() -> None:
     assert (made.mime, made.width_px, made.height_px) == ("image/jpeg", 600, 500)
     assert (made.identity, decoded(made.data).size) == (large.identity, (600, 500))
     assert len(small.data) + len(made.data) <= limit
-    assert len(notes) == 1
-    assert notes[0].startswith("large: ")
-    assert "JPEG of quality 95" in notes[0]
+    assert [note.startswith("large: ") and "JPEG of quality 95" in note for note in notes] == [True]
 
 
 def test_what_still_does_not_fit_is_refused() -> None:
     """The error names the largest picture, the sum and the limit; a JPEG that would only grow stays."""
-    images = [
-        upload("a", (400, 400)),
-        upload("b", (600, 600), "JPEG", quality=100, subsampling=0),
-        upload("c", (300, 300)),
-    ]
+    images = [upload("a", (400, 400)), upload("b", (600, 600), "JPEG", quality=100), upload("c", (300, 300))]
     with pytest.raises(ImageInputError, match=r"image = [ab]: the pictures have .* together, and 50.0 KB are allowed"):
         fit_request_body(images, 50_000)

@@ -38,7 +38,6 @@ def fail(*_: object, **__: object) -> None:
     raise TypeError("no renderer")
 
 
-BROKEN = made("Broken", _repr_png_=fail)
 CUDA = made("Cuda", numpy=fail)  # a tensor that lives elsewhere
 TABLE = made("Table", columns=("a", "b"), __array__=lambda _: np.zeros((300, 300)))
 STRANGE = made("Strange", _repr_png_=lambda _: b"not a png")
@@ -57,28 +56,21 @@ STRANGE = made("Strange", _repr_png_=lambda _: b"not a png")
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
         (None, "it is None"),
         ([1, 2], r"it is a list of 2, and one picture is needed. Choose one: photo\[0\]"),
-        ({}, "it is a dict of 0"),
         ({"one": 1, "two": 2}, r"Choose one: photo\['one'\]"),
         (object(), "it is an object, not a picture"),
         (TABLE, "it is a Table, not a picture"),
         (CUDA, r"a Cuda could not be read \(TypeError: no renderer\)"),
-        (BROKEN, r"a Broken could not be read \(TypeError: no renderer\)"),
         (STRANGE, "the file is text"),
         (io.StringIO("text"), r"open as text. Open it with open\(path, 'rb'\)"),
         ("", "it is not a file"),
-        ("a\0b", "there is no file"),
         ("x" * 5000, "could not be read"),
-        ("data:image/png;base64", "the file is empty"),
-        ("data:image/png;base64,%%%", "base64"),
         (TEXT_BASE64[:-9] + "*" + TEXT_BASE64[-8:], "base64"),
         (TEXT_BASE64[:-40], "cut off"),
-        (Image.new("RGB", (0, 0)), "it is 0×0 px"),
         (Image.new("RGB", (239, 5000)), "239×5000 px; each side must have 240 to 8000 px"),
         (encoded(Image.new("RGB", (100, 50))), "Enlarge it to 480×240 px or more"),
         (Image.new("RGB", (9000, 250)), "Crop it to a shape of at most 33:1"),
         (np.zeros((300, 300, 2), "u1"), "a picture is H×W"),
         (np.zeros((300, 0), "u1"), "it is 0×300 px"),
-        (np.zeros(5, "u1"), "a picture is H×W"),
         (np.zeros((300, 300), "U3"), "pixels are uint8, or float from 0 to 1"),
         (WHOLE["JPEG"][:-9], "cut off"),
         (WHOLE["PNG"].replace(b"IDAT", b"IDAU"), "cannot be decoded"),
@@ -94,8 +86,8 @@ def test_bad_input_is_one_exact_message(value: object, message: str) -> None:
     assert caught.value.problems[0].hint
 
 
-def test_a_missing_file_names_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slip in a name or a folder is answered with a path that works as it stands."""
+def test_a_path_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip is answered with a path that works as it stands; opening a pipe would wait for ever."""
     work = tmp_path / "deep"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -107,12 +99,6 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path, monkeypatch: pytest
             load_image(typed, name="ref")
         assert caught.value.problems[0].hint == f"Did you mean {meant}?"
         assert load_image(meant, name="ref").data
-    with pytest.raises(ImageInputError, match="Check the path"):
-        load_image(tmp_path / "nowhere" / "a.png", name="ref")
-
-
-def test_special_files_are_not_opened(tmp_path: Path) -> None:
-    """A folder, pipe or device is refused: opening a pipe would wait for ever."""
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
         with pytest.raises(ImageInputError, match="it is not a file"):
@@ -154,6 +140,7 @@ def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
 @given(kind=st.sampled_from(sorted(WHOLE)), share=st.floats(0, 1, exclude_max=True))
 @example(kind="JPEG", share=0.9999)
 @example(kind="PNG", share=0.9999)
+@example(kind="progressive", share=0.767578125)  # within the header of a segment
 def test_a_file_cut_off_anywhere_is_refused(kind: str, share: float) -> None:
     """A truncated file is an error wherever it ends, for an upload and for a download."""
     cut = WHOLE[kind][: int(len(WHOLE[kind]) * share)]
@@ -188,23 +175,17 @@ def test_damaged_and_arbitrary_bytes_load_or_are_refused(kind: str, data: st.Dat
             assert 240 <= load_image(value, name="photo").width_px <= 8000
 
 
-def test_a_flipped_bit_in_a_png_is_found() -> None:
-    """Downloads are checked by all checksums, so that a damaged picture is fetched again while it can be."""
-    damaged = bytearray(WHOLE["PNG"])
-    damaged[len(damaged) // 2] ^= 1
-    with pytest.raises(BadImageError, match="broken PNG") as caught:
-        image_info(bytes(damaged))
-    assert caught.value.kind == "corrupt"
-
-
 @pytest.mark.parametrize("kind", sorted(WHOLE))
-def test_a_whole_picture_passes_the_check(kind: str) -> None:
-    """The check gives format and size, and refuses more pixels than were ordered."""
+def test_a_download_is_checked_whole(kind: str) -> None:
+    """The check gives format and size, refuses more pixels than were ordered, and finds a flipped bit in a PNG."""
     mime, *size = image_info(WHOLE[kind], max_pixels=256 * 240)
     assert (mime[:6], size) == ("image/", [256, 240])
-    with pytest.raises(BadImageError) as caught:
-        image_info(WHOLE[kind], max_pixels=256 * 240 - 1)
-    assert caught.value.kind == "too-large"
+    damaged = bytearray(WHOLE["PNG"])
+    damaged[len(damaged) // 2] ^= 1
+    for data, fault in ((WHOLE[kind], "too-large"), (bytes(damaged), "corrupt")):
+        with pytest.raises(BadImageError) as caught:
+            image_info(data, max_pixels=256 * 240 - (fault == "too-large"))
+        assert caught.value.kind == fault
 
 
 def test_megabytes_of_chunks_and_fill_bytes_end_soon() -> None:

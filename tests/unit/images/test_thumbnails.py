@@ -15,23 +15,17 @@ from wan_notebook.images import BadImageError, contact_sheet, image_info, looks_
 
 @pytest.mark.parametrize("format_name", ["webp", "jpeg"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_thumbnail_keeps_the_shape(kind: str, format_name: str) -> None:
-    """The longer side is as asked; the size told is that of the bytes; a small picture stays as small as it is."""
+def test_a_thumbnail_keeps_the_shape_and_fits(kind: str, format_name: str) -> None:
+    """The longer side is as asked; quality, then size give way to a limit of bytes; a small picture stays small."""
     data, width, height = thumbnail(encoded(noise(450, 300), kind), max_px=150, format=format_name)
     assert (width, height) == (150, 100)
     assert image_info(data) == (f"image/{format_name}", 150, 100)
     assert thumbnail(encoded(noise(50, 40)), max_px=1024)[1:] == (50, 40)
     assert thumbnail(encoded(gradient(400, 200), "JPEG", exif=exif(6)), max_px=100)[1:] == (50, 100)
-
-
-@pytest.mark.parametrize("max_bytes", [10_000, 700])
-@pytest.mark.parametrize("format_name", ["webp", "jpeg"])
-def test_a_thumbnail_fits_its_bytes(max_bytes: int, format_name: str) -> None:
-    """Quality, then size give way, because an output has a limit; an impossible one still ends."""
-    data, width, height = thumbnail(encoded(noise(300, 300)), max_px=250, max_bytes=max_bytes, format=format_name)
-    assert len(data) <= max_bytes
-    assert decoded(data).size == (width, height)
-    assert thumbnail(encoded(noise(30, 30)), max_px=25, max_bytes=5, format=format_name)[1:] == (1, 1)
+    for max_bytes in (10_000, 700):
+        data, *size = thumbnail(encoded(noise(300, 300), kind), max_px=250, max_bytes=max_bytes, format=format_name)
+        assert len(data) <= max_bytes
+        assert [*decoded(data).size] == size
 
 
 def test_a_thumbnail_of_any_mode_is_what_one_sees() -> None:
@@ -45,25 +39,17 @@ def test_a_thumbnail_of_any_mode_is_what_one_sees() -> None:
             thumbnail(data, max_px=64)
 
 
-@pytest.mark.parametrize("count", [1, 5, 12])
-def test_a_contact_sheet_is_one_small_jpeg(count: int) -> None:
-    """All pictures of an output in at most 60 KB, for viewers that show no HTML."""
-    sheet = contact_sheet([encoded(noise(320, 200), "JPEG")] * count)
-    assert len(sheet) <= 60_000
-    assert mime_of(sheet) == "image/jpeg"
-    assert max(decoded(sheet).size) <= 1024
-
-
 def test_a_contact_sheet_places_each_picture() -> None:
-    """Four pictures: each in its quarter, in reading order; what cannot be read is a grey field."""
+    """One JPEG of at most 60 KB: each in its place, in reading order; what cannot be read is a grey field."""
     colours = ["red", "lime", "blue"]
     files = [encoded(Image.new("RGB", (300, 300), colour)) for colour in colours]
     sheet = decoded(contact_sheet([*files, b"broken"]))
     quarters = [sheet.getpixel((sheet.width * x // 4, sheet.height * y // 4)) for y in (1, 3) for x in (1, 3)]
     for found, expected in zip(quarters, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (208, 208, 208)], strict=True):
         assert found == pytest.approx(expected, abs=20)
-    with pytest.raises(ValueError, match="at least one"):
-        contact_sheet([])
+    for count in (1, 12):
+        data = contact_sheet([encoded(noise(320, 200), "JPEG")] * count)
+        assert (len(data) <= 60_000, mime_of(data), max(decoded(data).size) <= 1024) == (True, "image/jpeg", True)
 
 
 class Drawable:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.fakes.pictures import behind_header, chunk, encoded, exif, png_with_texts
-from wan_notebook.metadata import ForeignMetadata, Metadata, embed, read_any
+from wan_notebook.metadata import ForeignMetadata, read_any
 
 A1111 = (
     "a castle, <lora:detail:0.8> (sunset:1.3)\nby the sea\n"
@@ -48,20 +48,16 @@ def test_a1111_gives_prompt_seed_and_size() -> None:
     """What Wan understands is carried over, everything else is listed."""
     found = read(parameters=A1111)
     assert told(found) == ("a castle, (sunset:1.3)\nby the sea", "blurry,\nlow quality", 965400086, 1024, 768)
-    assert found.dialect == "A1111"
-    listed = " | ".join(found.notes)
-    for what in ("<lora:detail:0.8>", "Steps = 20", "Sampler = DPM++ 2M Karras", "CFG scale = 7", "model = dreamer"):
-        assert what in listed
-    assert "Lora hashes = detail: 12ab, b: 34cd" in listed
+    listed = " | ".join((found.dialect, *found.notes))
+    settings = ("Steps = 20", "Sampler = DPM++ 2M Karras", "model = dreamer", "Lora hashes = detail: 12ab, b: 34cd")
+    assert all(what in listed for what in ("A1111", "<lora:detail:0.8>", *settings))
 
 
 @pytest.mark.parametrize(
     ("text", "prompt", "negative", "seed"),
     [
         ("just words", "just words", "", None),
-        ("words\nSteps: 5", "words", "", None),
         ("Negative prompt: fog\nSteps: 5, Seed: 3", "", "fog", 3),
-        ("a\nSeed: 1, Size: 8x8, Model: m", "a", "", 1),
         ("a: b, c: d", "a: b, c: d", "", None),
         ("a\r\nNegative prompt: b\r\nSteps: 1, Seed: 2", "a", "b", 2),
         ('a\nSteps: 1, X: "un, closed, Seed: 4', "a", "", 4),
@@ -69,9 +65,7 @@ def test_a1111_gives_prompt_seed_and_size() -> None:
         (f'a house\nNegative prompt: fog\n{SETTINGS}, Wildcard: "a\nb __c__", Version: v1', "a house", "fog", 5),
         (f"a house, Negative prompt: fog, {SETTINGS}", "a house", "fog", 5),
         (f"a house. Negative prompt: fog. {SETTINGS}", "a house", "fog", 5),
-        (f"A house.\nNegative prompt: fog.\n{SETTINGS}", "A house.", "fog.", 5),
         (f"a recipe. Steps: 3 of them\n{SETTINGS}", "a recipe. Steps: 3 of them", "", 5),
-        ("a recipe with Steps: 3", "a recipe with Steps: 3", "", None),
         (f"{SETTINGS}\nTemplate: a {{b|c}}", "", "", 5),
     ],
 )
@@ -87,16 +81,12 @@ COMMENTS += [code + CODED.encode() for code in (b"ASCII\0\0\0", b"\0" * 8, b"")]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
-def test_exif_keeps_the_text_in_any_encoding(kind: str) -> None:
-    """Every format with Exif, every order of bytes, whatever the text declares itself to be."""
+def test_texts_are_read_in_any_encoding(kind: str) -> None:
+    """Exif in every order of bytes, whatever it declares itself to be; a PNG's tEXt in Latin-1 and in UTF-8."""
     for comment in COMMENTS:
         found = foreign(encoded(Image.new("RGB", (64, 64)), kind, exif=exif(comment=comment)))
         assert told(found) == ("a lighthouse at dusk", "fog", 5, 1024, 1024)
         assert "X = 雪" in found.notes
-
-
-def test_text_chunks_in_utf8_and_latin1() -> None:
-    """A PNG's tEXt is Latin-1 by the standard, and UTF-8 in practice."""
     for encoding in ("utf-8", "latin-1"):
         text = f"un château\n{SETTINGS}".encode(encoding)
         assert foreign(behind_header(chunk(b"tEXt", b"parameters\0" + text))).prompt == "un château"
@@ -107,10 +97,8 @@ def test_a_picture_that_says_nothing() -> None:
     for data in (encoded(), png_with_texts(Comment="hello"), png_with_texts(parameters="None"), b"", b"text"):
         assert read_any(data) is None
     assert read_any(encoded(kind="JPEG", exif=exif(comment=b"ASCII\0\0\0taken in Paris"))) is None
-    for text in ("a plain sentence", '{"1": 3}', "[]", "{}", '{"a": ' * 5000, '{"prompt": "a fox"}'):
+    for text in ("a plain sentence", '{"1": 3}', "[]", '{"a": ' * 5000, '{"prompt": "a fox"}'):
         assert read_any(png_with_texts(prompt=text)) is None
-    ours = Metadata(model="m", provider="p", mode="edit", prompt="x")
-    assert read_any(embed(png_with_texts(parameters=A1111), ours)) == ours
 
 
 def test_an_empty_source_does_not_hide_a_good_one() -> None:
@@ -131,11 +119,10 @@ def test_every_note_is_one_safe_line() -> None:
         {"parameters": f'a\nSteps: 1, Model: "{evil}", X: "{evil}"'},
         {"invokeai_metadata": json.dumps({"positive_prompt": "a", "seed": evil, "model": evil, evil: evil})},
         {"prompt": json.dumps(hostile)},
-        {"prompt": json.dumps({"1": {"class_type": evil, "inputs": {}}})},
     ):
-        found = read(**texts)
-        assert found.notes
-        assert all(note.isprintable() and len(note) <= 200 for note in found.notes)
+        notes = read(**texts).notes
+        assert notes
+        assert all(note.isprintable() and len(note) <= 200 for note in notes)
 
 
 # ------------------------------------------------------------------ programs that write one JSON object
@@ -194,12 +181,9 @@ def test_what_wan_does_not_take_is_listed_not_bent() -> None:
     found = read(invokeai_metadata=json.dumps({**INVOKE, "seed": 4294967295, "width": 512, "height": 512}))
     assert (found.seed, found.width_px, found.height_px) == (None, None, None)
     listed = " | ".join(found.notes)
-    assert "seed = 4294967295 (Wan 2.6 takes 0 to 2147483647)" in listed
-    assert "size = 512x512" in listed
-    assert "steps = 30" in listed
-    assert "model = juggernaut" in listed
+    out_of_range = "seed = 4294967295 (Wan 2.6 takes 0 to 2147483647)"
+    assert all(text in listed for text in (out_of_range, "size = 512x512", "steps = 30", "model = juggernaut"))
     assert "loras" not in listed
-    assert "sampler = k_lms" in read(**{"sd-metadata": json.dumps(OLD_INVOKE)}).notes
 
 
 # ------------------------------------------------------------------ ComfyUI
@@ -243,6 +227,8 @@ def graph(*lines: str) -> str:
 CONTROL = "8 ControlNetApplyAdvanced strength=1 positive=@6/0 negative=@7/0 control_net=@9/0"
 CUSTOM = ("-3", "10 SamplerCustomAdvanced noise=@11/0 guider=@12/0 latent_image=@5/0", "11 RandomNoise noise_seed=77")
 REFINER = "20 KSamplerAdvanced noise_seed=9 positive=@15/0 negative=@7/0 latent_image=@3/0 model=@4/0"
+SDXL = "6 CLIPTextEncodeSDXL text_g='a lighthouse' text_l='at dusk' width=1"
+COMBINE = "8 ConditioningCombine conditioning_1=@6/0 conditioning_2=@9/0"
 CONCAT = "31 StringConcatenate string_a='a lighthouse' string_b=@32/0 delimiter=' '"
 AGAIN = "20 KSampler seed=7 model=@4/0 positive=@6/0 negative=@7/0 latent_image=@5/0"
 
@@ -252,32 +238,17 @@ AGAIN = "20 KSampler seed=7 model=@4/0 positive=@6/0 negative=@7/0 latent_image=
     [
         ((), PLAIN),
         ((CONTROL, "3.positive=@8/0", "3.negative=@8/1"), PLAIN),
-        (("8 FluxGuidance conditioning=@6/0 guidance=3", "3.positive=@8/0"), PLAIN),
         ((*CUSTOM, "12 CFGGuider model=@4/0 positive=@6/0 negative=@7/0 cfg=5"), (*PLAIN[:2], 77, 1024, 1024)),
         ((*CUSTOM, "12 BasicGuider conditioning=@6/0 model=@4/0"), (PLAIN[0], "", 77, 1024, 1024)),
-        (
-            ("6 CLIPTextEncodeSDXL text_g='a lighthouse' text_l='at dusk' width=1",),
-            ("a lighthouse, at dusk", *PLAIN[1:]),
-        ),
+        ((SDXL,), ("a lighthouse, at dusk", *PLAIN[1:])),
         (("6 CLIPTextEncodeFlux clip_l='a lighthouse at dusk' t5xxl='a lighthouse at dusk' guidance=3",), PLAIN),
         (("3.seed=@30/0", "30 Seed seed=123"), (*PLAIN[:2], 123, 1024, 1024)),
-        (("6 CLIPTextEncode text=@31/0", "31 String value='a lighthouse at dusk'"), PLAIN),
         (("6 CLIPTextEncode text=@31/0", CONCAT, "32 PrimitiveString value='at dusk'"), PLAIN),
-        (("6 CLIPTextEncode text=@31/0", "31 Wildcard populated_text='a lighthouse at dusk' wildcard_text=x"), PLAIN),
-        (
-            (
-                "8 ConditioningCombine conditioning_1=@6/0 conditioning_2=@9/0",
-                "9 CLIPTextEncode text=gulls",
-                "3.positive=@8/0",
-            ),
-            ("a lighthouse at dusk, gulls", *PLAIN[1:]),
-        ),
+        ((COMBINE, "9 CLIPTextEncode text=gulls", "3.positive=@8/0"), ("a lighthouse at dusk, gulls", *PLAIN[1:])),
         (("8 ConditioningZeroOut conditioning=@6/0", "3.negative=@8/0"), (PLAIN[0], "", *PLAIN[2:])),
         ((REFINER, "15 CLIPTextEncode text=details"), PLAIN),  # a second pass over the same picture
         ((AGAIN,), PLAIN),  # two samplers that agree
-        (("5 RepeatLatentBatch samples=@50/0", "50 EmptyLatentImage width=1024 height=1024"), PLAIN),
         (("5 EmptyLatentImage width=@51/0 height=1024", "51 Int value=1024"), PLAIN),
-        (("8 Reroute x=@6/0", "3.positive=@8/0"), PLAIN),
     ],
 )
 def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: tuple[object, ...]) -> None:
@@ -298,8 +269,6 @@ def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: 
     ("lines", "note"),
     [
         (("6 CLIPTextEncode text=@31/0", "31 OllamaGenerate prompt='improve: a boat'"), "node 6 CLIPTextEncode: text"),
-        (("6 CLIPTextEncode text=@31/0", "31 Replace text='a boat' find=a replace=b"), "node 6 CLIPTextEncode: text"),
-        (("8 Mystery x=@6/0", "3.positive=@8/0"), "node 8 Mystery"),
         (
             ("8 ConditioningConcat conditioning_to=@6/0 conditioning_from=@9/0", "9 Mystery x=1", "3.positive=@8/0"),
             "node 9 Mystery.*found on the way: a lighthouse at dusk",
@@ -307,13 +276,11 @@ def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: 
         (("3.positive=@99/0",), "node 99"),
         (("8 ConditioningZeroOut conditioning=@6/0", "3.positive=@8/0"), "no prompt was found"),
         ((CONTROL, "3.positive=@8/2"), "prompt is not understood"),
-        ((*CUSTOM, "12 MysteryGuider x=@6/0"), "node 12 MysteryGuider"),
         (
             ("20 KSampler positive=@15/0 latent_image=@5/0", "15 CLIPTextEncode text='a boat'"),
             r"its samplers have different texts.*: a lighthouse at dusk \| a boat",
         ),
         (("-3",), "no sampler that is known .*CLIPTextEncode"),
-        (tuple(f"{n} Note x=1" for n in range(100, 2200)), "no sampler that is known"),
     ],
 )
 def test_what_is_not_understood_is_said(lines: tuple[str, ...], note: str) -> None:
@@ -325,40 +292,30 @@ def test_what_is_not_understood_is_said(lines: tuple[str, ...], note: str) -> No
     assert workflow.notes == ("its workflow is there, but not the graph that was run",)
 
 
-def test_graphs_that_are_made_to_grow_end_soon() -> None:
-    """Every output is looked at once: a doubling chain or a circle costs nothing."""
+def test_what_is_made_to_take_long_ends_soon() -> None:
+    """Every output is looked at once: a doubling chain or a circle costs nothing; nor do hostile texts."""
     chain = [f"{n} ConditioningCombine conditioning_1=@{n + 1}/0 conditioning_2=@{n + 1}/0" for n in range(100, 400)]
     assert read(prompt=graph("3.positive=@100/0", *chain, "400 CLIPTextEncode text=x")).prompt == "x"
     strings = [f"{n} Concat text_a=@{n + 1}/0 text_b=@{n + 1}/0" for n in range(100, 160)]
     for lines in (("6 CLIPTextEncode text=@100/0", *strings), ("6 FluxGuidance conditioning=@6/0",)):
         assert read(prompt=graph(*lines)).prompt == ""
+    for part in ("\n", " ", "Steps: 1 ", "\nSteps: 1", 'a:"', "[", "a: ", "<lora:", '"-S '):
+        text = part * (99_000 // len(part))
+        for keyword in ("Dream", "parameters", "Comment", "sd-metadata"):
+            read_any(png_with_texts(**{keyword: text}))
 
 
-HOSTILE = ["\n", " ", "Steps: 1 ", "\nSteps: 1", 'a:"', "[", "a: ", "<lora:", '"-S ']
-
-
-@pytest.mark.parametrize("text", [part * (99_000 // len(part)) for part in HOSTILE], ids=HOSTILE)
-def test_texts_that_are_made_to_take_long_end_soon(text: str) -> None:
-    """Hostile texts cost no more than others of their length."""
-    for keyword in ("Dream", "parameters", "Comment", "sd-metadata"):
-        read_any(png_with_texts(**{keyword: text}))
-
-
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(["6", 0])
-JSON = st.recursive(
-    LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
 NAMES = st.sampled_from(sorted({*GRAPH["3"]["inputs"], *GRAPH["5"]["inputs"], *INVOKE, *FOOOCUS, "guider", "image"}))
+LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8) | st.just(["6", 0])
+JSON = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.text(max_size=8), LEAVES, max_size=3)
 
 
 @given(changes=st.dictionaries(NAMES, JSON, max_size=4), key=st.sampled_from(sorted(GRAPH)), text=st.text(max_size=60))
 def test_arbitrary_json_never_crashes(changes: dict[str, object], key: str, text: str) -> None:
     """Any object under any name gives metadata or nothing."""
-    read_any(behind_header(chunk(b"iTXt", b"parameters\0\0\0\0\0" + text.encode("utf-8", "replace"))))
     made = copy.deepcopy(GRAPH)
     made[key]["inputs"] |= changes
     objects = [{**INVOKE, **changes}, changes, {**OLD_INVOKE, "image": changes}, {**NOVEL_4, "v4_prompt": changes}]
-    for keyword, data in [("prompt", made), *(("parameters", data) for data in objects)]:
-        read_any(behind_header(chunk(b"iTXt", keyword.encode() + b"\0\0\0\0\0" + json.dumps(data).encode())))
+    texts = [("parameters", text), ("prompt", json.dumps(made)), *(("parameters", json.dumps(o)) for o in objects)]
+    for keyword, data in texts:
+        read_any(behind_header(chunk(b"iTXt", keyword.encode() + b"\0\0\0\0\0" + data.encode("utf-8", "replace"))))
