@@ -182,11 +182,11 @@ class BudgetBook:
         return removed
 
     @contextmanager
-    def checked(self) -> Iterator[Callable[[int], None]]:
+    def checked(self) -> Iterator[Callable[[int], None] | None]:
         """Give the check that ``create_or_join`` makes inside its transaction: may so many pictures be ordered?
 
-        A budget that counts every folder is checked by one process at a time, since the transaction holds only one
-        folder. Practice costs no money.
+        None without a budget. A budget that counts every folder is checked by one process at a time, since the
+        transaction holds only one folder. Practice costs no money.
         """
         budgets = [budget for budget in self.all() if budget.counts_pictures or not self.settings.is_simulated]
         with ExitStack() as stack:
@@ -203,7 +203,7 @@ class BudgetBook:
                     used = budget.used(price, [self._spend(self.database, budget), *others])
                     _refuse(budget, used, budget.of(price, pictures), price)
 
-            yield check
+            yield check if budgets else None
 
     # Prices, and what counts ------------------------------------------------------------------------------------------
 

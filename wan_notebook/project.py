@@ -57,12 +57,15 @@ def new_job(
     if submission.embed is not None:
         made_by[_EMBED_KEY] = submission.embed
     pending = [image for image in request.images if isinstance(image, PendingImage)]
+    same_names = (
+        (settings, "provider base_url is_simulated user key_fingerprint"),
+        (request, "model prompt negative_prompt seed"),
+        (job, "request_hash request_hash_with_seed"),
+        (submission, "name tags"),
+        (submission.cell, "notebook cell_id"),
+    )
     return JobRow(
-        **_fields(settings, "provider base_url is_simulated user key_fingerprint"),
-        **_fields(request, "model prompt negative_prompt seed"),
-        **_fields(job, "request_hash request_hash_with_seed"),
-        **_fields(submission, "name tags"),
-        **_fields(submission.cell, "notebook cell_id"),
+        **{name: getattr(source, name) for source, names in same_names for name in names.split()},
         mode=request.mode.value,
         parameters=parameters,
         request=request.canonical(with_seed=True),
@@ -76,11 +79,6 @@ def new_job(
         pending_inputs=tuple({"name": i.name, "job": i.job_id, "index": i.index} for i in pending),
         inputs=new_inputs(request, storage),
     )
-
-
-def _fields(source: object, names: str) -> dict[str, Any]:
-    """Return attributes that are columns of the same name."""
-    return {name: getattr(source, name) for name in names.split()}
 
 
 @cache

@@ -260,21 +260,21 @@ def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
     They are looked up before anything is bought or refused, so that nothing that was paid is bought again: the cell's
     text was read in another way, or a picture had another identity.
     """
-    requests, former = submission.requests, submission.former
-    known = [requests, ()]
-    for reading in (former, *(tuple(map(_with_former_identities, each)) for each in (requests, former))):
+    known, readings = [submission.requests, ()], [submission.former]
+    for reading in (submission.requests, submission.former):
+        renamed = []
+        for request in reading:
+            images = tuple(
+                replace(image, identity=image.former_identity)
+                if isinstance(image, InputImage) and image.former_identity
+                else image
+                for image in request.images
+            )
+            renamed.append(request if images == request.images else request.replace(images=images))
+        readings.append(tuple(renamed))
+    for reading in readings:
         known += [reading] if reading not in known else []
     return known[2:]
-
-
-def _with_former_identities(request: ImageRequest) -> ImageRequest:
-    if not any(isinstance(image, InputImage) and image.former_identity for image in request.images):
-        return request
-    images = [
-        replace(image, identity=image.former_identity or image.identity) if isinstance(image, InputImage) else image
-        for image in request.images
-    ]
-    return request.replace(images=tuple(images))
 
 
 def read_submission(submission: Submission, lookup: Lookup) -> tuple[tuple[ImageRequest, ...], tuple[PlannedJob, ...]]:

@@ -26,7 +26,6 @@ from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import InputImage, fit_request_body
 from .jobs import Background, Job, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
-from .models import REQUEST_BODY_MAX_BYTES
 from .money import Cost, Source, format_amount
 from .project import REPLAY_META, Project, ledger_exists, new_job, request_of_row
 from .providers import ClientPool
@@ -45,7 +44,7 @@ from .replay import (
 from .resolver import Resolver
 from .settings import LEDGER_NAME, SettingsLoader
 from .storage import Storage
-from .text import EXPOSED_HINT, KeyMask, pluralize
+from .text import EXPOSED_HINT, pluralize
 
 if TYPE_CHECKING:
     from .database import JobRow
@@ -234,8 +233,21 @@ class Session:
         )
         requests, jobs = read_submission(submission, lookup)
         if any(job.result is None for job in jobs):
-            _refuse_keys(submission, self.loader.known_keys(settings))
-            jobs = tuple(replace(job, request=_fitted(job.request)) if job.result is None else job for job in jobs)
+            # A key in any form would land in the ledger, in files and at the service.
+            texts = [("name", submission.name), *(("tag", tag) for tag in submission.tags)]
+            for request in submission.requests:
+                texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
+                texts += [("image", image.name) for image in request.images]
+            keys = self.loader.known_keys(settings)
+            if exposed := dict.fromkeys(field for field, text in texts if keys.is_in(text, unquote(text))):
+                raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in exposed])
+            new = []
+            for job in jobs:
+                images, changes = fit_request_body(job.request.images) if job.result is None else ((), ())
+                if images and isinstance(images[0], InputImage):
+                    images = (replace(images[0], notes=(*images[0].notes, *changes)), *images[1:])
+                new.append(replace(job, request=job.request.replace(images=images)) if changes else job)
+            jobs = tuple(new)
         price, notes = self._budgets(settings, cell.notebook).unit_price(settings.provider), submission.notes
         run = self._occurrences.run(cell)
         if any(job.is_open and job.result and job.result.versions.get(RUN_KEY) == run for job in jobs):
@@ -271,7 +283,8 @@ class Session:
 
     def _place(self, plan: Plan) -> Job:
         """Write down what is new within the budget, start it, follow what is open, and return the job."""
-        submission, settings, project, cell = plan.submission, plan.settings, self.project(), plan.submission.cell
+        submission, settings, cell = plan.submission, plan.settings, plan.submission.cell
+        project = self._project or self.project()
         worker, rows, fresh = project.worker, [job.result for job in plan.jobs], set[str]()
         requests: dict[str, ImageRequest] = {}  # of those that this call may send
         # What was found open may have ended since: the transaction that would create its twin looks again.
@@ -446,27 +459,6 @@ class Session:
         if self._project is not None:
             self._project.database.leave()
             self._project = None
-
-
-def _fitted(request: "ImageRequest") -> "ImageRequest":
-    """Return the request with pictures that fit into one body together. Raises ``ImageInputError``."""
-    images, notes = fit_request_body(request.images, REQUEST_BODY_MAX_BYTES)
-    if not notes:
-        return request
-    first, *others = images
-    if isinstance(first, InputImage):
-        first = replace(first, notes=(*first.notes, *notes))
-    return request.replace(images=(first, *others))
-
-
-def _refuse_keys(submission: Submission, keys: KeyMask) -> None:
-    """Refuse a call that holds a key in any form: it would land in the ledger, in files and at the service."""
-    texts = [("name", submission.name), *(("tag", tag) for tag in submission.tags)]
-    for request in submission.requests:
-        texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
-        texts += [("image", image.name) for image in request.images]
-    if fields := dict.fromkeys(field for field, text in texts if keys.is_in(text, unquote(text))):
-        raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in fields])
 
 
 # One session a process -----------------------------------------------------------------------------------------------

@@ -30,10 +30,8 @@ log = logging.getLogger(__name__)
 GITIGNORE: Final = (
     b"# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
 )
-NAME_MAX_BYTES: Final = 120
-"""Under the 143 bytes of encrypted home folders and the 255 of everything else, with room for ``.corrupt``."""
-
 WORDS_MAX_BYTES: Final = 60
+"""So that whole names stay under the 143 bytes of encrypted home folders, with room for ``.corrupt``."""
 PART_KEPT_S: Final = 25 * 3600.0
 """Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
 
@@ -81,7 +79,7 @@ class Storage:
     def check_writable(self, need_bytes: int = 0) -> None:
         """Make sure that pictures can be saved, before money is spent."""
         self.ensure()
-        probe = self.part_path("probe", next(self._numbers))
+        probe = self.folder / ".parts" / f"probe-{next(self._numbers)}.{self._writer}.part"
         with _explained(self.folder, "write to"):
             probe.parent.mkdir(exist_ok=True)
             atomic_write(probe, b"can this disk be written?\n")
@@ -130,7 +128,7 @@ class Storage:
         """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0."""
         shown_seed = "" if seed is None else f"-s{seed}"
         kind = "".join(char for char in suffix.lower() if char.isascii() and char.isalnum())[:5] or "bin"
-        stem = _cut(f"{created_at_local:%H%M}-{_words(prompt)}{shown_seed}-{index + 1}", NAME_MAX_BYTES - 12)
+        stem = f"{created_at_local:%H%M}-{_words(prompt)}{shown_seed}-{index + 1}"
         return self._free_name(f"{created_at_local:%Y-%m-%d}/{stem}.{kind}")
 
     def stage(self, part: Path, data: bytes | None = None) -> Path:
@@ -225,11 +223,7 @@ def _words(text: str) -> str:
     words = [word for word in kept.split() if any(map(str.isalnum, word))] or ["picture"]
     while len(words) > 1 and len("-".join(words).encode()) > WORDS_MAX_BYTES:
         words.pop()
-    return _cut("-".join(words), WORDS_MAX_BYTES)
-
-
-def _cut(text: str, max_bytes: int) -> str:
-    return text.encode()[:max_bytes].decode(errors="ignore")
+    return "-".join(words).encode()[:WORDS_MAX_BYTES].decode(errors="ignore")
 
 
 def _sync_folder(path: Path) -> None:
