@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import Problem, RequestError
@@ -11,7 +12,7 @@ from ..images import InputImage, PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..text import one_line
-from ..validation import mode_for, name_problem, size_from_image, split_seeds
+from ..validation import Mode, mode_for, name_problem, size_from_image, split_seeds
 from .expressions import InputPicture, Pictures, expand, pictures_of, read_value
 from .options import cell_parser
 from .parser import ReadLine
@@ -68,7 +69,9 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
         refusal = error
     # What the first edition read in the same cell, if that differs. It took the text of %wan make verbatim.
     options, text = read.former or (options, body)
-    texts = _split_as_first_edition(text)
+    head, newline, last = text.rstrip().rpartition("\n")  # the negative prompt was the last line only
+    match = _NEGATIVE.match(last)
+    texts = (head.strip() if newline else "", last[match.end() :].strip()) if match else (text.strip(), None)
     is_other = texts != (prompt, negative) or any(problem.field == "image" for problem in problems)
     if read.former or (is_other and not read.problems):
         then = _Reader(options, pictures, [], is_raw=bool(read.former) or options.raw)
@@ -95,21 +98,15 @@ def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
     return text[: found[-1].start()].strip(), text[found[-1].end() :].strip(), notes
 
 
-def _split_as_first_edition(body: str) -> tuple[str, str | None]:
-    """Split a text as the first edition did: the negative prompt was the last line only, and nothing was left out."""
-    head, newline, last = body.rstrip().rpartition("\n")
-    match = _NEGATIVE.match(last)
-    return (head.strip() if newline else "", last[match.end() :].strip()) if match else (body.strip(), None)
-
-
+@dataclass
 class _Reader:
     """Reads the requests of one reading of a cell, and lists what is wrong and what is worth a note."""
 
-    def __init__(
-        self, options: argparse.Namespace, pictures: Pictures, problems: list[Problem], *, is_raw: bool
-    ) -> None:
-        self.options, self.pictures, self.is_raw = options, pictures, is_raw
-        self.problems, self.notes = problems, list[str]()
+    options: argparse.Namespace
+    pictures: Pictures
+    problems: list[Problem]
+    is_raw: bool
+    notes: list[str] = field(default_factory=list)
 
     def value(self, name: str) -> Any:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
@@ -134,8 +131,9 @@ class _Reader:
             "prompt": self.text(prompt, "prompt"),
             "negative_prompt": self.text(options.negative or negative or "", "negative_prompt"),
             "images": images,
-            "size": self._size(images),
         }
+        if options.like is not None:
+            fields["size"] = self._size_like(options.like, mode)
         self.notes += seeds.notes
         return build_requests(fields, seeds, self.problems)
 
@@ -168,16 +166,14 @@ class _Reader:
             self.problems.append(Problem(field, text, "holds no picture.", "Leave it out, or add one."))
         return found or (_UNREADABLE,)
 
-    def _size(self, images: tuple[InputPicture, ...]) -> str | None:
+    def _size_like(self, like: str, mode: Mode) -> str | None:
         size: str | None = self.value("size")
-        like = self.options.like
-        if like is None or (size is None and self.options.size is not None):
+        if size is None and self.options.size is not None:
             return size
         given = self.options.image or ()
         place = given.index(like) if like in given else "like"  # the same expression is the same picture
         pictures = self._pictures(like, "like", place)
         found = [one for one in pictures if (one.data if isinstance(one, InputImage) else one.job_id)]
-        mode = mode_for(images, interleave=self.options.interleave)
         size, problems = size_from_image(found, shown=like, size=size, mode=mode)
         self.problems += problems
         return size

@@ -72,7 +72,7 @@ def _complete(parser: LineParser, words: Sequence[Word], current: str, known: Kn
     flag = flag_of(current)
     action, typed = scan.pending if flag is None else None, current
     if flag is not None and flag[1] is not None:  # --size=1
-        action, typed = parser.find(flag[0]), flag[1]
+        action, typed = parser.named.get(flag[0]), flag[1]
     if action is None:
         word = parser.positional(len(scan.positionals)) if not current.startswith("-") else None
         left = [option for option in parser.options if option.dest not in scan.seen or option.dest in REPEATABLE]

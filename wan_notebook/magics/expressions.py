@@ -21,7 +21,7 @@ from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_ima
 from ..models import TASKS_PER_CALL_MAX
 from ..text import did_you_mean, one_line, shown
 from ..validation import parse_size, plain_integer
-from .parser import Kind, is_location, quoted, split_list, unescape, unquoted
+from .parser import LOCATION, Kind, quoted, split_list, unescape, unquoted
 
 if TYPE_CHECKING:
     from ..resolver import Resolver
@@ -72,8 +72,17 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
             return piece[0]
         if match["literal"] is not None:
             return unescape(match["literal"])
+        parts = _FIELD.fullmatch(piece)
         try:
-            value = _value_of(piece, namespace, field)
+            if parts is None:
+                refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
+            if parts["name"] not in namespace:  # nor may a builtin be text
+                raise unknown_variable(field, piece, parts["name"], namespace, _AS_TYPED)
+            found = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
+            try:
+                value = format(Formatter().convert_field(found, parts["conversion"]), parts["spec"] or "")
+            except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
+                raise raised(field, piece, error, _AS_TYPED) from None
         except RequestError as error:
             problems.extend(error.problems)
             return piece
@@ -82,20 +91,6 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
         return value
 
     return Expanded(_PIECE.sub(replacement, text), tuple(problems), tuple(notes))
-
-
-def _value_of(piece: str, namespace: Mapping[str, Any], field: str) -> str:
-    """Return the text of one field. Raise ``RequestError``."""
-    parts = _FIELD.fullmatch(piece)
-    if parts is None:
-        refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
-    if parts["name"] not in namespace:  # nor may a builtin be text
-        raise unknown_variable(field, piece, parts["name"], namespace, _AS_TYPED)
-    value = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
-    try:
-        return format(Formatter().convert_field(value, parts["conversion"]), parts["spec"] or "")
-    except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
-        raise raised(field, piece, error, _AS_TYPED) from None
 
 
 def escape(text: str) -> str:
@@ -301,6 +296,8 @@ def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image"
     A variable of the notebook comes before a job's id and before a file; paths, URLs and ids are never evaluated.
     """
     text, names = without_braces(text), resolver.namespace
+    if text in names:
+        return resolver.image(names[text], text)
     path = unquoted(text)
     if path is None:
         if text.startswith("[") and text.endswith("]") and not re.search(r"\*| for ", text):  # else it is evaluated
@@ -308,7 +305,7 @@ def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image"
         job = job_reference(text)
         if job and not is_known(job[0], names):
             return (resolver.job_image(*job, text),)
-        path = text if is_location(text) or _is_path(text, names) else None
+        path = text if LOCATION.match(text) or _is_path(text, names) else None
     if path is not None:
         if not path.strip() or "\0" in path:
             refuse(field, "not a valid path.", "Give a path, a URL or a variable.", text)

@@ -28,7 +28,8 @@ _QUOTED: Final = re.compile(_STRING, re.DOTALL)
 # A quote opens a string at a word's start or after an operator, not in cat's.jpg.
 _PIECE: Final = re.compile(rf"(?<!\w)[rbfu]{{0,2}}{_STRING}|\w+|.", re.DOTALL | re.IGNORECASE)
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
-_LOCATION: Final = re.compile(r"(?i)(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[a-z]:[/\\]")
+LOCATION: Final = re.compile(r"(?i)(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[a-z]:[/\\]")
+"""How a URL or a path begins, whatever follows."""
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
 _WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != "'"}
@@ -55,7 +56,7 @@ def split_line(line: str, start: int = 0) -> list[Word]:
         flag = _FLAG.match(line, start)
         value_at = flag.end() if flag and flag["equals"] else start
         value = line[value_at:end]
-        if not is_location(value):
+        if not LOCATION.match(value):
             stop, open_at = _end_of_value(line, value_at, _ANY_SPACE)
             if open_at is None:
                 end = stop
@@ -82,11 +83,6 @@ def flag_of(word: str) -> tuple[str, str | None] | None:
     if dashes.strip("-"):
         dashes = "-" if len(name) == 1 else "--"
     return dashes + name, value
-
-
-def is_location(text: str) -> bool:
-    """Say whether a word begins as a URL or a path does, whatever follows."""
-    return _LOCATION.match(text) is not None
 
 
 def split_list(text: str) -> list[str]:
@@ -192,6 +188,7 @@ class LineParser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
         self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least
         self.options: list[argparse.Action] = []
+        self.named: dict[str, argparse.Action] = {}
         self.positionals: list[argparse.Action] = []
         for names, kind, text, more in (("-h --help", None, "show this help", {}), *arguments):
             usual: dict[str, Any] = {} if "action" in more else {"action": "store_true"}
@@ -201,10 +198,7 @@ class LineParser(argparse.ArgumentParser):
                 usual["nargs"] = "*" if names == "words" else "?"
             action = self.add_argument(*names.split(), help=text, **usual | more)
             (self.options if action.option_strings else self.positionals).append(action)
-
-    def find(self, name: str) -> argparse.Action | None:
-        """Return the option of this name."""
-        return next((option for option in self.options if name in option.option_strings), None)
+            self.named |= dict.fromkeys(action.option_strings, action)
 
     def positional(self, count: int) -> argparse.Action | None:
         """Return the positional that the word after ``count`` others is; the last one may take several."""
@@ -264,12 +258,19 @@ class ReadLine:
 
     def read_options(self) -> bool:
         """Read options with their values as long as there are any; say whether words are left."""
-        while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.find(flag[0])):
-            fault = self.words.popleft().fault
-            if action.nargs == 0:
-                self._switch(action, *flag)
+        while self.words and (flag := flag_of(self.words[0].text)) and (action := self.parser.named.get(flag[0])):
+            (name, value), fault = flag, self.words.popleft().fault
+            if action.nargs != 0:
+                self._value(action, name, value, fault)
+                continue
+            values = {"true": True, "false": False}
+            if value is None and name == "--prompt-extend" and self.words and self.words[0].text.lower() in values:
+                value = self.words.popleft().text
+            is_yes = values.get((value or "true").lower())
+            if is_yes is None:
+                self.problem(name, f"takes no value such as {value!r}.", f"Write {name} or {name}=false.")
             else:
-                self._value(action, *flag, fault)
+                self._set(action, f"{name}={value}" if value else name, is_yes is not name.startswith("--no-"))
         return bool(self.words)
 
     def read_word(self) -> None:
@@ -296,7 +297,7 @@ class ReadLine:
     def check_text(self, words: Sequence[Word]) -> None:
         """Refuse what looks like an option inside a text: it would be sent, and paid for, as words."""
         for word, flag in ((word.text, flag_of(word.text)) for word in words):
-            if flag and self.parser.find(flag[0]):
+            if flag and flag[0] in self.parser.named:
                 self.problem(word, "stands inside the text.", f"Put it before or after the text. {_AS_IT_IS}")
             elif flag and word.startswith("--"):
                 self._unknown(word, _AS_IT_IS)
@@ -328,16 +329,6 @@ class ReadLine:
             self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
         setattr(self.options, action.dest, value)
 
-    def _switch(self, action: argparse.Action, name: str, value: str | None) -> None:
-        values = {"true": True, "false": False}
-        if value is None and name == "--prompt-extend" and self.words and self.words[0].text.lower() in values:
-            value = self.words.popleft().text
-        is_yes = values.get((value or "true").lower())
-        if is_yes is None:
-            self.problem(name, f"takes no value such as {value!r}.", f"Write {name} or {name}=false.")
-        else:
-            self._set(action, f"{name}={value}" if value else name, is_yes is not name.startswith("--no-"))
-
     def _value(self, action: argparse.Action, name: str, value: str | None, fault: str) -> None:
         if not value:
             if not self.words or (value is None and flag_of(self.words[0].text)):
@@ -349,7 +340,11 @@ class ReadLine:
                     self.problem(name, "needs a value.", hint)
                 return
             value, _, _, fault = self.words.popleft()
-        while self.words and _goes_on(action.type, value, self.words[0].text):
+        while self.words:  # `5, 9` are seeds, `1 week` is a time
+            following = self.words[0].text
+            has_comma = action.type is Kind.SEED and (value.endswith(",") or following.startswith(","))
+            if not has_comma and not (action.type is Kind.SINCE and value.isdecimal() and following.isalpha()):
+                break
             value = f"{value} {self.words.popleft().text}"
         text = self._plain(action, name, value, fault)
         if text is not None:
@@ -365,10 +360,3 @@ class ReadLine:
         if inner is None or action.type in EXPRESSIONS:
             return typed
         return inner if action.type is Kind.PATH else unescape(typed[1:-1])
-
-
-def _goes_on(kind: object, value: str, following: str) -> bool:
-    """Say whether a value takes the next word too: ``5, 9`` are seeds, ``1 week`` is a time."""
-    if kind is Kind.SEED:
-        return value.endswith(",") or following.startswith(",")
-    return kind is Kind.SINCE and value.isdecimal() and following.isalpha()

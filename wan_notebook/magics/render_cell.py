@@ -14,7 +14,7 @@ from ..text import one_line, ranges
 from ..validation import Mode
 from .expressions import escape, literal, parse_expression
 from .options import cell_parser
-from .parser import EXPRESSIONS, flag_of, is_location, quote, split_line
+from .parser import EXPRESSIONS, LOCATION, flag_of, quote, split_line
 
 if TYPE_CHECKING:
     import argparse
@@ -135,7 +135,7 @@ def _image_argument(text: str) -> str:
     """Return an expression or a path as one word: with spaces an expression gets brackets, a path gets quotes."""
     if split_line(text) == [(text, 0, len(text), "")] and not flag_of(text):
         return text
-    is_path = looks_like_image(text) or is_location(text)
+    is_path = looks_like_image(text) or LOCATION.match(text) is not None
     with suppress(RequestError):
         if not is_path:
             parse_expression(text, "image")
