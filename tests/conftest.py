@@ -88,6 +88,16 @@ def _private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
 
 
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Any]:
+    """A folder and the built-in simulator of a test's own: `tests.kit.House`."""
+    from tests.kit import House
+
+    made = House(tmp_path / "house")
+    yield made
+    made.close()
+
+
 # ------------------------------------------------------------------ no network
 
 

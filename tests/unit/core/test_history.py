@@ -81,9 +81,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def test_every_column_is_documented_and_filled(desk: Desk) -> None:
     """A record has exactly the documented columns, in their order, one a job or one a picture."""
-    assert list(desk.history().to_dicts()[0]) == list(export.COLUMNS)
-    assert list(desk.history().to_dicts(by="picture")[0]) == list(export.PICTURE_COLUMNS)
-    assert all(column.says for column in (*export.COLUMNS.values(), *export.PICTURE_COLUMNS.values()))
+    for by, columns in (("job", export.COLUMNS), ("picture", export.PICTURE_COLUMNS)):
+        assert list(desk.history().to_dicts(by=by)[0]) == list(columns)
+        assert all(column.says for column in columns.values())
     with pytest.raises(CellError, match="by = 'day'"):
         desk.history().to_dicts(by="day")  # type: ignore[arg-type]
 
@@ -117,46 +117,29 @@ def test_what_is_never_billed_has_no_price(tmp_path: Path, status: Status, code:
     desk.close()
 
 
-def test_pandas_keeps_types(desk: Desk) -> None:
-    """Money stays Decimal beside its currency, seeds stay whole, times are UTC, unknown is missing and not 0."""
+def test_pandas_and_parquet_keep_types(desk: Desk, tmp_path: Path) -> None:
+    """Money is Decimal beside its currency, never a float nor rounded; seeds are whole, times UTC, unknown missing."""
     frame = desk.history().to_pandas()
-    types = {name: str(frame[name].dtype) for name in ("created_at", "seed", "starred", "cost_amount")}
-
-    assert types["created_at"].endswith("UTC]")
-    assert (types["seed"], types["starred"], types["cost_amount"]) == ("Int64", "boolean", "object")
+    types = [str(frame[name].dtype) for name in ("seed", "starred", "cost_amount")]
+    assert (types, str(frame["created_at"].dtype)[-4:]) == (["Int64", "boolean", "object"], "UTC]")
     fox, owl = frame[frame["seed"] == 5].iloc[0], frame[frame["seed"] == 6].iloc[0]
-    assert (fox["cost_amount"], type(fox["cost_amount"]), fox["tags"]) == (
-        Decimal("0.051"),
-        Decimal,
-        ["figure-2", "a;b"],
-    )
+    assert (fox["cost_amount"], fox["tags"]) == (Decimal("0.051"), ["figure-2", "a;b"])
     assert (owl["cost_amount"], owl["cost_source"]) == (None, "unknown")
-    empty = desk.history("nothing like it").to_pandas()
-    assert (len(empty), str(empty["seed"].dtype), str(empty["cost_amount"].dtype)) == (0, "Int64", "object")
+    assert str(desk.history("nothing like it").to_pandas()["seed"].dtype) == "Int64"
 
-
-def test_parquet_holds_decimals_times_and_lists(desk: Desk, tmp_path: Path) -> None:
-    """Parquet keeps money as decimal128, never as a float, and says what each column means."""
     path = desk.history().to_parquet(tmp_path / "out" / "history.parquet")
     table = pq.read_table(path)
     field = table.schema.field("cost_amount")
-
     assert pa.types.is_decimal128(field.type)
     assert table.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
     assert field.metadata[b"description"].startswith(b"cost of the job")
     by_seed = {row["seed"]: row for row in table.to_pylist()}
     assert (by_seed[5]["cost_amount"], by_seed[6]["cost_amount"]) == (Decimal("0.051"), None)
     assert by_seed[5]["tags"] == ["figure-2", "a;b"]
-    assert pd.read_parquet(path)["seed"].tolist()[-3:] == [7, 6, 5]
-
-
-def test_an_amount_that_would_be_rounded_is_refused(desk: Desk, tmp_path: Path) -> None:
-    """Money is never rounded silently: 13 decimals do not fit the Parquet column, and CSV is named instead."""
     record = {**desk.history(seed=5).to_dicts()[0], "cost_amount": Decimal("0.0000000000001")}
-    with pytest.raises(CellError, match="does not fit") as caught:
+    with pytest.raises(CellError, match="does not fit"):
         export.to_parquet([record], tmp_path / "a.parquet", "job")
-    assert "JSON Lines" in caught.value.hint
-    assert list(tmp_path.glob("a.parquet*")) == []
+    assert not (tmp_path / "a.parquet").exists()
 
 
 def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
@@ -183,9 +166,8 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
         assert [row["prompt"] for row in csv.DictReader(file)] == guarded
     for separator in ";\t":
         with (tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
-            assert not [
-                cell for row in csv.reader(file, delimiter=separator) for cell in row if cell[:1] in set("=+@-")
-            ]
+            cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+        assert {cell[:1] for cell in cells} & set("=+@-") == set()
     names, *rows = openpyxl.load_workbook(history.to_excel(tmp_path / "h.xlsx")).active.values
     assert [dict(zip(names, row, strict=True))["prompt"] for row in rows] == guarded
     lines = history.to_jsonl(tmp_path / "h.jsonl").read_text("utf-8").splitlines()
@@ -195,30 +177,24 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
 def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
     """Times are local and without a zone, which Excel does not know; money is a number; control characters are none."""
     desk.job("a\x1b[31m\x0bfox", seed=81, price="", tags=("half \ud800",))
-    path = desk.history().to_excel(tmp_path / "history.xlsx", by="picture")
-    frame = pd.read_excel(path)
-    first = desk.history(seed=5).rows[0]
+    frame = pd.read_excel(desk.history().to_excel(tmp_path / "history.xlsx", by="picture"))
+    fox = frame[frame["seed"] == 5].iloc[0]
 
     assert list(frame.columns) == list(export.PICTURE_COLUMNS)
     assert frame[frame["seed"] == 81]["prompt"].iloc[0] == "a\ufffd[31m\ufffdfox"
-    local = dt.datetime.fromtimestamp(first.created_at)  # noqa: DTZ006 - as Excel shows it
-    assert abs(frame[frame["seed"] == 5]["created_at"].iloc[0].to_pydatetime() - local) < dt.timedelta(seconds=1)
-    assert frame[frame["seed"] == 5]["cost_amount"].iloc[0] == pytest.approx(0.051)
+    local = dt.datetime.fromtimestamp(desk.history(seed=5).rows[0].created_at)  # noqa: DTZ006 - as Excel shows it
+    assert abs(fox["created_at"].to_pydatetime() - local) < dt.timedelta(seconds=1)
+    assert fox["cost_amount"] == pytest.approx(0.051)
 
 
 def test_data_are_every_job_that_matches(desk: Desk) -> None:
     """The table shows the newest 20; jobs, pictures and data are never cut off there, unless a limit was given."""
     desk.clock.now += 1
-    jobs = [new("many", seed=seed) for seed in range(10, 32)]
-    desk.database.create_or_join(jobs, owner=owner(), simulated_ok=False)
+    desk.database.create_or_join([new("many", seed=seed) for seed in range(22)], owner=owner(), simulated_ok=False)
     whole = desk.history("many")
-
     assert len(whole) == len(whole.to_dicts()) == len(list(whole)) == 22
     assert len(whole.page.rows) == 20
-    assert [r["seed"] for r in desk.history("many", limit=3).to_dicts()] == [31, 30, 29]
-    assert len(desk.history("many", limit=3)) == 3
-    with pytest.raises(CellError, match="limit = 0"):
-        desk.history(limit=0)
+    assert [r["seed"] for r in desk.history("many", limit=3).to_dicts()] == [21, 20, 19]
 
 
 def test_everywhere_reads_the_persons_other_folders(tmp_path: Path) -> None:
@@ -243,18 +219,16 @@ def test_a_place_that_cannot_be_written_is_named(
             write(desk.history(), odd)  # type: ignore[arg-type]
     blocked = tmp_path / "file"
     blocked.write_text("x")
-    with pytest.raises(StoreError, match="cannot write") as caught:
+    with pytest.raises(StoreError, match=f"cannot write .*{blocked}"):
         write(desk.history(), blocked / "out")
-    assert str(blocked) in caught.value.message
     assert blocked.read_text() == "x"
 
 
 # Jobs and pictures ---------------------------------------------------------------------------------------------------
 
 
-def test_a_history_gives_jobs_and_chosen_pictures(tmp_path: Path) -> None:
+def test_a_history_gives_jobs_and_chosen_pictures(house: House, tmp_path: Path) -> None:
     """Iterating gives jobs; of starred ones the pictures that have the star; export copies them with their table."""
-    house = House(tmp_path)
     session = house.kernel()
     first = ask(session, seed=[1, 2], images=[small_png()]).result(WAIT_S)
     second = ask(session, seed=3).result(WAIT_S)
@@ -272,49 +246,43 @@ def test_a_history_gives_jobs_and_chosen_pictures(tmp_path: Path) -> None:
     with written[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["starred"], Path(row["file"]).name) for row in rows] == [("2", "true", written[0].name)]
-    house.close()
 
 
-@pytest.mark.parametrize("file", ["../x.png", "", "link.png", "gone.png"])
-def test_one_odd_picture_stops_neither_export_nor_trash(
-    tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
+def test_odd_pictures_stop_neither_export_nor_trash(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A row that leads elsewhere, and a file that is a link or gone, are left out and named; the others come."""
-    house = House(tmp_path)
     session = house.kernel()
-    odd, sound = (ask(session, seed=seed).result(WAIT_S) for seed in (1, 2))
+    odd, sound = (ask(session, seed=seed).result(WAIT_S) for seed in ([1, 2, 3, 4], 5))
     (house.folder / "link.png").symlink_to(tmp_path / "outside.png")
     (tmp_path / "outside.png").write_bytes(small_png())
     session.close()
     with closing(sqlite3.connect(house.folder / "ledger.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE pictures SET file = ? WHERE job_seq = 1", (file,))
+        for number, file in enumerate(("../outside.png", "", "link.png", "gone.png"), 1):
+            connection.execute("UPDATE pictures SET file = ? WHERE job_seq = ?", (file, number))
     session = house.kernel()
     written = wan.history(session=session).export(tmp_path / "chosen", csv=True)
     assert [path.name for path in written] == [sound.files[0].name, "pictures.csv"]
-    assert f"{odd.id}[0]" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert all(f"{row.id}[0]" in told for row in odd.rows)
     for job in wan.history(session=session):
         job.trash()
     session.wall_clock = lambda: time.time() + 40 * 86400
     for _ in range(2):
         session.empty_trash()
-    assert not sound.files[0].exists()
-    assert (tmp_path / "outside.png").exists()
-    assert ("not deleted" in capsys.readouterr().err) is (file == "link.png")
-    house.close()
+    assert (sound.files[0].exists(), (tmp_path / "outside.png").exists()) == (False, True)
+    assert "not deleted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (lambda session: wan.history(session=session)[99], r"\[99\]: there are"),
-        (lambda session: wan.history(session=session)["a"], r"\['a'\]: there are"),
         (lambda session: wan.history(limit="a", session=session), "limit = 'a': must be a whole number"),
-        (lambda session: wan.history(limit=True, session=session), "limit = True: must"),
         (lambda session: wan.history(seed=1.5, session=session), "seed = 1.5: must"),
         (lambda session: wan.history(5, session=session), "words = 5: must be text"),
         (lambda session: wan.history(tag=[1], session=session), "tag = .1.: must be text"),
         (lambda session: wan.history(since=10**400, session=session), "is not a valid time"),
-        (lambda session: wan.history(since=dt.timedelta.max, session=session), "is not a valid time"),
         (lambda session: wan.compare(small_png(), columns="a", session=session), "columns = 'a': must"),
         (lambda session: wan.compare([], session=session), "compare needs pictures"),
     ],
@@ -335,34 +303,23 @@ def test_a_wrong_type_is_one_clear_error(desk: Desk, wrong: Callable[[Session], 
         ("today", "2026-11-25"),
         ("Yesterday", "2026-11-24"),
         ("wednesday", "2026-11-25"),
-        ("mon", "2026-11-23"),
         ("thursday", "2026-11-19"),
         ("7d", "2026-11-18T15:30"),
         ("12h", "2026-11-25T03:30"),
         ("90 min", "2026-11-25T14:00"),
-        ("1 week", "2026-11-18T15:30"),
         ("2 weeks ago", "2026-11-11T15:30"),
-        ("a week", "2026-11-18T15:30"),
         ("an hour", "2026-11-25T14:30"),
-        ("day", "2026-11-24T15:30"),
-        ("2026-11-24", "2026-11-24"),
         ("2026/11/24", "2026-11-24"),
         ("2026-11-24 14:30", "2026-11-24T14:30"),
         (" 2026-11-24t14:30 ", "2026-11-24T14:30"),
+        (dt.date(2026, 11, 24), "2026-11-24"),
+        (dt.datetime(2026, 11, 24, tzinfo=dt.UTC), "2026-11-24T00:00+00:00"),
+        (dt.timedelta(hours=1), "2026-11-25T14:30"),
     ],
 )
-def test_times_are_read_as_people_write_them(text: str, expected: str) -> None:
-    """Days and weekdays are local midnights, spans count back from now."""
+def test_times_are_read_as_people_write_them(text: Any, expected: str) -> None:
+    """Days and weekdays are local midnights, spans count back from now; values are times too."""
     assert parse_since(text, NOW) == dt.datetime.fromisoformat(expected).timestamp()
-
-
-def test_values_are_times_too() -> None:
-    """Unix seconds, a date, a datetime with a zone, a timedelta; None stays None."""
-    assert parse_since(None) is None
-    assert parse_since(5.5) == 5.5
-    assert parse_since(dt.date(2026, 11, 24)) == dt.datetime(2026, 11, 24).timestamp()  # noqa: DTZ001 - local
-    assert parse_since(dt.datetime(2026, 11, 24, tzinfo=dt.UTC)) == 1_795_478_400
-    assert parse_since(dt.timedelta(hours=1), NOW) == NOW - 3600
 
 
 @pytest.mark.parametrize("wrong", ["", "soon", "7", "d", "7 parsecs", "2026-13-01", [5], float("nan"), True, "9" * 400])

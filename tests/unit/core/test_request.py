@@ -12,14 +12,7 @@ from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
 from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
 from wan_notebook.request import ImageRequest, build_requests, fields_of, hash_of_canonical
-from wan_notebook.validation import (
-    Mode,
-    Seeds,
-    expected_size,
-    name_problem,
-    size_from_image,
-    split_seeds,
-)
+from wan_notebook.validation import Mode, Seeds, expected_size, name_problem, size_from_image, split_seeds
 
 SEED_MAX = MODELS["wan2.6-image"].seed_max
 
@@ -44,25 +37,19 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"prompt": "  \n"}, "prompt", "must not be empty"),
         ({"prompt": "x" * 2001}, "prompt", "2001 characters"),
         ({"prompt": "half \ud800"}, "prompt", "lone surrogate"),
-        ({"prompt": 5}, "prompt", "must be text"),
         ({"negative_prompt": "x" * 501}, "negative_prompt", "Shorten it by 1"),
         ({"images": [picture()] * 5}, "images", "at most 4"),
         ({"images": [picture()] * 2, "interleave": True}, "images", "at most 1"),
-        ({"images": [3]}, "images", "not a picture"),
         ({"n": 0}, "n", "1 to 200"),
         ({"n": 5, "images": [picture()]}, "n", "1 to 4"),
         ({"n": 2, "interleave": True}, "n", "max_images"),
         ({"n": "three"}, "n", "whole number"),
-        ({"n": True}, "n", "whole number"),
         ({"max_images": 2}, "max_images", "illustrated text"),
         ({"max_images": 6, "interleave": True}, "max_images", "1 to 5"),
         ({"prompt_extend": True}, "prompt_extend", "only edits"),
-        ({"watermark": "yes"}, "watermark", "True or False"),
         ({"seed": -1}, "seed", "2147483647"),
-        ({"seed": 2**31}, "seed", "2147483647"),
         ({"seed": 1.5}, "seed", "whole number"),
         ({"size": "banana"}, "size", "'banana': not a valid size"),
-        ({"size": (1024,)}, "size", "must be text"),
         ({"size": "100x100"}, "size", "10,000 pixels"),
         ({"size": "5000x100"}, "size", "1:4 and 4:1"),
         ({"size": "2K"}, "size", "edit the result at 2K"),
@@ -76,12 +63,6 @@ def problems(**fields: Any) -> dict[str, str]:
 def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str, words: str) -> None:
     """A broken rule says which field, which value, and what to do."""
     assert words in problems(**fields)[field]
-
-
-def test_all_problems_come_together() -> None:
-    """Type errors and broken rules of one request are one error."""
-    wrong: dict[str, Any] = {"prompt": "", "n": "x", "seed": -1, "size": "banana", "images": [picture()] * 5}
-    assert problems(**wrong).keys() == wrong.keys()
 
 
 def test_an_error_repeats_plain_values_only() -> None:
@@ -143,33 +124,19 @@ def test_several_pictures_from_text_are_tasks_with_consecutive_seeds() -> None:
 
 
 def test_the_expected_size_follows_the_last_image() -> None:
-    """The card says which shape the result takes."""
+    """The card says which shape the result takes; ``like`` needs one finished picture."""
     request = ImageRequest(prompt="a", images=[picture("a", 500, 500), picture("b"), picture("ref")])
-    small = picture(width_px=640, height_px=480)
+    story = ImageRequest(prompt="a", images=[picture(width_px=640, height_px=480)], interleave=True)
+    pending = PendingImage("fox", "a3f9c2d1e0")
 
     assert expected_size(request) == (1108, 1478, "shape of image 3 (ref)")
     assert expected_size(ImageRequest(prompt="a")) == (1280, 1280, "default")
     assert expected_size(ImageRequest(prompt="a", size="1000x1000")) == (992, 992, "as asked")
-    story = ImageRequest(prompt="a", images=[small], interleave=True)
     assert expected_size(story) == (640, 480, "shape of image 1 (ref)")
-    assert expected_size(ImageRequest(prompt="a", images=[PendingImage("fox", "a3f")])) is None
-
-
-@pytest.mark.parametrize(
-    ("found", "size", "expected", "words"),
-    [
-        ([picture()], None, "1104*1472", ""),
-        ([picture()], "2K", "1760*2352", ""),
-        ([picture()], "16:9", "16:9", "both set the shape"),
-        ([picture(), picture()], None, None, "holds 2 pictures"),
-        ([PendingImage("fox", "a3f9c2d1e0")], None, None, "%wan wait"),
-    ],
-)
-def test_a_shape_that_cannot_be_followed_says_why(found: Any, size: str | None, expected: Any, words: str) -> None:
-    """``like`` needs one finished picture, and no explicit size beside it."""
-    sent, why = size_from_image(found, shown="ref", size=size, mode=Mode.EDIT)
-    assert sent == expected
-    assert (words in str(why[0])) if words else not why
+    assert expected_size(ImageRequest(prompt="a", images=[pending])) is None
+    assert size_from_image([picture()], shown="ref", size="2K", mode=Mode.EDIT) == ("1760*2352", [])
+    for found, words in (([picture()] * 2, "holds 2 pictures"), ([pending], "%wan wait")):
+        assert words in str(size_from_image(found, shown="ref", size=None, mode=Mode.EDIT)[1][0])
 
 
 # Hashes --------------------------------------------------------------------------------------------------------------
@@ -197,16 +164,12 @@ def test_a_hash_ignores_names_and_knows_pictures() -> None:
 @pytest.mark.parametrize(
     ("given_seeds", "n", "mode", "values", "words"),
     [
-        (None, 1, Mode.TEXT_TO_IMAGE, (None,), ""),
         (5, 2, Mode.TEXT_TO_IMAGE, (5,), ""),
         (range(5, 8), 1, Mode.TEXT_TO_IMAGE, (5, 6, 7), ""),
         (np.arange(2), 1, Mode.TEXT_TO_IMAGE, (0, 1), ""),
-        (np.int64(5), 1, Mode.TEXT_TO_IMAGE, (5,), ""),
-        ("5", 1, Mode.TEXT_TO_IMAGE, ("5",), ""),
         ([], 1, Mode.TEXT_TO_IMAGE, (), "the list is empty"),
         (range(TASKS_PER_CALL_MAX + 1), 1, Mode.EDIT, None, "more than 200"),
         ([1, 2], 2, Mode.TEXT_TO_IMAGE, (1, 2), "overlap"),
-        ([1, 3], 2, Mode.TEXT_TO_IMAGE, (1, 3), ""),
         ([1, 2], 2, Mode.EDIT, (1, 2), ""),
         (range(100), 3, Mode.EDIT, None, "more than 200"),
     ],
@@ -225,19 +188,19 @@ def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, word
 
 def test_a_call_reports_everything_once() -> None:
     """Problems of inputs, seeds and every request come together, equal ones once."""
+    wrong: dict[str, Any] = {"prompt": "", "n": "x", "seed": -1, "size": "banana", "images": [picture()] * 5}
+    assert problems(**wrong).keys() == wrong.keys()
     with pytest.raises(RequestError) as caught:
         build_requests({"prompt": "", "n": 0}, split_seeds([1, -2], n=0, mode=Mode.TEXT_TO_IMAGE))
     assert [problem.field for problem in caught.value.problems] == ["prompt", "n", "seed"]
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
-    [("fox_1", ""), ("class", "not a valid"), ("1x", "not a valid"), ("_x", "underscore"), ("print", "would hide")],
+    ("name", "words"), [("fox_1", "None"), ("class", "not a valid"), ("_x", "underscore"), ("print", "would hide")]
 )
 def test_a_name_is_one_that_a_notebook_can_use(name: str, words: str) -> None:
     """No keyword, no built-in, nothing that IPython sets itself."""
-    problem = name_problem(name, field="--as")
-    assert (problem is None) if not words else words in str(problem)
+    assert words in str(name_problem(name, field="--as"))
 
 
 @given(

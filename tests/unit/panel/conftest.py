@@ -81,14 +81,6 @@ class Page:
 
 
 @pytest.fixture
-def house(tmp_path: Any) -> Iterator[House]:
-    """A folder and a service of a test's own."""
-    made = House(tmp_path / "house")
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def open_panel(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
     """Open panels, by default in a new kernel without a key; they update at once."""
     monkeypatch.setattr(sys.modules["wan_notebook.panel.feeds"], "UPDATE_EVERY_S", 0.003)
