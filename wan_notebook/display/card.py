@@ -23,7 +23,6 @@ from .formatting import (
     format_duration,
     format_eta,
     format_expected_size,
-    format_time,
     join_facts,
     relative_path,
     safe_line,
@@ -40,7 +39,6 @@ CellText = Callable[[Job, "Session"], str]
 _hooks: dict[str, CellText] = {}
 _TEXT_MAX_CHARS: Final = 4_000
 _LINES_MAX: Final = 100
-_NOTES_MAX: Final = 12
 _LIVE_ROWS_MAX: Final = 24
 
 
@@ -51,11 +49,10 @@ def set_cell_text(cell_text: CellText) -> None:
 
 @dataclass(eq=False)
 class PictureItem:
-    """One picture of a card, with what its caption says."""
+    """One picture of a card, with what its caption says; ``expression`` is what to paste to get it: ``fox[0]``."""
 
     record: "PictureRow"
     expression: str
-    """What to paste to get the picture: ``fox[0]``."""
     facts: list[str]
     path: str
     note: str
@@ -73,26 +70,20 @@ class JobEntry:
     def __init__(self, card: "Card", tracked: "TrackedJob", first_index: int) -> None:
         self.card, self.tracked = card, tracked
         self.row = row = tracked.row
-        self.style = STYLES[status_words(row)]
-        self.is_over = row.status in SETTLED
-        self.is_saved = row.status is Status.SAVED
+        self.style, error = STYLES[status_words(row)], error_of(row)
+        self.is_over, self.is_saved = row.status in SETTLED, row.status is Status.SAVED
         self.is_replay = row.id in card.job.replayed
         self.seed = "" if row.seed is None else f"seed {row.seed}"
         self.label = self.seed or row.id
         self.eta = format_eta(card.job.worker.remaining_s(row))
-        error = error_of(row)
-        self.lines = (
-            [said for said in (error.message, error.hint) if said] if self.is_over and not self.is_saved else []
-        )
+        self.lines = [said for said in (error.message, error.hint) if said and self.is_over and not self.is_saved]
         self.cost_text = "" if self.is_over else format_cost_max(row)
         if row.status in (Status.SAVED, Status.EXPIRED) and not self.is_replay:
             self.cost_text = str(cost_of(row)) if row.cost_source or row.is_simulated else ""
         end = row.saved_at or row.finished_at or card.session.wall_clock()
         self.elapsed_s = max(0.0, end - row.created_at)
-        is_made = row.status in (Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED)
-        kept = f"result kept until {format_time(row.expires_at)}" if is_made and row.expires_at else ""
         size = size_of(row) if self.is_saved else format_expected_size(card.job.request)
-        self.facts = [fact for fact in (self.seed, self.cost_text, size, kept) if fact]
+        self.facts = [fact for fact in (self.seed, self.cost_text, size) if fact]
         records, index = {record.index: record for record in row.pictures}, first_index
         self.items: list[str | PictureItem] = []
         for item in row.items:
@@ -112,11 +103,9 @@ class JobEntry:
         if record.saved_at and record.file:  # a full path would tell whose computer it was
             whole = self.card.storage.path(record.file)
             path = str(whole) if self.card.full_paths else relative_path(whole)
-        size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
         which = f"{record.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
+        size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
         kept = f"the bytes are kept in {record.corrupt_file}" if record.corrupt_file else ""
-        if kept and record.url:
-            kept += f"; the service has it until {format_time(row.expires_at)}: {record.url}"
         return PictureItem(
             record=record,
             expression=expression,
@@ -128,12 +117,10 @@ class JobEntry:
 
     @property
     def can_cancel(self) -> bool:
-        with suppress(WanError):  # no key is set for its service
-            is_sent = self.row.status in (Status.ACCEPTED, Status.RUNNING)
-            return self.row.status is Status.INTENT or (
-                is_sent and self.card.session.clients.client_for(self.row).can_cancel
-            )
-        return False
+        if self.row.status in (Status.ACCEPTED, Status.RUNNING):
+            with suppress(WanError):  # no key is set for its service
+                return self.card.session.clients.client_for(self.row).can_cancel
+        return self.row.status is Status.INTENT
 
     @property
     def notes(self) -> list[str]:
@@ -199,25 +186,22 @@ class Card:
     @property
     def facts(self) -> list[str]:
         """The head, after the status: what it is, how many pictures there are, what they cost in all."""
-        first, pictures = self.entries[0], self.pictures
+        first, count = self.entries[0], len(self.pictures)
         modes = {entry.row.mode for entry in self.entries}
         cost, meaning = first.cost_text if first.is_over else "", first.style.meaning
-        if len(self.entries) > 1:
-            # What came from the store cost nothing now, and says so itself.
-            costs = [cost_of(entry.row) for entry in self.entries if not entry.is_replay]
+        if len(self.entries) > 1:  # what came from the store cost nothing now, and says so itself
+            costs, meaning = [cost_of(entry.row) for entry in self.entries if not entry.is_replay], ""
             is_practice = {each.source for each in costs} == {Source.SIMULATED}
             cost = "$0.00 simulated" if is_practice else f"total {Total.of(costs)}" if costs else ""
-            meaning = ""
-        count = pluralize(len(pictures), "picture") if pictures or first.is_saved else ""
-        facts = [meaning, self.title, first.row.mode if len(modes) == 1 else "", count, cost]
+        pictures = pluralize(count, "picture") if count or first.is_saved else ""
+        facts = [meaning, self.title, first.row.mode if len(modes) == 1 else "", pictures, cost]
         return [safe_line(fact, 120) for fact in facts if fact]
 
     @property
     def lines(self) -> list[str]:
         """What came from the store and how to have a new picture; and why it is practice, if nobody chose that."""
-        lines, settings = [], self.session.settings()
-        served = [entry.row for entry in self.entries if entry.is_replay]
-        if served:
+        settings, lines = self.session.settings(), []
+        if served := [entry.row for entry in self.entries if entry.is_replay]:
             part = f"{len(served)} of {len(self.entries)} " if len(served) < len(self.entries) else ""
             # A cell without a seed asks anew when it is run again.
             is_seedless = any(row.request_hash != row.request_hash_with_seed for row in served)
@@ -226,14 +210,14 @@ class Card:
             lines.append(join_facts([f"↺ {part}from store", "$0.00", format_day(served[0].created_at), again]))
         is_chosen = settings.is_provider_named or settings.provider != "simulator"
         if not is_chosen and any(entry.row.is_simulated for entry in self.entries):
-            lines.append(f"◇ practice picture{'s' if len(self.pictures) > 1 else ''}: no key · `%wan login`")
+            lines.append("◇ practice pictures: no key · `%wan login`")
         return lines
 
     @property
     def notes(self) -> list[str]:
         """The remarks of all jobs, each once."""
         notes = dict.fromkeys(note for entry in self.entries for note in entry.notes)
-        return [f"Note: {safe_line(note, 400)}" for note in notes][:_NOTES_MAX]
+        return [f"Note: {safe_line(note, 400)}" for note in notes][:12]
 
     @cached_property
     def cell_text(self) -> str:
@@ -265,33 +249,32 @@ def live_state(card: Card) -> dict[str, Any]:
     # Of many jobs those that are not saved have a row first.
     rows = sorted(entries, key=lambda entry: entry.is_saved)[:_LIVE_ROWS_MAX]
     which = f"job {entries[0].row.id}" if len(entries) == 1 else f"{len(entries)} jobs"
+    jobs = [
+        {
+            "id": entry.row.id,
+            "state": status_words(entry.row),
+            "icon": entry.style.icon,
+            "word": entry.style.word,
+            "tone": entry.style.tone,
+            "label": entry.label,
+            "elapsed_s": entry.elapsed_s,
+            "ticking": not entry.is_over,
+            "progress": 1.0 if entry.is_saved else entry.tracked.progress,
+            "eta": entry.eta or safe_line(entry.tracked.note, 200),
+            "facts": [safe_line(fact, 120) for fact in entry.facts],
+            "reason": safe_line(plain_text(entry.lines[0]), 200) if entry.lines else "",
+            "can_cancel": entry.can_cancel,
+            "lines": [safe_line(line, 600) for line in entry.lines],
+        }
+        for entry in sorted(rows, key=entries.index)
+    ]
     return {
         "icon": card.style.icon,
         "word": card.summary,
         "tone": card.style.tone,
         "facts": [*card.facts, which],
         "lines": [*card.lines, *card.notes],
-        "jobs": [_live_job(entry) for entry in sorted(rows, key=entries.index)],
+        "jobs": jobs,
         "jobs_left_off": len(entries) - len(rows),
         "show": card.show_command,
-    }
-
-
-def _live_job(entry: JobEntry) -> dict[str, Any]:
-    row = entry.row
-    return {
-        "id": row.id,
-        "state": status_words(row),
-        "icon": entry.style.icon,
-        "word": entry.style.word,
-        "tone": entry.style.tone,
-        "label": entry.label,
-        "elapsed_s": entry.elapsed_s,
-        "ticking": not entry.is_over,
-        "progress": 1.0 if entry.is_saved else entry.tracked.progress,
-        "eta": entry.eta or safe_line(entry.tracked.note, 200),
-        "facts": [safe_line(fact, 120) for fact in entry.facts],
-        "reason": safe_line(plain_text(entry.lines[0]), 200) if entry.lines else "",
-        "can_cancel": entry.can_cancel,
-        "lines": [safe_line(line, 600) for line in entry.lines],
     }

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -38,10 +37,8 @@ _FEW: Final = 16
 _PROMPT_MAX_CHARS: Final = 2_500
 _ARTICLE_MAX_CHARS: Final = 40_000
 _SHEET_MAX_BYTES: Final = 40_000
-_SHEET_PX: Final = 512
 _TEXT_BYTES: Final = 40_000  # head, prompt, parameters and metadata
 _CAPTION_BYTES: Final = 1_500  # a figure's HTML and its line of text
-_DECODERS: Final = 2  # the decoder releases the GIL; more threads gained nothing
 
 
 class Layout(NamedTuple):
@@ -67,7 +64,7 @@ def shown_size(width_px: int | None, height_px: int | None, max_width_px: int, m
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, int]]:
+def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, Any]]:
     """Return the layout of so many pictures, and the longest side in px and most bytes of each one's copy."""
     side_px, enough_bytes = (1024, 180_000) if count <= 1 else (640, 54_000) if count <= 4 else (256, 12_000)
     share = (OUTPUT_MAX_BYTES - _SHEET_MAX_BYTES * 4 // 3 - _TEXT_BYTES) // max(1, min(count, MAX_SHOWN))
@@ -91,32 +88,32 @@ def picture_bundle(picture: "Picture", session: "Session") -> Bundle:
 
 def versions_bundle(job: Job, session: "Session") -> Bundle:
     """Return every stored result of a job's request, newest first."""
-    row = job.rows[0]
-    by_seed = row.request_hash == row.request_hash_with_seed
-    rows = job.worker.database.results(row.request_hash, with_seed=by_seed)
-    versions = Job([job.worker.track(one) for one in reversed(rows)], job.worker, request=job.request)
-    title = f"{pluralize(len(rows), 'version')} of one request, newest first"
-    return _card_bundle(Card(versions, session, title=title))
+    row, worker = job.rows[0], job.worker
+    rows = worker.database.results(row.request_hash, with_seed=row.request_hash == row.request_hash_with_seed)
+    versions = Job([worker.track(one) for one in reversed(rows)], worker, request=job.request)
+    return _card_bundle(
+        Card(versions, session, title=f"{pluralize(len(rows), 'version')} of one request, newest first")
+    )
 
 
 def pages_bundles(job: Job, session: "Session") -> list[Bundle]:
     """Return as many outputs as all pictures of a job need, each within the bytes of one."""
     most, count = max(len(tracked.row.pictures) or 1 for tracked in job.tracked), len(job.tracked)
     step = max(1, MAX_SHOWN // 2 // most)
-    titles = {start: f"from {start + 1} of {count}" if count > step else "" for start in range(0, count, step)}
-    cards = [Card(job, session, part=slice(at, at + step), title=title) for at, title in titles.items()]
-    return [_card_bundle(card) for card in cards]
+    titles = {at: f"from {at + 1} of {count}" if count > step else "" for at in range(0, count, step)}
+    return [_card_bundle(Card(job, session, part=slice(at, at + step), title=title)) for at, title in titles.items()]
 
 
 def _card_bundle(card: Card) -> Bundle:
     pictures, entries = card.pictures, card.entries[:MAX_SHOWN]
     shown, thumbnails = pictures[:MAX_SHOWN], Thumbnails(card.storage)
     layout, limits = _plan(max(len(pictures), len(entries)), is_alone=len(card.entries) == 1)
-    copies = thumbnails.get_all([picture.record for picture in shown], **limits)
+    copies = [thumbnails.get(picture.record, **limits) for picture in shown]
     for picture, copy in zip(shown, copies, strict=True):
         picture.url = data_url(copy, "image/webp") if copy else ""
     data, metadata = {"text/plain": card_text(card)}, {"wan": _card_metadata(card)}
-    if sheet := thumbnails.sheet([picture.record for picture in shown], copies):
+    if sources := [copy for copy in copies if copy is not None]:
+        sheet = thumbnails.sheet([picture.record for picture in shown], sources)
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
     left_bytes = OUTPUT_MAX_BYTES - _json_bytes([data, metadata])
     for text_scale in (1.0, 0.4, 0.15, 0.05, 0.01):  # long texts are cut as far as the bytes demand
@@ -185,13 +182,13 @@ def compare_bundle(
     columns
         Pictures a row; as many as there is room for if None.
     """
-    shown = items[:MAX_SHOWN]
+    shown, urls = items[:MAX_SHOWN], list[str]()
     layout, limits = _plan(len(shown))
-    urls = [""] * len(shown)
-    for at, item in enumerate(shown):
-        with suppress(BadImageError):
-            copy, _, _ = thumbnail(item.data, max_px=limits["max_px"], max_bytes=limits["max_bytes"])
-            urls[at] = data_url(copy, "image/webp")
+    for item in shown:
+        try:
+            urls.append(data_url(thumbnail(item.data, **limits)[0], "image/webp"))
+        except BadImageError:
+            urls.append("")
     html = render(
         "compare",
         items=shown,
@@ -229,20 +226,12 @@ class Thumbnails:
             return None
         return self._kept(path, data)
 
-    def get_all(self, records: Sequence["PictureRow"], *, max_px: int, max_bytes: int) -> list[bytes | None]:
-        """Return the copies of several pictures; what must be decoded is decoded on two threads."""
-        with ThreadPoolExecutor(_DECODERS) as pool:
-            return list(pool.map(lambda record: self.get(record, max_px=max_px, max_bytes=max_bytes), records))
-
-    def sheet(self, records: Sequence["PictureRow"], copies: Sequence[bytes | None]) -> bytes | None:
-        """Return one JPEG of all pictures, for readers that take no HTML; None if there is nothing to show."""
-        sources = [copy for copy in copies if copy is not None]
-        if not sources:
-            return None
+    def sheet(self, records: Sequence["PictureRow"], copies: Sequence[bytes]) -> bytes:
+        """Return one JPEG of all pictures, for readers that take no HTML."""
         path = self._path("-sheet.jpg", *records)
         with suppress(OSError):
             return path.read_bytes()
-        return self._kept(path, contact_sheet(sources, max_bytes=_SHEET_MAX_BYTES, max_px=_SHEET_PX))
+        return self._kept(path, contact_sheet(copies, max_bytes=_SHEET_MAX_BYTES, max_px=512))
 
     def _path(self, suffix: str, *records: "PictureRow") -> Path:
         """Return where a copy is kept; the hash that a foreign ledger gives a picture may be any text."""

@@ -102,28 +102,21 @@ class Table:
         cells = [[text for at in kept for text in row[at].as_text(max_chars)] for row in self.cells]
         if self.has_head and cells:  # the second text of a column has no head of its own
             cells.insert(0, [text for at in kept for text in (self.columns[at].title, "")])
-        right = [2 * position for position, at in enumerate(kept) if self.columns[at].is_number]
-        parts = [line for part in self.parts for line in ("", *part.text_lines())]
+        widths = [max(map(terminal_width, column)) for column in zip(*cells, strict=True)]
+
+        def aligned(text: str, at: int) -> str:
+            """Pad a text by its width in a terminal, numbers to the right."""
+            padding = " " * (widths[at] - terminal_width(text))
+            return padding + text if self.columns[kept[at // 2]].is_number and not at % 2 else text + padding
+
+        lines = ["  ".join(aligned(text, at) for at, text in enumerate(row) if widths[at]) for row in cells]
         return [
             *(safe_line(plain_text(line), 400) for line in ([head] if head else []) + [*self.lines]),
-            *_aligned(cells, indent="  " if head else "", right=right),
-            *parts,
+            *(f"{'  ' if head else ''}{line}".rstrip() for line in lines),
+            *(line for part in self.parts for line in ("", *part.text_lines())),
             *(safe_line(plain_text(line), 400) for line in self.notes),
             *filter(None, [self.code]),
         ]
-
-
-def _aligned(lines: Sequence[Sequence[str]], *, indent: str, right: Sequence[int]) -> list[str]:
-    """Align cells in columns by their width in a terminal; those in ``right`` to the right, empty columns left out."""
-    widths = [max(map(terminal_width, column)) for column in zip(*lines, strict=True)]
-
-    def padded(text: str, at: int) -> str:
-        padding = " " * (widths[at] - terminal_width(text))
-        return padding + text if at in right else text + padding
-
-    return [
-        (indent + "  ".join(padded(line[at], at) for at in range(len(line)) if widths[at])).rstrip() for line in lines
-    ]
 
 
 def table_bundle(table: Table, view: str = "table") -> Bundle:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ..database import FREE, Database, HistoryQuery, Spend, count_open
@@ -47,27 +46,27 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
 
     Raises ``StoreError`` for a sort or status that does not exist.
     """
-    found: list[tuple[JobRow, Storage]] = []
-    total, count, pictures = Total(), 0, 0
-    for database, storage in _folders(session, everywhere=everywhere):
-        page = database.history(query)
-        found += [(row, storage) for row in page.rows]
-        total, count, pictures = total + page.total, count + page.total_rows, pictures + page.pictures
+    pages = [(database.history(query), storage) for database, storage in _folders(session, everywhere=everywhere)]
+    found = [(row, storage) for page, storage in pages for row in page.rows]
     if everywhere:
         found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
     shown = found[: min(query.limit, _ROWS_MAX)]
+    count, pictures = sum(page.total_rows for page, _ in pages), sum(page.pictures for page, _ in pages)
+    total = sum((page.total for page, _ in pages), Total())
     sums = [f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), str(total)]
-    notes = [join_facts(sums)] if shown else []
-    if count > len(shown):
-        notes.append(f"More: `%wan history --limit {min(count, query.limit * 5)}`")
-    if query.only_trashed:
-        notes.append("`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt are deleted")
+    notes = {
+        join_facts(sums): shown,
+        f"More: `%wan history --limit {min(count, query.limit * 5)}`": count > len(shown),
+        "`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt are deleted": (
+            query.only_trashed
+        ),
+    }
     return Table(
         title="History",
         columns=_HISTORY_COLUMNS,
         rows=[_history_row(row, storage) for row, storage in shown],
         lines=[] if shown else ["Nothing found."],
-        notes=notes,
+        notes=[note for note, holds in notes.items() if holds],
     )
 
 
@@ -94,13 +93,17 @@ def history_facts(row: "JobRow") -> dict[str, str]:
 
 
 def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
-    said = history_facts(row)
+    said, thumb = history_facts(row), Cell()
+    for record in row.pictures[:1]:
+        if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
+            image = (data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
+            thumb = Cell(text=row.id, thumb=image, path=relative_path(storage.path(record.file)))
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
     marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
     facts = [said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]]
     facts += ["imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""]
     return [
-        _thumb_cell(row, storage),
+        thumb,
         Cell(text=said["when"], below=f"`{row.id}`"),
         Cell(text=f"{marks}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
         said["seed"],
@@ -108,14 +111,6 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
         Cell(status=status_words(row), below=said["took"]),
         Cell(text=said["cost"], below=cost_of(row).note or said["source"]),
     ]
-
-
-def _thumb_cell(row: "JobRow", storage: Storage) -> Cell | str:
-    for record in row.pictures[:1]:
-        if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
-            thumb = (data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
-            return Cell(text=row.id, thumb=thumb, path=relative_path(storage.path(record.file)))
-    return ""
 
 
 def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database, Storage]]:
@@ -138,21 +133,19 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     practised = [database.spend(simulated=True) for database in folders]
     practice = sum(spend.pictures_saved for spend in practised)
     is_practice = practice > 0 and not any(spend.jobs - spend.free for spend in spends)
-    counted = practised if is_practice else spends
-    jobs, pictures = sum(spend.jobs - spend.free for spend in counted), sum(spend.pictures_saved for spend in counted)
+    counted, noun = (practised, "practice picture") if is_practice else (spends, "picture")
     held = [
         format_amount(amount, currency) for spend in spends for currency, amount in spend.reserved.items() if amount
     ]
-    unknown = sum(spend.reserved_unknown for spend in spends)
-    held += [f"{unknown} unknown"] if unknown else []
+    held += [f"{spend.reserved_unknown} unknown" for spend in spends if spend.reserved_unknown]
     names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
     sections = [_cost_section(name, folders, is_practice=is_practice) for name in names]
     return Table(
         title="Cost",
         facts=[
             str(sum((spend.total for spend in spends), Total())),
-            pluralize(pictures, "practice picture" if is_practice else "picture"),
-            pluralize(jobs, "job"),
+            pluralize(sum(spend.pictures_saved for spend in counted), noun),
+            pluralize(sum(spend.jobs - spend.free for spend in counted), "job"),
             f"{' + '.join(held)} reserved for running jobs" if held else "",
         ],
         lines=session.budgets.lines(),
@@ -172,18 +165,22 @@ def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: 
         known.jobs, known.pictures_saved = known.jobs + row.jobs - row.free, known.pictures_saved + row.pictures
         known.total += row.would_cost if is_practice else row.total
     shown = list(sums.values())[:60]
-    most: dict[str, Decimal] = {}
-    for _, currency, amount in (amount for row in shown for amount in row.total.amounts[:1]):
-        most[currency] = max(amount, most.get(currency, Decimal()))
-    rows: list[list[Cell | str]] = []
-    for row in shown:
-        bar = Cell(bar=float(sum(amount / (most[currency] or 1) for _, currency, amount in row.total.amounts[:1])))
-        rows.append([row.key or "(none)", bar, str(row.total), str(row.pictures), str(row.jobs)])
+    firsts = [amount for row in shown for amount in row.total.amounts[:1]]
+    most = {currency: max(a for _, other, a in firsts if other == currency) or 1 for _, currency, _ in firsts}
     titles = ["Would cost" if is_practice else "Spent", "Pictures", "Jobs"]
     return Table(
         title=f"{'practice ' if is_practice else ''}by {name}",
         columns=[Column(), Column(is_wide=True), *(Column(title=title, is_number=True) for title in titles)],
-        rows=rows,
+        rows=[
+            [
+                row.key or "(none)",
+                Cell(bar=sum(float(amount / most[currency]) for _, currency, amount in row.total.amounts[:1])),
+                str(row.total),
+                str(row.pictures),
+                str(row.jobs),
+            ]
+            for row in shown
+        ],
         notes=[f"and {len(sums) - len(shown)} more"] if len(sums) > len(shown) else [],
     )
 
@@ -261,22 +258,18 @@ _JSON_MAX_CHARS: Final = 20_000
 
 def dry_run_bundle(plan: "Plan") -> Bundle:
     """Show the exact request that a call would send, how many pictures it makes and the most it can cost."""
-    first, count = plan.jobs[0], len(plan.jobs)
+    first, count, settings = plan.jobs[0], len(plan.jobs), plan.settings
     request, answered = first.request, sum(job.result is not None for job in plan.jobs)
     is_open_seed = plan.submission.requests[0].seed is None and first.result is None
     pictures = pluralize(sum(job.request.pictures_asked for job in plan.jobs), "picture")
     if count > 1:
         seeds = "each with its own seed" if is_open_seed else seeds_text([job.request.seed for job in plan.jobs])
         pictures += f" in {count} requests, {seeds}"
-    endpoint, body = _first_call(plan)
-    pairs = [
-        ("In the store", f"{answered} of {count} · $0.00" if answered else ""),
-        ("Request", f"`{endpoint}`"),
-        ("How many", pictures),
-        ("Expected size", format_expected_size(request)),
-        ("At most", plan.cost_text),
-        *(("Note", note) for note in plan.notes[:20]),
-    ]
+    # The first request as the service would get it, without the pictures' megabytes.
+    empty = InputImage(name="", identity="", data=b"", mime="", width_px=0, height_px=0)
+    dialect = dialect_for(settings.provider)
+    envelope = settings.envelope if settings.envelope in dialect.envelopes else dialect.envelopes[0]
+    call = dialect.submit(request.model_copy(update={"images": (empty,) * len(request.images)}), envelope=envelope)
     unknown = {"seed": "(chosen when it is sent)"} if is_open_seed else {}
     images = iter(request.images)
 
@@ -286,7 +279,15 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
             node["image"] = f"<{next(images).name}>"
         return {**node, **unknown} if "enable_interleave" in node else node
 
-    shown = json.dumps(json.loads(json.dumps(body), object_hook=in_words), indent=2, ensure_ascii=False)
+    shown = json.dumps(json.loads(json.dumps(call.body), object_hook=in_words), indent=2, ensure_ascii=False)
+    pairs = [
+        ("In the store", f"{answered} of {count} · $0.00" if answered else ""),
+        ("Request", f"`{call.method} {dialect.base_url(settings.base_url)}{call.path}`"),
+        ("How many", pictures),
+        ("Expected size", format_expected_size(request)),
+        ("At most", plan.cost_text),
+        *(("Note", note) for note in plan.notes[:20]),
+    ]
     inputs = [_input_row(position, image) for position, image in enumerate(request.images, 1)]
     table = Table(
         title="◇ dry run",
@@ -297,16 +298,6 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
         code=shown[:_JSON_MAX_CHARS] + ("…" if len(shown) > _JSON_MAX_CHARS else ""),
     )
     return table_bundle(table, "dry run")
-
-
-def _first_call(plan: "Plan") -> tuple[str, Any]:
-    """Return the endpoint and the body of a plan's first request, built without the pictures' megabytes."""
-    request, settings = plan.jobs[0].request, plan.settings
-    empty = InputImage(name="", identity="", data=b"", mime="", width_px=0, height_px=0)
-    dialect = dialect_for(settings.provider)
-    envelope = settings.envelope if settings.envelope in dialect.envelopes else dialect.envelopes[0]
-    call = dialect.submit(request.model_copy(update={"images": (empty,) * len(request.images)}), envelope=envelope)
-    return f"{call.method} {dialect.base_url(settings.base_url)}{call.path}", call.body
 
 
 def _input_row(number: int, image: InputImage | PendingImage) -> list[Cell | str]:

@@ -10,10 +10,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from .._version import __version__
@@ -33,8 +32,7 @@ from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_nam
 _RO_CRATE: Final = "https://w3id.org/ro/crate/1.1"
 
 
-@dataclass(frozen=True)
-class BundlePlan:
+class BundlePlan(NamedTuple):
     """All that a bundle will hold, and what a person should know before it is published.
 
     ``files`` are bytes made for it, or files of the project, by their path in the bundle; ``lines`` name each with its
@@ -43,7 +41,7 @@ class BundlePlan:
 
     target: Path
     files: Mapping[str, bytes | Path]
-    lines: tuple[str, ...]
+    lines: list[str]
 
 
 def plan_bundle(
@@ -78,23 +76,28 @@ def plan_bundle(
     CellError, StoreError, RecipeError
         For what would make the bundle incomplete or give something away.
     """
-    _refuse_to_replace(target)
+    if target.exists():
+        try:
+            with opened(target):
+                pass
+        except RecipeError as error:
+            message = f"{target} exists and is not a bundle: it was left alone."
+            raise StoreError(message, hint="Choose another name.") from error
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
     root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
-    document = read_notebook(notebook)
+    document, name = read_notebook(notebook), notebook.relative_to(root).as_posix()
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
     redactor = Redactor(root=root, pictures=pictures, keys=_keys(session))
     saved = [item.job_id for item in document.named() if item.job_id]
     rows, lost = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
-    named = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
+    named, left_out = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
     kept = _kept_addresses(database, storage, [*document.code, *texts])
     lines = database.export_rows([row.id for row in rows])
     for line in lines:  # an input's name may be an expression with a path of this machine in it
         line["inputs"] = [{**record, "name": redactor.text(record["name"])} for record in line["inputs"]]
-    name = notebook.relative_to(root).as_posix()
     count = pluralize(pictures_of(rows), "picture")
     made = {
         name: redactor.notebook(document, notebook.read_bytes()),
@@ -111,7 +114,7 @@ def plan_bundle(
         records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
         records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
     records |= dict.fromkeys(f"{file}.json" for file in [*records] if storage.exists(f"{file}.json"))
-    packed = {path.relative_to(root).as_posix(): path for path in named.pictures}
+    packed = {path.relative_to(root).as_posix(): path for path in named}
     stored = {f"{FOLDER}/{file}": record for file, record in records.items()}
     files: dict[str, bytes | Path] = {f"{FOLDER}/{file}": storage.path(file) for file in records}
     files = dict(sorted({**files, **packed, **made}.items()))
@@ -125,18 +128,13 @@ def plan_bundle(
         "not shown by the saved notebook (save it and repeat), jobs": sorted(set(shown) - set(saved)) if saved else [],
         "without a picture here, so that their cells cannot be replayed, jobs": lost,
         "kept copies of inputs are gone": [r.name for row in rows for r in row.inputs if r.file not in records],
-        "only pictures inside the project are packed; cells also name": named.left_out,
+        "only pictures inside the project are packed; cells also name": left_out,
         "links in cells lead to files that are not packed": document.dead_links(PurePosixPath(name).parent, files),
     }
-    return BundlePlan(
-        target,
-        {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))},
-        (
-            f"{target.name} will hold {count}:",
-            *(f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()),
-            *(f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found),
-        ),
-    )
+    told = [f"{target.name} will hold {count}:"]
+    told += [f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()]
+    told += [f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found]
+    return BundlePlan(target, {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))}, told)
 
 
 def write_bundle(plan: BundlePlan) -> str:
@@ -155,17 +153,6 @@ def write_bundle(plan: BundlePlan) -> str:
                 archive.writestr(info, content if isinstance(content, bytes) else content.read_bytes(), compresslevel=6)
         made.replace(plan.target)
     return f"wrote {plan.target}: {file_size(plan.target.stat().st_size)}"
-
-
-def _refuse_to_replace(target: Path) -> None:
-    """Raise ``StoreError`` where a file is that is not a bundle."""
-    if target.exists():
-        try:
-            with opened(target):
-                return
-        except RecipeError as error:
-            message = f"{target} exists and is not a bundle: it was left alone."
-            raise StoreError(message, hint="Choose another name.") from error
 
 
 def _keys(session: Session) -> Iterator[str]:
@@ -199,12 +186,11 @@ def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: flo
 
 def _requirements(imported: Iterable[str]) -> bytes:
     """Return the installed versions of this package and of what the cells import."""
-    distributions = packages_distributions()
-    names = {"wan-notebook", "jupyterlab", *(name for module in imported for name in distributions.get(module, ()))}
+    known = packages_distributions()
+    names = {"wan-notebook", "jupyterlab", *(name for module in imported for name in known.get(module, ()))}
+    installed = {found.name: found.version for found in distributions() if found.name in names}
     lines = [f"# made with Python {platform.python_version()}"]
-    for name in sorted(names, key=str.lower):
-        with suppress(PackageNotFoundError):
-            lines.append(f"{name}=={version(name)}")
+    lines += [f"{name}=={installed[name]}" for name in sorted(installed, key=str.lower)]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -230,21 +216,30 @@ def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | Non
 
 def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, Any]], ours: str) -> bytes:
     """Return ``ro-crate-metadata.json``: what each file is, and which act of which model made which picture."""
-    tools = [
-        {"@id": f"#{name}", "@type": "SoftwareApplication", "name": name} for name in sorted(set(map(_tool, rows)))
-    ]
+
+    def tool(row: JobRow) -> str:
+        return quote(f"{row.model}-{row.provider}")
+
+    def refs(ids: Iterable[str]) -> list[dict[str, str]]:
+        return [{"@id": id_} for id_ in sorted(ids)]
+
+    def time(at: float) -> str:
+        return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
+
+    about = {"@id": CRATE, "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": _RO_CRATE}}
+    tools = [{"@id": f"#{name}", "@type": "SoftwareApplication", "name": name} for name in sorted(set(map(tool, rows)))]
     actions: list[dict[str, Any]] = [
         {
             "@id": f"#job-{row.id}",
             "@type": "CreateAction",
             "name": f"{row.mode}, seed {row.seed}",
             "description": row.prompt,
-            "startTime": _time(row.created_at),
-            "endTime": _time(row.finished_at or row.created_at),
+            "startTime": time(row.created_at),
+            "endTime": time(row.finished_at or row.created_at),
             "identifier": row.task_id or row.id,
-            "instrument": {"@id": f"#{_tool(row)}"},
-            "object": _refs({f"{FOLDER}/{given.file}" for given in row.inputs} & files.keys()),
-            "result": _refs({f"{FOLDER}/{picture.file}" for picture in row.pictures} & files.keys()),
+            "instrument": {"@id": f"#{tool(row)}"},
+            "object": refs({f"{FOLDER}/{given.file}" for given in row.inputs} & files.keys()),
+            "result": refs({f"{FOLDER}/{picture.file}" for picture in row.pictures} & files.keys()),
         }
         for row in rows
     ]
@@ -253,25 +248,12 @@ def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, 
         "@type": "Dataset",
         "name": PurePosixPath(notebook).stem,
         "description": f"{notebook} with the pictures that it shows, their inputs and the record of how each was made.",
-        "datePublished": _time(max(row.created_at for row in rows))[:10],
+        "datePublished": time(max(row.created_at for row in rows))[:10],
         "mainEntity": {"@id": notebook},
-        "hasPart": _refs(files),
-        "mentions": _refs(action["@id"] for action in actions),
+        "hasPart": refs(files),
+        "mentions": refs(action["@id"] for action in actions),
         "wanBundle": ours,
     }
-    about = {"@id": CRATE, "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": _RO_CRATE}}
     terms = {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}
     graph = [about, root, *files.values(), *tools, *actions]
     return json_bytes({"@context": [f"{_RO_CRATE}/context", terms], "@graph": graph}, indent=1) + b"\n"
-
-
-def _tool(row: JobRow) -> str:
-    return quote(f"{row.model}-{row.provider}")
-
-
-def _refs(ids: Iterable[str]) -> list[dict[str, str]]:
-    return [{"@id": id_} for id_ in sorted(ids)]
-
-
-def _time(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Annotated, Any, Final, NamedTuple
@@ -50,8 +49,7 @@ class NamedJob(NamedTuple):
     stands_for_group: bool = False
 
 
-@dataclass(frozen=True)
-class NotebookFile:
+class NotebookFile(NamedTuple):
     """A notebook's content, parsed."""
 
     content: dict[str, Any]
@@ -88,9 +86,8 @@ class NotebookFile:
     def dead_links(self, folder: PurePosixPath, files: Collection[str]) -> list[str]:
         """Return where Markdown cells and HTML outputs of a notebook in ``folder`` lead that is not in ``files``."""
         texts = [_source_of(cell) for cell in self.content["cells"] if cell.get("cell_type") == "markdown"]
-        for output in (output for cell in self.code_cells for output in _outputs_of(cell)):
-            data = output.get("data")
-            texts += [_source_of(data, "text/html")] if isinstance(data, dict) else []
+        datas = [output.get("data") for cell in self.code_cells for output in _outputs_of(cell)]
+        texts += [_source_of(data, "text/html") for data in datas if isinstance(data, dict)]
         links = dict.fromkeys(unquote(match[1]) for text in texts for match in _LINK.finditer(text))
         return [link for link in links if normpath(folder / link) not in files]
 
@@ -111,14 +108,13 @@ def read_notebook(path: Path) -> NotebookFile:
     hint = "Name a notebook's file (.ipynb); one of format 3 must be saved anew first."
     try:
         content = json.loads(path.read_bytes())
+        if all(isinstance(cell, dict) for cell in content["cells"]):
+            return NotebookFile(content)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror}).", hint=hint) from error
-    except (ValueError, RecursionError):
-        content = None
-    cells = content.get("cells") if isinstance(content, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise RecipeError(f"{path} is not a notebook.", hint=hint)
-    return NotebookFile(content)
+    except (ValueError, RecursionError, LookupError, TypeError):  # not JSON, or not that of a notebook
+        pass
+    raise RecipeError(f"{path} is not a notebook.", hint=hint)
 
 
 def find_notebook(known: str, folder: Path) -> Path:
@@ -177,15 +173,15 @@ def select_jobs(
         found = _newest(history_of(database, notebook=notebook)) or _newest(history_of(database))
     if open_ids := [row.id for row in found if not row.is_final]:
         raise CellError(f"jobs not finished yet: {', '.join(open_ids[:5])}.", hint="`%wan wait`, then repeat.")
-    waiting = [row for row in found if row.is_result]
-    if all_versions:
-        waiting += [one for row in waiting for one in _versions(database, row)]
+    for row in [*found] if all_versions else ():
+        by_seed = row.request_hash == row.request_hash_with_seed
+        found += database.results(row.request_hash, with_seed=by_seed)
     chosen: dict[str, JobRow] = {}
-    while waiting:  # jobs whose pictures are inputs of these come along: a cell may name them by id
-        row = waiting.pop()
-        chosen[row.id] = row
-        sources = {record.source_job for record in row.inputs if record.source_job} - chosen.keys()
-        waiting += [one for one in database.jobs(sources).values() if one.is_result and one.trashed_at is None]
+    while found:  # jobs whose pictures are inputs of these come along: a cell may name them by id
+        if (row := found.pop()).is_result and row.id not in chosen:
+            chosen[row.id] = row
+            sources = database.jobs(record.source_job for record in row.inputs if record.source_job)
+            found += [source for source in sources.values() if source.trashed_at is None]
     if not chosen:
         what = f"there is no finished picture {'with these tags' if tags else 'here'}."
         raise CellError(what, hint="`%wan history` shows what there is.")
@@ -197,14 +193,6 @@ def history_of(database: Database, **query: Any) -> tuple[JobRow, ...]:
     return database.history(HistoryQuery(limit=sys.maxsize, **query)).rows
 
 
-def _versions(database: Database, row: JobRow) -> list[JobRow]:
-    by_seed = row.request_hash == row.request_hash_with_seed
-    return [one for one in database.results(row.request_hash, with_seed=by_seed) if one.is_result]
-
-
 def _newest(rows: Iterable[JobRow]) -> list[JobRow]:
-    newest: dict[str, JobRow] = {}
-    for row in rows:
-        if row.is_result:
-            newest.setdefault(row.request_hash, row)
-    return list(newest.values())
+    """Return the newest result of each request; the rows are the newest first."""
+    return list({row.request_hash: row for row in reversed([*rows]) if row.is_result}.values())

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ..database import JobRow
 from ..images import mime_of
@@ -89,33 +89,30 @@ def json_bytes(value: Any, **options: Any) -> bytes:
 # What cells name -----------------------------------------------------------------------------------------------------
 
 
-class NamedFiles(NamedTuple):
-    """Pictures of the project that cells read, to be packed, and other files, which are left out."""
-
-    pictures: tuple[Path, ...]
-    left_out: tuple[str, ...]
-
-
 def files_in_code(
     code: Sequence[str], rows: Iterable[JobRow], *, folder: Path, root: Path, pictures: Path
-) -> NamedFiles:
-    """Return the files that cells read, by what stands in their text and in the jobs' inputs.
+) -> tuple[list[Path], list[str]]:
+    """Return the pictures of the project that cells read, and the other files that they name, which are left out.
 
-    Only pictures inside the project are packed by themselves: any other file may hold what is nobody's business.
+    What is read stands in their text and in the jobs' inputs. Only pictures inside the project are packed by
+    themselves: any other file may hold what is nobody's business.
     """
-    packed, left_out = set[Path](), dict[str, None]()
-    words = [word for text in code for word in _words(text)]
-    for word in dict.fromkeys([*words, *(record.name for row in rows for record in row.inputs)]):
-        path, is_picture = _existing(folder, word)
-        if path is None or path.is_relative_to(pictures):
-            continue
-        is_public = path.is_relative_to(root) and "/." not in f"/{path.relative_to(root).as_posix()}"
-        if is_picture and is_public:
-            packed.add(path)
-        elif word in words and path.suffix not in ("", ".ipynb", ".zip"):
-            left_out[word] = None
-    left_out |= {f"{name}.py": None for name in imports_of(code) if (folder / f"{name}.py").is_file()}
-    return NamedFiles(tuple(sorted(packed)), tuple(left_out))
+    packed, left_out = set[Path](), dict.fromkeys(f"{name}.py" for name in imports_of(code))
+    left_out = {name: None for name in left_out if (folder / name).is_file()}
+    words = dict.fromkeys(word for text in code for word in _words(text))
+    for word in words | dict.fromkeys(record.name for row in rows for record in row.inputs):
+        with suppress(OSError, ValueError, RuntimeError):  # too long, with characters that no name has, unreadable
+            path = (folder / word).resolve()
+            with path.open("rb") as file:
+                is_picture = (mime_of(file.read(64)) or "").startswith("image/")
+            inside = path.relative_to(root).as_posix() if path.is_relative_to(root) else ".elsewhere"
+            if path.is_relative_to(pictures):
+                continue
+            if is_picture and "/." not in f"/{inside}":
+                packed.add(path)
+            elif word in words and path.suffix not in ("", ".ipynb", ".zip"):
+                left_out[word] = None
+    return sorted(packed), list(left_out)
 
 
 def addresses_in(texts: Iterable[str]) -> list[str]:
@@ -133,12 +130,3 @@ def _words(text: str) -> Iterator[str]:
     yield from (match[2] for match in _QUOTED.finditer(text))
     if text.lstrip().startswith("%"):
         yield from text.strip().splitlines()[0].split()
-
-
-def _existing(folder: Path, word: str) -> tuple[Path | None, bool]:
-    """Return the file that a word names, if any, and whether it is a picture."""
-    with suppress(OSError, ValueError, RuntimeError):  # too long, with characters that no name has, unreadable
-        path = (folder / word).resolve()
-        with path.open("rb") as file:
-            return path, (mime_of(file.read(64)) or "").startswith("image/")
-    return None, False

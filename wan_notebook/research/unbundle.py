@@ -10,15 +10,15 @@ import stat
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from ..database import Database, InputRow, JobRow, PictureRow
-from ..errors import RecipeError, StoreError, WanError
+from ..errors import RecipeError, WanError
 from ..files import is_inside, writing
 from ..images import mime_of
 from ..metadata import changed_in
@@ -36,137 +36,113 @@ _JSON_MAX_BYTES: Final = 64 * 1024 * 1024
 _JSON_MAX_VALUES: Final = 2_000_000
 # Device names of Windows, with any ending; the superscript digits are devices there too.
 _DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?")
-_INVISIBLE: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".bin"})
 _STORED: Final = _PICTURES | {".mp4", ".webm", ".corrupt"}
-_NOTHING: Final = "nothing was unpacked."
+_Record = PictureRow | InputRow
 
 
-def _check_name(name: str) -> str:
-    """Return a name that is safe to join to a folder on every system. Raise ``RecipeError`` for any other.
+def _refused(what: str) -> RecipeError:
+    return RecipeError(f"{what}: refused, nothing was unpacked.")
 
-    Refused are names that lead elsewhere (absolute, ``..``, drives, streams, devices), that some system reads
-    differently (trailing dots and spaces, control and reordering characters), hidden parts, and great length.
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that are not safe to join to a folder on every system, and those that are one for some system.
+
+    Not safe are names that lead elsewhere (absolute, ``..``, drives, streams, devices), that some system reads
+    differently (trailing dots and spaces, control and reordering characters), hidden parts, and great length. A file
+    that is another one's folder is refused too. Raises ``RecipeError``.
     """
-    parts = name.split("/")
-    is_bad = (
-        not is_inside(name)
-        or len(name) > 400
-        or len(parts) > 8
-        or any(char in '*?"<>|' or unicodedata.category(char) in _INVISIBLE for char in name)
-        or any(part[0] in ". " or len(part.encode()) > 200 or _DEVICE.fullmatch(part) for part in parts)
-    )
-    if is_bad:
-        message = f"The name {name[:80]!a} leads out of a folder or is not valid on every system"
-        raise RecipeError(f"{message}: refused, {_NOTHING}")
-    return name
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuse names that are not safe or are one for some system, and a file that is another one's folder.
-
-    Raises ``RecipeError``.
-    """
-    keys = [unicodedata.normalize("NFC", unicodedata.normalize("NFC", _check_name(n)).casefold()) for n in names]
-    seen = {"/".join(key.split("/")[:end]) for key in keys for end in range(1, key.count("/") + 1)}
-    for name, key in zip(names, keys, strict=True):
-        if key in seen:
-            raise RecipeError(f"The bundle names {name[:80]!a} twice: refused, {_NOTHING}")
-        seen.add(key)
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-Size = Annotated[int, Field(ge=0, le=_FILE_MAX_BYTES)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    files, folders = set[str](), set[str]()
+    for name in names:
+        parts = name.split("/")
+        if (
+            not is_inside(name)
+            or len(name) > 400
+            or len(parts) > 8
+            or any(c in '*?"<>|' or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name)
+            or any(part[0] in ". " or len(part.encode()) > 200 or _DEVICE.fullmatch(part) for part in parts)
+        ):
+            raise _refused(f"The name {name[:80]!a} leads out of a folder or is not valid on every system")
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        above = {key[:at] for at, char in enumerate(key) if char == "/"}
+        if key in files | folders or above & files:
+            raise _refused(f"The bundle names {name[:80]!a} twice")
+        files.add(key)
+        folders |= above
 
 
 class Contents(BaseModel):
-    """What a bundle holds: ``files`` maps paths to size in bytes and SHA-256, ``named`` are pictures that cells read.
+    """What a bundle holds: ``files`` maps paths to size and SHA-256, ``named`` are pictures that cells read."""
 
-    ``kept`` maps hashes of addresses to kept copies inside the folder of pictures.
-    """
-
-    notebook: Name = Field(pattern=r"\.ipynb$")
-    files: dict[Name, tuple[Size, Sha256]]
-    named: tuple[Name, ...] = ()
-    kept: dict[Annotated[str, Field(pattern="^url:[0-9a-f]{64}$")], Name] = {}
+    notebook: str = Field(pattern=r"\.ipynb$")
+    files: dict[str, tuple[int, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]]
+    named: tuple[str, ...] = ()
 
 
 class Archive:
     """A bundle's zip file whose directory has been checked; ``read`` gives a file's bytes, never more than declared."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
         files = [info for info in archive.infolist() if not info.is_dir()]
-        check_names([info.orig_filename for info in files])
+        check_names(info.orig_filename for info in files)
         for info in files:
-            is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & 0x1
             is_bomb = info.file_size > max(256 * 1024, min(_FILE_MAX_BYTES, info.compress_size * 200))
+            is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
             if is_bomb or not is_file or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 what = f"would unpack to {info.file_size} bytes, is a link, or is packed as bundles are not"
-                raise RecipeError(f"{info.orig_filename[:80]!a} in the bundle {what}: refused, {_NOTHING}")
-        self._archive = archive
-        self._entries = {info.orig_filename: info for info in files}
+                raise _refused(f"{info.filename[:80]!a} in the bundle {what}")
         self.contents = self._read_contents()
 
-    def read(self, name: str, *, max_bytes: int = _FILE_MAX_BYTES) -> bytes:
-        """Return a file's bytes. Raise ``RecipeError`` if it is damaged or not what its entry says."""
-        info = self._entries.get(name)
-        if info is None or info.file_size > max_bytes:
-            raise RecipeError(f"{name[:80]!a} is missing in the bundle or larger than it can be.")
-        with _explained(f"{name[:80]!a} in the bundle"), self._archive.open(info) as file:
-            data = file.read(info.file_size + 1)
-            if len(data) != info.file_size:
-                raise ValueError("it is not as long as it says")
-        return data
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes. Raise ``RecipeError`` if it is missing or damaged."""
+        with _explained(f"{name[:80]!a} in the bundle"):
+            return self._archive.read(name)
 
     def checked(self, name: str) -> bytes:
         """Return a file's bytes after comparing them with their size and hash in the record."""
         data = self.read(name)
         if (len(data), hashlib.sha256(data).hexdigest()) != self.contents.files[name]:
-            raise RecipeError(f"{name[:80]!a} is not what the bundle's record says (its hash differs): {_NOTHING}")
+            raise _refused(f"{name[:80]!a} is not what the bundle's record says (its hash differs)")
         return data
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the rows of the jobs as they are written; what they say is not checked yet."""
         raw = self._json(LEDGER_LINES).splitlines()
         with _explained(f"{LEDGER_LINES} in the bundle"):
-            return [dict(json.loads(line, parse_constant=_refuse)) for line in raw if line.strip()]
+            return [dict(json.loads(line)) for line in raw if line.strip()]
 
     def _json(self, name: str) -> bytes:
         """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
-        data = self.read(name, max_bytes=_JSON_MAX_BYTES)
-        if sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
-            raise RecipeError(f"{name} in the bundle holds more values than a record can have: refused, {_NOTHING}")
+        data = self.read(name)
+        if len(data) > _JSON_MAX_BYTES or sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
+            raise _refused(f"{name} in the bundle holds more values than a record can have")
         return data
 
     def _read_contents(self) -> Contents:
         """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
-        newest = 1 if _MANIFEST in self._entries else VERSION
-        data = self._json(_MANIFEST if newest == 1 else CRATE)
+        is_first = _MANIFEST in self._archive.namelist()
+        data = self._json(_MANIFEST if is_first else CRATE)
         with _explained("the bundle's record"):
             facts = json.loads(data)
-            if newest == 1:
+            if is_first:
                 files = {file["path"]: (file["size_bytes"], file["sha256"]) for file in facts["files"]}
-                facts["kept"] = facts.get("fetched", {})
             else:
                 graph = {item["@id"]: item for item in facts["@graph"]}
-                root = graph["./"]
-                facts = {**json.loads(root["wanBundle"]), "notebook": root["mainEntity"]["@id"]}
                 files = {path: (i["contentSize"], i["sha256"]) for path, i in graph.items() if "sha256" in i}
-            if facts["version"] > newest:
-                message = f"This bundle has version {facts['version']}; this wan_notebook reads up to {VERSION}"
-                raise RecipeError(f"{message}: {_NOTHING}", hint="Upgrade: pip install --upgrade wan-notebook.")
+                facts = {**json.loads(graph["./"]["wanBundle"]), "notebook": graph["./"]["mainEntity"]["@id"]}
+            if facts["version"] > (1 if is_first else VERSION):
+                hint = "Upgrade: pip install --upgrade wan-notebook."
+                raise RecipeError(f"This bundle has version {facts['version']}: it is newer than this.", hint=hint)
             contents = Contents.model_validate({**facts, "files": files})
-            kept = {f"{FOLDER}/{file}" for file in contents.kept.values()}
-            if lost := {contents.notebook, LEDGER_LINES, *contents.named, *kept} - contents.files.keys():
+            if lost := {contents.notebook, LEDGER_LINES, *contents.named} - files.keys():
                 raise ValueError(f"{min(lost)[:80]!a} is not in it")
-        check_names(list(contents.files))
         return contents
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
-    """Open a bundle and check its directory: names, kinds, counts, sizes, ratios.
+    """Open a bundle and check its directory: names, kinds, sizes, ratios.
 
     Raises ``RecipeError``, before any of its content is unpacked.
     """
@@ -186,10 +162,6 @@ def _explained(what: str) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or one_line(error, 120) or type(error).__name__
         hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
         raise RecipeError(f"{what} cannot be read ({reason}).", hint=hint) from error
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
@@ -242,37 +214,33 @@ def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
         is_picture = (mime_of(archive.checked(name)) or "").startswith("image/")
         is_picture = is_picture and PurePosixPath(name).suffix.lower() in _PICTURES
         if name in archive.contents.named and (not is_picture or name.startswith(f"{FOLDER}/")):
-            raise RecipeError(f"{name[:80]!a} in the bundle is not a picture that a cell reads: {_NOTHING}")
+            raise _refused(f"{name[:80]!a} in the bundle is not a picture that a cell reads")
     lines = archive.lines()
     with (
         tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder,
         closing(Database.open(Path(folder, "ledger.db"))) as database,
     ):
-        try:
-            report = database.import_rows(lines)
-        except StoreError as error:
-            raise RecipeError(error.message, hint=error.hint) from error
-        by_id = database.jobs(report.added)
-    if len(report.added) < len(lines):
-        raise RecipeError(f"The bundle names a job twice: refused, {_NOTHING}")
-    rows = [by_id[job_id] for job_id in report.added]
+        added = database.import_rows(lines).added
+        by_id = database.jobs(added)
+    if len(added) < len(lines):
+        raise _refused("The bundle names a job twice")
+    rows = [by_id[job_id] for job_id in added]
     for row in rows:
-        records: list[PictureRow | InputRow] = [picture for picture in row.pictures if picture.saved_at]
-        records += [record for record in row.inputs if _is_packed(record.file, archive)]
+        records: list[_Record] = [picture for picture in row.pictures if picture.saved_at]
+        records += [record for record in row.inputs if _is_packed(record, archive)]
         for record in records:
-            if not _is_packed(record.file, archive) or change_of(archive.read(f"{FOLDER}/{record.file}"), record):
-                message = f"{record.file[:80]!a} is not the picture that job {row.id} says"
-                raise RecipeError(f"{message}: refused, {_NOTHING}")
+            if not _is_packed(record, archive) or change_of(archive.read(f"{FOLDER}/{record.file}"), record):
+                raise _refused(f"{record.file[:80]!a} is not the picture that job {row.id} says")
     return list(zip(rows, lines, strict=True))
 
 
-def _is_packed(file: str, archive: Archive) -> bool:
+def _is_packed(record: _Record, archive: Archive) -> bool:
     """Say whether a bundle has a picture or input: never the ledger, nor anything else of the folder's own."""
-    path = PurePosixPath(file)
-    return len(path.parts) > 1 and path.suffix.lower() in _STORED and f"{FOLDER}/{file}" in archive.contents.files
+    path = PurePosixPath(record.file)
+    return len(path.parts) > 1 and path.suffix.lower() in _STORED and f"{FOLDER}/{path}" in archive.contents.files
 
 
-def change_of(data: bytes, record: PictureRow | InputRow) -> str:
+def change_of(data: bytes, record: _Record) -> str:
     """Return what of a file is not as it was recorded: ``picture``, ``metadata`` or nothing."""
     if isinstance(record, PictureRow):
         hashes = {"file_sha256": record.file_sha256, "metadata_sha256": record.metadata_sha256}
@@ -284,14 +252,12 @@ def _place_files(row: JobRow, ours: JobRow | None, archive: Archive, storage: St
     """Write the files of a job, of one that is here (``ours``) those that it has lost; return their names here."""
     names: dict[str, str] = {}
     here = ours or row
-    pairs: list[tuple[PictureRow | InputRow, PictureRow | InputRow]]
-    pairs = [*zip(row.inputs, here.inputs, strict=False), *zip(row.pictures, here.pictures, strict=False)]
-    for packed, record in pairs:
+    pairs: list[tuple[_Record, _Record]] = [*zip(row.inputs, here.inputs, strict=False)]
+    for packed, record in [*pairs, *zip(row.pictures, here.pictures, strict=False)]:
         path = f"{FOLDER}/{packed.file}"
-        if not _is_packed(packed.file, archive) or (ours and (not record.file or storage.exists(record.file))):
+        if not _is_packed(packed, archive) or (ours and (not record.file or storage.exists(record.file))):
             continue
-        data = archive.checked(path)
-        if not change_of(data, record):
+        if not change_of(data := archive.checked(path), record):
             names[packed.file] = storage.add(record.file, data)
             if f"{path}.json" in archive.contents.files:
                 storage.add(f"{names[packed.file]}.json", archive.checked(f"{path}.json"))

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..database import Database, JobRow, PictureRow
 from ..display import Cell, Column, Table
@@ -16,47 +15,36 @@ from .notebook_file import NamedJob, history_of, read_notebook
 from .unbundle import change_of
 
 _ROWS_MAX: Final = 400
-
-
-class Finding(StrEnum):
-    """What a check found."""
-
-    OK = "present and unchanged"
-    MISSING = "missing"
-    CHANGED = "changed"
-    METADATA = "metadata changed"
-    """The picture is as the service sent it, but what the file says about it is not as it was written."""
-    UNKNOWN = "not in this store"
-    NOT_FETCHED = "not fetched yet"
-
-
 _BUNDLE: Final = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
 _ANEW: Final = f"{_BUNDLE} or run its cell with --fresh, which is paid anew and may differ"
+_MISSING: Final = "missing"
+_UNKNOWN: Final = "not in this store"
+_NOT_FETCHED: Final = "not fetched yet"
+_CHANGED: Final = {"": "", "picture": "changed", "metadata": "metadata changed"}
 _HINTS: Final = {
-    Finding.MISSING: _ANEW,
-    Finding.CHANGED: f"move the file away, then {_ANEW}",
-    Finding.METADATA: f"move the file away, then {_ANEW}",
-    Finding.UNKNOWN: f"{_BUNDLE}, or set WAN_HOME to the folder that made it",
-    Finding.NOT_FETCHED: "`%wan resume` fetches it",
+    _MISSING: _ANEW,
+    **dict.fromkeys(_CHANGED.values(), f"move the file away, then {_ANEW}"),
+    _UNKNOWN: f"{_BUNDLE}, or set WAN_HOME to the folder that made it",
+    _NOT_FETCHED: "`%wan resume` fetches it",
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(NamedTuple):
     """One picture that an output names: ``expression`` is what to paste, ``file`` its path in the store."""
 
     cell: str
     expression: str
-    finding: Finding
+    finding: str
+    """What is wrong with it; empty if it is present and unchanged."""
     file: str = ""
 
     @property
     def hint(self) -> str:
-        """How to get the picture back; empty if it is sound."""
-        return _HINTS.get(self.finding, "")
+        """How to get the picture back."""
+        return _HINTS[self.finding]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Verification:
     """All checks of one notebook, in the order of its cells; a picture that is shown twice is checked once."""
 
@@ -64,9 +52,9 @@ class Verification:
     checks: tuple[Check, ...]
 
     @property
-    def problems(self) -> tuple[Check, ...]:
+    def problems(self) -> list[Check]:
         """The pictures that are not as they should be."""
-        return tuple(check for check in self.checks if check.finding is not Finding.OK)
+        return [check for check in self.checks if check.finding]
 
     @property
     def is_ok(self) -> bool:
@@ -78,23 +66,22 @@ class Verification:
         """The result in a few words."""
         if not self.checks:
             return "no output names a picture: there is nothing to verify (were the outputs cleared?)"
-        pictures = pluralize(len(self.checks), "picture")
-        return (
-            f"{pictures}: present and unchanged"
-            if self.is_ok
-            else f"{len(self.problems)} of {pictures} missing or changed"
-        )
+        pictures, wrong = pluralize(len(self.checks), "picture"), len(self.problems)
+        return f"{wrong} of {pictures} missing or changed" if wrong else f"{pictures}: present and unchanged"
 
     def table(self) -> Table:
         """Return what is wrong as a table."""
-        rows = [
-            [check.cell, f"`{check.expression}`", check.finding.value, Cell(text=check.file, below=f"→ {check.hint}")]
-            for check in self.problems[:_ROWS_MAX]
-        ]
-        columns = [Column(title="Cell"), Column(title="Picture"), Column(title="Found")]
-        columns.append(Column(title="File, and how to get it back", is_wide=True))
-        tone = "#2f9659" if self.is_ok else "#d7494b"
-        return Table(title=self.summary, facts=[self.what], columns=columns, rows=rows, tone=tone)
+        titles = ("Cell", "Picture", "Found", "File, and how to get it back")
+        return Table(
+            title=self.summary,
+            facts=[self.what],
+            columns=[Column(title=title, is_wide=title == titles[-1]) for title in titles],
+            rows=[
+                [check.cell, f"`{check.expression}`", check.finding, Cell(text=check.file, below=f"→ {check.hint}")]
+                for check in self.problems[:_ROWS_MAX]
+            ],
+            tone="#2f9659" if self.is_ok else "#d7494b",
+        )
 
 
 def verify_notebook(
@@ -122,21 +109,16 @@ def verify_notebook(
     what = notebook.name if notebook and (named or not shown) else "this kernel"
     project = session.known_project()
     if project is None:
-        checks = [Check(cell=item.cell, expression=item.job_id, finding=Finding.UNKNOWN) for item in named]
-        return Verification(what=what, checks=tuple(checks))
+        return Verification(what, tuple(Check(item.cell, item.job_id, _UNKNOWN) for item in named))
     unsaved = project.database.jobs(set(shown) - {item.job_id for item in named})
     named += [_named(row, "this kernel") for row in unsaved.values()]
     found: dict[tuple[str, object], Check] = {}
     for item, job_id, position, record in _shown_pictures(project.database, named):
         index, sha256 = (record.index, record.sha256) if record else (position, item.sha256[position])
-        check = Check(
-            cell=item.cell,
-            expression=f"{job_id}[{index}]" if job_id else f"picture {sha256[:12]}",
-            finding=_finding(record, project.storage),
-            file=record.file if record else "",
-        )
-        found.setdefault((job_id, sha256 or index), check)
-    return Verification(what=what, checks=tuple(found.values()))
+        expression = f"{job_id}[{index}]" if job_id else f"picture {sha256[:12]}"
+        finding, file = _finding(record, project.storage), record.file if record else ""
+        found.setdefault((job_id, sha256 or index), Check(item.cell, expression, finding, file))
+    return Verification(what, tuple(found.values()))
 
 
 def _named(row: JobRow, cell: str) -> NamedJob:
@@ -162,13 +144,10 @@ def _shown_pictures(
             yield from _shown_pictures(database, [_named(one, item.cell) for one in database.group(row.group_id)])
 
 
-def _finding(record: PictureRow | None, storage: Storage) -> Finding:
-    if record is None:
-        return Finding.UNKNOWN
-    if not record.saved_at:
-        return Finding.NOT_FETCHED
+def _finding(record: PictureRow | None, storage: Storage) -> str:
+    if record is None or not record.saved_at:
+        return _UNKNOWN if record is None else _NOT_FETCHED
     try:
-        change = change_of(storage.path(record.file).read_bytes(), record)
+        return _CHANGED[change_of(storage.path(record.file).read_bytes(), record)]
     except (OSError, StoreError):
-        return Finding.MISSING
-    return {"": Finding.OK, "picture": Finding.CHANGED}.get(change, Finding.METADATA)
+        return _MISSING

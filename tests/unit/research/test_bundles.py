@@ -279,7 +279,7 @@ def test_verification_finds_what_changed(study: Study) -> None:
     for change, finding in ((lambda: file.write_bytes(sound[:-30] + bytes(30)), "changed"), (file.unlink, "missing")):
         change()
         found = verify_notebook(study.session, study.notebook)
-        assert [check.finding.value for check in found.problems] == [finding]
+        assert [check.finding for check in found.problems] == [finding]
     file.write_bytes(sound)
     assert "%wan bundle --open" in found.table().to_text()
     assert found.table().to_text().count("missing or changed") == 1
