@@ -175,11 +175,6 @@ class PlannedJob:
         """Whether its answer is on its way rather than complete."""
         return self.result is not None and self.result.status in OPEN
 
-    @property
-    def is_replay(self) -> bool:
-        """Whether the store answers it."""
-        return self.result is not None and not self.is_open
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:

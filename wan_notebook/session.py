@@ -250,7 +250,7 @@ class Session:
             jobs = tuple(new)
         price, notes = self._budgets(settings, cell.notebook).unit_price(settings.provider), submission.notes
         run = self._occurrences.run(cell)
-        if any(job.is_open and job.result and job.result.versions.get(RUN_KEY) == run for job in jobs):
+        if any(job.result and job.is_open and job.result.versions.get(RUN_KEY) == run for job in jobs):
             # A loop without a seed gets one picture each time round, where it may have meant several.
             notes += ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
         pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
@@ -274,7 +274,7 @@ class Session:
                     self._occurrences.count(request.request_hash(with_seed=False), submission.cell)
         if self.replay_mode(settings) == "only":
             refuse_unanswered(plan.jobs, fresh=submission.fresh, by_store=settings.replay != "only")
-        if all(job.is_replay for job in plan.jobs):
+        if all(job.result and not job.is_open for job in plan.jobs):
             return self._place(plan)
         project, is_simulator = self.known_project(), settings.provider == "simulator"
         has_real_jobs = is_simulator and project is not None and project.database.has_real_jobs()
@@ -289,7 +289,7 @@ class Session:
         requests: dict[str, ImageRequest] = {}  # of those that this call may send
         # What was found open may have ended since: the transaction that would create its twin looks again.
         is_former = plan.requests != submission.requests
-        wanted = [at for at, job in enumerate(plan.jobs) if not job.is_replay and not is_former]
+        wanted = [at for at, job in enumerate(plan.jobs) if (not job.result or job.is_open) and not is_former]
         if wanted:
             project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
             budgets, run = self._budgets(settings, cell.notebook), self._occurrences.run(cell)

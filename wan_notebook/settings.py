@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ _FROZEN: Final = (
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
 _BUILT_IN: Final = "built in"
+_mask_of: Final = lru_cache(maxsize=4)(KeyMask)
 
 
 class SettingsLoader:
@@ -73,7 +75,8 @@ class SettingsLoader:
         import platformdirs
 
         self._env = env
-        self._frozen = {name: self._variable_now(name) for name in _FROZEN}
+        self._frozen: dict[str, str] = {}
+        self._frozen = {name: self._variable(name) for name in _FROZEN}
         self.folder = folder or picture_folder(cwd or Path.cwd(), self._frozen["WAN_HOME"])
         self.config_path = (config_dir or Path(platformdirs.user_config_dir(_APP, False))) / "config.json"
         self.data_dir = data_dir or Path(platformdirs.user_data_dir(_APP, False))
@@ -98,7 +101,10 @@ class SettingsLoader:
         in_process = provider == "simulator" and base_url == IN_PROCESS_URL
         key, source = self._key(provider, in_process=in_process)
         fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
-        changed = [n for n, value in self._frozen.items() if n != "WAN_BUDGET" and self._variable_now(n) != value]
+        now = {name: self._variable(name, now=True) for name in self._frozen}
+        changed = [name for name, value in self._frozen.items() if name != "WAN_BUDGET" and now[name] != value]
+        # The budgets as at load, and those that were added since.
+        budgets = [text.strip() for text in re.split("[,;\n]", f"{self._frozen['WAN_BUDGET']},{now['WAN_BUDGET']}")]
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
         given = {n: stored.get(n) for n in STORED} | {n: self._variable(f"WAN_{n.upper()}") for n in NUMBERS}
         return settings_of(
@@ -117,7 +123,7 @@ class SettingsLoader:
             is_url_named=bool(url),
             ledger_url=self._frozen["WAN_LEDGER"],
             replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
-            budget_texts=self._budget_texts(),
+            budget_texts=tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
             account=self._variable("WAN_ACCOUNT") or fingerprint,
             prices=self._protected_prices(_typed(stored.get("prices"), dict)),
             user=self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
@@ -128,7 +134,7 @@ class SettingsLoader:
         """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
         held = settings.key.get_secret_value() if settings.key and settings.key_source != _BUILT_IN else ""
         keys = (held, *map(self._variable, KEY_VARIABLE.values()))
-        return KeyMask(*(key for key in keys if len(key) >= 8))  # a shorter one stands in for a key in a test
+        return _mask_of(*(key for key in keys if len(key) >= 8))  # a shorter one stands in for a key in a test
 
     # What is stored --------------------------------------------------------------------------------------------------
 
@@ -175,14 +181,22 @@ class SettingsLoader:
 
     def _choose_provider(self, named: str | None, stored: Mapping[str, Any]) -> tuple[str, str, bool]:
         """Return the provider, why, and whether somebody named it."""
-        if name := named or self._variable("WAN_PROVIDER"):
-            return _provider_name(name), "named for this call" if named else "set in WAN_PROVIDER", True
-        for provider, variable in KEY_VARIABLE.items():
-            if self._variable(variable):
-                return provider, f"{variable} is set", False
-        if name := str(stored.get("provider") or ""):
-            return _provider_name(name), f"chosen with %wan {stored.get('provider_by') or 'config'}", True
-        return "simulator", "no key was found", False
+        name, because = named or self._variable("WAN_PROVIDER"), "set in WAN_PROVIDER"
+        if not name:
+            for provider, variable in KEY_VARIABLE.items():
+                if self._variable(variable):
+                    return provider, f"{variable} is set", False
+            name, because = (
+                str(stored.get("provider") or ""),
+                f"chosen with %wan {stored.get('provider_by') or 'config'}",
+            )
+        if not name:
+            return "simulator", "no key was found", False
+        provider = name.strip().lower()
+        if provider not in PROVIDERS:
+            hint = f"Use one of: {', '.join(PROVIDERS)}."
+            raise SettingsError(f"{shown(name)} is not a known provider.", hint=hint)
+        return provider, "named for this call" if named else because, True
 
     def _learn_address(self) -> None:
         """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
@@ -199,19 +213,12 @@ class SettingsLoader:
             return SecretStr(self._variable(variable)), variable
         return (SecretStr("simulator"), _BUILT_IN) if provider == "simulator" else self.keys.read(provider)
 
-    def _variable(self, name: str) -> str:
-        """Return an environment variable, as it was at load if it protects."""
-        return self._frozen[name] if name in self._frozen else self._variable_now(name)
-
-    def _variable_now(self, name: str) -> str:
+    def _variable(self, name: str, *, now: bool = False) -> str:
+        """Return an environment variable, as it was at load if it protects, unless as it is ``now``."""
+        if name in self._frozen and not now:
+            return self._frozen[name]
         # One value at a time: no frame, and so no verbose traceback, holds the whole environment.
         return (os.environ if self._env is None else self._env).get(name, "").strip()
-
-    def _budget_texts(self) -> tuple[str, ...]:
-        """Return the budgets of ``WAN_BUDGET`` as at load, and those that were added since."""
-        both = f"{self._variable('WAN_BUDGET')},{self._variable_now('WAN_BUDGET')}"
-        texts = [text.strip() for text in re.split("[,;\n]", both)]
-        return tuple(dict.fromkeys(text for text in texts if text and text.lower() not in ("off", "none")))
 
     def _protected_prices(self, stored: Mapping[str, Any]) -> dict[str, tuple[Decimal, str]]:
         """Return the prices in force: one may be set or raised in a session, but not lowered."""
@@ -239,12 +246,7 @@ def picture_folder(start: Path, home: str = "") -> Path:
     return next(filter(os.path.isdir, folders), folders[0])  # False, and no error, where a folder may not be read
 
 
-def _provider_name(name: str) -> str:
-    if name.strip().lower() not in PROVIDERS:
-        raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
-    return name.strip().lower()
-
-
+@cache
 def _login_name() -> str:
     with suppress(OSError, KeyError):
         return getpass.getuser()

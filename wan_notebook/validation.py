@@ -86,10 +86,6 @@ def problems_of(request: ImageRequest) -> list[Problem]:
         rules.append((_SURROGATE.search(text) is not None, name, "", half, "Type the text again."))
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)
-    return _broken(rules)
-
-
-def _broken(rules: Iterable[Rule]) -> list[Problem]:
     return [Problem(field, str(value), message, hint) for is_broken, field, value, message, hint in rules if is_broken]
 
 
@@ -240,7 +236,11 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
         (overlap, "n", n, overlapping, "List every seed, or give one seed with n."),
         (len(seeds) * max(1, each) > most, "seed", "", f"more than {most} pictures in one call.", "Use fewer seeds."),
     ]
-    return Seeds(tuple(seeds), notes, tuple(_broken(rules)))
+    return Seeds(
+        tuple(seeds),
+        notes,
+        tuple(Problem(field, str(value), *said) for is_broken, field, value, *said in rules if is_broken),
+    )
 
 
 def plain_integer(value: Any) -> Any:

@@ -75,7 +75,7 @@ class DatabaseEngine:
         self._wall_clock = wall_clock
         self._pid = os.getpid()
         self._current = threading.local()
-        self._file = _file_id(path)
+        self.file_id = file_id(path)
 
     @classmethod
     def open(
@@ -160,14 +160,6 @@ class DatabaseEngine:
             return self._wall_clock()
         with self.reading() as session:
             return float(session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
-
-    def refuse_if_moved(self) -> None:
-        """Raise ``StoreError`` if the file was deleted, moved or replaced: nobody would find what is written."""
-        if _file_id(self.path) != self._file:
-            raise StoreError(
-                f"The ledger {self.place} was deleted, moved or replaced while it was in use. Nothing was sent.",
-                hint="Put it back, or restart the kernel to go on with what is there now.",
-            )
 
     @property
     def file_warning(self) -> str:
@@ -318,7 +310,7 @@ def _lock(what: str) -> Select[Any]:
     return select(func.pg_advisory_xact_lock(func.hashtext(what)))
 
 
-def _file_id(path: Path | None) -> tuple[int, int] | None:
+def file_id(path: Path | None) -> tuple[int, int] | None:
     """Return which file lies there, independent of its name."""
     with suppress(OSError):
         if path is not None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..text import one_line
-from .engine import DatabaseEngine
+from .engine import DatabaseEngine, file_id
 from .models import (
     IS_OPEN,
     TIME_MAX_S,
@@ -197,7 +197,11 @@ class Jobs(DatabaseEngine):
         Conflict
             If a job of ``replacing`` is not in doubt any more.
         """
-        self.refuse_if_moved()
+        if file_id(self.path) != self.file_id:  # nobody would find what is written
+            raise StoreError(
+                f"The ledger {self.place} was deleted, moved or replaced while it was in use. Nothing was sent.",
+                hint="Put it back, or restart the kernel to go on with what is there now.",
+            )
         with self.writing("create") as session:
             now = self.now()
             found = [None] * len(new_jobs) if fresh else _answers(session, new_jobs, now, simulated_ok, replay)

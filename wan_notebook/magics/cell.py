@@ -51,7 +51,7 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
         With everything that is wrong with the line and with the request.
     """
     options, problems = read.options, list(read.problems)
-    pictures = Pictures(resolver, problems)
+    pictures = Pictures(resolver, resolver.namespace, resolver.job_image, problems)
     reader = _Reader(options, pictures, problems, is_raw=options.raw)
     name, timeout_s = reader.value("name") or "", reader.value("timeout")
     if name and (problem := name_problem(name, field="--as")):

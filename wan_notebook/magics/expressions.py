@@ -10,8 +10,9 @@ import ast
 import builtins
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -267,16 +268,18 @@ def _whole(value: Any, text: str, field: str) -> Any:
 # Pictures ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class Pictures:
     """Gives pictures, also those that are refused today: without data, by the identity of the first edition.
 
     Why they are refused is added to ``problems``. ``known`` keeps what was evaluated, so that it happens once.
     """
 
-    def __init__(self, resolver: "Resolver", problems: list[Problem]) -> None:
-        self.resolver, self.namespace, self.job_image = resolver, resolver.namespace, resolver.job_image
-        self.problems = problems
-        self.known: dict[tuple[object, str], Any] = {}
+    resolver: "Resolver"
+    namespace: Mapping[str, Any]
+    job_image: Callable[[str, int | None, str], InputPicture]
+    problems: list[Problem]
+    known: dict[tuple[object, str], Any] = field(default_factory=dict)
 
     def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
         """Return the pictures of a value."""

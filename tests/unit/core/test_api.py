@@ -181,7 +181,7 @@ def test_a_plan_says_what_a_call_would_do_and_does_nothing(house: House, session
 
     session.submit(one).result(WAIT_S)
     plan = session.plan(submission)
-    assert [job.is_replay for job in plan.jobs] == [True, False]
+    assert [job.result is not None for job in plan.jobs] == [True, False]
     assert (plan.pictures_max, plan.cost_max.amount if plan.cost_max else None) == (1, 0)
     plan = session.plan(one)
     assert (plan.is_free, plan.cost_text) == (True, "$0.00")
