@@ -118,6 +118,7 @@ def test_what_is_done_with_several_pictures(widgets: WidgetPage) -> None:
     page, bar = widgets.page, widgets.page.locator(".wan-inspector")
     page.locator(".wan-tile").nth(0).click()
     page.locator(".wan-tile").nth(1).click(modifiers=["Shift"])
+    assert bar.get_by_text("More ▾").is_hidden()  # it has nothing for several
     bar.get_by_text("☆ Star").click()
     bar.get_by_text("Tag…").click()
     bar.get_by_label("Tag to add").fill("two words")
@@ -388,6 +389,8 @@ def test_columns_sort_and_pages_turn_in_the_kernel(widgets: WidgetPage) -> None:
     page.get_by_role("button", name="Cost").click()
     page.get_by_text("Include trash").click()
     page.get_by_role("button", name="Older ›").click()
+    # An answer may be what is shown already, and then nothing comes: the table does not wait for it.
+    assert page.locator(".wan-history tbody").evaluate("body => getComputedStyle(body).opacity") == "1"
     asked = [(m["sort"], m["descending"], m["include_trashed"], m["offset"]) for m in sent(widget, "query")]
     assert asked == [
         ("cost", True, False, 0),

@@ -337,8 +337,7 @@ class Job(Marked):
             return pictures[index]
         except IndexError:
             message = f"job {self.id} has {pluralize(len(pictures), 'picture')}; [{index}] does not exist."
-            hint = f"[0] is the first, [{len(pictures) - 1}] the last."
-            raise NoSuchPictureError(message, hint=hint) from None
+            raise NoSuchPictureError(message, hint="[0] is the first.") from None
 
     def __len__(self) -> int:
         return len(self.pictures)

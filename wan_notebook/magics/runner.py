@@ -111,7 +111,8 @@ class Runner:
         value, index = evaluate_item(text, self.namespace, "job")
         given = value if isinstance(value, list | tuple) else [value]
         if not given or not all(isinstance(one, Job | Picture | str) for one in given):
-            raise CellError(f"{word} is {type(value).__name__}, not a job.", hint="`%wan history` lists the jobs.")
+            hint = "All of them: `--all`." if word == "all" else "`%wan history` lists the jobs."
+            raise CellError(f"{word} is not a job (type {type(value).__name__}).", hint=hint)
         return [self._pick(one, index) for one in given]
 
     def _pick(self, value: Job | Picture | str, index: int | None) -> Pick:

@@ -100,9 +100,11 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%%wan -i nothing.png\nx", RequestError, "no file"),
         ("%%wan --provider gateway\nx", WanError, "WAN_API_KEY"),
         ("%wan show abc123", StoreError, "No job"),
-        ("%wan show number", CellError, "number is int, not a job"),
+        ("%wan show number", CellError, "number is not a job .type int"),
+        ("%wan cancel all", CellError, "--all"),
         ("%wan budget lots", BudgetError, "lots"),
         ("%wan config wait=maybe price=many", RequestError, "wait.*price"),
+        ("%wan config polling", RequestError, "'polling' has no value. Write KEY=VALUE"),
         ("%wan save fox /proc/x.png", StoreError, "cannot write /proc/x.png"),
         ("%wan resolve fox adopt", CellError, "task's id"),
         ("%wan recall nothing.png", CellError, "no file"),
@@ -177,9 +179,9 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
 
 
 def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
-    """The command that undoes it is named, and works."""
+    """The command that undoes it is named, and works; the same cell once more undoes nothing."""
     notebook.run("%%wan --seed 5 --as fox\na fox")
-    undo = re.search(r"%wan trash \w+ --undo", notebook.run("%wan trash fox"))[0]
+    undo = re.search(r"%wan trash \w+ --undo", notebook.run("%wan trash fox\n%wan trash fox"))[0]
     assert "1 job" in notebook.run("%wan history --trash")
     assert "out of the trash" in notebook.run(undo)
 

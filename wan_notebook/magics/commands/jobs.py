@@ -148,9 +148,9 @@ def run_tag(options: argparse.Namespace, runner: Runner) -> None:
 
 
 def run_trash(options: argparse.Namespace, runner: Runner) -> None:
-    """Put jobs into the trash, or take them out again (``--undo``, or the same command once more)."""
+    """Put jobs into the trash, or take them out again (``--undo``); a cell that runs again undoes nothing."""
     for job in dict.fromkeys(_jobs_of(options.job, runner)):
-        if options.undo or all(row.trashed_at is not None for row in job.rows):
+        if options.undo:
             job.untrash()
             runner.say(f"job {job.id} is out of the trash.")
         else:

@@ -91,8 +91,11 @@ def _ask(service: str | None) -> "tuple[str, SecretStr]":
 
     from pydantic import SecretStr
 
-    provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
-    key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
+    try:
+        provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
+        key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
+    except EOFError:  # Ctrl+D
+        key = SecretStr("")
     if not key:
         raise SettingsError("no key was given.", hint="Run `%wan login` again.")
     check_key(key)
@@ -186,9 +189,12 @@ def _change(word: str, changes: dict[str, Any], session: Session) -> str:
     name, _, service = key.lower().partition(".")
     if any(map(looks_like_key, (word, key, value))):
         refuse("config", "a key is never given in a cell.", EXPOSED_HINT)
-    if not equals or name not in CONFIG_KEYS:
-        hint = did_you_mean(name, CONFIG_KEYS) or f"Write KEY=VALUE; known: {', '.join(CONFIG_KEYS)}."
-        refuse("config", f"{key!r} is not a setting.", hint)
+    is_known = name in CONFIG_KEYS
+    if not (equals and is_known):
+        hint = (
+            not is_known and did_you_mean(name, CONFIG_KEYS)
+        ) or f"Write KEY=VALUE; known: {', '.join(CONFIG_KEYS)}."
+        refuse("config", f"{key!r} {'has no value' if is_known else 'is not a setting'}.", hint)
     if name == "price":
         return _change_price(service or session.settings().provider, value, changes, session)
     known, before = _VALUES[name], session.loader.stored().get(name)
@@ -257,7 +263,8 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
             yield "proxy", "info", f"{name}: {url.hostname}:{url.port or ''}", ""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
-            hint = "" if name.startswith("SSL") else "it is not read: set SSL_CERT_FILE to the same file"
+            is_read = name.startswith("SSL") or path == os.environ.get("SSL_CERT_FILE")
+            hint = "" if is_read else "it is not read: set SSL_CERT_FILE to the same file"
             fault = "" if hint or Path(path).exists() else " is missing"
             yield "certificates", "problem" if fault else "info", f"{name}={path}{fault}", hint
     for folder in (now.folder, loader.config_path.parent, loader.data_dir):

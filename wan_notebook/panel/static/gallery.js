@@ -73,6 +73,7 @@ function makeActions(act) {
       for (const [what, , , most = Infinity, least = 1] of [...ACTIONS, ...MORE]) {
         buttons.get(what).hidden = items.length < least || items.length > most;
       }
+      more.hidden = MORE.every(([what]) => buttons.get(what).hidden);
       const isEach = (field) => items.length > 0 && items.every((item) => item[field]);
       setText(buttons.get("star"), isEach("is_starred") ? "★ Star" : "☆ Star"); // the name stays, the state says the rest
       buttons.get("star").ariaPressed = String(isEach("is_starred"));

@@ -31,7 +31,6 @@ function makeHistory(link, pictures, onForm) {
   let order = { sort: "created", descending: true };
 
   function ask(offset) {
-    root.toggleAttribute("data-busy", true);
     send("query", { words: words.value, status: status.value || null, include_trashed: hasTrash, ...order, offset });
   }
 
@@ -93,7 +92,6 @@ function makeHistory(link, pictures, onForm) {
   function draw() {
     const page = link.get("history");
     const { rows = [], offset = 0, limit = 25, total_rows: total = 0, totals: text = "", statuses = [] } = page;
-    root.removeAttribute("data-busy");
     const focused = table.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
     head.replaceChildren(...COLUMNS.map(makeHead));
     const nothing = make("td", "wan-empty", "Nothing matches.");
