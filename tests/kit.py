@@ -24,7 +24,6 @@ from PIL import Image
 
 from tests.environment import ROOT
 from tests.fakes.clock import FastClock
-from tests.fakes.connections import BrokenConnections
 from tests.fakes.faults import Faults
 from wan_notebook.api import generate
 from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
@@ -82,7 +81,6 @@ class Rig:
         self.time = FastClock(speed)
         settings = {"clock": self.time.wall_clock, **config}
         self.faults = Faults(create_app(replace(unlimited(), **settings)))
-        self.connections = BrokenConnections()
         self.provider, self.url = provider, url
         self.folder = folder / "wan-pictures"
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +97,7 @@ class Rig:
     @property
     def struck(self) -> Counter[str]:
         """How often each fault happened, by `phase.name`."""
-        return self.faults.struck + self.connections.struck
+        return self.faults.struck
 
     def configure(self, **changes: Any) -> None:
         """Change the service's settings while it runs."""
@@ -113,9 +111,7 @@ class Rig:
     def arm(self, *faults: str) -> None:
         """Let these faults strike, and no others."""
         self.faults.clear()
-        self.connections.clear()
-        for fault in faults:
-            (self.connections if BrokenConnections.knows(fault) else self.faults).add(fault)
+        self.faults.add(*faults)
 
     def kernel(self, *, fast: bool = True, provider: str = "", **env: str) -> Session:
         """Start a kernel; `fast` gives it the rig's clocks. Change its variables later with `set_env`."""
@@ -146,7 +142,7 @@ class Rig:
         self._asked[id(loader)] += 1
         if self.url and not self.around:
             return None
-        inner = httpx.AsyncHTTPTransport() if self.url else self.connections.transport(self.faults.transport())
+        inner = httpx.AsyncHTTPTransport() if self.url else self.faults.transport()
         return self.around(inner) if self.around else inner
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -140,39 +140,20 @@ class FileServer:
 
 
 @asynccontextmanager
-async def raw_server(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
-) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve on a free port of 127.0.0.1; yield the base URL and a list with one entry a connection."""
-    connections: list[int] = []
-    tasks: list[asyncio.Task[None]] = []
+async def raw_server(reply: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Give each request on a free port of 127.0.0.1 these bytes, then hang up; yield the base URL and the requests."""
+    requests: list[bytes] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(1)
-        tasks.append(cast("asyncio.Task[None]", asyncio.current_task()))
-        try:
-            await answer(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        head = await reader.readuntil(b"\r\n\r\n")
+        if length := re.search(rb"content-length: (\d+)", head.lower()):
+            await reader.readexactly(int(length[1]))
+        requests.append(head)
+        writer.write(reply)
+        writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close with the loop's next step
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """Read one request with its body, as raw bytes."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return head + (await reader.readexactly(int(lengths[0].split(b":")[1])) if lengths else b"")
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
 
 
 def http_reply(body: bytes, status_line: str = "200 OK", *headers: str) -> bytes:

@@ -23,11 +23,10 @@ from tests.fakes.network import (
     make_client,
     pieces,
     raw_server,
-    read_request,
     run,
     submit,
 )
-from wan_notebook.errors import ConnectionLostError, NotSentError, SettingsError, UnexpectedReplyError
+from wan_notebook.errors import ConnectionLostError, NotSentError, UnexpectedReplyError
 from wan_notebook.providers import ServiceClient
 
 CLOSED_PORT = "http://127.0.0.1:9"  # "discard": nothing listens there
@@ -67,15 +66,11 @@ def test_a_network_that_cannot_be_set_up_sends_nothing(
     """CASES N1, N2: certain, so never in doubt; the variable is named, a password never; mended, the call sends."""
 
     async def main() -> Any:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
-            writer.write(http_reply(ACCEPTED))
-
-        async with raw_server(answer) as (url, connections):
+        async with raw_server(http_reply(ACCEPTED)) as (url, requests):
             client = real_client(url)
             with pytest.raises(NotSentError) as caught:
                 await submit(client)
-            assert not connections
+            assert not requests
             monkeypatch.delenv(variable)
             return caught.value, await submit(client)
 
@@ -103,12 +98,8 @@ def test_a_dead_proxy_is_named_and_not_the_service(monkeypatch: pytest.MonkeyPat
 def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
     """The CONNECT tells the service nothing: a proxy that refuses, hangs up or talks nonsense leaves no doubt."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-
     async def main() -> NotSentError:
-        async with raw_server(answer) as (url, _):
+        async with raw_server(reply) as (url, _):
             monkeypatch.setenv("HTTPS_PROXY", url)
             with pytest.raises(NotSentError) as caught:
                 await submit(real_client("https://wan.example.test"))
@@ -117,16 +108,6 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
     error = asyncio.run(main())
     assert (error.kind, "407 Proxy" in error.message) == ("proxy", b"407" in reply)
     assert_no_key(error)
-
-
-@pytest.mark.parametrize("key", ["sk-ключ-12345", "sk 1", "sk-1\n", 'sk"1', "sk-1\x7f"])
-def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_shown(key: str) -> None:
-    """Httpx would name the whole header in its own error."""
-    answers = Answers()
-    error = failure_of(make_client(answers, key=key), submit)
-    assert (type(error), answers.requests) == (SettingsError, [])
-    assert "sk" not in str(error)
-    assert "%wan login" in error.hint
 
 
 # Exceptions -----------------------------------------------------------------------------------------------------------
@@ -159,7 +140,6 @@ def test_only_what_certainly_preceded_the_request_is_not_sent(kind: type[Excepti
         (ExceptionGroup("many", [OSError("x"), OSError(111, "refused")]), "unreachable", "refused"),
         (TimeoutError(), "unreachable", "no answer in time"),
     ],
-    ids=["refused", "dns", "tls", "group", "timeout"],
 )
 def test_a_connection_that_failed_says_why(cause: BaseException, kind: str, words: str) -> None:
     """A certificate stops everything, the rest is tried again; causes lie two levels down, chains may be rings."""
@@ -181,9 +161,11 @@ def test_a_packed_reply_is_unpacked_once_and_under_a_limit(layers: int) -> None:
     error = failure_of(make_client(Answers(answer)), submit)
     assert type(error) is UnexpectedReplyError
     assert ("larger than" if layers == 1 else "packed") in str(error)
-    packed = httpx.Response(200, headers={"content-encoding": "gzip"}, content=pieces(gzip.compress(ACCEPTED)))
-    assert run(make_client(Answers(packed)), submit).task_id == "task-7f3a"
-    broken = httpx.Response(200, headers={"content-encoding": "gzip"}, content=pieces(b"no gzip"))
+    once, broken = (
+        httpx.Response(200, headers={"content-encoding": "gzip"}, content=pieces(data))
+        for data in (gzip.compress(ACCEPTED), b"no gzip")
+    )
+    assert run(make_client(Answers(once)), submit).task_id == "task-7f3a"
     assert "cannot be unpacked" in str(failure_of(make_client(Answers(broken)), submit))
 
 
