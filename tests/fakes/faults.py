@@ -112,6 +112,7 @@ class Reply:
             await asyncio.sleep(pace_s if self.pieces > 1 else 0)
             yield body[first : first + step]
         for _ in range(self.endless_bytes // 65536):
+            await asyncio.sleep(0)
             yield bytes(65536)
 
 
