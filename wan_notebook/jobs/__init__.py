@@ -1,8 +1,7 @@
 """Jobs: what a person holds (``Job``, ``Picture``), and the worker that brings them to their end."""
 
 from .background import Background
-from .job import Job, WaitInterrupted
-from .picture import Picture, set_display
+from .job import Job, Picture, WaitInterrupted, set_display
 from .poll import ECONOMICAL, PROMPT, DurationLaw, PollSetting, RateLimit
 from .retry import Action, backoff_s, decide, kind_of
 from .status import TrackedJob, cost_of, error_of, goodbye, is_not_sent, seeds_text, status_line, status_words

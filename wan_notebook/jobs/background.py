@@ -8,13 +8,11 @@ import asyncio
 import atexit
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
-from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
 from typing import Any, TypeVar
@@ -22,8 +20,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-WORKER_THREADS = 6
-"""For calls to the database and the disk; most of the time they wait for it."""
+CALLS_AT_ONCE = 6
+"""Of calls to the database and the disk; most of the time they wait for it."""
 
 END_S = 0.3
 """The longest wait for tasks that are cancelled at the end."""
@@ -35,13 +33,10 @@ class Background:
     def __init__(self, name: str = "wan-notebook") -> None:
         self.on_exit: Callable[[], object] | None = None
         """Called when the interpreter ends, while the loop still runs."""
-        self._name = name
-        self._guard = threading.Lock()
+        self._name, self._guard, self._pid = name, threading.Lock(), 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._pid = 0
-        # Not a ThreadPoolExecutor: its threads are joined before `atexit` runs, and take no more calls from then on.
-        self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
 
     @property
     def is_running(self) -> bool:
@@ -57,10 +52,23 @@ class Background:
         Context().run(self._start().call_soon_threadsafe, fn, *args)
 
     async def in_thread(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a blocking function in a worker thread; for use on the loop."""
+        """Run a blocking function in a thread of its own; for use on the loop.
+
+        Not in a ThreadPoolExecutor: that takes no more calls once the interpreter begins to end, when a task's id may
+        still have to reach the disk.
+        """
         future: Future[T] = Future()
-        self._calls.put(partial(_run_into, future, partial(fn, *args, **kwargs)))
-        return await asyncio.wrap_future(future)
+        future.set_running_or_notify_cancel()  # the coroutine that waits may be cancelled, the call is not
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - handed to the coroutine that waits
+                future.set_exception(error)
+
+        async with self._calls:
+            self._new_thread(run)
+            return await asyncio.wrap_future(future)
 
     def call_back(self, fn: Callable[..., object], *args: Any) -> None:
         """Call a person's function in a thread of its own, where it may wait for other jobs."""
@@ -71,21 +79,17 @@ class Background:
         with self._guard:
             loop, self._loop = self._loop, None
             atexit.unregister(self._exit)
-        if loop is None or self._thread is None or self._pid != os.getpid():
-            return
-        for _ in range(WORKER_THREADS):
-            self._calls.put(None)
-        loop.call_soon_threadsafe(loop.stop)
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        if loop and self._thread and self._pid == os.getpid():
+            loop.call_soon_threadsafe(loop.stop)
+            if self._thread is not threading.current_thread():
+                self._thread.join(timeout_s)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._guard:
             if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid, self._calls = asyncio.new_event_loop(), os.getpid(), queue.SimpleQueue()
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
                 self._loop.set_exception_handler(_log_unhandled)
-                for _ in range(WORKER_THREADS):
-                    self._new_thread(_work, self._calls)
                 self._thread = self._new_thread(_run_loop, self._loop)
                 atexit.register(self._exit)
             return self._loop
@@ -118,20 +122,6 @@ async def _end_tasks() -> None:
             if not isinstance(coroutine, CoroutineType) or getcoroutinestate(coroutine) != CORO_CREATED:
                 task.cancel()
         await asyncio.wait(tasks, timeout=0.01)
-
-
-def _work(calls: "queue.SimpleQueue[Callable[[], object] | None]") -> None:
-    while (call := calls.get()) is not None:
-        call()
-        del call  # what it holds must not live until the next one
-
-
-def _run_into(future: Future[T], call: Callable[[], T]) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - handed to the coroutine that waits
-            future.set_exception(error)
 
 
 def _guarded(fn: Callable[..., object], *args: Any) -> None:

@@ -1,41 +1,234 @@
-"""``Job``: what a person holds. It knows no IPython, and waiting for it works inside any running event loop.
+"""``Job`` and ``Picture``: what a person holds. They know no IPython; waiting works inside any running event loop.
 
 The state itself is in the ledger and in ``TrackedJob``; a job reads it, waits for it and asks for changes.
 """
 
 import asyncio
 import datetime as dt
+import io
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
-from ..database import SETTLED, JobRow, Status
-from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, require
+from ..database import SETTLED, JobRow, PictureRow, Status
+from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, RecipeError, StoreError, require
+from ..files import atomic_write, writing
 from ..money import Cost, Total
 from ..request import ImageRequest
+from ..storage import Storage
 from ..text import pluralize
-from .picture import DISPLAY, Marked, Picture, save_copies
 from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words
 from .worker import Worker
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
     from PIL.Image import Image
-
 
 HEARTBEAT_S = 0.2
 """An interrupt is noticed after this at the latest: neither a lock nor a sleeping event loop is woken by one."""
+
+QUALITY = 95
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+OWN_MAX_BYTES = 256 * 1024 * 1024
 
 _FURTHEST_FIRST = [
     *(Status.IN_DOUBT, Status.FAILED, Status.REFUSED, Status.EXPIRED, Status.CANCELLED),
     *(Status.INTENT, Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED),
 ]
 """Statuses of one group's jobs, from the furthest from being saved."""
+
+DISPLAY: dict[str, Callable[[Any], Any]] = {"show": lambda _job: False, "bundle": lambda _shown: None}
+
+
+def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> None:
+    """Say how jobs and pictures show themselves in a cell: this layer knows no display.
+
+    Parameters
+    ----------
+    show : callable
+        Displays a job, live where that is possible, and returns whether it did.
+    bundle : callable
+        Returns the static MIME bundle ``(data, metadata)`` of a job or a picture, or None: IPython shows the repr.
+    """
+    DISPLAY.update(show=show, bundle=bundle)
+
+
+class Marked:
+    """What jobs and pictures have in common: marks and tags, display, and copies that are the same object."""
+
+    def star(self) -> None:
+        """Mark it as one of the chosen."""
+        self.mark(is_starred=True)
+
+    def unstar(self) -> None:
+        """Take the star away."""
+        self.mark(is_starred=False)
+
+    def reject(self, on: bool = True) -> None:
+        """Hide it from galleries; ``reject(False)`` shows it again."""
+        self.mark(is_rejected=bool(on))
+
+    def mark(self, **marks: bool) -> None:
+        """Set ``is_starred`` or ``is_rejected``."""
+        worker, marked = self._marked()
+        for tracked, index in marked:
+            worker.database.mark(tracked.id, index, **marks)
+        worker.refresh([tracked for tracked, _ in marked])
+
+    def tag(self, *tags: str, remove: str | Iterable[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags of the job, or of the task that made the picture; return those that it has now.
+
+        Examples
+        --------
+        >>> job.tag("study", "winter", remove=["draft"])
+        ('study', 'winter')
+        """
+        worker, marked = self._marked()
+        gone = (remove,) if isinstance(remove, str) else tuple(remove)
+        for tag in (*tags, *gone):
+            require("tag", tag, str, "text, such as 'study'")
+        left = [worker.database.tag(tracked.id, tags, gone) for tracked, _ in marked]
+        worker.refresh([tracked for tracked, _ in marked])
+        return tuple(left[0])
+
+    def _marked(self) -> tuple[Worker, list[tuple[TrackedJob, int | None]]]:
+        """Return the tasks that a mark is for, each with the index of the one picture that is meant, or None."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return DISPLAY["bundle"](self)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Self:
+        return self  # what it stands for exists once
+
+
+@dataclass(frozen=True)
+class Picture(Marked):
+    """One picture of a job, as ``job[0]`` gives it.
+
+    Attributes
+    ----------
+    job : Job
+        The job that made it.
+    index : int
+        Its number within the job, from 0.
+    tracked : TrackedJob
+        The task of the service that made it.
+
+    Examples
+    --------
+    >>> best = wan.generate("a fox in snow", seed=5)[0]
+    >>> best.save("fox.jpg")
+    >>> best.star()
+    >>> numpy.asarray(best).shape
+    (1280, 1280, 3)
+    """
+
+    job: "Job"
+    index: int
+    tracked: TrackedJob
+    position: int
+    """Its index within the task's row, which is another one where a job has several tasks."""
+
+    @property
+    def row(self) -> PictureRow:
+        """The newest record of the picture in the ledger."""
+        return next(picture for picture in self.tracked.row.pictures if picture.index == self.position)
+
+    @property
+    def file(self) -> Path:
+        """The full picture on disk."""
+        return self.job.worker.storage.path(self.row.file)
+
+    @property
+    def image(self) -> "Image":
+        """The picture as a PIL image (RGB). Raises ``StoreError`` if its file is gone or damaged."""
+        from ..images import BadImageError, open_image
+
+        try:
+            return open_image(self.job.worker.storage.read(self.row.file)).convert("RGB")
+        except BadImageError as error:
+            message = f"the picture {self.file} cannot be opened: {error.message}."
+            raise StoreError(message, hint="`%wan verify` lists what is missing or damaged.") from error
+
+    def thumbnail(self, size_px: int = 512) -> "Image":
+        """Return a smaller copy as a PIL image, for figures that show many pictures.
+
+        Parameters
+        ----------
+        size_px : int
+            The longer side in pixels, at most.
+        """
+        require("size_px", size_px, int, "a number of pixels, such as 512", least=1)
+        image = self.image
+        image.thumbnail((size_px, size_px))
+        return image
+
+    def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> "NDArray[Any]":
+        import numpy as np
+
+        if copy is False:
+            message = "a picture's pixels are decoded from its file, so an array of them is always a copy"
+            raise ValueError(message)
+        return np.array(self.image, dtype=dtype)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that it was made with; pictures of one task share it."""
+        return self.tracked.row.seed
+
+    @property
+    def data(self) -> bytes:
+        """The file's bytes as the service sent them, without metadata of ours."""
+        from ..metadata import strip
+
+        return strip(self.job.worker.storage.read(self.row.file))
+
+    def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> Path:
+        """Copy the picture to a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file whose ending says the format (.png byte for byte; .jpg, .jpeg and .webp converted at quality 95),
+            or a folder, which gets the picture under its own name.
+        clean : bool
+            Leave the metadata out.
+        overwrite : bool
+            Replace a file that does not carry metadata of wan_notebook. Our own are always replaced.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+
+        Raises
+        ------
+        StoreError
+            If the ending is not known, the file must not be replaced, or the place cannot be written.
+        """
+        return save_copies([self], path, clean=clean, overwrite=overwrite)[0]
+
+    def _marked(self) -> tuple[Worker, list[tuple[TrackedJob, int | None]]]:
+        return self.job.worker, [(self.tracked, self.position)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getitem, (self.job, self.index)
+
+    def __repr__(self) -> str:
+        size = f"{self.row.width_px}×{self.row.height_px}"
+        return f"<Picture {self.index} of job {self.tracked.id}: {size}, seed {self.seed}, {self.row.file}>"
 
 
 class WaitInterrupted(KeyboardInterrupt):
@@ -98,9 +291,9 @@ class Job(Marked):
 
         Of several tasks, the status of the one that is furthest from being saved.
         """
-        running = [tracked.status for tracked in self.tracked if tracked.status not in SETTLED]
-        statuses = running or [tracked.status for tracked in self.tracked]
-        return min(statuses, key=_FURTHEST_FIRST.index).value
+        statuses = [tracked.status for tracked in self.tracked]
+        running = [status for status in statuses if status not in SETTLED]
+        return min(running or statuses, key=_FURTHEST_FIRST.index).value
 
     @property
     def is_done(self) -> bool:
@@ -134,12 +327,10 @@ class Job(Marked):
         Of several tasks it has an amount only if all have the same source and currency.
         """
         costs = [cost_of(row) for row in self.rows]
-        if len(costs) == 1:
-            return costs[0]
-        amounts = [cost.amount for cost in costs if cost.amount is not None]
+        first, amounts = costs[0], [cost.amount for cost in costs if cost.amount is not None]
         if len(amounts) == len(costs) and len({(cost.source, cost.currency) for cost in costs}) == 1:
-            return Cost(sum(amounts[1:], amounts[0]), costs[0].currency, costs[0].source, costs[0].note)
-        return Cost(note=str(Total.of(costs)), parts=tuple(costs))
+            return Cost(sum(amounts[1:], amounts[0]), first.currency, first.source, first.note)
+        return Cost(note=str(Total.of(costs)), parts=tuple(costs)) if len(costs) > 1 else first
 
     @property
     def missing(self) -> int:
@@ -170,15 +361,13 @@ class Job(Marked):
             require("timeout", timeout, int | float, "seconds, such as 60", least=0)
         settled, until_s = self._settled(), math.inf if timeout is None else time.monotonic() + timeout
         try:
-            while not settled.done():
-                left_s = until_s - time.monotonic()
-                if left_s <= 0:
-                    return False
+            while not settled.done() and (left_s := until_s - time.monotonic()) > 0:
                 futures.wait([settled], timeout=min(left_s, HEARTBEAT_S))
         except KeyboardInterrupt:
             raise WaitInterrupted(self._come_back()) from None
-        self._check_stopped()
-        return True
+        if settled.done():
+            self._check_stopped()
+        return settled.done()
 
     def result(self, timeout: float | None = None) -> "Job":
         """Wait for the pictures and return this job.
@@ -205,8 +394,8 @@ class Job(Marked):
 
     def still_open(self, waited_s: float) -> str:
         """Say that it is not over after so many seconds, and what holds it up as far as that is known."""
-        note = next((tracked.note for tracked in self.tracked if tracked.note and not tracked.is_settled), "")
-        reason = f" ({note.rstrip('.')})" if note else ""
+        notes = [tracked.note.rstrip(".") for tracked in self.tracked if tracked.note and not tracked.is_settled]
+        reason = f" ({notes[0]})" if notes else ""
         return f"job {self.id} is still {self.status} after {waited_s:g} s{reason}; it goes on."
 
     def __await__(self) -> "Generator[Any, None, Job]":
@@ -251,14 +440,16 @@ class Job(Marked):
         return all_settled(self.tracked)
 
     def _check_stopped(self) -> None:
-        for tracked in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
-            if tracked.status is Status.INTENT and tracked.request is None:
-                message = f"job {tracked.id} was not sent; nothing was paid."
-                raise JobNotSent(message, job_id=tracked.id, hint="Run the cell again to send it.")
-            reason = tracked.stopped.rstrip(".")
-            message = f"job {tracked.id} is {status_words(tracked.row)} and does not go on: {reason}."
-            hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
-            raise JobError(message, job_id=tracked.id, hint=hint)
+        for tracked in self.tracked:
+            if tracked.stopped and not tracked.is_settled:
+                is_unsent = tracked.status is Status.INTENT and tracked.request is None
+                kind, hint = (
+                    (JobNotSent, "Run the cell again to send it.")
+                    if is_unsent
+                    else (JobError, "Fix the cause, then run `%wan resume`. Nothing is submitted twice.")
+                )
+                state = f"is {status_words(tracked.row)} and does not go on: {tracked.stopped.rstrip('.')}"
+                raise kind(f"job {tracked.id} {state}.", job_id=tracked.id, hint=hint)
 
     def _come_back(self) -> str:
         return (
@@ -272,10 +463,7 @@ class Job(Marked):
     def pictures(self) -> tuple[Picture, ...]:
         """Every saved picture, in order. Waits; raises ``JobError`` if the job failed and there is none."""
         self.wait()
-        found = self.saved_pictures
-        if not found:
-            self._checked()
-        return found
+        return self.saved_pictures or self._checked().saved_pictures
 
     @property
     def saved_pictures(self) -> tuple[Picture, ...]:
@@ -396,6 +584,97 @@ class Job(Marked):
         return status_line(self.rows, self.mode)
 
 
+# Copies ------------------------------------------------------------------------------------------------------------
+
+
+def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, overwrite: bool) -> list[Path]:
+    """Copy pictures in the formats that their names say; all are checked before the first is written.
+
+    Raises
+    ------
+    StoreError
+        If an ending is not known, if a file is there that was not made here (unless ``overwrite``) or that the
+        project keeps, or if the place cannot be written.
+    """
+    require("path", path, str | os.PathLike, "a file such as 'fox.png', or a folder")
+    storage, wanted = pictures[0].job.worker.storage, []
+    with writing(path):
+        targets = _targets_of(path, [picture.file.name for picture in pictures])
+        for picture, target in zip(pictures, targets, strict=True):
+            data = picture.data if clean else storage.read(picture.row.file)
+            data = _converted(data, picture.file.suffix.lower(), target)
+            if _is_wanted(target, data, storage, overwrite=overwrite):
+                wanted.append((target, data))
+        for target, data in wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(target.resolve(), data)  # a link stays a link
+    return targets
+
+
+def _targets_of(given: str | Path, names: Sequence[str]) -> list[Path]:
+    """Return where pictures go: into a folder by their names, else to this file, or to numbered files for several.
+
+    A name without ending gets the picture's own for one picture, and is a folder for several.
+    """
+    path, is_one = Path(given).expanduser(), len(names) == 1
+    if str(given).endswith(("/", os.sep)) or path.is_dir() or not (path.suffix or is_one):
+        return [path / name for name in names]
+    if is_one:
+        return [path if path.suffix else path.with_name(f"{path.name}{Path(names[0]).suffix}")]
+    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(names) + 1)]
+
+
+def _converted(data: bytes, own: str, target: Path) -> bytes:
+    """Return a picture in the format that a file name says; ``own`` is its own ending."""
+    from ..images import BadImageError, open_image, plain_rgb
+    from ..metadata import embed, exif_block, read_metadata
+
+    wanted = target.suffix.lower()
+    if FORMATS.get(wanted, wanted) == FORMATS.get(own, own):
+        return data
+    if wanted not in FORMATS or own in (".mp4", ".webm"):
+        known = own if wanted in FORMATS else ", ".join(dict.fromkeys((*FORMATS, own)))
+        message = f"{target.name}: this picture cannot be saved as {wanted}."
+        raise StoreError(message, hint=f"Known endings: {known}.")
+    buffer, metadata = io.BytesIO(), None
+    with suppress(RecipeError):  # damaged metadata must not cost the picture
+        metadata = read_metadata(data)
+    try:
+        picture, _ = plain_rgb(open_image(data))
+    except BadImageError as error:
+        message = f"the picture cannot be converted to {wanted}: {error.message}."
+        raise StoreError(message, hint=f"Save it as {own}, byte for byte.") from error
+    is_png = wanted == ".png"
+    exif = {} if is_png else {"exif": exif_block(metadata) if metadata else b""}
+    picture.save(buffer, FORMATS[wanted], quality=QUALITY, **exif)
+    return embed(buffer.getvalue(), metadata) if metadata and is_png else buffer.getvalue()
+
+
+def _is_wanted(path: Path, data: bytes, storage: Storage, *, overwrite: bool) -> bool:
+    """Say whether a file is to be written, since it does not hold these bytes yet.
+
+    Raises ``StoreError`` if what is there must not be replaced.
+    """
+    from ..metadata import read_metadata
+
+    if not path.exists():
+        return True
+    is_readable = path.is_file() and path.stat().st_size <= OWN_MAX_BYTES
+    old = path.read_bytes() if is_readable else b""
+    if path.resolve().is_relative_to(storage.folder.resolve()) and old != data:
+        message = f"{path} is in the folder of pictures, whose files are kept as they are: nothing was written."
+        raise StoreError(message, hint="Choose another place.")
+    is_ours = overwrite and path.is_file()
+    with suppress(RecipeError):  # damaged or of a newer version: not ours to throw away
+        is_ours = is_ours or old == data or read_metadata(old) is not None
+    if not is_ours:
+        message = f"{path} exists and does not carry metadata of wan_notebook: it was left alone."
+        raise StoreError(message, hint="Choose another name, or use `--force` (`overwrite=True` in Python).")
+    return old != data
+
+
+# Records ----------------------------------------------------------------------------------------------------------
+
 _ROW_FIELDS = (
     *("id", "status", "is_simulated", "provider", "model", "mode", "prompt", "negative_prompt", "parameters"),
     *("seed", "n", "size_tier", "name", "tags", "notebook", "cell_id", "user", "task_id", "request_id"),
@@ -414,8 +693,7 @@ _PICTURE_FIELDS = (
 def _record(row: Any, fields: Sequence[str]) -> dict[str, Any]:
     """Return fields of a row as JSON holds them: times in ISO 8601 UTC, amounts as decimal text."""
     values = {name: getattr(row, name) for name in fields}
-    for name, value in values.items():
-        if name.endswith("_at") and value is not None:
-            values[name] = dt.datetime.fromtimestamp(value, tz=dt.UTC).isoformat()
+    times = {name: value for name, value in values.items() if name.endswith("_at") and value is not None}
+    values |= {name: dt.datetime.fromtimestamp(value, tz=dt.UTC).isoformat() for name, value in times.items()}
     plain: dict[str, Any] = json.loads(json.dumps(values, default=lambda value: f"{value:f}"))
     return plain
