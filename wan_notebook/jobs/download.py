@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 4 * 2048 * 2048
 """Far above any size that can be asked for: more is a decompression bomb, not a surprise."""
 
+ENDS = (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE)
+"""What ends the attempts for one picture."""
 
 NOT_VERSIONS = frozenset({"run", "meeting", "embed"})
 """Keys in a row's ``versions`` that are not versions of software; their names are on disk."""
@@ -46,7 +48,7 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
         message = f"{pluralize(len(left), 'picture')} could not be fetched: {left[0].rstrip('.')}."
         raise JobError(f"{message} `%wan resume` tries again.", job_id=job.id)
     if gone and not saved and not any(picture.corrupt_file for picture in pictures):
-        await worker.expire(job, gone[0])
+        await worker.move(job, Status.EXPIRED, error_message=gone[0])
     else:  # illustrated text promises only an upper limit
         missing = 0 if job.row.mode == Mode.ILLUSTRATED else max(0, fewest_pictures(job.row) - saved)
         await worker.move(job, Status.SAVED, missing=missing, detail={"pictures": saved})
@@ -76,25 +78,22 @@ class _Download:
                 await self._record(file=self.file, saved_at=self.worker.wall_clock())
                 return None, ""
             except WanError as error:
-                self.failures += 1
-                action = await self._after(error)
-                if action in (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE):
+                if (action := await self._after(error)) in ENDS:
                     return action, error.message
 
     def _save(self, mime: str) -> None:
-        """Bring a picture from its part file to its name; runs in a worker thread, which holds its bytes."""
+        """Bring a picture from its part file to its name; runs in a thread, which holds its bytes."""
         with writing(self.part):
             data = self.part.read_bytes()
         columns, suffix = self._checked(data, mime)
         data, sidecar = self._described(data, columns)
-        name, staged = self._name(suffix), self.storage.stage(self.part, data)
-        self.file_sha256 = hashlib.sha256(data).hexdigest()
+        self.file, self.file_sha256 = self._name(suffix), hashlib.sha256(data).hexdigest()
+        staged = self.storage.stage(self.part, data)
         # Name and hashes first: after a crash they tell that the file had already got its name.
-        columns |= {"file": name, "file_sha256": self.file_sha256}
+        columns |= {"file": self.file, "file_sha256": self.file_sha256}
         self.worker.database.update(self.job.id, pictures=[{"index": self.index, **columns}])
-        self.file = name
         try:
-            self.file = self.storage.publish(staged, name, sidecar)
+            self.file = self.storage.publish(staged, self.file, sidecar)
         except StoreError:  # some network drives complain although the file has its name by then
             if not self.storage.holds(self.file, self.file_sha256):
                 raise
@@ -106,14 +105,14 @@ class _Download:
 
         columns: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data), "mime": mime}
         try:
-            mime, *came = image_info(data, max_pixels=MAX_PIXELS)
+            mime, width_px, height_px = image_info(data, max_pixels=MAX_PIXELS)
         except BadImageError as error:
             if self.kind == "video" or mime.startswith("video/"):
                 return columns | {"kind": "video"}, ".webm" if mime == "video/webm" else ".mp4"
             # A page or a message: somebody on the way answered, and the picture itself still exists.
             is_page = error.kind == "not-image" and data[:256].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"{", b"[")
             raise DownloadError(error.message, kind="page" if is_page else error.kind) from None
-        columns |= {"width_px": came[0], "height_px": came[1], "mime": mime}
+        columns |= {"width_px": width_px, "height_px": height_px, "mime": mime}
         return columns, SUFFIXES.get(mime, f".{mime.rpartition('/')[2]}")
 
     def _described(self, data: bytes, columns: dict[str, Any]) -> tuple[bytes, str]:
@@ -130,9 +129,6 @@ class _Download:
             log.exception("the metadata of picture %d of job %s could not be written", self.index, row.id)
         return data, ""
 
-    def _keep_aside(self) -> str:
-        return self.storage.publish(self.storage.stage(self.part), f"{self._name('.png')}.corrupt")
-
     def _name(self, suffix: str) -> str:
         row = self.job.row
         made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
@@ -144,29 +140,31 @@ class _Download:
 
     async def _after(self, error: WanError) -> Action:
         """Do what the table says after a fault."""
-        worker, row = self.worker, self.job.row
+        worker, row, noted = self.worker, self.job.row, {"note": error.message}
+        self.failures += 1
         attempt = self.refreshed + 1 if kind_of(error) in ("expired", "gone") else self.failures
         age_s = worker.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
-        action, *_, delay_s = decide("download", error, attempt, worker.rng, age_s=age_s)
+        rule = decide("download", error, attempt, worker.rng, age_s=age_s)
         self.job.noted(f"picture {self.index + 1}: {error.message}")
-        try:
-            if action is Action.KEEP_ASIDE:
-                kept = await worker.in_thread(self._keep_aside)
-                await self._record(corrupt_file=kept, note=error.message)
-            elif action in (Action.STOP, Action.EXPIRE):
-                await self._record(note=error.message)
-        except StoreError:  # a full disk takes no note either, and what is not kept aside stays at the service
-            return Action.STOP
-        if action is Action.RESTART:
+        if rule.action in ENDS:
+            try:
+                if rule.action is Action.KEEP_ASIDE:
+                    staged = await worker.in_thread(self.storage.stage, self.part)
+                    kept = await worker.in_thread(self.storage.publish, staged, f"{self._name('.png')}.corrupt")
+                    noted["corrupt_file"] = kept
+                await self._record(**noted)
+            except StoreError:  # a full disk takes no note either, and what is not kept aside stays at the service
+                return Action.STOP
+            return rule.action
+        if rule.action is Action.RESTART:
             await worker.in_thread(self.part.unlink, missing_ok=True)
-        if action in (Action.RETRY, Action.RESTART, Action.REFRESH_URL):
-            await worker.sleep(delay_s)
-        if action is Action.REFRESH_URL:
+        await worker.sleep(rule.delay_s)
+        if rule.action is Action.REFRESH_URL:
             self.refreshed += 1
             with suppress(WanError):  # the old address stays if there is no new one
-                state = await worker.client(row).status(row.task_id)
-                self.url = next((file.url for file in state.files[self.index : self.index + 1] if file.url), self.url)
-        return action
+                files = (await worker.client(row).status(row.task_id)).files[self.index :]
+                self.url = files[0].url if files else self.url
+        return rule.action
 
 
 def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -122,13 +121,12 @@ class RateLimit:
 
     SHARE_USED = 0.95  # people also query by other means, with the same account
 
-    def __init__(self, per_s: float) -> None:
-        self.per_s = per_s
-        self._sent_s: deque[float] = deque()
-        self.paused_until_s = -math.inf
+    def __init__(self, per_s: float = 0.0) -> None:
+        self.per_s, self.paused_until_s = per_s, 0.0
+        self._sent_s = deque[float]()
 
     def take(self, now_s: float) -> float:
-        """Count a query and return 0 if it may be sent now, else the seconds after which to ask again."""
+        """Return 0 if a query may be sent now, else the seconds after which to ask again."""
         if self.paused_until_s > now_s:
             return self.paused_until_s - now_s
         if self.per_s > 0:
@@ -153,7 +151,7 @@ class Poll:
     """The polls of one task. Its age counts by the wall clock: monotonic time stops while a laptop is asleep."""
 
     def __init__(self, worker: "Worker", job: TrackedJob) -> None:
-        self.worker, self.job = worker, job
+        self.worker, self.job, self.account = worker, job, worker.account(job.row)
         self.last_s: float | None = None
         self.failures = Counter[str]()
 
@@ -162,101 +160,92 @@ class Poll:
 
     async def run(self) -> None:
         """Poll until the task ends, and record the end; cancelling this stops the polls, never the task."""
-        law = DurationLaw(await self.worker.durations_of(self.job.row))
+        worker, job, row = self.worker, self.job, self.job.row
+        alike = {name: getattr(row, name) for name in ("provider", "model", "mode", "size_tier", "n")}
+        job.law = DurationLaw(await worker.in_thread(worker.database.durations, **alike))
         wait_s: float | None = None
-        while self.job.status in (Status.ACCEPTED, Status.RUNNING):
+        while job.status in (Status.ACCEPTED, Status.RUNNING):
             if wait_s is None:
-                settings = self.worker.settings(self.job.row.provider)
-                setting = ECONOMICAL if settings.polling == "economical" else PROMPT
-                wait_s = law.next_poll_s(self.last_s, setting) - self.age_s()
-            await self._sleep(wait_s)
-            wait_s = await self._ask()
+                setting = ECONOMICAL if worker.settings(row.provider).polling == "economical" else PROMPT
+                wait_s = job.law.next_poll_s(self.last_s, setting) - self.age_s()
+            # Due by either clock: after a laptop's sleep or a jump of the clock, all is due at once.
+            due_s, due_at, wake_ups = worker.clock() + wait_s, worker.wall_clock() + wait_s, self.account.wake_ups
+            while wake_ups == self.account.wake_ups and worker.clock() < due_s and worker.wall_clock() < due_at:
+                await worker.sleep(min(due_s - worker.clock(), due_at - worker.wall_clock(), SLICE_S))
+            while (wait_s := self.account.limit.take(worker.clock())) > 0:
+                await worker.sleep(min(wait_s, SLICE_S))
+            wait_s = await self._ask(self.age_s())
 
-    async def _sleep(self, for_s: float) -> None:
-        """Sleep until it is due by either clock: after a laptop's sleep or a jump of the clock, all is due at once."""
-        account, clock, wall_clock = self.worker.account(self.job.row), self.worker.clock, self.worker.wall_clock
-        due_s, due_at, wake_ups = clock() + for_s, wall_clock() + for_s, account.wake_ups
-        while wake_ups == account.wake_ups and (left_s := min(due_s - clock(), due_at - wall_clock())) > 0:
-            await self.worker.sleep(min(left_s, SLICE_S))
-
-    async def _ask(self) -> float | None:
+    async def _ask(self, age_s: float) -> float | None:
         """Ask once; return the seconds to the next poll, None for what past durations suggest."""
-        job, worker, account = self.job, self.worker, self.worker.account(self.job.row)
-        while (wait_s := account.limit.take(worker.clock())) > 0:
-            await worker.sleep(min(wait_s, SLICE_S))
-        asked_age_s = self.age_s()  # a laptop may sleep before the answer is read
+        job, worker = self.job, self.worker
         try:
             state = await worker.client(job.row).status(job.row.task_id)
         except WanError as error:
-            return await self._after(error, error.message)
+            return await self._after(error, ANY_ERROR, error.message)
         self.failures[ANY_ERROR] = 0
         if state.phase is Phase.UNKNOWN:
-            return await self._after("not found", "the service does not know the task")
+            return await self._after("not found", "not found", "the service does not know the task")
         if state.phase in (Phase.PENDING, Phase.RUNNING):
-            self.failures["not found"], self.last_s = 0, asked_age_s
+            self.failures["not found"], self.last_s = 0, age_s
             if state.phase is Phase.RUNNING and job.status is Status.ACCEPTED:
                 await worker.move(job, Status.RUNNING)
             job.progress, job.note = state.progress, ""
             job.changed()
-            if asked_age_s >= RESULT_LIFETIME_S:  # not expired: the service still has it, the local clock may be wrong
+            if age_s >= RESULT_LIFETIME_S:  # not expired: the service still has it, the local clock may be wrong
                 message = "Its 24 hours are over, but the service says that it still runs. `%wan resume` asks again."
                 raise JobError(message, job_id=job.id)
             return None
-        # Pictures that are missing without a reason may still come; a success with texts alone is one.
-        is_explained = len(state.files) + len(state.missing_reasons) >= fewest_pictures(job.row)
-        is_complete = is_explained or (bool(state.outputs) and not state.files)
-        is_incomplete = (state.phase is Phase.SUCCEEDED and not is_complete) or state.error_code == NO_PICTURE
+        # Pictures that are missing without a reason may still come.
+        accounted = len(state.files) + len(state.missing_reasons) if state.phase is Phase.SUCCEEDED else math.inf
+        is_incomplete = accounted < fewest_pictures(job.row) or state.error_code == NO_PICTURE
         if is_incomplete and self.failures["incomplete"] < INCOMPLETE_ASKS:
-            return await self._after("incomplete", "fewer pictures came than were asked for")
-        await self._end(state, asked_age_s)
+            return await self._after("incomplete", "incomplete", "fewer pictures came than were asked for")
+        job.progress = None
+        await self._end(state, age_s)
         return None
 
-    async def _after(self, fault: WanError | str, told: str) -> float:
-        worker, job, kind = self.worker, self.job, fault if isinstance(fault, str) else ANY_ERROR
+    async def _after(self, fault: WanError | str, kind: str, told: str) -> float:
+        """Do what the table says after the n-th fault of a kind; return the seconds to the next poll."""
+        worker, job = self.worker, self.job
         self.failures[kind] += 1
         same_key = job.row.key_fingerprint in ("", worker.settings(job.row.provider).key_fingerprint)
         rule = decide("poll", fault, self.failures[kind], worker.rng, age_s=self.age_s(), same_key=same_key)
         if rule.action is Action.EXPIRE:
-            await worker.expire(job, told)
-        else:
-            job.noted(told)
+            await worker.move(job, Status.EXPIRED, error_message=told)
+            return 0.0
         if rule.action is Action.PAUSE:
-            worker.account(job.row).limit.pause(worker.clock(), rule.delay_s)
+            self.account.limit.pause(worker.clock(), rule.delay_s)
+        job.noted(told)
         return rule.delay_s
 
     async def _end(self, state: TaskState, asked_age_s: float) -> None:
         """Record how a finished task ended, with its pictures and its cost."""
-        worker, row, price = self.worker, self.job.row, None
-        if state.phase is Phase.SUCCEEDED:
-            if state.duration_s is None:  # the gateway tells no times: the middle between the last two answers
-                state = replace(state, duration_s=((self.last_s or 0.0) + asked_age_s) / 2)
-            (await worker.durations_of(row)).append(state.duration_s or 0.0)
-            if not row.is_simulated and state.cost_usd is None:
-                price = await worker.in_thread(worker.price_for, row)
-        change: dict[str, Any] = {
+        worker, row = self.worker, self.job.row
+        change = {
             "request_id": state.request_id or row.request_id,
             "service_submit_text": state.submitted_at_text,
             "service_end_text": state.ended_at_text,
             "duration_s": state.duration_s,
             "detail": {"status": state.raw_status},
         }
-        self.job.progress = None
-        if state.phase is Phase.SUCCEEDED and state.outputs:
-            await worker.move(self.job, Status.SUCCEEDED, **change, **_made(state, row, price))
-            return
-        code, said, hint = state.error_code, state.error_message, state.error_hint
         if state.phase is Phase.SUCCEEDED:
-            code = code or NO_PICTURE
-            said = "; ".join(state.missing_reasons) or "The service calls the task finished, but no picture came"
-        to = Status.CANCELLED if state.phase is Phase.CANCELLED else Status.FAILED
-        await worker.move(self.job, to, error_code=code, error_message=said, error_hint=hint, **change)
+            if state.duration_s is None:  # the gateway tells no times: the middle between the last two answers
+                change["duration_s"] = ((self.last_s or 0.0) + asked_age_s) / 2
+            is_priced = row.is_simulated or state.cost_usd is not None
+            price = None if is_priced else await worker.in_thread(worker.price_for, row)
+            await worker.move(self.job, Status.SUCCEEDED, **change, **_made(state, row, price))
+        else:
+            to = Status.CANCELLED if state.phase is Phase.CANCELLED else Status.FAILED
+            said = {name: getattr(state, name) for name in ("error_code", "error_message", "error_hint")}
+            await worker.move(self.job, to, **change, **said)
 
 
 def _made(state: TaskState, row: JobRow, price: Price | None) -> dict[str, Any]:
     """Return the columns that say what a task has made and what it cost."""
-    numbers = itertools.count()
+    numbers, notes = itertools.count(), row.notes
     made = [output for output in state.outputs if output.kind != "text"]
-    cost, notes = _cost_of_task(state, row, price, len(made)), row.notes
+    cost = _cost_of_task(state, row, price, len(made))
     if state.missing_reasons:
         expected = max(fewest_pictures(row), len(made) + 1)
         reasons = "; ".join(dict.fromkeys(state.missing_reasons))
@@ -283,8 +272,4 @@ def _cost_of_task(state: TaskState, row: JobRow, price: Price | None, pictures: 
         return Cost.zero(Source.SIMULATED, f"would cost {format_amount(state.cost_usd)}" if state.cost_usd else "")
     if state.cost_usd is not None:
         return Cost(state.cost_usd, "USD", Source.REPORTED)
-    if not pictures:
-        return Cost.zero(Source.ESTIMATED, "no picture was made")
-    if price is None:
-        return Cost()
-    return Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note)
+    return Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note) if price else Cost()

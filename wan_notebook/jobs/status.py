@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -16,6 +17,7 @@ from ..validation import Mode
 
 if TYPE_CHECKING:
     from ..request import ImageRequest
+    from .poll import DurationLaw
 
 log = logging.getLogger(__name__)
 
@@ -75,18 +77,18 @@ _EXPIRED_EARLY = (  # a proxy may have refused the address, or another account's
 
 def error_of(row: JobRow) -> JobError:
     """Return the error that stands for a job which ended without its pictures."""
+    is_unsent = is_not_sent(row)
     waiting = (JobError, f"is {status_words(row)}", "Wait for it with `%wan wait {id}`.")
-    kind, text, hint = _NOT_SENT if is_not_sent(row) else _ENDINGS.get(row.status, waiting)
-    code = "" if is_not_sent(row) else row.error_code
-    words = f"{code}: {row.error_message}" if code and row.error_message else code or row.error_message
-    if not code:  # our own words; a service's code stands as it came
-        words = words[:1].upper() + words[1:]
+    kind, text, hint = _NOT_SENT if is_unsent else _ENDINGS.get(row.status, waiting)
     if row.status is Status.EXPIRED and row.task_id and (row.finished_at or 0.0) < (row.expires_at or 0.0):
         hint = _EXPIRED_EARLY
     hint = hint.format(id=row.id, task=row.task_id)
     if row.error_hint:
         hint = f"{row.error_hint} {hint}" if row.status is Status.IN_DOUBT else row.error_hint
-    said = f" {words.rstrip('.')}." if words else ""
+    said = row.error_message[:1].upper() + row.error_message[1:]
+    if row.error_code and not is_unsent:  # the service's words stand as they came
+        said = f"{row.error_code}: {row.error_message}" if row.error_message else row.error_code
+    said = f" {said.rstrip('.')}." if said else ""
     asked = f" Request id {row.request_id}." if row.request_id and row.status is not Status.CANCELLED else ""
     return kind(f"job {row.id} {text}.{said}{asked}", job_id=row.id, hint=hint)
 
@@ -125,6 +127,8 @@ class TrackedJob:
         The newest row of the ledger.
     request
         The request, in the kernel that made the job.
+    law
+        How long such tasks take, in the kernel that polls it.
     progress
         Between 0 and 1 while the service says so.
     note
@@ -142,6 +146,7 @@ class TrackedJob:
     def __init__(self, row: JobRow) -> None:
         self.row, self.id = row, row.id
         self.request: ImageRequest | None = None
+        self.law: DurationLaw | None = None
         self.progress: float | None = None
         self.note = self.stopped = self.unwritten_task = ""
         self.work: asyncio.Task[None] | None = None
@@ -170,8 +175,7 @@ class TrackedJob:
 
     def changed(self, row: JobRow | None = None) -> None:
         """Take over a new row, if any, and tell everybody."""
-        if row is not None:
-            self.row = row
+        self.row = row or self.row
         for listener in list(self._listeners.values()):
             try:
                 listener(self)
@@ -191,13 +195,11 @@ class TrackedJob:
 
 
 def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
-    """Return a future that is done once each of these jobs is over, or nobody works on it any more."""
+    """Return a future that is done once these jobs are over, or nobody works on them any more."""
     together: Future[None] = Future()
-    left = list(jobs)
 
     def look(_job: TrackedJob | None = None) -> None:
-        left[:] = [job for job in left if not (job.stopped or job.is_settled)]
-        if not left:
+        if all(job.stopped or job.is_settled for job in jobs):
             with suppress(InvalidStateError):  # two threads looked at once, or nobody waits any more
                 together.set_result(None)
 
@@ -207,23 +209,24 @@ def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
     return together
 
 
+_DOUBTFUL = "being sent (`python -m wan_notebook fetch` says what is known)"
 _LAST_WORDS = {
     Status.INTENT: "not sent (the program ended first, nothing was paid)",
-    **dict.fromkeys(
-        (Status.SENDING, Status.IN_DOUBT), "being sent (`python -m wan_notebook fetch` says what is known)"
-    ),
+    Status.SENDING: _DOUBTFUL,
+    Status.IN_DOUBT: _DOUBTFUL,
 }
 
 
 def goodbye(jobs: Iterable[TrackedJob]) -> str:
     """Return the last line of a script whose jobs are not over; empty if all are."""
-    told: dict[str, list[str]] = {}
-    for job in [job for job in jobs if job.status not in FINAL]:
+    told = defaultdict[str, list[str]](list)
+    for job in jobs:
         running = "going on at the service (`python -m wan_notebook fetch` collects the pictures)"
         what = _LAST_WORDS.get(job.status, running)
         if job.unwritten_task:  # nothing else knows this id any more
             adopt = f"`python -m wan_notebook resolve {job.id} adopt {job.unwritten_task}`"
             what = f"could not be recorded (run {adopt} once there is room)"
-        told.setdefault(what, []).append(job.id)
+        if job.status not in FINAL:
+            told[what].append(job.id)
     parts = [f"{pluralize(len(ids), 'job')} {what}: {', '.join(ids[:5])}" for what, ids in told.items()]
     return f"wan_notebook: {'; '.join(parts)}. End the script with job.result() to have its pictures." if parts else ""

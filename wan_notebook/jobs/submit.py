@@ -62,23 +62,19 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
     Raises ``JobNotSent`` in a kernel that was not asked for it, and ``StoreError`` if that it is sent cannot be
     recorded; then it is not sent.
     """
-    request = job.request
-    if request is None:
+    if job.request is None:
         raise JobNotSent(NOT_SENT_YET, job_id=job.id)
-    if any(isinstance(image, PendingImage) for image in request.images):
-        request = await _with_pictures(worker, job, request)
-    account, attempt = worker.account(job.row), 0
+    request, account, attempt, wait_s = await _with_pictures(worker, job, job.request), worker.account(job.row), 0, 0.0
     while job.status is Status.INTENT:
-        attempt, wait_s = attempt + 1, 0.0
-        account.waiting.append(job)
-        try:
-            async with account.posting:
-                if await _claim(worker, job, account):
-                    wait_s = await _post(worker, job, request, account, attempt)
-        finally:
-            if job in account.waiting:
-                account.waiting.remove(job)
         await worker.sleep(wait_s)
+        attempt += 1
+        async with account.posting:
+            if await _claim(worker, job, account):
+                job.is_sending = True
+                try:
+                    wait_s = await _post(worker, job, request, account, attempt)
+                finally:
+                    job.is_sending = False
 
 
 async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
@@ -94,12 +90,13 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
             claim_to_send = worker.database.claim_to_send
             claim = await worker.in_thread(claim_to_send, job.id, worker.owner, account=account.name, **limits)
             if claim.row is not None:
-                account.waiting.remove(job)
                 job.note = ""
                 job.changed(claim.row)
                 return True
             if 0 < settings.in_flight <= claim.running:  # otherwise it waits for the pace, or a pause that has its note
-                for place, waiting in enumerate(account.waiting, claim.ahead):
+                unsent = [other for other in worker.mine if other.status is Status.INTENT and other.request]
+                queue = [one for one in unsent if one.row.provider == job.row.provider and not one.row.pending_inputs]
+                for place, waiting in enumerate(queue, claim.ahead):
                     waiting.noted(f"waiting: {claim.running} of {settings.in_flight} running, {place} ahead")
             await worker.sleep(min(claim.wait_s, CLAIM_AGAIN_S))
     return False
@@ -107,45 +104,40 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
 
 async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, account: "Account", attempt: int) -> float:
     """Send once; return the seconds to the next attempt, if there is to be one."""
-    job.is_sending = True
+    fault: WanError
     try:
         reply = await worker.client(job.row).submit(request)
     except WanError as error:
-        return await _after_fault(worker, job, error, account, attempt)
-    except Exception as error:  # whatever broke, the request may have arrived
+        fault = error
+    except Exception:  # whatever broke, the request may have arrived
         log.exception("the submit of job %s failed", job.id)
-        unknown = ConnectionLostError("The submit failed in an unknown way; the log has the details.")
-        await worker.fail(job, Status.IN_DOUBT, unknown, cause=type(error).__name__)
+        fault = ConnectionLostError("The submit failed in an unknown way; the log has the details.")
     else:
         await worker.accept(job, reply)
-    finally:
-        job.is_sending = False
-    return 0.0
-
-
-async def _after_fault(worker: "Worker", job: TrackedJob, error: WanError, account: "Account", attempt: int) -> float:
-    rule = decide("submit", error, attempt, worker.rng)
+        return 0.0
+    rule = decide("submit", fault, attempt, worker.rng)
+    if rule.stops_queue:
+        account.stopped_by = fault
     if rule.action in (Action.RETRY, Action.PAUSE):  # proof that no task was made
         if rule.action is Action.PAUSE:  # first: the others must not be sent meanwhile
             await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s)
-        detail = {NOT_SENT: error.message, "attempt": attempt}
+        detail = {NOT_SENT: fault.message, "attempt": attempt}
         await worker.move(job, Status.INTENT, expect=Status.SENDING, detail=detail)
-        job.noted(f"{error.message.rstrip('.')}. Trying again in {rule.delay_s:.0f} s.")
+        job.noted(f"{fault.message.rstrip('.')}. Trying again in {rule.delay_s:.0f} s.")
         return rule.delay_s if rule.action is Action.RETRY else 0.0
-    if rule.stops_queue:
-        account.stopped_by = error
-    task_id = getattr(error, "salvaged_task_id", "")
-    if rule.action is Action.SALVAGE and task_id:
-        await _salvage(worker, job, error, task_id)
+    task_id = getattr(fault, "salvaged_task_id", "") if rule.action is Action.SALVAGE else ""
+    confirmed = await _confirmed(worker, job, task_id) if task_id else None
+    if confirmed:
+        await worker.accept(job, confirmed, how="salvaged, confirmed")
     elif rule.action is Action.NOT_SENT:
-        await worker.fail(job, Status.REFUSED, error, code=NOT_SENT)
+        await worker.fail(job, Status.REFUSED, fault, code=NOT_SENT)
     else:
-        await worker.fail(job, Status.REFUSED if rule.action is Action.REFUSE else Status.IN_DOUBT, error)
+        await worker.fail(job, Status.REFUSED if rule.action is Action.REFUSE else Status.IN_DOUBT, fault)
     return 0.0
 
 
-async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, task_id: str) -> None:
-    """Take the task id of a cut reply once the service confirms it; else keep it for the person who decides."""
+async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> Submitted | None:
+    """Return the task whose id a cut reply held, if the service knows it; the id is kept for a person who decides."""
     # First: a kernel that is killed while it confirms must not take the id with it.
     await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
     for attempt in range(CONFIRM_ATTEMPTS):
@@ -153,11 +145,8 @@ async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, task_id: 
         with suppress(WanError):
             state = await worker.client(job.row).status(task_id)
             if state.phase is not Phase.UNKNOWN:
-                break
-    else:
-        await worker.fail(job, Status.IN_DOUBT, error)
-        return
-    await worker.accept(job, Submitted(task_id, state.request_id), how="salvaged, confirmed")
+                return Submitted(task_id, state.request_id)
+    return None
 
 
 # Input pictures -------------------------------------------------------------------------------------------------------
@@ -165,24 +154,25 @@ async def _salvage(worker: "Worker", job: TrackedJob, error: WanError, task_id: 
 
 async def _with_pictures(worker: "Worker", job: TrackedJob, request: ImageRequest) -> ImageRequest:
     """Wait for the pictures that other jobs still make; a job whose picture does not come ends as not sent."""
+    if not any(isinstance(image, PendingImage) for image in request.images):
+        return request
     try:
         request = request.replace(images=tuple([await _finished(worker, job, image) for image in request.images]))
     except WanError as error:
         if not job.is_settled:
             await worker.fail(job, Status.REFUSED, error, code=NOT_SENT)
-    if job.is_settled:  # cancelled meanwhile, too
-        return request
-    is_seedless = job.row.request_hash != job.row.request_hash_with_seed
-    columns = {
-        "inputs": await worker.in_thread(new_inputs, request, worker.storage),
-        "request": request.canonical(with_seed=True),
-        "parameters": request.parameters(),
-        "request_hash": request.request_hash(with_seed=not is_seedless),
-        "request_hash_with_seed": request.request_hash(with_seed=True),
-        "pending_inputs": (),
-    }
-    job.request, job.note = request, ""
-    job.changed(await worker.in_thread(worker.database.update, job.id, **columns))
+    if not job.is_settled:  # not cancelled meanwhile either
+        is_seedless = job.row.request_hash != job.row.request_hash_with_seed
+        columns = {
+            "inputs": await worker.in_thread(new_inputs, request, worker.storage),
+            "request": request.canonical(with_seed=True),
+            "parameters": request.parameters(),
+            "request_hash": request.request_hash(with_seed=not is_seedless),
+            "request_hash_with_seed": request.request_hash(with_seed=True),
+            "pending_inputs": (),
+        }
+        job.request, job.note = request, ""
+        job.changed(await worker.in_thread(worker.database.update, job.id, **columns))
     return request
 
 
@@ -190,7 +180,7 @@ async def _finished(worker: "Worker", job: TrackedJob, image: InputImage | Pendi
     if isinstance(image, InputImage):
         return image
     source = worker.track(await worker.in_thread(worker.database.get, image.job_id))
-    await worker.follow([source])
+    worker.follow([source])
     job.noted(f"waiting for {image.name} (job {source.id})")
     await asyncio.wrap_future(source.settled())
     pictures = [picture for picture in source.row.pictures if picture.saved_at and picture.kind == "image"]
@@ -230,22 +220,24 @@ def new_inputs(request: ImageRequest, storage: Storage) -> list[InputRow]:
 # Jobs in doubt -------------------------------------------------------------------------------------------------------
 
 
-def _fitting(worker: "Worker", row: JobRow) -> list[str]:
+def _candidates(worker: "Worker", row: JobRow) -> list[str]:
     """Return a line for each unclaimed task of the service that may be the job's, the best first. Raises ``WanError``.
 
     It fits by model and by the time of the submit, up to a time zone's offset: the service's times may carry none.
     """
-    sent_at = row.sending_at or row.created_at
+    client, sent_at, found = worker.client(row), row.sending_at or row.created_at, []
+    if not client.can_list:
+        return [f"  The {row.provider} has no list of tasks; look at its web page."]
     at, claimed = dt.datetime.fromtimestamp(sent_at, tz=dt.UTC).replace(tzinfo=None), worker.database.task_ids()
-    listing = worker.client(row).list_tasks(start=at - WINDOW, end=at + WINDOW)
-    found = []
-    for task in worker.background.submit(listing).result(ANSWER_TIMEOUT_S):
+    listing = worker.background.submit(client.list_tasks(start=at - WINDOW, end=at + WINDOW))
+    for task in listing.result(ANSWER_TIMEOUT_S):
         off_s = _apart_s(task, sent_at)
         if task.task_id not in claimed and task.model in ("", row.model) and off_s <= CLOSE_S:
             has_prompt = bool(task.prompt) and task.prompt == row.prompt
             why = f"submitted {off_s:.0f} s apart" + (", same prompt" if has_prompt else "")
             found.append((not has_prompt, off_s, f"  {task.task_id}: {why}, {task.phase}"))
-    return [line for _, _, line in sorted(found)[:CANDIDATES_SHOWN]]
+    nothing = "  None of its unclaimed tasks of that time fits: it probably did not arrive."
+    return [line for *_, line in sorted(found)[:CANDIDATES_SHOWN]] or [nothing]
 
 
 def _apart_s(task: TaskState, sent_at: float) -> float:
@@ -261,18 +253,13 @@ def _apart_s(task: TaskState, sent_at: float) -> float:
 
 def explain(job: "Job") -> str:
     """Return what is known about each task of a job in doubt, and the three choices, as lines of text."""
-    doubtful = [tracked.row for tracked in job.tracked if tracked.status is Status.IN_DOUBT]
-    lines = [line for row in doubtful for line in _explain(job.worker, row)]
+    lines = [line for row in job.rows if row.status is Status.IN_DOUBT for line in _explain(job.worker, row)]
     return "\n".join(lines) or f"Job {job.id} is {status_words(job.rows[0])}, not in doubt."
 
 
 def _explain(worker: "Worker", row: JobRow) -> list[str]:
     try:
-        if worker.client(row).can_list:
-            known = _fitting(worker, row)
-            known = known or ["  None of its unclaimed tasks of that time fits: it probably did not arrive."]
-        else:
-            known = [f"  The {row.provider} has no list of tasks; look at its web page."]
+        known = _candidates(worker, row)
     except WanError as error:
         known = [f"  The service's list of tasks could not be read: {error.message}"]
     salvaged = {event.detail[SALVAGED] for event in worker.database.events(row.id) if SALVAGED in event.detail}
@@ -308,11 +295,10 @@ def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmi
     WanError
         If the service denies the task.
     """
-    worker = job.worker
+    worker, hint = job.worker, f"Look at it with `%wan show {job.id}`."
     doubtful = [tracked for tracked in job.tracked if tracked.status is Status.IN_DOUBT]
     if not doubtful and choice == "adopt" and job.tracked[0].status is Status.EXPIRED:
         doubtful = [job.tracked[0]]
-    hint = f"Look at it with `%wan show {job.id}`."
     if not doubtful:
         message = f"job {job.id} is {status_words(job.rows[0])}, not in doubt; there is nothing to resolve."
         raise CellError(message, hint=hint)
@@ -331,20 +317,17 @@ def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmi
         raise CellError(message, hint=hint) from None
     finally:
         worker.refresh(job.tracked)
-    message = f"{choice!r} is not one of adopt, again, abandon."
-    raise CellError(message, hint=f"Use `%wan resolve {job.id} adopt TASK`, `again` or `abandon`.")
+    hint = f"Use `%wan resolve {job.id} adopt TASK`, `again` or `abandon`."
+    raise CellError(f"{choice!r} is not one of adopt, again, abandon.", hint=hint)
 
 
 def _adopt(worker: "Worker", tracked: TrackedJob, task_id: str) -> str:
     background, row = worker.background, tracked.row
-    hint = f"`%wan resolve {row.id}` lists the tasks that fit. Nothing was changed."
-    if not task_id:
-        raise CellError("adopt needs the id of a task.", hint=hint)
-    if task_id != row.task_id and task_id in worker.database.task_ids():
-        raise CellError(f"the task {task_id} belongs to another job.", hint=hint)
-    state = background.submit(worker.client(row).status(task_id)).result(ANSWER_TIMEOUT_S)
-    if state.phase is Phase.UNKNOWN:
-        raise CellError(f"the {row.provider} does not know a task {task_id}.", hint=hint)
+    is_free = bool(task_id) and (task_id == row.task_id or task_id not in worker.database.task_ids())
+    state = background.submit(worker.client(row).status(task_id)).result(ANSWER_TIMEOUT_S) if is_free else None
+    if state is None or state.phase is Phase.UNKNOWN:
+        message = f"{task_id!r} is not a task that the {row.provider} knows and no other job has."
+        raise CellError(message, hint=f"`%wan resolve {row.id}` lists the tasks that fit. Nothing was changed.")
     reply = Submitted(task_id, state.request_id)
     background.submit(worker.accept(tracked, reply, how="adopted by hand", expect=tracked.status)).result()
     worker.start([tracked], {})
@@ -370,12 +353,14 @@ async def _cancel(worker: "Worker", job: TrackedJob) -> str:
             return f"Job {job.id} was not sent and will not be; nothing is paid."
         except Conflict:  # it is being sent at this moment
             job.changed(await worker.in_thread(worker.database.get, job.id))
-    if job.status in (Status.INTENT, Status.SENDING):
-        return f"Job {job.id} is on its way to the service; once it is accepted, cancel it again."
-    if job.status is Status.IN_DOUBT:
-        return f"Job {job.id} is in doubt: it may have arrived. Decide with `%wan resolve {job.id}`."
     if job.status not in (Status.ACCEPTED, Status.RUNNING):
-        return f"Job {job.id} is already {status_words(job.row)}; there is nothing to cancel."
+        sending = "is on its way to the service; once it is accepted, cancel it again"
+        told = {
+            **dict.fromkeys((Status.INTENT, Status.SENDING), sending),
+            Status.IN_DOUBT: f"is in doubt: it may have arrived. Decide with `%wan resolve {job.id}`",
+        }
+        over = f"is already {status_words(job.row)}; there is nothing to cancel"
+        return f"Job {job.id} {told.get(job.status, over)}."
     client = worker.client(job.row)
     made = "made and fetched (free)" if job.row.is_simulated else "made, billed and fetched"
     try:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from ..request import ImageRequest
 from ..storage import Storage
 from .background import Background
 from .download import download
-from .poll import DurationLaw, Poll, RateLimit
+from .poll import Poll, RateLimit
 from .status import TrackedJob
 from .submit import NOT_SENT_YET, cancel, submit
 
@@ -40,9 +39,6 @@ WRITE_AGAIN_S = 0.25
 ANSWER_GRACE_S = 0.5
 """The longest that an end waits for answers, once something was sent and once more while it cancels the rest."""
 
-DURATIONS_KEPT = 200
-"""The service of last month is not the service of today."""
-
 
 @dataclass(eq=False)
 class Account:
@@ -53,8 +49,7 @@ class Account:
     """
 
     name: str
-    limit: RateLimit
-    waiting: list[TrackedJob] = field(default_factory=list)
+    limit: RateLimit = field(default_factory=RateLimit)
     stopped_by: WanError | None = None
     wake_ups: int = 0
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -88,7 +83,6 @@ class Worker:
         self.owner = Owner.this_process()
         self._tracked: dict[str, TrackedJob] = {}
         self._accounts: dict[str, Account] = {}
-        self._durations: dict[tuple[Any, ...], deque[float]] = {}
         self._keeper: asyncio.Task[None] | None = None
 
     # From any thread -------------------------------------------------------------------------------------------------
@@ -101,9 +95,9 @@ class Worker:
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row))
-        if job.work is None:
-            has_moved, job.row = job.row.status is not row.status, row
-            if has_moved:  # in another kernel
+        if job.work is None:  # what another kernel did
+            before, job.row = job.row, row
+            if (before.status, before.picture_count) != (row.status, row.picture_count):
                 self.background.call(job.changed)
         return job
 
@@ -114,13 +108,8 @@ class Worker:
         """
         for job in jobs:
             job.request, job.stopped = requests.get(job.id, job.request), ""
-
-        async def begin() -> None:
-            self.wake()
-            with suppress(WanError):  # what cannot be taken up now is looked at every second
-                await self.follow(jobs)
-
-        self.background.submit(begin())
+        self.background.call(self.wake)
+        self.background.call(self.follow, jobs)
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
@@ -150,9 +139,7 @@ class Worker:
         if self._keeper is not None:
             self._keeper.cancel()
         until_s = time.monotonic() + ANSWER_GRACE_S
-        while (working := [job for job in self._jobs() if job.work is not None]) and time.monotonic() < until_s:
-            for job in working:
-                _cancel_work(job)
+        while time.monotonic() < until_s and [job for job in self._jobs() if _cancel_work(job)]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
@@ -163,6 +150,12 @@ class Worker:
             if not (job.stopped or job.is_settled):
                 job.stop("The session that followed it was closed.")
 
+    def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
+        """Return the interval of seconds in which a task probably ends; None if nothing is known."""
+        law = self._tracked[row.id].law if row.status in (Status.ACCEPTED, Status.RUNNING) else None
+        age_s = max(0.0, self.wall_clock() - (row.accepted_at or self.wall_clock()))
+        return law.remaining_s(age_s) if law else None
+
     def _jobs(self) -> list[TrackedJob]:
         return list(self._tracked.values())  # a copy: other threads add to it
 
@@ -170,57 +163,49 @@ class Worker:
 
     async def _work(self, job: TrackedJob) -> None:
         """Do all that is left to do for a job; what goes wrong is shown on its card."""
-        reason = ""
         try:
-            try:
-                if job.status is Status.SENDING:  # an earlier kernel sent it
-                    message = "the program ended while the request was being sent"
-                    await self.fail(job, Status.IN_DOUBT, StoreError(message))
-                if job.status is Status.INTENT:
-                    await submit(self, job)
-                if job.status in (Status.ACCEPTED, Status.RUNNING):
-                    await Poll(self, job).run()
-                if job.status is Status.SUCCEEDED:
-                    await download(self, job)
-            except Conflict as conflict:  # from here on it is watched
-                log.info("job %s was changed by another kernel (%s)", job.id, conflict)
-                job.changed(await self.in_thread(self.database.get, job.id))
-            except WanError as error:
-                log.warning("job %s: %s", job.id, error)
-                reason = error.message
-            except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
-                log.exception("job %s", job.id)
-                reason = f"An unexpected error ({type(error).__name__}) stopped it; the log has more."
-            if reason:
-                job.stopped = reason  # first: what is released must not be taken up again by itself
-                with suppress(WanError):
-                    await self.in_thread(self.database.release, [job.id], self.owner)
-                job.stop(reason)
+            if not await self.in_thread(self.database.lease, [job.id], self.owner):
+                return  # another kernel was quicker: it is watched
+            job.changed(await self.in_thread(self.database.get, job.id))
+            if job.status is Status.SENDING:  # an earlier kernel sent it
+                await self.fail(job, Status.IN_DOUBT, StoreError("the program ended while the request was being sent"))
+            if job.status is Status.INTENT:
+                await submit(self, job)
+            if job.status in (Status.ACCEPTED, Status.RUNNING):
+                await Poll(self, job).run()
+            if job.status is Status.SUCCEEDED:
+                await download(self, job)
+        except Conflict as conflict:  # from here on it is watched
+            log.info("job %s was changed by another kernel (%s)", job.id, conflict)
+            job.changed(await self.in_thread(self.database.get, job.id))
+        except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
+            is_known = isinstance(error, WanError)
+            log.log(logging.WARNING if is_known else logging.ERROR, "job %s: %s", job.id, error, exc_info=not is_known)
+            unknown = f"An unexpected error ({type(error).__name__}) stopped it; the log has more."
+            job.stopped = error.message if isinstance(error, WanError) else unknown
+            with suppress(WanError):  # only then: what is released must not be taken up again by itself
+                await self.in_thread(self.database.release, [job.id], self.owner)
+            job.stop(job.stopped)
         finally:
             job.work = None
 
     async def move(self, job: TrackedJob, to: Status, **change: Any) -> None:
         """Commit a transition (see ``Database.transition``), then tell everybody who listens."""
         row = await self.in_thread(self.database.transition, job.id, to, **change)
-        job.note = job.stopped = ""
+        job.note = job.stopped = job.unwritten_task = ""
         job.changed(row)
 
-    async def fail(self, job: TrackedJob, to: Status, error: WanError, *, code: str = "", **detail: Any) -> None:
+    async def fail(self, job: TrackedJob, to: Status, error: WanError, *, code: str = "") -> None:
         """Commit an ending with its error, in the service's own words where there are any."""
-        said, request_id, http_status = error.message, job.row.request_id, None
+        said, request_id, detail = error.message, job.row.request_id, {"error": error.message}
         if isinstance(error, ServiceError):
-            said, http_status, request_id = error.service_message, error.http_status, error.request_id or request_id
-            named = f"HTTP {http_status}" if http_status else ""
-            if error.code and named:
-                said = f"{said.rstrip('.')} ({named})"
-            code = code or error.code or named
-        detail |= {"error": error.message, "http_status": http_status}
+            said, request_id = error.service_message, error.request_id or request_id
+            status = f"HTTP {error.http_status}" if error.http_status else ""
+            if error.code and status:
+                said = f"{said.rstrip('.')} ({status})"
+            code = code or error.code or status
         words = {"error_code": code, "error_message": said, "error_hint": error.hint}
         await self.move(job, to, detail=detail, request_id=request_id, **words)
-
-    async def expire(self, job: TrackedJob, reason: str) -> None:
-        """Record that the service no longer has a job's task or pictures."""
-        await self.move(job, Status.EXPIRED, detail={"reason": reason}, error_message=reason)
 
     async def accept(
         self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
@@ -238,64 +223,40 @@ class Worker:
         while True:
             try:
                 await self.move(job, Status.ACCEPTED, **change)
-                break
+                return
             except Conflict as conflict:
                 if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
                     raise
+                # The attempt before did reach the disk, although the disk said otherwise.
+                job.unwritten_task = ""
                 job.changed(await self.in_thread(self.database.get, job.id))
-                break  # the attempt before did reach the disk, although the disk said otherwise
+                return
             except DatabaseUnavailable as error:
                 job.unwritten_task = reply.task_id
                 job.noted(f"{error.message} The id of its task ({reply.task_id}) is kept until it can be written.")
                 await self.sleep(WRITE_AGAIN_S)
-        job.unwritten_task = ""
 
     def account(self, row: JobRow) -> Account:
         """Return what the jobs of a row's account share."""
         settings = self.settings(row.provider)
         name = f"{row.provider}:{settings.account}"
-        if name not in self._accounts:
-            self._accounts[name] = Account(name, RateLimit(settings.queries_per_s))
-        self._accounts[name].limit.per_s = settings.queries_per_s
-        return self._accounts[name]
-
-    async def durations_of(self, row: JobRow) -> deque[float]:
-        """Return the durations of a job's kind in seconds, newest last, read from the ledger the first time."""
-        kind = _kind(row)
-        if kind not in self._durations:
-            past_s = await self.in_thread(self.database.durations, *kind)
-            self._durations.setdefault(kind, deque(past_s, maxlen=DURATIONS_KEPT))
-        return self._durations[kind]
-
-    def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
-        """Return the interval of seconds in which a task probably ends; None if nothing is known."""
-        past_s = self._durations.get(_kind(row))
-        if past_s is None or row.accepted_at is None or row.status not in (Status.ACCEPTED, Status.RUNNING):
-            return None
-        return DurationLaw(list(past_s)).remaining_s(max(0.0, self.wall_clock() - row.accepted_at))
+        account = self._accounts.setdefault(name, Account(name))
+        account.limit.per_s = settings.queries_per_s
+        return account
 
     # All jobs, on the loop -------------------------------------------------------------------------------------------
 
-    async def follow(self, jobs: Sequence[TrackedJob]) -> None:
+    def follow(self, jobs: Sequence[TrackedJob]) -> None:
         """Work on the jobs that nobody living works on; the others are watched."""
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
-        ready, free = list[TrackedJob](), list[str]()
         for job in jobs:
             is_mine = job.row.owner_token == self.owner.token
             if job.work or job.is_settled or (not is_mine and job.row.is_held(self.wall_clock())):
                 continue
-            if job.status is not Status.INTENT or (job.request and not is_mine):
-                free.append(job.id)
-            elif job.request:
-                ready.append(job)
-            else:  # only the call that asks for it sends it
+            if job.status is Status.INTENT and job.request is None:  # only the call that asks for it sends it
                 job.stop(NOT_SENT_YET)
-        if free:
-            held = await self.in_thread(self.database.lease, free, self.owner)
-            ready += [self.track(row) for row in (await self.in_thread(self.database.jobs, held)).values()]
-        for job in ready:
-            if job.work is None:
+            else:
                 job.work = asyncio.create_task(self._work(job), name=f"wan-job-{job.id}")
 
     def wake(self, has_new_key: bool = False) -> None:
@@ -306,34 +267,23 @@ class Worker:
 
     async def _keep(self) -> None:
         """Renew the leases of this kernel's jobs, and take over what others did with those that it only watches."""
-        while True:
-            await self.sleep(LOOK_EVERY_S)
-            open_jobs = {job.id: job for job in self._jobs() if not (job.stopped or job.status in FINAL)}
-            if not open_jobs:
-                break
+        while open_jobs := [job for job in self._jobs() if not (job.stopped or job.status in FINAL)]:
             try:
-                working = {job_id: job for job_id, job in open_jobs.items() if job.work is not None}
+                working = {job.id: job for job in self.mine if job.work is not None}
                 held = await self.in_thread(self.database.renew, list(working), self.owner)
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
                     if not working[job_id].is_settled:
                         _cancel_work(working[job_id])
-                watched = [job_id for job_id, job in open_jobs.items() if job.work is None]
-                rows = await self.in_thread(self.database.jobs, watched) if watched else {}
-                for job_id, row in rows.items():
-                    job, before = open_jobs[job_id], open_jobs[job_id].row
-                    job.row = row
-                    if (before.status, before.picture_count) != (row.status, row.picture_count):
-                        job.changed()
-                await self.follow([open_jobs[job_id] for job_id in rows])
+                watched = [job.id for job in open_jobs if job.work is None]
+                rows = await self.in_thread(self.database.jobs, watched)
+                self.follow([self.track(row) for row in rows.values()])
             except WanError as error:  # a locked or full ledger must not end this
                 log.warning("leases and other kernels' jobs: %s", error)
+            await self.sleep(LOOK_EVERY_S)
 
 
-def _cancel_work(job: TrackedJob) -> None:
-    """Stop working on a job, unless its POST is under way: the answer holds the task's id."""
+def _cancel_work(job: TrackedJob) -> bool:
+    """Stop working on a job, unless its POST is under way: the answer holds the task's id. False if nobody does."""
     if job.work is not None and not job.is_sending:
         job.work.cancel()
-
-
-def _kind(row: JobRow) -> tuple[str, str, str, str, int]:
-    return row.provider, row.model, row.mode, row.size_tier, row.n
+    return job.work is not None
