@@ -19,33 +19,6 @@ def purge(database: Database, older_than: float = NOON + 1) -> list[str]:
     return files
 
 
-def test_stars_and_rejections_are_kept(database: Database) -> None:
-    """A job and each of its pictures can be starred and rejected, and released again; a wrong index is said."""
-    job_id = finish(database, pictures=2)
-    database.mark(job_id, is_starred=True)
-    database.mark(job_id, 1, is_starred=True)
-    database.mark(job_id, 0, is_rejected=True)
-    row = database.get(job_id)
-    assert (row.is_starred, row.is_rejected) == (True, False)
-    assert [(p.is_starred, p.is_rejected) for p in row.pictures] == [(False, True), (True, False)]
-    database.mark(job_id, is_starred=False)
-    database.mark(job_id, 0, is_rejected=False)
-    row = database.get(job_id)
-    assert (row.is_starred, row.pictures[0].is_rejected) == (False, False)
-    with pytest.raises(StoreError, match=r"no picture \[7\]"):
-        database.mark(job_id, 7, is_starred=True)
-    with pytest.raises(StoreError, match="no job"):
-        database.mark("f00", is_starred=True)
-
-
-def test_tags_are_a_set_in_their_order(database: Database) -> None:
-    """A tag is there once; an empty one never; the filter follows."""
-    job_id = create(database, tags=("a", "b"))
-    assert database.tag(job_id, ["b", "c", " ", ""]) == ("a", "b", "c")
-    assert database.tag(job_id, remove=["a", "x"]) == ("b", "c") == database.get(job_id).tags
-    assert [database.history(HistoryQuery(tags=(tag,))).total_rows for tag in "ac"] == [0, 1]
-
-
 def test_an_open_job_cannot_be_trashed(database: Database) -> None:
     """What still costs or owes something is not hidden; the message says what to do first."""
     job_id = create(database)

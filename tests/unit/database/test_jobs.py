@@ -1,6 +1,5 @@
 """Jobs: created once, joined while open, moved one status at a time, held by one process."""
 
-import re
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -53,18 +52,6 @@ def test_what_is_asked_is_what_is_stored(database: Database) -> None:
     assert row.cost == Cost()
 
 
-def test_jobs_of_one_call_are_one_group(database: Database) -> None:
-    """Several tasks of one cell find each other again in their order, each with its inputs."""
-    ids = [row.id for row, _ in ask(database, *[new(seed=seed, inputs=(given(),)) for seed in (7, 8, 9)])]
-    rows = database.group(database.get(ids[1]).group_id)
-    assert [(row.id, row.group_position, row.seed, len(row.inputs)) for row in rows] == [
-        (job_id, k, 7 + k, 1) for k, job_id in enumerate(ids)
-    ]
-    assert ask(database) == []
-    # An id survives spreadsheets and shells: it begins with a letter, so `1e5` cannot happen.
-    assert all(re.fullmatch("[a-f][0-9a-f]{9}", job_id) for job_id in ids)
-
-
 @pytest.mark.parametrize("status", list(Status))
 def test_an_open_request_is_joined_and_an_ended_one_is_not(database: Database, status: Status) -> None:
     """What still costs or owes something is joined, ``in_doubt`` too; without a result it is asked anew."""
@@ -78,20 +65,14 @@ def test_an_open_request_is_joined_and_an_ended_one_is_not(database: Database, s
     assert is_new is (status not in OPEN)
 
 
-def test_equal_tasks_of_one_call_are_one_job_unless_fresh(database: Database) -> None:
-    """The same seed twice in a table is paid once; ``fresh`` takes a person at their word."""
+def test_equal_tasks_are_one_job_unless_fresh(database: Database) -> None:
+    """Twice in a table, or just made by another kernel: paid once; ``fresh`` takes a person at their word."""
     (first, is_new), (second, second_is_new) = ask(database, new(), new())
     assert (first.id, is_new, second_is_new) == (second.id, True, False)
-    fresh = ask(database, new(), new(), fresh=True)
-    assert len({row.id for row, _ in fresh} | {first.id}) == 3
-
-
-def test_a_result_that_another_kernel_just_made_is_taken(database: Database) -> None:
-    """Between looking and asking another kernel may have finished; a replay that is switched off asks anew."""
-    done = finish(database)
-    ((row, is_new),) = ask(database, new())
-    assert (row.id, is_new) == (done, False)
-    assert ask(database, new(), replay=False)[0][1]
+    done = move(database, finish(database, "an owl"))
+    assert [(row.id, is_new) for row, is_new in ask(database, new("an owl"))] == [(done.id, False)]
+    fresh = ask(database, new(), new(), new("an owl"), fresh=True)
+    assert len({row.id for row, _ in fresh} | {first.id, done.id}) == 5
 
 
 def test_a_real_request_never_waits_for_practice(database: Database) -> None:
@@ -122,29 +103,18 @@ def test_a_request_that_is_taken_over_keeps_its_seeds(database: Database, clock:
     assert [is_new for _, is_new in again] == [True, False, True]
 
 
-def test_a_way_through_the_statuses_is_recorded_with_its_times(database: Database, clock: Clock) -> None:
-    """Each transition is an event with its time and detail, and sets the column of that time."""
-    job_id = create(database)
-    for step, status in enumerate(PATH, start=1):
-        clock.now = NOON + step
-        move(database, job_id, status, detail={"step": step})
-    row = database.get(job_id)
-    times = (row.sending_at, row.accepted_at, row.first_running_at, row.finished_at, row.saved_at)
-    assert times == tuple(NOON + step for step in range(1, 6))
-    events = database.events(job_id)
-    assert [(e.status, e.at - NOON) for e in events] == [("intent", 0), *((s, i + 1) for i, s in enumerate(PATH))]
-    assert events[3].detail == {"step": 3}
-
-
-def test_only_what_may_follow_follows(database: Database) -> None:
-    """Exactly the transitions of the table are accepted, and a refused one changes nothing."""
+def test_only_what_may_follow_follows(database: Database, clock: Clock) -> None:
+    """Exactly the transitions of the table are accepted, each with its time; a refused one changes nothing."""
     ways = dict.fromkeys(Status, PATH[:2]) | {s: PATH[:k] for k, s in enumerate(PATH)}
     ways |= {Status.INTENT: (), Status.REFUSED: (), Status.CANCELLED: (), Status.IN_DOUBT: PATH[:1]}
     proof = {NOT_SENT: "HTTP 429"}
     for old in Status:
         job_id = create(database)
-        move(database, job_id, *ways[old], *([] if old is Status.INTENT else [old]))
-        before = len(database.events(job_id))
+        for status in (*ways[old], *([] if old is Status.INTENT else [old])):
+            clock.now += 1
+            move(database, job_id, status)
+        before = [(event.status, event.at) for event in database.events(job_id)]
+        assert before[-1] == (old, clock.now)
         for to in Status:
             with suppress(ZeroDivisionError), database.writing():  # which is undone
                 try:
@@ -153,17 +123,8 @@ def test_only_what_may_follow_follows(database: Database) -> None:
                     moved = conflict.current is not old
                 assert moved is may_follow(old, to)
                 raise ZeroDivisionError
-        assert (database.get(job_id).status, len(database.events(job_id))) == (old, before)
-
-
-def test_two_kernels_that_both_send_the_same_job_pay_once(database: Database, other: Database) -> None:
-    """Of two that mean intent → sending, one wins; staying in a status must be asked for."""
-    job_id = create(database)
-    database.transition(job_id, Status.SENDING)
-    with pytest.raises(Conflict) as caught:
-        other.transition(job_id, Status.SENDING)
-    assert caught.value.current is Status.SENDING
-    assert other.transition(job_id, Status.SENDING, expect=Status.SENDING).status is Status.SENDING
+        assert database.get(job_id).status is old
+        assert [(event.status, event.at) for event in database.events(job_id)] == before
 
 
 def test_sending_becomes_intent_only_with_proof(database: Database) -> None:
@@ -223,14 +184,6 @@ def test_costs_are_exact_and_have_source_and_currency(database: Database) -> Non
     assert (row.status, row.cost.amount, row.cost_note) == (Status.SUCCEEDED, None, "reported as 1E+999999")
 
 
-def test_an_error_keeps_its_hint(database: Database) -> None:
-    """The service's words and what to do about them come back apart; new words drop the old hint."""
-    job_id = create(database)
-    row = move(database, job_id, Status.SENDING, Status.REFUSED, error_message="no", error_hint="ask", error_code="X")
-    assert (row.error_message, row.error_hint, row.error_code) == ("no", "ask", "X")
-    assert database.update(job_id, error_message="never").error_hint == ""
-
-
 def test_success_and_its_pictures_are_one_commit(database: Database) -> None:
     """A crash cannot part them; a saved picture is never forgotten for an address, and its marks stay."""
     job_id = create(database)
@@ -247,15 +200,6 @@ def test_success_and_its_pictures_are_one_commit(database: Database) -> None:
     with pytest.raises(StoreError, match="width_px"):
         move(database, job_id, Status.SAVED, pictures=[{"index": 1, "width_px": "wide"}])
     assert database.get(job_id).status is Status.SUCCEEDED
-
-
-def test_inputs_can_be_told_later(database: Database) -> None:
-    """A job that waited for another one's picture gets its inputs and hashes when they are known."""
-    job_id = create(database, pending_inputs=({"job": "abc", "index": 0},), inputs=(given(),))
-    later = [given(0, source_job="abc", source_index=0), given(1)]
-    row = database.update(job_id, inputs=later, request_hash_with_seed="new", pending_inputs=())
-    assert [(i.position, i.source_job) for i in row.inputs] == [(0, "abc"), (1, "")]
-    assert (row.pending_inputs, row.request_hash_with_seed) == ((), "new")
 
 
 @hypothesis_given(st.text(st.characters() | st.sampled_from("\x00\ud800\u202e"), max_size=60))

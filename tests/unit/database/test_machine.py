@@ -130,4 +130,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(stateful_step_count=12)
-TestLedgerMachine = pytest.mark.nightly(LedgerMachine.TestCase)
+TestLedgerMachine = pytest.mark.nightly(pytest.mark.timeout(600)(LedgerMachine.TestCase))  # the long profile takes it

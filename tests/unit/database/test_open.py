@@ -1,6 +1,5 @@
 """Opening a ledger: its journal and version, what is refused, what a glance costs, and disks that break."""
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -88,24 +87,18 @@ def test_the_journal_follows_the_place(tmp_path: Path, path: Path, monkeypatch: 
             assert pragma(path, "journal_mode") == mode
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_ledger_of_an_earlier_version_opens_with_everything_in_it(tmp_path: Path, path: Path, version: int) -> None:
-    """What an earlier edition wrote is read, searched, added up and written by this one, and becomes schema 3."""
-    if version == 1:
-        with raw(path) as connection:
-            connection.executescript(V1.read_text(encoding="utf-8"))
-    else:
-        shutil.copy(V2, path)
+def test_the_first_ledger_opens_with_everything_in_it(tmp_path: Path, path: Path) -> None:
+    """What schema 1 wrote is read, searched and written by this edition, and becomes schema 3."""
     with raw(path) as connection:
+        connection.executescript(V1.read_text(encoding="utf-8"))
         before = dict(connection.execute("SELECT id, state FROM jobs"))
     with ledger(tmp_path) as database:
         page = database.history(HistoryQuery(limit=1000, include_trashed=True))
         assert {row.id: row.status for row in page.rows} == before
         assert [row.damage for row in page.rows if row.damage] == []
-        if version == 1:
-            assert page.rows[1].prompt == "a fox in snow \x00 狐"  # stored escaped
-            assert database.history(HistoryQuery(words="狐")).rows[0].id == page.rows[1].id
-            assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
+        assert page.rows[1].prompt == "a fox in snow \x00 狐"  # stored escaped
+        assert database.history(HistoryQuery(words="狐")).rows[0].id == page.rows[1].id
+        assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
     assert pragma(path, "user_version") == 3
     ledger(tmp_path / "new").close()
     assert tables(path) == tables(tmp_path / "new" / "ledger.db")
@@ -226,28 +219,20 @@ def test_reading_another_folder_changes_nothing(tmp_path: Path, path: Path) -> N
 
 DAMAGE = {
     "jobs SET created_at = 1e308": "created_at",
-    "jobs SET created_at = 'today'": "created_at",
     "jobs SET mode = 'bogus'": "mode",
     "jobs SET state = 'happy'": "status",
     "jobs SET cost_amount = '٣'": "cost_amount",
     "jobs SET cost_source = 'guess'": "cost_source",
     "jobs SET seed = 'five'": "seed",
-    "jobs SET tags = '[1]'": "tags",
     "jobs SET created_at = 32503680000": "created_at",
     "job_texts SET request = '[]'": "request",
     """job_texts SET parameters = '{"n": "x"}'""": "parameters",
-    """job_texts SET parameters = '{"size": 5}'""": "parameters",
     "job_texts SET items = '{'": "items",
-    "job_texts SET prompt = x'ff'": "prompt",
     "pictures SET saved_at = -1": "saved_at",
-    "pictures SET width_px = 'wide'": "width_px",
-    "pictures SET file = x'ff'": "file",
     "pictures SET file = '../../x.png'": "file",
     "jobs SET picture_count = 9223372036854775807": "picture_count",
-    "jobs SET n = 4611686018427387904": "n",
     "jobs SET picture_count = x'ff', n = 2.5": "n",
     "jobs SET user = CAST(x'ff' AS TEXT)": "user",
-    "jobs SET notebook = x'ff'": "notebook",
     "jobs SET cost_amount = x'31'": "cost_amount",
     "jobs SET cost_amount = '1', cost_source = 'reported', cost_currency = x'ff'": "cost_currency",
     "jobs SET cost_source = 'simulated', cost_note = CAST(x'ff' AS TEXT)": "cost_note",
@@ -285,8 +270,11 @@ def test_bad_rows_are_shown_as_such_and_the_rest_works(tmp_path: Path, path: Pat
 # ------------------------------------------------------------------ a glance
 
 
-def test_a_glance_counts_what_is_open(tmp_path: Path, path: Path) -> None:
-    """The line that a new kernel prints is made of these counts; reading leaves the file as it was."""
+def test_a_glance_counts_what_is_open_and_changes_nothing(tmp_path: Path, path: Path) -> None:
+    """The line of a new kernel is made of these counts; no ledger, or a damaged one, stops nothing."""
+    assert not count_open(path)
+    assert not count_open(tmp_path / "nowhere" / "ledger.db")
+    assert not path.exists()
     with ledger(tmp_path) as database:
         for k in range(len(PATH) + 1):
             move(database, create(database), *PATH[:k], **({"expires_at": NOON + k} if k else {}))
@@ -295,16 +283,8 @@ def test_a_glance_counts_what_is_open(tmp_path: Path, path: Path) -> None:
     expected = {"unsent": 1, "sending": 1, "running": 2, "to_fetch": 1, "in_doubt": 1, "earliest_expiry": NOON + 1}
     assert count_open(path) == OpenSummary(**expected)
     assert path.read_bytes() == before
-
-
-def test_a_glance_makes_nothing_and_never_fails(tmp_path: Path, path: Path) -> None:
-    """Loading the extension leaves a folder without a ledger as it was, and goes on where one is damaged."""
-    assert not count_open(path)
-    assert not count_open(tmp_path / "nowhere" / "ledger.db")
-    assert not [entry for entry in tmp_path.iterdir() if "ledger" in entry.name or entry.name == "nowhere"]
-    for content in (b"not a database" * 1000, b""):
-        path.write_bytes(content)
-        assert str(path) in count_open(path).problem
+    path.write_bytes(b"not a database" * 1000)
+    assert str(path) in count_open(path).problem
 
 
 # ------------------------------------------------------------------ processes and disks
@@ -330,22 +310,3 @@ def test_nothing_is_ordered_into_a_ledger_that_is_gone(tmp_path: Path, path: Pat
             change()
             with pytest.raises(StoreError, match="deleted, moved or replaced"):
                 create(database)
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_uses_its_own(tmp_path: Path) -> None:
-    """SQLite's connections must not cross a fork: the child is refused, opens its own, and harms nothing."""
-    with ledger(tmp_path) as database:
-        job_id = create(database)
-        child = os.fork()
-        if child == 0:
-            try:
-                with pytest.raises(StoreError):
-                    database.get(job_id)
-                database.leave()
-                with ledger(tmp_path) as own:
-                    os._exit(0 if own.get(job_id).id == job_id and create(own) else 2)
-            finally:
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert len(database.open_jobs()) == 2

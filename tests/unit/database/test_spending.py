@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, reported
+from tests.unit.database.kit import NOON, PATH, Clock, create, finish, move, new, owner, reported
 from wan_notebook.database import Database, HistoryQuery, Spend, Status
 from wan_notebook.money import Cost, Source, Total
 
@@ -30,47 +30,6 @@ def test_open_jobs_are_reserved_and_ended_ones_spent(database: Database) -> None
     assert usd(database.spend()) == (Decimal("0.05"), Decimal("0.03"))
     move(database, job_id, Status.SAVED)
     assert (usd(database.spend()), database.spend().total.unknown) == ((Decimal("0.05"), Decimal("0.03")), 0)
-
-
-def test_what_was_not_made_costs_nothing(database: Database, clock: Clock) -> None:
-    """Failed, refused and cancelled jobs count 0; an intent whose owner is gone reserves nothing."""
-    for way in ([Status.REFUSED], [Status.CANCELLED], [*PATH[:2], Status.FAILED]):
-        move(database, create(database), *way)
-    assert database.spend() == Spend(jobs=3, free=3)
-    create(database)
-    clock.now += 16
-    assert database.spend() == Spend(jobs=4, free=3)
-
-
-def test_an_unknown_cost_is_counted_and_is_not_zero(database: Database) -> None:
-    """Jobs whose price nobody said stand beside the sums as their number, once, fetched or not."""
-    finish(database)
-    create(database, price="")
-    move(database, create(database), *PATH[:4])
-    spend = database.spend()
-    assert (spend.total.unknown, spend.reserved_unknown, spend.unpriced, spend.reserved_unpriced) == (1, 1, 1, 1)
-    assert usd(spend) == (0, Decimal("0.03"))
-    assert database.history().total.unknown == 2
-
-
-def test_pictures_are_counted_made_and_reserved(database: Database) -> None:
-    """A limit on pictures counts those made, those that open jobs may make, and those that expired unfetched."""
-    finish(database)
-    create(database, n=4)
-    move(database, create(database, n=3), *PATH[:4], pictures=[{"index": 0, **PICTURE}])
-    move(database, create(database, n=2), *PATH[:3], Status.EXPIRED)
-    spend = database.spend()
-    assert (spend.pictures_made, spend.pictures_saved, spend.pictures_reserved, spend.jobs) == (1 + 2, 2, 4 + 3, 4)
-
-
-def test_practice_and_money_never_mix(database: Database) -> None:
-    """A practice picture spends no money and takes no room under a limit of real ones, and the reverse."""
-    finish(database, is_simulated=True)
-    create(database, is_simulated=True)
-    assert database.spend() == Spend()
-    practice = database.spend(simulated=True)
-    assert (practice.jobs, practice.pictures_made, practice.pictures_reserved) == (2, 1, 1)
-    assert (database.history().total, database.cost_by("day")) == (Total(), [])
 
 
 KINDS = st.tuples(

@@ -52,27 +52,18 @@ def test_a_job_arrives_as_it_left(database: Database, target: Database) -> None:
     assert row.is_complete
 
 
-def test_importing_twice_adds_nothing(database: Database, target: Database) -> None:
-    """Opening a bundle again, or in the folder that it came from, changes nothing; another job keeps its id."""
-    job_id = finish(database)
-    rows = travelled(database, job_id)
-    target.import_rows(rows)
-    assert target.import_rows(rows).present == database.import_rows(rows).present == [job_id]
-    assert database.get(job_id).imported_at is None
-    assert len(target.events(job_id)) == 7
-    twin = travelled(database, finish(database, "another"))
-    twin[0]["job"]["id"] = job_id
-    assert database.import_rows(twin).conflicts == [job_id]
-    assert database.get(job_id).prompt == "a fox"
-
-
 def test_an_imported_cost_is_shown_and_counts_nowhere(database: Database, target: Database) -> None:
-    """It was paid by the one who made it: no budget and no total here counts it."""
-    target.import_rows(travelled(database, finish(database, cost=reported("5"))))
+    """It was paid by the one who made it; another job under the same id keeps it."""
+    job_id = finish(database, cost=reported("5"))
+    target.import_rows(travelled(database, job_id))
     page = target.history()
     assert (page.rows[0].cost.amount, page.total_rows, str(page.total)) == (Decimal(5), 1, "$0.00")
     assert (target.spend().jobs, target.cost_by("day")) == (0, [])
     assert target.last_price("gateway", "wan2.6-image") is None
+    twin = travelled(database, finish(database, "another"))
+    twin[0]["job"]["id"] = job_id
+    assert target.import_rows(twin).conflicts == [job_id]
+    assert target.get(job_id).prompt == "a fox"
 
 
 def test_nothing_private_leaves(database: Database) -> None:
@@ -131,27 +122,21 @@ job.id | "../../x" | proper id
 job.state | "running" | not finished
 job.state | "happy" | status
 job.created_at | 1e308 | created_at
-job.created_at | 32503680000 | created_at
 job.parameters.size | 5 | parameters =
 job.parameters.n | "x" | parameters =
 job.mode | "bogus" | mode
-job.seed | "5; DROP TABLE jobs" | seed
 job.owner_token | "mine" | owner_token
 job.picture_count | 99 | picture_count
 job.banana | 1 | banana
 job.cost_amount | "-1" | cost_amount
 job.cost_amount | "٣" | cost_amount
-job.cost_amount | "1_000" | cost_amount
 job.cost_source | "guessed" | cost_source
 inputs | {"a": 1} | inputs
-inputs.0 | "x" | cannot be read
 inputs.0.file | "../../etc/passwd" | cannot be stored
-inputs.0.file | "x./y" | cannot be stored
 inputs.0.sha256 | "*" | SHA-256
 inputs.0.position | "first" | position
 pictures.0.file | "/etc/passwd" | cannot be stored
 pictures.0.corrupt_file | "C:\\\\x" | cannot be stored
-pictures.0.saved_at | "now" | saved_at
 events.0 | {} | cannot be read
 events.0.state | "happy" | happy
 events.0.at | 1e308 | at =
@@ -159,10 +144,8 @@ job.fp_sent | "wan1:sha256:00" | hashes
 job.fp_asked | "wan1:sha256:00" | hashes
 job.request.prompt | "your own prompt" | hashes
 job.prompt | "your own prompt" | prompt
-job.negative_prompt | "x" | negative_prompt
 job.model | "other" | model
 job.n | 7 | n
-job.size_tier | "4K" | size_tier
 job.mode | "text to image" | mode
 job.parameters.watermark | true | parameters
 inputs.0.identity | "bytes:sha256:2" | inputs

@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
-from wan_notebook.simulator import SimulatorConfig, create_app
+from tests.kit import unlimited
+from wan_notebook.simulator import create_app
 
 SUBMIT = {"gateway": "/model/v1/generation", "dashscope": "/api/v1/services/aigc/image-generation/generation"}
 TASK = {"gateway": "/model/v1/generation/task/", "dashscope": "/api/v1/tasks/"}
@@ -33,8 +35,7 @@ class Caller:
 
     def __init__(self, key: str = "sk-test", **config: Any) -> None:
         self.clock = config.setdefault("clock", Clock())
-        limits = {"queries_per_s": 0, "submits_per_s": 0, "in_flight": 0}
-        self.app = create_app(SimulatorConfig(**{"seconds": 10.0, **limits, **config}))
+        self.app = create_app(replace(unlimited(10.0), **{"fixed_picture": None, **config}))
         self.simulator = self.app.state.simulator
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
 

@@ -4,7 +4,6 @@ import io
 import signal
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -81,17 +80,6 @@ def test_states_follow_the_clock_and_cancelling_needs_pending(caller: Caller) ->
     assert caller.poll("dashscope", other).json()["output"]["task_status"] == "CANCELED"
 
 
-def test_progress_rises_and_cost_is_price_times_pictures() -> None:
-    """The gateway reports 0 ≤ progress < 1 while a task runs, and its cost as an exact decimal string."""
-    caller = Caller(price=Decimal("0.035"))
-    task_id, replies = caller.made(images=[URL], n=2).task_id, []
-    for _ in range(5):
-        replies.append(caller.poll("gateway", task_id).json())
-        caller.clock.now += 2.5
-    assert [reply.get("progress") for reply in replies] == [0.0, 0.25, 0.5, 0.75, None]
-    assert replies[4]["usage"]["cost"] == "0.070"
-
-
 def test_directives_steer_one_task(caller: Caller) -> None:
     """`[[seconds:N]]` and `[[partial]]`; what makes no sense is part of the text."""
     texts = ("[[seconds:12.5]]", "[[partial]]", "[[seconds:soon]]")
@@ -139,22 +127,20 @@ def test_results_are_served_in_parts_without_a_key() -> None:
     """Length, type, validator and ranges as object storage has them; a key that is sent along is noted."""
     caller = Caller(fixed_picture=PICTURE)
     (url,) = caller.urls(max_images=1)
-
-    def fetch(**headers: str) -> httpx.Response:
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return caller.request("GET", url, has_key=False, headers=given)
-
-    whole = fetch()
+    whole = caller.request("GET", url, has_key=False)
     assert (whole.status_code, whole.content, whole.headers["content-type"]) == (200, PICTURE, "image/png")
     assert whole.headers["content-length"] == str(len(PICTURE))
-    for asked, first, last in (("0-9", 0, 9), ("500-", 500, 1031), ("1000-9999", 1000, 1031)):
-        part = fetch(Range=f"bytes={asked}")
-        assert (part.status_code, part.content) == (206, PICTURE[first : last + 1])
-        assert part.headers["content-range"] == f"bytes {first}-{last}/{len(PICTURE)}"
-    assert fetch(Range="bytes=5000-").status_code == 416
-    assert fetch(Range="bytes=10-", If_Range=whole.headers["etag"]).status_code == 206
-    assert fetch(Range="bytes=10-", If_Range='"other"').status_code == 200
-    assert (caller.simulator.images_served, caller.simulator.keys_leaked) == (5, [])
+    for headers, code, part in (
+        ({"Range": "bytes=500-"}, 206, "bytes 500-1031/1032"),
+        ({"Range": "bytes=1000-9999"}, 206, "bytes 1000-1031/1032"),
+        ({"Range": "bytes=5000-"}, 416, None),
+        ({"Range": "bytes=10-", "If-Range": whole.headers["etag"]}, 206, "bytes 10-1031/1032"),
+        ({"Range": "bytes=10-", "If-Range": '"other"'}, 200, None),
+    ):
+        reply = caller.request("GET", url, has_key=False, headers=headers)
+        assert (reply.status_code, reply.headers.get("content-range")) == (code, part)
+        assert code != 206 or PICTURE.endswith(reply.content)
+    assert caller.simulator.keys_leaked == []
     caller.request("GET", url)
     assert len(caller.simulator.keys_leaked) == 1
 
@@ -170,30 +156,20 @@ def test_only_addresses_that_were_given_out_work_and_for_a_day() -> None:
     assert fetched[3].headers["content-type"] == "application/xml"
 
 
-@pytest.mark.parametrize("size", ["384*1536", "1536*384"])
-def test_pictures_have_their_size_differ_and_say_simulated(caller: Caller, size: str) -> None:
+def test_pictures_have_their_size_differ_and_say_simulated(caller: Caller) -> None:
     """Any prompt can be drawn in any shape, as an RGB PNG with the band that marks it; seed and prompt change it."""
     seen = set()
-    for text in ("\x00\x1b[31m\u202e", "狐狸在雪地里", "a" * 2000, "שלום 🦊", "one\ntwo\tthree"):
-        (url,) = caller.urls(text=text, images=[URL], size=size, seed=len(seen) // 3)
+    for text, size in (("\x00\x1b[31m\u202e", "384*1536"), ("狐狸在雪地里", "384*1536"), ("שלום 🦊" * 300, "1536*384")):
+        (url,) = caller.urls(text=text, images=[URL], size=size)
         content = caller.request("GET", url, has_key=False).content
         seen.add(content)
         with Image.open(io.BytesIO(content)) as picture:
             assert (picture.format, picture.mode, "*".join(map(str, picture.size))) == ("PNG", "RGB", size)
             assert (255, 196, 64) in {colour for _, colour in picture.getcolors(picture.width * picture.height) or ()}
-    assert len(seen) == 5
+    assert len(seen) == 3
 
 
 # ------------------------------------------------------------------ counts, command line
-
-
-def test_requests_are_counted_by_kind(caller: Caller) -> None:
-    """Tests tell by it what a client did; an address that is not there is a 404 in the words of the service."""
-    (url,) = caller.urls("dashscope", max_images=1)
-    for method, path in (("GET", "/api/v1/tasks"), ("POST", "/api/v1/tasks/x/cancel"), ("GET", url)):
-        caller.request(method, path)
-    assert caller.request("GET", "/model/v1/nonsense").json()["error"]["code"] == "not_found"
-    assert caller.simulator.requests == dict.fromkeys(("submit", "poll", "download", "list", "cancel", "other"), 1)
 
 
 @pytest.mark.process

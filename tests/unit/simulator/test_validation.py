@@ -75,13 +75,6 @@ def test_exactly_one_message_with_exactly_one_text(caller: Caller) -> None:
         assert caller.submit("gateway", document).json()["error"]["message"].startswith("input.messages")
 
 
-def test_models_are_known_by_the_name_of_their_service(caller: Caller) -> None:
-    """The name that the other service uses is a model that does not exist."""
-    for provider, other in (PROVIDERS, PROVIDERS[::-1]):
-        request = {**request_of(provider), "model": request_of(other)["model"]}
-        assert "does not exist" in caller.submit(provider, request).text
-
-
 @pytest.mark.parametrize(
     ("size", "image", "is_interleaved", "expected"),
     [
@@ -102,19 +95,6 @@ def test_sizes_follow_the_rules(
     images = [data_url((300, 900)), data_url(image)][is_interleaved:] if image else []
     request = caller.made(images=images, enable_interleave=is_interleaved, size=size).request
     assert (request.width_px, request.height_px) == expected
-
-
-def test_a_turned_photograph_has_the_shape_that_people_see(caller: Caller) -> None:
-    """The orientation in Exif decides which side is the width."""
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    request = caller.made(images=[data_url((640, 480), kind="JPEG", exif=exif)]).request
-    assert request.width_px < request.height_px
-
-
-def test_the_documented_formats_are_accepted(caller: Caller) -> None:
-    """JPEG, PNG, BMP and WEBP pass, grey pictures too."""
-    for kind in ("PNG", "JPEG", "BMP", "WEBP"):
-        assert caller.made(images=[data_url(kind=kind), data_url(kind=kind, mode="L")])
 
 
 def test_texts_are_cut_silently_and_a_forgotten_n_is_as_expensive_as_at_the_service(caller: Caller) -> None:
