@@ -162,7 +162,7 @@ class BudgetBook:
         price = None if budget.counts_pictures else self.known_price()
         is_fine = budget.counts_pictures or self.settings.is_simulated
         if not is_fine and (price is None or price.currency != budget.currency):
-            why = f"in {price.currency} ({price.note})" if price else "not known yet"
+            why = f"in {price.currency}" if price else "not known yet"
             hint = f"Set the budget in {price.currency}: `%wan budget 4{price.currency}`; or " if price else ""
             hint += f"set the price: `%wan config price=0.03{budget.currency}`; or count pictures: "
             message = f"a budget of {budget.text} cannot be kept: the price of a picture is {why}."
@@ -237,9 +237,8 @@ class BudgetBook:
         A set price does not lower what was last billed here; where there is none, it is what another folder paid.
         """
         provider, billed, spends = self.settings.provider, [], [list[Spend]() for _ in budgets]
-        is_alone = budgets and all(budget.per == "notebook" and budget.counts_pictures for budget in budgets)
         self.skipped.clear()
-        for folder in [] if is_alone else self.loader.known_folders():
+        for folder in self.loader.known_folders():
             if folder == self.settings.folder:
                 continue
             try:

@@ -295,8 +295,6 @@ def refuse_unanswered(jobs: Sequence[PlannedJob], *, fresh: bool, by_store: bool
     job = next((job for job in jobs if fresh or job.result is None), None)
     if job is not None:
         who = "The folder of an opened bundle" if by_store else "WAN_REPLAY=only"
-        seed = f"seed {job.request.seed}" if job.request_hash == job.request_hash_with_seed else "without a seed"
-        what = f"the store has no answer to {one_line(job.request.prompt, 60)!r} ({seed})"
-        what = "--fresh asks for a new picture" if fresh else what
+        what = "--fresh asks for one" if fresh else f"the store has none for {one_line(job.request.prompt, 60)!r}"
         hint = "Run the notebook in a folder of your own." if by_store else "Unset WAN_REPLAY to ask the service."
         raise ReplayError(f"{who} never buys pictures, and {what}.", hint=hint)

@@ -14,7 +14,6 @@ from .project import Project
 from .text import pluralize
 
 INPUTS: Final = "inputs"
-_CHOICES_SHOWN: Final = 6
 
 
 @dataclass
@@ -87,7 +86,9 @@ class Resolver:
         count, at = len(choices), index or 0
         if (index is None and count > 1) or not -count <= at < count:
             message = f"the job {'makes' if is_open else 'has'} {pluralize(count, 'picture')}."
-            raise ImageInputError(name, message, hint=_choices(name, count))
+            base = name.split("[", 1)[0]
+            base = base if base.isidentifier() or base.isalnum() else "job"  # `image 1` is not an expression
+            raise ImageInputError(name, message, hint=f"Choose one: {base}[0] to {base}[{count - 1}].")
         job, position = choices[at]
         if not is_open:
             return self._of_picture(job, position, name)
@@ -121,10 +122,3 @@ class Resolver:
             file = f"{INPUTS}/fetched-{hashlib.sha256(fetched[0]).hexdigest()[:16]}.{suffix}"
             self.project.database.meta_set(key, self.project.storage.add(file, fetched[0]))
         return image
-
-
-def _choices(name: str, count: int) -> str:
-    base = name.split("[", 1)[0]
-    base = base if base.isidentifier() or base.isalnum() else "job"  # `image 1` is not an expression
-    shown = ", ".join(f"{base}[{at}]" for at in range(min(count, _CHOICES_SHOWN)))
-    return f"Choose one: {shown}{', …' if count > _CHOICES_SHOWN else ''}."

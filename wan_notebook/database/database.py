@@ -10,23 +10,7 @@ from decimal import ROUND_UP, Decimal
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Float,
-    Integer,
-    and_,
-    case,
-    cast,
-    delete,
-    false,
-    func,
-    null,
-    or_,
-    select,
-    union,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -57,13 +41,13 @@ from .transfer import Transfer
 
 CostKey = Literal["day", "notebook", "tag", "user"]
 QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
-IS_OURS: Final = and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
+IS_OURS: Final = sa.and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
 """Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
 _AS_NAMED: Final = ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
 _SORTS: Final[dict[str, Any]] = {
     "created": JobSummary.created_at,
     "prompt": job_search.c.haystack,
-    "cost": cast(JobSummary.cost_amount, Float),
+    "cost": sa.cast(JobSummary.cost_amount, sa.Float),
     "duration": JobSummary.duration_s,
     "pictures": JobSummary.picture_count,
     **{name: getattr(JobSummary, name) for name in _AS_NAMED},
@@ -175,7 +159,7 @@ class Database(Transfer):
         # An index gives the order of creation; other columns may be unknown, which comes last.
         orders = [] if query.sort == "created" else [column.is_(None)]
         orders += [by.desc() if query.descending else by.asc() for by in (column, JobRow.seq)]
-        page = select(JobRow).where(*wanted).order_by(*orders).offset(query.offset).limit(query.limit)
+        page = sa.select(JobRow).where(*wanted).order_by(*orders).offset(query.offset).limit(query.limit)
         if query.sort == "prompt":
             page = page.join(job_search, job_search.c.job_seq == JobRow.seq)
         with self.reading() as session:
@@ -219,7 +203,7 @@ class Database(Transfer):
         """
         count = 0
         with self.writing() as session:
-            due = select(JobRow).where(JobRow.trashed_at < older_than, JobRow.purged_at.is_(None))
+            due = sa.select(JobRow).where(JobRow.trashed_at < older_than, JobRow.purged_at.is_(None))
             for row in session.scalars(due).all():
                 files = {given.file for given in row.inputs}
                 files |= {file for picture in row.pictures for file in (picture.file, picture.corrupt_file)}
@@ -233,7 +217,7 @@ class Database(Transfer):
         """Remember a value under a key; None forgets it."""
         with self.writing() as session:
             if value is None:
-                session.execute(delete(MetaRow).where(MetaRow.key == key))
+                session.execute(sa.delete(MetaRow).where(MetaRow.key == key))
             else:
                 session.merge(MetaRow(key=key, value=value))
 
@@ -254,7 +238,7 @@ class Database(Transfer):
     def cost_by(self, by: CostKey, *, simulated: bool = False) -> list[Spend]:
         """Return costs by local day, notebook, tag or user, in the order of their names: of money, or of practice."""
         labels: Mapping[str, Any] = {
-            "day": cast(JobSummary.created_at, Integer) // QUARTER_HOUR_S,
+            "day": sa.cast(JobSummary.created_at, sa.Integer) // QUARTER_HOUR_S,
             "notebook": JobSummary.notebook,
             "tag": job_tags.c.tag,
             "user": JobSummary.user,
@@ -272,9 +256,9 @@ class Database(Transfer):
 
     def last_price(self, provider: str, model: str) -> Price | None:
         """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
-        delivered = select(func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
+        delivered = sa.select(sa.func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
         found = (
-            select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
+            sa.select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
             .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
             .where(JobSummary.cost_amount.is_not(None), delivered > 0)
             .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call
@@ -290,9 +274,9 @@ class Database(Transfer):
         return Price(Decimal(f"{each.normalize():f}"), currency, day)
 
 
-def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
+def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     job = JobSummary
-    wanted: list[ColumnElement[bool]] = []
+    wanted: list[sa.ColumnElement[bool]] = []
     if query.only_trashed:
         wanted += [job.trashed_at.is_not(None), job.purged_at.is_(None)]
     elif not query.include_trashed:
@@ -303,31 +287,31 @@ def _conditions(query: HistoryQuery) -> list[ColumnElement[bool]]:
     wanted += [job.created_at < query.until] if query.until is not None else []
     if words := search_text(query.words).split():
         hits = [job_search.c.haystack.contains(word, autoescape=True) for word in words]
-        wanted.append(job.seq.in_(select(job_search.c.job_seq).where(*hits)))
+        wanted.append(job.seq.in_(sa.select(job_search.c.job_seq).where(*hits)))
     wanted += [
-        job.seq.in_(select(job_tags.c.job_seq).where(job_tags.c.tag == storable(tag))) for tag in query.tags if tag
+        job.seq.in_(sa.select(job_tags.c.job_seq).where(job_tags.c.tag == storable(tag))) for tag in query.tags if tag
     ]
     equal = {name: getattr(query, name) for name in ("notebook", "user", "seed")}
     wanted += [getattr(job, name) == value for name, value in equal.items() if value not in ("", None)]
     if query.starred:
-        pictures = select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
-        wanted.append(job.seq.in_(union(select(job.seq).where(job.is_starred == 1), pictures)))
+        pictures = sa.select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
+        wanted.append(job.seq.in_(sa.union(sa.select(job.seq).where(job.is_starred == 1), pictures)))
     wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
     return wanted
 
 
-def _has_status(words: Sequence[str]) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
+def _has_status(words: Sequence[str]) -> sa.ColumnElement[bool]:
+    conditions: list[sa.ColumnElement[bool]] = []
     for word in words:
         plain = word.strip().lower().replace("-", "_").replace(" ", "_")
         if plain == NOT_SENT:
-            conditions.append(and_(JobSummary.status == Status.REFUSED, JobSummary.error_code == NOT_SENT))
+            conditions.append(sa.and_(JobSummary.status == Status.REFUSED, JobSummary.error_code == NOT_SENT))
         elif plain in PLAIN_WORDS:
             conditions.append(JobSummary.status.in_(PLAIN_WORDS[plain]))
         else:
             hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
-    return or_(false(), *conditions)
+    return sa.or_(sa.false(), *conditions)
 
 
 def _forget(session: Session, row: JobRow, now: float) -> None:
@@ -338,18 +322,18 @@ def _forget(session: Session, row: JobRow, now: float) -> None:
         setattr(row, name, nothing)
     row.inputs = []
     row.purged_at = now
-    session.execute(update(EventRow).where(EventRow.job_seq == row.seq).values(detail={}))
+    session.execute(sa.update(EventRow).where(EventRow.job_seq == row.seq).values(detail={}))
     reindex(session, [row])
 
 
 def _is_used(session: Session, file: str, by_others_than: JobRow) -> bool:
     columns = ((PictureRow, PictureRow.file), (PictureRow, PictureRow.corrupt_file), (InputRow, InputRow.file))
-    found = (select(row.job_seq).where(column == file, row.job_seq != by_others_than.seq) for row, column in columns)
+    found = (sa.select(row.job_seq).where(column == file, row.job_seq != by_others_than.seq) for row, column in columns)
     return any(session.scalar(each.limit(1)) for each in found)
 
 
 def _add_up(
-    session: Session, wanted: Sequence[ColumnElement[bool]], label: Any = None, key_of: Callable[[Any], str] = str
+    session: Session, wanted: Sequence[sa.ColumnElement[bool]], label: Any = None, key_of: Callable[[Any], str] = str
 ) -> dict[str, Spend]:
     """Add up jobs by ``key_of`` the value of a column, under "" without one.
 
@@ -357,7 +341,7 @@ def _add_up(
     """
     price = (JobSummary.cost_source, JobSummary.cost_currency, JobSummary.cost_amount, JobSummary.cost_note)
     rows: dict[str, Spend] = {}
-    found = _grouped(session, wanted, null() if label is None else label, IS_OURS, JobSummary.status, *price)
+    found = _grouped(session, wanted, sa.null() if label is None else label, IS_OURS, JobSummary.status, *price)
     for jobs, asked, saved, value, is_ours, status, source, currency, amount, note in found:
         name = "" if label is None else key_of(value)
         row = rows.setdefault(name, Spend(key=name))
@@ -375,10 +359,10 @@ def _add_up(
     return rows
 
 
-def _add_reserved(session: Session, now: float, wanted: Sequence[ColumnElement[bool]], found: Spend) -> None:
+def _add_reserved(session: Session, now: float, wanted: Sequence[sa.ColumnElement[bool]], found: Spend) -> None:
     # An intent whose owner is gone reserves nothing: the same call again sends it, and then reserves anew.
-    is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    reserves = and_(IS_OPEN, or_(JobSummary.status != Status.INTENT, is_held))
+    is_held = sa.and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    reserves = sa.and_(IS_OPEN, sa.or_(JobSummary.status != Status.INTENT, is_held))
     is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
     price = (JobSummary.reserved_currency, JobSummary.reserved_amount)
     rows = _grouped(session, [reserves, *wanted], is_made, is_priced, *price)
@@ -397,16 +381,16 @@ def _add_reserved(session: Session, now: float, wanted: Sequence[ColumnElement[b
             found.reserved_unpriced += asked
 
 
-def _grouped(session: Session, wanted: Sequence[ColumnElement[bool]], *columns: Any) -> Iterable[Any]:
+def _grouped(session: Session, wanted: Sequence[sa.ColumnElement[bool]], *columns: Any) -> Iterable[Any]:
     """Count jobs, pictures asked for and pictures on disk of each combination of values, which follows the counts."""
     # Named, so that GROUP BY can say them by name: a bound value in both places is not the same to a server.
     groups = [column.label(f"group_{number}") for number, column in enumerate(columns)]
     # A stored number that is none, or too large to be added up, counts as 0.
     sums = [
-        cast(func.sum(case((column.between(0, INTEGER_MAX), column), else_=0)), BigInteger)
+        sa.cast(sa.func.sum(sa.case((column.between(0, INTEGER_MAX), column), else_=0)), sa.BigInteger)
         for column in (JobSummary.n, JobSummary.picture_count)
     ]
-    found: Any = select(func.count(), *sums, *groups).select_from(JobSummary)
+    found: Any = sa.select(sa.func.count(), *sums, *groups).select_from(JobSummary)
     if columns[0] is job_tags.c.tag:
         found = found.join(job_tags, job_tags.c.job_seq == JobSummary.seq)
     return session.execute(found.where(*wanted).group_by(*(group.name for group in groups)))

@@ -11,23 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    QueuePool,
-    Select,
-    create_engine,
-    event,
-    extract,
-    func,
-    insert,
-    inspect,
-    select,
-    text,
-)
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -68,7 +52,7 @@ class DatabaseEngine:
     ``path`` is None for a server.
     """
 
-    def __init__(self, engine: Engine, place: str, path: Path | None, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, engine: sa.Engine, place: str, path: Path | None, wall_clock: Callable[[], float]) -> None:
         self.place, self.path = place, path
         self._engine = engine
         self._writer = engine.execution_options(is_write=True)
@@ -139,7 +123,7 @@ class DatabaseEngine:
             yield session
 
     @contextmanager
-    def reading(self, engine: Engine | None = None) -> Iterator[Session]:
+    def reading(self, engine: sa.Engine | None = None) -> Iterator[Session]:
         """Open a session that sees one snapshot of what is committed."""
         if os.getpid() != self._pid:
             message = f"The ledger {self.place} is used by the process that this one was forked from."
@@ -159,7 +143,7 @@ class DatabaseEngine:
         if self.path is not None:
             return self._wall_clock()
         with self.reading() as session:
-            return float(session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0.0)
+            return float(session.scalar(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))) or 0.0)
 
     @property
     def file_warning(self) -> str:
@@ -174,7 +158,7 @@ def explained(place: str) -> Iterator[None]:
     """Turn errors of the database into ones that name the ledger, what happened to it, and what to do."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
         what, hint = _reason(error)
         raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
     except (UnicodeError, OverflowError) as error:
@@ -205,20 +189,20 @@ def on_network_filesystem(path: Path, mounts: str | None = None) -> bool:
     return str(path).startswith(("\\\\", "//")) or kind in NETWORK_FILESYSTEMS or kind.startswith("fuse.")
 
 
-def _open_server(address: str) -> tuple[Engine, str]:
+def _open_server(address: str) -> tuple[sa.Engine, str]:
     try:
-        url = make_url(address)
-    except (ArgumentError, ValueError):  # which is not shown: it may hold a password
+        url = sa.make_url(address)
+    except (sa.exc.ArgumentError, ValueError):  # which is not shown: it may hold a password
         hint = "Write WAN_LEDGER like postgresql+psycopg://host/team, or unset it."
         raise StoreError("WAN_LEDGER is not the address of a database.", hint=hint) from None
     place = url.render_as_string(hide_password=True)
     with explained(place):
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
         _create_or_migrate(engine, place)
     return engine, place
 
 
-def _open_file(path: Path) -> Engine:
+def _open_file(path: Path) -> sa.Engine:
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with explained(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +216,7 @@ def _open_file(path: Path) -> Engine:
         return engine
 
 
-def _open_read_only(path: Path) -> Engine:
+def _open_read_only(path: Path) -> sa.Engine:
     with explained(str(path)):
         engine = _sqlite_engine(read_only_uri(path))
         with engine.connect() as connection:
@@ -252,11 +236,11 @@ def _connect(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def _sqlite_engine(uri: str) -> Engine:
-    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=QueuePool, hide_parameters=True)
+def _sqlite_engine(uri: str) -> sa.Engine:
+    engine = sa.create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=sa.QueuePool, hide_parameters=True)
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
         # IMMEDIATE: what a transaction reads stays true until it is committed, whatever other kernels do.
         is_write = connection.get_execution_options().get("is_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
@@ -264,7 +248,7 @@ def _sqlite_engine(uri: str) -> Engine:
     return engine
 
 
-def _create_or_migrate(engine: Engine, place: str) -> None:
+def _create_or_migrate(engine: sa.Engine, place: str) -> None:
     """Create what is missing, in one transaction: two kernels may open a new ledger at the same moment."""
     with engine.execution_options(is_write=True).begin() as connection:
         is_server = connection.dialect.name != "sqlite"
@@ -274,21 +258,21 @@ def _create_or_migrate(engine: Engine, place: str) -> None:
         if found == SCHEMA_VERSION:
             return
         if found in MIGRATIONS:
-            connection.execute(text(MIGRATIONS[found]))
+            connection.execute(sa.text(MIGRATIONS[found]))
         Base.metadata.create_all(connection)
         for statement in Path(__file__).with_name("unused.sql").read_text(encoding="utf-8").split(";\n")[:-1]:
             connection.exec_driver_sql(statement)
         if is_server:
-            connection.execute(insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))
+            connection.execute(sa.insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))
         else:
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def _checked_version(connection: Connection, place: str) -> int:
+def _checked_version(connection: sa.Connection, place: str) -> int:
     """Return the schema's version, 0 for an empty database; raise ``StoreError`` for what must not be used."""
     if connection.dialect.name != "sqlite":
-        has_tables = inspect(connection).has_table("meta")
-        version = int(connection.scalar(select(MetaRow.value).where(MetaRow.key == "schema")) or 0) if has_tables else 0
+        has_tables, schema = sa.inspect(connection).has_table("meta"), MetaRow.key == "schema"
+        version = int(connection.scalar(sa.select(MetaRow.value).where(schema)) or 0) if has_tables else 0
     else:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         kinds = set(connection.exec_driver_sql("SELECT type FROM sqlite_master").scalars())
@@ -305,9 +289,9 @@ def _checked_version(connection: Connection, place: str) -> int:
     return version
 
 
-def _lock(what: str) -> Select[Any]:
+def _lock(what: str) -> sa.Select[Any]:
     """Make transactions of a server wait for each other; the end of the transaction lets go."""
-    return select(func.pg_advisory_xact_lock(func.hashtext(what)))
+    return sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what)))
 
 
 def file_id(path: Path | None) -> tuple[int, int] | None:

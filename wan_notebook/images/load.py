@@ -59,7 +59,12 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
     """
     if isinstance(value, InputImage):
         return value
-    name = _display_name(name)
+    name = name.strip()  # shown in errors and records: of a URL no query and password, nothing of a pasted picture
+    if name[:5].lower() == "data:" or _is_base64(name.encode(errors="replace")):
+        name = "pasted picture"
+    elif "://" in name[:12]:
+        name = re.sub("//[^/]*@", "//", re.split("[?#]", name)[0])
+    name = one_line(name, 200)
     with quiet():
         try:
             return _load(value, name=name, fetch=fetch)
@@ -162,16 +167,6 @@ def _drawn(value: object) -> bytes | None:
 
 
 # What a person types or pastes: paths, addresses, data URLs and bare base64 -------------------------------------------
-
-
-def _display_name(name: str) -> str:
-    """Shorten a name for errors and records: a URL without query and password, nothing of a pasted picture."""
-    name = name.strip()
-    if name[:5].lower() == "data:" or _is_base64(name.encode(errors="replace")):
-        return "pasted picture"
-    if "://" in name[:12]:
-        name = re.sub("//[^/]*@", "//", re.split("[?#]", name)[0])
-    return one_line(name, 200)
 
 
 def _bytes_of(value: Any, *, fetch: Fetch | None) -> bytes | None:

@@ -44,7 +44,8 @@ _AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
 
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)", re.DOTALL)
 _HINTS: Final = {"seed": "Write a number, 5..8 or 5,9,12.", "image": "Quote it if it is a path."}
-_LONE_NAME: Final = re.compile(r"\{\s*([^\W\d]\w*(?:\.[^\W\d]\w*|\[[^\[\]{}]+\])*)\s*\}")
+LONE_FIELD: Final = re.compile(r"\A\{\s*([^\W\d]\w*(?:\.[^\W\d]\w*|\[[^\[\]{}]+\])*)\s*\}\Z")
+"""``{name}`` alone is that variable, whichever option it stands in."""
 _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?")
 _DOTTED: Final = re.compile(r"([^\W\d]\w*)\.([^\W\d]\w*)(?:\.[^\W\d]\w*)*")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smh]?)", re.IGNORECASE | re.ASCII)
@@ -146,12 +147,6 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
     return name in namespace or hasattr(builtins, name)
 
 
-def without_braces(text: str) -> str:
-    """Return ``name`` for ``{name}``: a lone field is that variable, whichever option it stands in."""
-    match = _LONE_NAME.fullmatch(text)
-    return match[1] if match else text
-
-
 def near_names(word: str, names: Iterable[object]) -> str:
     """Return ``Did you mean photo?`` for the nearest public name, or an empty text."""
     return did_you_mean(word, [name for name in names if isinstance(name, str) and name[:1] != "_"], cutoff=0.5)
@@ -193,7 +188,7 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
         case Kind.SEED:
             return _seeds(text, namespace)
         case Kind.NUMBER:
-            number = _whole(evaluate(without_braces(text), namespace, name), text, name)
+            number = _whole(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name), text, name)
             return number if type(number) is int else refuse(name, f"{shown(text)} is not a whole number.")
     expanded = expand(text, namespace, field=name)
     if expanded.problems:
@@ -225,7 +220,7 @@ def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     """Read ``90``, ``90s``, ``15m``, ``2h``, or an expression that gives seconds or one of these."""
     match = _DURATION.fullmatch(text)
     with suppress(RequestError):
-        match = match or _DURATION.fullmatch(str(evaluate(without_braces(text), namespace, field)))
+        match = match or _DURATION.fullmatch(str(evaluate(LONE_FIELD.sub(r"\1", text), namespace, field)))
     seconds = float(match[1]) * _UNIT_S[match[2].lower()] if match else 0.0
     return seconds or refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
 
@@ -235,7 +230,7 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
 
     At most one more than ``TASKS_PER_CALL_MAX`` are returned.
     """
-    text = without_braces(text)
+    text = LONE_FIELD.sub(r"\1", text)
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
     found: list[Any] = []
     for part in [text] if text.startswith(("(", "[")) else split_list(f"[{text}]"):
@@ -298,7 +293,7 @@ def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image"
 
     A variable of the notebook comes before a job's id and before a file; paths, URLs and ids are never evaluated.
     """
-    text, names = without_braces(text), resolver.namespace
+    text, names = LONE_FIELD.sub(r"\1", text), resolver.namespace
     if text in names:
         return resolver.image(names[text], text)
     path = unquoted(text)

@@ -18,7 +18,7 @@ from ..files import write_private
 from ..jobs import Job, Picture
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_cell
-from .expressions import evaluate_item, is_known, job_reference, read_value, without_braces
+from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
 from .frontend import front_end, show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import ReadLine, flag_of, split_line, unquoted
@@ -104,7 +104,7 @@ class Runner:
         """
         if not word:
             return [(self._newest(), None)]
-        text = without_braces(unquoted(word) or word)
+        text = LONE_FIELD.sub(r"\1", unquoted(word) or word)
         reference = job_reference(text)
         if reference and not is_known(reference[0], self.namespace):
             return [(self.session.job(reference[0]), reference[1])]
