@@ -8,6 +8,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping
+from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,48 +76,6 @@ def pil_image(spec: Mapping[str, Any]) -> Any:
     return image
 
 
-class Drawing:
-    """A figure as Matplotlib's are used here: it writes itself with `savefig`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def savefig(self, target: Any, *, format: str) -> None:
-        """Write the drawing."""
-        assert format == "png"
-        target.write(self._data)
-
-
-class PngObject:
-    """An object that shows itself as PNG in a cell."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def _repr_png_(self) -> bytes:
-        return self._data
-
-
-class JpegObject:
-    """An object that shows itself as JPEG, in base64 and with metadata, as older ones do."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def _repr_jpeg_(self) -> tuple[str, dict[str, Any]]:
-        return base64.b64encode(self._data).decode(), {}
-
-
-class BundleObject:
-    """An object that knows only the MIME bundle."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {"image/png": base64.b64encode(self._data).decode(), "text/plain": "a drawing"}
-
-
 def data_url(spec: Mapping[str, Any]) -> str:
     """Return a data URL of a file, in base64 or percent-encoded."""
     data = (INPUTS / spec["file"]).read_bytes()
@@ -161,15 +120,29 @@ def value_of(spec: Any, pending: Maker) -> Any:
     raise ValueError(message)
 
 
+def _drawing(data: bytes, **methods: Any) -> Any:
+    """Return an object that shows itself by one method, which is given the drawing's bytes."""
+    return type("Drawing", (), {name: partialmethod(method, data) for name, method in methods.items()})()
+
+
+def _savefig(_: object, data: bytes, target: Any, *, format: str) -> None:
+    assert format == "png"
+    target.write(data)
+
+
+def _bundle(_: object, data: bytes, **__: Any) -> dict[str, Any]:
+    return {"image/png": base64.b64encode(data).decode(), "text/plain": "a drawing"}
+
+
 _OF_BYTES: dict[str, Callable[[bytes], Any]] = {
     "bytes": bytes,
     "bytearray": bytearray,
     "memoryview": memoryview,
     "BytesIO": io.BytesIO,
-    "figure": Drawing,
-    "png object": PngObject,
-    "jpeg object": JpegObject,
-    "bundle object": BundleObject,
+    "figure": lambda data: _drawing(data, savefig=_savefig),
+    "png object": lambda data: _drawing(data, _repr_png_=lambda _, drawn: drawn),
+    "jpeg object": lambda data: _drawing(data, _repr_jpeg_=lambda _, drawn: (base64.b64encode(drawn).decode(), {})),
+    "bundle object": lambda data: _drawing(data, _repr_mimebundle_=_bundle),
 }
 
 

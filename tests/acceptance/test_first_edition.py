@@ -28,7 +28,7 @@ from tests.kit import (
     kernel_in,
     submission_of,
 )
-from wan_notebook.database import HistoryQuery, JobRow, count_open
+from wan_notebook.database import HistoryQuery, count_open
 from wan_notebook.errors import ReplayError, StoreError
 from wan_notebook.history import history
 from wan_notebook.images import InputImage, PendingImage, former_identity, load_image, pixel_identity
@@ -365,17 +365,16 @@ def test_pictures_and_sidecars_say_how_they_were_made(paper: Path) -> None:
 # ------------------------------------------------------------------ recall
 
 
-def recalled(session: Session, word: str) -> str:
-    """Return the cell that ``%wan recall`` writes."""
-    return in_shell(session, line=f"recall {word}")[0]
-
-
 def test_a_picture_and_a_job_give_back_their_cell(session: Session) -> None:
     """`%wan recall picture.png` and `%wan recall JOB` write the cell that they wrote, without defaults."""
     for file, (text, _) in EXPECTED["recalled"]["pictures"].items():
-        assert recalled(session, f'"wan-pictures/{file}"') == text.replace(" --rewrite", ""), file  # the default
+        assert in_shell(session, line=f'recall "wan-pictures/{file}"') == [text.replace(" --rewrite", "")], (
+            file
+        )  # the default
     for job_id, text in EXPECTED["recalled"]["jobs"].items():
-        assert recalled(session, job_id) == re.sub(" --size 1K| --rewrite", "", text), JOBS[job_id]["what"]
+        assert in_shell(session, line=f"recall {job_id}") == [re.sub(" --size 1K| --rewrite", "", text)], JOBS[job_id][
+            "what"
+        ]
 
 
 # ------------------------------------------------------------------ replay
@@ -448,17 +447,19 @@ def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.
     rows = database.history(HistoryQuery(limit=100)).rows
 
     found = [
-        {"id": r.id, "cost": str(cost_of(r)), "state": str(r.status), "prompt": r.prompt, "files": _files(r)}
+        {
+            "id": r.id,
+            "cost": str(cost_of(r)),
+            "state": str(r.status),
+            "prompt": r.prompt,
+            "files": [p.file for p in r.pictures],
+        }
         for r in rows
     ]
     assert found == frozen["history"]
     assert str(database.spend().total) == frozen["spend"]
     assert verify_notebook(session, tmp_path / "study.ipynb").is_ok
     session.close()
-
-
-def _files(row: JobRow) -> list[str]:
-    return [picture.file for picture in row.pictures]
 
 
 @pytest.mark.parametrize("made_by", ["lab", "nbclient"])

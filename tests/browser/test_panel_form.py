@@ -126,12 +126,11 @@ def test_sizes_are_one_radio_group(widgets: WidgetPage) -> None:
     assert page.locator("[role=radio][tabindex='0']").count() == 1
     page.locator("[data-value='1:1']").click()
     page.keyboard.press("ArrowRight")
-    assert size() == "2:3"
     page.locator("[data-value='2K']").click(force=True)
     assert size() == "2:3"
     page.locator("[data-value=free]").click()
-    page.locator(".wan-size-free input").nth(0).fill("1000")
-    page.locator(".wan-size-free input").nth(1).fill("800")
+    for number, text in enumerate(("1000", "800")):
+        page.locator(".wan-size-free input").nth(number).fill(text)
     assert size() == "1000x800"
     widget.set(values={**widget.get("values"), "size": "16:9"})
     assert page.locator(".wan-size [aria-checked=true]").get_attribute("data-value") == "16:9"
@@ -224,6 +223,5 @@ def test_a_removed_panel_leaves_nothing_behind(widgets: WidgetPage) -> None:
     widget = mount(widgets, jobs=rows(JOB), gallery=gallery(item(1)), history=history(ROW))
     widget.dispose()
     assert widget.listeners() == 0
-    assert not widgets.page.evaluate(
-        PASTE.replace("document.querySelector('.wan-f-prompt textarea')", "document.body"), ["drop", "a.png", ""]
-    )
+    on_body = PASTE.replace("document.querySelector('.wan-f-prompt textarea')", "document.body")
+    assert not widgets.page.evaluate(on_body, ["drop", "a.png", ""])

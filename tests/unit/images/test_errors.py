@@ -117,23 +117,16 @@ def test_a_failing_fetch_names_the_image() -> None:
         load_image("https://example.org/a.png", name="ref")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        bomb(),
-        Image.new("1", (12_000, 12_000)),
-        np.broadcast_to(np.uint8(0), (60_000, 60_000)),
-        b"P6 60000 60000 255\n" + b"\0" * 100,
-    ],
-)
-def test_a_decompression_bomb_is_refused_unopened(value: object) -> None:
+def test_a_decompression_bomb_is_refused_unopened() -> None:
     """More pixels than any photograph has are refused from the header."""
-    with pytest.raises(ImageInputError, match=r"it declares .* pixels"):
-        load_image(value, name="bomb")
-    if isinstance(value, bytes):
+    files = (bomb(), b"P6 60000 60000 255\n" + b"\0" * 100)
+    for value in (*files, Image.new("1", (12_000, 12_000)), np.broadcast_to(np.uint8(0), (60_000, 60_000))):
+        with pytest.raises(ImageInputError, match=r"it declares .* pixels"):
+            load_image(value, name="bomb")
+    for data in files:
         for read in (image_info, open_image, lambda data: thumbnail(data, max_px=64)):
             with pytest.raises(BadImageError) as caught:
-                read(value)
+                read(data)
             assert caught.value.kind == "too-large"
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.fakes.pictures import decoded, encoded, exif, gradient, noise
-from wan_notebook.images import BadImageError, contact_sheet, image_info, looks_like_image, mime_of, thumbnail
+from wan_notebook.images import contact_sheet, image_info, looks_like_image, mime_of, thumbnail
 
 
 @pytest.mark.parametrize("format_name", ["webp", "jpeg"])
@@ -34,9 +34,6 @@ def test_a_thumbnail_of_any_mode_is_what_one_sees() -> None:
     assert min(decoded(thumbnail(encoded(clear), max_px=64)[0]).getpixel((30, 30))) > 250
     for mode in ("P", "1", "I;16", "LA"):
         assert thumbnail(encoded(gradient(400, 300, "L").convert(mode)), max_px=100)[1:] == (100, 75)
-    for data in (b"<html>", encoded(noise(300, 300))[:2000]):
-        with pytest.raises(BadImageError):
-            thumbnail(data, max_px=64)
 
 
 def test_a_contact_sheet_places_each_picture() -> None:
