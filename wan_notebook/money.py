@@ -24,27 +24,22 @@ class Source(StrEnum):
     STORED = "stored"
 
 
-_DECIMAL = re.compile(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
-
-
 def to_decimal(value: object) -> Decimal | None:
     """Read a decimal amount as the gateway sends it: ASCII digits, finite and not negative; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     text = str(value).strip(" \t")
-    return Decimal(text) if _DECIMAL.fullmatch(text) else None
-
-
-_AMOUNT = re.compile(r"(?P<before>[^\d\s.]*)\s*(?P<number>\d[\d.]*)\s*(?P<after>[^\d\s.]*)", re.ASCII)
+    is_decimal = re.fullmatch(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", text, re.ASCII)
+    return Decimal(text) if is_decimal else None
 
 
 def read_amount(text: str) -> tuple[Decimal, str] | None:
     """Read ``0.03``, ``$0.03``, ``0.2 CNY``, ``0.2CNY`` or ``JPY 5``: an amount and its currency; None for others."""
-    match = _AMOUNT.fullmatch(text.strip())
-    amount = to_decimal(match["number"]) if match else None
-    if match is None or amount is None or (match["before"] and match["after"]):
+    match = re.fullmatch(r"([^\d\s.]*)\s*(\d[\d.]*)\s*([^\d\s.]*)", text.strip(), re.ASCII)
+    before, number, after = match.groups() if match else ("", "", "")
+    amount, unit = to_decimal(number), before or after
+    if amount is None or (before and after):
         return None
-    unit = match["before"] or match["after"]
     codes = {symbol: code for code, symbol in SYMBOLS.items()} | {code.lower(): code for code in SYMBOLS} | {"": "USD"}
     currency = codes.get(unit.lower(), unit)
     return (amount, currency) if re.fullmatch(r"[A-Z]{3}", currency) else None
@@ -54,7 +49,7 @@ def format_amount(amount: Decimal, currency: str = "USD") -> str:
     """Write an amount with at least two decimals and no rounding: ``$0.03``, ``$0.0255``, ``JPY 5.00``."""
     text = f"{amount.normalize():f}" if amount else "0"
     whole, _, fraction = text.partition(".")
-    shown = f"{whole}.{fraction.ljust(2, '0')}"
+    shown = f"{whole}.{fraction:0<2}"
     return f"{SYMBOLS[currency]}{shown}" if currency in SYMBOLS else f"{currency} {shown}"
 
 
@@ -182,6 +177,5 @@ class Total:
 
     def __str__(self) -> str:
         parts = [f"{format_amount(a, c)} {s}" for want in _BILLED for s, c, a in self.amounts if s is want]
-        if self.unknown:
-            parts.append(f"{self.unknown} unknown")
+        parts += [f"{self.unknown} unknown"] if self.unknown else []
         return " + ".join(parts) if parts else "$0.00"

@@ -29,10 +29,6 @@ from .validation import (
 
 _PLAIN: Final = {"n": plain_integer, "max_images": plain_integer, "seed": plain_integer, "size": size_text}
 """What is plain to a person: NumPy's integers, a size as a pair of numbers."""
-_ONE_MODE: Final = {"n": Mode.EDIT, "prompt_extend": Mode.EDIT, "max_images": Mode.ILLUSTRATED}
-"""Parameters that say something in one mode only."""
-_NOT_PARAMETERS: Final = frozenset({"prompt", "negative_prompt", "images", "interleave", "model"})
-"""Fields of a request that a record keeps beside its parameters, or that follow from its mode."""
 
 
 class ImageRequest(BaseModel):
@@ -95,9 +91,8 @@ class ImageRequest(BaseModel):
             problems = type_problems(error, names)
             bad = {problem.field for problem in problems}
             readable = {name: value for name, value in data.items() if name in names and name not in bad}
-            partial = type(self).model_construct(**{"prompt": " ", **readable})
-            problems += [problem for problem in problems_of(partial) if problem.field not in bad]
-            raise RequestError(problems) from None
+            others = problems_of(type(self).model_construct(**{"prompt": " ", **readable}))
+            raise RequestError([*problems, *(one for one in others if one.field not in bad)]) from None
         if problems := problems_of(self):
             raise RequestError(problems)
 
@@ -140,9 +135,7 @@ class ImageRequest(BaseModel):
 
     def canonical(self, *, with_seed: bool) -> dict[str, Any]:
         """Return what identifies the request, without names, tags or provider: the subject of its hash."""
-        parameters = self.parameters()
-        if not with_seed:
-            parameters.pop("seed", None)
+        parameters = {name: value for name, value in self.parameters().items() if with_seed or name != "seed"}
         images = [
             f"job:{image.job_id}[{image.index or 0}]" if isinstance(image, PendingImage) else image.identity
             for image in self.images
@@ -156,16 +149,12 @@ class ImageRequest(BaseModel):
 
 def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
-    names = ImageRequest.model_fields.keys() - _NOT_PARAMETERS
+    names = {"size", "watermark", "seed"}  # the others say something in one mode only, or follow from it
+    own: Mapping[str, set[str]] = {Mode.EDIT: {"n", "prompt_extend"}, Mode.ILLUSTRATED: {"max_images"}}
+    names |= own.get(mode, set())
     usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
-    return {
-        **{
-            name: value
-            for name, value in parameters.items()
-            if name in names and value is not None and value != usual.get(name) and _ONE_MODE.get(name, mode) == mode
-        },
-        "interleave": mode == Mode.ILLUSTRATED,
-    }
+    told = {name: value for name, value in parameters.items() if name in names and value not in (None, usual.get(name))}
+    return {**told, "interleave": mode == Mode.ILLUSTRATED}
 
 
 def hash_of_canonical(canonical: Mapping[str, Any]) -> str:

@@ -43,9 +43,7 @@ class Mode(StrEnum):
 
 def mode_for(images: Sequence[object], *, interleave: bool) -> Mode:
     """Return the mode that these inputs lead to."""
-    if interleave:
-        return Mode.ILLUSTRATED
-    return Mode.EDIT if images else Mode.TEXT_TO_IMAGE
+    return Mode.ILLUSTRATED if interleave else Mode.EDIT if images else Mode.TEXT_TO_IMAGE
 
 
 def record_of(model: str) -> ModelRecord:
@@ -61,10 +59,8 @@ def problems_of(request: ImageRequest) -> list[Problem]:
     n_hint = "Set the number of pictures with max_images." if is_story else in_range
     images_max = record.illustrated_images_max if is_story else record.edit_images_max
     seed, most, rewrites = request.seed or 0, request.max_images, request.prompt_extend
-    is_rewritten, only_story = (
-        rewrites is not None and mode is not Mode.EDIT,
-        f"needs illustrated text, but this is {mode}.",
-    )
+    only_story = f"needs illustrated text, but this is {mode}."
+    is_rewritten = rewrites is not None and mode is not Mode.EDIT
     is_most = most is None or not is_story or 1 <= most <= record.max_images_max
     rules: list[Rule] = [
         (not request.prompt.strip(), "prompt", "", "must not be empty.", "Describe the picture that you want."),
@@ -82,8 +78,11 @@ def problems_of(request: ImageRequest) -> list[Problem]:
     ):
         over, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
         message = f"has {len(text)} characters, but the model reads at most {most_chars} and drops the rest."
-        rules.append((over > 0, name, f"{text[:24]}…", message, f"Shorten it by {over} characters."))
-        rules.append((_SURROGATE.search(text) is not None, name, "", half, "Type the text again."))
+        is_half = re.search("[\ud800-\udfff]", text) is not None
+        rules += [
+            (over > 0, name, f"{text[:24]}…", message, f"Shorten it by {over} characters."),
+            (is_half, name, "", half, "Type the text again."),
+        ]
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)
     return [Problem(field, str(value), message, hint) for is_broken, field, value, message, hint in rules if is_broken]
@@ -91,8 +90,6 @@ def problems_of(request: ImageRequest) -> list[Problem]:
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_EXPLICIT: Final = re.compile(r"\s*\(?\s*(\d{1,6})\s*[*xX×,]\s*(\d{1,6})\s*\)?\s*\Z")
 _DEFAULT_TIER: Final = "1K"
 
 
@@ -104,10 +101,8 @@ def parse_size(text: str) -> str | tuple[int, int] | None:
     name = text.strip()
     if any(name.upper() in record.tiers for record in MODELS.values()):
         return name.upper()
-    if name in RATIOS:
-        return RATIOS[name]
-    match = _EXPLICIT.match(name)
-    return (int(match[1]), int(match[2])) if match else None
+    match = re.fullmatch(r"\(?\s*(\d{1,6})\s*[*xX×,]\s*(\d{1,6})\s*\)?", name)
+    return (int(match[1]), int(match[2])) if match else RATIOS.get(name)
 
 
 def size_text(size: Any) -> Any:
@@ -191,11 +186,9 @@ def expected_size(request: ImageRequest) -> tuple[int, int, str] | None:
     if isinstance(size, tuple):
         step = record.size_step_px
         return round(size[0] / step) * step, round(size[1] / step) * step, "as asked"
-    if not request.images:
-        return 1280, 1280, "default"
-    last = request.images[-1]
-    if isinstance(last, PendingImage):
-        return None
+    last = request.images[-1] if request.images else None
+    if not isinstance(last, InputImage):
+        return None if last else (1280, 1280, "default")
     whose = f"shape of image {len(request.images)} ({last.name})"
     total_px = record.tiers[size or _DEFAULT_TIER]
     if request.mode is Mode.ILLUSTRATED and last.width_px * last.height_px <= total_px:
@@ -250,15 +243,13 @@ def plain_integer(value: Any) -> Any:
     return value
 
 
-_TAKEN: Final = frozenset(dir(builtins)) | {"In", "Out", "display", "exit", "get_ipython", "quit"}
-
-
 def name_problem(name: str, *, field: str = "name") -> Problem | None:
     """Return why no variable of a notebook should have this name; None if one may."""
+    taken = {*dir(builtins), "In", "Out", "display", "exit", "get_ipython", "quit"}
     rules = (
         (keyword.iskeyword(name) or not name.isidentifier(), "not a valid variable name."),
         (name.startswith("_"), "starts with an underscore; IPython and %wan set such names themselves."),
-        (name in _TAKEN, f"would hide Python's own {name} from other cells."),
+        (name in taken, f"would hide Python's own {name} from other cells."),
     )
     hint = "Use letters, digits and _, for example fox_1."
     return next((Problem(field, repr(name), message, hint) for is_broken, message in rules if is_broken), None)
@@ -272,19 +263,17 @@ _TYPE_MESSAGES: Final = {  # by pydantic's name of the error: message, hint
     "int_type": ("must be a whole number.", "Give a number such as 3."),
     "bool_type": ("must be True or False.", "Write it without quotes."),
 }
-_NOT_A_PICTURE: Final = ("not a picture.", "Give a picture, or a list of pictures.")
 
 
 def type_problems(error: ValidationError, known: Iterable[str]) -> list[Problem]:
     """Turn pydantic's findings into problems, one a field; ``known`` are the names that may be given."""
     found: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
-        field, kind = str(item["loc"][0]) if item["loc"] else "request", item["type"]
-        if kind == "extra_forbidden":
-            found.setdefault(field, unknown_parameter(field, item.get("input"), known))
-        else:
-            value = "" if kind == "missing" else shown_value(item.get("input"))
-            found.setdefault(field, Problem(field, value, *_TYPE_MESSAGES.get(kind, _NOT_A_PICTURE)))
+        field, value = str(item["loc"][0]) if item["loc"] else "request", item.get("input")
+        said = _TYPE_MESSAGES.get(item["type"], ("not a picture.", "Give a picture, or a list of pictures."))
+        told = Problem(field, "" if item["type"] == "missing" else shown_value(value), *said)
+        is_unknown = item["type"] == "extra_forbidden"
+        found.setdefault(field, unknown_parameter(field, value, known) if is_unknown else told)
     return list(found.values())
 
 
@@ -308,7 +297,6 @@ def refuse_unknown(function: Callable[..., object], given: Mapping[str, object])
 
 def shown_value(value: object) -> str:
     """Return plain values as typed, of others the type: the repr of an unknown object may hold anything."""
-    plain = (str, int, float, type(None))
-    if isinstance(value, plain) or (isinstance(value, list | tuple) and all(isinstance(v, plain) for v in value)):
-        return one_line(repr(value), 60)
-    return f"<{type(value).__name__}>"
+    items = value if isinstance(value, list | tuple) else (value,)
+    is_plain = all(isinstance(item, str | int | float | None) for item in items)
+    return one_line(repr(value), 60) if is_plain else f"<{type(value).__name__}>"

@@ -25,8 +25,6 @@ _SIDE_MAX_PX: Final = WAN26_IMAGE.image_side_max_px
 _FILE_MAX_BYTES: Final = WAN26_IMAGE.image_file_max_bytes
 READ_MAX_BYTES: Final = 256 * 1024**2
 """A larger file is not a photograph."""
-_PNG_MAX_PX: Final = 40_000_000
-"""More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds."""
 _TOLERANCE: Final = 1e-3  # resampling overshoots 0 to 1 by a hair
 
 
@@ -36,10 +34,9 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
         raise BadImageError(f"it has more than {file_size(READ_MAX_BYTES)}", hint="Make the picture smaller first.")
     picture = open_verified(data)
     _check_size(picture.size)
-    identity = identity_of_bytes(data)
+    identity, clean = identity_of_bytes(data), _as_stored(picture, data)
     is_animated = picture.format != "MPO" and getattr(picture, "is_animated", False)
     first_frame = ("first frame of several",) if is_animated else ()
-    clean = _as_stored(picture, data)
     if clean is not None and len(clean) <= _FILE_MAX_BYTES:
         changes = () if clean is data else first_frame or ("metadata removed",)
         return InputImage(name, identity, clean, mime_of(clean) or "", *picture.size, changes)
@@ -56,13 +53,12 @@ def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
     _check_size(picture.size)
     picture.load()
     _check_range(picture, code)
-    says_more = _orientation_of(picture) != 1 or _profile_of(picture)
-    is_changed = bool(says_more) and not isinstance(picture, ImageFile.ImageFile)
-    identity = pixel_identity(picture, as_in_file=not is_changed)
-    former = pixel_identity(picture) if is_changed else ""
+    identity, former = pixel_identity(picture), ""
+    if not isinstance(picture, ImageFile.ImageFile):
+        identity, former = pixel_identity(picture, as_in_file=False), identity
     rgb, notes = plain_rgb(picture)
     image = _encoded(rgb, notes, name=name, identity=identity, is_jpeg=picture.format in ("JPEG", "MPO"))
-    return replace(image, former_identity=former)
+    return replace(image, former_identity="" if former == identity else former)
 
 
 def fit_request_body(
@@ -93,8 +89,7 @@ def fit_request_body(
             known[index] = replace(image, data=data, mime="image/jpeg")
             sizes = f"{file_size(len(image.data))} became {file_size(len(data))}"
             notes.append(f"{image.name}: {sizes} as JPEG of quality 95 (at most {file_size(max_bytes)} a request)")
-    total = sum(len(image.data) for image in known.values())
-    if total > max_bytes:
+    if (total := sum(len(image.data) for image in known.values())) > max_bytes:
         largest = max(known.values(), key=lambda image: len(image.data))
         message = f"the pictures have {file_size(total)} together, and {file_size(max_bytes)} are allowed."
         raise ImageInputError(largest.name, message, hint="Make this one smaller: it is the largest.")
@@ -108,12 +103,10 @@ def _check_size(size: tuple[int, int]) -> None:
         raise too_many_pixels()
     is_narrow = long * _SIDE_MIN_PX > short * _SIDE_MAX_PX
     if is_narrow or short < _SIDE_MIN_PX:
-        width, height = (math.ceil(side * _SIDE_MIN_PX / max(short, 1)) for side in size)
-        hint = f"Enlarge it to {width}×{height} px or more."
-        if is_narrow:
-            hint = f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
+        wanted = "×".join(str(math.ceil(side * _SIDE_MIN_PX / max(short, 1))) for side in size)
+        crop = f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
         message = f"it is {size[0]}×{size[1]} px; each side must have {_SIDE_MIN_PX} to {_SIDE_MAX_PX} px"
-        raise BadImageError(message, hint=hint)
+        raise BadImageError(message, hint=crop if is_narrow else f"Enlarge it to {wanted} px or more.")
 
 
 def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
@@ -135,7 +128,8 @@ def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: s
     full = rgb.size
     scale = min(1.0, _SIDE_MAX_PX / max(full))
     steps = [("JPEG", {"quality": 95, "subsampling": 0}), ("JPEG", {"quality": 85})]
-    if not is_jpeg and math.prod(full) * scale**2 <= _PNG_MAX_PX:
+    # More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds.
+    if not is_jpeg and math.prod(full) * scale**2 <= 40_000_000:
         steps.insert(0, ("PNG", {"compress_level": 1}))  # three times as fast as the default for a tenth more bytes
     while True:
         size = (max(_SIDE_MIN_PX, round(full[0] * scale)), max(_SIDE_MIN_PX, round(full[1] * scale)))
@@ -144,9 +138,9 @@ def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: s
             data = _saved(sized, format_name, **options)
             if len(data) <= _FILE_MAX_BYTES:
                 if size != full or (format_name == "JPEG" and not is_jpeg):
-                    limits = f"at most {_SIDE_MAX_PX} px a side and {file_size(_FILE_MAX_BYTES)} a file"
                     made = f"{size[0]}×{size[1]}, {file_size(len(data))} as {format_name}"
-                    notes = (*notes, f"reduced from {full[0]}×{full[1]} to {made} ({limits})")
+                    limits = f"at most {_SIDE_MAX_PX} px a side and {file_size(_FILE_MAX_BYTES)} a file"
+                    notes += (f"reduced from {full[0]}×{full[1]} to {made} ({limits})",)
                 return InputImage(name, identity, data, f"image/{format_name.lower()}", *size, notes)
         scale *= min(0.95, math.sqrt(0.97 * _FILE_MAX_BYTES / len(data)))
         steps = steps[-1:]
@@ -174,13 +168,12 @@ def pixel_identity(picture: Image.Image, *, as_in_file: bool = True) -> str:
     """
     digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height}\n".encode())
     digest.update(picture.tobytes())
-    transparency = picture.info.get("transparency")
-    orientation = _orientation_of(picture) if as_in_file else 1
+    transparency, orientation = picture.info.get("transparency"), _orientation_of(picture)
     meaning = {
         "palette": bytes(picture.getpalette("RGBA") or ()) if picture.mode in ("P", "PA") and picture.palette else None,
         "transparency": None if transparency is None else repr(transparency).encode(),
-        "orientation": None if orientation == 1 else str(orientation).encode(),
-        "icc": (_profile_of(picture) or None) if as_in_file else None,
+        "orientation": str(orientation).encode() if as_in_file and orientation != 1 else None,
+        "icc": (as_in_file and _profile_of(picture)) or None,
     }
     for key, value in meaning.items():
         digest.update(b"" if value is None else f"\n{key} {len(value)}\n".encode() + value)
@@ -269,47 +262,44 @@ def picture_of_array(array: Any, code: str) -> Image.Image:
     shown = f"it is an array of shape {'×'.join(map(str, array.shape)) or '()'}, {array.dtype}"
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4):
-        is_planar = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         hint = f"Choose one picture of it: {code}[0]." if array.ndim > 3 else "Choose an H×W×3 part of it."
-        hint = f"Put the channels last: {code}.transpose(1, 2, 0)." if is_planar else hint
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = f"Put the channels last: {code}.transpose(1, 2, 0)."
         raise BadImageError(f"{shown}; a picture is H×W, H×W×3 or H×W×4", hint=hint)
     size = (array.shape[1], array.shape[0])
     _check_size(size)
-    if array.dtype.kind == "f":
-        _check_values(float(array.min()), float(array.max()), shown, code)
+    kind = array.dtype.kind
+    if kind not in "fbiu":
+        raise BadImageError(f"{shown}; pixels are uint8, or float from 0 to 1", hint="Give it as uint8.")
+    if array.dtype.name != "uint8":
+        low, high = ((float if kind == "f" else int)(value) for value in (array.min(), array.max()))
+        _check_values(low, high, shown, code, {"bool": 1, "uint16": 65535}.get(array.dtype.name))
         wide = array.astype("float32") if array.dtype.itemsize < 4 else array
         array = (wide.clip(0, 1) * 255).round().astype("uint8")
-    elif array.dtype.name != "uint8":
-        if array.dtype.kind not in "biu":
-            raise BadImageError(f"{shown}; pixels are uint8, or float from 0 to 1", hint="Give it as uint8.")
-        white = {"bool": 1, "uint16": 65535}.get(array.dtype.name)
-        _check_values(int(array.min()), int(array.max()), shown, code, white)
     return Image.frombytes({1: "L", 3: "RGB", 4: "RGBA"}[channels], size, array.tobytes())
 
 
 def _check_range(picture: Image.Image, code: str) -> None:
     """Hold a picture of mode I or F to the rule for arrays; other modes, and what PNG and PPM hold, say their range."""
-    if picture.mode not in ("I", "F") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
-        return
-    floats: Any = picture.convert("F")
-    low, high = floats.getextrema()
-    # Extrema pass over NaN unless it comes first; a mean does not.
-    mean = floats.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-    low = low if math.isfinite(mean) else mean
-    shown = f"it is a {picture.width}×{picture.height} image of mode {picture.mode}"
-    _check_values(low if picture.mode == "F" else int(low), high, shown, f"numpy.asarray({code})")
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
+        floats: Any = picture.convert("F")
+        low, high = floats.getextrema()
+        # Extrema pass over NaN unless it comes first; a mean does not.
+        mean = floats.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+        low = low if math.isfinite(mean) else mean
+        shown = f"it is a {picture.width}×{picture.height} image of mode {picture.mode}"
+        _check_values(low if picture.mode == "F" else int(low), high, shown, f"numpy.asarray({code})")
 
 
 def _check_values(low: float, high: float, shown: str, code: str, white: int | None = None) -> None:
     """Refuse integers, and floats that do not run from 0 to 1; a hint stretches nothing, so that dim stays dim."""
     is_float = isinstance(low, float)
-    if is_float and low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
-        return
-    white = white or (1 if is_float and high <= 2 else 255 if high <= 255 else 65535)
-    hint = f"If {white} is white: numpy.clip({code} / {white}, 0, 1)."
-    if not math.isfinite(low + high):
-        hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
-    elif is_float and low < -0.5 and high <= 1 + _TOLERANCE:
-        hint = f"If -1 is black: numpy.clip(({code} + 1) / 2, 0, 1)."
-    message = f"{shown} with values from {low:g} to {high:g}; pixels are uint8, or float from 0 to 1"
-    raise BadImageError(message, hint=hint)
+    if not (is_float and low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+        white = white or (1 if is_float and high <= 2 else 255 if high <= 255 else 65535)
+        hint = f"If {white} is white: numpy.clip({code} / {white}, 0, 1)."
+        if not math.isfinite(low + high):
+            hint = f"Fill it: numpy.nan_to_num({code}, posinf=1, neginf=0)."
+        elif is_float and low < -0.5 and high <= 1 + _TOLERANCE:
+            hint = f"If -1 is black: numpy.clip(({code} + 1) / 2, 0, 1)."
+        message = f"{shown} with values from {low:g} to {high:g}; pixels are uint8, or float from 0 to 1"
+        raise BadImageError(message, hint=hint)

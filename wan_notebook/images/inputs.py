@@ -24,7 +24,6 @@ _KINDS: Final = {  # suffix, first bytes; more exact ones stand first
     "video/webm": (".webm", rb"\x1aE\xdf\xa3"),
 }
 SUFFIXES: Final = MappingProxyType({mime: suffix for mime, (suffix, _) in _KINDS.items()})
-_PICTURE_SUFFIXES: Final = (".jpeg", ".jfif", ".tiff", *(s for m, s in SUFFIXES.items() if m.startswith("image/")))
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,9 @@ def looks_like_image(value: Any) -> bool:
             return is_picture(bytes(value.getbuffer() if isinstance(value, io.BytesIO) else value[:32]))
         if isinstance(value, str | PurePath):
             text = str(value)[:4096].strip().lower()
-            place = re.split("[?#]", text)[0] if text.startswith(("http://", "https://")) else text
-            return text.startswith("data:image/") or (place.endswith(_PICTURE_SUFFIXES) and "\n" not in text)
+            suffix = PurePath(re.split("[?#]", text)[0] if "://" in text[:8] else text).suffix
+            is_known = suffix in (".jpeg", ".jfif", ".tiff", *SUFFIXES.values()) and suffix not in (".mp4", ".webm")
+            return text.startswith("data:image/") or (is_known and "\n" not in text)
         draws = (method_of(value, name) for name in ("savefig", "_repr_png_", "_repr_jpeg_"))
         return issubclass(type(value), InputImage) or is_instance(value, "PIL.Image", "Image") or any(draws)
     except Exception:  # noqa: BLE001 - a foreign class may raise anything, and a guess is not worth an error

@@ -10,7 +10,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 from PIL import Image, UnidentifiedImageError
 
@@ -23,11 +24,13 @@ PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 100_000
 # No EPS or WMF (they start programs) and no TGA (any bytes would do).
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI", "PCX")
-_COPY_AGAIN: Final = "Copy or download it again, or open it in an image editor and save it anew."
 _GIVE_A_PICTURE: Final = "Give a picture file: PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF."
-_HEIC: Final = "Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener()."
 _OTHER_CONTENT: Final = (  # first bytes, what it is, hint
-    (rb"(?s).{4}ftyp(?:hei|mif1|msf1)", "a HEIC picture, which cannot be read here", _HEIC),
+    (
+        rb"(?s).{4}ftyp(?:hei|mif1|msf1)",
+        "a HEIC picture, which cannot be read here",
+        "Export it as JPEG, or `pip install pillow-heif` and call pillow_heif.register_heif_opener().",
+    ),
     (rb"(?s).{4}ftyp|\x1aE\xdf\xa3", "a video, not a picture", _GIVE_A_PICTURE),
     (
         rb"version https://git-lfs",
@@ -45,17 +48,14 @@ _PIXEL_CHUNKS: Final = (  # what says how the pixels are to be read, and nothing
     *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
     *(b"sRGB", b"gAMA", b"cHRM", b"cICP", b"sBIT", b"pHYs"),
 )
-_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in coded data FF is followed by 00 or D0 to D7
-
-FaultKind = Literal["not-image", "truncated", "corrupt", "too-large"]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BadImageError(WanError, ValueError):
-    """Something is not one whole picture that can be used; ``kind`` says in which way."""
+    """Something is not one whole picture that can be used; ``kind`` is corrupt, truncated, not-image or too-large."""
 
-    def __init__(self, message: str, *, kind: FaultKind = "corrupt", hint: str = _COPY_AGAIN) -> None:
-        super().__init__(message, hint=hint)
-        self.kind = kind
+    kind: str = "corrupt"
+    hint: str = "Copy or download it again, or save it anew in an image editor."
 
 
 @contextmanager
@@ -188,8 +188,8 @@ def _jpeg_pieces(data: bytes, *, keep_profile: bool) -> Iterator[bytes]:
             raise BadImageError("the file is cut off: its end marker is missing", kind="truncated")
         if data[start] != 0xFF or end < body:
             raise BadImageError(f"the file is damaged: there is no segment at byte {start}")
-        if marker == b"\xda":  # start of scan: the coded data behind it belong to it
-            found = _NEXT_MARKER.search(data, end)
+        if marker == b"\xda":  # start of scan: the coded data behind it, in which FF is followed by 00 or D0 to D7
+            found = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]").search(data, end)
             end = found.start() if found else len(data)
         if marker == b"\xe0" and data.startswith(b"JFIF\0", body) and end - body >= 14:  # without its thumbnail
             yield b"\xff\xe0\x00\x10" + data[body : body + 12] + b"\0\0"

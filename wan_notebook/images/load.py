@@ -1,7 +1,6 @@
 """Any value that a person calls a picture as one checked upload."""
 
 import base64
-import difflib
 import io
 import os
 import re
@@ -15,15 +14,13 @@ from unicodedata import normalize
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from ..errors import ImageInputError, WanError
-from ..text import one_line
+from ..text import did_you_mean, one_line
 from .encode import READ_MAX_BYTES, from_bytes, from_pixels, identity_of_bytes, picture_of_array, pixel_identity
 from .inputs import InputImage, is_instance, is_picture, method_of
 from .inspect import BadImageError, open_header, open_image, quiet
 
 Fetch = Callable[[str], bytes]
-_BASE64: Final = re.compile(rb"\s*([A-Za-z0-9+/_-]{24})")
 _FROM_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
-_CODE: Final = re.compile(r"[^\W\d][\w.]*(?:\[[^\[\]]*\])*")
 _SAVE_IT: Final = "Save the picture and give its path."
 
 
@@ -85,20 +82,18 @@ def former_identity(value: Any) -> str | None:
     guessed) that ``load_image`` now refuses. Addresses are not fetched. Never raises.
     """
     with quiet(), suppress(Exception):
-        is_pixels = is_instance(value, "PIL.Image", "Image")
-        data = None if is_pixels else _bytes_of(value, fetch=None)
-        if not is_pixels and data is None:
-            return None
-        try:
-            return load_image(value, name="image").former_identity or None
-        except ImageInputError:
-            if (value if data is None else open_header(data)).mode in ("I", "F"):
-                return pixel_identity(value) if data is None else identity_of_bytes(data)
+        data = None if is_instance(value, "PIL.Image", "Image") else _bytes_of(value, fetch=None) or b""
+        if data != b"":
+            try:
+                return load_image(value, name="image").former_identity or None
+            except ImageInputError:
+                if (value if data is None else open_header(data)).mode in ("I", "F"):
+                    return pixel_identity(value) if data is None else identity_of_bytes(data)
     return None
 
 
 def _load(value: Any, *, name: str, fetch: Fetch | None) -> InputImage:
-    code = name if _CODE.fullmatch(name) else "image"
+    code = name if re.fullmatch(r"[^\W\d][\w.]*(?:\[[^\[\]]*\])*", name) else "image"
     if is_instance(value, "PIL.Image", "Image"):
         return from_pixels(value, name=name, code=code)
     if (data := _bytes_of(value, fetch=fetch)) is not None:
@@ -118,8 +113,7 @@ def _load(value: Any, *, name: str, fetch: Fetch | None) -> InputImage:
             hint = f"Choose one: {code}[{keys[0]!r}]." if keys else "Upload or give a picture first."
             raise BadImageError(f"it is {_kind(value)} of {len(keys)}, and one picture is needed", hint=hint)
         value, code = _as_array(value, code)
-    is_flat = value.ndim == 1 or value.shape[1:] == (1,)
-    if is_flat and value.dtype.name == "uint8" and is_picture(value[:32].tobytes()):
+    if value.shape[1:] in ((), (1,)) and value.dtype.name == "uint8" and is_picture(value[:32].tobytes()):
         return from_bytes(value.tobytes(), name=name)  # an encoded file, as cv2.imencode returns it
     return from_pixels(picture_of_array(value, code), name=name, code=code)
 
@@ -136,11 +130,9 @@ def _content(value: Any) -> Any | None:
 def _as_array(value: object, code: str) -> tuple[Any, str]:
     """Return a tensor as a NumPy array by its own methods, and the Python code that does it."""
     array = value
-    for step in ("detach", "cpu", "numpy"):
-        if (method := method_of(array, step)) is not None:
-            array, code = method(), f"{code}.{step}()"
-    if not is_instance(array, "numpy", "ndarray") and (method := method_of(array, "__array__")) is not None:
-        array, code = method(), f"numpy.asarray({code})"
+    for step in ("detach", "cpu", "numpy", "__array__"):
+        if (method := method_of(array, step)) is not None and not is_instance(array, "numpy", "ndarray"):
+            array, code = method(), f"numpy.asarray({code})" if step == "__array__" else f"{code}.{step}()"
     # A table is not a picture, whatever its shape.
     if not is_instance(array, "numpy", "ndarray") or hasattr(type(value), "columns"):
         hint = "Give a PIL image, a NumPy array, bytes, a path, a URL, a figure or an earlier job."
@@ -150,20 +142,23 @@ def _as_array(value: object, code: str) -> tuple[Any, str]:
 
 def _drawn(value: object) -> bytes | None:
     """Let a figure or a rich object draw itself: PNG or JPEG bytes, or None if it cannot."""
-    if method_of(value, "savefig") is None and (get_figure := method_of(value, "get_figure")) is not None:
-        value = get_figure()  # of axes
-    if (savefig := method_of(value, "savefig")) is not None:
+    figure = method_of(value, "get_figure")  # of axes
+    if (savefig := method_of(value, "savefig") or (figure and figure().savefig)) is not None:
         buffer = io.BytesIO()
         savefig(buffer, format="png")
         return buffer.getvalue()
     drawers = (method_of(value, name) for name in ("_repr_png_", "_repr_jpeg_"))
     content = next((drawn for draw in drawers if draw is not None and (drawn := draw())), None)
     if not content and (draw := method_of(value, "_repr_mimebundle_")) is not None:
-        bundle = draw(include=["image/png", "image/jpeg"])
-        bundle = bundle[0] if isinstance(bundle, tuple) else bundle
+        bundle = _first(draw(include=["image/png", "image/jpeg"]))
         content = bundle.get("image/png") or bundle.get("image/jpeg")
-    content = content[0] if isinstance(content, tuple) else content  # data and metadata
+    content = _first(content)
     return base64.b64decode(content) if isinstance(content, str) else content and bytes(content)
+
+
+def _first(drawn: Any) -> Any:
+    """Return the data of what may be a pair of data and metadata."""
+    return drawn[0] if isinstance(drawn, tuple) else drawn
 
 
 # What a person types or pastes: paths, addresses, data URLs and bare base64 -------------------------------------------
@@ -183,27 +178,24 @@ def _bytes_of(value: Any, *, fetch: Fetch | None) -> bytes | None:
             raise BadImageError("the file is open as text", hint="Open it with open(path, 'rb'), or give its path.")
     if not isinstance(value, bytes | bytearray | memoryview):
         return None
-    data = bytes(value)
-    is_data_url = data[:200].lstrip()[:5].lower() == b"data:"
-    if not is_data_url and not _is_base64(data):
+    data, head = bytes(value), b";base64"
+    if data[:200].lstrip()[:5].lower() == b"data:":
+        head, _, data = data.partition(b",")
+        data = unquote_to_bytes(data)
+    elif not _is_base64(data):
         return data
-    head, _, content = data.partition(b",") if is_data_url else (b";base64", b"", data)
-    raw = unquote_to_bytes(content)
     if not head.lower().rstrip().endswith(b";base64"):
-        return raw
-    packed = b"".join(raw.split()).rstrip(b"=").translate(_FROM_URL_SAFE)
+        return data
+    packed = b"".join(data.split()).rstrip(b"=").translate(_FROM_URL_SAFE)
     return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
 
 
 def _bytes_of_text(text: str, *, fetch: Fetch | None) -> bytes:
     bare = text.strip()
-    raw = bare.encode(errors="replace")
-    if bare[:5].lower() == "data:" or _is_base64(raw):
-        return raw
-    if bare[:7].lower() == "file://":
-        return _read_path(unquote(urlsplit(bare).path))
+    if bare[:5].lower() == "data:" or _is_base64(bare.encode(errors="replace")):
+        return bare.encode(errors="replace")
     if not bare.lower().startswith(("http://", "https://")):
-        return _read_path(text)
+        return _read_path(unquote(urlsplit(bare).path) if bare[:7].lower() == "file://" else text)
     if fetch is None:
         raise BadImageError("addresses cannot be fetched here", hint=_SAVE_IT)
     try:
@@ -214,7 +206,7 @@ def _bytes_of_text(text: str, *, fetch: Fetch | None) -> bytes:
 
 
 def _is_base64(text: bytes) -> bool:
-    head = _BASE64.match(text)
+    head = re.match(rb"\s*([A-Za-z0-9+/_-]{24})", text)
     return head is not None and is_picture(base64.b64decode(head[1].translate(_FROM_URL_SAFE)))
 
 
@@ -224,10 +216,8 @@ def _read_path(text: str) -> bytes:
     forms = [path.parent / normalize(form, path.name) for form in ("NFC", "NFD")]
     found = next((spelling for spelling in (Path(text).expanduser(), path, *forms) if spelling.exists()), None)
     if found is None:
-        names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
-        near = difflib.get_close_matches(path.name[:255], names, n=1, cutoff=0.5)
-        hint = "Check the path; it starts from the notebook's folder."
-        hint = f"Did you mean {one_line(path.parent / near[0], 200)}?" if near else hint
+        near = did_you_mean(path.name[:255], (entry.name for entry in islice(path.parent.glob("*"), 5000)))
+        hint = near or "Check the path; it starts from the notebook's folder."
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
         raise BadImageError("it is not a file", hint="Give the path of a picture file.")

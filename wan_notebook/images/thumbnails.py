@@ -17,8 +17,6 @@ from .encode import plain_rgb
 from .inputs import is_instance, is_job
 from .inspect import BadImageError, decoding, open_header, open_image, strip_metadata
 
-_MAX_PIXELS: Final = 89_000_000
-"""Pillow warns above; uploads and results are smaller, and warnings cannot be silenced in one thread alone."""
 _GAP_PX: Final = 4
 _GRID: Final = 8
 
@@ -57,15 +55,12 @@ def contact_sheet(pictures: Sequence[bytes], *, max_bytes: int = 60_000, max_px:
         raise ValueError("a contact sheet needs at least one picture")
     columns = math.ceil(math.sqrt(len(pictures)))
     cell_px = max(1, (max_px - _GAP_PX * (columns - 1)) // columns)
-    small = []
-    for data in pictures:
-        try:
-            small.append(_scaled(data, cell_px))
-        except BadImageError:
-            small.append(Image.new("RGB", (cell_px, cell_px), (208, 208, 208)))
+    small = [Image.new("RGB", (cell_px, cell_px), (208, 208, 208)) for _ in pictures]
+    for at, data in enumerate(pictures):
+        with suppress(BadImageError):
+            small[at] = _scaled(data, cell_px)
     width_px, height_px = (max(picture.size[axis] for picture in small) for axis in (0, 1))
-    step_x, step_y = width_px + _GAP_PX, height_px + _GAP_PX
-    rows = math.ceil(len(small) / columns)
+    step_x, step_y, rows = width_px + _GAP_PX, height_px + _GAP_PX, math.ceil(len(small) / columns)
     sheet = Image.new("RGB", (step_x * columns - _GAP_PX, step_y * rows - _GAP_PX), "white")
     for at, picture in enumerate(small):
         padded = ImageOps.pad(picture, (width_px, height_px), color="white")
@@ -79,7 +74,8 @@ def data_url(data: bytes, mime: str) -> str:
 
 
 def _scaled(data: bytes, max_px: int) -> Image.Image:
-    picture = open_header(data, max_pixels=_MAX_PIXELS)
+    # Pillow warns above this; uploads and results are smaller, and warnings cannot be silenced in one thread alone.
+    picture = open_header(data, max_pixels=89_000_000)
     with decoding():
         if picture.mode not in ("RGB", "L", "RGBA", "CMYK", "YCbCr"):  # others do not scale
             picture, _ = plain_rgb(picture)
@@ -101,8 +97,8 @@ def _within(picture: Image.Image, max_bytes: int | None, format: Literal["webp",
                 return data, picture.width, picture.height
         # Bytes go with the area, but not faster than a fifth of a side at a time.
         scale = min(0.8, max(0.3, math.sqrt((max_bytes or 1) / len(data))))
-        size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
-        picture = whole.resize(size, Image.Resampling.LANCZOS)
+        width, height = (max(1, int(side * scale)) for side in picture.size)
+        picture = whole.resize((width, height), Image.Resampling.LANCZOS)
 
 
 # Comparing ------------------------------------------------------------------------------------------------------------
@@ -149,10 +145,9 @@ def assert_similar(one: Any, other: Any, *, max_distance: float = 0.1) -> None:
     --------
     >>> assert_similar(job[0], "figures/fox.jpg", max_distance=0.05)  # doctest: +SKIP
     """
-    found = distance(one, other)
-    if found > max_distance:
-        message = f"the pictures are {found:.3f} apart, more than {max_distance:g}: {_name(one)} and {_name(other)}"
-        raise AssertionError(message)
+    if (found := distance(one, other)) > max_distance:
+        names = f"{_name(one)} and {_name(other)}"
+        raise AssertionError(f"the pictures are {found:.3f} apart, more than {max_distance:g}: {names}")
 
 
 def distance(one: Any, other: Any) -> float:

@@ -39,7 +39,7 @@ CONFIRM_ATTEMPTS = 5
 CONFIRM_WAIT_S = 2.0
 CLAIM_AGAIN_S = 1.0
 
-WINDOW = dt.timedelta(hours=14)
+WINDOW = dt.timedelta(hours=12)
 """The service's times carry no zone (WAN_API §3), so that a task's time may lie anywhere within the world's zones."""
 
 CLOSE_S = 180.0

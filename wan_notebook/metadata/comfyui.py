@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_ENCODER: Final = re.compile("TextEncode|WildcardEncode")
 # Names of inputs, in the order in which they are looked for.
 _ENCODER_TEXTS: Final = (
     *("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert"),
@@ -17,11 +16,8 @@ _ENCODER_TEXTS: Final = (
 )
 _COMBINED: Final = re.compile(r"conditioning(_?\w+)?|cond\d")
 _STRINGS: Final = ("value", "string", "String", "text")
-_JOINED: Final = re.compile(r"(?:string|text)_?[a-z1-9]")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
-_WIDTHS: Final = ("width", "empty_latent_width")
 _MAX_HOPS: Final = 60
-_MAX_NODES: Final = 2000
 
 Inputs = Mapping[str, Any]
 
@@ -32,12 +28,11 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
     ``nodes`` is a graph in the form in which it was run: node id → class and inputs; a link is ``[node id, output]``.
     """
     graph = _Graph({key: node for key, node in nodes.items() if isinstance(node, dict)})
-    samplers = graph.samplers() if len(nodes) <= _MAX_NODES else []
+    samplers = graph.samplers() if len(nodes) <= 2000 else []
     if not samplers:
         kinds = ", ".join(sorted({str(node.get("class_type")) for node in graph.nodes.values()})[:8])
         return {"notes": [f"its graph of {len(nodes)} nodes has no sampler that is known ({kinds})"]}
-    sampler = samplers[0]
-    settings = ("steps", "cfg", "sampler_name", "scheduler", "denoise")
+    sampler, settings = samplers[0], ("steps", "cfg", "sampler_name", "scheduler", "denoise")
     rest = {name: sampler[name] for name in settings if isinstance(sampler.get(name), str | int | float)}
     rest["workflow"] = f"{len(nodes)} nodes"
     texts = list(dict.fromkeys(map(graph.texts, samplers)))
@@ -96,7 +91,8 @@ class _Graph:
     def size(self, sampler: Inputs) -> tuple[int | None, ...]:
         """Return width and height of the empty latent picture that a sampler starts from."""
         behind = self._upstream(sampler["latent_image"]).values()
-        inputs, width = next(((found, name) for found in behind for name in _WIDTHS if name in found), ({}, "width"))
+        widths = ((found, name) for found in behind for name in ("width", "empty_latent_width") if name in found)
+        inputs, width = next(widths, ({}, "width"))
         return tuple(self.number(inputs.get(name), name) for name in (width, width.replace("width", "height")))
 
     def _upstream(self, value: Any) -> dict[str, Inputs]:
@@ -114,23 +110,27 @@ class _Graph:
         """Return the texts behind conditionings, joined; empty, with a note, if one of them is not understood."""
         texts: list[str] = []
         unknown: list[str] = []
-        seen = set()
+        seen: set[tuple[str, int] | None] = set()
         while waiting:  # each output of a node is looked at once
             link = _link(value := waiting.pop(0))
+            key, slot = link or ("", 0)
+            inputs, kind = self.inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
             if link is None:
                 unknown.append(repr(value))
-            if link is None or link in seen:
+            if link is None or link in seen or kind == "ConditioningZeroOut":
                 continue
             seen.add(link)
-            key, slot = link
-            inputs, kind = self.inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
-            if kind == "ConditioningZeroOut":
-                continue
             if slot in (0, 1) and "positive" in inputs and "negative" in inputs:  # each passes by its own output
                 waiting.insert(0, inputs[("positive", "negative")[slot]])
-            elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
+            elif combined := [
+                held
+                for name, held in inputs.items()
+                if re.fullmatch(r"conditioning(_?\w+)?|cond\d", name) and _link(held)
+            ]:
                 waiting[:0] = combined
-            elif names := [name for name in _ENCODER_TEXTS if name in inputs and _ENCODER.search(kind)]:
+            elif names := [
+                name for name in _ENCODER_TEXTS if name in inputs and re.search("TextEncode|WildcardEncode", kind)
+            ]:
                 for name in names:
                     text = self._string(inputs[name])
                     texts.append((text or "").strip())
@@ -154,7 +154,7 @@ class _Graph:
         inputs = self.inputs(link[0])
         if "populated_text" in inputs:  # a wildcard's text, filled in
             return self._string(inputs["populated_text"], hops + 1)
-        parts = sorted(name for name in inputs if _JOINED.fullmatch(name))
+        parts = sorted(name for name in inputs if re.fullmatch(r"(?:string|text)_?[a-z1-9]", name))
         if 1 < len(parts) < 20:
             texts = [self._string(inputs[name], hops + 20) for name in parts]
             return None if None in texts else str(inputs.get("delimiter", "")).join(text or "" for text in texts)

@@ -24,11 +24,8 @@ _SCHEMA: Final = "wan-notebook/recipe"
 _VERSION: Final = 1
 _JSON_MAX_CHARS: Final = 2_000_000
 """Metadata has a few thousand characters; more is not read."""
-_QUOTED: Final = re.compile(r"""(["'])(.*?)\1""", re.DOTALL)
-_PLACE: Final = re.compile(r".*://|[/\\~]|[A-Za-z]:[/\\]")
 _HEADER_END: Final = 33  # signature and IHDR
 _EXIF_IFD, _USER_COMMENT, _MAKER_NOTE = 0x8769, 0x9286, 0x927C
-_EXIF_TEXTS: Final = {0x010E: "description", 0x010F: "make", 0x0110: "model", _USER_COMMENT: "comment"}
 _TEXT_CHUNKS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _OURS: Final = b"wan_notebook\0"
 
@@ -38,7 +35,7 @@ def public_name(name: str) -> str:
 
     What leaves the machine in a picture names no folder, no signature and no host.
     """
-    text = _QUOTED.sub(lambda match: f"{match[1]}{_last_part(match[2])}{match[1]}", one_line(name, 2000))
+    text = re.sub(r"""(["'])(.*?)\1""", lambda match: match[1] + _last_part(match[2]) + match[1], one_line(name, 2000))
     return one_line(_last_part(text), 120) or "image"
 
 
@@ -51,7 +48,7 @@ def _last_part(text: str) -> str:
 
 def _without_places(text: str) -> str:
     text = one_line(text, 500)
-    return public_name(text) if _PLACE.match(text) else text
+    return public_name(text) if re.match(r".*://|[/\\~]|[A-Za-z]:[/\\]", text) else text
 
 
 def _as_text(amount: Any) -> Any:
@@ -60,9 +57,11 @@ def _as_text(amount: Any) -> Any:
 
 def _plain_only(parameters: Any) -> Any:
     """Leave out what a later edition may write and this one cannot keep."""
-    if not isinstance(parameters, dict):
-        return parameters
-    return {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
+    return (
+        {name: value for name, value in parameters.items() if not isinstance(value, list | dict)}
+        if isinstance(parameters, dict)
+        else parameters
+    )
 
 
 Whole = Annotated[int, Field(ge=0, lt=2**63)]  # what a database column holds
@@ -239,14 +238,17 @@ def changed_in(
     ``sha256`` is the hash of the picture as the service sent it, ``file_sha256`` that of the file as it was written.
     Where the first edition recorded that of the metadata alone, it is ``metadata_sha256``.
     """
-    whole, block = hashlib.sha256(data).hexdigest(), data[_HEADER_END : _block_end(data)]
-    if hashlib.sha256(strip(data)).hexdigest() != sha256:
-        if whole != sha256:
-            return "picture"
-        block = b""  # the picture came with it
-    of_metadata = hashlib.sha256(block).hexdigest() if block else ""
+    whole, block = _sha256(data), data[_HEADER_END : _block_end(data)]
+    is_as_sent = _sha256(strip(data)) == sha256
+    if not is_as_sent and whole != sha256:  # a picture may have come with such metadata
+        return "picture"
+    of_metadata = _sha256(block) if block and is_as_sent else ""
     is_same = whole == file_sha256 if file_sha256 else of_metadata == metadata_sha256
     return "" if is_same else "metadata"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def exif_block(metadata: Metadata) -> bytes:
@@ -286,7 +288,8 @@ def texts_of(data: bytes) -> dict[str, str]:
     with suppress(Exception):  # Pillow raises nearly anything on broken Exif
         exif = open_header(data).getexif()
         tags = {**exif, **exif.get_ifd(_EXIF_IFD)}
-        found |= {name: _exif_text(tags[tag]) for tag, name in _EXIF_TEXTS.items() if tag in tags}
+        names = {0x010E: "description", 0x010F: "make", 0x0110: "model", _USER_COMMENT: "comment"}
+        found = {name: _exif_text(tags[tag]) for tag, name in names.items() if tag in tags}
         if (note := tags.get(_MAKER_NOTE, b"")).startswith(_OURS):
             found["wan_notebook"] = note.removeprefix(_OURS).decode("utf-8", "replace")
     return found
@@ -326,14 +329,12 @@ def _utf8_or_latin1(raw: bytes) -> str:
 def _block_end(data: bytes) -> int:
     """Return where the block of two chunks ends that ``embed`` puts behind the header; the header's end without one."""
     end = _HEADER_END
-    if can_embed(data):
-        with suppress(BadImageError):
-            chunks = png_chunks(data)
-            next(chunks)
-            for keyword, (kind, start, chunk_end) in zip((_OURS, b"parameters\0"), chunks, strict=False):
-                if kind not in _TEXT_CHUNKS or not data.startswith(keyword, start + 8):
-                    break
-                end = chunk_end
+    with suppress(BadImageError):
+        for keyword, (kind, start, chunk_end) in zip((b"", _OURS, b"parameters\0"), png_chunks(data), strict=False):
+            is_ours = data.startswith(keyword, start + 8) and kind in (b"IHDR", *_TEXT_CHUNKS)
+            if not can_embed(data) or not is_ours:
+                break
+            end = chunk_end
     return end
 
 

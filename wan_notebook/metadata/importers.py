@@ -15,13 +15,9 @@ from ..text import one_line
 from .comfyui import read_graph
 from .embed import Metadata, load_json, read_metadata, texts_of
 
-_NETWORK: Final = re.compile(r"<(?:lora|lyco|hypernet):[^<>]{1,200}>")
-_AVOIDED: Final = re.compile(r"\[([^\[\]]{1,500})\]")
-_SIZE: Final = re.compile(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?")
+_NETWORK: Final = r"<(?:lora|lyco|hypernet):[^<>]{1,200}>"
+_AVOIDED: Final = r"\[([^\[\]]{1,500})\]"
 _NOTHING: Final[tuple[object, ...]] = (None, "", "None", "null", [], {})
-# One character in front at most: a longer run would be tried at each of its characters.
-_STEPS: Final = re.compile(r"(?:\A|[\n \t])(?=Steps: ?\d)")
-_NEGATIVE: Final = re.compile(r"(?:\A|[\n \t])Negative prompt:")
 _PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
 _INLINE_PAIRS: Final = 3  # so many settings make it sure that a line holds more than a prompt
 
@@ -121,12 +117,13 @@ def _split_parameters(text: str) -> tuple[str, str, dict[str, str]]:
     settings, negative = _settings(last), ""
     if len(settings) < _INLINE_PAIRS:
         head, settings = text, {}
-    for match in reversed(list(_STEPS.finditer(text))[-20:]):
+    # One character in front at most: a longer run would be tried at each of its characters.
+    for match in reversed(list(re.finditer(r"(?:\A|[\n \t])(?=Steps: ?\d)", text))[-20:]):
         found = _settings(text[match.end() :])
         if match[0] in ("", "\n") or len(found) >= _INLINE_PAIRS:
             head, settings = _before(text, match), found
             break
-    if (avoided := _NEGATIVE.search(head)) is not None:
+    if (avoided := re.search(r"(?:\A|[\n \t])Negative prompt:", head)) is not None:
         head, negative = _before(head, avoided), head[avoided.end() :]
     return head.strip(), negative.strip(), settings
 
@@ -204,27 +201,19 @@ def _read_dream(text: str) -> ForeignMetadata | None:
         return None
     options = dict(re.findall(r"(?:\A|\s)-(\w)\s*([^\s-]\S*)", found[2] or ""))
     size, seed = f"{options.pop('W', '')}x{options.pop('H', '')}", options.pop("S", None)
-    prompt, avoided = _split_avoided(found[1])
-    return _carried("InvokeAI", prompt=prompt, negative=avoided, seed=seed, size=size, rest=options)
+    prompt, negative = _split_avoided(found[1])
+    return _carried("InvokeAI", prompt=prompt, negative=negative, seed=seed, size=size, rest=options)
 
 
 def _split_avoided(prompt: Any) -> tuple[str, str]:
     """Split what InvokeAI wrote before version 3: weighted prompts, and what to avoid in square brackets."""
     parts = prompt if isinstance(prompt, list) else [{"prompt": prompt}]
     text = ", ".join(_text(part.get("prompt")) for part in parts if isinstance(part, dict))
-    avoided = ", ".join(found.strip() for found in _AVOIDED.findall(text))
-    return re.sub(r"\s{2,}", " ", _AVOIDED.sub(" ", text)).strip(" ,"), avoided
+    avoided = ", ".join(found.strip() for found in re.findall(_AVOIDED, text))
+    return re.sub(r"\s{2,}", " ", re.sub(_AVOIDED, " ", text)).strip(" ,"), avoided
 
 
 # What Wan 2.6 takes ---------------------------------------------------------------------------------------------------
-
-
-def _pair(size: object) -> tuple[int, int] | None:
-    """Return a size given as two numbers or as text, such as ``1024x768`` or ``(1024, 768)``."""
-    if isinstance(size, str) and (found := _SIZE.fullmatch(size)):
-        return int(found[1]), int(found[2])
-    is_pair = isinstance(size, tuple) and all(type(side) is int and side > 0 for side in size)
-    return (size[0], size[1]) if is_pair else None  # type: ignore[index]
 
 
 def _carried(
@@ -240,24 +229,21 @@ def _carried(
 ) -> ForeignMetadata:
     """Keep what Wan 2.6 takes, and note the rest."""
     limits, remarks = WAN26_IMAGE, list(notes)
-    if networks := _NETWORK.findall(prompt):
-        prompt = re.sub(r"[ \t]{2,}", " ", _NETWORK.sub("", prompt)).strip(" ,")
+    if networks := re.findall(_NETWORK, prompt):
+        prompt = re.sub(r"[ \t]{2,}", " ", re.sub(_NETWORK, "", prompt)).strip(" ,")
         remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
     number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
     if seed not in _NOTHING and (number is None or number > limits.seed_max):
         remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})")
         number = None
-    width, height = _pair(size) or (None, None)
-    if (
-        width
-        and height
-        and not (
-            limits.total_min_px <= width * height <= limits.text_total_max_px
-            and limits.aspect_min <= width / height <= limits.aspect_max
-        )
-    ):
+    # `1024x768`, `(1024, 768)`, or two numbers
+    found = re.fullmatch(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?", str(size))
+    width, height = map(int, found.groups()) if found else (0, 0)
+    total_px, aspect = width * height, width / max(height, 1)
+    is_fit = limits.total_min_px <= total_px <= limits.text_total_max_px
+    is_fit = is_fit and limits.aspect_min <= aspect <= limits.aspect_max
+    if total_px and not is_fit:
         remarks.append(f"size = {width}x{height} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
-        width = height = None
     remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []
     remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
     return ForeignMetadata(
@@ -265,7 +251,7 @@ def _carried(
         prompt=prompt,
         negative_prompt=negative,
         seed=number,
-        width_px=width,
-        height_px=height,
+        width_px=width if is_fit else None,
+        height_px=height if is_fit else None,
         notes=tuple(one_line(remark, 200) for remark in remarks[:40]),
     )

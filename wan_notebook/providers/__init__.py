@@ -1,9 +1,10 @@
 """The services that make pictures: one client for all, a dialect for each. The single home of API drift."""
 
 from ..settings import IN_PROCESS_URL
-from .base import NO_PICTURE, Call, Output, Phase, Submitted, TaskState, Timeouts
-from .dialects import dialect_for
+from .dialects import Call, Submitted, dialect_for
 from .http import ClientPool, ServiceClient
+from .network import Timeouts
+from .replies import NO_PICTURE, Output, Phase, TaskState
 
 __all__ = [
     "IN_PROCESS_URL",

@@ -1,14 +1,22 @@
-"""The dialects of the gateway (WAN_API §2) and its family, and of DashScope, the model's own service (WAN_API §3)."""
+"""The dialects of the gateway (WAN_API §2) and its family, and of DashScope, the model's own service (WAN_API §3).
+
+A dialect builds a ``Call`` for each question and reads its reply: ``submit`` and ``read_submit``, ``poll`` and
+``read_poll``; DashScope also ``cancel``, ``list_tasks`` and ``read_list``. Its readers take any JSON value and never
+raise.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
+from ..errors import Problem, RequestError
+from ..images import InputImage, PendingImage, data_url
 from ..models import MODEL, MODELS
 from ..request import ImageRequest
 from . import replies as read
-from .base import Call, Phase, Submitted, TaskState, task_fields
+from .replies import Phase, TaskState
 
 _GATEWAY_ROOT: Final = "/model/v1"
 _GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
@@ -24,11 +32,44 @@ _RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt",
 _TIME: Final = "%Y%m%d%H%M%S"
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """A task that the service accepted."""
+
+    task_id: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request to make, relative to the base URL; the key is never part of it."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=None, repr=False)
+
+
+def task_fields(request: ImageRequest) -> dict[str, Any]:
+    """Return ``input`` and ``parameters`` as both services take them: one text, then the pictures in their order.
+
+    Raises
+    ------
+    RequestError
+        An input picture is not finished yet.
+    """
+    if waiting := [image.name for image in request.images if isinstance(image, PendingImage)]:
+        raise RequestError([Problem("images", waiting[0], "is not finished yet.", "Wait for its job first.")])
+    pictures = (image for image in request.images if isinstance(image, InputImage))
+    content = [{"text": request.prompt}, *({"image": data_url(image.data, image.mime)} for image in pictures)]
+    return {"input": {"messages": [{"role": "user", "content": content}]}, "parameters": request.parameters()}
+
+
 class Gateway:
     """Flat and wrapped bodies, prices in the reply; no cancel call and no task list are documented."""
 
     envelopes: tuple[str, ...] = ("flat", "params")
-    id_names: tuple[str, ...] = ("id", "task_id")
 
     def base_url(self, url: str) -> str:
         """Return the URL without the API's own path or a trailing slash."""
@@ -43,7 +84,7 @@ class Gateway:
     def read_submit(self, body: Any) -> Submitted | None:
         """Read ``{"id", "status", …}``; None without an id."""
         found = _task_object(body)
-        task_id = read.first_line(found, *self.id_names)
+        task_id = read.first_line(found, "id", "task_id")
         return Submitted(task_id, read.first_line(found, "request_id")) if task_id else None
 
     def poll(self, task_id: str) -> Call:
@@ -84,7 +125,6 @@ class DashScope:
     """Flat bodies, tasks with the server's own times, cancelling while pending, a task list; no prices."""
 
     envelopes: tuple[str, ...] = ("flat",)
-    id_names: tuple[str, ...] = ("task_id",)
 
     def base_url(self, url: str) -> str:
         """Return the URL with ``/api/v1`` at its end, whether it was given or not."""
@@ -144,17 +184,14 @@ class DashScope:
 
     def read_list(self, body: Any) -> list[TaskState] | None:
         """Read a page, the array ``data``; None if there is none."""
-        found = read.mapping(body)
-        items = found.get("data")
+        items = read.mapping(body).get("data")
         tasks = [task for item in read.sequence(items) if (task := _listed(read.mapping(item))).task_id]
-        is_empty_list = items == [] or (items is None and read.number(found.get("total")) == 0)
-        return tasks if tasks or is_empty_list else None
+        return tasks if tasks or items == [] else None
 
 
 def _listed(item: Mapping[str, Any]) -> TaskState:
     """Read a task in a list, which says how it ended and not with which pictures; its times are Unix milliseconds."""
     raw_status, created_ms = read.first_line(item, "status", "task_status"), read.number(item.get("gmt_create"))
-    prompt = item.get("prompt")
     return TaskState(
         task_id=read.first_line(item, "task_id"),
         phase=_DASHSCOPE_PHASES.get(raw_status.lower(), Phase.RUNNING),
@@ -162,7 +199,7 @@ def _listed(item: Mapping[str, Any]) -> TaskState:
         request_id=read.first_line(item, "request_id"),
         submitted_at_text=read.first_line(item, "submit_time"),
         created_at=None if created_ms is None else int(created_ms / 1000),
-        prompt=prompt if isinstance(prompt, str) else "",
+        prompt=str(item.get("prompt") or ""),
         model=read.first_line(item, "model_name"),
     )
 

@@ -13,8 +13,7 @@ import httpx
 
 from ..errors import DownloadError, NotSentError, StoreError
 from ..text import file_size, one_line
-from .base import Timeouts
-from .network import explain, proxy_for
+from .network import Timeouts, explain, proxy_for
 from .replies import raw_chunks, retry_after_s
 
 INPUT_MAX_BYTES: Final = 25 * 1024 * 1024

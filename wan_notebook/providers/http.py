@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,10 +27,10 @@ from ..request import ImageRequest
 from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
 from . import network
-from .base import Call, Submitted, TaskState, Timeouts
-from .dialects import DashScope, dialect_for
+from .dialects import Call, DashScope, Submitted, dialect_for
 from .download import Downloader
-from .replies import JSON_MAX_BYTES, Reply, parse_json, raw_chunks, unpack
+from .network import Timeouts
+from .replies import JSON_MAX_BYTES, Reply, TaskState, parse_json, raw_chunks, unpack
 
 if TYPE_CHECKING:
     from ..database import JobRow
@@ -39,9 +39,6 @@ log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
 LIST_PAGES_MAX: Final = 100
-LIST_WINDOW: Final = timedelta(hours=24)
-"""DashScope answers for at most a day at a time; a longer time is asked for in pieces."""
-
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _CATALOGUE: Final[Mapping[str, tuple[str, ...]]] = {
     "gateway": (GATEWAY_URL,),
@@ -134,7 +131,7 @@ class ServiceClient:
                 continue
             found = self._dialect.read_submit(reply.body)
             if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
-                raise reply.error_in_success() or reply.unreadable("task id", self._dialect.id_names)
+                raise reply.error_in_success() or reply.unreadable("task id")
             self._envelopes = (envelope,)
             return found
         raise refusals[0]
@@ -163,7 +160,7 @@ class ServiceClient:
         return reply.error_in_success() is None
 
     async def list_tasks(self, *, start: datetime, end: datetime) -> list[TaskState]:
-        """Return the tasks submitted between two times, each once, at most 5000 a day.
+        """Return the tasks submitted between two times, which lie a day apart at most; each once, at most 5000.
 
         The times go out as they stand: the service's clock has no zone (WAN_API §3). Raises like ``status``, and
         ``InvalidRequestError`` where the service has no list.
@@ -171,19 +168,15 @@ class ServiceClient:
         if not isinstance(self._dialect, DashScope):
             raise errors.InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
-        while start < end:
-            until = min(end, start + LIST_WINDOW)
-            for page in range(1, LIST_PAGES_MAX + 1):
-                call = self._dialect.list_tasks(start=start, end=until, page=page)
-                reply = await self._send(call)
-                tasks = self._dialect.read_list(reply.body)
-                if tasks is None and (page == 1 or reply.body is None):
-                    raise self._query_error(reply, "list of tasks")
-                new = {task.task_id: task for task in tasks or () if task.task_id not in found}
-                found |= new
-                if not new:  # a page shorter than asked proves nothing: the service may have a smaller limit
-                    break
-            start = until
+        for page in range(1, LIST_PAGES_MAX + 1):
+            reply = await self._send(self._dialect.list_tasks(start=start, end=end, page=page))
+            tasks = self._dialect.read_list(reply.body)
+            if tasks is None and (page == 1 or reply.body is None):
+                raise self._query_error(reply, "list of tasks")
+            seen = len(found)
+            found |= {task.task_id: task for task in tasks or () if task.task_id not in found}
+            if len(found) == seen:  # a page shorter than asked proves nothing: the service may have a smaller limit
+                break
         return list(found.values())
 
     async def download(self, url: str, *, part: Path, max_bytes: int = RESULT_MAX_BYTES) -> str:

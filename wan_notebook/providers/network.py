@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
@@ -33,6 +34,22 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError
 
 
 @dataclass(frozen=True)
+class Timeouts:
+    """Limits in seconds; every API call has an overall deadline, since a trickle of bytes trips no read timeout.
+
+    A submit's deadline is ``submit_s`` and its body's time at ``upload_bytes_per_s``. A download has no deadline, but
+    must have moved ``min_bytes_per_s`` on average after ``stall_window_s``.
+    """
+
+    connect_s: float = 10.0
+    submit_s: float = 120.0
+    status_s: float = 20.0
+    upload_bytes_per_s: float = 125_000.0
+    stall_window_s: float = 20.0
+    min_bytes_per_s: float = 4096.0
+
+
+@dataclass(frozen=True)
 class Proxy:
     """The proxy that the environment sets for an address, and the variable that names it."""
 
@@ -53,6 +70,7 @@ def proxy_for(url: httpx.URL) -> Proxy | None:
     return Proxy(address if "://" in address else f"http://{address}", f"{scheme.upper()}_PROXY")
 
 
+@dataclass
 class EnvironmentTransport(httpx.AsyncBaseTransport):
     """httpx's own transport, with the proxy and the certificates that the environment sets when it is needed.
 
@@ -60,21 +78,20 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
     is to be used.
     """
 
-    def __init__(self, limits: httpx.Limits) -> None:
-        self._limits = limits
-        self._transports: dict[tuple[str, str], httpx.AsyncHTTPTransport] = {}
+    limits: httpx.Limits
+    transports: dict[tuple[str, str], httpx.AsyncHTTPTransport] = field(default_factory=dict)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises ``NotSentError`` if the certificates or the proxy cannot be used."""
         proxy = None if request.extensions.get("is_direct") else proxy_for(request.url)
         key = (proxy.url if proxy else "", os.environ.get("SSL_CERT_FILE", ""))
-        if key not in self._transports:
-            self._transports[key] = _new_transport(proxy, self._limits)
-        return await self._transports[key].handle_async_request(request)
+        if key not in self.transports:
+            self.transports[key] = _new_transport(proxy, self.limits)
+        return await self.transports[key].handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for transport in self._transports.values():
+        for transport in self.transports.values():
             await transport.aclose()
 
 
@@ -153,8 +170,6 @@ _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 """IPv6-only networks reach IPv4 addresses by this prefix."""
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 
 async def resolve(host: str) -> list[str]:
     """Return the addresses of a host name. Raises ``OSError`` if it is not known."""
@@ -162,24 +177,20 @@ async def resolve(host: str) -> list[str]:
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
-def literal_address(host: str) -> _Address | None:
+def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Read a host that is an IP address; None for a name.
 
     The decimal, octal, hexadecimal and shortened IPv4 spellings that a system's resolver takes are read too; an IPv4
     address inside an IPv6 one is returned as such.
     """
     bare = host.strip("[]").partition("%")[0].rstrip(".")
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        try:
-            return ipaddress.IPv4Address(socket.inet_aton(bare))
-        except (OSError, ValueError):
-            return None
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    return inner or address.ipv4_mapped or address.sixtofour or address
+    with suppress(OSError, ValueError):
+        return ipaddress.IPv4Address(socket.inet_aton(bare))
+    with suppress(ValueError):
+        address = ipaddress.IPv6Address(bare)
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        return inner or address.ipv4_mapped or address.sixtofour or address
+    return None
 
 
 def is_loopback(host: str) -> bool:
@@ -192,8 +203,9 @@ def is_loopback(host: str) -> bool:
 def is_public(host: str) -> bool:
     """Say whether a host is an address on the public internet."""
     address = literal_address(host)
-    is_unicast = address is not None and (address.version == 4 or address in _GLOBAL_UNICAST)
-    return is_unicast and address is not None and address.is_global and not address.is_multicast
+    if address is None or (address.version == 6 and address not in _GLOBAL_UNICAST):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 @dataclass(kw_only=True)
@@ -221,14 +233,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             Kind ``private``: an address of the host may not be reached.
         """
         host, is_proxied = request.url.host, proxy_for(request.url) is not None
-        addresses = [host]
-        if literal_address(host) is None and not is_loopback(host):
+        is_name = literal_address(host) is None and not is_loopback(host)
+        addresses = [] if is_name else [host]
+        if is_name and self.resolver:
             try:
-                addresses = await self.resolver(host) if self.resolver else []
+                addresses = await self.resolver(host)
             except (OSError, UnicodeError) as error:
                 if not is_proxied:
                     raise httpx.ConnectError(f"{host} is not known") from error
-                addresses = []
         for address in addresses:
             is_own = host == self.service_host or (is_loopback(self.service_host) and is_loopback(address))
             if not is_own and not is_public(address):

@@ -10,27 +10,24 @@ import math
 import re
 import zlib
 from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, cast
+from enum import StrEnum
+from typing import Any, Final, Literal, cast
 
 import httpx
 
 from .. import errors
 from ..money import to_decimal
 from ..text import KeyMask, one_line, plain_code
-from .base import NO_PICTURE, Output, Phase, TaskState, hint_for
 
 log = logging.getLogger(__name__)
 
 JSON_MAX_BYTES: Final = 1024 * 1024
 MESSAGE_MAX_CHARS: Final = 500
-NAME_MAX_CHARS: Final = 256
-NESTING_MAX: Final = 50
-"""No documented reply nests deeper than 10; what lies below this is dropped."""
-
 _URL_FIELDS: Final = ("url", "image", "video")
 _EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
 """Texts that lose their use if a word that merely looks like a key is masked in them."""
@@ -38,12 +35,91 @@ _EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
 _NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
 _CODE_FIELDS: Final = ("code", "error_code", "error_type")
 _MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
-_CLASSES: Final = {
+_CLASSES: Final[Mapping[int, type[errors.ServiceError]]] = {
     401: errors.AuthError,
     402: errors.ForbiddenError,
     403: errors.ForbiddenError,
     429: errors.RateLimitError,
 }
+
+NO_PICTURE: Final = "no_picture"
+"""``TaskState.error_code`` of a task that its service calls finished and that has no picture."""
+
+_HINTS: Final = {
+    "InternalError": "The service failed, not the request: run the cell again. A failed task costs nothing.",
+    "DataInspectionFailed": "The service's content check refused it: change the prompt or the picture.",
+    "Arrearage": "The account has an unpaid bill: settle it in the provider's console.",
+    "AllocationQuota.FreeTierOnly": "The free quota is used up: switch paid use on in the provider's console.",
+    "AccessDenied": "The key may not use this model at this address: check the model, the region and WAN_BASE_URL.",
+    NO_PICTURE: "Run the cell again, with another seed or prompt. A task without a picture costs nothing.",
+    "413": "Send fewer or smaller pictures.",
+    **dict.fromkeys(("402", "403"), "Check the account's balance, and that the key may use this model."),
+    **dict.fromkeys(("Throttling", "429"), "Wait a little: running tasks go on."),
+}
+
+
+def hint_for(*codes: str) -> str:
+    """Return what to do about an error, by the first code or HTTP status of which something is known."""
+    told = [plain_code(code) for code in codes]
+    return next((hint for code in told for start, hint in _HINTS.items() if code.startswith(plain_code(start))), "")
+
+
+class Phase(StrEnum):
+    """The progress of a task, in the same words for every service."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    """The service knows no such task, or no longer (DashScope, WAN_API §3)."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One item of a result, in the service's order: a picture or video by its URL, or interleaved text."""
+
+    kind: Literal["image", "video", "text"]
+    url: str = field(default="", repr=False)  # its query string is a signature
+    text: str = ""
+    remote_id: str = ""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task as one reply shows it; what the reply did not say is empty or None.
+
+    ``missing_reasons`` are the service's words for pictures that it withheld from an otherwise successful task.
+    ``duration_s`` is the server's own (end − submit, one clock); the two texts are its times as it wrote them, without
+    a zone. ``created_at`` (in Unix seconds), ``prompt`` and ``model`` are there if a task list gives them.
+    """
+
+    task_id: str
+    phase: Phase
+    raw_status: str = ""
+    progress: float | None = None
+    outputs: tuple[Output, ...] = ()
+    missing_reasons: tuple[str, ...] = ()
+    error_code: str = ""
+    error_message: str = ""
+    error_hint: str = ""
+    request_id: str = ""
+    cost_usd: Decimal | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    duration_s: float | None = None
+    submitted_at_text: str = ""
+    ended_at_text: str = ""
+    created_at: int | None = None
+    prompt: str = ""
+    model: str = ""
+
+    @property
+    def files(self) -> tuple[Output, ...]:
+        """The pictures and videos to download, without the text between them."""
+        return tuple(output for output in self.outputs if output.kind != "text")
+
 
 # Values ---------------------------------------------------------------------------------------------------------------
 
@@ -65,7 +141,8 @@ def parse_json(text: str, mask: KeyMask) -> Any:
         return value
 
     try:
-        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number), NESTING_MAX)
+        # No documented reply nests deeper than 10; what lies below 50 is dropped.
+        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number), 50)
     except (ValueError, RecursionError):  # also a number of absurdly many digits
         return None
 
@@ -79,12 +156,10 @@ def mapping(value: Any, *path: str) -> Mapping[str, Any]:
 
 def sequence(value: Any) -> list[Any]:
     """Return a JSON array as it is, an object as an array of one, and an empty array for everything else."""
-    if isinstance(value, list):
-        return value
-    return [value] if isinstance(value, dict) else []
+    return value if isinstance(value, list) else [value] if isinstance(value, dict) else []
 
 
-def first_line(body: Mapping[str, Any], *names: str, max_chars: int = NAME_MAX_CHARS) -> str:
+def first_line(body: Mapping[str, Any], *names: str, max_chars: int = 256) -> str:
     """Return the first of several fields that holds a text or a number, as one safe line; empty if none does."""
     values = [body.get(name) for name in names]
     texts = [str(value) for value in values if isinstance(value, str | int | float)]
@@ -180,26 +255,21 @@ def read_state(
     """
     outputs, reasons = results
     refusal, error = read_refusal(reply), ServiceFault()
-    phase = known.get(raw_status.lower())
-    if phase is None and any(output.url.lower().startswith(("http://", "https://")) for output in outputs):
-        phase = Phase.SUCCEEDED
-    elif phase is None and raw_status:
-        phase = Phase.FAILED if refusal else Phase.RUNNING
-    if phase is None:
+    is_usable = any(output.url.lower().startswith(("http://", "https://")) for output in outputs)
+    judged = Phase.SUCCEEDED if is_usable else Phase.FAILED if refusal else Phase.RUNNING
+    phase = known.get(raw_status.lower(), judged)
+    if not raw_status and not is_usable:
         return None
     if phase is Phase.SUCCEEDED and not any(output.url for output in outputs):
         phase = Phase.FAILED
-        nothing = ServiceFault(NO_PICTURE, "The service reports success, but no picture came.")
-        error = refusal or next(iter(reasons), nothing)
-    elif phase is Phase.SUCCEEDED:
-        reasons = [reason for reason in (*reasons, refusal) if reason]
+        error = refusal or next(iter(reasons), ServiceFault(NO_PICTURE, "The task is over, but no picture came."))
     elif phase in (Phase.FAILED, Phase.CANCELLED, Phase.UNKNOWN):
         error = read_fault(reply)
     return TaskState(
         phase=phase,
         raw_status=raw_status,
         outputs=tuple(outputs),
-        missing_reasons=tuple(map(str, reasons)) if phase is Phase.SUCCEEDED else (),
+        missing_reasons=tuple(str(why) for why in (*reasons, refusal) if why) if phase is Phase.SUCCEEDED else (),
         error_code=error.code,
         error_message=error.message,
         error_hint=hint_for(error.code),
@@ -275,20 +345,15 @@ class Reply:
         fault = None if self.is_page else read_refusal(self.body)
         if not fault:
             return None
-        code = plain_code(fault.code)
         known = {"401": 401, "402": 402, "403": 403, "404": 404, "429": 429, "invalidapikey": 401}
-        return self._service_error(fault, known.get(code) or (429 if _is_throttled(fault) else None))
+        return self._service_error(fault, known.get(plain_code(fault.code)))
 
-    def unreadable(self, wanted: str, id_names: tuple[str, ...] = ()) -> errors.UnexpectedReplyError:
-        """Return the error for a reply with status 2xx that is cut, not JSON, or does not say what was asked.
-
-        ``id_names`` are the fields in which a task's id is looked for.
-        """
+    def unreadable(self, wanted: str) -> errors.UnexpectedReplyError:
+        """Return the error for a reply with status 2xx that is cut, not JSON, or does not say what was asked."""
         why = f"the answer was cut off ({self.cut.rstrip('.')})" if self.cut else self.fault.message.rstrip(".")
         hint = "A proxy or a login page of the network may stand between." if self.is_page else ""
         error = self.unexpected(f"sent no {wanted}" + (f": {why}" if why else ""), hint)
-        pattern = rf'"(?:{"|".join(id_names) or "-"})"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{{3,127}})"'
-        found = re.search(pattern, self.text)
+        found = re.search(r'"(?:task_)?id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:-]{3,127})"', self.text)
         error.salvaged_task_id = found[1] if found else ""
         return error
 
@@ -298,24 +363,21 @@ class Reply:
         return errors.UnexpectedReplyError(f"{self.host} {what}.", http_status=self.http_status, hint=hint)
 
     def _service_error(self, fault: ServiceFault, status: int | None) -> errors.ServiceError:
-        usual: type[errors.ServiceError] = errors.RateLimitError if _is_throttled(fault) else errors.InvalidRequestError
-        kind = errors.ServerError if status and status >= 500 else _CLASSES.get(status or 0, usual)
-        wait_s = retry_after_s(self.headers)
+        is_throttled = plain_code(fault.code).startswith(("throttling", "ratelimit"))
+        status = status or (429 if is_throttled else 0)
+        usual = errors.RateLimitError if is_throttled else errors.InvalidRequestError
+        kind, wait_s = _CLASSES.get(status, errors.ServerError if status >= 500 else usual), retry_after_s(self.headers)
         hint = f"Wait {wait_s:.0f} s." if wait_s else hint_for(fault.code, str(status))
         refused = "The service failed." if kind is errors.ServerError else "The service refused the request."
         return kind(
             fault.message or refused,
             code=fault.code,
             request_id=fault.request_id,
-            http_status=status,
+            http_status=status or None,
             retry_after_s=wait_s,
             hint=self.key_hint if status == 401 else hint,
             is_page=self.is_page,
         )
-
-
-def _is_throttled(fault: ServiceFault) -> bool:
-    return plain_code(fault.code).startswith(("throttling", "ratelimit"))
 
 
 def unpack(data: bytes, headers: httpx.Headers) -> tuple[bytes, str]:
@@ -339,13 +401,9 @@ def raw_chunks(response: httpx.Response) -> AsyncIterable[bytes]:
 
 def retry_after_s(headers: httpx.Headers) -> float | None:
     """Read ``Retry-After``: seconds, or a date measured against the server's own clock if it gives one."""
-    value = headers.get("retry-after", "")
-    try:
-        wait_s = float(value)
-    except ValueError:
-        try:
+    wait_s = number(headers.get("retry-after"))
+    if wait_s is None:
+        with suppress(ValueError, TypeError, IndexError, OverflowError):  # TypeError: one of them has no zone
             now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-            wait_s = (parsedate_to_datetime(value) - now).total_seconds()
-        except (ValueError, TypeError, IndexError, OverflowError):  # TypeError: one of them has no zone
-            return None
-    return max(0.0, wait_s) if math.isfinite(wait_s) else None
+            wait_s = (parsedate_to_datetime(headers.get("retry-after", "")) - now).total_seconds()
+    return None if wait_s is None else max(0.0, wait_s)

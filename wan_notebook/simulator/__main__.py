@@ -43,7 +43,8 @@ def main() -> int:
     try:
         server, listener, url = make_server(create_app(SimulatorConfig(**{**from_environment, **given})), port=port)
     except (ValueError, ImportError, OSError, sqlite3.Error) as problem:
-        parser.error(f"cannot serve on port {port}: {problem}")
+        hint = '; pip install "wan-notebook[simulator]"' if isinstance(problem, ImportError) else ""
+        parser.error(f"cannot serve on port {port}: {problem}{hint}")
     print(url, flush=True)
     try:
         server.run([listener])

@@ -33,7 +33,6 @@ _KINDS = {
     "cancel": f"POST {dialects.DASHSCOPE_TASKS}/[^/]+/cancel",
     "download": "[A-Z]+ /results/.*",
 }
-_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")  # one range of RFC 9110 §14, counted from the start
 
 
 def create_app(config: SimulatorConfig | None = None) -> Starlette:
@@ -82,8 +81,7 @@ async def _refuse(request: Request, problem: Any) -> Response:
     """Return an error in the words of the service that the path belongs to."""
     error = problem if isinstance(problem, ApiError) else ApiError(problem.status_code, "NotFound", problem.detail)
     if request.url.path.startswith("/results/"):
-        text = f"<Error><Code>{error.code}</Code><Message>{error.detail}</Message></Error>\n"
-        xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+        xml = f"<Error><Code>{error.code}</Code><Message>{error.detail}</Message></Error>"
         return Response(xml, error.status_code, media_type="application/xml")
     is_dashscope = request.url.path.startswith("/api/v1/")
     return (dialects.dashscope_error if is_dashscope else dialects.gateway_error)(request.app.state.simulator, error)
@@ -104,7 +102,7 @@ async def _serve_result(request: Request) -> Response:
     content = await asyncio.to_thread(paint, task.request, index) if fixed is None else fixed
     etag = f'"{task_id}-{index}"'
     headers = {"etag": etag, "last-modified": formatdate(task.ends_at, usegmt=True), "accept-ranges": "bytes"}
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    asked = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.headers.get("range", ""))  # one of RFC 9110 §14
     if asked is None or request.headers.get("if-range", etag) != etag:
         simulator.images_served += 1
         return Response(content, 200, headers, media_type="image/png")
@@ -149,11 +147,8 @@ def serve_in_thread(app: ASGIApp, *, http: Any = "h11") -> Iterator[str]:
 
 def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvicorn.Server, socket.socket, str]":
     """Return a uvicorn server that neither logs nor adds headers of its own, its listening socket, and its base URL."""
-    try:
-        import uvicorn
-    except ImportError as problem:
-        message = 'serving the simulator on a port needs uvicorn: pip install "wan-notebook[simulator]"'
-        raise ImportError(message) from problem
+    import uvicorn
+
     config = uvicorn.Config(
         app,
         http=http,

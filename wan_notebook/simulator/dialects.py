@@ -20,9 +20,7 @@ DASHSCOPE_TASK = DASHSCOPE_TASKS + "/{task_id}"
 SERVICE_ZONE = timezone(timedelta(hours=8))
 """DashScope's times carry no zone; its machines stand in Beijing."""
 
-_STATUSES = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELED": "failed"}
-_COMPLETED_WORDS = ("success", "done", "SUCCEED", "Finished")
-_PENDING_WORDS = ("in_queue", "QUEUED", "submitted", "waiting")
+_WORDS = (("success", "in_queue"), ("done", "QUEUED"), ("SUCCEED", "submitted"), ("Finished", "waiting"))
 
 
 async def submit_to_gateway(request: Request) -> Response:
@@ -45,11 +43,11 @@ def gateway_error(simulator: Simulator, error: ApiError) -> Response:
     """Return an error as the gateway words it."""
     forms, status = simulator.forms, 403 if error.code == "Arrearage" else error.status_code
     code = re.sub(r"\.|(?<=[a-z])(?=[A-Z])", "_", error.code).lower()  # `invalid_parameter` for `InvalidParameter`
-    document = _error(code, error.detail, forms)
-    if "error_message" in forms:
-        document = {"message": error.detail}
-    if "wrapped" in forms:
-        document = {"data": None, "status": {"code": status, "message": error.detail}}
+    worded: dict[str, dict[str, Any]] = {
+        "wrapped": {"data": None, "status": {"code": status, "message": error.detail}},
+        "error_message": {"message": error.detail},
+    }
+    document = next((worded[form] for form in worded if form in forms), _error(code, error.detail, forms))
     return JSONResponse(document, 200 if "errors_200" in forms else status)
 
 
@@ -65,7 +63,8 @@ def _error(code: str, message: str, forms: frozenset[str]) -> dict[str, Any]:
 
 def _gateway_task(request: Request, task: Task, state: TaskState) -> Response:
     simulator: Simulator = request.app.state.simulator
-    forms, asked, status = simulator.forms, task.request, _STATUSES.get(state, "in_progress")
+    forms, asked = simulator.forms, task.request
+    status = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELED": "failed"}.get(state, "in_progress")
     document: dict[str, Any] = {"id": task.task_id, "model": asked.model, "created_at": int(task.submitted_at)}
     if status == "completed":
         groups = simulator.contents(task, request, "url", jobId=task.task_id)
@@ -81,10 +80,9 @@ def _gateway_task(request: Request, task: Task, state: TaskState) -> Response:
     else:
         passed = (simulator.now() - task.submitted_at) / task.duration_s if task.duration_s else 0.0
         document["progress"] = round(min(0.99, max(0.0, passed)), 2)
-    choice = sum(task.task_id.encode()) % 4  # each task keeps its words
-    pending = _PENDING_WORDS[choice] if state == "PENDING" else "processing"
+    completed, pending = _WORDS[sum(task.task_id.encode()) % 4]  # each task keeps its words
     words = {
-        "other_words": {"in_progress": pending, "completed": _COMPLETED_WORDS[choice]},
+        "other_words": {"in_progress": pending if state == "PENDING" else "processing", "completed": completed},
         "unknown_status": {"completed": "ready", "failed": "rejected", "in_progress": "under_review"},
         "completed_with_error": {"failed": "COMPLETED"},
     }
@@ -158,8 +156,8 @@ def _document(request: Request, task: Task) -> dict[str, Any]:
     state, asked = task.state(simulator.now()), task.request
     output: dict[str, Any] = {"task_id": task.task_id, "task_status": state}
     for name, at in _times(task, state, "submit_time", "scheduled_time").items():
-        text = datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds")
-        output[name] = text.partition("+")[0]  # without a zone
+        told = datetime.fromtimestamp(at, SERVICE_ZONE).replace(tzinfo=None)
+        output[name] = told.isoformat(sep=" ", timespec="milliseconds")
     if state in ("FAILED", "CANCELED"):
         output |= {"code": task.error.code, "message": task.error.detail}
     if state != "SUCCEEDED":
@@ -197,9 +195,8 @@ def _row(task: Task, state: TaskState) -> dict[str, Any]:
 
 def _times(task: Task, state: TaskState, submit_name: str, start_name: str) -> dict[str, float]:
     """Return the times that a task in this state has, in Unix seconds."""
-    times = {submit_name: task.submitted_at, start_name: task.scheduled_at, "end_time": task.ends_at}
-    known = {"PENDING": 1, "RUNNING": 2}.get(state, 3)
-    return dict(list(times.items())[:known])
+    times = [(submit_name, task.submitted_at), (start_name, task.scheduled_at), ("end_time", task.ends_at)]
+    return dict(times[: {"PENDING": 1, "RUNNING": 2}.get(state, 3)])
 
 
 def _list_time(text: str, default: float) -> float:

@@ -47,7 +47,6 @@ REPLY_FORMS: Mapping[str, str] = {
 """The forms in which the services are known to word a reply (WAN_API §2 and §3); several can be joined by `+`."""
 
 _FORMS = "|".join(REPLY_FORMS)
-_DIRECTIVE = re.compile(r"\[\[(\w+)(?::([\w.]+))?\]\]")
 _NotNegative = Field(ge=0, allow_inf_nan=False)
 
 
@@ -140,7 +139,7 @@ class Task(BaseModel, frozen=True):
 
 def directives_of(prompt: str) -> dict[str, str]:
     """Return the `[[name:value]]` directives of a prompt."""
-    return dict(_DIRECTIVE.findall(prompt))
+    return dict(re.findall(r"\[\[(\w+)(?::([\w.]+))?\]\]", prompt))
 
 
 class Simulator:
@@ -210,12 +209,11 @@ class Simulator:
 
         Raises ApiError: 401 without a valid key, 429 above the limit.
         """
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise ApiError(401, "InvalidApiKey", "No API-key provided.")
-        if self.config.keys and key.strip() not in self.config.keys:
-            raise ApiError(401, "InvalidApiKey", "Invalid API-key provided.")
-        account = hashlib.sha256(key.strip().encode()).hexdigest()[:16]
+        scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not key or (self.config.keys and key not in self.config.keys):
+            what = "Invalid" if key else "No"
+            raise ApiError(401, "InvalidApiKey", f"{what} API-key provided.")
+        account = hashlib.sha256(key.encode()).hexdigest()[:16]
         per_s = self.config.submits_per_s if kind == "submit" else self.config.queries_per_s
         if per_s:
             count_max = max(1, int(per_s))
@@ -236,10 +234,8 @@ class Simulator:
         directives = directives_of(asked.prompt)
         if "refuse" in directives:
             raise ApiError.of(directives["refuse"] or "Arrearage")
-        seconds = re.search(r"\[\[seconds:([0-9]+(?:\.[0-9]+)?)\]\]", asked.prompt)
-        duration_s = float(seconds[1]) if seconds else self.config.seconds
-        if "completed_at_once" in self.forms:
-            duration_s = 0.0
+        told = re.fullmatch(r"[0-9]+(\.[0-9]+)?", directives.get("seconds", ""))
+        duration_s = 0.0 if "completed_at_once" in self.forms else float(told[0]) if told else self.config.seconds
         task = Task(
             task_id=str(uuid.uuid4()),
             account=account,
@@ -280,8 +276,8 @@ class Simulator:
         Editing gives one group a picture; an illustrated text is one group with a text before each of its pictures.
         """
         asked, groups = task.request, []
+        query = f"Expires={task.expires}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
         for index in range(asked.images_n):
-            query = f"Expires={task.expires}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
             url = f"{request.base_url}results/{task.task_id}/{index}.png?{query}"
             text = {"type": "text", "text": f"{index + 1}. Simulated text for: {asked.prompt[:200]}"}
             groups.append([text, {"type": "image", url_field: url, **fields}])

@@ -8,7 +8,7 @@ import re
 import reprlib
 import secrets
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
@@ -18,7 +18,6 @@ Provider = Literal["gateway", "dashscope"]
 Size = tuple[int, int]
 
 MODELS: Mapping[Provider, str] = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
-DEFAULT_N: Mapping[Provider, int] = {"gateway": 1, "dashscope": 4}
 BODY_MAX_BYTES = 16 * 1024 * 1024  # all pictures of a request together, decoded
 INPUT_MAX_BYTES = 10 * 1024 * 1024
 TIERS_PX: Mapping[str, int] = {"1K": 1280**2, "2K": 2048**2}  # total pixels; only in editing
@@ -34,10 +33,6 @@ ERRORS: Mapping[str, tuple[int, str]] = {
 }
 """Of each code of WAN_API §2 and §3: DashScope's HTTP status, and what the services say."""
 
-_OTHER = (400, "An internal error has occurred, please try again later or contact service support.")
-_SIZE = re.compile(r"[0-9]{1,5}\*[0-9]{1,5}")
-_DATA_URL = re.compile(r"data:image/(jpeg|jpg|png|bmp|webp);base64,", re.ASCII | re.IGNORECASE)
-
 
 class ApiError(HTTPException):
     """A refused request: an HTTP status, DashScope's code, and a detail that names the field."""
@@ -49,7 +44,8 @@ class ApiError(HTTPException):
     @classmethod
     def of(cls, code: str) -> "ApiError":
         """Return the error that the services give with a code."""
-        status, detail = ERRORS.get(code, _OTHER)
+        other = (400, "An internal error has occurred, please try again later or contact service support.")
+        status, detail = ERRORS.get(code, other)
         return cls(status, code, detail)
 
 
@@ -72,44 +68,35 @@ class TaskRequest(BaseModel, frozen=True):
     seed: int
 
 
-class _Picture(NamedTuple):
-    size_px: Size
-    size_bytes: int
+def _read_picture(source: Any) -> tuple[Size, int]:
+    """Check an `image` value; return its size as people see it in pixels, and in bytes.
 
-
-def _read_picture(source: Any) -> _Picture:
-    """Check an `image` value. An http address is never fetched, and stands for a picture of 1024×768 pixels."""
+    An http address is never fetched, and stands for a picture of 1024×768 pixels.
+    """
     if str(source).startswith(("http://", "https://")):
-        return _Picture((1024, 768), 0)
-    match = _DATA_URL.match(str(source))
+        return (1024, 768), 0
+    match = re.match(r"(?ai)data:image/(jpeg|jpg|png|bmp|webp);base64,", str(source))
     if match is None:
         raise ValueError("must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
     content = base64.b64decode(source[match.end() :], validate=True)
     if len(content) > INPUT_MAX_BYTES:
         raise ValueError(f"file size must not exceed 10MB, got {len(content)} bytes")
     try:
-        return _Picture(_size_shown(content), len(content))
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
+            picture.load()
+            (width, height), turned = picture.size, picture.getexif().get(0x0112, 1)
+            is_clear = picture.format == "PNG" and picture.has_transparency_data
     except Exception as problem:  # noqa: BLE001 - decoders raise whatever they like
-        reason = problem if isinstance(problem, ValueError) else type(problem).__name__
-        raise ValueError(f"the picture cannot be used: {reason}") from None
-
-
-def _size_shown(content: bytes) -> Size:
-    """Check a picture's bytes, and return its size as people see it."""
-    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
-        width, height = picture.size
-        if not all(240 <= side <= 8000 for side in picture.size):
-            raise ValueError(f"width and height must be 240 to 8000 pixels, got {width}*{height}")
-        if picture.format == "PNG" and picture.has_transparency_data:
-            raise ValueError("PNG with a transparency channel is not supported")
-        picture.load()
-        is_turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (height, width) if is_turned else (width, height)
+        raise ValueError(f"the picture cannot be used: {type(problem).__name__}") from None
+    if is_clear or not all(240 <= side <= 8000 for side in (width, height)):
+        rule = "must have a width and height of 240 to 8000 pixels, and a PNG without a transparency channel"
+        raise ValueError(f"the picture cannot be used: {rule}, got {width}*{height}")
+    return ((height, width) if turned in (5, 6, 7, 8) else (width, height)), len(content)
 
 
 class _Content(BaseModel, strict=True):
     text: str = ""
-    image: Annotated[_Picture | None, BeforeValidator(_read_picture)] = None
+    image: Annotated[tuple[Size, int] | None, BeforeValidator(_read_picture)] = None
 
 
 class _Message(BaseModel, strict=True):
@@ -165,17 +152,16 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
     require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
     is_interleaved = given.enable_interleave
-    texts = [item.text for item in items if item.text.strip()]
-    pictures = [item.image for item in items if item.image]
+    texts, pictures = [item.text for item in items if item.text.strip()], [item.image for item in items if item.image]
     least, most = (0, 1) if is_interleaved else (1, 4)
     is_allowed = len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most
     rule = f"must contain one text object and, in this mode, {least} to {most} images"
     require(is_allowed, "input.messages[0].content", rule)
-    n = given.n or (1 if is_interleaved else DEFAULT_N[provider])
+    n = given.n or (4 if provider == "dashscope" and not is_interleaved else 1)
     require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
-    if sum(picture.size_bytes for picture in pictures) > BODY_MAX_BYTES:
+    if sum(size_bytes for _, size_bytes in pictures) > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
-    width, height = _output_size(given.size, pictures[-1].size_px if pictures else None, is_interleaved=is_interleaved)
+    width, height = _output_size(given.size, pictures[-1][0] if pictures else None, is_interleaved=is_interleaved)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
     if is_interleaved:  # an illustrated text may stop before its limit
         n = min(given.max_images, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
@@ -202,7 +188,7 @@ def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved
             return last_input_px
         scale = math.sqrt(total_px / (width * height))
     else:
-        width, height = map(int, size.split("*")) if _SIZE.fullmatch(size) else (0, 0)
+        width, height = map(int, size.split("*")) if re.fullmatch(r"[0-9]{1,5}\*[0-9]{1,5}", size) else (0, 0)
         is_allowed = 768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height)
         rule = f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1"
         require(is_allowed, "parameters.size", f"{rule}, got {reprlib.repr(size)}")
