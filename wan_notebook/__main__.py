@@ -72,7 +72,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             print("\n".join(error.lines()))
             return 2
     print(found.table().to_text())
-    return 0 if found.is_ok else 1
+    return int(not found.is_ok)
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -84,12 +84,10 @@ def _fetch(arguments: argparse.Namespace) -> int:
     end = time.monotonic() + arguments.timeout
     named, loader = arguments.named or arguments.folder, SettingsLoader()
     is_near = bool(os.environ.get("WAN_HOME", "").strip()) or (loader.folder / LEDGER_NAME).is_file()
-    folders = [named] if named is not None or is_near else [*loader.known_folders()]
-    needs_person, was_open = False, False
+    needs_person, found = False, []
     with ExitStack() as opened:
-        found = []
-        for folder in folders:  # all are resumed before the first one is waited for
-            try:
+        for folder in [named] if named is not None or is_near else loader.known_folders():
+            try:  # all are resumed before the first one is waited for
                 session = opened.enter_context(closing(_session(folder)))
                 found.append((session, session.resume(), _option(folder)))
             except WanError as error:  # a folder that cannot be read must not hold up the others
@@ -98,8 +96,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         for session, tracked, option in found:
             print(session.left_alone, end="\n" * bool(session.left_alone), file=sys.stderr)
             needs_person |= _followed(session, tracked, option, end)
-            was_open |= bool(tracked)
-    if not was_open and not needs_person:
+    if not needs_person and not any(tracked for _, tracked, _ in found):
         print("Nothing is open.")
     return int(needs_person)
 
@@ -135,22 +132,19 @@ def _session(folder: Path | None) -> "Session":
 
 def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, end: float) -> bool:
     """Wait for jobs, say how each ended, and return whether any needs a person."""
+    needs_person = False
     for one in tracked:
         with suppress(TimeoutError):
             one.settled().result(max(0.0, end - time.monotonic()))
-        print(f"{one.id}  {_for_command_line(_report(session, one), option)}")
-    stuck = [one for one in tracked if not one.is_settled and (one.stopped or _no_key(session, one))]
-    return bool(stuck) or any(one.status == "in_doubt" for one in tracked)
+        provider, no_key = one.row.provider, ""
+        if provider in KEY_VARIABLE and session.settings(provider).key is None:  # cron has another environment
+            no_key = f"no key for {provider} in {KEY_VARIABLE[provider]} or from `%wan login`"
+        print(f"{one.id}  {_for_command_line(_report(session, one, no_key), option)}")
+        needs_person |= one.status == "in_doubt" or bool(not one.is_settled and (one.stopped or no_key))
+    return needs_person
 
 
-def _no_key(session: "Session", tracked: "TrackedJob") -> str:
-    """Say where a key was looked for in vain: cron has another environment than the notebook had."""
-    provider = tracked.row.provider
-    variable = KEY_VARIABLE.get(provider) if session.settings(provider).key is None else None
-    return f"no key for {provider} in {variable} or from `%wan login`" if variable else ""
-
-
-def _report(session: "Session", tracked: "TrackedJob") -> str:
+def _report(session: "Session", tracked: "TrackedJob", no_key: str) -> str:
     """Say in words how a job stands, and what to do where a person has to."""
     from .jobs import error_of, explain, is_not_sent, status_words
 
@@ -164,7 +158,7 @@ def _report(session: "Session", tracked: "TrackedJob") -> str:
         return f"in doubt\n{explain(session.job(row.id))}"
     if row.is_final:
         return f"{status_words(row)}: {error_of(row).message}"
-    why = _no_key(session, tracked) or tracked.note or "it goes on at the service"
+    why = no_key or tracked.note or "it goes on at the service"
     return f"{status_words(row)}, not finished: {why}. `%wan resume` looks again"
 
 

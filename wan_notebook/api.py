@@ -1,10 +1,10 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
@@ -30,12 +30,10 @@ from .validation import (
 )
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-
     from .display import CompareItem
     from .resolver import Resolver
 
-_SHOWN_NAME_CHARS: Final = 200
+Inputs = tuple[InputImage | PendingImage, ...]
 
 
 def generate(
@@ -134,8 +132,12 @@ def generate(
     given = dict(locals())
     session = session or default_session()
     resolver = _resolver(session)
-    tags = (tags,) if isinstance(tags, str) else tags
-    problems = [*unknown_parameters(generate, unknown), *_type_problems(tags, fresh=fresh, embed=embed)]
+    problems = unknown_parameters(generate, unknown)
+    for flag in ("fresh", "embed"):  # "no" is true, and would buy a picture anew
+        if not isinstance(given[flag], bool | None):
+            problems.append(Problem(flag, shown_value(given[flag]), "must be True or False."))
+    words: Any = (tags,) if isinstance(tags, str) or not isinstance(tags, Iterable) else tuple(tags)
+    problems += [Problem("tags", shown_value(tag), "must be text.") for tag in words if not isinstance(tag, str)]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
     mode = mode_for(inputs, interleave=interleave)
     if like is not None:
@@ -152,7 +154,7 @@ def generate(
     submission = Submission(
         requests=(),
         name=name,
-        tags=tuple(tags) if not problems else (),
+        tags=words if not problems else (),
         fresh=fresh,
         provider=provider,
         embed=embed,
@@ -170,20 +172,9 @@ def generate(
     return session.submit(submission)
 
 
-def _type_problems(tags: object, **flags: object) -> list[Problem]:
-    """Refuse what is truthy by accident: ``fresh="no"`` would buy a picture anew."""
-    odd = [name for name, value in flags.items() if not isinstance(value, bool | None)]
-    problems = [Problem(name, shown_value(flags[name]), "must be True or False.") for name in odd]
-    wrong = [tag for tag in tags if not isinstance(tag, str)] if isinstance(tags, Iterable) else [tags]
-    return problems + [Problem("tags", shown_value(tag), "must be text.") for tag in wrong]
-
-
 def _resolver(session: Session) -> "Resolver":
     shell = current_shell()
     return session.resolver(shell.user_ns if shell is not None else {})
-
-
-Inputs = tuple[InputImage | PendingImage, ...]
 
 
 def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
@@ -211,11 +202,12 @@ def _label(resolver: "Resolver", value: object) -> str:
     if isinstance(value, str | Path):
         text = str(value)
         name = text if "://" in text or text[:5] == "data:" else Path(text).name  # records hold no local folders
-        return name if len(name) < _SHOWN_NAME_CHARS else ""
-    name = resolver.variable_name(value)
+        return name if len(name) < 200 else ""
+    if name := resolver.variable_name(value):
+        return name
     if isinstance(value, Picture):
-        return name or f"{value.job.name or value.job.id}[{value.index}]"
-    return name or (value.name or value.id if isinstance(value, Job) else "")
+        return f"{value.job.name or value.job.id}[{value.index}]"
+    return value.name or value.id if isinstance(value, Job) else ""
 
 
 # Side by side --------------------------------------------------------------------------------------------------------
@@ -246,43 +238,36 @@ class Comparison:
             html = self._repr_mimebundle_()[0]["text/html"]
             page = f'<!doctype html>\n<meta charset="utf-8">\n<title>Comparison</title>\n{html}'
             return write_file(path, page.encode())
-        if kind not in _FIGURE_FORMATS:
+        if kind not in (".png", ".jpg", ".jpeg", ".pdf"):
             raise StoreError(f"{Path(path).name}: unknown ending.", hint="Use .png, .jpg, .pdf or .html.")
-        buffer = io.BytesIO()
-        self._figure().save(buffer, _FIGURE_FORMATS[kind])
-        return write_file(path, buffer.getvalue())
+        return write_file(path, self._figure("JPEG" if kind == ".jpg" else kind[1:].upper()))
 
     def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
         from .display import compare_bundle
 
         return compare_bundle(self.items, common=self.common, columns=self.columns)
 
-    def _figure(self) -> "PillowImage":
+    def _figure(self, format: str) -> bytes:
         """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
         from PIL import Image, ImageDraw, ImageFont
 
         from .images import open_image
 
+        cell_px, margin_px, line_px, buffer = 480, 8, 22, io.BytesIO()
         columns = self.columns or min(len(self.items), 4)
         captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
-        height_px = _CELL_PX + (max(map(len, captions)) + 1) * _LINE_PX
-        figure = Image.new("RGB", (columns * _CELL_PX, -(-len(self.items) // columns) * height_px), "white")
+        height_px = cell_px + (max(map(len, captions)) + 1) * line_px
+        figure = Image.new("RGB", (columns * cell_px, -(-len(self.items) // columns) * height_px), "white")
         draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=16)
         for at, (item, caption) in enumerate(zip(self.items, captions, strict=True)):
-            left, top = at % columns * _CELL_PX + _MARGIN_PX, at // columns * height_px + _MARGIN_PX
+            left, top = at % columns * cell_px + margin_px, at // columns * height_px + margin_px
             picture = open_image(item.data).convert("RGB")
-            picture.thumbnail((_CELL_PX - 2 * _MARGIN_PX, _CELL_PX - 2 * _MARGIN_PX))
+            picture.thumbnail((cell_px - 2 * margin_px, cell_px - 2 * margin_px))
             figure.paste(picture, (left, top))
-            for number, line in enumerate(caption):
-                below = top + picture.height + _MARGIN_PX + number * _LINE_PX
-                draw.text((left, below), one_line(line, 56), fill="black", font=font)
-        return figure
-
-
-_FIGURE_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
-_CELL_PX: Final = 480
-_MARGIN_PX: Final = 8
-_LINE_PX: Final = 22
+            text = "\n".join(one_line(line, 56) for line in caption)
+            draw.text((left, top + picture.height + margin_px), text, fill="black", font=font)
+        figure.save(buffer, format)
+        return buffer.getvalue()
 
 
 def compare(
@@ -320,8 +305,7 @@ def compare(
     >>> wan.compare(variations, columns=4).save("variations.png")
     """
     refuse_unknown(compare, unknown)
-    flat = list(_flat(pictures))
-    if not flat:
+    if not (flat := _flat(pictures)):
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
     resolver = _resolver(session or default_session())
@@ -331,14 +315,10 @@ def compare(
     return Comparison(tuple(items), tuple(sorted(shared)), columns)
 
 
-def _flat(given: Iterable[object]) -> Iterator[object]:
-    for value in given:
-        if isinstance(value, Job):
-            yield from value.pictures
-        elif isinstance(value, list | tuple):
-            yield from _flat(value)
-        else:
-            yield value
+def _flat(value: object) -> list[object]:
+    """Return the pictures of jobs and lists, however deep, in their order."""
+    inner = value.pictures if isinstance(value, Job) else value
+    return [each for part in inner for each in _flat(part)] if isinstance(inner, list | tuple) else [value]
 
 
 def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareItem":
@@ -360,17 +340,17 @@ def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareI
         }
         said = tuple((name, fact) for name, fact in facts.items() if fact)
         size = (picture.width_px or 0, picture.height_px or 0)
-        return CompareItem(label, value.data, picture.mime, *size, said, row.id, picture.sha256)
+        return CompareItem(label, value.data, size, said, row.id, picture.sha256)
     try:
         image = load_image(value, name=label)
-        data, mime, size = image.data, image.mime, (image.width_px, image.height_px)
+        data, size = image.data, (image.width_px, image.height_px)
     except ImageInputError:  # too small to be sent is not too small to be looked at
         if not isinstance(value, Image.Image):
             raise
-        buffer = io.BytesIO()
+        buffer, size = io.BytesIO(), value.size
         value.convert("RGBA").save(buffer, "PNG")
-        data, mime, size = buffer.getvalue(), "image/png", value.size
-    return CompareItem(label, data, mime, *size, (("size", f"{size[0]}×{size[1]}"),))
+        data = buffer.getvalue()
+    return CompareItem(label, data, size, (("size", f"{size[0]}×{size[1]}"),))
 
 
 def panel(**options: Any) -> Any:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .database import Database, HistoryQuery, JobRow
+from .database import Database, HistoryQuery
 from .errors import CellError, WanError
 from .files import writing
 from .jobs import cost_of
@@ -37,10 +37,8 @@ def run_demo(output: Path) -> int:
 
         page = target.with_suffix(".html")
         page.write_text(HTMLExporter().from_filename(str(target))[0], encoding="utf-8")
-    rows: tuple[JobRow, ...] = ()
-    if (folder / LEDGER_NAME).is_file():
-        with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-            rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
+    with Database.open(folder / LEDGER_NAME, read_only=True) as database:
+        rows = database.history(HistoryQuery(limit=1000, descending=False)).rows
     pictures = [(row.seed, picture) for row in rows for picture in row.pictures if picture.saved_at]
     shown = [f"picture   {folder / p.file}  {p.width_px}×{p.height_px}  seed {seed}" for seed, p in pictures]
     made = f"{pluralize(len(pictures), 'picture')}, {Total.of(cost_of(row) for row in rows)}"
@@ -77,8 +75,7 @@ def execute(
     except ImportError as error:
         hint = 'Run `pip install "wan-notebook[notebook]"`.'
         raise CellError("running a notebook needs Jupyter's notebook tools.", hint=hint) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about ids that older notebooks lack
+    with warnings.catch_warnings(action="ignore"):  # about ids that older notebooks lack
         document = nbformat.read(notebook, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(document, timeout=round(timeout_s), resources=resources, config=encrypted())

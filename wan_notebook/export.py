@@ -9,10 +9,10 @@ import datetime as dt
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .database import FREE
@@ -28,13 +28,9 @@ Kind = Literal["text", "whole", "number", "flag", "time", "money", "texts"]
 By = Literal["job", "picture"]
 Record = Mapping[str, Any]
 
-MONEY_DIGITS: Final = (38, 12)
-"""Precision and scale of the Parquet column: every amount below 10²⁶ with up to 12 decimals, exactly."""
-
 # Where a spreadsheet of any language may begin a cell; Excel in Japanese takes the wide signs too.
 _FORMULA: Final = re.compile(r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠])")
 _NOT_IN_EXCEL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_INSTALL: Final = 'Run `pip install "wan-notebook[pandas]"`.'
 
 
 class Subject(NamedTuple):
@@ -91,25 +87,21 @@ _SHARED: Final = {
     "error_message": Column("text", "the service's words about a failure", lambda s: s.row.error_message),
     "folder": Column("text", "folder of pictures", lambda s: s.folder),
 }
-COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
-    {
-        **_SHARED,
-        "pictures": Column("whole", "pictures on disk", lambda s: len(s.pictures)),
-        "missing": Column("whole", "pictures asked for and not delivered", lambda s: s.row.missing),
-        "files": Column("texts", "files of the pictures, relative to `folder`", lambda s: [p.file for p in s.pictures]),
-        "sha256": Column("texts", "SHA-256 of each picture as sent, hex", lambda s: [p.sha256 for p in s.pictures]),
-    }
-)
+COLUMNS: Final[Mapping[str, Column]] = {
+    **_SHARED,
+    "pictures": Column("whole", "pictures on disk", lambda s: len(s.pictures)),
+    "missing": Column("whole", "pictures asked for and not delivered", lambda s: s.row.missing),
+    "files": Column("texts", "files of the pictures, relative to `folder`", lambda s: [p.file for p in s.pictures]),
+    "sha256": Column("texts", "SHA-256 of each picture as sent, hex", lambda s: [p.sha256 for p in s.pictures]),
+}
 """Every column, one row a job, in its order."""
 
-PICTURE_COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
-    {
-        **_SHARED,
-        "picture": Column("whole", "number of the picture in its job, from 0", lambda s: s.pictures[0].index),
-        "file": Column("text", "file of the picture, relative to `folder`", lambda s: s.pictures[0].file),
-        "sha256": Column("text", "SHA-256 of the picture as sent, hex", lambda s: s.pictures[0].sha256),
-    }
-)
+PICTURE_COLUMNS: Final[Mapping[str, Column]] = {
+    **_SHARED,
+    "picture": Column("whole", "number of the picture in its job, from 0", lambda s: s.pictures[0].index),
+    "file": Column("text", "file of the picture, relative to `folder`", lambda s: s.pictures[0].file),
+    "sha256": Column("text", "SHA-256 of the picture as sent, hex", lambda s: s.pictures[0].sha256),
+}
 """Every column, one row a picture; costs are still those of the whole job, stars those of the picture or its job."""
 
 
@@ -140,11 +132,11 @@ def columns_of(by: By) -> Mapping[str, Column]:
     return COLUMNS if by == "job" else PICTURE_COLUMNS
 
 
-def records_of(row: "JobRow", folder: str, by: By) -> Iterator[dict[str, Any]]:
-    """Yield a job as flat records: times in Unix seconds, money as ``Decimal``, None for what is missing."""
+def records_of(row: "JobRow", folder: str, by: By) -> list[dict[str, Any]]:
+    """Return a job as flat records: times in Unix seconds, money as ``Decimal``, None for what is missing."""
     saved = tuple(picture for picture in row.pictures if picture.saved_at)
-    for pictures in [saved] if by == "job" else [(picture,) for picture in saved]:
-        yield record_of(row, pictures, folder, by)
+    parts = [saved] if by == "job" else [(picture,) for picture in saved]
+    return [record_of(row, pictures, folder, by) for pictures in parts]
 
 
 def record_of(row: "JobRow", pictures: "tuple[PictureRow, ...]", folder: str, by: By) -> dict[str, Any]:
@@ -162,24 +154,25 @@ def _whole(value: Any) -> Any:
 
 # Frames and files ----------------------------------------------------------------------------------------------------
 
-_PANDAS_TYPES: Final[Mapping[Kind, str]] = MappingProxyType(
-    {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
-)
+
+def _imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        hint = 'Run `pip install "wan-notebook[pandas]"`; Excel needs `pip install openpyxl` too.'
+        raise CellError(f"{name.partition('.')[0]} is not installed.", hint=hint) from error
 
 
 def to_pandas(records: Iterable[Record], by: By) -> Any:
     """Return a DataFrame of nullable types; money is ``Decimal``. Raise ``CellError`` without pandas."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise CellError("pandas is not installed.", hint=_INSTALL) from error
-    columns = columns_of(by)
+    pd, columns = _imported("pandas"), columns_of(by)
+    types = {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
     frame = pd.DataFrame(list(records), columns=list(columns))
     for name, column in columns.items():
         if column.kind == "time":
             frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
-        elif column.kind in _PANDAS_TYPES:
-            frame[name] = frame[name].astype(_PANDAS_TYPES[column.kind])
+        elif column.kind in types:
+            frame[name] = frame[name].astype(types[column.kind])
         else:  # an empty column of lists or decimals would become float
             frame[name] = frame[name].astype("object").where(frame[name].notna(), None)
     return frame
@@ -190,52 +183,42 @@ def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
 
     Raises ``CellError`` without pandas and openpyxl, ``StoreError`` if the place cannot be written.
     """
-    columns = columns_of(by)
-    frame = to_pandas(records, by)
+    frame, buffer = to_pandas(records, by), io.BytesIO()
+    _imported("openpyxl")
     local = dt.datetime.now().astimezone().tzinfo
-    for name, column in columns.items():
+    for name, column in columns_of(by).items():
         if column.kind == "time":
             frame[name] = frame[name].dt.tz_convert(local).dt.tz_localize(None)
         elif column.kind in ("text", "texts"):
             values = frame[name].astype("object").where(frame[name].notna(), None)
             frame[name] = [_NOT_IN_EXCEL.sub("\ufffd", _in_cell(column.kind, value)) for value in values]
-    buffer = io.BytesIO()
-    try:
-        frame.to_excel(buffer, index=False, engine="openpyxl")
-    except ImportError as error:
-        raise CellError("openpyxl is not installed.", hint="Run `pip install openpyxl`.") from error
+    frame.to_excel(buffer, index=False, engine="openpyxl")
     return write_file(path, buffer.getvalue())
 
 
 def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
-    """Write Parquet: money as ``decimal128``, times in microseconds UTC, lists as lists.
+    """Write Parquet: money as ``decimal128`` with 12 decimals, times in microseconds UTC, lists as lists.
 
     Each column says what it means in its metadata. Raises ``CellError`` without pyarrow, or ``StoreError``.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise CellError("pyarrow is not installed.", hint=_INSTALL) from error
+    pa, parquet, columns, buffer = _imported("pyarrow"), _imported("pyarrow.parquet"), columns_of(by), io.BytesIO()
     types = {
         "text": pa.string(),
         "whole": pa.int64(),
         "number": pa.float64(),
         "flag": pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"),
-        "money": pa.decimal128(*MONEY_DIGITS),
+        "money": pa.decimal128(38, 12),
         "texts": pa.list_(pa.string()),
     }
-    columns = columns_of(by)
     schema = pa.schema([pa.field(n, types[c.kind], metadata={"description": c.says}) for n, c in columns.items()])
     times = [name for name, column in columns.items() if column.kind == "time"]
     rows = [{**record, **{n: dt.datetime.fromtimestamp(record[n], tz=dt.UTC) for n in times}} for record in records]
-    buffer = io.BytesIO()
     try:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
     except pa.ArrowInvalid as error:
-        message = f"an amount does not fit a Parquet decimal of {MONEY_DIGITS[0]} digits: {error}."
-        raise CellError(message, hint="Write CSV or JSON Lines, which keep any amount exactly.") from error
+        hint = "Write CSV or JSON Lines, which keep any amount exactly."
+        raise CellError(f"an amount does not fit a Parquet decimal of 38 digits: {error}.", hint=hint) from error
     return write_file(path, buffer.getvalue())
 
 
@@ -258,25 +241,19 @@ def to_jsonl(records: Iterable[Record], path: str | Path, by: By) -> Path:
     Raises ``StoreError`` if the place cannot be written.
     """
     columns = columns_of(by)
-    lines = (
-        json.dumps({name: _plain(column.kind, record[name]) for name, column in columns.items()}, ensure_ascii=False)
-        for record in records
-    )
-    return write_file(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    rows = [{name: _plain(column.kind, record[name]) for name, column in columns.items()} for record in records]
+    lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    return write_file(path, lines.encode("utf-8", "backslashreplace"))
 
 
 def _plain(kind: Kind, value: Any) -> Any:
-    if value is None:
-        return None
     if kind == "time":
         return dt.datetime.fromtimestamp(value, tz=dt.UTC).isoformat(timespec="microseconds")
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _in_cell(kind: Kind, value: Any) -> str:
-    plain = _plain(kind, value)
-    if plain is None:
-        return ""
+    plain = "" if value is None else _plain(kind, value)
     if not isinstance(plain, str):
         return json.dumps(plain, ensure_ascii=False)
     return _FORMULA.sub(r"\1'", plain) if kind == "text" else plain

@@ -17,7 +17,6 @@ from . import export as formats
 from .database import Database, HistoryPage, HistoryQuery
 from .errors import CellError, StoreError
 from .export import By
-from .settings import LEDGER_NAME
 from .text import pluralize
 from .validation import refuse_unknown, shown_value
 
@@ -28,12 +27,7 @@ if TYPE_CHECKING:
 
 TABLE_ROWS: Final = 20
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_UNITS: Final = {
-    "m": dt.timedelta(minutes=1),
-    "h": dt.timedelta(hours=1),
-    "d": dt.timedelta(days=1),
-    "w": dt.timedelta(weeks=1),
-}
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(
     r"(?P<count>\d{1,5}|an?)?\s*(?P<unit>min(?:ute)?s?|h(?:our)?s?|d(?:ay)?s?|w(?:eek)?s?|m)(?:\s+ago)?",
     re.IGNORECASE | re.ASCII,
@@ -86,13 +80,12 @@ class History:
     def __getitem__(self, index: slice) -> "list[Job]": ...
     def __getitem__(self, index: int | slice) -> "Job | list[Job]":
         try:
-            chosen = self.rows[index]
+            rows = self.rows[index] if isinstance(index, slice) else (self.rows[index],)
         except (IndexError, TypeError):
             message = f"[{shown_value(index)}]: there are {pluralize(len(self.rows), 'job')}."
             raise CellError(message, hint="Count from 0: [0] is the newest.") from None
-        if isinstance(chosen, tuple):
-            return [self.session.job_of_row(row, is_alone=True) for row in chosen]
-        return self.session.job_of_row(chosen, is_alone=True)
+        jobs = [self.session.job_of_row(row, is_alone=True) for row in rows]
+        return jobs if isinstance(index, slice) else jobs[0]
 
     @property
     def pictures(self) -> "list[Picture]":
@@ -132,23 +125,19 @@ class History:
                 continue
             files.append(picture.save(target / name, clean=clean))
             records.append(formats.record_of(picture.tracked.row, (picture.row,), own, "picture"))
-        if csv:
-            files.append(formats.to_csv(records, target / "pictures.csv", "picture"))
-        return files
+        return [*files, formats.to_csv(records, target / "pictures.csv", "picture")] if csv else files
 
     def to_dicts(self, by: By = "job") -> list[dict[str, Any]]:
         """Return one flat record a job or a picture, newest first; of every folder with ``everywhere``.
 
         Times are Unix seconds, money is ``Decimal``, None is missing.
         """
+        from .display import folders_of
+
         formats.columns_of(by)
-        own = self.session.loader.folder
-        records = [record for row in self.rows for record in formats.records_of(row, str(own), by)]
-        for folder in self.session.loader.known_folders() if self.everywhere else ():
-            if folder != own:
-                with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-                    records += [r for row in self._rows_of(database) for r in formats.records_of(row, str(folder), by)]
-        return records
+        folders = folders_of(self.session, everywhere=self.everywhere)
+        found = [(row, str(storage.folder)) for database, storage in folders for row in self._rows_of(database)]
+        return [record for row, folder in found for record in formats.records_of(row, folder, by)]
 
     def to_pandas(self, by: By = "job") -> Any:
         """Return a pandas DataFrame, one row a job or (``by="picture"``) a picture.
@@ -293,12 +282,12 @@ def whole_number(name: str, value: Any, least: int) -> int | None:
 
 def _texts(name: str, given: object) -> tuple[str, ...]:
     """Return one text or several; none for None. Raise ``CellError`` for anything else."""
-    values = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
-    if given is None:
-        return ()
+    if isinstance(given, str | None):
+        return () if given is None else (given,)
+    values = tuple(given) if isinstance(given, Iterable) else (given,)
     if not all(isinstance(value, str) for value in values):
         raise CellError(f"{name} = {shown_value(given)}: must be text.", hint="Several are a list of texts.")
-    return tuple(map(str, values))
+    return values
 
 
 def parse_since(when: object, now: float | None = None) -> float | None:
@@ -342,5 +331,5 @@ def _moment_of_text(text: str, now: dt.datetime) -> dt.date | dt.timedelta | Non
             return today - dt.timedelta(days=(today.weekday() - at) % 7)
     if (match := _AGO.fullmatch(text)) and (match["count"] or len(match["unit"]) > 1):
         count = int(match["count"]) if (match["count"] or "").isdecimal() else 1
-        return count * _UNITS[match["unit"][0]]
+        return dt.timedelta(**{_UNITS[match["unit"][0]]: count})
     return dt.datetime.fromisoformat(text.replace("/", "-").upper()) if "-" in text or "/" in text else None

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import CellError, WanError
 from .images import assert_same_picture, assert_similar, distance
@@ -77,38 +77,33 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
     from .session import Session
     from .settings import SettingsLoader
 
+    def hashes(file: NotebookFile) -> list[list[str]]:
+        """Return the hashes of pictures that the outputs of each code cell name."""
+        cells = [NotebookFile({"cells": [cell]}) for cell in file.code_cells]
+        return [[sha256 for item in cell.named() for sha256 in item.sha256] for cell in cells]
+
     notebook = Path(path)
     folder = notebook.absolute().parent
     try:
         with closing(Session(SettingsLoader(cwd=folder))) as session:
-            saved = read_notebook(notebook)
+            saved = hashes(read_notebook(notebook))
             verified = verify_notebook(session, notebook)
         if not verified.is_ok:
-            wrong = [
-                f"{check.cell}: {check.expression} is {check.finding}; {check.hint}" for check in verified.problems
-            ]
+            wrong = [f"{one.cell}: {one.expression} is {one.finding}; {one.hint}" for one in verified.problems]
             raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
-        shown = NotebookFile(execute(notebook, folder, replay_environment(), timeout_s=timeout_s))
+        shown = hashes(NotebookFile(execute(notebook, folder, replay_environment(), timeout_s=timeout_s)))
     except CellError:  # without the extra
         raise
     except WanError as error:
         raise AssertionError("\n".join(error.lines())) from error
-    pairs = list(zip(map(_hashes, saved.code_cells), map(_hashes, shown.code_cells), strict=True))
     differing = [
         f"code cell {number}: {', '.join(before) or 'none'} saved, {', '.join(after) or 'none'} shown"
-        for number, (before, after) in enumerate(pairs, 1)
+        for number, (before, after) in enumerate(zip(saved, shown, strict=True), 1)
         if before != after
     ]
     if differing:
         raise AssertionError("\n".join([f"{notebook} shows other pictures than were saved", *differing]))
-    return NotebookChecked(len(pairs), sum(len(before) for before, _ in pairs))
-
-
-def _hashes(cell: dict[str, Any]) -> list[str]:
-    """Return the hashes of pictures that a code cell's outputs name."""
-    from .research import NotebookFile
-
-    return [sha256 for item in NotebookFile({"cells": [cell]}).named() for sha256 in item.sha256]
+    return NotebookChecked(len(saved), sum(map(len, saved)))
 
 
 def replay_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:

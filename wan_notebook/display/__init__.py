@@ -12,6 +12,7 @@ from .tables import (
     cost_table,
     doctor_table,
     dry_run_bundle,
+    folders_of,
     history_facts,
     history_table,
     status_table,
@@ -22,4 +23,4 @@ __all__ += ["Bundle", "Cell", "Column", "CompareItem", "Table", "Thumbnails", "m
 __all__ += ["compare_bundle", "dry_run_bundle", "job_bundle", "pages_bundles", "picture_bundle", "versions_bundle"]
 __all__ += ["budget_table", "config_table", "cost_table", "doctor_table", "history_table", "status_table"]
 __all__ += ["format_duration", "format_expected_size", "format_time", "history_facts", "relative_path"]
-__all__ += ["safe_line", "safe_text"]
+__all__ += ["folders_of", "safe_line", "safe_text"]

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 CellText = Callable[[Job, "Session"], str]
 _hooks: dict[str, CellText] = {}
-_TEXT_MAX_CHARS: Final = 4_000
 _LINES_MAX: Final = 100
-_LIVE_ROWS_MAX: Final = 24
 
 
 def set_cell_text(cell_text: CellText) -> None:
@@ -239,7 +237,7 @@ def card_text(card: Card) -> str:
             if isinstance(item, PictureItem):
                 lines += [join_facts([item.expression, *item.facts, item.path]), item.note]
             else:
-                lines += item[:_TEXT_MAX_CHARS].split("\n")
+                lines += item[:4_000].split("\n")
     return "\n  ".join(safe_line(plain_text(line), 2_000) for line in [*lines, *card.notes] if line.strip())
 
 
@@ -247,7 +245,7 @@ def live_state(card: Card) -> dict[str, Any]:
     """Return what the live card shows, as plain JSON: Python words everything, the page only counts seconds."""
     entries = card.entries
     # Of many jobs those that are not saved have a row first.
-    rows = sorted(entries, key=lambda entry: entry.is_saved)[:_LIVE_ROWS_MAX]
+    rows = sorted(entries, key=lambda entry: entry.is_saved)[:24]
     which = f"job {entries[0].row.id}" if len(entries) == 1 else f"{len(entries)} jobs"
     jobs = [
         {

@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 MAX_SHOWN: Final = 64
 """More pictures than this are counted, not shown: at the bytes that are left their copies would say nothing."""
 OUTPUT_MAX_BYTES: Final = 400_000
-_FEW: Final = 16
-"""Up to here each picture is a link."""
-_PROMPT_MAX_CHARS: Final = 2_500
-_ARTICLE_MAX_CHARS: Final = 40_000
 _SHEET_MAX_BYTES: Final = 40_000
 _TEXT_BYTES: Final = 40_000  # head, prompt, parameters and metadata
-_CAPTION_BYTES: Final = 1_500  # a figure's HTML and its line of text
 
 
 class Layout(NamedTuple):
@@ -69,7 +64,7 @@ def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, Any]
     side_px, enough_bytes = (1024, 180_000) if count <= 1 else (640, 54_000) if count <= 4 else (256, 12_000)
     share = (OUTPUT_MAX_BYTES - _SHEET_MAX_BYTES * 4 // 3 - _TEXT_BYTES) // max(1, min(count, MAX_SHOWN))
     layout = _ALONE if is_alone and count <= 1 else _PAIRS if count <= 4 else _GRID
-    return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - _CAPTION_BYTES) * 3 // 4)}
+    return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - 1_500) * 3 // 4)}
 
 
 def job_bundle(job: Job, session: "Session", *, full_paths: bool = False) -> Bundle:
@@ -126,9 +121,9 @@ def _card_bundle(card: Card) -> Bundle:
             shown_size=shown_size,
             layout=layout,
             article_layout=_ARTICLE,
-            has_links=len(shown) <= _FEW,
-            prompt_chars=max(60, int(_PROMPT_MAX_CHARS * text_scale)),
-            article_chars=int(_ARTICLE_MAX_CHARS * text_scale) // len(entries),
+            has_links=len(shown) <= 16,
+            prompt_chars=max(60, int(2_500 * text_scale)),
+            article_chars=int(40_000 * text_scale) // len(entries),
         )
         if _json_bytes(data["text/html"]) <= left_bytes:
             break
@@ -160,9 +155,7 @@ class CompareItem(NamedTuple):
 
     label: str
     data: bytes
-    mime: str = "image/png"
-    width_px: int = 0
-    height_px: int = 0
+    size_px: tuple[int, int] = (0, 0)
     facts: tuple[tuple[str, str], ...] = ()
     job_id: str = ""
     sha256: str = ""

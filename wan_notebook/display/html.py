@@ -18,7 +18,6 @@ from .formatting import SEPARATOR, STYLES, format_time, safe_line, safe_text
 
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _MATH: Final = re.compile(r"<[^>]*>|[$\\]")
-_NOBREAK_CHARS: Final = 24
 STATIC: Final = Path(__file__).parent / "static"
 
 
@@ -60,7 +59,7 @@ def bdi(text: object) -> Markup:
 
 def nobreak(text: str) -> Markup:
     """Return a short fact that does not break across lines, by its characters and not by style."""
-    return bdi(text.replace(" ", "\u00a0") if len(text) <= _NOBREAK_CHARS else text)
+    return bdi(text.replace(" ", "\u00a0") if len(text) <= 24 else text)
 
 
 def code(text: object) -> Markup:

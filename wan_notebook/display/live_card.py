@@ -23,7 +23,6 @@ UPDATE_EVERY_S: Final = 0.1
 """At most ten updates a second: above a thousand messages a second Jupyter drops them."""
 REFRESH_EVERY_S: Final = 2.0
 """The time left changes with the time alone; and a page takes a long silence for a restart of the kernel."""
-_NOTHING: Final = {"text/latex": ""}  # JupyterLab and nbconvert show nothing for it, and nbval compares nothing
 
 
 class LiveCard(anywidget.AnyWidget):
@@ -97,7 +96,8 @@ class LiveCard(anywidget.AnyWidget):
             # After a page reload the update of the output does not arrive: the widget shows the pictures itself.
             await in_thread(self.refresh, data["text/html"])
             self._handle.update(data, metadata=metadata, raw=True)
-            self._fallback.update(_NOTHING, raw=True)
+            # JupyterLab and nbconvert show nothing for it, and nbval compares nothing.
+            self._fallback.update({"text/latex": ""}, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a job that runs for ever
             log.exception("the card of job %s", self._job.id)
         finally:

@@ -99,8 +99,7 @@ def show_job(
 
 def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> bool:
     """Wait with one line that is written over; return whether all is settled."""
-    end_s = time.monotonic() + (math.inf if timeout_s is None else timeout_s)
-    width = 0
+    end_s, width = time.monotonic() + (math.inf if timeout_s is None else timeout_s), 0
     while not job.wait(max(0.0, min(1.0, end_s - time.monotonic()))):
         if time.monotonic() >= end_s:
             return False

@@ -35,18 +35,13 @@ if TYPE_CHECKING:
 _ROWS_MAX: Final = 150
 """More rows than this do not fit into one output with their thumbnails."""
 
-_HISTORY_COLUMNS: Final = (
-    *(Column(), Column(title="When / job"), Column(title="Prompt", is_wide=True), Column(title="Seed", is_number=True)),
-    *(Column(title="n", is_number=True), Column(title="State"), Column(title="Cost", is_number=True)),
-)
-
 
 def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool = False) -> Table:
     """Return a page of the history, of this folder or of all folders of the person.
 
     Raises ``StoreError`` for a sort or status that does not exist.
     """
-    pages = [(database.history(query), storage) for database, storage in _folders(session, everywhere=everywhere)]
+    pages = [(database.history(query), storage) for database, storage in folders_of(session, everywhere=everywhere)]
     found = [(row, storage) for page, storage in pages for row in page.rows]
     if everywhere:
         found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
@@ -63,7 +58,11 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     }
     return Table(
         title="History",
-        columns=_HISTORY_COLUMNS,
+        columns=[
+            *(Column(), Column(title="When / job"), Column(title="Prompt", is_wide=True)),
+            *(Column(title="Seed", is_number=True), Column(title="n", is_number=True)),
+            *(Column(title="State"), Column(title="Cost", is_number=True)),
+        ],
         rows=[_history_row(row, storage) for row, storage in shown],
         lines=[] if shown else ["Nothing found."],
         notes=[note for note, holds in notes.items() if holds],
@@ -113,7 +112,8 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
     ]
 
 
-def _folders(session: "Session", *, everywhere: bool) -> Iterator[tuple[Database, Storage]]:
+def folders_of(session: "Session", *, everywhere: bool = False) -> Iterator[tuple[Database, Storage]]:
+    """Yield the ledger and the pictures of this folder, and of every other one of the person, open while it is read."""
     project = session.known_project()
     if project is not None:
         yield project.database, project.storage
@@ -128,7 +128,7 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
 
     Where there is only practice, it is what that would have cost, so that a newcomer sees what this looks like.
     """
-    folders = [database for database, _ in _folders(session, everywhere=everywhere)]
+    folders = [database for database, _ in folders_of(session, everywhere=everywhere)]
     spends = [database.spend() for database in folders]
     practised = [database.spend(simulated=True) for database in folders]
     practice = sum(spend.pictures_saved for spend in practised)
@@ -225,8 +225,9 @@ def budget_table(session: "Session", message: str = "") -> Table:
 def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", place: str = "") -> Table:
     """Return the settings as rows of name, value and where the value comes from."""
     columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
-    notes = [f"Stored in {place}"]
-    return Table(title="Settings", facts=[message], columns=columns, rows=rows, notes=notes, tone=Tone.BLUE)
+    return Table(
+        title="Settings", facts=[message], columns=columns, rows=rows, notes=[f"Stored in {place}"], tone=Tone.BLUE
+    )
 
 
 _LEVELS: Final = {
@@ -247,13 +248,6 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
         for name, level, text, hint in lines
     ]
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
-
-
-_INPUT_COLUMNS: Final = (
-    *(Column(), Column(title="Name", is_wide=True), Column(title="Size")),
-    *(Column(title="Bytes", is_number=True), Column(title="SHA-256")),
-)
-_JSON_MAX_CHARS: Final = 20_000
 
 
 def dry_run_bundle(plan: "Plan") -> Bundle:
@@ -288,14 +282,16 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
         ("At most", plan.cost_text),
         *(("Note", note) for note in plan.notes[:20]),
     ]
+    columns = [Column(), Column(title="Name", is_wide=True), Column(title="Size")]
+    columns += [Column(title="Bytes", is_number=True), Column(title="SHA-256")]
     inputs = [_input_row(position, image) for position, image in enumerate(request.images, 1)]
     table = Table(
         title="◇ dry run",
         facts=["nothing was sent", request.mode.value],
         columns=_PAIR,
         rows=[pair for pair in pairs if pair[1]],
-        parts=[Table(title="input pictures", columns=_INPUT_COLUMNS, rows=inputs)] if inputs else [],
-        code=shown[:_JSON_MAX_CHARS] + ("…" if len(shown) > _JSON_MAX_CHARS else ""),
+        parts=[Table(title="input pictures", columns=columns, rows=inputs)] if inputs else [],
+        code=shown[:20_000] + "…" * (len(shown) > 20_000),
     )
     return table_bundle(table, "dry run")
 

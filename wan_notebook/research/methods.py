@@ -20,7 +20,6 @@ from ..text import pluralize, ranges
 from .notebook_file import read_notebook, select_jobs
 
 _SERVICES: Final = {"gateway": "the Vtrix gateway", "dashscope": "Alibaba Cloud Model Studio (DashScope)"}
-_SOFTWARE: Final = ("wan-notebook", "python", "pillow", "httpx")
 _LATEX: Final = {char: f"\\{char}" for char in "{}$&#%_"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -52,17 +51,11 @@ def methods_paragraph(
     CellError
         If there is no finished picture.
     """
-    saved: list[str] = []
+    jobs = [*shown]
     with suppress(RecipeError):
         named = read_notebook(notebook).without(cells_run).named() if notebook else []
-        saved = [item.job_id for item in named if item.job_id]
-    database = session.project().database
-    rows, _ = select_jobs(database, [*saved, *shown], tags=tags, notebook=str(notebook or ""))
-    return _paragraph(rows, latex=latex)
-
-
-def _paragraph(rows: Sequence[JobRow], *, latex: bool) -> str:
-    """Return the paragraph about these jobs."""
+        jobs = [*(item.job_id for item in named if item.job_id), *jobs]
+    rows, _ = select_jobs(session.project().database, jobs, tags=tags, notebook=str(notebook or ""))
     escape, code = (_latex_text, _latex_code) if latex else (_markdown_text, _markdown_code)
     real = [row for row in rows if not row.is_simulated]
     edits = [row for row in rows if row.mode == "edit"]
@@ -74,7 +67,10 @@ def _paragraph(rows: Sequence[JobRow], *, latex: bool) -> str:
         for source, currency, amount in total.amounts
     ]
     costs += [f"an unknown amount for {pluralize(total.unknown, 'request')}"] if total.unknown else []
-    versions = {name: sorted({str(row.versions.get(name, "")) for row in rows} - {""}) for name in _SOFTWARE}
+    versions = {
+        name: sorted({str(row.versions.get(name, "")) for row in rows} - {""})
+        for name in ("wan-notebook", "python", "pillow", "httpx")
+    }
     text = render(
         "methods.txt",
         rows=rows,

@@ -97,8 +97,8 @@ def files_in_code(
     What is read stands in their text and in the jobs' inputs. Only pictures inside the project are packed by
     themselves: any other file may hold what is nobody's business.
     """
-    packed, left_out = set[Path](), dict.fromkeys(f"{name}.py" for name in imports_of(code))
-    left_out = {name: None for name in left_out if (folder / name).is_file()}
+    packed = set[Path]()
+    left_out = {f"{name}.py": None for name in imports_of(code) if (folder / f"{name}.py").is_file()}
     words = dict.fromkeys(word for text in code for word in _words(text))
     for word in words | dict.fromkeys(record.name for row in rows for record in row.inputs):
         with suppress(OSError, ValueError, RuntimeError):  # too long, with characters that no name has, unreadable

@@ -31,8 +31,6 @@ LEDGER_LINES: Final = "ledger.jsonl"
 FOLDER: Final = "wan-pictures"
 VERSION: Final = 2
 _MANIFEST: Final = "manifest.json"
-_FILE_MAX_BYTES: Final = 512 * 1024 * 1024
-_JSON_MAX_BYTES: Final = 64 * 1024 * 1024
 _JSON_MAX_VALUES: Final = 2_000_000
 # Device names of Windows, with any ending; the superscript digits are devices there too.
 _DEVICE: Final = re.compile(r"(?i)(con|prn|aux|nul|clock\$|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?")
@@ -87,7 +85,7 @@ class Archive:
         files = [info for info in archive.infolist() if not info.is_dir()]
         check_names(info.orig_filename for info in files)
         for info in files:
-            is_bomb = info.file_size > max(256 * 1024, min(_FILE_MAX_BYTES, info.compress_size * 200))
+            is_bomb = info.file_size > max(256 * 1024, min(512 * 1024 * 1024, info.compress_size * 200))
             is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
             if is_bomb or not is_file or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 what = f"would unpack to {info.file_size} bytes, is a link, or is packed as bundles are not"
@@ -115,7 +113,7 @@ class Archive:
     def _json(self, name: str) -> bytes:
         """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
         data = self.read(name)
-        if len(data) > _JSON_MAX_BYTES or sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
+        if len(data) > 64 * 1024 * 1024 or sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
             raise _refused(f"{name} in the bundle holds more values than a record can have")
         return data
 

@@ -14,7 +14,6 @@ from ..text import pluralize
 from .notebook_file import NamedJob, history_of, read_notebook
 from .unbundle import change_of
 
-_ROWS_MAX: Final = 400
 _BUNDLE: Final = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
 _ANEW: Final = f"{_BUNDLE} or run its cell with --fresh, which is paid anew and may differ"
 _MISSING: Final = "missing"
@@ -78,7 +77,7 @@ class Verification:
             columns=[Column(title=title, is_wide=title == titles[-1]) for title in titles],
             rows=[
                 [check.cell, f"`{check.expression}`", check.finding, Cell(text=check.file, below=f"→ {check.hint}")]
-                for check in self.problems[:_ROWS_MAX]
+                for check in self.problems[:400]
             ],
             tone="#2f9659" if self.is_ok else "#d7494b",
         )
