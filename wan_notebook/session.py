@@ -151,6 +151,7 @@ class Session:
         self._notebook: str | None = None
         self.last: list[tuple[CellId, Job]] = []
         self.left_alone = ""
+        self._asked_for: set[str] = set()
         self.is_closed = False
         self._rng, self._clock, self._sleep = rng or random.SystemRandom(), clock, sleep
         self._occurrences = Occurrences()
@@ -370,7 +371,8 @@ class Session:
             return []
         worker = self.project().worker
         jobs = [worker.track(row) for row in rows]
-        if others := [job for job in jobs if not (foreign or self._is_ours(job.row))]:
+        self._asked_for |= {job.id for job in jobs if foreign}
+        if others := [job for job in jobs if not (job.id in self._asked_for or self._is_ours(job.row))]:
             said = "made with another key: left alone. `%wan resume --all` asks their service."
             self.left_alone = f"{pluralize(len(others), 'job')} {said}"
             for job in others:
