@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, given, move, new, owner, reported
-from wan_notebook.database import NOT_SENT, STATES, Database, HistoryQuery, Status
+from tests.unit.database.kit import PATH, PICTURE, Clock, create, finish, given, move, new, owner, reported
+from wan_notebook.database import NOT_SENT, Database, HistoryQuery, Status
 from wan_notebook.errors import StoreError
 
 
@@ -53,15 +53,6 @@ def test_amounts_sort_as_numbers_and_what_is_unknown_comes_last(database: Databa
     for sort, ascending, descending in (("cost", "bac", "cab"), ("duration", "cab", "acb")):
         assert found(database, sort=sort, descending=False) == list(ascending)
         assert found(database, sort=sort) == list(descending)
-
-
-def test_what_cannot_be_asked_is_said() -> None:
-    """A wrong sort, status or range is an error with the choices, in a folder without a ledger too."""
-    wrong = [{"sort": "colour"}, {"limit": 0}, {"offset": -1}, {"status": ("saved", "savd")}]
-    for query in wrong:
-        with pytest.raises(StoreError, match=r"colour|1 row|'savd' is not a status\. Did you mean saved") as caught:
-            HistoryQuery(**query)
-    assert caught.value.hint == f"Did you mean saved? Use one of: {', '.join(STATES)}."  # no internal words
 
 
 def answer(database: Database) -> str | None:
@@ -129,13 +120,3 @@ def test_an_id_may_be_begun(database: Database) -> None:
         database.get(ids[-1][0])
     assert all(job_id in str(caught.value) for job_id in ids if job_id[0] == ids[-1][0])
     assert "one more character" in caught.value.hint
-
-
-def test_durations_are_those_of_alike_jobs(database: Database) -> None:
-    """The poll schedule learns from jobs of the same kind, the newest ones, in their order."""
-    kinds = [(30, 13.0, {}), (10, 11.0, {}), (20, 12.0, {}), (40, None, {}), (0, 9.0, {"size_tier": "2K"})]
-    for at, duration_s, changes in [*kinds, (0, 9.0, {"n": 2})]:
-        job_id = create(database, **{"size_tier": "1K", **changes})
-        move(database, job_id, *PATH[:4], duration_s=duration_s, finished_at=NOON + at)
-    kind = ("gateway", "wan2.6-image", "text to image", "1K", 1)
-    assert database.durations(*kind) == [11.0, 12.0, 13.0]

@@ -138,43 +138,6 @@ def test_sending_becomes_intent_only_with_proof(database: Database) -> None:
     assert (row.status, row.sending_at) == (Status.INTENT, None)
 
 
-def test_replacing_gives_up_the_doubtful_job_or_does_nothing(database: Database) -> None:
-    """Sending again by a person's decision ends the doubtful job in the same transaction, and only once."""
-    doubt = create(database)
-    move(database, doubt, Status.SENDING, Status.IN_DOUBT)
-    ((again, _),) = ask(database, new(), fresh=True, replacing=[doubt])
-    row = database.get(doubt)
-    assert (row.status, again.id in row.error_message) == (Status.EXPIRED, True)
-    with pytest.raises(Conflict):
-        ask(database, new(), fresh=True, replacing=[doubt])
-    assert {row.id for row in database.open_jobs()} == {again.id}
-    with pytest.raises(Conflict):
-        database.abandon([doubt], "given up")
-
-
-BAD_VALUES = {
-    "seed": [1.5, 2**70, True],
-    "duration_s": [float("nan"), 1e308, "1"],
-    "is_starred": [1],
-    "task_id": [7],
-    "usage": [[1]],
-    "items": ["text"],
-    "tags": [(1,)],
-    "cost_amount": [0.03],
-    "cost_source": ["guessed"],
-    "mode": ["bogus"],
-} | {column: ["x"] for column in ("status", "trashed_at")}
-
-
-@pytest.mark.parametrize("column", BAD_VALUES)
-def test_a_value_that_does_not_fit_is_refused(database: Database, column: str) -> None:
-    """What could not be read back as it was is not stored; status, owner and trash have methods of their own."""
-    job_id = create(database)
-    for value in BAD_VALUES[column]:
-        with pytest.raises(StoreError, match=column):
-            database.update(job_id, **{column: value})
-
-
 def test_costs_are_exact_and_have_source_and_currency(database: Database) -> None:
     """A reported decimal comes back digit by digit; a nonsensical one does not keep a paid picture out."""
     job_id = create(database)

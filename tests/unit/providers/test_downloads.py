@@ -211,18 +211,13 @@ BAD_ADDRESSES = ("", "ftp://h/x", "file:///etc/passwd", "data:image/png;base64,A
 
 @pytest.mark.parametrize("url", [*BAD_ADDRESSES, "x" * 70_000])
 def test_only_http_addresses_are_fetched(part: Path, url: str) -> None:
-    """A service's words are no file names; the error does not repeat them."""
+    """A service's words are no file names, at any step; the error does not repeat them."""
     for call in (downloading(part, url), fetching(url)):
         error = failed(Answers(), call)
         assert (error.kind, len(str(error)) < 200) == ("url", True)
-
-
-@pytest.mark.parametrize("url", ["http://files.example/x.png", "file:///etc/passwd"])
-def test_a_result_leads_to_no_worse_address(part: Path, url: str) -> None:
-    """On the way over plain HTTP somebody could put another picture there; a person's own address may go it."""
-    assert failed(Answers(redirect(url)), downloading(part)).kind in ("redirect", "url")
-    if url.startswith("http"):
-        assert run(make_client(Answers(redirect(url), httpx.Response(200, content=b"x"))), fetching(RESULT_URL)) == b"x"
+    # Over plain HTTP somebody on the way could put another picture there.
+    assert failed(Answers(redirect("http://files.example/x.png")), downloading(part)).kind == "redirect"
+    assert failed(Answers(redirect("file:///etc/passwd")), downloading(part)).kind == "url"
 
 
 OUTSIDE = ("93.184.216.34", "[2606:2800:21f::1]", "[64:ff9b::5db8:d822]", "[2002:5db8:d822::1]")

@@ -80,15 +80,6 @@ def test_states_follow_the_clock_and_cancelling_needs_pending(caller: Caller) ->
     assert caller.poll("dashscope", other).json()["output"]["task_status"] == "CANCELED"
 
 
-def test_directives_steer_one_task(caller: Caller) -> None:
-    """`[[seconds:N]]` and `[[partial]]`; what makes no sense is part of the text."""
-    texts = ("[[seconds:12.5]]", "[[partial]]", "[[seconds:soon]]")
-    slow, partial, plain = (caller.made(text=text, images=[URL], n=3) for text in texts)
-    assert (slow.duration_s, partial.request.images_n, plain.duration_s) == (12.5, 2, 10.0)
-    made = {caller.made(max_images=5, seed=seed).request.images_n for seed in range(15)}
-    assert made == {2, 3, 4, 5}, "an illustrated text makes at most what was asked"
-
-
 def test_lists_are_filtered_and_paged(caller: Caller) -> None:
     """Time, model, status, page: enough to find a task whose submit reply was lost. Nonsense is a 400."""
     old = caller.made("dashscope").task_id

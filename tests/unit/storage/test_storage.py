@@ -261,15 +261,19 @@ def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None,
     assert storage.path(name) == Path("/nonexistent") / name
 
 
-@pytest.mark.parametrize(
-    "bad",
-    ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./x", "a/.", "C:\\x", "a\\b", "x\x00", "a:b", "a ", "a./b"],
-)
+BAD_PATHS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./x", "a/.", "C:\\x", "a\\b", "x\x00", "a:b", "a "]
+TOO_LONG = ["n" * 300, "2026-11-24/" + "n" * 300 + ".png"]
+
+
+@pytest.mark.parametrize("bad", BAD_PATHS + TOO_LONG)
 def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
-    """A path from a ledger, a bundle or a person is refused if it could leave the folder on any system."""
-    for use in (storage.read, storage.exists, storage.delete, storage.path, lambda path: storage.add(path, b"x")):
-        with pytest.raises(StoreError, match="not a path inside"):
+    """One that could, on any system, or that the system does not take, from a ledger, bundle or person: one line."""
+    is_long = len(bad) > 200
+    uses = (storage.read, storage.exists, storage.delete, storage.path)
+    for use in (*(() if is_long else uses), lambda path: storage.add(path, b"x")):
+        with pytest.raises(StoreError, match="too long" if is_long else "not a path inside") as caught:
             use(bad)
+        assert len(str(caught.value)) < 400
 
 
 OURS = ["2026-11-24", ".parts", ".cache", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"]
@@ -300,12 +304,3 @@ def test_what_stands_in_the_way_is_told_early_and_no_link_is_followed(storage: S
     for use in (storage.read, storage.exists, storage.delete):
         with pytest.raises(StoreError, match="leads out"):
             use("own/x.png")
-
-
-@pytest.mark.parametrize("name", ["n" * 300, "2026-11-24/" + "n" * 300 + ".png"])
-def test_a_name_that_the_system_does_not_take_is_one_line(storage: Storage, name: str) -> None:
-    """No raw error of the operating system reaches a person."""
-    with pytest.raises(StoreError) as caught:
-        storage.add(name, b"x")
-    assert "too long" in str(caught.value)
-    assert len(str(caught.value)) < 400
