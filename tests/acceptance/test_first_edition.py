@@ -17,17 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.frozen import FIRST_EDITION, fetch, load, namespace_of, value_of
-from tests.kit import (
-    CellId,
-    NoRequests,
-    Rig,
-    ask,
-    command,
-    database_of,
-    in_shell,
-    kernel_in,
-    submission_of,
-)
+from tests.kit import CellId, NoRequests, Rig, ask, command, database_of, in_shell, kernel_in, submission_of
 from wan_notebook.database import HistoryQuery, count_open
 from wan_notebook.errors import ReplayError, StoreError
 from wan_notebook.history import history
@@ -263,11 +253,8 @@ def test_the_history_finds_the_same(frozen: Mapping[str, Any], session: Session)
     page = database_of(session).history(HistoryQuery(**{"limit": 1000, **query}))
 
     assert [row.id for row in page.rows] == frozen["ids"]
-    assert (page.total_rows, page.pictures, str(page.total)) == (
-        frozen["total_rows"],
-        frozen["pictures"],
-        frozen["total"],
-    )
+    told = (page.total_rows, page.pictures, str(page.total))
+    assert told == (frozen["total_rows"], frozen["pictures"], frozen["total"])
 
 
 def test_the_history_as_data_says_the_same(session: Session) -> None:
@@ -367,14 +354,11 @@ def test_pictures_and_sidecars_say_how_they_were_made(paper: Path) -> None:
 
 def test_a_picture_and_a_job_give_back_their_cell(session: Session) -> None:
     """`%wan recall picture.png` and `%wan recall JOB` write the cell that they wrote, without defaults."""
-    for file, (text, _) in EXPECTED["recalled"]["pictures"].items():
-        assert in_shell(session, line=f'recall "wan-pictures/{file}"') == [text.replace(" --rewrite", "")], (
-            file
-        )  # the default
-    for job_id, text in EXPECTED["recalled"]["jobs"].items():
-        assert in_shell(session, line=f"recall {job_id}") == [re.sub(" --size 1K| --rewrite", "", text)], JOBS[job_id][
-            "what"
-        ]
+    files, jobs = (EXPECTED["recalled"][name].items() for name in ("pictures", "jobs"))
+    cells = [(f'"wan-pictures/{file}"', text.replace(" --rewrite", "")) for file, (text, _) in files]
+    cells += [(job_id, re.sub(" --size 1K| --rewrite", "", text)) for job_id, text in jobs]
+    for word, cell in cells:
+        assert in_shell(session, line=f"recall {word}") == [cell], word
 
 
 # ------------------------------------------------------------------ replay
@@ -446,17 +430,9 @@ def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.
     database = database_of(session)
     rows = database.history(HistoryQuery(limit=100)).rows
 
-    found = [
-        {
-            "id": r.id,
-            "cost": str(cost_of(r)),
-            "state": str(r.status),
-            "prompt": r.prompt,
-            "files": [p.file for p in r.pictures],
-        }
-        for r in rows
-    ]
-    assert found == frozen["history"]
+    found = [(r.id, str(cost_of(r)), str(r.status), r.prompt, [p.file for p in r.pictures]) for r in rows]
+    names = ("id", "cost", "state", "prompt", "files")
+    assert found == [tuple(job[name] for name in names) for job in frozen["history"]]
     assert str(database.spend().total) == frozen["spend"]
     assert verify_notebook(session, tmp_path / "study.ipynb").is_ok
     session.close()

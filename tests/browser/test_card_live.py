@@ -91,11 +91,10 @@ def test_nothing_jumps_when_the_state_changes(widgets: WidgetPage) -> None:
 def test_hostile_text_stays_text(widgets: WidgetPage, theme: str) -> None:
     """Whatever a service says is shown and never acts, in either theme."""
     widgets.theme(theme)
-    texts = [*HOSTILE]
-    job = {**JOB, "label": texts[0], "facts": texts, "lines": texts, "reason": texts[1]}
-    widget = mount(widgets, job, facts=texts, lines=texts)
+    job = {**JOB, "label": HOSTILE[0], "facts": HOSTILE, "lines": HOSTILE, "reason": HOSTILE[1]}
+    widget = mount(widgets, job, facts=HOSTILE, lines=HOSTILE)
     assert widgets.page.locator("img, .wan-card script").count() == 0
-    assert texts[0] in text_of(widget)
+    assert HOSTILE[0] in text_of(widget)
     assert widget.el.locator("code").first.inner_text() == "code"
 
 

@@ -67,12 +67,8 @@ def test_each_rule_names_field_value_and_hint(fields: dict[str, Any], field: str
 
 def test_an_error_repeats_plain_values_only() -> None:
     """The repr of an unknown object may hold anything, a person's environment for one; its type is enough."""
-
-    class Secretive:
-        def __repr__(self) -> str:
-            return "TOKEN"
-
-    found = problems(prompt=Secretive(), n={"TOKEN": 1}, size=[Secretive()])
+    secretive = type("Secretive", (), {"__repr__": lambda _: "TOKEN"})()
+    found = problems(prompt=secretive, n={"TOKEN": 1}, size=[secretive])
     assert "TOKEN" not in str(found)
     assert "<Secretive>" in found["prompt"]
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from wan_notebook.errors import SettingsError
-from wan_notebook.settings import IN_PROCESS_URL, KeyStore, SettingsLoader, check_key, picture_folder
+from wan_notebook.settings import IN_PROCESS_URL, KeyStore, SettingsLoader, picture_folder
 
 KEY = "sk-nobody-may-see-7Q9z"
 REAL = {"WAN_API_KEY": KEY, "WAN_BASE_URL": "https://real.test"}
@@ -178,7 +177,6 @@ def test_a_key_that_no_header_can_carry_is_refused(store: KeyStore, key: str) ->
     with pytest.raises(SettingsError, match="never have") as caught:
         store.write("gateway", SecretStr(key))
     assert key not in str(caught.value)
-    check_key(None)
 
 
 # Folders -------------------------------------------------------------------------------------------------------------
@@ -192,15 +190,11 @@ def test_a_home_that_cannot_be_written_does_not_stop_anything(make: Make, tmp_pa
     assert given.load().provider == "simulator"
     given.remember_folder(tmp_path)
     assert given.known_folders() == []
-    attempts: list[tuple[Any, Path]] = [
-        (lambda: given.store(embed=False), given.config_path),
-        (lambda: given.keys.write("gateway", SecretStr(KEY)), given.keys.path),
-    ]
-    for attempt, path in attempts:
-        with pytest.raises(SettingsError, match="could not be stored in") as caught:
-            attempt()
-        assert str(path) in caught.value.message
-        assert KEY not in str(caught.value.__context__)
+    with pytest.raises(SettingsError, match=f"could not be stored in .*{given.config_path}"):
+        given.store(embed=False)
+    with pytest.raises(SettingsError, match=f"could not be stored in .*{given.keys.path}") as caught:
+        given.keys.write("gateway", SecretStr(KEY))
+    assert KEY not in str(caught.value.__context__)
 
 
 def test_pictures_go_to_the_nearest_folder_upward(make: Make, tmp_path: Path) -> None:
