@@ -164,9 +164,10 @@ class Worker:
     async def _work(self, job: TrackedJob) -> None:
         """Do all that is left to do for a job; what goes wrong is shown on its card."""
         try:
-            if not await self.in_thread(self.database.lease, [job.id], self.owner):
-                return  # another kernel was quicker: it is watched
-            job.changed(await self.in_thread(self.database.get, job.id))
+            if job.status is not Status.INTENT:  # for an intent the claim to send it decides
+                if not await self.in_thread(self.database.lease, [job.id], self.owner):
+                    return  # another kernel was quicker: it is watched
+                job.changed(await self.in_thread(self.database.get, job.id))
             if job.status is Status.SENDING:  # an earlier kernel sent it
                 await self.fail(job, Status.IN_DOUBT, StoreError("the program ended while the request was being sent"))
             if job.status is Status.INTENT:
@@ -240,7 +241,7 @@ class Worker:
         """Return what the jobs of a row's account share."""
         settings = self.settings(row.provider)
         name = f"{row.provider}:{settings.account}"
-        account = self._accounts.setdefault(name, Account(name))
+        account = self._accounts.get(name) or self._accounts.setdefault(name, Account(name))
         account.limit.per_s = settings.queries_per_s
         return account
 
@@ -267,6 +268,7 @@ class Worker:
 
     async def _keep(self) -> None:
         """Renew the leases of this kernel's jobs, and take over what others did with those that it only watches."""
+        await self.sleep(LOOK_EVERY_S)  # what is followed was just read
         while open_jobs := [job for job in self._jobs() if not (job.stopped or job.status in FINAL)]:
             try:
                 working = {job.id: job for job in self.mine if job.work is not None}
