@@ -44,11 +44,8 @@ import math
 import textwrap
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Final
 
 from .text import mask_keys, one_line, pluralize
-
-WIDTH_CHARS: Final = 88
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class WanError(Exception):
         # IPython shows exactly these lines; UsageError would be invisible to nbval.
         first, *rest = self.lines()
         # Wrapped between words, since a notebook breaks long lines in the middle of a word.
-        wrapper = textwrap.TextWrapper(WIDTH_CHARS, "", "    ", break_long_words=False, break_on_hyphens=False)
+        wrapper = textwrap.TextWrapper(88, "", "    ", break_long_words=False, break_on_hyphens=False)
         return [part for line in (f"{type(self).__name__}: {first}", *rest) for part in wrapper.wrap(line) or [""]]
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from .errors import StoreError, WanError
 from .text import one_line
 
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
 
 def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write ``data`` durably under a temporary name, then rename it over ``path``.
@@ -18,7 +16,8 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     ``mode`` is subject to the umask. The temporary file is created exclusively and never through a link.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # as short for a long name
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
+    safe = os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | safe, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -69,10 +68,9 @@ def locked(path: Path, timeout_s: float = 10.0) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout:
-        raise
-    except OSError:  # a read-only or missing home: the lock protects nothing that could be written
-        pass
+    except OSError as error:  # of a read-only or missing home: the lock protects nothing that could be written
+        if isinstance(error, Timeout):
+            raise
     try:
         yield
     finally:

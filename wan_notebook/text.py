@@ -50,9 +50,7 @@ def ranges(numbers: Sequence[int], dash: str = "–") -> list[str]:
 HIDDEN: Final = "•••"
 EXPOSED_HINT: Final = "Delete it from this cell: a saved notebook would keep it. `%wan login` asks for a key unseen."
 _MARKED: Final = re.compile(r"(?<![\w-])(?:sk|ak|pk)-(?=[\w-]*\d)[\w-]{8,}")
-_LONG: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=-]{20,}", re.ASCII)
 _SHORT_KEY_CHARS: Final = 8
-_PART_CHARS: Final = 12
 _SPLIT: Final = r"[\W_]{0,4}"
 """What may stand between two characters of a key: lines, quotes, separators, what has no width."""
 
@@ -60,7 +58,7 @@ _SPLIT: Final = r"[\W_]{0,4}"
 def looks_like_key(word: str) -> bool:
     """Say whether a word may be a key: marked as one (``sk-…``), or long and random."""
     bare = word.strip().strip("\"'")
-    return _MARKED.fullmatch(bare) is not None or _LONG.fullmatch(bare) is not None
+    return bool(_MARKED.fullmatch(bare) or re.fullmatch(r"(?a)(?=.*\d)(?=.*[A-Za-z])[\w+=-]{20,}", bare))
 
 
 def plain_code(code: str) -> str:
@@ -119,6 +117,6 @@ def _patterns(key: str) -> list[str]:
             core = encoded[block_chars if offset else 0 : len(encoded) - block_chars]
             if len(core) >= _SHORT_KEY_CHARS:
                 patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
-    if len(key) >= 2 * _PART_CHARS:  # a long part of it: a cut echo
+    if len(key) >= 24:  # a long part of it: a cut echo
         patterns += [re.escape(part) for part in (key[: len(key) // 2], key[len(key) // 2 :])]
     return patterns

@@ -111,16 +111,17 @@ def _check_size(size: tuple[int, int]) -> None:
 
 def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     """Return a file without its metadata if its pixels may be sent as they are stored: 8-bit sRGB, opaque, upright."""
-    mime = mime_of(data)
-    is_known = mime == "image/jpeg" or (mime == "image/png" and data[24:26] == b"\x08\x02")  # 8 bits, RGB
-    if mime == "image/webp":  # of one chunk, the pixels, it has no room for metadata
-        is_known = len(data) - 21 <= int.from_bytes(data[16:20], "little")
+    is_known = {
+        "image/jpeg": True,
+        "image/png": data[24:26] == b"\x08\x02",  # 8 bits, RGB
+        "image/webp": len(data) - 21 <= int.from_bytes(data[16:20], "little"),  # of pixels alone, without metadata
+    }.get(mime_of(data) or "")
     if not is_known or picture.mode != "RGB" or picture.has_transparency_data or max(picture.size) > _SIDE_MAX_PX:
         return None
     clean = strip_metadata(data, keep_profile=False)
-    if clean is data:  # looking for the orientation of a PNG would decode it
-        return data
-    return clean if _orientation_of(picture) == 1 and _profile_of(picture)[16:20] != b"RGB " else None
+    # Looking for the orientation of a PNG would decode it.
+    is_upright = clean is data or (_orientation_of(picture) == 1 and _profile_of(picture)[16:20] != b"RGB ")
+    return clean if is_upright else None
 
 
 def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:

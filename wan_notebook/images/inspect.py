@@ -143,9 +143,8 @@ def strip_metadata(data: bytes, *, keep_profile: bool = True) -> bytes:
     """
     if data.startswith(PNG_SIGNATURE):
         return _png_without(data, *([b"iCCP"] if keep_profile else []))
-    if not data.startswith(b"\xff\xd8\xff"):
-        return data
-    stripped = b"".join(_jpeg_pieces(data, keep_profile=keep_profile))
+    is_jpeg = data.startswith(b"\xff\xd8\xff")
+    stripped = b"".join(_jpeg_pieces(data, keep_profile=keep_profile)) if is_jpeg else data
     return data if stripped == data else stripped
 
 

@@ -28,7 +28,6 @@ _GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
 }
 _DASHSCOPE_ROOT: Final = "/api/v1"
 _DASHSCOPE_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
-_RECORDED: Final = ("scheduled_time", "task_metrics", "finished", "orig_prompt", "actual_prompt")
 _TIME: Final = "%Y%m%d%H%M%S"
 
 
@@ -149,10 +148,11 @@ class DashScope:
         """Read a task's state, with the server's own duration; None if the reply says nothing about one."""
         found, output = read.mapping(body), read.mapping(body, "output")
         # One choice per picture (editing), items in order (interleaved), or `results` of the older models.
-        items: list[Any] = []
-        for choice in read.sequence(output.get("choices")):
-            # A choice without content may carry the reason.
-            items += read.sequence(read.mapping(choice, "message").get("content")) or [choice]
+        choices = read.sequence(output.get("choices"))
+        # A choice without content may carry the reason.
+        groups = [read.sequence(read.mapping(choice, "message").get("content")) or [choice] for choice in choices]
+        items = [item for group in groups for item in group]
+        recorded = ("scheduled_time", "task_metrics", "finished", "orig_prompt", "actual_prompt")
         return read.read_state(
             found,
             read.first_line(output, "task_status"),
@@ -161,7 +161,7 @@ class DashScope:
             task_id=task_id,
             request_id=read.first_line(found, "request_id"),
             usage=read.mapping(found, "usage"),
-            metadata={name: output[name] for name in _RECORDED if name in output},
+            metadata={name: output[name] for name in recorded if name in output},
             duration_s=read.seconds_between(output.get("submit_time"), output.get("end_time")),
             submitted_at_text=read.first_line(output, "submit_time"),
             ended_at_text=read.first_line(output, "end_time"),

@@ -21,7 +21,6 @@ DOWNLOADS_MAX: Final = 4
 REDIRECTS_MAX: Final = 5
 _FIRST_WORDS_BYTES: Final = 2000
 _KINDS: Final = {403: "expired", 404: "gone", 410: "gone", 429: "rate_limited"}
-_NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(kw_only=True)
@@ -69,9 +68,8 @@ class Downloader:
             headers = {"Range": f"bytes={kept}-", "If-Range": validator} if kept else {}
             async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
                 if response.status_code == httpx.codes.OK:
-                    kept = file.truncate(0)
-                    etag = response.headers.get("etag", "")  # a weak one may name other bytes
-                    is_strong = etag.startswith('"')
+                    kept, etag = file.truncate(0), response.headers.get("etag", "")
+                    is_strong = etag.startswith('"')  # a weak one may name other bytes
                     self.validators[part] = etag if is_strong else response.headers.get("last-modified", "")
                 elif not response.headers.get("content-range", "").startswith(f"bytes {kept}-"):
                     raise DownloadError("The server sent another part than was asked for.", kind="range")
@@ -123,8 +121,7 @@ class Downloader:
             raise DownloadError(message, kind="encoded")
         length = response.headers.get("content-length", "")
         total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else 0
-        kind = ""
-        start_s, start_bytes = self.monotonic(), done
+        kind, start_s, start_bytes = "", self.monotonic(), done
         try:
             async for chunk in raw_chunks(response):
                 done += len(chunk)
@@ -153,7 +150,8 @@ class Downloader:
 
 def _open_part(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINKS, 0o666), "ab")
+    no_links = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | no_links, 0o666), "ab")
 
 
 async def _status_error(response: httpx.Response, *, is_result: bool) -> DownloadError:

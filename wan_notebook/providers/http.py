@@ -38,12 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
-LIST_PAGES_MAX: Final = 100
 _DEFAULT_TIMEOUTS: Final = Timeouts()
-_CATALOGUE: Final[Mapping[str, tuple[str, ...]]] = {
-    "gateway": (GATEWAY_URL,),
-    "dashscope": tuple(DASHSCOPE_REGIONS.values()),
-}
 
 
 class ServiceClient:
@@ -168,7 +163,7 @@ class ServiceClient:
         if not isinstance(self._dialect, DashScope):
             raise errors.InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
-        for page in range(1, LIST_PAGES_MAX + 1):
+        for page in range(1, 101):
             reply = await self._send(self._dialect.list_tasks(start=start, end=end, page=page))
             tasks = self._dialect.read_list(reply.body)
             if tasks is None and (page == 1 or reply.body is None):
@@ -319,7 +314,8 @@ class ClientPool:
             return self.client(settings)
         dialect = dialect_for(settings.provider)
         with suppress(errors.SettingsError):  # an address that is none is not trusted
-            urls = (row.base_url, settings.base_url, *_CATALOGUE.get(settings.provider, ()))
+            catalogue = {"gateway": [GATEWAY_URL], "dashscope": [*DASHSCOPE_REGIONS.values()]}
+            urls = (row.base_url, settings.base_url, *catalogue.get(settings.provider, ()))
             recorded, configured, *known = [httpx.URL(dialect.base_url(url)) for url in urls]
             is_same_origin = recorded.copy_with(raw_path=b"/") == configured.copy_with(raw_path=b"/")
             if recorded in known or (is_same_origin and not settings.in_process):
@@ -360,8 +356,8 @@ class ClientPool:
             variable = KEY_VARIABLE[settings.provider]
             message = f"There is no key for {settings.provider} (looked in {variable} and in %wan login)."
             raise errors.MissingKeyError(message, hint=f"Set {variable}, or run `%wan login`.")
-        is_chance = settings.provider == "simulator" and not settings.is_provider_named
-        if is_chance and (settings.is_url_named or has_real_jobs):
+        is_meant = settings.provider != "simulator" or settings.is_provider_named
+        if not is_meant and (settings.is_url_named or has_real_jobs):
             reason = "WAN_BASE_URL names a service" if settings.is_url_named else "this folder holds real pictures"
             message = f"No key was found (looked in {KEY_PLACES}), and {reason}."
             hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."

@@ -33,8 +33,6 @@ _EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
 """Texts that lose their use if a word that merely looks like a key is masked in them."""
 
 _NO_ERROR: Final = frozenset({"", "0", "200", "ok", "success"})
-_CODE_FIELDS: Final = ("code", "error_code", "error_type")
-_MESSAGE_FIELDS: Final = ("message", "error_message", "msg", "detail")
 _CLASSES: Final[Mapping[int, type[errors.ServiceError]]] = {
     401: errors.AuthError,
     402: errors.ForbiddenError,
@@ -283,11 +281,13 @@ def read_fault(body: Any, http_status: int | None = None) -> ServiceFault:
     error = found.get("error", body if isinstance(body, str) else None)
     paths = [("error",), (), ("status",), ("provider_error",), ("output",), ("error", "provider_error")]
     layers = [mapping(found, *path) for path in paths]
-    codes = [first_line(layer, name) for name in _CODE_FIELDS for layer in layers] + [first_line(layers[0], "type")]
+    names = ("code", "error_code", "error_type")
+    codes = [first_line(layer, name) for name in names for layer in layers] + [first_line(layers[0], "type")]
+    said = ("message", "error_message", "msg", "detail")
     messages = [first_line({"error": error}, "error", max_chars=MESSAGE_MAX_CHARS)]
-    messages += [first_line(layer, *_MESSAGE_FIELDS, max_chars=MESSAGE_MAX_CHARS) for layer in layers]
-    no_news = {*_NO_ERROR, str(http_status)}  # the HTTP status is shown anyway
-    codes = list(dict.fromkeys(code for code in codes if code.lower() not in no_news))
+    messages += [first_line(layer, *said, max_chars=MESSAGE_MAX_CHARS) for layer in layers]
+    # The HTTP status is shown anyway.
+    codes = list(dict.fromkeys(code for code in codes if code.lower() not in {*_NO_ERROR, str(http_status)}))
     messages = list(dict.fromkeys(message for message in messages if message.lower() not in _NO_ERROR))
     message = "; ".join(messages) + (f" [{', '.join(codes[1:])}]" if len(codes) > 1 else "")
     request_id = next((id_ for layer in layers if (id_ := first_line(layer, "request_id"))), "")

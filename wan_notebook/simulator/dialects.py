@@ -115,10 +115,9 @@ async def poll_dashscope(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Cancel a PENDING task."""
     simulator: Simulator = request.app.state.simulator
-    if not any(simulator.cancel(task) for task in simulator.tasks_for(request, "dashscope")):
-        message = "Failed to cancel the task, please confirm if the task is in PENDING status."
-        raise ApiError(400, "UnsupportedOperation", message)
-    return _reply({})
+    if any(simulator.cancel(task) for task in simulator.tasks_for(request, "dashscope")):
+        return _reply({})
+    raise ApiError.of("UnsupportedOperation")
 
 
 async def list_tasks(request: Request) -> Response:

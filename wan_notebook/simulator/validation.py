@@ -29,6 +29,7 @@ ERRORS: Mapping[str, tuple[int, str]] = {
     "InternalError.Algo": (500, "inference error"),
     "TaskCanceled": (400, "The task was canceled."),
     "Throttling.AllocationQuota": (429, "Too many tasks in process, please try again later."),
+    "UnsupportedOperation": (400, "Failed to cancel the task, please confirm if the task is in PENDING status."),
     "Throttling.RateQuota": (429, "Requests rate limit exceeded, please try again later."),
 }
 """Of each code of WAN_API §2 and §3: DashScope's HTTP status, and what the services say."""
