@@ -163,8 +163,7 @@ class Total:
 
     def __add__(self, other: object) -> Total:
         """Add a cost, another sum, or the 0 that ``sum`` begins with; a bare amount has no currency."""
-        if isinstance(other, Cost):
-            other = Total.of([other])
+        other = Total.of([other]) if isinstance(other, Cost) else other
         if isinstance(other, Total):
             return Total(_merged([*self.amounts, *other.amounts]), self.unknown + other.unknown)
         return self if isinstance(other, int) and other == 0 else NotImplemented

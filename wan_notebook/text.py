@@ -5,12 +5,13 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final
 
 
 def pluralize(count: int, noun: str) -> str:
     """Return ``1 picture``, ``3 pictures``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
@@ -23,8 +24,7 @@ def file_size(size_bytes: float) -> str:
     """Return a size as people write it: ``812 bytes``, ``1.4 MB`` (decimal units)."""
     size, unit = float(size_bytes), "bytes"
     for larger in ("KB", "MB", "GB"):
-        if size >= 1000:
-            size, unit = size / 1000, larger
+        size, unit = (size / 1000, larger) if size >= 1000 else (size, unit)
     return f"{size:.{0 if unit == 'bytes' or size >= 100 else 1}f} {unit}"
 
 
@@ -36,12 +36,7 @@ def one_line(text: object, max_chars: int = 80) -> str:
 
 def ranges(numbers: Sequence[int], dash: str = "–") -> list[str]:
     """Write sorted numbers with runs of three and more as ranges: ``['5–8', '12']``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return [f"{run[0]}{dash}{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
 
 

@@ -162,8 +162,8 @@ def distance(one: Any, other: Any) -> float:
         for value in (one, other)
     )
     bits = [a != b for a, b in zip(_difference_hash(first), _difference_hash(second), strict=True)]
-    colours = [picture.resize((_GRID, _GRID), Image.Resampling.BOX).tobytes() for picture in (first, second)]
-    colour: float = sum(abs(a - b) for a, b in zip(*colours, strict=True)) / (255 * len(colours[0]))
+    colours = (picture.resize((_GRID, _GRID), Image.Resampling.BOX).tobytes() for picture in (first, second))
+    colour: float = sum(abs(a - b) for a, b in zip(*colours, strict=True)) / (255 * 3 * _GRID**2)
     shape = abs(math.log((first.width / first.height) / (second.width / second.height)))
     return min(1.0, max(sum(bits) / len(bits), colour, shape if shape > 0.02 else 0.0))
 

@@ -42,8 +42,7 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
         return {"rest": rest, "notes": graph.notes}
     given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
     seed = graph.number(given)
-    if seed is None and given is not None:
-        graph.notes.append("the seed is not understood")
+    graph.notes += ["the seed is not understood"] if seed is None and given is not None else []
     found = {"prompt": texts[0][0], "negative": texts[0][1], "seed": seed, "size": graph.size(sampler)}
     return found | {"rest": rest, "notes": graph.notes}
 
@@ -140,11 +139,9 @@ class _Graph:
             else:
                 unknown.append(f"node {key} {kind}")
         joined = ", ".join(dict.fromkeys(filter(None, texts)))
-        if not unknown:
-            return joined
         found = f"; found on the way: {joined}" if joined else ""
-        self.notes.append(f"the {what} is not understood ({', '.join(unknown[:5])}){found}")
-        return ""
+        self.notes += [f"the {what} is not understood ({', '.join(unknown[:5])}){found}"] if unknown else []
+        return "" if unknown else joined
 
     def _string(self, value: Any, hops: int = 0) -> str | None:
         """Follow a text that is linked from other nodes; None if one of them may change it in an unknown way."""

@@ -320,10 +320,9 @@ def _exif_text(value: str | bytes) -> str:
 
 
 def _utf8_or_latin1(raw: bytes) -> str:
-    try:
+    with suppress(UnicodeDecodeError):
         return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return raw.decode("latin-1")
 
 
 def _block_end(data: bytes) -> int:

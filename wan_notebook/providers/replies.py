@@ -175,11 +175,10 @@ def number(value: Any) -> float | None:
 
 def seconds_between(start: Any, end: Any) -> float | None:
     """Subtract two times of one clock, written without a zone (WAN_API §3); None if they cross or cannot be read."""
-    try:
+    with suppress(ValueError, TypeError):
         passed_s = (datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return passed_s if passed_s >= 0 else None
+        return passed_s if passed_s >= 0 else None
+    return None
 
 
 def cost_usd(usage: Mapping[str, Any]) -> Decimal | None:
@@ -335,10 +334,10 @@ class Reply:
         """Return the error that the status means; None for 2xx."""
         if 200 <= self.http_status < 300:
             return None
-        if 300 <= self.http_status < 400:
-            what = "redirected the request; that is not followed, since the key would go along"
-            return self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
-        return self._service_error(self.fault, self.http_status)
+        if self.http_status >= 400:
+            return self._service_error(self.fault, self.http_status)
+        what = "redirected the request; that is not followed, since the key would go along"
+        return self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
 
     def error_in_success(self) -> errors.ServiceError | None:
         """Return the error inside a reply with status 2xx (WAN_API §2); None if it names none."""

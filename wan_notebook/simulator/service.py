@@ -130,11 +130,10 @@ class Task(BaseModel, frozen=True):
 
     def state(self, now: float) -> TaskState:
         """Return the state at a time."""
-        if self.canceled_at is not None:
-            return "CANCELED"
-        if now >= self.ends_at:
-            return "FAILED" if "fail" in directives_of(self.request.prompt) else "SUCCEEDED"
-        return "RUNNING" if now >= self.scheduled_at else "PENDING"
+        if self.canceled_at is None and now < self.ends_at:
+            return "RUNNING" if now >= self.scheduled_at else "PENDING"
+        end: TaskState = "FAILED" if "fail" in directives_of(self.request.prompt) else "SUCCEEDED"
+        return end if self.canceled_at is None else "CANCELED"
 
 
 def directives_of(prompt: str) -> dict[str, str]:
@@ -263,12 +262,11 @@ class Simulator:
     def cancel(self, task: Task) -> bool:
         """Cancel a task if it is PENDING; return whether it was."""
         now = self.now()
-        if task.state(now) != "PENDING":
-            return False
-        row = (now, task.model_copy(update={"canceled_at": now}).model_dump_json(), task.task_id)
-        with self._transaction() as database:
-            database.execute("UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?", row)
-        return True
+        if is_pending := task.state(now) == "PENDING":
+            row = (now, task.model_copy(update={"canceled_at": now}).model_dump_json(), task.task_id)
+            with self._transaction() as database:
+                database.execute("UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?", row)
+        return is_pending
 
     def contents(self, task: Task, request: Request, url_field: str, **fields: str) -> list[list[dict[str, str]]]:
         """Return what a task made, as groups of content items in order; `fields` are added to each picture.
