@@ -271,11 +271,9 @@ def history(
 
 def whole_number(name: str, value: Any, least: int) -> int | None:
     """Return a number that may be left out. Raise ``CellError`` for what is none, or too small."""
-    if value is None:
-        return None
     with suppress(TypeError):
-        if not isinstance(value, bool) and (number := operator.index(value)) >= least:
-            return number
+        if value is None or (not isinstance(value, bool) and operator.index(value) >= least):
+            return None if value is None else operator.index(value)
     message = f"{name} = {shown_value(value)}: must be a whole number, {least} or more."
     raise CellError(message, hint="Leave it out for no limit.")
 

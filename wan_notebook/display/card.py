@@ -6,7 +6,6 @@ The same facts become HTML in ``templates/card.html.j2``.
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +30,7 @@ from .formatting import (
 from .html import plain_text
 
 if TYPE_CHECKING:
-    from ..database import PictureRow
+    from ..database import JobRow, PictureRow
     from ..jobs import TrackedJob
     from ..session import Session
 
@@ -45,18 +44,25 @@ def set_cell_text(cell_text: CellText) -> None:
     _hooks["cell_text"] = cell_text
 
 
-@dataclass(eq=False)
 class PictureItem:
-    """One picture of a card, with what its caption says; ``expression`` is what to paste to get it: ``fox[0]``."""
+    """One picture of a card, with what its caption says; ``expression`` is what to paste to get it: ``fox[0]``.
 
-    record: "PictureRow"
-    expression: str
-    facts: list[str]
-    path: str
-    note: str
-    alt: str
-    url: str = ""
-    """A small copy of it as a data URL, where it is shown."""
+    ``url`` is a small copy of it as a data URL, where it is shown; ``index`` counts the saved ones of the whole job.
+    """
+
+    def __init__(self, card: "Card", row: "JobRow", record: "PictureRow", index: int) -> None:
+        self.record, self.path, self.url, name = record, "", "", card.job.name
+        self.expression = f"{name}[{index}]" if name else f"{row.id}[{record.index}]"
+        if record.saved_at and record.file:  # a full path would tell whose computer it was
+            path = card.storage.path(record.file)
+            self.path = str(path) if card.full_paths else relative_path(path)
+        seed = "" if row.seed is None else f"seed {row.seed}"
+        which = f"{record.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
+        size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
+        self.facts = [seed, which, size, "rewrite on" if row.rewrite else "", format_duration(duration_of(row))]
+        kept = f"the bytes are kept in {record.corrupt_file}" if record.corrupt_file else ""
+        self.note = "; ".join(filter(None, [record.note, kept]))
+        self.alt = f"{self.expression}{seed and ', '}{seed}: {safe_line(row.prompt, 120)}"
 
 
 class JobEntry:
@@ -78,8 +84,7 @@ class JobEntry:
         self.cost_text = "" if self.is_over else format_cost_max(row)
         if row.status in (Status.SAVED, Status.EXPIRED) and not self.is_replay:
             self.cost_text = str(cost_of(row)) if row.cost_source or row.is_simulated else ""
-        end = row.saved_at or row.finished_at or card.session.wall_clock()
-        self.elapsed_s = max(0.0, end - row.created_at)
+        self.elapsed_s = max(0.0, (row.saved_at or row.finished_at or card.session.wall_clock()) - row.created_at)
         size = size_of(row) if self.is_saved else format_expected_size(card.job.request)
         self.facts = [fact for fact in (self.seed, self.cost_text, size) if fact]
         records, index = {record.index: record for record in row.pictures}, first_index
@@ -90,28 +95,9 @@ class JobEntry:
                 self.items.append(str(item["text"]))
             elif record is not None and (record.saved_at or self.is_over):
                 if card.only in (None, record):
-                    self.items.append(self._picture(record, index))
+                    self.items.append(PictureItem(card, row, record, index))
                 index += bool(record.saved_at)
         self.pictures = [item for item in self.items if isinstance(item, PictureItem)]
-
-    def _picture(self, record: "PictureRow", index: int) -> PictureItem:
-        """Describe a picture; ``index`` counts the saved ones of the whole job."""
-        row, name, path = self.row, self.card.job.name, ""
-        expression = f"{name}[{index}]" if name else f"{row.id}[{record.index}]"
-        if record.saved_at and record.file:  # a full path would tell whose computer it was
-            whole = self.card.storage.path(record.file)
-            path = str(whole) if self.card.full_paths else relative_path(whole)
-        which = f"{record.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-        size = f"{record.width_px}×{record.height_px} px" if record.width_px else ""
-        kept = f"the bytes are kept in {record.corrupt_file}" if record.corrupt_file else ""
-        return PictureItem(
-            record=record,
-            expression=expression,
-            facts=[self.seed, which, size, "rewrite on" if row.rewrite else "", format_duration(duration_of(row))],
-            path=path,
-            note="; ".join(filter(None, [record.note, kept])),
-            alt=f"{expression}{self.seed and ', '}{self.seed}: {safe_line(row.prompt, 120)}",
-        )
 
     @property
     def can_cancel(self) -> bool:

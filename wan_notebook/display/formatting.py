@@ -80,15 +80,11 @@ def format_eta(remaining_s: tuple[float, float] | None) -> str:
     if remaining_s is None:
         return ""
     low, high = remaining_s
-    if high < 1:
-        return "longer than usual"
     middle = (max(0.0, low) + high) / 2
-    if middle < 4:
-        return "any moment now"
-    if middle < 90:
-        step = 1 if middle < 10 else 5
-        return f"about {round(middle / step) * step} s more"
-    return f"about {round(middle / 60)} min more"
+    if high < 1 or middle < 4:
+        return "longer than usual" if high < 1 else "any moment now"
+    step = 1 if middle < 10 else 5
+    return f"about {round(middle / step) * step} s more" if middle < 90 else f"about {round(middle / 60)} min more"
 
 
 def relative_path(path: Path) -> str:
@@ -116,11 +112,9 @@ def format_expected_size(request: "ImageRequest") -> str:
 
 def format_cost_max(row: "JobRow") -> str:
     """Return the most that an open job can cost."""
-    if row.is_simulated:
-        return "$0.00 simulated"
-    if row.reserved_amount is None:
-        return "price unknown"
-    return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
+    most = row.reserved_amount
+    known = "price unknown" if most is None else f"up to {format_amount(most, row.reserved_currency or 'USD')}"
+    return "$0.00 simulated" if row.is_simulated else known
 
 
 def duration_of(row: "JobRow") -> float | None:

@@ -113,5 +113,4 @@ def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> 
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    print(text, end="", flush=True)  # noqa: T201 - a terminal's line

@@ -106,9 +106,8 @@ class Archive:
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the rows of the jobs as they are written; what they say is not checked yet."""
-        raw = self._json(LEDGER_LINES).splitlines()
         with _explained(f"{LEDGER_LINES} in the bundle"):
-            return [dict(json.loads(line)) for line in raw if line.strip()]
+            return [dict(json.loads(line)) for line in self._json(LEDGER_LINES).splitlines() if line.strip()]
 
     def _json(self, name: str) -> bytes:
         """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
@@ -120,9 +119,8 @@ class Archive:
     def _read_contents(self) -> Contents:
         """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
         is_first = _MANIFEST in self._archive.namelist()
-        data = self._json(_MANIFEST if is_first else CRATE)
         with _explained("the bundle's record"):
-            facts = json.loads(data)
+            facts = json.loads(self._json(_MANIFEST if is_first else CRATE))
             if is_first:
                 files = {file["path"]: (file["size_bytes"], file["sha256"]) for file in facts["files"]}
             else:
@@ -225,8 +223,7 @@ def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
     rows = [by_id[job_id] for job_id in added]
     for row in rows:
         records: list[_Record] = [picture for picture in row.pictures if picture.saved_at]
-        records += [record for record in row.inputs if _is_packed(record, archive)]
-        for record in records:
+        for record in [*records, *(record for record in row.inputs if _is_packed(record, archive))]:
             if not _is_packed(record, archive) or change_of(archive.read(f"{FOLDER}/{record.file}"), record):
                 raise _refused(f"{record.file[:80]!a} is not the picture that job {row.id} says")
     return list(zip(rows, lines, strict=True))
