@@ -70,7 +70,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.EXPIRED: frozenset({Status.ACCEPTED, Status.SUCCEEDED, Status.SAVED}),
 }
 
-STATES: Final = ("waiting", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
+STATES: Final = ("queued", "running", "saved", "refused", "failed", "cancelled", "in doubt", "expired", "not sent")
 """Plain words for the states of a job."""
 
 PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = {

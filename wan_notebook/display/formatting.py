@@ -151,7 +151,7 @@ STYLES: Final = {
     "refused": StatusStyle("⊘", "refused", "the service did not accept it", Tone.RED),
     "failed": StatusStyle("✕", "failed", "the service could not make it", Tone.RED),
     "in doubt": StatusStyle("?", "in doubt", "the service may or may not have accepted it", Tone.AMBER),
-    "intent": StatusStyle("○", "queued", "Recorded, about to be sent", Tone.GREY),
+    "queued": StatusStyle("○", "queued", "Recorded, about to be sent", Tone.GREY),
     "sending": StatusStyle("↑", "sending", "on its way to the service", Tone.BLUE),
     "accepted": StatusStyle("◔", "accepted", "the service has it", Tone.BLUE),
     "running": StatusStyle("◐", "running", "the service is making it", Tone.BLUE),

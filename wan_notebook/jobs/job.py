@@ -394,9 +394,10 @@ class Job(Marked):
 
     def still_open(self, waited_s: float) -> str:
         """Say that it is not over after so many seconds, and what holds it up as far as that is known."""
-        notes = [tracked.note.rstrip(".") for tracked in self.tracked if tracked.note and not tracked.is_settled]
+        slow = [tracked for tracked in self.tracked if not tracked.is_settled] or self.tracked
+        notes = [tracked.note.rstrip(".") for tracked in slow if tracked.note]
         reason = f" ({notes[0]})" if notes else ""
-        return f"job {self.id} is still {self.status} after {waited_s:g} s{reason}; it goes on."
+        return f"job {self.id} is still {status_words(slow[0].row)} after {waited_s:g} s{reason}; it goes on."
 
     def __await__(self) -> "Generator[Any, None, Job]":
         return self._waited().__await__()

@@ -33,7 +33,8 @@ def is_not_sent(row: JobRow) -> bool:
 
 def status_words(row: JobRow) -> str:
     """Return a job's status as people say it."""
-    return "not sent" if is_not_sent(row) else row.status.value.replace("_", " ")
+    word = "queued" if row.status is Status.INTENT else row.status.value.replace("_", " ")
+    return "not sent" if is_not_sent(row) else word
 
 
 def cost_of(row: JobRow) -> Cost:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from ..database import SETTLED, HistoryQuery, Status
+from ..database import SETTLED, STATES, HistoryQuery, Status
 from ..display import Card, history_facts, live_state, safe_line
 from ..text import pluralize
 from .feeds import Feed, Message
@@ -83,7 +83,7 @@ class HistoryFeed(Feed):
         ]
         self.panel.show(
             history={
-                "statuses": ["open", "not sent", *Status],
+                "statuses": ["open", *STATES],
                 "rows": rows,
                 "total_rows": page.total_rows,
                 "totals": f"{pluralize(page.total_rows, 'job')} · {pluralize(page.pictures, 'picture')} · {page.total}",

@@ -121,12 +121,12 @@ def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
 
 
 def test_waiting_has_a_limit(session: Session) -> None:
-    """`wait` says whether it is over; `result` raises, and says what holds the job up."""
-    tracked = TrackedJob(row(Status.RUNNING))
+    """`wait` says whether it is over; `result` raises, and says in plain words what holds the job up."""
+    tracked = TrackedJob(row(Status.INTENT))
     job = Job([tracked], project_of(session).worker, request=ImageRequest(prompt="a fox", seed=5))
     assert job.wait(0.01) is False
     tracked.note = "the key may not read the task"
-    with pytest.raises(JobTimeout, match=r"after 0\.01 s \(the key may not read the task\); it goes on"):
+    with pytest.raises(JobTimeout, match=r"is still queued after 0\.01 s \(the key may not read the task\)"):
         job.result(0.01)
 
 
