@@ -103,9 +103,9 @@ def _patterns(key: str) -> list[str]:
         return [rf"(?<![^\s\"']){re.escape(key)}(?![^\s\"'.,:;])"]
     patterns = []
     for raw in (key.encode(), key[::-1].encode()):
-        # Each character as it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, &#x73;) or decimal (&#115;).
-        spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte})" for byte in raw]
-        patterns.append(rf"{_SPLIT}(?:(?:25)+|0?x|u00)?".join(spelled))
+        # As it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, U+0073, &#x73;), decimal (&#115;) or octal.
+        spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte}|{byte:03o})" for byte in raw]
+        patterns.append(rf"{_SPLIT}(?:(?:25)+|0?x|u\+?0{{2,6}})?".join(spelled))
     for encode, block_bytes, block_chars in ((base64.b64encode, 3, 4), (base64.b32encode, 5, 8)):
         for offset in range(block_bytes):  # of a longer text that holds the key at any offset
             encoded = encode(b"\0" * offset + key.encode()).decode()

@@ -35,6 +35,8 @@ def echoes(key: str) -> Iterator[tuple[str, str]]:
     yield "apart", "/".join(key)
     yield "partly percent", "".join(f"%{ord(char):02X}" if at % 2 else char for at, char in enumerate(key))
     yield "escapes", "".join(f"\\x{byte:02x}" for byte in key.encode())
+    yield "octal", "".join(f"\\{byte:03o}" for byte in key.encode())
+    yield "code points", " ".join(f"U+{byte:04X}" for byte in key.encode())
     yield "entities", "".join(f"&#{byte};" for byte in key.encode())
     yield "numbers", str(list(key.encode()))
     yield "reversed", key[::-1]

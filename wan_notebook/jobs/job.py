@@ -598,6 +598,8 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
         project keeps, or if the place cannot be written.
     """
     require("path", path, str | os.PathLike, "a file such as 'fox.png', or a folder")
+    if not pictures:  # the ledger says that they are saved, and what it says of each is damaged
+        raise StoreError("There is no picture to save.", hint="`%wan verify` says what is missing.")
     storage, wanted = pictures[0].job.worker.storage, []
     with writing(path):
         targets = _targets_of(path, [picture.file.name for picture in pictures])

@@ -48,6 +48,15 @@ def test_what_was_not_made_here_is_left_alone(jobs: tuple[Job, Job], tmp_path: P
         assert image.size == (640, 640)
 
 
+def test_pictures_that_are_damaged_in_the_ledger_end_in_one_line(tmp_path: Path) -> None:
+    """In a ledger that somebody edited a saved job may have no usable picture: that is said in one line."""
+    with rig(tmp_path) as made:
+        job = ended(ask(made.kernel(), seed=1))
+        job.tracked[0].row.pictures[0].saved_at = None
+        with pytest.raises(StoreError, match="no picture to save"):
+            job.save(tmp_path / "a.png")
+
+
 def test_the_same_bytes_are_no_conflict(jobs: tuple[Job, Job], tmp_path: Path) -> None:
     """A clean copy, which says nothing of its origin, can be saved again by a cell that runs again."""
     for _ in range(2):
