@@ -27,6 +27,8 @@ from ..text import KeyMask, one_line, plain_code
 log = logging.getLogger(__name__)
 
 JSON_MAX_BYTES: Final = 1024 * 1024
+OUTPUTS_MAX: Final = 100
+"""Pictures and paragraphs of one task; no model makes more than 12 pictures, and a disk is soon full."""
 MESSAGE_MAX_CHARS: Final = 500
 _URL_FIELDS: Final = ("url", "image", "video")
 _EXACT: Final = frozenset({*_URL_FIELDS, "id", "task_id"})
@@ -250,7 +252,7 @@ def read_state(
     still running; a known success without any picture is a failure (WAN_API §2). ``reply`` is searched for the error,
     ``fields`` are the other fields of the state.
     """
-    outputs, reasons = results
+    outputs, reasons = results[0][:OUTPUTS_MAX], results[1]
     refusal, error = read_refusal(reply), ServiceFault()
     is_usable = any(output.url.lower().startswith(("http://", "https://")) for output in outputs)
     judged = Phase.SUCCEEDED if is_usable else Phase.FAILED if refusal else Phase.RUNNING

@@ -49,6 +49,12 @@ def poll(body: Any, provider: str = "gateway") -> TaskState:
     return found
 
 
+def test_a_task_with_thousands_of_pictures_fills_no_disk() -> None:
+    """A reply of a megabyte can name thousands of pictures of 64 MB each: a hundred are kept."""
+    items = [{"type": "image", "url": f"https://example.com/{k}.png"} for k in range(3000)]
+    assert len(poll({"id": "t", "status": "completed", "output": [{"content": items}]}).outputs) == 100
+
+
 @pytest.mark.parametrize("name", [name for name, example in EXAMPLES.items() if example["kind"] != "list"])
 def test_the_documented_examples_mean_what_is_documented(name: str) -> None:
     """WAN_API §1-§3: what is sent, an id in whatever wrapping, errors of every shape, results in order, exact costs."""
