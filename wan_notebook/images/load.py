@@ -216,7 +216,9 @@ def _read_path(text: str) -> bytes:
     forms = [path.parent / normalize(form, path.name) for form in ("NFC", "NFD")]
     found = next((spelling for spelling in (Path(text).expanduser(), path, *forms) if spelling.exists()), None)
     if found is None:
-        near = did_you_mean(path.name[:255], (entry.name for entry in islice(path.parent.glob("*"), 5000)))
+        near = did_you_mean(
+            path.name[:255], (one_line(entry.name, 200) for entry in islice(path.parent.glob("*"), 5000))
+        )
         hint = near or "Check the path; it starts from the notebook's folder."
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
