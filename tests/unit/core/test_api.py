@@ -30,17 +30,10 @@ def session(house: House) -> Session:
     return house.kernel()
 
 
-class Shell:
-    """A notebook's shell, as far as the package looks at it."""
-
-    def __init__(self, parent: dict[str, Any], **variables: Any) -> None:
-        self.user_ns = variables
-        self.execution_count = 7
-        self.kernel = SimpleNamespace(get_parent=lambda: parent)
-
-
-def in_notebook(monkeypatch: pytest.MonkeyPatch, shell: Any) -> None:
-    """Let a shell run in this process."""
+def in_notebook(monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any], **variables: Any) -> None:
+    """Let a notebook's shell run in this process, as far as the package looks at it."""
+    kernel = SimpleNamespace(get_parent=lambda: parent)
+    shell = SimpleNamespace(user_ns=variables, execution_count=7, kernel=kernel)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
 
 
@@ -119,7 +112,7 @@ def test_a_picture_in_memory_has_the_name_of_its_variable(
     path = tmp_path / "cat.png"
     photo.save(path)
     fox = ask(session, seed=1).result(WAIT_S)
-    in_notebook(monkeypatch, Shell({}, photo=photo, _1=photo))
+    in_notebook(monkeypatch, {}, photo=photo, _1=photo)
     edit = ask(session, images=[photo, str(path), fox[0], np.zeros((300, 300, 3), np.uint8)], seed=2).result(WAIT_S)
 
     assert [given.name for given in edit.rows[0].inputs] == ["photo", "cat.png", f"{fox.id}[0]", "image 4"]
@@ -128,7 +121,7 @@ def test_a_picture_in_memory_has_the_name_of_its_variable(
 def test_calls_know_their_notebook_without_the_extension(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """`wan.generate` before the first `%wan` counts for its notebook's budget; no variable moves it out."""
     parent = {"metadata": {"cellId": "c1"}, "header": {"msg_id": "m1"}, "content": {"allow_stdin": True}}
-    in_notebook(monkeypatch, Shell(parent))
+    in_notebook(monkeypatch, parent)
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/study.ipynb")
     row = ended(ask(session, seed=1)).rows[0]
 
@@ -136,7 +129,7 @@ def test_calls_know_their_notebook_without_the_extension(session: Session, monke
     assert current_cell() == CellId("/home/ann/study.ipynb", "c1", "m1", is_interactive=False)
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ann/other.ipynb")
     assert session.cell().notebook == "/home/ann/study.ipynb"
-    assert notebook_path(Shell({}, __vsc_ipynb_file__="/x.ipynb")) == "/x.ipynb"
+    assert notebook_path(SimpleNamespace(user_ns={"__vsc_ipynb_file__": "/x.ipynb"})) == "/x.ipynb"
 
 
 def test_the_same_request_in_one_run_gets_a_note(house: House, session: Session) -> None:

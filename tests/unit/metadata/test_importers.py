@@ -103,10 +103,9 @@ def test_a_picture_that_says_nothing() -> None:
 
 def test_an_empty_source_does_not_hide_a_good_one() -> None:
     """The text that says something counts, wherever it stands."""
-    for empty in ("", "None", " "):
-        assert read(parameters=empty, prompt=json.dumps(GRAPH)).prompt == "a lighthouse at dusk"
+    for empty in ("", "None", " ", '{"other": "json"}'):
+        assert read(parameters=empty, prompt=json.dumps(GRAPH)).dialect == "ComfyUI"
     assert read(invokeai_metadata="{}", parameters=LIGHTHOUSE).prompt == "a lighthouse at dusk"
-    assert read(parameters='{"other": "json"}', prompt=json.dumps(GRAPH)).dialect == "ComfyUI"
 
 
 def test_every_note_is_one_safe_line() -> None:
@@ -269,10 +268,7 @@ def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: 
     ("lines", "note"),
     [
         (("6 CLIPTextEncode text=@31/0", "31 OllamaGenerate prompt='improve: a boat'"), "node 6 CLIPTextEncode: text"),
-        (
-            ("8 ConditioningConcat conditioning_to=@6/0 conditioning_from=@9/0", "9 Mystery x=1", "3.positive=@8/0"),
-            "node 9 Mystery.*found on the way: a lighthouse at dusk",
-        ),
+        ((COMBINE, "9 Mystery x=1", "3.positive=@8/0"), "node 9 Mystery.*found on the way: a lighthouse at dusk"),
         (("3.positive=@99/0",), "node 99"),
         (("8 ConditioningZeroOut conditioning=@6/0", "3.positive=@8/0"), "no prompt was found"),
         ((CONTROL, "3.positive=@8/2"), "prompt is not understood"),

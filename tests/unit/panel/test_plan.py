@@ -106,10 +106,9 @@ def test_rows_follow_every_job_of_the_kernel(open_panel, house):
     failed = ended(ask(session, "[[fail]] a lynx"))
     first.shell.run_cell()
     for page in (first, second):
-        (row,) = page.wait(lambda panel: panel.jobs.get("rows")).jobs["rows"]
-        page.wait(lambda panel: panel.jobs["rows"][0]["state"] == "failed")
-    assert (row["id"], row["prompt"]) == (failed.id, "[[fail]] a lynx")
-    assert first.panel.jobs["rows"][0]["lines"]
+        page.wait(lambda panel: [row["state"] for row in panel.jobs.get("rows", ())] == ["failed"])
+    (row,) = first.panel.jobs["rows"]
+    assert (row["id"], row["prompt"], bool(row["lines"])) == (failed.id, "[[fail]] a lynx", True)
     first.send("jobs", "dismiss", job=failed.id)
     first.wait(lambda panel: panel.jobs["rows"] == [])
     assert second.panel.jobs["rows"]
