@@ -441,16 +441,14 @@ class Job(Marked):
         return all_settled(self.tracked)
 
     def _check_stopped(self) -> None:
-        for tracked in self.tracked:
-            if tracked.stopped and not tracked.is_settled:
-                is_unsent = tracked.status is Status.INTENT and tracked.request is None
-                kind, hint = (
-                    (JobNotSent, "Run the cell again to send it.")
-                    if is_unsent
-                    else (JobError, "Fix the cause, then run `%wan resume`. Nothing is submitted twice.")
-                )
-                state = f"is {status_words(tracked.row)} and does not go on: {tracked.stopped.rstrip('.')}"
-                raise kind(f"job {tracked.id} {state}.", job_id=tracked.id, hint=hint)
+        for tracked in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
+            state = (
+                f"job {tracked.id} is {status_words(tracked.row)} and does not go on: {tracked.stopped.rstrip('.')}."
+            )
+            if tracked.status is Status.INTENT and tracked.request is None:
+                raise JobNotSent(state, job_id=tracked.id, hint="Run the cell again to send it.")
+            hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
+            raise JobError(state, job_id=tracked.id, hint=hint)
 
     def _come_back(self) -> str:
         return (

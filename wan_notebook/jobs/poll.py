@@ -178,7 +178,7 @@ class Poll:
 
     async def _ask(self, age_s: float) -> float | None:
         """Ask once; return the seconds to the next poll, None for what past durations suggest."""
-        job, worker = self.job, self.worker
+        worker, job = self.worker, self.job
         try:
             state = await worker.client(job.row).status(job.row.task_id)
         except WanError as error:
@@ -207,16 +207,16 @@ class Poll:
 
     async def _after(self, fault: WanError | str, kind: str, told: str) -> float:
         """Do what the table says after the n-th fault of a kind; return the seconds to the next poll."""
-        worker, job = self.worker, self.job
+        worker, row = self.worker, self.job.row
         self.failures[kind] += 1
-        same_key = job.row.key_fingerprint in ("", worker.settings(job.row.provider).key_fingerprint)
+        same_key = row.key_fingerprint in ("", worker.settings(row.provider).key_fingerprint)
         rule = decide("poll", fault, self.failures[kind], worker.rng, age_s=self.age_s(), same_key=same_key)
         if rule.action is Action.EXPIRE:
-            await worker.move(job, Status.EXPIRED, error_message=told)
-            return 0.0
+            await worker.move(self.job, Status.EXPIRED, error_message=told)
+        else:
+            self.job.noted(told)
         if rule.action is Action.PAUSE:
             self.account.limit.pause(worker.clock(), rule.delay_s)
-        job.noted(told)
         return rule.delay_s
 
     async def _end(self, state: TaskState, asked_age_s: float) -> None:

@@ -342,6 +342,14 @@ async def cancel(worker: "Worker", jobs: Sequence[TrackedJob]) -> str:
     return "\n".join(await asyncio.gather(*(_cancel(worker, job) for job in jobs)))
 
 
+_ON_ITS_WAY = "is on its way to the service; once it is accepted, cancel it again"
+_CANNOT_CANCEL = {
+    Status.INTENT: _ON_ITS_WAY,
+    Status.SENDING: _ON_ITS_WAY,
+    Status.IN_DOUBT: "is in doubt: it may have arrived. Decide with `%wan resolve {id}`",
+}
+
+
 async def _cancel(worker: "Worker", job: TrackedJob) -> str:
     until_s = worker.clock() + CANCEL_WAIT_S
     while job.status in (Status.INTENT, Status.SENDING) and worker.clock() < until_s:
@@ -354,13 +362,8 @@ async def _cancel(worker: "Worker", job: TrackedJob) -> str:
         except Conflict:  # it is being sent at this moment
             job.changed(await worker.in_thread(worker.database.get, job.id))
     if job.status not in (Status.ACCEPTED, Status.RUNNING):
-        sending = "is on its way to the service; once it is accepted, cancel it again"
-        told = {
-            **dict.fromkeys((Status.INTENT, Status.SENDING), sending),
-            Status.IN_DOUBT: f"is in doubt: it may have arrived. Decide with `%wan resolve {job.id}`",
-        }
         over = f"is already {status_words(job.row)}; there is nothing to cancel"
-        return f"Job {job.id} {told.get(job.status, over)}."
+        return f"Job {job.id} {_CANNOT_CANCEL.get(job.status, over).format(id=job.id)}."
     client = worker.client(job.row)
     made = "made and fetched (free)" if job.row.is_simulated else "made, billed and fetched"
     try:

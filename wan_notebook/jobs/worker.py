@@ -129,8 +129,8 @@ class Worker:
         until_s = time.monotonic() + grace_s
         while time.monotonic() < until_s:
             # Those that only need a moment: they wait neither for others, as their note says, nor for a picture.
-            unsent = [job for job in self.mine if job.status in (Status.INTENT, Status.SENDING)]
-            unsent = [job for job in unsent if not (job.stopped or job.note or job.row.pending_inputs)]
+            moving = [job for job in self.mine if not (job.stopped or job.note or job.row.pending_inputs)]
+            unsent = [job for job in moving if job.status in (Status.INTENT, Status.SENDING)]
             if not unsent:
                 break
             if any(job.is_sending for job in unsent):  # a cold start takes its time, an answer should not
@@ -198,15 +198,15 @@ class Worker:
 
     async def fail(self, job: TrackedJob, to: Status, error: WanError, *, code: str = "") -> None:
         """Commit an ending with its error, in the service's own words where there are any."""
-        said, request_id, detail = error.message, job.row.request_id, {"error": error.message}
+        said, request_id = error.message, job.row.request_id
         if isinstance(error, ServiceError):
             said, request_id = error.service_message, error.request_id or request_id
             status = f"HTTP {error.http_status}" if error.http_status else ""
             if error.code and status:
                 said = f"{said.rstrip('.')} ({status})"
             code = code or error.code or status
-        words = {"error_code": code, "error_message": said, "error_hint": error.hint}
-        await self.move(job, to, detail=detail, request_id=request_id, **words)
+        change = {"error_code": code, "error_message": said, "error_hint": error.hint, "request_id": request_id}
+        await self.move(job, to, detail={"error": error.message}, **change)
 
     async def accept(
         self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
@@ -228,8 +228,7 @@ class Worker:
             except Conflict as conflict:
                 if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
                     raise
-                # The attempt before did reach the disk, although the disk said otherwise.
-                job.unwritten_task = ""
+                job.unwritten_task = ""  # the attempt before did reach the disk, although the disk said otherwise
                 job.changed(await self.in_thread(self.database.get, job.id))
                 return
             except DatabaseUnavailable as error:
@@ -276,9 +275,8 @@ class Worker:
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
                     if not working[job_id].is_settled:
                         _cancel_work(working[job_id])
-                watched = [job.id for job in open_jobs if job.work is None]
-                rows = await self.in_thread(self.database.jobs, watched)
-                self.follow([self.track(row) for row in rows.values()])
+                watched = await self.in_thread(self.database.jobs, [job.id for job in open_jobs if job.work is None])
+                self.follow([self.track(row) for row in watched.values()])
             except WanError as error:  # a locked or full ledger must not end this
                 log.warning("leases and other kernels' jobs: %s", error)
             await self.sleep(LOOK_EVERY_S)

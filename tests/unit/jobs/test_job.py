@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit import Rig, ask, ended, project_of, rig
 from wan_notebook.database import JobRow, Status
-from wan_notebook.errors import ArgumentError, JobError, JobTimeout, NoSuchPictureError
+from wan_notebook.errors import ArgumentError, JobTimeout, NoSuchPictureError
 from wan_notebook.jobs import Job, TrackedJob, cost_of, error_of, set_display, status_line
 from wan_notebook.magics import show_jobs_in_cells
 from wan_notebook.request import ImageRequest
@@ -33,14 +33,6 @@ def session(made: Rig) -> Session:
 def job(session: Session) -> Job:
     """A job with its picture."""
     return ended(ask(session, seed=5))
-
-
-@pytest.fixture
-def running(made: Rig, session: Session) -> Iterator[Job]:
-    """A job that runs for long."""
-    made.configure(seconds=1e6)
-    yield ask(session, "slow")
-    made.configure(seconds=0.0)
 
 
 def test_a_picture_is_an_array_and_has_a_thumbnail(job: Job) -> None:
@@ -128,15 +120,6 @@ def test_waiting_has_a_limit(session: Session) -> None:
     tracked.note = "the key may not read the task"
     with pytest.raises(JobTimeout, match=r"is still queued after 0\.01 s \(the key may not read the task\)"):
         job.result(0.01)
-
-
-def test_a_job_that_nobody_works_on_is_not_waited_for(running: Job) -> None:
-    """Waiting for a stopped job would be for ever: it raises, with the reason and the way on."""
-    running.tracked[0].stop("The disk is full.")
-    with pytest.raises(JobError, match=r"does not go on: The disk is full\.") as told:
-        running.wait()
-    assert told.value.hint == "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
-    running.tracked[0].stopped = ""
 
 
 # ------------------------------------------------------------------ endings in words

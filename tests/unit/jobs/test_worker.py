@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.fakes.faults import Reply
-from tests.kit import WAIT_S, Rig, ask, database_of, ended, project_of, rig, until
+from tests.kit import Rig, ask, ended, rig, until
 from wan_notebook.database import JobRow, Status
-from wan_notebook.errors import JobFailed, JobNotSent, NotSentError
+from wan_notebook.errors import JobNotSent, NotSentError
 from wan_notebook.jobs import TrackedJob, goodbye, is_not_sent
 from wan_notebook.providers import ServiceClient
 
@@ -52,19 +52,6 @@ def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.Monk
     assert made.service.tasks_created == 1
 
 
-def test_what_may_have_been_sent_is_in_doubt(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that was killed while sending: nobody knows."""
-    session = made.kernel()
-    worker, account = project_of(session).worker, f"gateway:{session.settings().account}"
-    monkeypatch.setattr(worker, "start", lambda *_: None)
-    job = ask(session, seed=5)
-    database_of(session).claim_to_send(job.id, worker.owner, account=account, in_flight=0, submits_per_s=0)
-    session.close()
-    session = made.kernel()
-    session.resume()[0].settled().result(WAIT_S)
-    assert database_of(session).get(job.id).status == "in_doubt"
-
-
 # ------------------------------------------------------------------ how a task ends
 
 
@@ -87,16 +74,6 @@ def test_a_partial_success_says_why_a_picture_is_missing(tmp_path: Path) -> None
         made.faults.answer("poll", dashscope_success(url, PART))
         job = ended(ask(session, seed=2, n=2, images=first[0]))
         assert job.rows[0].notes == ("1 of 2 did not come: DataInspectionFailed",)
-
-
-def test_a_failure_of_the_service_is_not_blamed_on_the_prompt(tmp_path: Path) -> None:
-    """InternalError is the service's own: run again, nothing to change."""
-    with rig(tmp_path, provider="dashscope") as made:
-        job = ended(ask(made.kernel(), "a fox [[fail:InternalError.Algo]]"))
-        with pytest.raises(JobFailed, match=r"InternalError\.Algo") as told:
-            job.result(1)
-        assert "run" in told.value.hint
-        assert "Change the prompt" not in told.value.hint
 
 
 def test_the_last_line_of_a_script_tells_each_state_apart() -> None:
