@@ -140,6 +140,9 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     held += [f"{spend.reserved_unknown} unknown" for spend in spends if spend.reserved_unknown]
     names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
     sections = [_cost_section(name, folders, is_practice=is_practice) for name in names]
+    notes = [f"No job has a {by} yet."] if by and not sections[0].rows else []
+    if counted is spends and practice:
+        notes.append(f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free).")
     return Table(
         title="Cost",
         facts=[
@@ -150,9 +153,7 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
         ],
         lines=session.budgets.lines(),
         parts=[section for section in sections if section.rows],
-        notes=[f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free)."]
-        if counted is spends and practice
-        else [],
+        notes=notes,
         tone=Tone.BLUE,
     )
 

@@ -159,6 +159,7 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
     """`best[0]` and `rows.job[0]` name a picture as ``-i`` takes it; a list stands for all of it (USER_TRIAL A2.4)."""
     notebook.run("%%wan --as fox --seed 5..6\na fox")
     notebook.run("from types import SimpleNamespace\nbest = [fox[1], fox[0]]\nrows = SimpleNamespace(job=fox)")
+    assert "No job has a tag yet." in notebook.run("%wan cost --by tag")
     assert "best[0] is starred" in notebook.run("%wan star best[0]")
     assert [picture.row.is_starred for picture in notebook.names["fox"]] == [False, True]
     assert "no longer starred" in notebook.run("%wan star rows.job[1]")
