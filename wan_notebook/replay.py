@@ -295,6 +295,8 @@ def refuse_unanswered(jobs: Sequence[PlannedJob], *, fresh: bool, by_store: bool
     job = next((job for job in jobs if fresh or job.result is None), None)
     if job is not None:
         who = "The folder of an opened bundle" if by_store else "WAN_REPLAY=only"
-        what = "--fresh asks for one" if fresh else f"the store has none for {one_line(job.request.prompt, 60)!r}"
+        seed = f"seed {job.request.seed} of " if job.request.seed is not None else ""
+        missing = f"the store has none for {seed}{one_line(job.request.prompt, 60)!r}"
+        what = "--fresh asks for one" if fresh else missing
         hint = "Run the notebook in a folder of your own." if by_store else "Unset WAN_REPLAY to ask the service."
         raise ReplayError(f"{who} never buys pictures, and {what}.", hint=hint)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from unicodedata import normalize
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from ..errors import ImageInputError, WanError
-from ..text import did_you_mean, one_line
+from ..text import one_line
 from .encode import READ_MAX_BYTES, from_bytes, from_pixels, identity_of_bytes, picture_of_array, pixel_identity
 from .inputs import InputImage, is_instance, is_picture, method_of
 from .inspect import BadImageError, open_header, open_image, quiet
@@ -216,10 +217,11 @@ def _read_path(text: str) -> bytes:
     forms = [path.parent / normalize(form, path.name) for form in ("NFC", "NFD")]
     found = next((spelling for spelling in (Path(text).expanduser(), path, *forms) if spelling.exists()), None)
     if found is None:
-        near = did_you_mean(
-            path.name[:255], (one_line(entry.name, 200) for entry in islice(path.parent.glob("*"), 5000))
-        )
-        hint = near or "Check the path; it starts from the notebook's folder."
+        names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
+        near = get_close_matches(path.name[:255], names, n=1)
+        hint = "Check the path; it starts from the notebook's folder."
+        if near:
+            hint = f"Did you mean {one_line(path.parent / near[0], 300)}?"
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
         raise BadImageError("it is not a file", hint="Give the path of a picture file.")
