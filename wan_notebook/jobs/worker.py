@@ -252,7 +252,8 @@ class Worker:
             self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
         for job in jobs:
             is_mine = job.row.owner_token == self.owner.token
-            if job.work or job.is_settled or (not is_mine and job.row.is_held(self.wall_clock())):
+            is_over = job.is_settled or bool(job.stopped)
+            if job.work or is_over or (not is_mine and job.row.is_held(self.wall_clock())):
                 continue
             if job.status is Status.INTENT and job.request is None:  # only the call that asks for it sends it
                 job.stop(NOT_SENT_YET)
@@ -273,7 +274,7 @@ class Worker:
                 working = {job.id: job for job in self.mine if job.work is not None}
                 held = await self.in_thread(self.database.renew, list(working), self.owner)
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
-                    if not working[job_id].is_settled:
+                    if not (working[job_id].is_settled or working[job_id].stopped):  # then it is about to say so
                         _cancel_work(working[job_id])
                 watched = await self.in_thread(self.database.jobs, [job.id for job in open_jobs if job.work is None])
                 self.follow([self.track(row) for row in watched.values()])
