@@ -1,6 +1,6 @@
 """The worker: an account's limits, what was never sent, and what a task's end says."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.faults import Reply
 from tests.kit import Rig, ask, ended, rig, until
-from wan_notebook.database import JobRow, Status
+from wan_notebook.database import Database, JobRow, Status
 from wan_notebook.errors import JobNotSent, NotSentError
 from wan_notebook.jobs import TrackedJob, goodbye, is_not_sent
 from wan_notebook.providers import ServiceClient
@@ -31,6 +31,31 @@ def test_no_more_tasks_are_in_flight_than_the_account_allows(made: Rig) -> None:
     assert ["nothing is paid" in job.cancel() for job in jobs[2:]] == [True] * 3
     assert {(ended(job).status, job.cost.amount) for job in jobs[2:]} == {("cancelled", 0)}
     assert made.service.requests["submit"] == 2
+
+
+def test_a_job_that_stops_says_so_while_leases_are_renewed(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that gave its lease back is not taken for one that another kernel took: its cell is told, once."""
+    release, renew, looks = Database.release, Database.renew, list[Collection[str]]()
+
+    def slow_release(database: Database, ids: Collection[str], owner: Any) -> None:
+        release(database, ids, owner)
+        seen = len(looks)
+        until(lambda: len(looks) > seen + 2)
+
+    def counted_renew(database: Database, ids: Collection[str], owner: Any) -> Any:
+        looks.append(ids)
+        return renew(database, ids, owner)
+
+    session = made.kernel()
+    other = ask(session, "a fox that takes its time [[seconds:1000000]]", seed=1)
+    until(lambda: other.status == "running")
+    made.arm("download.403_html:always")
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "release", slow_release)
+        patch.setattr(Database, "renew", counted_renew)
+        job = ended(ask(session, "an owl", seed=2))
+    assert (job.status, other.status) == ("succeeded", "running")
+    assert "403" in job.tracked[0].stopped
 
 
 def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
