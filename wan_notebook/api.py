@@ -337,6 +337,7 @@ def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareI
             "prompt": row.prompt,
             "negative prompt": row.negative_prompt,
             "cost": str(cost_of(row)),
+            "record": "" if row.imported_at is None else "imported",
         }
         said = tuple((name, fact) for name, fact in facts.items() if fact)
         size = (picture.width_px or 0, picture.height_px or 0)

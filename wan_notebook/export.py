@@ -155,7 +155,7 @@ def _whole(value: Any) -> Any:
 # Frames and files ----------------------------------------------------------------------------------------------------
 
 
-def _imported(name: str) -> Any:
+def _optional(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
@@ -165,7 +165,7 @@ def _imported(name: str) -> Any:
 
 def to_pandas(records: Iterable[Record], by: By) -> Any:
     """Return a DataFrame of nullable types; money is ``Decimal``. Raise ``CellError`` without pandas."""
-    pd, columns = _imported("pandas"), columns_of(by)
+    pd, columns = _optional("pandas"), columns_of(by)
     types = {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
     frame = pd.DataFrame(list(records), columns=list(columns))
     for name, column in columns.items():
@@ -184,7 +184,7 @@ def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
     Raises ``CellError`` without pandas and openpyxl, ``StoreError`` if the place cannot be written.
     """
     frame, buffer = to_pandas(records, by), io.BytesIO()
-    _imported("openpyxl")
+    _optional("openpyxl")
     local = dt.datetime.now().astimezone().tzinfo
     for name, column in columns_of(by).items():
         if column.kind == "time":
@@ -201,7 +201,7 @@ def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
 
     Each column says what it means in its metadata. Raises ``CellError`` without pyarrow, or ``StoreError``.
     """
-    pa, parquet, columns, buffer = _imported("pyarrow"), _imported("pyarrow.parquet"), columns_of(by), io.BytesIO()
+    pa, parquet, columns, buffer = _optional("pyarrow"), _optional("pyarrow.parquet"), columns_of(by), io.BytesIO()
     types = {
         "text": pa.string(),
         "whole": pa.int64(),

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 
+import wan_notebook as wan
 from tests.environment import ROOT
 from tests.fakes.attacks import CRATE, Change, in_ledger, other_picture, renamed, rewritten
 from tests.kit import House, ask, in_shell, project_of, small_png
@@ -83,6 +84,7 @@ def test_a_bundle_opens_elsewhere_for_free(study: Study, elsewhere: House) -> No
     assert "1 request was taken over from a bundle." in methods_paragraph(other, None, shown=[again.id])
     assert "imported" in job_bundle(again, other)[0]["text/plain"]
     assert "imported" in history_table(other, HistoryQuery()).to_text()
+    assert ("record", "imported") in wan.compare(again[0], study.job[0], session=other).items[0].facts
     again.files[0].unlink()
     assert "0 jobs added" in open_bundle(study.archive, other)[0]
     assert again.files[0].read_bytes() == study.job.files[0].read_bytes()
