@@ -206,7 +206,11 @@ class Lab(FrontEndPage):
         for index in indices:
             self.page.evaluate(_START, ["notebook:run-cell", index])
             if wait:
-                self.page.wait_for_function(_IDLE, arg=CELL)
+                self.wait_idle()
+
+    def wait_idle(self) -> None:
+        """Wait until every cell that was started has answered."""
+        self.page.wait_for_function(_IDLE, arg=CELL)
 
     def restart_kernel(self) -> None:
         """Give the notebook a fresh interpreter; its outputs stay."""
