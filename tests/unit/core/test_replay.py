@@ -1,84 +1,36 @@
-"""Which results a request without a seed shows, former readings, and what is under way."""
+"""Which results answer a request, and former readings; the acceptance tests replay whole notebooks."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import Clock, ledger, owner
+from tests.unit.database.kit import PATH, PICTURE, Clock, ledger, move, owner
 from wan_notebook.database import Database, InputRow, JobRow, Status
-from wan_notebook.errors import CellError, ReplayError
+from wan_notebook.errors import CellError
 from wan_notebook.images import InputImage
 from wan_notebook.replay import (
     CellId,
     Lookup,
     Occurrences,
-    PlannedJob,
     Submission,
     former_readings,
     read_submission,
-    refuse_unanswered,
 )
 from wan_notebook.request import ImageRequest
 
-FOX, OWL = ImageRequest(prompt="a fox"), ImageRequest(prompt="an owl")
+FOX, OWL = ImageRequest(prompt="a fox", seed=5), ImageRequest(prompt="an owl", seed=5)
 
 
-def result(name: str, cell_id: str, run: str, index: int | None = None) -> JobRow:
-    """Return a saved result that an execution of a cell made."""
-    versions = {"run": run} | ({} if index is None else {"meeting": str(index)})
-    return JobRow(id=name, status=Status.SAVED, cell_id=cell_id, versions=versions)
-
-
-def shown(results: Sequence[JobRow], cell: CellId, *, times: int = 1) -> list[str]:
-    """Return what a new kernel shows each time it meets the request in a cell."""
-    occurrences, found = Occurrences(), []
-    for _ in range(times):
-        _, row = occurrences.choose(results, "hash", cell)
+def test_at_a_prompt_the_newest_result_is_shown_once() -> None:
+    """Asked again at the same prompt, it is asked anew."""
+    occurrences, cell = Occurrences(), CellId(execution="9", is_interactive=True)
+    results = [JobRow(id=name, status=Status.SAVED, cell_id="a", versions={"run": name}) for name in ("s1:3", "s1:1")]
+    for expected in (results[0], None):
+        assert occurrences.choose(results, "hash", cell)[1] is expected
         occurrences.count("hash", cell)
-        found.append(row.id if row else "-")
-    return found
-
-
-A1, B1 = result("A1", "a", "s1:1"), result("B1", "b", "s1:2")
-A2, LOOP0, LOOP1 = result("A2", "a", "s1:3"), result("L0", "a", "s2:1", 0), result("L1", "a", "s2:1", 1)
-
-
-@pytest.mark.parametrize(
-    ("results", "cell", "times", "expected"),
-    [
-        ([], CellId(cell_id="a", execution="9"), 1, ["-"]),
-        ([A2, B1, A1], CellId(cell_id="a", execution="9"), 1, ["A2"]),
-        ([A2, B1, A1], CellId(cell_id="b", execution="9"), 1, ["B1"]),
-        # In one execution, a loop: the second round has no result of a second round.
-        ([A2, B1, A1], CellId(cell_id="a", execution="9"), 2, ["A2", "-"]),
-        ([LOOP1, LOOP0, A1], CellId(cell_id="a", execution="9"), 3, ["L0", "L1", "-"]),
-        # A cell that is not known takes what other cells show, in order.
-        ([B1, A1], CellId(cell_id="new", execution="9"), 1, ["A1"]),
-        # Tools that name no cells show each cell's newest result, in the cells' order.
-        ([A2, B1, A1], CellId(), 3, ["A2", "B1", "-"]),
-        # At a prompt the newest is shown once; asked again, it is asked anew.
-        ([A2, A1], CellId(execution="9", is_interactive=True), 2, ["A2", "-"]),
-    ],
-)
-def test_a_kernel_shows_what_the_notebook_showed(
-    results: list[JobRow], cell: CellId, times: int, expected: list[str]
-) -> None:
-    """Run All after a restart is free: each cell and each round of a loop shows its own newest result."""
-    assert shown(results, cell, times=times) == expected
-
-
-def test_a_cell_that_is_run_again_asks_anew() -> None:
-    """Another execution of the same cell in this kernel means a new picture; another cell does not."""
-    occurrences = Occurrences()
-    first, again = CellId(cell_id="a", execution="1"), CellId(cell_id="a", execution="2")
-    occurrences.count("hash", first)
-    assert occurrences.choose([A1], "hash", again) == (0, None)
-    assert occurrences.choose([A1], "other", again) == (0, A1)
-    assert occurrences.choose([A1], "hash", CellId(cell_id="b", execution="3")) == (0, A1)
 
 
 @pytest.mark.parametrize("noted", ["-1", "x", "99999999999", "", "１"])
@@ -92,54 +44,47 @@ def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
 
 
 class Desk:
-    """A ledger with its lookups; ``answer`` puts a request's jobs into it."""
+    """A ledger with its lookups."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.database: Database = ledger(folder, self.clock)
         self.occurrences = Occurrences()
 
-    def lookup(self, cell: CellId | None = None, **options: Any) -> Lookup:
+    def lookup(self, cell: CellId | None = None, *, fresh: bool = False) -> Lookup:
         """Return the lookups of one call."""
-        rng = random.Random(1)  # noqa: S311 - seeds of pictures, no secrets
-        usual = {"replay": "on", "fresh": False, "simulated_ok": False, "rng": rng, "now": self.clock.now}
-        cell = cell or CellId(cell_id="a", execution="1")
-        return Lookup(database=self.database, occurrences=self.occurrences, cell=cell, **{**usual, **options})
+        return Lookup(
+            database=self.database,
+            occurrences=self.occurrences,
+            cell=cell or CellId(cell_id="a", execution="1"),
+            replay="on",
+            fresh=fresh,
+            simulated_ok=False,
+            rng=random.Random(1),  # noqa: S311 - seeds of pictures, no secrets
+            now=self.clock.now,
+        )
 
-    def answer(self, request: ImageRequest, seed: int, *statuses: Status, **columns: Any) -> list[str]:
-        """Create the jobs of a request and move each to one of these statuses."""
-        tasks = request.split(seed)
-        hashes = [task.request_hash(with_seed=True) for task in tasks]
-        asked = [request.request_hash(with_seed=False), *hashes[1:]] if request.seed is None else hashes
-        usual = {"provider": "gateway", "model": request.model, "mode": request.mode, "prompt": request.prompt}
-        usual |= {"versions": {"run": "s0:0"}, "cell_id": "a", **columns}
-        jobs = [
-            JobRow(
-                **usual,
-                request=task.canonical(with_seed=True),
-                parameters=task.parameters(),
-                request_hash=asked[at],
-                request_hash_with_seed=hashes[at],
-                request_position=at,
-                seed=task.seed,
-                inputs=[InputRow(position=k, identity=image.identity) for k, image in enumerate(request.images)],
-            )
-            for at, task in enumerate(tasks)
-        ]
-        rows = self.database.create_or_join(jobs, owner=owner(), simulated_ok=True, fresh=True)
-        for (row, _), status in zip(rows, statuses, strict=True):
-            self._move(row.id, status)
-        return [row.id for row, _ in rows]
-
-    def _move(self, job_id: str, status: Status) -> None:
-        path = [Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED]
-        if status is Status.REFUSED:
-            path = [Status.SENDING, Status.REFUSED]
-        for step in path[: path.index(status) + 1] if status in path else []:
-            self.database.transition(job_id, step)
-        if status is Status.SAVED:
-            picture = {"sha256": "2" * 64, "mime": "image/png", "saved_at": self.clock.now, "file": f"{job_id}.png"}
-            self.database.update(job_id, pictures=[{"index": 0, **picture}])
+    def answer(self, request: ImageRequest, cell_id: str = "a") -> str:
+        """Save a picture for a request with a seed; return its job's id."""
+        request_hash = request.request_hash(with_seed=True)
+        job = JobRow(
+            provider="gateway",
+            model=request.model,
+            mode=request.mode,
+            prompt=request.prompt,
+            versions={"run": "s0:0"},
+            cell_id=cell_id,
+            request=request.canonical(with_seed=True),
+            parameters=request.parameters(),
+            request_hash=request_hash,
+            request_hash_with_seed=request_hash,
+            seed=request.seed,
+            inputs=[InputRow(position=k, identity=image.identity) for k, image in enumerate(request.images)],
+        )
+        ((row, _),) = self.database.create_or_join([job], owner=owner(), simulated_ok=True, fresh=True)
+        picture = {"index": 0, "file": f"{row.id}.png", **PICTURE}
+        move(self.database, row.id, *PATH, pictures=[picture])
+        return row.id
 
 
 @pytest.fixture
@@ -150,31 +95,17 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.database.close()
 
 
-def found(jobs: Sequence[PlannedJob]) -> list[tuple[str, bool]]:
-    """Return the id of each job's answer, and whether it is still under way."""
-    return [(job.result.id if job.result else "", job.is_open) for job in jobs]
-
-
-def ask(desk: Desk, *requests: ImageRequest, **options: Any) -> Sequence[PlannedJob]:
-    """Look a call up."""
-    return read_submission(Submission(requests), desk.lookup(**options))[1]
+def ask(desk: Desk, request: ImageRequest, cell: CellId | None = None) -> str:
+    """Return the id of the job that answers a request."""
+    (job,) = read_submission(Submission((request,)), desk.lookup(cell))[1]
+    return job.result.id if job.result else ""
 
 
 def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Desk) -> None:
     """Two cells with the same prompt and seed each get their own back; another cell, the newest."""
-    ids = [desk.answer(FOX.replace(seed=5), 5, Status.SAVED, cell_id=cell_id)[0] for cell_id in ("a", "b")]
+    ids = [desk.answer(FOX, cell_id) for cell_id in ("a", "b")]
     for cell_id, expected in (("a", ids[0]), ("b", ids[1]), ("c", ids[1]), ("", ids[1])):
-        assert found(ask(desk, FOX.replace(seed=5), cell=CellId(cell_id=cell_id))) == [(expected, False)], cell_id
-
-
-def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
-    """Its tasks are joined one by one: the done one is shown, the running one waited for, the refused one bought."""
-    ids = desk.answer(FOX.replace(n=3), 7, Status.SAVED, Status.RUNNING, Status.REFUSED)
-    desk.occurrences.count(FOX.replace(n=3).request_hash(with_seed=False), CellId(cell_id="a", execution="0"))
-    rerun = ask(desk, FOX.replace(n=3))
-
-    assert found(rerun) == [(ids[0], False), (ids[1], True), ("", False)]
-    assert all(job.request_hash == job.request_hash_with_seed for job in rerun)
+        assert ask(desk, FOX, CellId(cell_id=cell_id)) == expected, cell_id
 
 
 # Former readings -----------------------------------------------------------------------------------------------------
@@ -182,25 +113,23 @@ def test_a_seedless_request_under_way_is_known_by_its_seeds(desk: Desk) -> None:
 
 def test_a_former_reading_is_shown_before_anything_is_bought(desk: Desk) -> None:
     """What the first edition paid for under its own reading of the same cell is not bought again."""
-    submission = Submission((FOX.replace(seed=5),), former=(OWL.replace(seed=5),))
+    submission = Submission((FOX,), former=(OWL,))
     assert read_submission(submission, desk.lookup())[0] == submission.requests
-
-    ids = desk.answer(OWL.replace(seed=5), 5, Status.SAVED)
+    owl = desk.answer(OWL)
     requests, jobs = read_submission(submission, desk.lookup())
-    assert (requests, found(jobs)) == (submission.former, [(ids[0], False)])
+    assert (requests, [job.result.id for job in jobs if job.result]) == (submission.former, [owl])
     assert read_submission(replace(submission, fresh=True), desk.lookup(fresh=True))[0] == submission.requests
-
-    ids = desk.answer(FOX.replace(seed=5), 5, Status.SAVED)
-    assert found(read_submission(submission, desk.lookup())[1]) == [(ids[0], False)], "today's reading comes first"
+    desk.answer(FOX)
+    assert read_submission(submission, desk.lookup())[0] == submission.requests, "today's reading comes first"
 
 
 def test_a_refusal_comes_after_the_lookup(desk: Desk) -> None:
     """A cell that is refused today still shows what the first edition made of it, in part is not enough."""
-    submission = Submission((), former=(FOX.replace(seed=5), FOX.replace(seed=6)), refusal=CellError("refused today"))
-    desk.answer(FOX.replace(seed=5), 5, Status.SAVED)
+    submission = Submission((), former=(FOX, FOX.replace(seed=6)), refusal=CellError("refused today"))
+    desk.answer(FOX)
     with pytest.raises(CellError, match="refused today"):
         read_submission(submission, desk.lookup())
-    desk.answer(FOX.replace(seed=6), 6, Status.SAVED)
+    desk.answer(FOX.replace(seed=6))
     assert read_submission(submission, desk.lookup())[0] == submission.former
     with pytest.raises(CellError):
         read_submission(replace(submission, fresh=True), desk.lookup(fresh=True))
@@ -209,34 +138,10 @@ def test_a_refusal_comes_after_the_lookup(desk: Desk) -> None:
 def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Desk) -> None:
     """A turned photograph is read otherwise today; its former results are shown, and only its own."""
     image = InputImage(name="cat", identity="pixels:new", data=b"x", mime="image/png", width_px=300, height_px=300)
-    before = replace(image, identity="pixels:old")
-    edit = ImageRequest(prompt="at night", images=[replace(image, former_identity="pixels:old")], seed=5)
-    ids = desk.answer(ImageRequest(prompt="at night", images=[before], seed=5), 5, Status.SAVED)
-
-    assert found(ask(desk, edit)) == [(ids[0], False)]
-    assert found(ask(desk, ImageRequest(prompt="at night", images=[image], seed=5))) == [("", False)]
+    now, then, before = (
+        ImageRequest(prompt="at night", images=[replace(image, **changes)], seed=5)
+        for changes in ({}, {"former_identity": "pixels:old"}, {"identity": "pixels:old"})
+    )
+    job_id = desk.answer(before)
+    assert (ask(desk, then), ask(desk, now)) == (job_id, "")
     assert former_readings(Submission((FOX,))) == []
-
-
-# WAN_REPLAY=only -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("request_", "fresh", "by_store", "words"),
-    [
-        (FOX.replace(seed=6), False, False, ["WAN_REPLAY=only", "'a fox'", "Unset WAN_REPLAY"]),
-        (FOX.replace(prompt="x " * 200), False, False, ["…'"]),
-        (FOX, True, False, ["--fresh", "Unset WAN_REPLAY"]),
-        (FOX, True, True, ["opened bundle", "in a folder of your own"]),
-        (FOX.replace(seed=6), False, True, ["opened bundle", "in a folder of your own"]),
-    ],
-)
-def test_where_nothing_may_be_bought_the_missing_one_is_named(
-    desk: Desk, request_: ImageRequest, fresh: bool, by_store: bool, words: list[str]
-) -> None:
-    """It says who forbids it, which request has no answer, and what to do."""
-    jobs = desk.lookup(fresh=fresh, replay="only").jobs([request_])
-    with pytest.raises(ReplayError) as caught:
-        refuse_unanswered(jobs, fresh=fresh, by_store=by_store)
-    assert all(word in f"{caught.value.message} {caught.value.hint}" for word in words)
-    assert not (by_store and "unset" in caught.value.hint.lower())

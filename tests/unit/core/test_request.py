@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
 from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
-from wan_notebook.request import ImageRequest, build_requests, fields_of, hash_of_canonical
+from wan_notebook.request import ImageRequest, fields_of, hash_of_canonical
 from wan_notebook.validation import Mode, Seeds, expected_size, name_problem, size_from_image, split_seeds
 
 SEED_MAX = MODELS["wan2.6-image"].seed_max
@@ -180,15 +180,6 @@ def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, word
     # Two equal tasks would be one job anyway.
     twice = split_seeds([5, 6, 5], n=1, mode=Mode.EDIT)
     assert twice == Seeds((5, 6), ("a seed that is listed twice is asked once",))
-
-
-def test_a_call_reports_everything_once() -> None:
-    """Problems of inputs, seeds and every request come together, equal ones once."""
-    wrong: dict[str, Any] = {"prompt": "", "n": "x", "seed": -1, "size": "banana", "images": [picture()] * 5}
-    assert problems(**wrong).keys() == wrong.keys()
-    with pytest.raises(RequestError) as caught:
-        build_requests({"prompt": "", "n": 0}, split_seeds([1, -2], n=0, mode=Mode.TEXT_TO_IMAGE))
-    assert [problem.field for problem in caught.value.problems] == ["prompt", "n", "seed"]
 
 
 @pytest.mark.parametrize(

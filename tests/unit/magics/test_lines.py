@@ -25,10 +25,8 @@ def problems(line):
         *(
             "photo",
             'd["a key"]',
-            "a[0]",
             "im.resize((512, 512))",
             "f([a, g(b, \"x (y\")], {'k': 1})",
-            '"my cat.jpg"',
             "'my cat.jpg'",
             "{photo}",
         ),

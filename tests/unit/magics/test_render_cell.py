@@ -26,30 +26,6 @@ def back(cell):
     return direct
 
 
-def test_a_full_cell_is_one_that_a_person_would_type():
-    """The order of options and the quotes are those of the documentation; what is the default is not written."""
-    assert str(cell_of_request(ImageRequest(prompt="A fox"), images=())) == "%%wan\nA fox"
-    image = (picture('d["key"]'),)
-    asked = ImageRequest(
-        prompt="A {fox}",
-        images=image,
-        n=2,
-        size="2K",
-        seed=5,
-        prompt_extend=False,
-        watermark=True,
-        negative_prompt="dark, {x}",
-    )
-    cell = cell_of_request(asked, images=['d["key"]'], name="fox", tags=["a", "b c"], seed=5)
-    assert str(cell) == (
-        '%%wan -i d["key"] -n 2 --size 2K --seed 5 --no-rewrite --watermark --as fox --tag a --tag "b c"\n'
-        "A {{fox}}\n"
-        "Negative prompt: dark, {{x}}"
-    )
-    found = back(cell)
-    assert (found.requests, found.name, found.tags) == ((asked,), "fox", ("a", "b c"))
-
-
 @pytest.mark.parametrize(
     "prompt",
     [

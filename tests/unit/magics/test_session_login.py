@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -65,15 +64,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             return found
 
         yield make
-
-
-def test_a_login_that_is_left_asks_and_stores_nothing(desk: Any, monkeypatch: Any, capsys: Any) -> None:
-    """Ctrl+D at a question is a key that was not given."""
-    at = desk()
-    monkeypatch.setattr(getpass, "getpass", Mock(side_effect=EOFError))
-    with pytest.raises(SettingsError, match="no key was given"):
-        at.run("login", capsys)
-    assert at.session.loader.stored() == {}
 
 
 def test_login_finds_the_region_of_a_key(desk: Any, capsys: Any) -> None:

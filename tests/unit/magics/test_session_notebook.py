@@ -102,12 +102,8 @@ def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook)
         ("%wan show abc123", StoreError, "No job"),
         ("%wan show number", CellError, "number is not a job .type int"),
         ("%wan cancel all", CellError, "--all"),
-        ("%wan budget lots", BudgetError, "lots"),
         ("%wan config wait=maybe price=many", RequestError, "wait.*price"),
-        ("%wan config polling", RequestError, "'polling' has no value. Write KEY=VALUE"),
         ("%wan save fox /proc/x.png", StoreError, "cannot write /proc/x.png"),
-        ("%wan resolve fox adopt", CellError, "task's id"),
-        ("%wan recall nothing.png", CellError, "no file"),
     ],
 )
 def test_bad_input_is_a_short_error_and_nothing_is_sent(notebook: Notebook, cell: str, kind: Any, words: str) -> None:
@@ -256,18 +252,6 @@ def test_loading_again_lifts_no_budget(fresh: Notebook, monkeypatch: pytest.Monk
     with pytest.raises(BudgetError, match="1 picture"):
         fresh.run("%%wan -n 2\na fox")
     unload_ipython_extension(shell)
-
-
-def test_loading_says_what_is_open(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that comes later names the running job, and goes on with it."""
-    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "30")
-    notebook.run("%%wan --seed 1 --no-wait --as job\na fox")
-    job = notebook.names["job"]
-    while job.status in ("intent", "sending"):
-        job.wait(0.02)
-    with capture_output() as captured:
-        Extension(notebook.shell).load()
-    assert captured.stdout == "1 job running; results can be fetched for another 23 h (`%wan resume`)\n"
 
 
 @pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stored"), (ClientPool, "client")])
