@@ -26,8 +26,7 @@ if str(ROOT) not in sys.path:  # a bare `pytest` does not put the checkout on th
     sys.path.insert(0, str(ROOT))
 
 from tests.environment import KEPT, PREFIXES, private_environment  # noqa: E402
-from tests.fakes.ledgers import opening_copies_of, share_compiled_statements  # noqa: E402
-from wan_notebook.database import Database  # noqa: E402
+from tests.fakes.ledgers import make_ledgers_cheap  # noqa: E402
 
 COMMON = settings(
     deadline=None,  # a busy machine is slow at times, and that is no failure
@@ -54,7 +53,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-    share_compiled_statements()
 
 
 # ------------------------------------------------------------------ a private home
@@ -69,7 +67,7 @@ def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
         patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
         patch.setenv("MPLBACKEND", "Agg")
-        patch.setattr(Database, "open", opening_copies_of(tmp_path_factory.mktemp("empty") / "ledger.db"))
+        make_ledgers_cheap(patch, tmp_path_factory.mktemp("empty"))
         yield
 
 

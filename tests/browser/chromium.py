@@ -40,7 +40,7 @@ def find_browser(environ: Mapping[str, str] = os.environ, apps: tuple[str, ...] 
     if named := environ.get("WAN_TEST_BROWSER"):
         found = shutil.which(named, path=environ.get("PATH"))
         if not found:
-            raise BrowserNotFoundError(f"WAN_TEST_BROWSER={named!r} is no program that can be run")
+            raise BrowserNotFoundError(f"WAN_TEST_BROWSER: {named!r} cannot be run as a program.")
         return Path(found)
     for name in NAMES:
         if found := shutil.which(name, path=environ.get("PATH", "")):

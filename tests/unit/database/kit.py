@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.ledgers import open_really
 from wan_notebook.database import Database, InputRow, JobRow, Owner, Price, Status
 from wan_notebook.errors import WanError
 from wan_notebook.request import hash_of_canonical
@@ -119,4 +120,4 @@ def price(amount: str, currency: str = "USD") -> Price:
 
 def ledger(folder: Path, clock: Clock | None = None, **options: Any) -> Database:
     """Open the ledger of a folder."""
-    return Database.open(folder / "ledger.db", wall_clock=clock or Clock(), **options)
+    return open_really(folder / "ledger.db", wall_clock=clock or Clock(), **options)
