@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.database.kit import PATH, PICTURE, Clock, create, finish, given, move, new, owner, reported
+from tests.unit.database.kit import PATH, PICTURE, Clock, create, finish, given, move, new, owner
 from wan_notebook.database import NOT_SENT, Database, HistoryQuery, Status
 from wan_notebook.errors import StoreError
 
@@ -44,15 +44,6 @@ def test_a_status_is_asked_for_in_plain_words(database: Database) -> None:
     wanted |= {"running": ["running"], ("not sent", "done"): ["not sent", "saved"]}
     for status, prompts in wanted.items():
         assert sorted(found(database, status=status)) == prompts, status
-
-
-def test_amounts_sort_as_numbers_and_what_is_unknown_comes_last(database: Database) -> None:
-    """In either direction."""
-    for name, amount, duration_s in (("a", "9", 2.0), ("b", "0.5", None), ("c", "10", 1.0)):
-        database.update(finish(database, name, cost=reported(amount)), duration_s=duration_s)
-    for sort, ascending, descending in (("cost", "bac", "cab"), ("duration", "cab", "acb")):
-        assert found(database, sort=sort, descending=False) == list(ascending)
-        assert found(database, sort=sort) == list(descending)
 
 
 def answer(database: Database) -> str | None:

@@ -15,7 +15,6 @@ from tests.unit.database.kit import (
     Clock,
     create,
     finish,
-    given,
     move,
     new,
     owner,
@@ -36,20 +35,6 @@ def ask(database: Database, *new_jobs: JobRow, by: Owner = ME, **options: Any) -
 def request(prompt: str = "a fox", *, seed: int = 7, n: int = 3) -> list[JobRow]:
     """Return the tasks of one request without a seed; ``seed`` is the one that was drawn."""
     return [new(prompt, seed=seed + k, seedless=k == 0, request_position=k) for k in range(n)]
-
-
-def test_what_is_asked_is_what_is_stored(database: Database) -> None:
-    """Every column of a new job comes back, and what creating returns is what is on the disk."""
-    texts = {"name": "hero", "notebook": "a.ipynb", "cell_id": "c1", "user": "ann", "key_fingerprint": "f00"}
-    asked = new("狐", tags=("study", "b"), inputs=(given(), given(1)), notes=("reduced",), versions={"x": "1"}, **texts)
-    ((made, is_new),) = ask(database, asked)
-    row = database.get(made.id)
-    assert is_new
-    assert (row.status, row.created_at, row.owner_token, row.group_id) == (Status.INTENT, NOON, "me", row.id)
-    for name in (*texts, "tags", "notes", "versions", "request", "parameters", "reserved_amount", "mode", "seed", "n"):
-        assert getattr(made, name) == getattr(row, name) == getattr(asked, name), name
-    assert [(i.position, i.file) for i in row.inputs] == [(0, "inputs/abc.png"), (1, "inputs/abc.png")]
-    assert row.cost == Cost()
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -80,17 +65,6 @@ def test_a_real_request_never_waits_for_practice(database: Database) -> None:
     create(database, is_simulated=True, provider="simulator")
     assert ask(database, new())[0][1]
     assert not ask(database, new(is_simulated=True), simulated_ok=True)[0][1]
-
-
-def test_an_intent_whose_owner_is_gone_is_taken_over_by_the_same_call(database: Database, clock: Clock) -> None:
-    """A crash before sending must not fail tomorrow's run: the same call sends the very job, as of today."""
-    ((first, _),) = ask(database, new(notebook="old.ipynb"), by=owner("dead"))
-    assert not ask(database, new())[0][1]
-    clock.now += 16
-    ((row, is_new),) = ask(database, new(notebook="new.ipynb", provider="dashscope", base_url="https://b.test"))
-    assert (row.id, is_new, row.owner_token, row.created_at) == (first.id, True, "me", NOON + 16)
-    assert (row.notebook, row.provider, row.base_url) == ("new.ipynb", "dashscope", "https://b.test")
-    assert not ask(database, new(), by=owner("third"))[0][1]
 
 
 def test_a_request_that_is_taken_over_keeps_its_seeds(database: Database, clock: Clock) -> None:

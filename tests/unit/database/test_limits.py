@@ -1,6 +1,6 @@
 """Who may send, and who works on a job: an account's limits and leases, over all kernels of a ledger."""
 
-from tests.unit.database.kit import ACCOUNT, NOON, Clock, at_once, create, finish, move, new, owner
+from tests.unit.database.kit import ACCOUNT, Clock, at_once, create, move, new, owner
 from wan_notebook.database import Claim, Conflict, Database, Status
 
 ME = owner("me")
@@ -81,17 +81,3 @@ def test_of_many_that_claim_a_job_one_sends_it(database: Database, other: Databa
     outcomes = at_once(lambda number: claim((database, other)[number % 2], job_id, by=f"kernel {number}"))
     assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7
     assert sum(isinstance(outcome, Claim) and outcome.row is not None for outcome in outcomes) == 1
-
-
-def test_a_lease_is_exclusive_until_it_is_over(database: Database, clock: Clock) -> None:
-    """A job has one owner; renewing tells what another one took, and releasing frees only one's own."""
-    ids = jobs(database, 2)
-    clock.now += 14.9
-    assert database.lease(ids, owner("two")) == frozenset()
-    clock.now += 1
-    assert database.lease(ids[:1], owner("two")) == {ids[0]}
-    assert database.renew(ids, ME) == {ids[1]}
-    assert database.get(ids[1]).lease_until == NOON + 30.9
-    database.release(ids, ME)
-    assert [database.get(job_id).owner_token for job_id in ids] == ["two", ""]
-    assert database.lease([finish(database), "f00"], ME) == frozenset()

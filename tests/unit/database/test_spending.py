@@ -12,25 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.database.kit import NOON, PATH, Clock, create, finish, move, new, owner, reported
-from wan_notebook.database import Database, HistoryQuery, Spend, Status
+from wan_notebook.database import Database, HistoryQuery, Status
 from wan_notebook.money import Cost, Source, Total
-
-
-def usd(spend: Spend) -> tuple[Decimal, Decimal]:
-    """Return what is spent and reserved in dollars."""
-    return spend.total.known(), spend.reserved.get("USD", Decimal(0))
-
-
-def test_open_jobs_are_reserved_and_ended_ones_spent(database: Database) -> None:
-    """Money moves from reserved to spent when the service has said what it was; ``in_doubt`` stays reserved."""
-    job_id = create(database, n=2)
-    assert usd(database.spend()) == (0, Decimal("0.06"))
-    move(database, create(database), Status.SENDING, Status.IN_DOUBT)
-    move(database, job_id, *PATH[:4], **reported("0.05"))
-    assert usd(database.spend()) == (Decimal("0.05"), Decimal("0.03"))
-    move(database, job_id, Status.SAVED)
-    assert (usd(database.spend()), database.spend().total.unknown) == ((Decimal("0.05"), Decimal("0.03")), 0)
-
 
 KINDS = st.tuples(
     st.none()

@@ -4,8 +4,6 @@ import asyncio
 import contextvars
 import gc
 import logging
-import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,7 +11,6 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from tests.environment import ROOT
 from wan_notebook.jobs import Background
 
 WAIT_S = 10.0
@@ -45,21 +42,6 @@ def test_no_context_of_a_cell_reaches_the_loop(background: Background) -> None:
     assert seen == ["", ""]
 
 
-def test_a_blocking_call_runs_beside_the_loop_and_hands_over_its_error(background: Background) -> None:
-    """The loop goes on while a thread waits for the disk; what the thread raises is raised where it is awaited."""
-
-    async def work() -> str:
-        with pytest.raises(ValueError, match="banana"):
-            await background.in_thread(int, "banana", base=10)
-        gate = threading.Event()
-        waiting = asyncio.ensure_future(background.in_thread(gate.wait, WAIT_S))
-        await asyncio.sleep(0)
-        gate.set()
-        return f"{await waiting} {await background.in_thread(threading.get_ident) != threading.get_ident()}"
-
-    assert background.submit(work()).result(WAIT_S) == "True True"
-
-
 def test_more_callbacks_than_threads_may_wait_for_each_other(background: Background) -> None:
     """A person's callback may wait for another job: however many do, all get through."""
     barrier = threading.Barrier(21)
@@ -78,24 +60,6 @@ def test_a_failing_callback_is_logged_and_harms_nobody(
     assert "in the background" in caplog.text
 
 
-def test_it_stops_and_starts_again(background: Background) -> None:
-    """Stopping cancels what runs and may be called at any time; the next call starts anew."""
-    ended: list[str] = []
-
-    async def forever() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("cancelled")
-
-    background.stop()
-    background.submit(forever())
-    assert background.submit(cell()).result(WAIT_S) == ""
-    background.stop(WAIT_S)
-    assert (ended, background.is_running) == (["cancelled"], False)
-    assert background.submit(cell()).result(WAIT_S) == ""
-
-
 def test_a_connection_that_is_being_made_ends_without_a_warning(background: Background) -> None:
     """A script's stderr stays clean: tasks that have not begun are not cut off ("… was never awaited")."""
 
@@ -111,28 +75,3 @@ def test_a_connection_that_is_being_made_ends_without_a_warning(background: Back
         background.stop(WAIT_S)
         gc.collect()
     assert not told
-
-
-_SCRIPT = """
-import asyncio
-from wan_notebook.jobs import Background
-
-background = Background()
-
-async def last_words():
-    await background.in_thread(print, "written while the interpreter ends", flush=True)
-
-background.on_exit = lambda: background.submit(last_words()).result(5)
-background.submit(asyncio.sleep(0)).result(5)
-background.submit(asyncio.sleep(3600))
-background.call_back(lambda: __import__("time").sleep(3600))
-"""
-
-
-@pytest.mark.process
-def test_the_end_of_a_program_is_not_held_up_and_can_still_write() -> None:
-    """Sleeping jobs and callbacks end with the program; a task's id can be written to disk until the very end."""
-    command = [sys.executable, "-c", _SCRIPT]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
-    assert done.stdout.strip() == "written while the interpreter ends"
-    assert done.stderr == ""

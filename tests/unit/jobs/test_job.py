@@ -10,8 +10,7 @@ import pytest
 from tests.kit import Rig, ask, ended, project_of, rig
 from wan_notebook.database import JobRow, Status
 from wan_notebook.errors import ArgumentError, JobTimeout, NoSuchPictureError
-from wan_notebook.jobs import Job, TrackedJob, cost_of, error_of, set_display, status_line
-from wan_notebook.magics import show_jobs_in_cells
+from wan_notebook.jobs import Job, TrackedJob, cost_of, error_of, status_line
 from wan_notebook.request import ImageRequest
 from wan_notebook.session import Session
 
@@ -95,21 +94,6 @@ def test_the_record_is_json(job: Job) -> None:
     assert record["jobs"][0]["created_at"].endswith("+00:00")
     assert "url" not in record["jobs"][0]["pictures"][0]
     assert "key-one" not in json.dumps(record)
-
-
-def test_jobs_show_themselves_through_one_hook(job: Job) -> None:
-    """A display says that it shows them; without one IPython asks for the bundle, then for the repr."""
-    shown: list[Any] = []
-    try:
-        set_display(lambda found: bool(shown.append(found)) or True, lambda found: ({"text/plain": repr(found)}, {}))
-        job._ipython_display_()
-        assert shown == [job]
-        assert job[0]._repr_mimebundle_()[0]["text/plain"] == repr(job[0])
-        set_display(lambda _: False, lambda _: None)
-        with pytest.raises(NotImplementedError):
-            job._ipython_display_()
-    finally:
-        show_jobs_in_cells()  # what everybody else in this process expects
 
 
 def test_waiting_has_a_limit(session: Session) -> None:

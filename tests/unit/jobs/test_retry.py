@@ -51,34 +51,6 @@ def test_an_error_has_one_kind(kind: str) -> None:
     assert {kind_of(error) for error in KINDS[kind]} == {kind}
 
 
-TABLE = [
-    ("submit", A.RETRY, "unreachable"),
-    ("submit", A.NOT_SENT, "unreachable*6, certificate, not sendable"),
-    ("submit", A.IN_DOUBT, "lost, timeout, server error, what the table does not name"),
-    ("submit", A.PAUSE, "throttled, throttled*500, unavailable*5"),  # never a failed row
-    ("submit", A.REFUSE, "unavailable*6, key refused, rejected, redirect"),
-    ("submit", A.SALVAGE, "bad body"),
-    ("poll", A.RETRY, "unreachable*99, not found*3, server error*99, redirect, incomplete*3"),
-    ("poll", A.PAUSE, "certificate, key refused, throttled"),
-    ("poll", A.EXPIRE, "not found*4"),
-    ("download", A.RETRY, "unreachable, truncated*7"),
-    ("download", A.REFRESH_URL, "unreachable*5, expired"),
-    ("download", A.STOP, "certificate, private, disk, too_large, page*8"),
-    ("download", A.EXPIRE, "gone*3"),
-    ("download", A.RESTART, "corrupt*2, not-image*7"),
-    ("download", A.KEEP_ASIDE, "too-large, corrupt*3, truncated*8, not-image*8"),
-]
-
-
-@pytest.mark.parametrize(("step", "action", "faults"), TABLE)
-def test_the_table(step: str, action: Action, faults: str) -> None:
-    """Each fault leads where the table says, from the n-th failure in a row on (`*n`)."""
-    for fault in faults.split(", "):
-        kind, _, attempt = fault.partition("*")
-        rule = decide(step, kind, int(attempt or 1), random.Random(0), age_s=100.0)  # type: ignore[arg-type] # noqa: S311
-        assert rule.action is action, fault
-
-
 @given(st.sampled_from(sorted(KINDS)), st.integers(1, 200))
 def test_what_may_have_arrived_is_never_sent_again(kind: str, attempt: int) -> None:
     """A second POST follows only proof that there is no task; doubt is never called a refusal, and so never free."""

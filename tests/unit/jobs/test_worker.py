@@ -8,9 +8,9 @@ import pytest
 
 from tests.fakes.faults import Reply
 from tests.kit import Rig, ask, ended, rig, until
-from wan_notebook.database import Database, JobRow, Status
+from wan_notebook.database import Database
 from wan_notebook.errors import JobNotSent, NotSentError
-from wan_notebook.jobs import TrackedJob, goodbye, is_not_sent
+from wan_notebook.jobs import is_not_sent
 from wan_notebook.providers import ServiceClient
 
 
@@ -100,14 +100,3 @@ def test_a_partial_success_says_why_a_picture_is_missing(tmp_path: Path) -> None
         made.faults.answer("poll", dashscope_success(url, PART))
         job = ended(ask(session, seed=2, n=2, images=first[0]))
         assert job.rows[0].notes == ("1 of 2 did not come: DataInspectionFailed",)
-
-
-def test_the_last_line_of_a_script_tells_each_state_apart() -> None:
-    """Running, being sent, not sent: each with its ids and how to go on; nothing if all is over."""
-    states = {"a1": "running", "b2": "accepted", "c3": "intent", "d4": "sending", "e5": "saved"}
-    jobs = [TrackedJob(JobRow(id=job_id, status=Status(status), prompt="a fox")) for job_id, status in states.items()]
-    line = goodbye(jobs)
-    assert "2 jobs going on at the service (`python -m wan_notebook fetch` collects the pictures): a1, b2" in line
-    assert "1 job not sent (the program ended first, nothing was paid): c3" in line
-    assert "1 job being sent" in line
-    assert goodbye(jobs[-1:]) == ""

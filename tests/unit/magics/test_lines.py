@@ -22,14 +22,7 @@ def problems(line):
 @pytest.mark.parametrize(
     "expression",
     [
-        *(
-            "photo",
-            'd["a key"]',
-            "im.resize((512, 512))",
-            "f([a, g(b, \"x (y\")], {'k': 1})",
-            "'my cat.jpg'",
-            "{photo}",
-        ),
+        *("photo", 'd["a key"]', "im.resize((512, 512))", "f([a, g(b, \"x (y\")], {'k': 1})", "{photo}"),
         *("cat.jpg", "~/my-pictures/x(1.png", "./it's.png", "cat's.jpg", "https://example.org/a(b'c.png?x=[1"),
         *("3fa", 'f"{folder}/x y.png"', "C:\\pictures\\new.png", "{'a': b}['a']", 'f("(")', r'd["a\" ]"]'),
     ],

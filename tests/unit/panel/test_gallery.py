@@ -125,17 +125,6 @@ def test_details_and_the_input_to_compare_with(page):
     assert copy == thumbnail(data, max_px=256, max_bytes=9_000)[0]
 
 
-def test_recall_from_the_gallery(page):
-    """The form has what made the picture, with its seed or without; nothing is sent."""
-    job = made(page, seed=5)
-    for is_new, seed in ((False, "5"), (True, "")):
-        page.panel.fill(prompt="now", images="photo", tags="mine")
-        page.send("gallery", "recall", id=f"{job.id}/0", new_seed=is_new)
-        values = page.wait(lambda panel: panel.values["prompt"] == "a fox").values
-        assert (values["seed"], values["images"], values["tags"]) == (seed, [], "")
-    assert len(page.session.last) == 1
-
-
 def test_history(page):
     """It is sorted and filtered on the kernel's side; totals are those of everything that matches."""
     made(page, seed=5, tags=["study"])
@@ -149,3 +138,5 @@ def test_history(page):
     assert (row["cost"], row["is_settled"], row["pictures"]) == ("$0.00 simulated", True, "1")
     page.send("history", "recall", job=lynx.id)
     page.wait(lambda panel: (panel.values["prompt"], panel.values["seed"]) == ("b lynx", "3"))
+    page.send("gallery", "recall", id=f"{lynx.id}/0", new_seed=True)
+    page.wait(lambda panel: panel.values["seed"] == "")

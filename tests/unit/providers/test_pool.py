@@ -1,25 +1,19 @@
-"""ClientPool: which service is asked and where a key may go. And client and simulator, two readings of one page."""
+"""ClientPool: which service is asked and where a key may go."""
 
-import io
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
 from pydantic import SecretStr
 
-from tests.fakes.network import KEY, Answers, make_client, run, submit
-from tests.kit import unlimited
-from wan_notebook.errors import AuthError, MissingKeyError, ServiceError, SettingsError
-from wan_notebook.images import InputImage
+from tests.fakes.network import KEY, Answers, run, submit
+from wan_notebook.errors import AuthError, MissingKeyError, SettingsError
 from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
-from wan_notebook.providers import IN_PROCESS_URL, ClientPool, Phase, ServiceClient
-from wan_notebook.request import ImageRequest
+from wan_notebook.providers import IN_PROCESS_URL, ClientPool
 from wan_notebook.settings import SettingsLoader
-from wan_notebook.simulator import REPLY_FORMS, create_app
 
 GATEWAY = {"WAN_PROVIDER": "gateway", "WAN_API_KEY": KEY}
 DASHSCOPE = {"WAN_PROVIDER": "dashscope", "DASHSCOPE_API_KEY": KEY}
@@ -149,52 +143,3 @@ def test_a_fetcher_and_a_client_to_try_a_key(folders: dict[str, Path]) -> None:
         run(tried, submit)
     assert [request.headers.get("authorization") for request in answers.requests] == [None, "Bearer sk-try-1234"]
     assert pool.fetcher() is pool.fetcher()
-
-
-# With the simulator ---------------------------------------------------------------------------------------------------
-
-
-def red() -> InputImage:
-    """Make a picture that every rule allows."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (400, 300), "red").save(buffer, "PNG")
-    return InputImage("red", "red", buffer.getvalue(), "image/png", 400, 300)
-
-
-REQUESTS = [
-    ({"prompt": "a fox in snow"}, 1),
-    ({"prompt": "make it blue", "images": [red()], "n": 2}, 2),
-    ({"prompt": "a short story", "interleave": True, "max_images": 2}, 2),
-]
-
-
-@pytest.mark.parametrize("form", [*REPLY_FORMS, "wrapped+completed_at_once+both_outputs"])
-@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
-def test_what_one_side_writes_the_other_reads(provider: str, form: str, tmp_path: Path) -> None:
-    """Every mode, dialect and reply form, to the picture; and a task that fails, succeeds in part or is refused."""
-    part = tmp_path / "x.part"
-
-    async def go(client: ServiceClient) -> None:
-        async def state_of(**fields: Any) -> Any:
-            return await client.status((await client.submit(ImageRequest(seed=1, **fields))).task_id)
-
-        for fields, pictures in REQUESTS:
-            state = await state_of(**fields)
-            assert (state.phase, len(state.files)) == (Phase.SUCCEEDED, pictures)
-            assert (state.cost_usd is None, state.duration_s is None) == (is_dashscope, not is_dashscope)
-            for output in state.files:
-                assert await client.download(output.url, part=part) == "image/png"
-                assert part.read_bytes() == red().data
-        # An unknown status beside neither picture nor error means that the task is still running.
-        for directive in ("fail:InternalError.Algo", *(("empty",) if form != "unknown_status" else ())):
-            failed = await state_of(prompt=f"a fox [[{directive}]]")
-            assert (failed.phase, bool(failed.error_message)) == (Phase.FAILED, True)
-        partial = await state_of(prompt="a fox [[partial]]", images=[red()], n=2)
-        assert (partial.phase, len(partial.files)) == (Phase.SUCCEEDED, 1)
-        assert [reason[:20] for reason in partial.missing_reasons] == ["DataInspectionFailed"] * is_dashscope
-        with pytest.raises(ServiceError, match="good standing"):
-            await client.submit(ImageRequest(prompt="a [[refuse:Arrearage]]"))
-
-    is_dashscope = provider == "dashscope"
-    app = create_app(replace(unlimited(), fixed_picture=red().data, reply_form=form))
-    run(make_client(Answers(), provider=provider, transport=httpx.ASGITransport(app=app)), go)

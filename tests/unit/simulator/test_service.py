@@ -136,17 +136,6 @@ def test_results_are_served_in_parts_without_a_key() -> None:
     assert len(caller.simulator.keys_leaked) == 1
 
 
-def test_only_addresses_that_were_given_out_work_and_for_a_day() -> None:
-    """Without its query, for another picture, or a day later, an address opens nothing."""
-    caller = Caller(fixed_picture=PICTURE)
-    (url,) = caller.urls(max_images=1)
-    fetched = [caller.request("GET", asked) for asked in (url, url.partition("?")[0], url.replace("/0.png", "/1.png"))]
-    caller.clock.now += 24 * 3600 + 1
-    fetched.append(caller.request("GET", url))
-    assert [reply.status_code for reply in fetched] == [200, 403, 404, 403]
-    assert fetched[3].headers["content-type"] == "application/xml"
-
-
 def test_pictures_have_their_size_differ_and_say_simulated(caller: Caller) -> None:
     """Any prompt can be drawn in any shape, as an RGB PNG with the band that marks it; seed and prompt change it."""
     seen = set()

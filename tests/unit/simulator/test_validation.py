@@ -59,35 +59,6 @@ def test_a_body_that_is_not_a_request_is_a_400(caller: Caller, body: bytes) -> N
     assert caller.request("POST", SUBMIT["gateway"], content=body).json()["error"]["code"] == "invalid_parameter"
 
 
-def test_exactly_one_message_with_exactly_one_text(caller: Caller) -> None:
-    """The message array is single-turn, and its content holds one text and images."""
-    text, both = {"text": "a"}, {"text": "a", "image": PICTURE}
-    messages = [{"role": "user", "content": content} for content in ("a", ["a"], [text, text], [both])]
-    for wrong in ([], [{"role": "user", "content": [text]}] * 2, [{"role": "system", "content": [text]}], *messages):
-        document = {**request_of(), "input": {"messages": wrong if isinstance(wrong, list) else [wrong]}}
-        assert caller.submit("gateway", document).json()["error"]["message"].startswith("input.messages")
-
-
-@pytest.mark.parametrize(
-    ("size", "image", "is_interleaved", "expected"),
-    [
-        (None, None, True, (1280, 1280)),
-        ("1344*576", None, True, (1344, 576)),
-        (None, (1500, 2000), True, (1104, 1472)),
-        (None, (600, 800), False, (1104, 1472)),
-        ("2K", (800, 600), False, (2368, 1776)),
-        ("1000*1001", (500, 500), False, (1008, 1008)),
-    ],
-)
-def test_sizes_follow_the_rules(
-    caller: Caller, size: str | None, image: Any, is_interleaved: bool, expected: tuple[int, int]
-) -> None:
-    """The shape of the last input; up to 1280×1280 an illustrated text keeps it; to the nearest multiple of 16."""
-    images = [data_url((300, 900)), data_url(image)][is_interleaved:] if image else []
-    request = caller.made(images=images, enable_interleave=is_interleaved, size=size).request
-    assert (request.width_px, request.height_px) == expected
-
-
 def test_texts_are_cut_silently_and_a_forgotten_n_is_as_expensive_as_at_the_service(caller: Caller) -> None:
     """What exceeds 2000 or 500 code points does not count; the gateway documents 1 as the default of n, DashScope 4."""
     assert len(caller.made(text="狐" * 2050, negative_prompt="x" * 501).request.prompt) == 2000

@@ -160,10 +160,6 @@ def test_an_input_is_kept_once_under_its_hash(storage: Storage) -> None:
     assert len(files_of(storage)) == 3
 
 
-FULL, READ_ONLY = ("disk is full", "Free some space"), ("not writable", "WAN_HOME")
-FAULTS = [(errno.ENOSPC, *FULL), (errno.EDQUOT, *FULL), (errno.EROFS, *READ_ONLY), (errno.EACCES, *READ_ONLY)]
-
-
 @pytest.mark.parametrize(
     ("code", "said", "hint"),
     [
