@@ -262,9 +262,9 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
         pictures += f" in {count} requests, {seeds}"
     # The first request as the service would get it, without the pictures' megabytes.
     empty = InputImage(name="", identity="", data=b"", mime="", width_px=0, height_px=0)
-    dialect = dialect_for(settings.provider)
-    envelope = settings.envelope if settings.envelope in dialect.envelopes else dialect.envelopes[0]
-    call = dialect.submit(request.model_copy(update={"images": (empty,) * len(request.images)}), envelope=envelope)
+    dialect = dialect_for(settings.provider, settings.envelope)
+    sent = request.model_copy(update={"images": (empty,) * len(request.images)})
+    call = dialect.submit(sent, envelope=dialect.envelopes[0])
     unknown = {"seed": "(chosen when it is sent)"} if is_open_seed else {}
     images = iter(request.images)
 

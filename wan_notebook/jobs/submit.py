@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..database import NOT_SENT, Conflict, InputRow, JobRow, PictureRow, Status
 from ..errors import CellError, ConnectionLostError, ImageInputError, JobNotSent, ServiceError, StoreError, WanError
 from ..images import InputImage, PendingImage, load_image
-from ..providers import Phase, Submitted, TaskState
+from ..providers import Phase, TaskState
 from ..request import ImageRequest
 from ..storage import Storage
 from ..text import pluralize
@@ -136,7 +136,7 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
     return 0.0
 
 
-async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> Submitted | None:
+async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> TaskState | None:
     """Return the task whose id a cut reply held, if the service knows it; the id is kept for a person who decides."""
     # First: a kernel that is killed while it confirms must not take the id with it.
     await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
@@ -145,7 +145,7 @@ async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> Submitt
         with suppress(WanError):
             state = await worker.client(job.row).status(task_id)
             if state.phase is not Phase.UNKNOWN:
-                return Submitted(task_id, state.request_id)
+                return state
     return None
 
 
@@ -328,8 +328,7 @@ def _adopt(worker: "Worker", tracked: TrackedJob, task_id: str) -> str:
     if state is None or state.phase is Phase.UNKNOWN:
         message = f"{task_id!r} is not a task that the {row.provider} knows and no other job has."
         raise CellError(message, hint=f"`%wan resolve {row.id}` lists the tasks that fit. Nothing was changed.")
-    reply = Submitted(task_id, state.request_id)
-    background.submit(worker.accept(tracked, reply, how="adopted by hand", expect=tracked.status)).result()
+    background.submit(worker.accept(tracked, state, how="adopted by hand", expect=tracked.status)).result()
     worker.start([tracked], {})
     return f"Job {row.id} has the task {task_id} now; its pictures will be fetched."
 

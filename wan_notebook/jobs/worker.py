@@ -20,7 +20,7 @@ from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, O
 from ..environment import Settings
 from ..errors import ServiceError, StoreError, WanError
 from ..models import RESULT_LIFETIME_S
-from ..providers import ClientPool, Submitted
+from ..providers import ClientPool, TaskState
 from ..request import ImageRequest
 from ..storage import Storage
 from .background import Background
@@ -209,7 +209,7 @@ class Worker:
         await self.move(job, to, detail={"error": error.message}, **change)
 
     async def accept(
-        self, job: TrackedJob, reply: Submitted, *, how: str = "submitted", expect: Status | None = None
+        self, job: TrackedJob, reply: TaskState, *, how: str = "submitted", expect: Status | None = None
     ) -> None:
         """Commit a task's id, as often as it takes until it is written: without its id a paid task is lost."""
         change = {

@@ -18,7 +18,6 @@ from ..request import ImageRequest
 from . import replies as read
 from .replies import Phase, TaskState
 
-_GATEWAY_ROOT: Final = "/model/v1"
 _GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
     **dict.fromkeys(("pending", "queued", "in_queue", "submitted", "waiting"), Phase.PENDING),
     **dict.fromkeys(("in_progress", "processing", "running"), Phase.RUNNING),
@@ -26,17 +25,8 @@ _GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
     **dict.fromkeys(("failed", "failure", "error"), Phase.FAILED),
     **dict.fromkeys(("cancelled", "canceled"), Phase.CANCELLED),
 }
-_DASHSCOPE_ROOT: Final = "/api/v1"
 _DASHSCOPE_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
 _TIME: Final = "%Y%m%d%H%M%S"
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A task that the service accepted."""
-
-    task_id: str
-    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,49 +40,60 @@ class Call:
     body: Any = field(default=None, repr=False)
 
 
-def task_fields(request: ImageRequest) -> dict[str, Any]:
-    """Return ``input`` and ``parameters`` as both services take them: one text, then the pictures in their order.
-
-    Raises
-    ------
-    RequestError
-        An input picture is not finished yet.
-    """
-    if waiting := [image.name for image in request.images if isinstance(image, PendingImage)]:
-        raise RequestError([Problem("images", waiting[0], "is not finished yet.", "Wait for its job first.")])
-    pictures = (image for image in request.images if isinstance(image, InputImage))
-    content = [{"text": request.prompt}, *({"image": data_url(image.data, image.mime)} for image in pictures)]
-    return {"input": {"messages": [{"role": "user", "content": content}]}, "parameters": request.parameters()}
-
-
 class Gateway:
-    """Flat and wrapped bodies, prices in the reply; no cancel call and no task list are documented."""
+    """Flat and wrapped bodies, prices in the reply; no cancel call and no task list are documented.
+
+    ``envelopes`` are the forms of the body that a submit may try, in this order: ``flat`` is documented on the model's
+    page, ``params`` is used by the gateway's client.
+    """
 
     envelopes: tuple[str, ...] = ("flat", "params")
+    model_names: Mapping[str, str] = {name: record.gateway_name for name, record in MODELS.items()}
+    submit_path = "/model/v1/generation"
+    submit_headers: Mapping[str, str] = {}
+    task_path = "/model/v1/generation/task"
 
     def base_url(self, url: str) -> str:
         """Return the URL without the API's own path or a trailing slash."""
-        return read.read_base_url(url).removesuffix("/generation").removesuffix(_GATEWAY_ROOT)
+        return read.read_base_url(url).removesuffix("/generation").removesuffix("/model/v1")
 
     def submit(self, request: ImageRequest, *, envelope: str) -> Call:
-        """Build the submit; ``flat`` is documented on the model's page, ``params`` is used by the gateway's client."""
-        fields, model = task_fields(request), MODELS[request.model].gateway_name
-        body = {"model": model, "input": [{"params": fields}]} if envelope == "params" else {"model": model, **fields}
-        return Call("POST", f"{_GATEWAY_ROOT}/generation", body=body)
+        """Build the submit: one text, then the pictures in their order.
 
-    def read_submit(self, body: Any) -> Submitted | None:
-        """Read ``{"id", "status", …}``; None without an id."""
-        found = _task_object(body)
+        Raises
+        ------
+        RequestError
+            An input picture is not finished yet.
+        """
+        if waiting := [image.name for image in request.images if isinstance(image, PendingImage)]:
+            raise RequestError([Problem("images", waiting[0], "is not finished yet.", "Wait for its job first.")])
+        pictures = (image for image in request.images if isinstance(image, InputImage))
+        content = [{"text": request.prompt}, *({"image": data_url(image.data, image.mime)} for image in pictures)]
+        fields = {"input": {"messages": [{"role": "user", "content": content}]}, "parameters": request.parameters()}
+        body = {"input": [{"params": fields}]} if envelope == "params" else fields
+        model = self.model_names[request.model]
+        return Call("POST", self.submit_path, headers=self.submit_headers, body={"model": model, **body})
+
+    def read_submit(self, body: Any) -> TaskState | None:
+        """Read the new task; None without an id."""
+        found = self.task_object(body)
         task_id = read.first_line(found, "id", "task_id")
-        return Submitted(task_id, read.first_line(found, "request_id")) if task_id else None
+        request_id = read.first_line({**read.mapping(body), **found}, "request_id")
+        return TaskState(task_id, Phase.PENDING, request_id=request_id) if task_id else None
 
     def poll(self, task_id: str) -> Call:
         """Build the status query."""
-        return Call("GET", f"{_GATEWAY_ROOT}/generation/task/{quote(task_id, safe='')}")
+        return Call("GET", f"{self.task_path}/{quote(task_id, safe='')}")
+
+    def task_object(self, body: Any) -> Mapping[str, Any]:
+        """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
+        found = read.mapping(body)
+        is_wrapped = isinstance(found.get("data"), dict) and not isinstance(found.get("status"), str)
+        return read.mapping(found, "data") if is_wrapped else found
 
     def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
         """Read a task's state; None if the reply says nothing about one."""
-        found = _task_object(body)
+        found = self.task_object(body)
         usage, progress = read.mapping(found, "usage"), read.number(found.get("progress"))
         # `output` holds groups, or items without a group, `outputs` items; a picture in both counts once.
         groups = [*read.sequence(found.get("output")), *read.sequence(found.get("outputs"))]
@@ -113,40 +114,26 @@ class Gateway:
         )
 
 
-def _task_object(body: Any) -> Mapping[str, Any]:
-    """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
-    found = read.mapping(body)
-    is_wrapped = isinstance(found.get("data"), dict) and not isinstance(found.get("status"), str)
-    return read.mapping(found, "data") if is_wrapped else found
-
-
-class DashScope:
+class DashScope(Gateway):
     """Flat bodies, tasks with the server's own times, cancelling while pending, a task list; no prices."""
 
-    envelopes: tuple[str, ...] = ("flat",)
+    envelopes = ("flat",)
+    model_names: Mapping[str, str] = {name: record.dashscope_name for name, record in MODELS.items()}
+    submit_path = "/services/aigc/image-generation/generation"
+    submit_headers: Mapping[str, str] = {"X-DashScope-Async": "enable"}  # else it is taken for a synchronous call
+    task_path = "/tasks"
 
     def base_url(self, url: str) -> str:
         """Return the URL with ``/api/v1`` at its end, whether it was given or not."""
-        return read.read_base_url(url).removesuffix(_DASHSCOPE_ROOT) + _DASHSCOPE_ROOT
+        return read.read_base_url(url).removesuffix("/api/v1") + "/api/v1"
 
-    def submit(self, request: ImageRequest, *, envelope: str) -> Call:  # noqa: ARG002 - there is only one form
-        """Build the submit; without the header the service takes it for a synchronous call."""
-        body = {"model": MODELS[request.model].dashscope_name, **task_fields(request)}
-        path = "/services/aigc/image-generation/generation"
-        return Call("POST", path, headers={"X-DashScope-Async": "enable"}, body=body)
-
-    def read_submit(self, body: Any) -> Submitted | None:
-        """Read ``output.task_id``; None without an id."""
-        task_id = read.first_line(read.mapping(body, "output"), "task_id")
-        return Submitted(task_id, read.first_line(read.mapping(body), "request_id")) if task_id else None
-
-    def poll(self, task_id: str) -> Call:
-        """Build the status query."""
-        return Call("GET", f"/tasks/{quote(task_id, safe='')}")
+    def task_object(self, body: Any) -> Mapping[str, Any]:
+        """Return the object ``output``."""
+        return read.mapping(body, "output")
 
     def read_poll(self, body: Any, *, task_id: str) -> TaskState | None:
         """Read a task's state, with the server's own duration; None if the reply says nothing about one."""
-        found, output = read.mapping(body), read.mapping(body, "output")
+        found, output = read.mapping(body), self.task_object(body)
         # One choice per picture (editing), items in order (interleaved), or `results` of the older models.
         choices = read.sequence(output.get("choices"))
         # A choice without content may carry the reason.
@@ -169,7 +156,7 @@ class DashScope:
 
     def cancel(self, task_id: str) -> Call:
         """Build the cancel call; the service accepts it only while the task is pending."""
-        return Call("POST", f"/tasks/{quote(task_id, safe='')}/cancel")
+        return Call("POST", f"{self.poll(task_id).path}/cancel")
 
     def list_tasks(self, *, start: datetime, end: datetime, page: int) -> Call:
         """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""
@@ -180,7 +167,7 @@ class DashScope:
             "page_no": str(page),
             "page_size": "50",
         }
-        return Call("GET", "/tasks", params=params)
+        return Call("GET", self.task_path, params=params)
 
     def read_list(self, body: Any) -> list[TaskState] | None:
         """Read a page, the array ``data``; None if there is none."""
@@ -204,6 +191,12 @@ def _listed(item: Mapping[str, Any]) -> TaskState:
     )
 
 
-def dialect_for(provider: str) -> Gateway | DashScope:
-    """Return how a provider is spoken to; the simulator speaks the gateway's dialect."""
-    return DashScope() if provider == "dashscope" else Gateway()
+def dialect_for(provider: str, envelope: str = "auto") -> Gateway:
+    """Return how a provider is spoken to, in one envelope if it is not ``auto``.
+
+    The simulator speaks the gateway's dialect.
+    """
+    dialect = DashScope() if provider == "dashscope" else Gateway()
+    if envelope in dialect.envelopes:
+        dialect.envelopes = (envelope,)
+    return dialect

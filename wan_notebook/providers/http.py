@@ -27,7 +27,7 @@ from ..request import ImageRequest
 from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
 from . import network
-from .dialects import Call, DashScope, Submitted, dialect_for
+from .dialects import Call, DashScope, dialect_for
 from .download import Downloader
 from .network import Timeouts
 from .replies import JSON_MAX_BYTES, Reply, TaskState, parse_json, raw_chunks, unpack
@@ -57,7 +57,7 @@ class ServiceClient:
     Raises
     ------
     SettingsError
-        The base URL cannot be used.
+        The base URL or the key cannot be used.
     """
 
     def __init__(
@@ -70,18 +70,13 @@ class ServiceClient:
         resolver: network.Resolver | None = None,
     ) -> None:
         self.name = settings.provider
-        self._dialect = dialect_for(settings.provider)
+        self._dialect = dialect_for(settings.provider, settings.envelope)
         self.base_url = self._dialect.base_url(settings.base_url)
         self._base = httpx.URL(self.base_url)
         self._host = self._base.netloc.decode("ascii")
         self.can_cancel = self.can_list = isinstance(self._dialect, DashScope)
-        self._regions = f" and region ({', '.join(DASHSCOPE_REGIONS)})" if self.can_list else ""
-        known = self._dialect.envelopes
-        self._envelopes = (settings.envelope,) if settings.envelope in known else known
-        self._key = settings.key
         # The simulator's stand-in for a key is part of its address.
-        is_secret = self._key is not None and not settings.is_simulated
-        self._mask = KeyMask(self._key.get_secret_value() if self._key and is_secret else "")
+        self._mask = KeyMask(settings.key.get_secret_value() if settings.key and not settings.is_simulated else "")
         self._timeouts = timeouts
         self._permits = asyncio.Semaphore(network.CONNECTIONS_MAX)
         replaced = None if settings.in_process else transport
@@ -94,11 +89,16 @@ class ServiceClient:
         mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
         files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(
-            transport=transport or network.EnvironmentTransport(network.POOLED), headers=headers
+            transport=transport or network.EnvironmentTransport(network.POOLED),
+            headers={**headers, "Accept": "application/json", "Content-Type": "application/json"},
         )
+        check_key(settings.key)
+        if settings.key is not None:
+            # Into the headers at once, and into no variable: a repr shows no headers.
+            self._api.headers["Authorization"] = f"Bearer {settings.key.get_secret_value()}"
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
 
-    async def submit(self, request: ImageRequest) -> Submitted:
+    async def submit(self, request: ImageRequest) -> TaskState:
         """Start a task with one POST, never repeated.
 
         Only the envelope ``auto`` sends a second one, after HTTP 400 or 422, which create no task (WAN_API §2); what
@@ -116,9 +116,9 @@ class ServiceClient:
             The service answered with an error.
         """
         refusals: list[errors.InvalidRequestError] = []
-        for envelope in self._envelopes:
+        for envelope in self._dialect.envelopes:
             try:
-                reply = await self._send(self._dialect.submit(request, envelope=envelope))
+                reply = (await self._send(self._dialect.submit(request, envelope=envelope))).checked()
             except errors.InvalidRequestError as error:
                 if error.http_status not in (400, 422):
                     raise
@@ -127,13 +127,13 @@ class ServiceClient:
             found = self._dialect.read_submit(reply.body)
             if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
                 raise reply.error_in_success() or reply.unreadable("task id")
-            self._envelopes = (envelope,)
+            self._dialect.envelopes = (envelope,)
             return found
         raise refusals[0]
 
     async def status(self, task_id: str) -> TaskState:
         """Ask once for a task's state. Raises like ``submit``; an unreadable reply says nothing about the task."""
-        reply = await self._send(self._dialect.poll(task_id))
+        reply = (await self._send(self._dialect.poll(task_id))).checked()
         state = self._dialect.read_poll(reply.body, task_id=task_id)
         if state is None:
             raise self._query_error(reply, "state of the task")
@@ -147,7 +147,7 @@ class ServiceClient:
         if not isinstance(self._dialect, DashScope):
             return False
         try:
-            reply = await self._send(self._dialect.cancel(task_id))
+            reply = (await self._send(self._dialect.cancel(task_id))).checked()
         except errors.InvalidRequestError:
             return False
         if reply.cut:
@@ -164,7 +164,7 @@ class ServiceClient:
             raise errors.InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
         for page in range(1, 101):
-            reply = await self._send(self._dialect.list_tasks(start=start, end=end, page=page))
+            reply = (await self._send(self._dialect.list_tasks(start=start, end=end, page=page))).checked()
             tasks = self._dialect.read_list(reply.body)
             if tasks is None and (page == 1 or reply.body is None):
                 raise self._query_error(reply, "list of tasks")
@@ -205,22 +205,12 @@ class ServiceClient:
         return error if error and error.http_status else reply.unreadable(wanted)
 
     async def _send(self, call: Call) -> Reply:
-        """Make an API call, and raise the error that the reply's status means."""
-        reply = await self._exchange(call)  # holds the unmasked bytes in a frame of its own
-        if error := reply.error():
-            raise error
-        return reply
-
-    async def _exchange(self, call: Call) -> Reply:
         """Send one request with the key and read the reply as far as it comes; redirects are not followed.
 
-        Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came, and ``SettingsError`` for a
-        key that cannot be sent.
+        Raises ``NotSentError`` or ``ConnectionLostError`` if not even a status line came.
         """
-        check_key(self._key)
         content = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode() if call.body else b""
         upload_s = self._timeouts.submit_s + len(content) / self._timeouts.upload_bytes_per_s
-        failure: errors.ConnectionFailedError
         response: httpx.Response | None = None
         data, cut, is_traced, is_sending = bytearray(), "", False, False
 
@@ -233,20 +223,17 @@ class ServiceClient:
 
         async with self._permits:
             try:
-                request = self._api.build_request(
+                streamed = self._api.stream(
                     call.method,
-                    httpx.URL(f"{self.base_url}{call.path}", params=call.params or None),
-                    headers={"Accept": "application/json", "Content-Type": "application/json", **call.headers},
+                    f"{self.base_url}{call.path}",
+                    params=call.params or None,
+                    headers=call.headers,
                     content=content,
                     # Writing has no timeout of its own: httpcore would count the whole body as one write.
                     timeout=httpx.Timeout(None, connect=self._timeouts.connect_s),
                     extensions={"trace": trace},
                 )
-                if self._key is not None:
-                    # Into the headers at once, and into no variable: a repr shows no headers.
-                    request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-                async with asyncio.timeout(upload_s if content else self._timeouts.status_s):
-                    response = await self._api.send(request, stream=True)
+                async with asyncio.timeout(upload_s if content else self._timeouts.status_s), streamed as response:
                     async for chunk in raw_chunks(response):
                         data += chunk
                         if len(data) > JSON_MAX_BYTES:
@@ -255,17 +242,13 @@ class ServiceClient:
                 proxy = network.proxy_for(self._base) if is_traced else None
                 failure = network.explain(error, self._host, proxy, is_unsent=is_traced and not is_sending)
                 cut = failure.message
-            finally:
-                if response is not None:
-                    await response.aclose()
         if response is None:
             raise failure
         unpacked, problem = unpack(bytes(data), response.headers)
-        hint = f"A key belongs to one service{self._regions}: `%wan login` stores another."
         text = unpacked.decode("utf-8-sig", "replace")
         body = None if cut or problem else parse_json(text, self._mask)
-        text, headers = self._mask.mask(text) if body is None else "", response.headers
-        return Reply(self._host, response.status_code, headers, body, text, cut or problem, hint)
+        shown = self._mask.mask(text) if body is None else ""
+        return Reply(self._host, response.status_code, response.headers, body, shown, cut or problem)
 
 
 class ClientPool:
@@ -364,7 +347,6 @@ class ClientPool:
             raise errors.MissingKeyError(message, hint=hint)
         if settings.in_process:
             self.simulator_app()
-        check_key(settings.key)
         self.client(settings)
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, cast
 import httpx
 
 from .. import errors
+from ..models import DASHSCOPE_REGIONS
 from ..money import to_decimal
 from ..text import KeyMask, one_line, plain_code
 
@@ -52,6 +53,7 @@ _HINTS: Final = {
     "AllocationQuota.FreeTierOnly": "The free quota is used up: switch paid use on in the provider's console.",
     "AccessDenied": "The key may not use this model at this address: check the model, the region and WAN_BASE_URL.",
     NO_PICTURE: "Run the cell again, with another seed or prompt. A task without a picture costs nothing.",
+    "401": f"A key belongs to one service and region ({', '.join(DASHSCOPE_REGIONS)}): `%wan login` stores another.",
     "413": "Send fewer or smaller pictures.",
     **dict.fromkeys(("402", "403"), "Check the account's balance, and that the key may use this model."),
     **dict.fromkeys(("Throttling", "429"), "Wait a little: running tasks go on."),
@@ -318,7 +320,6 @@ class Reply:
     body: Any
     text: str
     cut: str
-    key_hint: str
 
     @property
     def is_page(self) -> bool:
@@ -332,14 +333,14 @@ class Reply:
             return ServiceFault(message="The service answered with a web page instead of data.")
         return read_fault(self.text if self.body is None else self.body, self.http_status)
 
-    def error(self) -> errors.ServiceError | None:
-        """Return the error that the status means; None for 2xx."""
+    def checked(self) -> "Reply":
+        """Return this reply if its status is 2xx; else raise the error that the status means."""
         if 200 <= self.http_status < 300:
-            return None
+            return self
         if self.http_status >= 400:
-            return self._service_error(self.fault, self.http_status)
+            raise self._service_error(self.fault, self.http_status)
         what = "redirected the request; that is not followed, since the key would go along"
-        return self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
+        raise self.unexpected(what, "Set WAN_BASE_URL to the address that the service has now.")
 
     def error_in_success(self) -> errors.ServiceError | None:
         """Return the error inside a reply with status 2xx (WAN_API §2); None if it names none."""
@@ -376,7 +377,7 @@ class Reply:
             request_id=fault.request_id,
             http_status=status or None,
             retry_after_s=wait_s,
-            hint=self.key_hint if status == 401 else hint,
+            hint=hint,
             is_page=self.is_page,
         )
 

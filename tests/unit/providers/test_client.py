@@ -23,7 +23,7 @@ from wan_notebook.errors import (
     UnexpectedReplyError,
     WanError,
 )
-from wan_notebook.providers import Submitted
+from wan_notebook.providers import Phase, TaskState
 
 ACCEPTED = {"id": "task-7f3a", "status": "in_progress"}
 
@@ -35,7 +35,9 @@ def test_a_submit_is_one_post_with_the_key() -> None:
     """WAN_API §2, §3: bearer key (none if there is none), JSON; one request and no more."""
     for key, sent in ((KEY, f"Bearer {KEY}"), ("", None)):
         answers = Answers(httpx.Response(200, json={"output": {"task_id": "t-1"}, "request_id": "r-2"}))
-        assert run(make_client(answers, provider="dashscope", key=key), submit) == Submitted("t-1", "r-2")
+        assert run(make_client(answers, provider="dashscope", key=key), submit) == TaskState(
+            "t-1", Phase.PENDING, request_id="r-2"
+        )
         (request,) = answers.requests
         assert request.method == "POST"
         assert str(request.url) == f"{BASE_URL}/api/v1/services/aigc/image-generation/generation"
