@@ -259,12 +259,12 @@ class BudgetBook:
         if per == "notebook":
             text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
             return [part for part in (text or "").split(",") if part]
-        found = self.loader.stored_table("budgets").get(per)
+        found = self.loader.stored().get("budgets", {}).get(per)
         return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per != "notebook":
-            self.loader.store(budgets={**self.loader.stored_table("budgets"), per: list(texts)})
+            self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: list(texts)})
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 

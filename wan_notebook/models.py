@@ -26,7 +26,6 @@ class ModelRecord:
     dashscope_name: str = "wan2.6-image"
     prompt_max_chars: int = 2000
     negative_prompt_max_chars: int = 500
-    edit_images_min: int = 1
     edit_images_max: int = 4
     illustrated_images_max: int = 1
     n_max: int = 4
@@ -71,7 +70,6 @@ DASHSCOPE_REGIONS: Final = MappingProxyType(  # §3; a key belongs to one region
         "Virginia": "https://dashscope-us.aliyuncs.com/api/v1",
     }
 )
-DASHSCOPE_URL: Final = DASHSCOPE_REGIONS["Beijing"]
 
 QUERIES_PER_S: Final = 20.0  # §3, an account's limits
 SUBMITS_PER_S: Final = 5.0

@@ -5,22 +5,22 @@ The environment is read again between cells, except for what protects (folder, l
 is frozen when the loader is made, and can be tightened but not loosened in the same process.
 """
 
-import getpass
+import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .errors import SettingsError
 from .files import locked, write_private
-from .models import DASHSCOPE_URL, GATEWAY_URL, PROVIDERS
+from .models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
 from .money import to_decimal
-from .text import KeyMask, key_fingerprint, shown
+from .text import KeyMask, shown
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -36,11 +36,12 @@ KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY
 KEY_PLACES: Final = f"{', '.join(KEY_VARIABLE.values())}, %wan login"
 
 _APP: Final = "wan_notebook"
-_URLS: Final = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_URL, "simulator": IN_PROCESS_URL}
+_URLS: Final = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_REGIONS["Beijing"], "simulator": IN_PROCESS_URL}
 _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
+_TABLES: Final = ("base_urls", "budgets", "prices")
 _BUILT_IN: Final = "built in"
 _mask_of: Final = lru_cache(maxsize=4)(KeyMask)
 
@@ -82,25 +83,33 @@ class SettingsLoader:
         self.data_dir = data_dir or Path(platformdirs.user_data_dir(_APP, False))
         self.keys = KeyStore(self.config_path.parent, use_keyring=use_keyring)
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
-        self._real_urls: set[str] = set()
         self._index = self.data_dir / "folders.json"
         self._folders = self._folders_in_index()
-        self._learn_address()
+        # An address of a real service, which gets no practice when the provider is changed later.
+        is_real = self._usual_provider(_json_in(self.config_path, dict))[0] in KEY_VARIABLE
+        self._real_urls = {self._variable("WAN_BASE_URL")} if is_real else set()
 
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
         from .environment import NUMBERS, STORED, settings_of
 
-        stored = self.stored()
-        self._learn_address()
-        provider, because, is_named = self._choose_provider(provider, stored)
-        url = self._variable("WAN_BASE_URL")
-        if provider == "simulator" and url in self._real_urls:  # which would take practice for an order
+        stored, url = self.stored(), self._variable("WAN_BASE_URL")
+        name, because, is_named = self._usual_provider(stored)
+        self._real_urls |= {url} if name in KEY_VARIABLE else set()
+        if provider:
+            name, because, is_named = provider.strip().lower(), "named for this call", True
+        if name not in PROVIDERS:
+            raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
+        is_simulated = name == "simulator"
+        if is_simulated and url in self._real_urls:  # which would take practice for an order
             url = ""
-        base_url = url or str(_typed(stored.get("base_urls"), dict).get(provider) or _URLS[provider])
-        in_process = provider == "simulator" and base_url == IN_PROCESS_URL
-        key, source = self._key(provider, in_process=in_process)
-        fingerprint = key_fingerprint(key.get_secret_value()) if key else ""
+        base_url = url or str(stored.get("base_urls", {}).get(name) or _URLS[name])
+        in_process = is_simulated and base_url == IN_PROCESS_URL
+        key, source = self._key(name, in_process=in_process)
+        # Tells keys apart without giving one away.
+        fingerprint = (
+            hashlib.sha256(b"wan-notebook key\0" + key.get_secret_value().encode()).hexdigest()[:12] if key else ""
+        )
         now = {name: self._variable(name, now=True) for name in self._frozen}
         changed = [name for name, value in self._frozen.items() if name != "WAN_BUDGET" and now[name] != value]
         # The budgets as at load, and those that were added since.
@@ -110,8 +119,8 @@ class SettingsLoader:
         return settings_of(
             self.config_path,
             **{name: value for name, value in given.items() if value not in ("", None)},
-            provider=provider,
-            is_simulated=provider == "simulator",
+            provider=name,
+            is_simulated=is_simulated,
             base_url=base_url,
             in_process=in_process,
             folder=self.folder,
@@ -125,8 +134,8 @@ class SettingsLoader:
             replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             budget_texts=tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
             account=self._variable("WAN_ACCOUNT") or fingerprint,
-            prices=self._protected_prices(_typed(stored.get("prices"), dict)),
-            user=self._variable("JUPYTERHUB_USER") or self._variable("USER") or _login_name(),
+            prices=self._protected_prices(stored.get("prices", {})),
+            user=next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
             notes=tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         )
 
@@ -143,22 +152,18 @@ class SettingsLoader:
         if not os.access(self.config_path, os.F_OK):  # in somebody else's home there is nothing of this person
             return {}
         try:
-            value = json.loads(self.config_path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            stored = dict(json.loads(self.config_path.read_text("utf-8")))
+            return stored | {name: dict(stored[name]) for name in _TABLES if name in stored}
+        except (OSError, ValueError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             message = f"the settings in {self.config_path} cannot be read ({reason})."
             raise SettingsError(message, hint="Correct or delete that file.") from error
-        return _typed(value, dict)
 
     def store(self, **changes: Any) -> None:
         """Keep settings for later sessions; None removes one. Raise ``SettingsError`` if the file cannot be written."""
         with locked(self.config_path.with_suffix(".lock")):
             merged = {**self.stored(), **changes}
             _write(self.config_path, {name: value for name, value in merged.items() if value is not None}, "settings")
-
-    def stored_table(self, name: str) -> dict[str, Any]:
-        """Return one table of what is stored; an empty one if there is none."""
-        return _typed(self.stored().get(name), dict)
 
     def known_folders(self) -> list[Path]:
         """Return every folder of pictures that this person has used and that still has a ledger."""
@@ -179,30 +184,16 @@ class SettingsLoader:
 
     # How settings are chosen -----------------------------------------------------------------------------------------
 
-    def _choose_provider(self, named: str | None, stored: Mapping[str, Any]) -> tuple[str, str, bool]:
-        """Return the provider, why, and whether somebody named it."""
-        name, because = named or self._variable("WAN_PROVIDER"), "set in WAN_PROVIDER"
-        if not name:
-            for provider, variable in KEY_VARIABLE.items():
-                if self._variable(variable):
-                    return provider, f"{variable} is set", False
-            name, because = (
-                str(stored.get("provider") or ""),
-                f"chosen with %wan {stored.get('provider_by') or 'config'}",
-            )
-        if not name:
-            return "simulator", "no key was found", False
-        provider = name.strip().lower()
-        if provider not in PROVIDERS:
-            hint = f"Use one of: {', '.join(PROVIDERS)}."
-            raise SettingsError(f"{shown(name)} is not a known provider.", hint=hint)
-        return provider, "named for this call" if named else because, True
-
-    def _learn_address(self) -> None:
-        """Remember ``WAN_BASE_URL`` of a real service: it gets no practice when the provider is changed later."""
-        with suppress(SettingsError):  # which is raised where the provider is needed
-            if self._choose_provider(None, self.stored())[0] != "simulator":
-                self._real_urls.add(self._variable("WAN_BASE_URL"))
+    def _usual_provider(self, stored: Mapping[str, Any]) -> tuple[str, str, bool]:
+        """Return the provider of calls that name none, why, and whether somebody named it."""
+        if named := self._variable("WAN_PROVIDER"):
+            return named.lower(), "set in WAN_PROVIDER", True
+        for provider, variable in KEY_VARIABLE.items():
+            if self._variable(variable):
+                return provider, f"{variable} is set", False
+        if chosen := str(stored.get("provider") or ""):
+            return chosen, f"chosen with %wan {stored.get('provider_by') or 'config'}", True
+        return "simulator", "no key was found", False
 
     def _key(self, provider: str, *, in_process: bool) -> "tuple[SecretStr | None, str]":
         from pydantic import SecretStr
@@ -246,21 +237,10 @@ def picture_folder(start: Path, home: str = "") -> Path:
     return next(filter(os.path.isdir, folders), folders[0])  # False, and no error, where a folder may not be read
 
 
-@cache
-def _login_name() -> str:
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return ""
-
-
-def _typed(value: Any, kind: type[T]) -> T:
-    return value if isinstance(value, kind) else kind()
-
-
 def _json_in(path: Path, kind: type[T]) -> T:
     """Return what a JSON file holds; an empty value if it cannot be read or holds another type."""
-    with suppress(OSError, ValueError):
-        return _typed(json.loads(path.read_text("utf-8")), kind)
+    with suppress(OSError, ValueError, TypeError):
+        return kind(json.loads(path.read_text("utf-8")))
     return kind()
 
 
@@ -268,13 +248,10 @@ def _write(path: Path, values: dict[str, Any], what: str) -> None:
     """Write a JSON file that its owner alone can read. Raise ``SettingsError``."""
     try:
         write_private(path, json.dumps(values, indent=1))
-        return
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-    # Outside of `except`: the error that is shown has no frame that holds a key.
-    values.clear()
-    hint = "Make that folder writable, or set XDG_CONFIG_HOME to one that is and restart the kernel."
-    raise SettingsError(f"{what} could not be stored in {path} ({reason}).", hint=hint)
+        values.clear()  # no frame of the error that is shown holds a key
+        hint = "Make that folder writable, or set XDG_CONFIG_HOME to one that is and restart the kernel."
+        raise SettingsError(f"{what} could not be stored in {path} ({error.strerror}).", hint=hint) from None
 
 
 # Stored keys ---------------------------------------------------------------------------------------------------------

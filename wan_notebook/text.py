@@ -2,7 +2,6 @@
 
 import base64
 import difflib
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -69,11 +68,6 @@ def shown(word: str) -> str:
 def mask_keys(text: str) -> str:
     """Hide every word of a text that is marked as a key (``sk-…``)."""
     return _MARKED.sub(HIDDEN, text) if "k-" in text else text
-
-
-def key_fingerprint(key: str) -> str:
-    """Return 12 hex digits that tell keys apart without giving one away."""
-    return hashlib.sha256(b"wan-notebook key\0" + key.encode()).hexdigest()[:12]
 
 
 class KeyMask:

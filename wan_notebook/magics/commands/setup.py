@@ -60,7 +60,7 @@ def run_login(options: argparse.Namespace, runner: Runner) -> None:
     where = loader.keys.write(provider, key)
     changes: dict[str, Any] = {"provider": provider, "provider_by": "login"}
     if not session.settings(provider).is_url_named:  # an address of the environment is meant for now: it is not stored
-        changes["base_urls"] = {**loader.stored_table("base_urls"), provider: url}
+        changes["base_urls"] = {**loader.stored().get("base_urls", {}), provider: url}
     loader.store(**changes)
     session.forget_clients()
     # The environment comes before what is stored, and may name another service or key.
@@ -75,7 +75,7 @@ def run_logout(options: argparse.Namespace, runner: Runner) -> None:
     session, loader = runner.session, runner.session.loader
     for provider in chosen:
         loader.keys.delete(provider)
-    urls = {name: url for name, url in loader.stored_table("base_urls").items() if name not in chosen}
+    urls = {name: url for name, url in loader.stored().get("base_urls", {}).items() if name not in chosen}
     if stored := loader.stored():
         is_chosen = stored.get("provider") in chosen
         loader.store(base_urls=urls or None, **({"provider": None, "provider_by": None} if is_chosen else {}))
@@ -209,7 +209,7 @@ def _change_price(service: str, value: str, changes: dict[str, Any], session: Se
     if service not in SERVICES or (price is None and value.lower() != "off"):
         hint = 'Write price.gateway=0.03, "price.dashscope=0.2 CNY", or price.gateway=off.'
         refuse("config", f"{value!r} is not a price of {service!r}.", hint)
-    prices = dict(changes.get("prices", session.loader.stored_table("prices")))
+    prices = dict(changes.get("prices", session.loader.stored().get("prices", {})))
     before = prices.pop(service, ["not set"])
     if price is not None:
         prices[service] = [str(price[0]), price[1]]
