@@ -11,7 +11,7 @@ from typing import Any
 
 from .database import Database, HistoryQuery
 from .errors import CellError, WanError
-from .files import writing
+from .files import explained
 from .jobs import cost_of
 from .money import Total
 from .settings import FOLDER_NAME, LEDGER_NAME
@@ -26,7 +26,7 @@ def run_demo(output: Path) -> int:
     source = Path(__file__).parent / "notebooks"
     if not source.is_dir():  # a checkout has them beside the package
         source = source.parent.parent / "notebooks"
-    with writing(output):
+    with explained(output):
         shutil.copytree(source / "data", output / "data", dirs_exist_ok=True)
     folder = output / FOLDER_NAME
     print(f"Running {NOTEBOOK} on the built-in simulator; no key is used, nothing is billed.", flush=True)  # noqa: T201

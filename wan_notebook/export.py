@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .database import FREE
 from .errors import CellError
-from .files import atomic_write, writing
+from .files import atomic_write, explained
 from .jobs import cost_of
 from .money import read_amount
 
@@ -261,7 +261,7 @@ def _in_cell(kind: Kind, value: Any) -> str:
 
 def write_file(path: str | Path, data: bytes) -> Path:
     """Write a file that a person named, and return its path. Raise ``StoreError``."""
-    with writing(path):
+    with explained(path):
         target = Path(path).expanduser()
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(target, data)

@@ -29,7 +29,7 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 @contextmanager
-def writing(path: object) -> Iterator[None]:
+def explained(path: object, doing: str = "write", hint: str = "Choose another place, or make room.") -> Iterator[None]:
     """Turn what the system raises about a path, odd ones included, into one line. Raises ``StoreError``."""
     try:
         yield
@@ -37,8 +37,7 @@ def writing(path: object) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # NUL, half a character, no name, an unknown ~user
         reason = getattr(error, "strerror", None) or one_line(error)
-        hint = "Choose another place, or make room."
-        raise StoreError(f"cannot write {one_line(path, 300)} ({reason}).", hint=hint) from error
+        raise StoreError(f"cannot {doing} {one_line(path, 200)} ({reason}).", hint=hint) from error
 
 
 def is_inside(relative: str) -> bool:

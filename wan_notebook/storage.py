@@ -14,12 +14,11 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import StoreError
-from .files import atomic_write, is_inside
+from .files import atomic_write, explained, is_inside
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -27,24 +26,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GITIGNORE: Final = (
-    b"# Pictures, their inputs and the ledger stay out of version control unless you remove this line.\n*\n"
-)
-WORDS_MAX_BYTES: Final = 60
-"""So that whole names stay under the 143 bytes of encrypted home folders, with room for ``.corrupt``."""
-PART_KEPT_S: Final = 25 * 3600.0
-"""Older than a result's address can live: such a part can no longer be finished, wherever its process ran."""
-
 _FOLDERS: Final = re.compile(r"\d{4}-\d\d-\d\d|\.parts|\.cache|inputs")
 _FILES: Final = re.compile(r"ledger\.db(-\w+)?|\.gitignore")
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-_FULL: Final = ("the disk is full", "Free some space there, or set WAN_HOME to a folder on another disk.")
-_READ_ONLY: Final = ("it is not writable", "Make the folder writable, or set WAN_HOME to another one.")
-_REASONS: Final = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ONLY),
-    errno.ENOENT: ("it is not there", "`%wan doctor` shows the folder in use."),
-}
+_WORDS_MAX_BYTES: Final = 60  # whole names stay under the 143 bytes of encrypted home folders, with `.corrupt` behind
+# Older than a result's address can live: such a part can no longer be finished, wherever its process ran.
+_PART_KEPT_S: Final = 25 * 3600.0
+_HINT: Final = (
+    "Free some space, make it writable, or set WAN_HOME to another folder; `%wan doctor` shows the one in use."
+)
 
 
 class Storage:
@@ -63,42 +53,43 @@ class Storage:
 
         Refuses links in the places of our own files and folders, which would lead pictures elsewhere.
         """
-        with _explained(self.folder, "create"):
+        with explained(self.folder, "create", _HINT):
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                atomic_write(self.folder / ".gitignore", GITIGNORE)
+                ignored = "# Pictures, their inputs and the ledger stay out of version control without this line.\n*\n"
+                atomic_write(self.folder / ".gitignore", ignored.encode())
                 _sync_folder(self.folder)
                 _sync_folder(self.folder.parent)
             for path in self.folder.iterdir():
                 is_folder = _FOLDERS.fullmatch(path.name) is not None
                 is_ours = is_folder or _FILES.fullmatch(path.name)
                 if is_ours and (path.is_symlink() or (is_folder and not path.is_dir())):
-                    message = f"{_shown(path)} is a link or a file where a folder of pictures belongs."
+                    message = f"{one_line(path, 200)} is a link or a file where a folder of pictures belongs."
                     raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
 
     def check_writable(self, need_bytes: int = 0) -> None:
         """Make sure that pictures can be saved, before money is spent."""
         self.ensure()
         probe = self.folder / ".parts" / f"probe-{next(self._numbers)}.{self._writer}.part"
-        with _explained(self.folder, "write to"):
+        with explained(self.folder, "write to", _HINT):
             probe.parent.mkdir(exist_ok=True)
             atomic_write(probe, b"can this disk be written?\n")
             probe.unlink()
             free_bytes = shutil.disk_usage(self.folder).free
         if free_bytes < need_bytes:
             sizes = f"{free_bytes / 1e6:.0f} MB free, and this needs {need_bytes / 1e6:.0f} MB"
-            raise StoreError(f"The disk of {_shown(self.folder)} has {sizes}.", hint=f"{_FULL[1]} Nothing was sent.")
+            raise StoreError(f"The disk of {one_line(self.folder, 200)} has {sizes}. Nothing was sent.", hint=_HINT)
 
     def path(self, relative: str) -> Path:
         """Return the full path of a file. Raises ``StoreError`` if it leads out of the folder, by name or by a link."""
         if not is_inside(relative):
             raise StoreError(f"{one_line(relative, 80)!r} is not a path inside the folder of pictures.")
         path = self.folder
-        with _explained(path / relative, "use"):
+        with explained(path / relative, "use", _HINT):
             for part in relative.split("/"):
                 path = path / part
                 if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
-                    message = f"{one_line(relative, 80)!r} leads out of {_shown(self.folder)}."
+                    message = f"{one_line(relative, 80)!r} leads out of {one_line(self.folder, 200)}."
                     raise StoreError(message, hint="Remove the link in it.")
         return path
 
@@ -119,17 +110,15 @@ class Storage:
         """Delete what downloads that can no longer be finished left behind."""
         for path in (self.folder / ".parts").glob("*"):
             with contextlib.suppress(OSError):  # another kernel was faster, or the folder is read-only
-                if path.suffix in (".part", ".ready") and time.time() - path.lstat().st_mtime > PART_KEPT_S:
+                if path.suffix in (".part", ".ready") and time.time() - path.lstat().st_mtime > _PART_KEPT_S:
                     path.unlink()
 
     def picture_name(
         self, created_at_local: dt.datetime, prompt: str, seed: int | None, index: int, suffix: str
     ) -> str:
         """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0."""
-        shown_seed = "" if seed is None else f"-s{seed}"
-        kind = "".join(char for char in suffix.lower() if char.isascii() and char.isalnum())[:5] or "bin"
-        stem = f"{created_at_local:%H%M}-{_words(prompt)}{shown_seed}-{index + 1}"
-        return self._free_name(f"{created_at_local:%Y-%m-%d}/{stem}.{kind}")
+        words = _words(prompt) if seed is None else f"{_words(prompt)}-s{seed}"
+        return self._free_name(f"{created_at_local:%Y-%m-%d/%H%M}-{words}-{index + 1}{suffix}")
 
     def stage(self, part: Path, data: bytes | None = None) -> Path:
         """Make a picture durable without naming it yet: ``data``, or without them the part as it is.
@@ -137,7 +126,7 @@ class Storage:
         Once its name and hash are recorded, it can be told after a crash whether ``publish`` was done.
         """
         self.ensure()
-        with _explained(self.folder, "save a picture in"):
+        with explained(self.folder, "save a picture in", _HINT):
             if data is None:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -151,28 +140,23 @@ class Storage:
 
         ``sidecar`` is the text that goes beside the picture.
         """
-        wanted, is_named = relative, False
-        while not is_named:
-            final = self.path(wanted)
-            with _explained(final, "save"):
-                if not final.parent.is_dir():
-                    final.parent.mkdir(parents=True, exist_ok=True)
-                    _sync_folder(final.parent.parent)
-                is_named = _name(staged, final)
-            if not is_named:
-                wanted = self._free_name(relative)
-        if sidecar:
+        final = self.path(relative)
+        with explained(final, "save", _HINT):
+            if not final.parent.is_dir():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                _sync_folder(final.parent.parent)
+            while not _name(staged, final):
+                final = self.path(self._free_name(relative))
             try:
-                atomic_write(final.with_name(f"{final.name}.json"), sidecar.encode("utf-8", "backslashreplace"))
+                if sidecar:
+                    atomic_write(final.with_name(f"{final.name}.json"), sidecar.encode("utf-8", "backslashreplace"))
             except OSError as error:  # the picture is safe without it
                 log.warning("the metadata beside %s could not be written: %s", final, error.strerror)
-        with _explained(final, "save"):
             _sync_folder(final.parent)
-        return wanted
+        return final.relative_to(self.folder).as_posix()
 
     def add(self, relative: str, data: bytes) -> str:
         """Write a new file and return its name. The same bytes are left alone, other ones are not touched."""
-        self.path(relative)
         return self.publish(self.stage(self.part_path("new", next(self._numbers)), data), relative)
 
     # What is there ----------------------------------------------------------------------------------------------------
@@ -191,13 +175,13 @@ class Storage:
     def read(self, relative: str) -> bytes:
         """Return a file's bytes."""
         path = self.path(relative)
-        with _explained(path, "read"):
+        with explained(path, "read", "`%wan doctor` shows the folder in use."):
             return path.read_bytes()
 
     def delete(self, relative: str) -> bool:
         """Delete a file and its sidecar; say whether it was there."""
         path = self.path(relative)
-        with _explained(path, "delete"):
+        with explained(path, "delete", _HINT):
             was_there = path.is_file()
             path.unlink(missing_ok=True)
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
@@ -221,9 +205,9 @@ def _words(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     kept = "".join(char if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else " " for char in text)
     words = [word for word in kept.split() if any(map(str.isalnum, word))] or ["picture"]
-    while len(words) > 1 and len("-".join(words).encode()) > WORDS_MAX_BYTES:
+    while len(words) > 1 and len("-".join(words).encode()) > _WORDS_MAX_BYTES:
         words.pop()
-    return "-".join(words).encode()[:WORDS_MAX_BYTES].decode(errors="ignore")
+    return "-".join(words).encode()[:_WORDS_MAX_BYTES].decode(errors="ignore")
 
 
 def _sync_folder(path: Path) -> None:
@@ -254,19 +238,3 @@ def _name(temporary: Path, final: Path) -> bool:
             return False
     temporary.unlink(missing_ok=True)
     return True
-
-
-@contextlib.contextmanager
-def _explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn an error of the operating system into one line that names the path and says what to do."""
-    try:
-        yield
-    except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason, hint = _REASONS.get(getattr(error, "errno", None) or 0, (said, "`%wan doctor` checks the folder."))
-        raise StoreError(f"Cannot {doing} {_shown(path)}: {one_line(reason, 160)}.", hint=hint) from error
-
-
-def _shown(path: Path) -> str:
-    """Return a path as text that can be displayed, whatever bytes are in it."""
-    return one_line(str(path).encode("utf-8", "replace").decode(), 200)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, PictureRow, Status
 from ..errors import DownloadError, JobError, StoreError, WanError
-from ..files import writing
+from ..files import explained
 from ..models import RESULT_MAX_BYTES
 from ..text import pluralize
 from ..validation import Mode
@@ -83,7 +83,7 @@ class _Download:
 
     def _save(self, mime: str) -> None:
         """Bring a picture from its part file to its name; runs in a thread, which holds its bytes."""
-        with writing(self.part):
+        with explained(self.part):
             data = self.part.read_bytes()
         columns, suffix = self._checked(data, mime)
         data, sidecar = self._described(data, columns)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from ..database import SETTLED, JobRow, PictureRow, Status
 from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, RecipeError, StoreError, require
-from ..files import atomic_write, writing
+from ..files import atomic_write, explained
 from ..money import Cost, Total
 from ..request import ImageRequest
 from ..storage import Storage
@@ -599,7 +599,7 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
     if not pictures:  # the ledger says that they are saved, and what it says of each is damaged
         raise StoreError("There is no picture to save.", hint="`%wan verify` says what is missing.")
     storage, wanted = pictures[0].job.worker.storage, []
-    with writing(path):
+    with explained(path):
         targets = _targets_of(path, [picture.file.name for picture in pictures])
         for picture, target in zip(pictures, targets, strict=True):
             data = picture.data if clean else storage.read(picture.row.file)

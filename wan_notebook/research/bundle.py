@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, RecipeError, SettingsError, StoreError
-from ..files import writing
+from ..files import explained
 from ..images import SUFFIXES
 from ..project import REPLAY_META
 from ..session import Session
@@ -142,7 +142,7 @@ def write_bundle(plan: BundlePlan) -> str:
 
     Raises ``StoreError``; then nothing changed. Only an older bundle is replaced.
     """
-    with writing(plan.target), tempfile.TemporaryDirectory(dir=plan.target.parent, prefix=".wan-bundle-") as folder:
+    with explained(plan.target), tempfile.TemporaryDirectory(dir=plan.target.parent, prefix=".wan-bundle-") as folder:
         made = Path(folder, plan.target.name)
         with zipfile.ZipFile(made, "w") as archive:
             for path, content in plan.files.items():

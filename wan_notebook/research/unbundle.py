@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import RecipeError, WanError
-from ..files import is_inside, writing
+from ..files import explained, is_inside
 from ..images import mime_of
 from ..metadata import changed_in
 from ..session import Session
@@ -266,7 +266,7 @@ def _place_beside(root: Path, archive: Archive) -> Iterator[str]:
         if not target.resolve().is_relative_to(root.resolve()):
             yield f"note: {name} leads out of {root} here, through a link: it was not unpacked"
         elif not target.exists():
-            with writing(target):
+            with explained(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     file.write(data)
