@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.fakes.pictures import gradient
 from tests.kit import House, ask, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import (
@@ -126,39 +125,6 @@ def test_metadata_names_pictures_for_verification(house: House) -> None:
     named = job_bundle(job, session)[1]["wan"]["jobs"]
     hashes = {"fingerprint_asked": job.rows[0].request_hash, "fingerprint_sent": job.rows[0].request_hash_with_seed}
     assert named == [{"id": job.id, "state": "saved", "sha256": [job[0].row.sha256], **hashes}]
-
-
-def test_a_sweep_names_its_seeds_and_one_picture_of_it_its_own(house: House) -> None:
-    """Up to four seeds are named; the card of a single picture names only its own."""
-    session = house.kernel()
-    sweep = ask(session, "a fox with siblings", seed=[5, 6]).result(20)
-    assert "seeds 5, 6" in Page(job_bundle(sweep, session)[0]["text/html"]).text
-    assert "seeds" not in Page(picture_bundle(sweep[1], session)[0]["text/html"]).text
-    many = ask(session, "a fox with siblings", seed=range(5, 11)).result(20)
-    assert "seeds 5 to 10 (6)" in job_bundle(many, session)[0]["text/plain"]
-
-
-def test_a_replayed_card_says_that_it_is_free(house: House) -> None:
-    """What comes from the store says so, and how to have a new picture where a cell may have one."""
-    ask(house.kernel(), "an old fox").result(20)
-    session = house.kernel()
-    again = ask(session, "an old fox").result(20)
-    html = Page(job_bundle(again, session)[0]["text/html"]).text
-    assert "from store · $0.00" in html
-    assert "run again for a new picture" in html
-
-
-def test_the_live_card_words_everything(house: House) -> None:
-    """A running job's state is plain JSON with words; a job that is over ticks no more, and its size is known."""
-    session = house.kernel()
-    job = ask(session, "a live fox", seed=4, images=[gradient(451, 300)])
-    view = live_state(Card(job, session))
-    assert view["jobs"][0]["label"] == "seed 4"
-    assert view["show"] == f"%wan show {job.id}"
-    job.result(20)
-    over = live_state(Card(job, session))
-    assert over["jobs"][0]["ticking"] is False
-    assert over["jobs"][0]["facts"][-1] == f"{job[0].row.width_px}×{job[0].row.height_px}"  # no longer about
 
 
 def test_a_table_is_the_same_in_html_and_text() -> None:

@@ -1,14 +1,10 @@
 """The background thread: its own loop, empty contexts, and nothing that keeps a program from ending."""
 
-import asyncio
 import contextvars
-import gc
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 
-import anyio
 import pytest
 
 from wan_notebook.jobs import Background
@@ -58,20 +54,3 @@ def test_a_failing_callback_is_logged_and_harms_nobody(
         background.call(lambda: 1 / 0)
         assert background.submit(cell()).result(WAIT_S) == ""
     assert "in the background" in caplog.text
-
-
-def test_a_connection_that_is_being_made_ends_without_a_warning(background: Background) -> None:
-    """A script's stderr stays clean: tasks that have not begun are not cut off ("… was never awaited")."""
-
-    async def connects() -> None:
-        async with anyio.create_task_group() as group:
-            while True:
-                group.start_soon(asyncio.sleep, 3600)
-                await asyncio.sleep(0)
-
-    with warnings.catch_warnings(record=True, action="always") as told:
-        background.submit(connects())
-        background.submit(asyncio.sleep(0.01)).result(WAIT_S)
-        background.stop(WAIT_S)
-        gc.collect()
-    assert not told

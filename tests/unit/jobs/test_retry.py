@@ -8,57 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wan_notebook import errors as e
-from wan_notebook.jobs import Action, backoff_s, decide, kind_of
+from wan_notebook.jobs import Action, backoff_s, decide
 
-A = Action
-
-KINDS = {
-    "unreachable": [
-        e.NotSentError("", kind="dns"),
-        e.NotSentError("", kind="proxy"),
-        e.DownloadError("", kind="refused"),
-    ],
-    "certificate": [e.NotSentError("", kind="tls")],
-    "not sendable": [
-        e.NotSentError("", kind="setting"),
-        e.SettingsError("no key"),
-        e.ImageInputError("a", "too large"),
-    ],
-    "lost": [e.ConnectionLostError("", kind="lost"), e.DownloadError("", kind="lost")],
-    "timeout": [e.ConnectionLostError("", kind="timeout")],
-    "throttled": [e.RateLimitError("", http_status=429)],
-    "key refused": [e.AuthError("", http_status=401)],
-    "not found": [e.InvalidRequestError("", http_status=404)],
-    "rejected": [
-        *(e.InvalidRequestError("", http_status=status) for status in (400, 200)),
+SUBMIT = {
+    Action.RETRY: [e.NotSentError("", kind="dns"), e.NotSentError("", kind="proxy")],
+    Action.PAUSE: [e.RateLimitError("", http_status=429), e.ServerError("", http_status=503, retry_after_s=1.0)],
+    Action.NOT_SENT: [*(e.NotSentError("", kind=k) for k in ("tls", "setting")), e.ImageInputError("a", "too large")],
+    Action.REFUSE: [
+        *(e.InvalidRequestError("", http_status=status) for status in (400, 404, 200)),
         *(e.ServerError("", http_status=500, code=code) for code in ("Throttling.RateQuota", "data_inspection_failed")),
+        e.AuthError("", http_status=401),
     ],
-    "server error": [
+    Action.IN_DOUBT: [
+        *(e.ConnectionLostError("", kind=kind) for kind in ("lost", "timeout")),
         *(e.ServerError("", http_status=status) for status in (500, 503)),
         *(e.UnexpectedReplyError("", http_status=status) for status in (303, 408)),
     ],
-    "unavailable": [e.ServerError("", http_status=503, retry_after_s=1.0)],
-    "bad body": [e.UnexpectedReplyError("", http_status=200)],
-    "expired": [e.DownloadError("", kind=kind, http_status=403) for kind in ("expired", "http")],
-    "disk": [e.StoreError("full")],
-    "too-large": [e.DownloadError("", kind="too-large")],
+    Action.SALVAGE: [e.UnexpectedReplyError("", http_status=200)],
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_error_has_one_kind(kind: str) -> None:
-    """The kind decides, never the text of a message."""
-    assert {kind_of(error) for error in KINDS[kind]} == {kind}
-
-
-@given(st.sampled_from(sorted(KINDS)), st.integers(1, 200))
-def test_what_may_have_arrived_is_never_sent_again(kind: str, attempt: int) -> None:
+@pytest.mark.parametrize("action", SUBMIT)
+def test_what_may_have_arrived_is_never_sent_again(action: Action) -> None:
     """A second POST follows only proof that there is no task; doubt is never called a refusal, and so never free."""
-    action = decide("submit", kind, attempt, random.Random(0)).action  # noqa: S311
-    if kind in ("lost", "timeout", "server error"):
-        assert action is A.IN_DOUBT
-    if action in (A.RETRY, A.PAUSE):
-        assert kind in ("unreachable", "throttled", "unavailable")
+    for error in SUBMIT[action]:
+        found = [decide("submit", error, attempt, random.Random(0)).action for attempt in (1, 2, 200)]  # noqa: S311
+        assert found[:2] == [action] * 2
+        assert found[2] is action or action in (Action.RETRY, Action.PAUSE)
 
 
 @given(st.integers(-5, 10_000), st.integers(0, 1000))

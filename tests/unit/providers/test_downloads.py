@@ -220,9 +220,6 @@ def test_only_http_addresses_are_fetched(part: Path, url: str) -> None:
     assert failed(Answers(redirect("file:///etc/passwd")), downloading(part)).kind == "url"
 
 
-OUTSIDE = ("93.184.216.34", "[2606:2800:21f::1]", "[64:ff9b::5db8:d822]", "[2002:5db8:d822::1]")
-
-
 @pytest.mark.parametrize(
     "host", [*PRIVATE_ADDRESSES, "LOCALHOST.", "a.localhost", "224.0.0.1", "[fec0::1]", "[2001:db8::1]"]
 )

@@ -220,12 +220,9 @@ def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
     [
         ("A fox, in SNOW!", "a-fox-in-snow"),
         ("../../etc/passwd", "etc-passwd"),
-        ("狐狸在雪中", "狐狸在雪中"),
         ("\u202egnp.exe\x00 <img onerror=alert(1)>", "gnp-exe-img-onerror-alert-1"),
         ("e\u0301te\u0301", "été"),
         ("हिन्दी", "हिन्दी"),
-        ("\u0301\u0301 🦊", "picture"),
-        ("狐" * 500, "狐" * 20),
         ("word " * 100, "-".join(["word"] * 12)),
     ],
 )
