@@ -19,21 +19,6 @@ def claim(database: Database, job_id: str, by: str = "me", **limits: object) -> 
     return database.claim_to_send(job_id, owner(by), **{**LIMITS, **limits})
 
 
-def test_only_so_many_tasks_are_in_flight(database: Database, other: Database) -> None:
-    """The limit is the account's, over all kernels; the rest waits as an intent and knows its place."""
-    first, second, third, fourth = jobs(database, 4)
-    assert (claim(database, first).row.status, claim(other, second).running) == (Status.SENDING, 2)
-    for job_id, ahead in ((third, 0), (fourth, 1)):
-        waits = claim(other, job_id)
-        assert (waits.row, waits.running, waits.ahead, waits.wait_s > 0) == (None, 2, ahead, True)
-    assert database.get(third).status is Status.INTENT
-    move(database, first, Status.ACCEPTED, Status.RUNNING)
-    assert claim(database, third).row is None
-    move(database, first, Status.SUCCEEDED)  # its place is free before its pictures are fetched
-    assert claim(database, third).row.id == third
-    assert claim(database, fourth, account="dashscope:key").row.id == fourth
-
-
 def test_a_dead_kernels_tasks_count_for_ten_minutes(database: Database, clock: Clock) -> None:
     """They may still run: they take their places for a while, in doubt or not; a living one's, as long as it lives."""
     first, second, third = jobs(database, 3)

@@ -272,12 +272,10 @@ def test_a_glance_counts_what_is_open_and_changes_nothing(tmp_path: Path, path: 
     assert not count_open(tmp_path / "nowhere" / "ledger.db")
     assert not path.exists()
     with ledger(tmp_path) as database:
-        for k in range(len(PATH) + 1):
-            move(database, create(database), *PATH[:k], **({"expires_at": NOON + k} if k else {}))
         move(database, create(database), Status.SENDING, Status.IN_DOUBT)
+        move(database, create(database), *PATH[:2], expires_at=NOON)
     before = path.read_bytes()
-    expected = {"unsent": 1, "sending": 1, "running": 2, "to_fetch": 1, "in_doubt": 1, "earliest_expiry": NOON + 1}
-    assert count_open(path) == OpenSummary(**expected)
+    assert count_open(path) == OpenSummary(running=1, in_doubt=1, earliest_expiry=NOON)
     assert path.read_bytes() == before
     path.write_bytes(b"not a database" * 1000)
     assert str(path) in count_open(path).problem

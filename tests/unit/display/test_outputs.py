@@ -10,7 +10,6 @@ from tests.kit import House, ask, small_png
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import (
     Card,
-    Cell,
     Column,
     CompareItem,
     Table,
@@ -118,15 +117,6 @@ def test_an_output_stays_within_its_bytes(house: House) -> None:
     assert len(metadata["wan"]["jobs"]) + metadata["wan"].get("jobs_left_off", 0) == 18
 
 
-def test_metadata_names_pictures_for_verification(house: House) -> None:
-    """An output says which pictures it shows by the hashes under which they were saved."""
-    session = house.kernel()
-    job = ask(session, "a named fox", seed=8).result(20)
-    named = job_bundle(job, session)[1]["wan"]["jobs"]
-    hashes = {"fingerprint_asked": job.rows[0].request_hash, "fingerprint_sent": job.rows[0].request_hash_with_seed}
-    assert named == [{"id": job.id, "state": "saved", "sha256": [job[0].row.sha256], **hashes}]
-
-
 def test_a_table_is_the_same_in_html_and_text() -> None:
     """One description gives both, with empty columns left out and numbers to the right."""
     columns = (Column(title="Name"), Column(title="Empty"), Column(title="n", is_number=True))
@@ -135,15 +125,6 @@ def test_a_table_is_the_same_in_html_and_text() -> None:
     assert text.splitlines() == ["Things", "  Name    n", "  fox x   3", "  owl    12", "go"]
     assert "Empty" not in page.text
     assert page.tags.count("code") == 2
-
-
-def test_a_bar_and_a_wide_column_need_no_style() -> None:
-    """A bar is made of characters too; only the column that takes the width wraps, others would break by letters."""
-    table = Table(columns=(Column(), Column(is_wide=True)), rows=[["a", Cell(bar=0.5)]])
-    assert "█" * 10 in table.to_html()
-    assert "█" * 10 in table.to_text()
-    styles = re.findall(r"<t[hd][^>]*style=\"([^\"]*)", table.to_html())
-    assert ["overflow-wrap" in style for style in styles] == [False, True]
 
 
 @pytest.mark.parametrize(
