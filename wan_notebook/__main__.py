@@ -72,7 +72,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             print("\n".join(error.lines()))
             return 2
     print(found.table().to_text())
-    return int(not found.is_ok)
+    return int(bool(found.problems))
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

@@ -88,7 +88,7 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
         with closing(Session(SettingsLoader(cwd=folder))) as session:
             saved = hashes(read_notebook(notebook))
             verified = verify_notebook(session, notebook)
-        if not verified.is_ok:
+        if verified.problems:
             wrong = [f"{one.cell}: {one.expression} is {one.finding}; {one.hint}" for one in verified.problems]
             raise AssertionError("\n".join([f"{notebook}: {verified.summary}", *wrong]))
         shown = hashes(NotebookFile(execute(notebook, folder, replay_environment(), timeout_s=timeout_s)))

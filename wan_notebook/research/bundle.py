@@ -5,46 +5,36 @@ import hashlib
 import json
 import mimetypes
 import platform
+import re
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import distributions, packages_distributions
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote
 
 from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
-from ..errors import CellError, RecipeError, SettingsError, StoreError
+from ..errors import CellError, StoreError
 from ..files import explained
 from ..images import SUFFIXES
 from ..project import REPLAY_META
 from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
-from .methods import pictures_of, render
+from .methods import render
 from .notebook_file import read_notebook, select_jobs
-from .redact import Redactor, addresses_in, files_in_code, imports_of, json_bytes
-from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names, opened
+from .redact import Redactor, imports_of, json_bytes, pictures_in_code
+from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names
 
 _RO_CRATE: Final = "https://w3id.org/ro/crate/1.1"
+_URL: Final = re.compile(r"https?://[^\s\"'<>\\]{1,2000}")
 
 
-class BundlePlan(NamedTuple):
-    """All that a bundle will hold, and what a person should know before it is published.
-
-    ``files`` are bytes made for it, or files of the project, by their path in the bundle; ``lines`` name each with its
-    size.
-    """
-
-    target: Path
-    files: Mapping[str, bytes | Path]
-    lines: list[str]
-
-
-def plan_bundle(
+def write_bundle(
     session: Session,
     notebook: Path,
     target: Path,
@@ -53,8 +43,10 @@ def plan_bundle(
     tags: Sequence[str] = (),
     all_versions: bool = False,
     texts: Sequence[str] = (),
-) -> BundlePlan:
-    """Find everything that belongs into a bundle of a notebook; nothing is written.
+) -> list[str]:
+    """Write everything that belongs into a bundle of a notebook; only an older bundle is replaced.
+
+    The same content gives the same bytes, since times are fixed and names sorted.
 
     Parameters
     ----------
@@ -71,18 +63,18 @@ def plan_bundle(
     texts
         Further texts in which addresses of inputs may stand (the notebook's variables).
 
+    Returns
+    -------
+    list of str
+        What it holds, each file with its size, and what a person should know before it is published.
+
     Raises
     ------
     CellError, StoreError, RecipeError
-        For what would make the bundle incomplete or give something away.
+        For what would make the bundle incomplete or give something away; then nothing was written.
     """
-    if target.exists():
-        try:
-            with opened(target):
-                pass
-        except RecipeError as error:
-            message = f"{target} exists and is not a bundle: it was left alone."
-            raise StoreError(message, hint="Choose another name.") from error
+    if target.exists() and not (zipfile.is_zipfile(target) and zipfile.Path(target, CRATE).exists()):
+        raise StoreError(f"{target} exists and is not a bundle: it was left alone.", hint="Choose another name.")
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
     root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
@@ -90,15 +82,16 @@ def plan_bundle(
     if not any(text.strip() for text in document.code):
         message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
         raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
-    redactor = Redactor(root=root, pictures=pictures, keys=_keys(session))
+    keys = session.loader.known_keys(session.settings())
+    redactor = Redactor(root=root, pictures=pictures, keys=keys)
     saved = [item.job_id for item in document.named() if item.job_id]
     rows, lost = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
-    named, left_out = files_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
+    named = pictures_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
     kept = _kept_addresses(database, storage, [*document.code, *texts])
     lines = database.export_rows([row.id for row in rows])
     for line in lines:  # an input's name may be an expression with a path of this machine in it
         line["inputs"] = [{**record, "name": redactor.text(record["name"])} for record in line["inputs"]]
-    count = pluralize(pictures_of(rows), "picture")
+    count = pluralize(sum(row.picture_count for row in rows), "picture")
     made = {
         name: redactor.notebook(document, notebook.read_bytes()),
         "README.md": render("readme.md", notebook=name, pictures=count).encode(),
@@ -106,7 +99,7 @@ def plan_bundle(
         LEDGER_LINES: b"".join(json_bytes(line, sort_keys=True, separators=(",", ":")) + b"\n" for line in lines),
         f"{FOLDER}/ledger.db": _ledger(lines, kept, max(row.created_at for row in rows)),
     }
-    if leaks := [path for path, data in made.items() if redactor.holds_key(data.decode(errors="replace"))]:
+    if leaks := [path for path, data in made.items() if keys.is_in(data.decode(errors="replace"))]:
         hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
         raise CellError(f"{leaks[0]} holds your key: nothing was written.", hint=hint)
     records: dict[str, PictureRow | InputRow | None] = dict.fromkeys(kept.values())
@@ -118,57 +111,41 @@ def plan_bundle(
     stored = {f"{FOLDER}/{file}": record for file, record in records.items()}
     files: dict[str, bytes | Path] = {f"{FOLDER}/{file}": storage.path(file) for file in records}
     files = dict(sorted({**files, **packed, **made}.items()))
-    try:
-        check_names([*files, CRATE])
-    except RecipeError as error:
-        raise CellError(error.message, hint="Rename that file, so that the bundle opens on every system.") from error
+    check_names([*files, CRATE])
     facts = {path: _facts(path, content, stored.get(path)) for path, content in files.items()}
     ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": list(packed), "kept": kept}
     remarks = {
         "not shown by the saved notebook (save it and repeat), jobs": sorted(set(shown) - set(saved)) if saved else [],
         "without a picture here, so that their cells cannot be replayed, jobs": lost,
         "kept copies of inputs are gone": [r.name for row in rows for r in row.inputs if r.file not in records],
-        "only pictures inside the project are packed; cells also name": left_out,
         "links in cells lead to files that are not packed": document.dead_links(PurePosixPath(name).parent, files),
     }
-    told = [f"{target.name} will hold {count}:"]
-    told += [f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()]
-    told += [f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found]
-    return BundlePlan(target, {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))}, told)
+    _write(target, {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))})
+    return [
+        f"wrote {target}: {count}, {file_size(target.stat().st_size)}",
+        *(f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()),
+        *(f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found),
+    ]
 
 
-def write_bundle(plan: BundlePlan) -> str:
-    """Write a bundle and say so; the same plan gives the same bytes, since times are fixed and names sorted.
-
-    Raises ``StoreError``; then nothing changed. Only an older bundle is replaced.
-    """
-    with explained(plan.target), tempfile.TemporaryDirectory(dir=plan.target.parent, prefix=".wan-bundle-") as folder:
-        made = Path(folder, plan.target.name)
+def _write(target: Path, files: Mapping[str, bytes | Path]) -> None:
+    with explained(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".wan-bundle-") as folder:
+        made = Path(folder, target.name)
         with zipfile.ZipFile(made, "w") as archive:
-            for path, content in plan.files.items():
+            for path, content in files.items():
                 info = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
                 info.create_system, info.external_attr = 3, 0o100644 << 16
+                data = content if isinstance(content, bytes) else content.read_bytes()
                 is_compressed = PurePosixPath(path).suffix in SUFFIXES.values()
-                info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
-                archive.writestr(info, content if isinstance(content, bytes) else content.read_bytes(), compresslevel=6)
-        made.replace(plan.target)
-    return f"wrote {plan.target}: {file_size(plan.target.stat().st_size)}"
-
-
-def _keys(session: Session) -> Iterator[str]:
-    """Yield every key that could leak, to look for it; it is not shown anywhere."""
-    for provider in ("gateway", "dashscope"):
-        with suppress(SettingsError):
-            settings = session.settings(provider)
-            if settings.key is not None:
-                yield from (settings.key.get_secret_value(), settings.key_fingerprint)
+                archive.writestr(info, data, zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED, 6)
+        made.replace(target)
 
 
 def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) -> dict[str, str]:
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
-    keys = ("url:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest() for text in addresses_in(texts))
-    found = {key: database.meta_get(key) for key in keys}
-    return {key: file for key, file in found.items() if file and storage.exists(file)}
+    addresses = {match[0].rstrip(",;)]}") for text in texts for match in _URL.finditer(text)}
+    keys = ["url:" + hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest() for address in addresses]
+    return {key: file for key in keys if (file := database.meta_get(key)) and storage.exists(file)}
 
 
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
@@ -188,18 +165,15 @@ def _requirements(imported: Iterable[str]) -> bytes:
     """Return the installed versions of this package and of what the cells import."""
     known = packages_distributions()
     names = {"wan-notebook", "jupyterlab", *(name for module in imported for name in known.get(module, ()))}
-    installed = {found.name: found.version for found in distributions() if found.name in names}
-    lines = [f"# made with Python {platform.python_version()}"]
-    lines += [f"{name}=={installed[name]}" for name in sorted(installed, key=str.lower)]
-    return ("\n".join(lines) + "\n").encode()
+    pins = sorted({f"{found.name}=={found.version}" for found in distributions() if found.name in names}, key=str.lower)
+    return "\n".join([f"# made with Python {platform.python_version()}", *pins, ""]).encode()
 
 
 def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | None) -> dict[str, Any]:
     """Return what the RO-Crate says of a file. Raise ``StoreError`` if it is not as it was recorded."""
-    try:
+    data = b""
+    with suppress(OSError):
         data = content if isinstance(content, bytes) else content.read_bytes()
-    except OSError:
-        data = b""
     if record is not None and change_of(data, record):
         message = f"{path} is missing or has changed since it was recorded: the bundle was not written."
         raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
@@ -217,9 +191,6 @@ def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | Non
 def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, Any]], ours: str) -> bytes:
     """Return ``ro-crate-metadata.json``: what each file is, and which act of which model made which picture."""
 
-    def tool(row: JobRow) -> str:
-        return quote(f"{row.model}-{row.provider}")
-
     def refs(ids: Iterable[str]) -> list[dict[str, str]]:
         return [{"@id": id_} for id_ in sorted(ids)]
 
@@ -227,7 +198,8 @@ def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, 
         return dt.datetime.fromtimestamp(at, tz=dt.UTC).isoformat(timespec="seconds")
 
     about = {"@id": CRATE, "@type": "CreativeWork", "about": {"@id": "./"}, "conformsTo": {"@id": _RO_CRATE}}
-    tools = [{"@id": f"#{name}", "@type": "SoftwareApplication", "name": name} for name in sorted(set(map(tool, rows)))]
+    used = {row.id: quote(f"{row.model}-{row.provider}") for row in rows}
+    tools = [{"@id": f"#{name}", "@type": "SoftwareApplication", "name": name} for name in sorted({*used.values()})]
     actions: list[dict[str, Any]] = [
         {
             "@id": f"#job-{row.id}",
@@ -237,7 +209,7 @@ def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, 
             "startTime": time(row.created_at),
             "endTime": time(row.finished_at or row.created_at),
             "identifier": row.task_id or row.id,
-            "instrument": {"@id": f"#{tool(row)}"},
+            "instrument": {"@id": f"#{used[row.id]}"},
             "object": refs({f"{FOLDER}/{given.file}" for given in row.inputs} & files.keys()),
             "result": refs({f"{FOLDER}/{picture.file}" for picture in row.pictures} & files.keys()),
         }

@@ -4,15 +4,12 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import StrictUndefined, Template
 
 from ..database import JobRow
-from ..errors import RecipeError
 from ..jobs import cost_of
 from ..money import Source, Total, format_amount
 from ..session import Session
@@ -48,15 +45,13 @@ def methods_paragraph(
 
     Raises
     ------
-    CellError
-        If there is no finished picture.
+    CellError, RecipeError
+        If there is no finished picture, or the file is not a notebook.
     """
-    jobs = [*shown]
-    with suppress(RecipeError):
-        named = read_notebook(notebook).without(cells_run).named() if notebook else []
-        jobs = [*(item.job_id for item in named if item.job_id), *jobs]
+    named = read_notebook(notebook).without(cells_run).named() if notebook else []
+    jobs = [*(item.job_id for item in named if item.job_id), *shown]
     rows, _ = select_jobs(session.project().database, jobs, tags=tags, notebook=str(notebook or ""))
-    escape, code = (_latex_text, _latex_code) if latex else (_markdown_text, _markdown_code)
+    escape = _latex if latex else _markdown
     real = [row for row in rows if not row.is_simulated]
     edits = [row for row in rows if row.mode == "edit"]
     sizes = Counter(f"{p.width_px}×{p.height_px} px" for row in rows for p in row.pictures if p.saved_at and p.width_px)
@@ -76,8 +71,7 @@ def methods_paragraph(
         rows=rows,
         real=real,
         practice=[row for row in rows if row.is_simulated],
-        pictures=pictures_of,
-        models=[code(name) for name in sorted({row.model for row in real})],
+        models=[escape(name) for name in sorted({row.model for row in real})],
         services=[escape(_SERVICES.get(name, name)) for name in sorted({row.provider for row in real})],
         when=_days,
         modes=Counter(escape(row.mode) for row in rows for _ in range(row.picture_count)).most_common(),
@@ -97,23 +91,11 @@ def methods_paragraph(
     return " ".join(text.split())
 
 
-def pictures_of(rows: Sequence[JobRow]) -> int:
-    """Return how many pictures jobs have."""
-    return sum(row.picture_count for row in rows)
-
-
 def render(name: str, **context: Any) -> str:
     """Return a text template filled in; nothing is escaped, the caller does what its format needs."""
-    return _environment().get_template(f"{name}.j2").render(**context)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(  # noqa: S701 - texts, no HTML
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["pluralize"] = pluralize
-    return environment
+    source = (Path(__file__).parent / "templates" / f"{name}.j2").read_text("utf-8")
+    template = Template(source, undefined=StrictUndefined, trim_blocks=True)
+    return str(template.render(pluralize=pluralize, **context))
 
 
 def _days(rows: Sequence[JobRow]) -> str:
@@ -122,17 +104,9 @@ def _days(rows: Sequence[JobRow]) -> str:
     return f"on {days[0]}" if len(days) == 1 else f"between {days[0]} and {days[-1]}"
 
 
-def _latex_text(text: str) -> str:
+def _latex(text: str) -> str:
     return "".join(_LATEX.get(char, char) for char in text if char.isprintable())
 
 
-def _latex_code(text: str) -> str:
-    return rf"\texttt{{{_latex_text(text)}}}"
-
-
-def _markdown_text(text: str) -> str:
+def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]#|~$<>&])", r"\\\1", "".join(char for char in text if char.isprintable()))
-
-
-def _markdown_code(text: str) -> str:
-    return f"`{''.join(char for char in text if char.isprintable() and char != '`')}`"

@@ -122,7 +122,7 @@ def find_notebook(known: str, folder: Path) -> Path:
 
     Raises ``CellError``, which lists what there is, if it cannot be told.
     """
-    if known and (folder / known).is_file():
+    if known.endswith(".ipynb") and (folder / known).is_file():
         return folder / known
     found = sorted(path for path in folder.glob("[!.]*.ipynb") if path.is_file())
     if len(found) == 1:

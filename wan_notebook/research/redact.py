@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,6 @@ _SIGNED: Final = re.compile(
 )
 _KEPT: Final = ("image/", "video/", "audio/", "application/pdf")
 _QUOTED: Final = re.compile(r"""(["'])((?:(?!\1)[^\\\n]){1,300})\1""")
-_URL: Final = re.compile(r"https?://[^\s\"'<>\\]{1,2000}")
 _IMPORT: Final = re.compile(r"\s*(?:import|from)\s+(\w[^#]*?)(?:\simport\s.*)?$")
 _IMPORTED: Final = re.compile(r"(?:^|,)\s*(\w+)")
 
@@ -33,10 +32,10 @@ class Redactor:
     root, pictures
         The project's folder and its folder of pictures: they become ``.`` and ``wan-pictures``.
     keys
-        Keys that must not leave, removed in every form.
+        Finds the keys that must not leave, in every form.
     """
 
-    def __init__(self, *, root: Path, pictures: Path, keys: Iterable[str]) -> None:
+    def __init__(self, *, root: Path, pictures: Path, keys: KeyMask) -> None:
         places = {pictures: "wan-pictures", root: ".", Path(sys.prefix): "(python)", Path(sys.base_prefix): "(python)"}
         places |= {Path(tempfile.gettempdir()): "(temporary)", Path.home(): "~"}
         spelled = {
@@ -48,11 +47,7 @@ class Redactor:
         }
         ordered = sorted(spelled, key=len, reverse=True)
         self._places = [(re.compile(rf"{re.escape(old)}(?![\w-])"), spelled[old]) for old in ordered]
-        self._keys = KeyMask(*(key for key in keys if len(key) >= 8))
-
-    def holds_key(self, text: str) -> bool:
-        """Say whether a text holds one of the keys."""
-        return self._keys.is_in(text)
+        self._keys = keys
 
     def text(self, value: str) -> str:
         """Return a text without what is private."""
@@ -89,44 +84,28 @@ def json_bytes(value: Any, **options: Any) -> bytes:
 # What cells name -----------------------------------------------------------------------------------------------------
 
 
-def files_in_code(
+def pictures_in_code(
     code: Sequence[str], rows: Iterable[JobRow], *, folder: Path, root: Path, pictures: Path
-) -> tuple[list[Path], list[str]]:
-    """Return the pictures of the project that cells read, and the other files that they name, which are left out.
+) -> list[Path]:
+    """Return the pictures of the project that cells read; they stand in their text and in the jobs' inputs.
 
-    What is read stands in their text and in the jobs' inputs. Only pictures inside the project are packed by
-    themselves: any other file may hold what is nobody's business.
+    Only pictures inside the project are packed by themselves: any other file may hold what is nobody's business.
     """
     packed = set[Path]()
-    left_out = {f"{name}.py": None for name in imports_of(code) if (folder / f"{name}.py").is_file()}
-    words = dict.fromkeys(word for text in code for word in _words(text))
-    for word in words | dict.fromkeys(record.name for row in rows for record in row.inputs):
-        with suppress(OSError, ValueError, RuntimeError):  # too long, with characters that no name has, unreadable
+    words = [match[2] for text in code for match in _QUOTED.finditer(text)]
+    words += [word for text in code if text.lstrip().startswith("%") for word in text.split("\n", 1)[0].split()]
+    for word in {*words, *(record.name for row in rows for record in row.inputs)}:
+        with suppress(OSError, ValueError, RuntimeError):  # elsewhere, too long, with odd characters, unreadable
             path = (folder / word).resolve()
+            inside = path.relative_to(root).as_posix()
             with path.open("rb") as file:
                 is_picture = (mime_of(file.read(64)) or "").startswith("image/")
-            inside = path.relative_to(root).as_posix() if path.is_relative_to(root) else ".elsewhere"
-            if path.is_relative_to(pictures):
-                continue
-            if is_picture and "/." not in f"/{inside}":
+            if is_picture and "/." not in f"/{inside}" and not path.is_relative_to(pictures):
                 packed.add(path)
-            elif word in words and path.suffix not in ("", ".ipynb", ".zip"):
-                left_out[word] = None
-    return sorted(packed), list(left_out)
-
-
-def addresses_in(texts: Iterable[str]) -> list[str]:
-    """Return every http(s) address that stands in texts."""
-    return list(dict.fromkeys(match[0].rstrip(",;)]}") for text in texts for match in _URL.finditer(text)))
+    return sorted(packed)
 
 
 def imports_of(code: Iterable[str]) -> list[str]:
     """Return the top names of what cells import, sorted, whatever else stands in them."""
     found = (_IMPORT.match(line) for text in code for line in text.splitlines())
     return sorted({name for match in found if match for name in _IMPORTED.findall(match[1])})
-
-
-def _words(text: str) -> Iterator[str]:
-    yield from (match[2] for match in _QUOTED.finditer(text))
-    if text.lstrip().startswith("%"):
-        yield from text.strip().splitlines()[0].split()

@@ -40,7 +40,7 @@ _Record = PictureRow | InputRow
 
 
 def _refused(what: str) -> RecipeError:
-    return RecipeError(f"{what}: refused, nothing was unpacked.")
+    return RecipeError(f"{what}: refused, nothing was written.")
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -78,11 +78,14 @@ class Contents(BaseModel):
 
 
 class Archive:
-    """A bundle's zip file whose directory has been checked; ``read`` gives a file's bytes, never more than declared."""
+    """A bundle's zip file whose directory has been checked: names, kinds, sizes, ratios.
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        files = [info for info in archive.infolist() if not info.is_dir()]
+    ``read`` gives a file's bytes, never more than declared. Raises ``RecipeError`` before anything is unpacked.
+    """
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+        files = [info for info in file.infolist() if not info.is_dir()]
         check_names(info.orig_filename for info in files)
         for info in files:
             is_bomb = info.file_size > max(256 * 1024, min(512 * 1024 * 1024, info.compress_size * 200))
@@ -95,7 +98,7 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return a file's bytes. Raise ``RecipeError`` if it is missing or damaged."""
         with _explained(f"{name[:80]!a} in the bundle"):
-            return self._archive.read(name)
+            return self._file.read(name)
 
     def checked(self, name: str) -> bytes:
         """Return a file's bytes after comparing them with their size and hash in the record."""
@@ -104,12 +107,7 @@ class Archive:
             raise _refused(f"{name[:80]!a} is not what the bundle's record says (its hash differs)")
         return data
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the rows of the jobs as they are written; what they say is not checked yet."""
-        with _explained(f"{LEDGER_LINES} in the bundle"):
-            return [dict(json.loads(line)) for line in self._json(LEDGER_LINES).splitlines() if line.strip()]
-
-    def _json(self, name: str) -> bytes:
+    def json(self, name: str) -> bytes:
         """Return a JSON file's bytes; what would become too many values to hold is refused before it is parsed."""
         data = self.read(name)
         if len(data) > 64 * 1024 * 1024 or sum(map(data.count, (b",", b"[", b"{"))) > _JSON_MAX_VALUES:
@@ -118,9 +116,9 @@ class Archive:
 
     def _read_contents(self) -> Contents:
         """Read what the bundle says that it holds, from the manifest of the first edition or from the crate."""
-        is_first = _MANIFEST in self._archive.namelist()
+        is_first = _MANIFEST in self._file.namelist()
         with _explained("the bundle's record"):
-            facts = json.loads(self._json(_MANIFEST if is_first else CRATE))
+            facts = json.loads(self.json(_MANIFEST if is_first else CRATE))
             if is_first:
                 files = {file["path"]: (file["size_bytes"], file["sha256"]) for file in facts["files"]}
             else:
@@ -134,18 +132,6 @@ class Archive:
             if lost := {contents.notebook, LEDGER_LINES, *contents.named} - files.keys():
                 raise ValueError(f"{min(lost)[:80]!a} is not in it")
         return contents
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Archive]:
-    """Open a bundle and check its directory: names, kinds, sizes, ratios.
-
-    Raises ``RecipeError``, before any of its content is unpacked.
-    """
-    with _explained(str(path)):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        yield Archive(archive)
 
 
 @contextmanager
@@ -185,7 +171,10 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     project = session.project()
     database, storage = project.database, project.storage
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
-    with opened(source) as archive:
+    with _explained(str(source)):
+        file = zipfile.ZipFile(source)
+    with file:
+        archive = Archive(file)
         rows = _checked_rows(archive)
         storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
         known = database.jobs(row.id for row, _ in rows)
@@ -207,11 +196,12 @@ def open_bundle(source: Path, session: Session) -> list[str]:
 def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
     """Return the bundle's jobs as a ledger takes them and as they are written, after checking the whole bundle."""
     for name in archive.contents.files:
-        is_picture = (mime_of(archive.checked(name)) or "").startswith("image/")
-        is_picture = is_picture and PurePosixPath(name).suffix.lower() in _PICTURES
-        if name in archive.contents.named and (not is_picture or name.startswith(f"{FOLDER}/")):
+        mime, suffix = mime_of(archive.checked(name)) or "", PurePosixPath(name).suffix.lower()
+        is_picture = mime.startswith("image/") and suffix in _PICTURES and not name.startswith(f"{FOLDER}/")
+        if name in archive.contents.named and not is_picture:
             raise _refused(f"{name[:80]!a} in the bundle is not a picture that a cell reads")
-    lines = archive.lines()
+    with _explained(f"{LEDGER_LINES} in the bundle"):
+        lines = [dict(json.loads(line)) for line in archive.json(LEDGER_LINES).splitlines() if line.strip()]
     with (
         tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder,
         closing(Database.open(Path(folder, "ledger.db"))) as database,

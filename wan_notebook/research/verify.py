@@ -1,7 +1,6 @@
 """Whether every picture that a notebook shows is present and unchanged, and how to get back what is not."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,15 +15,13 @@ from .unbundle import change_of
 
 _BUNDLE: Final = "open a bundle that has it (`%wan bundle --open FILE.zip`)"
 _ANEW: Final = f"{_BUNDLE} or run its cell with --fresh, which is paid anew and may differ"
-_MISSING: Final = "missing"
 _UNKNOWN: Final = "not in this store"
-_NOT_FETCHED: Final = "not fetched yet"
-_CHANGED: Final = {"": "", "picture": "changed", "metadata": "metadata changed"}
 _HINTS: Final = {
-    _MISSING: _ANEW,
-    **dict.fromkeys(_CHANGED.values(), f"move the file away, then {_ANEW}"),
+    "missing": _ANEW,
+    "changed": f"move the file away, then {_ANEW}",
+    "metadata changed": f"move the file away, then {_ANEW}",
+    "not fetched yet": "`%wan resume` fetches it",
     _UNKNOWN: f"{_BUNDLE}, or set WAN_HOME to the folder that made it",
-    _NOT_FETCHED: "`%wan resume` fetches it",
 }
 
 
@@ -43,22 +40,16 @@ class Check(NamedTuple):
         return _HINTS[self.finding]
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(NamedTuple):
     """All checks of one notebook, in the order of its cells; a picture that is shown twice is checked once."""
 
     what: str
-    checks: tuple[Check, ...]
+    checks: Sequence[Check]
 
     @property
     def problems(self) -> list[Check]:
         """The pictures that are not as they should be."""
         return [check for check in self.checks if check.finding]
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether every picture is present and unchanged."""
-        return not self.problems
 
     @property
     def summary(self) -> str:
@@ -70,16 +61,18 @@ class Verification:
 
     def table(self) -> Table:
         """Return what is wrong as a table."""
-        titles = ("Cell", "Picture", "Found", "File, and how to get it back")
         return Table(
             title=self.summary,
             facts=[self.what],
-            columns=[Column(title=title, is_wide=title == titles[-1]) for title in titles],
+            columns=[
+                *(Column(title=title) for title in ("Cell", "Picture", "Found")),
+                Column(title="File, and how to get it back", is_wide=True),
+            ],
             rows=[
                 [check.cell, f"`{check.expression}`", check.finding, Cell(text=check.file, below=f"→ {check.hint}")]
                 for check in self.problems[:400]
             ],
-            tone="#2f9659" if self.is_ok else "#d7494b",
+            tone="#2f9659" if not self.problems else "#d7494b",
         )
 
 
@@ -108,7 +101,7 @@ def verify_notebook(
     what = notebook.name if notebook and (named or not shown) else "this kernel"
     project = session.known_project()
     if project is None:
-        return Verification(what, tuple(Check(item.cell, item.job_id, _UNKNOWN) for item in named))
+        return Verification(what, [Check(item.cell, item.job_id, _UNKNOWN) for item in named])
     unsaved = project.database.jobs(set(shown) - {item.job_id for item in named})
     named += [_named(row, "this kernel") for row in unsaved.values()]
     found: dict[tuple[str, object], Check] = {}
@@ -117,7 +110,7 @@ def verify_notebook(
         expression = f"{job_id}[{index}]" if job_id else f"picture {sha256[:12]}"
         finding, file = _finding(record, project.storage), record.file if record else ""
         found.setdefault((job_id, sha256 or index), Check(item.cell, expression, finding, file))
-    return Verification(what, tuple(found.values()))
+    return Verification(what, [*found.values()])
 
 
 def _named(row: JobRow, cell: str) -> NamedJob:
@@ -145,8 +138,9 @@ def _shown_pictures(
 
 def _finding(record: PictureRow | None, storage: Storage) -> str:
     if record is None or not record.saved_at:
-        return _UNKNOWN if record is None else _NOT_FETCHED
+        return _UNKNOWN if record is None else "not fetched yet"
     try:
-        return _CHANGED[change_of(storage.path(record.file).read_bytes(), record)]
+        change = change_of(storage.path(record.file).read_bytes(), record)
     except (OSError, StoreError):
-        return _MISSING
+        return "missing"
+    return {"picture": "changed", "metadata": "metadata changed"}.get(change, "")

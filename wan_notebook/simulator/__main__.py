@@ -4,8 +4,9 @@ import argparse
 import os
 import sqlite3
 import sys
+import time
 
-from .app import create_app, make_server
+from .app import create_app, serve_in_thread
 from .service import REPLY_FORMS, SimulatorConfig
 
 VARIABLES = {
@@ -41,16 +42,15 @@ def main() -> int:
         parser.error(f"--port must be between 0 and 65535, got {port}")
     from_environment = {name: os.environ[key] for name, key in VARIABLES.items() if os.environ.get(key, "").strip()}
     try:
-        server, listener, url = make_server(create_app(SimulatorConfig(**{**from_environment, **given})), port=port)
+        with serve_in_thread(create_app(SimulatorConfig(**from_environment | given)), port=port) as url:
+            print(url, flush=True)
+            while True:
+                time.sleep(3600)
     except (ValueError, ImportError, OSError, sqlite3.Error) as problem:
         hint = '; pip install "wan-notebook[simulator]"' if isinstance(problem, ImportError) else ""
         parser.error(f"cannot serve on port {port}: {problem}{hint}")
-    print(url, flush=True)
-    try:
-        server.run([listener])
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,9 +22,6 @@ from . import dialects
 from .painting import paint
 from .service import Simulator, SimulatorConfig
 from .validation import ApiError
-
-if TYPE_CHECKING:
-    import uvicorn
 
 _KINDS = {
     "submit": f"POST ({dialects.GATEWAY_SUBMIT}|{dialects.DASHSCOPE_SUBMIT})",
@@ -103,28 +100,29 @@ async def _serve_result(request: Request) -> Response:
     etag = f'"{task_id}-{index}"'
     headers = {"etag": etag, "last-modified": formatdate(task.ends_at, usegmt=True), "accept-ranges": "bytes"}
     asked = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.headers.get("range", ""))  # one of RFC 9110 §14
-    if asked is None or request.headers.get("if-range", etag) != etag:
-        simulator.images_served += 1
-        return Response(content, 200, headers, media_type="image/png")
-    first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
-    if first > last:
+    first, end = 0, len(content)
+    if asked and request.headers.get("if-range", etag) == etag:
+        first, end = int(asked[1]), min(int(asked[2] or end) + 1, end)
+        headers["content-range"] = f"bytes {first}-{end - 1}/{len(content)}"
+    if first >= max(end, 1):
         raise ApiError(416, "InvalidRange", "The requested range cannot be satisfied.")
-    simulator.images_served += last == len(content) - 1
-    headers["content-range"] = f"bytes {first}-{last}/{len(content)}"
-    return Response(content[first : last + 1], 206, headers, media_type="image/png")
+    simulator.images_served += end == len(content)
+    return Response(content[first:end], 206 if "content-range" in headers else 200, headers, media_type="image/png")
 
 
 # On a port of this machine -------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def serve_in_thread(app: ASGIApp, *, http: Any = "h11") -> Iterator[str]:
-    """Serve an application on a free port from a thread; yield its base URL, and stop at the end.
+def serve_in_thread(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> Iterator[str]:
+    """Serve an application on a port of this machine from a thread; yield its base URL, and stop at the end.
 
     Parameters
     ----------
     app
         Any ASGI application.
+    port
+        The port; 0: any free one.
     http
         uvicorn's name or class of the HTTP protocol.
 
@@ -132,21 +130,9 @@ def serve_in_thread(app: ASGIApp, *, http: Any = "h11") -> Iterator[str]:
     ------
     ImportError
         uvicorn is not installed.
+    OSError
+        The port cannot be used.
     """
-    server, listener, base_url = make_server(app, http=http)
-    # Connections wait in the listener's queue until the server has started.
-    thread = threading.Thread(target=server.run, args=([listener],), name="wan-simulator", daemon=True)
-    thread.start()
-    try:
-        yield base_url
-    finally:
-        server.should_exit = server.force_exit = True  # stalled replies must not hold up the end
-        thread.join(10.0)
-        listener.close()
-
-
-def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvicorn.Server, socket.socket, str]":
-    """Return a uvicorn server that neither logs nor adds headers of its own, its listening socket, and its base URL."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -159,5 +145,13 @@ def make_server(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> "tuple[uvi
         server_header=False,
         timeout_keep_alive=75,  # as web servers do; less would cut the connections of clients that poll slowly
     )
-    listener = socket.create_server(("127.0.0.1", port), backlog=2048)
-    return uvicorn.Server(config), listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", port), backlog=2048) as listener:
+        server = uvicorn.Server(config)
+        # Connections wait in the listener's queue until the server has started.
+        thread = threading.Thread(target=server.run, args=([listener],), name="wan-simulator", daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = server.force_exit = True  # stalled replies must not hold up the end
+            thread.join(10.0)

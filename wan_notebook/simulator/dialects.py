@@ -27,8 +27,8 @@ async def submit_to_gateway(request: Request) -> Response:
     """Start a task, in either envelope."""
     simulator: Simulator = request.app.state.simulator
     task = await simulator.submit(request, "gateway")
-    is_over = "completed_at_once" in simulator.forms
-    return _gateway_task(request, task, task.state(task.submitted_at) if is_over else "PENDING")
+    state = task.state(task.submitted_at) if "completed_at_once" in simulator.forms else "PENDING"
+    return _gateway_task(request, task, state)
 
 
 async def poll_gateway(request: Request) -> Response:
@@ -131,7 +131,15 @@ async def list_tasks(request: Request) -> Response:
         raise ApiError(400, "InvalidParameter", f"query: {problem}") from None
     require(number >= 1 and 1 <= size <= 100, "query", "page_no must be at least 1, page_size 1 to 100")
     rows = [
-        _row(task, task.state(now))
+        {
+            "api_key_id": task.account[:8],
+            "model_name": task.request.model,
+            "region": "cn-beijing",
+            "request_id": str(uuid.uuid4()),
+            "status": task.state(now),
+            "task_id": task.task_id,
+            **{name: int(at * 1000) for name, at in _times(task, now, "gmt_create", "start_time").items()},
+        }
         for task in reversed(simulator.tasks_for(request, "dashscope"))
         if earliest <= task.submitted_at < latest + 1  # a whole second is meant
         and query.get("model_name") in (None, "", task.request.model)
@@ -152,11 +160,11 @@ def _reply(document: dict[str, Any], status: int = 200) -> Response:
 
 def _document(request: Request, task: Task) -> dict[str, Any]:
     simulator: Simulator = request.app.state.simulator
-    state, asked = task.state(simulator.now()), task.request
+    now, asked = simulator.now(), task.request
+    state = task.state(now)
     output: dict[str, Any] = {"task_id": task.task_id, "task_status": state}
-    for name, at in _times(task, state, "submit_time", "scheduled_time").items():
-        told = datetime.fromtimestamp(at, SERVICE_ZONE).replace(tzinfo=None)
-        output[name] = told.isoformat(sep=" ", timespec="milliseconds")
+    for name, at in _times(task, now, "submit_time", "scheduled_time").items():
+        output[name] = datetime.fromtimestamp(at, SERVICE_ZONE).isoformat(sep=" ", timespec="milliseconds")[:-6]
     if state in ("FAILED", "CANCELED"):
         output |= {"code": task.error.code, "message": task.error.detail}
     if state != "SUCCEEDED":
@@ -180,22 +188,10 @@ def _choice(content: list[dict[str, str]]) -> dict[str, Any]:
     return {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
 
 
-def _row(task: Task, state: TaskState) -> dict[str, Any]:
-    return {
-        "api_key_id": task.account[:8],
-        "model_name": task.request.model,
-        "region": "cn-beijing",
-        "request_id": str(uuid.uuid4()),
-        "status": state,
-        "task_id": task.task_id,
-        **{name: int(at * 1000) for name, at in _times(task, state, "gmt_create", "start_time").items()},
-    }
-
-
-def _times(task: Task, state: TaskState, submit_name: str, start_name: str) -> dict[str, float]:
-    """Return the times that a task in this state has, in Unix seconds."""
-    times = [(submit_name, task.submitted_at), (start_name, task.scheduled_at), ("end_time", task.ends_at)]
-    return dict(times[: {"PENDING": 1, "RUNNING": 2}.get(state, 3)])
+def _times(task: Task, now: float, submit_name: str, start_name: str) -> dict[str, float]:
+    """Return the times of a task that have come, in Unix seconds."""
+    times = {submit_name: task.submitted_at, start_name: task.scheduled_at, "end_time": task.ends_at}
+    return {name: at for name, at in times.items() if at <= now}
 
 
 def _list_time(text: str, default: float) -> float:

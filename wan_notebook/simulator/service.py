@@ -1,7 +1,6 @@
 """The service behind both APIs: its settings, accounts and their limits, tasks and where they are kept, counts."""
 
 import asyncio
-import dataclasses
 import hashlib
 import re
 import sqlite3
@@ -89,10 +88,10 @@ class SimulatorConfig:
     submits_per_s: Annotated[float, _NotNegative] = 5.0
     in_flight: Annotated[int, Field(ge=0)] = 5
     clock: Callable[[], float] = time.time
-    fixed_picture: bytes | None = dataclasses.field(default=None, repr=False)
+    fixed_picture: Annotated[bytes | None, Field(repr=False)] = None
     state_path: Path | None = None
     reply_form: Annotated[str, Field(pattern=rf"^({_FORMS})(\+({_FORMS}))*$")] = "documented"
-    keys: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
+    keys: Annotated[frozenset[str], Field(repr=False)] = frozenset()
 
 
 class Task(BaseModel, frozen=True):
@@ -210,8 +209,7 @@ class Simulator:
         """
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer" or not key or (self.config.keys and key not in self.config.keys):
-            what = "Invalid" if key else "No"
-            raise ApiError(401, "InvalidApiKey", f"{what} API-key provided.")
+            raise ApiError(401, "InvalidApiKey", f"{'Invalid' if key else 'No'} API-key provided.")
         account = hashlib.sha256(key.encode()).hexdigest()[:16]
         per_s = self.config.submits_per_s if kind == "submit" else self.config.queries_per_s
         if per_s:

@@ -45,8 +45,7 @@ class ApiError(HTTPException):
     @classmethod
     def of(cls, code: str) -> "ApiError":
         """Return the error that the services give with a code."""
-        other = (400, "An internal error has occurred, please try again later or contact service support.")
-        status, detail = ERRORS.get(code, other)
+        status, detail = ERRORS.get(code, (400, "An internal error has occurred, please try again later."))
         return cls(status, code, detail)
 
 

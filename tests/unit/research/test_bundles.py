@@ -25,7 +25,7 @@ from wan_notebook.display import history_table, job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
 from wan_notebook.exporter import WanMarkdownExporter
 from wan_notebook.jobs import Job
-from wan_notebook.research import methods_paragraph, open_bundle, plan_bundle, verify_notebook, write_bundle
+from wan_notebook.research import methods_paragraph, open_bundle, verify_notebook, write_bundle
 from wan_notebook.session import Session
 
 
@@ -52,7 +52,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     notebook = house.folder.parent / "study.ipynb"
     notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}), "utf-8")
     archive = notebook.with_name("out.zip")
-    write_bundle(plan_bundle(session, notebook, archive))
+    write_bundle(session, notebook, archive)
     yield Study(session, notebook, first, archive)
     house.close()
 
@@ -69,7 +69,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House
 def test_the_same_content_gives_the_same_bytes(study: Study) -> None:
     """Times are fixed and names sorted, so that a bundle can be compared and archived."""
     again = study.notebook.with_name("again.zip")
-    write_bundle(plan_bundle(study.session, study.notebook, again))
+    write_bundle(study.session, study.notebook, again)
     assert again.read_bytes() == study.archive.read_bytes()
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
     mine = study.notebook.with_name("mine.zip")
     mine.write_bytes(b"my own file")
     with pytest.raises(StoreError, match="not a bundle"):
-        plan_bundle(study.session, study.notebook, mine)
+        write_bundle(study.session, study.notebook, mine)
     assert mine.read_bytes() == b"my own file"
 
 
@@ -121,7 +121,7 @@ def test_links_that_will_be_dead_for_its_reader_are_named(study: Study, elsewher
     document["cells"][0]["outputs"] = [{"output_type": "display_data", "data": {"text/html": [sound]}, "metadata": {}}]
     document["cells"] += [{"cell_type": "markdown", "metadata": {}, "source": [text]}]
     notebook.write_text(json.dumps(document), "utf-8")
-    dead = [line for line in plan_bundle(session, notebook, notebook.with_suffix(".zip")).lines if "links" in line]
+    dead = [line for line in write_bundle(session, notebook, notebook.with_suffix(".zip")) if "links in" in line]
     assert dead == ["note: links in cells lead to files that are not packed: data/my table.csv"]
 
 
@@ -132,7 +132,7 @@ def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
     notebook = elsewhere.folder.parent / "leak.ipynb"
     notebook.write_text(study.notebook.read_text("utf-8").replace("a red fox", "sk-secret1234567890abcdef", 1), "utf-8")
     with pytest.raises(CellError, match=r"leak\.ipynb holds your key"):
-        plan_bundle(session, notebook, notebook.with_name("leak.zip"))
+        write_bundle(session, notebook, notebook.with_name("leak.zip"))
     assert not notebook.with_name("leak.zip").exists()
 
 
@@ -272,7 +272,7 @@ def test_a_record_of_too_many_values_is_refused_before_it_is_parsed(study: Study
 
 def test_verification_finds_what_changed(study: Study) -> None:
     """A picture that is missing or changed is named, with the ways to get it back."""
-    assert verify_notebook(study.session, study.notebook).is_ok
+    assert not verify_notebook(study.session, study.notebook).problems
     file = study.job.files[0]
     sound = file.read_bytes()
     for change, finding in ((lambda: file.write_bytes(sound[:-30] + bytes(30)), "changed"), (file.unlink, "missing")):

@@ -128,7 +128,7 @@ def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
 
 def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
     """Pack this notebook with its pictures, or open somebody's bundle."""
-    from ...research import open_bundle, plan_bundle, write_bundle
+    from ...research import open_bundle, write_bundle
 
     if options.open:
         runner.say(*open_bundle(Path(options.open).expanduser(), runner.session))
@@ -138,7 +138,7 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
     target = Path(options.path).expanduser()
     # An address of an input may be one of the notebook's variables.
     texts = [v for v in list(runner.namespace.values()) if isinstance(v, str) and len(v) < 2000]
-    plan = plan_bundle(
+    lines = write_bundle(
         runner.session,
         _notebook(runner),
         target if target.suffix else target.with_suffix(".zip"),
@@ -147,8 +147,7 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
         all_versions=options.all_takes,
         texts=texts,
     )
-    runner.say(*plan.lines)
-    runner.say(write_bundle(plan))
+    runner.say(*lines)
 
 
 def run_verify(options: argparse.Namespace, runner: Runner) -> None:
@@ -158,7 +157,7 @@ def run_verify(options: argparse.Namespace, runner: Runner) -> None:
     path, kernel = (Path(options.path).expanduser(), {}) if options.path else _this_notebook(runner)
     found = verify_notebook(runner.session, path, **kernel)
     publish(table_bundle(found.table(), "verify"))
-    if not found.is_ok:
+    if found.problems:
         raise StoreError(f"{found.summary}.", hint="The table says how to get each one back.")
 
 
