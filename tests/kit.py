@@ -9,9 +9,11 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -28,6 +30,7 @@ from tests.fakes.faults import Faults
 from wan_notebook.api import generate
 from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
 from wan_notebook.environment import Settings
+from wan_notebook.errors import WanError
 from wan_notebook.jobs import Background, Job
 from wan_notebook.magics import Runner
 from wan_notebook.providers import ClientPool, Timeouts
@@ -204,6 +207,21 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
+    """Make calls at the same moment, each in a thread; return their results, or our errors."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        start.wait()
+        try:
+            return call()
+        except WanError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
 def at_cell(session: Session, cell_id: str = "", execution: str = "", **more: Any) -> Session:
     """Let a session's next calls come from a cell."""
     cell = CellId(cell_id=cell_id, execution=execution, **more)
@@ -332,4 +350,4 @@ __all__ = [
     "ended",
 ]
 __all__ += ["history_of", "ids", "in_shell", "kernel_in", "project_of", "rig", "row_of", "set_env", "small_png"]
-__all__ += ["submission_of", "until"]
+__all__ += ["side_by_side", "submission_of", "until"]

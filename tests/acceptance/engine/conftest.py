@@ -1,11 +1,11 @@
-"""Fixtures of the engine's tests: a rig in fast time, and a house in real time."""
+"""Fixtures of the engine's tests: rigs in fast time."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kit import House, Rig, rig
+from tests.kit import Rig, rig
 
 
 @pytest.fixture
@@ -20,11 +20,3 @@ def dashscope(tmp_path: Path) -> Iterator[Rig]:
     """The same with DashScope, which has a list of tasks and can cancel."""
     with rig(tmp_path, provider="dashscope") as found:
         yield found
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A folder and the built-in simulator, with as many kernels as a test wants."""
-    found = House(tmp_path)
-    yield found
-    found.close()

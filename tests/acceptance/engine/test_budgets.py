@@ -1,25 +1,18 @@
 """Budgets: a call that could exceed one is refused before it is sent, whoever else is buying."""
 
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Rig, ask, at_cell, command, database_of, ended, history_of, rig, set_env, until
+from tests.kit import Rig, ask, at_cell, command, database_of, ended, history_of, rig, set_env, side_by_side
 from wan_notebook.budget import parse_budget
 from wan_notebook.errors import BudgetError
 from wan_notebook.session import Session
-
-
-@pytest.fixture
-def calm(tmp_path: Path) -> Iterator[Rig]:
-    """A rig in which a lease lasts long enough for a busy machine to renew it: an abandoned job reserves nothing."""
-    with rig(tmp_path, speed=10.0, seconds=5.0) as found:
-        yield found
 
 
 def set_price(session: Session, price: str = "0.03", currency: str = "USD") -> None:
@@ -42,26 +35,6 @@ def refused(call: Callable[[], Any], *words: str) -> BudgetError:
     for word in words:
         assert word in said, said
     return caught.value
-
-
-def side_by_side(calls: list[Callable[[], Any]]) -> list[str]:
-    """Make calls at the same moment, and say of each round whether it was sent or refused."""
-    start, said = threading.Barrier(len(calls)), []
-
-    def run(call: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            call()
-            said.append("sent")
-        except BudgetError:
-            said.append("refused")
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(said)
 
 
 def test_a_call_that_could_exceed_a_budget_is_not_sent(made: Rig) -> None:
@@ -122,18 +95,6 @@ def test_an_amount_without_a_price_is_refused_when_it_is_set(made: Rig) -> None:
     assert (price.amount, price.currency) == (Decimal("0.03"), "USD")
 
 
-def test_what_was_cancelled_before_it_was_sent_counts_nothing(calm: Rig) -> None:
-    """Cancelled while it waits for another picture: its reservation is gone."""
-    session = calm.kernel()
-    set_budget(session, "2 pictures")
-    fox = ask(session, seed=1)
-    edit = ask(session, "at night", images=[fox], seed=2)
-    refused(lambda: ask(session, seed=3), "2 pictures")
-    edit.cancel()
-    until(lambda: edit.status == "cancelled")
-    assert ended(ask(session, seed=3)).status == "saved"
-
-
 def test_folders_cannot_both_slip_under_one_budget(tmp_path: Path) -> None:
     """Kernels in different folders that ask at the same moment keep the person's budget together."""
     with rig(tmp_path / "0") as one, rig(tmp_path / "1") as two, rig(tmp_path / "2") as three:
@@ -141,12 +102,9 @@ def test_folders_cannot_both_slip_under_one_budget(tmp_path: Path) -> None:
         for session in kernels:
             database_of(session)
         kernels = [made.kernel(WAN_BUDGET="4 pictures") for made in (one, two, three)]  # that know all three folders
-        calls = [
-            lambda k=k, n=n, s=s: ask(k, f"fox {n}", seed=s)  # type: ignore[misc]
-            for n, k in enumerate(kernels)
-            for s in range(3)
-        ]
-        assert side_by_side(calls).count("sent") == 4
+        calls = [partial(ask, k, f"fox {n}", seed=seed) for n, k in enumerate(kernels) for seed in range(3)]
+        refusals = [error for error in side_by_side(*calls) if isinstance(error, BudgetError)]
+        assert (len(calls), len(refusals)) == (9, 5)
 
 
 def test_currencies_are_never_mixed(made: Rig) -> None:

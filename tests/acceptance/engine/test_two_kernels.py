@@ -1,16 +1,16 @@
 """Several kernels on one ledger: one works, the others watch; nothing is asked twice, nothing is bought twice."""
 
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import WAIT_S, Rig, ask, database_of, ended, project_of, rig, row_of, until
+from tests.kit import WAIT_S, Rig, ask, database_of, ended, project_of, rig, row_of, side_by_side, until
 from wan_notebook.session import Session
 
 LEASE_S = 15.0
@@ -78,15 +78,17 @@ def test_resuming_twice_works_once(made: Rig) -> None:
     assert len(list(made.folder.glob("2*/*.png"))) == 1
 
 
-def test_a_dead_local_owner_is_replaced_at_once(tmp_path: Path) -> None:
-    """A process that is no more cannot hold a lease: its job is taken over without waiting for the lease's end."""
+@pytest.mark.parametrize("end", ["killed", "restarted"])
+def test_a_kernel_that_is_no_more_is_replaced_at_once(tmp_path: Path, end: str) -> None:
+    """A dead process holds no lease, and Kernel → Restart gives it back: nobody waits for the lease's end."""
     with rig(tmp_path, seconds=0.5, speed=1.0) as made:
-        gone = subprocess.Popen([sys.executable, "-c", "pass"])
-        gone.wait()
         one = made.kernel()
-        becomes(one, pid=gone.pid)
+        if end == "killed":
+            gone = subprocess.Popen(["true"])
+            gone.wait()
+            becomes(one, pid=gone.pid)
         at_the_service(one)
-        goes_silent(one)
+        (goes_silent if end == "killed" else Session.close)(one)
         (tracked,) = made.kernel().resume()
         tracked.settled().result(LEASE_S / 2)
         assert tracked.status == "saved"
@@ -123,17 +125,6 @@ def test_what_another_machine_did_not_send_is_sent_by_the_same_call(made: Rig, m
     assert made.service.tasks_created == 1
 
 
-def test_a_closed_kernel_lets_go_at_once(tmp_path: Path) -> None:
-    """Kernel → Restart: the next kernel need not wait for the lease."""
-    with rig(tmp_path, seconds=0.4, speed=1.0) as made:
-        one = made.kernel()
-        at_the_service(one)
-        one.close()
-        (tracked,) = made.kernel().resume()
-        tracked.settled().result(LEASE_S / 2)
-        assert tracked.status == "saved"
-
-
 def test_a_kernel_that_slept_too_long_stops_and_watches(tmp_path: Path) -> None:
     """A kernel that could not renew finds its job taken: it asks no more and shows what the other one does."""
     with rig(tmp_path, seconds=30.0, speed=6.0) as made:  # slow enough for a busy machine to renew in time
@@ -164,17 +155,7 @@ def test_the_same_request_at_the_same_time_is_bought_once(tmp_path: Path) -> Non
     with rig(tmp_path, seconds=1.0, speed=10.0) as made:
         kernels = [made.kernel(), made.kernel()]
         for seed in range(4):
-            start, jobs = threading.Barrier(2), []
-
-            def order(session: Session, start: Any = start, jobs: Any = jobs, seed: int = seed) -> None:
-                start.wait()
-                jobs.append(ask(session, seed=seed))
-
-            threads = [threading.Thread(target=order, args=(session,)) for session in kernels]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            jobs = side_by_side(*(partial(ask, session, seed=seed) for session in kernels))
             assert jobs[0].id == jobs[1].id
             assert {str(ended(job).status) for job in jobs} == {"saved"}
         assert made.service.tasks_created == 4
