@@ -37,11 +37,16 @@ def _all(phase: str, names: str, state: str, tasks: int, pictures: int, **more: 
     return [Case(f"{phase}.{name}", state, tasks, pictures, **more) for name in names.split()]  # type: ignore[arg-type]
 
 
+UNSENT = ("dns", "connect_refused", "connect_timeout")
 NEVER_RESENT = [
     *_all("submit", "reset_before", "in_doubt", 0, 0, only_socket=True),
     *_all("submit", "stall_before 500 502_html 503 504_html html_200", "in_doubt", 0, 0),
     *_all("submit", "reset_after fin_after stall_after 500_after 502_html_after 504_html_after", "in_doubt", 1, 0),
     *_all("submit", "cut_early truncated_json_early no_task_id", "in_doubt", 1, 0),
+]
+SENT_AGAIN = [  # nothing had left: no connection, no such host
+    *(Case(f"submit.{name}:4 poll.{name}:3 download.{name}:3", "saved", 1, 1) for name in UNSENT),
+    *_all("submit", "dns:always connect_refused:always connect_timeout:always", "refused", 0, 0),
 ]
 SALVAGED = [
     *_all("submit", "cut_body truncated_json", "saved", 1, 1),
@@ -107,7 +112,8 @@ GONE = _all("download", "expired_url:always 403:always 404:always", "expired", 1
 MATRIX: dict[str, list[Case]] = {
     "never resent": NEVER_RESENT,
     "salvaged": SALVAGED,
-    "refused": REFUSED,
+    "refused": REFUSED,  # before any success: what a service took once is not tried in the other envelope
+    "sent again": SENT_AGAIN,
     "resent": RESENT,
     "polled on": POLLED_ON,
     "ended": ENDED,

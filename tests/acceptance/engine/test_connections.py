@@ -6,43 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.faults import Reply
-from tests.kit import WAIT_S, Rig, ask, database_of, ended, rig, set_env, until
+from tests.kit import KEY_VARIABLE, WAIT_S, Rig, ask, database_of, ended, rig, set_env, until
 from wan_notebook.display import job_bundle
 from wan_notebook.errors import JobError, JobExpired, JobRefused
 
 HOUR_S = 3600.0
-
-
-@pytest.mark.parametrize("kind", ["connect_refused", "dns", "connect_timeout"])
-def test_what_was_certainly_not_sent_is_sent_again(made: Rig, kind: str) -> None:
-    """Refused, unknown host, no connection in time: sent again with pauses, and paid once."""
-    counts = {"submit": 4, "poll": 3, "download": 3}
-    made.arm(*(f"{phase}.{kind}:{count}" for phase, count in counts.items()))
-    job = ended(ask(made.kernel(), seed=5))
-    assert (str(job.status), made.service.tasks_created) == ("saved", 1)
-    assert made.struck == {f"{phase}.{kind}": count for phase, count in counts.items()}
-
-
-@pytest.mark.parametrize("kind", ["connect_refused", "dns"])
-def test_a_service_that_stays_away_is_given_up_unpaid(made: Rig, kind: str) -> None:
-    """After a bounded number of attempts a submit is refused; nothing was sent, nothing is reserved."""
-    made.arm(f"submit.{kind}:always")
-    job = ended(ask(made.kernel(), seed=5))
-    assert (str(job.status), made.service.tasks_created) == ("refused", 0)
-    assert not job.cost.amount
-    with pytest.raises(JobRefused):
-        job.result(1)
-    made.arm()
-    assert ended(ask(made.kernel(), seed=5)).status == "saved"  # the same call, once the network is back
-
-
-def test_a_bad_certificate_stops_the_queue(made: Rig) -> None:
-    """TLS: the submit is not repeated, the ones behind it are not tried, and the message names the certificate."""
-    made.arm("submit.tls:always")
-    job = ended(ask(made.kernel(), n=4))
-    assert {str(row.status) for row in job.rows} == {"refused"}
-    assert made.struck["submit.tls"] <= len(job.rows)
-    assert "certificate" in job.rows[0].error_message
 
 
 def test_a_bad_certificate_pauses_polls_and_stops_downloads(made: Rig) -> None:
@@ -99,30 +67,24 @@ def test_what_a_service_says_and_what_to_do_is_in_the_error(made: Rig) -> None:
         assert "\n" not in found.rows[0].error_message
 
 
-def test_an_hour_without_network_is_bridged(made: Rig) -> None:
-    """Polls fail for an hour: the job stays running, its id is kept, and it is saved when the network is back."""
-    made.arm("poll.dns:always")
-    made.configure(seconds=5.0)
-    job = ask(made.kernel(), seed=5)
-    until(lambda: made.struck["poll.dns"] > 10)
-    made.time.jump(HOUR_S)
-    assert not job.is_done
-    made.arm()
-    assert ended(job).status == "saved"
-
-
 # ------------------------------------------------------------------ keys
 
 
-@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
-def test_a_wrong_key_stops_the_queue_and_not_each_job(tmp_path: Path, provider: str) -> None:
-    """401 at submit: those that wait are not sent; with another key the same request is sent and made."""
-    with rig(tmp_path, provider=provider, keys=frozenset({"key-two"})) as made:
+@pytest.mark.parametrize(
+    ("provider", "fault", "words"),
+    [("gateway", "", "401"), ("dashscope", "", "401"), ("gateway", "submit.tls:always", "certificate")],
+)
+def test_what_no_submit_can_pass_stops_the_queue(tmp_path: Path, provider: str, fault: str, words: str) -> None:
+    """A wrong key, a bad certificate: those that wait are not sent; once it is mended the same request is made."""
+    with rig(tmp_path, provider=provider, keys=frozenset({"key-one" if fault else "key-two"})) as made:
         session = made.kernel()
+        made.arm(*fault.split())
         job = ended(ask(session, "fox", seed=range(20)))
         assert {str(row.status) for row in job.rows} == {"refused"}
-        assert made.service.requests["submit"] <= 10
-        set_env(session, **{{"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}[provider]: "key-two"})
+        assert words in job.rows[0].error_message
+        assert made.service.requests["submit"] + made.struck["submit.tls"] <= 10
+        made.arm()
+        set_env(session, **({} if fault else {KEY_VARIABLE[provider]: "key-two"}))
         session.forget_clients()
         assert ended(ask(session, "fox", seed=0)).status == "saved"
 
@@ -201,13 +163,18 @@ def test_a_service_that_is_busy_for_long_fails_no_job(made: Rig, fault: str) -> 
 # ------------------------------------------------------------------ clocks
 
 
-def test_polling_ends_when_24_hours_are_over(made: Rig) -> None:
-    """A task that the service has forgotten after a day is expired, once it was asked for."""
-    made.configure(seconds=100.0)
+@pytest.mark.parametrize(("hours", "ends"), [(1, "saved"), (24.5, "saved expired"), (49, "expired")])
+def test_hours_without_a_network_are_no_verdict(made: Rig, hours: float, ends: str) -> None:
+    """After a sleep the task is asked for before it is given up; a service forgets it after a day."""
+    made.configure(seconds=200.0)
     job = ask(made.kernel(), seed=5)
     until(lambda: bool(job.rows[0].task_id))
-    made.time.jump(49 * HOUR_S)
-    assert ended(job).status == "expired"
+    made.arm("poll.dns:always")
+    made.time.jump(hours * HOUR_S)
+    until(lambda: made.struck["poll.dns"] > 3)
+    assert not job.is_done
+    made.arm()
+    assert str(ended(job).status) in ends.split()
     assert made.service.tasks_created == 1
 
 
@@ -226,17 +193,6 @@ def test_a_task_that_runs_for_more_than_a_day_is_polled_no_more(tmp_path: Path) 
         until(lambda: bool(job.tracked[0].stopped))
         assert made.service.requests["poll"] == polls + 1
         assert job.status == "running"
-
-
-def test_a_day_with_a_network_that_is_still_away_expires_nothing_yet(made: Rig) -> None:
-    """After a day's sleep the first failing queries are no verdict: the task is asked for before it is given up."""
-    made.configure(seconds=200.0)
-    job = ask(made.kernel(), seed=5)
-    until(lambda: bool(job.rows[0].task_id))
-    made.arm("poll.dns:3")
-    made.time.jump(24.5 * HOUR_S)  # the service keeps the result for a day after it was made
-    assert str(ended(job).status) in ("saved", "expired")
-    assert made.struck["poll.dns"] == 3
 
 
 def test_after_a_sleep_all_are_asked_once_paced(tmp_path: Path) -> None:

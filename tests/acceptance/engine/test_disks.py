@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.disks import FullDisk, FullLedger
-from tests.kit import Rig, ask, database_of, ended, history_of, project_of, small_png, until
+from tests.kit import Rig, ask, database_of, ended, history_of, project_of, until
 from wan_notebook.errors import JobError, StoreError
 from wan_notebook.jobs import goodbye
-from wan_notebook.metadata import read_metadata, strip
 
 
 @pytest.fixture
@@ -107,19 +106,6 @@ def test_what_may_not_be_written_is_not_sent(made: Rig, ledger: FullLedger) -> N
     again = ended(ask(session, seed=5))
     assert (again.id, str(again.status)) == (job.id, "saved")
     assert made.service.tasks_created == 1
-
-
-# ------------------------------------------------------------------ what is written
-
-
-def test_a_saved_picture_says_how_it_was_made_and_leaves_nothing_behind(made: Rig) -> None:
-    """The service's bytes with the metadata in them, a sidecar beside them, no part file."""
-    job = ended(ask(made.kernel(), seed=1))
-    data = job.files[0].read_bytes()
-    assert strip(data) == small_png()
-    assert read_metadata(data) is not None
-    assert job.files[0].with_name(f"{job.files[0].name}.json").is_file()
-    assert [path for path in made.folder.rglob("*.part") if path.is_file()] == []
 
 
 def test_a_disk_that_complains_after_a_picture_has_its_name_gets_no_copies_of_it(

@@ -47,36 +47,34 @@ def test_in_doubt_says_so_and_names_the_way_out(made: Rig) -> None:
 
 
 def test_the_list_finds_it(made: Rig) -> None:
-    """The task that fits is named with what fits, beside the three choices; nothing is chosen."""
+    """The task that fits is named with what fits, beside the three choices; adopting it pays nothing."""
     session = made.kernel()
-    known = ended(ask(session, "another", seed=1))
+    known = ended(ask(session, "another", seed=1)).rows[0].task_id
     job = doubtful(made, session)
     text = explain(job)
-    (lost,) = [task_id for task_id in made.service.tasks if task_id != known.rows[0].task_id]
+    (lost,) = set(made.service.tasks) - {known}
     assert lost in text
-    assert known.rows[0].task_id not in text
+    assert known not in text
     assert re.search(r"submitted \d+ s apart", text)
     assert all(f"%wan resolve {job.id} {choice}" in text for choice in ("adopt", "again", "abandon"))
     assert job.status == "in_doubt"
-
-
-def test_one_that_did_not_arrive_has_no_candidate(made: Rig) -> None:
-    """Where no unclaimed task of that time fits, that is said, and still left to the person."""
-    session = made.kernel()
-    ended(ask(session, "another", seed=1))
-    job = doubtful(made, session, "submit.500")
-    assert "probably did not arrive" in explain(job)
-
-
-def test_adopting_fetches_and_pays_once(made: Rig) -> None:
-    """Adopted: the task's pictures are fetched; no further task is made."""
-    session = made.kernel()
-    job = doubtful(made, session)
-    task_id = candidate(session, job)
-    session.resolve(job, "adopt", task_id)
+    session.resolve(job, "adopt", lost)
     until(lambda: job.status == "saved")
-    assert job.result(1).rows[0].task_id == task_id
-    assert made.service.tasks_created == 1
+    assert job.result(1).rows[0].task_id == lost
+    assert made.service.tasks_created == 2
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"), [("dashscope", "probably did not arrive"), ("gateway", "no list of tasks")]
+)
+def test_one_that_is_not_found_is_left_to_the_person(tmp_path: Path, provider: str, words: str) -> None:
+    """No unclaimed task of that time fits, or there is no list: that is said, and the choices stay."""
+    with rig(tmp_path, provider=provider) as made:
+        session = made.kernel()
+        ended(ask(session, "another", seed=1))
+        text = explain(doubtful(made, session, "submit.500"))
+        assert words in text
+        assert "abandon" in text
 
 
 def test_a_task_is_adopted_by_one_job_only(made: Rig) -> None:
@@ -92,21 +90,6 @@ def test_a_task_is_adopted_by_one_job_only(made: Rig) -> None:
     assert job.status == "in_doubt"
 
 
-def test_again_sends_once_more_knowingly(made: Rig) -> None:
-    """Sent again: a new job at the same service; the old one is given up and is not called free."""
-    session = made.kernel()
-    job = doubtful(made, session)
-    text = session.resolve(job, "again")
-    new = session.job(next(row.id for row in history_of(session) if row.id != job.id))
-    assert new.id in text
-    assert "both are billed" in text
-    assert ended(new).status == "saved"
-    assert new.rows[0].provider == "dashscope"
-    assert job.status == "expired"
-    assert job.cost.amount is None
-    assert made.service.tasks_created == 2
-
-
 def test_again_that_is_refused_changes_nothing(made: Rig) -> None:
     """If a budget refuses the second attempt, the first one is still in doubt."""
     job = doubtful(made, made.kernel())
@@ -116,29 +99,11 @@ def test_again_that_is_refused_changes_nothing(made: Rig) -> None:
     assert session.job(job.id).status == "in_doubt"
 
 
-def test_abandoning_settles_without_calling_it_free(made: Rig) -> None:
-    """Given up: expired, its cost unknown; what is not in doubt cannot be resolved."""
-    session = made.kernel()
-    job = doubtful(made, session)
-    session.resolve(job, "abandon")
-    assert (str(job.status), job.cost.amount) == ("expired", None)
-    with pytest.raises(CellError, match="not in doubt"):
-        session.resolve(job, "again")
-    assert made.service.tasks_created == 1
-
-
-def test_a_salvaged_id_that_was_not_confirmed_is_kept(made: Rig) -> None:
-    """An id from a cut reply that the service could not be asked for is shown to whoever decides."""
-    session = made.kernel()
-    made.arm("submit.truncated_json", "poll.500:always")
-    job = ended(ask(session, seed=5))
-    made.arm()
-    assert job.status == "in_doubt"
-    assert next(iter(made.service.tasks)) in explain(job)
-
-
 def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig) -> None:
-    """A kernel that is killed between the cut reply and the service's word does not take the id with it."""
+    """A kernel that is killed between the cut reply and the service's word does not take the id with it.
+
+    Where the service could not be asked, whoever decides is shown it.
+    """
     session = made.kernel()
     made.arm("submit.truncated_json", "poll.stall_before:always")
     job = ask(session, seed=5)
@@ -146,40 +111,31 @@ def test_a_salvaged_id_is_on_disk_before_it_is_confirmed(made: Rig) -> None:
     task_id = next(iter(made.service.tasks))
     assert job.status == "sending"
     assert any(task_id in str(event.detail) for event in database_of(session).events(job.id))
+    assert ended(job).status == "in_doubt"
+    assert task_id in explain(job)
 
 
-def test_the_gateway_has_no_list(tmp_path: Path) -> None:
-    """Where there is no list, that is said; the choices stay."""
-    with rig(tmp_path / "gateway") as made:
-        text = explain(doubtful(made, made.kernel()))
-        assert "no list of tasks" in text
-        assert "abandon" in text
-
-
-def test_again_is_carried_out_once(made: Rig) -> None:
-    """Two kernels that decide the same send it once more, not twice; the second is told."""
+@pytest.mark.parametrize("choice", ["again", "adopt", "abandon"])
+def test_a_doubt_is_decided_once(made: Rig, choice: str) -> None:
+    """Another kernel that still shows it in doubt is told; what was given up, also for another attempt, is not free."""
+    made.configure(seconds=100.0)
     one, two = made.kernel(), made.kernel()
     job = doubtful(made, one)
     there = two.job(job.id)
-    assert there.status == "in_doubt"
-    one.resolve(job, "again")
-    for choice in ("again", "abandon"):
+    text = one.resolve(job, choice, candidate(one, job) if choice == "adopt" else "")
+    for later in ("again", "abandon"):
         with pytest.raises(CellError, match=r"not in doubt|expired"):
-            two.resolve(there, choice)
+            two.resolve(there, later)
         there = two.job(job.id)
-    until(lambda: made.service.tasks_created == 2)
-    assert len(history_of(one)) == 2
-
-
-def test_what_was_accepted_after_all_is_not_abandoned(made: Rig) -> None:
-    """A job that another kernel has found meanwhile is not given up by one that still shows it in doubt."""
-    one, two = made.kernel(), made.kernel()
-    made.configure(seconds=300.0)
-    job = doubtful(made, one)
-    there = two.job(job.id)
-    one.resolve(job, "adopt", candidate(one, job))
-    for choice in ("abandon", "again"):
-        with pytest.raises(CellError, match="not in doubt"):
-            two.resolve(there, choice)
-    assert row_of(one, job).status in ("accepted", "running")
-    assert made.service.tasks_created == 1
+    if choice == "adopt":
+        assert row_of(one, job).status in ("accepted", "running")
+    else:
+        assert (str(job.status), job.cost.amount) == ("expired", None)
+    new = [one.job(row.id) for row in history_of(one) if row.id != job.id]
+    assert len(new) == (choice == "again")
+    for again in new:
+        assert again.id in text
+        assert "both are billed" in text
+        assert ended(again).status == "saved"
+        assert again.rows[0].provider == "dashscope"
+    assert made.service.tasks_created == 1 + len(new)

@@ -69,6 +69,7 @@ def test_matrix(case: Case, provider: str, socket: bool, places: dict[tuple[str,
     assert len([picture for picture in row.pictures if picture.corrupt_file]) == case.corrupt
     assert row.missing == case.missing
     assert bool(tracked.stopped) == case.stopped
+    assert case.state not in ("refused", "failed", "cancelled") or not job.cost.amount
     assert not service.keys_leaked + place.rig.faults.keys_leaked
     assert all((place.rig.folder / picture.file).is_file() for picture in saved)
     stored = row_of(place.kernel, job)

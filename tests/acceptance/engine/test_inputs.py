@@ -95,6 +95,8 @@ def check(job: Job, count: int) -> None:
         assert metadata is not None
         assert metadata.task_id == picture.tracked.row.task_id
         assert strip(picture.file.read_bytes()) == picture.data
+        assert picture.file.with_name(f"{picture.file.name}.json").is_file()
+        assert not [path for path in picture.file.parent.parent.rglob("*.part") if path.is_file()]
     assert job.cost.source is (Source.REPORTED if job.rows[0].provider == "gateway" else Source.UNKNOWN)
 
 
