@@ -12,24 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import Clock, at_once, create, finish, ledger, new, owner, reported
+from tests.unit.database.kit import Desk, at_once, create, finish, ledger, new, owner, reported
 from wan_notebook.budget import Budget, BudgetBook, parse_budget
 from wan_notebook.database import Database, Price
 from wan_notebook.errors import BudgetError
-from wan_notebook.settings import SettingsLoader
 
 
-class Desk:
-    """A person with one folder and its ledger; ``book`` opens the budgets of a notebook."""
+class Purse(Desk):
+    """A person with a key; ``book`` opens the budgets of a notebook."""
 
     def __init__(self, tmp_path: Path, name: str = "one", **env: str) -> None:
-        self.folder = tmp_path / name / "wan-pictures"
-        self.folder.mkdir(parents=True)
-        self.clock = Clock()
-        self.env = {"WAN_API_KEY": "k", "WAN_HOME": str(self.folder), **env}
-        self.loader = SettingsLoader(self.env, tmp_path, tmp_path / "config", tmp_path / "data", use_keyring=False)
-        self.database = ledger(self.folder, self.clock)
-        self.loader.remember_folder(self.folder)
+        super().__init__(tmp_path, name, WAN_API_KEY="k", **env)
 
     def book(self, notebook: str = "a.ipynb", database: Database | None = None) -> BudgetBook:
         """Return the budgets of a notebook."""
@@ -52,14 +45,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Purse]:
     """Give a person with one empty folder."""
-    made = Desk(tmp_path)
+    made = Purse(tmp_path)
     yield made
-    made.database.close()
+    made.close()
 
 
-def refusal(desk: Desk, *seeds: int, **options: Any) -> BudgetError:
+def refusal(desk: Purse, *seeds: int, **options: Any) -> BudgetError:
     """Expect an order to be refused, and nothing to be written."""
     before = len(desk.database.open_jobs())
     with pytest.raises(BudgetError) as caught:
@@ -129,17 +122,17 @@ def test_any_text_is_a_budget_or_an_error(text: str) -> None:
 )
 def test_a_budget_is_kept(tmp_path: Path, budget: str, price: tuple[str, str] | None, fits: bool) -> None:
     """What is spent ($0.02, two pictures), reserved ($0.05) and asked for ($0.08) must fit, or nothing is written."""
-    desk = Desk(tmp_path, WAN_BUDGET=budget)
+    desk = Purse(tmp_path, WAN_BUDGET=budget)
     finish(desk.database, "old", pictures=2, cost=reported("0.02", source="estimated"), notebook="b.ipynb")
     create(desk.database, price="0.05", notebook="b.ipynb")
     with desk.database.writing():
         desk.database.lease([row.id for row in desk.database.open_jobs()], owner())
     desk.loader.store(prices={"gateway": price} if price else {})
     assert desk.order(1, 2) if fits else refusal(desk, 1, 2)
-    desk.database.close()
+    desk.close()
 
 
-def test_joining_is_free_and_taking_over_counts_once(desk: Desk) -> None:
+def test_joining_is_free_and_taking_over_counts_once(desk: Purse) -> None:
     """What is open asks for no new money; a call that crashed before sending fits where it fitted before."""
     desk.budget("1 picture")
     assert desk.order(1, owner=owner("dead"))
@@ -149,7 +142,7 @@ def test_joining_is_free_and_taking_over_counts_once(desk: Desk) -> None:
     refusal(desk, 2)
 
 
-def test_two_kernels_cannot_both_slip_under_a_budget(desk: Desk) -> None:
+def test_two_kernels_cannot_both_slip_under_a_budget(desk: Purse) -> None:
     """The check and the reservation are one step: of ten that each see room for the last one, one gets it."""
     desk.budget("1 picture per notebook")
     with ledger(desk.folder, desk.clock) as other:
@@ -158,7 +151,7 @@ def test_two_kernels_cannot_both_slip_under_a_budget(desk: Desk) -> None:
     assert len(desk.database.open_jobs()) == 1
 
 
-def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None:
+def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Purse) -> None:
     """A set price below what the service last billed would loosen every budget: the higher one is checked."""
     finish(desk.database, seed=1, cost=reported("0.03"))
     desk.loader.store(prices={"gateway": ["0.0001", "USD"]})
@@ -169,7 +162,7 @@ def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Desk) -> None
 
 def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     """Day and total count every folder, prices are known from there; one that cannot be read is skipped and named."""
-    one, two, odd = Desk(tmp_path, "one"), Desk(tmp_path, "two"), Desk(tmp_path, "odd")
+    one, two, odd = Purse(tmp_path, "one"), Purse(tmp_path, "two"), Purse(tmp_path, "odd")
     finish(one.database, seed=1, cost=reported("0.04"))
     finish(odd.database, seed=1, cost=reported("0.01"))
     with closing(sqlite3.connect(odd.folder / "ledger.db", isolation_level=None)) as connection:
@@ -187,4 +180,4 @@ def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     assert any(line.startswith("1 picture in total (%wan budget): 1 used") for line in lines)
     assert skipped == f"Not counted, since it cannot be read: {broken}"
     for desk in (one, two, odd):
-        desk.database.close()
+        desk.close()

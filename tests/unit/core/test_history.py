@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import wan_notebook as wan
 from tests.kit import WAIT_S, House, ask, small_png
-from tests.unit.database.kit import Clock, create, finish, ledger, move, new, owner, reported
+from tests.unit.database.kit import Desk, create, finish, move, new, owner, reported
 from tests.unit.database.kit import given as input_row
 from wan_notebook import export
 from wan_notebook.database import NOT_SENT, Status
@@ -29,23 +29,17 @@ from wan_notebook.display import cost_table
 from wan_notebook.errors import CellError, StoreError
 from wan_notebook.history import History, parse_since
 from wan_notebook.session import Session
-from wan_notebook.settings import SettingsLoader
 
 NASTY = 'say "hi", then\nnew line; 狐 =1+1'
 NOW = dt.datetime(2026, 11, 25, 15, 30).timestamp()  # noqa: DTZ001 - a Wednesday, local
 
 
-class Desk:
+class Archive(Desk):
     """A folder with a ledger, and a kernel over it."""
 
     def __init__(self, tmp_path: Path, name: str = "one") -> None:
-        self.folder = tmp_path / name / "wan-pictures"
-        self.folder.mkdir(parents=True)
-        self.clock = Clock()
-        self.database = ledger(self.folder, self.clock)
-        loader = SettingsLoader({"WAN_HOME": str(self.folder)}, tmp_path, tmp_path / "config", tmp_path / "data")
-        loader.remember_folder(self.folder)
-        self.session = Session(loader)
+        super().__init__(tmp_path, name)
+        self.session = Session(self.loader)
 
     def history(self, *words: str, **options: Any) -> History:
         """Return a part of the history."""
@@ -59,13 +53,13 @@ class Desk:
     def close(self) -> None:
         """Close everything."""
         self.session.close()
-        self.database.close()
+        super().close()
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """Give three jobs: billed with two pictures and an input, without a price, practice. Tests may add others."""
-    made = Desk(tmp_path_factory.mktemp("desk"))
+    made = Archive(tmp_path_factory.mktemp("desk"))
     photo = input_row(name="photo", identity="pixels:1")
     tagged = {"tags": ("figure-2", "a;b"), "name": "fox", "inputs": (photo,), "mode": "edit"}
     made.job(seed=5, n=2, pictures=2, cost=reported("0.0510"), **tagged)
@@ -79,7 +73,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 # Data ----------------------------------------------------------------------------------------------------------------
 
 
-def test_every_column_is_documented_and_filled(desk: Desk) -> None:
+def test_every_column_is_documented_and_filled(desk: Archive) -> None:
     """A record has exactly the documented columns, in their order, one a job or one a picture."""
     for by, columns in (("job", export.COLUMNS), ("picture", export.PICTURE_COLUMNS)):
         assert list(desk.history().to_dicts(by=by)[0]) == list(columns)
@@ -88,7 +82,7 @@ def test_every_column_is_documented_and_filled(desk: Desk) -> None:
         desk.history().to_dicts(by="day")  # type: ignore[arg-type]
 
 
-def test_the_data_knows_inputs_groups_stars_and_practice(desk: Desk) -> None:
+def test_the_data_knows_inputs_groups_stars_and_practice(desk: Archive) -> None:
     """The input picture is the independent variable of an edit; a star on a picture is not lost."""
     fox = desk.history(seed=5).rows[0]
     desk.database.mark(fox.id, 1, is_starred=True)
@@ -103,7 +97,7 @@ def test_the_data_knows_inputs_groups_stars_and_practice(desk: Desk) -> None:
 @pytest.mark.parametrize(("status", "code"), [(Status.REFUSED, NOT_SENT), (Status.REFUSED, "E1"), (Status.FAILED, "E")])
 def test_what_is_never_billed_has_no_price(tmp_path: Path, status: Status, code: str) -> None:
     """Nobody reported "$0.00" for a job that was not sent, refused or failed (USER_TRIAL P5.2)."""
-    desk = Desk(tmp_path)
+    desk = Archive(tmp_path)
     path = [Status.SENDING, *([Status.ACCEPTED] if status is Status.FAILED else []), status]
     move(desk.database, create(desk.database), *path, error_code=code)
     frame, told = desk.history().to_pandas(), cost_table(desk.session).to_text()
@@ -116,7 +110,7 @@ def test_what_is_never_billed_has_no_price(tmp_path: Path, status: Status, code:
     desk.close()
 
 
-def test_pandas_and_parquet_keep_types(desk: Desk, tmp_path: Path) -> None:
+def test_pandas_and_parquet_keep_types(desk: Archive, tmp_path: Path) -> None:
     """Money is Decimal beside its currency, never a float nor rounded; seeds are whole, times UTC, unknown missing."""
     frame = desk.history().to_pandas()
     types = [str(frame[name].dtype) for name in ("seed", "starred", "cost_amount")]
@@ -141,7 +135,7 @@ def test_pandas_and_parquet_keep_types(desk: Desk, tmp_path: Path) -> None:
     assert not (tmp_path / "a.parquet").exists()
 
 
-def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
+def test_csv_can_be_read_back(desk: Archive, tmp_path: Path) -> None:
     """Line breaks, quotes and half characters break no row; lists are JSON; missing is empty."""
     desk.job(NASTY, seed=80, price="")
     path = desk.history().to_csv(tmp_path / "history.csv")
@@ -154,7 +148,7 @@ def test_csv_can_be_read_back(desk: Desk, tmp_path: Path) -> None:
     assert dt.datetime.fromisoformat(found["5"]["created_at"]).tzinfo is not None
 
 
-def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
+def test_a_prompt_is_not_run_as_a_formula(desk: Archive, tmp_path: Path) -> None:
     """What a spreadsheet would calculate gets an apostrophe before it, in CSV and Excel; JSON Lines stays exact."""
     guarded = ["'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "\t'=1", "\n'=1", "'＝1", "a;'=1", "a; b\n'@c", "a;b -1"]
     prompts = [text.replace("'", "") for text in guarded]
@@ -173,7 +167,7 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Desk, tmp_path: Path) -> None:
     assert [json.loads(line)["prompt"] for line in lines] == prompts
 
 
-def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
+def test_excel_takes_the_history(desk: Archive, tmp_path: Path) -> None:
     """Times are local and without a zone, which Excel does not know; money is a number; control characters are none."""
     desk.job("a\x1b[31m\x0bfox", seed=81, price="", tags=("half \ud800",))
     frame = pd.read_excel(desk.history().to_excel(tmp_path / "history.xlsx", by="picture"))
@@ -186,7 +180,7 @@ def test_excel_takes_the_history(desk: Desk, tmp_path: Path) -> None:
     assert fox["cost_amount"] == pytest.approx(0.051)
 
 
-def test_data_are_every_job_that_matches(desk: Desk) -> None:
+def test_data_are_every_job_that_matches(desk: Archive) -> None:
     """The table shows the newest 20; jobs, pictures and data are never cut off there, unless a limit was given."""
     desk.clock.now += 1
     desk.database.create_or_join([new("many", seed=seed) for seed in range(22)], owner=owner(), simulated_ok=False)
@@ -198,7 +192,7 @@ def test_data_are_every_job_that_matches(desk: Desk) -> None:
 
 def test_everywhere_reads_the_persons_other_folders(tmp_path: Path) -> None:
     """With everywhere, data come from every folder and say from which."""
-    one, other = Desk(tmp_path), Desk(tmp_path, "two")
+    one, other = Archive(tmp_path), Archive(tmp_path, "two")
     one.job(seed=5)
     other.job("elsewhere", seed=99)
     found = {r["seed"]: r["folder"] for r in one.history(everywhere=True).to_dicts()}
@@ -210,7 +204,7 @@ def test_everywhere_reads_the_persons_other_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [History.to_csv, History.to_jsonl, History.to_parquet, History.to_excel])
 def test_a_place_that_cannot_be_written_is_named(
-    desk: Desk, tmp_path: Path, write: Callable[[History, Path], Path]
+    desk: Archive, tmp_path: Path, write: Callable[[History, Path], Path]
 ) -> None:
     """An unwritable place is an error with the path, and leaves nothing behind; so is what can be no path."""
     for odd in ("", "a\0b", "~nobody-9/x"):
@@ -286,7 +280,7 @@ def test_odd_pictures_stop_neither_export_nor_trash(
         (lambda session: wan.compare([], session=session), "compare needs pictures"),
     ],
 )
-def test_a_wrong_type_is_one_clear_error(desk: Desk, wrong: Callable[[Session], Any], words: str) -> None:
+def test_a_wrong_type_is_one_clear_error(desk: Archive, wrong: Callable[[Session], Any], words: str) -> None:
     """It repeats the value and says what to write instead of what Python would say."""
     with pytest.raises(CellError, match=words) as caught:
         wrong(desk.session)

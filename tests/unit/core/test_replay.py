@@ -7,18 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.database.kit import PATH, PICTURE, Clock, ledger, move, owner
-from wan_notebook.database import Database, InputRow, JobRow, Status
+from tests.unit.database.kit import PATH, PICTURE, Desk, move, owner
+from wan_notebook.database import InputRow, JobRow, Status
 from wan_notebook.errors import CellError
 from wan_notebook.images import InputImage
-from wan_notebook.replay import (
-    CellId,
-    Lookup,
-    Occurrences,
-    Submission,
-    former_readings,
-    read_submission,
-)
+from wan_notebook.replay import CellId, Lookup, Occurrences, Submission, former_readings, read_submission
 from wan_notebook.request import ImageRequest
 
 FOX, OWL = ImageRequest(prompt="a fox", seed=5), ImageRequest(prompt="an owl", seed=5)
@@ -43,19 +36,14 @@ def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
 # Lookups in a ledger -------------------------------------------------------------------------------------------------
 
 
-class Desk:
+class Archive(Desk):
     """A ledger with its lookups."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = Clock()
-        self.database: Database = ledger(folder, self.clock)
-        self.occurrences = Occurrences()
 
     def lookup(self, cell: CellId | None = None, *, fresh: bool = False) -> Lookup:
         """Return the lookups of one call."""
         return Lookup(
             database=self.database,
-            occurrences=self.occurrences,
+            occurrences=Occurrences(),
             cell=cell or CellId(cell_id="a", execution="1"),
             replay="on",
             fresh=fresh,
@@ -88,20 +76,20 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Archive]:
     """Give an empty ledger."""
-    made = Desk(tmp_path)
+    made = Archive(tmp_path)
     yield made
-    made.database.close()
+    made.close()
 
 
-def ask(desk: Desk, request: ImageRequest, cell: CellId | None = None) -> str:
+def ask(desk: Archive, request: ImageRequest, cell: CellId | None = None) -> str:
     """Return the id of the job that answers a request."""
     (job,) = read_submission(Submission((request,)), desk.lookup(cell))[1]
     return job.result.id if job.result else ""
 
 
-def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Desk) -> None:
+def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Archive) -> None:
     """Two cells with the same prompt and seed each get their own back; another cell, the newest."""
     ids = [desk.answer(FOX, cell_id) for cell_id in ("a", "b")]
     for cell_id, expected in (("a", ids[0]), ("b", ids[1]), ("c", ids[1]), ("", ids[1])):
@@ -111,7 +99,7 @@ def test_the_newest_result_answers_that_of_the_same_cell_first(desk: Desk) -> No
 # Former readings -----------------------------------------------------------------------------------------------------
 
 
-def test_a_former_reading_is_shown_before_anything_is_bought(desk: Desk) -> None:
+def test_a_former_reading_is_shown_before_anything_is_bought(desk: Archive) -> None:
     """What the first edition paid for under its own reading of the same cell is not bought again."""
     submission = Submission((FOX,), former=(OWL,))
     assert read_submission(submission, desk.lookup())[0] == submission.requests
@@ -123,7 +111,7 @@ def test_a_former_reading_is_shown_before_anything_is_bought(desk: Desk) -> None
     assert read_submission(submission, desk.lookup())[0] == submission.requests, "today's reading comes first"
 
 
-def test_a_refusal_comes_after_the_lookup(desk: Desk) -> None:
+def test_a_refusal_comes_after_the_lookup(desk: Archive) -> None:
     """A cell that is refused today still shows what the first edition made of it, in part is not enough."""
     submission = Submission((), former=(FOX, FOX.replace(seed=6)), refusal=CellError("refused today"))
     desk.answer(FOX)
@@ -135,7 +123,7 @@ def test_a_refusal_comes_after_the_lookup(desk: Desk) -> None:
         read_submission(replace(submission, fresh=True), desk.lookup(fresh=True))
 
 
-def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Desk) -> None:
+def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Archive) -> None:
     """A turned photograph is read otherwise today; its former results are shown, and only its own."""
     image = InputImage(name="cat", identity="pixels:new", data=b"x", mime="image/png", width_px=300, height_px=300)
     now, then, before = (

@@ -11,6 +11,7 @@ from tests.fakes.ledgers import open_really
 from wan_notebook.database import Database, InputRow, JobRow, Owner, Price, Status
 from wan_notebook.errors import WanError
 from wan_notebook.request import hash_of_canonical
+from wan_notebook.settings import SettingsLoader
 
 NOON = 1_795_608_000.0  # 2026-11-25 12:00 UTC
 PATH = (Status.SENDING, Status.ACCEPTED, Status.RUNNING, Status.SUCCEEDED, Status.SAVED)
@@ -121,3 +122,20 @@ def price(amount: str, currency: str = "USD") -> Price:
 def ledger(folder: Path, clock: Clock | None = None, **options: Any) -> Database:
     """Open the ledger of a folder."""
     return open_really(folder / "ledger.db", wall_clock=clock or Clock(), **options)
+
+
+class Desk:
+    """A person with a folder, its ledger and their settings."""
+
+    def __init__(self, tmp_path: Path, name: str = "one", **env: str) -> None:
+        self.folder = tmp_path / name / "wan-pictures"
+        self.folder.mkdir(parents=True)
+        self.clock = Clock()
+        self.env = {"WAN_HOME": str(self.folder), **env}
+        self.loader = SettingsLoader(self.env, tmp_path, tmp_path / "config", tmp_path / "data", use_keyring=False)
+        self.loader.remember_folder(self.folder)
+        self.database = ledger(self.folder, self.clock)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self.database.close()

@@ -124,13 +124,3 @@ def test_0_lifts_the_limit() -> None:
     """As WAN_QUERIES_PER_S=0 says."""
     unlimited = RateLimit(0)
     assert all(unlimited.take(1.0) == 0 for _ in range(1000))
-
-
-def test_a_pause_holds_for_all() -> None:
-    """The longest of several pauses stands, and a person may end it."""
-    limit = RateLimit(20)
-    limit.pause(10.0, 5.0)
-    limit.pause(10.0, 1.0)
-    assert limit.take(12.0) == pytest.approx(3.0)
-    limit.paused_until_s = 0.0
-    assert limit.take(12.0) == 0

@@ -105,7 +105,7 @@ def test_login_says_what_is_used_from_now_on(desk: Any, capsys: Any, env: dict[s
     assert HERE not in at.session.loader.config_path.read_text("utf-8")
 
 
-@pytest.mark.parametrize("typed", [("gateway", ""), ("g", "sk with space"), ("g", "sk-ключ"), (KEY,), (LONG,)])
+@pytest.mark.parametrize("typed", [("gateway", ""), ("g", "sk with space"), ("g", "sk-“ключ”"), (KEY,), (LONG,)])
 def test_a_key_that_cannot_be_one_is_refused_at_once(desk: Any, capsys: Any, typed: tuple[str, ...]) -> None:
     """Nobody is asked, nothing is stored, and the error does not repeat it; nor one that is pasted as the service."""
     at = desk(*typed)

@@ -5,14 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from pkgutil import resolve_name
 
 import httpx
 import pytest
 from PIL import Image
 
 from tests.unit.simulator.conftest import PICTURE, PROVIDERS, SUBMIT, TASK, Caller, data_url, request_of
-from wan_notebook.simulator import REPLY_FORMS
 
 URL = "https://x/y.png"
 
@@ -148,20 +146,3 @@ def test_the_command_line_prints_its_base_url_first(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
     assert (tmp_path / "state.db").exists()
-
-
-@pytest.mark.parametrize(
-    "wrong", ["--seconds -1", "--price free", "--port 99999", "--reply-form odd", "--state /dev/null/x", "--help"]
-)
-def test_wrong_values_on_the_command_line_are_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
-    """A wrong value ends with status 2 and a line that names it; the help lists every reply form."""
-    monkeypatch.setattr(sys, "argv", ["simulator", *wrong.split()])
-    with pytest.raises(SystemExit) as stop:
-        resolve_name("wan_notebook.simulator.__main__:main")()
-    printed = capsys.readouterr()
-    if wrong == "--help":
-        assert all(name in printed.out for name in REPLY_FORMS)
-    else:
-        assert (stop.value.code, wrong.split()[1][:9] in printed.err) == (2, True)

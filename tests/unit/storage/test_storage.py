@@ -2,7 +2,6 @@
 
 import datetime as dt
 import errno
-import hashlib
 import itertools
 import os
 import stat
@@ -80,20 +79,6 @@ def test_looking_makes_nothing_and_a_new_folder_stays_out_of_version_control(sto
     ignore.unlink()
     storage.save_input(image())
     assert not ignore.exists()
-
-
-@pytest.mark.parametrize("data", [None, b"png with metadata"])
-def test_a_picture_gets_its_name_and_the_part_goes(storage: Storage, data: bytes | None) -> None:
-    """A finished download, or what is made of it, becomes the file, byte for byte, readable as any file is."""
-    part, whole = part_of(storage, b"png bytes"), data or b"png bytes"
-    assert save(storage, part, data) == NAME
-    part.unlink(missing_ok=True)  # its downloader drops it
-    assert (storage.read(NAME), files_of(storage)) == (whole, [NAME])
-    assert storage.holds(NAME, hashlib.sha256(whole).hexdigest())
-    assert not storage.holds(NAME, hashlib.sha256(b"other").hexdigest())
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE((storage.folder / NAME).stat().st_mode) == 0o666 & ~umask
 
 
 @pytest.mark.parametrize("has_links", [True, False])
