@@ -264,9 +264,9 @@ class _Shell:
 def in_shell(session: Session, *, line: str = "", cell: tuple[str, str] | None = None, **namespace: Any) -> list[str]:
     """Run a `%wan` line or a `%%wan` cell without IPython; return the cells that it inserted."""
     shell = _Shell(namespace)
-    runner = Runner(shell, session)
+    runner = Runner(shell, session, namespace)
     if cell is not None:
-        runner.cell(*cell)
+        runner.make(*cell)
     else:
         runner.line(line)
     return shell.inserted
@@ -283,7 +283,7 @@ class _CapturedError(BaseException):
 
 def submission_of(session: Session, line: str, body: str | None, namespace: Mapping[str, Any]) -> Submission:
     """Return what a `%%wan` cell would submit, or `%wan make LINE` if `body` is None."""
-    runner = Runner(_Shell(namespace), session)
+    runner = Runner(_Shell(namespace), session, namespace)
     found: list[Submission] = []
 
     def capture(submission: Submission) -> None:
@@ -295,7 +295,7 @@ def submission_of(session: Session, line: str, body: str | None, namespace: Mapp
         if body is None:
             runner.line(f"make {line}")
         else:
-            runner.cell(line, body)
+            runner.make(line, body)
     except _CapturedError:
         pass
     finally:

@@ -20,7 +20,7 @@ from .session import Session, default_session
 from .text import one_line
 from .validation import (
     mode_for,
-    name_problem,
+    name_problems,
     refuse_unknown,
     shown_value,
     size_from_image,
@@ -146,8 +146,7 @@ def generate(
             shown = like if isinstance(like, str) else "like"
             size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
         problems += more
-    if name and (problem := name_problem(name)):
-        problems.append(problem)
+    problems += name_problems(name)
     seeds = split_seeds(seed, n=n, mode=mode)
     fields = {name: given[name] for name in ImageRequest.model_fields if name != "seed"}
     fields |= {"images": inputs, "size": size}

@@ -39,7 +39,7 @@ class Resolver:
         if isinstance(value, PictureOf):
             if isinstance(value.job, Job):
                 return (self._of_jobs(value.job.tracked, value.index, name),)
-            return self.image(value.job[value.index], name)  # type: ignore[index] # another class that looks like a job
+            return (self.job_image(str(value.job), value.index, name),)
         if isinstance(value, Picture):
             return (self._of_picture(value.tracked, value.position, name),)
         if isinstance(value, list | tuple):

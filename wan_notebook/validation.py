@@ -243,8 +243,8 @@ def plain_integer(value: Any) -> Any:
     return value
 
 
-def name_problem(name: str, *, field: str = "name") -> Problem | None:
-    """Return why no variable of a notebook should have this name; None if one may."""
+def name_problems(name: str, *, field: str = "name") -> list[Problem]:
+    """Return why no variable of a notebook should have this name, if there is one."""
     taken = {*dir(builtins), "In", "Out", "display", "exit", "get_ipython", "quit"}
     rules = (
         (keyword.iskeyword(name) or not name.isidentifier(), "not a valid variable name."),
@@ -252,7 +252,7 @@ def name_problem(name: str, *, field: str = "name") -> Problem | None:
         (name in taken, f"would hide Python's own {name} from other cells."),
     )
     hint = "Use letters, digits and _, for example fox_1."
-    return next((Problem(field, repr(name), message, hint) for is_broken, message in rules if is_broken), None)
+    return [Problem(field, repr(name), message, hint) for is_broken, message in rules if is_broken and name][:1]
 
 
 # Types ---------------------------------------------------------------------------------------------------------------

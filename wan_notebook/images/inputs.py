@@ -55,10 +55,10 @@ class InputImage:
 
 @dataclass(frozen=True)
 class PictureOf:
-    """One picture of a job, named by its index: asking the job itself would wait until it is done."""
+    """One picture of a job or of a job's id, named by its index: asking the job itself would wait until it is done."""
 
     job: object
-    index: int
+    index: int | None
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ import argparse
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import Problem, RequestError
+from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..text import one_line
-from ..validation import Mode, mode_for, name_problem, size_from_image, split_seeds
-from .expressions import InputPicture, Pictures, expand, pictures_of, read_value
+from ..validation import Mode, mode_for, name_problems, size_from_image, split_seeds
+from .expressions import expand, image_values, read_value, refuse
 from .options import cell_parser
 from .parser import ReadLine
 
@@ -51,11 +51,9 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
         With everything that is wrong with the line and with the request.
     """
     options, problems = read.options, list(read.problems)
-    pictures = Pictures(resolver, resolver.namespace, resolver.job_image, problems)
-    reader = _Reader(options, pictures, problems, is_raw=options.raw)
+    reader = _Reader(options, resolver, problems, is_raw=options.raw)
     name, timeout_s = reader.value("name") or "", reader.value("timeout")
-    if name and (problem := name_problem(name, field="--as")):
-        problems.append(problem)
+    problems += name_problems(name, field="--as")
     tags = tuple(dict.fromkeys(reader.text(tag, "tag") for tag in options.tags or ()))
     kept = {"name": name, "tags": tags, "fresh": options.fresh, "embed": options.embed}
     kept["provider"] = reader.value("provider")
@@ -74,7 +72,7 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     texts = (head.strip() if newline else "", last[match.end() :].strip()) if match else (text.strip(), None)
     is_other = texts != (prompt, negative) or any(problem.field == "image" for problem in problems)
     if read.former or (is_other and not read.problems):
-        then = _Reader(options, pictures, [], is_raw=bool(read.former) or options.raw)
+        then = replace(reader, options=options, problems=[], notes=[], is_raw=bool(read.former) or options.raw)
         with suppress(RequestError):
             former = then.requests(*texts)
     if refusal is not None and not former:
@@ -100,21 +98,23 @@ def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
 
 @dataclass
 class _Reader:
-    """Reads the requests of one reading of a cell, and lists what is wrong and what is worth a note."""
+    """Reads the requests of one reading of a cell, and lists what is wrong and what is worth a note.
+
+    ``known`` keeps what was evaluated, so that it happens once in all readings.
+    """
 
     options: argparse.Namespace
-    pictures: Pictures
+    resolver: "Resolver"
     problems: list[Problem]
     is_raw: bool
     notes: list[str] = field(default_factory=list)
+    known: dict[tuple[object, str], Any] = field(default_factory=dict)
 
     def value(self, name: str) -> Any:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
-        text = getattr(self.options, name)
-        if text is None or isinstance(text, bool):
-            return text
         option = next(option for option in cell_parser().options if option.dest == name)
-        return self._once(name, text, lambda: read_value(option, text, self.pictures.namespace, name=name))
+        given = getattr(self.options, name)
+        return self._once(name, given, lambda text: read_value(option, text, self.resolver.namespace, name=name))
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""
@@ -122,7 +122,8 @@ class _Reader:
         if options.negative is not None and negative:
             self.problems.append(Problem("negative_prompt", "", "is an option and stands below.", "Keep one."))
         given = enumerate(options.image or ())
-        images = tuple(image for place, text in given for image in self._pictures(text, "image", place))
+        found = [self._once(place, text, lambda text: self._images(text, "image")) for place, text in given]
+        images = tuple(image for one in found for image in one or (_UNREADABLE,))
         mode = mode_for(images, interleave=options.interleave)
         seeds = split_seeds(self.value("seed"), n=self.value("n") or 1, mode=mode)
         names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
@@ -141,39 +142,43 @@ class _Reader:
         """Return a text with its fields filled in, unless the cell is raw."""
         if self.is_raw:
             return text
-        expanded = expand(text, self.pictures.namespace, field=field)
+        expanded = expand(text, self.resolver.namespace, field=field)
         self.problems += expanded.problems
         self.notes += expanded.notes
         return expanded.text
 
-    def _once(self, place: object, text: str, read: Callable[[], Any]) -> Any:
+    def _once(self, place: object, text: str, read: Callable[[str], Any]) -> Any:
         """Evaluate what stands in a place, once in all readings of a cell; None, with a problem, if that fails."""
-        if (place, text) not in self.pictures.known:
+        if (place, text) not in self.known:
             try:
-                self.pictures.known[place, text] = read()
+                self.known[place, text] = read(text)
             except RequestError as error:
-                self.pictures.known[place, text] = error
-        found = self.pictures.known[place, text]
+                self.known[place, text] = error
+        found = self.known[place, text]
         if isinstance(found, RequestError):
             self.problems += found.problems
             return None
         return found
 
-    def _pictures(self, text: str, field: str, place: object) -> tuple[InputPicture, ...]:
-        """Return the pictures of one option."""
-        found = self._once(place, text, lambda: pictures_of(text, self.pictures, field=field))
-        if found == ():
-            self.problems.append(Problem(field, text, "holds no picture.", "Leave it out, or add one."))
-        return found or (_UNREADABLE,)
+    def _images(self, text: str, field: str) -> list[InputImage | PendingImage]:
+        """Return the pictures of one option; one that is refused today stands without data, as the first edition's."""
+        images = list[InputImage | PendingImage]()
+        for value, name in image_values(text, self.resolver.namespace, field):
+            try:
+                images += self.resolver.image(value, name)
+            except ImageInputError as error:
+                former = self.resolver.former_image(value, name)
+                if former is None:
+                    raise
+                self.problems += error.problems
+                images.append(former)
+        return images or refuse(field, "holds no picture.", "Leave it out, or add one.", text)
 
     def _size_like(self, like: str, mode: Mode) -> str | None:
-        size: str | None = self.value("size")
-        if size is None and self.options.size is not None:
-            return size
         given = self.options.image or ()
         place = given.index(like) if like in given else "like"  # the same expression is the same picture
-        pictures = self._pictures(like, "like", place)
-        found = [one for one in pictures if (one.data if isinstance(one, InputImage) else one.job_id)]
-        size, problems = size_from_image(found, shown=like, size=size, mode=mode)
+        images = self._once(place, like, lambda text: self._images(text, "like")) or ()
+        found = [one for one in images if isinstance(one, PendingImage) or one.data]
+        size, problems = size_from_image(found, shown=like, size=self.value("size"), mode=mode)
         self.problems += problems
         return size

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..images import is_job, looks_like_image
 from .options import cell_parser, command_parsers, find_command, help_topics
-from .parser import EXPRESSIONS, QUOTES, REPEATABLE, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
+from .parser import EXPRESSIONS, QUOTES, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -74,9 +74,8 @@ def _complete(parser: LineParser, words: Sequence[Word], current: str, known: Kn
     if flag is not None and flag[1] is not None:  # --size=1
         action, typed = parser.named.get(flag[0]), flag[1]
     if action is None:
-        word = parser.positional(len(scan.positionals)) if not current.startswith("-") else None
-        left = [option for option in parser.options if option.dest not in scan.seen or option.dest in REPEATABLE]
-        flags = [name for option in left for name in option.option_strings]
+        word = scan.next_word() if not current.startswith("-") else None
+        flags = [name for option in parser.options if not scan.is_given(option) for name in option.option_strings]
         return _matching(current, [*(_values(word, current, known) if word else ()), *flags])
     if action.type in EXPRESSIONS and typed[:1] not in tuple(QUOTES):
         typed = re.split(r"[\[(,\s]+", typed)[-1]  # an item of a list

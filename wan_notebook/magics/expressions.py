@@ -8,26 +8,22 @@ lose. Everything is replaced once: braces in a value stay as they are.
 import argparse
 import ast
 import builtins
+import inspect
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import islice
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
-from ..errors import ImageInputError, Problem, RequestError
-from ..images import InputImage, PendingImage, PictureOf, is_job, looks_like_image
+from ..errors import Problem, RequestError
+from ..images import PictureOf, looks_like_image
+from ..jobs import Job
 from ..models import TASKS_PER_CALL_MAX
 from ..text import did_you_mean, one_line, shown
 from ..validation import parse_size, plain_integer
 from .parser import LOCATION, Kind, quoted, split_list, unescape, unquoted
-
-if TYPE_CHECKING:
-    from ..resolver import Resolver
-
-InputPicture = InputImage | PendingImage
 
 _PIECE: Final = re.compile(
     r'\{\{|\}\}|\{"(?P<literal>(?:[^"\\\n]|\\.)*)"\}|(?P<field>\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})|[{}]'
@@ -127,7 +123,7 @@ def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[
     if not isinstance(body, ast.Subscript):
         return evaluate(text, namespace, field, tree), None
     value = evaluate(text, namespace, field, ast.Expression(body.value))
-    if is_job(value):
+    if isinstance(value, Job):
         with suppress(ValueError, TypeError):
             return value, operator.index(ast.literal_eval(body.slice))
     body.value = ast.copy_location(ast.Name("value before the bracket", ast.Load()), body.value)
@@ -172,7 +168,7 @@ def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a
 # Values of options ---------------------------------------------------------------------------------------------------
 
 
-def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any], *, name: str) -> Any:
+def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any], *, name: str) -> Any:
     """Return the value of an option or word in its type; jobs stay as typed, since the session looks them up.
 
     Raises
@@ -180,6 +176,8 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
     RequestError
         With what is wrong, under ``name``.
     """
+    if not isinstance(text, str):  # several texts, a switch, or nothing
+        return [read_value(action, one, namespace, name=name) for one in text] if isinstance(text, list) else text
     match action.type:
         case Kind.JOB | Kind.JOB_OR_FILE:
             return text
@@ -188,8 +186,9 @@ def read_value(action: argparse.Action, text: str, namespace: Mapping[str, Any],
         case Kind.SEED:
             return _seeds(text, namespace)
         case Kind.NUMBER:
-            number = _whole(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name), text, name)
-            return number if type(number) is int else refuse(name, f"{shown(text)} is not a whole number.")
+            number = plain_integer(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name))
+            is_fine = type(number) is int and abs(number) < 2**63  # the ledger's integers
+            return number if is_fine else refuse(name, f"{shown(text)} is not a whole number, or too large.")
     expanded = expand(text, namespace, field=name)
     if expanded.problems:
         raise RequestError(expanded.problems)
@@ -233,9 +232,9 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
     text = LONE_FIELD.sub(r"\1", text)
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
     found: list[Any] = []
-    for part in [text] if text.startswith(("(", "[")) else split_list(f"[{text}]"):
+    for part in split_list(f"[{text}]") if _RANGE.search(text) else [text]:
         if match := _RANGE.fullmatch(part):
-            first, last = (_whole(evaluate(end, namespace, "seed"), part, "seed") for end in match.groups())
+            first, last = (plain_integer(evaluate(end, namespace, "seed")) for end in match.groups())
             if {type(first), type(last)} != {int} or first > last:
                 refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
             found += range(first, min(last, first + TASKS_PER_CALL_MAX) + 1)
@@ -244,74 +243,39 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             value = [value]
         try:
-            found += [_whole(item, part, "seed") for item in islice(value, TASKS_PER_CALL_MAX + 1)]
-        except RequestError:
-            raise
+            found += islice(value, TASKS_PER_CALL_MAX + 1)
         except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
             raise raised("seed", part, error) from None
     return found[: TASKS_PER_CALL_MAX + 1]
 
 
-def _whole(value: Any, text: str, field: str) -> Any:
-    """Return integers of any kind as Python's; what else was given passes, since the request says what is wrong."""
-    number = plain_integer(value)
-    if type(number) is int and abs(number) >= 2**63:
-        refuse(field, "is far too large.", "Choose a smaller number.", text)
-    return number
-
-
 # Pictures ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Pictures:
-    """Gives pictures, also those that are refused today: without data, by the identity of the first edition.
-
-    Why they are refused is added to ``problems``. ``known`` keeps what was evaluated, so that it happens once.
-    """
-
-    resolver: "Resolver"
-    namespace: Mapping[str, Any]
-    job_image: Callable[[str, int | None, str], InputPicture]
-    problems: list[Problem]
-    known: dict[tuple[object, str], Any] = field(default_factory=dict)
-
-    def image(self, value: object, name: str) -> tuple[InputPicture, ...]:
-        """Return the pictures of a value."""
-        try:
-            return self.resolver.image(value, name)
-        except ImageInputError as error:
-            former = self.resolver.former_image(value, name)
-            if former is None:
-                raise
-            self.problems += error.problems
-            return (former,)
-
-
-def pictures_of(text: str, resolver: "Resolver | Pictures", field: str = "image") -> tuple[InputPicture, ...]:
-    """Return the pictures that ``-i`` names; an expression is evaluated once. Raise ``RequestError``.
+def image_values(text: str, names: Mapping[str, Any], field: str = "image") -> list[tuple[object, str]]:
+    """Return the values that ``-i`` names, each with what to call it. Raise ``RequestError``.
 
     A variable of the notebook comes before a job's id and before a file; paths, URLs and ids are never evaluated.
     """
-    text, names = LONE_FIELD.sub(r"\1", text), resolver.namespace
+    text = LONE_FIELD.sub(r"\1", text)
     if text in names:
-        return resolver.image(names[text], text)
+        return [(names[text], text)]
     path = unquoted(text)
     if path is None:
         if text.startswith("[") and text.endswith("]") and not re.search(r"\*| for ", text):  # else it is evaluated
-            return tuple(picture for part in split_list(text) for picture in pictures_of(part, resolver, field))
+            return [value for part in split_list(text) for value in image_values(part, names, field)]
         job = job_reference(text)
         if job and not is_known(job[0], names):
-            return (resolver.job_image(*job, text),)
+            return [(PictureOf(*job), text)]
         path = text if LOCATION.match(text) or _is_path(text, names) else None
     if path is not None:
         if not path.strip() or "\0" in path:
             refuse(field, "not a valid path.", "Give a path, a URL or a variable.", text)
         # A path or URL is shown by its last part.
         last = re.split(r"[/\\]", path.split("?", 1)[0].rstrip("/\\"))[-1] or path
-        return resolver.image(path, "data URL" if path[:5].lower() == "data:" else last)
+        return [(path, "data URL" if path[:5].lower() == "data:" else last)]
     value, index = evaluate_item(text, names, field)
-    return resolver.image(value if index is None else PictureOf(value, index), text)
+    return [(value if index is None else PictureOf(value, index), text)]
 
 
 def job_reference(text: str) -> tuple[str, int | None] | None:
@@ -325,9 +289,8 @@ def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
     if not (looks_like_image(text) or "/" in text or "\\" in text):
         return False
     if dotted := _DOTTED.fullmatch(text):
-        # Not hasattr alone: a property of a job would wait for it.
-        value = namespace.get(dotted[1])
-        return not (hasattr(type(value), dotted[2]) or dotted[2] in getattr(value, "__dict__", ()))
+        # Not hasattr: a property of a job would wait for it.
+        return inspect.getattr_static(namespace.get(dotted[1]), dotted[2], None) is None
     try:
         names = {node.id for node in ast.walk(parse_expression(text, "image")) if isinstance(node, ast.Name)}
     except RequestError:

@@ -2,20 +2,16 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..display import Bundle, FrontEnd, job_bundle, picture_bundle, show_job
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import default_session
 
-if TYPE_CHECKING:
-    from ..display import Bundle, FrontEnd
-
 
 def front_end(shell: Any) -> "FrontEnd":
     """Return the front end of a shell, which decides who waits: the cell or the person."""
-    from ..display import FrontEnd
-
     if getattr(shell, "kernel", None) is None:
         return FrontEnd.TERMINAL
     if not is_watched(shell):  # nbclient, nbconvert, papermill, nbval, Voilà
@@ -38,8 +34,6 @@ def show_jobs_in_cells() -> None:
 
 def _show(job: Job) -> bool:
     """Display a job unless this very cell has shown it; False for a job of another folder."""
-    from ..display import show_job
-
     session = default_session()
     if not _is_here(job):
         return False
@@ -52,8 +46,6 @@ def _show(job: Job) -> bool:
 
 def _bundle(shown: Job | Picture) -> "Bundle | None":
     """Return the static output of a job or a picture; None for one of another folder."""
-    from ..display import job_bundle, picture_bundle
-
     session = default_session()
     if not _is_here(shown.job if isinstance(shown, Picture) else shown):
         return None

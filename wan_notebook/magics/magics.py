@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from ..database import OpenSummary, count_open
@@ -36,7 +37,6 @@ class Extension:
         self.loader: SettingsLoader | None = None
         self.session: Session | None = None
         """The kernel's session, once a cell or command has needed it."""
-        self._matcher = _matcher(self)
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
@@ -46,7 +46,7 @@ class Extension:
         self.shell.register_magic_function(self.on_line, "line", "wan")
         self.shell.register_magic_function(self.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
-            self.shell.Completer.custom_matchers.append(self._matcher)
+            self.shell.Completer.custom_matchers.append(self.match)
         self.shell.input_transformers_cleanup.append(transform_lines)
         self.shell.events.register("pre_run_cell", self.before_cell)
         summary = count_open(loader.folder / LEDGER_NAME)
@@ -63,19 +63,21 @@ class Extension:
         for kind in ("line", "cell"):
             self.shell.magics_manager.magics[kind].pop("wan", None)
         if self.shell.Completer is not None:
-            self.shell.Completer.custom_matchers.remove(self._matcher)
+            self.shell.Completer.custom_matchers.remove(self.match)
         self.shell.input_transformers_cleanup.remove(transform_lines)
         self.shell.events.unregister("pre_run_cell", self.before_cell)
 
     def runner(self, local_ns: Any = None) -> "Runner":
         """Return what runs a cell or command where it stands."""
         from ..session import default_session
+        from .frontend import front_end
         from .runner import Runner
 
         if self.session is None:
             self.session = default_session(self.loader)
             self.before_cell()
-        return Runner(self.shell, self.session, local_ns, self.panel)
+        names = {**self.shell.user_ns, **(local_ns or {})}
+        return Runner(self.shell, self.session, names, front_end(self.shell), self.panel)
 
     @no_var_expand
     @needs_local_scope
@@ -87,7 +89,21 @@ class Extension:
     def on_cell(self, line: str, cell: str) -> None:
         """Make pictures: the cell's text is the prompt."""
         # IPython hands cell magics the notebook's variables for local ones; two frames up is the caller of the magic.
-        self.runner(self.shell.get_local_scope(2)).cell(line, cell)
+        self.runner(self.shell.get_local_scope(2)).make(line, cell)
+
+    @context_matcher()  # type: ignore[untyped-decorator] # IPython ships it without types
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete a line of ours."""
+        from .completion import complete, known_to
+
+        line = context.line_with_cursor
+        found = complete(line, len(line), known_to(self.session, self.shell.user_ns))
+        return {
+            "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
+            "matched_fragment": found.matched_fragment,
+            "suppress": bool(found.candidates),
+            "ordered": True,
+        }
 
     def before_cell(self, _info: object = None) -> None:
         """Let ``_wan`` be the last job of another cell, so that a cell that is run again does not edit its result."""
@@ -132,21 +148,3 @@ def transform_lines(lines: list[str]) -> list[str]:
 
 # A terminal asks after each line whether the cell is complete; there the body is still to come.
 transform_lines.has_side_effects = True  # type: ignore[attr-defined]
-
-
-def _matcher(extension: Extension) -> Any:
-    from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
-
-    def wan_matcher(context: CompletionContext) -> Any:
-        from .completion import complete, known_to
-
-        line = context.line_with_cursor
-        found = complete(line, len(line), known_to(extension.session, extension.shell.user_ns))
-        return {
-            "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
-            "matched_fragment": found.matched_fragment,
-            "suppress": bool(found.candidates),
-            "ordered": True,
-        }
-
-    return context_matcher()(wan_matcher)  # called, not written above it: IPython ships it without types

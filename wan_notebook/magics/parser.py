@@ -167,7 +167,7 @@ class Kind(StrEnum):
 
 
 EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
-REPEATABLE: Final = frozenset({"image", "tags"})
+REPEATABLE: Final = frozenset({"image", "tags", "words"})
 _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
@@ -195,15 +195,10 @@ class LineParser(argparse.ArgumentParser):
             if kind is not None:  # choices are not checked by argparse either
                 usual = {"type": kind, "metavar": _METAVARS.get(kind, kind.name)}
             if not names.startswith("-"):
-                usual["nargs"] = "*" if names == "words" else "?"
+                usual |= {"nargs": "*", "default": ()} if names == "words" else {"nargs": "?"}
             action = self.add_argument(*names.split(), help=text, **usual | more)
             (self.options if action.option_strings else self.positionals).append(action)
             self.named |= dict.fromkeys(action.option_strings, action)
-
-    def positional(self, count: int) -> argparse.Action | None:
-        """Return the positional that the word after ``count`` others is; the last one may take several."""
-        last = self.positionals[-1:] if self.positionals and self.positionals[-1].nargs == "*" else []
-        return next(iter([*self.positionals[count:], *last]), None)
 
     def read(self, line: str) -> "ReadLine":
         """Read options and positional words in any order; nothing is raised, problems are listed."""
@@ -240,17 +235,23 @@ class ReadLine:
 
     ``options`` holds texts as typed (None for what is not given) and True or False for switches. ``text`` is the
     prompt of ``%wan make``; ``former`` are options and text as the first edition read them: options only before the
-    text, which was taken verbatim. ``seen`` keeps what was typed, by destination. ``pending`` is the option at the end
-    whose value is still to come.
+    text, which was taken verbatim. ``pending`` is the option at the end whose value is still to come.
     """
 
     def __init__(self, parser: LineParser, words: Sequence[Word]) -> None:
-        self.parser, self.words = parser, deque(words)
+        self.parser, self.words, self.text = parser, deque(words), ""
         self.options = argparse.Namespace(**{one.dest: one.default for one in (*parser.options, *parser.positionals)})
-        self.text = ""
         self.former: tuple[argparse.Namespace, str] | None = None
         self.pending: argparse.Action | None = None
-        self.problems, self.positionals, self.seen = list[Problem](), list[str](), dict[str, list[str]]()
+        self.problems: list[Problem] = []
+
+    def is_given(self, action: argparse.Action) -> bool:
+        """Say whether an argument that can stand only once is there already."""
+        return action.dest not in REPEATABLE and getattr(self.options, action.dest) != action.default
+
+    def next_word(self) -> argparse.Action | None:
+        """Return the argument that a word would be that is not an option."""
+        return next((action for action in self.parser.positionals if not self.is_given(action)), None)
 
     def problem(self, name: str, message: str, hint: str = "") -> None:
         """Note what is wrong with an option or the line."""
@@ -270,27 +271,25 @@ class ReadLine:
             if is_yes is None:
                 self.problem(name, f"takes no value such as {value!r}.", f"Write {name} or {name}=false.")
             else:
-                self._set(action, f"{name}={value}" if value else name, is_yes is not name.startswith("--no-"))
+                self._set(action, is_yes is not name.startswith("--no-"))
         return bool(self.words)
 
     def read_word(self) -> None:
         """Read a word that is not a known option: a positional, an unknown option, or too much."""
         prog, is_flag = self.parser.prog, flag_of(self.words[0].text) is not None
-        action = None if is_flag else self.parser.positional(len(self.positionals))
-        if action is not None:
+        if not is_flag and (action := self.next_word()):
             word = self.words.popleft()
-            text = self._plain(action, prog, word.text, word.fault)
-            self.positionals += [] if text is None else [text]
+            self._set_text(action, prog, word.text, word.fault)
             return
         stray = [self.words.popleft().text]  # with what follows, which was meant as its value: one problem, not two
         while self.words and not flag_of(self.words[0].text):
             stray.append(self.words.popleft().text)
-        hint = "A value with spaces needs quotes; for another picture repeat -i; the prompt goes below this line."
         if any(map(looks_like_key, stray)):
             self.problem(prog, "what looks like a key was not used.", EXPOSED_HINT)
         elif is_flag:
             self._unknown(stray[0])
         else:
+            hint = "A value with spaces needs quotes; for another picture repeat -i; the prompt goes below this line."
             hint = hint if prog == "%%wan" else f"Example: `{self.parser.example}`"
             self.problem(prog, f"{one_line(' '.join(stray), 60)!r} is unexpected.", hint)
 
@@ -303,38 +302,33 @@ class ReadLine:
                 self._unknown(word, _AS_IT_IS)
 
     def _unknown(self, word: str, more: str = "") -> None:
-        known = [name for option in self.parser.options for name in option.option_strings]
-        topic = self.parser.prog.strip("%").removeprefix("wan").removesuffix(" make")
-        name = word.partition("=")[0]
-        hint = did_you_mean(name.lower(), known) or f"`%wan help{topic}` lists the options."
+        topic, name = self.parser.prog.strip("%").removeprefix("wan").removesuffix(" make"), word.partition("=")[0]
+        hint = did_you_mean(name.lower(), self.parser.named) or f"`%wan help{topic}` lists the options."
         self.problem(name, "unknown option.", f"{hint} {more}".strip())
 
     def finished(self, *missing: str) -> Self:
         """Return what was read; a missing word is a problem too."""
-        least = self.parser.positionals[len(self.positionals) : self.parser.least]
-        missing = (*missing, *(str(action.metavar) for action in least))
+        required = self.parser.positionals[: self.parser.least]
+        missing = (*missing, *(str(one.metavar) for one in required if not getattr(self.options, one.dest)))
         if missing and not self.problems and not self.options.help:
             self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
-        for position, action in enumerate(self.parser.positionals):
-            values = self.positionals[position:]
-            setattr(self.options, action.dest, values if action.nargs == "*" else next(iter(values), None))
         return self
 
-    def _set(self, action: argparse.Action, typed: str, value: object) -> None:
-        before = self.seen.setdefault(action.dest, [])
-        before.append(typed)
+    def _set(self, action: argparse.Action, value: object) -> None:
+        before = getattr(self.options, action.dest)
         if action.dest in REPEATABLE:
-            value = [*(getattr(self.options, action.dest) or ()), value]
-        elif len(set(before)) > 1:
-            self.problem(action.option_strings[0], f"is given more than once: {' and '.join(before)}.", "Keep one.")
+            value = [*(before or ()), value]
+        elif before not in (action.default, value):
+            self.problem(action.option_strings[0], "is given more than once.", "Keep one.")
         setattr(self.options, action.dest, value)
 
     def _value(self, action: argparse.Action, name: str, value: str | None, fault: str) -> None:
+        """Read the value of an option, which stands behind its ``=`` or in the next word."""
         if not value:
             if not self.words or (value is None and flag_of(self.words[0].text)):
                 self.pending = None if self.words else action
                 if action.nargs == "?":
-                    self._set(action, name, action.const)
+                    self._set(action, action.const)
                 else:
                     hint = f"Write {name} {action.metavar}; a value that begins with a dash needs quotes."
                     self.problem(name, "needs a value.", hint)
@@ -346,17 +340,15 @@ class ReadLine:
             if not has_comma and not (action.type is Kind.SINCE and value.isdecimal() and following.isalpha()):
                 break
             value = f"{value} {self.words.popleft().text}"
-        text = self._plain(action, name, value, fault)
-        if text is not None:
-            self._set(action, value, text)
+        self._set_text(action, name, value, fault)
 
-    def _plain(self, action: argparse.Action, name: str, typed: str, fault: str) -> str | None:
-        """Return a value without its quotes; None, with a problem, for what cannot be read."""
+    def _set_text(self, action: argparse.Action, name: str, typed: str, fault: str) -> None:
+        """Set an argument to a value without its quotes, or note why it cannot be read."""
         if fault and (action.type in EXPRESSIONS or typed[0] in QUOTES):
             self.problem(name, fault, "Close every quote and bracket.")
             self.words.clear()  # nobody knows what the rest of the line belongs to
-            return None
+            return
         inner = unquoted(typed)
-        if inner is None or action.type in EXPRESSIONS:
-            return typed
-        return inner if action.type is Kind.PATH else unescape(typed[1:-1])
+        if inner is not None and action.type not in EXPRESSIONS:
+            typed = inner if action.type is Kind.PATH else unescape(typed[1:-1])
+        self._set(action, typed)

@@ -4,24 +4,25 @@ import argparse
 import secrets
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..database import HistoryQuery
-from ..display import dry_run_bundle, message_bundle, publish, set_cell_text, show_job
+from ..display import FrontEnd, dry_run_bundle, message_bundle, publish, set_cell_text, show_job
 from ..errors import CellError, RequestError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
-from .frontend import front_end, show_jobs_in_cells
+from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
-from .parser import ReadLine, flag_of, split_line, unquoted
+from .parser import flag_of, split_line, unquoted
 from .render_cell import cell_of_job
 
 if TYPE_CHECKING:
@@ -31,43 +32,63 @@ Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
 
 
+@contextmanager
+def last_resort() -> Iterator[None]:
+    """Let our own errors and interrupts through, and turn every other exception into one line with an id.
+
+    Its traceback goes into a private file. Nothing of the environment and no local variable is kept: a traceback
+    shows places and the exception's text.
+    """
+    try:
+        yield
+    except WanError:
+        raise
+    except Exception as failure:  # noqa: BLE001 - the boundary to the notebook
+        error_id = secrets.token_hex(4)
+        path = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log"
+        with suppress(OSError):
+            write_private(path, mask_keys("".join(traceback.format_exception(failure))))
+        message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
+        hint = f"What was sent is in `%wan history`. Please report it with that id; its traceback is in {path}."
+        raise WanError(message, hint=hint) from None
+
+
+@dataclass(frozen=True)
 class Runner:
     """What one cell or line works with: the shell, the session, the variables, and how to find jobs and show results.
 
-    ``local_ns`` are the variables of the function that the magic stands in; ``panel`` returns the package ``panel``,
-    which stands above this one: None in a script.
+    ``namespace`` has the variables of the notebook and of the function that the magic stands in; ``panel`` returns the
+    package ``panel``, which stands above this one: None in a script.
     """
 
-    def __init__(self, shell: Any, session: "Session", local_ns: Any = None, panel: Any = None) -> None:
-        self.shell, self.session, self.panel = shell, session, panel
-        self.front_end = front_end(shell)
-        self.namespace: Mapping[str, Any] = {**shell.user_ns, **(local_ns or {})}
+    shell: Any
+    session: "Session"
+    namespace: Mapping[str, Any]
+    front_end: FrontEnd = FrontEnd.TERMINAL
+    panel: Callable[[], ModuleType] | None = None
 
-    def cell(self, line: str, body: str) -> None:
-        """Turn a cell into pictures."""
-        with last_resort():
-            self._make(cell_parser().read(line), body)
-
+    @last_resort()
     def line(self, line: str) -> Job | None:
         """Run one command. ``make`` returns its job."""
-        with last_resort():
-            words = split_line(line)
-            if words and words[0].text == "make":
-                read = command_parsers()["make"].read_with_text(line[words[0].end :])
-                return self._make(read, read.text)
-            name, options = read_command(line, self.namespace)
-            modules = (import_module(f"{__package__}.commands.{module}") for module in ("records", "jobs", "setup"))
-            run = f"run_{name or 'status'}"
-            next(getattr(module, run) for module in modules if hasattr(module, run))(options, self)
-            return None
+        words = split_line(line)
+        if words and words[0].text == "make":
+            return self.make(line[words[0].end :])
+        name, options = read_command(line, self.namespace)
+        modules = (import_module(f"{__package__}.commands.{module}") for module in ("records", "jobs", "setup"))
+        run = f"run_{name or 'status'}"
+        next(getattr(module, run) for module in modules if hasattr(module, run))(options, self)
+        return None
 
-    def _make(self, read: ReadLine, body: str) -> Job | None:
+    @last_resort()
+    def make(self, line: str, body: str | None = None) -> Job | None:
+        """Make the pictures of a cell; without ``body``, of a line that has the text in it."""
+        read = command_parsers()["make"].read_with_text(line) if body is None else cell_parser().read(line)
         session, options, cell = self.session, read.options, self.session.cell()
         if options.help:
             self.show_text(help_text())
             return None
         resolver = session.resolver(self.namespace, may_fetch=not options.dry_run)
-        submission, timeout_s = read_cell(read, body, resolver)
+        submission, timeout_s = read_cell(read, read.text if body is None else body, resolver)
         submission = replace(submission, cell=cell)
         if options.dry_run:
             publish(dry_run_bundle(session.plan(submission)))
@@ -106,9 +127,8 @@ class Runner:
             return [(self._newest(), None)]
         text = LONE_FIELD.sub(r"\1", unquoted(word) or word)
         reference = job_reference(text)
-        if reference and not is_known(reference[0], self.namespace):
-            return [(self.session.job(reference[0]), reference[1])]
-        value, index = evaluate_item(text, self.namespace, "job")
+        is_id = reference and not is_known(reference[0], self.namespace)
+        value, index = (text, None) if is_id else evaluate_item(text, self.namespace, "job")
         given = value if isinstance(value, list | tuple) else [value]
         if not given or not all(isinstance(one, Job | Picture | str) for one in given):
             hint = "All of them: `--all`." if word == "all" else "`%wan history` lists the jobs."
@@ -159,39 +179,14 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
         return "help", argparse.Namespace(topic=name or None)
     problems = list(read.problems)
     for action in (*parser.options, *parser.positionals):
-        given = getattr(read.options, action.dest)
-        texts = given if isinstance(given, list) else [given] if isinstance(given, str) else []
-        field = action.option_strings[0] if action.option_strings else parser.prog
+        given, field = getattr(read.options, action.dest), next(iter(action.option_strings), parser.prog)
         try:
-            values = [read_value(action, text, namespace, name=field) for text in texts]
+            setattr(read.options, action.dest, read_value(action, given, namespace, name=field))
         except RequestError as error:
             problems += error.problems
-        else:
-            setattr(read.options, action.dest, values if isinstance(given, list) else next(iter(values), given))
     if problems:
         raise RequestError(problems)
     return name, read.options
-
-
-@contextmanager
-def last_resort() -> Iterator[None]:
-    """Let our own errors and interrupts through, and turn every other exception into one line with an id.
-
-    Its traceback goes into a private file. Nothing of the environment and no local variable is kept: a traceback
-    shows places and the exception's text.
-    """
-    try:
-        yield
-    except WanError:
-        raise
-    except Exception as failure:  # noqa: BLE001 - the boundary to the notebook
-        error_id = secrets.token_hex(4)
-        path = Path(tempfile.gettempdir()) / f"wan_notebook-{error_id}.log"
-        with suppress(OSError):
-            write_private(path, mask_keys("".join(traceback.format_exception(failure))))
-        message = f"something unexpected went wrong ({type(failure).__name__}, error {error_id})."
-        hint = f"What was sent is in `%wan history`. Please report it with that id; its traceback is in {path}."
-        raise WanError(message, hint=hint) from None
 
 
 set_cell_text(cell_of_job)

@@ -12,7 +12,7 @@ from wan_notebook.errors import RequestError
 from wan_notebook.images import InputImage, PendingImage
 from wan_notebook.models import MODELS, TASKS_PER_CALL_MAX
 from wan_notebook.request import ImageRequest, fields_of, hash_of_canonical
-from wan_notebook.validation import Mode, Seeds, expected_size, name_problem, size_from_image, split_seeds
+from wan_notebook.validation import Mode, Seeds, expected_size, name_problems, size_from_image, split_seeds
 
 SEED_MAX = MODELS["wan2.6-image"].seed_max
 
@@ -179,11 +179,11 @@ def test_seeds_of_a_call(given_seeds: Any, n: int, mode: Mode, values: Any, word
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("fox_1", "None"), ("class", "not a valid"), ("_x", "underscore"), ("print", "would hide")]
+    ("name", "words"), [("fox_1", "[]"), ("class", "not a valid"), ("_x", "underscore"), ("print", "would hide")]
 )
 def test_a_name_is_one_that_a_notebook_can_use(name: str, words: str) -> None:
     """No keyword, no built-in, nothing that IPython sets itself."""
-    assert words in str(name_problem(name, field="--as"))
+    assert words in str(name_problems(name, field="--as"))
 
 
 @given(

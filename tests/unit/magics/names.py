@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from wan_notebook.errors import ImageInputError, RequestError
-from wan_notebook.images import InputImage, PendingImage
+from wan_notebook.images import InputImage, PendingImage, PictureOf
 from wan_notebook.magics import cell_parser, command_parsers, read_cell
 from wan_notebook.replay import Submission
 
@@ -26,6 +26,9 @@ class Pictures:
     def image(self, value: object, name: str) -> tuple[InputImage | PendingImage, ...]:
         if isinstance(value, list | tuple):
             return tuple(one for k, item in enumerate(value) for one in self.image(item, f"{name}[{k}]"))
+        if isinstance(value, PictureOf):
+            self.asked.append((value.job, value.index))
+            return (picture(name),)
         self.asked.append((value, name))
         if isinstance(value, InputImage | PendingImage):
             return (replace(value, name=name),)
@@ -35,12 +38,6 @@ class Pictures:
 
     def former_image(self, value: object, name: str) -> InputImage | None:
         return InputImage(f"former {name}", f"former:{name}", b"", "", 0, 0) if isinstance(value, float) else None
-
-    def job_image(self, job_id: str, index: int | None, name: str) -> InputImage:
-        self.asked.append((job_id, index))
-        if index is None:
-            raise ImageInputError(name, "the job has 2 pictures.", hint=f"Choose {job_id}[0] or {job_id}[1].")
-        return picture(name)
 
 
 def notebook(**more: Any) -> Pictures:

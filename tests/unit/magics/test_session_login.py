@@ -48,7 +48,7 @@ class Desk:
 
     def run(self, line: str, capsys: pytest.CaptureFixture[str]) -> str:
         """Run a command; return what it shows."""
-        Runner(SimpleNamespace(user_ns={}), self.session).line(line)
+        Runner(SimpleNamespace(user_ns={}), self.session, {}).line(line)
         return capsys.readouterr().out
 
 
