@@ -113,8 +113,9 @@ class _Reader:
     def value(self, name: str) -> Any:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
         option = next(option for option in cell_parser().options if option.dest == name)
-        given = getattr(self.options, name)
-        return self._once(name, given, lambda text: read_value(option, text, self.resolver.namespace, name=name))
+        given, names = getattr(self.options, name), self.resolver.namespace
+        is_text = isinstance(given, str)
+        return self._once(name, given, lambda text: read_value(option, text, names, name=name)) if is_text else given
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""
