@@ -1,6 +1,5 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -250,9 +249,9 @@ class Comparison:
         """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
         from PIL import Image, ImageDraw, ImageFont
 
-        from .images import open_image
+        from .images import open_image, saved
 
-        cell_px, margin_px, line_px, buffer = 480, 8, 22, io.BytesIO()
+        cell_px, margin_px, line_px = 480, 8, 22
         columns = self.columns or min(len(self.items), 4)
         captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
         height_px = cell_px + (max(map(len, captions)) + 1) * line_px
@@ -265,8 +264,7 @@ class Comparison:
             figure.paste(picture, (left, top))
             text = "\n".join(one_line(line, 56) for line in caption)
             draw.text((left, top + picture.height + margin_px), text, fill="black", font=font)
-        figure.save(buffer, format)
-        return buffer.getvalue()
+        return saved(figure, format)
 
 
 def compare(
@@ -324,6 +322,7 @@ def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareI
     from PIL import Image
 
     from .display import CompareItem
+    from .images import saved
 
     label = _label(resolver, value) or f"image {number}"
     if isinstance(value, Picture):
@@ -347,9 +346,7 @@ def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareI
     except ImageInputError:  # too small to be sent is not too small to be looked at
         if not isinstance(value, Image.Image):
             raise
-        buffer, size = io.BytesIO(), value.size
-        value.convert("RGBA").save(buffer, "PNG")
-        data = buffer.getvalue()
+        data, size = saved(value.convert("RGBA"), "PNG"), value.size
     return CompareItem(label, data, size, (("size", f"{size[0]}×{size[1]}"),))
 
 

@@ -40,9 +40,7 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
     if clean is not None and len(clean) <= _FILE_MAX_BYTES:
         changes = () if clean is data else first_frame or ("metadata removed",)
         return InputImage(name, identity, clean, mime_of(clean) or "", *picture.size, changes)
-    _check_range(picture, "Image.open(…)")
-    rgb, notes = plain_rgb(picture)
-    return _encoded(rgb, first_frame + notes, name=name, identity=identity, is_jpeg=data.startswith(b"\xff\xd8"))
+    return _encoded(picture, first_frame, name=name, identity=identity, code="Image.open(…)")
 
 
 def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
@@ -52,12 +50,10 @@ def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
     """
     _check_size(picture.size)
     picture.load()
-    _check_range(picture, code)
     identity, former = pixel_identity(picture), ""
     if not isinstance(picture, ImageFile.ImageFile):
         identity, former = pixel_identity(picture, as_in_file=False), identity
-    rgb, notes = plain_rgb(picture)
-    image = _encoded(rgb, notes, name=name, identity=identity, is_jpeg=picture.format in ("JPEG", "MPO"))
+    image = _encoded(picture, (), name=name, identity=identity, code=code)
     return replace(image, former_identity="" if former == identity else former)
 
 
@@ -84,7 +80,7 @@ def fit_request_body(
     for index, image in sorted(known.items(), key=lambda item: -len(item[1].data)):
         if sum(len(image.data) for image in known.values()) <= max_bytes:
             break
-        data = _saved(plain_rgb(open_image(image.data))[0], "JPEG", quality=95, subsampling=0)
+        data = saved(plain_rgb(open_image(image.data))[0], "JPEG", quality=95, subsampling=0)
         if len(data) < len(image.data):
             known[index] = replace(image, data=data, mime="image/jpeg")
             sizes = f"{file_size(len(image.data))} became {file_size(len(data))}"
@@ -124,10 +120,12 @@ def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
     return clean if is_upright else None
 
 
-def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, is_jpeg: bool) -> InputImage:
+def _encoded(picture: Image.Image, notes: tuple[str, ...], *, name: str, identity: str, code: str) -> InputImage:
     """Return pixels in the first encoding that fits: PNG for what was lossless, JPEG ever smaller, fewer pixels."""
-    full = rgb.size
-    scale = min(1.0, _SIDE_MAX_PX / max(full))
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):  # which say their range
+        _check_range(picture, code)
+    (rgb, done), is_jpeg = plain_rgb(picture), picture.format in ("JPEG", "MPO")
+    notes, full, scale = notes + done, rgb.size, min(1.0, _SIDE_MAX_PX / max(rgb.size))
     steps = [("JPEG", {"quality": 95, "subsampling": 0}), ("JPEG", {"quality": 85})]
     # More pixels hardly ever fit into a PNG of the allowed size, and packing them takes seconds.
     if not is_jpeg and math.prod(full) * scale**2 <= 40_000_000:
@@ -136,20 +134,21 @@ def _encoded(rgb: Image.Image, notes: tuple[str, ...], *, name: str, identity: s
         size = (max(_SIDE_MIN_PX, round(full[0] * scale)), max(_SIDE_MIN_PX, round(full[1] * scale)))
         sized = rgb if size == full else rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
         for format_name, options in steps:
-            data = _saved(sized, format_name, **options)
+            data = saved(sized, format_name, **options)
             if len(data) <= _FILE_MAX_BYTES:
                 if size != full or (format_name == "JPEG" and not is_jpeg):
-                    made = f"{size[0]}×{size[1]}, {file_size(len(data))} as {format_name}"
                     limits = f"at most {_SIDE_MAX_PX} px a side and {file_size(_FILE_MAX_BYTES)} a file"
-                    notes += (f"reduced from {full[0]}×{full[1]} to {made} ({limits})",)
+                    made = f"{size[0]}×{size[1]}, {file_size(len(data))} as {format_name} ({limits})"
+                    notes += (f"reduced from {full[0]}×{full[1]} to {made}",)
                 return InputImage(name, identity, data, f"image/{format_name.lower()}", *size, notes)
         scale *= min(0.95, math.sqrt(0.97 * _FILE_MAX_BYTES / len(data)))
         steps = steps[-1:]
 
 
-def _saved(rgb: Image.Image, format_name: str, **options: int) -> bytes:
+def saved(picture: Image.Image, format_name: str, **options: Any) -> bytes:
+    """Return the picture as a file of this format."""
     buffer = io.BytesIO()
-    rgb.save(buffer, format_name, **options)
+    picture.save(buffer, format_name, **options)
     return buffer.getvalue()
 
 
@@ -281,15 +280,14 @@ def picture_of_array(array: Any, code: str) -> Image.Image:
 
 
 def _check_range(picture: Image.Image, code: str) -> None:
-    """Hold a picture of mode I or F to the rule for arrays; other modes, and what PNG and PPM hold, say their range."""
-    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
-        floats: Any = picture.convert("F")
-        low, high = floats.getextrema()
-        # Extrema pass over NaN unless it comes first; a mean does not.
-        mean = floats.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-        low = low if math.isfinite(mean) else mean
-        shown = f"it is a {picture.width}×{picture.height} image of mode {picture.mode}"
-        _check_values(low if picture.mode == "F" else int(low), high, shown, f"numpy.asarray({code})")
+    """Hold a picture of mode I or F to the rule for arrays."""
+    floats: Any = picture.convert("F")
+    low, high = floats.getextrema()
+    # Extrema pass over NaN unless it comes first; a mean does not.
+    mean = floats.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    low = low if math.isfinite(mean) else mean
+    shown = f"it is a {picture.width}×{picture.height} image of mode {picture.mode}"
+    _check_values(low if picture.mode == "F" else int(low), high, shown, f"numpy.asarray({code})")
 
 
 def _check_values(low: float, high: float, shown: str, code: str, white: int | None = None) -> None:

@@ -6,8 +6,6 @@ to remove its metadata would change the picture.
 
 import io
 import re
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import WanError
+from ..text import one_line
 from .inputs import is_picture, mime_of
 
 MAX_PIXELS: Final = 120_000_000
@@ -43,7 +42,6 @@ _OTHER_CONTENT: Final = (  # first bytes, what it is, hint
     (rb"[\t-\xff]*\Z", "text, not a picture", _GIVE_A_PICTURE),
     (rb"", "not in a known picture format", _GIVE_A_PICTURE),
 )
-_WARNING_FILTERS: Final = threading.RLock()
 _PIXEL_CHUNKS: Final = (  # what says how the pixels are to be read, and nothing about who made them
     *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
     *(b"sRGB", b"gAMA", b"cHRM", b"cICP", b"sBIT", b"pHYs"),
@@ -55,29 +53,20 @@ class BadImageError(WanError, ValueError):
     """Something is not one whole picture that can be used; ``kind`` is corrupt, truncated, not-image or too-large."""
 
     kind: str = "corrupt"
-    hint: str = "Copy or download it again, or save it anew in an image editor."
+    hint: str = "Save it anew as a picture file, or download it again."
 
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Turn whatever Pillow raises about a picture into ``BadImageError``."""
+    """Turn whatever Pillow or a foreign class raises about a picture into ``BadImageError``."""
     try:
         yield
     except WanError:  # already in our words
         raise
     except Image.DecompressionBombError as error:
         raise too_many_pixels() from error
-    except Exception as error:  # hostile bytes make Pillow's readers raise nearly anything
-        raise BadImageError(f"it cannot be decoded ({str(error) or type(error).__name__})") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings about odd metadata and many pixels, one thread at a time."""
-    # Filters belong to the process: two threads that restored them crosswise would silence it for good.
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    except Exception as error:  # hostile bytes make Pillow's readers raise nearly anything, and so do other libraries
+        raise BadImageError(f"it cannot be read ({one_line(f'{type(error).__name__}: {error}', 200)})") from error
 
 
 def too_many_pixels(limit: int = MAX_PIXELS) -> BadImageError:

@@ -4,6 +4,8 @@ import base64
 import io
 import os
 import re
+import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,13 +17,16 @@ from unicodedata import normalize
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from ..errors import ImageInputError, WanError
-from ..text import one_line
+from ..text import one_line, pluralize
 from .encode import READ_MAX_BYTES, from_bytes, from_pixels, identity_of_bytes, picture_of_array, pixel_identity
 from .inputs import InputImage, is_instance, is_picture, method_of
-from .inspect import BadImageError, open_header, open_image, quiet
+from .inspect import BadImageError, decoding, open_header, open_image
 
 Fetch = Callable[[str], bytes]
 _FROM_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+_WARNING_FILTERS: Final = threading.RLock()
+"""They belong to the process: two threads that restored them crosswise would silence it for good."""
+_DRAWN: Final = ["image/png", "image/jpeg"]
 _SAVE_IT: Final = "Save the picture and give its path."
 
 
@@ -63,16 +68,12 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
     elif "://" in name[:12]:
         name = re.sub("//[^/]*@", "//", re.split("[?#]", name)[0])
     name = one_line(name, 200)
-    with quiet():
-        try:
+    try:
+        # Pillow warns about odd metadata and many pixels; classes of other libraries read, draw and convert here too.
+        with _WARNING_FILTERS, warnings.catch_warnings(action="ignore"), decoding():
             return _load(value, name=name, fetch=fetch)
-        except BadImageError as error:
-            raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint) from error
-        except WanError:
-            raise
-        except Exception as error:  # classes of other libraries read, draw and convert here
-            reason = one_line(f"{type(error).__name__}: {error}", 200)
-            raise ImageInputError(name, f"{_kind(value)} could not be read ({reason}).", hint=_SAVE_IT) from error
+    except BadImageError as error:
+        raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint) from error
 
 
 def former_identity(value: Any) -> str | None:
@@ -82,7 +83,7 @@ def former_identity(value: Any) -> str | None:
     a colour profile (which the first edition applied to them), and pictures of mode I or F (whose value range it
     guessed) that ``load_image`` now refuses. Addresses are not fetched. Never raises.
     """
-    with quiet(), suppress(Exception):
+    with suppress(Exception):
         data = None if is_instance(value, "PIL.Image", "Image") else _bytes_of(value, fetch=None) or b""
         if data != b"":
             try:
@@ -112,7 +113,7 @@ def _load(value: Any, *, name: str, fetch: Fetch | None) -> InputImage:
             if len(keys) == 1:
                 return load_image(value[keys[0]], name=name, fetch=fetch)
             hint = f"Choose one: {code}[{keys[0]!r}]." if keys else "Upload or give a picture first."
-            raise BadImageError(f"it is {_kind(value)} of {len(keys)}, and one picture is needed", hint=hint)
+            raise BadImageError(f"it holds {pluralize(len(keys), 'value')}, and one picture is needed", hint=hint)
         value, code = _as_array(value, code)
     if value.shape[1:] in ((), (1,)) and value.dtype.name == "uint8" and is_picture(value[:32].tobytes()):
         return from_bytes(value.tobytes(), name=name)  # an encoded file, as cv2.imencode returns it
@@ -137,29 +138,24 @@ def _as_array(value: object, code: str) -> tuple[Any, str]:
     # A table is not a picture, whatever its shape.
     if not is_instance(array, "numpy", "ndarray") or hasattr(type(value), "columns"):
         hint = "Give a PIL image, a NumPy array, bytes, a path, a URL, a figure or an earlier job."
-        raise BadImageError(f"it is {_kind(value)}, not a picture", hint=hint)
+        raise BadImageError(f"it is of type {type(value).__name__}, not a picture", hint=hint)
     return array, code
 
 
 def _drawn(value: object) -> bytes | None:
-    """Let a figure or a rich object draw itself: PNG or JPEG bytes, or None if it cannot."""
+    """Let a figure or a rich object draw itself: PNG or JPEG bytes, or nothing if it cannot."""
     figure = method_of(value, "get_figure")  # of axes
     if (savefig := method_of(value, "savefig") or (figure and figure().savefig)) is not None:
         buffer = io.BytesIO()
         savefig(buffer, format="png")
         return buffer.getvalue()
-    drawers = (method_of(value, name) for name in ("_repr_png_", "_repr_jpeg_"))
-    content = next((drawn for draw in drawers if draw is not None and (drawn := draw())), None)
-    if not content and (draw := method_of(value, "_repr_mimebundle_")) is not None:
-        bundle = _first(draw(include=["image/png", "image/jpeg"]))
-        content = bundle.get("image/png") or bundle.get("image/jpeg")
-    content = _first(content)
+    content: Any = None
+    for name, options in (("_repr_png_", {}), ("_repr_jpeg_", {}), ("_repr_mimebundle_", {"include": _DRAWN})):
+        if not content and (draw := method_of(value, name)) is not None:
+            content = draw(**options)
+            content = content[0] if isinstance(content, tuple) else content  # of data and metadata
+            content = content.get("image/png") or content.get("image/jpeg") if options else content
     return base64.b64decode(content) if isinstance(content, str) else content and bytes(content)
-
-
-def _first(drawn: Any) -> Any:
-    """Return the data of what may be a pair of data and metadata."""
-    return drawn[0] if isinstance(drawn, tuple) else drawn
 
 
 # What a person types or pastes: paths, addresses, data URLs and bare base64 -------------------------------------------
@@ -179,13 +175,10 @@ def _bytes_of(value: Any, *, fetch: Fetch | None) -> bytes | None:
             raise BadImageError("the file is open as text", hint="Open it with open(path, 'rb'), or give its path.")
     if not isinstance(value, bytes | bytearray | memoryview):
         return None
-    data, head = bytes(value), b";base64"
+    data = bytes(value)
     if data[:200].lstrip()[:5].lower() == b"data:":
-        head, _, data = data.partition(b",")
-        data = unquote_to_bytes(data)
-    elif not _is_base64(data):
-        return data
-    if not head.lower().rstrip().endswith(b";base64"):
+        data = unquote_to_bytes(data.partition(b",")[2])
+    if not _is_base64(data):
         return data
     packed = b"".join(data.split()).rstrip(b"=").translate(_FROM_URL_SAFE)
     return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
@@ -219,16 +212,10 @@ def _read_path(text: str) -> bytes:
     if found is None:
         names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
         near = get_close_matches(path.name[:255], names, n=1)
-        hint = "Check the path; it starts from the notebook's folder."
-        if near:
-            hint = f"Did you mean {one_line(path.parent / near[0], 300)}?"
+        guess = f"Did you mean {one_line(path.parent / near[0], 300)}?" if near else ""
+        hint = guess or "Check the path; it starts from the notebook's folder."
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
         raise BadImageError("it is not a file", hint="Give the path of a picture file.")
     with found.open("rb") as file:
         return file.read(READ_MAX_BYTES + 1)
-
-
-def _kind(value: object) -> str:
-    kind = type(value).__name__
-    return "None" if value is None else f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

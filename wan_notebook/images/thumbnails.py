@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Final, Literal
 from PIL import Image, ImageOps
 
 from ..text import one_line
-from .encode import plain_rgb
+from .encode import plain_rgb, saved
 from .inputs import is_instance, is_job
 from .inspect import BadImageError, decoding, open_header, open_image, strip_metadata
 
@@ -49,10 +48,8 @@ def contact_sheet(pictures: Sequence[bytes], *, max_bytes: int = 60_000, max_px:
     """Return one JPEG with all pictures in a grid on white, at most ``max_bytes``, and ``max_px`` wide and high.
 
     Thumbnails serve as well as full files, and are faster. What cannot be read is a grey field: one damaged picture
-    must not hide the others. Raises ``ValueError`` for an empty list.
+    must not hide the others.
     """
-    if not pictures:
-        raise ValueError("a contact sheet needs at least one picture")
     columns = math.ceil(math.sqrt(len(pictures)))
     cell_px = max(1, (max_px - _GAP_PX * (columns - 1)) // columns)
     small = [Image.new("RGB", (cell_px, cell_px), (208, 208, 208)) for _ in pictures]
@@ -90,9 +87,7 @@ def _within(picture: Image.Image, max_bytes: int | None, format: Literal["webp",
     options = {"method": 2} if format == "webp" else {"optimize": True}
     while True:
         for quality in (80, 65, 50, 35):
-            buffer = io.BytesIO()
-            picture.save(buffer, format, quality=quality, **options)
-            data = buffer.getvalue()
+            data = saved(picture, format, quality=quality, **options)
             if max_bytes is None or len(data) <= max_bytes or picture.size == (1, 1):
                 return data, picture.width, picture.height
         # Bytes go with the area, but not faster than a fifth of a side at a time.
@@ -146,8 +141,8 @@ def assert_similar(one: Any, other: Any, *, max_distance: float = 0.1) -> None:
     >>> assert_similar(job[0], "figures/fox.jpg", max_distance=0.05)  # doctest: +SKIP
     """
     if (found := distance(one, other)) > max_distance:
-        names = f"{_name(one)} and {_name(other)}"
-        raise AssertionError(f"the pictures are {found:.3f} apart, more than {max_distance:g}: {names}")
+        said = f"the pictures are {found:.3f} apart, more than {max_distance:g}"
+        raise AssertionError(f"{said}: {_name(one)} and {_name(other)}")
 
 
 def distance(one: Any, other: Any) -> float:
