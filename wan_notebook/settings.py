@@ -33,7 +33,6 @@ LEDGER_NAME: Final = "ledger.db"
 IN_PROCESS_URL: Final = "http://simulator.invalid"
 """Stands for the simulator inside this process, in settings and in rows."""
 KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
-KEY_PLACES: Final = f"{', '.join(KEY_VARIABLE.values())}, %wan login"
 
 _APP: Final = "wan_notebook"
 _URLS: Final = {"gateway": GATEWAY_URL, "dashscope": DASHSCOPE_REGIONS["Beijing"], "simulator": IN_PROCESS_URL}

@@ -1,7 +1,7 @@
 """The dialects of the gateway (WAN_API §2) and its family, and of DashScope, the model's own service (WAN_API §3).
 
 A dialect builds a ``Call`` for each question and reads its reply: ``submit`` and ``read_submit``, ``poll`` and
-``read_poll``; DashScope also ``cancel``, ``list_tasks`` and ``read_list``. Its readers take any JSON value and never
+``read_poll``, ``cancel``; DashScope also ``list_tasks`` and ``read_list``. Its readers take any JSON value and never
 raise.
 """
 
@@ -85,6 +85,10 @@ class Gateway:
         """Build the status query."""
         return Call("GET", f"{self.task_path}/{quote(task_id, safe='')}")
 
+    def cancel(self, task_id: str) -> Call:
+        """Build the cancel call, which DashScope alone documents and accepts only while the task is pending."""
+        return Call("POST", f"{self.poll(task_id).path}/cancel")
+
     def task_object(self, body: Any) -> Mapping[str, Any]:
         """Return the object that speaks of the task: the body itself, or its ``data`` in the wrapped form."""
         found = read.mapping(body)
@@ -153,10 +157,6 @@ class DashScope(Gateway):
             submitted_at_text=read.first_line(output, "submit_time"),
             ended_at_text=read.first_line(output, "end_time"),
         )
-
-    def cancel(self, task_id: str) -> Call:
-        """Build the cancel call; the service accepts it only while the task is pending."""
-        return Call("POST", f"{self.poll(task_id).path}/cancel")
 
     def list_tasks(self, *, start: datetime, end: datetime, page: int) -> Call:
         """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import httpx
 
@@ -63,7 +63,9 @@ class Downloader:
 
     async def _to_file(self, url: str, part: Path, max_bytes: int) -> str:
         validator = self.validators.get(part, "")
-        with _open_part(part) as file:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(part, flags, 0o666), "ab") as file:
             kept = file.tell() if validator else 0
             headers = {"Range": f"bytes={kept}-", "If-Range": validator} if kept else {}
             async with self.permits, aclosing(await self._open(url, headers, is_result=True)) as response:
@@ -146,12 +148,6 @@ class Downloader:
             raise DownloadError(
                 f"The download {'stalled' if kind == 'stalled' else 'ended early'}: {amount}.", kind=kind
             )
-
-
-def _open_part(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    no_links = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | no_links, 0o666), "ab")
 
 
 async def _status_error(response: httpx.Response, *, is_result: bool) -> DownloadError:

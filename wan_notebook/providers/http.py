@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from .._version import __version__
 from ..environment import Settings
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
 from ..request import ImageRequest
-from ..settings import KEY_PLACES, KEY_VARIABLE, SettingsLoader, check_key
+from ..settings import KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
 from . import network
 from .dialects import Call, DashScope, dialect_for
@@ -143,9 +143,7 @@ class ServiceClient:
         return state
 
     async def cancel(self, task_id: str) -> bool:
-        """Ask the service to cancel a task; False if it cannot, or no longer (WAN_API §3: only while pending)."""
-        if not isinstance(self._dialect, DashScope):
-            return False
+        """Ask the service to cancel a task; False if it is too late (WAN_API §3: only while the task is pending)."""
         try:
             reply = (await self._send(self._dialect.cancel(task_id))).checked()
         except errors.InvalidRequestError:
@@ -251,6 +249,7 @@ class ServiceClient:
         return Reply(self._host, response.status_code, response.headers, body, shown, cut or problem)
 
 
+@dataclass(eq=False)
 class ClientPool:
     """Makes each client once, by provider, address, key and envelope.
 
@@ -262,17 +261,10 @@ class ClientPool:
         Replaces the network of a client by a transport; None for the real one.
     """
 
-    def __init__(
-        self,
-        loader: SettingsLoader,
-        *,
-        transport_for: Callable[[Settings], httpx.AsyncBaseTransport | None] = lambda _: None,
-        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
-    ) -> None:
-        self._loader = loader
-        self._transport_for = transport_for
-        self._timeouts = timeouts
-        self._clients: dict[tuple[str, ...], ServiceClient] = {}
+    loader: SettingsLoader
+    transport_for: Callable[[Settings], httpx.AsyncBaseTransport | None] = lambda _: None
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS
+    _clients: dict[tuple[str, ...], ServiceClient] = field(default_factory=dict, init=False)
 
     def client(self, settings: Settings) -> ServiceClient:
         """Return the client of these settings. Raises ``SettingsError`` for an address that cannot be used."""
@@ -292,7 +284,7 @@ class ClientPool:
         SettingsError
             The job was submitted somewhere else.
         """
-        settings = self._loader.load(row.provider)
+        settings = self.loader.load(row.provider)
         if not row.base_url or row.base_url == settings.base_url:
             return self.client(settings)
         dialect = dialect_for(settings.provider)
@@ -310,19 +302,19 @@ class ClientPool:
 
     def fetcher(self) -> ServiceClient:
         """Return a client that fetches a person's input pictures; it never holds a key."""
-        return self.client(self._loader.load().model_copy(update={"key": None, "key_fingerprint": ""}))
+        return self.client(self.loader.load().model_copy(update={"key": None, "key_fingerprint": ""}))
 
     def new(self, *, provider: str, base_url: str, key: SecretStr | None) -> ServiceClient:
         """Return a new client that nobody else uses, to try a key; the caller closes it."""
-        return self._new(self._loader.load(provider).with_base_url(base_url).model_copy(update={"key": key}))
+        return self._new(self.loader.load(provider).with_base_url(base_url).model_copy(update={"key": key}))
 
     def simulator_app(self) -> Any:
         """Return the simulator inside this process, made once; it follows the settings."""
-        settings, simulator = self._loader.load("simulator"), self._app.state.simulator
-        limits = {name: getattr(settings, name) for name in ("queries_per_s", "submits_per_s", "in_flight")}
-        simulator.config = replace(simulator.config, price=settings.simulator_price, **limits)
-        if settings.simulator_seconds is not None:
-            simulator.config = replace(simulator.config, seconds=settings.simulator_seconds)
+        settings, simulator = self.loader.load("simulator"), self._app.state.simulator
+        told = {name: getattr(settings, name) for name in ("queries_per_s", "submits_per_s", "in_flight")}
+        told |= {"price": settings.simulator_price, "seconds": settings.simulator_seconds}
+        config = {name: value for name, value in told.items() if value is not None}
+        simulator.config = replace(simulator.config, **config)
         return self._app
 
     def require_usable(self, settings: Settings, has_real_jobs: bool) -> None:
@@ -335,16 +327,16 @@ class ClientPool:
         SettingsError
             The key or the address cannot be used.
         """
-        if settings.provider != "simulator" and settings.key is None:
-            variable = KEY_VARIABLE[settings.provider]
-            message = f"There is no key for {settings.provider} (looked in {variable} and in %wan login)."
-            raise errors.MissingKeyError(message, hint=f"Set {variable}, or run `%wan login`.")
-        is_meant = settings.provider != "simulator" or settings.is_provider_named
-        if not is_meant and (settings.is_url_named or has_real_jobs):
-            reason = "WAN_BASE_URL names a service" if settings.is_url_named else "this folder holds real pictures"
-            message = f"No key was found (looked in {KEY_PLACES}), and {reason}."
-            hint = "Set a key, run `%wan login`, or name the simulator: `--provider simulator`."
-            raise errors.MissingKeyError(message, hint=hint)
+        is_chosen = settings.provider != "simulator" or settings.is_provider_named
+        reasons = {
+            f"{settings.provider} needs one": settings.key is None,
+            "WAN_BASE_URL names a service": not is_chosen and settings.is_url_named,
+            "this folder holds real pictures": not is_chosen and has_real_jobs,
+        }
+        if reason := next((why for why, holds in reasons.items() if holds), ""):
+            variables = KEY_VARIABLE.get(settings.provider, " or ".join(KEY_VARIABLE.values()))
+            hint = f"Set {variables}, run `%wan login`, or name the simulator: `--provider simulator`."
+            raise errors.MissingKeyError(f"There is no key, and {reason}.", hint=hint)
         if settings.in_process:
             self.simulator_app()
         self.client(settings)
@@ -354,16 +346,16 @@ class ClientPool:
         await asyncio.gather(*(client.aclose() for client in self._clients.values()), return_exceptions=True)
 
     def _new(self, settings: Settings) -> ServiceClient:
-        transport = self._transport_for(settings)
+        transport = self.transport_for(settings)
         if transport is None and settings.in_process:
             transport = httpx.ASGITransport(app=self.simulator_app())
-        return ServiceClient(settings, transport=transport, timeouts=self._timeouts)
+        return ServiceClient(settings, transport=transport, timeouts=self.timeouts)
 
     @cached_property
     def _app(self) -> Any:
         from ..simulator import SimulatorConfig, create_app
 
-        path = self._loader.data_dir / "simulator.db"
+        path = self.loader.data_dir / "simulator.db"
         try:
             return create_app(SimulatorConfig(state_path=path))
         except (OSError, sqlite3.Error) as error:

@@ -98,8 +98,8 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
     hint = ""
     try:
-        address = proxy.url if proxy else None
-        return httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), limits=limits, proxy=address)
+        proxy_url = proxy.url if proxy else None
+        return httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), limits=limits, proxy=proxy_url)
     except OSError as error:  # a broken certificate file raises ssl.SSLError, which is one
         variable = "SSL_CERT_FILE (it names the file of trusted certificates)"
         reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
@@ -248,11 +248,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
         if is_proxied or not addresses:
             return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
-        failure: Exception
         for address in addresses[:4]:
-            url = request.url.copy_with(host=address)
             # Host header and certificate stay those of the name.
             more = {**request.extensions, "sni_hostname": host, "is_direct": True}
+            url = request.url.copy_with(host=address)
             pinned = httpx.Request("GET", url, headers=request.headers, extensions=more)
             try:
                 return await self.inner.handle_async_request(pinned)

@@ -62,8 +62,8 @@ _HINTS: Final = {
 
 def hint_for(*codes: str) -> str:
     """Return what to do about an error, by the first code or HTTP status of which something is known."""
-    told = [plain_code(code) for code in codes]
-    return next((hint for code in told for start, hint in _HINTS.items() if code.startswith(plain_code(start))), "")
+    known = {plain_code(start): hint for start, hint in _HINTS.items()}
+    return next((known[start] for code in codes for start in known if plain_code(code).startswith(start)), "")
 
 
 class Phase(StrEnum):
