@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ..database import SETTLED, Status
+from ..database import SETTLED, JobRow, PictureRow, Status
 from ..errors import WanError
-from ..jobs import Job, cost_of, error_of, seeds_text, status_words
+from ..jobs import Job, TrackedJob, cost_of, error_of, seeds_text, status_words
 from ..money import Source, Total
+from ..session import Session
 from ..text import pluralize
 from .formatting import (
     STYLES,
@@ -29,12 +30,7 @@ from .formatting import (
 )
 from .html import plain_text
 
-if TYPE_CHECKING:
-    from ..database import JobRow, PictureRow
-    from ..jobs import TrackedJob
-    from ..session import Session
-
-CellText = Callable[[Job, "Session"], str]
+CellText = Callable[[Job, Session], str]
 _hooks: dict[str, CellText] = {}
 _LINES_MAX: Final = 100
 
@@ -50,7 +46,7 @@ class PictureItem:
     ``url`` is a small copy of it as a data URL, where it is shown; ``index`` counts the saved ones of the whole job.
     """
 
-    def __init__(self, card: "Card", row: "JobRow", record: "PictureRow", index: int) -> None:
+    def __init__(self, card: "Card", row: JobRow, record: PictureRow, index: int) -> None:
         self.record, self.path, self.url, name = record, "", "", card.job.name
         self.expression = f"{name}[{index}]" if name else f"{row.id}[{record.index}]"
         if record.saved_at and record.file:  # a full path would tell whose computer it was
@@ -71,7 +67,7 @@ class JobEntry:
     In ``lines`` and ``notes`` pieces between backticks are commands.
     """
 
-    def __init__(self, card: "Card", tracked: "TrackedJob", first_index: int) -> None:
+    def __init__(self, card: "Card", tracked: TrackedJob, first_index: int) -> None:
         self.card, self.tracked = card, tracked
         self.row = row = tracked.row
         self.style, error = STYLES[status_words(row)], error_of(row)
@@ -141,9 +137,9 @@ class Card:
     def __init__(
         self,
         job: Job,
-        session: "Session",
+        session: Session,
         *,
-        only: "PictureRow | None" = None,
+        only: PictureRow | None = None,
         part: slice = slice(None),
         title: str = "",
         full_paths: bool = False,

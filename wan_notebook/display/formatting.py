@@ -11,14 +11,12 @@ import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from ..database import JobRow
 from ..money import format_amount
+from ..request import ImageRequest
 from ..validation import expected_size
-
-if TYPE_CHECKING:
-    from ..database import JobRow
-    from ..request import ImageRequest
 
 SEPARATOR: Final = " · "
 # Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
@@ -95,13 +93,13 @@ def relative_path(path: Path) -> str:
         return path.as_posix()
 
 
-def size_of(row: "JobRow") -> str:
+def size_of(row: JobRow) -> str:
     """Return the size of a job's pictures, or what was asked for: ``1280×1280``."""
     saved = next((picture for picture in row.pictures if picture.saved_at), None)
     return f"{saved.width_px}×{saved.height_px}" if saved else row.size_tier.replace("*", "×")
 
 
-def format_expected_size(request: "ImageRequest") -> str:
+def format_expected_size(request: ImageRequest) -> str:
     """Return the expected size and whose shape it is: ``≈1108×1478, shape of image 3 (ref)``."""
     expected = expected_size(request)
     if expected is None:  # its last picture is not here yet
@@ -110,14 +108,14 @@ def format_expected_size(request: "ImageRequest") -> str:
     return f"{width_px}×{height_px}" if whose in ("as asked", "default") else f"≈{width_px}×{height_px}, {whose}"
 
 
-def format_cost_max(row: "JobRow") -> str:
+def format_cost_max(row: JobRow) -> str:
     """Return the most that an open job can cost."""
     most = row.reserved_amount
     known = "price unknown" if most is None else f"up to {format_amount(most, row.reserved_currency or 'USD')}"
     return "$0.00 simulated" if row.is_simulated else known
 
 
-def duration_of(row: "JobRow") -> float | None:
+def duration_of(row: JobRow) -> float | None:
     """Return how long the service worked in seconds, by its own clock if it tells."""
     if row.duration_s is not None or row.finished_at is None or row.accepted_at is None:
         return row.duration_s

@@ -8,26 +8,23 @@ does not have.
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
+from ..database import PictureRow
 from ..errors import StoreError
 from ..files import atomic_write
 from ..images import BadImageError, contact_sheet, data_url, thumbnail
-from ..jobs import Job
+from ..jobs import Job, Picture
+from ..session import Session
+from ..storage import Storage
 from ..text import pluralize
 from .card import Card, card_text
 from .formatting import join_facts, safe_line
 from .html import render
 from .table import Bundle
-
-if TYPE_CHECKING:
-    from ..database import PictureRow
-    from ..jobs import Picture
-    from ..session import Session
-    from ..storage import Storage
 
 MAX_SHOWN: Final = 64
 """More pictures than this are counted, not shown: at the bytes that are left their copies would say nothing."""
@@ -67,7 +64,7 @@ def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, Any]
     return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - 1_500) * 3 // 4)}
 
 
-def job_bundle(job: Job, session: "Session", *, full_paths: bool = False) -> Bundle:
+def job_bundle(job: Job, session: Session, *, full_paths: bool = False) -> Bundle:
     """Return the static output of a job: HTML, plain text and, with pictures, one JPEG contact sheet.
 
     The whole stays within 400 KB for any number of pictures and any length of text. ``metadata["wan"]`` names jobs,
@@ -76,12 +73,12 @@ def job_bundle(job: Job, session: "Session", *, full_paths: bool = False) -> Bun
     return _card_bundle(Card(job, session, full_paths=full_paths))
 
 
-def picture_bundle(picture: "Picture", session: "Session") -> Bundle:
+def picture_bundle(picture: Picture, session: Session) -> Bundle:
     """Return the static output of one picture, with what is known of its job."""
     return _card_bundle(Card(picture.job, session, only=picture.row))
 
 
-def versions_bundle(job: Job, session: "Session") -> Bundle:
+def versions_bundle(job: Job, session: Session) -> Bundle:
     """Return every stored result of a job's request, newest first."""
     row, worker = job.rows[0], job.worker
     rows = worker.database.results(row.request_hash, with_seed=row.request_hash == row.request_hash_with_seed)
@@ -91,7 +88,7 @@ def versions_bundle(job: Job, session: "Session") -> Bundle:
     )
 
 
-def pages_bundles(job: Job, session: "Session") -> list[Bundle]:
+def pages_bundles(job: Job, session: Session) -> list[Bundle]:
     """Return as many outputs as all pictures of a job need, each within the bytes of one."""
     most, count = max(len(tracked.row.pictures) or 1 for tracked in job.tracked), len(job.tracked)
     step = max(1, MAX_SHOWN // 2 // most)
@@ -106,7 +103,18 @@ def _card_bundle(card: Card) -> Bundle:
     copies = [thumbnails.get(picture.record, **limits) for picture in shown]
     for picture, copy in zip(shown, copies, strict=True):
         picture.url = data_url(copy, "image/webp") if copy else ""
-    data, metadata = {"text/plain": card_text(card)}, {"wan": _card_metadata(card)}
+    jobs = [
+        {
+            "id": safe_line(entry.row.id, 80),
+            "state": entry.row.status.value,
+            "fingerprint_asked": safe_line(entry.row.request_hash, 120),
+            "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
+            "sha256": [safe_line(picture.record.sha256, 80) for picture in entry.pictures[:MAX_SHOWN]],
+        }
+        for entry in entries
+    ]
+    left_off = {"jobs_left_off": len(card.entries) - len(jobs)} if len(card.entries) > len(jobs) else {}
+    data, metadata = {"text/plain": card_text(card)}, {"wan": {"schema": 1, "jobs": jobs, **left_off}}
     if sources := [copy for copy in copies if copy is not None]:
         sheet = thumbnails.sheet([picture.record for picture in shown], sources)
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
@@ -128,22 +136,6 @@ def _card_bundle(card: Card) -> Bundle:
         if _json_bytes(data["text/html"]) <= left_bytes:
             break
     return data, metadata
-
-
-def _card_metadata(card: Card) -> dict[str, Any]:
-    """Return what names this output's jobs and pictures to a program; jobs beyond its bytes are counted."""
-    jobs = [
-        {
-            "id": safe_line(entry.row.id, 80),
-            "state": entry.row.status.value,
-            "fingerprint_asked": safe_line(entry.row.request_hash, 120),
-            "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
-            "sha256": [safe_line(picture.record.sha256, 80) for picture in entry.pictures[:MAX_SHOWN]],
-        }
-        for entry in card.entries[:MAX_SHOWN]
-    ]
-    left_off = len(card.entries) - len(jobs)
-    return {"schema": 1, "jobs": jobs, **({"jobs_left_off": left_off} if left_off else {})}
 
 
 def _json_bytes(value: Any) -> int:
@@ -203,35 +195,34 @@ def compare_bundle(
 class Thumbnails:
     """The small copies of one folder's pictures; a cache that cannot be written fails nothing."""
 
-    def __init__(self, storage: "Storage") -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def get(self, record: "PictureRow", *, max_px: int, max_bytes: int) -> bytes | None:
+    def get(self, record: PictureRow, *, max_px: int, max_bytes: int) -> bytes | None:
         """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
         if record.kind != "image" or not record.saved_at or not record.file:
             return None
-        path = self._path(f"-{max_px}-{max_bytes}.webp", record)
-        with suppress(OSError):
-            return path.read_bytes()
-        try:
-            data, _, _ = thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)
-        except (StoreError, BadImageError):
-            return None
-        return self._kept(path, data)
 
-    def sheet(self, records: Sequence["PictureRow"], copies: Sequence[bytes]) -> bytes:
+        def made() -> bytes:
+            return thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)[0]
+
+        with suppress(StoreError, BadImageError):
+            return self._kept(f"-{max_px}-{max_bytes}.webp", [record], made)
+        return None
+
+    def sheet(self, records: Sequence[PictureRow], copies: Sequence[bytes]) -> bytes:
         """Return one JPEG of all pictures, for readers that take no HTML."""
-        path = self._path("-sheet.jpg", *records)
+        make = partial(contact_sheet, copies, max_bytes=_SHEET_MAX_BYTES, max_px=512)
+        return self._kept("-sheet.jpg", records, make)
+
+    def _kept(self, suffix: str, records: Sequence[PictureRow], make: Callable[[], bytes]) -> bytes:
+        """Return a copy as it is kept, else make and keep it."""
+        # The hash that a foreign ledger gives a picture may be any text.
+        name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
+        path = self._storage.folder / ".cache" / f"{name}{suffix}"
         with suppress(OSError):
             return path.read_bytes()
-        return self._kept(path, contact_sheet(copies, max_bytes=_SHEET_MAX_BYTES, max_px=512))
-
-    def _path(self, suffix: str, *records: "PictureRow") -> Path:
-        """Return where a copy is kept; the hash that a foreign ledger gives a picture may be any text."""
-        name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
-        return self._storage.folder / ".cache" / f"{name}{suffix}"
-
-    def _kept(self, path: Path, data: bytes) -> bytes:
+        data = make()
         with suppress(OSError):
             path.parent.mkdir(exist_ok=True)
             atomic_write(path, data)

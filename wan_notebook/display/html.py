@@ -6,7 +6,6 @@ that a page without any style can still be read.
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -32,24 +31,8 @@ def render(template: str, **context: Any) -> str:
     Notebooks typeset what stands between two of them in one element (``$0.03 … $0.06``), and a class that forbids it
     would not survive everywhere: so each has an element of its own.
     """
-    page = _environment().get_template(f"{template}.html.j2").render(**context).strip()
+    page = _ENVIRONMENT.get_template(f"{template}.html.j2").render(**context).strip()
     return _MATH.sub(lambda match: match[0] if match[0][0] == "<" else f"<span>{match[0]}</span>", page)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("wan_notebook.display"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-    )
-    environment.filters.update(line=safe_line)
-    environment.filters.update({each.__name__: each for each in (bdi, breaks, code, nobreak, rich)})
-    environment.globals.update(STYLES=STYLES, block_bar=block_bar, facts=facts, format_time=format_time, link=link)
-    return environment
 
 
 def bdi(text: object) -> Markup:
@@ -105,3 +88,15 @@ def block_bar(share: float, width: int) -> str:
     """Return a bar of block characters for a share from 0 to 1."""
     eighths = round(share * width * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+_ENVIRONMENT: Final = Environment(
+    loader=PackageLoader("wan_notebook.display"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    finalize=lambda value: safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+)
+_ENVIRONMENT.filters.update(line=safe_line, bdi=bdi, breaks=breaks, code=code, nobreak=nobreak, rich=rich)
+_ENVIRONMENT.globals.update(STYLES=STYLES, block_bar=block_bar, facts=facts, format_time=format_time, link=link)

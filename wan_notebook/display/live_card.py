@@ -3,19 +3,17 @@
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anywidget
 import traitlets
 
+from ..jobs import Job
+from ..session import Session
 from .card import Card, card_text, live_state
 from .gallery import job_bundle
 from .html import STATIC, static_module
 from .table import Table
-
-if TYPE_CHECKING:
-    from ..jobs import Job
-    from ..session import Session
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +33,8 @@ class LiveCard(anywidget.AnyWidget):
     _css = STATIC / "card.css"
     view = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, job: "Job", session: "Session") -> None:
+    def __init__(self, job: Job, session: Session) -> None:
         self._job, self._session = job, session
-        self._changed = asyncio.Event()
-        self._handle: Any = None
-        self._fallback: Any = None
         super().__init__()
         self.refresh()
         self.on_msg(self._receive)
@@ -56,19 +51,19 @@ class LiveCard(anywidget.AnyWidget):
         """
         from IPython.display import display
 
-        self._handle = display(self, display_id=True)
+        handle = display(self, display_id=True)
         card = Card(self._job, self._session)
         told = f"The live card ended with its kernel: `{card.show_command}` brings the pictures of job {self._job.id}."
         table = Table(lines=[told, "The cell that asks the same:"], code=card.cell_text)
         html = f'<div class="wan-card-static">{table.to_html()}</div>'
         static = {"text/html": html, "text/plain": table.to_text()}
-        self._fallback = display(static, raw=True, display_id=True)
-        self._session.background.submit(self._follow())
+        fallback = display(static, raw=True, display_id=True)
+        self._session.background.submit(self._follow(handle, fallback))
 
     def refresh(self, html: str = "") -> None:
         """Send the newest state; once all is over with the static output, for a page that was reloaded in mid-run."""
-        now, state = self._session.wall_clock(), live_state(Card(self._job, self._session))
-        self.view = {**state, "sent_at": now, "html": html}
+        state = live_state(Card(self._job, self._session))
+        self.view = {**state, "sent_at": self._session.wall_clock(), "html": html}
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
         kind = content.get("kind") if isinstance(content, dict) else None
@@ -79,25 +74,23 @@ class LiveCard(anywidget.AnyWidget):
             wanted = [tracked for tracked in self._job.tracked if tracked.id in content.get("jobs", ())]
             self._session.background.call_back(self._job.worker.cancel, wanted)
 
-    async def _follow(self) -> None:
-        """Bring changes to the page, coalesced; replace the card once everything is settled."""
-        in_thread = self._session.background.in_thread
-        unsubscribe = [tracked.listen(lambda _: self._changed.set()) for tracked in self._job.tracked]
+    async def _follow(self, handle: Any, fallback: Any) -> None:
+        """Bring changes to the page, coalesced; replace both outputs once everything is settled."""
+        in_thread, changed = self._session.background.in_thread, asyncio.Event()
+        unsubscribe = [tracked.listen(lambda _: changed.set()) for tracked in self._job.tracked]
         try:
             while not self._job.is_done:
+                changed.clear()
+                await in_thread(self.refresh)
+                await asyncio.sleep(UPDATE_EVERY_S)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(REFRESH_EVERY_S):
-                        await self._changed.wait()
-                self._changed.clear()
-                if not self._job.is_done:
-                    await in_thread(self.refresh)
-                    await asyncio.sleep(UPDATE_EVERY_S)
+                    await asyncio.wait_for(changed.wait(), REFRESH_EVERY_S)
             data, metadata = await in_thread(job_bundle, self._job, self._session)
             # After a page reload the update of the output does not arrive: the widget shows the pictures itself.
             await in_thread(self.refresh, data["text/html"])
-            self._handle.update(data, metadata=metadata, raw=True)
+            handle.update(data, metadata=metadata, raw=True)
             # JupyterLab and nbconvert show nothing for it, and nbval compares nothing.
-            self._fallback.update({"text/latex": ""}, raw=True)
+            fallback.update({"text/latex": ""}, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a job that runs for ever
             log.exception("the card of job %s", self._job.id)
         finally:

@@ -8,19 +8,15 @@ import shutil
 import sys
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from ..database import Status
 from ..errors import JobTimeout
-from ..jobs import error_of
+from ..jobs import Job, error_of
+from ..session import Session
 from .card import Card
 from .formatting import join_facts, safe_line
 from .gallery import job_bundle
 from .table import Bundle
-
-if TYPE_CHECKING:
-    from ..jobs import Job
-    from ..session import Session
 
 HEADLESS_TIMEOUT_S = 15 * 60.0
 
@@ -49,8 +45,8 @@ def publish(bundle: Bundle) -> None:
 
 
 def show_job(
-    job: "Job",
-    session: "Session",
+    job: Job,
+    session: Session,
     front_end: FrontEnd,
     *,
     wait: bool | None = None,
@@ -97,7 +93,7 @@ def show_job(
         raise error_of(ended[0])
 
 
-def _wait_with_line(job: "Job", session: "Session", timeout_s: float | None) -> bool:
+def _wait_with_line(job: Job, session: Session, timeout_s: float | None) -> bool:
     """Wait with one line that is written over; return whether all is settled."""
     end_s, width = time.monotonic() + (math.inf if timeout_s is None else timeout_s), 0
     while not job.wait(max(0.0, min(1.0, end_s - time.monotonic()))):

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ..database import FREE, Database, HistoryQuery, Spend, count_open
+from ..database import FREE, CostKey, Database, HistoryQuery, JobRow, Spend, count_open
 from ..images import InputImage, PendingImage, data_url
 from ..jobs import cost_of, seeds_text, status_words
 from ..money import Total, format_amount
 from ..providers import dialect_for
+from ..session import Plan, Session
 from ..settings import LEDGER_NAME
 from ..storage import Storage
 from ..text import file_size, pluralize
@@ -28,15 +29,11 @@ from .formatting import (
 from .gallery import Thumbnails, shown_size
 from .table import Bundle, Cell, Column, Table, table_bundle
 
-if TYPE_CHECKING:
-    from ..database import CostKey, JobRow
-    from ..session import Plan, Session
-
 _ROWS_MAX: Final = 150
 """More rows than this do not fit into one output with their thumbnails."""
 
 
-def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool = False) -> Table:
+def history_table(session: Session, query: HistoryQuery, *, everywhere: bool = False) -> Table:
     """Return a page of the history, of this folder or of all folders of the person.
 
     Raises ``StoreError`` for a sort or status that does not exist.
@@ -69,7 +66,7 @@ def history_table(session: "Session", query: HistoryQuery, *, everywhere: bool =
     )
 
 
-def history_facts(row: "JobRow") -> dict[str, str]:
+def history_facts(row: JobRow) -> dict[str, str]:
     """Return what a line of the history says of a job, each as text."""
     saved, style, cost = sum(1 for picture in row.pictures if picture.saved_at), STYLES[status_words(row)], cost_of(row)
     amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
@@ -91,7 +88,7 @@ def history_facts(row: "JobRow") -> dict[str, str]:
     }
 
 
-def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
+def _history_row(row: JobRow, storage: Storage) -> list[Cell | str]:
     said, thumb = history_facts(row), Cell()
     for record in row.pictures[:1]:
         if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
@@ -112,7 +109,7 @@ def _history_row(row: "JobRow", storage: Storage) -> list[Cell | str]:
     ]
 
 
-def folders_of(session: "Session", *, everywhere: bool = False) -> Iterator[tuple[Database, Storage]]:
+def folders_of(session: Session, *, everywhere: bool = False) -> Iterator[tuple[Database, Storage]]:
     """Yield the ledger and the pictures of this folder, and of every other one of the person, open while it is read."""
     project = session.known_project()
     if project is not None:
@@ -123,7 +120,7 @@ def folders_of(session: "Session", *, everywhere: bool = False) -> Iterator[tupl
                 yield database, Storage(folder)
 
 
-def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: bool = False) -> Table:
+def cost_table(session: Session, *, by: CostKey | None = None, everywhere: bool = False) -> Table:
     """Return what was spent: by day, notebook and tag, or by one of day, notebook, tag and user.
 
     Where there is only practice, it is what that would have cost, so that a newcomer sees what this looks like.
@@ -140,9 +137,10 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
     held += [f"{spend.reserved_unknown} unknown" for spend in spends if spend.reserved_unknown]
     names: tuple[CostKey, ...] = (by,) if by else ("day", "notebook", "tag")
     sections = [_cost_section(name, folders, is_practice=is_practice) for name in names]
-    notes = [f"No job has a {by} yet."] if by and not sections[0].rows else []
-    if counted is spends and practice:
-        notes.append(f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free).")
+    notes = {
+        f"No job has a {by} yet.": by and not sections[0].rows,
+        f"Not counted: {pluralize(practice, 'practice picture')} (simulator, free).": practice and not is_practice,
+    }
     return Table(
         title="Cost",
         facts=[
@@ -153,12 +151,11 @@ def cost_table(session: "Session", *, by: "CostKey | None" = None, everywhere: b
         ],
         lines=session.budgets.lines(),
         parts=[section for section in sections if section.rows],
-        notes=notes,
-        tone=Tone.BLUE,
+        notes=[note for note, holds in notes.items() if holds],
     )
 
 
-def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: bool) -> Table:
+def _cost_section(name: CostKey, folders: Sequence[Database], *, is_practice: bool) -> Table:
     """Return the sums of all folders by one key; bars of different currencies have scales of their own."""
     sums: dict[str, Spend] = {}
     for row in (row for database in folders for row in database.cost_by(name, simulated=is_practice)):
@@ -189,7 +186,7 @@ def _cost_section(name: "CostKey", folders: Sequence[Database], *, is_practice: 
 _PAIR: Final = (Column(), Column(is_wide=True))
 
 
-def status_table(session: "Session") -> Table:
+def status_table(session: Session) -> Table:
     """Return the status in five lines, and what to type next."""
     settings, project = session.settings(), session.known_project()
     summary = count_open(settings.folder / LEDGER_NAME)
@@ -214,20 +211,6 @@ def status_table(session: "Session") -> Table:
             ["budget", "; ".join(session.budgets.lines())],
             ["next", f"{first} · `%wan make a fox in snow` · `%wan?` for everything"],
         ],
-        tone=Tone.BLUE,
-    )
-
-
-def budget_table(session: "Session", message: str = "") -> Table:
-    """Return the budgets in force with what is used of them; ``message`` says what was just changed."""
-    return Table(title="Budget", facts=[message], lines=session.budgets.lines(), tone=Tone.BLUE)
-
-
-def config_table(rows: Sequence[tuple[str, str, str]], *, message: str = "", place: str = "") -> Table:
-    """Return the settings as rows of name, value and where the value comes from."""
-    columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
-    return Table(
-        title="Settings", facts=[message], columns=columns, rows=rows, notes=[f"Stored in {place}"], tone=Tone.BLUE
     )
 
 
@@ -251,7 +234,7 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
 
 
-def dry_run_bundle(plan: "Plan") -> Bundle:
+def dry_run_bundle(plan: Plan) -> Bundle:
     """Show the exact request that a call would send, how many pictures it makes and the most it can cost."""
     first, count, settings = plan.jobs[0], len(plan.jobs), plan.settings
     request, answered = first.request, sum(job.result is not None for job in plan.jobs)
@@ -283,8 +266,10 @@ def dry_run_bundle(plan: "Plan") -> Bundle:
         ("At most", plan.cost_text),
         *(("Note", note) for note in plan.notes[:20]),
     ]
-    columns = [Column(), Column(title="Name", is_wide=True), Column(title="Size")]
-    columns += [Column(title="Bytes", is_number=True), Column(title="SHA-256")]
+    columns = [
+        *(Column(), Column(title="Name", is_wide=True), Column(title="Size")),
+        *(Column(title="Bytes", is_number=True), Column(title="SHA-256")),
+    ]
     inputs = [_input_row(position, image) for position, image in enumerate(request.images, 1)]
     table = Table(
         title="◇ dry run",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...budget import parse_budget
 from ...database import HistoryQuery
-from ...display import FrontEnd, budget_table, cost_table, history_table, publish, status_table, table_bundle
+from ...display import FrontEnd, Table, cost_table, history_table, publish, status_table, table_bundle
 from ...errors import CellError, RecipeError, StoreError
 from ...images import looks_like_image
 from ...kernel import notebook_path
@@ -63,7 +63,7 @@ def run_budget(options: argparse.Namespace, runner: Runner) -> None:
         budget = parse_budget(text, per=options.per)
         budgets.set(budget)
         message = f"set: {budget.text}"
-    publish(table_bundle(budget_table(runner.session, message)))
+    publish(table_bundle(Table(title="Budget", facts=[message], lines=budgets.lines())))
 
 
 # Panel and recall ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from ..._version import __version__
-from ...display import FrontEnd, config_table, doctor_table, publish, table_bundle
+from ...display import Column, FrontEnd, Table, doctor_table, publish, table_bundle
 from ...errors import AuthError, CellError, InvalidRequestError, Problem, RequestError, SettingsError, WanError
 from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
 from ...money import format_amount, read_amount
@@ -180,7 +180,9 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
     words = {"None": "auto", "True": "on", "False": "off"}
     rows = [(n.replace("_", " "), words.get(str(v), str(v)), sources.get(n, "")) for n, v in values.items()]
     rows += [("note", note, "") for note in now.notes]
-    publish(table_bundle(config_table(rows, message="; ".join(said), place=str(loader.config_path))))
+    columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
+    notes = [f"Stored in {loader.config_path}"]
+    publish(table_bundle(Table(title="Settings", facts=["; ".join(said)], columns=columns, rows=rows, notes=notes)))
 
 
 def _change(word: str, changes: dict[str, Any], session: Session) -> str:
