@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import RecipeError, SettingsError, WanError
+from .errors import SettingsError, WanError
 from .settings import FOLDER_NAME, KEY_VARIABLE, LEDGER_NAME, SettingsLoader
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     with closing(Session(SettingsLoader(cwd=arguments.notebook.absolute().parent))) as session:
         try:
             found = verify_notebook(session, arguments.notebook)
-        except RecipeError as error:
+        except WanError as error:
             print("\n".join(error.lines()))
             return 2
     print(found.table().to_text())

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 # Names of inputs, in the order in which they are looked for.
-_ENCODER_TEXTS: Final = (
-    *("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert"),
-    *("prompt", "populated_text"),
-)
+_ENCODER_TEXTS: Final = ("text", "text_g", "text_l", "t5xxl", "clip_g", "clip_l", "mt5xl", "bert", "prompt")
 _COMBINED: Final = re.compile(r"conditioning(_?\w+)?|cond\d")
 _STRINGS: Final = ("value", "string", "String", "text")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
@@ -38,13 +35,13 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
     texts = list(dict.fromkeys(map(graph.texts, samplers)))
     if len(texts) > 1:
         shown = " | ".join(prompt for prompt, _ in texts)
-        graph.notes.insert(0, f"its samplers have different texts, and which made this picture is not said: {shown}")
-        return {"rest": rest, "notes": graph.notes}
+        note = f"its samplers have different texts, and which made this picture is not said: {shown}"
+        return {"rest": rest, "notes": [note, *graph.notes]}
     given = next((sampler[name] for name in ("seed", "noise_seed", "noise") if name in sampler), None)
     seed = graph.number(given)
     graph.notes += ["the seed is not understood"] if seed is None and given is not None else []
-    found = {"prompt": texts[0][0], "negative": texts[0][1], "seed": seed, "size": graph.size(sampler)}
-    return found | {"rest": rest, "notes": graph.notes}
+    said = {"prompt": texts[0][0], "negative": texts[0][1], "seed": seed, "size": graph.size(sampler)}
+    return {**said, "rest": rest, "notes": graph.notes}
 
 
 @dataclass
@@ -76,23 +73,21 @@ class _Graph:
             self.notes.append("no prompt was found")
         return prompt, self._text([source["negative"]] if "negative" in source else [], "negative prompt")
 
-    def number(self, value: Any, *names: str) -> int | None:
+    def number(self, value: Any, *names: str, hops: int = 0) -> int | None:
         """Follow a number that is linked from other nodes."""
-        for _ in range(_MAX_HOPS):
-            link = _link(value)
-            if link is None:
-                return value if type(value) is int else None
-            inputs = self.inputs(link[0])
-            is_plain = len(inputs) <= 3  # a node with more may calculate
-            value = next((inputs[name] for name in (*_NUMBERS, *names) if name in inputs and is_plain), None)
-        return None
+        link = _link(value)
+        if link is None or hops > _MAX_HOPS:
+            return value if type(value) is int else None
+        inputs = self.inputs(link[0])
+        is_plain = len(inputs) <= 3  # a node with more may calculate
+        held = next((inputs[name] for name in (*_NUMBERS, *names) if name in inputs and is_plain), None)
+        return self.number(held, *names, hops=hops + 1)
 
     def size(self, sampler: Inputs) -> tuple[int | None, ...]:
         """Return width and height of the empty latent picture that a sampler starts from."""
         behind = self._upstream(sampler["latent_image"]).values()
-        widths = ((found, name) for found in behind for name in ("width", "empty_latent_width") if name in found)
-        inputs, width = next(widths, ({}, "width"))
-        return tuple(self.number(inputs.get(name), name) for name in (width, width.replace("width", "height")))
+        inputs = next((found for found in behind if "width" in found), {})
+        return tuple(self.number(inputs.get(name), name) for name in ("width", "height"))
 
     def _upstream(self, value: Any) -> dict[str, Inputs]:
         """Return the inputs of all nodes that a linked input comes from, the nearest first."""
@@ -121,15 +116,9 @@ class _Graph:
             seen.add(link)
             if slot in (0, 1) and "positive" in inputs and "negative" in inputs:  # each passes by its own output
                 waiting.insert(0, inputs[("positive", "negative")[slot]])
-            elif combined := [
-                held
-                for name, held in inputs.items()
-                if re.fullmatch(r"conditioning(_?\w+)?|cond\d", name) and _link(held)
-            ]:
+            elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
                 waiting[:0] = combined
-            elif names := [
-                name for name in _ENCODER_TEXTS if name in inputs and re.search("TextEncode|WildcardEncode", kind)
-            ]:
+            elif names := [name for name in _ENCODER_TEXTS if name in inputs and "TextEncode" in kind]:
                 for name in names:
                     text = self._string(inputs[name])
                     texts.append((text or "").strip())
@@ -149,8 +138,6 @@ class _Graph:
         if link is None or hops > _MAX_HOPS:
             return value if isinstance(value, str) else None
         inputs = self.inputs(link[0])
-        if "populated_text" in inputs:  # a wildcard's text, filled in
-            return self._string(inputs["populated_text"], hops + 1)
         parts = sorted(name for name in inputs if re.fullmatch(r"(?:string|text)_?[a-z1-9]", name))
         if 1 < len(parts) < 20:
             texts = [self._string(inputs[name], hops + 20) for name in parts]

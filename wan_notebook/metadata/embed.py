@@ -51,10 +51,6 @@ def _without_places(text: str) -> str:
     return public_name(text) if re.match(r".*://|[/\\~]|[A-Za-z]:[/\\]", text) else text
 
 
-def _as_text(amount: Any) -> Any:
-    return f"{amount:f}" if isinstance(amount, Decimal) else amount
-
-
 def _plain_only(parameters: Any) -> Any:
     """Leave out what a later edition may write and this one cannot keep."""
     return (
@@ -112,7 +108,11 @@ class MetadataPicture(_Model):
 class MetadataCost(_Model):
     """What the job cost; the amount is a decimal number as text, short enough to be written out."""
 
-    amount: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,30})?$"), BeforeValidator(_as_text)] = None
+    amount: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,30})?$"),
+        BeforeValidator(lambda amount: f"{amount:f}" if isinstance(amount, Decimal) else amount),
+    ] = None
     currency: str = "USD"
     source: Annotated[Source, Field(strict=False)] = Source.UNKNOWN
     note: Line = ""
@@ -160,8 +160,9 @@ def read_sidecar(text: str) -> Metadata:
     if not isinstance(data, dict) or data.get("schema") != _SCHEMA:
         raise RecipeError("This is not metadata of wan_notebook, or it is damaged.")
     if data.get("version") != _VERSION:
-        message = f"This metadata has another version than {_VERSION}, the one that is read here."
-        raise RecipeError(message, hint="Update: pip install -U wan-notebook.")
+        raise RecipeError(
+            f"This metadata has another version than {_VERSION}.", hint="Update: pip install -U wan-notebook."
+        )
     try:
         return Metadata.model_validate(data)
     except ValidationError as error:

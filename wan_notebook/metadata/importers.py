@@ -78,9 +78,8 @@ def read_any(data: bytes) -> Metadata | ForeignMetadata | None:
     if (own := read_metadata(data)) is not None:
         return own
     texts = texts_of(data)
-    found = [_read_text(texts[keyword].strip(), keyword) for keyword in _KEYWORDS if keyword in texts]
-    known = [metadata for metadata in found if metadata is not None]
-    return next((metadata for metadata in known if metadata.prompt), known[0] if known else None)
+    found = [*filter(None, (_read_text(texts[keyword].strip(), keyword) for keyword in _KEYWORDS if keyword in texts))]
+    return next((metadata for metadata in found if metadata.prompt), found[0] if found else None)
 
 
 def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
@@ -97,8 +96,6 @@ def _read_text(text: str, keyword: str) -> ForeignMetadata | None:
     prompt, negative, rest = _split_parameters(text)
     if keyword != "parameters" and not rest:
         return None  # comments and descriptions hold anything; settings make one a generation's
-    if rest.get("Steps") == "0":
-        del rest["Steps"]  # not stated
     size, seed, model = rest.pop("Size", ""), rest.pop("Seed", None), rest.pop("Model", "")
     return _carried("A1111", prompt=prompt, negative=negative, seed=seed, size=size, model=model, rest=rest)
 
@@ -149,9 +146,7 @@ def _settings(text: str) -> dict[str, str]:
 
 
 def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
-    graph = data.get("prompt")
-    graph = load_json(graph) if isinstance(graph, str) and graph[:1] == "{" else graph
-    for nodes in (graph, data):
+    for nodes in (data.get("prompt"), data):
         if isinstance(nodes, dict) and any(isinstance(node, dict) and "inputs" in node for node in nodes.values()):
             return _carried("ComfyUI", **read_graph(nodes))
     if isinstance(data.get("nodes"), list) and "links" in data:
@@ -170,7 +165,6 @@ def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
     value = {kind: next((told[name] for name in names if name in told), None) for kind, names in _FIELDS.items()}
     if isinstance(model := value["model"], dict):
         model = model.get("name") or model.get("model_name") or model.get("key")
-    known = {name for names in _FIELDS.values() for name in names}
     return _carried(
         dialect,
         prompt=", ".join([_text(value["prompt"]), *_characters(data.get("v4_prompt"))]),
@@ -178,7 +172,7 @@ def _read_object(data: dict[str, Any]) -> ForeignMetadata | None:
         seed=value["seed"],
         size=value["size"] or (value["width"], value["height"]),
         model=_text(model),
-        rest={name: held for name, held in told.items() if name not in known},
+        rest={name: held for name, held in told.items() if not any(name in names for names in _FIELDS.values())},
     )
 
 
@@ -240,8 +234,9 @@ def _carried(
     found = re.fullmatch(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?", str(size))
     width, height = map(int, found.groups()) if found else (0, 0)
     total_px, aspect = width * height, width / max(height, 1)
-    is_fit = limits.total_min_px <= total_px <= limits.text_total_max_px
-    is_fit = is_fit and limits.aspect_min <= aspect <= limits.aspect_max
+    is_fit = (
+        limits.total_min_px <= total_px <= limits.text_total_max_px and limits.aspect_min <= aspect <= limits.aspect_max
+    )
     if total_px and not is_fit:
         remarks.append(f"size = {width}x{height} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
     remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []

@@ -6,11 +6,10 @@ import json
 import mimetypes
 import platform
 import re
-import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.metadata import distributions, packages_distributions
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -88,9 +87,10 @@ def write_bundle(
     rows, lost = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
     named = pictures_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
     kept = _kept_addresses(database, storage, [*document.code, *texts])
-    lines = database.export_rows([row.id for row in rows])
-    for line in lines:  # an input's name may be an expression with a path of this machine in it
-        line["inputs"] = [{**record, "name": redactor.text(record["name"])} for record in line["inputs"]]
+    lines = [  # an input's name may be an expression with a path of this machine in it
+        {**line, "inputs": [{**given, "name": redactor.text(given["name"])} for given in line["inputs"]]}
+        for line in database.export_rows([row.id for row in rows])
+    ]
     count = pluralize(sum(row.picture_count for row in rows), "picture")
     made = {
         name: redactor.notebook(document, notebook.read_bytes()),
@@ -102,10 +102,11 @@ def write_bundle(
     if leaks := [path for path, data in made.items() if keys.is_in(data.decode(errors="replace"))]:
         hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
         raise CellError(f"{leaks[0]} holds your key: nothing was written.", hint=hint)
-    records: dict[str, PictureRow | InputRow | None] = dict.fromkeys(kept.values())
-    for row in rows:
-        records |= {given.file: given for given in row.inputs if storage.exists(given.file)}
-        records |= {picture.file: picture for picture in row.pictures if picture.saved_at}
+    records: dict[str, PictureRow | InputRow | None] = {
+        **dict.fromkeys(kept.values()),
+        **{given.file: given for row in rows for given in row.inputs if storage.exists(given.file)},
+        **{picture.file: picture for row in rows for picture in row.pictures if picture.saved_at},
+    }
     records |= dict.fromkeys(f"{file}.json" for file in [*records] if storage.exists(f"{file}.json"))
     packed = {path.relative_to(root).as_posix(): path for path in named}
     stored = {f"{FOLDER}/{file}": record for file, record in records.items()}
@@ -151,14 +152,12 @@ def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) 
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
     """Return a ledger of these rows that only replays, the same bytes for the same rows; ``at`` is its time."""
     with tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder:
-        made, packed = Path(folder, "ledger.db"), Path(folder, "packed.db")
+        made = Path(folder, "ledger.db")
         with closing(Database.open(made, wall_clock=lambda: at)) as database:
             database.import_rows(lines)
             for key, value in sorted({REPLAY_META: "only", **kept}.items()):
                 database.meta_set(key, value)
-        with closing(sqlite3.connect(made)) as connection:
-            connection.execute("VACUUM INTO ?", (str(packed),))  # one tight file without traces of how it came about
-        return packed.read_bytes()
+        return made.read_bytes()
 
 
 def _requirements(imported: Iterable[str]) -> bytes:
@@ -171,12 +170,11 @@ def _requirements(imported: Iterable[str]) -> bytes:
 
 def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | None) -> dict[str, Any]:
     """Return what the RO-Crate says of a file. Raise ``StoreError`` if it is not as it was recorded."""
-    data = b""
-    with suppress(OSError):
+    hint = "`%wan verify` says what it should be and how to get it back."
+    with explained(path, "read", hint):
         data = content if isinstance(content, bytes) else content.read_bytes()
     if record is not None and change_of(data, record):
-        message = f"{path} is missing or has changed since it was recorded: the bundle was not written."
-        raise StoreError(message, hint="`%wan verify` says what it should be and how to get it back.")
+        raise StoreError(f"{path} has changed since it was recorded: the bundle was not written.", hint=hint)
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return {
         "@id": path,
@@ -226,6 +224,6 @@ def _crate(notebook: str, rows: Sequence[JobRow], files: Mapping[str, dict[str, 
         "mentions": refs(action["@id"] for action in actions),
         "wanBundle": ours,
     }
-    terms = {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}
+    context = [f"{_RO_CRATE}/context", {term: f"https://schema.org/{term}" for term in ("sha256", "wanBundle")}]
     graph = [about, root, *files.values(), *tools, *actions]
-    return json_bytes({"@context": [f"{_RO_CRATE}/context", terms], "@graph": graph}, indent=1) + b"\n"
+    return json_bytes({"@context": context, "@graph": graph}, indent=1) + b"\n"

@@ -45,7 +45,7 @@ def methods_paragraph(
 
     Raises
     ------
-    CellError, RecipeError
+    CellError, StoreError
         If there is no finished picture, or the file is not a notebook.
     """
     named = read_notebook(notebook).without(cells_run).named() if notebook else []
@@ -61,7 +61,7 @@ def methods_paragraph(
         f"{'billed' if source is Source.REPORTED else 'estimated'}"
         for source, currency, amount in total.amounts
     ]
-    costs += [f"an unknown amount for {pluralize(total.unknown, 'request')}"] if total.unknown else []
+    costs += [f"an unknown amount for {pluralize(total.unknown, 'request')}"] * bool(total.unknown)
     versions = {
         name: sorted({str(row.versions.get(name, "")) for row in rows} - {""})
         for name in ("wan-notebook", "python", "pillow", "httpx")

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from ..database import Database, HistoryQuery, JobRow
-from ..errors import CellError, RecipeError
+from ..errors import CellError
+from ..files import explained
 
 _LINK: Final = re.compile(r"""(?:\b(?:href|src)=["']|\]\()(?!\w+:|//)([^\s"')#?]+)""")
 
@@ -104,17 +105,13 @@ def _source_of(cell: Mapping[str, Any], name: str = "source") -> str:
 
 
 def read_notebook(path: Path) -> NotebookFile:
-    """Read a notebook's file. Raise ``RecipeError`` if it cannot be read or is not a notebook."""
-    hint = "Name a notebook's file (.ipynb); one of format 3 must be saved anew first."
-    try:
+    """Read a notebook's file. Raise ``StoreError`` if it cannot be read or is not a notebook."""
+    with explained(path, "read", "Name a notebook's file (.ipynb); one of format 3 must be saved anew first."):
         content = json.loads(path.read_bytes())
-        if all(isinstance(cell, dict) for cell in content["cells"]):
-            return NotebookFile(content)
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read ({error.strerror}).", hint=hint) from error
-    except (ValueError, RecursionError, LookupError, TypeError):  # not JSON, or not that of a notebook
-        pass
-    raise RecipeError(f"{path} is not a notebook.", hint=hint)
+        cells = content.get("cells") if isinstance(content, dict) else None
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+            raise ValueError("it is not a notebook")
+    return NotebookFile(content)
 
 
 def find_notebook(known: str, folder: Path) -> Path:
@@ -128,8 +125,10 @@ def find_notebook(known: str, folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     listed = ", ".join(path.name for path in found[:5]) or "no notebook (.ipynb)"
-    message = f"the name of this notebook is not known; {folder} has {listed}."
-    raise CellError(message, hint="Save it, say which one it is (`%env JPY_SESSION_NAME=NAME.ipynb`), then repeat.")
+    raise CellError(
+        f"the name of this notebook is not known; {folder} has {listed}.",
+        hint="Save it, say which one it is (`%env JPY_SESSION_NAME=NAME.ipynb`), then repeat.",
+    )
 
 
 def select_jobs(
@@ -174,8 +173,7 @@ def select_jobs(
     if open_ids := [row.id for row in found if not row.is_final]:
         raise CellError(f"jobs not finished yet: {', '.join(open_ids[:5])}.", hint="`%wan wait`, then repeat.")
     for row in [*found] if all_versions else ():
-        by_seed = row.request_hash == row.request_hash_with_seed
-        found += database.results(row.request_hash, with_seed=by_seed)
+        found += database.results(row.request_hash, with_seed=row.request_hash == row.request_hash_with_seed)
     chosen: dict[str, JobRow] = {}
     while found:  # jobs whose pictures are inputs of these come along: a cell may name them by id
         if (row := found.pop()).is_result and row.id not in chosen:
@@ -183,8 +181,7 @@ def select_jobs(
             sources = database.jobs(record.source_job for record in row.inputs if record.source_job)
             found += [source for source in sources.values() if source.trashed_at is None]
     if not chosen:
-        what = f"there is no finished picture {'with these tags' if tags else 'here'}."
-        raise CellError(what, hint="`%wan history` shows what there is.")
+        raise CellError("there is no such finished picture.", hint="`%wan history` shows what there is.")
     return tuple(sorted(chosen.values(), key=lambda row: (row.created_at, row.id))), lost
 
 

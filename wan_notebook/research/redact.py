@@ -58,13 +58,11 @@ class Redactor:
 
     def data(self, value: Any, kept: tuple[str, ...] = _KEPT) -> Any:
         """Return plain data with every text of it redacted, except under keys that begin with one of ``kept``."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self.data(item) for item in value]
         if isinstance(value, dict):
             return {key: held if key.startswith(kept) else self.data(held) for key, held in value.items()}
-        return value
+        if isinstance(value, list):
+            return [self.data(item) for item in value]
+        return self.text(value) if isinstance(value, str) else value
 
     def notebook(self, notebook: NotebookFile, original: bytes) -> bytes:
         """Return a notebook's bytes with outputs and metadata redacted; the cells' text is the record and stays.

@@ -91,8 +91,7 @@ class Archive:
             is_bomb = info.file_size > max(256 * 1024, min(512 * 1024 * 1024, info.compress_size * 200))
             is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
             if is_bomb or not is_file or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                what = f"would unpack to {info.file_size} bytes, is a link, or is packed as bundles are not"
-                raise _refused(f"{info.filename[:80]!a} in the bundle {what}")
+                raise _refused(f"{info.filename[:80]!a} would unpack to {info.file_size} bytes, or is not a plain file")
         self.contents = self._read_contents()
 
     def read(self, name: str) -> bytes:
@@ -126,8 +125,7 @@ class Archive:
                 files = {path: (i["contentSize"], i["sha256"]) for path, i in graph.items() if "sha256" in i}
                 facts = {**json.loads(graph["./"]["wanBundle"]), "notebook": graph["./"]["mainEntity"]["@id"]}
             if facts["version"] > (1 if is_first else VERSION):
-                hint = "Upgrade: pip install --upgrade wan-notebook."
-                raise RecipeError(f"This bundle has version {facts['version']}: it is newer than this.", hint=hint)
+                raise RecipeError("This bundle is newer than this.", hint="Upgrade: pip install -U wan-notebook.")
             contents = Contents.model_validate({**facts, "files": files})
             if lost := {contents.notebook, LEDGER_LINES, *contents.named} - files.keys():
                 raise ValueError(f"{min(lost)[:80]!a} is not in it")
@@ -142,8 +140,7 @@ def _explained(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # hostile bytes make zipfile and json raise nearly anything
         reason = getattr(error, "strerror", None) or one_line(error, 120) or type(error).__name__
-        hint = "Get the file again; a bundle is the .zip that %wan bundle wrote."
-        raise RecipeError(f"{what} cannot be read ({reason}).", hint=hint) from error
+        raise RecipeError(f"{what} cannot be read ({reason}).", hint="Get the bundle again.") from error
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
@@ -184,10 +181,9 @@ def open_bundle(source: Path, session: Session) -> list[str]:
                 record["file"] = names.get(record["file"], record["file"])
         report = database.import_rows(line for _, line in rows)
         done = list(_place_beside(above if here.is_relative_to(above) else here, archive))
-    present = f" ({len(report.present)} already here)" if report.present else ""
-    added = pluralize(len(report.added), "job")
+    added = f"{pluralize(len(report.added), 'job')} added, {len(report.present)} already here"
     return [
-        f"opened {source.name}: {added} added{present}, $0.00: what they cost was paid elsewhere",
+        f"opened {source.name}: {added}, $0.00: what they cost was paid elsewhere",
         *(f"  {line}" for line in done),
         *(f"  note: job {job_id} is another one here: it was left alone" for job_id in report.conflicts),
     ]
@@ -206,11 +202,10 @@ def _checked_rows(archive: Archive) -> list[tuple[JobRow, dict[str, Any]]]:
         tempfile.TemporaryDirectory(prefix="wan-bundle-") as folder,
         closing(Database.open(Path(folder, "ledger.db"))) as database,
     ):
-        added = database.import_rows(lines).added
-        by_id = database.jobs(added)
-    if len(added) < len(lines):
+        by_id = database.jobs(database.import_rows(lines).added)
+    if len(by_id) < len(lines):
         raise _refused("The bundle names a job twice")
-    rows = [by_id[job_id] for job_id in added]
+    rows = [by_id[line["job"]["id"]] for line in lines]
     for row in rows:
         records: list[_Record] = [picture for picture in row.pictures if picture.saved_at]
         for record in [*records, *(record for record in row.inputs if _is_packed(record, archive))]:

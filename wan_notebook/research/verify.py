@@ -94,7 +94,7 @@ def verify_notebook(
 
     Raises
     ------
-    RecipeError
+    StoreError
         If the file is not a notebook.
     """
     named = read_notebook(notebook).without(cells_run).named() if notebook else []

@@ -144,8 +144,15 @@ async def list_tasks(request: Request) -> Response:
         if earliest <= task.submitted_at < latest + 1  # a whole second is meant
         and query.get("model_name") in (None, "", task.request.model)
     ]
-    page = {"total": len(rows), "total_page": -(-len(rows) // size), "page_no": number, "page_size": size}
-    return _reply({"data": rows[(number - 1) * size : number * size], **page})
+    return _reply(
+        {
+            "data": rows[(number - 1) * size : number * size],
+            "total": len(rows),
+            "total_page": -(-len(rows) // size),
+            "page_no": number,
+            "page_size": size,
+        }
+    )
 
 
 def dashscope_error(_simulator: Simulator, error: ApiError) -> Response:
@@ -174,14 +181,13 @@ def _document(request: Request, task: Task) -> dict[str, Any]:
     if "results" in simulator.forms:
         made = [{"url": item["image"]} for group in groups for item in group if "image" in item]
         output["results"] = made + [{"code": withheld.code, "message": withheld.detail}] * asked.withheld_n
-        numbers = {"SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
-        output["task_metrics"] = {"TOTAL": sum(numbers.values()), **numbers}
+        total = asked.images_n + asked.withheld_n
+        output["task_metrics"] = {"TOTAL": total, "SUCCEEDED": asked.images_n, "FAILED": asked.withheld_n}
     else:
         output["choices"] = [_choice(group) for group in groups]
         output["choices"] += [{**_choice([]), "code": withheld.code}] * asked.withheld_n
-    usage = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-    size = f"{asked.width_px}*{asked.height_px}"
-    return {"output": output, "usage": {**usage, "size": size, "image_count": asked.images_n}}
+    usage = {"size": f"{asked.width_px}*{asked.height_px}", "image_count": asked.images_n}
+    return {"output": output, "usage": usage | dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)}
 
 
 def _choice(content: list[dict[str, str]]) -> dict[str, Any]:

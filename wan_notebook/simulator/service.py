@@ -162,8 +162,7 @@ class Simulator:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self.requests: Counter[str] = Counter()
-        self.tasks_created = 0
-        self.images_served = 0
+        self.tasks_created = self.images_served = 0
         self.keys_leaked: list[str] = []
         self._admitted: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._path, self._lock = config.state_path, threading.Lock()
@@ -246,8 +245,10 @@ class Simulator:
         with self._transaction() as database:  # counted and stored at once: the limit holds over all processes
             if 0 < self.config.in_flight <= database.execute(count, (account, now)).fetchone()[0]:
                 raise ApiError.of("Throttling.AllocationQuota")
-            row = (task.task_id, account, now, task.ends_at, task.model_dump_json())
-            database.execute("INSERT INTO simulated_tasks VALUES (?, ?, ?, ?, ?)", row)
+            database.execute(
+                "INSERT INTO simulated_tasks VALUES (?, ?, ?, ?, ?)",
+                (task.task_id, account, now, task.ends_at, task.model_dump_json()),
+            )
         self.tasks_created += 1
         return task
 
@@ -261,9 +262,11 @@ class Simulator:
         """Cancel a task if it is PENDING; return whether it was."""
         now = self.now()
         if is_pending := task.state(now) == "PENDING":
-            row = (now, task.model_copy(update={"canceled_at": now}).model_dump_json(), task.task_id)
             with self._transaction() as database:
-                database.execute("UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?", row)
+                database.execute(
+                    "UPDATE simulated_tasks SET ends_at = ?, document = ? WHERE task_id = ?",
+                    (now, task.model_copy(update={"canceled_at": now}).model_dump_json(), task.task_id),
+                )
         return is_pending
 
     def contents(self, task: Task, request: Request, url_field: str, **fields: str) -> list[list[dict[str, str]]]:
@@ -271,15 +274,14 @@ class Simulator:
 
         Editing gives one group a picture; an illustrated text is one group with a text before each of its pictures.
         """
-        asked, groups = task.request, []
+        asked, base = task.request, f"{request.base_url}results/{task.task_id}"
         query = f"Expires={task.expires}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
-        for index in range(asked.images_n):
-            url = f"{request.base_url}results/{task.task_id}/{index}.png?{query}"
-            text = {"type": "text", "text": f"{index + 1}. Simulated text for: {asked.prompt[:200]}"}
-            groups.append([text, {"type": "image", url_field: url, **fields}])
+        urls = [f"{base}/{index}.png?{query}" for index in range(asked.images_n)]
+        pictures = [{"type": "image", url_field: url, **fields} for url in urls]
         if not asked.is_interleaved or asked.images_n == 1:
-            return [[picture] for _, picture in groups]
-        return [[item for group in groups for item in group] or [{"type": "text", "text": "Simulated text."}]]
+            return [[picture] for picture in pictures]
+        text = {"type": "text", "text": f"Simulated text for: {asked.prompt[:200]}"}
+        return [[item for picture in pictures for item in (text, picture)] or [text]]
 
     def stored(self, task_id: str | None = None) -> list[Task]:
         """Return the tasks, oldest first: all, or the one with this id."""

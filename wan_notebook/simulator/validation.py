@@ -89,8 +89,7 @@ def _read_picture(source: Any) -> tuple[Size, int]:
     except Exception as problem:  # noqa: BLE001 - decoders raise whatever they like
         raise ValueError(f"the picture cannot be used: {type(problem).__name__}") from None
     if is_clear or not all(240 <= side <= 8000 for side in (width, height)):
-        rule = "must have a width and height of 240 to 8000 pixels, and a PNG without a transparency channel"
-        raise ValueError(f"the picture cannot be used: {rule}, got {width}*{height}")
+        raise ValueError(f"must have 240 to 8000 pixels a side, and no transparency in a PNG, got {width}*{height}")
     return ((height, width) if turned in (5, 6, 7, 8) else (width, height)), len(content)
 
 
@@ -147,16 +146,18 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
     except ValidationError as problem:
         first = problem.errors()[0]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ApiError(400, "InvalidParameter", f"{field[1:] or 'body'}: {message}") from None
+        detail = f"{field[1:] or 'body'}: {first['msg'].removeprefix('Value error, ')}"
+        raise ApiError(400, "InvalidParameter", detail) from None
     require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
     given, items = asked.parameters, asked.input.messages[0].content
     is_interleaved = given.enable_interleave
     texts, pictures = [item.text for item in items if item.text.strip()], [item.image for item in items if item.image]
     least, most = (0, 1) if is_interleaved else (1, 4)
-    is_allowed = len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most
-    rule = f"must contain one text object and, in this mode, {least} to {most} images"
-    require(is_allowed, "input.messages[0].content", rule)
+    require(
+        len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most,
+        "input.messages[0].content",
+        f"must contain one text object and, in this mode, {least} to {most} images",
+    )
     n = given.n or (4 if provider == "dashscope" and not is_interleaved else 1)
     require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
     if sum(size_bytes for _, size_bytes in pictures) > BODY_MAX_BYTES:
@@ -189,8 +190,10 @@ def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved
         scale = math.sqrt(total_px / (width * height))
     else:
         width, height = map(int, size.split("*")) if re.fullmatch(r"[0-9]{1,5}\*[0-9]{1,5}", size) else (0, 0)
-        is_allowed = 768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height)
-        rule = f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1"
-        require(is_allowed, "parameters.size", f"{rule}, got {reprlib.repr(size)}")
+        require(
+            768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height),
+            "parameters.size",
+            f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1",
+        )
     columns, rows = (max(1, math.floor(side * scale / 16 + 0.5)) for side in (width, height))
     return columns * 16, rows * 16

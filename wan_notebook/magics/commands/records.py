@@ -178,7 +178,7 @@ def _this_notebook(runner: Runner) -> tuple[Path | None, dict[str, Any]]:
     """
     kernel = {"shown": _shown(runner), "cells_run": cells_run(runner.shell)}
     if not (runner.front_end is FrontEnd.HEADLESS and runner.session.last):
-        with suppress(CellError, RecipeError):
+        with suppress(CellError):
             return _notebook(runner), kernel
     return None, kernel
 
