@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from PIL import Image
+from traitlets.config import Config
 
 from tests.environment import ROOT
 from tests.fakes.clock import FastClock
@@ -35,7 +38,7 @@ from wan_notebook.jobs import Background, Job
 from wan_notebook.magics import Runner
 from wan_notebook.providers import ClientPool, Timeouts
 from wan_notebook.replay import CellId, Submission
-from wan_notebook.session import Session
+from wan_notebook.session import Session, default_session
 from wan_notebook.settings import SettingsLoader
 from wan_notebook.simulator import Simulator, SimulatorConfig, create_app
 
@@ -277,6 +280,27 @@ def command(session: Session, line: str) -> None:
     in_shell(session, line=line)
 
 
+class Kernel:
+    """IPython as after Kernel → Restart: nothing is loaded in it."""
+
+    def __init__(self) -> None:
+        InteractiveShell.clear_instance()
+        self.shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+        self.names = self.shell.user_ns
+
+    def run(self, cell: str) -> list[dict[str, str]]:
+        """Run a cell; return what it prints and displays. Raises the cell's error."""
+        with capture_output() as captured:
+            self.shell.run_cell(cell).raise_error()
+        printed = [{"text/plain": captured.stdout}] if captured.stdout else []
+        return printed + [output.data for output in captured.outputs]
+
+    def close(self) -> None:
+        """End it."""
+        self.shell.run_line_magic("unload_ext", "wan_notebook")
+        default_session().close()
+
+
 class _CapturedError(BaseException):
     """Ends a cell once its submission is known; not an Exception, so that nothing takes it for a fault."""
 
@@ -340,6 +364,7 @@ __all__ = [
     "WAIT_S",
     "CellId",
     "House",
+    "Kernel",
     "NoRequests",
     "Owner",
     "Rig",

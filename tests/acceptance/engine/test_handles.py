@@ -10,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
 import wan_notebook as wan
 from tests.environment import ROOT
-from tests.kit import WAIT_S, ask, rig, run_script
+from tests.kit import WAIT_S, Kernel, ask, rig, run_script
 from wan_notebook.errors import JobError, WanError
 from wan_notebook.session import default_session
 
@@ -57,20 +54,12 @@ print(running.result(20).status, wan.generate("after", seed=4).result(20).status
 
 
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    """A shell in which nothing was loaded."""
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    """A kernel on the built-in simulator."""
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0.4")
-    InteractiveShell.clear_instance()
-    yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    default_session().close()
-    InteractiveShell.clear_instance()
-
-
-def run(shell: InteractiveShell, cell: str) -> list[dict[str, str]]:
-    """Run a cell and return what it displays."""
-    with capture_output() as captured:
-        shell.run_cell(cell).raise_error()
-    return [output.data for output in captured.outputs]
+    made = Kernel()
+    yield made
+    made.close()
 
 
 def test_a_copy_is_the_same_job(tmp_path: Path) -> None:
@@ -109,16 +98,15 @@ def test_a_pickled_job_without_its_folder_says_so(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("command", ["%unload_ext wan_notebook", "%reload_ext wan_notebook"])
-def test_a_running_job_outlives_the_extension(shell: InteractiveShell, command: str) -> None:
+def test_a_running_job_outlives_the_extension(kernel: Kernel, command: str) -> None:
     """Unloading or reloading in mid-run: who holds the job gets its pictures, and the cell joins it unpaid."""
-    run(shell, "%load_ext wan_notebook")
-    run(shell, "%%wan --seed 5 --as fox --no-wait\na fox")
-    run(shell, command)
-    assert shell.user_ns["fox"].result(WAIT_S).status == "saved"
-    run(shell, "%reload_ext wan_notebook")
-    run(shell, "%%wan --seed 5 --as again\na fox")
-    assert shell.user_ns["again"].id == shell.user_ns["fox"].id
-    run(shell, "%unload_ext wan_notebook")
+    kernel.run("%load_ext wan_notebook")
+    kernel.run("%%wan --seed 5 --as fox --no-wait\na fox")
+    kernel.run(command)
+    assert kernel.names["fox"].result(WAIT_S).status == "saved"
+    kernel.run("%reload_ext wan_notebook")
+    kernel.run("%%wan --seed 5 --as again\na fox")
+    assert kernel.names["again"].id == kernel.names["fox"].id
 
 
 def test_nobody_waits_for_a_session_that_was_closed(tmp_path: Path) -> None:
@@ -134,10 +122,10 @@ def test_nobody_waits_for_a_session_that_was_closed(tmp_path: Path) -> None:
             job.result(WAIT_S)
 
 
-def test_a_job_displays_itself_without_the_extension(shell: InteractiveShell) -> None:
+def test_a_job_displays_itself_without_the_extension(kernel: Kernel) -> None:
     """After nothing but an import, a cell that ends in a job shows its picture, not only a line."""
-    run(shell, "import wan_notebook as wan\njob = wan.generate('a fox', seed=5)")
-    (shown,) = run(shell, "job")
+    kernel.run("import wan_notebook as wan\njob = wan.generate('a fox', seed=5)")
+    (shown,) = [output for output in kernel.run("job") if "text/html" in output]
     assert "data:image/webp" in shown["text/html"]
     assert "image/jpeg" in shown
 

@@ -3,9 +3,8 @@
 import pytest
 from PIL import Image
 
-from tests.kit import WAIT_S, CellId, House, ask, at_cell, database_of
+from tests.kit import WAIT_S, House, ask, at_cell, database_of
 from wan_notebook.errors import ReplayError
-from wan_notebook.session import Session
 
 
 @pytest.mark.parametrize("colour", ["", "red"])
@@ -28,54 +27,32 @@ def test_adding_the_seed_that_a_caption_shows_is_free(house: House) -> None:
     assert house.service.tasks_created == 1
 
 
-def test_a_seedless_request_is_served_once_a_kernel_then_asked_anew(house: House) -> None:
-    """The first occurrence in a kernel shows the stored picture, the next run of the same cell asks for a new one."""
-    first = ask(house.kernel()).result(WAIT_S)
-    session = house.kernel()
-    served = ask(at_cell(session, "a", "1"))
-    anew = ask(at_cell(session, "a", "2")).result(WAIT_S)
-    assert served.id == first.id
-    assert anew.id != first.id
-    assert house.service.tasks_created == 2
+# Each kernel's runs as cell and execution ("-": a tool that names no cell); then the pictures that they show.
+SEEDLESS = {
+    "a cell that is run again asks anew": [("a1", "A"), ("a1 a2", "AB")],
+    "a loop that was made longer replays all of it": [
+        ("a1 a1", "AB"),
+        ("a2 a2 a2", "ABC"),
+        ("a3 a3 a3", "ABC"),
+    ],
+    "so does one in a tool that names no cells": [("-1 -1", "AB"), ("-2 -2 -2", "ABC"), ("-3 -3 -3", "ABC")],
+    "a twin cell that came later replays for nothing": [("-1", "A"), ("-1 -2", "AB"), ("-1 -2", "AB")],
+    # first seen in a new cell: shown, and asked anew when that cell is run again
+    "a tool shows what each cell showed last": [("a0 b1 b2 a3", "AABC"), ("-1 -2", "CB")],
+}
 
 
-def ids_of(session: Session, *cells: CellId | None) -> list[str]:
-    """Ask for the same seedless picture in each cell (None: in the one before) and return the jobs' ids."""
-    found = []
-    for cell in cells:
-        if cell is not None:
-            at_cell(session, cell.cell_id, cell.execution)
-        found.append(ask(session).result(WAIT_S).id)
-    return found
-
-
-@pytest.mark.parametrize("cell", ["a", ""])
-def test_a_loop_that_was_made_longer_replays_all_of_its_pictures(house: House, cell: str) -> None:
-    """Two pictures of one day and one of the next are the three that the finished loop shows, and cost nothing."""
-    ids_of(house.kernel(), CellId(cell_id=cell, execution="1"), None)
-    longer = ids_of(house.kernel(), CellId(cell_id=cell, execution="2"), None, None)
-    again = ids_of(house.kernel(), CellId(cell_id=cell, execution="3"), None, None)
-    assert longer == again
-    assert len(set(again)) == 3
-    assert house.service.tasks_created == 3
-
-
-def test_a_twin_cell_that_came_later_replays_for_nothing(house: House) -> None:
-    """A second cell with the same seedless prompt, added in another run, does not make the next Run All buy."""
-    ids_of(house.kernel(), CellId(execution="1"))
-    finished = ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2"))
-    assert ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2")) == finished
-    assert house.service.tasks_created == 2
-
-
-def test_a_tool_that_names_no_cells_shows_what_the_notebook_showed_last(house: House) -> None:
-    """A cell that was run three times in JupyterLab shows its third picture, also when nbconvert runs the notebook."""
-    runs = [CellId(cell_id=cell, execution=f"{number}") for number, cell in enumerate("abba")]
-    first, joined, b, a = ids_of(house.kernel(), *runs)
-    assert ids_of(house.kernel(), CellId(execution="1"), CellId(execution="2")) == [a, b]
-    assert first == joined  # first seen in a new cell: shown, and asked anew when that cell is run again
-    assert len({first, a, b}) == 3
-    assert house.service.tasks_created == 3
+@pytest.mark.parametrize("kernels", SEEDLESS.values(), ids=SEEDLESS)
+def test_seedless_cells_show_what_they_showed(house: House, kernels: list[tuple[str, str]]) -> None:
+    """The first occurrence in a kernel is the stored picture, each further one the next, and then a new one."""
+    letters: dict[str, str] = {}
+    for runs, wanted in kernels:
+        session, shown = house.kernel(), ""
+        for run in runs.split():
+            job = ask(at_cell(session, run[0].strip("-"), run[1])).result(WAIT_S)
+            shown += letters.setdefault(job.id, "ABCD"[len(letters)])
+        assert shown == wanted
+    assert house.service.tasks_created == len(letters)
 
 
 def test_an_open_request_is_joined(house: House) -> None:

@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
-from tests.kit import NO_LIMITS, Rig, ask, database_of, ended, ids, rig, until
+from tests.kit import NO_LIMITS, Kernel, Rig, ask, database_of, ended, ids, rig, until
 from wan_notebook.__main__ import main
-from wan_notebook.session import Session, default_session
+from wan_notebook.session import default_session
 
 
 def left_behind(made: Rig, count: int = 2) -> list[str]:
@@ -34,32 +31,6 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
         yield made
 
 
-class Shell:
-    """A fresh shell, as after Kernel → Restart."""
-
-    def __enter__(self) -> "Shell":
-        InteractiveShell.clear_instance()
-        self.shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-        return self
-
-    def run(self, line: str) -> str:
-        """Run a line and return what it prints and displays as text."""
-        with capture_output() as captured:
-            result = self.shell.run_cell(line)
-        assert result.success, result.error_in_exec
-        return str(captured.stdout) + "".join(str(output.data.get("text/plain", "")) for output in captured.outputs)
-
-    def __exit__(self, *_: object) -> None:
-        self.shell.run_line_magic("unload_ext", "wan_notebook")
-        default_session().close()
-        InteractiveShell.clear_instance()
-
-
-def all_saved(session: Session, job_ids: list[str]) -> bool:
-    """Whether the ledger says so."""
-    return all(database_of(session).get(job_id).status == "saved" for job_id in job_ids)
-
-
 @pytest.mark.parametrize("replay", ["on", "only"])
 def test_loading_says_what_is_open_and_takes_it_up(service: Rig, monkeypatch: pytest.MonkeyPatch, replay: str) -> None:
     """A new kernel tells in a line what is open, and fetches it; under WAN_REPLAY=only it asks for nothing."""
@@ -67,17 +38,20 @@ def test_loading_says_what_is_open_and_takes_it_up(service: Rig, monkeypatch: py
     requests = service.service.requests.total()
     if replay == "only":
         monkeypatch.setenv("WAN_REPLAY", replay)
-    with Shell() as shell:
-        assert "2 jobs" in shell.run("%load_ext wan_notebook")
-        until(lambda: replay == "only" or all_saved(default_session(), job_ids))
+    kernel = Kernel()
+    assert "2 jobs" in str(kernel.run("%load_ext wan_notebook"))
+    database = database_of(default_session())
+    until(lambda: replay == "only" or all(database.get(job_id).status == "saved" for job_id in job_ids))
+    kernel.close()
     assert service.service.tasks_created == 2
     assert (service.service.requests.total() == requests) == (replay == "only")
 
 
 def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     """No ledger: no word, no folder, no request."""
-    with Shell() as shell:
-        assert shell.run("%load_ext wan_notebook") == ""
+    kernel = Kernel()
+    assert kernel.run("%load_ext wan_notebook") == []
+    kernel.close()
     assert not service.folder.exists()
 
 
