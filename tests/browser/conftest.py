@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from tests.browser.page import WidgetPage
-from tests.environment import ROOT
 
 HERE = Path(__file__).parent
-STATIC = ROOT / "wan_notebook/display/static"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,11 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def widgets(chromium: Any) -> Iterator[WidgetPage]:
-    """Give a bare page that serves the package's front-end modules."""
-    page = WidgetPage(chromium, STATIC)
-    try:
-        yield page
-        problems = page.uncaught()
-    finally:
-        page.close()
-    assert not problems, f"in the page: {problems}"
+    """Give a bare page for the package's front-end modules."""
+    page = WidgetPage(chromium)
+    yield page
+    page.context.close()
+    assert not page.problems, f"in the page: {page.problems}"

@@ -16,12 +16,6 @@ HOSTILE = (
     "狐" * 2000,
     "`code` \"quotes\" 'apostrophes' &amp; {braces}",
 )
-STYLE = """css => {
-  const style = document.createElement('style');
-  style.textContent = css;
-  document.head.append(style);
-  document.body.style.margin = '0';
-}"""
 CHECK = {
     "label": "Generate · up to $0.12",
     "detail": "4 pictures",
@@ -123,8 +117,7 @@ def mount(
         "history": history(),
         "notice": [],
     }
-    widgets.page.evaluate(STYLE, Panel._css)  # as anywidget: styles first
-    return widgets.mount(Panel._esm, {**state, **traits})
+    return widgets.mount(Panel._esm, {**state, **traits}, css=Panel._css + "body { margin: 0; }")
 
 
 def sent(widget: Widget, kind: str) -> list[dict[str, Any]]:

@@ -75,10 +75,6 @@ class Model {
     this.#fire("msg:custom", message, buffers);
   }
 
-  lineEnds() {
-    this.#fire("comm_live_update"); // as ipywidgets tells of a kernel that was restarted
-  }
-
   listeners() {
     return this.#listeners.length;
   }
@@ -86,12 +82,7 @@ class Model {
 
 const mounted = [];
 
-export async function mount({ state, source, css }) {
-  if (css) {
-    const style = document.createElement("style");
-    style.textContent = await (await fetch(`/${css}`)).text();
-    document.head.append(style);
-  }
+async function mount([state, source]) {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const module = await import(url);
   URL.revokeObjectURL(url);
@@ -116,9 +107,11 @@ export async function mount({ state, source, css }) {
   return number;
 }
 
-export async function call(number, method, args) {
+async function call(number, method, args) {
   const { model, dispose } = mounted[number];
   if (method === "dispose") return dispose();
   if (method === "saved" || method === "sent") return model[method];
   return model[method](...args.map(decode));
 }
+
+window.widgetStub = { mount, call };

@@ -164,21 +164,6 @@ def test_a_row_counts_and_is_cancelled_before_the_kernel_answers(widgets: Widget
     assert sent(widget, "dismiss")[0]["job"] == "a1"
 
 
-@pytest.mark.parametrize("width", [420, 1200])
-def test_rows_do_not_jump_and_show_what_they_may_cost(widgets: WidgetPage, width: int) -> None:
-    """A row keeps its height in every state; the money is in sight; more than a few are scrolled to."""
-    widgets.page.set_viewport_size({"width": width, "height": 800})
-    widget = mount(widgets, jobs=rows({**JOB, "facts": ["seed 2147483647", "up to $0.03"]}))
-    row = widgets.page.locator(".wan-jobrow")
-    box, cost = row.bounding_box(), widgets.page.get_by_text("up to $0.03", exact=True).bounding_box()
-    assert cost["x"] + cost["width"] <= box["x"] + box["width"]
-    widget.set(jobs=rows({**JOB, "progress": 0.4, "eta": ""}))
-    assert row.bounding_box()["height"] == box["height"]
-    assert row.locator("progress").evaluate("e => getComputedStyle(e).appearance") == "none"  # else glaring in the dark
-    widget.set(jobs=rows(*({**JOB, "id": f"j{k}"} for k in range(9))))
-    assert widgets.page.locator(".wan-jobs").evaluate("e => e.scrollHeight > e.clientHeight")
-
-
 def test_a_silent_kernel_is_told_in_its_row(widgets: WidgetPage) -> None:
     """A row that hears nothing stands still and names what helps; the first word ends that."""
     widget = mount(widgets, jobs=rows(JOB))

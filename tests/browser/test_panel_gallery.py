@@ -1,22 +1,12 @@
 """The panel's gallery, full view and history in a bare page: keys, several pictures at once, zoom, slider, files."""
 
-import json
-import re
 from typing import Any
 
 import pytest
 
 from tests.browser.page import Widget, WidgetPage
-from tests.browser.panel_page import ROW, gallery, history, item, mount, sent, wait_sent, webp
+from tests.browser.panel_page import JOB, ROW, gallery, history, item, mount, rows, sent, wait_sent, webp
 from wan_notebook.panel import FIELDS
-
-CONFIG = """config => {
-  const script = document.createElement('script');
-  script.id = 'jupyter-config-data';
-  script.type = 'application/json';
-  script.textContent = config;
-  document.body.append(script);
-}"""
 
 
 def shown(widgets: WidgetPage, *items: dict[str, Any], **traits: Any) -> Widget:
@@ -32,13 +22,6 @@ def send_full(widget: Widget, key: str, colour: str = "red", side: int = 400) ->
 def wanted(widget: Widget, size: str) -> list[str]:
     """Return the keys of the pictures that were asked for, ``thumb`` or ``full``."""
     return [key for message in sent(widget, "want") if message["size"] == size for key in message["keys"]]
-
-
-def send_details(widget: Widget, *inputs: dict[str, str], paths: tuple[str, ...] = ()) -> None:
-    """Answer with what is known of the first picture."""
-    details = {"prompt": "a fox", "negative": "", "cell": "%%wan\na fox"}
-    message = {"kind": "details", "id": "0001/0", **details, "inputs": list(inputs), "paths": list(paths)}
-    widget.receive(message)
 
 
 def selected(page: Any) -> list[int]:
@@ -228,17 +211,22 @@ def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage) -> None:
 def test_nothing_is_cut_off_or_jumps(widgets: WidgetPage, width: int) -> None:
     """At every width the grid stays in its place when pictures arrive, and costs are in sight."""
     widgets.page.set_viewport_size({"width": width, "height": 900})
-    widget = mount(widgets, history=history({**ROW, "prompt": "fox " * 60, "tags": "study, a long one"}))
-    page = widgets.page
+    job = {**JOB, "facts": ["seed 2147483647", "up to $0.03"]}
+    long = history({**ROW, "prompt": "fox " * 60, "tags": "study, a long one"})
+    widget, page = mount(widgets, jobs=rows(job), history=long), widgets.page
+
+    def is_seen(inner: Any, outer: str) -> bool:
+        cost, box = inner.bounding_box(), page.locator(outer).bounding_box()
+        return bool(box["x"] <= cost["x"] and cost["x"] + cost["width"] <= box["x"] + box["width"])
+
+    assert is_seen(page.get_by_text("up to $0.03", exact=True), ".wan-jobrow")
     top = page.locator(".wan-grid").bounding_box()["y"]
     widget.set(gallery=gallery(*(item(k, stack=f"s{k // 2}") for k in range(40)), total=1200))
     assert "newest 40 in 20 stacks" in page.locator(".wan-filter-count").inner_text()
     assert page.locator(".wan-grid").bounding_box()["y"] == top
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("tab", name="History").click()
-    cost, box = (page.locator(name).bounding_box() for name in ("td.wan-col-cost", ".wan-history-scroll"))
-    assert box["x"] <= cost["x"]
-    assert cost["x"] + cost["width"] <= box["x"] + box["width"]
+    assert is_seen(page.locator("td.wan-col-cost"), ".wan-history-scroll")
 
 
 # ------------------------------------------------------------------ the full view
@@ -291,53 +279,20 @@ def test_zoom_goes_to_true_pixels(widgets: WidgetPage) -> None:
     assert page.locator(".wan-stage[data-zoomed]").count() == 0
 
 
-def test_before_and_after_are_compared_with_pointer_and_keys(widgets: WidgetPage) -> None:
-    """The input lies over the result up to a line, which a pointer or the arrow keys move; any other picture can."""
-    widget = shown(widgets, item(1), item(2))
-    page, line = widgets.page, widgets.page.locator(".wan-slider-line")
-    page.locator(".wan-tile").first.dblclick()
-    send_full(widget, "0001/0", "red")
-    send_details(widget, {"id": "0001/0/0", "label": "photo"})
-    page.get_by_role("button", name="Compare with…").click()
-    assert page.locator(".wan-light .wan-choice").all_inner_texts() == ["input: photo", "seed 2"]
-    page.locator(".wan-light .wan-choice").first.click()
-    assert wanted(widget, "full")[-1] == "0001/0/0"
-    assert page.locator(".wan-slider").is_hidden()
-    send_full(widget, "0001/0/0", "blue")
-    middle = line.bounding_box()["x"]
-    page.locator(".wan-slider-range").focus()
-    for _ in range(20):
-        page.keyboard.press("ArrowRight")
-    assert line.bounding_box()["x"] > middle + 50
-    box = page.locator(".wan-slider").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 40)
-    assert line.bounding_box()["x"] == pytest.approx(box["x"] + box["width"] * 0.25, abs=8)
-
-
-# ------------------------------------------------------------------ open file
-
-
-@pytest.mark.parametrize("path", ["/home/ann/.pictures/fox.png", ""])
-def test_what_the_server_does_not_give_comes_from_the_kernel(widgets: WidgetPage, path: str) -> None:
-    """The tab opens with the click, its picture comes later; a file that is gone leaves no tab that waits for ever."""
-    page = widgets.page
-    page.evaluate(CONFIG, json.dumps({"baseUrl": "/", **({"serverRoot": "/home/ann"} if path else {})}))
+def test_a_file_that_is_gone_leaves_no_tab_that_waits(widgets: WidgetPage) -> None:
+    """The tab opens with the click, what the kernel answers comes later; the tab has no way back into the notebook."""
     widget = shown(widgets, item(1))
-    send_details(widget, paths=(path or "/home/ann/fox.png",))
-    page.locator(".wan-tile").click()
-    page.locator(".wan-inspector").get_by_text("More ▾").click()
+    paths = {"prompt": "a fox", "negative": "", "cell": "%%wan", "inputs": [], "paths": ["/home/ann/fox.png"]}
+    widget.receive({"kind": "details", "id": "0001/0", **paths})
+    widgets.page.locator(".wan-tile").click()
+    widgets.page.locator(".wan-inspector").get_by_text("More ▾").click()
     with widgets.context.expect_page() as opened:
-        page.locator(".wan-inspector").get_by_text("Open file").click()
+        widgets.page.locator(".wan-inspector").get_by_text("Open file").click()
     tab = opened.value
     assert "kernel" in tab.locator("body").inner_text()
     assert tab.evaluate("window.opener") is None
-    if path:
-        send_full(widget, "0001/0", side=40)
-        tab.wait_for_url(re.compile("^blob:"))
-        assert tab.evaluate("[document.contentType, document.images[0].naturalWidth]") == ["image/webp", 40]
-    else:
-        widget.receive({"kind": "full", "key": "0001/0", "mime": "image/png"}, b"")
-        tab.get_by_text("The file is missing.").wait_for()
+    widget.receive({"kind": "full", "key": "0001/0", "mime": "image/png"}, b"")
+    tab.get_by_text("The file is missing.").wait_for()
 
 
 # ------------------------------------------------------------------ the history
