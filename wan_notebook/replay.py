@@ -178,13 +178,15 @@ class PlannedJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """Looks up the answers to the requests of one call. ``now`` (Unix seconds) tells which leases are alive."""
+    """Looks up the answers to the requests of one call; without ``database`` there are none.
+
+    ``now`` (Unix seconds) tells which leases are alive.
+    """
 
     database: "Database | None"
     occurrences: Occurrences
     cell: CellId
     replay: Replay
-    fresh: bool
     simulated_ok: bool
     rng: random.Random
     now: float
@@ -232,9 +234,7 @@ class Lookup:
 
     def _rows(self, request_hash: str, *, with_seed: bool) -> list["JobRow"]:
         """Return the jobs of a request that may answer it, newest first."""
-        if self.database is None or self.fresh:
-            return []
-        rows = self.database.results(request_hash, with_seed=with_seed)
+        rows = self.database.results(request_hash, with_seed=with_seed) if self.database else []
         return [row for row in reversed(rows) if self.simulated_ok or not row.is_simulated]
 
     def _running(self, request: ImageRequest, rows: Sequence["JobRow"]) -> "JobRow | None":
@@ -255,7 +255,7 @@ def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
     They are looked up before anything is bought or refused, so that nothing that was paid is bought again: the cell's
     text was read in another way, or a picture had another identity.
     """
-    known, readings = [submission.requests, ()], [submission.former]
+    readings = [submission.requests, (), submission.former]
     for reading in (submission.requests, submission.former):
         renamed = []
         for request in reading:
@@ -265,11 +265,9 @@ def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:
                 else image
                 for image in request.images
             )
-            renamed.append(request if images == request.images else request.replace(images=images))
+            renamed.append(request.replace(images=images))
         readings.append(tuple(renamed))
-    for reading in readings:
-        known += [reading] if reading not in known else []
-    return known[2:]
+    return [reading for at, reading in enumerate(readings) if at > 1 and reading not in readings[:at]]
 
 
 def read_submission(submission: Submission, lookup: Lookup) -> tuple[tuple[ImageRequest, ...], tuple[PlannedJob, ...]]:

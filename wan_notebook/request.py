@@ -88,7 +88,7 @@ class ImageRequest(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             names = type(self).model_fields
-            problems = type_problems(error, names)
+            problems = type_problems(error)
             bad = {problem.field for problem in problems}
             readable = {name: value for name, value in data.items() if name in names and name not in bad}
             others = problems_of(type(self).model_construct(**{"prompt": " ", **readable}))

@@ -23,7 +23,7 @@ from .budget import BudgetBook
 from .database import FINAL, Database, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
-from .images import InputImage, fit_request_body
+from .images import fit_request_body
 from .jobs import Background, Job, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
 from .money import Cost, Source, format_amount
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB."""
-MANY_PICTURES: Final = 4
-"""More new pictures than these are pointed out where no price is known."""
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
 GRACE_S: Final = 2.0
 """The longest that the end of a program waits for what is about to be sent."""
@@ -75,7 +73,6 @@ class Plan:
     requests: "tuple[ImageRequest, ...]"
     jobs: tuple[PlannedJob, ...]
     price: Price | None
-    notes: tuple[str, ...] = ()
 
     @property
     def new_jobs(self) -> tuple[PlannedJob, ...]:
@@ -222,11 +219,10 @@ class Session:
         """
         settings, project, cell = self.settings(submission.provider), self.known_project(), submission.cell
         lookup = Lookup(
-            database=project.database if project else None,
+            database=project.database if project and not submission.fresh else None,
             occurrences=self._occurrences,
             cell=cell,
             replay=self.replay_mode(settings),
-            fresh=submission.fresh,
             # An opened bundle shows its record as it is, whatever key its reader has.
             simulated_ok=settings.is_simulated or (project is not None and project.replays_only),
             rng=self._rng,
@@ -235,30 +231,29 @@ class Session:
         requests, jobs = read_submission(submission, lookup)
         if any(job.result is None for job in jobs):
             # A key in any form would land in the ledger, in files and at the service.
-            texts = [("name", submission.name), *(("tag", tag) for tag in submission.tags)]
-            for request in submission.requests:
-                texts += [("prompt", request.prompt), ("negative_prompt", request.negative_prompt)]
-                texts += [("image", image.name) for image in request.images]
+            texts = {
+                "name": [submission.name],
+                "tag": submission.tags,
+                "prompt": [request.prompt for request in submission.requests],
+                "negative_prompt": [request.negative_prompt for request in submission.requests],
+                "image": [image.name for request in submission.requests for image in request.images],
+            }
             keys = self.loader.known_keys(settings)
-            if exposed := dict.fromkeys(field for field, text in texts if keys.is_in(text, unquote(text))):
+            if exposed := [field for field, given in texts.items() if keys.is_in(*given, *map(unquote, given))]:
                 raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in exposed])
-            new = []
-            for job in jobs:
-                images, changes = fit_request_body(job.request.images) if job.result is None else ((), ())
-                if images and isinstance(images[0], InputImage):
-                    images = (replace(images[0], notes=(*images[0].notes, *changes)), *images[1:])
-                new.append(replace(job, request=job.request.replace(images=images)) if changes else job)
-            jobs = tuple(new)
-        price, notes = self._budgets(settings, cell.notebook).unit_price(settings.provider), submission.notes
+            jobs = tuple(
+                job
+                if job.result
+                else replace(job, request=job.request.replace(images=fit_request_body(job.request.images)))
+                for job in jobs
+            )
         run = self._occurrences.run(cell)
         if any(job.result and job.is_open and job.result.versions.get(RUN_KEY) == run for job in jobs):
             # A loop without a seed gets one picture each time round, where it may have meant several.
-            notes += ("the same request in this run, shown again; -n 3 (n=3) makes three different pictures",)
-        pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
-        if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
-            notes += (f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost",)
-        submission = replace(submission, notes=notes)
-        return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price, notes=notes)
+            note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
+            submission = replace(submission, notes=(*submission.notes, note))
+        price = self._budgets(settings, cell.notebook).unit_price(settings.provider)
+        return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price)
 
     def submit(self, what: Submission | Plan) -> Job:
         """Take what the store has, join what is under way, and order the rest: on disk first, then sent.
@@ -318,8 +313,8 @@ class Session:
             project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
             worker.start(open_jobs, requests)
-            if not fresh and plan.notes:  # no new row holds them
-                self.background.call(tracked[0].noted, "; ".join(plan.notes))
+            if not fresh and submission.notes:  # no new row holds them
+                self.background.call(tracked[0].noted, "; ".join(submission.notes))
         request = plan.requests[0].replace(seed=tracked[0].row.seed)
         job = Job(tracked, worker, request=request, name=submission.name, replayed=replayed)
         self.last.append((cell, job))

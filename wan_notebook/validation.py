@@ -262,31 +262,28 @@ _TYPE_MESSAGES: Final = {  # by pydantic's name of the error: message, hint
     "string_type": ("must be text.", "Give text in quotes."),
     "int_type": ("must be a whole number.", "Give a number such as 3."),
     "bool_type": ("must be True or False.", "Write it without quotes."),
+    "extra_forbidden": ("not a parameter.", ""),
 }
 
 
-def type_problems(error: ValidationError, known: Iterable[str]) -> list[Problem]:
-    """Turn pydantic's findings into problems, one a field; ``known`` are the names that may be given."""
+def type_problems(error: ValidationError) -> list[Problem]:
+    """Turn pydantic's findings into problems, one a field."""
     found: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         field, value = str(item["loc"][0]) if item["loc"] else "request", item.get("input")
         said = _TYPE_MESSAGES.get(item["type"], ("not a picture.", "Give a picture, or a list of pictures."))
-        told = Problem(field, "" if item["type"] == "missing" else shown_value(value), *said)
-        is_unknown = item["type"] == "extra_forbidden"
-        found.setdefault(field, unknown_parameter(field, value, known) if is_unknown else told)
+        found.setdefault(field, Problem(field, "" if item["type"] == "missing" else shown_value(value), *said))
     return list(found.values())
-
-
-def unknown_parameter(name: str, value: object, known: Iterable[str]) -> Problem:
-    """Return the problem of a misspelled parameter, with the nearest name."""
-    hint = did_you_mean(name, known) or f"Known parameters: {', '.join(known)}."
-    return Problem(name, shown_value(value), "not a parameter.", hint)
 
 
 def unknown_parameters(function: Callable[..., object], given: Mapping[str, object]) -> list[Problem]:
     """Return a problem for each misspelled parameter of a function, which takes them as ``**unknown``."""
     known = [name for name in signature(function).parameters if name != "unknown"]
-    return [unknown_parameter(name, value, known) for name, value in given.items()]
+    hint = f"Known parameters: {', '.join(known)}."
+    return [
+        Problem(name, shown_value(value), "not a parameter.", did_you_mean(name, known) or hint)
+        for name, value in given.items()
+    ]
 
 
 def refuse_unknown(function: Callable[..., object], given: Mapping[str, object]) -> None:

@@ -264,7 +264,7 @@ def dry_run_bundle(plan: Plan) -> Bundle:
         ("How many", pictures),
         ("Expected size", format_expected_size(request)),
         ("At most", plan.cost_text),
-        *(("Note", note) for note in plan.notes[:20]),
+        *(("Note", note) for note in plan.submission.notes[:20]),
     ]
     columns = [
         *(Column(), Column(title="Name", is_wide=True), Column(title="Size")),

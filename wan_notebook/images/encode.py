@@ -7,7 +7,6 @@ only come from a process that has it already.
 import hashlib
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -58,38 +57,32 @@ def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
 
 
 def fit_request_body(
-    images: Sequence[InputImage | PendingImage], max_bytes: int = REQUEST_BODY_MAX_BYTES
-) -> tuple[tuple[InputImage | PendingImage, ...], tuple[str, ...]]:
+    images: tuple[InputImage | PendingImage, ...], max_bytes: int = REQUEST_BODY_MAX_BYTES
+) -> tuple[InputImage | PendingImage, ...]:
     """Re-encode pictures until they fit into one request together.
 
-    The largest comes first, as JPEG of quality 95 in its own size. A picture that this does not make smaller stays as
-    it is, and so does one that is not there yet.
-
-    Returns
-    -------
-    images, notes
-        The same pictures in the same order, and one note for each that was changed.
+    The largest comes first, as JPEG of quality 95 in its own size, and gets a note. A picture that this does not make
+    smaller stays as it is, and so does one that is not there yet.
 
     Raises
     ------
     ImageInputError
         If they still have more than ``max_bytes`` together; it names the largest.
     """
-    notes = []
     known = {index: image for index, image in enumerate(images) if isinstance(image, InputImage)}
     for index, image in sorted(known.items(), key=lambda item: -len(item[1].data)):
         if sum(len(image.data) for image in known.values()) <= max_bytes:
             break
         data = saved(plain_rgb(open_image(image.data))[0], "JPEG", quality=95, subsampling=0)
         if len(data) < len(image.data):
-            known[index] = replace(image, data=data, mime="image/jpeg")
             sizes = f"{file_size(len(image.data))} became {file_size(len(data))}"
-            notes.append(f"{image.name}: {sizes} as JPEG of quality 95 (at most {file_size(max_bytes)} a request)")
+            note = f"{image.name}: {sizes} as JPEG of quality 95 (at most {file_size(max_bytes)} a request)"
+            known[index] = replace(image, data=data, mime="image/jpeg", notes=(*image.notes, note))
     if (total := sum(len(image.data) for image in known.values())) > max_bytes:
         largest = max(known.values(), key=lambda image: len(image.data))
         message = f"the pictures have {file_size(total)} together, and {file_size(max_bytes)} are allowed."
         raise ImageInputError(largest.name, message, hint="Make this one smaller: it is the largest.")
-    return tuple(known.get(index, image) for index, image in enumerate(images)), tuple(notes)
+    return tuple(known.get(index, image) for index, image in enumerate(images))
 
 
 def _check_size(size: tuple[int, int]) -> None:

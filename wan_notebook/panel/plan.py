@@ -79,7 +79,7 @@ class PlanFeed(Feed):
         label, detail = _button(plan)
         preview = safe_text(expand(prompt, resolver.namespace).text)[: LIMITS.prompt_max_chars]
         hints = {
-            "prompt": " · ".join(plan.notes) if plan else "" if prompt.strip() else _DESCRIBE,
+            "prompt": " · ".join(plan.submission.notes) if plan else "" if prompt.strip() else _DESCRIBE,
             "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
             "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
             "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",

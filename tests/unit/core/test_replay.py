@@ -42,11 +42,10 @@ class Archive(Desk):
     def lookup(self, cell: CellId | None = None, *, fresh: bool = False) -> Lookup:
         """Return the lookups of one call."""
         return Lookup(
-            database=self.database,
+            database=None if fresh else self.database,
             occurrences=Occurrences(),
             cell=cell or CellId(cell_id="a", execution="1"),
             replay="on",
-            fresh=fresh,
             simulated_ok=False,
             rng=random.Random(1),  # noqa: S311 - seeds of pictures, no secrets
             now=self.clock.now,

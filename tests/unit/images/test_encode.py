@@ -102,18 +102,18 @@ def test_the_largest_is_encoded_first_and_never_resized() -> None:
     """Together within the limit: as JPEG of quality 95, one after the other, with a note and the same identity."""
     small, large = upload("small", (300, 300)), upload("large", (600, 500))
     limit = len(small.data) + len(large.data) - 1000
-    (kept, pending, made), notes = fit_request_body([small, PendingImage(name="p", job_id="a"), large], limit)
+    kept, pending, made = fit_request_body((small, PendingImage(name="p", job_id="a"), large), limit)
     assert kept is small
     assert isinstance(pending, PendingImage)
     assert isinstance(made, InputImage)
     assert (made.mime, made.width_px, made.height_px) == ("image/jpeg", 600, 500)
     assert (made.identity, decoded(made.data).size) == (large.identity, (600, 500))
     assert len(small.data) + len(made.data) <= limit
-    assert [note.startswith("large: ") and "JPEG of quality 95" in note for note in notes] == [True]
+    assert [note.startswith("large: ") and "JPEG of quality 95" in note for note in made.notes] == [True]
 
 
 def test_what_still_does_not_fit_is_refused() -> None:
     """The error names the largest picture, the sum and the limit; a JPEG that would only grow stays."""
-    images = [upload("a", (400, 400)), upload("b", (600, 600), "JPEG", quality=100), upload("c", (300, 300))]
+    images = (upload("a", (400, 400)), upload("b", (600, 600), "JPEG", quality=100), upload("c", (300, 300)))
     with pytest.raises(ImageInputError, match=r"image = [ab]: the pictures have .* together, and 50.0 KB are allowed"):
         fit_request_body(images, 50_000)

@@ -136,7 +136,7 @@ def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook, monkeypat
     assert "x.png" in shown
     monkeypatch.setenv("WAN_API_KEY", "sk-dryrun0123456789")
     shown = " ".join(notebook.run("%%wan --dry-run -n 9 --provider gateway\nblue").split())
-    assert "9 pictures, price unknown" in shown
+    assert "price unknown (9 pictures at most)" in shown
     assert notebook.tasks() == 0
 
 
