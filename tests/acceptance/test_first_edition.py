@@ -113,7 +113,10 @@ def columns(row: object, frozen: Mapping[str, Any]) -> dict[str, Any]:
 
 def identity_of(value: object) -> str:
     """Return the identity under which the first edition's request for a value is found."""
-    return former_identity(value) or load_image(value, name="photo", fetch=fetch).identity
+    if former := former_identity(value):
+        return former
+    image = load_image(value, name="photo", fetch=fetch)
+    return image.former_identity or image.identity
 
 
 @pytest.mark.parametrize("frozen", load("identities.json"), ids=lambda frozen: frozen["what"])

@@ -34,8 +34,8 @@ def from_bytes(data: bytes, *, name: str) -> InputImage:
     picture = open_verified(data)
     _check_size(picture.size)
     identity, clean = identity_of_bytes(data), _as_stored(picture, data)
-    is_animated = picture.format != "MPO" and getattr(picture, "is_animated", False)
-    first_frame = ("first frame of several",) if is_animated else ()
+    is_film = picture.format != "MPO" and getattr(picture, "is_animated", False)
+    first_frame = ("first frame of several",) if is_film else ()
     if clean is not None and len(clean) <= _FILE_MAX_BYTES:
         changes = () if clean is data else first_frame or ("metadata removed",)
         return InputImage(name, identity, clean, mime_of(clean) or "", *picture.size, changes)
@@ -49,10 +49,8 @@ def from_pixels(picture: Image.Image, *, name: str, code: str) -> InputImage:
     """
     _check_size(picture.size)
     picture.load()
-    identity, former = pixel_identity(picture), ""
-    if not isinstance(picture, ImageFile.ImageFile):
-        identity, former = pixel_identity(picture, as_in_file=False), identity
-    image = _encoded(picture, (), name=name, identity=identity, code=code)
+    identity = pixel_identity(picture, as_in_file=isinstance(picture, ImageFile.ImageFile))
+    image, former = _encoded(picture, (), name=name, identity=identity, code=code), pixel_identity(picture)
     return replace(image, former_identity="" if former == identity else former)
 
 
@@ -90,12 +88,10 @@ def _check_size(size: tuple[int, int]) -> None:
     short, long = sorted(size)
     if short * long > MAX_PIXELS:
         raise too_many_pixels()
-    is_narrow = long * _SIDE_MIN_PX > short * _SIDE_MAX_PX
-    if is_narrow or short < _SIDE_MIN_PX:
-        wanted = "×".join(str(math.ceil(side * _SIDE_MIN_PX / max(short, 1))) for side in size)
-        crop = f"Crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
+    if short < _SIDE_MIN_PX or long * _SIDE_MIN_PX > short * _SIDE_MAX_PX:
         message = f"it is {size[0]}×{size[1]} px; each side must have {_SIDE_MIN_PX} to {_SIDE_MAX_PX} px"
-        raise BadImageError(message, hint=crop if is_narrow else f"Enlarge it to {wanted} px or more.")
+        hint = f"Enlarge it, or crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
+        raise BadImageError(message, hint=hint)
 
 
 def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:
@@ -194,8 +190,7 @@ def plain_rgb(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         rgb = rgb.point(lambda value: value * 255 + 0.5).convert("L")
     if rgb.has_transparency_data:
         rgba = rgb.convert("RGBA")
-        rgb = Image.new("RGB", rgba.size, "white")
-        rgb.paste(rgba, mask=rgba)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
         if rgba.getchannel("A").getextrema() != (255, 255):
             notes.append("transparency flattened on white")
     if icc and (converted := _in_srgb(rgb, icc)) is not None:
@@ -223,11 +218,10 @@ def _profile_of(picture: Image.Image) -> bytes:
 
 def _in_srgb(picture: Image.Image, icc: bytes) -> Image.Image | None:
     """Convert by a colour profile; one that is broken or does not fit the picture is ignored, as viewers do."""
-    if picture.mode not in ("CMYK", "L", "LAB"):
-        picture = picture.convert("RGB")
     try:
+        source = picture if picture.mode in ("CMYK", "L", "LAB") else picture.convert("RGB")
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return ImageCms.profileToProfile(source, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ImportError, ValueError, TypeError):
         return None
 
@@ -261,11 +255,10 @@ def picture_of_array(array: Any, code: str) -> Image.Image:
         raise BadImageError(f"{shown}; a picture is H×W, H×W×3 or H×W×4", hint=hint)
     size = (array.shape[1], array.shape[0])
     _check_size(size)
-    kind = array.dtype.kind
-    if kind not in "fbiu":
+    if array.dtype.kind not in "fbiu":
         raise BadImageError(f"{shown}; pixels are uint8, or float from 0 to 1", hint="Give it as uint8.")
     if array.dtype.name != "uint8":
-        low, high = ((float if kind == "f" else int)(value) for value in (array.min(), array.max()))
+        low, high = ((float if array.dtype.kind == "f" else int)(value) for value in (array.min(), array.max()))
         _check_values(low, high, shown, code, {"bool": 1, "uint16": 65535}.get(array.dtype.name))
         wide = array.astype("float32") if array.dtype.itemsize < 4 else array
         array = (wide.clip(0, 1) * 255).round().astype("uint8")

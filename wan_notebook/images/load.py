@@ -16,7 +16,7 @@ from typing import Any, Final
 from unicodedata import normalize
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from ..errors import ImageInputError, WanError
+from ..errors import DownloadError, ImageInputError
 from ..text import one_line, pluralize
 from .encode import READ_MAX_BYTES, from_bytes, from_pixels, identity_of_bytes, picture_of_array, pixel_identity
 from .inputs import InputImage, is_instance, is_picture, method_of
@@ -26,7 +26,12 @@ Fetch = Callable[[str], bytes]
 _FROM_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _WARNING_FILTERS: Final = threading.RLock()
 """They belong to the process: two threads that restored them crosswise would silence it for good."""
-_DRAWN: Final = ["image/png", "image/jpeg"]
+_DRAWERS: Final[Mapping[str, dict[str, Any]]] = {
+    "_repr_png_": {},
+    "_repr_jpeg_": {},
+    "_repr_mimebundle_": {"include": ["image/png", "image/jpeg"]},
+}
+"""Methods that draw, and their options."""
 _SAVE_IT: Final = "Save the picture and give its path."
 
 
@@ -63,7 +68,7 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
     if isinstance(value, InputImage):
         return value
     name = name.strip()  # shown in errors and records: of a URL no query and password, nothing of a pasted picture
-    if name[:5].lower() == "data:" or _is_base64(name.encode(errors="replace")):
+    if isinstance(value, str) and (name[:5].lower() == "data:" or _is_base64(name.encode(errors="replace"))):
         name = "pasted picture"
     elif "://" in name[:12]:
         name = re.sub("//[^/]*@", "//", re.split("[?#]", name)[0])
@@ -72,25 +77,20 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
         # Pillow warns about odd metadata and many pixels; classes of other libraries read, draw and convert here too.
         with _WARNING_FILTERS, warnings.catch_warnings(action="ignore"), decoding():
             return _load(value, name=name, fetch=fetch)
-    except BadImageError as error:
-        raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint) from error
+    except (BadImageError, DownloadError) as error:  # which has the server's own words
+        raise ImageInputError(name, f"{error.message.rstrip('.')}.", hint=error.hint or _SAVE_IT) from error
 
 
 def former_identity(value: Any) -> str | None:
-    """Return the identity that the first edition gave to a picture that is read differently now; None for others.
+    """Return the identity that the first edition gave to a picture that ``load_image`` now refuses; None for others.
 
-    These are Pillow images that were rotated, cropped, resized, converted or copied and still carry an orientation or
-    a colour profile (which the first edition applied to them), and pictures of mode I or F (whose value range it
-    guessed) that ``load_image`` now refuses. Addresses are not fetched. Never raises.
+    These are pictures of mode I or F, whose value range it guessed. Addresses are not fetched. Never raises.
     """
     with suppress(Exception):
-        data = None if is_instance(value, "PIL.Image", "Image") else _bytes_of(value, fetch=None) or b""
-        if data != b"":
-            try:
-                return load_image(value, name="image").former_identity or None
-            except ImageInputError:
-                if (value if data is None else open_header(data)).mode in ("I", "F"):
-                    return pixel_identity(value) if data is None else identity_of_bytes(data)
+        if is_instance(value, "PIL.Image", "Image"):
+            return pixel_identity(value) if value.mode in ("I", "F") else None
+        data = _bytes_of(value, fetch=None) or b""
+        return identity_of_bytes(data) if open_header(data).mode in ("I", "F") else None
     return None
 
 
@@ -150,7 +150,7 @@ def _drawn(value: object) -> bytes | None:
         savefig(buffer, format="png")
         return buffer.getvalue()
     content: Any = None
-    for name, options in (("_repr_png_", {}), ("_repr_jpeg_", {}), ("_repr_mimebundle_", {"include": _DRAWN})):
+    for name, options in _DRAWERS.items():
         if not content and (draw := method_of(value, name)) is not None:
             content = draw(**options)
             content = content[0] if isinstance(content, tuple) else content  # of data and metadata
@@ -192,11 +192,7 @@ def _bytes_of_text(text: str, *, fetch: Fetch | None) -> bytes:
         return _read_path(unquote(urlsplit(bare).path) if bare[:7].lower() == "file://" else text)
     if fetch is None:
         raise BadImageError("addresses cannot be fetched here", hint=_SAVE_IT)
-    try:
-        return fetch(bare)
-    except WanError as error:  # its message has the server's own words
-        message = f"it could not be fetched: {error.message.rstrip('.')}"
-        raise BadImageError(message, hint=f"Check the address. Or: {_SAVE_IT}") from error
+    return fetch(bare)
 
 
 def _is_base64(text: bytes) -> bool:
@@ -211,9 +207,8 @@ def _read_path(text: str) -> bytes:
     found = next((spelling for spelling in (Path(text).expanduser(), path, *forms) if spelling.exists()), None)
     if found is None:
         names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
-        near = get_close_matches(path.name[:255], names, n=1)
-        guess = f"Did you mean {one_line(path.parent / near[0], 300)}?" if near else ""
-        hint = guess or "Check the path; it starts from the notebook's folder."
+        near = [path.parent / name for name in get_close_matches(path.name[:255], names, n=1)]
+        hint = f"Did you mean {one_line(near[0], 300)}?" if near else "Check it: it starts from the notebook's folder."
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)
     if not text.strip() or not found.is_file():  # opening a pipe would wait for ever
         raise BadImageError("it is not a file", hint="Give the path of a picture file.")

@@ -60,8 +60,8 @@ def contact_sheet(pictures: Sequence[bytes], *, max_bytes: int = 60_000, max_px:
     step_x, step_y, rows = width_px + _GAP_PX, height_px + _GAP_PX, math.ceil(len(small) / columns)
     sheet = Image.new("RGB", (step_x * columns - _GAP_PX, step_y * rows - _GAP_PX), "white")
     for at, picture in enumerate(small):
-        padded = ImageOps.pad(picture, (width_px, height_px), color="white")
-        sheet.paste(padded, (at % columns * step_x, at // columns * step_y))
+        place = (at % columns * step_x, at // columns * step_y)
+        sheet.paste(ImageOps.pad(picture, (width_px, height_px), color="white"), place)
     return _within(sheet, max_bytes, "jpeg")[0]
 
 

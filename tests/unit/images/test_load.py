@@ -144,7 +144,7 @@ def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
         image = load_image(changed, name="photo")
         assert decoded(image.data).tobytes() == changed.convert("RGB").tobytes()
         assert image.notes == ()
-        assert former_identity(changed) == pixel_identity(changed) != image.identity
+        assert image.former_identity == pixel_identity(changed) != image.identity
     for same in (photo, Image.open(io.BytesIO(PNG)).rotate(90), np.asarray(photo), PNG, "https://a.example/a.png"):
         assert former_identity(same) is None
 
