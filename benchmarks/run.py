@@ -5,7 +5,6 @@ Figures are of this machine; polling is simulated in virtual time for the law st
 """
 
 import contextlib
-import io
 import json
 import math
 import os
@@ -265,5 +264,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with contextlib.redirect_stderr(io.StringIO()) if "--quiet" in sys.argv else contextlib.nullcontext():
-        sys.exit(main())
+    sys.exit(main())

@@ -12,7 +12,7 @@ function makeField(link, name, label, type, { placeholder = "", beside = [] } = 
   note.id = `${control.id}-note`;
   control.setAttribute("aria-describedby", note.id);
   const row = makeBox("div", "wan-row", control, ...beside);
-  const root = makeBox("div", `wan-field wan-f-${name}`, title, row, makeBox("div", "wan-note-line", note, count));
+  const root = makeBox("div", `wan-f-${name}`, title, row, makeBox("div", "wan-note-line", note, count));
   control.addEventListener("input", () => link.fill({ [name]: control.value }));
   link.follow(["check", "values", "fixed"], () => {
     const { problems = {}, hints = {} } = link.get("check");

@@ -16,7 +16,7 @@ function makeHistory(link, pictures, onForm) {
   const bin = makeToggle("Include trash", "Show what is in the trash too", (isOn) => ((hasTrash = isOn), ask(0)));
   const filters = makeBox("div", "wan-row wan-filters", words, status, bin);
   filters.role = "search";
-  const totals = makeSaid("wan-history-totals");
+  const totals = makeSaid("");
   const head = make("tr");
   const body = make("tbody");
   const caption = make("caption", "wan-said", "Jobs of this folder, newest first unless sorted otherwise");
@@ -70,9 +70,9 @@ function makeHistory(link, pictures, onForm) {
 
   const contents = {
     image: (job) => [pictures.makeImage(job.key, "wan-history-thumb")],
-    prompt: (job) => [make("bdi", "wan-history-prompt wan-cut", job.prompt)],
+    prompt: (job) => [make("bdi", "wan-cut", job.prompt)],
     status: (job) => [make("span", "wan-icon", job.icon), " ", job.status],
-    cost: (job) => [job.cost, " ", make("span", "wan-history-source wan-muted", job.source)],
+    cost: (job) => [job.cost, " ", make("span", "wan-muted", job.source)],
     acts: makeActs,
   };
 

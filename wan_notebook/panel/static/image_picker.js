@@ -123,8 +123,7 @@ function makePicker(link, pictures) {
   const add = makeButton("Add", addPlace, { label: "Add this picture" });
   const tools = makeBox("div", "wan-row", upload, place, add, file);
   const title = make("div", "wan-label", "Input pictures");
-  const parts = [title, makeChips(link, pictures), note, tools, strip];
-  const root = makeBox("section", "wan-field wan-f-images", ...parts);
+  const root = makeBox("section", "", title, makeChips(link, pictures), note, tools, strip);
   root.ariaLabel = "Input pictures";
 
   function toggle(expression) {

@@ -15,7 +15,7 @@ function makeJobRow(onCancel, onDismiss) {
   const bar = make("progress");
   const cancel = makeButton("Cancel", () => onCancel(job.id));
   const dismiss = makeButton("✕", () => onDismiss(job.id), { label: "Remove from this list" });
-  const main = makeBox("div", "wan-jobrow-main", makeBox("div", "wan-cut", word, " ", time, " ", facts), lines);
+  const main = makeBox("div", "", makeBox("div", "wan-cut", word, " ", time, " ", facts), lines);
   const row = makeBox("li", "wan-jobrow", icon, main, bar, makeBox("div", "", cancel, dismiss));
 
   return {

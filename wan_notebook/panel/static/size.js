@@ -25,7 +25,7 @@ function makeSize(link) {
   });
   const free = makeBox("div", "wan-row wan-size-free", pixels[0], "×", pixels[1], "px");
   const note = makeSaid("wan-note");
-  const root = makeBox("div", "wan-field wan-size", make("div", "wan-label", "Size"), group, free, note);
+  const root = makeBox("div", "wan-size", make("div", "wan-label", "Size"), group, free, note);
   let isFree = false;
 
   function makeChoice([value, pixels]) {
