@@ -6,7 +6,6 @@ The same facts become HTML in ``templates/card.html.j2``.
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, Final
 
 from ..database import SETTLED, JobRow, PictureRow, Status
@@ -145,7 +144,7 @@ class Card:
         full_paths: bool = False,
     ) -> None:
         self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
-        self.storage, self.title = job.worker.storage, title
+        self.storage = job.worker.storage
         entries, first_index = [], 0
         for tracked in job.tracked:
             if only is None or only in tracked.row.pictures:
@@ -153,8 +152,8 @@ class Card:
             first_index += sum(1 for record in tracked.row.pictures if record.saved_at)
         self.entries = entries[part]
         self.pictures = [picture for entry in self.entries for picture in entry.pictures]
-        if not title and len(entries) > 1 and any(seed is not None for seed in job.seeds):
-            self.title = seeds_text(job.seeds)
+        has_seeds = len(entries) > 1 and any(seed is not None for seed in job.seeds)
+        self.title = title or (seeds_text(job.seeds) if has_seeds else "")
         # First what is open, then what needs a person, then saved: the first stands for all.
         order = list(STYLES.values())
         styles = Counter(sorted((entry.style for entry in self.entries), key=order.index, reverse=True))
@@ -199,7 +198,7 @@ class Card:
         notes = dict.fromkeys(note for entry in self.entries for note in entry.notes)
         return [f"Note: {safe_line(note, 400)}" for note in notes][:12]
 
-    @cached_property
+    @property
     def cell_text(self) -> str:
         """The ``%%wan`` cell that asks the same, if somebody can write it."""
         return _hooks["cell_text"](self.job, self.session) if _hooks else ""
@@ -228,7 +227,6 @@ def live_state(card: Card) -> dict[str, Any]:
     entries = card.entries
     # Of many jobs those that are not saved have a row first.
     rows = sorted(entries, key=lambda entry: entry.is_saved)[:24]
-    which = f"job {entries[0].row.id}" if len(entries) == 1 else f"{len(entries)} jobs"
     jobs = [
         {
             "id": entry.row.id,
@@ -252,7 +250,7 @@ def live_state(card: Card) -> dict[str, Any]:
         "icon": card.style.icon,
         "word": card.summary,
         "tone": card.style.tone,
-        "facts": [*card.facts, which],
+        "facts": [*card.facts, f"job {entries[0].row.id}" if len(entries) == 1 else f"{len(entries)} jobs"],
         "lines": [*card.lines, *card.notes],
         "jobs": jobs,
         "jobs_left_off": len(entries) - len(rows),

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..database import PictureRow
@@ -188,8 +187,7 @@ def compare_bundle(
     lines += [join_facts([item.label, *(f"{name} {value}" for name, value in item.facts)]) for item in items[:100]]
     jobs = list(dict.fromkeys(item.job_id for item in shown if item.job_id))
     metadata = {"schema": 1, "view": "compare", "ids": jobs, "sha256": [item.sha256 for item in shown if item.sha256]}
-    text = "\n  ".join(safe_line(line, 300) for line in lines)
-    return {"text/html": html, "text/plain": text}, {"wan": metadata}
+    return {"text/html": html, "text/plain": "\n  ".join(safe_line(line, 300) for line in lines)}, {"wan": metadata}
 
 
 class Thumbnails:
@@ -203,17 +201,17 @@ class Thumbnails:
         if record.kind != "image" or not record.saved_at or not record.file:
             return None
 
-        def made() -> bytes:
-            return thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)[0]
-
         with suppress(StoreError, BadImageError):
-            return self._kept(f"-{max_px}-{max_bytes}.webp", [record], made)
+            return self._kept(
+                f"-{max_px}-{max_bytes}.webp",
+                [record],
+                lambda: thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)[0],
+            )
         return None
 
     def sheet(self, records: Sequence[PictureRow], copies: Sequence[bytes]) -> bytes:
         """Return one JPEG of all pictures, for readers that take no HTML."""
-        make = partial(contact_sheet, copies, max_bytes=_SHEET_MAX_BYTES, max_px=512)
-        return self._kept("-sheet.jpg", records, make)
+        return self._kept("-sheet.jpg", records, lambda: contact_sheet(copies, max_bytes=_SHEET_MAX_BYTES, max_px=512))
 
     def _kept(self, suffix: str, records: Sequence[PictureRow], make: Callable[[], bytes]) -> bytes:
         """Return a copy as it is kept, else make and keep it."""

@@ -80,8 +80,8 @@ def link(path: str, label: object) -> Markup:
     shown, path = label if isinstance(label, Markup) else bdi(label), path.replace("\\", "/")
     if not path or path.startswith("/") or re.match(r"[A-Za-z]:/", path):
         return shown
-    target = quote(path, safe="/", errors="replace")
-    return Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(target, shown)
+    tag = Markup('<a href="{}" target="_blank" rel="noopener">{}</a>')
+    return tag.format(quote(path, safe="/", errors="replace"), shown)
 
 
 def block_bar(share: float, width: int) -> str:

@@ -5,7 +5,6 @@ Who waits and what is displayed follows the front end. Nothing is printed or fir
 
 import math
 import shutil
-import sys
 import time
 from enum import StrEnum
 
@@ -35,13 +34,10 @@ class FrontEnd(StrEnum):
 
 
 def publish(bundle: Bundle) -> None:
-    """Display a MIME bundle ``(data, metadata)`` in the cell that runs now; as text where there is no IPython."""
-    if "IPython" in sys.modules:
-        from IPython.display import publish_display_data
+    """Display a MIME bundle ``(data, metadata)`` in the cell that runs now."""
+    from IPython.display import publish_display_data
 
-        publish_display_data(*bundle)
-    else:
-        _write(bundle[0]["text/plain"] + "\n")
+    publish_display_data(*bundle)
 
 
 def show_job(

@@ -44,10 +44,9 @@ def history_table(session: Session, query: HistoryQuery, *, everywhere: bool = F
         found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
     shown = found[: min(query.limit, _ROWS_MAX)]
     count, pictures = sum(page.total_rows for page, _ in pages), sum(page.pictures for page, _ in pages)
-    total = sum((page.total for page, _ in pages), Total())
-    sums = [f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), str(total)]
+    total = str(sum((page.total for page, _ in pages), Total()))
     notes = {
-        join_facts(sums): shown,
+        join_facts([f"{len(shown)} of {pluralize(count, 'job')}", pluralize(pictures, "picture"), total]): shown,
         f"More: `%wan history --limit {min(count, query.limit * 5)}`": count > len(shown),
         "`%wan trash JOB --undo` takes a job out; after 30 days pictures, inputs and prompt are deleted": (
             query.only_trashed
@@ -96,8 +95,10 @@ def _history_row(row: JobRow, storage: Storage) -> list[Cell | str]:
             thumb = Cell(text=row.id, thumb=image, path=relative_path(storage.path(record.file)))
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
     marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
-    facts = [said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]]
-    facts += ["imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""]
+    facts = [
+        *(said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]),
+        *("imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""),
+    ]
     return [
         thumb,
         Cell(text=said["when"], below=f"`{row.id}`"),
@@ -226,11 +227,11 @@ _LEVELS: Final = {
 def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
     """Return checks as rows of name, level (ok, info, warning or problem), text and hint."""
     worst = min((level for _, level, _, _ in lines), key=list(_LEVELS).index, default="ok")
-    columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
     rows: list[list[Cell | str]] = [
         [Cell(text=_LEVELS[level][0], tone=_LEVELS[level][1]), name, Cell(text=text, below=f"→ {hint}" if hint else "")]
         for name, level, text, hint in lines
     ]
+    columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
 
 

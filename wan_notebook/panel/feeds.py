@@ -28,7 +28,11 @@ class Feed:
         self.panel, self.session, self.project = panel, panel.session, panel.session.project()
         panel.parts[self.name] = self
         self._changed = asyncio.Event()
+        self.start()
         self._task = self.session.background.submit(self._follow())
+
+    def start(self) -> None:
+        """Set up what the part keeps, before its first update."""
 
     def update(self) -> None:
         """Bring the part's trait up to date."""

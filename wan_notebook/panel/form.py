@@ -56,14 +56,14 @@ def cell_of_values(values: Mapping[str, Any]) -> CellText:
     """Return the cell that asks the same, without a seed that cannot be read."""
     cell = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
     mode = mode_for(values["images"], interleave=values["interleave"])
-    cell["seed"] = seeds_of(values)
-    cell["tags"] = dict.fromkeys(tag for part in values["tags"].split(",") if (tag := " ".join(part.split())))
-    if mode is Mode.ILLUSTRATED:
-        cell["n"] = 1
-    if mode is not Mode.ILLUSTRATED or values["max_images"] == LIMITS.max_images_default:
-        cell["max_images"] = None
-    if mode is not Mode.EDIT or values["prompt_extend"]:
-        cell["prompt_extend"] = None
+    is_limited = mode is Mode.ILLUSTRATED and values["max_images"] != LIMITS.max_images_default
+    cell |= {
+        "seed": seeds_of(values),
+        "tags": dict.fromkeys(tag for part in values["tags"].split(",") if (tag := " ".join(part.split()))),
+        "n": 1 if mode is Mode.ILLUSTRATED else values["n"],
+        "max_images": values["max_images"] if is_limited else None,
+        "prompt_extend": None if mode is not Mode.EDIT or values["prompt_extend"] else False,
+    }
     return write_cell(cell.pop("prompt"), cell.pop("negative_prompt"), **cell)
 
 

@@ -33,7 +33,7 @@ class GalleryFeed(Feed):
         page = self.project.database.history(self._query)
         items = [_item(row, picture) for row in page.rows for picture in row.pictures if picture.saved_at]
         items = [one for one in items if one["is_starred"] or not self._query.starred]
-        items = [one for one in items if self._show_rejected or not one["is_rejected"]]
+        items = [one for one in items if not one["is_rejected"] or self._show_rejected]
         total = page.pictures if len(page.rows) < page.total_rows else len(items)
         tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
         self.panel.show(gallery={"items": items, "total": total, "tags": sorted(tags)})
@@ -68,8 +68,8 @@ class GalleryFeed(Feed):
     def on_filter(self, message: Message) -> None:
         """Show other pictures."""
         self._show_rejected = message["rejected"]
-        words, tags, starred = message["words"], (message["tag"],), message["starred"]
-        self._query = HistoryQuery(status="saved", limit=JOBS_MAX, words=words, tags=tags, starred=starred)
+        wanted = {"words": message["words"], "tags": (message["tag"],), "starred": message["starred"]}
+        self._query = HistoryQuery(status="saved", limit=JOBS_MAX, **wanted)
         self.touch()
 
     def on_details(self, message: Message) -> None:
@@ -135,8 +135,10 @@ def _item(row: JobRow, picture: PictureRow) -> dict[str, Any]:
     said = history_facts(row)
     seed = f"seed {said['seed']}" if said["seed"] else ""
     several = f"{picture.index + 1} of {len(row.pictures)}" if len(row.pictures) > 1 else ""
-    facts = [seed, several, *(said[name] for name in ("size", "mode", "when", "took", "cost"))]
-    facts += ["" if row.imported_at is None else "imported", picture.file, picture.note]
+    facts = [
+        *(seed, several, *(said[name] for name in ("size", "mode", "when", "took", "cost"))),
+        *("" if row.imported_at is None else "imported", picture.file, picture.note),
+    ]
     return {
         "id": f"{row.id}/{picture.index}",
         "expression": f"{row.id}[{picture.index}]",

@@ -1,14 +1,11 @@
 """The rows of jobs: those that this kernel asked for, and a page of the ledger with the sums of all that matches."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..database import SETTLED, STATES, HistoryQuery, Status
 from ..display import Card, history_facts, live_state, safe_line
 from ..text import pluralize
 from .feeds import Feed, Message
-
-if TYPE_CHECKING:
-    from .panel import Panel
 
 PAGE: Final = 25
 JOBS_MAX: Final = 20
@@ -24,11 +21,10 @@ class JobFeed(Feed):
 
     name = "jobs"
 
-    def __init__(self, panel: "Panel") -> None:
+    def start(self) -> None:
+        """Hide the jobs whose pictures are in the gallery already."""
         self._statuses: dict[str, Status] = {}
-        # Those whose pictures are in the gallery already.
-        self._hidden = {one.id for _, job in panel.session.last for one in job.tracked if one.status is Status.SAVED}
-        super().__init__(panel)
+        self._hidden = {one.id for _, job in self.session.last for one in job.tracked if one.status is Status.SAVED}
 
     def update(self) -> None:
         """Show the newest jobs; new ones are followed, and take the place of those that were saved before."""
@@ -53,8 +49,7 @@ class JobFeed(Feed):
     def on_cancel(self, message: Message) -> None:
         """Pass on the wish to cancel; the answer says what is still made and paid."""
         wanted = [one for _, job in self.session.last for one in job.tracked if one.id == message["job"]]
-        if wanted:
-            self.panel.show(notice=self.project.worker.cancel(wanted[:1]).splitlines())
+        self.panel.show(notice=self.project.worker.cancel(wanted[:1]).splitlines())
 
     def on_dismiss(self, message: Message) -> None:
         """Take a row away."""

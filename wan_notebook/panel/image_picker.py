@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..display import relative_path, safe_line
 from ..images import SUFFIXES, InputImage, PendingImage, PictureOf, load_image, looks_like_image, mime_of, thumbnail
@@ -16,14 +16,9 @@ from ..magics import cell_parser, quoted_path, read_cell, write_cell
 from ..resolver import Resolver
 from .feeds import Feed, Message
 
-if TYPE_CHECKING:
-    from .panel import Panel
-
 VARIABLES_MAX: Final = 60
 _LOADED_MAX: Final = 20
 _LIST_MAX: Final = 12
-_SAMPLE_PX: Final = 48
-_REDUCED_PX: Final = 480  # pictures with a side below 240 px are refused as inputs
 _PLAIN: Final = re.compile(r"\w+(?:\[(?:-?\d+|\"[^\"]*\"|'[^']*')\])*")
 """A variable or a job, and a picture of it."""
 
@@ -35,10 +30,10 @@ class PickerFeed(Feed):
 
     name = "picker"
 
-    def __init__(self, panel: "Panel") -> None:
+    def start(self) -> None:
+        """Begin with no picture loaded and no upload begun."""
         self._loaded: dict[str, Pictures] = {}
         self._pieces: dict[str, dict[int, bytes]] = defaultdict(dict)
-        super().__init__(panel)
 
     def resolver(self) -> "CachedResolver":
         """Return what resolves the form's pictures while it is being filled in: it downloads nothing."""
@@ -59,8 +54,8 @@ class PickerFeed(Feed):
         value = image_variables(self.panel.namespace).get(expression)
         if value is None:
             value = getattr(_pictures_of(expression, self.resolver())[0], "data", b"")
-        with suppress(Exception):  # only to save time
-            value = value.data if isinstance(value, Picture) else _reduced(value, _REDUCED_PX)
+        with suppress(Exception):  # only to save time; an input has 240 px at least
+            value = value.data if isinstance(value, Picture) else _reduced(value, 480)
         return thumbnail(load_image(value, name=expression).data, max_px=max_px, max_bytes=max_bytes)[0]
 
     # Messages --------------------------------------------------------------------------------------------------------
@@ -147,7 +142,7 @@ def signature(value: Any) -> str:
         if isinstance(value, str | Path):
             path = Path(value).expanduser()
             return f"{value}:{path.stat().st_mtime_ns if path.is_file() else ''}"
-        return f"{id(value)}:{zlib.crc32(_reduced(value, _SAMPLE_PX).tobytes())}"
+        return f"{id(value)}:{zlib.crc32(_reduced(value, 48).tobytes())}"
     return str(id(value))
 
 

@@ -29,7 +29,6 @@ from .plan import PlanFeed
 
 _STATIC: Final = Path(__file__).parent / "static"
 _SCRIPTS: Final = ("kit", "size", "image_picker", "form", "jobs", "lightbox", "gallery", "history", "panel")
-_STYLES: Final = ("panel", "gallery", "history")
 _open: list["Panel"] = []
 
 
@@ -56,7 +55,10 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = static_module(*(_STATIC / f"{name}.js" for name in _SCRIPTS))
-    _css = "\n".join(p.read_text("utf-8") for p in (STATIC / "card.css", *(_STATIC / f"{s}.css" for s in _STYLES)))
+    _css = "\n".join(
+        path.read_text("utf-8")
+        for path in (STATIC / "card.css", *(_STATIC / f"{name}.css" for name in ("panel", "gallery", "history")))
+    )
     fixed = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict(dict(FIELDS)).tag(sync=True)
     check = traitlets.Dict().tag(sync=True)

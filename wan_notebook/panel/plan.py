@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..display import format_expected_size, safe_line, safe_text
 from ..errors import CellError, Problem, RequestError, WanError
@@ -19,9 +19,6 @@ from ..session import Plan
 from ..text import one_line, pluralize
 from .feeds import Feed, Message
 from .form import LIMITS, cell_of_values, read_values, seeds_of
-
-if TYPE_CHECKING:
-    from .panel import Panel
 
 SIZES: Final = {**dict.fromkeys(LIMITS.tiers), **RATIOS}
 """Width and height in px by name; None for what an edit alone has."""
@@ -38,13 +35,13 @@ class PlanFeed(Feed):
 
     name = "form"
 
-    def __init__(self, panel: "Panel") -> None:
+    def start(self) -> None:
+        """Show what stays the same."""
         self.notes: Sequence[str] = ()
         self._clicks = threading.Lock()
         self._runs = 0
-        super().__init__(panel)
         settings = self.session.settings()
-        panel.show(  # what stays the same
+        self.panel.show(
             fixed={
                 "service": f"{settings.provider}: {settings.chosen_because}",
                 "services": PROVIDERS,
@@ -63,8 +60,7 @@ class PlanFeed(Feed):
         cell, prompt, seed = cell_of_values(form), form["prompt"], form["seed"].strip()
         if seeds_of(form) is None:
             found.append(Problem("seed", one_line(seed, 40), "not a seed.", "Write 5, 5..8 or 5,9,12."))
-        # Each click is an execution of its own, so that the same form asks anew.
-        execution = f"panel-{id(self)}-{self._runs}"
+        execution = f"panel-{id(self)}-{self._runs}"  # each click is one of its own, so that the same form asks anew
         cell_id = replace(self.session.cell(), cell_id="", execution=execution, is_interactive=True)
         try:
             submission, _ = read_cell(cell_parser().read(cell.line), cell.body, resolver)
@@ -78,12 +74,7 @@ class PlanFeed(Feed):
             found.append(Problem("", "", str(failure)))
         label, detail = _button(plan)
         preview = safe_text(expand(prompt, resolver.namespace).text)[: LIMITS.prompt_max_chars]
-        hints = {
-            "prompt": " · ".join(plan.submission.notes) if plan else "" if prompt.strip() else _DESCRIBE,
-            "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
-            "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
-            "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",
-        }
+        hint = _DESCRIBE if not prompt.strip() else " · ".join(plan.submission.notes) if plan else ""
         self.panel.show(
             check={
                 "label": label,
@@ -91,7 +82,12 @@ class PlanFeed(Feed):
                 "terms": _terms(plan),
                 "is_ready": plan is not None,
                 "problems": _by_field(one for one in found if one.field != "prompt" or prompt.strip()),
-                "hints": {name: safe_line(hint, 300) for name, hint in hints.items()},
+                "hints": {
+                    "prompt": safe_line(hint, 300),
+                    "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
+                    "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
+                    "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",
+                },
                 "preview": "" if preview == prompt else preview,
                 "images": [self.panel.picker.facts(expression) for expression in form["images"]],
                 "expected_size": safe_line(format_expected_size(plan.requests[0]), 100) if plan else "",
@@ -144,8 +140,8 @@ def _button(plan: Plan | None) -> tuple[str, str]:
     if plan.is_free:
         return "From store · $0.00", "Already in the store: nothing will be sent"
     stored, is_practice = len(plan.jobs) - len(plan.new_jobs), plan.settings.is_simulated
-    facts = [pluralize(plan.pictures_max, "picture"), f"{stored} more from the store" if stored else ""]
-    facts += [plan.price.note if plan.price and not is_practice else ""]
+    more = f"{stored} more from the store" if stored else ""
+    facts = [pluralize(plan.pictures_max, "picture"), more, plan.price.note if plan.price and not is_practice else ""]
     price = "practice (free)" if is_practice else plan.cost_text.partition(" (")[0]
     return f"Generate · {price}", " · ".join(filter(None, facts))
 
@@ -154,7 +150,7 @@ def _by_field(problems: Iterable[Problem]) -> dict[str, list[str]]:
     """Return the lines of each field, each once; those of no field under an empty name."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for problem in problems:
-        value = f"{problem.value}: " if problem.value else ""
         hint = problem.hint.replace(", or add --raw", "")  # the panel has no such option
-        found[_FIELDS.get(problem.field, problem.field)][safe_line(f"{value}{problem.message} {hint}", 400)] = None
+        line = f"{problem.value}: {problem.message} {hint}".removeprefix(": ")
+        found[_FIELDS.get(problem.field, problem.field)][safe_line(line, 400)] = None
     return {name: list(lines) for name, lines in found.items()}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ..errors import Problem, RequestError
 from ..images import InputImage, PendingImage, data_url
@@ -36,7 +36,6 @@ class Call:
     method: Literal["GET", "POST"]
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
     body: Any = field(default=None, repr=False)
 
 
@@ -167,7 +166,7 @@ class DashScope(Gateway):
             "page_no": str(page),
             "page_size": "50",
         }
-        return Call("GET", self.task_path, params=params)
+        return Call("GET", f"{self.task_path}?{urlencode(params)}")
 
     def read_list(self, body: Any) -> list[TaskState] | None:
         """Read a page, the array ``data``; None if there is none."""

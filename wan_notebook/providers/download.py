@@ -11,7 +11,8 @@ from typing import Final
 
 import httpx
 
-from ..errors import DownloadError, NotSentError, StoreError
+from ..errors import DownloadError, NotSentError
+from ..files import explained
 from ..text import file_size, one_line
 from .network import Timeouts, explain, proxy_for
 from .replies import raw_chunks, retry_after_s
@@ -45,12 +46,10 @@ class Downloader:
 
         After a failure the next attempt continues the file.
         """
+        hint = "Free some space or make the folder writable; the service keeps the picture for 24 hours."
         try:
-            return await self._to_file(url, part, max_bytes)
-        except OSError as error:
-            hint = "Free some space or make the folder writable; the service keeps the picture for 24 hours."
-            message = f"{part} cannot be written: {error.strerror or type(error).__name__}."
-            raise StoreError(message, hint=hint) from error
+            with explained(part, hint=hint):
+                return await self._to_file(url, part, max_bytes)
         except DownloadError as error:
             if error.kind in ("too_large", "range", "http"):  # what is there is of no use: start anew next time
                 self.validators.pop(part, None)

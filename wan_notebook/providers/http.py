@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
 
 from .. import errors
 from .._version import __version__
+from ..database import JobRow
 from ..environment import Settings
 from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
 from ..request import ImageRequest
@@ -31,9 +32,6 @@ from .dialects import Call, DashScope, dialect_for
 from .download import Downloader
 from .network import Timeouts
 from .replies import JSON_MAX_BYTES, Reply, TaskState, parse_json, raw_chunks, unpack
-
-if TYPE_CHECKING:
-    from ..database import JobRow
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +84,6 @@ class ServiceClient:
             resolver=resolver or (None if replaced else network.resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
-        files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._api = httpx.AsyncClient(
             transport=transport or network.EnvironmentTransport(network.POOLED),
             headers={**headers, "Accept": "application/json", "Content-Type": "application/json"},
@@ -96,6 +92,8 @@ class ServiceClient:
         if settings.key is not None:
             # Into the headers at once, and into no variable: a repr shows no headers.
             self._api.headers["Authorization"] = f"Bearer {settings.key.get_secret_value()}"
+        mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
+        files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
 
     async def submit(self, request: ImageRequest) -> TaskState:
@@ -224,7 +222,6 @@ class ServiceClient:
                 streamed = self._api.stream(
                     call.method,
                     f"{self.base_url}{call.path}",
-                    params=call.params or None,
                     headers=call.headers,
                     content=content,
                     # Writing has no timeout of its own: httpcore would count the whole body as one write.
@@ -273,7 +270,7 @@ class ClientPool:
             self._clients[identity] = self._new(settings)
         return self._clients[identity]
 
-    def client_for(self, row: "JobRow") -> ServiceClient:
+    def client_for(self, row: JobRow) -> ServiceClient:
         """Return the client that may ask for an earlier job.
 
         A row can come from somebody else's folder, so its address alone never decides where a key goes: it must have
@@ -313,8 +310,7 @@ class ClientPool:
         settings, simulator = self.loader.load("simulator"), self._app.state.simulator
         told = {name: getattr(settings, name) for name in ("queries_per_s", "submits_per_s", "in_flight")}
         told |= {"price": settings.simulator_price, "seconds": settings.simulator_seconds}
-        config = {name: value for name, value in told.items() if value is not None}
-        simulator.config = replace(simulator.config, **config)
+        simulator.config = replace(simulator.config, **{name: told[name] for name in told if told[name] is not None})
         return self._app
 
     def require_usable(self, settings: Settings, has_real_jobs: bool) -> None:

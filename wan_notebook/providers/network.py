@@ -98,8 +98,8 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
 def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
     hint = ""
     try:
-        proxy_url = proxy.url if proxy else None
-        return httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), limits=limits, proxy=proxy_url)
+        context = httpx.create_ssl_context()
+        return httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy.url if proxy else None)
     except OSError as error:  # a broken certificate file raises ssl.SSLError, which is one
         variable = "SSL_CERT_FILE (it names the file of trusted certificates)"
         reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
@@ -203,9 +203,12 @@ def is_loopback(host: str) -> bool:
 def is_public(host: str) -> bool:
     """Say whether a host is an address on the public internet."""
     address = literal_address(host)
-    if address is None or (address.version == 6 and address not in _GLOBAL_UNICAST):
-        return False
-    return address.is_global and not address.is_multicast
+    return (
+        address is not None
+        and (address.version == 4 or address in _GLOBAL_UNICAST)
+        and address.is_global
+        and not address.is_multicast
+    )
 
 
 @dataclass(kw_only=True)
