@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from wan_notebook.demo import encrypted, simulated
+from wan_notebook.demo import QUIET, simulated
 from wan_notebook.settings import FOLDER_NAME
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -36,8 +36,8 @@ def run(source: Path) -> None:
             "HOME": name,
         }
         resources = {"metadata": {"path": str(folder)}}
-        client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources, config=encrypted())
-        client.execute(env=env)
+        options = {"kernel_name": "python3", "resources": resources, "extra_arguments": QUIET}
+        NotebookClient(notebook, timeout=120, **options).execute(env=env)
     for cell in notebook.cells:
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT}
     notebook.metadata.pop("widgets", None)  # JupyterLab does not save them either

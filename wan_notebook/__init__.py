@@ -10,12 +10,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import errors
 from ._version import __version__
+from .errors import WanError
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
-    from . import errors
     from .api import Comparison, compare, generate, panel
-    from .errors import WanError
     from .history import History, history
     from .jobs import Job, Picture
     from .request import ImageRequest
@@ -30,17 +30,13 @@ _MODULE_OF = {
     **dict.fromkeys(("History", "history"), "history"),
     **dict.fromkeys(("Job", "Picture"), "jobs"),
     "ImageRequest": "request",
-    "WanError": "errors",
 }
 _EXTENSION = "_wan_notebook_extension"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":  # `except wan.errors.BudgetError`
-        return import_module(f"{__name__}.errors")
     if name not in _MODULE_OF:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 

@@ -18,6 +18,8 @@ from .settings import FOLDER_NAME, LEDGER_NAME
 from .text import pluralize
 
 NOTEBOOK = "01_quickstart.ipynb"
+QUIET = ["--log-level=ERROR"]
+"""For kernels: without it they warn on every start that nothing is encrypted inside this machine."""
 
 
 def run_demo(output: Path) -> int:
@@ -78,7 +80,7 @@ def execute(
     with warnings.catch_warnings(action="ignore"):  # about ids that older notebooks lack
         document = nbformat.read(notebook, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(document, timeout=round(timeout_s), resources=resources, config=encrypted())
+    client = NotebookClient(document, timeout=round(timeout_s), resources=resources, extra_arguments=QUIET)
     try:
         client.execute(env=dict(env))
     except (CellControlSignal, DeadKernelError) as error:
@@ -89,13 +91,3 @@ def execute(
         if target:
             nbformat.write(document, target)
     return document
-
-
-def encrypted() -> Any:
-    """Let kernel and client encrypt what they say where both can; without it the kernel warns on every start."""
-    import zmq
-    from jupyter_client.manager import KernelManager
-    from traitlets.config import Config
-
-    can = zmq.has("curve") and "transport_encryption" in KernelManager.class_trait_names()
-    return Config({"KernelManager": {"transport_encryption": "auto"}} if can else {})

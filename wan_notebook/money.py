@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import total_ordering
 
 SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
 
@@ -53,6 +54,7 @@ def format_amount(amount: Decimal, currency: str = "USD") -> str:
     return f"{SYMBOLS[currency]}{shown}" if currency in SYMBOLS else f"{currency} {shown}"
 
 
+@total_ordering
 @dataclass(frozen=True, eq=False)
 class Cost:
     """What something cost. ``amount`` is None exactly if the source is unknown.
@@ -75,24 +77,17 @@ class Cost:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Cost):
-            own = (self.amount, self.currency, self.source, self.note)
-            return own == (other.amount, other.currency, other.source, other.note)
-        return self.amount == other if isinstance(other, int | float | Decimal) else NotImplemented
+            return (self.amount, self.currency) == (other.amount, other.currency)
+        is_number = isinstance(other, int | float | Decimal) and not isinstance(other, bool)
+        return self.amount == Decimal(str(other)) if is_number else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.amount)
 
     def __lt__(self, other: Cost | float | Decimal) -> bool:
-        return self._compared(other) < 0
-
-    def __le__(self, other: Cost | float | Decimal) -> bool:
-        return self._compared(other) <= 0
-
-    def __gt__(self, other: Cost | float | Decimal) -> bool:
-        return self._compared(other) > 0
-
-    def __ge__(self, other: Cost | float | Decimal) -> bool:
-        return self._compared(other) >= 0
+        if isinstance(other, Cost) and other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} cannot be compared: amounts are never converted")
+        return _number(self) < _number(other)
 
     def __add__(self, other: object) -> Total:
         return Total.of([self]).__add__(other)
@@ -107,12 +102,6 @@ class Cost:
         if not spec.endswith(tuple("eEfFgGn")):
             return format(str(self), spec)
         return str(self) if self.amount is None else format(self.amount, spec)
-
-    def _compared(self, other: Cost | float | Decimal) -> Decimal:
-        """Return the difference of two amounts; what has no order raises."""
-        if isinstance(other, Cost) and other.currency != self.currency:
-            raise ValueError(f"{self.currency} and {other.currency} cannot be compared: amounts are never converted")
-        return _number(self) - _number(other)
 
     def __str__(self) -> str:
         if self.amount is None:

@@ -171,8 +171,6 @@ class SettingsLoader:
 
     def remember_folder(self, folder: Path) -> None:
         """Add a folder to the person's index; a folder that cannot be noted is not worth failing for."""
-        if folder in self._folders_in_index():
-            return
         self._folders.append(folder)
         with suppress(OSError, TimeoutError), locked(self._index.with_suffix(".lock")):
             names = [str(known) for known in dict.fromkeys((*self._folders_in_index(), folder))]

@@ -178,14 +178,12 @@ class Storage:
         with explained(path, "read", "`%wan doctor` shows the folder in use."):
             return path.read_bytes()
 
-    def delete(self, relative: str) -> bool:
-        """Delete a file and its sidecar; say whether it was there."""
+    def delete(self, relative: str) -> None:
+        """Delete a file and its sidecar; neither needs to be there."""
         path = self.path(relative)
         with explained(path, "delete", _HINT):
-            was_there = path.is_file()
             path.unlink(missing_ok=True)
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
-        return was_there
 
     def _free_name(self, relative: str) -> str:
         """Return the name, or its first numbered variant that is not taken, by a link either."""
