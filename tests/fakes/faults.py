@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from tests.fakes.pictures import bomb
-from wan_notebook.simulator import Simulator, request_kind, serve_in_thread
+from wan_notebook.simulator import Simulator, serve_in_thread
 
 STATUSES = {
     400: ("InvalidParameter", "The request is invalid."),
@@ -196,7 +196,7 @@ class Faults:
         path = request.url.path
         if path.startswith("/elsewhere/"):
             return await self._elsewhere(request, path.removeprefix("/elsewhere"))
-        phase, task_id = request_kind(request.method, path), _task_id(request)
+        phase, task_id = _phase(request.method, path), _task_id(request)
         generation = self._voided[task_id]
         if phase == "download" and generation and f"void={generation}" not in str(request.url):
             return self._dated(_storage_error(403, "AccessDenied", "Request has expired."))
@@ -323,12 +323,25 @@ class Faults:
 
     async def _elsewhere(self, request: httpx.Request, path: str) -> Reply:
         """Stand in for another host: note a key that was sent there; serve result files, and HTML for the rest."""
-        if request_kind(request.method, path) == "download":
+        if _phase(request.method, path) == "download":
             request.url = request.url.copy_with(path=path)
             return await self._served(request)
         if "authorization" in request.headers:
             self.keys_leaked.append(request.url.path)
         return Reply.html("another host")
+
+
+def _phase(method: str, path: str) -> str:
+    """Return what a request is for."""
+    phases = {
+        "submit": "POST .*/generation",
+        "poll": "GET .*/tasks?/[^/]+",
+        "list": "GET .*/tasks",
+        "cancel": "POST .*/cancel",
+        "download": "[A-Z]+ /results/.*",
+    }
+    asked = f"{method} {path.rstrip('/')}"
+    return next((phase for phase, pattern in phases.items() if re.fullmatch(pattern, asked)), "other")
 
 
 def _task_id(request: httpx.Request) -> str:
@@ -344,7 +357,7 @@ def _is_dashscope(request: httpx.Request) -> bool:
 
 def _error(request: httpx.Request, status: int) -> Reply:
     code, message = STATUSES[status]
-    if request_kind(request.method, request.url.path) == "download":
+    if _phase(request.method, request.url.path) == "download":
         return _storage_error(status, code, message)
     error = {"code": code, "message": message}
     return Reply.json({**error, "request_id": "fault"} if _is_dashscope(request) else {"error": error}, status)

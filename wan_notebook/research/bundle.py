@@ -1,4 +1,4 @@
-"""Packing a notebook with its pictures, inputs and records as an RO-Crate; all is listed before it is written."""
+"""Packing a notebook with its pictures, inputs and records as an RO-Crate."""
 
 import datetime as dt
 import hashlib
@@ -79,8 +79,7 @@ def write_bundle(
     root = pictures.parent if notebook.is_relative_to(pictures.parent) else notebook.parent
     document, name = read_notebook(notebook), notebook.relative_to(root).as_posix()
     if not any(text.strip() for text in document.code):
-        message = f"{notebook.name} holds no cell on disk: the bundle would be empty. Nothing was written."
-        raise CellError(message, hint="Save the notebook (Ctrl+S) and run this again.")
+        raise CellError(f"{notebook.name} holds no cell on disk.", hint="Save the notebook (Ctrl+S) and repeat.")
     keys = session.loader.known_keys(session.settings())
     redactor = Redactor(root=root, pictures=pictures, keys=keys)
     saved = [item.job_id for item in document.named() if item.job_id]

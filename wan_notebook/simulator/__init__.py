@@ -23,7 +23,7 @@ Directives in a prompt decide how its own task goes:
 How replies are worded is chosen by `SimulatorConfig.reply_form`; `REPLY_FORMS` lists the names.
 """
 
-from .app import create_app, request_kind, serve_in_thread
+from .app import create_app, serve_in_thread
 from .service import REPLY_FORMS, Simulator, SimulatorConfig
 
-__all__ = ["REPLY_FORMS", "Simulator", "SimulatorConfig", "create_app", "request_kind", "serve_in_thread"]
+__all__ = ["REPLY_FORMS", "Simulator", "SimulatorConfig", "create_app", "serve_in_thread"]

@@ -11,8 +11,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,14 +20,6 @@ from . import dialects
 from .painting import paint
 from .service import Simulator, SimulatorConfig
 from .validation import ApiError
-
-_KINDS = {
-    "submit": f"POST ({dialects.GATEWAY_SUBMIT}|{dialects.DASHSCOPE_SUBMIT})",
-    "poll": f"GET ({dialects.GATEWAY_SUBMIT}/task|{dialects.DASHSCOPE_TASKS})/[^/]+",
-    "list": f"GET {dialects.DASHSCOPE_TASKS}",
-    "cancel": f"POST {dialects.DASHSCOPE_TASKS}/[^/]+/cancel",
-    "download": "[A-Z]+ /results/.*",
-}
 
 
 def create_app(config: SimulatorConfig | None = None) -> Starlette:
@@ -56,22 +46,10 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
             Route(dialects.DASHSCOPE_TASK + "/cancel", dialects.cancel, methods=["POST"]),
             Route("/results/{task_id}/{index:int}.png", _serve_result),
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_count)],
         exception_handlers={HTTPException: _refuse},
     )
     app.state.simulator = Simulator(config or SimulatorConfig())
     return app
-
-
-def request_kind(method: str, path: str) -> str:
-    """Return what a request is for: submit, poll, list, cancel, download or other."""
-    asked = f"{method} {path.rstrip('/')}"
-    return next((kind for kind, pattern in _KINDS.items() if re.fullmatch(pattern, asked)), "other")
-
-
-async def _count(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    request.app.state.simulator.requests[request_kind(request.method, request.url.path)] += 1
-    return await call_next(request)
 
 
 async def _refuse(request: Request, problem: Any) -> Response:
@@ -87,6 +65,7 @@ async def _refuse(request: Request, problem: Any) -> Response:
 async def _serve_result(request: Request) -> Response:
     """Serve one picture, whole or in part, for 24 hours and without a key; note where one was sent along."""
     simulator: Simulator = request.app.state.simulator
+    simulator.requests["download"] += 1
     if "authorization" in request.headers:
         simulator.keys_leaked.append(request.url.path)
     task_id, index = request.path_params["task_id"], request.path_params["index"]

@@ -34,7 +34,7 @@ async def submit_to_gateway(request: Request) -> Response:
 async def poll_gateway(request: Request) -> Response:
     """Report how a task is doing."""
     simulator: Simulator = request.app.state.simulator
-    for task in simulator.tasks_for(request, "gateway"):
+    for task in simulator.tasks_for(request, "gateway", "poll"):
         return _gateway_task(request, task, task.state(simulator.now()))
     raise ApiError(404, "NotFound", f"task {request.path_params['task_id']} not found")
 
@@ -107,7 +107,7 @@ async def submit_to_dashscope(request: Request) -> Response:
 
 async def poll_dashscope(request: Request) -> Response:
     """Report how a task is doing; UNKNOWN for a task that does not exist or is older than 24 hours."""
-    for task in request.app.state.simulator.tasks_for(request, "dashscope"):
+    for task in request.app.state.simulator.tasks_for(request, "dashscope", "poll"):
         return _reply(_document(request, task))
     return _reply({"output": {"task_id": request.path_params["task_id"], "task_status": "UNKNOWN"}})
 
@@ -115,7 +115,7 @@ async def poll_dashscope(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Cancel a PENDING task."""
     simulator: Simulator = request.app.state.simulator
-    if any(simulator.cancel(task) for task in simulator.tasks_for(request, "dashscope")):
+    if any(simulator.cancel(task) for task in simulator.tasks_for(request, "dashscope", "cancel")):
         return _reply({})
     raise ApiError.of("UnsupportedOperation")
 
@@ -140,7 +140,7 @@ async def list_tasks(request: Request) -> Response:
             "task_id": task.task_id,
             **{name: int(at * 1000) for name, at in _times(task, now, "gmt_create", "start_time").items()},
         }
-        for task in reversed(simulator.tasks_for(request, "dashscope"))
+        for task in reversed(simulator.tasks_for(request, "dashscope", "list"))
         if earliest <= task.submitted_at < latest + 1  # a whole second is meant
         and query.get("model_name") in (None, "", task.request.model)
     ]

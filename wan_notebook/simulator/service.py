@@ -24,6 +24,8 @@ from .validation import ApiError, Provider, TaskRequest, read_request
 TaskState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED"]
 """DashScope's words for the states of a task; the gateway has its own."""
 
+RequestKind = Literal["submit", "poll", "list", "cancel"]
+
 LIFETIME_S = 24 * 3600.0
 """How long the services keep a task after its submit, and a result after the task's end (WAN_API §4)."""
 
@@ -150,7 +152,7 @@ class Simulator:
     config
         The settings in force; replace it to change them while the simulator runs (`state_path` excepted).
     requests
-        How many requests came of each kind: submit, poll, list, cancel, download, other.
+        How many requests came of each kind: submit, poll, list, cancel, download.
     tasks_created
         How many tasks were created.
     images_served
@@ -164,7 +166,7 @@ class Simulator:
         self.requests: Counter[str] = Counter()
         self.tasks_created = self.images_served = 0
         self.keys_leaked: list[str] = []
-        self._admitted: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._admitted: defaultdict[tuple[str, bool], deque[float]] = defaultdict(deque)
         self._path, self._lock = config.state_path, threading.Lock()
         self._memory = sqlite3.connect(":memory:", check_same_thread=False)
         weakref.finalize(self, self._memory.close)
@@ -201,11 +203,12 @@ class Simulator:
         """Return the Unix time of the configured clock."""
         return self.config.clock()
 
-    def admit(self, request: Request, kind: Literal["query", "submit"]) -> str:
-        """Count a request against the limit of its kind, and return the account of its bearer key (a hash).
+    def admit(self, request: Request, kind: RequestKind) -> str:
+        """Count a request, also against its limit, and return the account of its bearer key (a hash).
 
         Raises ApiError: 401 without a valid key, 429 above the limit.
         """
+        self.requests[kind] += 1
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer" or not key or (self.config.keys and key not in self.config.keys):
             raise ApiError(401, "InvalidApiKey", f"{'Invalid' if key else 'No'} API-key provided.")
@@ -213,7 +216,7 @@ class Simulator:
         per_s = self.config.submits_per_s if kind == "submit" else self.config.queries_per_s
         if per_s:
             count_max = max(1, int(per_s))
-            now, times = self.now(), self._admitted[account, kind]
+            now, times = self.now(), self._admitted[account, kind == "submit"]
             # Times ahead of now mean that the clock was set back; they must not hold anybody up.
             while times and not 0 <= now - times[0] < count_max / per_s:
                 times.popleft()
@@ -252,9 +255,9 @@ class Simulator:
         self.tasks_created += 1
         return task
 
-    def tasks_for(self, request: Request, provider: Provider) -> list[Task]:
+    def tasks_for(self, request: Request, provider: Provider, kind: RequestKind) -> list[Task]:
         """Admit a query; return the tasks of its account that the service still keeps: all, or the one in its path."""
-        owner, oldest = (self.admit(request, "query"), provider), self.now() - LIFETIME_S
+        owner, oldest = (self.admit(request, kind), provider), self.now() - LIFETIME_S
         tasks = self.stored(request.path_params.get("task_id"))
         return [task for task in tasks if (task.account, task.provider) == owner and task.submitted_at >= oldest]
 
