@@ -9,7 +9,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -57,12 +57,6 @@ class Budget:
     def in_words(self, amount: Decimal) -> str:
         """Write an amount in this budget's unit."""
         return pluralize(int(amount), "picture") if self.counts_pictures else format_amount(amount, self.currency)
-
-    @property
-    def command(self) -> str:
-        """The command that sets it."""
-        unit = " pictures" if self.counts_pictures else "" if self.currency == "USD" else f" {self.currency}"
-        return f"%wan budget {self.amount.normalize():f}{unit} --per {self.per}"
 
     def of(self, price: Price | None, pictures: int) -> Decimal | None:
         """Return what so many pictures take of it; None if that is not known, or is in another currency."""
@@ -159,14 +153,11 @@ class BudgetBook:
 
     def set(self, budget: Budget) -> None:
         """Keep a budget. Raise ``BudgetError`` if it is on money and no price is known in its currency."""
-        price = None if budget.counts_pictures else self.known_price()
-        is_fine = budget.counts_pictures or self.settings.is_simulated
-        if not is_fine and (price is None or price.currency != budget.currency):
+        price = self.known_price()
+        if budget.of(price, 1) is None and not self.settings.is_simulated:
             why = f"in {price.currency}" if price else "not known yet"
-            hint = f"Set the budget in {price.currency}: `%wan budget 4{price.currency}`; or " if price else ""
-            hint += f"set the price: `%wan config price=0.03{budget.currency}`; or count pictures: "
-            message = f"a budget of {budget.text} cannot be kept: the price of a picture is {why}."
-            raise BudgetError(message, hint=f"{hint}`%wan budget 40 pictures`.")
+            hint = f"Set it: `%wan config price=0.03{budget.currency}`; or count pictures: `%wan budget 40 pictures`."
+            raise BudgetError(f"a budget of {budget.text} cannot be kept: the price of a picture is {why}.", hint=hint)
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
         self._write([*self._stored(budget.per), budget.text], budget.per)
 
@@ -259,8 +250,7 @@ class BudgetBook:
         if per == "notebook":
             text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
             return [part for part in (text or "").split(",") if part]
-        found = self.loader.stored().get("budgets", {}).get(per)
-        return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+        return [str(text) for text in self.loader.stored().get("budgets", {}).get(per, ())]
 
     def _write(self, texts: Sequence[str], per: str) -> None:
         if per != "notebook":
@@ -286,7 +276,8 @@ def _refuse(budget: Budget, used: Used, asked: Decimal | None, price: Price | No
     needed = used.spent + used.reserved + asked
     if needed > budget.amount:
         could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(asked)}"
-        raised = replace(budget, amount=needed)
-        hint = f"raise it: `{raised.command}`" if is_ours else f"restart the kernel with `{raised.text}` in WAN_BUDGET"
+        raised = f"{needed.normalize():f} {budget.currency or 'pictures'}"
+        hint = f"raise it: `{COMMAND} {raised} --per {budget.per}`"
+        hint = hint if is_ours else f"restart the kernel with `{raised} per {budget.per}` in WAN_BUDGET"
         message = f"{could} and exceed {name}: {used}. Nothing was sent."
         raise BudgetError(message, hint=f"Ask for fewer pictures, or {hint}.")

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..images import is_job, looks_like_image
+from .magics import LAST
 from .options import cell_parser, command_parsers, find_command, help_topics
 from .parser import EXPRESSIONS, QUOTES, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
 
 if TYPE_CHECKING:
     from ..session import Session
 
-_SCANNED_MAX: Final = 5000
-_LAST: Final = "_wan"
 _LINE: Final = re.compile(r"\s*(%%?)wan(?=\s)")
 
 
@@ -91,18 +90,16 @@ def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
         return map(quote, known.tags())
     if kind is Kind.PATH:
         return _files(typed, images_only=False)
-    names = [name for name in list(known.names) if not name.startswith("_") or name == _LAST]
-    found = [name for name in names if _fits(kind, known.names.get(name))]
-    found += known.jobs if kind in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE) else ()
-    return found + (_files(typed, images_only=True) if kind in (Kind.IMAGE, Kind.JOB_OR_FILE) else [])
+    if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE):
+        return ()
+    values = [(name, value) for name, value in list(known.names.items()) if not name.startswith("_") or name == LAST]
+    names = [name for name, value in values if is_job(value) or (kind is Kind.IMAGE and _is_image(value))]
+    return [*names, *known.jobs, *(_files(typed, images_only=True) if kind is not Kind.JOB else ())]
 
 
-def _fits(kind: object, value: object) -> bool:
-    """Say whether a variable's value may stand for a kind; the first item of a list stands for all of them."""
-    first = next(iter(value), None) if isinstance(value, list | tuple) else value
-    if kind in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE):
-        return is_job(value) or (kind is Kind.IMAGE and looks_like_image(first))
-    return False
+def _is_image(value: object) -> bool:
+    """Say whether a variable may be a picture, or a list of some: its first item stands for all of them."""
+    return looks_like_image(next(iter(value), None) if isinstance(value, list | tuple) else value)
 
 
 def _matching(typed: str, candidates: Iterable[str]) -> Completion:
@@ -117,7 +114,7 @@ def _files(typed: str, *, images_only: bool) -> list[str]:
     path = typed.lstrip("\"'")
     folder, found = path[: path.rfind("/") + 1], []
     with suppress(OSError, ValueError, RuntimeError):
-        for entry in islice(Path(folder or ".").expanduser().iterdir(), _SCANNED_MAX):
+        for entry in islice(Path(folder or ".").expanduser().iterdir(), 5000):
             name, end = folder + entry.name, "/" if entry.is_dir() else ""
             if not entry.name.startswith(".") and (end or not images_only or looks_like_image(name)):
                 mark = typed[:1] if path != typed else '"' if " " in name else ""

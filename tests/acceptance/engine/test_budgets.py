@@ -43,7 +43,7 @@ def test_a_call_that_could_exceed_a_budget_is_not_sent(made: Rig) -> None:
     set_price(session)
     set_budget(session, "0.05", per="notebook")
     ended(ask(session, seed=1))
-    refused(lambda: ask(session, seed=2), "$0.03", "%wan budget 0.06 --per notebook")
+    refused(lambda: ask(session, seed=2), "$0.03", "%wan budget 0.06 USD --per notebook")
     assert made.service.tasks_created == 1
     assert len(history_of(session)) == 1
 

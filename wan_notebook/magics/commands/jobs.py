@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...database import SETTLED, Status, count_open
-from ...display import FrontEnd, message_bundle, pages_bundles, picture_bundle, publish, versions_bundle
+from ...display import pages_bundles, picture_bundle, publish, versions_bundle
 from ...errors import CellError, JobError
 from ...jobs import Job, explain, status_words
 from ...money import Total
@@ -43,26 +43,15 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     if not jobs:
         runner.say("Nothing is running.")
         return
-    from IPython.display import display
-
-    is_terminal, begin_s, waiting = runner.front_end is FrontEnd.TERMINAL, time.monotonic(), list(jobs)
-    line = None if is_terminal else display({"text/plain": ""}, raw=True, display_id=True)
-
-    def show(text: str, end: str = "") -> None:
-        if line is None:
-            print(f"\r{text:<79}", end=end, flush=True)  # noqa: T201 - a terminal writes over it
-        else:
-            data, metadata = message_bundle(text)
-            line.update(data, metadata=metadata, raw=True)
-
+    begin_s, waiting = time.monotonic(), list(jobs)
     while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
-        show(_progress(jobs, begin_s))
+        print(f"\r{_progress(jobs, begin_s):<79}", end="", flush=True)  # noqa: T201 - written over
         try:
             is_over = waiting[0].wait(_STEP_S)
         except JobError:  # it does not go on before a person acts; the summary says in which state it is
             is_over = True
         waiting = waiting[is_over:]
-    show(f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}", end="\n")
+    runner.show_text(f"\r{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
 
 
 def _progress(jobs: Sequence[Job], begin_s: float) -> str:
@@ -118,8 +107,7 @@ def run_resolve(options: argparse.Namespace, runner: Runner) -> None:
 def run_save(options: argparse.Namespace, runner: Runner) -> None:
     """Copy a job's pictures, or one of them, elsewhere."""
     for job, index in runner.picks(options.job):
-        what = job if index is None else job[index]
-        saved = what.save(options.path, clean=options.clean, overwrite=options.force)
+        saved = (job if index is None else job[index]).save(options.path, clean=options.clean, overwrite=options.force)
         runner.say(*(f"saved {file}" for file in ([saved] if isinstance(saved, Path) else saved)))
 
 
@@ -155,8 +143,6 @@ def run_trash(options: argparse.Namespace, runner: Runner) -> None:
             runner.say(f"job {job.id} is out of the trash.")
         else:
             job.trash()
-            # A group has no id of its own: only its variable names all of it.
-            name = job.id if len(job.rows) == 1 else options.job
             text = f"job {job.id} is in the trash: all but its cost is deleted after 30 days."
-            runner.say(f"{text} To undo: `%wan trash {name} --undo`")
+            runner.say(f"{text} To undo: `%wan trash {options.job} --undo`")
     runner.session.empty_trash()
