@@ -90,25 +90,18 @@ class Plan:
         return not self.new_jobs
 
     @property
-    def cost_max(self) -> Cost | None:
-        """The most that it can cost; None if no price is known. Of practice, its note is what it would cost."""
-        if self.is_free:
-            return Cost.zero(Source.ESTIMATED)
-        if self.settings.is_simulated:
-            would = self.settings.simulator_price * self.pictures_max if self.settings.in_process else None
-            return Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else "")
-        price, pictures = self.price, self.pictures_max
-        return Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note) if price else None
-
-    @property
     def cost_text(self) -> str:
-        """The most that it can cost, in words: ``up to $0.12 (price as set)``, ``$0.00``, ``price unknown (…)``."""
-        cost = self.cost_max
-        if cost is None:
-            return f"price unknown ({pluralize(self.pictures_max, 'picture')} at most)"
+        """The most that it can cost: ``up to $0.12 (price as set)``, ``$0.00``, ``price unknown (…)``."""
+        price, pictures, settings = self.price, self.pictures_max, self.settings
         if self.is_free:
             return "$0.00"
-        return str(cost) if self.settings.is_simulated else f"up to {str(cost).removeprefix('≈')}"
+        if settings.is_simulated:
+            would = settings.simulator_price * pictures if settings.in_process else None
+            return str(Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else ""))
+        if price is None:
+            return f"price unknown ({pluralize(pictures, 'picture')} at most)"
+        cost = Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note)
+        return f"up to {str(cost).removeprefix('≈')}"
 
 
 class Session:

@@ -55,8 +55,7 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     name, timeout_s = reader.value("name") or "", reader.value("timeout")
     problems += name_problems(name, field="--as")
     tags = tuple(dict.fromkeys(reader.text(tag, "tag") for tag in options.tags or ()))
-    kept = {"name": name, "tags": tags, "fresh": options.fresh, "embed": options.embed}
-    kept["provider"] = reader.value("provider")
+    provider = reader.value("provider")
     prompt, negative, notes = split_negative(body)
     requests, former, refusal = tuple[ImageRequest, ...](), tuple[ImageRequest, ...](), None
     try:
@@ -77,8 +76,18 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
             former = then.requests(*texts)
     if refusal is not None and not former:
         raise refusal
-    former, notes = former if former != requests else (), tuple(dict.fromkeys(notes))
-    return Submission(requests=requests, notes=notes, former=former, refusal=refusal, **kept), timeout_s
+    submission = Submission(
+        requests=requests,
+        name=name,
+        tags=tags,
+        fresh=options.fresh,
+        provider=provider,
+        embed=options.embed,
+        notes=tuple(dict.fromkeys(notes)),
+        former=former if former != requests else (),
+        refusal=refusal,
+    )
+    return submission, timeout_s
 
 
 def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:

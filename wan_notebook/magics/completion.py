@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..images import is_job, looks_like_image
-from .magics import LAST
 from .options import cell_parser, command_parsers, find_command, help_topics
 from .parser import EXPRESSIONS, QUOTES, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
 
@@ -92,7 +91,7 @@ def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
         return _files(typed, images_only=False)
     if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE):
         return ()
-    values = [(name, value) for name, value in list(known.names.items()) if not name.startswith("_") or name == LAST]
+    values = [(name, value) for name, value in list(known.names.items()) if not name.startswith("_") or name == "_wan"]
     names = [name for name, value in values if is_job(value) or (kind is Kind.IMAGE and _is_image(value))]
     return [*names, *known.jobs, *(_files(typed, images_only=True) if kind is not Kind.JOB else ())]
 

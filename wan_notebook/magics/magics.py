@@ -126,12 +126,12 @@ def open_lines(summary: OpenSummary, now: float, *, advice: str = " (`%wan resum
     left_min = int((summary.earliest_expiry or now) - now) // 60
     left = f"{left_min // 60} h" if left_min >= 60 else f"{left_min} min"
     until = f"; results can be fetched for another {left}" if left_min > 0 else ""
-    lines = [f"{said}{until}{advice}"] if said else []
-    if summary.in_doubt:
-        lines.append(f'{summary.in_doubt} in doubt (`%wan history --state "in doubt"`)')
-    if summary.unsent:
-        lines.append(f"{summary.unsent} not sent: run the cell again")
-    return lines
+    lines = [
+        f"{said}{until}{advice}" if said else "",
+        f'{summary.in_doubt} in doubt (`%wan history --state "in doubt"`)' if summary.in_doubt else "",
+        f"{summary.unsent} not sent: run the cell again" if summary.unsent else "",
+    ]
+    return list(filter(None, lines))
 
 
 def transform_lines(lines: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ CONFIG_KEYS: Final = {
     "envelope": "form of the gateway's requests: auto, flat or params",
     "polling": "prompt; economical: check the status less often",
 }
-ALIASES: Final = {"defaults": "config", "status": ""}
+ALIASES: Final = {"defaults": "config", "status": "", "-h": "help", "--help": "help"}
 """Other names of commands."""
 
 

@@ -22,7 +22,7 @@ from .cell import read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
 from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
-from .parser import flag_of, split_line, unquoted
+from .parser import split_line, unquoted
 from .render_cell import cell_of_job
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
     """
     words = split_line(line)
     first = words[0].text if words else "status"
-    if (flag := flag_of(first)) and flag[0] in ("-h", "--help"):
-        first = "help"
     parser = find_command(first)
     if parser is None:
         if any(map(looks_like_key, line.split())):

@@ -63,14 +63,10 @@ def _progress(jobs: Sequence[Job], begin_s: float) -> str:
 
 
 def _open_jobs(runner: Runner) -> list[Job]:
-    """Return every job that is not settled, each task once: a group stands for its members."""
+    """Return every task that is not settled as a job of its own."""
     project = runner.session.known_project()
-    found: dict[str, Job] = {}
-    for row in project.database.open_jobs() if project else []:
-        if row.id not in found and row.status not in SETTLED:
-            job = runner.session.job_of_row(row)
-            found |= dict.fromkeys((tracked.id for tracked in job.tracked), job)
-    return list(dict.fromkeys(found.values()))
+    rows = [row for row in project.database.open_jobs() if row.status not in SETTLED] if project else []
+    return [runner.session.job_of_row(row, is_alone=True) for row in rows]
 
 
 def run_cancel(options: argparse.Namespace, runner: Runner) -> None:
@@ -85,9 +81,9 @@ def run_resume(options: argparse.Namespace, runner: Runner) -> None:
     """Go on with every unfinished job, and say what is open."""
     session = runner.session
     resumed = session.resume(foreign=options.all)
-    open_now = open_lines(count_open(session.loader.folder / LEDGER_NAME), session.wall_clock(), advice="")
-    picked_up = f"{pluralize(len(resumed), 'job')} picked up" if resumed else ""
-    runner.say(*(list(filter(None, [picked_up, *open_now, session.left_alone])) or ["Nothing is open."]))
+    lines = [f"{pluralize(len(resumed), 'job')} picked up" if resumed else "", session.left_alone]
+    lines[1:1] = open_lines(count_open(session.loader.folder / LEDGER_NAME), session.wall_clock(), advice="")
+    runner.say(*list(filter(None, lines)) or ["Nothing is open."])
 
 
 def run_resolve(options: argparse.Namespace, runner: Runner) -> None:

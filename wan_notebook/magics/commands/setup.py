@@ -21,7 +21,7 @@ from ...money import format_amount, read_amount
 from ...providers import ServiceClient
 from ...session import Session
 from ...settings import check_key
-from ...text import EXPOSED_HINT, did_you_mean, looks_like_key
+from ...text import EXPOSED_HINT, looks_like_key
 from ..expressions import refuse
 from ..frontend import front_end
 from ..options import CONFIG_KEYS, SERVICES
@@ -191,12 +191,8 @@ def _change(word: str, changes: dict[str, Any], session: Session) -> str:
     name, _, service = key.lower().partition(".")
     if any(map(looks_like_key, (word, key, value))):
         refuse("config", "a key is never given in a cell.", EXPOSED_HINT)
-    is_known = name in CONFIG_KEYS
-    if not (equals and is_known):
-        hint = (
-            not is_known and did_you_mean(name, CONFIG_KEYS)
-        ) or f"Write KEY=VALUE; known: {', '.join(CONFIG_KEYS)}."
-        refuse("config", f"{key!r} {'has no value' if is_known else 'is not a setting'}.", hint)
+    if not equals or name not in CONFIG_KEYS:
+        refuse("config", f"{word!r} is not a setting with a value.", f"Write KEY=VALUE: {', '.join(CONFIG_KEYS)}.")
     if name == "price":
         return _change_price(service or session.settings().provider, value, changes, session)
     known, before = _VALUES[name], session.loader.stored().get(name)
@@ -267,7 +263,7 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
         if path := os.environ.get(name):
             is_read = name.startswith("SSL") or path == os.environ.get("SSL_CERT_FILE")
             hint = "" if is_read else "it is not read: set SSL_CERT_FILE to the same file"
-            fault = "" if hint or Path(path).exists() else " is missing"
+            fault = " is missing" if is_read and not Path(path).exists() else ""
             yield "certificates", "problem" if fault else "info", f"{name}={path}{fault}", hint
     for folder in (now.folder, loader.config_path.parent, loader.data_dir):
         good = _is_writable(folder)
@@ -281,6 +277,4 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
 
 
 def _is_writable(folder: Path) -> bool:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
+    return os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)
