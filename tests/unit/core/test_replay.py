@@ -10,8 +10,7 @@ import pytest
 from tests.unit.database.kit import PATH, PICTURE, Desk, move, owner
 from wan_notebook.database import InputRow, JobRow, Status
 from wan_notebook.errors import CellError
-from wan_notebook.images import InputImage
-from wan_notebook.replay import CellId, Lookup, Occurrences, Submission, former_readings, read_submission
+from wan_notebook.replay import CellId, Lookup, Occurrences, Submission, read_submission
 from wan_notebook.request import ImageRequest
 
 FOX, OWL = ImageRequest(prompt="a fox", seed=5), ImageRequest(prompt="an owl", seed=5)
@@ -120,15 +119,3 @@ def test_a_refusal_comes_after_the_lookup(desk: Archive) -> None:
     assert read_submission(submission, desk.lookup())[0] == submission.former
     with pytest.raises(CellError):
         read_submission(replace(submission, fresh=True), desk.lookup(fresh=True))
-
-
-def test_a_picture_that_had_another_identity_is_looked_up_with_it(desk: Archive) -> None:
-    """A turned photograph is read otherwise today; its former results are shown, and only its own."""
-    image = InputImage(name="cat", identity="pixels:new", data=b"x", mime="image/png", width_px=300, height_px=300)
-    now, then, before = (
-        ImageRequest(prompt="at night", images=[replace(image, **changes)], seed=5)
-        for changes in ({}, {"former_identity": "pixels:old"}, {"identity": "pixels:old"})
-    )
-    job_id = desk.answer(before)
-    assert (ask(desk, then), ask(desk, now)) == (job_id, "")
-    assert former_readings(Submission((FOX,))) == []

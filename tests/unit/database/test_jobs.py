@@ -1,6 +1,5 @@
 """Jobs: created once, joined while open, moved one status at a time, held by one process."""
 
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -77,28 +76,18 @@ def test_a_request_that_is_taken_over_keeps_its_seeds(database: Database, clock:
     assert [is_new for _, is_new in again] == [True, False, True]
 
 
-def test_only_what_may_follow_follows(database: Database, clock: Clock) -> None:
-    """Exactly the transitions of the table are accepted, each with its time; a refused one changes nothing."""
-    ways = dict.fromkeys(Status, PATH[:2]) | {s: PATH[:k] for k, s in enumerate(PATH)}
-    ways |= {Status.INTENT: (), Status.REFUSED: (), Status.CANCELLED: (), Status.IN_DOUBT: PATH[:1]}
-    proof = {NOT_SENT: "HTTP 429"}
-    for old in Status:
-        job_id = create(database)
-        for status in (*ways[old], *([] if old is Status.INTENT else [old])):
-            clock.now += 1
-            move(database, job_id, status)
-        before = [(event.status, event.at) for event in database.events(job_id)]
-        assert before[-1] == (old, clock.now)
-        for to in Status:
-            with suppress(ZeroDivisionError), database.writing():  # which is undone
-                try:
-                    moved = database.transition(job_id, to, expect=old, detail=proof).status is to
-                except Conflict as conflict:
-                    moved = conflict.current is not old
-                assert moved is may_follow(old, to)
-                raise ZeroDivisionError
-        assert database.get(job_id).status is old
-        assert [(event.status, event.at) for event in database.events(job_id)] == before
+@pytest.mark.parametrize(("way", "end"), [(PATH[:1], Status.REFUSED), (PATH[:2], Status.EXPIRED), (PATH[:4], PATH[4])])
+def test_what_is_over_stays_so(database: Database, way: tuple[Status, ...], end: Status) -> None:
+    """A job that has ended is not sent, asked for or fetched again by itself, whatever its kernel believed."""
+    job_id = create(database)
+    move(database, job_id, *way, end)
+    before = len(database.events(job_id))
+    for to in set(Status) - {end}:
+        if not may_follow(end, to):
+            with pytest.raises(Conflict):
+                database.transition(job_id, to, expect=end, detail={NOT_SENT: "HTTP 429"})
+    assert not may_follow(end, Status.SENDING)
+    assert len(database.events(job_id)) == before
 
 
 def test_sending_becomes_intent_only_with_proof(database: Database) -> None:

@@ -29,7 +29,6 @@ NAMES = {
     "braced": "{animal} {{",
     "grumpy": Grumpy(),
     "größe": "groß",
-    "thing": object(),
 }
 
 

@@ -10,7 +10,6 @@ import pytest
 from tests.fakes.pictures import gradient
 from tests.kit import ask, ended, project_of
 from tests.unit.panel.conftest import Shell
-from wan_notebook.images import thumbnail
 
 NO_FILTER = {"words": "", "tag": "", "starred": False, "rejected": False}
 NEWEST = {"words": "", "status": None, "include_trashed": False, "offset": 0, "sort": "created", "descending": True}
@@ -108,21 +107,6 @@ def test_copies_whole_files_and_downloads(page):
     job.files[1].unlink()
     assert page.ask("gallery", "want", "full", size="full", keys=[keys[0]])[1] == [b""]
     assert page.ask("gallery", "download", "save", ids=keys)[1] == [second]
-
-
-def test_details_and_the_input_to_compare_with(page):
-    """The kept input comes as it was sent, its copy too; the cell is the one that made the picture."""
-    page.panel.fill(prompt="make it red", images="photo")
-    job = ended(page.panel.generate())
-    page.wait(lambda _: page.images)
-    details, _ = page.ask("gallery", "details", "details", id=f"{job.id}/0")
-    assert details["inputs"] == [{"id": f"{job.id}/0/0", "label": "photo"}]
-    assert details["cell"].startswith("%%wan -i")
-    assert job.files[0].as_posix() in details["paths"]
-    _, (data,) = page.ask("gallery", "want", "full", size="full", keys=[details["inputs"][0]["id"]])
-    assert data == (page.session.project().storage.path(job.rows[0].inputs[0].file)).read_bytes()
-    _, (copy,) = page.ask("gallery", "want", "thumb", size="thumb", keys=[details["inputs"][0]["id"]])
-    assert copy == thumbnail(data, max_px=256, max_bytes=9_000)[0]
 
 
 def test_history(page):

@@ -60,24 +60,6 @@ def test_five_tasks_are_in_process_at_once(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ tasks
 
 
-def test_states_follow_the_clock_and_cancelling_needs_pending(caller: Caller) -> None:
-    """PENDING, RUNNING, SUCCEEDED, with the service's own times; RUNNING cannot be cancelled; a day later: UNKNOWN."""
-    task_id, other = (caller.made("dashscope").task_id for _ in range(2))
-    assert caller.request("POST", f"/api/v1/tasks/{other}/cancel").status_code == 200
-    seen = []
-    for elapsed_s in (1.4, 0.2, 8.3, 0.1, 24 * 3600):
-        caller.clock.now += elapsed_s
-        seen.append(caller.poll("dashscope", task_id).json()["output"])
-        if seen[-1]["task_status"] == "RUNNING":
-            assert caller.request("POST", f"/api/v1/tasks/{task_id}/cancel").json()["code"] == "UnsupportedOperation"
-    statuses = [output["task_status"] for output in seen]
-    assert statuses == ["PENDING", "RUNNING", "RUNNING", "SUCCEEDED", "UNKNOWN"]
-    times = {name: value[11:] for name, value in seen[3].items() if name.endswith("_time")}
-    assert times == {"submit_time": "17:52:04.136", "scheduled_time": "17:52:05.636", "end_time": "17:52:14.136"}
-    caller.clock.now -= 24 * 3600
-    assert caller.poll("dashscope", other).json()["output"]["task_status"] == "CANCELED"
-
-
 def test_tasks_survive_a_restart(tmp_path: Path) -> None:
     """A second simulator on the same file knows tasks and cancellations, honours addresses, and paints the same."""
     path = tmp_path / "deep" / "state.db"
