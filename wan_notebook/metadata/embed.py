@@ -257,8 +257,12 @@ def exif_block(metadata: Metadata) -> bytes:
     from PIL import Image
 
     exif = Image.Exif()
-    parameters = b"UNICODE\0" + _parameters_text(metadata).encode("utf-16-be", "replace")
-    exif.get_ifd(_EXIF_IFD).update({_MAKER_NOTE: _OURS + metadata.to_json().encode(), _USER_COMMENT: parameters})
+    exif.get_ifd(_EXIF_IFD).update(
+        {
+            _MAKER_NOTE: _OURS + metadata.to_json().encode(),
+            _USER_COMMENT: b"UNICODE\0" + _parameters_text(metadata).encode("utf-16-be", "replace"),
+        }
+    )
     block = exif.tobytes()  # a segment of a JPEG holds 65,533 bytes
     return block if len(block) <= 65_000 else b""
 

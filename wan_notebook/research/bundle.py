@@ -99,8 +99,7 @@ def write_bundle(
         f"{FOLDER}/ledger.db": _ledger(lines, kept, max(row.created_at for row in rows)),
     }
     if leaks := [path for path, data in made.items() if keys.is_in(data.decode(errors="replace"))]:
-        hint = "Take it out (`%wan login` keeps keys elsewhere) and trash the job whose prompt holds it."
-        raise CellError(f"{leaks[0]} holds your key: nothing was written.", hint=hint)
+        raise CellError(f"{leaks[0]} holds your key.", hint="Take it out, and trash the job whose prompt holds it.")
     records: dict[str, PictureRow | InputRow | None] = {
         **dict.fromkeys(kept.values()),
         **{given.file: given for row in rows for given in row.inputs if storage.exists(given.file)},

@@ -45,8 +45,9 @@ class Redactor:
             if len(path.parts) > 1  # not the root of a disk
             for text in (str(path), str(path).replace("\\", "\\\\"), path.as_posix())
         }
-        ordered = sorted(spelled, key=len, reverse=True)
-        self._places = [(re.compile(rf"{re.escape(old)}(?![\w-])"), spelled[old]) for old in ordered]
+        self._places = [
+            (re.compile(rf"{re.escape(old)}(?![\w-])"), spelled[old]) for old in sorted(spelled, key=len, reverse=True)
+        ]
         self._keys = keys
 
     def text(self, value: str) -> str:

@@ -38,12 +38,12 @@ def create_app(config: SimulatorConfig | None = None) -> Starlette:
     """
     app = Starlette(
         routes=[
-            Route(dialects.GATEWAY_SUBMIT, dialects.submit_to_gateway, methods=["POST"]),
-            Route(dialects.GATEWAY_TASK, dialects.poll_gateway),
-            Route(dialects.DASHSCOPE_SUBMIT, dialects.submit_to_dashscope, methods=["POST"]),
-            Route(dialects.DASHSCOPE_TASKS, dialects.list_tasks),
-            Route(dialects.DASHSCOPE_TASK, dialects.poll_dashscope),
-            Route(dialects.DASHSCOPE_TASK + "/cancel", dialects.cancel, methods=["POST"]),
+            Route("/model/v1/generation", dialects.submit_to_gateway, methods=["POST"]),
+            Route("/model/v1/generation/task/{task_id}", dialects.poll_gateway),
+            Route("/api/v1/services/aigc/image-generation/generation", dialects.submit_to_dashscope, methods=["POST"]),
+            Route("/api/v1/tasks", dialects.list_tasks),
+            Route("/api/v1/tasks/{task_id}", dialects.poll_dashscope),
+            Route("/api/v1/tasks/{task_id}/cancel", dialects.cancel, methods=["POST"]),
             Route("/results/{task_id}/{index:int}.png", _serve_result),
         ],
         exception_handlers={HTTPException: _refuse},

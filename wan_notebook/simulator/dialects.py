@@ -11,12 +11,6 @@ from starlette.responses import JSONResponse, Response
 from .service import Simulator, Task, TaskState
 from .validation import ApiError, require
 
-GATEWAY_SUBMIT = "/model/v1/generation"
-GATEWAY_TASK = "/model/v1/generation/task/{task_id}"
-DASHSCOPE_SUBMIT = "/api/v1/services/aigc/image-generation/generation"
-DASHSCOPE_TASKS = "/api/v1/tasks"
-DASHSCOPE_TASK = DASHSCOPE_TASKS + "/{task_id}"
-
 SERVICE_ZONE = timezone(timedelta(hours=8))
 """DashScope's times carry no zone; its machines stand in Beijing."""
 
