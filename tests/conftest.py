@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    # jsonschema, which nbformat imports, spends two seconds on this one's grammars for a format that no notebook uses.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 
 # ------------------------------------------------------------------ a private home
