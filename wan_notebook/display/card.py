@@ -42,12 +42,13 @@ def set_cell_text(cell_text: CellText) -> None:
 class PictureItem:
     """One picture of a card, with what its caption says; ``expression`` is what to paste to get it: ``fox[0]``.
 
-    ``url`` is a small copy of it as a data URL, where it is shown; ``index`` counts the saved ones of the whole job.
+    ``url`` is a small copy of it as a data URL, where it is shown.
     """
 
-    def __init__(self, card: "Card", row: JobRow, record: PictureRow, index: int) -> None:
+    def __init__(self, card: "Card", row: JobRow, record: PictureRow) -> None:
         self.record, self.path, self.url, name = record, "", "", card.job.name
-        self.expression = f"{name}[{index}]" if name else f"{row.id}[{record.index}]"
+        index = card.saved.get((row.id, record.index))
+        self.expression = f"{row.id}[{record.index}]" if index is None or not name else f"{name}[{index}]"
         if record.saved_at and record.file:  # a full path would tell whose computer it was
             path = card.storage.path(record.file)
             self.path = str(path) if card.full_paths else relative_path(path)
@@ -66,7 +67,7 @@ class JobEntry:
     In ``lines`` and ``notes`` pieces between backticks are commands.
     """
 
-    def __init__(self, card: "Card", tracked: TrackedJob, first_index: int) -> None:
+    def __init__(self, card: "Card", tracked: TrackedJob) -> None:
         self.card, self.tracked = card, tracked
         self.row = row = tracked.row
         self.style, error = STYLES[status_words(row)], error_of(row)
@@ -82,16 +83,14 @@ class JobEntry:
         self.elapsed_s = max(0.0, (row.saved_at or row.finished_at or card.session.wall_clock()) - row.created_at)
         size = size_of(row) if self.is_saved else format_expected_size(card.job.request)
         self.facts = [fact for fact in (self.seed, self.cost_text, size) if fact]
-        records, index = {record.index: record for record in row.pictures}, first_index
+        records = {record.index: record for record in row.pictures}
         self.items: list[str | PictureItem] = []
         for item in row.items:
             record = records.get(item.get("picture", -1))
             if "text" in item:
                 self.items.append(str(item["text"]))
-            elif record is not None and (record.saved_at or self.is_over):
-                if card.only in (None, record):
-                    self.items.append(PictureItem(card, row, record, index))
-                index += bool(record.saved_at)
+            elif record is not None and (record.saved_at or self.is_over) and card.only in (None, record):
+                self.items.append(PictureItem(card, row, record))
         self.pictures = [item for item in self.items if isinstance(item, PictureItem)]
 
     @property
@@ -145,11 +144,8 @@ class Card:
     ) -> None:
         self.job, self.session, self.only, self.full_paths = job, session, only, full_paths
         self.storage = job.worker.storage
-        entries, first_index = [], 0
-        for tracked in job.tracked:
-            if only is None or only in tracked.row.pictures:
-                entries.append(JobEntry(self, tracked, first_index))
-            first_index += sum(1 for record in tracked.row.pictures if record.saved_at)
+        self.saved = {(picture.tracked.id, picture.position): picture.index for picture in job.saved_pictures}
+        entries = [JobEntry(self, one) for one in job.tracked if only is None or only in one.row.pictures]
         self.entries = entries[part]
         self.pictures = [picture for entry in self.entries for picture in entry.pictures]
         has_seeds = len(entries) > 1 and any(seed is not None for seed in job.seeds)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..database import PictureRow
@@ -97,9 +98,9 @@ def pages_bundles(job: Job, session: Session) -> list[Bundle]:
 
 def _card_bundle(card: Card) -> Bundle:
     pictures, entries = card.pictures, card.entries[:MAX_SHOWN]
-    shown, thumbnails = pictures[:MAX_SHOWN], Thumbnails(card.storage)
+    shown = pictures[:MAX_SHOWN]
     layout, limits = _plan(max(len(pictures), len(entries)), is_alone=len(card.entries) == 1)
-    copies = [thumbnails.get(picture.record, **limits) for picture in shown]
+    copies = [small_copy(card.storage, picture.record, **limits) for picture in shown]
     for picture, copy in zip(shown, copies, strict=True):
         picture.url = data_url(copy, "image/webp") if copy else ""
     jobs = [
@@ -115,7 +116,10 @@ def _card_bundle(card: Card) -> Bundle:
     left_off = {"jobs_left_off": len(card.entries) - len(jobs)} if len(card.entries) > len(jobs) else {}
     data, metadata = {"text/plain": card_text(card)}, {"wan": {"schema": 1, "jobs": jobs, **left_off}}
     if sources := [copy for copy in copies if copy is not None]:
-        sheet = thumbnails.sheet([picture.record for picture in shown], sources)
+        records = [picture.record for picture in shown]
+        # One JPEG of all pictures, for readers that take no HTML.
+        make = partial(contact_sheet, sources, max_bytes=_SHEET_MAX_BYTES, max_px=512)
+        sheet = _kept(card.storage, "-sheet.jpg", records, make)
         data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
     left_bytes = OUTPUT_MAX_BYTES - _json_bytes([data, metadata])
     for text_scale in (1.0, 0.4, 0.15, 0.05, 0.01):  # long texts are cut as far as the bytes demand
@@ -190,38 +194,28 @@ def compare_bundle(
     return {"text/html": html, "text/plain": "\n  ".join(safe_line(line, 300) for line in lines)}, {"wan": metadata}
 
 
-class Thumbnails:
-    """The small copies of one folder's pictures; a cache that cannot be written fails nothing."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def get(self, record: PictureRow, *, max_px: int, max_bytes: int) -> bytes | None:
-        """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
-        if record.kind != "image" or not record.saved_at or not record.file:
-            return None
-
-        with suppress(StoreError, BadImageError):
-            return self._kept(
-                f"-{max_px}-{max_bytes}.webp",
-                [record],
-                lambda: thumbnail(self._storage.read(record.file), max_px=max_px, max_bytes=max_bytes)[0],
-            )
+def small_copy(storage: Storage, record: PictureRow, *, max_px: int, max_bytes: int) -> bytes | None:
+    """Return a picture's copy as WebP; None for a video, a file that is gone, or bytes that are no picture."""
+    if record.kind != "image" or not record.saved_at or not record.file:
         return None
 
-    def sheet(self, records: Sequence[PictureRow], copies: Sequence[bytes]) -> bytes:
-        """Return one JPEG of all pictures, for readers that take no HTML."""
-        return self._kept("-sheet.jpg", records, lambda: contact_sheet(copies, max_bytes=_SHEET_MAX_BYTES, max_px=512))
+    def make() -> bytes:
+        return thumbnail(storage.read(record.file), max_px=max_px, max_bytes=max_bytes)[0]
 
-    def _kept(self, suffix: str, records: Sequence[PictureRow], make: Callable[[], bytes]) -> bytes:
-        """Return a copy as it is kept, else make and keep it."""
-        # The hash that a foreign ledger gives a picture may be any text.
-        name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
-        path = self._storage.folder / ".cache" / f"{name}{suffix}"
-        with suppress(OSError):
-            return path.read_bytes()
-        data = make()
-        with suppress(OSError):
-            path.parent.mkdir(exist_ok=True)
-            atomic_write(path, data)
-        return data
+    with suppress(StoreError, BadImageError):
+        return _kept(storage, f"-{max_px}-{max_bytes}.webp", [record], make)
+    return None
+
+
+def _kept(storage: Storage, suffix: str, records: Sequence[PictureRow], make: Callable[[], bytes]) -> bytes:
+    """Return a copy from the folder's cache, else make it; a cache that cannot be written fails nothing."""
+    # The hash that a foreign ledger gives a picture may be any text.
+    name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
+    path = storage.folder / ".cache" / f"{name}{suffix}"
+    with suppress(OSError):
+        return path.read_bytes()
+    data = make()
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        atomic_write(path, data)
+    return data

@@ -26,7 +26,7 @@ from .formatting import (
     safe_line,
     size_of,
 )
-from .gallery import Thumbnails, shown_size
+from .gallery import shown_size, small_copy
 from .table import Bundle, Cell, Column, Table, table_bundle
 
 _ROWS_MAX: Final = 150
@@ -90,7 +90,7 @@ def history_facts(row: JobRow) -> dict[str, str]:
 def _history_row(row: JobRow, storage: Storage) -> list[Cell | str]:
     said, thumb = history_facts(row), Cell()
     for record in row.pictures[:1]:
-        if copy := Thumbnails(storage).get(record, max_px=64, max_bytes=1_800):
+        if copy := small_copy(storage, record, max_px=64, max_bytes=1_800):
             image = (data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
             thumb = Cell(text=row.id, thumb=image, path=relative_path(storage.path(record.file)))
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)

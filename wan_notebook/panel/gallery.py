@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..database import HistoryQuery, JobRow, PictureRow
-from ..display import Thumbnails, history_facts, safe_line, safe_text
+from ..display import history_facts, safe_line, safe_text, small_copy
 from ..errors import WanError
 from ..images import mime_of, thumbnail
 from ..request import hash_of_canonical
@@ -51,7 +51,7 @@ class GalleryFeed(Feed):
         row, picture = self._find(key)
         inputs = {f"{row.id}/{picture.index}/{given.position}": given.file for given in row.inputs}
         if not whole and key not in inputs:
-            return Thumbnails(self.project.storage).get(picture, **_THUMB) or b""
+            return small_copy(self.project.storage, picture, **_THUMB) or b""
         data = self.project.storage.read(inputs.get(key, picture.file))
         return data if whole else thumbnail(data, **_THUMB)[0]
 

@@ -244,11 +244,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             except (OSError, UnicodeError) as error:
                 if not is_proxied:
                     raise httpx.ConnectError(f"{host} is not known") from error
-        for address in addresses:
-            is_own = host == self.service_host or (is_loopback(self.service_host) and is_loopback(address))
-            if not is_own and not is_public(address):
-                message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
-                raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
+        is_local = is_loopback(self.service_host)
+        private = [found for found in addresses if not is_public(found) and not (is_local and is_loopback(found))]
+        if private and host != self.service_host:
+            message = f"{host} is on this computer or in a private network; pictures are not fetched from there."
+            raise DownloadError(message, kind="private", hint="Save the picture as a file and give its path.")
         if is_proxied or not addresses:
             return await self.inner.handle_async_request(request)  # the proxy resolves the name itself
         for address in addresses[:4]:
