@@ -21,11 +21,10 @@ from ..kernel import current_shell
 from ..magics import cell_of_row, last_resort
 from ..session import Session
 from .feeds import Feed
-from .form import FIELDS, cell_of_values, read_values, values_of_cell
+from .form import FIELDS, FormFeed, cell_of_values, read_values, values_of_cell
 from .gallery import GalleryFeed
 from .history import HistoryFeed, JobFeed
 from .image_picker import PickerFeed
-from .plan import PlanFeed
 
 _STATIC: Final = Path(__file__).parent / "static"
 _SCRIPTS: Final = ("kit", "size", "image_picker", "form", "jobs", "lightbox", "gallery", "history", "panel")
@@ -78,10 +77,10 @@ class Panel(anywidget.AnyWidget):
         super().__init__()
         self.fill(**fields)
         self.picker = PickerFeed(self)
-        self._plans = PlanFeed(self)
+        self._form = FormFeed(self)
         for feed in (JobFeed, GalleryFeed, HistoryFeed):
             feed(self)
-        self.observe(self._plans.touch, "values")
+        self.observe(self._form.touch, "values")
         self.on_msg(self._receive)
         if self.shell is not None:
             self.shell.events.register("post_run_cell", self.refresh)
@@ -120,15 +119,15 @@ class Panel(anywidget.AnyWidget):
         WanError
             As ``wan.generate``; then nothing was sent.
         """
-        return self._plans.submit(self._plans.plan(self.session.resolver(self.namespace)))
+        return self._form.submit(self._form.plan(self.session.resolver(self.namespace)))
 
     def recall(self, cell: str, notes: Sequence[str] = (), **changes: Any) -> None:
         """Fill in what a cell asks for, with changes; ``notes`` are shown with it, and nothing is sent."""
         values = values_of_cell(cell)
         name = "" if values["name"] in self.namespace else values["name"]  # to generate must not bind other work anew
-        self._plans.notes = notes
+        self._form.notes = notes
         self.fill(**{**values, "name": name, **changes})
-        self._plans.touch()
+        self._form.touch()
 
     def refresh(self, *_: object) -> None:
         """Look again at variables, results and jobs, in every panel; after each cell this happens by itself."""
