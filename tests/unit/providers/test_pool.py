@@ -1,7 +1,6 @@
 """ClientPool: which service is asked and where a key may go."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fakes.network import KEY, Answers, run, submit
+from wan_notebook.database import JobRow
 from wan_notebook.errors import AuthError, MissingKeyError, SettingsError
 from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
 from wan_notebook.providers import IN_PROCESS_URL, ClientPool
@@ -20,29 +20,10 @@ DASHSCOPE = {"WAN_PROVIDER": "dashscope", "DASHSCOPE_API_KEY": KEY}
 SIMULATOR = {"WAN_PROVIDER": "simulator"}
 
 
-@dataclass
-class Row:
-    """What a pool reads of a job's row."""
-
-    provider: str
-    base_url: str
-    id: str = "a1b2"
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> dict[str, Path]:
-    """Keep the person's folders of a loader apart."""
-    return {"cwd": tmp_path, "config_dir": tmp_path / "config", "data_dir": tmp_path / "data"}
-
-
-def pool_of(folders: dict[str, Path], **options: Any) -> Any:
-    """Return a function that makes a pool and its loader for an environment."""
-
-    def make(**env: str) -> tuple[ClientPool, SettingsLoader]:
-        loader = SettingsLoader(env=env, use_keyring=False, **folders)
-        return ClientPool(loader, **options), loader
-
-    return make
+def pool_of(env: dict[str, str], **options: Any) -> tuple[ClientPool, SettingsLoader]:
+    """Return a pool and its loader for an environment."""
+    loader = SettingsLoader(env=env, use_keyring=False)
+    return ClientPool(loader, **options), loader
 
 
 OWN = {**GATEWAY, "WAN_BASE_URL": "https://gate.example"}
@@ -80,11 +61,11 @@ WORKSPACE = "https://w1.cn-beijing.maas.aliyuncs.com/api/v1"
     ],
 )
 def test_a_recorded_address_alone_never_decides_where_a_key_goes(
-    folders: dict[str, Path], env: dict[str, str], provider: str, recorded: str, is_trusted: bool
+    env: dict[str, str], provider: str, recorded: str, is_trusted: bool
 ) -> None:
     """Attack: a foreign ledger's open job names an address; the key goes to the configured origin or the catalogue."""
-    pool, _ = pool_of(folders)(**env)
-    row: Any = Row(provider, recorded)
+    pool, _ = pool_of(env)
+    row = JobRow(id="a1b2", provider=provider, base_url=recorded)
     if is_trusted:
         assert pool.client_for(row).base_url.startswith(recorded.rstrip("/"))
         return
@@ -106,10 +87,10 @@ def test_a_recorded_address_alone_never_decides_where_a_key_goes(
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_there_is_a_job(
-    folders: dict[str, Path], env: dict[str, str], has_real_jobs: bool, words: str
+    env: dict[str, str], has_real_jobs: bool, words: str
 ) -> None:
     """A simulated picture must not pass for a real one; a missing key is told with its name."""
-    pool, loader = pool_of(folders)(**env)
+    pool, loader = pool_of(env)
     if not words:
         pool.require_usable(loader.load(), has_real_jobs)
         return
@@ -118,20 +99,20 @@ def test_what_cannot_be_asked_is_refused_before_there_is_a_job(
 
 
 def test_a_home_that_is_not_ours_keeps_simulated_tasks_in_memory(
-    folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """CASES H1: where nothing can be written the pictures are made all the same; one line says what it means."""
-    folders["data_dir"].parent.joinpath("file").write_text("in the way")
-    pool, loader = pool_of({**folders, "data_dir": folders["data_dir"].parent / "file"})()
-    assert run(pool.client(loader.load()), submit).task_id
+    (tmp_path / "file").write_text("in the way")
+    loader = SettingsLoader(env={}, data_dir=tmp_path / "file", use_keyring=False)
+    assert run(ClientPool(loader).client(loader.load()), submit).task_id
     assert [record.levelno for record in caplog.records if "wan_notebook" in record.name] == [logging.WARNING]
     assert "file cannot be used" in caplog.text
 
 
-def test_a_fetcher_and_a_client_to_try_a_key(folders: dict[str, Path]) -> None:
+def test_a_fetcher_and_a_client_to_try_a_key() -> None:
     """A person's picture is fetched without any key; a key is tried at the given address, with no other."""
     answers = Answers(httpx.Response(200, content=b"x"), httpx.Response(401))
-    pool, _ = pool_of(folders, transport_for=lambda _: httpx.MockTransport(answers))(**GATEWAY)
+    pool, _ = pool_of(GATEWAY, transport_for=lambda _: httpx.MockTransport(answers))
     assert run(pool.fetcher(), lambda client: client.fetch_image("https://files.example/x")) == b"x"
     tried = pool.new(provider="dashscope", base_url="https://dashscope-us.aliyuncs.com", key=SecretStr("sk-try-1234"))
     with pytest.raises(AuthError):
