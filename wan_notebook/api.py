@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image, ImageDraw, ImageFont
+
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
 from .history import whole_number
-from .images import InputImage, PendingImage, load_image
+from .images import InputImage, PendingImage, load_image, open_image, saved
 from .jobs import Job, Picture, cost_of
 from .kernel import current_shell
 from .magics import show_jobs_in_cells
@@ -132,9 +134,9 @@ def generate(
     session = session or default_session()
     resolver = _resolver(session)
     problems = unknown_parameters(generate, unknown)
-    for flag in ("fresh", "embed"):  # "no" is true, and would buy a picture anew
-        if not isinstance(given[flag], bool | None):
-            problems.append(Problem(flag, shown_value(given[flag]), "must be True or False."))
+    # "no" is true, and would buy a picture anew.
+    flags = [flag for flag in ("fresh", "embed") if not isinstance(given[flag], bool | None)]
+    problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     words: Any = (tags,) if isinstance(tags, str) or not isinstance(tags, Iterable) else tuple(tags)
     problems += [Problem("tags", shown_value(tag), "must be text.") for tag in words if not isinstance(tag, str)]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
@@ -247,10 +249,6 @@ class Comparison:
 
     def _figure(self, format: str) -> bytes:
         """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
-        from PIL import Image, ImageDraw, ImageFont
-
-        from .images import open_image, saved
-
         cell_px, margin_px, line_px = 480, 8, 22
         columns = self.columns or min(len(self.items), 4)
         captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
@@ -319,10 +317,7 @@ def _flat(value: object) -> list[object]:
 
 
 def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareItem":
-    from PIL import Image
-
     from .display import CompareItem
-    from .images import saved
 
     label = _label(resolver, value) or f"image {number}"
     if isinstance(value, Picture):

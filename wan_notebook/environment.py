@@ -23,7 +23,10 @@ def _ascii_decimal(value: object) -> Decimal:
 Number = Annotated[float, BeforeValidator(_ascii_decimal)]
 """A finite number of 0 or more, in ASCII digits."""
 
-NUMBERS: Final = ("queries_per_s", "in_flight", "submits_per_s", "simulator_seconds", "simulator_price")
+NUMBERS: Final = {
+    name: f"WAN_{name.upper()}"
+    for name in ("queries_per_s", "in_flight", "submits_per_s", "simulator_seconds", "simulator_price")
+}
 """The fields whose environment variable holds a number."""
 STORED: Final = ("envelope", "wait", "polling", "embed")
 """The fields that ``%wan config`` stores as they are."""
@@ -68,11 +71,6 @@ class Settings(BaseModel):
     submits_per_s: Number = SUBMITS_PER_S
     simulator_seconds: Number | None = None
     simulator_price: Annotated[Decimal, BeforeValidator(_ascii_decimal)] = Decimal("0.03")
-
-    def with_base_url(self, base_url: str) -> "Settings":
-        """Return the same settings at another address, e.g. while ``%wan login`` tries the regions."""
-        in_process = self.in_process and base_url == self.base_url
-        return self.model_copy(update={"base_url": base_url, "in_process": in_process})
 
 
 def settings_of(stored_in: Path, **values: Any) -> Settings:

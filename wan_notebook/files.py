@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .errors import StoreError, WanError
@@ -63,14 +63,12 @@ def locked(path: Path, timeout_s: float = 10.0) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=timeout_s, mode=0o600)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:  # of a read-only or missing home: the lock protects nothing that could be written
-        if isinstance(error, Timeout):
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path, timeout=timeout_s, mode=0o600))
+        except Timeout:
             raise
-    try:
+        except OSError:  # of a read-only or missing home: the lock protects nothing that could be written
+            pass
         yield
-    finally:
-        lock.release()

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-import operator
 import re
 import sys
 import time
@@ -18,7 +17,7 @@ from .database import Database, HistoryPage, HistoryQuery
 from .errors import CellError, StoreError
 from .export import By
 from .text import pluralize
-from .validation import refuse_unknown, shown_value
+from .validation import plain_integer, refuse_unknown, shown_value
 
 if TYPE_CHECKING:
     from .database import JobRow
@@ -120,8 +119,7 @@ class History:
             try:
                 name = picture.file.name if picture.data else ""
             except StoreError as error:  # an odd row or file must not hold up the others
-                where = f"{picture.tracked.id}[{picture.row.index}]"
-                print(f"left out: {where}: {error.message}", file=sys.stderr)  # noqa: T201
+                print(f"left out: {picture.tracked.id}[{picture.row.index}]: {error.message}", file=sys.stderr)  # noqa: T201
                 continue
             files.append(picture.save(target / name, clean=clean))
             records.append(formats.record_of(picture.tracked.row, (picture.row,), own, "picture"))
@@ -271,9 +269,9 @@ def history(
 
 def whole_number(name: str, value: Any, least: int) -> int | None:
     """Return a number that may be left out. Raise ``CellError`` for what is none, or too small."""
-    with suppress(TypeError):
-        if value is None or (not isinstance(value, bool) and operator.index(value) >= least):
-            return None if value is None else operator.index(value)
+    number = plain_integer(value)
+    if number is None or (type(number) is int and number >= least):
+        return number
     message = f"{name} = {shown_value(value)}: must be a whole number, {least} or more."
     raise CellError(message, hint="Leave it out for no limit.")
 

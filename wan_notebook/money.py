@@ -27,8 +27,6 @@ class Source(StrEnum):
 
 def to_decimal(value: object) -> Decimal | None:
     """Read a decimal amount as the gateway sends it: ASCII digits, finite and not negative; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
     text = str(value).strip(" \t")
     is_decimal = re.fullmatch(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", text, re.ASCII)
     return Decimal(text) if is_decimal else None
@@ -48,8 +46,7 @@ def read_amount(text: str) -> tuple[Decimal, str] | None:
 
 def format_amount(amount: Decimal, currency: str = "USD") -> str:
     """Write an amount with at least two decimals and no rounding: ``$0.03``, ``$0.0255``, ``JPY 5.00``."""
-    text = f"{amount.normalize():f}" if amount else "0"
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = (f"{amount.normalize():f}" if amount else "0").partition(".")
     shown = f"{whole}.{fraction:0<2}"
     return f"{SYMBOLS[currency]}{shown}" if currency in SYMBOLS else f"{currency} {shown}"
 

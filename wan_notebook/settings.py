@@ -75,7 +75,6 @@ class SettingsLoader:
         import platformdirs
 
         self._env = env
-        self._frozen: dict[str, str] = {}
         self._frozen = {name: self._variable(name) for name in _FROZEN}
         self.folder = folder or picture_folder(cwd or Path.cwd(), self._frozen["WAN_HOME"])
         self.config_path = (config_dir or Path(platformdirs.user_config_dir(_APP, False))) / "config.json"
@@ -109,12 +108,13 @@ class SettingsLoader:
         fingerprint = (
             hashlib.sha256(b"wan-notebook key\0" + key.get_secret_value().encode()).hexdigest()[:12] if key else ""
         )
-        now = {name: self._variable(name, now=True) for name in self._frozen}
+        now = {name: self._variable(name) for name in _FROZEN}
         changed = [name for name, value in self._frozen.items() if name != "WAN_BUDGET" and now[name] != value]
         # The budgets as at load, and those that were added since.
         budgets = [text.strip() for text in re.split("[,;\n]", f"{self._frozen['WAN_BUDGET']},{now['WAN_BUDGET']}")]
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
-        given = {n: stored.get(n) for n in STORED} | {n: self._variable(f"WAN_{n.upper()}") for n in NUMBERS}
+        numbers = {n: self._frozen.get(variable, self._variable(variable)) for n, variable in NUMBERS.items()}
+        given = {n: stored.get(n) for n in STORED} | numbers
         return settings_of(
             self.config_path,
             **{name: value for name, value in given.items() if value not in ("", None)},
@@ -132,7 +132,7 @@ class SettingsLoader:
             ledger_url=self._frozen["WAN_LEDGER"],
             replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             budget_texts=tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
-            account=self._variable("WAN_ACCOUNT") or fingerprint,
+            account=self._frozen["WAN_ACCOUNT"] or fingerprint,
             prices=self._protected_prices(stored.get("prices", {})),
             user=next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
             notes=tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
@@ -141,8 +141,8 @@ class SettingsLoader:
     def known_keys(self, settings: "Settings") -> KeyMask:
         """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
         held = settings.key.get_secret_value() if settings.key and settings.key_source != _BUILT_IN else ""
-        keys = (held, *map(self._variable, KEY_VARIABLE.values()))
-        return _mask_of(*(key for key in keys if len(key) >= 8))  # a shorter one stands in for a key in a test
+        # A shorter one stands in for a key in a test.
+        return _mask_of(*(key for key in (held, *map(self._variable, KEY_VARIABLE.values())) if len(key) >= 8))
 
     # What is stored --------------------------------------------------------------------------------------------------
 
@@ -201,10 +201,7 @@ class SettingsLoader:
             return SecretStr(self._variable(variable)), variable
         return (SecretStr("simulator"), _BUILT_IN) if provider == "simulator" else self.keys.read(provider)
 
-    def _variable(self, name: str, *, now: bool = False) -> str:
-        """Return an environment variable, as it was at load if it protects, unless as it is ``now``."""
-        if name in self._frozen and not now:
-            return self._frozen[name]
+    def _variable(self, name: str) -> str:
         # One value at a time: no frame, and so no verbose traceback, holds the whole environment.
         return (os.environ if self._env is None else self._env).get(name, "").strip()
 

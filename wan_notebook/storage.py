@@ -210,13 +210,12 @@ def _words(text: str) -> str:
 
 def _sync_folder(path: Path) -> None:
     """Make the names in a folder durable: without it a power cut can take back a rename."""
-    if os.name == "nt":  # Windows has no such call, and its rename is journaled
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name != "nt":  # Windows has no such call, and its rename is journaled
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _name(temporary: Path, final: Path) -> bool:

@@ -15,11 +15,12 @@ its kernels from buying and takes what a replay says differently as the same (``
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from unittest import mock
 
 from .errors import CellError, WanError
 from .images import assert_same_picture, assert_similar, distance
@@ -27,9 +28,12 @@ from .images import assert_same_picture, assert_similar, distance
 if TYPE_CHECKING:
     import pytest
 
-REPLAY_ONLY: Final[Mapping[str, str]] = {"WAN_REPLAY": "only", "WAN_PROVIDER": "simulator"}
+REPLAY_ONLY: Final[Mapping[str, str]] = {
+    "WAN_REPLAY": "only",
+    "WAN_PROVIDER": "simulator",
+    **dict.fromkeys(("WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL"), ""),  # which counts as none
+}
 """What makes a kernel show stored pictures, real and practice ones, and send nothing."""
-KEYS: Final = ("WAN_API_KEY", "DASHSCOPE_API_KEY", "WAN_BASE_URL")
 SANITIZE: Final = Path(__file__).with_name("nbval_sanitize.cfg")
 """For nbval: what differs in our outputs between a first run and one from the store."""
 
@@ -108,8 +112,7 @@ def check_notebook(path: str | os.PathLike[str], *, timeout_s: float = 600.0) ->
 
 def replay_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which nothing can be bought: of this process, or of ``base``."""
-    kept = {name: value for name, value in (os.environ if base is None else base).items() if name not in KEYS}
-    return {**kept, **REPLAY_ONLY}
+    return {**(os.environ if base is None else base), **REPLAY_ONLY}
 
 
 # pytest --------------------------------------------------------------------------------------------------------------
@@ -127,18 +130,9 @@ def pytest_configure(config: "pytest.Config") -> None:
         return
     if getattr(config.option, "nbval_sanitize_with", "") is None:  # nbval is here, and no file was chosen
         config.option.nbval_sanitize_with = str(SANITIZE)
-    import pytest
-
-    patch = pytest.MonkeyPatch()
-    _only_replay(patch)
-    config.add_cleanup(patch.undo)
-
-
-def _only_replay(patch: "pytest.MonkeyPatch") -> None:
-    for name in KEYS:
-        patch.delenv(name, raising=False)
-    for name, value in REPLAY_ONLY.items():
-        patch.setenv(name, value)
+    patch = mock.patch.dict(os.environ, REPLAY_ONLY)
+    patch.start()
+    config.add_cleanup(patch.stop)
 
 
 try:
@@ -148,10 +142,10 @@ except ImportError:  # the functions above work without it
 else:
 
     @pytest.fixture
-    def wan_replay_only(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    def wan_replay_only() -> Iterator[Mapping[str, str]]:
         """Let a test show stored pictures only: no key, no purchase. Gives the environment for kernels it starts."""
-        _only_replay(monkeypatch)
-        return replay_environment()
+        with mock.patch.dict(os.environ, REPLAY_ONLY):
+            yield replay_environment()
 
 
 __all__ = [

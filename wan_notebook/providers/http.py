@@ -291,7 +291,7 @@ class ClientPool:
             recorded, configured, *known = [httpx.URL(dialect.base_url(url)) for url in urls]
             is_same_origin = recorded.copy_with(raw_path=b"/") == configured.copy_with(raw_path=b"/")
             if recorded in known or (is_same_origin and not settings.in_process):
-                return self.client(settings.with_base_url(row.base_url))
+                return self.client(settings.model_copy(update={"base_url": row.base_url}))
         where = one_line(row.base_url, 100)
         message = f"Job {row.id} was submitted to {where}, not to {settings.base_url}: no key is sent there."
         hint = f"If that address is yours, set WAN_BASE_URL={where} and run `%wan resume`."
@@ -303,7 +303,7 @@ class ClientPool:
 
     def new(self, *, provider: str, base_url: str, key: SecretStr | None) -> ServiceClient:
         """Return a new client that nobody else uses, to try a key; the caller closes it."""
-        return self._new(self.loader.load(provider).with_base_url(base_url).model_copy(update={"key": key}))
+        return self._new(self.loader.load(provider).model_copy(update={"base_url": base_url, "key": key}))
 
     def simulator_app(self) -> Any:
         """Return the simulator inside this process, made once; it follows the settings."""
