@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.frozen import FIRST_EDITION, fetch, load, namespace_of, value_of
-from tests.kit import CellId, NoRequests, Rig, ask, command, database_of, in_shell, kernel_in, submission_of
+from tests.kit import CellId, NoRequests, ask, command, database_of, in_shell, kernel_in, submission_of
 from wan_notebook.database import HistoryQuery, count_open
 from wan_notebook.errors import ReplayError, StoreError
 from wan_notebook.history import history
@@ -420,7 +420,7 @@ def _given(session: Session, names: list[str]) -> list[Any]:
     return found
 
 
-# ------------------------------------------------------------------ bundles and seedless notebooks
+# ------------------------------------------------------------------ bundles and commands
 
 
 def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,43 +439,6 @@ def test_a_bundle_opens(tmp_path: Path, silent: NoRequests, monkeypatch: pytest.
     assert str(database.spend().total) == frozen["spend"]
     assert not verify_notebook(session, tmp_path / "study.ipynb").problems
     session.close()
-
-
-@pytest.mark.parametrize("made_by", ["lab", "nbclient"])
-@pytest.mark.parametrize("run_by", ["lab", "nbclient"])
-def test_seedless_notebooks_replay_in_every_front_end(made_by: str, run_by: str, tmp_path: Path) -> None:
-    """One cell run twice, twin cells, loops: run from the top in a new kernel, they show what they showed then."""
-    shown = load("seedless/shown.json")[f"made-by-{made_by}"]
-    folder = tmp_path / "seedless"
-    shutil.copytree(FIRST_EDITION / "seedless" / f"made-by-{made_by}", folder)
-    wanted = shown[f"run again by {run_by}"]
-    made = Rig(folder, seconds=50.0)  # half a second here: what does not wait joins
-    session = made.kernel()
-    found: list[str] = []
-    for number, (cell, prompt, count, waits) in enumerate(SEEDLESS):
-        given = CellId(cell_id=cell if run_by == "lab" else "", execution=f"run-{number}")
-        session.cell = lambda given=given: given
-        jobs = []
-        for _ in range(count):
-            jobs.append(ask(session, prompt, n=2 if cell == "cell-pair" else 1))
-            if waits:
-                jobs[-1].result(30)
-        found += [row.id for job in jobs for row in job.result(30).rows]
-    made.close()
-
-    assert len(found) == len(wanted["shown"])
-    assert [(new, old) for new, old in zip(found, wanted["shown"], strict=True) if old not in (None, new)] == []
-    assert made.service.tasks_created <= wanted["tasks"]
-
-
-SEEDLESS = [  # cell, prompt, how often it asks, and whether it waits in between
-    ("cell-owl", "an owl at dusk", 1, True),
-    ("cell-kite-1", "a kite over the sea", 1, True),
-    ("cell-kite-2", "a kite over the sea", 1, True),
-    ("cell-loop", "a stone in the rain", 3, True),
-    ("cell-eager", "a leaf in the wind", 3, False),
-    ("cell-pair", "two balloons", 1, True),
-]
 
 
 def test_practice_and_commands_work_in_the_old_folder(session: Session, capsys: pytest.CaptureFixture[str]) -> None:

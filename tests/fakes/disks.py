@@ -6,14 +6,11 @@ import io
 import os
 import shutil
 import sqlite3
-from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-
-Usage = namedtuple("Usage", "total used free")
 
 
 class FullDisk:
@@ -41,7 +38,10 @@ class FullDisk:
         for name in ("link", "rename", "replace"):
             monkeypatch.setattr(os, name, self._of_two(getattr(os, name)))
         made = shutil.disk_usage
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: self._usage(made(path)))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: made(path)._replace(**self._left()))
+
+    def _left(self) -> dict[str, int]:
+        return {"free": 0} if self.errno == errno.ENOSPC else {}
 
     def _check(self, path: Any) -> None:
         if self.errno and not isinstance(path, int) and os.fspath(path).startswith(self._folder):
@@ -55,14 +55,11 @@ class FullDisk:
 
         return call
 
-    def _usage(self, usage: Any) -> Any:
-        return Usage(usage.total, usage.total, 0) if self.errno == errno.ENOSPC else usage
-
 
 class FullLedger:
     """Lets every write to a database fail as on a full disk, as long as `is_full`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.is_full = False
         self.refused = 0
         sa.event.listen(sa.Engine, "do_execute", self._execute)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,18 +150,27 @@ def test_restart_and_run_all_makes_no_request(lab: Lab, service: tuple[Simulator
 
 
 @pytest.mark.parametrize("made_by", ["lab", "nbclient"])
-def test_a_notebook_of_the_first_edition_replays(lab: Lab, service: tuple[Simulator, str], made_by: str) -> None:
-    """Jobs without a seed, made by the first edition with and without cell ids, are shown as it showed them itself."""
+@pytest.mark.parametrize("run_by", ["lab", "nbclient"])
+def test_a_notebook_of_the_first_edition_replays(
+    lab: Lab, service: tuple[Simulator, str], made_by: str, run_by: str
+) -> None:
+    """Jobs without a seed, made with and without cell ids, are shown as the first edition showed them itself."""
     simulator, url = service
     name = f"made-by-{made_by}"
     shutil.copytree(FIRST_EDITION / "seedless" / name, lab.folder, dirs_exist_ok=True)
     cells = lab.read("seedless.ipynb")
     cells.metadata["kernelspec"]["name"] = kernel(lab, url=url)
     nbformat.write(cells, lab.folder / "seedless.ipynb")
-    lab.open("seedless.ipynb")
-    lab.run_all()
-    wanted = load("seedless/shown.json")[name]["run again by lab"]
-    shown = re.findall(r"\b[0-9a-f]{10}\b", lab.out_text(8))
+    if run_by == "lab":
+        lab.open("seedless.ipynb")
+        lab.run_all()
+        text = lab.out_text(8)
+    else:
+        command = [sys.executable, "-m", "nbconvert", "--execute", "--to=notebook", "--inplace", "seedless.ipynb"]
+        subprocess.run(command, cwd=lab.folder, env=lab.server.env, check=True)
+        text = lab.read("seedless.ipynb").cells[8].outputs[0].text
+    wanted = load("seedless/shown.json")[name][f"run again by {run_by}"]
+    shown = re.findall(r"\b[0-9a-f]{10}\b", text)
 
     assert len(shown) == len(wanted["shown"])
     assert [(new, old) for new, old in zip(shown, wanted["shown"], strict=True) if old not in (None, new)] == []
@@ -230,14 +240,15 @@ def test_a_card_after_a_reload_and_on_the_next_day(lab: Lab) -> None:
     lab.wait_text(2, "saved")
 
 
-def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab) -> None:
-    """On ipykernel 6, Run All after the user's own `nest_asyncio.apply()`: every cell runs, `await` and `wait` work.
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab, when: str) -> None:
+    """On ipykernel 6, Run All with the user's own `nest_asyncio.apply()`: every cell runs, `await` and `wait` work.
 
     On ipykernel 7 such a notebook may lose cells without any help of ours; nothing is promised there.
     """
+    nest = "import asyncio, nest_asyncio\nnest_asyncio.apply()\nasyncio.run(asyncio.sleep(0.2))"
     cells = [
-        "import asyncio, nest_asyncio\nnest_asyncio.apply()\nasyncio.run(asyncio.sleep(0.2))",
-        SETUP,
+        *((nest, SETUP) if when == "before" else (SETUP, nest)),
         FOX,
         "print(fox.result(60).status)",
         "asyncio.run(asyncio.sleep(0.2))",

@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,34 +150,6 @@ def _is_whole(data: bytes, picture: Any) -> bool:
     return hashlib.sha256(strip(data)).hexdigest() == picture.sha256
 
 
-def forked(work: Callable[[], Any], result: Path) -> int:
-    """Run something in a fork and write what it returns; return the fork's process id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        result.write_text(json.dumps(work()))
-    except BaseException:  # noqa: BLE001 - a fork must never go on as its parent
-        result.write_text(json.dumps({"error": traceback.format_exc()}))
-        os._exit(1)
-    os._exit(0)
-
-
-def counted(url: str, folder: Path, last: int) -> list[str]:
-    """Ask with every step counted; die at `last`."""
-    steps = Steps(last)
-    steps.watch_commits()
-    steps.watch_files(folder)
-    ask_and_wait(url, folder, steps)
-    return steps.names
-
-
-def waves(steps: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield the steps in portions that run side by side."""
-    for first in range(0, len(steps), AT_ONCE):
-        yield steps[first : first + AT_ONCE]
-
-
 def on_a_network_drive(root: Path) -> None:
     """Let every folder of this process lie on NFS, as far as the table of mounts says."""
     read = Path.read_text
@@ -187,32 +160,55 @@ def on_a_network_drive(root: Path) -> None:
     Path.read_text = read_text  # type: ignore[method-assign]
 
 
+def counted(url: str, folder: Path, last: int) -> list[str]:
+    """Ask with every step counted; die at `last`."""
+    folder.mkdir()
+    steps = Steps(last)
+    steps.watch_commits()
+    steps.watch_files(folder)
+    ask_and_wait(url, folder, steps)
+    return steps.names
+
+
+def killed_and_resumed(url: str, folder: Path, step: int, name: str) -> None:
+    """Let a kernel die at a step, take up what it left, and print what was found."""
+    (end,) = ended([forked(lambda: counted(url, folder, step))])
+    line = {"step": step, "name": name, "prompt": folder.name, "end": end, **resume(url, folder)}
+    os.write(1, f"{json.dumps(line)}\n".encode())  # at once, whoever else writes
+
+
+def forked(work: Callable[[], Any]) -> int:
+    """Run something in a fork; return the fork's process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+    except BaseException:  # noqa: BLE001 - a fork must never go on as its parent
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def ended(children: list[int]) -> list[int]:
+    """Wait for forks; return how they ended."""
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
 def main(url: str, root: Path, journal: str, stride: int) -> None:
     """Let a kernel die at each stride-th of its steps, and another one come after it."""
     if journal == "rollback":
         on_a_network_drive(root)
-    undisturbed = root / f"{journal}-0"
-    undisturbed.mkdir()
-    os.waitpid(forked(lambda: counted(url, undisturbed, 0), root / "names"), 0)
+    ended([forked(lambda: (root / "names").write_text(json.dumps(counted(url, root / f"{journal}-0", 0))))])
     names = json.loads((root / "names").read_text())
     print(json.dumps(names), flush=True)
     # With the other journal only what concerns the ledger is worth its time.
-    wanted = [step for step, name in enumerate(names, 1) if journal == "wal" or name.split()[1] in OF_THE_LEDGER]
-    for wave in waves(wanted[::stride]):
-        folders = {step: root / f"{journal}-{step}" for step in wave}
-        for folder in folders.values():
-            folder.mkdir()
-        dying = [
-            forked(lambda s=step, f=folder: counted(url, f, s), root / f"died-{step}")
-            for step, folder in folders.items()
-        ]
-        ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in dying]
-        coming = [forked(lambda f=f: resume(url, f), root / f"came-{step}") for step, f in folders.items()]
-        for child, (step, folder), end in zip(coming, folders.items(), ends, strict=True):
-            os.waitpid(child, 0)
-            found = json.loads((root / f"came-{step}").read_text())
-            line = {"step": step, "name": names[step - 1], "prompt": folder.name, "end": end, **found}
-            print(json.dumps(line), flush=True)
+    steps = [step for step, name in enumerate(names, 1) if journal == "wal" or name.split()[1] in OF_THE_LEDGER]
+    steps = steps[::stride]
+    for first in range(0, len(steps), AT_ONCE):
+        wave = steps[first : first + AT_ONCE]
+        works = [partial(killed_and_resumed, url, root / f"{journal}-{step}", step, names[step - 1]) for step in wave]
+        assert not any(ended([forked(work) for work in works]))
 
 
 if __name__ == "__main__":

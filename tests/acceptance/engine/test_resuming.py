@@ -1,7 +1,7 @@
 """What an earlier kernel left is taken up: by loading, by hand, from a command line; not where nothing may be asked."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,10 @@ from wan_notebook.__main__ import main
 from wan_notebook.session import default_session
 
 
-def left_behind(made: Rig, count: int = 2) -> list[str]:
+def left_behind(made: Rig, count: int = 2, seed: int = 0) -> list[str]:
     """Leave jobs open that a killed kernel had sent, all of them finished at the service by now."""
     session = made.kernel()
-    jobs = [ask(session, f"fox {seed}", seed=seed) for seed in range(count)]
+    jobs = [ask(session, f"fox {number}", seed=number) for number in range(seed, seed + count)]
     until(lambda: all(job.rows[0].task_id for job in jobs))
     session.close()
     made.time.jump(3600)
@@ -55,76 +55,70 @@ def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     assert not service.folder.exists()
 
 
-def test_fetching_without_a_notebook(service: Rig, capsys: pytest.CaptureFixture[str]) -> None:
-    """``python -m wan_notebook fetch FOLDER`` saves what is open, names each file, and is done."""
+# ------------------------------------------------------------------ from a command line
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """``python -m wan_notebook``: it must end with a code, and what it says is returned."""
+
+    def run(*arguments: object, code: int = 0) -> str:
+        assert main([str(argument) for argument in arguments]) == code
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    return run
+
+
+def test_fetching_without_a_notebook(service: Rig, program: Callable[..., str]) -> None:
+    """``fetch FOLDER`` saves what is open, names each file, and is done."""
     job_ids = left_behind(service)
-    code = main(["fetch", str(service.folder), "--timeout", "30"])
-    said = capsys.readouterr().out
-    assert code == 0
+    said = program("fetch", service.folder, "--timeout", 30)
     assert all(re.search(rf"{job_id}\s+saved", said) for job_id in job_ids)
     files = list(service.folder.glob("2*/*.png"))
     assert len(files) == 2
     assert all(path.name in said for path in files)
-    assert main(["fetch", str(service.folder)]) == 0
-    assert "Nothing is open" in capsys.readouterr().out
+    assert "Nothing is open" in program("fetch", service.folder)
 
 
-def test_fetching_what_cannot_be_had_ends(service: Rig, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job in doubt and one whose pictures cannot be fetched end the command at once, with a code that says so."""
+def test_fetching_what_cannot_be_had_ends(
+    service: Rig, program: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job in doubt, pictures that cannot be fetched, a key that Cron does not have: named, with a code."""
     session = service.kernel()
     service.arm("submit.reset_after")
     doubtful = ended(ask(session, "in doubt", seed=1))
     session.close()
     (job_id,) = left_behind(service, 1)
     service.arm("download.endless:always")
-    code = main(["fetch", str(service.folder), "--timeout", "30"])
-    said = capsys.readouterr().out
-    assert code == 1
+    said = program("fetch", service.folder, "--timeout", 30, code=1)
     assert re.search(rf"{doubtful.id}\s+in.doubt", said)
     assert re.search(rf"{job_id}\s+", said)
-
-
-def test_fetching_without_a_key_says_so(
-    service: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Cron has another environment: what is missing there is named, and the code asks for a person."""
-    (job_id,) = left_behind(service, 1)
     monkeypatch.delenv("WAN_API_KEY")
-    code = main(["fetch", str(service.folder), "--timeout", "0.1"])
-    said = capsys.readouterr()
-    assert "WAN_API_KEY" in said.out + said.err
-    assert job_id in said.out
-    assert code == 1
+    said = program("fetch", service.folder, "--timeout", 0.1, code=1)
+    assert "WAN_API_KEY" in said
+    assert job_id in said
 
 
-def test_fetching_from_anywhere(service: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fetching_from_anywhere(
+    service: Rig, program: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Cron starts in the home folder: a project's folder will do, and without one every folder of this person."""
     monkeypatch.delenv("WAN_HOME")
-    job_ids = left_behind(service)
-    assert main(["fetch", str(service.folder.parent), "--timeout", "30"]) == 0
-    assert len(list(service.folder.glob("2*/*.png"))) == len(job_ids)
-    session = service.kernel()
-    later = ask(session, "later", seed=9)
-    until(lambda: bool(later.rows[0].task_id))
-    session.close()
-    service.time.jump(3600)
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert main(["fetch", "--timeout", "30"]) == 0
-    assert len(list(service.folder.glob("2*/*.png"))) == len(job_ids) + 1
+    for count, folder in ((1, [service.folder.parent]), (2, [])):
+        left_behind(service, 1, seed=count)
+        program("fetch", *folder, "--timeout", 30)
+        assert len(list(service.folder.glob("2*/*.png"))) == count
+        monkeypatch.chdir(tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / "wan-pictures").exists()
+    assert "ledger.db" in program("fetch", tmp_path / "elsewhere", code=1)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_fetching_names_a_folder_without_a_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that holds no ledger is an error, and nothing is made there."""
-    assert main(["fetch", str(tmp_path)]) == 1
-    assert "ledger.db" in capsys.readouterr().err
-    assert list((tmp_path / "work").iterdir()) == []
-
-
-@pytest.mark.parametrize("choice", ["again", "abandon"])
+@pytest.mark.parametrize(("choice", "words"), [("again", "sent again"), ("abandon", "given up")])
 def test_a_job_in_doubt_is_decided_without_a_notebook(
-    service: Rig, capsys: pytest.CaptureFixture[str], choice: str
+    service: Rig, program: Callable[..., str], choice: str, words: str
 ) -> None:
     """``fetch`` names the commands, ``resolve`` explains and carries out; the exit code asks for a person."""
     service.configure(seconds=0.0)
@@ -132,16 +126,12 @@ def test_a_job_in_doubt_is_decided_without_a_notebook(
     service.arm("submit.reset_after")
     doubtful = ended(ask(session, "a hen", seed=1))
     session.close()
-    place = ["--folder", str(service.folder)]
-    assert main(["fetch", str(service.folder)]) == 1
-    assert f"python -m wan_notebook resolve {doubtful.id} {choice} --folder" in capsys.readouterr().out
-    assert main(["resolve", doubtful.id, *place]) == 1
-    said = capsys.readouterr().out
-    assert f"python -m wan_notebook resolve {doubtful.id} {choice}" in said
+    place = ["--folder", service.folder]
+    command = f"python -m wan_notebook resolve {doubtful.id} {choice}"
+    assert f"{command} --folder" in program("fetch", service.folder, code=1)
+    said = program("resolve", doubtful.id, *place, code=1)
+    assert command in said
     assert "%wan" not in said
-    assert main(["resolve", doubtful.id[:6], choice, *place]) == 0
-    said = capsys.readouterr().out
-    assert ("sent again" if choice == "again" else "given up") in said.lower()
-    assert main(["fetch", str(service.folder)]) == 0
-    assert main(["resolve", doubtful.id, "again", *place]) == 1
-    assert "not in doubt" in capsys.readouterr().err
+    assert words in program("resolve", doubtful.id[:6], choice, *place).lower()
+    program("fetch", service.folder)
+    assert "not in doubt" in program("resolve", doubtful.id, "again", *place, code=1)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import Rig, ask, ended, rig, row_of, run_script, unlimited, until
-from wan_notebook.simulator import create_app, serve_in_thread
+from tests.kit import Rig, ask, ended, rig, row_of, until
 
 SOON_S = 0.8  # half a second, and a little for a busy machine
 
@@ -54,36 +53,3 @@ def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
         took_s = time.monotonic() - before
         assert row_of(made.kernel(), job).task_id
         assert took_s < 2 * SOON_S
-
-
-# ------------------------------------------------------------------ in processes of their own
-
-NEST = """
-import asyncio, sys, threading
-import nest_asyncio
-if "before" in sys.argv: nest_asyncio.apply()
-import wan_notebook as wan
-if "after" in sys.argv: nest_asyncio.apply()
-
-async def main():
-    first = wan.generate("a fox", seed=1).result(30)
-    second = await wan.generate("a cat", seed=2)
-    third = asyncio.run(inner())
-    return [len(job.images) for job in (first, second, third)]
-
-async def inner():
-    return await wan.generate("a dog", seed=3)
-
-done = threading.Event()
-wan.generate("a hen", seed=4).add_done_callback(lambda job: (job.result(30), done.set()))
-print(asyncio.run(main()), done.wait(30))
-"""
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.nightly), "after"])
-def test_an_applied_nest_asyncio_does_no_harm(when: str) -> None:
-    """Patched before or after our import, over HTTP: waiting, awaiting and callbacks work."""
-    with serve_in_thread(create_app(unlimited(0.05))) as url:
-        done = run_script(NEST, url, when)
-    assert done.stdout.split() == ["[1,", "1,", "1]", "True"], done.stderr[-1500:]
