@@ -102,9 +102,7 @@ class _Graph:
 
     def _text(self, waiting: list[Any], what: str) -> str:
         """Return the texts behind conditionings, joined; empty, with a note, if one of them is not understood."""
-        texts: list[str] = []
-        unknown: list[str] = []
-        seen: set[tuple[str, int] | None] = set()
+        texts, unknown, seen = list[str](), list[str](), set[tuple[str, int]]()
         while waiting:  # each output of a node is looked at once
             link = _link(value := waiting.pop(0))
             key, slot = link or ("", 0)
@@ -119,10 +117,9 @@ class _Graph:
             elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
                 waiting[:0] = combined
             elif names := [name for name in _ENCODER_TEXTS if name in inputs and "TextEncode" in kind]:
-                for name in names:
-                    text = self._string(inputs[name])
-                    texts.append((text or "").strip())
-                    unknown += [f"node {key} {kind}: {name}"] if text is None else []
+                read = {name: self._string(inputs[name]) for name in names}
+                texts += [text.strip() for text in read.values() if text is not None]
+                unknown += [f"node {key} {kind}: {name}" for name, text in read.items() if text is None]
             elif "Reroute" in kind and len(inputs) == 1:
                 waiting[:0] = inputs.values()
             else:
