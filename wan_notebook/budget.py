@@ -269,9 +269,10 @@ def _refuse(budget: Budget, used: Used, asked: Decimal | None, price: Price | No
         why = "a price is not known"
         if price and price.currency != budget.currency:
             why = f"a picture's price is in {price.currency}, and amounts are not converted"
-        hint = "Restart the kernel with another WAN_BUDGET, for example '40 pictures'"
-        hint = f"`%wan budget off --per {budget.per}` removes it" if is_ours else hint
-        hint += f"; or set the price: `%wan config price=0.03{budget.currency}`."
+        removed = (
+            f"`{COMMAND} off --per {budget.per}` removes it" if is_ours else "Restart the kernel without WAN_BUDGET"
+        )
+        hint = f"{removed}; or set the price: `%wan config price=0.03{budget.currency}`."
         raise BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
     needed = used.spent + used.reserved + asked
     if needed > budget.amount:

@@ -51,12 +51,7 @@ def new_job(
 ) -> "JobRow":
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
-    made_by: dict[str, Any] = {RUN_KEY: run}
-    if job.occurrence:
-        made_by[OCCURRENCE_KEY] = str(job.occurrence)
-    if submission.embed is not None:
-        made_by[_EMBED_KEY] = submission.embed
-    pending = [image for image in request.images if isinstance(image, PendingImage)]
+    made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), _EMBED_KEY: submission.embed}
     same_names = (
         (settings, "provider base_url is_simulated user key_fingerprint"),
         (request, "model prompt negative_prompt seed"),
@@ -72,11 +67,15 @@ def new_job(
         request_position=job.position,
         n=request.pictures_asked,
         size_tier=str(parameters.get("size", "")),
-        versions={**_software(), **made_by},
+        versions=_software() | {key: value for key, value in made_by.items() if value not in ("", None)},
         reserved_amount=price.amount * request.pictures_asked if price else None,
         reserved_currency=price.currency if price else "",
         notes=(*submission.notes, *(note for i in request.images if isinstance(i, InputImage) for note in i.notes)),
-        pending_inputs=tuple({"name": i.name, "job": i.job_id, "index": i.index} for i in pending),
+        pending_inputs=tuple(
+            {"name": image.name, "job": image.job_id, "index": image.index}
+            for image in request.images
+            if isinstance(image, PendingImage)
+        ),
         inputs=new_inputs(request, storage),
     )
 

@@ -216,8 +216,8 @@ class Lookup:
         seed = chosen.seed or 0 if chosen else self.rng.randint(0, record_of(request.model).seed_max - request.n)
         first, *others = self._by_seeds(request, seed, is_drawn=chosen is None)
         # Only the first of several tasks stands for the request; the others go by their seeds.
-        jobs = [replace(first, request_hash=request_hash, result=chosen), *others]
-        return [replace(job, occurrence=occurrence) for job in jobs]
+        first = replace(first, request_hash=request_hash, result=chosen)
+        return [replace(job, occurrence=occurrence) for job in (first, *others)]
 
     def _by_seeds(self, request: ImageRequest, seed: int, *, is_drawn: bool = False) -> list[PlannedJob]:
         """Return the tasks of a request by their seeds, each with its answer; seeds that were just drawn have none."""
@@ -228,8 +228,14 @@ class Lookup:
             complete = [row for row in rows if row.is_complete and self.replay != "off"]
             ours = [row for row in complete if row.cell_id and row.cell_id == self.cell.cell_id]
             result = next((row for row in (*ours, *complete, *filter(self._is_running, rows))), None)
-            job = PlannedJob(request=task, request_hash=with_seed, request_hash_with_seed=with_seed, position=position)
-            found.append(replace(job, result=result))
+            job = PlannedJob(
+                request=task,
+                request_hash=with_seed,
+                request_hash_with_seed=with_seed,
+                position=position,
+                result=result,
+            )
+            found.append(job)
         return found
 
     def _rows(self, request_hash: str, *, with_seed: bool) -> list["JobRow"]:

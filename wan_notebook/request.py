@@ -149,9 +149,9 @@ class ImageRequest(BaseModel):
 
 def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
-    names = {"size", "watermark", "seed"}  # the others say something in one mode only, or follow from it
+    # What is not named says something in one mode only, or follows from it.
     own: Mapping[str, set[str]] = {Mode.EDIT: {"n", "prompt_extend"}, Mode.ILLUSTRATED: {"max_images"}}
-    names |= own.get(mode, set())
+    names = {"size", "watermark", "seed"} | own.get(mode, set())
     usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
     told = {name: value for name, value in parameters.items() if name in names and value not in (None, usual.get(name))}
     return {**told, "interleave": mode == Mode.ILLUSTRATED}

@@ -50,8 +50,7 @@ class Resolver:
 
     def former_image(self, value: object, name: str) -> InputImage | None:
         """Return a picture that is refused now as the first edition knew it, without data: to look up its results."""
-        identity = former_identity(value)
-        if identity is None:
+        if (identity := former_identity(value)) is None:
             return None
         return InputImage(name=name, identity=identity, data=b"", mime="", width_px=0, height_px=0)
 
@@ -67,8 +66,7 @@ class Resolver:
 
     def variable_name(self, value: object) -> str:
         """Return the notebook's variable that holds a picture in memory; empty if there is none."""
-        names = (name for name, held in self.namespace.items() if held is value and not name.startswith("_"))
-        return next(names, "")
+        return next((name for name, held in self.namespace.items() if held is value and name[:1] != "_"), "")
 
     # ------------------------------------------------------------------------------------------------------------------
 

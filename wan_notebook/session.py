@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .budget import BudgetBook
-from .database import FINAL, Database, Price, Status
+from .database import FINAL, Database, JobRow, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import fit_request_body
@@ -47,7 +47,6 @@ from .storage import Storage
 from .text import EXPOSED_HINT, pluralize
 
 if TYPE_CHECKING:
-    from .database import JobRow
     from .jobs import TrackedJob
     from .request import ImageRequest
 
@@ -274,8 +273,7 @@ class Session:
         """Write down what is new within the budget, start it, follow what is open, and return the job."""
         submission, settings, cell = plan.submission, plan.settings, plan.submission.cell
         project = self._project or self.project()
-        worker, rows, fresh = project.worker, [job.result for job in plan.jobs], set[str]()
-        requests: dict[str, ImageRequest] = {}  # of those that this call may send
+        worker, made = project.worker, list[tuple[JobRow, bool]]()
         # What was found open may have ended since: the transaction that would create its twin looks again.
         is_former = plan.requests != submission.requests
         wanted = [at for at, job in enumerate(plan.jobs) if (not job.result or job.is_open) and not is_former]
@@ -294,17 +292,17 @@ class Session:
                     fresh=submission.fresh,
                     replay=settings.replay != "off",
                 )
-            for at, (row, is_new) in zip(wanted, made, strict=True):
-                rows[at] = row
-                fresh |= {row.id} if is_new else set()
-                if row.status is Status.INTENT:  # one that was joined, too: its owner may never send it
-                    requests[row.id] = plan.jobs[at].request.replace(seed=row.seed)
-        tracked = [worker.track(row) for row in rows if row is not None]
+        rows = {at: row for at, (row, _) in zip(wanted, made, strict=True)}
+        fresh = {row.id for row, is_new in made if is_new}
+        tracked = [worker.track(row) for at, job in enumerate(plan.jobs) if (row := rows.get(at, job.result))]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
         for job_id in replayed:
             shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
             project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
+            # One that was joined is sent, too: its owner may never do it.
+            intents = {at: row for at, row in rows.items() if row.status is Status.INTENT}
+            requests = {row.id: plan.jobs[at].request.replace(seed=row.seed) for at, row in intents.items()}
             worker.start(open_jobs, requests)
             if not fresh and submission.notes:  # no new row holds them
                 self.background.call(tracked[0].noted, "; ".join(submission.notes))

@@ -162,15 +162,15 @@ def size_from_image(
     """
     tier = parse_size(size) if size else _DEFAULT_TIER
     image = found[0] if found else None
-    said = None
-    if isinstance(tier, tuple):
-        said = f"cannot be combined with size {size}: both set the shape.", "Leave one of them out; 1K or 2K may stay."
-    elif len(found) > 1:
-        said = f"holds {len(found)} pictures.", "Name the one to follow."
-    elif isinstance(image, PendingImage):
-        said = "is not here yet, so its shape is not known.", "Wait for it (`%wan wait`), or give a size."
-    if said or not isinstance(image, InputImage) or isinstance(tier, tuple):
-        return size, [Problem("like", shown, *said)] if said else []
+    both = f"cannot be combined with size {size}: both set the shape."
+    rules = (
+        (isinstance(tier, tuple), both, "Leave one of them out; 1K or 2K may stay."),
+        (len(found) > 1, f"holds {len(found)} pictures.", "Name the one to follow."),
+        (isinstance(image, PendingImage), "is not here yet.", "Wait for it (`%wan wait`), or give a size."),
+    )
+    problems = [Problem("like", shown, message, hint) for is_broken, message, hint in rules if is_broken][:1]
+    if problems or not isinstance(image, InputImage) or isinstance(tier, tuple):
+        return size, problems
     if tier != _DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
         return size, []  # a tier that this mode does not have stays, so that the request says why
     record = record_of(MODEL)
