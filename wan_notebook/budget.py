@@ -88,8 +88,7 @@ class Used:
     def __str__(self) -> str:
         unit = (lambda amount: f"{amount:f}") if self.budget.counts_pictures else self.budget.in_words
         unknown = f" ({self.unknown} of unknown price)" if self.unknown else ""
-        past = "used" if self.budget.counts_pictures else "spent"
-        return f"{unit(self.spent)} {past}, {unit(self.reserved)} reserved for running jobs{unknown}"
+        return f"{unit(self.spent)} used, {unit(self.reserved)} reserved for running jobs{unknown}"
 
 
 def parse_budget(text: str, *, per: str | None = None, source: str = COMMAND) -> Budget:
@@ -269,10 +268,8 @@ def _refuse(budget: Budget, used: Used, asked: Decimal | None, price: Price | No
         why = "a price is not known"
         if price and price.currency != budget.currency:
             why = f"a picture's price is in {price.currency}, and amounts are not converted"
-        removed = (
-            f"`{COMMAND} off --per {budget.per}` removes it" if is_ours else "Restart the kernel without WAN_BUDGET"
-        )
-        hint = f"{removed}; or set the price: `%wan config price=0.03{budget.currency}`."
+        hint = f"`{COMMAND} off --per {budget.per}` removes it" if is_ours else "Restart the kernel without WAN_BUDGET"
+        hint += f"; or set the price: `%wan config price=0.03{budget.currency}`."
         raise BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
     needed = used.spent + used.reserved + asked
     if needed > budget.amount:

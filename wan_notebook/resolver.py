@@ -73,10 +73,8 @@ class Resolver:
     def _of_jobs(self, jobs: Sequence[TrackedJob], index: int | None, name: str) -> InputImage | PendingImage:
         """Return the picture of a call's tasks, which make theirs in order, or name the one that will make it."""
         is_open = any(job.status not in SETTLED for job in jobs)
-        if is_open:
-            choices = [(job, at) for job in jobs for at in range(job.row.n)]
-        else:
-            choices = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
+        saved = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
+        choices = [(job, at) for job in jobs for at in range(job.row.n)] if is_open else saved
         if not choices:
             unsaved = next((job for job in jobs if job.status is not Status.SAVED), jobs[0])
             message = f"job {jobs[0].id} is {status_words(unsaved.row)} and has no picture."

@@ -78,10 +78,9 @@ def problems_of(request: ImageRequest) -> list[Problem]:
     ):
         over, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
         message = f"has {len(text)} characters, but the model reads at most {most_chars} and drops the rest."
-        is_half = re.search("[\ud800-\udfff]", text) is not None
         rules += [
             (over > 0, name, f"{text[:24]}…", message, f"Shorten it by {over} characters."),
-            (is_half, name, "", half, "Type the text again."),
+            (bool(re.search("[\ud800-\udfff]", text)), name, "", half, "Type the text again."),
         ]
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)

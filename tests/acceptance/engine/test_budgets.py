@@ -121,7 +121,7 @@ def test_currencies_are_never_mixed(made: Rig) -> None:
     assert ended(ask(session, seed=1)).status == "saved"
 
 
-@pytest.mark.parametrize("way_out", [0, 1, 2])
+@pytest.mark.parametrize("way_out", [0, 1])
 def test_a_budget_in_another_currency_than_the_price_is_refused_when_it_is_set(made: Rig, way_out: int) -> None:
     """It could not be kept. What is offered instead can be given as it stands, and helps."""
     session = made.kernel()
@@ -129,9 +129,9 @@ def test_a_budget_in_another_currency_than_the_price_is_refused_when_it_is_set(m
     error = refused(lambda: set_budget(session, "4 EUR"), "cannot be kept", "USD")
     assert not session.budgets.all()
     command(session, re.findall("`%wan ([^`]+)`", error.hint)[way_out])
-    if way_out == 1:
+    if way_out == 0:
         set_budget(made.kernel(), "4 EUR")
-    assert session.budgets.all()[0].text.startswith(("$4.00", "€4.00", "40 pictures")[way_out])
+    assert session.budgets.all()[0].text.startswith(("€4.00", "40 pictures")[way_out])
 
 
 def test_an_unknown_price_is_not_taken_for_nothing(made: Rig) -> None:
