@@ -1,9 +1,8 @@
 """Budgets: how they are written, what counts, and refusals with a way out. The engine suite tests them end to end."""
 
 import datetime as dt
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import Desk, at_once, create, finish, ledger, new, owner, reported
+from tests.unit.database.kit import Desk, at_once, create, finish, ledger, new, owner, reported, sql
 from wan_notebook.budget import Budget, BudgetBook, parse_budget
 from wan_notebook.database import Database, Price
 from wan_notebook.errors import BudgetError
@@ -163,9 +162,8 @@ def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     one, two, odd = Purse(tmp_path, "one"), Purse(tmp_path, "two"), Purse(tmp_path, "odd")
     finish(one.database, seed=1, cost=reported("0.04"))
     finish(odd.database, seed=1, cost=reported("0.01"))
-    with closing(sqlite3.connect(odd.folder / "ledger.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE jobs SET n = 4611686018427387904, picture_count = 9223372036854775807")
-        connection.execute("UPDATE jobs SET cost_currency = CAST(x'ff' AS TEXT), user = CAST(x'ff' AS TEXT)")
+    sql(odd.folder, "UPDATE jobs SET n = 4611686018427387904, picture_count = 9223372036854775807")
+    sql(odd.folder, "UPDATE jobs SET cost_currency = CAST(x'ff' AS TEXT), user = CAST(x'ff' AS TEXT)")
     broken = tmp_path / "three"
     broken.mkdir()
     (broken / "ledger.db").write_text("not a database")

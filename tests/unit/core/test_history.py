@@ -3,10 +3,9 @@
 import csv
 import datetime as dt
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 
 import wan_notebook as wan
 from tests.kit import WAIT_S, House, ask, small_png
-from tests.unit.database.kit import Desk, create, finish, move, new, owner, reported
+from tests.unit.database.kit import Desk, create, finish, move, new, owner, reported, sql
 from tests.unit.database.kit import given as input_row
 from wan_notebook import export
 from wan_notebook.database import NOT_SENT, Status
@@ -250,9 +249,8 @@ def test_odd_pictures_stop_neither_export_nor_trash(
     (house.folder / "link.png").symlink_to(tmp_path / "outside.png")
     (tmp_path / "outside.png").write_bytes(small_png())
     session.close()
-    with closing(sqlite3.connect(house.folder / "ledger.db", isolation_level=None)) as connection:
-        for number, file in enumerate(("../outside.png", "", "link.png", "gone.png"), 1):
-            connection.execute("UPDATE pictures SET file = ? WHERE job_seq = ?", (file, number))
+    for number, file in enumerate(("../outside.png", "", "link.png", "gone.png"), 1):
+        sql(house.folder, f"UPDATE pictures SET file = '{file}' WHERE job_seq = {number}")  # noqa: S608
     session = house.kernel()
     written = wan.history(session=session).export(tmp_path / "chosen", csv=True)
     assert [path.name for path in written] == [sound.files[0].name, "pictures.csv"]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from wan_notebook.errors import SettingsError
-from wan_notebook.settings import IN_PROCESS_URL, KeyStore, SettingsLoader, picture_folder
+from wan_notebook.settings import IN_PROCESS_URL, SettingsLoader, picture_folder
 
 KEY = "sk-nobody-may-see-7Q9z"
 REAL = {"WAN_API_KEY": KEY, "WAN_BASE_URL": "https://real.test"}
@@ -27,12 +27,6 @@ def make(tmp_path: Path) -> Make:
         return SettingsLoader(env, tmp_path, home / "config", home / "data", use_keyring=False)
 
     return loader
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> KeyStore:
-    """Return a store of keys in a file."""
-    return KeyStore(tmp_path / "config", use_keyring=False)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +149,9 @@ def test_a_key_shows_nowhere(make: Make) -> None:
     assert "geheim" not in shown
 
 
-def test_a_stored_key_can_be_read_by_its_owner_alone(store: KeyStore, tmp_path: Path) -> None:
+def test_a_stored_key_can_be_read_by_its_owner_alone(make: Make, tmp_path: Path) -> None:
     """The file is 0600, and reported else; a planted link is replaced, never written through; other keys stay."""
+    store = make().keys
     (tmp_path / "trap").touch(mode=0o644)
     store.path.parent.mkdir()
     store.path.symlink_to(tmp_path / "trap")

@@ -1,6 +1,5 @@
 """Fixtures of the database's tests."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +15,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a ledger without jobs: a copy is had sooner than a new one."""
-    folder = tmp_path_factory.mktemp("empty")
-    ledger(folder).close()
-    return folder / "ledger.db"
-
-
 @pytest.fixture
-def database(tmp_path: Path, clock: Clock, empty_ledger: Path) -> Iterator[Database]:
+def database(tmp_path: Path, clock: Clock) -> Iterator[Database]:
     """A ledger of its own."""
-    shutil.copy(empty_ledger, tmp_path)
     with ledger(tmp_path, clock) as opened:
         yield opened
 

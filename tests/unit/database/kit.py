@@ -1,8 +1,10 @@
 """What the database's tests share: new jobs, a clock that is set by hand, and a way through a job's statuses."""
 
 import datetime as dt
+import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,12 @@ def price(amount: str, currency: str = "USD") -> Price:
 def ledger(folder: Path, clock: Clock | None = None, **options: Any) -> Database:
     """Open the ledger of a folder."""
     return open_really(folder / "ledger.db", wall_clock=clock or Clock(), **options)
+
+
+def sql(folder: Path, *statements: str) -> list[Any]:
+    """Ask or change the ledger of a folder as SQLite's own shell would; return the last rows."""
+    with closing(sqlite3.connect(folder / "ledger.db", isolation_level=None)) as connection:
+        return [connection.execute(statement).fetchall() for statement in statements][-1]
 
 
 class Desk:

@@ -2,15 +2,13 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fakes.attacks import LIFTS_BUDGETS
-from tests.unit.database.kit import NOON, PATH, at_once, create, finish, given, ledger, move, new, owner, reported
+from tests.unit.database.kit import NOON, PATH, at_once, create, finish, given, ledger, move, new, owner, reported, sql
 from wan_notebook.database import (
     Database,
     DatabaseUnavailable,
@@ -44,27 +42,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-@contextmanager
-def raw(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file as SQLite's own shell would."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
-
-
-def pragma(path: Path, name: str) -> Any:
-    """Return a value of the file's header."""
-    with raw(path) as connection:
-        return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-def tables(path: Path) -> dict[str, set[str]]:
+def tables(folder: Path) -> dict[str, set[str]]:
     """Return the columns of every table, and the names of the indexes."""
-    with raw(path) as connection:
-        found = connection.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
-        return {
-            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} if kind == "table" else set()
-            for name, kind in found
-        }
+    names = sql(folder, "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    return {name: {row[1] for row in sql(folder, f"PRAGMA table_info({name})")} for (name,) in names}
 
 
 # ------------------------------------------------------------------ journals and versions
@@ -84,14 +65,14 @@ def test_the_journal_follows_the_place(tmp_path: Path, path: Path, monkeypatch: 
         monkeypatch.setattr("wan_notebook.database.engine.on_network_filesystem", lambda _, found=is_network: found)
         with ledger(tmp_path) as database:
             create(database)
-            assert pragma(path, "journal_mode") == mode
+            assert sql(tmp_path, "PRAGMA journal_mode") == [(mode,)]
 
 
 def test_the_first_ledger_opens_with_everything_in_it(tmp_path: Path, path: Path) -> None:
     """What schema 1 wrote is read, searched and written by this edition, and becomes schema 3."""
-    with raw(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.executescript(V1.read_text(encoding="utf-8"))
-        before = dict(connection.execute("SELECT id, state FROM jobs"))
+    before = dict(sql(tmp_path, "SELECT id, state FROM jobs"))
     with ledger(tmp_path) as database:
         page = database.history(HistoryQuery(limit=1000, include_trashed=True))
         assert {row.id: row.status for row in page.rows} == before
@@ -99,9 +80,9 @@ def test_the_first_ledger_opens_with_everything_in_it(tmp_path: Path, path: Path
         assert page.rows[1].prompt == "a fox in snow \x00 狐"  # stored escaped
         assert database.history(HistoryQuery(words="狐")).rows[0].id == page.rows[1].id
         assert move(database, page.rows[0].id, Status.SENDING).status is Status.SENDING
-    assert pragma(path, "user_version") == 3
+    assert sql(tmp_path, "PRAGMA user_version") == [(3,)]
     ledger(tmp_path / "new").close()
-    assert tables(path) == tables(tmp_path / "new" / "ledger.db")
+    assert tables(tmp_path) == tables(tmp_path / "new")
 
 
 def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
@@ -130,8 +111,7 @@ REFUSED = {
 def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path, path: Path, statement: str) -> None:
     """A newer file is not half-read, and nothing in a file may act by itself: a trigger could lift every budget."""
     ledger(tmp_path).close()
-    with raw(path) as connection:
-        connection.execute(statement)
+    sql(tmp_path, statement)
     before = path.read_bytes()
     for read_only in (False, True):
         with pytest.raises(StoreError, match=REFUSED[statement]) as caught:
@@ -142,8 +122,7 @@ def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path,
 
 def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Path) -> None:
     """A foreign database, a file that is none at all, and a folder that cannot be made are named and left alone."""
-    with raw(path) as connection:
-        connection.execute("CREATE TABLE recipes (x)")
+    sql(tmp_path, "CREATE TABLE recipes (x)")
     with pytest.raises(StoreError, match="database of another program"):
         ledger(tmp_path)
     path.write_bytes(b"These are my notes, not a database at all." * 100)
@@ -207,7 +186,7 @@ def test_reading_another_folder_changes_nothing(tmp_path: Path, path: Path) -> N
     shutil.copy(V2, path)
     with ledger(tmp_path, read_only=True) as reader:
         assert reader.spend().jobs > 0
-    assert pragma(path, "user_version") == 2
+    assert sql(tmp_path, "PRAGMA user_version") == [(2,)]
     with ledger(tmp_path) as database, ledger(tmp_path, read_only=True) as reader:
         before = reader.history().total_rows
         finish(database)
@@ -244,10 +223,9 @@ def test_bad_rows_are_shown_as_such_and_the_rest_works(tmp_path: Path, path: Pat
     with ledger(tmp_path) as database:
         good = finish(database, "good", cost=reported("1"))
         bad = {change: finish(database, "bad", inputs=(given(),)) for change in DAMAGE}
-        with raw(path) as connection:
-            for change, job_id in bad.items():
-                key = "seq" if change.startswith("jobs") else "job_seq"
-                connection.execute(f"UPDATE {change} WHERE {key} = {database.get(job_id).seq}")
+        for change, job_id in bad.items():
+            key = "seq" if change.startswith("jobs") else "job_seq"
+            sql(tmp_path, f"UPDATE {change} WHERE {key} = {database.get(job_id).seq}")
         rows = {row.id: row for row in database.history(HistoryQuery(limit=1000)).rows}
         assert rows[good].damage == ""
         for change, job_id in bad.items():

@@ -1,8 +1,6 @@
 """Money: sums are exact, never of two kinds, and no odd row stops them."""
 
 import datetime as dt
-import sqlite3
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import NOON, PATH, Clock, create, finish, move, new, owner, reported
+from tests.unit.database.kit import NOON, PATH, Clock, create, finish, move, new, owner, reported, sql
 from wan_notebook.database import Database, HistoryQuery, Status
 from wan_notebook.money import Cost, Source, Total
 
@@ -63,6 +61,5 @@ def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Cl
 def test_an_odd_row_is_the_price_of_nothing(database: Database, tmp_path: Path, change: str) -> None:
     """One row of a damaged or foreign ledger must not stop every call that asks for the price."""
     finish(database, cost=reported("0.08"), pictures=2)
-    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
-        connection.execute(f"UPDATE jobs SET {change}")  # noqa: S608 - our own words
+    sql(tmp_path, f"UPDATE jobs SET {change}")  # noqa: S608 - our own words
     assert database.last_price("gateway", "wan2.6-image") is None

@@ -1,14 +1,13 @@
 """What gallery and history show, and what their buttons do."""
 
 import io
-import sqlite3
 import zipfile
-from contextlib import closing
 
 import pytest
 
 from tests.fakes.pictures import gradient
-from tests.kit import ask, ended, project_of
+from tests.kit import ask, ended
+from tests.unit.database.kit import sql
 from tests.unit.panel.conftest import Shell
 
 NO_FILTER = {"words": "", "tag": "", "starred": False, "rejected": False}
@@ -52,9 +51,8 @@ def test_filters(page):
         page.wait(lambda _: page.images == [fox])
     page.send("gallery", "filter", **{**NO_FILTER, "words": "zebra"})
     page.wait(lambda panel: (page.images, panel.gallery["tags"]) == ([], ["study"]))
-    with closing(sqlite3.connect(project_of(page.session).database.path, isolation_level=None)) as connection:
-        connection.execute("UPDATE jobs SET imported_at = created_at WHERE id = ?", [job.id])
-        connection.execute("""UPDATE job_texts SET request = '{"parameters": [1]}'""")
+    sql(page.session.loader.folder, f"UPDATE jobs SET imported_at = created_at WHERE id = '{job.id}'")  # noqa: S608
+    sql(page.session.loader.folder, """UPDATE job_texts SET request = '{"parameters": [1]}'""")
     page.send("gallery", "filter", **NO_FILTER)
     page.wait(lambda panel: [("imported" in item["facts"]) for item in panel.gallery["items"]] == [False, True])
     assert page.images == [f"{other.id}/0", fox]

@@ -4,11 +4,9 @@ import hashlib
 import io
 import json
 import re
-import sqlite3
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +18,7 @@ import wan_notebook as wan
 from tests.environment import ROOT
 from tests.fakes.attacks import CRATE, Change, in_ledger, other_picture, renamed, rewritten
 from tests.kit import House, ask, in_shell, project_of, small_png
+from tests.unit.database.kit import sql
 from wan_notebook.database import HistoryQuery
 from wan_notebook.display import history_table, job_bundle
 from wan_notebook.errors import CellError, RecipeError, StoreError
@@ -194,8 +193,7 @@ def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change:
     session = elsewhere.kernel()
     job = ask(session, seed=5).result(20)
     session.close()
-    with closing(sqlite3.connect(elsewhere.folder / "ledger.db", isolation_level=None)) as connection:
-        connection.execute(f"UPDATE {change}")
+    sql(elsewhere.folder, f"UPDATE {change}")
     before = sorted(elsewhere.folder.parent.parent.glob("*"))
     later = elsewhere.kernel()
     assert job.id in history_table(later, HistoryQuery()).to_html()
