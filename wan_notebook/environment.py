@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -73,15 +73,11 @@ class Settings(BaseModel):
     simulator_price: Annotated[Decimal, BeforeValidator(_ascii_decimal)] = Decimal("0.03")
 
 
-def settings_of(stored_in: Path, **values: Any) -> Settings:
-    """Return settings of these values. Raise ``SettingsError`` naming each variable and entry that is wrong."""
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        found = error.errors(include_url=False)
+def settings_error(error: ValidationError, stored_in: Path) -> SettingsError:
+    """Return what names each variable and each entry that is wrong."""
     said = []
-    for item in found:
+    for item in error.errors(include_url=False):
         name, why = str(item["loc"][0]), item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         where = f"the entry {name} in {stored_in}" if name in STORED else f"WAN_{name.upper()} ="
         said.append(f"{where} {shown(str(item['input']))} {why}")
-    raise SettingsError(f"{'; '.join(said)}.", hint="Correct it, or unset the variable or delete the file.")
+    return SettingsError(f"{'; '.join(said)}.", hint="Correct it, or unset the variable or delete the file.")

@@ -28,8 +28,7 @@ class Source(StrEnum):
 def to_decimal(value: object) -> Decimal | None:
     """Read a decimal amount as the gateway sends it: ASCII digits, finite and not negative; None for anything else."""
     text = str(value).strip(" \t")
-    is_decimal = re.fullmatch(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", text, re.ASCII)
-    return Decimal(text) if is_decimal else None
+    return Decimal(text) if re.fullmatch(r"\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,2})?", text, re.ASCII) else None
 
 
 def read_amount(text: str) -> tuple[Decimal, str] | None:

@@ -89,7 +89,9 @@ class SettingsLoader:
 
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
-        from .environment import NUMBERS, STORED, settings_of
+        from pydantic import ValidationError
+
+        from .environment import NUMBERS, STORED, Settings, settings_error
 
         stored, url = self.stored(), self._variable("WAN_BASE_URL")
         name, because, is_named = self._usual_provider(stored)
@@ -115,28 +117,31 @@ class SettingsLoader:
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
         numbers = {n: self._frozen.get(variable, self._variable(variable)) for n, variable in NUMBERS.items()}
         given = {n: stored.get(n) for n in STORED} | numbers
-        return settings_of(
-            self.config_path,
+        values = {
             **{name: value for name, value in given.items() if value not in ("", None)},
-            provider=name,
-            is_simulated=is_simulated,
-            base_url=base_url,
-            in_process=in_process,
-            folder=self.folder,
-            key=key,
-            key_source=source,
-            key_fingerprint=fingerprint,
-            chosen_because=because,
-            is_provider_named=is_named,
-            is_url_named=bool(url),
-            ledger_url=self._frozen["WAN_LEDGER"],
-            replay=(self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
-            budget_texts=tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
-            account=self._frozen["WAN_ACCOUNT"] or fingerprint,
-            prices=self._protected_prices(stored.get("prices", {})),
-            user=next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
-            notes=tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
-        )
+            "provider": name,
+            "is_simulated": is_simulated,
+            "base_url": base_url,
+            "in_process": in_process,
+            "folder": self.folder,
+            "key": key,
+            "key_source": source,
+            "key_fingerprint": fingerprint,
+            "chosen_because": because,
+            "is_provider_named": is_named,
+            "is_url_named": bool(url),
+            "ledger_url": self._frozen["WAN_LEDGER"],
+            "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
+            "budget_texts": tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
+            "account": self._frozen["WAN_ACCOUNT"] or fingerprint,
+            "prices": self._protected_prices(stored.get("prices", {})),
+            "user": next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
+            "notes": tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
+        }
+        try:
+            return Settings.model_validate(values)
+        except ValidationError as error:
+            raise settings_error(error, self.config_path) from None
 
     def known_keys(self, settings: "Settings") -> KeyMask:
         """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""

@@ -84,13 +84,12 @@ class Storage:
         """Return the full path of a file. Raises ``StoreError`` if it leads out of the folder, by name or by a link."""
         if not is_inside(relative):
             raise StoreError(f"{one_line(relative, 80)!r} is not a path inside the folder of pictures.")
-        path = self.folder
-        with explained(path / relative, "use", _HINT):
-            for part in relative.split("/"):
-                path = path / part
-                if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
-                    message = f"{one_line(relative, 80)!r} leads out of {one_line(self.folder, 200)}."
-                    raise StoreError(message, hint="Remove the link in it.")
+        path = self.folder / relative
+        inside = itertools.takewhile(lambda step: step != self.folder, (path, *path.parents))
+        for link in filter(os.path.islink, inside):
+            if not Path(os.path.realpath(link)).is_relative_to(os.path.realpath(self.folder)):
+                message = f"{one_line(relative, 80)!r} leads out of {one_line(self.folder, 200)}."
+                raise StoreError(message, hint="Remove the link in it.")
         return path
 
     # Saving -----------------------------------------------------------------------------------------------------------
@@ -163,7 +162,9 @@ class Storage:
 
     def exists(self, relative: str) -> bool:
         """Say whether there is a file of this name."""
-        return self.path(relative).is_file()
+        path = self.path(relative)
+        with explained(path, "look at", _HINT):
+            return path.is_file()
 
     def holds(self, relative: str, sha256: str) -> bool:
         """Say whether there is a file with exactly these bytes."""

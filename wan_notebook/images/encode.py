@@ -90,8 +90,7 @@ def _check_size(size: tuple[int, int]) -> None:
         raise too_many_pixels()
     if short < _SIDE_MIN_PX or long * _SIDE_MIN_PX > short * _SIDE_MAX_PX:
         message = f"it is {size[0]}×{size[1]} px; each side must have {_SIDE_MIN_PX} to {_SIDE_MAX_PX} px"
-        hint = f"Enlarge it, or crop it to a shape of at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1."
-        raise BadImageError(message, hint=hint)
+        raise BadImageError(message, hint=f"Enlarge it, or crop it to at most {_SIDE_MAX_PX // _SIDE_MIN_PX}:1.")
 
 
 def _as_stored(picture: Image.Image, data: bytes) -> bytes | None:

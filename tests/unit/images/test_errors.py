@@ -68,7 +68,7 @@ STRANGE = made("Strange", _repr_png_=lambda _: b"not a png")
         (TEXT_BASE64[:-40], "cut off"),
         (Image.new("RGB", (239, 5000)), "239×5000 px; each side must have 240 to 8000 px"),
         (encoded(Image.new("RGB", (100, 50))), "Enlarge it, or crop it"),
-        (Image.new("RGB", (9000, 250)), "crop it to a shape of at most 33:1"),
+        (Image.new("RGB", (9000, 250)), "crop it to at most 33:1"),
         (np.zeros((300, 300, 2), "u1"), "a picture is H×W"),
         (np.zeros((300, 0), "u1"), "it is 0×300 px"),
         (np.zeros((300, 300), "U3"), "pixels are uint8, or float from 0 to 1"),
