@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.fakes.pictures import encoded
 from tests.kit import unlimited
+from tests.unit.database.kit import Clock
 from wan_notebook.simulator import create_app
 
 SUBMIT = {"gateway": "/model/v1/generation", "dashscope": "/api/v1/services/aigc/image-generation/generation"}
@@ -18,16 +19,6 @@ TASK = {"gateway": "/model/v1/generation/task/", "dashscope": "/api/v1/tasks/"}
 MODEL = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 PROVIDERS = ("gateway", "dashscope")
-
-
-class Clock:
-    """A wall clock that stands still until it is moved; it starts at 17:52:04.136 on 2026-01-09 in Beijing."""
-
-    def __init__(self) -> None:
-        self.now = 1767952324.136
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Caller:
@@ -72,10 +63,8 @@ class Caller:
 
 def data_url(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", kind: str = "PNG", **options: Any) -> str:
     """Return a data URL of a plain picture."""
-    buffer = io.BytesIO()
-    colour = (90, 120, 150, 90)[: len(mode)] if len(mode) > 1 else 128
-    Image.new(mode, size, colour).save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = encoded(Image.new(mode, size), kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
 
 
 def request_of(provider: str = "gateway", text: Any = "a fox in snow", images: Any = (), **parameters: Any) -> Any:
