@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import Rig, ask, ended, rig, row_of, until
+from tests.kit import Rig, ask, ended, rig, row_of, run_script, unlimited, until
+from wan_notebook.simulator import create_app, serve_in_thread
 
 SOON_S = 0.8  # half a second, and a little for a busy machine
 
@@ -53,3 +54,26 @@ def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
         took_s = time.monotonic() - before
         assert row_of(made.kernel(), job).task_id
         assert took_s < 2 * SOON_S
+
+
+NEST = """
+import asyncio, threading
+import nest_asyncio
+import wan_notebook as wan
+nest_asyncio.apply()
+
+async def main():
+    return [wan.generate("a fox", seed=1).result(30).status, (await wan.generate("a cat", seed=2)).status]
+
+done = threading.Event()
+wan.generate("a hen", seed=4).add_done_callback(lambda job: (job.result(30), done.set()))
+print(*asyncio.run(main()), done.wait(30))
+"""
+
+
+@pytest.mark.process
+def test_nest_asyncio_applied_after_our_import_does_no_harm() -> None:
+    """Waiting, awaiting and callbacks work over HTTP; JupyterLab's tests apply it before."""
+    with serve_in_thread(create_app(unlimited(0.05))) as url:
+        done = run_script(NEST, url)
+    assert done.stdout.split() == ["saved", "saved", "True"], done.stderr[-1500:]
