@@ -169,23 +169,6 @@ def test_new_pictures_do_not_move_the_focus(widgets: WidgetPage) -> None:
     assert page.locator(".wan-light-title").inner_text() == "fox 1"
 
 
-def test_the_actions_are_hidden_until_a_picture_is_chosen(widgets: WidgetPage) -> None:
-    """No row of dead buttons; a toolbar is one tab stop, arrows go on and pass over what is hidden."""
-    shown(widgets, item(1))
-    page, bar = widgets.page, widgets.page.locator(".wan-inspector")
-    assert bar.locator("button:visible").count() == 0
-    assert "Select a picture to see its settings and actions." in bar.inner_text()
-    page.locator(".wan-tile").click()
-    assert bar.get_by_role("toolbar").locator("[tabindex='0']").count() == 1
-    bar.get_by_text("☆ Star").focus()
-    for name in ("✕ Reject", "Tag…", "Use as input", "Recall", "Copy cell", "Download", "Trash", "More ▾"):
-        page.keyboard.press("ArrowRight")
-        assert page.locator(":focus").inner_text() == name
-    page.keyboard.press("Enter")
-    page.keyboard.press("ArrowRight")
-    assert page.locator(":focus").inner_text() == "Edit this"
-
-
 def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage) -> None:
     """What the page can it does at once; what made a picture the kernel fills in."""
     form = {**FIELDS, "prompt": "now", "images": ["photo"], "seed": "7"}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.lab.harness import FrontEndPage, Lab, VoilaPage
-from tests.lab.kernels import ensure_kernel6
 from tests.lab.servers import LabServer, NotebookServer, Server, VoilaServer
 
 HERE = Path(__file__).parent
@@ -36,12 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield started
     for each in running.values():
         each.stop()
-
-
-@pytest.fixture(scope="session")
-def kernel6(server: Any) -> str:
-    """Give the name of a kernel with ipykernel 6.31; its environment is made once and kept in the checkout."""
-    return server(LabServer).add_kernel("k6", ensure_kernel6())
 
 
 def _driven(driver: FrontEndPage, request: pytest.FixtureRequest) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A second environment with ipykernel 6.31: `python -m tests.lab.kernels` and the fixture `kernel6` make it."""
+"""A second environment with ipykernel 6.31: `python -m tests.lab.kernels` or the first test makes it."""
 
 import hashlib
 import subprocess

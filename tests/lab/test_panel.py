@@ -9,6 +9,7 @@ import pytest
 
 from tests.environment import ROOT
 from tests.lab.harness import Lab, VoilaPage
+from tests.lab.kernels import ensure_kernel6
 
 LOAD = """%load_ext wan_notebook
 from PIL import Image
@@ -180,7 +181,7 @@ def test_a_restart_and_the_next_day(lab: Lab) -> None:
 def test_an_older_kernel_and_notebook_7_have_the_same_panel(front_end: str, request: pytest.FixtureRequest) -> None:
     """An ipykernel 6.31 handles clicks on other threads and at other times; Notebook 7 has no JupyterLab around it."""
     driver: Lab = request.getfixturevalue(front_end)
-    kernel = request.getfixturevalue("kernel6") if front_end == "lab" else "python3"
+    kernel = driver.server.add_kernel("k6", ensure_kernel6()) if front_end == "lab" else "python3"
     driver.write("a.ipynb", ["%load_ext wan_notebook", "import wan_notebook as wan; wan.panel()"], kernel=kernel)
     driver.open("a.ipynb")
     driver.run_all()

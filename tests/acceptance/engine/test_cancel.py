@@ -42,21 +42,6 @@ def test_what_goes_on_is_made_and_billed(tmp_path: Path, provider: str, fault: s
         assert ended(job).status == "saved"
 
 
-def test_between_two_attempts_it_is_free(made: Rig) -> None:
-    """A submit that was certainly not taken (429) and waits for its next try is cancelled, and never sent."""
-    made.faults.retry_after_s = 100
-    made.arm("submit.429_retry_after:always")
-    job = ask(made.kernel(), seed=5)
-    until(lambda: made.struck["submit.429_retry_after"] == 1)
-    until(lambda: bool(job.tracked[0].note))
-    said = job.cancel()
-    made.arm()
-    assert "nothing is paid" in said
-    assert job.status == "cancelled"
-    assert made.struck["submit.429_retry_after"] == 1
-    assert made.service.tasks_created == 0
-
-
 @pytest.mark.parametrize("watching", [False, True])
 def test_an_edit_that_waits_for_its_input_is_free(tmp_path: Path, watching: bool) -> None:
     """Cancelled at once, also by a kernel that only watches; it is never sent, and reserves nothing any more."""

@@ -75,7 +75,10 @@ def test_a_copy_is_the_same_job(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_a_pickled_job_is_opened_again_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A pickle names the record: another process, whose own folder is another, has its status and its pictures."""
+    """A pickle names the record: another process, whose own folder is another, has its status and its pictures.
+
+    What is gone is named; no empty folder is made in its place.
+    """
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
     job = wan.generate("a fox", seed=[4, 5]).result(WAIT_S)
     data = pickle.dumps({"job": job, "picture": job[1]})
@@ -84,13 +87,6 @@ def test_a_pickled_job_is_opened_again_elsewhere(monkeypatch: pytest.MonkeyPatch
     done = subprocess.run([sys.executable, "-c", READ], input=data, env=env, capture_output=True, timeout=100)
     assert done.stdout.decode().split() == ["saved", "(4,", "5)", "(1280,", "1280)", job[1].file.name], done.stderr
     assert not (tmp_path / "other").exists()
-
-
-def test_a_pickled_job_without_its_folder_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is gone is named; no empty folder is made in its place."""
-    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
-    data = pickle.dumps(wan.generate("a fox", seed=4).result(WAIT_S))
-    default_session().close()
     (tmp_path / "wan-pictures").rename(tmp_path / "moved")
     with pytest.raises(WanError, match="wan-pictures"):
         pickle.loads(data)  # noqa: S301 - our own

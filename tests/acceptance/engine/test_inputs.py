@@ -87,9 +87,8 @@ def session(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session]
     assert not made.service.keys_leaked
 
 
-def check(job: Job, count: int) -> None:
-    """Every picture is on disk, whole, and says how it was made."""
-    assert len(job.images) == count
+def check(job: Job) -> None:
+    """Every picture is on disk, whole, with nothing beside it but its sidecar, and says how it was made."""
     for picture in job:
         metadata = read_metadata(picture.file.read_bytes())
         assert metadata is not None
@@ -100,37 +99,32 @@ def check(job: Job, count: int) -> None:
     assert job.cost.source is (Source.REPORTED if job.rows[0].provider == "gateway" else Source.UNKNOWN)
 
 
-def test_photographs_are_edited_with_two_images(session: Session) -> None:
-    """Two photographs, two results, in the shape of the last one, exactly as many as asked."""
+def test_pictures_are_made_and_photographs_edited(session: Session) -> None:
+    """Without an image at most 1280×1280, the result at 2K; photographs in the shape of the last, as many as asked."""
     cat = Image.open(PHOTOGRAPHS / "chelsea.jpg")
-    job = ask(session, "the cat by the cup", images=[PHOTOGRAPHS / "coffee.jpg", cat], n=2, seed=7).result(WAIT_S)
-    check(job, 2)
-    width, height = job.images[0].size
-    assert abs(width / height - cat.width / cat.height) < 0.03
-    assert abs(width * height - 1280 * 1280) < 60_000
-
-
-def test_a_picture_is_made_from_text_and_then_edited_at_2k(session: Session) -> None:
-    """Without an image at most 1280×1280; the result is edited at 2K."""
     first = ask(session, "a rocket at dawn", size="16:9", seed=1).result(WAIT_S)
     second = ask(session, "at night", images=first[0], size="2K", seed=2).result(WAIT_S)
-    check(first, 1)
-    check(second, 1)
+    both = ask(session, "the cat by the cup", images=[PHOTOGRAPHS / "coffee.jpg", cat], n=2, seed=7).result(WAIT_S)
+    for job in (first, second, both):
+        check(job)
+    assert [len(job.images) for job in (first, second, both)] == [1, 1, 2]
     assert first.images[0].size == (1280, 720)
     assert second.images[0].width > 2048
+    width, height = both.images[0].size
+    assert abs(width / height - cat.width / cat.height) < 0.03
+    assert abs(width * height - 1280 * 1280) < 60_000
 
 
 def test_text_is_illustrated_from_a_photograph(session: Session, tmp_path: Path) -> None:
     """Texts and pictures come in the service's order, at most as many as asked; the key is in no file and no repr."""
     cat = PHOTOGRAPHS / "chelsea.jpg"
     job = ask(session, "the cat's day", images=cat, interleave=True, max_images=3, seed=3).result(WAIT_S)
-    check(job, len(job.files))
-    assert 1 <= len(job.files) <= 3
+    check(job)
+    assert 1 <= len(job.files) == len(job.images) <= 3
     assert job.text
     assert [next(iter(item)) for item in job.rows[0].items][:2] == ["text", "picture"]
     assert KEY not in repr(job) + repr(session.settings()) + str(job.to_dict()) + repr(vars(session))
-    found = [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
-    assert found == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
 # ------------------------------------------------------------------ another encoder

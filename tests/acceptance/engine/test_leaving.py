@@ -48,18 +48,19 @@ def test_a_script_that_ends_at_once_has_sent_its_request(tmp_path: Path) -> None
         assert run(waited, tmp_path / "waited", url).stderr == ""
 
 
-def unsent(made: Rig) -> str:
-    """Leave a job that was written down and not sent; return its id."""
+def test_what_was_never_sent_is_sent_by_the_same_call(
+    made: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resuming and fetching leave it alone and say so; asking again is one job and one task, with the same id."""
     session = made.kernel()
     project_of(session).worker.start = lambda *_: None
     job_id = ask(session, "a hen", seed=3).id
     session.close()
-    return job_id
-
-
-def test_what_was_never_sent_is_sent_by_the_same_call(made: Rig) -> None:
-    """Resuming leaves it alone and says so; asking again is one job and one task, with the same id."""
-    job_id = unsent(made)
+    monkeypatch.setenv("WAN_API_KEY", "key-one")
+    main(["fetch", str(made.folder)])
+    said = capsys.readouterr().out
+    assert re.search(rf"{job_id}.*not sent", said)
+    assert "%wan" not in said  # the advice is for a command line
     session = made.kernel()
     (tracked,) = session.resume()
     tracked.settled().result(WAIT_S)
@@ -73,18 +74,6 @@ def test_what_was_never_sent_is_sent_by_the_same_call(made: Rig) -> None:
     assert made.service.tasks_created == 0
     again = ended(ask(session, "a hen", seed=3))
     assert (again.id, str(again.status), made.service.tasks_created) == (job_id, "saved", 1)
-
-
-def test_fetch_says_in_words_what_a_job_is(
-    made: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was never sent cost nothing; the advice is for a command line."""
-    job_id = unsent(made)
-    monkeypatch.setenv("WAN_API_KEY", "key-one")
-    main(["fetch", str(made.folder)])
-    said = capsys.readouterr().out
-    assert re.search(rf"{job_id}.*not sent", said)
-    assert "%wan" not in said
 
 
 @pytest.mark.process

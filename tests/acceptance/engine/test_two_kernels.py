@@ -48,9 +48,14 @@ def works_on(session: Session, job: Any) -> bool:
 
 
 def test_one_works_and_the_other_watches(made: Rig) -> None:
-    """A job has one owner; the second kernel asks the service nothing, and shows the same states and pictures."""
+    """A job has one owner; the second kernel asks the service nothing, and shows the same states and pictures.
+
+    However often a kernel is told to resume, the job is asked for and fetched by one.
+    """
     one, two = made.kernel(), made.kernel()
     job = at_the_service(one)
+    for session in (one, two, two, one, two):
+        session.resume()
     asked_by_two = made.clients_of(two)
     seen = two.job(job.id)
     states: list[str] = []
@@ -59,18 +64,8 @@ def test_one_works_and_the_other_watches(made: Rig) -> None:
     assert seen.files == ended(job).files
     assert states[-1] == "saved"
     assert made.clients_of(two) == asked_by_two == 0
+    assert made.service.images_served == len(list(made.folder.glob("2*/*.png"))) == 1
     assert made.service.tasks_created == 1
-
-
-def test_resuming_twice_works_once(made: Rig) -> None:
-    """However often a kernel is told to resume, and whoever owns the job, it is asked for and fetched by one."""
-    one, two = made.kernel(), made.kernel()
-    job = at_the_service(one)
-    for session in (one, two, two, one, two):
-        session.resume()
-    ended(job)
-    assert made.service.images_served == 1
-    assert len(list(made.folder.glob("2*/*.png"))) == 1
 
 
 @pytest.mark.parametrize("end", ["killed", "restarted"])
