@@ -42,13 +42,11 @@ def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
     return Known(names, tuple(ids), lambda: [row.key for row in project.database.cost_by("tag") if row.key])
 
 
-def complete(line: str, cursor: int, known: Known) -> Completion:
-    """Complete a line at the cursor; empty for a line of another magic. Never raises and never reads a file."""
-    before, current = line[:cursor], ""
-    match = _LINE.match(before)
-    if match is None:
+def complete(before: str, known: Known) -> Completion:
+    """Complete what stands before the cursor; empty for a line of another magic. Never raises, never reads a file."""
+    if (match := _LINE.match(before)) is None:
         return Completion()
-    words = split_line(before, match.end())
+    words, current = split_line(before, match.end()), ""
     if opened := next((word for word in words if word.fault), None):  # a bracket or quote is still open
         words, current = words[: words.index(opened)], before[opened.start :]
     elif words and words[-1].end == len(before):

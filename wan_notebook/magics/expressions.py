@@ -75,12 +75,12 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
             if parts is None:
                 refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
             if parts["name"] not in namespace:  # nor may a builtin be text
-                raise unknown_variable(field, piece, parts["name"], namespace, _AS_TYPED)
+                raise failed(field, piece, NameError(name=parts["name"]), namespace, _AS_TYPED)
             found = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
             try:
                 value = format(Formatter().convert_field(found, parts["conversion"]), parts["spec"] or "")
             except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
-                raise raised(field, piece, error, _AS_TYPED) from None
+                raise failed(field, piece, error, hint=_AS_TYPED) from None
         except RequestError as error:
             problems.extend(error.problems)
             return piece
@@ -111,9 +111,7 @@ def evaluate(text: str, namespace: Mapping[str, Any], field: str, tree: ast.Expr
         # A copy: eval would add __builtins__ to the notebook's own namespace.
         return eval(compile(tree, "<%%wan>", "eval"), dict(namespace))  # noqa: S307 - what its owner typed
     except Exception as error:  # noqa: BLE001 - a person's own code may raise anything
-        if isinstance(error, NameError) and error.name:
-            raise unknown_variable(field, text, str(error.name), namespace, _HINTS.get(field, "")) from None
-        raise raised(field, text, error) from None
+        raise failed(field, text, error, namespace, _HINTS.get(field, "")) from None
 
 
 def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[Any, int | None]:
@@ -148,21 +146,19 @@ def near_names(word: str, names: Iterable[object]) -> str:
     return did_you_mean(word, [name for name in names if isinstance(name, str) and name[:1] != "_"], cutoff=0.5)
 
 
-def unknown_variable(field: str, text: str, name: str, namespace: Mapping[str, Any], more: str = "") -> RequestError:
-    """Return the error for a variable that does not exist; ``more`` is added to its hint."""
-    hint = near_names(name, namespace) or "Define it in a cell above."
-    return RequestError([Problem(field, one_line(text, 60), f"no variable {name}.", f"{hint} {more}".strip())])
-
-
-def raised(field: str, text: str, error: BaseException, hint: str = "Try it in a cell.") -> RequestError:
-    """Return the error for an exception of a person's own code: its type and its text."""
-    said = ""
+def failed(field: str, text: str, error: BaseException, names: Iterable[object] = (), hint: str = "") -> RequestError:
+    """Return the error for what a person's own code raised: the nearest name, or the exception's type and text."""
+    message, near = f"raised {type(error).__name__}.", ""
     with suppress(Exception):  # even an exception's text and attributes are a person's own code
-        said = f": {one_line(error, 200)}".rstrip(": .")
-        hint = (
-            f"{near_names(str(error.name), dir(error.obj)) if isinstance(error, AttributeError) else ''} {hint}".strip()
-        )
-    return RequestError([Problem(field, one_line(text, 60), f"raised {type(error).__name__}{said}.", hint)])
+        if isinstance(error, NameError):
+            message, near = (
+                f"no variable {error.name}.",
+                near_names(str(error.name), names) or "Define it in a cell above.",
+            )
+        else:
+            message = f"raised {type(error).__name__}: {one_line(error, 200)}".rstrip(": .") + "."
+            near = near_names(str(error.name), dir(error.obj)) if isinstance(error, AttributeError) else ""
+    return RequestError([Problem(field, one_line(text, 60), message, f"{near} {hint}".strip())])
 
 
 # Values of options ---------------------------------------------------------------------------------------------------
@@ -245,7 +241,7 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
         try:
             found += islice(value, TASKS_PER_CALL_MAX + 1)
         except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
-            raise raised("seed", part, error) from None
+            raise failed("seed", part, error) from None
     return found[: TASKS_PER_CALL_MAX + 1]
 
 

@@ -34,22 +34,20 @@ class Extension:
 
     def __init__(self, shell: Any, panel: Callable[[], ModuleType] | None = None) -> None:
         self.shell, self.panel = shell, panel
-        self.loader: SettingsLoader | None = None
+        self.loader = SettingsLoader()  # what protects is frozen from here on, also when it is loaded again
         self.session: Session | None = None
         """The kernel's session, once a cell or command has needed it."""
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
         Extension.on_line.__doc__ = Extension.on_cell.__doc__ = help_text()  # what `%wan?` shows
-        # What protects is frozen from here on, also when it is loaded again.
-        loader = self.loader = self.loader or SettingsLoader()
         self.shell.register_magic_function(self.on_line, "line", "wan")
         self.shell.register_magic_function(self.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
             self.shell.Completer.custom_matchers.append(self.match)
         self.shell.input_transformers_cleanup.append(transform_lines)
         self.shell.events.register("pre_run_cell", self.before_cell)
-        summary = count_open(loader.folder / LEDGER_NAME)
+        summary = count_open(self.loader.folder / LEDGER_NAME)
         lines = open_lines(summary, time.time())
         if summary.sending or summary.running or summary.to_fetch:
             session = self.runner().session
@@ -96,8 +94,7 @@ class Extension:
         """Complete a line of ours."""
         from .completion import complete, known_to
 
-        line = context.line_with_cursor
-        found = complete(line, len(line), known_to(self.session, self.shell.user_ns))
+        found = complete(context.line_with_cursor, known_to(self.session, self.shell.user_ns))
         return {
             "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
             "matched_fragment": found.matched_fragment,

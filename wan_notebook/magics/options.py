@@ -158,7 +158,7 @@ _LEAST: Final = {"resolve": 1, "save": 2, "star": 1, "tag": 2, "trash": 1, "reca
 @cache
 def cell_parser() -> LineParser:
     """Return the parser of a ``%%wan`` line."""
-    return LineParser("%%wan", "make pictures: the text below is the prompt", "%%wan --seed 5", *_CELL)
+    return LineParser("%%wan", "make pictures: the text below is the prompt", "%%wan --seed 5", "", *_CELL)
 
 
 @cache
@@ -168,8 +168,8 @@ def command_parsers() -> dict[str, LineParser]:
     for synopsis, summary, example in _COMMANDS:
         name = synopsis.partition(" ")[0]
         prog, arguments, least = f"%wan {name}".rstrip(), _ARGUMENTS.get(name, ()), _LEAST.get(name, 0)
-        usage = f"%wan {synopsis}".rstrip()
-        parsers[name] = LineParser(prog, summary, f"{prog} {example}".rstrip(), *arguments, synopsis=usage, least=least)
+        texts = (prog, summary, f"{prog} {example}".rstrip(), f"%wan {synopsis}".rstrip())
+        parsers[name] = LineParser(*texts, *arguments, least=least)
     return parsers
 
 

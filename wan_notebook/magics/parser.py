@@ -89,8 +89,7 @@ def split_list(text: str) -> list[str]:
     """Split the inside of ``[a, f(b, c), "d,e"]`` at its own commas; the brackets must be balanced."""
     inside, parts, start = text.strip()[1:-1], [], 0
     while start < len(inside):
-        end, open_at = _end_of_value(inside, start, re.compile(","))
-        end = end if open_at is None else len(inside)
+        end, _ = _end_of_value(inside, start, re.compile(","))
         parts.append(inside[start:end].strip())
         start = end + 1
     return [part for part in parts if part]
@@ -115,8 +114,7 @@ def quoted(text: str) -> str:
     # A joiner is part of an emoji or a letter; beyond the first plane \u cannot name a character.
     odd = (char for char in text if not (char.isprintable() or char in "\u200c\u200d" or ord(char) > 0xFFFF))
     written = {char: f"\\u{ord(char):04x}" for char in odd} | _WRITTEN
-    inside = "".join(written.get(char, char) for char in text)
-    return f'"{inside}"'
+    return f'"{"".join(written.get(char, char) for char in text)}"'
 
 
 def unescape(text: str) -> str:
@@ -183,7 +181,7 @@ class LineParser(argparse.ArgumentParser):
     """
 
     def __init__(
-        self, prog: str, summary: str, example: str, *arguments: Argument, synopsis: str = "", least: int = 0
+        self, prog: str, summary: str, example: str, synopsis: str, *arguments: Argument, least: int = 0
     ) -> None:
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
         self.summary, self.example, self.synopsis, self.least = summary, example, synopsis, least

@@ -150,5 +150,5 @@ def quoted_path(path: str) -> str:
 
 def _kept(text: str) -> str:
     """Write what would be lost or misread as a field that gives it back."""
-    text = _LOST.sub(lambda match: literal(match[0]), text)
-    return _LINE_STARTS.sub(lambda match: match[1] + literal(match[2]), text)
+    kept = _LOST.sub(lambda match: literal(match[0]), text)
+    return _LINE_STARTS.sub(lambda match: match[1] + literal(match[2]), kept)

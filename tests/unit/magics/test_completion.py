@@ -63,7 +63,7 @@ def test_what_fits_is_offered(line, fragment, wanted, unwanted):
     for name in ("cat.jpg", "my cat.png", "notes.txt", ".hidden.png", "sub/dog.png", "sub/notes.txt"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
-    found = complete(line, len(line), KNOWN)
+    found = complete(line, KNOWN)
     assert found.matched_fragment == fragment
     assert [w for w in wanted if w not in found.candidates] == []
     assert [u for u in unwanted if u in found.candidates] == []
@@ -79,7 +79,7 @@ def test_what_fits_is_offered(line, fragment, wanted, unwanted):
 )
 def test_nothing_is_offered_elsewhere(line):
     """Other lines, free text and names that only the person knows stay untouched."""
-    assert complete(line, len(line), KNOWN).candidates == ()
+    assert complete(line, KNOWN).candidates == ()
 
 
 PIECES = ("%wan ", "%%wan ", "make ", "show ", "help ", "-i ", "--seed=", "--tag ", "d[", "./", *'"[ —\0~é')
@@ -88,6 +88,6 @@ PIECES = ("%wan ", "%%wan ", "make ", "show ", "help ", "-i ", "--seed=", "--tag
 @given(st.lists(st.sampled_from(PIECES), max_size=7).map("".join), st.integers(0, 40))
 def test_tab_never_fails(line, cursor):
     """An exception in a completer is printed over the person's cell; what is offered ends where the cursor stands."""
-    found = complete(f"%%wan {line}", cursor, KNOWN)
+    found = complete(f"%%wan {line}"[:cursor], KNOWN)
     assert f"%%wan {line}"[:cursor].endswith(found.matched_fragment)
-    complete(line, cursor, KNOWN)
+    complete(line[:cursor], KNOWN)

@@ -4,6 +4,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...database import SETTLED, Status, count_open
@@ -15,8 +16,6 @@ from ...settings import LEDGER_NAME
 from ...text import pluralize
 from ..magics import open_lines
 from ..runner import Runner
-
-_STEP_S = 0.5
 
 
 def run_show(options: argparse.Namespace, runner: Runner) -> None:
@@ -46,10 +45,9 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     begin_s, waiting = time.monotonic(), list(jobs)
     while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
         print(f"\r{_progress(jobs, begin_s):<79}", end="", flush=True)  # noqa: T201 - written over
-        try:
-            is_over = waiting[0].wait(_STEP_S)
-        except JobError:  # it does not go on before a person acts; the summary says in which state it is
-            is_over = True
+        is_over = True
+        with suppress(JobError):  # it does not go on before a person acts; the summary says in which state it is
+            is_over = waiting[0].wait(0.5)
         waiting = waiting[is_over:]
     runner.show_text(f"\r{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
 
@@ -139,6 +137,6 @@ def run_trash(options: argparse.Namespace, runner: Runner) -> None:
             runner.say(f"job {job.id} is out of the trash.")
         else:
             job.trash()
-            text = f"job {job.id} is in the trash: all but its cost is deleted after 30 days."
-            runner.say(f"{text} To undo: `%wan trash {options.job} --undo`")
+            undo = f"`%wan trash {options.job} --undo`"
+            runner.say(f"job {job.id} is in the trash: all but its cost is deleted after 30 days. To undo: {undo}")
     runner.session.empty_trash()

@@ -111,12 +111,9 @@ def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
     from ...metadata import read_any, read_sidecar
 
     sidecar = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
-    try:
-        found = None if path is sidecar else read_any(path.read_bytes())
-        if found is None and sidecar.is_file():
-            found = read_sidecar(sidecar.read_bytes().decode("utf-8", "replace"))
-    except OSError as error:
-        raise CellError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
+    found = None if path is sidecar else read_any(path.read_bytes())
+    if found is None and sidecar.is_file():
+        found = read_sidecar(sidecar.read_bytes().decode("utf-8", "replace"))
     if found is None:
         hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
         raise RecipeError(f"{path.name} carries no recipe.", hint=hint)

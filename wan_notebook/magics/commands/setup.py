@@ -15,7 +15,7 @@ from urllib.request import getproxies
 
 from ..._version import __version__
 from ...display import Column, FrontEnd, Table, doctor_table, publish, table_bundle
-from ...errors import AuthError, CellError, InvalidRequestError, Problem, RequestError, SettingsError, WanError
+from ...errors import AuthError, CellError, InvalidRequestError, SettingsError, WanError
 from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
 from ...money import format_amount, read_amount
 from ...providers import ServiceClient
@@ -155,18 +155,10 @@ async def _probe(client: ServiceClient) -> None:
 
 
 def run_config(options: argparse.Namespace, runner: Runner) -> None:
-    """Show the settings, or set some for all later sessions; all problems come together."""
+    """Show the settings, or set some for all later sessions: all of them, or none if one is wrong."""
     loader, session = runner.session.loader, runner.session
     changes: dict[str, Any] = {}
-    said: list[str] = []
-    problems: list[Problem] = []
-    for word in options.words:
-        try:
-            said.append(_change(word, changes, session))
-        except RequestError as error:
-            problems += error.problems
-    if problems:
-        raise RequestError(problems)
+    said = [_change(word, changes, session) for word in options.words]
     if changes:
         if "provider" in changes:
             changes["provider_by"] = changes["provider"] and "config"
@@ -176,10 +168,12 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
     values = {name: getattr(now, name, "") for name in _SHOWN}
     values["price"] = ", ".join(f"{name} {format_amount(*price)}" for name, price in now.prices.items()) or "not set"
     sources = {name: "%wan config" for name in CONFIG_KEYS if f"{name}s" in stored or name in stored}
-    sources |= {"provider": now.chosen_because}
+    sources["provider"] = now.chosen_because
     words = {"None": "auto", "True": "on", "False": "off"}
-    rows = [(n.replace("_", " "), words.get(str(v), str(v)), sources.get(n, "")) for n, v in values.items()]
-    rows += [("note", note, "") for note in now.notes]
+    rows = [
+        *((n.replace("_", " "), words.get(str(v), str(v)), sources.get(n, "")) for n, v in values.items()),
+        *(("note", note, "") for note in now.notes),
+    ]
     columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
     notes = [f"Stored in {loader.config_path}"]
     publish(table_bundle(Table(title="Settings", facts=["; ".join(said)], columns=columns, rows=rows, notes=notes)))
@@ -266,7 +260,7 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
             fault = " is missing" if is_read and not Path(path).exists() else ""
             yield "certificates", "problem" if fault else "info", f"{name}={path}{fault}", hint
     for folder in (now.folder, loader.config_path.parent, loader.data_dir):
-        good = _is_writable(folder)
+        good = os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)
         yield "folder", "ok" if good else "problem", f"{folder} is {'' if good else 'not '}writable", ""
     project = session.known_project()
     if project is not None and project.database.file_warning:
@@ -274,7 +268,3 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
     yield "front end", "info", f"{front_end(shell)}, Python {platform.python_version()}, replay {now.replay}", ""
     yield "version", "info", f"wan-notebook {__version__}", ""
     yield from (("settings", "info", note, "") for note in now.notes)
-
-
-def _is_writable(folder: Path) -> bool:
-    return os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)
