@@ -445,7 +445,7 @@ class Session:
         """Touch nothing more, in a forked process: threads, connections and leases are its parent's."""
         self.is_closed, self.background.on_exit = True, None
         if self._project is not None:
-            self._project.database.leave()
+            self._project.database.close(is_forked=True)
             self._project = None
 
 

@@ -25,5 +25,4 @@ def __getattr__(name: str) -> Any:
     for module in ("database", "engine", "jobs", "models", "transfer") if name in __all__ else ():
         if hasattr(loaded := import_module(f".{module}", __name__), name):
             return getattr(loaded, name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,6 @@ from .jobs import locked_job, reindex
 from .models import (
     INTEGER_MAX,
     IS_OPEN,
-    IS_REPORTED,
     TIME_MAX_S,
     EventRow,
     InputRow,
@@ -34,7 +33,6 @@ from .models import (
     job_tags,
     search_text,
     storable,
-    unescaped,
 )
 from .status import BILLED, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
 from .transfer import Transfer
@@ -43,14 +41,14 @@ CostKey = Literal["day", "notebook", "tag", "user"]
 QUARTER_HOUR_S: Final = 900  # local days begin at quarters of an hour, in every zone
 IS_OURS: Final = sa.and_(JobSummary.is_simulated == 0, JobSummary.imported_at.is_(None))
 """Whose cost counts: what is simulated cost nothing, what was imported was paid elsewhere."""
-_AS_NAMED: Final = ("status", "mode", "seed", "n", "notebook", "model", "provider", "user")
 _SORTS: Final[dict[str, Any]] = {
     "created": JobSummary.created_at,
     "prompt": job_search.c.haystack,
     "cost": sa.cast(JobSummary.cost_amount, sa.Float),
     "duration": JobSummary.duration_s,
     "pictures": JobSummary.picture_count,
-    **{name: getattr(JobSummary, name) for name in _AS_NAMED},
+    **{name: getattr(JobSummary, name) for name in ("status", "mode", "seed", "n")},
+    **{name: getattr(JobSummary, name) for name in ("notebook", "model", "provider", "user")},
 }
 
 _FORGOTTEN: Final[dict[str, Any]] = {
@@ -90,12 +88,10 @@ class HistoryQuery:
     limit: int = 20
 
     def __post_init__(self) -> None:
-        """Raise ``StoreError`` for an unknown sort, range or status, in a folder without a ledger too."""
+        """Raise ``StoreError`` for an unknown sort or status, in a folder without a ledger too."""
         if self.sort not in _SORTS:
             hint = f"{did_you_mean(self.sort, _SORTS)} Sort by one of: {', '.join(_SORTS)}.".strip()
             raise StoreError(f"The history cannot be sorted by {self.sort!r}.", hint=hint)
-        if self.limit < 1 or self.offset < 0:
-            raise StoreError("A page has 1 row or more and begins at 0 or later.")
         _has_status(self.statuses)
 
     @property
@@ -137,11 +133,6 @@ class Spend:
     reserved_unpriced: int = 0
     pictures_reserved: int = 0
 
-    @property
-    def pictures(self) -> int:
-        """Pictures on disk."""
-        return self.pictures_saved
-
 
 class Database(Transfer):
     """A ledger, open for this process: one SQLite file, or a server. Make one with ``Database.open``.
@@ -165,7 +156,7 @@ class Database(Transfer):
         with self.reading() as session:
             found = _add_up(session, wanted).get("", Spend())
             rows = session.scalars(page).all() if found.jobs else ()
-        return HistoryPage(rows=tuple(rows), total_rows=found.jobs, total=found.total, pictures=found.pictures)
+        return HistoryPage(rows=tuple(rows), total_rows=found.jobs, total=found.total, pictures=found.pictures_saved)
 
     def mark(self, job_id: str, index: int | None = None, **marks: bool) -> None:
         """Set ``is_starred`` or ``is_rejected`` of a job, or of one picture of it; what is rejected still answers."""
@@ -181,8 +172,7 @@ class Database(Transfer):
         """Add and remove tags; return those that the job has now."""
         with self.writing() as session:
             row = locked_job(session, job_id)
-            kept = [tag for tag in (*row.tags, *add) if tag not in remove and tag.strip()]
-            row.tags = tuple(dict.fromkeys(kept))
+            row.tags = tuple(dict.fromkeys(tag for tag in (*row.tags, *add) if tag not in remove and tag.strip()))
             reindex(session, [row])
             return row.tags
 
@@ -213,13 +203,10 @@ class Database(Transfer):
                     _forget(session, row, self.now())
         return count
 
-    def meta_set(self, key: str, value: str | None) -> None:
-        """Remember a value under a key; None forgets it."""
+    def meta_set(self, key: str, value: str) -> None:
+        """Remember a value under a key."""
         with self.writing() as session:
-            if value is None:
-                session.execute(sa.delete(MetaRow).where(MetaRow.key == key))
-            else:
-                session.merge(MetaRow(key=key, value=value))
+            session.merge(MetaRow(key=key, value=value))
 
     def spend(self, since: float | None = None, notebook: str | None = None, simulated: bool = False) -> Spend:
         """Return what jobs created since a time, or of one notebook, cost and may still cost.
@@ -247,9 +234,9 @@ class Database(Transfer):
         wanted.append(JobSummary.created_at.between(0, TIME_MAX_S))
 
         def key_of(value: Any) -> str:
-            if by != "day":
-                return unescaped(str(value))
-            return str(dt.datetime.fromtimestamp(value * QUARTER_HOUR_S, tz=dt.UTC).astimezone().date())
+            if by == "day":
+                value = dt.datetime.fromtimestamp(value * QUARTER_HOUR_S, tz=dt.UTC).astimezone().date()
+            return storable(str(value))
 
         with self.reading() as session:
             return sorted(_add_up(session, wanted, labels[by], key_of).values(), key=lambda row: row.key)
@@ -259,7 +246,8 @@ class Database(Transfer):
         delivered = sa.select(sa.func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
         found = (
             sa.select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
-            .where(JobSummary.provider == provider, JobSummary.model == model, IS_REPORTED, IS_OURS)
+            .where(JobSummary.provider == provider, JobSummary.model == model, IS_OURS)
+            .where(sa.text("jobs.cost_source = 'reported'"))  # worded like the partial index, or it is not used
             .where(JobSummary.cost_amount.is_not(None), delivered > 0)
             .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call
             .order_by(JobSummary.created_at.desc())
@@ -281,8 +269,7 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
         wanted += [job.trashed_at.is_not(None), job.purged_at.is_(None)]
     elif not query.include_trashed:
         wanted.append(job.trashed_at.is_(None))
-    if query.statuses:
-        wanted.append(_has_status(query.statuses))
+    wanted += _has_status(query.statuses)
     wanted += [job.created_at >= query.since] if query.since is not None else []
     wanted += [job.created_at < query.until] if query.until is not None else []
     if words := search_text(query.words).split():
@@ -300,7 +287,7 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     return wanted
 
 
-def _has_status(words: Sequence[str]) -> sa.ColumnElement[bool]:
+def _has_status(words: Sequence[str]) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     for word in words:
         plain = word.strip().lower().replace("-", "_").replace(" ", "_")
@@ -311,17 +298,15 @@ def _has_status(words: Sequence[str]) -> sa.ColumnElement[bool]:
         else:
             hint = f"{did_you_mean(word, STATES)} Use one of: {', '.join(STATES)}.".strip()
             raise StoreError(f"{word!r} is not a status.", hint=hint)
-    return sa.or_(sa.false(), *conditions)
+    return [sa.or_(*conditions)] if words else []
 
 
 def _forget(session: Session, row: JobRow, now: float) -> None:
     """Remove what says something of the picture."""
     for picture in row.pictures:
         picture.file = picture.corrupt_file = picture.url = picture.note = ""
-    for name, nothing in _FORGOTTEN.items():
+    for name, nothing in {**_FORGOTTEN, "inputs": [], "purged_at": now}.items():
         setattr(row, name, nothing)
-    row.inputs = []
-    row.purged_at = now
     session.execute(sa.update(EventRow).where(EventRow.job_seq == row.seq).values(detail={}))
     reindex(session, [row])
 

@@ -20,11 +20,6 @@ from .models import Base, MetaRow
 from .status import read_only_uri
 
 SCHEMA_VERSION: Final = 3
-MIGRATIONS: Final = {1: "ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL"}
-"""What a version needs beside the tables that it lacks: statements that only add."""
-
-BUSY_TIMEOUT_S: Final = 10.0  # our transactions take milliseconds; a backup program may hold the file for seconds
-
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "afpfs", "ceph", "lustre", "gpfs", "beegfs"}
     | {"glusterfs", "davfs", "virtiofs", "vboxsf", "prl_fs", "drvfs", "pvfs2", "orangefs"}
@@ -53,13 +48,9 @@ class DatabaseEngine:
     """
 
     def __init__(self, engine: sa.Engine, place: str, path: Path | None, wall_clock: Callable[[], float]) -> None:
-        self.place, self.path = place, path
-        self._engine = engine
-        self._writer = engine.execution_options(is_write=True)
-        self._wall_clock = wall_clock
-        self._pid = os.getpid()
-        self._current = threading.local()
-        self.file_id = file_id(path)
+        self.place, self.path, self.file_id = place, path, file_id(path)
+        self._engine, self._wall_clock = engine, wall_clock
+        self._pid, self._current = os.getpid(), threading.local()
 
     @classmethod
     def open(
@@ -97,13 +88,9 @@ class DatabaseEngine:
                     raise
         return cls(_open_read_only(path), str(path), path, wall_clock)
 
-    def close(self) -> None:
-        """Close all connections. May be called twice."""
-        self._engine.dispose()
-
-    def leave(self) -> None:
-        """Leave the parent's connections alone: for a forked process, which must not even close them."""
-        self._engine.dispose(close=False)
+    def close(self, *, is_forked: bool = False) -> None:
+        """Close all connections, but not a parent's in a process that was forked. May be called twice."""
+        self._engine.dispose(close=not is_forked)
 
     def __enter__(self) -> Self:
         return self
@@ -117,23 +104,26 @@ class DatabaseEngine:
 
         Transactions with the same ``lock`` wait for each other; SQLite's writers are alone anyway.
         """
-        with self.reading(self._writer) as session:
+        # IMMEDIATE: what a transaction reads stays true until it is committed, whatever other kernels do.
+        with self.reading("BEGIN IMMEDIATE") as session:
             if lock and self.path is None:
                 session.execute(_lock(lock))
             yield session
 
     @contextmanager
-    def reading(self, engine: sa.Engine | None = None) -> Iterator[Session]:
-        """Open a session that sees one snapshot of what is committed."""
+    def reading(self, begin: str = "BEGIN") -> Iterator[Session]:
+        """Open a session that sees one snapshot of what is committed; ``begin`` is how SQLite is told."""
         if os.getpid() != self._pid:
             message = f"The ledger {self.place} is used by the process that this one was forked from."
             raise StoreError(message, hint="Open it again in this process.")
         if (current := getattr(self._current, "session", None)) is not None:
             yield current  # a method that calls another one: both are one transaction
             return
-        with explained(self.place), Session(engine or self._engine, expire_on_commit=False) as session, session.begin():
+        with explained(self.place), Session(self._engine, expire_on_commit=False) as session, session.begin():
             self._current.session = session
             try:
+                if self.path is not None:
+                    session.connection().exec_driver_sql(begin)
                 yield session
             finally:
                 self._current.session = None
@@ -209,8 +199,8 @@ def _open_file(path: Path) -> sa.Engine:
         with suppress(FileExistsError, PermissionError):  # what cannot be written is told by SQLite
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))  # prompts are private: nothing for others
         with closing(_connect(uri)) as connection:
-            journal = "DELETE" if on_network_filesystem(path) else "WAL"
-            connection.execute(f"PRAGMA journal_mode={journal}")  # without shared memory SQLite stays with DELETE
+            # Without shared memory SQLite itself stays with DELETE.
+            connection.execute(f"PRAGMA journal_mode={'DELETE' if on_network_filesystem(path) else 'WAL'}")
         engine = _sqlite_engine(uri)
         _create_or_migrate(engine, str(path))
         return engine
@@ -225,40 +215,33 @@ def _open_read_only(path: Path) -> sa.Engine:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
+    # Our transactions take milliseconds; a backup program may hold the file for seconds.
+    connection = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False)
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # one odd text stops no query
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut, in a write-ahead log too
-    connection.execute("PRAGMA secure_delete=ON")  # emptying the trash leaves no prompt in the free space of the file
-    connection.execute("PRAGMA trusted_schema=OFF")
+    for pragma in (
+        "foreign_keys=ON",
+        "synchronous=FULL",  # a commit survives a power cut, in a write-ahead log too
+        "secure_delete=ON",  # emptying the trash leaves no prompt in the free space of the file
+        "trusted_schema=OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
 def _sqlite_engine(uri: str) -> sa.Engine:
-    engine = sa.create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=sa.QueuePool, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # IMMEDIATE: what a transaction reads stays true until it is committed, whatever other kernels do.
-        is_write = connection.get_execution_options().get("is_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    return engine
+    return sa.create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=sa.QueuePool, hide_parameters=True)
 
 
 def _create_or_migrate(engine: sa.Engine, place: str) -> None:
     """Create what is missing, in one transaction: two kernels may open a new ledger at the same moment."""
-    with engine.execution_options(is_write=True).begin() as connection:
+    with engine.begin() as connection:
         is_server = connection.dialect.name != "sqlite"
-        if is_server:
-            connection.execute(_lock("schema"))
+        connection.execute(_lock("schema") if is_server else sa.text("BEGIN IMMEDIATE"))
         found = _checked_version(connection, place)
         if found == SCHEMA_VERSION:
             return
-        if found in MIGRATIONS:
-            connection.execute(sa.text(MIGRATIONS[found]))
+        if found == 1:  # all else that a later schema has are tables
+            connection.exec_driver_sql("ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL")
         Base.metadata.create_all(connection)
         for statement in Path(__file__).with_name("unused.sql").read_text(encoding="utf-8").split(";\n")[:-1]:
             connection.exec_driver_sql(statement)
@@ -296,8 +279,5 @@ def _lock(what: str) -> sa.Select[Any]:
 
 def file_id(path: Path | None) -> tuple[int, int] | None:
     """Return which file lies there, independent of its name."""
-    with suppress(OSError):
-        if path is not None:
-            found = path.stat()
-            return found.st_dev, found.st_ino
-    return None
+    found = path.stat() if path is not None and path.exists() else None
+    return (found.st_dev, found.st_ino) if found else None

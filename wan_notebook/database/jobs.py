@@ -5,18 +5,19 @@ create its job, and a change of status looks at the old one under the row's lock
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..text import one_line
 from .engine import DatabaseEngine, file_id
 from .models import (
+    HINT,
     IS_OPEN,
     TIME_MAX_S,
     Base,
@@ -40,18 +41,8 @@ from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
 
-SHARE: Final = 0.95
-"""Of the limit: clocks differ, and one request more in the worst second would be refused."""
-
-ORPHAN_S: Final = 600.0
-"""How long a job whose process died counts as in flight: its task may still run."""
-
-FULL_WAIT_S: Final = 1.0
-"""When to ask again if all places are taken: another process may free one at any time."""
-
 NEWEST: Final = (JobSummary.created_at.desc(), JobSummary.seq.desc())
 
-_SEARCHED: Final = frozenset({"prompt", "negative_prompt", "name", "seed", "tags"})
 _TIMES: Final = {
     Status.SENDING: "sending_at",
     Status.ACCEPTED: "accepted_at",
@@ -93,11 +84,9 @@ class Jobs(DatabaseEngine):
     def get(self, id_or_prefix: str) -> JobRow:
         """Return the job with this id or unique beginning of one. Raises ``StoreError`` that names some ids."""
         wanted = id_or_prefix.strip().lower()
-        rows: list[JobRow] = []
-        if wanted.isascii() and wanted.isalnum():
-            # A range, not LIKE: it uses the index of ids, whatever the collation.
-            in_range = (JobRow.id >= wanted, JobRow.id < wanted + "g")
-            rows = self._rows(select(JobRow).where(*in_range).order_by(JobRow.id).limit(5))
+        # A range, not LIKE: it uses the index of ids, whatever the collation.
+        found = select(JobRow).where(JobRow.id >= wanted, JobRow.id < wanted + "g").order_by(JobRow.id).limit(5)
+        rows: list[JobRow] = self._rows(found) if wanted.isascii() and wanted.isalnum() else []
         if len(rows) == 1 or (rows and rows[0].id == wanted):
             return rows[0]
         if rows:
@@ -114,7 +103,7 @@ class Jobs(DatabaseEngine):
     def group(self, group_id: str) -> list[JobRow]:
         """Return the jobs of one call, in their order."""
         in_order = (JobRow.group_position, JobRow.seq)
-        return self._rows(select(JobRow).where(JobRow.group_id == group_id).order_by(*in_order))
+        return self._rows(select(JobRow).filter_by(group_id=group_id).order_by(*in_order))
 
     def open_jobs(self) -> list[JobRow]:
         """Return the jobs that still cost or owe something, oldest first."""
@@ -124,20 +113,18 @@ class Jobs(DatabaseEngine):
         """Return every job of a request that is not in the trash, oldest first, but none whose hashes were edited."""
         column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
         found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
-        rows = self._rows(found.order_by(JobRow.created_at, JobRow.seq))
-        return [row for row in rows if row.hashes_agree()]
+        return [row for row in self._rows(found.order_by(JobRow.created_at, JobRow.seq)) if row.hashes_agree()]
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
         found = select(EventRow).join(JobSummary, JobSummary.seq == EventRow.job_seq).where(JobSummary.id == job_id)
         return self._rows(found.order_by(EventRow.number))
 
-    def durations(self, provider: str, model: str, mode: str, size_tier: str, n: int) -> list[float]:
-        """Return the newest durations of jobs of one kind in seconds, newest last."""
-        alike = {"provider": provider, "model": model, "mode": mode, "size_tier": size_tier, "n": n}
+    def durations(self, row: JobRow) -> list[float]:
+        """Return the newest durations of jobs of a row's kind in seconds."""
+        alike = {name: getattr(row, name) for name in ("provider", "model", "mode", "size_tier", "n")}
         found = select(JobSummary.duration_s).filter_by(**alike).where(JobSummary.duration_s.between(0, TIME_MAX_S))
-        newest = (JobSummary.finished_at.desc(), JobSummary.seq.desc())
-        return self._rows(found.order_by(*newest).limit(200))[::-1]
+        return self._rows(found.order_by(JobSummary.finished_at.desc(), JobSummary.seq.desc()).limit(200))
 
     def has_real_jobs(self) -> bool:
         """Say whether any job went to a real service and may have made something."""
@@ -291,7 +278,7 @@ class Jobs(DatabaseEngine):
                 row.finished_at = None  # an expired job may be found again
             elif to is Status.SUCCEEDED or to in FINAL:
                 row.finished_at = row.finished_at or now  # what has ended once keeps its time
-            _set_columns(session, row, columns)
+            _set_columns(row, columns)
             _put_pictures(row, pictures)
             return row
 
@@ -310,11 +297,8 @@ class Jobs(DatabaseEngine):
         """
         with self.writing() as session:
             row = locked_job(session, job_id)
-            if inputs is not None:
-                row.inputs.clear()
-                session.flush()
-                row.inputs.extend(inputs)
-            _set_columns(session, row, columns)
+            row.inputs = row.inputs if inputs is None else list(inputs)
+            _set_columns(row, columns)
             _put_pictures(row, pictures)
             return row
 
@@ -355,8 +339,10 @@ class Jobs(DatabaseEngine):
             If the job is not an intent any more, or another process holds it.
         """
         with self.writing(account) as session:
-            gate, now = _locked_gate(session, account), self.now()
-            row = locked_job(session, job_id)
+            row, now = locked_job(session, job_id), self.now()
+            # All claims of an account pass through this row, one after the other.
+            gate = session.get(LimitRow, (account, "submit")) or LimitRow(account=account, kind="submit")
+            session.add(gate)
             if row.status is not Status.INTENT:
                 raise Conflict(row, f"{row.status}, so it is not sent")
             if row.owner_token != owner.token and row.is_held(now):
@@ -366,16 +352,15 @@ class Jobs(DatabaseEngine):
                 at_service = JobSummary.status.in_(IN_FLIGHT)
                 is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
                 last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
-                is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - ORPHAN_S)
-                found = select(func.count()).select_from(JobSummary)
-                found = found.join(job_accounts, job_accounts.c.job_seq == JobSummary.seq)
+                is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - 600)
                 counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
-                running = session.scalar(found.where(*counts)) or 0
+                is_of = job_accounts.c.job_seq == JobSummary.seq
+                running = session.scalar(select(func.count()).where(*counts, is_of)) or 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
             if in_flight and running >= in_flight:
-                wait_s = max(wait_s, FULL_WAIT_S)
-            elif not wait_s and submits_per_s:  # GCRA without bursts
-                interval_s = 1 / (submits_per_s * SHARE)
+                wait_s = max(wait_s, 1.0)  # another process may free a place at any time
+            elif not wait_s and submits_per_s:  # GCRA without bursts, at 95 %: clocks differ
+                interval_s = 1 / (submits_per_s * 0.95)
                 if now < gate.arrival_at <= now + interval_s:  # later than that: the clock was set back
                     wait_s = gate.arrival_at - now
                 else:
@@ -392,7 +377,8 @@ class Jobs(DatabaseEngine):
     def pause_account(self, account: str, for_s: float) -> None:
         """Let nobody submit with this account for some seconds."""
         with self.writing(account) as session:
-            gate = _locked_gate(session, account)
+            gate = session.get(LimitRow, (account, "submit")) or LimitRow(account=account, kind="submit")
+            session.add(gate)
             gate.paused_until = max(self.now() + for_s, gate.paused_until or 0.0)
 
     def lease(self, job_ids: Iterable[str], owner: Owner) -> frozenset[str]:
@@ -426,24 +412,22 @@ def _answers(
     session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
 ) -> list[JobRow | None]:
     """Return, for each new job, the job that answers it already."""
-    newest = select(JobRow).order_by(*NEWEST)
-    newest = newest if simulated_ok else newest.where(JobRow.is_simulated == 0)
+    newest = select(JobRow).where(true() if simulated_ok else JobRow.is_simulated == 0).order_by(*NEWEST)
     found: list[JobRow | None] = []
     first: JobRow | None = None
     for new in new_jobs:
         first = None if new.request_position == 0 else first
         is_drawn = new.request_hash != new.request_hash_with_seed
-        where: tuple[ColumnElement[bool], ...]
         if first is not None:  # the whole request is joined, with the seeds that it has
             position = first.group_position + new.request_position
-            where = (JobRow.group_id == first.group_id, JobRow.group_position == position)
+            where = and_(JobRow.group_id == first.group_id, JobRow.group_position == position)
         elif is_drawn:  # it goes by what was asked
             is_open = JobRow.group_id.in_(select(JobSummary.group_id).where(IS_OPEN))
-            where = (JobRow.request_hash == new.request_hash, is_open)
+            where = and_(JobRow.request_hash == new.request_hash, is_open)
         else:
-            where = (JobRow.request_hash_with_seed == new.request_hash_with_seed, JobRow.trashed_at.is_(None))
+            where = and_(JobRow.request_hash_with_seed == new.request_hash_with_seed, JobRow.trashed_at.is_(None))
         # One whose hashes were edited answers nothing.
-        rows = [row for row in session.scalars(newest.where(*where)) if row.hashes_agree()]
+        rows = [row for row in session.scalars(newest.where(where)) if row.hashes_agree()]
         if first is None and not is_drawn:
             done = [row for row in rows if replay and row.is_complete]
             rows = sorted((row for row in rows if row.status in OPEN), key=lambda row: row.is_abandoned(now)) + done
@@ -457,8 +441,8 @@ def append_event(
 ) -> None:
     """Append to a job's events."""
     number = select(func.coalesce(func.max(EventRow.number) + 1, 0)).where(EventRow.job_seq == seq).scalar_subquery()
-    values = {"job_seq": seq, "number": number, "at": now, "kind": kind, "status": status, "detail": detail or {}}
-    session.execute(insert(EventRow).values(values))
+    values = {"at": now, "kind": kind, "status": status, "detail": detail or {}}
+    session.execute(insert(EventRow).values(job_seq=seq, number=number, **values))
 
 
 def locked_job(session: Session, job_id: str) -> JobRow:
@@ -470,40 +454,36 @@ def locked_job(session: Session, job_id: str) -> JobRow:
     return row
 
 
-def reindex(session: Session, rows: Iterable[JobRow]) -> None:
+def reindex(session: Session, rows: Collection[JobRow]) -> None:
     """Write anew what the search and the tag filters look through."""
     session.flush()
-    texts, tags = [], []
-    for row in rows:
-        words = search_text(row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)
-        texts.append({"job_seq": row.seq, "haystack": words})
-        tags += [{"job_seq": row.seq, "tag": storable(tag)} for tag in dict.fromkeys(row.tags)]
+    searched = [(row, (row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)) for row in rows]
+    texts = [{"job_seq": row.seq, "haystack": search_text(*parts)} for row, parts in searched]
+    tags = [{"job_seq": row.seq, "tag": storable(tag)} for row in rows for tag in dict.fromkeys(row.tags)]
     for table, new in ((job_search, texts), (job_tags, tags)):
-        session.execute(delete(table).where(table.c.job_seq.in_([text["job_seq"] for text in texts])))
+        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
         if new:
             session.execute(insert(table), new)
 
 
-def _set_columns(session: Session, row: JobRow, columns: Mapping[str, Any]) -> None:
+def _set_columns(row: JobRow, columns: Mapping[str, Any]) -> None:
     given = dict(columns)
     if "error_message" in given:
-        row.set_error(given.pop("error_message"), given.pop("error_hint", ""))
+        words = (given.pop("error_message"), given.pop("error_hint", ""))
+        row.error_text = HINT.join(filter(None, words))
     cost = given.get("cost_amount")
     if isinstance(cost, Decimal) and not is_plausible(cost):
         # Nonsense from the service must not keep a paid picture out of the ledger.
         given |= {"cost_amount": None, "cost_source": "", "cost_note": f"reported as {str(cost)[:40]}"}
     _assign(row, given)
-    if given.keys() & _SEARCHED:
-        reindex(session, [row])
 
 
 def _put_pictures(row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
-    known = {picture.index: picture for picture in row.pictures}
     for given in pictures:
-        if given["index"] not in known:
-            row.pictures.append(PictureRow(index=given["index"], kind="image"))
-            known[given["index"]] = row.pictures[-1]
-        picture = known[given["index"]]
+        picture = next((known for known in row.pictures if known.index == given["index"]), None)
+        if picture is None:
+            picture = PictureRow(index=given["index"], kind="image")
+            row.pictures.append(picture)
         if picture.saved_at is None or given.get("saved_at") is not None:
             _assign(picture, given)
             picture.url = picture.url if picture.saved_at is None else ""
@@ -513,17 +493,6 @@ def _put_pictures(row: JobRow, pictures: Iterable[Mapping[str, Any]]) -> None:
 def _assign(row: Base, columns: Mapping[str, Any]) -> None:
     for name, value in columns.items():
         setattr(row, name, tuple(value) if isinstance(value, list) else value)  # as it is read
-
-
-def _locked_gate(session: Session, account: str) -> LimitRow:
-    """Return the row that all claims of an account pass through, one after the other."""
-    key = {"account": account, "kind": "submit"}
-    gate = session.get(LimitRow, key)
-    if gate is None:
-        gate = LimitRow(**key)
-        session.add(gate)
-        session.flush()
-    return gate
 
 
 def _count_ahead(session: Session, row: JobRow, now: float) -> int:

@@ -37,18 +37,17 @@ from .status import FINAL, OPEN, Status
 TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
-DIGITS_MAX: Final = 30
 _ESCAPED: Final = "wan-escaped:"
 """Marks a text in which the first edition escaped NUL and lone surrogates."""
 _HALF: Final = re.compile("[\ud800-\udfff]")
 """Half a character: also what stands for a byte that is not UTF-8, where SQLite's texts are read."""
 
-_HINT: Final = "\n→ "
+HINT: Final = "\n→ "
+"""Stands between an error message and its hint."""
 _OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(status.value) for status in sorted(OPEN))})"
 
-# Worded like the partial indexes, or SQLite could not use them: with bound values it cannot.
+# Worded like the partial index, or SQLite could not use it: with bound values it cannot.
 IS_OPEN: Final = text(f"jobs.{_OPEN_CLAUSE}")
-IS_REPORTED: Final = text("jobs.cost_source = 'reported'")
 
 
 class Price(NamedTuple):
@@ -83,10 +82,8 @@ class Owner:
             return False
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:  # a process of somebody else
-            pass
+        except OSError as error:  # another one: it is a process of somebody else
+            return isinstance(error, ProcessLookupError)
         return False
 
 
@@ -127,10 +124,9 @@ def storable(text: str) -> str:
     return f" {text}" if text.startswith(_ESCAPED) else text
 
 
-def unescaped(text: str) -> str:
+def _unescaped(text: str) -> str:
     """Return a stored text as it was before the first edition escaped it, without half characters."""
-    if text.startswith(_ESCAPED):
-        text = text.removeprefix(_ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
+    text = text.removeprefix(_ESCAPED).encode("ascii", "replace").decode("unicode_escape", "replace")
     return _HALF.sub("?", text)
 
 
@@ -141,9 +137,11 @@ def _amount(value: Any) -> Any:
 
 def is_plausible(amount: object) -> bool:
     """Say whether something can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
-    if not isinstance(amount, Decimal) or not amount.is_finite() or len(amount.as_tuple().digits) > DIGITS_MAX:
-        return False
-    return amount >= 0 and abs(amount.adjusted()) <= DIGITS_MAX
+    return (
+        isinstance(amount, Decimal)
+        and (amount.is_finite() and amount >= 0)
+        and max(len(amount.as_tuple().digits), abs(amount.adjusted())) <= 30
+    )
 
 
 def _parsed(value: Any) -> Any:
@@ -154,47 +152,46 @@ def _parsed(value: Any) -> Any:
     return tuple(found) if isinstance(found, list) else found
 
 
-def _plain(value: object) -> Any:
-    return str(value) if isinstance(value, Decimal) else dict(value)  # type: ignore[call-overload]
-
-
 def _words(*words: str) -> Stored:
     return Stored("TEXT", lambda value: isinstance(value, str) and value in words, str)
 
 
-def _json(fits: Callable[[Any], bool]) -> Stored:
-    return Stored("TEXT", fits, partial(json.dumps, default=_plain), _parsed)
+_dumped = partial(json.dumps, default=lambda value: str(value) if isinstance(value, Decimal) else dict(value))
 
 
-def _object_of(fields: Mapping[str, type]) -> Stored:
+def _object_of(**fields: type) -> Stored:
     """Return the type of an object whose known fields, if they are there, are of these types."""
-    return _json(
-        lambda value: isinstance(value, Mapping) and all(type(value.get(k, v())) is v for k, v in fields.items())
+    return Stored(
+        "TEXT",
+        lambda value: isinstance(value, Mapping) and all(type(value.get(k, v())) is v for k, v in fields.items()),
+        _dumped,
+        _parsed,
     )
 
 
 def _list_of(item: type) -> Stored:
     """Return the type of a list of items, which a row holds as a tuple."""
-    return _json(lambda value: isinstance(value, tuple | list) and all(isinstance(each, item) for each in value))
+    return Stored(
+        "TEXT", lambda v: isinstance(v, tuple | list) and all(isinstance(i, item) for i in v), _dumped, _parsed
+    )
 
 
 INTEGER: Final = Stored("INTEGER", lambda value: type(value) is int and abs(value) <= INTEGER_MAX)
 TIME: Final = Stored("FLOAT", lambda value: type(value) in (int, float) and 0 <= value <= TIME_MAX_S)
 """Unix seconds, or a duration in seconds."""
-TEXT: Final = Stored("TEXT", lambda value: isinstance(value, str) and not _HALF.search(value))
+TEXT: Final = Stored(
+    "TEXT",
+    lambda value: isinstance(value, str) and not _HALF.search(value),
+    read=lambda value: _unescaped(value) if str(value).startswith(_ESCAPED) else value,
+)
 FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or is_inside(value)))
 """A path relative to the project's folder."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
 AMOUNT: Final = Stored("TEXT", is_plausible, lambda value: value if value is None else str(value), _amount)
 """A decimal amount of money, exactly as it was reported."""
-STATUS: Final = Stored(
-    "TEXT",
-    lambda value: isinstance(value, Status),
-    str,
-    lambda value: Status(value) if value in list(Status) else value,
-)
-JSON: Final = _object_of({})
+STATUS: Final = Stored("TEXT", lambda v: isinstance(v, Status), str, lambda v: Status(v) if v in list(Status) else v)
+JSON: Final = _object_of()
 
 
 class Base(DeclarativeBase):
@@ -325,11 +322,9 @@ _partial_index("jobs_prices", "cost_source = 'reported'", *_LIKE[:2], JobSummary
 _partial_index("jobs_starred", "starred = 1", JobSummary.seq)
 
 _PARAMETERS: Final = _object_of(
-    {
-        **dict.fromkeys(("size", "negative_prompt"), str),
-        **dict.fromkeys(("n", "max_images", "seed"), int),
-        **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
-    }
+    **dict.fromkeys(("size", "negative_prompt"), str),
+    **dict.fromkeys(("n", "max_images", "seed"), int),
+    **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
 )
 
 
@@ -399,25 +394,18 @@ class JobRow(JobSummary):
         if not isinstance(parameters, Mapping) or (self.request.get("images") != given and not self.pending_inputs):
             return False
         seedless = {**self.request, "parameters": {k: v for k, v in parameters.items() if k != "seed"}}
-        with_seed = hash_of_canonical(self.request)
-        return self.request_hash_with_seed == with_seed and self.request_hash in (
-            with_seed,
-            hash_of_canonical(seedless),
-        )
+        hashes = (hash_of_canonical(self.request), hash_of_canonical(seedless))
+        return self.request_hash_with_seed == hashes[0] and self.request_hash in hashes
 
     @property
     def error_message(self) -> str:
         """The service's words about a failure."""
-        return self.error_text.partition(_HINT)[0]
+        return self.error_text.partition(HINT)[0]
 
     @property
     def error_hint(self) -> str:
         """What a person can do about it; empty if nothing is known."""
-        return self.error_text.partition(_HINT)[2]
-
-    def set_error(self, message: str, hint: str = "") -> None:
-        """Keep an error message with its hint."""
-        self.error_text = f"{message}{_HINT}{hint}" if hint else message
+        return self.error_text.partition(HINT)[2]
 
     @property
     def rewrite(self) -> bool | None:
@@ -540,6 +528,12 @@ def columns_of(model: type[Base]) -> Mapping[str, Any]:
     return {attribute.key: attribute.columns[0] for attribute in model.__mapper__.column_attrs}
 
 
+@cache
+def _defaults(model: type[Base]) -> Mapping[str, Any]:
+    columns = columns_of(model).items()
+    return {name: getattr(c.default, "arg", None) for name, c in columns if c.default is not None or not c.primary_key}
+
+
 def _misfits(row: Base) -> dict[str, Any]:
     """Return the values that their columns cannot hold, by attribute."""
     found = {}
@@ -553,9 +547,7 @@ def _misfits(row: Base) -> dict[str, Any]:
 
 @event.listens_for(Base, "init", propagate=True)
 def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
-    for name, column in columns_of(type(row)).items():
-        if not column.primary_key or column.default is not None:
-            given.setdefault(name, column.default.arg if column.default is not None else None)
+    given |= {**_defaults(type(row)), **given}
 
 
 @event.listens_for(Base, "before_insert", propagate=True)
@@ -574,18 +566,12 @@ def check(*event_and_row: Any) -> None:
 @event.listens_for(Base, "load", propagate=True)
 @event.listens_for(Base, "refresh", propagate=True)
 def _check_what_is_read(row: Base, *_: object) -> None:
-    for name, column in columns_of(type(row)).items():
-        value = getattr(row, name)
-        if column.type is TEXT and isinstance(value, str) and value.startswith(_ESCAPED):
-            set_committed_value(row, name, unescaped(value))
     odd = _misfits(row)
     row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in odd.items())
     for name in odd:
-        default = columns_of(type(row))[name].default
-        set_committed_value(row, name, default.arg if default is not None else None)
+        set_committed_value(row, name, _defaults(type(row)).get(name))
 
 
 def search_text(*parts: object) -> str:
     """Return what the history's search looks through: case-folded, one line a part."""
-    said = "\n".join(str(part) for part in parts if part not in (None, ""))
-    return _HALF.sub(" ", said.replace("\0", " ")).casefold()
+    return re.sub("[\0\ud800-\udfff]", " ", "\n".join(str(part) for part in parts if part not in (None, ""))).casefold()

@@ -20,17 +20,12 @@ from .status import FINAL, Status
 EXPORT_VERSION: Final = 2
 """2 has ``recipe_sha256`` in the place of ``file_sha256``."""
 
-CHILDREN_MAX: Final = 100
-
 # What says who and where, what may hold a signed address or a local path, and what only this ledger needs.
 _STAYS: Final = frozenset(
     {"user", "key_fingerprint", "base_url", "service_metadata", "notes", "error_text", "pending_inputs", "url"}
     | {"seq", "job_seq", "cost_nano", "picture_count", "trashed_at", "purged_at", "imported_at"}
     | {"owner_host", "owner_pid", "owner_started", "owner_token", "lease_until"}
 )
-_ADDRESS: Final = re.compile(r"https?://[^\s\"'\\]+")
-_ID: Final = re.compile(r"[0-9a-f]{6,40}")
-_SHA256: Final = re.compile(r"([0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,7 @@ class Transfer(Jobs):
                 if not row.is_final or row.purged_at is not None or row.damage:
                     why = "purged" if row.purged_at is not None else row.damage or row.status
                     raise StoreError(f"Job {row.id} cannot be exported: it is {why}.")
-                usage = json.loads(_ADDRESS.sub("(address removed)", json.dumps(row.usage)))
+                usage = json.loads(re.sub(r"https?://[^\s\"'\\]+", "(address removed)", json.dumps(row.usage)))
                 events = [event for event in self.events(row.id) if event.kind == "state"]
                 exported = {
                     "ledger": EXPORT_VERSION,
@@ -149,14 +144,14 @@ def _row(model: type[Base], given: Mapping[str, Any]) -> Any:
 
 def _children(given: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     children = given[kind]
-    if not isinstance(children, list) or len(children) > CHILDREN_MAX:
-        raise ValueError(f"{kind} are not a list of at most {CHILDREN_MAX}")
+    if not isinstance(children, list) or len(children) > 100:
+        raise ValueError(f"{kind} are not a list of at most 100")
     return children
 
 
 def _problem(row: JobRow) -> str:
     """Compare every column that is shown with the request that the hashes are of; return what is wrong."""
-    if not _ID.fullmatch(row.id) or row.status not in FINAL:
+    if not re.fullmatch(r"[0-9a-f]{6,40}", row.id) or row.status not in FINAL:
         return "has no proper id, or is not finished"
     if not row.hashes_agree():
         return "has hashes that are not those of its request and inputs"
@@ -178,4 +173,5 @@ def _problem(row: JobRow) -> str:
     if not all(isinstance(value, str | int) for value in parameters.values()):
         return "has parameters that are not plain values"
     hashes = [given.sha256 for given in row.inputs] + [picture.sha256 for picture in row.pictures]
-    return "" if all(map(_SHA256.fullmatch, hashes)) else "has a hash that is not a SHA-256"
+    is_sound = all(re.fullmatch(r"([0-9a-f]{64})?", value) for value in hashes)
+    return "" if is_sound else "has a hash that is not a SHA-256"

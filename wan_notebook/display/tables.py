@@ -161,7 +161,7 @@ def _cost_section(name: CostKey, folders: Sequence[Database], *, is_practice: bo
     sums: dict[str, Spend] = {}
     for row in (row for database in folders for row in database.cost_by(name, simulated=is_practice)):
         known = sums.setdefault(row.key, Spend(key=row.key))
-        known.jobs, known.pictures_saved = known.jobs + row.jobs - row.free, known.pictures_saved + row.pictures
+        known.jobs, known.pictures_saved = known.jobs + row.jobs - row.free, known.pictures_saved + row.pictures_saved
         known.total += row.would_cost if is_practice else row.total
     shown = list(sums.values())[:60]
     firsts = [amount for row in shown for amount in row.total.amounts[:1]]
@@ -175,7 +175,7 @@ def _cost_section(name: CostKey, folders: Sequence[Database], *, is_practice: bo
                 row.key or "(none)",
                 Cell(bar=sum(float(amount / most[currency]) for _, currency, amount in row.total.amounts[:1])),
                 str(row.total),
-                str(row.pictures),
+                str(row.pictures_saved),
                 str(row.jobs),
             ]
             for row in shown

@@ -20,12 +20,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-CALLS_AT_ONCE = 6
-"""Of calls to the database and the disk; most of the time they wait for it."""
-
-END_S = 0.3
-"""The longest wait for tasks that are cancelled at the end."""
-
 
 class Background:
     """A named daemon thread that runs an event loop; it starts with the first call and may be started again."""
@@ -36,7 +30,6 @@ class Background:
         self._name, self._guard, self._pid = name, threading.Lock(), 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
 
     @property
     def is_running(self) -> bool:
@@ -88,7 +81,7 @@ class Background:
         with self._guard:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
-                self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+                self._calls = asyncio.Semaphore(6)  # of calls to the database and the disk, which mostly wait for it
                 self._loop.set_exception_handler(_log_unhandled)
                 self._thread = self._new_thread(_run_loop, self._loop)
                 atexit.register(self._exit)
@@ -114,7 +107,7 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _end_tasks() -> None:
     """Cancel what runs, and what that starts while it ends: a connection that is being made takes several rounds."""
-    until_s = time.monotonic() + END_S
+    until_s = time.monotonic() + 0.3
     while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) and time.monotonic() < until_s:
         for task in tasks:
             coroutine = task.get_coro()

@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 4 * 2048 * 2048
-"""Far above any size that can be asked for: more is a decompression bomb, not a surprise."""
-
 ENDS = (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE)
 """What ends the attempts for one picture."""
-
-NOT_VERSIONS = frozenset({"run", "meeting", "embed"})
-"""Keys in a row's ``versions`` that are not versions of software; their names are on disk."""
 
 
 async def download(worker: "Worker", job: TrackedJob) -> None:
@@ -45,8 +39,8 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
     gone = [reason for action, reason in ends if action is Action.EXPIRE]
     saved = sum(1 for picture in pictures if picture.saved_at)
     if left:
-        message = f"{pluralize(len(left), 'picture')} could not be fetched: {left[0].rstrip('.')}."
-        raise JobError(f"{message} `%wan resume` tries again.", job_id=job.id)
+        what = f"{pluralize(len(left), 'picture')} could not be fetched"
+        raise JobError(f"{what}: {left[0].rstrip('.')}. `%wan resume` tries again.", job_id=job.id)
     if gone and not saved and not any(picture.corrupt_file for picture in pictures):
         await worker.move(job, Status.EXPIRED, error_message=gone[0])
     else:  # illustrated text promises only an upper limit
@@ -105,7 +99,8 @@ class _Download:
 
         columns: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data), "mime": mime}
         try:
-            mime, width_px, height_px = image_info(data, max_pixels=MAX_PIXELS)
+            # Far above any size that can be asked for: more is a decompression bomb, not a surprise.
+            mime, width_px, height_px = image_info(data, max_pixels=4 * 2048 * 2048)
         except BadImageError as error:
             if self.kind == "video" or mime.startswith("video/"):
                 return columns | {"kind": "video"}, ".webm" if mime == "video/webm" else ".mp4"
@@ -189,6 +184,7 @@ def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
         },
         "cost": cost_of(row),
         "fingerprints": {"asked": row.request_hash, "sent": row.request_hash_with_seed},
-        "versions": {name: str(value) for name, value in row.versions.items() if name not in NOT_VERSIONS},
+        # The others are not versions of software; their names are on disk.
+        "versions": {k: str(v) for k, v in row.versions.items() if k not in ("run", "meeting", "embed")},
     }
     return Metadata.model_validate(fields, from_attributes=True)

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 0.2
 """An interrupt is noticed after this at the latest: neither a lock nor a sleeping event loop is woken by one."""
 
-QUALITY = 95
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-OWN_MAX_BYTES = 256 * 1024 * 1024
 
 _FURTHEST_FIRST = [
     *(Status.IN_DOUBT, Status.FAILED, Status.REFUSED, Status.EXPIRED, Status.CANCELLED),
@@ -179,8 +177,7 @@ class Picture(Marked):
         import numpy as np
 
         if copy is False:
-            message = "a picture's pixels are decoded from its file, so an array of them is always a copy"
-            raise ValueError(message)
+            raise ValueError("a picture's pixels are decoded from its file, so an array of them is always a copy")
         return np.array(self.image, dtype=dtype)
 
     @property
@@ -418,8 +415,7 @@ class Job(Marked):
 
     def add_done_callback(self, fn: "Callable[[Job], object]") -> None:
         """Call ``fn(job)`` once it is over, in a thread of its own: it may wait for other jobs."""
-        call_back = self.worker.background.call_back
-        all_settled(self.tracked).add_done_callback(lambda _: call_back(fn, self))
+        all_settled(self.tracked).add_done_callback(lambda _: self.worker.background.call_back(fn, self))
 
     def cancel(self) -> str:
         """Cancel it where the service can, and return what that means: what is still made, and what is paid.
@@ -441,14 +437,12 @@ class Job(Marked):
         return all_settled(self.tracked)
 
     def _check_stopped(self) -> None:
-        for tracked in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
-            state = (
-                f"job {tracked.id} is {status_words(tracked.row)} and does not go on: {tracked.stopped.rstrip('.')}."
-            )
-            if tracked.status is Status.INTENT and tracked.request is None:
-                raise JobNotSent(state, job_id=tracked.id, hint="Run the cell again to send it.")
+        for job in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
+            state = f"job {job.id} is {status_words(job.row)} and does not go on: {job.stopped.rstrip('.')}."
+            if job.status is Status.INTENT and job.request is None:
+                raise JobNotSent(state, job_id=job.id, hint="Run the cell again to send it.")
             hint = "Fix the cause, then run `%wan resume`. Nothing is submitted twice."
-            raise JobError(state, job_id=tracked.id, hint=hint)
+            raise JobError(state, job_id=job.id, hint=hint)
 
     def _come_back(self) -> str:
         return (
@@ -576,9 +570,6 @@ class Job(Marked):
         if not DISPLAY["show"](self):
             raise NotImplementedError  # IPython then asks for the bundle
 
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
-
     def __repr__(self) -> str:
         return status_line(self.rows, self.mode)
 
@@ -635,8 +626,7 @@ def _converted(data: bytes, own: str, target: Path) -> bytes:
         return data
     if wanted not in FORMATS or own in (".mp4", ".webm"):
         known = own if wanted in FORMATS else ", ".join(dict.fromkeys((*FORMATS, own)))
-        message = f"{target.name}: this picture cannot be saved as {wanted}."
-        raise StoreError(message, hint=f"Known endings: {known}.")
+        raise StoreError(f"{target.name}: this picture cannot be saved as {wanted}.", hint=f"Known endings: {known}.")
     buffer, metadata = io.BytesIO(), None
     with suppress(RecipeError):  # damaged metadata must not cost the picture
         metadata = read_metadata(data)
@@ -645,10 +635,9 @@ def _converted(data: bytes, own: str, target: Path) -> bytes:
     except BadImageError as error:
         message = f"the picture cannot be converted to {wanted}: {error.message}."
         raise StoreError(message, hint=f"Save it as {own}, byte for byte.") from error
-    is_png = wanted == ".png"
-    exif = {} if is_png else {"exif": exif_block(metadata) if metadata else b""}
-    picture.save(buffer, FORMATS[wanted], quality=QUALITY, **exif)
-    return embed(buffer.getvalue(), metadata) if metadata and is_png else buffer.getvalue()
+    exif = {} if wanted == ".png" else {"exif": exif_block(metadata) if metadata else b""}
+    picture.save(buffer, FORMATS[wanted], quality=95, **exif)
+    return embed(buffer.getvalue(), metadata) if metadata and not exif else buffer.getvalue()
 
 
 def _is_wanted(path: Path, data: bytes, storage: Storage, *, overwrite: bool) -> bool:
@@ -660,8 +649,7 @@ def _is_wanted(path: Path, data: bytes, storage: Storage, *, overwrite: bool) ->
 
     if not path.exists():
         return True
-    is_readable = path.is_file() and path.stat().st_size <= OWN_MAX_BYTES
-    old = path.read_bytes() if is_readable else b""
+    old = path.read_bytes() if path.is_file() else b""
     if path.resolve().is_relative_to(storage.folder.resolve()) and old != data:
         message = f"{path} is in the folder of pictures, whose files are kept as they are: nothing was written."
         raise StoreError(message, hint="Choose another place.")

@@ -7,7 +7,7 @@ problem, where ``cost`` is the delay in seconds that one poll is worth.
 
 import itertools
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,24 +27,8 @@ SLICE_S = 1.0
 """The longest sleep without a look at the clocks."""
 
 SHORTEST_S = 0.001
-LONGEST_S = 24 * 3600.0
-"""The service forgets a task after this: a longer duration comes from a broken clock."""
-
-PRIOR_MEDIAN_S = 15.0  # the documented example took 21 s (WAN_API §3); real durations are unknown
-PRIOR_SIGMA = 0.6
 PRIOR_WEIGHT = 2.0
-"""Durations that the prior counts for."""
-
-LATE = 0.995
-"""Part of the tasks after which a running one is called late, and no time is promised any more."""
-
-INCOMPLETE_ASKS = 3
-"""Further polls for pictures that did not come with the others."""
-
-ANY_ERROR = "error"
-
-FIRST_LOOK_S = 0.5
-"""The latest first poll of a kind of job of which nothing is known yet: what fails or is instant is seen soon."""
+"""Durations that the prior counts for: while nothing is known, a median of 15 s (the documented example took 21 s)."""
 
 
 class PollSetting(NamedTuple):
@@ -76,9 +60,9 @@ class DurationLaw:
 
     def __init__(self, past_s: Iterable[float] = ()) -> None:
         # What can only come from a broken clock teaches nothing; the prior keeps the law wide while little is known.
-        logs = [math.log(max(SHORTEST_S, past)) for past in past_s if 0 <= past <= LONGEST_S]
-        mean = math.fsum(logs) / len(logs) if logs else math.log(PRIOR_MEDIAN_S)
-        squares = PRIOR_WEIGHT * PRIOR_SIGMA**2 + math.fsum((value - mean) ** 2 for value in logs)
+        logs = [math.log(max(SHORTEST_S, past)) for past in past_s if 0 <= past <= RESULT_LIFETIME_S]
+        mean = math.fsum(logs) / len(logs) if logs else math.log(15.0)
+        squares = PRIOR_WEIGHT * 0.6**2 + math.fsum((value - mean) ** 2 for value in logs)
         self.count, self.logs = len(logs), NormalDist(mean, math.sqrt(squares / (PRIOR_WEIGHT + len(logs))))
 
     def finished(self, age_s: float) -> float:
@@ -94,8 +78,8 @@ class DurationLaw:
     def next_poll_s(self, last_s: float | None, setting: PollSetting) -> float:
         """Return the age at which to poll next; ``last_s`` is the age at the last poll, None before the first."""
         first_s = self.quantile_s(setting.first_quantile)
-        if last_s is None:
-            return min(first_s, setting.max_interval_s if self.count else FIRST_LOOK_S)
+        if last_s is None:  # of a kind of which nothing is known yet, what fails or is instant is seen soon
+            return min(first_s, setting.max_interval_s if self.count else 0.5)
         age_s = max(last_s, SHORTEST_S)
         z = self.logs.zscore(math.log(age_s))
         # Beyond six sigma the normal tail has no digits left; its hazard tends to z.
@@ -111,7 +95,7 @@ class DurationLaw:
 
         None if nothing is known of such tasks, or if this one already takes longer than nearly all of them.
         """
-        if not self.count or self.finished(age_s) > LATE:
+        if not self.count or self.finished(age_s) > 0.995:
             return None
         return self.quantile_s(0.08, age_s=age_s) - age_s, self.quantile_s(0.92, age_s=age_s) - age_s
 
@@ -119,29 +103,16 @@ class DurationLaw:
 class RateLimit:
     """At most ``per_s`` queries in any second (0 = no limit); times are monotonic seconds."""
 
-    SHARE_USED = 0.95  # people also query by other means, with the same account
-
     def __init__(self, per_s: float = 0.0) -> None:
-        self.per_s, self.paused_until_s = per_s, 0.0
-        self._sent_s = deque[float]()
+        self.per_s, self.paused_until_s, self._free_at_s = per_s, 0.0, 0.0
 
     def take(self, now_s: float) -> float:
         """Return 0 if a query may be sent now, else the seconds after which to ask again."""
-        if self.paused_until_s > now_s:
-            return self.paused_until_s - now_s
-        if self.per_s > 0:
-            usable_per_s = self.per_s * self.SHARE_USED
-            window_s = 1.01 * max(1.0, 1 / usable_per_s)  # a hundredth more, for clocks that tick unevenly
-            while self._sent_s and self._sent_s[0] <= now_s - window_s:
-                self._sent_s.popleft()
-            if len(self._sent_s) >= max(1, int(usable_per_s)):
-                return max(SHORTEST_S, self._sent_s[0] + window_s - now_s)
-            self._sent_s.append(now_s)
+        if (wait_s := max(self.paused_until_s, self._free_at_s) - now_s) > 0:
+            return max(SHORTEST_S, wait_s)
+        # Evenly spread, at 95 %: people also query by other means, with the same account.
+        self._free_at_s = now_s + 1 / (0.95 * self.per_s) if self.per_s > 0 else 0.0
         return 0.0
-
-    def pause(self, now_s: float, for_s: float) -> None:
-        """Hold back every query; ``paused_until_s`` may be set back."""
-        self.paused_until_s = max(self.paused_until_s, now_s + for_s)
 
 
 # The polls of one task -----------------------------------------------------------------------------------------------
@@ -161,8 +132,7 @@ class Poll:
     async def run(self) -> None:
         """Poll until the task ends, and record the end; cancelling this stops the polls, never the task."""
         worker, job, row = self.worker, self.job, self.job.row
-        alike = {name: getattr(row, name) for name in ("provider", "model", "mode", "size_tier", "n")}
-        job.law = DurationLaw(await worker.in_thread(worker.database.durations, **alike))
+        job.law = DurationLaw(await worker.in_thread(worker.database.durations, row))
         wait_s: float | None = None
         while job.status in (Status.ACCEPTED, Status.RUNNING):
             if wait_s is None:
@@ -182,8 +152,8 @@ class Poll:
         try:
             state = await worker.client(job.row).status(job.row.task_id)
         except WanError as error:
-            return await self._after(error, ANY_ERROR, error.message)
-        self.failures[ANY_ERROR] = 0
+            return await self._after(error, "error", error.message)
+        self.failures["error"] = 0
         if state.phase is Phase.UNKNOWN:
             return await self._after("not found", "not found", "the service does not know the task")
         if state.phase in (Phase.PENDING, Phase.RUNNING):
@@ -199,7 +169,7 @@ class Poll:
         # Pictures that are missing without a reason may still come.
         accounted = len(state.files) + len(state.missing_reasons) if state.phase is Phase.SUCCEEDED else math.inf
         is_incomplete = accounted < fewest_pictures(job.row) or state.error_code == NO_PICTURE
-        if is_incomplete and self.failures["incomplete"] < INCOMPLETE_ASKS:
+        if is_incomplete and self.failures["incomplete"] < 3:
             return await self._after("incomplete", "incomplete", "fewer pictures came than were asked for")
         job.progress = None
         await self._end(state, age_s)
@@ -216,7 +186,8 @@ class Poll:
         else:
             self.job.noted(told)
         if rule.action is Action.PAUSE:
-            self.account.limit.pause(worker.clock(), rule.delay_s)
+            limit = self.account.limit
+            limit.paused_until_s = max(limit.paused_until_s, worker.clock() + rule.delay_s)
         return rule.delay_s
 
     async def _end(self, state: TaskState, asked_age_s: float) -> None:

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from .. import errors
-from ..errors import WanError
 from ..models import RESULT_LIFETIME_S
 from ..text import plain_code
 
@@ -62,20 +61,6 @@ class Rule(NamedTuple):
     delay_s: float = 0.0
 
 
-UNKNOWN_MAY_APPEAR_S = 60.0
-"""A task just accepted may not be known everywhere yet: "no such task" is believed only after this."""
-
-SILENT_ATTEMPTS = 6
-"""Polls without any answer before a task counts as expired: a network that has just come back proves nothing."""
-
-REFRESH_EVERY = 5
-"""After so many failed downloads the task is asked for a fresh address."""
-
-BACKOFF_FIRST_S = 0.5
-BACKOFF_MAX_S = 20.0
-RETRY_AFTER_MAX_S = 600.0
-"""The longest wait for a Retry-After, whatever it says."""
-
 PERSON_LOOK_S = 60.0
 """Between two looks while a person has to act (another key, a certificate): notices when they did so elsewhere."""
 
@@ -117,7 +102,13 @@ RULES: Mapping[Step, Mapping[str, Rule]] = {
 
 
 def decide(
-    step: Step, fault: WanError | str, attempt: int, rng: random.Random, *, age_s: float = 0.0, same_key: bool = True
+    step: Step,
+    fault: errors.WanError | str,
+    attempt: int,
+    rng: random.Random,
+    *,
+    age_s: float = 0.0,
+    same_key: bool = True,
 ) -> Rule:
     """Look up what follows a fault.
 
@@ -138,22 +129,23 @@ def decide(
     rule = RULES[step].get(kind, RULES[step][OTHERWISE])
     action = rule.then if rule.then is not None and attempt >= rule.attempts else rule.action
     told_s = (isinstance(fault, errors.ServiceError | errors.DownloadError) and fault.retry_after_s) or 0.0
-    wait_s = min(told_s, RETRY_AFTER_MAX_S) if told_s > 0 else 0.0
-    delay_s = 0.0 if rule.at_once and attempt == 1 else rule.delay_s or max(wait_s, backoff_s(attempt, rng))
+    wait_s = max(backoff_s(attempt, rng), min(told_s, 600.0))  # no longer than this, whatever a Retry-After says
+    delay_s = 0.0 if rule.at_once and attempt == 1 else rule.delay_s or wait_s
     if step != "submit" and age_s >= RESULT_LIFETIME_S and kind not in ("disk", "too-large"):
-        is_silent = step == "poll" and kind in ("unreachable", "lost", "timeout") and attempt < SILENT_ATTEMPTS
+        # Polls without any answer count only from the sixth on: a network that has just come back proves nothing.
+        is_silent = step == "poll" and kind in ("unreachable", "lost", "timeout") and attempt < 6
         action = A.RETRY if is_silent else A.EXPIRE
-    elif step == "poll" and kind == "not found" and (age_s < UNKNOWN_MAY_APPEAR_S or not same_key):
+    elif step == "poll" and kind == "not found" and (age_s < 60 or not same_key):
+        # A task just accepted may not be known everywhere yet.
         action, delay_s = A.RETRY, delay_s if same_key else PERSON_LOOK_S
-    elif step == "download" and action in (A.RETRY, A.RESTART) and attempt % REFRESH_EVERY == 0:
+    elif step == "download" and action in (A.RETRY, A.RESTART) and attempt % 5 == 0:  # the address may be stale
         action = A.REFRESH_URL
     return rule._replace(action=action, delay_s=delay_s)
 
 
 def backoff_s(attempt: int, rng: random.Random) -> float:
     """Return the wait after the n-th failure: doubling up to a cap, drawn from its upper half."""
-    full_s: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(30, max(0, attempt - 1)))
-    return full_s * rng.uniform(0.5, 1.0)
+    return min(20.0, 0.5 * 2.0 ** min(30, max(0, attempt - 1))) * rng.uniform(0.5, 1.0)
 
 
 # From an error to its kind -------------------------------------------------------------------------------------------
@@ -177,7 +169,7 @@ NOT_ACCEPTED_CODES = (
 """Beginnings of codes (see ``plain_code``) that say that no task was made, whatever HTTP status carries them."""
 
 
-def kind_of(error: WanError) -> str:
+def kind_of(error: errors.WanError) -> str:
     """Say what an error is, as the table knows it: never by its text."""
     match error:
         case errors.NotSentError():

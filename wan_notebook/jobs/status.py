@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_EDITION_NOT_SENT = "never sent: the program ended first; nothing was paid"
-"""The error text by which the first edition marked a job that was never sent."""
-
 
 def is_not_sent(row: JobRow) -> bool:
     """Say whether a job ended without ever leaving this machine."""
-    is_marked = row.error_code == NOT_SENT or row.error_message == FIRST_EDITION_NOT_SENT
-    return row.status is Status.REFUSED and is_marked
+    first_edition = "never sent: the program ended first; nothing was paid"
+    return row.status is Status.REFUSED and (row.error_code == NOT_SENT or row.error_message == first_edition)
 
 
 def status_words(row: JobRow) -> str:
@@ -51,11 +48,7 @@ def fewest_pictures(row: JobRow) -> int:
 
 
 _ENDINGS: Mapping[Status, tuple[type[JobError], str, str]] = {
-    Status.REFUSED: (
-        JobRefused,
-        "was not accepted; nothing was paid",
-        "Fix the problem named above, then run the cell again.",
-    ),
+    Status.REFUSED: (JobRefused, "was not accepted; nothing was paid", "Fix what is named above, then run it again."),
     Status.FAILED: (JobFailed, "failed; failed jobs cost nothing", "Change the prompt or the picture and run again."),
     Status.CANCELLED: (JobCancelled, "was cancelled", "Run the cell again to make it after all."),
     Status.EXPIRED: (
@@ -152,7 +145,7 @@ class TrackedJob:
         self.note = self.stopped = self.unwritten_task = ""
         self.work: asyncio.Task[None] | None = None
         self.is_sending = False
-        self._listeners: dict[object, Listener] = {}
+        self._listeners: list[Listener] = []
 
     @property
     def status(self) -> Status:
@@ -166,9 +159,8 @@ class TrackedJob:
 
     def listen(self, listener: Listener) -> Callable[[], object]:
         """Call ``listener(self)`` after each change, on the background loop; return what ends it."""
-        key = object()
-        self._listeners[key] = listener
-        return partial(self._listeners.pop, key, None)
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     def settled(self) -> Future[None]:
         """Return a future that is done once waiting is over."""
@@ -177,7 +169,7 @@ class TrackedJob:
     def changed(self, row: JobRow | None = None) -> None:
         """Take over a new row, if any, and tell everybody."""
         self.row = row or self.row
-        for listener in list(self._listeners.values()):
+        for listener in self._listeners.copy():  # other threads add to it
             try:
                 listener(self)
             except Exception:  # a display that fails must not stop the job
@@ -210,11 +202,11 @@ def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
     return together
 
 
-_DOUBTFUL = "being sent (`python -m wan_notebook fetch` says what is known)"
 _LAST_WORDS = {
     Status.INTENT: "not sent (the program ended first, nothing was paid)",
-    Status.SENDING: _DOUBTFUL,
-    Status.IN_DOUBT: _DOUBTFUL,
+    **dict.fromkeys(
+        (Status.SENDING, Status.IN_DOUBT), "being sent (`python -m wan_notebook fetch` says what is known)"
+    ),
 }
 
 

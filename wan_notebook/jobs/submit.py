@@ -35,25 +35,12 @@ SALVAGED = "salvaged"
 KEPT_OF_INPUTS = ("name", "identity", "mime", "width_px", "height_px", "source_job", "source_index")
 """What a row keeps of an input picture, under the same names."""
 
-CONFIRM_ATTEMPTS = 5
-CONFIRM_WAIT_S = 2.0
-CLAIM_AGAIN_S = 1.0
-
 WINDOW = dt.timedelta(hours=12)
 """The service's times carry no zone (WAN_API §3), so that a task's time may lie anywhere within the world's zones."""
 
 CLOSE_S = 180.0
-CANDIDATES_SHOWN = 5
 ZONE_STEP_S = 900.0
 ANSWER_TIMEOUT_S = 120.0
-
-CANCEL_WAIT_S = 10.0
-"""How long a cancel waits for the answer to a submit that is under way: people cancel right after a click."""
-
-CANCEL_LOOK_S = 0.1
-
-Resubmit = Callable[["Job", Sequence[str]], "Job"]
-"""Submits a job's request anew in place of the jobs with these ids, in one transaction."""
 
 
 async def submit(worker: "Worker", job: TrackedJob) -> None:
@@ -64,7 +51,9 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
     """
     if job.request is None:
         raise JobNotSent(NOT_SENT_YET, job_id=job.id)
-    request, account, attempt, wait_s = await _with_pictures(worker, job, job.request), worker.account(job.row), 0, 0.0
+    account, attempt, wait_s = worker.account(job.row), 0, 0.0
+    if any(isinstance(image, PendingImage) for image in job.request.images):
+        await _collect(worker, job, job.request)
     while job.status is Status.INTENT:
         await worker.sleep(wait_s)
         attempt += 1
@@ -72,7 +61,7 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
             if await _claim(worker, job, account):
                 job.is_sending = True
                 try:
-                    wait_s = await _post(worker, job, request, account, attempt)
+                    wait_s = await _post(worker, job, job.request, account, attempt)
                 finally:
                     job.is_sending = False
 
@@ -86,9 +75,8 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
                 await worker.fail(job, Status.REFUSED, account.stopped_by, code=code)
                 break
             settings = worker.settings(job.row.provider)
-            limits = {"in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
-            claim_to_send = worker.database.claim_to_send
-            claim = await worker.in_thread(claim_to_send, job.id, worker.owner, account=account.name, **limits)
+            limits = {"account": account.name, "in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
+            claim = await worker.in_thread(worker.database.claim_to_send, job.id, worker.owner, **limits)
             if claim.row is not None:
                 job.note = ""
                 job.changed(claim.row)
@@ -98,13 +86,12 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
                 queue = [one for one in unsent if one.row.provider == job.row.provider and not one.row.pending_inputs]
                 for place, waiting in enumerate(queue, claim.ahead):
                     waiting.noted(f"waiting: {claim.running} of {settings.in_flight} running, {place} ahead")
-            await worker.sleep(min(claim.wait_s, CLAIM_AGAIN_S))
+            await worker.sleep(min(claim.wait_s, 1.0))
     return False
 
 
 async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, account: "Account", attempt: int) -> float:
     """Send once; return the seconds to the next attempt, if there is to be one."""
-    fault: WanError
     try:
         reply = await worker.client(job.row).submit(request)
     except WanError as error:
@@ -129,10 +116,9 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
     confirmed = await _confirmed(worker, job, task_id) if task_id else None
     if confirmed:
         await worker.accept(job, confirmed, how="salvaged, confirmed")
-    elif rule.action is Action.NOT_SENT:
-        await worker.fail(job, Status.REFUSED, fault, code=NOT_SENT)
     else:
-        await worker.fail(job, Status.REFUSED if rule.action is Action.REFUSE else Status.IN_DOUBT, fault)
+        to = Status.REFUSED if rule.action in (Action.NOT_SENT, Action.REFUSE) else Status.IN_DOUBT
+        await worker.fail(job, to, fault, code=NOT_SENT if rule.action is Action.NOT_SENT else "")
     return 0.0
 
 
@@ -140,8 +126,8 @@ async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> TaskSta
     """Return the task whose id a cut reply held, if the service knows it; the id is kept for a person who decides."""
     # First: a kernel that is killed while it confirms must not take the id with it.
     await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
-    for attempt in range(CONFIRM_ATTEMPTS):
-        await worker.sleep(CONFIRM_WAIT_S if attempt else 0.0)
+    for wait_s in (0.0, 2.0, 2.0, 2.0, 2.0):
+        await worker.sleep(wait_s)
         with suppress(WanError):
             state = await worker.client(job.row).status(task_id)
             if state.phase is not Phase.UNKNOWN:
@@ -152,12 +138,11 @@ async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> TaskSta
 # Input pictures -------------------------------------------------------------------------------------------------------
 
 
-async def _with_pictures(worker: "Worker", job: TrackedJob, request: ImageRequest) -> ImageRequest:
+async def _collect(worker: "Worker", job: TrackedJob, request: ImageRequest) -> None:
     """Wait for the pictures that other jobs still make; a job whose picture does not come ends as not sent."""
-    if not any(isinstance(image, PendingImage) for image in request.images):
-        return request
     try:
-        request = request.replace(images=tuple([await _finished(worker, job, image) for image in request.images]))
+        images = [i if isinstance(i, InputImage) else await _finished(worker, job, i) for i in request.images]
+        request = request.replace(images=tuple(images))
     except WanError as error:
         if not job.is_settled:
             await worker.fail(job, Status.REFUSED, error, code=NOT_SENT)
@@ -173,12 +158,9 @@ async def _with_pictures(worker: "Worker", job: TrackedJob, request: ImageReques
         }
         job.request, job.note = request, ""
         job.changed(await worker.in_thread(worker.database.update, job.id, **columns))
-    return request
 
 
-async def _finished(worker: "Worker", job: TrackedJob, image: InputImage | PendingImage) -> InputImage:
-    if isinstance(image, InputImage):
-        return image
+async def _finished(worker: "Worker", job: TrackedJob, image: PendingImage) -> InputImage:
     source = worker.track(await worker.in_thread(worker.database.get, image.job_id))
     worker.follow([source])
     job.noted(f"waiting for {image.name} (job {source.id})")
@@ -237,7 +219,7 @@ def _candidates(worker: "Worker", row: JobRow) -> list[str]:
             why = f"submitted {off_s:.0f} s apart" + (", same prompt" if has_prompt else "")
             found.append((not has_prompt, off_s, f"  {task.task_id}: {why}, {task.phase}"))
     nothing = "  None of its unclaimed tasks of that time fits: it probably did not arrive."
-    return [line for *_, line in sorted(found)[:CANDIDATES_SHOWN]] or [nothing]
+    return [line for *_, line in sorted(found)[:5]] or [nothing]
 
 
 def _apart_s(task: TaskState, sent_at: float) -> float:
@@ -274,7 +256,9 @@ def _explain(worker: "Worker", row: JobRow) -> list[str]:
     ]
 
 
-def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmit) -> str:
+def resolve_job(
+    job: "Job", choice: str, task_id: str = "", *, resubmit: Callable[["Job", Sequence[str]], "Job"]
+) -> str:
     """Settle a job in doubt as a person decides, and return what was done.
 
     Parameters
@@ -297,8 +281,8 @@ def resolve_job(job: "Job", choice: str, task_id: str = "", *, resubmit: Resubmi
     """
     worker, hint = job.worker, f"Look at it with `%wan show {job.id}`."
     doubtful = [tracked for tracked in job.tracked if tracked.status is Status.IN_DOUBT]
-    if not doubtful and choice == "adopt" and job.tracked[0].status is Status.EXPIRED:
-        doubtful = [job.tracked[0]]
+    if choice == "adopt":  # an expired one, too
+        doubtful += [tracked for tracked in job.tracked[:1] if tracked.status is Status.EXPIRED]
     if not doubtful:
         message = f"job {job.id} is {status_words(job.rows[0])}, not in doubt; there is nothing to resolve."
         raise CellError(message, hint=hint)
@@ -336,24 +320,20 @@ def _adopt(worker: "Worker", tracked: TrackedJob, task_id: str) -> str:
 # Cancelling: free only before it is worked on ------------------------------------------------------------------------
 
 
-async def cancel(worker: "Worker", jobs: Sequence[TrackedJob]) -> str:
-    """Cancel jobs as far as that is possible; return one line a job that says what happened and what is paid."""
-    return "\n".join(await asyncio.gather(*(_cancel(worker, job) for job in jobs)))
-
-
-_ON_ITS_WAY = "is on its way to the service; once it is accepted, cancel it again"
 _CANNOT_CANCEL = {
-    Status.INTENT: _ON_ITS_WAY,
-    Status.SENDING: _ON_ITS_WAY,
+    **dict.fromkeys(
+        (Status.INTENT, Status.SENDING), "is on its way to the service; once it is accepted, cancel it again"
+    ),
     Status.IN_DOUBT: "is in doubt: it may have arrived. Decide with `%wan resolve {id}`",
 }
 
 
-async def _cancel(worker: "Worker", job: TrackedJob) -> str:
-    until_s = worker.clock() + CANCEL_WAIT_S
+async def cancel(worker: "Worker", job: TrackedJob) -> str:
+    """Cancel a job as far as that is possible; return a line that says what happened and what is paid."""
+    until_s = worker.clock() + 10  # for the answer to a submit that is under way: people cancel right after a click
     while job.status in (Status.INTENT, Status.SENDING) and worker.clock() < until_s:
         if job.status is Status.SENDING:  # it may come back to `intent`, after a 429
-            await worker.sleep(CANCEL_LOOK_S)
+            await worker.sleep(0.1)
             continue
         try:
             await worker.move(job, Status.CANCELLED, expect=Status.INTENT, detail={"how": "before it was sent"})

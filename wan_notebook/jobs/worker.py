@@ -31,11 +31,9 @@ from .submit import NOT_SENT_YET, cancel, submit
 
 log = logging.getLogger(__name__)
 
-SUBMITS_AT_ONCE = 5
 LOOK_EVERY_S = 1.0
 """How often leases are renewed, and the jobs of other kernels looked up in the ledger."""
 
-WRITE_AGAIN_S = 0.25
 ANSWER_GRACE_S = 0.5
 """The longest that an end waits for answers, once something was sent and once more while it cancels the rest."""
 
@@ -53,7 +51,7 @@ class Account:
     stopped_by: WanError | None = None
     wake_ups: int = 0
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
-    posting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SUBMITS_AT_ONCE))
+    posting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(5))
 
 
 class Worker:
@@ -113,7 +111,8 @@ class Worker:
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""
-        return self.background.submit(cancel(self, jobs)).result()
+        answers = [self.background.submit(cancel(self, job)) for job in jobs]
+        return "\n".join(answer.result() for answer in answers)
 
     def refresh(self, jobs: Sequence[TrackedJob]) -> None:
         """Read jobs again from the ledger, after a change that was not made through the worker."""
@@ -180,10 +179,9 @@ class Worker:
             log.info("job %s was changed by another kernel (%s)", job.id, conflict)
             job.changed(await self.in_thread(self.database.get, job.id))
         except Exception as error:  # the thread's boundary: it must be seen, and must not end the others
-            is_known = isinstance(error, WanError)
+            is_known, unknown = isinstance(error, WanError), f"An unexpected error ({type(error).__name__}) stopped it"
             log.log(logging.WARNING if is_known else logging.ERROR, "job %s: %s", job.id, error, exc_info=not is_known)
-            unknown = f"An unexpected error ({type(error).__name__}) stopped it; the log has more."
-            job.stopped = error.message if isinstance(error, WanError) else unknown
+            job.stopped = error.message if isinstance(error, WanError) else f"{unknown}; the log has more."
             with suppress(WanError):  # only then: what is released must not be taken up again by itself
                 await self.in_thread(self.database.release, [job.id], self.owner)
             job.stop(job.stopped)
@@ -201,40 +199,25 @@ class Worker:
         said, request_id = error.message, job.row.request_id
         if isinstance(error, ServiceError):
             said, request_id = error.service_message, error.request_id or request_id
-            status = f"HTTP {error.http_status}" if error.http_status else ""
-            if error.code and status:
-                said = f"{said.rstrip('.')} ({status})"
-            code = code or error.code or status
-        change = {"error_code": code, "error_message": said, "error_hint": error.hint, "request_id": request_id}
-        await self.move(job, to, detail={"error": error.message}, **change)
+            code = code or error.code or (f"HTTP {error.http_status}" if error.http_status else "")
+        words = {"error_code": code, "error_message": said, "error_hint": error.hint}
+        await self.move(job, to, detail={"error": error.message}, request_id=request_id, **words)
 
     async def accept(
         self, job: TrackedJob, reply: TaskState, *, how: str = "submitted", expect: Status | None = None
     ) -> None:
         """Commit a task's id, as often as it takes until it is written: without its id a paid task is lost."""
-        change = {
-            "expect": expect,
-            "detail": {"how": how, "task_id": reply.task_id, "request_id": reply.request_id},
-            "task_id": reply.task_id,
-            "request_id": reply.request_id,
-            "expires_at": (job.row.sending_at or self.wall_clock()) + RESULT_LIFETIME_S,
-            "error_code": "",
-            "error_message": "",
-        }
+        ids = {"task_id": reply.task_id, "request_id": reply.request_id}
+        expires_at = (job.row.sending_at or self.wall_clock()) + RESULT_LIFETIME_S
+        change = {**ids, "expires_at": expires_at, "detail": {"how": how, **ids}, "error_code": "", "error_message": ""}
         while True:
             try:
-                await self.move(job, Status.ACCEPTED, **change)
-                return
-            except Conflict as conflict:
-                if not job.unwritten_task or conflict.current is not Status.ACCEPTED:
-                    raise
-                job.unwritten_task = ""  # the attempt before did reach the disk, although the disk said otherwise
-                job.changed(await self.in_thread(self.database.get, job.id))
+                await self.move(job, Status.ACCEPTED, expect=expect, **change)
                 return
             except DatabaseUnavailable as error:
                 job.unwritten_task = reply.task_id
                 job.noted(f"{error.message} The id of its task ({reply.task_id}) is kept until it can be written.")
-                await self.sleep(WRITE_AGAIN_S)
+                await self.sleep(0.25)
 
     def account(self, row: JobRow) -> Account:
         """Return what the jobs of a row's account share."""
@@ -251,9 +234,8 @@ class Worker:
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
         for job in jobs:
-            is_mine = job.row.owner_token == self.owner.token
-            is_over = job.is_settled or bool(job.stopped)
-            if job.work or is_over or (not is_mine and job.row.is_held(self.wall_clock())):
+            is_elsewhere = job.row.owner_token != self.owner.token and job.row.is_held(self.wall_clock())
+            if job.work or job.stopped or job.is_settled or is_elsewhere:
                 continue
             if job.status is Status.INTENT and job.request is None:  # only the call that asks for it sends it
                 job.stop(NOT_SENT_YET)

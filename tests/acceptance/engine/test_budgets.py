@@ -172,4 +172,4 @@ def test_the_costs_say_what_is_reserved_and_count_what_there_is(made: Rig) -> No
     session.resolve(doubtful, "abandon")
     spend, (day,) = database_of(session).spend(), database_of(session).cost_by("day")
     assert str(spend.total) == "$0.03 reported + 1 unknown"
-    assert spend.pictures_saved == day.pictures == 1
+    assert spend.pictures_saved == day.pictures_saved == 1

@@ -70,7 +70,6 @@ def test_a_copy_is_the_same_job(tmp_path: Path) -> None:
         assert copy.deepcopy({"jobs": [job]})["jobs"][0] is job
         assert job.result(WAIT_S).status == "saved"
         assert copy.deepcopy(job[0]) is job[0] or copy.deepcopy(job[0]) == job[0]
-        assert f"{job:>120}".endswith(str(job))
 
 
 @pytest.mark.process

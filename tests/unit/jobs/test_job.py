@@ -112,8 +112,7 @@ def test_waiting_has_a_limit(session: Session) -> None:
 def row(status: Status, **columns: Any) -> JobRow:
     """Return a row that was never on disk."""
     made = JobRow(id="f00", status=status, prompt="a fox", seed=5, mode="text to image", pictures=[], inputs=[])
-    words = {name: columns.pop(name, "") for name in ("error_message", "error_hint")}
-    made.set_error(words["error_message"], words["error_hint"])
+    made.error_text = f"{columns.pop('error_message', '')}\n→ {columns.pop('error_hint', '')}"
     for name, value in columns.items():
         setattr(made, name, value)
     return made
