@@ -140,7 +140,7 @@ def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, 
         if provider in KEY_VARIABLE and session.settings(provider).key is None:  # cron has another environment
             no_key = f"no key for {provider} in {KEY_VARIABLE[provider]} or from `%wan login`"
         print(f"{one.id}  {_for_command_line(_report(session, one, no_key), option)}")
-        needs_person |= one.status == "in_doubt" or bool(not one.is_settled and (one.stopped or no_key))
+        needs_person |= one.status == "in_doubt" or bool(not one.row.is_final and (one.stopped or no_key))
     return needs_person
 
 

@@ -48,7 +48,7 @@ class DatabaseEngine:
     """
 
     def __init__(self, engine: sa.Engine, place: str, path: Path | None, wall_clock: Callable[[], float]) -> None:
-        self.place, self.path, self.file_id = place, path, file_id(path)
+        self.place, self.path, self.opened = place, path, path.stat() if path else None
         self._engine, self._wall_clock = engine, wall_clock
         self._pid, self._current = os.getpid(), threading.local()
 
@@ -275,9 +275,3 @@ def _checked_version(connection: sa.Connection, place: str) -> int:
 def _lock(what: str) -> sa.Select[Any]:
     """Make transactions of a server wait for each other; the end of the transaction lets go."""
     return sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(what)))
-
-
-def file_id(path: Path | None) -> tuple[int, int] | None:
-    """Return which file lies there, independent of its name."""
-    found = path.stat() if path is not None and path.exists() else None
-    return (found.st_dev, found.st_ino) if found else None

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from os.path import samestat
 from typing import Any, Final
 
 from sqlalchemy import Select, and_, delete, func, insert, or_, select, true, tuple_, update
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import StoreError
 from ..text import one_line
-from .engine import DatabaseEngine, file_id
+from .engine import DatabaseEngine
 from .models import (
     HINT,
     IS_OPEN,
@@ -184,7 +185,8 @@ class Jobs(DatabaseEngine):
         Conflict
             If a job of ``replacing`` is not in doubt any more.
         """
-        if file_id(self.path) != self.file_id:  # nobody would find what is written
+        if self.path and self.opened and not (self.path.exists() and samestat(self.opened, self.path.stat())):
+            # Nobody would find what is written.
             raise StoreError(
                 f"The ledger {self.place} was deleted, moved or replaced while it was in use. Nothing was sent.",
                 hint="Put it back, or restart the kernel to go on with what is there now.",

@@ -8,7 +8,7 @@ import shutil
 import time
 from enum import StrEnum
 
-from ..database import Status
+from ..database import SETTLED, Status
 from ..errors import JobTimeout
 from ..jobs import Job, error_of
 from ..session import Session
@@ -84,7 +84,7 @@ def show_job(
             raise JobTimeout(job.still_open(limit_s or 0.0), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
     if not is_live:
         publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
-    ended = [tracked.row for tracked in job.tracked if tracked.is_settled and tracked.status is not Status.SAVED]
+    ended = [tracked.row for tracked in job.tracked if tracked.status in SETTLED and tracked.status is not Status.SAVED]
     if raises and ended and (waits or job.is_done):
         raise error_of(ended[0])
 

@@ -295,7 +295,7 @@ class Job(Marked):
     @property
     def is_done(self) -> bool:
         """Whether waiting is over, well or badly."""
-        return all(tracked.is_settled for tracked in self.tracked)
+        return all(tracked.status in SETTLED for tracked in self.tracked)
 
     @property
     def prompt(self) -> str:
@@ -332,7 +332,7 @@ class Job(Marked):
     @property
     def missing(self) -> int:
         """How many pictures were asked for and did not come, as far as that is settled."""
-        return sum(tracked.row.missing or 0 for tracked in self.tracked if tracked.is_settled)
+        return sum(tracked.row.missing or 0 for tracked in self.tracked if tracked.status in SETTLED)
 
     # Waiting ---------------------------------------------------------------------------------------------------------
 
@@ -391,7 +391,7 @@ class Job(Marked):
 
     def still_open(self, waited_s: float) -> str:
         """Say that it is not over after so many seconds, and what holds it up as far as that is known."""
-        slow = [tracked for tracked in self.tracked if not tracked.is_settled] or self.tracked
+        slow = [tracked for tracked in self.tracked if tracked.status not in SETTLED] or self.tracked
         notes = [tracked.note.rstrip(".") for tracked in slow if tracked.note]
         reason = f" ({notes[0]})" if notes else ""
         return f"job {self.id} is still {status_words(slow[0].row)} after {waited_s:g} s{reason}; it goes on."
@@ -437,7 +437,7 @@ class Job(Marked):
         return all_settled(self.tracked)
 
     def _check_stopped(self) -> None:
-        for job in [tracked for tracked in self.tracked if tracked.stopped and not tracked.is_settled]:
+        for job in [tracked for tracked in self.tracked if tracked.stopped and tracked.status not in SETTLED]:
             state = f"job {job.id} is {status_words(job.row)} and does not go on: {job.stopped.rstrip('.')}."
             if job.status is Status.INTENT and job.request is None:
                 raise JobNotSent(state, job_id=job.id, hint="Run the cell again to send it.")

@@ -152,11 +152,6 @@ class TrackedJob:
         """Where the job stands."""
         return self.row.status
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether the job is over, or in doubt until a person decides."""
-        return self.row.status in SETTLED
-
     def listen(self, listener: Listener) -> Callable[[], object]:
         """Call ``listener(self)`` after each change, on the background loop; return what ends it."""
         self._listeners.append(listener)
@@ -192,7 +187,7 @@ def all_settled(jobs: Sequence[TrackedJob]) -> Future[None]:
     together: Future[None] = Future()
 
     def look(_job: TrackedJob | None = None) -> None:
-        if all(job.stopped or job.is_settled for job in jobs):
+        if all(job.stopped or job.status in SETTLED for job in jobs):
             with suppress(InvalidStateError):  # two threads looked at once, or nobody waits any more
                 together.set_result(None)
 

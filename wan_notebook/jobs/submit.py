@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..database import NOT_SENT, Conflict, InputRow, JobRow, PictureRow, Status
+from ..database import NOT_SENT, SETTLED, Conflict, InputRow, JobRow, PictureRow, Status
 from ..errors import CellError, ConnectionLostError, ImageInputError, JobNotSent, ServiceError, StoreError, WanError
 from ..images import InputImage, PendingImage, load_image
 from ..providers import Phase, TaskState
@@ -144,9 +144,9 @@ async def _collect(worker: "Worker", job: TrackedJob, request: ImageRequest) -> 
         images = [i if isinstance(i, InputImage) else await _finished(worker, job, i) for i in request.images]
         request = request.replace(images=tuple(images))
     except WanError as error:
-        if not job.is_settled:
+        if job.status not in SETTLED:
             await worker.fail(job, Status.REFUSED, error, code=NOT_SENT)
-    if not job.is_settled:  # not cancelled meanwhile either
+    if job.status not in SETTLED:  # not cancelled meanwhile either
         is_seedless = job.row.request_hash != job.row.request_hash_with_seed
         columns = {
             "inputs": await worker.in_thread(new_inputs, request, worker.storage),

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..database import FINAL, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
+from ..database import FINAL, SETTLED, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
 from ..environment import Settings
 from ..errors import ServiceError, StoreError, WanError
 from ..models import RESULT_LIFETIME_S
@@ -88,7 +88,7 @@ class Worker:
     @property
     def mine(self) -> list[TrackedJob]:
         """The open jobs that this kernel holds."""
-        return [job for job in self._jobs() if job.row.owner_token == self.owner.token and not job.is_settled]
+        return [job for job in self._jobs() if job.row.owner_token == self.owner.token and job.status not in SETTLED]
 
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
@@ -146,7 +146,7 @@ class Worker:
         with suppress(WanError):
             self.database.release([job.id for job in self.mine], self.owner)
         for job in self._jobs():
-            if not (job.stopped or job.is_settled):
+            if job.status not in SETTLED and not job.stopped:
                 job.stop("The session that followed it was closed.")
 
     def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
@@ -235,7 +235,7 @@ class Worker:
             self._keeper = asyncio.create_task(self._keep(), name="wan-leases")
         for job in jobs:
             is_elsewhere = job.row.owner_token != self.owner.token and job.row.is_held(self.wall_clock())
-            if job.work or job.stopped or job.is_settled or is_elsewhere:
+            if job.work or job.stopped or job.status in SETTLED or is_elsewhere:
                 continue
             if job.status is Status.INTENT and job.request is None:  # only the call that asks for it sends it
                 job.stop(NOT_SENT_YET)
@@ -256,7 +256,7 @@ class Worker:
                 working = {job.id: job for job in self.mine if job.work is not None}
                 held = await self.in_thread(self.database.renew, list(working), self.owner)
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
-                    if not (working[job_id].is_settled or working[job_id].stopped):  # then it is about to say so
+                    if working[job_id].status not in SETTLED and not working[job_id].stopped:  # or is about to say so
                         _cancel_work(working[job_id])
                 watched = await self.in_thread(self.database.jobs, [job.id for job in open_jobs if job.work is None])
                 self.follow([self.track(row) for row in watched.values()])

@@ -40,7 +40,7 @@ class JobFeed(Feed):
             for state in states
             if state["id"] not in self._hidden
         ]
-        running = sum(not one.is_settled for one in tracked.values())
+        running = sum(one.status not in SETTLED for one in tracked.values())
         self.repeat_s = REFRESH_EVERY_S if running else None
         self.panel.show(jobs={"rows": rows, "running": running, "sent_at": self.session.wall_clock()})
         if self._statuses != before:

@@ -119,7 +119,7 @@ def test_unknown_to_another_key_is_not_expired(tmp_path: Path) -> None:
         new = ended(ask(other, "a cat", seed=1))
         polls = made.service.requests["poll"] - polls
         assert new.status == "saved"
-        assert not tracked.is_settled
+        assert not tracked.row.is_final
         assert polls < 60
         set_env(other, DASHSCOPE_API_KEY="key-one")
         other.forget_clients()
