@@ -55,7 +55,6 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
     if any(isinstance(image, PendingImage) for image in job.request.images):
         await _collect(worker, job, job.request)
     while job.status is Status.INTENT:
-        await worker.sleep(wait_s)
         attempt += 1
         async with account.posting:
             if await _claim(worker, job, account):
@@ -64,6 +63,7 @@ async def submit(worker: "Worker", job: TrackedJob) -> None:
                     wait_s = await _post(worker, job, job.request, account, attempt)
                 finally:
                     job.is_sending = False
+        await worker.sleep(wait_s)
 
 
 async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:

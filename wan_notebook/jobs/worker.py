@@ -198,8 +198,9 @@ class Worker:
         """Commit an ending with its error, in the service's own words where there are any."""
         said, request_id = error.message, job.row.request_id
         if isinstance(error, ServiceError):
-            said, request_id = error.service_message, error.request_id or request_id
-            code = code or error.code or (f"HTTP {error.http_status}" if error.http_status else "")
+            said, status = error.service_message, f"HTTP {error.http_status}" if error.http_status else ""
+            said = f"{said.rstrip('.')} ({status})" if error.code and status else said
+            request_id, code = error.request_id or request_id, code or error.code or status
         words = {"error_code": code, "error_message": said, "error_hint": error.hint}
         await self.move(job, to, detail={"error": error.message}, request_id=request_id, **words)
 
