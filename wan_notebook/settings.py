@@ -134,7 +134,7 @@ class SettingsLoader:
             "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             "budget_texts": tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
             "account": self._frozen["WAN_ACCOUNT"] or fingerprint,
-            "prices": self._protected_prices(stored.get("prices", {})),
+            "prices": self._protected_prices(stored["prices"]) if "prices" in stored else {},
             "user": next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
             "notes": tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         }

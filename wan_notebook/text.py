@@ -3,7 +3,7 @@
 import base64
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -74,8 +74,8 @@ class KeyMask:
     """Finds and hides keys in texts: as they are, reversed, encoded, as codes of characters, split or in halves."""
 
     def __init__(self, *keys: str) -> None:
-        patterns = [pattern for key in dict.fromkeys(keys) if key for pattern in _patterns(key)]
-        self._patterns = [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
+        each = dict.fromkeys(filter(None, keys))
+        self._patterns = [re.compile(pattern, re.IGNORECASE) for key in each for pattern in _patterns(key)]
 
     def is_in(self, *texts: str) -> bool:
         """Say whether a key stands in one of these texts in any of these forms."""
@@ -92,20 +92,19 @@ class KeyMask:
         return mask_keys(self.hide(text))
 
 
-def _patterns(key: str) -> list[str]:
+def _patterns(key: str) -> Iterator[str]:
     if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words and links
-        return [rf"(?<![^\s\"']){re.escape(key)}(?![^\s\"'.,:;])"]
-    patterns = []
+        yield rf"(?<![^\s\"']){re.escape(key)}(?![^\s\"'.,:;])"
+        return
     for raw in (key.encode(), key[::-1].encode()):
         # As it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, U+0073, &#x73;), decimal (&#115;) or octal.
         spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte}|{byte:03o})" for byte in raw]
-        patterns.append(rf"{_SPLIT}(?:(?:25)+|0?x|u\+?0{{2,6}})?".join(spelled))
+        yield rf"{_SPLIT}(?:(?:25)+|0?x|u\+?0{{2,6}})?".join(spelled)
     for encode, block_bytes, block_chars in ((base64.b64encode, 3, 4), (base64.b32encode, 5, 8)):
         for offset in range(block_bytes):  # of a longer text that holds the key at any offset
             encoded = encode(b"\0" * offset + key.encode()).decode()
             core = encoded[block_chars if offset else 0 : len(encoded) - block_chars]
             if len(core) >= _SHORT_KEY_CHARS:
-                patterns.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core))
+                yield _SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(char, re.escape(char)) for char in core)
     if len(key) >= 24:  # a long part of it: a cut echo
-        patterns += [re.escape(part) for part in (key[: len(key) // 2], key[len(key) // 2 :])]
-    return patterns
+        yield from (re.escape(part) for part in (key[: len(key) // 2], key[len(key) // 2 :]))

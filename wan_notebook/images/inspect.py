@@ -79,10 +79,9 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture without decoding it. Raises ``BadImageError``."""
     # Pillow refuses a PNG with long texts, and reads a picture without them just as well.
     content = _png_without(data, b"iCCP", b"eXIf", b"acTL") if data.startswith(PNG_SIGNATURE) else data
-    formats = [*_FORMATS, "HEIF"] if "HEIF" in Image.OPEN else _FORMATS
     with decoding():
         try:
-            picture = Image.open(io.BytesIO(content), formats=formats)
+            picture = Image.open(io.BytesIO(content), formats=[*_FORMATS, *({"HEIF"} & Image.OPEN.keys())])
         except UnidentifiedImageError:
             if is_picture(data) and mime_of(data) != "image/heic":
                 raise BadImageError("the file is damaged") from None

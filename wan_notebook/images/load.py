@@ -67,8 +67,8 @@ def load_image(value: object, *, name: str, fetch: Fetch | None = None) -> Input
     """
     if isinstance(value, InputImage):
         return value
-    name = name.strip()  # shown in errors and records: of a URL no query and password, nothing of a pasted picture
-    if isinstance(value, str) and (name[:5].lower() == "data:" or _is_base64(name.encode(errors="replace"))):
+    # Shown in errors and records: of a URL no query and password, nothing of a pasted picture.
+    if isinstance(value, str) and (name.lstrip()[:5].lower() == "data:" or _is_base64(name.encode(errors="replace"))):
         name = "pasted picture"
     elif "://" in name[:12]:
         name = re.sub("//[^/]*@", "//", re.split("[?#]", name)[0])
