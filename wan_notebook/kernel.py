@@ -27,9 +27,9 @@ def is_watched(shell: Any) -> bool:
     return bool(_parent(shell).get("content", {}).get("allow_stdin", False))
 
 
-def current_cell(shell: Any = None) -> CellId:
+def current_cell() -> CellId:
     """Return the notebook, cell and execution that run now."""
-    shell = shell if shell is not None else current_shell()
+    shell = current_shell()
     if shell is None:
         return CellId()
     execution = str(getattr(shell, "execution_count", ""))
@@ -48,6 +48,5 @@ def current_cell(shell: Any = None) -> CellId:
 
 def _parent(shell: Any) -> dict[str, Any]:
     with suppress(Exception):  # another kernel than ipykernel may have no such thing
-        found = shell.kernel.get_parent()
-        return found if isinstance(found, dict) else {}
+        return dict(shell.kernel.get_parent())
     return {}

@@ -115,10 +115,12 @@ class SettingsLoader:
         # The budgets as at load, and those that were added since.
         budgets = [text.strip() for text in re.split("[,;\n]", f"{self._frozen['WAN_BUDGET']},{now['WAN_BUDGET']}")]
         # Nothing else of what was stored: limits in that file could be loosened from a cell.
-        numbers = {n: self._frozen.get(variable, self._variable(variable)) for n, variable in NUMBERS.items()}
-        given = {n: stored.get(n) for n in STORED} | numbers
+        given = {
+            **{field: stored.get(field) for field in STORED},
+            **{field: self._frozen.get(variable, self._variable(variable)) for field, variable in NUMBERS.items()},
+        }
         values = {
-            **{name: value for name, value in given.items() if value not in ("", None)},
+            **{field: value for field, value in given.items() if value not in ("", None)},
             "provider": name,
             "is_simulated": is_simulated,
             "base_url": base_url,
