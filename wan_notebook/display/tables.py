@@ -287,5 +287,10 @@ def _input_row(number: int, image: InputImage | PendingImage) -> list[Cell | str
     if isinstance(image, PendingImage):
         return [f"image {number}", Cell(text=image.name, below="not here yet: a dry run fetches nothing"), "", "", ""]
     size = f"{image.width_px}×{image.height_px} px {image.mime.removeprefix('image/').upper()}"
-    name = Cell(text=image.name, below="; ".join(image.notes))
-    return [f"image {number}", name, size, file_size(len(image.data)), f"`{image.sha256[:16]}`"]
+    return [
+        f"image {number}",
+        Cell(text=image.name, below="; ".join(image.notes)),
+        size,
+        file_size(len(image.data)),
+        f"`{image.sha256[:16]}`",
+    ]

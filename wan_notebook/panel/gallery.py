@@ -32,8 +32,11 @@ class GalleryFeed(Feed):
         """Show the newest pictures that the filter matches."""
         page = self.project.database.history(self._query)
         items = [_item(row, picture) for row in page.rows for picture in row.pictures if picture.saved_at]
-        items = [one for one in items if one["is_starred"] or not self._query.starred]
-        items = [one for one in items if not one["is_rejected"] or self._show_rejected]
+        items = [
+            one
+            for one in items
+            if (one["is_starred"] or not self._query.starred) and (self._show_rejected or not one["is_rejected"])
+        ]
         total = page.pictures if len(page.rows) < page.total_rows else len(items)
         tags = {tag for row in page.rows for tag in row.tags} | set(self.panel.gallery.get("tags", ()))
         self.panel.show(gallery={"items": items, "total": total, "tags": sorted(tags)})
