@@ -297,7 +297,7 @@ def test_the_sums_are_the_same(name: str, session: Session) -> None:
 def test_the_cost_tables_are_the_same(by: str, session: Session) -> None:
     """By day, notebook, tag and person."""
     found = [
-        {"key": row.key, "jobs": row.jobs, "pictures": row.pictures, "total": str(row.total)}
+        {"key": row.key, "jobs": row.jobs, "pictures": row.pictures_saved, "total": str(row.total)}
         for row in database_of(session).cost_by(by)
     ]
     price = database_of(session).last_price("gateway", "wan2.6-image")
