@@ -16,15 +16,16 @@ from .errors import Problem, RequestError
 from .images import InputImage, PendingImage
 from .models import MODEL
 from .validation import (
+    DEFAULT_TIER,
     Mode,
     Seeds,
     mode_for,
+    parse_size,
     plain_integer,
     problems_of,
     record_of,
     size_text,
     type_problems,
-    wire_size,
 )
 
 _PLAIN: Final = {"n": plain_integer, "max_images": plain_integer, "seed": plain_integer, "size": size_text}
@@ -110,7 +111,7 @@ class ImageRequest(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with changes, validated again; the very same object if nothing changes."""
-        if all(getattr(self, name, ...) is value for name, value in changes.items()):
+        if all(getattr(self, name, ...) == value for name, value in changes.items()):
             return self
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
@@ -129,8 +130,13 @@ class ImageRequest(BaseModel):
             shown |= {"n": self.n, "prompt_extend": self.prompt_extend is not False}
         else:
             shown |= {"n": 1, "max_images": 1 if mode is Mode.TEXT_TO_IMAGE else self.pictures_asked}
-        size, negative = wire_size(self.size, mode), self.negative_prompt or None
-        optional = {"size": size, "negative_prompt": negative, "seed": self.seed}
+        usual = DEFAULT_TIER if mode is Mode.EDIT else None
+        size = usual if self.size is None else parse_size(self.size)
+        if isinstance(size, tuple):
+            size = f"{size[0]}*{size[1]}"
+        elif size == DEFAULT_TIER and mode is Mode.TEXT_TO_IMAGE:
+            size = "1280*1280"  # tiers are not documented there; without an input it can only mean this
+        optional = {"size": size, "negative_prompt": self.negative_prompt or None, "seed": self.seed}
         return shown | {name: value for name, value in optional.items() if value is not None}
 
     def canonical(self, *, with_seed: bool) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def problems_of(request: ImageRequest) -> list[Problem]:
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
 
-_DEFAULT_TIER: Final = "1K"
+DEFAULT_TIER: Final = "1K"
 
 
 def parse_size(text: str) -> str | tuple[int, int] | None:
@@ -113,24 +113,13 @@ def size_text(size: Any) -> Any:
     return size
 
 
-def wire_size(asked: str | None, mode: Mode) -> str | None:
-    """Return a valid size as it is sent (``1280*1280``, ``1K``), or None if it is left to the service."""
-    if asked is None:
-        return _DEFAULT_TIER if mode is Mode.EDIT else None
-    size = parse_size(asked)
-    if isinstance(size, tuple):
-        return f"{size[0]}*{size[1]}"
-    # Tiers are not documented in text to image; without an input 1K can only mean this.
-    return "1280*1280" if size == _DEFAULT_TIER and mode is Mode.TEXT_TO_IMAGE else size
-
-
 def _size_rules(asked: str, mode: Mode, record: ModelRecord) -> list[Rule]:
     size = parse_size(asked)
     if size is None:
         hint = f"Use 1K or 2K for edits, {', '.join(RATIOS)}, or width x height in pixels."
         return [(True, "size", repr(asked), "not a valid size.", hint)]
     if isinstance(size, str):
-        is_wrong = mode is Mode.ILLUSTRATED or (mode is Mode.TEXT_TO_IMAGE and size != _DEFAULT_TIER)
+        is_wrong = mode is Mode.ILLUSTRATED or (mode is Mode.TEXT_TO_IMAGE and size != DEFAULT_TIER)
         hint = "Give a size in pixels, at most 1280x1280 in total, or leave it out; then edit the result at 2K."
         return [(is_wrong, "size", size, f"belongs to edits, but this is {mode}.", hint)]
     width, height = size
@@ -159,7 +148,7 @@ def size_from_image(
 
     ``shown`` is the picture as it was typed, ``found`` what it turned out to be.
     """
-    tier = parse_size(size) if size else _DEFAULT_TIER
+    tier = parse_size(size) if size else DEFAULT_TIER
     image = found[0] if found else None
     both = f"cannot be combined with size {size}: both set the shape."
     rules = (
@@ -170,7 +159,7 @@ def size_from_image(
     problems = [Problem("like", shown, message, hint) for is_broken, message, hint in rules if is_broken][:1]
     if problems or not isinstance(image, InputImage) or isinstance(tier, tuple):
         return size, problems
-    if tier != _DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
+    if tier != DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
         return size, []  # a tier that this mode does not have stays, so that the request says why
     record = record_of(MODEL)
     total_px = record.tiers[tier] if mode is Mode.EDIT else record.text_total_max_px
@@ -189,7 +178,7 @@ def expected_size(request: ImageRequest) -> tuple[int, int, str] | None:
     if not isinstance(last, InputImage):
         return None if last else (1280, 1280, "default")
     whose = f"shape of image {len(request.images)} ({last.name})"
-    total_px = record.tiers[size or _DEFAULT_TIER]
+    total_px = record.tiers[size or DEFAULT_TIER]
     if request.mode is Mode.ILLUSTRATED and last.width_px * last.height_px <= total_px:
         return last.width_px, last.height_px, whose
     return *_fit_total(last.width_px, last.height_px, total_px), whose

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 from ..errors import Problem
 from ..images import looks_like_image
@@ -203,7 +203,9 @@ class LineParser(argparse.ArgumentParser):
         read = ReadLine(self, split_line(line))
         while read.read_options():
             read.read_word()
-        return read.finished()
+        if missing := [one for one in self.positionals[: self.least] if not getattr(read.options, one.dest)]:
+            read.needs(*(str(one.metavar) for one in missing))
+        return read
 
     def read_with_text(self, line: str) -> "ReadLine":
         """Read ``options TEXT options``: the options stand before the text, or after it as an unbroken tail."""
@@ -211,7 +213,8 @@ class LineParser(argparse.ArgumentParser):
         read.read_options()
         words = list(read.words)
         if not words:
-            return read.finished("a text")
+            read.needs("a text")
+            return read
         is_marked = words[0].text == "--"
         read.text = line[words[0].start + 2 * is_marked :].strip()
         if not read.problems:
@@ -225,7 +228,7 @@ class LineParser(argparse.ArgumentParser):
             if not read.options.raw:
                 read.check_text(words[:end])
             read.text = line[words[0].start : words[end - 1].end]
-        return read.finished()
+        return read
 
 
 class ReadLine:
@@ -304,13 +307,10 @@ class ReadLine:
         hint = did_you_mean(name.lower(), self.parser.named) or f"`%wan help{topic}` lists the options."
         self.problem(name, "unknown option.", f"{hint} {more}".strip())
 
-    def finished(self, *missing: str) -> Self:
-        """Return what was read; a missing word is a problem too."""
-        required = self.parser.positionals[: self.parser.least]
-        missing = (*missing, *(str(one.metavar) for one in required if not getattr(self.options, one.dest)))
-        if missing and not self.problems and not self.options.help:
+    def needs(self, *missing: str) -> None:
+        """Note which words are missing, unless something else is wrong or help is asked for."""
+        if not self.problems and not self.options.help:
             self.problem(self.parser.prog, f"needs {' and '.join(missing)}.", f"Example: `{self.parser.example}`")
-        return self
 
     def _set(self, action: argparse.Action, value: object) -> None:
         before = getattr(self.options, action.dest)
