@@ -278,12 +278,10 @@ def whole_number(name: str, value: Any, least: int) -> int | None:
 
 def _texts(name: str, given: object) -> tuple[str, ...]:
     """Return one text or several; none for None. Raise ``CellError`` for anything else."""
-    if isinstance(given, str | None):
-        return () if given is None else (given,)
-    values = tuple(given) if isinstance(given, Iterable) else (given,)
-    if not all(isinstance(value, str) for value in values):
-        raise CellError(f"{name} = {shown_value(given)}: must be text.", hint="Several are a list of texts.")
-    return values
+    values: Any = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    if given is None or all(isinstance(value, str) for value in values):
+        return () if given is None else values
+    raise CellError(f"{name} = {shown_value(given)}: must be text.", hint="Several are a list of texts.")
 
 
 def parse_since(when: object, now: float | None = None) -> float | None:
