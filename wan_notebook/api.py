@@ -1,5 +1,6 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -304,7 +305,9 @@ def compare(
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
     resolver = _resolver(session or default_session())
-    items = [_compare_item(value, number, resolver) for number, value in enumerate(flat, 1)]
+    rows = [value.tracked.row for value in flat if isinstance(value, Picture)]
+    names = Counter(name for name, _ in {(given.name, given.sha256) for row in rows for given in row.inputs})
+    items = [_compare_item(value, number, resolver, names) for number, value in enumerate(flat, 1)]
     shared = set(items[0].facts).intersection(*(item.facts for item in items)) if len(items) > 1 else set()
     items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
     return Comparison(tuple(items), tuple(sorted(shared)), columns)
@@ -316,14 +319,15 @@ def _flat(value: object) -> list[object]:
     return [each for part in inner for each in _flat(part)] if isinstance(inner, list | tuple) else [value]
 
 
-def _compare_item(value: object, number: int, resolver: "Resolver") -> "CompareItem":
+def _compare_item(value: object, number: int, resolver: "Resolver", names: Counter[str]) -> "CompareItem":
     from .display import CompareItem
 
     label = _label(resolver, value) or f"image {number}"
     if isinstance(value, Picture):
         row, picture = value.tracked.row, value.row
         facts = {
-            "input": ", ".join(given.name for given in row.inputs),
+            # Two inputs of one name, as a loop makes them, are told apart by their hashes.
+            "input": ", ".join(f"{i.name} ({i.sha256[:6]})" if names[i.name] > 1 else i.name for i in row.inputs),
             "seed": str(row.seed),
             "size": f"{picture.width_px}×{picture.height_px}",
             "mode": row.mode,

@@ -84,7 +84,7 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
         except RequestError as error:
             problems.extend(error.problems)
             return piece
-        if _REPR.fullmatch(value):
+        if _REPR.fullmatch(value) or ("\n" in value and not isinstance(found, str)):  # a table or an array
             notes.append(f"{piece} became {one_line(value, 40)} in the {field.replace('_', ' ')}")
         return value
 

@@ -18,7 +18,7 @@ from .embed import Metadata, load_json, read_metadata, texts_of
 _NETWORK: Final = r"<(?:lora|lyco|hypernet):[^<>]{1,200}>"
 _AVOIDED: Final = r"\[([^\[\]]{1,500})\]"
 _NOTHING: Final[tuple[object, ...]] = (None, "", "None", "null", [], {})
-_PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|\Z)', re.DOTALL)
+_PAIR: Final = re.compile(r'(\w[\w \-/]{0,58}):\s*("(?:\\.|[^\\"])+"|[^,\n]*)(?:[,\n]|\Z)', re.DOTALL)
 _INLINE_PAIRS: Final = 3  # so many settings make it sure that a line holds more than a prompt
 
 _KEYWORDS: Final = (

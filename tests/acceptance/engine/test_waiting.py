@@ -34,10 +34,11 @@ def test_result_works_inside_a_running_loop(made: Rig) -> None:
     """A synchronous wait inside a coroutine, as in a notebook's cell, gets its pictures."""
 
     async def cell() -> int:
-        return len(ask(session, seed=5).result(20).images) + len((await ask(session, seed=6)).images)
+        gathered = await asyncio.gather(ask(session, seed=7), asyncio.ensure_future(ask(session, seed=8)))
+        return len(ask(session, seed=5).result(20).images) + len((await ask(session, seed=6)).images) + len(gathered)
 
     session = made.kernel()
-    assert asyncio.run(cell()) == 2
+    assert asyncio.run(cell()) == 4
 
 
 def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ def test_a_comparison_names_what_differs_and_saves_itself(session: Session, tmp_
     assert [item.label for item in compared.items] == [f"{job.id}[0]", f"{job.id}[1]"]
     assert [item.facts for item in compared.items] == [(("seed", "1"),), (("seed", "2"),)]
     assert {name for name, _ in compared.common} == {"cost", "input", "mode", "prompt", "size"}
+    other = ask(session, images=[Image.new("RGB", (300, 300))], seed=1).result(WAIT_S)  # of the same name
+    differing = [dict(item.facts)["input"] for item in wan.compare(job[0], other, session=session).items]
+    assert differing == [f"image 1 ({made.rows[0].inputs[0].sha256[:6]})" for made in (job, other)]
     for name, start in (("c.png", b"\x89PNG"), ("c.jpg", b"\xff\xd8"), ("c.pdf", b"%PDF"), ("c.html", b"<!doctype")):
         assert compared.save(tmp_path / "out" / name).read_bytes().startswith(start)
     with pytest.raises(StoreError, match=r"c\.gif: unknown ending"):

@@ -299,6 +299,7 @@ def test_a_wrong_type_is_one_clear_error(desk: Archive, wrong: Callable[[Session
         ("2 weeks ago", "2026-11-11T15:30"),
         ("an hour", "2026-11-25T14:30"),
         ("2026-11-24 14:30", "2026-11-24T14:30"),
+        ("2026/11/24", "2026-11-24"),
         (" 2026-11-24t14:30 ", "2026-11-24T14:30"),
         (dt.date(2026, 11, 24), "2026-11-24"),
         (dt.datetime(2026, 11, 24, tzinfo=dt.UTC), "2026-11-24T00:00+00:00"),

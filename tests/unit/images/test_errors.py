@@ -93,7 +93,8 @@ def test_a_path_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(work)
     for name in ("astronaut.png", "Coffee.JPG"):
         (work / name).write_bytes(WHOLE["PNG"])
-    slips = {"astronot.png": "astronaut.png", "coffee.jpg": "Coffee.JPG"}
+    (tmp_path / "cat.png").write_bytes(WHOLE["PNG"])
+    slips = {"astronot.png": "astronaut.png", "coffee.jpg": "Coffee.JPG", "cat.png": "../cat.png"}
     for typed, meant in {**slips, str(work / "astronot.png"): str(work / "astronaut.png")}.items():
         with pytest.raises(ImageInputError, match="there is no file") as caught:
             load_image(typed, name="ref")

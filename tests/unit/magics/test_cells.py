@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ def test_every_option_arrives():
 @pytest.mark.parametrize(
     ("line", "field", "value"),
     [
+        ("-n {count}", "n", 3),
         ("--seed {count}", "seed", 3),
         ("--seed count+1", "seed", 4),
         ("-i {photo}", "images", (replace(picture("x"), name="photo"),)),
@@ -45,7 +47,7 @@ def test_every_option_arrives():
         ("--size (1024, 768)", "size", "1024x768"),
         ("--size {width}x{width}", "size", "1280x1280"),
         ("--ar {ratio}", "size", "3:2"),
-        ("--like photo1 -i photo", "size", "736*2208"),
+        ("--like {photo1} -i photo", "size", "736*2208"),
         ("--like photo1 -i photo --size 2K", "size", "1168*3536"),
         ("--like a3f[1]", "size", "1472*1104"),
     ],
@@ -158,12 +160,13 @@ def test_lists_are_taken_apart():
     [
         ("a fox --ar 16:9", "'--ar' is part of the prompt"),
         ("{nothing} in snow", "{nothing} became None"),
+        ("{pixels} in snow", "{pixels} became [[1. 0.]"),
         ("a fox\nSteps: 20, Sampler: Euler a, Seed: 5, Size: 1024x768", "not used"),
     ],
 )
 def test_what_is_hardly_meant_draws_a_note(body, part):
     """What is worth saying, but not an error, reaches the card (CASES M8, M9); ordinary text has none."""
-    assert [note for note in call("-i photo", body)[0].notes if part in note]
+    assert [note for note in call("-i photo", body, notebook(pixels=np.eye(2)))[0].notes if part in note]
     text = 'a fox (in snow) at 10:30, ratio 16:9, image 1 on image 2, well-known -- and loved, std::vector, "open"'
     assert call("-i [photo, photo1]", text)[0].notes == ()
 

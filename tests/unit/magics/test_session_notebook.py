@@ -76,6 +76,7 @@ def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
     assert isinstance(job, Job)
     assert (job.prompt, job.request.negative_prompt) == ("a {fox} in snow, {really}", "text")
     assert "fox[0]" in shown
+    assert "$0.00 simulated (would cost 0.03 USD)" in shown  # two dollar signs would be a formula (USER_TRIAL A2.10)
     assert "seed 5" in shown
 
 
@@ -192,6 +193,8 @@ def test_waiting_for_all_ends_in_one_line(notebook: Notebook, monkeypatch: pytes
     last = shown.replace("\r", "\n").strip().splitlines()[-1]
     assert last.startswith("3 of 3 saved · ")
     assert last.endswith(" s · $0.00")
+    notebook.run("%%wan --seed 4..6 --no-wait\na fox")
+    assert len(notebook.run("%wan cancel --all").strip().splitlines()) == 3
 
 
 @pytest.mark.parametrize("command", ["cancel --all", "resume", "cost", "budget", "config", "history", "doctor", ""])

@@ -72,7 +72,7 @@ def test_a1111_gives_prompt_seed_and_size() -> None:
 def test_parameters_texts_of_all_kinds(text: str, prompt: str, negative: str, seed: int | None) -> None:
     """In lines or in one line, quoted or not: the settings begin with Steps, or are three pairs; the rest is prompt."""
     found = read(parameters=text)
-    assert (found.prompt, found.negative_prompt, found.seed) == (prompt, negative, seed)
+    assert told(found) == (prompt, negative, seed, *([1024, 1024] if "1024x1024" in text else [None, None]))
 
 
 CODED = f"{LIGHTHOUSE}, X: 雪"
@@ -103,9 +103,9 @@ def test_a_picture_that_says_nothing() -> None:
 
 def test_an_empty_source_does_not_hide_a_good_one() -> None:
     """The text that says something counts, wherever it stands."""
-    for empty in ("", "None", " ", '{"other": "json"}'):
+    for empty in ("", "None", " ", "{}", '{"other": "json"}'):
         assert read(parameters=empty, prompt=json.dumps(GRAPH)).dialect == "ComfyUI"
-    assert read(invokeai_metadata="{}", parameters=LIGHTHOUSE).prompt == "a lighthouse at dusk"
+        assert read(invokeai_metadata=empty, parameters=LIGHTHOUSE).prompt == "a lighthouse at dusk"
 
 
 def test_every_note_is_one_safe_line() -> None:
