@@ -6,6 +6,7 @@ Each call is one attempt; what to repeat is decided by the worker.
 import asyncio
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +38,31 @@ log = logging.getLogger(__name__)
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
 _DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
+@dataclass
+class EnvironmentTransport(httpx.AsyncBaseTransport):
+    """httpx's own transport, with the proxy and the certificates that the environment sets when it is needed.
+
+    Changes of the environment count from the next request on. The request extension ``is_direct`` says that no proxy
+    is to be used.
+    """
+
+    limits: httpx.Limits
+    transports: dict[tuple[str, str], httpx.AsyncHTTPTransport] = field(default_factory=dict)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises ``NotSentError`` if the certificates or the proxy cannot be used."""
+        proxy = None if request.extensions.get("is_direct") else network.proxy_for(request.url)
+        key = (proxy.url if proxy else "", os.environ.get("SSL_CERT_FILE", ""))
+        if key not in self.transports:
+            self.transports[key] = network.new_transport(proxy, self.limits)
+        return await self.transports[key].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for transport in self.transports.values():
+            await transport.aclose()
 
 
 class ServiceClient:
@@ -79,13 +105,13 @@ class ServiceClient:
         self._permits = asyncio.Semaphore(network.CONNECTIONS_MAX)
         replaced = None if settings.in_process else transport
         guarded = network.GuardedTransport(
-            inner=replaced or network.EnvironmentTransport(network.SEPARATE),
+            inner=replaced or EnvironmentTransport(network.SEPARATE),
             service_host=self._base.host,
             resolver=resolver or (None if replaced else network.resolve),
         )
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         self._api = httpx.AsyncClient(
-            transport=transport or network.EnvironmentTransport(network.POOLED),
+            transport=transport or EnvironmentTransport(network.POOLED),
             headers={**headers, "Accept": "application/json", "Content-Type": "application/json"},
         )
         check_key(settings.key)

@@ -6,7 +6,6 @@ arrived. Nothing here is chained to httpx's exceptions: they hold the request, a
 
 import asyncio
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -70,32 +69,8 @@ def proxy_for(url: httpx.URL) -> Proxy | None:
     return Proxy(address if "://" in address else f"http://{address}", f"{scheme.upper()}_PROXY")
 
 
-@dataclass
-class EnvironmentTransport(httpx.AsyncBaseTransport):
-    """httpx's own transport, with the proxy and the certificates that the environment sets when it is needed.
-
-    Changes of the environment count from the next request on. The request extension ``is_direct`` says that no proxy
-    is to be used.
-    """
-
-    limits: httpx.Limits
-    transports: dict[tuple[str, str], httpx.AsyncHTTPTransport] = field(default_factory=dict)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Raises ``NotSentError`` if the certificates or the proxy cannot be used."""
-        proxy = None if request.extensions.get("is_direct") else proxy_for(request.url)
-        key = (proxy.url if proxy else "", os.environ.get("SSL_CERT_FILE", ""))
-        if key not in self.transports:
-            self.transports[key] = _new_transport(proxy, self.limits)
-        return await self.transports[key].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        for transport in self.transports.values():
-            await transport.aclose()
-
-
-def _new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
+def new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
+    """Return a transport with the certificates of the environment. Raises ``NotSentError`` if they cannot be used."""
     hint = ""
     try:
         context = httpx.create_ssl_context()
