@@ -135,50 +135,37 @@ SANITISE = """html => {
 }"""
 
 
-def _sanitised(chromium: Any, tmp_path: Path, html: list[str]) -> Any:
-    path = tmp_path / "empty.html"
-    path.write_text("<!doctype html><meta charset=utf-8><title>x</title><body></body>")
-    with offline_page(chromium, path) as page:
-        for part in html:
-            page.evaluate(SANITISE, part)
-        page.wait_for_function(PAINTED)
-        read = """() => [...document.querySelectorAll('article')].map(a => ({
-          text: a.innerText, alts: [...a.querySelectorAll('img')].map(i => i.alt),
-          widths: [...a.querySelectorAll('img')].map(i => i.naturalWidth),
-          order: [...a.querySelectorAll('img, code, summary')].map(e => e.localName),
-          links: [...a.querySelectorAll('a')].map(e => e.getAttribute('href')),
-          tops: [...a.querySelectorAll('img')].map(i => i.getBoundingClientRect().top),
-        }))"""
-        return page.evaluate(read)
-
-
-def _in_order(text: str, *words: str) -> None:
-    flat, at = " ".join(text.split()), 0
-    for word in words:
-        found = flat.find(word, at)
-        assert found >= 0, f"{word!r} is not in {flat[at:]!r}"
-        at = found + len(word)
+READ = """() => [...document.querySelectorAll('article')].map(a => ({
+  text: a.innerText.split(/\\s+/).join(' '),
+  alts: [...a.querySelectorAll('img')].map(i => i.naturalWidth > 0 && i.alt),
+  order: [...a.querySelectorAll('img, code')].map(e => e.localName).join(' '),
+  links: [...a.querySelectorAll('a')].map(e => e.getAttribute('href')),
+}))"""
 
 
 def test_a_site_that_removes_styles_and_scripts_still_reads(executed: Executed, chromium: Any, tmp_path: Path) -> None:
     """With every style, class, script and handler gone the order, the tables, links and picture texts make sense."""
     html = [executed.html(cell) for cell in (1, 2, 3, 6)]
     assert not re.search(r"<(script|style|svg|iframe|form)|\son\w+=|javascript:", "".join(html), re.IGNORECASE)
-    fox, owls, article, history = _sanitised(chromium, tmp_path, html)
+    path = tmp_path / "empty.html"
+    path.write_text("<!doctype html><meta charset=utf-8><title>x</title><body></body>")
+    with offline_page(chromium, path) as page:
+        for part in html:
+            page.evaluate(SANITISE, part)
+        page.wait_for_function(PAINTED)
+        fox, owls, article, history = parts = page.evaluate(READ)
 
-    _in_order(fox["text"], "saved", "text to image", "fox[0]", "seed 5", "full file", "1280×1280 px", "Prompt and")
+    assert re.search("saved.*text to image.*fox.0.*seed 5.*full file.*1280×1280 px.*Prompt and", fox["text"])
     assert fox["alts"] == ["fox[0], seed 5: a red fox in snow for $5 or $6"]
-    _in_order(owls["text"], "saved", "2 pictures", "owls[0]", "seed 7", "owls[1]", "seed 8", "Prompt and parameters")
+    assert re.search("saved.*2 pictures.*owls.0.*seed 7.*owls.1.*seed 8.*Prompt and parameters", owls["text"])
     assert [alt.partition(":")[0] for alt in owls["alts"]] == ["owls[0], seed 7", "owls[1], seed 8"]
-    assert owls["order"][1:5] == ["img", "code", "img", "code"]
-    # text and pictures take turns
-    first, second = (alt.partition(",")[0] for alt in article["alts"])
-    _in_order(article["text"], "illustrated text", first, second)
-    _in_order(history["text"], "History", "When / job", "how to draw an owl", "an owl", "a red fox in snow", "jobs")
-    for part in (fox, owls, article, history):
-        assert all(part["widths"])
-        for link in part["links"]:
-            assert (executed.folder / link).is_file(), link
+    assert "img code img code" in owls["order"]
+    first, second = (re.escape(alt.partition(",")[0]) for alt in article["alts"])
+    assert re.search(f"illustrated text.*{first}.*{second}", article["text"])  # text and pictures take turns
+    assert re.search("History.*When / job.*how to draw an owl.*an owl.*a red fox in snow.*jobs", history["text"])
+    for part in parts:
+        assert all(part["alts"])
+        assert all((executed.folder / link).is_file() for link in part["links"]), part["links"]
 
 
 def test_a_plain_terminal_shows_text_with_file_paths(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.environment import ROOT
-from tests.lab.harness import Lab, VoilaPage
+from tests.lab.harness import Lab, VoilaPage, low_contrast
 from tests.lab.kernels import ensure_kernel6
 
 LOAD = """%load_ext wan_notebook
@@ -16,6 +16,10 @@ from PIL import Image
 photo = Image.open('data/chelsea.jpg')
 animal = 'fox'"""
 BUTTON = ".wan-run-button"
+ACTIONS = ".wan-actions .wan-b"
+OUTLINED = (
+    ":is(.wan-left, .wan-cell, .wan-filters) :is(.wan-b:not([aria-disabled=true]), textarea, input:not([type=file]))"
+)
 
 
 def opened(lab: Lab, *cells: str, load: str = LOAD, seconds: str = "1") -> Any:
@@ -195,3 +199,26 @@ def test_voila_has_the_same_panel(voila: VoilaPage) -> None:
     voila.write("a.ipynb", ["%load_ext wan_notebook", "%wan panel"])
     voila.open("a.ipynb")
     made(voila.page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_signs_and_outlines_can_be_read(lab: Lab, theme: str) -> None:
+    """States of jobs, an unknown name, the history: 4.5:1 for words, 3:1 for signs and outlines, in both themes."""
+    jobs = "import wan_notebook as wan\nwan.generate('a fox', seed=5).result()\nfor word in ('fail', 'seconds:90'):\n"
+    jobs += "    wan.generate(f'[[{word}]] an owl')"
+    page = opened(lab, load=f"%load_ext wan_notebook\n{jobs}\nmood = 'curious'")
+    lab.theme(theme)
+    page.locator(".wan-f-prompt textarea").fill("a {nobody} {mood} fox")
+    page.wait_for_selector(".wan-f-prompt[data-wrong] .wan-note >> text=nobody")
+    page.locator(".wan-jobrow b", has_text="failed").first.wait_for()
+    page.locator(".wan-tile").first.click()
+    page.locator(".wan-inspector").get_by_text("More ▾").click()
+    assert low_contrast(page, ".wan-panel") == []
+    assert low_contrast(page, f":is({OUTLINED}, {ACTIONS})", "faint") == []
+    page.locator(".wan-tile").first.dblclick()
+    page.wait_for_function("document.querySelector('.wan-stage-image').naturalWidth > 1000")
+    assert low_contrast(page, f".wan-light {ACTIONS}", "faint") == []
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="History").click()
+    page.wait_for_selector(".wan-history tbody tr >> nth=2")
+    assert low_contrast(page, ".wan-history") == []

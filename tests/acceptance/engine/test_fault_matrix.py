@@ -1,41 +1,32 @@
 """Every fault of the matrix, in every phase where it can strike: what becomes of the job, the task and the picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 from PIL import Image
 
 from tests.acceptance.engine.matrix import MATRIX, Case
-from tests.kit import Rig, ask, ended, row_of
+from tests.kit import Rig, ask, ended, rig, row_of
 from wan_notebook.session import Session
 
-
-class Place:
-    """One way to the service, shared by the cases of the table: a rig with its kernel."""
-
-    def __init__(self, made: Rig) -> None:
-        self.rig = made
-        self.kernel: Session = made.kernel()
-        self.count = 0
+Place = Callable[[str, bool], tuple[Rig, Session]]
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, bool], Place]]:
-    """Each provider in this process and over a socket, made when first needed."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Each provider in this process and over a socket, with one kernel for all its cases, made when first needed."""
+    with ExitStack() as stack:
 
-    class Places(dict[tuple[str, bool], Place]):
-        def __missing__(self, key: tuple[str, bool]) -> Place:
-            provider, socket = key
-            made = Rig(tmp_path_factory.mktemp(provider), provider=provider, speed=100.0)
+        @cache
+        def made(provider: str, socket: bool) -> tuple[Rig, Session]:
+            found = stack.enter_context(rig(tmp_path_factory.mktemp(provider), provider=provider))
             if socket:
-                made.serve()
-            self[key] = Place(made)
-            return self[key]
+                found.serve()
+            return found, found.kernel()
 
-    found = Places()
-    yield found
-    for place in found.values():
-        place.rig.close()
+        yield made
 
 
 def _rows() -> list[object]:
@@ -52,16 +43,15 @@ def _rows() -> list[object]:
 
 
 @pytest.mark.parametrize(("case", "provider", "socket"), _rows())
-def test_matrix(case: Case, provider: str, socket: bool, places: dict[tuple[str, bool], Place]) -> None:
+def test_matrix(case: Case, provider: str, socket: bool, place: Place) -> None:
     """After the fault: the state, at most one task for one job, every picture that can be had, no key to a stranger."""
-    place = places[provider, socket]
-    place.count += 1
-    service = place.rig.service
+    made, kernel = place(provider, socket)
+    service = made.service
     before = service.tasks_created
-    place.rig.arm(*case.faults.split())
-    options = {"images": [Image.new("RGB", (300, 300), (place.count % 256, 0, 0))], "n": 2} if case.edit else {}
-    job = ended(ask(place.kernel, f"case {place.count}", seed=5, **options))
-    place.rig.arm()
+    made.arm(*case.faults.split())
+    options = {"images": [Image.new("RGB", (300, 300))], "n": 2} if case.edit else {}
+    job = ended(ask(kernel, f"{case}", seed=5, **options))
+    made.arm()
     (tracked,), (row,) = job.tracked, job.rows
     saved = [picture for picture in row.pictures if picture.saved_at]
     found = (str(job.status), service.tasks_created - before, len(saved))
@@ -70,12 +60,12 @@ def test_matrix(case: Case, provider: str, socket: bool, places: dict[tuple[str,
     assert row.missing == case.missing
     assert bool(tracked.stopped) == case.stopped
     assert case.state not in ("refused", "failed", "cancelled") or not job.cost.amount
-    assert not service.keys_leaked + place.rig.faults.keys_leaked
-    assert all((place.rig.folder / picture.file).is_file() for picture in saved)
-    stored = row_of(place.kernel, job)
+    assert not service.keys_leaked + made.faults.keys_leaked
+    assert all((made.folder / picture.file).is_file() for picture in saved)
+    stored = row_of(kernel, job)
     assert stored.status == row.status
     assert [(p.file, p.sha256, p.corrupt_file) for p in stored.pictures] == [
         (p.file, p.sha256, p.corrupt_file) for p in row.pictures
     ]
     if case.state == "in_doubt":
-        place.kernel.resolve(job, "abandon")  # else the kernel looks for it, a hundred times a second
+        kernel.resolve(job, "abandon")  # else the kernel looks for it, a hundred times a second
