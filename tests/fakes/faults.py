@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from tests.fakes.pictures import bomb
@@ -165,14 +166,11 @@ class Faults:
             yield base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, has_more = b"", True
-        while has_more:
-            message = await receive()
-            body, has_more = body + message.get("body", b""), message.get("more_body", False)
-        host = dict(scope["headers"])[b"host"].decode()
-        raw_path = scope["raw_path"] + b"?" * bool(scope["query_string"]) + scope["query_string"]
-        url = httpx.URL(f"{scope['scheme']}://{host}").copy_with(raw_path=raw_path)
-        reply = await self.respond(httpx.Request(scope["method"], url, headers=scope["headers"], content=body))
+        asked = Request(scope, receive)
+        content = await asked.body()
+        reply = await self.respond(
+            httpx.Request(asked.method, str(asked.url), headers=asked.headers.raw, content=content)
+        )
         if reply.has_head:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.head()})
             async for part in reply.parts(self.pace_s):
@@ -193,10 +191,9 @@ class Faults:
 
     async def respond(self, request: httpx.Request) -> Reply:
         """Return the reply to a request: struck by a fault, or as the service gives it."""
-        path = request.url.path
-        if path.startswith("/elsewhere/"):
-            return await self._elsewhere(request, path.removeprefix("/elsewhere"))
-        phase, task_id = _phase(request.method, path), _task_id(request)
+        if request.url.path.startswith("/elsewhere/"):
+            return await self._elsewhere(request)
+        phase, task_id = _phase(request), _task_id(request)
         generation = self._voided[task_id]
         if phase == "download" and generation and f"void={generation}" not in str(request.url):
             return self._dated(_storage_error(403, "AccessDenied", "Request has expired."))
@@ -321,17 +318,15 @@ class Faults:
             document = {**kept, "status": "failed", "error": said}
         return replace(reply, body=Reply.json(document).body)
 
-    async def _elsewhere(self, request: httpx.Request, path: str) -> Reply:
+    async def _elsewhere(self, request: httpx.Request) -> Reply:
         """Stand in for another host: note a key that was sent there; serve result files, and HTML for the rest."""
-        if _phase(request.method, path) == "download":
-            request.url = request.url.copy_with(path=path)
-            return await self._served(request)
         if "authorization" in request.headers:
             self.keys_leaked.append(request.url.path)
-        return Reply.html("another host")
+        request.url = request.url.copy_with(path=request.url.path.removeprefix("/elsewhere"))
+        return await self._served(request) if _phase(request) == "download" else Reply.html("another host")
 
 
-def _phase(method: str, path: str) -> str:
+def _phase(request: httpx.Request) -> str:
     """Return what a request is for."""
     phases = {
         "submit": "POST .*/generation",
@@ -340,7 +335,7 @@ def _phase(method: str, path: str) -> str:
         "cancel": "POST .*/cancel",
         "download": "[A-Z]+ /results/.*",
     }
-    asked = f"{method} {path.rstrip('/')}"
+    asked = f"{request.method} {request.url.path.rstrip('/')}"
     return next((phase for phase, pattern in phases.items() if re.fullmatch(pattern, asked)), "other")
 
 
@@ -357,7 +352,7 @@ def _is_dashscope(request: httpx.Request) -> bool:
 
 def _error(request: httpx.Request, status: int) -> Reply:
     code, message = STATUSES[status]
-    if _phase(request.method, request.url.path) == "download":
+    if _phase(request) == "download":
         return _storage_error(status, code, message)
     error = {"code": code, "message": message}
     return Reply.json({**error, "request_id": "fault"} if _is_dashscope(request) else {"error": error}, status)
@@ -446,26 +441,25 @@ def _bad_certificate() -> Exception:
     return error
 
 
+_RAISED: dict[str, tuple[type[httpx.RequestError], Exception | None]] = {
+    "reset": (httpx.ReadError, ConnectionResetError(errno.ECONNRESET, "reset by peer")),
+    "fin": (httpx.RemoteProtocolError, None),
+    "stall": (httpx.ReadTimeout, None),
+    "connect_refused": (httpx.ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
+    "dns": (httpx.ConnectError, socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
+    "tls": (httpx.ConnectError, _bad_certificate()),
+    "connect_timeout": (httpx.ConnectTimeout, TimeoutError(errno.ETIMEDOUT, "Connection timed out")),
+}
+
+
 async def _end(reply: Reply, request: httpx.Request) -> None:
     """Raise what httpx raises for the ending; a stall lasts for the request's read timeout."""
     if reply.ending == "stall":
         timeout_s = request.extensions.get("timeout", {}).get("read")
         await (asyncio.Event().wait() if timeout_s is None else asyncio.sleep(timeout_s))
-    words = "peer closed connection without sending complete message body"
-    if not reply.has_head:
-        words = "Server disconnected without sending a response."
-    raised: dict[str, tuple[type[httpx.RequestError], str, Exception | None]] = {
-        "reset": (httpx.ReadError, "", ConnectionResetError(errno.ECONNRESET, "reset by peer")),
-        "fin": (httpx.RemoteProtocolError, words, None),
-        "stall": (httpx.ReadTimeout, "", None),
-        "connect_refused": (httpx.ConnectError, "", ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
-        "dns": (httpx.ConnectError, "", socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
-        "tls": (httpx.ConnectError, "", _bad_certificate()),
-        "connect_timeout": (httpx.ConnectTimeout, "", TimeoutError(errno.ETIMEDOUT, "Connection timed out")),
-    }
-    if reply.ending in raised:
-        kind, text, cause = raised[reply.ending]
-        raise kind(text, request=request) from cause
+    if reply.ending in _RAISED:
+        kind, cause = _RAISED[reply.ending]
+        raise kind("the connection broke", request=request) from cause
 
 
 def _protocol(connections: dict[Any, asyncio.Transport]) -> type[asyncio.Protocol]:
