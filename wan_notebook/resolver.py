@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from .database import SETTLED, Status
@@ -106,15 +107,11 @@ class Resolver:
                 return load_image(self.project.storage.read(kept), name=short)
         if not self.may_fetch:
             return PendingImage(name=short, job_id=UNFETCHED + url)
-        fetched: list[bytes] = []
-
-        def fetch(address: str) -> bytes:
-            fetched.append(self.download(address))
-            return fetched[0]
-
-        image = load_image(url, name=short, fetch=fetch)
+        download = cache(self.download)  # once for the picture and for what is kept
+        image = load_image(url, name=short, fetch=download)
         if self.project is not None:
-            suffix = (mime_of(fetched[0]) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
-            file = f"{INPUTS}/fetched-{hashlib.sha256(fetched[0]).hexdigest()[:16]}.{suffix}"
-            self.project.database.meta_set(key, self.project.storage.add(file, fetched[0]))
+            data = download(url)
+            suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
+            file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+            self.project.database.meta_set(key, self.project.storage.add(file, data))
         return image

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .completion import Known, complete
     from .expressions import escape, expand
     from .frontend import show_jobs_in_cells
-    from .render_cell import CellText, cell_of_job, cell_of_metadata, cell_of_request, cell_of_row, quoted_path
+    from .render_cell import CellText, cell_of_job, cell_of_metadata, cell_of_row, quoted_path
     from .render_cell import write_cell as write_cell
     from .runner import Runner, last_resort, read_command
 
@@ -19,7 +19,7 @@ _LATER = ("frontend", "cell", "expressions", "completion", "render_cell", "runne
 """Modules that are loaded on first use: `%load_ext` does not need them."""
 
 __all__ = ["Extension", "Known", "Runner", "cell_parser", "command_parsers", "complete", "read_cell", "read_command"]
-__all__ += ["CellText", "cell_of_job", "cell_of_metadata", "cell_of_request", "cell_of_row", "quoted_path"]
+__all__ += ["CellText", "cell_of_job", "cell_of_metadata", "cell_of_row", "quoted_path"]
 __all__ += ["escape", "expand", "help_text", "last_resort", "open_lines", "option_rows", "show_jobs_in_cells"]
 __all__ += ["split_negative", "topic_help", "transform_lines", "write_cell"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..display import Bundle, FrontEnd, job_bundle, picture_bundle, show_job
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
-from ..session import default_session
+from ..session import Session, default_session
 
 
 def front_end(shell: Any) -> "FrontEnd":
@@ -34,8 +34,7 @@ def show_jobs_in_cells() -> None:
 
 def _show(job: Job) -> bool:
     """Display a job unless this very cell has shown it; False for a job of another folder."""
-    session = default_session()
-    if not _is_here(job):
+    if (session := _session_of(job)) is None:
         return False
     execution = session.cell().execution
     if job.shown_in != execution:
@@ -46,12 +45,13 @@ def _show(job: Job) -> bool:
 
 def _bundle(shown: Job | Picture) -> "Bundle | None":
     """Return the static output of a job or a picture; None for one of another folder."""
-    session = default_session()
-    if not _is_here(shown.job if isinstance(shown, Picture) else shown):
+    if (session := _session_of(shown.job if isinstance(shown, Picture) else shown)) is None:
         return None
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
 
 
-def _is_here(job: Job) -> bool:
-    project = default_session().known_project()
-    return project is not None and project.worker is job.worker
+def _session_of(job: Job) -> Session | None:
+    """Return this process's session, if the job belongs to its folder."""
+    session = default_session()
+    project = session.known_project()
+    return session if project is not None and project.worker is job.worker else None

@@ -181,7 +181,6 @@ def find_command(name: str) -> LineParser | None:
 # Help ----------------------------------------------------------------------------------------------------------------
 
 _LEFT: Final = 30
-_WIDTH: Final = 100
 _HEAD: Final = """\
 %%wan -i photo --size 2K -n 2 --seed 5
 A watercolour of {animal} in the snow.
@@ -244,7 +243,7 @@ def _flags(action: argparse.Action) -> str:
 def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
     lines = []
     for left, right in rows:
-        first, *more = textwrap.wrap(right, _WIDTH - _LEFT - 4, break_on_hyphens=False)
+        first, *more = textwrap.wrap(right, 66, break_on_hyphens=False)
         lines += [f"  {left:{_LEFT}}  {first}"] if len(left) <= _LEFT else [f"  {left}", f"{'':{_LEFT}}    {first}"]
         lines += [f"{'':{_LEFT}}    {text}" for text in more]
     return lines

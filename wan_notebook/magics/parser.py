@@ -100,8 +100,7 @@ def unquoted(text: str) -> str | None:
 
     Backslashes stay, except before a quote: a Windows path is not a Python literal.
     """
-    is_quoted = _QUOTED.fullmatch(text) and text[:3] not in ('"""', "'''")
-    return text[1:-1].replace("\\" + text[-1], text[-1]) if is_quoted else None
+    return text[1:-1].replace("\\" + text[-1], text[-1]) if _QUOTED.fullmatch(text) else None
 
 
 def quote(text: str) -> str:

@@ -1,7 +1,7 @@
 """Write a request, a job or a form as an editable ``%%wan`` cell that is read back as exactly the same."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -73,15 +73,6 @@ def _option(option: "argparse.Action", value: Any) -> str:
     return f"{flag} {quote(str(value))}"
 
 
-def cell_of_request(
-    request: ImageRequest, *, images: Sequence[str], seed: object = None, name: str = "", tags: Iterable[str] = ()
-) -> CellText:
-    """Write the cell that is read back as an equal request; ``images`` are what stands after ``-i``."""
-    texts = escape(request.prompt), escape(request.negative_prompt)
-    options = {field: value for field, value in request if field not in ("prompt", "negative_prompt")}
-    return write_cell(*texts, **options | {"images": images, "seed": seed, "name": name, "tags": map(escape, tags)})
-
-
 def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str = "") -> CellText:
     """Write the cell of a job, with inputs named so that it runs in any kernel; ``folder`` holds the pictures."""
     images = [
@@ -89,7 +80,9 @@ def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str
         for one in row.inputs
     ]
     images += [f"{pending.get('job')}[{pending.get('index') or 0}]" for pending in row.pending_inputs]
-    return cell_of_request(request, images=images, seed=seed or row.seed, name=row.name, tags=row.tags)
+    options = {field: value for field, value in request if field not in ("prompt", "negative_prompt")}
+    options |= {"images": images, "seed": seed or row.seed, "name": row.name, "tags": map(escape, row.tags)}
+    return write_cell(escape(request.prompt), escape(request.negative_prompt), **options)
 
 
 def cell_of_job(job: "Job", session: "Session") -> str:

@@ -9,7 +9,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.unit.magics.names import Pictures, call, picture
 from wan_notebook.errors import RequestError
-from wan_notebook.magics import cell_of_request, quoted_path, transform_lines
+from wan_notebook.magics import escape, quoted_path, transform_lines, write_cell
 from wan_notebook.request import ImageRequest
 
 NAMES = Pictures(d={"key": "1", "a b": "2"}, photo="1", a=["1", "2"], f=lambda *_: "1")
@@ -37,7 +37,7 @@ def test_awkward_texts_come_back(prompt):
     """Whatever a prompt holds, the cell that is written asks for exactly that."""
     for negative in ("", "two\nlines", " edges ", "{x}", "Negative prompt: y", ">>> x", "\u2028", "Steps: 1, A: b"):
         asked = ImageRequest(prompt=prompt, negative_prompt=negative)
-        assert back(cell_of_request(asked, images=())).requests == (asked,), negative
+        assert back(write_cell(escape(prompt), escape(negative))).requests == (asked,), negative
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,7 @@ def test_pictures_are_written_so_that_they_are_one_word(given_text, written):
     """An expression with spaces gets brackets, a path gets quotes, and is never taken for an expression."""
     for path in ("x y", "it's a.png", 'a "b" c.png', "plain.png", "a[1].png", given_text):
         assert call(f"-i {quoted_path(path)}", names=NAMES)[0].requests[0].images[0].name == path.rpartition("/")[2]
-    asked = ImageRequest(prompt="x", images=(picture(given_text),))
-    cell = cell_of_request(asked, images=[given_text])
+    cell = write_cell("x", images=[given_text])
     assert str(cell) == f"%%wan -i {written}\nx"
     assert len(back(cell).requests[0].images) == 1
 
@@ -94,7 +93,8 @@ def requests(draw):
 @given(requests(), st.lists(texts, max_size=2, unique=True), st.sampled_from(["", "fox_1", "größe"]))
 def test_every_request_comes_back(asked, tags, name):
     """Copy as cell, paste, run: the same request, the same hash, never paid again."""
-    cell = cell_of_request(asked, images=["photo"] * len(asked.images), name=name, tags=tags, seed=asked.seed)
+    options = dict(asked) | {"images": ["photo"] * len(asked.images), "name": name, "tags": map(escape, tags)}
+    cell = write_cell(escape(options.pop("prompt")), escape(options.pop("negative_prompt")), **options)
     found = back(cell)
     assert found.requests == (asked,)
     assert found.requests[0].request_hash(with_seed=True) == asked.request_hash(with_seed=True)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 PROBE_TASK: Final = "00000000-0000-0000-0000-000000000000"
 PROBE_TIMEOUT_S: Final = 60.0
-_WHICH: Final = "Service: g for gateway, d for dashscope, Enter for gateway"
 _VALUES: Final[dict[str, dict[str, str | bool | None]]] = {  # what is typed, and what is stored
     "provider": {**dict(zip(PROVIDERS, PROVIDERS, strict=True)), "auto": None},
     "wait": {"on": True, "off": False, "auto": None},
@@ -92,7 +91,9 @@ def _ask(service: str | None) -> "tuple[str, SecretStr]":
     from pydantic import SecretStr
 
     try:
-        provider = _service(service or getpass(f"{_WHICH} (not shown): ").strip())
+        provider = _service(
+            service or getpass("Service: g or Enter for gateway, d for dashscope (not shown): ").strip()
+        )
         key = SecretStr(getpass(f"Key for {provider} (not shown): ").strip())
     except EOFError:  # Ctrl+D
         key = SecretStr("")
