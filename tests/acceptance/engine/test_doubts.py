@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.kit import Rig, ask, database_of, ended, history_of, rig, row_of, until
@@ -37,6 +38,19 @@ def test_in_doubt_says_so_and_names_the_way_out(made: Rig) -> None:
     assert job.status == "in_doubt"
     assert ask(session, "a fox 5", seed=5).id == job.id  # joined, never bought again
     assert made.service.tasks_created == 1
+
+
+class Broken(httpx.AsyncBaseTransport):
+    """A network layer with a fault that nobody foresaw."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise RuntimeError("nobody foresaw this")
+
+
+def test_an_unforeseen_fault_may_have_been_sent(made: Rig) -> None:
+    """Whatever broke in the middle of a submit: it is not sent again by itself."""
+    made.around = lambda _inner: Broken()
+    assert ended(ask(made.kernel(), seed=5)).status == "in_doubt"
 
 
 def test_the_list_finds_it(made: Rig) -> None:

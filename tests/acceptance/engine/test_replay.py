@@ -1,10 +1,15 @@
 """What is bought, what is shown again, and what is joined."""
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
 from tests.kit import WAIT_S, House, ask, at_cell, database_of
-from wan_notebook.errors import ReplayError
+from wan_notebook.errors import ReplayError, RequestError
+from wan_notebook.images import former_identity, load_image
+from wan_notebook.replay import Submission
+from wan_notebook.request import ImageRequest
 
 
 @pytest.mark.parametrize("colour", ["", "red"])
@@ -16,6 +21,18 @@ def test_what_was_answered_is_never_bought_again(house: House, colour: str) -> N
     )
     assert first.files == again.files
     assert again.replayed == {first.id}
+    assert house.service.tasks_created == 1
+
+
+def test_a_picture_that_is_refused_today_shows_what_was_made_of_it(house: House) -> None:
+    """The first edition guessed the value range of some pictures: what it paid for is shown, nothing new is made."""
+    session, integers = house.kernel(), Image.new("I", (300, 300), 100)
+    sent = replace(load_image(Image.new("RGB", (300, 300)), name="photo"), identity=former_identity(integers))
+    request = ImageRequest(prompt="a fox in snow", images=(sent,), seed=5)
+    paid = session.submit(Submission((request,))).result(WAIT_S)
+    assert ask(session, images=[integers], seed=5).id == paid.id
+    with pytest.raises(RequestError, match="mode I"):
+        ask(session, images=[integers], seed=6)
     assert house.service.tasks_created == 1
 
 
