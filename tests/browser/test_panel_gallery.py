@@ -151,24 +151,6 @@ def test_filters_are_sent_together_after_a_pause(widgets: WidgetPage) -> None:
     )
 
 
-def test_new_pictures_do_not_move_the_focus(widgets: WidgetPage) -> None:
-    """One that arrives is put in front; one that is rejected leaves focus and selection to the one in its place."""
-    widget = shown(widgets, item(1), item(2), item(3))
-    page = widgets.page
-    page.locator(".wan-tile").nth(1).click()
-    widget.set(gallery=gallery(item(9), item(1), item(2), item(3)))
-    assert page.evaluate("document.activeElement.dataset.id") == "0002/0"
-    page.keyboard.press("x")
-    widget.set(gallery=gallery(item(9), item(1), item(3)))
-    assert (page.evaluate("document.activeElement.dataset.id"), selected(page)) == ("0003/0", [3])
-    page.keyboard.press("Enter")
-    assert page.locator(".wan-light-count").inner_text() == "3 of 3"
-    page.keyboard.press("x")
-    widget.set(gallery=gallery(item(9), item(1)))
-    page.keyboard.press("ArrowLeft")
-    assert page.locator(".wan-light-title").inner_text() == "fox 1"
-
-
 def test_a_pictures_buttons_fill_the_form(widgets: WidgetPage) -> None:
     """What the page can it does at once; what made a picture the kernel fills in."""
     form = {**FIELDS, "prompt": "now", "images": ["photo"], "seed": "7"}

@@ -57,11 +57,6 @@ def let_go(lab: Lab, cell: int) -> None:
     lab.wait_text(cell, "computed")
 
 
-def wait_lasting(lab: Lab, cell: int) -> None:
-    """Wait until a cell's output is the lasting one, pictures or not."""
-    lab.output(cell).locator(HTML).first.wait_for()
-
-
 @pytest.mark.parametrize("generation", KERNELS)
 def test_the_card_lives_while_a_cell_computes_and_a_save_keeps_only_what_lasts(lab: Lab, generation: str) -> None:
     """The card moves and turns into the gallery while the kernel is busy; no widget is saved; `job` shows itself."""
@@ -73,7 +68,7 @@ def test_the_card_lives_while_a_cell_computes_and_a_save_keeps_only_what_lasts(l
     lab.wait_css(".wan-card")
     lab.wait_text(1, "running")
     assert lab.output(1).locator(CANCEL).count() == 0, "the simulator inside the kernel cannot cancel"
-    wait_lasting(lab, 1)
+    lab.wait_lasting(1)
     assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 1)
     let_go(lab, 2)
     lab.run_cell(3, 4, 5)
@@ -121,7 +116,7 @@ def test_cancel_is_seen_at_once_and_acts_when_the_kernel_is_free(
     lab.output(1).locator(CANCEL).click()
     assert "cancel requested" in lab.out_text(1)  # by the page alone: nothing has answered
     let_go(lab, 3)
-    wait_lasting(lab, 1)
+    lab.output(1).locator(HTML).first.wait_for()  # the lasting output, without a picture
     lab.run_cell(4)
 
     assert "cancelled" in lab.out_text(1)
@@ -189,7 +184,7 @@ def test_a_restarted_kernel_takes_the_job_up(lab: Lab) -> None:
 
     assert re.search("1 job (is )?running", lab.out_text(0))
     lab.run_cell(2)
-    wait_lasting(lab, 2)
+    lab.wait_lasting(2)
     assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 1)
     lab.run_cell(3)
     assert "1 job" in lab.out_text(3)
@@ -262,5 +257,5 @@ def test_a_notebook_that_applied_nest_asyncio_works(lab: Lab) -> None:
     assert lab.out_text(3).strip() == "saved"
     assert lab.out_text(6).strip() == "saved 1"
     for cell in (2, 5):
-        wait_lasting(lab, cell)
+        lab.wait_lasting(cell)
     assert_pictures(lab.page, f"{PANEL} .jp-OutputArea-output", 2)

@@ -138,16 +138,12 @@ def resume(url: str, folder: Path) -> dict[str, Any]:
         "before": before,
         "states": [str(row.status) for row in rows],
         "saved": [picture.file for picture in pictures],
-        "whole": all(_is_whole(project.storage.read(picture.file), picture) for picture in pictures),
+        "whole": all(hashlib.sha256(strip(project.storage.read(p.file))).hexdigest() == p.sha256 for p in pictures),
         "files": sorted(str(path.relative_to(kept)) for path in kept.glob("2*/*.png")),
         "journal": (kept / "ledger.db-wal").exists(),
     }
     session.close()
     return found
-
-
-def _is_whole(data: bytes, picture: Any) -> bool:
-    return hashlib.sha256(strip(data)).hexdigest() == picture.sha256
 
 
 def on_a_network_drive(root: Path) -> None:

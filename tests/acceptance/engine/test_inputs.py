@@ -52,7 +52,7 @@ def test_an_index_does_not_wait_for_the_job(tmp_path: Path) -> None:
 
 
 def test_the_picture_that_was_named_is_the_one_that_is_sent(tmp_path: Path) -> None:
-    """Once the other job is over, its second picture goes out, not its first."""
+    """Once the other job is over, its second picture goes out, not its first; the edit is never bought again."""
     with rig(tmp_path, seconds=5.0) as made:
         session = made.kernel()
         both = ask(session, seed=5, n=2)
@@ -60,6 +60,8 @@ def test_the_picture_that_was_named_is_the_one_that_is_sent(tmp_path: Path) -> N
         edit = ended(session.last[-1][1])
         assert edit.status == "saved"
         assert edit.rows[0].inputs[0].source_job == both.rows[1].id
+        assert ask(made.kernel(), "at night", images=[both[1]], seed=9).id == edit.id
+        assert made.service.tasks_created == 3
 
 
 def test_an_index_that_is_not_there_lists_the_choices(tmp_path: Path) -> None:
@@ -134,12 +136,10 @@ def encoder_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Pillow write other bytes for the same pixels, as another version of it or of its libraries does."""
     original: Callable[..., None] = Image.Image.save
 
+    other = {"PNG": {"compress_level": 3}, "JPEG": {"quality": 71}, "WEBP": {"quality": 71}}
+
     def save(self: Image.Image, target: Any, format: str | None = None, **options: Any) -> None:
-        if format == "PNG":
-            options["compress_level"] = 9 if options.get("compress_level", 6) != 9 else 3
-        elif format in ("JPEG", "WEBP"):
-            options["quality"] = max(1, int(options.get("quality", 75)) - 7)
-        original(self, target, format, **options)
+        original(self, target, format, **options | other.get(format or "", {}))
 
     monkeypatch.setattr(Image.Image, "save", save)
 

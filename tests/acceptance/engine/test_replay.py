@@ -72,16 +72,6 @@ def test_seedless_cells_show_what_they_showed(house: House, kernels: list[tuple[
     assert house.service.tasks_created == len(letters)
 
 
-def test_an_open_request_is_joined(house: House) -> None:
-    """What is still running is waited for, never bought a second time, in another kernel either."""
-    house.configure(seconds=0.3)
-    one, two = house.kernel(), house.kernel()
-    first, joined = ask(one, seed=5), ask(two, seed=5)
-    assert joined.id == first.id
-    assert joined.result(WAIT_S).files == first.result(WAIT_S).files
-    assert house.service.tasks_created == 1
-
-
 def test_fresh_always_asks(house: House) -> None:
     """--fresh buys, and both results stay."""
     session = house.kernel()
@@ -123,17 +113,6 @@ def test_several_pictures_are_tasks_with_consecutive_seeds(house: House) -> None
     assert again.files == first.files
     assert longer.files[:3] == first.files
     assert house.service.tasks_created == 4
-
-
-def test_an_unfinished_job_can_be_an_input(house: House) -> None:
-    """An edit of a running job waits for it in the background, and is recorded with its real input."""
-    house.configure(seconds=0.3)
-    session = house.kernel()
-    fox, edit = (fox := ask(session, seed=5)), ask(session, "at night", images=[fox], seed=6)
-    assert edit.status == "intent"
-    assert edit.result(WAIT_S).rows[0].inputs[0].source_job == fox.id
-    assert ask(house.kernel(), "at night", images=[fox], seed=6).id == edit.id
-    assert house.service.tasks_created == 2
 
 
 def test_an_input_whose_job_failed_sends_nothing(house: House) -> None:
