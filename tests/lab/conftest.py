@@ -46,7 +46,6 @@ def _driven(driver: FrontEndPage, request: pytest.FixtureRequest) -> Iterator[An
             path = FAILURES / f"{request.node.name.replace('/', '_')[:80]}.png"
             driver.page.screenshot(path=str(path))
             report.sections.append(("screenshot", str(path)))
-            print(f"screenshot: {path}")
         uncaught = driver.uncaught()
     finally:
         driver.close()

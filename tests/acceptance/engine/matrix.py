@@ -27,11 +27,6 @@ class Case:
         """The providers that it is tried with: a fetched picture knows none."""
         return self.providers or (("gateway",) if self.faults.startswith("download") else ("gateway", "dashscope"))
 
-    @property
-    def id(self) -> str:
-        """The name of a row."""
-        return self.faults.replace(" ", "+")
-
 
 def _all(phase: str, names: str, state: str, tasks: int, pictures: int, **more: object) -> list[Case]:
     return [Case(f"{phase}.{name}", state, tasks, pictures, **more) for name in names.split()]  # type: ignore[arg-type]

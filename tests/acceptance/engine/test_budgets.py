@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.kit import Rig, ask, at_cell, command, database_of, ended, history_of, rig, set_env, side_by_side
-from wan_notebook.budget import parse_budget
 from wan_notebook.errors import BudgetError
 from wan_notebook.session import Session
 
@@ -20,11 +19,6 @@ def set_price(session: Session, price: str = "0.03", currency: str = "USD") -> N
     provider = session.settings().provider
     session.loader.store(prices={provider: [price, currency]})
     assert session.settings().prices[provider] == (Decimal(price), currency)
-
-
-def set_budget(session: Session, text: str, **options: Any) -> None:
-    """Set a budget, as ``%wan budget`` does."""
-    session.budgets.set(parse_budget(text, **options))
 
 
 def refused(call: Callable[[], Any], *words: str) -> BudgetError:
@@ -41,7 +35,7 @@ def test_a_call_that_could_exceed_a_budget_is_not_sent(made: Rig) -> None:
     """The message has what was spent, this call's most, and the command that raises the budget; nothing is sent."""
     session = at_cell(made.kernel(), notebook="a.ipynb")
     set_price(session)
-    set_budget(session, "0.05", per="notebook")
+    command(session, "budget 0.05 --per notebook")
     ended(ask(session, seed=1))
     refused(lambda: ask(session, seed=2), "$0.03", "%wan budget 0.06 USD --per notebook")
     assert made.service.tasks_created == 1
@@ -54,7 +48,7 @@ def test_yesterday_does_not_count_today(made: Rig) -> None:
     made.time.jump(-48 * 3600.0)
     ended(ask(session, seed=1))
     made.time.jump(48 * 3600.0)
-    set_budget(session, "1 pictures", per="day")
+    command(session, "budget 1 pictures --per day")
     assert ended(ask(session, seed=2)).status == "saved"
     refused(lambda: ask(session, seed=3), "1 picture")
 
@@ -63,8 +57,8 @@ def test_several_budgets_hold_at_once(made: Rig) -> None:
     """Money per day and pictures in total are both kept; the tightest refuses."""
     session = made.kernel()
     set_price(session)
-    set_budget(session, "5.00", per="day")
-    set_budget(session, "2 pictures", per="total")
+    command(session, "budget 5.00 --per day")
+    command(session, "budget 2 pictures --per total")
     refused(lambda: ask(session, n=3), "2 pictures in total", "3 pictures")
     assert ended(ask(session, n=2)).status == "saved"
     assert len(session.budgets.lines()) == 2
@@ -73,10 +67,10 @@ def test_several_budgets_hold_at_once(made: Rig) -> None:
 def test_an_environments_budget_is_only_tightened(made: Rig) -> None:
     """A notebook may set less than WAN_BUDGET, never more, and changing the variable in it changes nothing."""
     session = made.kernel(WAN_BUDGET="2 pictures/total")
-    set_budget(session, "40 pictures")
+    command(session, "budget 40 pictures")
     set_env(session, WAN_BUDGET="40 pictures")
     refused(lambda: ask(session, n=3), "WAN_BUDGET")
-    set_budget(session, "1 pictures")
+    command(session, "budget 1 pictures")
     refused(lambda: ask(session, n=2), "1 picture in total", "%wan budget")
     session.budgets.remove()
     assert {budget.source for budget in session.budgets.all()} == {"WAN_BUDGET"}
@@ -86,10 +80,10 @@ def test_an_environments_budget_is_only_tightened(made: Rig) -> None:
 def test_an_amount_without_a_price_is_refused_when_it_is_set(made: Rig) -> None:
     """A budget that could not be kept is not taken: three ways out are named, and after one of them it is taken."""
     session = made.kernel()
-    refused(lambda: set_budget(session, "5.00"), "%wan config price", "pictures")
+    refused(lambda: command(session, "budget 5.00"), "%wan config price", "pictures")
     assert session.budgets.all() == []
     ended(ask(session, seed=1))
-    set_budget(session, "5.00")
+    command(session, "budget 5.00")
     price = session.budgets.unit_price("gateway")
     assert price is not None
     assert (price.amount, price.currency) == (Decimal("0.03"), "USD")
@@ -111,10 +105,10 @@ def test_currencies_are_never_mixed(made: Rig) -> None:
     """A budget in yuan blocks calls whose price is in dollars: it is named, and a command that is offered lifts it."""
     yuan = made.kernel()
     set_price(yuan, "0.20", "CNY")
-    set_budget(yuan, "30 CNY", per="day")
+    command(yuan, "budget 30 CNY --per day")
     session = made.kernel()
     set_price(session)
-    set_budget(session, "5.00", per="total")
+    command(session, "budget 5.00 --per total")
     error = refused(lambda: ask(session, seed=1), "¥30.00 per day", "USD", "not converted")
     assert "$5.00" not in error.message
     command(session, re.findall("`%wan ([^`]+)`", error.hint)[0])
@@ -126,11 +120,11 @@ def test_a_budget_in_another_currency_than_the_price_is_refused_when_it_is_set(m
     """It could not be kept. What is offered instead can be given as it stands, and helps."""
     session = made.kernel()
     set_price(session)
-    error = refused(lambda: set_budget(session, "4 EUR"), "cannot be kept", "USD")
+    error = refused(lambda: command(session, "budget 4 EUR"), "cannot be kept", "USD")
     assert not session.budgets.all()
     command(session, re.findall("`%wan ([^`]+)`", error.hint)[way_out])
     if way_out == 0:
-        set_budget(made.kernel(), "4 EUR")
+        command(made.kernel(), "budget 4 EUR")
     assert session.budgets.all()[0].text.startswith(("€4.00", "40 pictures")[way_out])
 
 
@@ -149,7 +143,7 @@ def test_pictures_of_unknown_price_are_not_free_once_a_price_is_known(tmp_path: 
         session = made.kernel()
         ended(ask(session, n=2))
         set_price(session)
-        set_budget(session, "0.10")
+        command(session, "budget 0.10")
         assert "$0.06" in session.budgets.lines()[0]
         refused(lambda: ask(session, seed=9, n=2), "$0.06")
         assert ended(ask(session, seed=9)).status == "saved"

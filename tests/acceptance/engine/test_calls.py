@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.kit import WAIT_S, Rig, ask, command, history_of
-from wan_notebook.budget import parse_budget
 from wan_notebook.errors import BudgetError, RequestError, SettingsError
 from wan_notebook.session import Session
 from wan_notebook.settings import SettingsLoader
@@ -47,7 +46,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
 def test_the_budget_shows_what_the_next_call_would_be_held_against(session: Session) -> None:
     """A budget on pictures counts practice for practice: what is shown and what refuses are the same number."""
     ask(session, n=3, seed=1).result(WAIT_S)
-    session.budgets.set(parse_budget("4 pictures"))
+    command(session, "budget 4 pictures")
     assert "3 used" in session.budgets.lines()[0]
     with pytest.raises(BudgetError, match="3 used"):
         ask(session, n=4, seed=9)
@@ -56,7 +55,7 @@ def test_the_budget_shows_what_the_next_call_would_be_held_against(session: Sess
 
 def test_practice_does_not_count_against_money(session: Session) -> None:
     """It is said beside the budget, since "$0.00 spent" after three pictures looks like a mistake."""
-    session.budgets.set(parse_budget("0.01"))
+    command(session, "budget 0.01")
     ask(session, seed=1).result(WAIT_S)
     shown = session.budgets.lines()
     assert "$0.00" in shown[0]

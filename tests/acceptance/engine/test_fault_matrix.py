@@ -35,7 +35,7 @@ def _rows() -> list[object]:
     for cases in MATRIX.values():
         for number, case in enumerate(cases):
             for way, provider in enumerate(case.ways):
-                name = f"{case.id}-{provider}{'-socket' * case.only_socket}"
+                name = f"{case.faults.replace(' ', '+')}-{provider}{'-socket' * case.only_socket}"
                 is_usual = number % 3 == 0 and way == number // 3 % len(case.ways)
                 marks = () if is_usual else (pytest.mark.nightly,)
                 rows.append(pytest.param(case, provider, case.only_socket, id=name, marks=marks))

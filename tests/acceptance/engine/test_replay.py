@@ -81,26 +81,19 @@ def test_fresh_always_asks(house: House) -> None:
     assert house.service.tasks_created == 2
 
 
-def test_replay_only_never_buys(house: House) -> None:
-    """WAN_REPLAY=only shows what is there, and names what is not."""
+@pytest.mark.parametrize("bundle", [False, True])
+def test_where_nothing_may_be_bought_nothing_is(house: House, bundle: bool) -> None:
+    """WAN_REPLAY=only, or a bundle's folder, shows what is there and names what is not; each says who forbids it."""
     first = ask(house.kernel(), seed=5).result(WAIT_S)
-    only = house.kernel(WAN_REPLAY="only")
+    if bundle:
+        database_of(house.kernel()).meta_set("replay", "only")
+    only = house.kernel(**({} if bundle else {"WAN_REPLAY": "only"}))
     assert ask(only, seed=5).id == first.id
-    with pytest.raises(ReplayError, match="seed 6"):
-        ask(only, seed=6)
-    with pytest.raises(ReplayError, match="fresh"):
-        ask(only, seed=5, fresh=True)
+    for asked, words in (({"seed": 6}, "seed 6"), ({"seed": 5, "fresh": True}, "fresh")):
+        with pytest.raises(ReplayError, match="bundle" if bundle else words) as caught:
+            ask(only, **asked)
+        assert not bundle or "unset" not in caught.value.hint.lower()
     assert house.service.tasks_created == 1
-
-
-def test_a_bundles_folder_says_itself_that_it_never_buys(house: House) -> None:
-    """Nobody set WAN_REPLAY: the error names the bundle, and the way to new pictures is another than unsetting it."""
-    database_of(house.kernel()).meta_set("replay", "only")
-    for asked in ({"fresh": True}, {"seed": 6}):
-        with pytest.raises(ReplayError, match="bundle") as caught:
-            ask(house.kernel(), **asked)
-        assert "unset" not in caught.value.hint.lower()
-    assert house.service.tasks_created == 0
 
 
 def test_several_pictures_are_tasks_with_consecutive_seeds(house: House) -> None:

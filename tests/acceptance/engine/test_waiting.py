@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import Rig, ask, ended, rig, row_of, run_script, unlimited, until
+from tests.kit import ask, ended, rig, row_of, run_script, unlimited, until
 from wan_notebook.simulator import create_app, serve_in_thread
 
 SOON_S = 0.8  # half a second, and a little for a busy machine
@@ -28,17 +28,6 @@ def test_a_time_limit_around_await_ends_the_waiting_only(tmp_path: Path) -> None
         asyncio.run(main())
         assert time.monotonic() - before < SOON_S
         assert ended(job).status == "saved"
-
-
-def test_result_works_inside_a_running_loop(made: Rig) -> None:
-    """A synchronous wait inside a coroutine, as in a notebook's cell, gets its pictures."""
-
-    async def cell() -> int:
-        gathered = await asyncio.gather(ask(session, seed=7), asyncio.ensure_future(ask(session, seed=8)))
-        return len(ask(session, seed=5).result(20).images) + len((await ask(session, seed=6)).images) + len(gathered)
-
-    session = made.kernel()
-    assert asyncio.run(cell()) == 4
 
 
 def test_closing_waits_for_a_submit_under_way(tmp_path: Path) -> None:
