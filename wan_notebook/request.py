@@ -160,7 +160,7 @@ def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
     names = {"size", "watermark", "seed"} | own.get(mode, set())
     usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
     told = {name: value for name, value in parameters.items() if name in names and value not in (None, usual.get(name))}
-    return {**told, "interleave": mode == Mode.ILLUSTRATED}
+    return told | {"interleave": mode == Mode.ILLUSTRATED}
 
 
 def hash_of_canonical(canonical: Mapping[str, Any]) -> str:

@@ -139,9 +139,8 @@ class Session:
         self.cell: Callable[[], CellId] = self._current_cell
         self._notebook: str | None = None
         self.last: list[tuple[CellId, Job]] = []
-        self.left_alone = ""
         self._asked_for: set[str] = set()
-        self.is_closed = False
+        self.left_alone, self.is_closed = "", False
         self._rng, self._clock, self._sleep = rng or random.SystemRandom(), clock, sleep
         self._occurrences = Occurrences()
         self._project: Project | None = None

@@ -225,9 +225,8 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
 
     At most one more than ``TASKS_PER_CALL_MAX`` are returned.
     """
-    text = LONE_FIELD.sub(r"\1", text)
+    text, found = LONE_FIELD.sub(r"\1", text), list[Any]()
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
-    found: list[Any] = []
     for part in split_list(f"[{text}]") if _RANGE.search(text) else [text]:
         if match := _RANGE.fullmatch(part):
             first, last = (plain_integer(evaluate(end, namespace, "seed")) for end in match.groups())
@@ -260,8 +259,7 @@ def image_values(text: str, names: Mapping[str, Any], field: str = "image") -> l
     if path is None:
         if text.startswith("[") and text.endswith("]") and not re.search(r"\*| for ", text):  # else it is evaluated
             return [value for part in split_list(text) for value in image_values(part, names, field)]
-        job = job_reference(text)
-        if job and not is_known(job[0], names):
+        if (job := job_reference(text)) and not is_known(job[0], names):
             return [(PictureOf(*job), text)]
         path = text if LOCATION.match(text) or _is_path(text, names) else None
     if path is not None:

@@ -126,8 +126,7 @@ class Runner:
         if not word:
             return [(self._newest(), None)]
         text = LONE_FIELD.sub(r"\1", unquoted(word) or word)
-        reference = job_reference(text)
-        is_id = reference and not is_known(reference[0], self.namespace)
+        is_id = (reference := job_reference(text)) and not is_known(reference[0], self.namespace)
         value, index = (text, None) if is_id else evaluate_item(text, self.namespace, "job")
         given = value if isinstance(value, list | tuple) else [value]
         if not given or not all(isinstance(one, Job | Picture | str) for one in given):

@@ -137,6 +137,8 @@ def run_trash(options: argparse.Namespace, runner: Runner) -> None:
             runner.say(f"job {job.id} is out of the trash.")
         else:
             job.trash()
-            undo = f"`%wan trash {options.job} --undo`"
-            runner.say(f"job {job.id} is in the trash: all but its cost is deleted after 30 days. To undo: {undo}")
+            runner.say(
+                f"job {job.id} is in the trash: all but its cost is deleted after 30 days.",
+                f"To undo: `%wan trash {options.job} --undo`",
+            )
     runner.session.empty_trash()

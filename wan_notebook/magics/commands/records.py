@@ -133,8 +133,6 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
     if not options.path:
         raise CellError("`%wan bundle` needs a path.", hint="Write `%wan bundle paper.zip`, or `--open paper.zip`")
     target = Path(options.path).expanduser()
-    # An address of an input may be one of the notebook's variables.
-    texts = [v for v in list(runner.namespace.values()) if isinstance(v, str) and len(v) < 2000]
     lines = write_bundle(
         runner.session,
         _notebook(runner),
@@ -142,7 +140,8 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
         shown=_shown(runner),
         tags=options.tags or (),
         all_versions=options.all_takes,
-        texts=texts,
+        # An address of an input may be one of the notebook's variables.
+        texts=[value for value in runner.namespace.values() if isinstance(value, str) and len(value) < 2000],
     )
     runner.say(*lines)
 
