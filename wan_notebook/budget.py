@@ -127,8 +127,10 @@ class BudgetBook:
 
     def all(self) -> list[Budget]:
         """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
-        found = [parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts]
-        found += [parse_budget(text) for per in PERIODS for text in self._stored(per)]
+        found = [
+            *(parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts),
+            *(parse_budget(text) for per in PERIODS for text in self._stored(per)),
+        ]
         lowest: dict[tuple[Per, str], Budget] = {}
         for budget in found:
             other = lowest.setdefault((budget.per, budget.currency), budget)

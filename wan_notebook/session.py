@@ -380,16 +380,17 @@ class Session:
 
     def _resubmit(self, job: Job, ids: Sequence[str]) -> Job:
         rows = [row for row in job.rows if row.id in ids]
-        submission = Submission(
-            requests=tuple(self.request_of(row) for row in rows),
-            name=job.name,
-            tags=rows[0].tags,
-            fresh=True,
-            provider=rows[0].provider,
-            replacing=tuple(ids),
-            cell=self.cell(),
+        return self.submit(
+            Submission(
+                requests=tuple(self.request_of(row) for row in rows),
+                name=job.name,
+                tags=rows[0].tags,
+                fresh=True,
+                provider=rows[0].provider,
+                replacing=tuple(ids),
+                cell=self.cell(),
+            )
         )
-        return self.submit(submission)
 
     def empty_trash(self) -> int:
         """Delete the files of jobs that have been in the trash for 30 days; return how many."""

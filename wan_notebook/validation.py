@@ -267,9 +267,13 @@ def type_problems(error: ValidationError) -> list[Problem]:
 def unknown_parameters(function: Callable[..., object], given: Mapping[str, object]) -> list[Problem]:
     """Return a problem for each misspelled parameter of a function, which takes them as ``**unknown``."""
     known = [name for name in signature(function).parameters if name != "unknown"]
-    hint = f"Known parameters: {', '.join(known)}."
     return [
-        Problem(name, shown_value(value), "not a parameter.", did_you_mean(name, known) or hint)
+        Problem(
+            name,
+            shown_value(value),
+            "not a parameter.",
+            did_you_mean(name, known) or f"Known parameters: {', '.join(known)}.",
+        )
         for name, value in given.items()
     ]
 

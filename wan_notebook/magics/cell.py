@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
 _SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
 _LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
-_UNREADABLE: Final = PendingImage(name="", job_id="")  # keeps the count, and so the mode, while others are checked
 
 
 def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submission, float | None]:
@@ -133,7 +132,8 @@ class _Reader:
             self.problems.append(Problem("negative_prompt", "", "is an option and stands below.", "Keep one."))
         given = enumerate(options.image or ())
         found = [self._once(place, text, lambda text: self._images(text, "image")) for place, text in given]
-        images = tuple(image for one in found for image in one or (_UNREADABLE,))
+        # One that cannot be read keeps the count, and so the mode, while the rest is checked.
+        images = tuple(image for one in found for image in one or [PendingImage(name="", job_id="")])
         mode = mode_for(images, interleave=options.interleave)
         seeds = split_seeds(self.value("seed"), n=self.value("n") or 1, mode=mode)
         names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]

@@ -30,7 +30,6 @@ from ..runner import Runner
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-PROBE_TASK: Final = "00000000-0000-0000-0000-000000000000"
 PROBE_TIMEOUT_S: Final = 60.0
 _VALUES: Final[dict[str, dict[str, str | bool | None]]] = {  # what is typed, and what is stored
     "provider": {**dict(zip(PROVIDERS, PROVIDERS, strict=True)), "auto": None},
@@ -146,7 +145,7 @@ async def _probe(client: ServiceClient) -> None:
         If nobody can tell: a failure, or a web page that is not the service's.
     """
     try:
-        await client.status(PROBE_TASK)
+        await client.status("00000000-0000-0000-0000-000000000000")
     except InvalidRequestError as error:
         if error.is_page:
             raise
