@@ -84,7 +84,7 @@ def problems_of(request: ImageRequest) -> list[Problem]:
         ]
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)
-    return [Problem(field, str(value), message, hint) for is_broken, field, value, message, hint in rules if is_broken]
+    return [Problem(field, _text(value), *said) for is_broken, field, value, *said in rules if is_broken]
 
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
@@ -108,8 +108,9 @@ def size_text(size: Any) -> Any:
     """Return a size given as a pair of whole numbers as text, anything else as it is."""
     if isinstance(size, list | tuple) and len(size) == 2:
         width, height = map(plain_integer, size)
-        if type(width) is int and type(height) is int:
-            return f"{width}x{height}"
+        with suppress(ValueError):  # Python writes no number of more than 4,300 digits
+            if type(width) is int and type(height) is int:
+                return f"{width}x{height}"
     return size
 
 
@@ -220,7 +221,7 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
     return Seeds(
         tuple(seeds),
         notes,
-        tuple(Problem(field, str(value), *said) for is_broken, field, value, *said in rules if is_broken),
+        tuple(Problem(field, _text(value), *said) for is_broken, field, value, *said in rules if is_broken),
     )
 
 
@@ -287,5 +288,11 @@ def refuse_unknown(function: Callable[..., object], given: Mapping[str, object])
 def shown_value(value: object) -> str:
     """Return plain values as typed, of others the type: the repr of an unknown object may hold anything."""
     items = value if isinstance(value, list | tuple) else (value,)
-    is_plain = all(isinstance(item, str | int | float | None) for item in items)
-    return one_line(repr(value), 60) if is_plain else f"<{type(value).__name__}>"
+    with suppress(ValueError):  # see size_text
+        if all(isinstance(item, str | int | float | None) for item in items):
+            return one_line(repr(value), 60)
+    return f"<{type(value).__name__}>"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else shown_value(value)

@@ -194,7 +194,7 @@ def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any],
 
         return parse_since(found)
     if action.type is Kind.SIZE and parse_size(found) is None:
-        with suppress(RequestError):  # a variable, or (w, h); anything else is refused by name
+        with suppress(RequestError, ValueError):  # a variable, or (w, h); anything else is refused by name
             value = evaluate(found, namespace, name)
             return str(value) if isinstance(value, str | tuple | list) else found
     if action.type is not Kind.CHOICE:

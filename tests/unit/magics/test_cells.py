@@ -93,6 +93,8 @@ def test_all_problems_of_a_line_and_its_request_come_together():
         ("--provider gatway", "x", ["'gatway'", "Did you mean gateway?"]),
         ("-n animal", "x", ["whole number"]),
         ("-n 10**5000", "x", ["too large"]),
+        ("--seed 10**5000", "x", ["0 to 2147483647"]),
+        ("--size (10**5000,1)", "x", ["size"]),
         ("-i photo.resize(", "x", ["not closed"]),
         ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
         ("--seed [1,'x']", "x", ["whole number"]),
