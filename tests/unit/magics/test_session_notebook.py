@@ -185,14 +185,15 @@ def test_the_way_back_from_the_trash_is_seen(notebook: Notebook) -> None:
 
 
 def test_waiting_for_all_ends_in_one_line(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each task is counted once, with the time and the cost (USER_TRIAL A2.8)."""
+    """Each task is counted once, with the time and the cost, and nothing of a longer line is left behind."""
     assert "Nothing is running" in notebook.run("%wan wait")
     monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0.3")
     notebook.run("%%wan --seed 1..3 --no-wait\na fox")
     shown = notebook.run("%wan wait --timeout 30")
-    last = shown.replace("\r", "\n").strip().splitlines()[-1]
-    assert last.startswith("3 of 3 saved · ")
-    assert last.endswith(" s · $0.00")
+    screen = ""
+    for line in shown.rstrip("\n").split("\r"):
+        screen = line + screen[len(line) :]
+    assert re.fullmatch(r"3 of 3 saved · \d s · \$0\.00 *", screen)
     notebook.run("%%wan --seed 4..6 --no-wait\na fox")
     assert len(notebook.run("%wan cancel --all").strip().splitlines()) == 3
 

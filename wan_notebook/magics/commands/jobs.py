@@ -42,14 +42,16 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
     if not jobs:
         runner.say("Nothing is running.")
         return
-    begin_s, waiting = time.monotonic(), list(jobs)
+    begin_s, waiting, width = time.monotonic(), list(jobs), 0
     while waiting and (options.timeout is None or time.monotonic() - begin_s < options.timeout):
-        print(f"\r{_progress(jobs, begin_s):<79}", end="", flush=True)  # noqa: T201 - written over
+        line = _progress(jobs, begin_s)
+        print(f"\r{line:<{(width := max(width, len(line)))}}", end="", flush=True)  # noqa: T201 - written over
         is_over = True
         with suppress(JobError):  # it does not go on before a person acts; the summary says in which state it is
             is_over = waiting[0].wait(0.5)
         waiting = waiting[is_over:]
-    runner.show_text(f"\r{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}")
+    line = f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}"
+    runner.show_text(f"\r{line:<{width}}")  # what was longer would be read as part of the amount
 
 
 def _progress(jobs: Sequence[Job], begin_s: float) -> str:
