@@ -329,7 +329,7 @@ def _compare_item(value: object, number: int, resolver: "Resolver", names: Count
             # Two inputs of one name, as a loop makes them, are told apart by their hashes.
             "input": ", ".join(f"{i.name} ({i.sha256[:6]})" if names[i.name] > 1 else i.name for i in row.inputs),
             "seed": str(row.seed),
-            "size": f"{picture.width_px}×{picture.height_px}",
+            "size": f"{picture.width_px}×{picture.height_px}" if picture.width_px else "",
             "mode": row.mode,
             "prompt": row.prompt,
             "negative prompt": row.negative_prompt,

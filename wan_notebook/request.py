@@ -155,9 +155,10 @@ class ImageRequest(BaseModel):
 
 def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
-    # What is not named says something in one mode only, or follows from it.
+    # These say something in one mode only, or have a place of their own.
+    others = {"n", "prompt_extend", "max_images", "negative_prompt"}
     own: Mapping[str, set[str]] = {Mode.EDIT: {"n", "prompt_extend"}, Mode.ILLUSTRATED: {"max_images"}}
-    names = {"size", "watermark", "seed"} | own.get(mode, set())
+    names = ImageRequest.model_fields.keys() - others | own.get(mode, set())
     usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
     told = {name: value for name, value in parameters.items() if name in names and value not in (None, usual.get(name))}
     return told | {"interleave": mode == Mode.ILLUSTRATED}

@@ -170,7 +170,7 @@ def _problem(row: JobRow) -> str:
     different += [] if (row.mode == Mode.EDIT) is is_edit and row.mode else ["mode"]
     if different:
         return f"contradicts its request: {', '.join(different)}"
-    if not all(isinstance(value, str | int) for value in parameters.values()):
+    if not all(isinstance(value, str | int | float) and value == value for value in parameters.values()):
         return "has parameters that are not plain values"
     hashes = [given.sha256 for given in row.inputs] + [picture.sha256 for picture in row.pictures]
     is_sound = all(re.fullmatch(r"([0-9a-f]{64})?", value) for value in hashes)

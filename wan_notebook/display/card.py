@@ -161,7 +161,8 @@ class Card:
     @property
     def facts(self) -> list[str]:
         """The head, after the status: what it is, how many pictures there are, what they cost in all."""
-        first, count = self.entries[0], len(self.pictures)
+        first = self.entries[0]
+        count = sum(not first.is_saved or picture.record.saved_at is not None for picture in self.pictures)
         modes = {entry.row.mode for entry in self.entries}
         cost, meaning = first.cost_text if first.is_over else "", first.style.meaning
         if len(self.entries) > 1:  # what came from the store cost nothing now, and says so itself

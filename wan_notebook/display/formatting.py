@@ -95,7 +95,7 @@ def relative_path(path: Path) -> str:
 
 def size_of(row: JobRow) -> str:
     """Return the size of a job's pictures, or what was asked for: ``1280×1280``."""
-    saved = next((picture for picture in row.pictures if picture.saved_at), None)
+    saved = next((picture for picture in row.pictures if picture.saved_at and picture.width_px), None)
     return f"{saved.width_px}×{saved.height_px}" if saved else row.size_tier.replace("*", "×")
 
 

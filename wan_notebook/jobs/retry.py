@@ -156,7 +156,7 @@ _NOT_SENT_KINDS = {
 }
 _STATUS_KINDS = {
     401: "key refused",
-    403: "forbidden",
+    **dict.fromkeys((402, 403), "forbidden"),
     **dict.fromkeys((404, 410), "not found"),
     429: "throttled",
     **dict.fromkeys((408, 499), "server error"),  # a proxy lost patience, the service may not have

@@ -182,9 +182,7 @@ def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any],
         case Kind.SEED:
             return _seeds(text, namespace)
         case Kind.NUMBER:
-            number = plain_integer(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name))
-            is_fine = type(number) is int and abs(number) < 2**63  # the ledger's integers
-            return number if is_fine else refuse(name, f"{shown(text)} is not a whole number, or too large.")
+            return plain_integer(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name))
     expanded = expand(text, namespace, field=name)
     if expanded.problems:
         raise RequestError(expanded.problems)

@@ -221,7 +221,8 @@ def topic_help(topic: str) -> str:
             "\n".join([parser.synopsis, f"  {parser.summary}", *_columns(rows), "", f"Example: {parser.example}"])
         )
     if option := help_topics().get(word):
-        example = next(line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
+        lines = (line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
+        example = next(lines, cell_parser().example)
         found.append(f"{_flags(option)}\n  {option.help}\n\nExample: {example}")
     if not found:
         hint = did_you_mean(word, help_topics()) or "`%wan?` lists all of them."

@@ -146,7 +146,7 @@ class Kind(StrEnum):
     """The type of an argument's value; as argparse's ``type`` it documents the argument and keeps the text as it is."""
 
     IMAGE = "picture"
-    NUMBER = "whole number"
+    NUMBER = "number"
     SEED = "seeds"
     SIZE = "size"
     TEXT = "text"

@@ -18,14 +18,21 @@ from ..request import ImageRequest
 from . import replies as read
 from .replies import Phase, TaskState
 
-_GATEWAY_PHASES: Final[Mapping[str, Phase]] = {
+_GATEWAY_PHASES: Final[Mapping[str, Phase]] = {  # in lower case
     **dict.fromkeys(("pending", "queued", "in_queue", "submitted", "waiting"), Phase.PENDING),
     **dict.fromkeys(("in_progress", "processing", "running"), Phase.RUNNING),
     **dict.fromkeys(("completed", "succeeded", "succeed", "success", "done", "finished"), Phase.SUCCEEDED),
     **dict.fromkeys(("failed", "failure", "error"), Phase.FAILED),
     **dict.fromkeys(("cancelled", "canceled"), Phase.CANCELLED),
 }
-_DASHSCOPE_PHASES: Final[Mapping[str, Phase]] = {**{phase.value: phase for phase in Phase}, "canceled": Phase.CANCELLED}
+_DASHSCOPE_PHASES: Final[Mapping[str, Phase]] = {  # in lower case
+    "pending": Phase.PENDING,
+    "running": Phase.RUNNING,
+    "succeeded": Phase.SUCCEEDED,
+    "failed": Phase.FAILED,
+    **dict.fromkeys(("canceled", "cancelled"), Phase.CANCELLED),
+    "unknown": Phase.UNKNOWN,
+}
 _TIME: Final = "%Y%m%d%H%M%S"
 
 

@@ -63,7 +63,9 @@ _HINTS: Final = {
 def hint_for(*codes: str) -> str:
     """Return what to do about an error, by the first code or HTTP status of which something is known."""
     known = {plain_code(start): hint for start, hint in _HINTS.items()}
-    return next((known[start] for code in codes for start in known if plain_code(code).startswith(start)), "")
+    found = ((plain_code(code), start) for code in codes for start in known)
+    fits = (start for code, start in found if code == start or (code.startswith(start) and not start.isdigit()))
+    return next((known[start] for start in fits), "")
 
 
 class Phase(StrEnum):
