@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB."""
+MANY_PICTURES: Final = 4
+"""More new pictures than these are pointed out where no price is known."""
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
 GRACE_S: Final = 2.0
 """The longest that the end of a program waits for what is about to be sent."""
@@ -244,6 +246,10 @@ class Session:
             note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
             submission = replace(submission, notes=(*submission.notes, note))
         price = self._budgets(settings, cell.notebook).unit_price(settings.provider)
+        pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
+        if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
+            note = f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
+            submission = replace(submission, notes=(*submission.notes, note))
         return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price)
 
     def submit(self, what: Submission | Plan) -> Job:

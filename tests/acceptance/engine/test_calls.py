@@ -31,6 +31,15 @@ def test_what_cannot_be_used_leaves_no_job_behind(made: Rig, name: str, value: s
     assert session.known_project() is None or history_of(session) == []
 
 
+@pytest.mark.parametrize(("n", "notes"), [(4, 0), (5, 1)])
+def test_many_pictures_of_unknown_price_are_pointed_out(made: Rig, n: int, notes: int) -> None:
+    """The first slip with ``n=`` says how a budget would have stopped it."""
+    shown = ask(made.kernel(), n=n).rows[0].notes
+    assert [note for note in shown if "price unknown" in note] == [
+        "5 pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
+    ] * notes
+
+
 # ------------------------------------------------------------------ practice
 
 
