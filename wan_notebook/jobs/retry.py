@@ -132,8 +132,9 @@ def decide(
     wait_s = max(backoff_s(attempt, rng), min(told_s, 600.0))  # no longer than this, whatever a Retry-After says
     delay_s = 0.0 if rule.at_once and attempt == 1 else rule.delay_s or wait_s
     if step != "submit" and age_s >= RESULT_LIFETIME_S and kind not in ("disk", "too-large"):
-        # Polls without any answer count only from the sixth on: a network that has just come back proves nothing.
-        is_silent = step == "poll" and kind in ("unreachable", "lost", "timeout") and attempt < 6
+        # Polls that do not deny the task count only from the sixth on: a network that has just come back, a page in
+        # front of the service or a clock that jumped prove nothing.
+        is_silent = step == "poll" and kind != "not found" and attempt < 6
         action = A.RETRY if is_silent else A.EXPIRE
     elif step == "poll" and kind == "not found" and (age_s < 60 or not same_key):
         # A task just accepted may not be known everywhere yet.

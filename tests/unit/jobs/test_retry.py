@@ -51,3 +51,20 @@ def test_a_retry_after_is_obeyed_within_reason(told_s: float) -> None:
     delay_s = decide("submit", error, 1, random.Random(0)).delay_s  # noqa: S311
     assert 0.25 <= delay_s <= 600
     assert delay_s >= 30 or told_s < 30 or math.isnan(told_s)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "incomplete",
+        e.UnexpectedReplyError("", http_status=200),
+        e.ServerError("", http_status=502),
+        e.NotSentError("", kind="dns"),
+        e.InvalidRequestError("", http_status=404),
+    ],
+)
+def test_a_clock_that_jumped_gives_up_no_paid_picture(fault: e.WanError | str) -> None:
+    """When the 24 hours seem to be over, only the service's word that there is no such task ends it at once."""
+    found = [decide("poll", fault, attempt, random.Random(0), age_s=1e6).action for attempt in (1, 5, 6)]  # noqa: S311
+    first = Action.EXPIRE if isinstance(fault, e.InvalidRequestError) else Action.RETRY
+    assert found == [first, first, Action.EXPIRE]
