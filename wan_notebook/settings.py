@@ -108,7 +108,9 @@ class SettingsLoader:
         key, source = self._key(name, in_process=in_process)
         # Tells keys apart without giving one away.
         fingerprint = (
-            hashlib.sha256(b"wan-notebook key\0" + key.get_secret_value().encode()).hexdigest()[:12] if key else ""
+            hashlib.sha256(b"wan-notebook key\0" + key.get_secret_value().encode(errors="replace")).hexdigest()[:12]
+            if key
+            else ""
         )
         now = {name: self._variable(name) for name in _FROZEN}
         changed = [name for name, value in self._frozen.items() if name != "WAN_BUDGET" and now[name] != value]
@@ -136,7 +138,7 @@ class SettingsLoader:
             "replay": (self._variable("WAN_REPLAY") or str(stored.get("replay") or "on")).lower(),
             "budget_texts": tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
             "account": self._frozen["WAN_ACCOUNT"] or fingerprint,
-            "prices": self._protected_prices(stored["prices"]) if "prices" in stored else {},
+            "prices": self._protected_prices(stored.get("prices", {})),
             "user": next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
             "notes": tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         }
@@ -159,8 +161,11 @@ class SettingsLoader:
             return {}
         try:
             stored = dict(json.loads(self.config_path.read_text("utf-8")))
-            return stored | {name: dict(stored[name]) for name in _TABLES if name in stored}
-        except (OSError, ValueError, TypeError) as error:
+            tables = {name: dict(stored[name]) for name in _TABLES if name in stored}
+            for per, texts in tables.get("budgets", {}).items():
+                tables["budgets"][per] = list(texts)
+            return stored | tables
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             reason = getattr(error, "strerror", None) or error
             message = f"the settings in {self.config_path} cannot be read ({reason})."
             raise SettingsError(message, hint="Correct or delete that file.") from error
@@ -174,7 +179,7 @@ class SettingsLoader:
     def known_folders(self) -> list[Path]:
         """Return every folder of pictures that this person has used and that still has a ledger."""
         folders = dict.fromkeys((*self._folders, *self._folders_in_index()))
-        return [folder for folder in folders if os.access(folder / LEDGER_NAME, os.F_OK)]
+        return [folder for folder in folders if os.path.exists(folder / LEDGER_NAME)]  # noqa: PTH110 - no odd name raises
 
     def remember_folder(self, folder: Path) -> None:
         """Add a folder to the person's index; a folder that cannot be noted is not worth failing for."""
@@ -213,8 +218,8 @@ class SettingsLoader:
         return (os.environ if self._env is None else self._env).get(name, "").strip()
 
     def _protected_prices(self, stored: Mapping[str, Any]) -> dict[str, tuple[Decimal, str]]:
-        """Return the prices in force: one may be set or raised in a session, but not lowered."""
-        prices = {}
+        """Return the prices in force: one may be set or raised in a session, but not lowered or removed."""
+        prices = {provider: (amount, currency) for (provider, currency), amount in self._highest_prices.items()}
         for provider, pair in stored.items():
             amount = to_decimal(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
             if amount is not None:
@@ -240,7 +245,7 @@ def picture_folder(start: Path, home: str = "") -> Path:
 
 def _json_in(path: Path, kind: type[T]) -> T:
     """Return what a JSON file holds; an empty value if it cannot be read or holds another type."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         return kind(json.loads(path.read_text("utf-8")))
     return kind()
 

@@ -96,6 +96,7 @@ def _patterns(key: str) -> Iterator[str]:
     if len(key) < _SHORT_KEY_CHARS:  # "key" or "x" stands in for a key in a test and is part of many words and links
         yield rf"(?<![^\s\"']){re.escape(key)}(?![^\s\"'.,:;])"
         return
+    key = key.encode(errors="replace").decode()  # a variable may hold any bytes
     for raw in (key.encode(), key[::-1].encode()):
         # As it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, U+0073, &#x73;), decimal (&#115;) or octal.
         spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte}|{byte:03o})" for byte in raw]

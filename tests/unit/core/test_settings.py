@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from wan_notebook.errors import SettingsError
-from wan_notebook.settings import IN_PROCESS_URL, SettingsLoader, picture_folder
+from wan_notebook.settings import IN_PROCESS_URL, SettingsLoader, check_key, picture_folder
 
 KEY = "sk-nobody-may-see-7Q9z"
 REAL = {"WAN_API_KEY": KEY, "WAN_BASE_URL": "https://real.test"}
@@ -95,7 +95,8 @@ def test_settings_are_never_stale(make: Make) -> None:
     make().store(embed=False)
     env["WAN_PROVIDER"] = "dashscope"
     assert (given.load().embed, given.load().provider) == (False, "dashscope")
-    for stored, words in (("{broken", "cannot be read"), ('{"polling": "always"}', "the entry polling")):
+    odd = ("{broken", "[" * 100_000, '{"budgets": {"day": 5}}')
+    for stored, words in (*((text, "cannot be read") for text in odd), ('{"polling": "always"}', "the entry polling")):
         given.config_path.write_text(stored)
         with pytest.raises(SettingsError, match=words) as caught:
             given.load()
@@ -121,12 +122,17 @@ def test_what_protects_is_frozen_when_the_settings_are_loaded(make: Make, tmp_pa
 
 
 def test_a_price_can_be_set_and_raised_but_not_lowered(make: Make) -> None:
-    """A lower price would loosen every budget: it counts from the next kernel on; what is none is not known."""
+    """A lower price, or none, would loosen every budget: it counts from the next kernel on; odd ones are not known."""
     given = make()
     prices = [("0.03", "USD", "0.03"), ("0.05", "USD", "0.05"), ("0.2", "CNY", "0.2"), ("0.001", "USD", "0.05")]
     for amount, currency, in_force in prices:
         given.store(prices={"gateway": [amount, currency]})
         assert given.load().prices == {"gateway": (Decimal(in_force), currency)}
+    for nothing in ({}, None):
+        given.store(prices=nothing)
+        assert "gateway" in given.load().prices
+        assert make().load().prices == {}
+    given.store(prices={"gateway": ["0.001", "USD"]})
     assert make().load().prices == {"gateway": (Decimal("0.001"), "USD")}
     for price in (None, "x", {"a": 5}, ["0.03"], [None, None]):
         given.store(prices={"gateway": price, "dashscope": ["0.2", "CNY"]})
@@ -147,6 +153,21 @@ def test_a_key_shows_nowhere(make: Make) -> None:
     shown += "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert "nobody" not in shown
     assert "geheim" not in shown
+
+
+def test_odd_keys_and_lists_of_folders_stop_nothing(make: Make) -> None:
+    """Bytes that are no text, and files that somebody edited: a key that cannot be one is refused when it is used."""
+    given = make(WAN_API_KEY="\udcff-no-text-at-all")
+    found = given.load()
+    assert not given.known_keys(found).is_in("a prompt")
+    with pytest.raises(SettingsError, match="character"):
+        check_key(found.key)
+    given.data_dir.mkdir()
+    given.keys.path.parent.mkdir()
+    for text in ('["\\u0000", "\\ud800", 5]', "[" * 100_000):
+        (given.data_dir / "folders.json").write_text(text)
+        given.keys.path.write_text(text)
+        assert (make().known_folders(), make().keys.read("gateway")) == ([], (None, ""))
 
 
 def test_a_stored_key_can_be_read_by_its_owner_alone(make: Make, tmp_path: Path) -> None:
