@@ -212,7 +212,7 @@ def refuse(field: str, message: str, hint: str = "", value: str = "") -> NoRetur
 def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     """Read ``90``, ``90s``, ``15m``, ``2h``, or an expression that gives seconds or one of these."""
     match = _DURATION.fullmatch(text)
-    with suppress(RequestError):
+    with suppress(RequestError, ValueError):  # ValueError: a number of thousands of digits
         match = match or _DURATION.fullmatch(str(evaluate(LONE_FIELD.sub(r"\1", text), namespace, field)))
     seconds = float(match[1]) * _UNIT_S[match[2].lower()] if match else 0.0
     return seconds or refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")

@@ -86,7 +86,7 @@ class Downloader:
         """Return the open reply that brings the file, after its redirects; raise what another reply means."""
         try:
             return await self._follow(httpx.URL(url), headers, is_result=is_result)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # UnicodeError: a host in bad Punycode
             failure = DownloadError("The picture's address is not an http(s) address.", kind="url")
         except (NotSentError, httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             target = httpx.URL(url)

@@ -238,6 +238,9 @@ def test_bad_rows_are_shown_as_such_and_the_rest_works(tmp_path: Path, path: Pat
         assert database.spend().jobs == len(rows)
         assert database.spend().total.known() == 1
         assert len(database.export_rows([good])) == 1
+        sql(tmp_path, "UPDATE pictures SET idx = 'x'")
+        with pytest.raises(StoreError, match="cannot hold"):
+            database.mark(good, 0, is_starred=True)
     assert count_open(path).problem == ""
 
 

@@ -95,6 +95,7 @@ def test_all_problems_of_a_line_and_its_request_come_together():
         ("-n 10**5000", "x", ["n = <int>", "1 to 200"]),
         ("--seed 10**5000", "x", ["0 to 2147483647"]),
         ("--size (10**5000,1)", "x", ["size"]),
+        ("--timeout 10**5000", "x", ["not a valid time"]),
         ("-i photo.resize(", "x", ["not closed"]),
         ("-i photo2", "x", ["no variable photo2", "Did you mean photo?"]),
         ("--seed [1,'x']", "x", ["whole number"]),

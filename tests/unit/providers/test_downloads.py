@@ -206,7 +206,16 @@ def test_redirects_are_followed_without_the_key_and_limited(part: Path, code: in
     assert (failed(ring, downloading(part)).kind, len(ring.requests)) == ("redirect", 6)
 
 
-BAD_ADDRESSES = ("", "ftp://h/x", "file:///etc/passwd", "data:image/png;base64,AA", "/x", "http://", "http://[::1")
+BAD_ADDRESSES = (
+    "",
+    "ftp://h/x",
+    "file:///etc/passwd",
+    "data:image/png;base64,AA",
+    "/x",
+    "http://",
+    "http://[::1",
+    "http://xn--a/",
+)
 
 
 @pytest.mark.parametrize("url", [*BAD_ADDRESSES, "x" * 70_000])
@@ -217,7 +226,8 @@ def test_only_http_addresses_are_fetched(part: Path, url: str) -> None:
         assert (error.kind, len(str(error)) < 200) == ("url", True)
     # Over plain HTTP somebody on the way could put another picture there.
     assert failed(Answers(redirect("http://files.example/x.png")), downloading(part)).kind == "redirect"
-    assert failed(Answers(redirect("file:///etc/passwd")), downloading(part)).kind == "url"
+    for address in ("file:///etc/passwd", "https://xn--a/"):
+        assert failed(Answers(redirect(address)), downloading(part)).kind == "url"
 
 
 @pytest.mark.parametrize(
