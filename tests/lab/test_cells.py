@@ -214,6 +214,8 @@ def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab) -> None:
     lab.run_cell(4)
 
     assert "%wan wait" in lab.out_text(2)
+    assert "(" not in lab.out_text(2)  # not "intent", a word of the program
+    assert max(map(len, lab.out_text(2).splitlines())) <= 88  # a notebook breaks longer ones in the middle of a word
     assert "saved" in lab.out_text(4)
 
 

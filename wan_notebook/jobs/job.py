@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import textwrap
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
@@ -232,7 +233,7 @@ class WaitInterrupted(KeyboardInterrupt):
     """Only the waiting was interrupted; the job goes on."""
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return textwrap.wrap(str(self), 88, break_long_words=False, break_on_hyphens=False)
 
 
 @dataclass(eq=False, repr=False)
@@ -446,7 +447,7 @@ class Job(Marked):
 
     def _come_back(self) -> str:
         return (
-            f"Stopped waiting; job {self.id} goes on ({self.status}) and its pictures will be fetched. "
+            f"Stopped waiting; job {self.id} goes on and its pictures will be fetched. "
             f"Come back with `%wan wait {self.id}` or `%wan show {self.id}`."
         )
 

@@ -209,7 +209,8 @@ def _candidates(worker: "Worker", row: JobRow) -> list[str]:
     """
     client, sent_at, found = worker.client(row), row.sending_at or row.created_at, []
     if not client.can_list:
-        return [f"  The {row.provider} has no list of tasks; look at its web page."]
+        look = "" if row.is_simulated else "; look at its web page"
+        return [f"  The {row.provider} has no list of tasks{look}."]
     at, claimed = dt.datetime.fromtimestamp(sent_at, tz=dt.UTC).replace(tzinfo=None), worker.database.task_ids()
     listing = worker.background.submit(client.list_tasks(start=at - WINDOW, end=at + WINDOW))
     for task in listing.result(ANSWER_TIMEOUT_S):
@@ -245,13 +246,14 @@ def _explain(worker: "Worker", row: JobRow) -> list[str]:
     except WanError as error:
         known = [f"  The service's list of tasks could not be read: {error.message}"]
     salvaged = {event.detail[SALVAGED] for event in worker.database.events(row.id) if SALVAGED in event.detail}
+    risk = "practice is free" if row.is_simulated else "it may be billed twice"
     reason = row.error_message.rstrip(".") or "no reply"
     return [
         f"Job {row.id} may or may not have reached the {row.provider} ({reason}).",
         *known,
         *(f"  {task_id}: read from the reply that was cut, and not confirmed by the service." for task_id in salvaged),
         f"  %wan resolve {row.id} adopt TASK   fetch that task's pictures, pay once",
-        f"  %wan resolve {row.id} again        send it again, knowing that it may be billed twice",
+        f"  %wan resolve {row.id} again        send it again, knowing that {risk}",
         f"  %wan resolve {row.id} abandon      give it up",
     ]
 
@@ -292,7 +294,8 @@ def resolve_job(
             case "adopt":
                 return _adopt(worker, doubtful[0], task_id)
             case "again":
-                return f"Sent again as job {resubmit(job, ids).id}. If the first one arrived too, both are billed."
+                risk = "" if job.rows[0].is_simulated else " If the first one arrived too, both are billed."
+                return f"Sent again as job {resubmit(job, ids).id}.{risk}"
             case "abandon":
                 worker.database.abandon(ids, "given up by a person's decision")
                 return f"Job {job.id} is given up. If it arrived, it is made and billed, and not fetched."

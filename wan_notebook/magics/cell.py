@@ -60,7 +60,7 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     try:
         requests = reader.requests(prompt, negative)
         marks = dict.fromkeys(_LOOKS_LIKE_OPTION.findall(requests[0].prompt))
-        notes += (*reader.notes, *(f"'{mark}' is part of the prompt: put options in the first line" for mark in marks))
+        notes += (*reader.notes, *(f"'{mark}' is part of the prompt: put options before the text" for mark in marks))
     except RequestError as error:
         refusal = error
     # What the first edition read in the same cell, if that differs. It took the text of %wan make verbatim.

@@ -140,7 +140,9 @@ def _explained(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # hostile bytes make zipfile and json raise nearly anything
         reason = getattr(error, "strerror", None) or one_line(error, 120) or type(error).__name__
-        raise RecipeError(f"{what} cannot be read ({reason}).", hint="Get the bundle again.") from error
+        raise RecipeError(
+            f"{what} cannot be read ({reason}).", hint="Check the path, or get the bundle again."
+        ) from error
 
 
 # Opening -------------------------------------------------------------------------------------------------------------

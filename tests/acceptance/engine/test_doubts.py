@@ -84,6 +84,17 @@ def test_one_that_is_not_found_is_left_to_the_person(tmp_path: Path, provider: s
         assert "abandon" in text
 
 
+def test_a_doubt_about_practice_costs_nothing(tmp_path: Path) -> None:
+    """A script that ends too early meets it on the first day: the simulator bills nothing and has no web page."""
+    with rig(tmp_path, provider="simulator") as made:
+        session = made.kernel()
+        job = doubtful(made, session)
+        text = explain(job) + session.resolve(job, "again")
+    assert "practice is free" in text
+    assert "billed" not in text
+    assert "web page" not in text
+
+
 def test_a_task_is_adopted_by_one_job_only(made: Rig) -> None:
     """Another job's task, an unknown one and none at all are refused, and nothing is changed."""
     session = made.kernel()

@@ -161,7 +161,7 @@ def test_lists_are_taken_apart():
 @pytest.mark.parametrize(
     ("body", "part"),
     [
-        ("a fox --ar 16:9", "'--ar' is part of the prompt"),
+        ("a fox --ar 16:9", "'--ar' is part of the prompt: put options before the text"),
         ("{nothing} in snow", "{nothing} became None"),
         ("{pixels} in snow", "{pixels} became [[1. 0.]"),
         ("a fox\nSteps: 20, Sampler: Euler a, Seed: 5, Size: 1024x768", "not used"),

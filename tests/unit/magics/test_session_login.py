@@ -146,6 +146,8 @@ def test_logout_removes_what_login_stored(desk: Any, capsys: Any) -> None:
     assert at.session.loader.stored() == {}
     at.env["WAN_API_KEY"] = KEY
     assert "gateway: WAN_API_KEY" in at.run("logout gateway", capsys)
+    with pytest.raises(WanError, match="Write `gateway` or `dashscope`"):
+        at.run("logout gatewax", capsys)
 
 
 def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:

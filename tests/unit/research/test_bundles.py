@@ -238,8 +238,9 @@ def test_a_damaged_file_is_refused_in_one_sentence(study: Study, elsewhere: Hous
     """Whatever a file is, opening it says what is wrong and writes nothing."""
     archive = elsewhere.folder.parent / "damaged.zip"
     archive.write_bytes(study.archive.read_bytes()[:5000] if data is None else data)
-    with pytest.raises(RecipeError, match="cannot be read"):
-        open_bundle(archive, elsewhere.kernel())
+    for path in (archive, archive.with_name("misspelt.zip")):
+        with pytest.raises(RecipeError, match=r"cannot be read.*Check the path"):
+            open_bundle(path, elsewhere.kernel())
 
 
 def test_a_bomb_is_refused_before_it_unpacks(study: Study, elsewhere: House) -> None:

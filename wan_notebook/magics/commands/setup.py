@@ -106,7 +106,7 @@ def _service(word: str) -> str:
     """Return the service that a word or its beginning names. Raise ``CellError``, which repeats no key."""
     if found := [name for name in SERVICES if name.startswith(word.lower())]:
         return found[0]
-    hint = EXPOSED_HINT if looks_like_key(word) else f"Write `%wan login {SERVICES[0]}` or `{SERVICES[1]}`."
+    hint = EXPOSED_HINT if looks_like_key(word) else f"Write `{SERVICES[0]}` or `{SERVICES[1]}`."
     raise CellError("that is not a service.", hint=hint)
 
 
