@@ -57,7 +57,9 @@ class EnvironmentTransport(httpx.AsyncBaseTransport):
         key = (proxy.url if proxy else "", os.environ.get("SSL_CERT_FILE", ""))
         if key not in self.transports:
             self.transports[key] = network.new_transport(proxy, self.limits)
-        return await self.transports[key].handle_async_request(request)
+        response = await self.transports[key].handle_async_request(request)
+        response.extensions.pop("reason_phrase", None)  # httpx logs it, and it may echo the key
+        return response
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -26,7 +26,7 @@ from tests.fakes.network import (
     run,
     submit,
 )
-from wan_notebook.errors import ConnectionLostError, NotSentError, UnexpectedReplyError
+from wan_notebook.errors import ConnectionLostError, InvalidRequestError, NotSentError, UnexpectedReplyError
 from wan_notebook.providers import ServiceClient
 
 ACCEPTED = json.dumps({"id": "task-7f3a", "status": "in_progress"}).encode()
@@ -97,6 +97,20 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
     error = asyncio.run(main())
     assert (error.kind, "407 Proxy" in error.message) == ("proxy", b"407" in reply)
     assert_no_key(error)
+
+
+def test_a_key_in_the_status_line_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The reason of a reply is logged by httpx, and a service may put anything there."""
+
+    async def main() -> None:
+        async with raw_server(http_reply(b"{}", f"400 {KEY}")) as (url, _):
+            with pytest.raises(InvalidRequestError):
+                await submit(real_client(url))
+
+    caplog.set_level("INFO")
+    asyncio.run(main())
+    assert "400 Bad Request" in caplog.text
+    assert KEY not in caplog.text
 
 
 # Exceptions -----------------------------------------------------------------------------------------------------------
