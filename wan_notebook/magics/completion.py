@@ -39,7 +39,8 @@ def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
     if session is None or project is None:
         return Known(names)
     ids = dict.fromkeys(job.id for _, job in reversed(session.last))
-    return Known(names, tuple(ids), lambda: [row.key for row in project.database.cost_by("tag") if row.key])
+    rows = (row for free in (False, True) for row in project.database.cost_by("tag", simulated=free))
+    return Known(names, tuple(ids), lambda: [row.key for row in rows if row.key])
 
 
 def complete(before: str, known: Known) -> Completion:

@@ -14,6 +14,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from ..database import OpenSummary, count_open
+from ..errors import WanError
 from ..settings import LEDGER_NAME, SettingsLoader
 from ..text import pluralize
 from .options import help_text
@@ -92,9 +93,13 @@ class Extension:
     @context_matcher()  # type: ignore[untyped-decorator] # IPython ships it without types
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete a line of ours."""
-        from .completion import complete, known_to
+        from .completion import Known, complete, known_to
 
-        found = complete(context.line_with_cursor, known_to(self.session, self.shell.user_ns))
+        line, names = context.line_with_cursor, self.shell.user_ns
+        try:
+            found = complete(line, known_to(self.runner().session if "%wan " in line else None, names))
+        except WanError:  # the cell will say what cannot be read
+            found = complete(line, Known(names))
         return {
             "completions": [SimpleCompletion(text=text, type="wan") for text in found.candidates],
             "matched_fragment": found.matched_fragment,

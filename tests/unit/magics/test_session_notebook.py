@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
@@ -20,6 +21,8 @@ from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError
 from wan_notebook.jobs import Job
 from wan_notebook.magics import Extension
 from wan_notebook.providers import ClientPool
+from wan_notebook.replay import Submission
+from wan_notebook.request import ImageRequest
 from wan_notebook.session import default_session
 from wan_notebook.settings import SettingsLoader
 
@@ -78,6 +81,20 @@ def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
     assert "fox[0]" in shown
     assert "$0.00 simulated (would cost 0.03 USD)" in shown  # two dollar signs would be a formula (USER_TRIAL A2.10)
     assert "seed 5" in shown
+
+
+def test_tab_knows_the_tags_before_the_first_cell(fresh: Notebook) -> None:
+    """Those of practice too (USER_TRIAL P7.4); a ledger that cannot be read is no traceback below the cell."""
+
+    def offered(line: str) -> list[str]:
+        with provisionalcompleter():
+            return [found.text for found in fresh.shell.Completer.completions(line, len(line))]
+
+    default_session().submit(Submission((ImageRequest(prompt="a fox", seed=1),), tags=("poster",))).result()
+    assert offered("%%wan --tag ") == ["poster"]
+    default_session().close()
+    (default_session().settings().folder / "ledger.db").write_bytes(b"broken" * 100)
+    assert offered("%%wan --pro") == ["--prompt-extend", "--provider"]
 
 
 def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook) -> None:
