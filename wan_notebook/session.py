@@ -309,10 +309,8 @@ class Session:
             intents = {at: row for at, row in rows.items() if row.status is Status.INTENT}
             requests = {row.id: plan.jobs[at].request.replace(seed=row.seed) for at, row in intents.items()}
             worker.start(open_jobs, requests)
-            if not fresh and submission.notes:  # no new row holds them
-                self.background.call(tracked[0].noted, "; ".join(submission.notes))
-        request = plan.requests[0].replace(seed=tracked[0].row.seed)
-        job = Job(tracked, worker, request=request, name=submission.name, replayed=replayed)
+        request, notes = plan.requests[0].replace(seed=tracked[0].row.seed), () if fresh else submission.notes
+        job = Job(tracked, worker, request=request, name=submission.name, replayed=replayed, notes=notes)
         self.last.append((cell, job))
         return job
 

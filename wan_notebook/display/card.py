@@ -192,7 +192,7 @@ class Card:
     @property
     def notes(self) -> list[str]:
         """The remarks of all jobs, each once."""
-        notes = dict.fromkeys(note for entry in self.entries for note in entry.notes)
+        notes = dict.fromkeys([*self.job.notes, *(note for entry in self.entries for note in entry.notes)])
         return [f"Note: {safe_line(note, 400)}" for note in notes][:12]
 
     @property

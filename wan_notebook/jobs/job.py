@@ -250,6 +250,8 @@ class Job(Marked):
         The name that it was given (``--as``).
     replayed : collection of str
         The ids of those tasks whose result came from the store.
+    notes : sequence of str
+        Remarks on this call, if it made nothing new whose row would hold them.
     shown_in : str
         Where it is displayed.
 
@@ -269,6 +271,7 @@ class Job(Marked):
     request: ImageRequest
     name: str = ""
     replayed: Collection[str] = ()
+    notes: Sequence[str] = ()
     shown_in: str = ""
 
     # What is known now -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.kit import WAIT_S, House, ask, at_cell, database_of
+from wan_notebook.display import job_bundle
 from wan_notebook.errors import ReplayError, RequestError
 from wan_notebook.images import former_identity, load_image
 from wan_notebook.replay import Submission
@@ -70,6 +71,16 @@ def test_seedless_cells_show_what_they_showed(house: House, kernels: list[tuple[
             shown += letters.setdefault(job.id, "ABCD"[len(letters)])
         assert shown == wanted
     assert house.service.tasks_created == len(letters)
+
+
+def test_a_loop_that_shares_a_running_job_says_so(house: House) -> None:
+    """Whoever wanted several pictures is told how; the note stays when the job is saved."""
+    house.configure(seconds=0.3)
+    session = at_cell(house.kernel(), "a", "1")
+    first, again = ask(session), ask(session)
+    assert again.result(WAIT_S).id == first.id
+    assert "Note: the same request in this run" in job_bundle(again, session)[0]["text/plain"]
+    assert house.service.tasks_created == 1
 
 
 def test_fresh_always_asks(house: House) -> None:

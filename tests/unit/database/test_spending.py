@@ -24,6 +24,7 @@ KINDS = st.tuples(
 )
 
 
+@pytest.mark.timeout(300)  # the long profile takes it
 @given(st.lists(KINDS, min_size=1, max_size=4))
 def test_sums_are_exact(one_database: Database, costs: list[tuple[Decimal | None, str, str, bool]]) -> None:
     """Whatever is reported, totals are what decimals add up to, digit by digit, by source and currency."""

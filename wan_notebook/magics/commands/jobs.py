@@ -50,7 +50,8 @@ def run_wait(options: argparse.Namespace, runner: Runner) -> None:
         with suppress(JobError):  # it does not go on before a person acts; the summary says in which state it is
             is_over = waiting[0].wait(0.5)
         waiting = waiting[is_over:]
-    line = f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}"
+    goes_on = " · what is not finished goes on" if waiting else ""
+    line = f"{_progress(jobs, begin_s)} · {sum((job.cost for job in jobs), Total())}{goes_on}"
     runner.show_text(f"\r{line:<{width}}")  # what was longer would be read as part of the amount
 
 
