@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from ..database import SETTLED, JobRow, PictureRow, Status
+from ..database import FREE, SETTLED, JobRow, PictureRow, Status
 from ..errors import WanError
 from ..jobs import Job, TrackedJob, cost_of, error_of, seeds_text, status_words
 from ..money import Source, Total
@@ -166,7 +166,8 @@ class Card:
         modes = {entry.row.mode for entry in self.entries}
         cost, meaning = first.cost_text if first.is_over else "", first.style.meaning
         if len(self.entries) > 1:  # what came from the store cost nothing now, and says so itself
-            costs, meaning = [cost_of(entry.row) for entry in self.entries if not entry.is_replay], ""
+            billable = [entry.row for entry in self.entries if not (entry.is_replay or entry.row.status in FREE)]
+            costs, meaning = [cost_of(row) for row in billable], ""
             is_practice = {each.source for each in costs} == {Source.SIMULATED}
             cost = "$0.00 simulated" if is_practice else f"total {Total.of(costs)}" if costs else ""
         pictures = pluralize(count, "picture") if count or first.is_saved else ""

@@ -82,6 +82,7 @@ def test_what_no_submit_can_pass_stops_the_queue(tmp_path: Path, provider: str, 
         job = ended(ask(session, "fox", seed=range(20)))
         assert {str(row.status) for row in job.rows} == {"refused"}
         assert words in job.rows[0].error_message
+        assert "reported" not in job_bundle(job, session)[0]["text/plain"]  # nobody named an amount (USER_TRIAL P5.2)
         assert made.service.requests["submit"] + made.struck["submit.tls"] <= 10
         made.arm()
         set_env(session, **({} if fault else {KEY_VARIABLE[provider]: "key-two"}))
