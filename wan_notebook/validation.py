@@ -246,8 +246,9 @@ def name_problems(name: str, *, field: str = "name") -> list[Problem]:
 
 # Types ---------------------------------------------------------------------------------------------------------------
 
-_TYPE_MESSAGES: Final = {  # by pydantic's name of the error: message, hint; else its own words
+_TYPE_MESSAGES: Final = {  # by field or by pydantic's name of the error: message, hint; else its own words
     "images": ("not a picture.", "Give a picture, or a list of pictures."),
+    "size": ("not a size.", "Write for example '16:9', '1280x720' or (1280, 720)."),
     "missing": ("is required.", ""),
     "string_type": ("must be text.", "Give text in quotes."),
     "int_type": ("must be a whole number.", "Give a number such as 3."),
@@ -261,7 +262,7 @@ def type_problems(error: ValidationError) -> list[Problem]:
     found: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         field, value = str(item["loc"][0]) if item["loc"] else "request", item.get("input")
-        said = _TYPE_MESSAGES.get("images" if field == "images" else item["type"], (f"{item['msg']}.", ""))
+        said = _TYPE_MESSAGES.get(field if field in _TYPE_MESSAGES else item["type"], (f"{item['msg']}.", ""))
         found.setdefault(field, Problem(field, "" if item["type"] == "missing" else shown_value(value), *said))
     return list(found.values())
 

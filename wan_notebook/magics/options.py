@@ -223,7 +223,8 @@ def topic_help(topic: str) -> str:
     if option := help_topics().get(word):
         lines = (line for line in _EXAMPLES if {*line.split()} & {*option.option_strings})
         example = next(lines, cell_parser().example)
-        found.append(f"{_flags(option)}\n  {option.help}\n\nExample: {example}")
+        what = textwrap.wrap(str(option.help), 96, break_on_hyphens=False)
+        found.append("\n  ".join([_flags(option), *what]) + f"\n\nExample: {example}")
     if not found:
         hint = did_you_mean(word, help_topics()) or "`%wan?` lists all of them."
         raise CellError(f"{shown(topic)} is not a command or an option.", hint=hint)

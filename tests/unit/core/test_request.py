@@ -49,6 +49,7 @@ def problems(**fields: Any) -> dict[str, str]:
         ({"prompt_extend": True}, "prompt_extend", "only edits"),
         ({"seed": -1}, "seed", "2147483647"),
         ({"seed": 1.5}, "seed", "whole number"),
+        ({"size": (1280, 720, 3)}, "size", "(1280, 720)."),
         ({"size": "banana"}, "size", "'banana': not a valid size"),
         ({"size": "100x100"}, "size", "10,000 pixels"),
         ({"size": "5000x100"}, "size", "1:4 and 4:1"),
