@@ -133,6 +133,11 @@ def test_keys_in_the_panel_mean_the_panel(lab: Lab) -> None:
     page.locator(".wan-cell .wan-b").press("Control+s")  # what is everybody's stays so
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
     assert len(lab.sources()) == 2
+    area = page.locator(".wan-f-prompt textarea")
+    area.fill("a fox")
+    area.press("Enter")
+    area.press("Shift+Enter")
+    assert area.input_value() == "a fox\n\n"
 
 
 def test_the_panel_gives_its_cell_and_takes_one_back(lab: Lab) -> None:

@@ -19,6 +19,8 @@ function ownKeys(root, signal, press) {
     event.stopPropagation();
     press();
   }, options); // Notebook 7 listens on its way down
+  // JupyterLab allows no new line (Enter, Shift+Enter) in the text fields of a cell.
+  root.addEventListener("beforeinput", (event) => event.stopPropagation(), options);
   root.addEventListener("keyup", ({ key, target }) => {
     // A browser brings only the first line of a text field that Tab reached into sight.
     if (key === "Tab" && target.tagName === "TEXTAREA") target.scrollIntoView({ block: "nearest" });
