@@ -84,8 +84,9 @@ class Tree:
             is_package = path.name == "__init__.py"
             base = [] if module == "__init__" else module.split(".") if is_package else module.split(".")[:-1]
             parsed = ast.parse(path.read_text("utf-8"), str(path))
-            guarded = {id(inner) for node in ast.walk(parsed) if _is_guard(node) for inner in ast.walk(node)}
-            for node in ast.walk(parsed):
+            nodes = list(ast.walk(parsed))
+            guarded = {id(inner) for node in nodes if _is_guard(node) for inner in ast.walk(node)}
+            for node in nodes:
                 yield from self._of(node, module, base, for_types=id(node) in guarded)
 
     def _of(self, node: ast.AST, module: str, base: list[str], *, for_types: bool) -> Iterator[Import]:
@@ -122,7 +123,7 @@ class Tree:
 
 
 def _is_guard(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    return isinstance(node, ast.If) and _called(node.test) == "TYPE_CHECKING"
 
 
 def _called(func: ast.expr) -> str:
