@@ -259,8 +259,9 @@ class Worker:
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
                     if working[job_id].status not in SETTLED and not working[job_id].stopped:  # or is about to say so
                         _cancel_work(working[job_id])
-                watched = await self.in_thread(self.database.jobs, [job.id for job in open_jobs if job.work is None])
-                self.follow([self.track(row) for row in watched.values()])
+                if watched := [job.id for job in open_jobs if job.work is None]:
+                    rows = await self.in_thread(self.database.jobs, watched)
+                    self.follow([self.track(row) for row in rows.values()])
             except WanError as error:  # a locked or full ledger must not end this
                 log.warning("leases and other kernels' jobs: %s", error)
             await self.sleep(LOOK_EVERY_S)

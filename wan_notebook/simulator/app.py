@@ -117,6 +117,7 @@ def serve_in_thread(app: ASGIApp, *, port: int = 0, http: Any = "h11") -> Iterat
     config = uvicorn.Config(
         app,
         http=http,
+        ws="none",
         loop="asyncio",
         lifespan="off",
         log_config=None,
