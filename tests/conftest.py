@@ -8,6 +8,7 @@ The fixture `chromium` is one browser a test module, not one a session: Playwrig
 thread as long as it lives, and `asyncio.run` in a later test would then refuse to work.
 """
 
+import atexit
 import ipaddress
 import os
 import shutil
@@ -131,7 +132,9 @@ def _refuse(where: object) -> None:
 def _no_shell() -> Iterator[None]:
     """Leave no shell behind: what a kernel or a terminal is, is read from the shell of this process."""
     yield
-    InteractiveShell.clear_instance()
+    if InteractiveShell.initialized():
+        atexit.unregister(InteractiveShell.instance().atexit_operations)  # each would take half a second
+        InteractiveShell.clear_instance()
 
 
 @pytest.fixture(scope="session", autouse=True)

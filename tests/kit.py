@@ -177,14 +177,14 @@ def rig(folder: Path, **options: Any) -> Iterator[Rig]:
 
 
 class House(Rig):
-    """A folder and the built-in simulator in real time, without a key; each kernel meets its requests anew."""
+    """A folder and the built-in simulator, without a key; each kernel meets its requests anew."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "store", provider="", clock=time.time)
+        super().__init__(folder / "store", provider="", speed=100.0)
 
     def kernel(self, **env: str) -> Session:  # type: ignore[override]
         """Start a kernel."""
-        return super().kernel(fast=False, **env)
+        return super().kernel(**env)
 
 
 # ------------------------------------------------------------------ what tests do with a session
