@@ -9,6 +9,7 @@ thread as long as it lives, and `asyncio.run` in a later test would then refuse 
 """
 
 import atexit
+import gc
 import ipaddress
 import os
 import shutil
@@ -56,6 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     # jsonschema, which nbformat imports, spends two seconds on this one's grammars for a format that no notebook uses.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of every later garbage collection, which would look through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 # ------------------------------------------------------------------ a private home
