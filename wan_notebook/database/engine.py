@@ -152,7 +152,7 @@ def explained(place: str) -> Iterator[None]:
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
         what, hint = _reason(error)
         raise DatabaseUnavailable(f"The ledger {place} could not be used: {what}.", hint=hint) from error
-    except (UnicodeError, OverflowError, StaleDataError) as error:  # the last one: a key that is no number
+    except (UnicodeError, OverflowError, StaleDataError) as error:  # the last one: a key that is not a number
         raise StoreError(f"The ledger {place} cannot hold this value: {one_line(error)}.") from error
     except ImportError as error:
         hint = 'Install it: pip install "wan-notebook[postgres]"'
