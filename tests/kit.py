@@ -4,6 +4,7 @@
 real time, with the built-in simulator. Both start as many kernels (sessions) as a test wants.
 """
 
+import gc
 import io
 import os
 import random
@@ -325,6 +326,11 @@ def submission_of(session: Session, line: str, body: str | None, namespace: Mapp
     finally:
         del session.submit
     return found[0]
+
+
+def shown_by_objects() -> str:
+    """Return the reprs of all objects of the package that are alive, as debuggers and verbose tracebacks show them."""
+    return "\n".join(repr(one) for one in gc.get_objects() if str(type(one).__module__).startswith("wan_notebook"))
 
 
 class NoRequests(httpx.AsyncBaseTransport):

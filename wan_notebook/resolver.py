@@ -17,7 +17,7 @@ from .text import pluralize
 INPUTS: Final = "inputs"
 
 
-@dataclass
+@dataclass(repr=False)  # a person's variables belong in no traceback
 class Resolver:
     """Resolves the input values of one call.
 

@@ -104,7 +104,7 @@ def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
     return text[: found[-1].start()].strip(), text[found[-1].end() :].strip(), notes
 
 
-@dataclass
+@dataclass(repr=False)
 class _Reader:
     """Reads the requests of one reading of a cell, and lists what is wrong and what is worth a note.
 

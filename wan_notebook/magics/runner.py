@@ -53,7 +53,7 @@ def last_resort() -> Iterator[None]:
         raise WanError(message, hint=hint) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # a person's variables belong in no traceback
 class Runner:
     """What one cell or line works with: the shell, the session, the variables, and how to find jobs and show results.
 

@@ -85,7 +85,7 @@ class PickerFeed(Feed):
         self.panel.fill(images=list(dict.fromkeys((*self.panel.values["images"], expression))))
 
 
-@dataclass
+@dataclass(repr=False)
 class CachedResolver(Resolver):
     """A resolver for looking at a form while somebody types: it loads each picture once.
 

@@ -40,7 +40,7 @@ USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebo
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
-@dataclass
+@dataclass(repr=False)  # a proxy's address may hold a password
 class EnvironmentTransport(httpx.AsyncBaseTransport):
     """httpx's own transport, with the proxy and the certificates that the environment sets when it is needed.
 

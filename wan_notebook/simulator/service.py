@@ -11,6 +11,7 @@ import weakref
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,7 +94,7 @@ class SimulatorConfig:
     fixed_picture: Annotated[bytes | None, Field(repr=False)] = None
     state_path: Path | None = None
     reply_form: Annotated[str, Field(pattern=rf"^({_FORMS})(\+({_FORMS}))*$")] = "documented"
-    keys: Annotated[frozenset[str], Field(repr=False)] = frozenset()
+    keys: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 class Task(BaseModel, frozen=True):

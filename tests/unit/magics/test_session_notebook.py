@@ -15,11 +15,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from traitlets.config import Config
 
-from tests.kit import small_png
+from tests.kit import shown_by_objects, small_png
 from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
-from wan_notebook.magics import Extension
+from wan_notebook.magics import Extension, Runner
 from wan_notebook.providers import ClientPool
 from wan_notebook.replay import Submission
 from wan_notebook.request import ImageRequest
@@ -274,6 +274,15 @@ def test_loading_again_lifts_no_budget(fresh: Notebook, monkeypatch: pytest.Monk
     with pytest.raises(BudgetError, match="1 picture"):
         fresh.run("%%wan -n 2\na fox")
     unload_ipython_extension(shell)
+
+
+def test_no_object_shows_a_persons_variables(notebook: Notebook) -> None:
+    """Of what works with the notebook's variables no repr shows them: one may hold a key."""
+    notebook.names["mine"] = "sk-veryverysecret0123456789"
+    session = default_session()
+    held = Runner(notebook.shell, session, notebook.names), session.resolver(notebook.names)
+    assert held
+    assert "veryverysecret" not in shown_by_objects()
 
 
 @pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stored"), (ClientPool, "client")])

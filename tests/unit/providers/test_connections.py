@@ -26,6 +26,7 @@ from tests.fakes.network import (
     run,
     submit,
 )
+from tests.kit import shown_by_objects
 from wan_notebook.errors import ConnectionLostError, InvalidRequestError, NotSentError, UnexpectedReplyError
 from wan_notebook.providers import ServiceClient
 
@@ -69,9 +70,11 @@ def test_a_network_that_cannot_be_set_up_sends_nothing(
 
     async def main() -> Any:
         async with raw_server(http_reply(ACCEPTED)) as (url, requests):
+            client = real_client(url)
             with pytest.raises(NotSentError) as caught:
-                await submit(real_client(url))
+                await submit(client)
             assert not requests
+            assert "pass-word" not in shown_by_objects()
             monkeypatch.delenv(variable)
             return caught.value, await submit(real_client(url))
 
