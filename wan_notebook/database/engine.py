@@ -36,6 +36,8 @@ _REASONS: Final = {
     sqlite3.SQLITE_CORRUPT: ("it is damaged", "Restore it from a backup; the picture files are not affected."),
     sqlite3.SQLITE_NOTADB: ("it is not a ledger", "Move the file away, or set WAN_HOME to another folder."),
 }
+# What changes, hides or refuses rows by itself: `imported_at … ON CONFLICT REPLACE DEFAULT 1` would lift every budget.
+_ACTS: Final = re.compile(r"(?i)^(trigger|view)|\b(AS|CASCADE|CHECK|CONFLICT|VIRTUAL)\b|\bUNIQUE\b(?! \(id\))")
 
 
 class DatabaseUnavailable(StoreError):
@@ -71,7 +73,7 @@ class DatabaseEngine:
         Raises
         ------
         StoreError
-            If the file is a link, belongs to another program or a newer version, or has triggers or views.
+            If the file is a link, belongs to another program or a newer version, or is not made as we make it.
         DatabaseUnavailable
             If it cannot be read.
         """
@@ -259,13 +261,14 @@ def _checked_version(connection: sa.Connection, place: str) -> int:
         version = int(connection.scalar(sa.select(MetaRow.value).where(schema)) or 0) if has_tables else 0
     else:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        kinds = set(connection.exec_driver_sql("SELECT type FROM sqlite_master").scalars())
-        if version == 0 and kinds:
+        made = set(connection.exec_driver_sql("SELECT type || ' ' || coalesce(sql, '') FROM sqlite_master").scalars())
+        if version == 0 and made:
             hint = "Move it away, or set WAN_HOME to another folder."
             raise StoreError(f"{place} is the database of another program.", hint=hint)
-        if kinds & {"trigger", "view"}:
+        if any(map(_ACTS.search, made)):
             hint = "Do not use it; restore it from a backup."
-            raise StoreError(f"The ledger {place} has triggers or views, which wan_notebook never makes.", hint=hint)
+            what = "triggers, views or constraints, which wan_notebook never makes"
+            raise StoreError(f"The ledger {place} has {what}.", hint=hint)
     if version > SCHEMA_VERSION:
         known = f"schema {version}; this one knows {SCHEMA_VERSION}"
         message = f"The ledger {place} was written by a newer wan_notebook ({known}). Nothing was changed."

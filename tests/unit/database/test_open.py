@@ -104,6 +104,8 @@ REFUSED = {
     "PRAGMA user_version=7": r"newer wan_notebook \(schema 7",
     LIFTS_BUDGETS: "triggers",
     "CREATE VIEW v AS SELECT 1": "views",
+    "CREATE UNIQUE INDEX i ON jobs (state)": "constraints",
+    "ALTER TABLE jobs ADD x INT NOT NULL ON CONFLICT REPLACE DEFAULT 1": "constraints",
 }
 
 
