@@ -86,7 +86,7 @@ class MetadataParameters(_Model):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, bool | int | FiniteFloat | Line] = Field(init=False)
 
-    size: Line | None = None
+    size: Annotated[str | None, Field(pattern=r"(?i)^\d+(k|[x*×:]\d+)$")] = None  # never an expression
     n: Whole | None = None
     max_images: Whole | None = None
     seed: Whole | None = None

@@ -200,6 +200,7 @@ def test_no_key_no_signed_url_no_local_path() -> None:
         (changed(prompt=None), "prompt: Input should be a valid string"),
         (changed(seeds=[10**40]), "seeds.0: "),
         (changed(parameters={"n": True}), "parameters.n: "),
+        (changed(parameters={"size": "f()"}), "parameters.size: "),
         (changed(inputs=[{}]), "inputs.0.name: Field required"),
         (changed(inputs=[{**json.loads(FROZEN)["inputs"][0], "sha256": "*"}]), "inputs.0.sha256: String should match"),
         (changed(cost={"amount": "1E999999999"}), "cost.amount: "),
