@@ -139,7 +139,10 @@ def generate(
     flags = [flag for flag in ("fresh", "embed") if not isinstance(given[flag], bool | None)]
     problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     words: Any = (tags,) if isinstance(tags, str) or not isinstance(tags, Iterable) else tuple(tags)
-    problems += [Problem("tags", shown_value(tag), "must be text.") for tag in words if not isinstance(tag, str)]
+    texts = [("name", name), ("provider", "" if provider is None else provider), *(("tags", tag) for tag in words)]
+    problems += [
+        Problem(field, shown_value(value), "must be text.") for field, value in texts if not isinstance(value, str)
+    ]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
     mode = mode_for(inputs, interleave=interleave)
     if like is not None:
@@ -148,7 +151,7 @@ def generate(
             shown = like if isinstance(like, str) else "like"
             size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
         problems += more
-    problems += name_problems(name)
+    problems += name_problems(name) if isinstance(given["name"], str) else []
     seeds = split_seeds(seed, n=n, mode=mode)
     fields = {name: given[name] for name in ImageRequest.model_fields if name != "seed"}
     fields |= {"images": inputs, "size": size}

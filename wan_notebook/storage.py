@@ -113,10 +113,14 @@ class Storage:
                     path.unlink()
 
     def picture_name(
-        self, created_at_local: dt.datetime, prompt: str, seed: int | None, index: int, suffix: str
+        self, created_at_local: dt.datetime, prompt: str, seed: int | None, index: int, suffix: str, inputs: str = ""
     ) -> str:
-        """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0."""
-        words = _words(prompt) if seed is None else f"{_words(prompt)}-s{seed}"
+        """Return a name that no file here has: ``2026-11-24/1432-a-fox-in-snow-s5-1.png``; ``index`` counts from 0.
+
+        The names of what was edited stand behind the prompt: they tell apart what one prompt made of two photos.
+        """
+        words = f"{_words(prompt)}-{_words(inputs, 24)}" if inputs else _words(prompt)
+        words += "" if seed is None else f"-s{seed}"
         return self._free_name(f"{created_at_local:%Y-%m-%d/%H%M}-{words}-{index + 1}{suffix}")
 
     def stage(self, part: Path, data: bytes | None = None) -> Path:
@@ -193,7 +197,7 @@ class Storage:
         return next(name for name in names if not os.path.lexists(self.folder / name))
 
 
-def _words(text: str) -> str:
+def _words(text: str, max_bytes: int = _WORDS_MAX_BYTES) -> str:
     """Return the words of a text as a part of a file name: letters and digits, joined by ``-``.
 
     Letters of any script, but plain ASCII where the system's locale writes nothing else.
@@ -204,9 +208,9 @@ def _words(text: str) -> str:
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     kept = "".join(char if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else " " for char in text)
     words = [word for word in kept.split() if any(map(str.isalnum, word))] or ["picture"]
-    while len(words) > 1 and len("-".join(words).encode()) > _WORDS_MAX_BYTES:
+    while len(words) > 1 and len("-".join(words).encode()) > max_bytes:
         words.pop()
-    return "-".join(words).encode()[:_WORDS_MAX_BYTES].decode(errors="ignore")
+    return "-".join(words).encode()[:max_bytes].decode(errors="ignore")
 
 
 def _sync_folder(path: Path) -> None:

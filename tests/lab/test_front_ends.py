@@ -39,7 +39,7 @@ class Executed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "notebook"
         self.folder.mkdir()
-        env = clean_environment(folder / "home", QUICK)
+        self.env = env = clean_environment(folder / "home", QUICK)
         write_kernelspec(Path(env["JUPYTER_DATA_DIR"]), "python3", Path(sys.executable), {})
         nbformat.write(notebook_of(CELLS), self.folder / "a.ipynb")
         options = ["--execute", "--to=notebook", "--output=executed.ipynb"]
@@ -168,10 +168,34 @@ def test_a_site_that_removes_styles_and_scripts_still_reads(executed: Executed, 
         assert all((executed.folder / link).is_file() for link in part["links"]), part["links"]
 
 
+def test_nbval_passes_what_was_starred_and_tagged_since(executed: Executed) -> None:
+    """`--wan-replay-only` needs no key and takes a choice that was made after the first run for no difference."""
+    notebook = nbformat.read(executed.path, as_version=4)
+    for cell in (notebook.cells[6], notebook.cells[8]):  # history and cost
+        cell.metadata["tags"] = ["nbval-ignore-output"]
+    nbformat.write(notebook, executed.folder / "study.ipynb")
+    choose = "import wan_notebook as wan; fox = wan.history('fox in snow')[0]; fox[0].star(); fox[0].tag('study')"
+    nbval = (
+        "import pytest; pytest.main(['-qpnbval', '-pno:cacheprovider', '--nbval', '--wan-replay-only', 'study.ipynb'])"
+    )
+    for script in (choose, nbval):
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, cwd=executed.folder, env=executed.env, capture_output=True, text=True, check=True
+        )
+
+    assert "10 passed" in done.stdout.splitlines()[-1], done.stdout[-3000:]
+
+
 def test_a_plain_terminal_shows_text_with_file_paths(tmp_path: Path) -> None:
     """IPython without any notebook: a cell is read whole, waits, names its files; a failure is an error; exit 0."""
     lines = ["%load_ext wan_notebook", "%%wan --as fox --seed 5", "a red fox in snow", "", "", "fox", "print(fox)"]
-    lines += ["%wan history", "%wan make --seed 6 [[fail]] it", "%wan make --seed 8 --timeout 1 [[seconds:60]] an owl"]
+    lines += [
+        "%wan history",
+        "%wan make --seed 7 a lime",
+        "%wan make --seed 6 [[fail]] it",
+        "%wan make --seed 8 --timeout 1 [[seconds:60]] an owl",
+    ]
     command = [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
     env = clean_environment(tmp_path / "home", QUICK)
     typed = "\n".join([*lines, ""])
@@ -181,7 +205,8 @@ def test_a_plain_terminal_shows_text_with_file_paths(tmp_path: Path) -> None:
     assert not done.stderr.strip()
     assert "<div" not in done.stdout
     files = re.findall(r"(/\S+\.png)", done.stdout)
-    assert len(files) == 2, done.stdout  # the cell and `fox`
+    assert len(files) == 3, done.stdout  # the cell, `fox`, and the line
+    assert re.search(r"Out\[\d\]: <Job .*'a lime'", done.stdout)  # no prompt with nothing behind it
     assert all(Path(file).stat().st_size > 10_000 for file in files)
     assert "<Job " in done.stdout
     assert re.search(r"JobFailed: job \w+ failed; failed jobs cost nothing", done.stdout)

@@ -12,11 +12,15 @@ Bundle = tuple[dict[str, str], dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column's head and how its cells stand; ``is_wide`` takes the width that the others leave, and alone wraps."""
+    """A column's head and how its cells stand; ``is_wide`` takes the width that the others leave, and alone wraps.
+
+    ``is_whole`` cells are never cut in text: who cannot read a hint to its end cannot follow it.
+    """
 
     title: str = ""
     is_number: bool = False
     is_wide: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +102,9 @@ class Table:
     def text_lines(self) -> list[str]:
         """Return the lines of the text, of which the last one may have several."""
         head, kept = join_facts([self.title, *self.facts]), self.kept_columns
-        max_chars = 60 if self.has_head else 400  # a list of names and values is read whole
-        cells = [[text for at in kept for text in row[at].as_text(max_chars)] for row in self.cells]
+        # A list of names and values is read whole, too.
+        most = {at: 60 if self.has_head and not self.columns[at].is_whole else 400 for at in kept}
+        cells = [[text for at in kept for text in row[at].as_text(most[at])] for row in self.cells]
         if self.has_head and cells:  # the second text of a column has no head of its own
             cells.insert(0, [text for at in kept for text in (self.columns[at].title, "")])
         widths = [max(map(terminal_width, column)) for column in zip(*cells, strict=True)]

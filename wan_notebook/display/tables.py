@@ -231,7 +231,7 @@ def doctor_table(lines: Sequence[tuple[str, str, str, str]]) -> Table:
         [Cell(text=_LEVELS[level][0], tone=_LEVELS[level][1]), name, Cell(text=text, below=f"→ {hint}" if hint else "")]
         for name, level, text, hint in lines
     ]
-    columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True))
+    columns = (Column(), Column(title="Check"), Column(title="Found", is_wide=True, is_whole=True))
     return Table(title="wan doctor", columns=columns, rows=rows, tone=_LEVELS[worst][1])
 
 

@@ -8,7 +8,9 @@ import asyncio
 import datetime as dt
 import hashlib
 import logging
+import re
 from contextlib import suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, PictureRow, Status
@@ -125,9 +127,13 @@ class _Download:
         return data, ""
 
     def _name(self, suffix: str) -> str:
+        from ..metadata import public_name
+
         row = self.job.row
         made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
-        return self.storage.picture_name(made_at, row.prompt, row.seed, self.index, suffix)
+        names = [public_name(image.name) for image in row.inputs]
+        named = " ".join(PurePath(name).stem for name in names if not re.fullmatch(r"image( \d+)?", name))
+        return self.storage.picture_name(made_at, row.prompt, row.seed, self.index, suffix, named)
 
     async def _record(self, **columns: Any) -> None:
         update, pictures = self.worker.database.update, [{"index": self.index, **columns}]

@@ -246,13 +246,13 @@ def _explain(worker: "Worker", row: JobRow) -> list[str]:
     except WanError as error:
         known = [f"  The service's list of tasks could not be read: {error.message}"]
     salvaged = {event.detail[SALVAGED] for event in worker.database.events(row.id) if SALVAGED in event.detail}
-    risk = "practice is free" if row.is_simulated else "it may be billed twice"
+    risk, pay = ("practice is free", "") if row.is_simulated else ("it may be billed twice", ", pay once")
     reason = row.error_message.rstrip(".") or "no reply"
     return [
         f"Job {row.id} may or may not have reached the {row.provider} ({reason}).",
         *known,
         *(f"  {task_id}: read from the reply that was cut, and not confirmed by the service." for task_id in salvaged),
-        f"  %wan resolve {row.id} adopt TASK   fetch that task's pictures, pay once",
+        f"  %wan resolve {row.id} adopt TASK   fetch that task's pictures{pay}",
         f"  %wan resolve {row.id} again        send it again, knowing that {risk}",
         f"  %wan resolve {row.id} abandon      give it up",
     ]
@@ -298,7 +298,8 @@ def resolve_job(
                 return f"Sent again as job {resubmit(job, ids).id}.{risk}"
             case "abandon":
                 worker.database.abandon(ids, "given up by a person's decision")
-                return f"Job {job.id} is given up. If it arrived, it is made and billed, and not fetched."
+                billed = "" if job.rows[0].is_simulated else " and billed"
+                return f"Job {job.id} is given up. If it arrived, it is made{billed}, and not fetched."
     except Conflict as conflict:
         message = f"job {job.id} is not in doubt any more; it is {conflict.current}. Nothing was changed."
         raise CellError(message, hint=hint) from None

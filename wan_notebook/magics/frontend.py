@@ -40,6 +40,8 @@ def _show(job: Job) -> bool:
     if job.shown_in != execution:
         job.shown_in = execution
         show_job(job, session, front_end(current_shell()), raises=False)
+    elif front_end(current_shell()) is FrontEnd.TERMINAL:
+        print(repr(job))  # noqa: T201 - the prompt `Out[3]:` is there already
     return True
 
 

@@ -3,8 +3,8 @@
 The keys and the JSON on disk are those of the first edition, which called this a recipe.
 """
 
-from .embed import Metadata, can_embed, changed_in, embed, exif_block, read_metadata, read_sidecar, strip
+from .embed import Metadata, can_embed, changed_in, embed, exif_block, public_name, read_metadata, read_sidecar, strip
 from .importers import ForeignMetadata, read_any
 
-__all__ = ["ForeignMetadata", "Metadata", "can_embed", "changed_in", "embed", "exif_block"]
+__all__ = ["ForeignMetadata", "Metadata", "can_embed", "changed_in", "embed", "exif_block", "public_name"]
 __all__ += ["read_any", "read_metadata", "read_sidecar", "strip"]

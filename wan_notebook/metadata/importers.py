@@ -237,8 +237,9 @@ def _carried(
     is_fit = (
         limits.total_min_px <= total_px <= limits.text_total_max_px and limits.aspect_min <= aspect <= limits.aspect_max
     )
-    if total_px and not is_fit:
-        remarks.append(f"size = {width}x{height} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
+    if size not in (*_NOTHING, "x", (None, None)) and not is_fit:
+        told = f"{width}x{height}" if found else size
+        remarks.append(f"size = {told} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")
     remarks += [f"model = {model} (Wan 2.6 takes its place)"] if model else []
     remarks += [f"{name} = {value if isinstance(value, str) else repr(value)}" for name, value in rest.items()]
     return ForeignMetadata(

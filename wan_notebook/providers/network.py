@@ -81,7 +81,7 @@ def new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPT
         message = f"The certificates cannot be loaded: {reason}."
     except (ImportError, ValueError, TypeError, httpx.InvalidURL) as error:  # its text may hold a password
         variable, message = proxy.variable if proxy else "ALL_PROXY", f"The proxy {proxy} cannot be used."
-        hint = "Run `pip install httpx[socks]`, or: " if isinstance(error, ImportError) else ""
+        hint = 'Run `pip install "httpx[socks]"`, or: ' if isinstance(error, ImportError) else ""
     hint = f"{hint}Correct or unset {variable}, then run this again."
     raise NotSentError(message, kind="setting", hint=hint)
 

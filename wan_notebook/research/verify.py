@@ -66,7 +66,7 @@ class Verification(NamedTuple):
             facts=[self.what],
             columns=[
                 *(Column(title=title) for title in ("Cell", "Picture", "Found")),
-                Column(title="File, and how to get it back", is_wide=True),
+                Column(title="File, and how to get it back", is_wide=True, is_whole=True),
             ],
             rows=[
                 [check.cell, f"`{check.expression}`", check.finding, Cell(text=check.file, below=f"→ {check.hint}")]

@@ -89,7 +89,7 @@ def test_a_doubt_about_practice_costs_nothing(tmp_path: Path) -> None:
     with rig(tmp_path, provider="simulator") as made:
         session = made.kernel()
         job = doubtful(made, session)
-        text = explain(job) + session.resolve(job, "again")
+        text = explain(job) + session.resolve(job, "again") + session.resolve(doubtful(made, session), "abandon")
     assert "practice is free" in text
     assert "billed" not in text
     assert "web page" not in text

@@ -92,6 +92,14 @@ def test_a_misspelled_parameter_is_named_everywhere(session: Session, function: 
         function(session=session, **{wrong: 3})
 
 
+@pytest.mark.parametrize("field", ["name", "provider"])
+@pytest.mark.parametrize("value", [3.5, ["a"], b"x", np.arange(2), float])
+def test_what_is_no_text_is_said_to_be_none(session: Session, field: str, value: Any) -> None:
+    """A name that is a number or a list is one sentence, not an AttributeError."""
+    with pytest.raises(RequestError, match=rf"{field} = .*: must be text\."):
+        ask(session, **{field: value})
+
+
 def test_sizes_and_seeds_as_people_have_them(session: Session) -> None:
     """A pair of numbers, NumPy's integers, the shape of a picture, which is refused beside an explicit size."""
     wide = Image.new("RGB", (800, 400), "red")

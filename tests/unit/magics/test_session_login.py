@@ -1,6 +1,7 @@
 """``%wan login``, ``logout`` and ``doctor``: which service, which key, which region, and who really answers."""
 
 import getpass
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -151,7 +152,10 @@ def test_logout_removes_what_login_stored(desk: Any, capsys: Any) -> None:
 
 
 def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
-    """No password of a proxy, every certificate variable, readable keys, and no advice to ask the doctor (N6, A6.1)."""
+    """No password of a proxy, every certificate variable, readable keys, no advice to ask the doctor (N6, A6.1).
+
+    Whatever the home is (H1), it says what cannot be written and what that means, each line to its end.
+    """
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hush@127.0.0.1:9")
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/also/missing.pem")
@@ -160,10 +164,19 @@ def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, 
     (tmp_path / "config" / "keys.json").write_text("{}")
     (tmp_path / "config" / "keys.json").chmod(0o644)
     at = desk(answers={GATEWAY_URL: httpx.ConnectError("no")}, WAN_API_KEY=KEY)
+    at.session.loader.data_dir = tmp_path / ("long" * 64)  # the system raises when it looks there, as in another's home
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "config" and access(path, mode))
     said = " ".join(at.run("doctor", capsys).split())
     assert "%wan doctor" not in said
+    assert "…" not in said
     assert KEY not in said
     assert "hush" not in said
     assert said.count("it is not read") == 1
-    for part in ("127.0.0.1:9", "nonexistent.pem is missing", "key file others"):
+    for part in (
+        "127.0.0.1:9",
+        "nonexistent.pem is missing",
+        "key file others",
+        "set XDG_CONFIG_HOME to another folder",
+    ):
         assert part in said

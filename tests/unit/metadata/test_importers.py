@@ -183,6 +183,9 @@ def test_what_wan_does_not_take_is_listed_not_bent() -> None:
     out_of_range = "seed = 4294967295 (Wan 2.6 takes 0 to 2147483647)"
     assert all(text in listed for text in (out_of_range, "size = 512x512", "steps = 30", "model = juggernaut"))
     assert "loras" not in listed
+    unreadable = read(parameters="a house\nSteps: 20, Seed: 5, Size: large, Model: x")
+    assert (unreadable.width_px, unreadable.notes[0][:12]) == (None, "size = large")
+    assert "size" not in str(read(parameters="a house\nSteps: 20, Seed: 5, Model: x").notes)
 
 
 # ------------------------------------------------------------------ ComfyUI

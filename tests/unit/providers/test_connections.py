@@ -52,7 +52,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "kind", "words"),
     [
-        ("ALL_PROXY", "socks5://127.0.0.1:9", "setting", "ALL_PROXY; pip install httpx[socks]; 127.0.0.1:9"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "setting", 'ALL_PROXY; pip install "httpx[socks]"; 127.0.0.1:9'),
         ("ALL_PROXY", "socks5://me:pass-word@127.0.0.1:9", "setting", "ALL_PROXY"),
         ("HTTP_PROXY", "gopher://127.0.0.1:1", "setting", "HTTP_PROXY; 127.0.0.1:1"),
         ("http_proxy", "http://me:pass-word@[::1", "setting", "HTTP_PROXY"),

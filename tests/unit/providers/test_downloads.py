@@ -1,6 +1,7 @@
 """Downloads: whole, resumed, capped, stalled, refused; without the key, and never into a private network."""
 
 import hashlib
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.environment import ROOT
 from tests.fakes.attacks import PRIVATE_ADDRESSES, nested_gzip
 from tests.fakes.network import (
     RESULT_URL,
@@ -183,13 +185,14 @@ def test_a_download_that_trickles_is_stopped(part: Path) -> None:
     ],
 )
 def test_a_persons_own_address_says_what_its_server_said(answer: httpx.Response, words: str) -> None:
-    """CASES I17: a refusal is not an expired link; the agent names the project and its address."""
+    """CASES I17: a refusal is not an expired link; the agent names the project and its address, as PyPI does."""
     answers = Answers(answer)
     error = failed(answers, fetching("https://files.example/ua"))
     assert (words in str(error), "link" in str(error), len(str(error)) < 250) == (True, False, True)
     agent = answers.requests[0].headers["user-agent"]
     assert agent.startswith("wan-notebook/")
-    assert "(+https://" in agent
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    assert f"(+{address})" in agent
 
 
 # Where a download may lead --------------------------------------------------------------------------------------------

@@ -215,14 +215,16 @@ def test_parts_that_can_no_longer_be_finished_go(storage: Storage) -> None:
 def test_prompts_become_words_of_a_name(storage: Storage, prompt: str, words: str) -> None:
     """A name says what was asked, in the prompt's own script, without anything a system could trip over."""
     assert storage.picture_name(AT, prompt, None, 1, ".png") == f"2026-11-24/1432-{words}-2.png"
+    edited = storage.picture_name(AT, prompt, 5, 0, ".png", "my Cat " + "and more " * 9)
+    assert edited == f"2026-11-24/1432-{words}-my-cat-and-more-and-more-s5-1.png"
 
 
 @given(st.text(max_size=300), st.integers(0, 2**31 - 1) | st.none(), st.integers(0, 9))
 def test_any_prompt_makes_a_name_for_every_system(prompt: str, seed: int | None, index: int) -> None:
     """Whatever the prompt, the name is safe, short, NFC, lower case, inside the folder, and the same each time."""
     storage = Storage(Path("/nonexistent"))
-    name = storage.picture_name(AT, prompt, seed, index, ".webp")
-    assert name == storage.picture_name(AT, prompt, seed, index, ".webp")
+    name = storage.picture_name(AT, prompt, seed, index, ".webp", prompt)
+    assert name == storage.picture_name(AT, prompt, seed, index, ".webp", prompt)
     day, _, file = name.partition("/")
     assert (day, len(file.encode()) <= 120, file == file.lower()) == ("2026-11-24", True, True)
     assert not set(file) & set('/\\:*?"<>|\x00')

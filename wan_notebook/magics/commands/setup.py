@@ -174,7 +174,7 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
         *((n.replace("_", " "), words.get(str(v), str(v)), sources.get(n, "")) for n, v in values.items()),
         *(("note", note, "") for note in now.notes),
     ]
-    columns = (Column(title="Setting"), Column(title="Value", is_wide=True), Column(title="From"))
+    columns = (Column(title="Setting"), Column(title="Value", is_wide=True, is_whole=True), Column(title="From"))
     notes = [f"Stored in {loader.config_path}"]
     publish(table_bundle(Table(title="Settings", facts=["; ".join(said)], columns=columns, rows=rows, notes=notes)))
 
@@ -259,9 +259,17 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
             hint = "" if is_read else "it is not read: set SSL_CERT_FILE to the same file"
             fault = " is missing" if is_read and not Path(path).exists() else ""
             yield "certificates", "problem" if fault else "info", f"{name}={path}{fault}", hint
-    for folder in (now.folder, loader.config_path.parent, loader.data_dir):
-        good = os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)
-        yield "folder", "ok" if good else "problem", f"{folder} is {'' if good else 'not '}writable", ""
+    needs = {
+        now.folder: "no picture can be saved: set WAN_HOME to another folder",
+        loader.config_path.parent: "settings and keys cannot be stored: set XDG_CONFIG_HOME to another folder",
+        loader.data_dir: "budgets cannot count all folders: set XDG_DATA_HOME to another folder",
+    }
+    for folder, need in needs.items():
+        place = next(filter(os.path.exists, (folder, *folder.parents)))  # no error in somebody else's home
+        if os.access(place, os.W_OK):
+            yield "folder", "ok", f"{folder} is writable", ""
+        else:
+            yield "folder", "problem", f"{folder} is not writable", need
     project = session.known_project()
     if project is not None and project.database.file_warning:
         yield "ledger", "problem", project.database.file_warning, ""
