@@ -83,8 +83,10 @@ class SettingsLoader:
         self._highest_prices: dict[tuple[str, str], Decimal] = {}
         self._index = self.data_dir / "folders.json"
         self._folders = self._folders_in_index()
+        stored = _json_in(self.config_path, dict)
+        self._protected_prices(prices if isinstance(prices := stored.get("prices"), dict) else {})
         # An address of a real service, which gets no practice when the provider is changed later.
-        is_real = self._usual_provider(_json_in(self.config_path, dict))[0] in KEY_VARIABLE
+        is_real = self._usual_provider(stored)[0] in KEY_VARIABLE
         self._real_urls = {self._variable("WAN_BASE_URL")} if is_real else set()
 
     def load(self, provider: str | None = None) -> "Settings":

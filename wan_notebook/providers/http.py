@@ -35,6 +35,8 @@ from .network import Timeouts
 from .replies import JSON_MAX_BYTES, Reply, TaskState, parse_json, raw_chunks, unpack
 
 log = logging.getLogger(__name__)
+_headers_log: Final = logging.getLogger("httpcore.http11")
+"""Where httpcore writes the headers of replies, which may echo the key."""
 
 USER_AGENT: Final = f"wan-notebook/{__version__} (+https://github.com/wan-notebook/wan-notebook)"
 _DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -123,6 +125,7 @@ class ServiceClient:
         mounts = {f"all://{self._base.host}": transport} if settings.in_process else None
         files = httpx.AsyncClient(transport=guarded, mounts=mounts, headers=headers)
         self._downloader = Downloader(client=files, timeouts=timeouts, monotonic=monotonic)
+        _headers_log.addFilter(self._masked)
 
     async def submit(self, request: ImageRequest) -> TaskState:
         """Start a task with one POST, never repeated.
@@ -220,8 +223,14 @@ class ServiceClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        _headers_log.removeFilter(self._masked)
         await self._downloader.client.aclose()
         await self._api.aclose()
+
+    def _masked(self, record: logging.LogRecord) -> bool:
+        """Take the key out of a log record."""
+        record.msg, record.args = self._mask.mask(record.getMessage()), ()
+        return True
 
     def _query_error(self, reply: Reply, wanted: str) -> errors.ServiceError:
         """Return the error of a query whose answer is not there; only one with a status of its own is the service's."""

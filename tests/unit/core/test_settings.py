@@ -133,7 +133,10 @@ def test_a_price_can_be_set_and_raised_but_not_lowered(make: Make) -> None:
         assert "gateway" in given.load().prices
         assert make().load().prices == {}
     given.store(prices={"gateway": ["0.001", "USD"]})
-    assert make().load().prices == {"gateway": (Decimal("0.001"), "USD")}
+    frozen = make()
+    given.store(prices={"gateway": ["0.0001", "USD"]})  # before a first look at it
+    assert frozen.load().prices == {"gateway": (Decimal("0.001"), "USD")}
+    assert make().load().prices == {"gateway": (Decimal("0.0001"), "USD")}
     for price in (None, "x", {"a": 5}, ["0.03"], [None, None]):
         given.store(prices={"gateway": price, "dashscope": ["0.2", "CNY"]})
         assert make().load().prices == {"dashscope": (Decimal("0.2"), "CNY")}

@@ -140,6 +140,8 @@ job.fp_asked | "wan1:sha256:00" | hashes
 job.request.prompt | "your own prompt" | hashes
 job.model | "other" | model
 job.n | 7 | n
+job.negative_prompt | "fog" | negative_prompt
+job.size_tier | "2K" | size_tier
 job.mode | "text to image" | mode
 job.parameters.watermark | true | parameters
 inputs.0.identity | "bytes:sha256:2" | inputs

@@ -6,6 +6,7 @@ import inspect
 import json
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +103,18 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
     assert_no_key(error)
 
 
-def test_a_key_in_the_status_line_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The reason of a reply is logged by httpx, and a service may put anything there."""
+def test_a_key_in_the_head_of_a_reply_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The reason of a reply is logged by httpx, its headers by httpcore; a service may put anything there."""
 
     async def main() -> None:
-        async with raw_server(http_reply(b"{}", f"400 {KEY}")) as (url, _):
+        async with raw_server(http_reply(b"{}", f"400 {KEY}", f"X-Echo: {KEY}")) as (url, _):
             with pytest.raises(InvalidRequestError):
                 await submit(real_client(url))
 
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     asyncio.run(main())
     assert "400 Bad Request" in caplog.text
+    assert "X-Echo" in caplog.text
     assert KEY not in caplog.text
 
 
@@ -173,6 +175,15 @@ def test_a_packed_reply_is_unpacked_once_and_under_a_limit(layers: int) -> None:
     )
     assert run(make_client(Answers(once)), submit).task_id == "task-7f3a"
     assert "cannot be unpacked" in str(failure_of(make_client(Answers(broken)), submit))
+    delivered: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            delivered.append(1)
+            yield b"x" * 1_000_000
+
+    assert "larger than" in str(failure_of(make_client(Answers(httpx.Response(200, content=endless()))), submit))
+    assert len(delivered) == 2
 
 
 # Real sockets ---------------------------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change:
     sql(elsewhere.folder, f"UPDATE {change}")
     before = sorted(elsewhere.folder.parent.parent.glob("*"))
     later = elsewhere.kernel()
-    assert job.id in history_table(later, HistoryQuery()).to_html()
+    assert re.search(rf"{job.id}[^✓]*damaged: ", history_table(later, HistoryQuery()).to_html())
     assert job.id in job_bundle(later.job(job.id), later)[0]["text/html"]
     assert in_shell(later, line=f"recall {job.id}")
     assert sorted(elsewhere.folder.parent.parent.glob("*")) == before
