@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import StoreError
-from .files import atomic_write, explained, is_inside
+from .files import atomic_write, explained, is_inside, read_file
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Storage:
     def holds(self, relative: str, sha256: str) -> bool:
         """Say whether there is a file with exactly these bytes."""
         try:
-            return hashlib.sha256(self.path(relative).read_bytes()).hexdigest() == sha256
+            return hashlib.sha256(read_file(self.path(relative))).hexdigest() == sha256
         except (OSError, UnicodeError):
             return False
 
@@ -181,7 +181,7 @@ class Storage:
         """Return a file's bytes."""
         path = self.path(relative)
         with explained(path, "read", "`%wan doctor` shows the folder in use."):
-            return path.read_bytes()
+            return read_file(path)
 
     def delete(self, relative: str) -> None:
         """Delete a file and its sidecar; neither needs to be there."""

@@ -211,10 +211,10 @@ def _kept(storage: Storage, suffix: str, records: Sequence[PictureRow], make: Ca
     """Return a copy from the folder's cache, else make it; a cache that cannot be written fails nothing."""
     # The hash that a foreign ledger gives a picture may be any text.
     name = hashlib.sha256("\n".join(record.sha256 for record in records).encode()).hexdigest()[:24]
-    path = storage.folder / ".cache" / f"{name}{suffix}"
-    with suppress(OSError):
-        return path.read_bytes()
-    data = make()
+    relative = f".cache/{name}{suffix}"
+    with suppress(StoreError):
+        return storage.read(relative)
+    data, path = make(), storage.folder / relative
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         atomic_write(path, data)

@@ -76,13 +76,18 @@ def _option(option: "argparse.Action", value: Any) -> str:
 def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str = "") -> CellText:
     """Write the cell of a job, with inputs named so that it runs in any kernel; ``folder`` holds the pictures."""
     images = [
-        f"{one.source_job}[{one.source_index or 0}]" if one.source_job else relative_path(folder / one.file)
+        _result(one.source_job, one.source_index) if one.source_job else quoted_path(relative_path(folder / one.file))
         for one in row.inputs
     ]
-    images += [f"{pending.get('job')}[{pending.get('index') or 0}]" for pending in row.pending_inputs]
+    images += [_result(pending.get("job"), pending.get("index")) for pending in row.pending_inputs]
     options = {field: value for field, value in request if field not in ("prompt", "negative_prompt")}
     options |= {"images": images, "seed": seed or row.seed, "name": row.name, "tags": map(escape, row.tags)}
     return write_cell(escape(request.prompt), escape(request.negative_prompt), **options)
+
+
+def _result(job: Any, index: Any) -> str:
+    """Name a picture of a job; other words of a foreign ledger would be run as code."""
+    return f"{job}[{index or 0}]" if re.fullmatch(r"\w+(None|\d+)", f"{job}{index}") else "MISSING"
 
 
 def cell_of_job(job: "Job", session: "Session") -> str:
@@ -121,7 +126,7 @@ def _kept_input(sha256: str, folder: Path) -> str:
     """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):  # a picture's own words must not name another file
         return ""
-    return next((relative_path(path) for path in sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), "")
+    return next((quoted_path(relative_path(path)) for path in sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), "")
 
 
 def _image_argument(text: str) -> str:

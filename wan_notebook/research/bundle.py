@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, StoreError
-from ..files import explained
+from ..files import explained, read_file
 from ..images import SUFFIXES
 from ..project import REPLAY_META
 from ..session import Session
@@ -135,7 +135,7 @@ def _write(target: Path, files: Mapping[str, bytes | Path]) -> None:
             for path, content in files.items():
                 info = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
                 info.create_system, info.external_attr = 3, 0o100644 << 16
-                data = content if isinstance(content, bytes) else content.read_bytes()
+                data = content if isinstance(content, bytes) else read_file(content)
                 is_compressed = PurePosixPath(path).suffix in SUFFIXES.values()
                 archive.writestr(info, data, zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED, 6)
         made.replace(target)
@@ -171,7 +171,7 @@ def _facts(path: str, content: bytes | Path, record: PictureRow | InputRow | Non
     """Return what the RO-Crate says of a file. Raise ``StoreError`` if it is not as it was recorded."""
     hint = "`%wan verify` says what it should be and how to get it back."
     with explained(path, "read", hint):
-        data = content if isinstance(content, bytes) else content.read_bytes()
+        data = content if isinstance(content, bytes) else read_file(content)
     if record is not None and change_of(data, record):
         raise StoreError(f"{path} has changed since it was recorded: the bundle was not written.", hint=hint)
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"

@@ -97,6 +97,8 @@ def pictures_in_code(
         with suppress(OSError, ValueError, RuntimeError):  # elsewhere, too long, with odd characters, unreadable
             path = (folder / word).resolve()
             inside = path.relative_to(root).as_posix()
+            if not path.is_file():  # opening a pipe would wait for ever
+                continue
             with path.open("rb") as file:
                 is_picture = (mime_of(file.read(64)) or "").startswith("image/")
             if is_picture and "/." not in f"/{inside}" and not path.is_relative_to(pictures):

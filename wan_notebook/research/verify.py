@@ -140,7 +140,7 @@ def _finding(record: PictureRow | None, storage: Storage) -> str:
     if record is None or not record.saved_at:
         return _UNKNOWN if record is None else "not fetched yet"
     try:
-        change = change_of(storage.path(record.file).read_bytes(), record)
-    except (OSError, StoreError):
+        change = change_of(storage.read(record.file), record)
+    except StoreError:
         return "missing"
     return {"picture": "changed", "metadata": "metadata changed"}.get(change, "")

@@ -1,8 +1,10 @@
 """Static outputs: harmless, bounded, readable without styles, and true."""
 
+import base64
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +107,19 @@ def test_hostile_text_stays_text(outputs: dict[str, str]) -> None:
     for kind, html in outputs.items():
         page = assert_harmless(html)
         assert kind in ("cost", "status") or "alert(1)" in page.text, kind
+
+
+def test_a_link_planted_in_the_cache_is_not_shown(house: House, tmp_path: Path) -> None:
+    """What it leads to would stand in the saved notebook as a picture's small copy."""
+    session = house.kernel()
+    ask(session, "secret", seed=4).result(20)
+    (tmp_path / "secret").write_bytes(b"secret")
+    for _ in range(2):
+        html = history_table(session, HistoryQuery(words="secret")).to_html()
+        assert base64.b64encode(b"secret").decode() not in html
+        for copy in (house.folder / ".cache").iterdir():
+            copy.unlink()
+            copy.symlink_to(tmp_path / "secret")
 
 
 def test_an_output_stays_within_its_bytes(house: House) -> None:

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from traitlets.config import Config
 
 from tests.kit import shown_by_objects, small_png
+from tests.unit.database.kit import sql
 from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
@@ -246,6 +247,17 @@ def test_recall_writes_the_cell_that_made_a_picture(notebook: Notebook) -> None:
     assert notebook.tasks() == 1
     with pytest.raises(WanError, match="no recipe"):
         notebook.run("%wan recall clean.png")
+
+
+def test_no_text_of_a_foreign_ledger_is_run_as_code(notebook: Notebook) -> None:
+    """A recalled cell names inputs by jobs; what is none is refused, never called."""
+    called = notebook.names["called"] = []
+    notebook.run("f = lambda: called.append(1)\n%wan make a fox --as fox --seed 5\ncat = %wan make a cat -i fox")
+    sql(default_session().settings().folder, "UPDATE inputs SET source_job = 'f()'")
+    cell = notebook.run(f"%wan recall {notebook.names['cat'].id}")
+    with pytest.raises(WanError):
+        notebook.run(cell[cell.index("%%wan") :].replace("%%wan", "%%wan --fresh"))
+    assert called == []
 
 
 def test_a_foreign_picture_gives_a_cell_that_is_refused_rather_than_guessed(notebook: Notebook) -> None:

@@ -276,3 +276,15 @@ def test_what_stands_in_the_way_is_told_early_and_no_link_is_followed(storage: S
     for use in (storage.read, storage.exists, storage.delete):
         with pytest.raises(StoreError, match="leads out"):
             use("own/x.png")
+
+
+def test_a_planted_pipe_or_file_of_holes_is_not_read(storage: Storage) -> None:
+    """One would stop the kernel for ever, the other fill its memory."""
+    storage.ensure()
+    os.mkfifo(storage.folder / "pipe.png")
+    with (storage.folder / "holes.png").open("wb") as file:
+        file.truncate(2**36)
+    for name in ("pipe.png", "holes.png"):
+        assert not storage.holds(name, "")
+        with pytest.raises(StoreError, match="not a file, or is too large"):
+            storage.read(name)
