@@ -229,7 +229,11 @@ def test_a_card_after_a_reload_and_on_the_next_day(lab: Lab) -> None:
     lab.reload()
     lab.output(1).locator(".wan-card img[alt]").wait_for()
     assert lab.output(1).locator(FALLBACK).is_hidden()
-    assert lab.output(1).locator(".wan-card a").count() == 0  # a relative link leads elsewhere from here
+    link = lab.output(1).locator(".wan-card").get_by_role("link", name="full file")
+    with lab.context.expect_page() as opened:
+        link.click()
+    assert opened.value.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 1280
+    opened.value.close()
     lab.reopen()
     lab.output(1).locator(FALLBACK, has_text="%wan show").wait_for()
     assert "a red fox in snow" in lab.output(1).locator(f"{FALLBACK} pre").inner_text()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import anywidget
@@ -63,7 +64,8 @@ class LiveCard(anywidget.AnyWidget):
     def refresh(self, html: str = "") -> None:
         """Send the newest state; once all is over with the static output, for a page that was reloaded in mid-run."""
         state = live_state(Card(self._job, self._session))
-        self.view = {**state, "sent_at": self._session.wall_clock(), "html": html}
+        folder = f"{Path.cwd().as_uri()}/"  # where the links of the output begin
+        self.view = {**state, "sent_at": self._session.wall_clock(), "html": html, "folder": folder}
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
         kind = content.get("kind") if isinstance(content, dict) else None

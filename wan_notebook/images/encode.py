@@ -173,12 +173,12 @@ def plain_rgb(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
     A picture as a file holds it is also turned upright and converted to sRGB. Rotating, cropping, resizing, converting
     and copying return an ``Image`` that keeps the file's metadata, though it may no longer be true: such a picture is
-    sent as the notebook shows it. 16-bit grey is scaled from its full range, float grey from 0 to 1. Broken pixels
-    raise whatever Pillow raises.
+    sent as the notebook shows it, and so is one that was changed in place. 16-bit grey is scaled from its full range,
+    float grey from 0 to 1. Broken pixels raise whatever Pillow raises.
     """
     notes, icc = [], b""
     rgb = picture.copy() if picture.palette else picture  # Pillow writes transparency into a palette when converting
-    if isinstance(picture, ImageFile.ImageFile):
+    if isinstance(picture, ImageFile.ImageFile) and not _is_changed(picture):
         icc = _profile_of(picture)
         if _orientation_of(picture) != 1:
             rgb = ImageOps.exif_transpose(picture)
@@ -198,6 +198,17 @@ def plain_rgb(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     rgb = rgb.convert("RGB")  # always a copy
     rgb.info = {}
     return rgb, tuple(notes)
+
+
+def _is_changed(picture: ImageFile.ImageFile) -> bool:
+    """Say whether a file's pixels were changed in place (by ``thumbnail``, by drawing), where its file is known."""
+    if picture.tile or not (_orientation_of(picture) != 1 or _profile_of(picture)):  # not decoded yet, or all the same
+        return False
+    try:
+        with Image.open(picture.filename) as stored:
+            return stored.size != picture.size or stored.tobytes() != picture.tobytes()
+    except (OSError, SyntaxError, ValueError):  # it came from memory, or is gone
+        return False
 
 
 def _orientation_of(picture: Image.Image) -> int:

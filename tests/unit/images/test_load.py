@@ -128,7 +128,7 @@ def test_pictures_in_memory_are_known_by_their_pixels() -> None:
 # ------------------------------------------------------------------ what the notebook shows is what is sent
 
 
-def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
+def test_a_picture_changed_by_hand_is_sent_as_it_is_shown(tmp_path: Path) -> None:
     """Exif and profile apply to an untouched file only; the first edition's identity can still be looked up."""
     photo = Image.new("RGB", (400, 300), "white")
     photo.paste("red", (0, 0, 100, 100))
@@ -140,6 +140,12 @@ def test_a_picture_changed_by_hand_is_sent_as_it_is_shown() -> None:
     sent = shot(upright)
     red, _, blue = sent.getpixel((290, 10))
     assert (sent.size, red > 200, blue < 60) == ((300, 400), True, True)
+    (tmp_path / "photo.jpg").write_bytes(data)
+    untouched, small, painted = (Image.open(tmp_path / "photo.jpg") for _ in range(3))
+    small.thumbnail((360, 360))
+    painted.paste("blue", (0, 0, 9, 9))
+    untouched.load()
+    assert [shot(one).size for one in (untouched, small, painted)] == [(300, 400), (360, 270), (400, 300)]
     for changed in (upright, opened.crop((0, 0, 300, 300)), opened.resize((250, 250)), opened.convert("L")):
         image = load_image(changed, name="photo")
         assert decoded(image.data).tobytes() == changed.convert("RGB").tobytes()

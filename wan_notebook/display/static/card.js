@@ -171,7 +171,11 @@ function render({ model, el, signal }) {
     const result = make("div");
     const hint = make("div");
     result.innerHTML = html; // the very HTML of the output, in which Python escapes everything
-    for (const link of result.querySelectorAll("a")) link.replaceWith(...link.childNodes); // they hold in an output only
+    for (const link of result.querySelectorAll("a")) {
+      const address = servedAddress([link.getAttribute("href")], view().folder); // its own holds in an output only
+      if (address) link.href = address;
+      else link.replaceWith(...link.childNodes);
+    }
     hint.append(...richNodes(`This view ends with the kernel: \`${view().show}\` in a cell keeps the pictures.`));
     parts.root.toggleAttribute("data-result", true);
     parts.root.replaceChildren(result, hint, parts.said);

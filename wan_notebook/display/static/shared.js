@@ -114,3 +114,22 @@ function makeSilence(model, signal) {
     },
   };
 }
+
+/**
+ * Return the address under which the page's own server gives the first of some files that it serves; empty if it serves
+ * none, or does not say so. The paths are whole ones, or links from a folder (a file:// address).
+ */
+function servedAddress(paths, folder = "") {
+  try {
+    const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const root = config.serverRoot || decodeURIComponent(new URL(config.rootUri).pathname); // Notebook 7 has the second
+    const served = String(root).replace(/\/*$/, "/");
+    const whole = folder ? paths.map((link) => decodeURIComponent(new URL(link, folder).pathname)) : paths;
+    const path = whole.find((one) => one.startsWith(served));
+    const parts = path.slice(served.length).split("/");
+    const isServed = config.baseUrl && !parts.some((part) => part.startsWith(".")); // no dot-folders
+    return isServed ? `${config.baseUrl}files/${parts.map(encodeURIComponent).join("/")}` : "";
+  } catch {
+    return ""; // Voilà says nothing, or the file lies elsewhere
+  }
+}

@@ -370,18 +370,3 @@ function openFile(pictures, item, paths, button) {
     });
   }
 }
-
-/** Return the address under which the page's own server gives a file; empty if it does not, or does not say so. */
-function servedAddress(paths) {
-  try {
-    const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
-    const root = config.serverRoot || decodeURIComponent(new URL(config.rootUri).pathname); // Notebook 7 has the second
-    const folder = String(root).replace(/\/*$/, "/");
-    const path = paths.find((one) => one.startsWith(folder));
-    const parts = path.slice(folder.length).split("/");
-    const isServed = config.baseUrl && !parts.some((part) => part.startsWith(".")); // no dot-folders
-    return isServed ? `${config.baseUrl}files/${parts.map(encodeURIComponent).join("/")}` : "";
-  } catch {
-    return ""; // Voilà says nothing, or the file lies elsewhere
-  }
-}
