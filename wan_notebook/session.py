@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from .budget import BudgetBook
 from .database import FINAL, Database, JobRow, Price, Status
@@ -231,8 +230,8 @@ class Session:
                 "negative_prompt": [request.negative_prompt for request in submission.requests],
                 "image": [image.name for request in submission.requests for image in request.images],
             }
-            keys = self.loader.known_keys(settings)
-            if exposed := [field for field, given in texts.items() if keys.is_in(*given, *map(unquote, given))]:
+            keys = self.loader.known_keys()
+            if exposed := [field for field, given in texts.items() if keys.is_in(*given)]:
                 raise RequestError([Problem(field, "", "contains an API key.", EXPOSED_HINT) for field in exposed])
             jobs = tuple(
                 job

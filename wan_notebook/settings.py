@@ -149,11 +149,11 @@ class SettingsLoader:
         except ValidationError as error:
             raise settings_error(error, self.config_path) from None
 
-    def known_keys(self, settings: "Settings") -> KeyMask:
-        """Return a mask of the keys that must not leave this machine: those of a call and of the environment."""
-        held = settings.key.get_secret_value() if settings.key and settings.key_source != _BUILT_IN else ""
+    def known_keys(self) -> KeyMask:
+        """Return a mask of the keys that must not leave this machine: set or stored, of every provider."""
+        held = [self._key(provider, in_process=False)[0] for provider in KEY_VARIABLE]
         # A shorter one stands in for a key in a test.
-        return _mask_of(*(key for key in (held, *map(self._variable, KEY_VARIABLE.values())) if len(key) >= 8))
+        return _mask_of(*(key.get_secret_value() for key in held if key and len(key) >= 8))
 
     # What is stored --------------------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class Marked:
         gone = (remove,) if isinstance(remove, str) else tuple(remove)
         for tag in (*tags, *gone):
             require("tag", tag, str, "text, such as 'study'")
-        left = [worker.database.tag(tracked.id, tags, gone) for tracked, _ in marked]
+        left = [worker.tag(tracked.id, tags, gone) for tracked, _ in marked]
         worker.refresh([tracked for tracked, _ in marked])
         return tuple(left[0])
 

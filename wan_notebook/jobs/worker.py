@@ -18,11 +18,12 @@ from typing import Any
 
 from ..database import FINAL, SETTLED, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
 from ..environment import Settings
-from ..errors import ServiceError, StoreError, WanError
+from ..errors import Problem, RequestError, ServiceError, StoreError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..providers import ClientPool, TaskState
 from ..request import ImageRequest
 from ..storage import Storage
+from ..text import EXPOSED_HINT
 from .background import Background
 from .download import download
 from .poll import Poll, RateLimit
@@ -78,6 +79,7 @@ class Worker:
         self.settings, self.price_for, self.rng = settings, price_for, rng
         self.clock, self.wall_clock, self.sleep = clock, wall_clock, sleep
         self.in_thread, self.client = background.in_thread, clients.client_for
+        self.known_keys = clients.loader.known_keys
         self.owner = Owner.this_process()
         self._tracked: dict[str, TrackedJob] = {}
         self._accounts: dict[str, Account] = {}
@@ -108,6 +110,12 @@ class Worker:
             job.request, job.stopped = requests.get(job.id, job.request), ""
         self.background.call(self.wake)
         self.background.call(self.follow, jobs)
+
+    def tag(self, job_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
+        """Add and remove tags of a job, and return what it has. Raises ``RequestError`` for one that holds a key."""
+        if self.known_keys().is_in(*add):
+            raise RequestError([Problem("tag", "", "contains an API key.", EXPOSED_HINT)])
+        return self.database.tag(job_id, add, remove)
 
     def cancel(self, jobs: Sequence[TrackedJob]) -> str:
         """Cancel what can be cancelled, wait for the service's word, and return one line a job."""

@@ -100,7 +100,7 @@ class GalleryFeed(Feed):
         found = [self._find(key) for key in message["ids"]]
         for row, picture in found:
             if what == "tag":
-                database.tag(row.id, **{"add" if is_on else "remove": [message["tag"]]})
+                self.project.worker.tag(row.id, **{"add" if is_on else "remove": [message["tag"]]})
             elif what == "trash":
                 database.trash(row.id)
             else:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import wan_notebook as wan
-from tests.kit import WAIT_S, House, ask, at_cell, ended, until
+from tests.kit import WAIT_S, House, ask, at_cell, ended, small_png, until
 from wan_notebook.errors import CellError, ImageInputError, RequestError, StoreError
 from wan_notebook.kernel import current_cell, notebook_path
 from wan_notebook.magics import cell_parser
@@ -143,7 +143,9 @@ def test_calls_know_their_notebook_without_the_extension(session: Session, monke
 
 
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt", "tags"])
-def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(house: House, field: str) -> None:
+def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(
+    house: House, tmp_path: Path, field: str
+) -> None:
     """In any of its forms: it would land in the ledger, in file names and at the service."""
     session = house.kernel(WAN_API_KEY=KEY, WAN_PROVIDER="simulator")
     packed = base64.b64encode(f"key={KEY}".encode()).decode()
@@ -152,7 +154,14 @@ def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(house: 
         with pytest.raises(RequestError, match="contains an API key") as caught:
             ask(session, **{"prompt": "a fox", field: text})
         assert "7Q9z" not in str(caught.value)
+    (file := tmp_path / f"{KEY}.png").write_bytes(small_png())
+    other = house.kernel(DASHSCOPE_API_KEY="key_0123456789", WAN_PROVIDER="simulator")
+    for kernel, given in ((session, {"images": [str(file)]}), (other, {"name": "key_0123456789"})):
+        with pytest.raises(RequestError, match="contains an API key"):
+            ask(kernel, **given)
     assert session.known_project() is None
+    with pytest.raises(RequestError, match="contains an API key"):
+        ask(session).tag("study", KEY)
 
 
 # Plans ---------------------------------------------------------------------------------------------------------------
@@ -178,6 +187,7 @@ def test_jobs_of_another_key_are_left_alone_until_asked(house: House, session: S
     """They may come from somebody else's folder: nothing is asked with this person's key before a question."""
     house.configure(seconds=20.0)
     job = ask(session, seed=5)
+    until(lambda: job.rows[0].task_id)
     foreign = {"key_fingerprint": fingerprint, "base_url": "http://elsewhere.test"}
     session.project().database.update(job.id, is_simulated=False, **foreign)
     session.close()

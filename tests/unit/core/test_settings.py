@@ -162,7 +162,7 @@ def test_odd_keys_and_lists_of_folders_stop_nothing(make: Make) -> None:
     """Bytes that are no text, and files that somebody edited: a key that cannot be one is refused when it is used."""
     given = make(WAN_API_KEY="\udcff-no-text-at-all")
     found = given.load()
-    assert not given.known_keys(found).is_in("a prompt")
+    assert not given.known_keys().is_in("a prompt")
     with pytest.raises(SettingsError, match="character"):
         check_key(found.key)
     given.data_dir.mkdir()
