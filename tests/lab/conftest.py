@@ -37,7 +37,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         each.stop()
 
 
-def _driven(driver: FrontEndPage, request: pytest.FixtureRequest) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def kept(chromium: Any) -> list[Any]:
+    """Give the page of JupyterLab that the last test left open, if it went well; it ends with the browser."""
+    return []
+
+
+def _driven(driver: FrontEndPage, request: pytest.FixtureRequest, kept: list[Any] | None = None) -> Iterator[Any]:
+    is_kept = False
     try:
         yield driver
         report = getattr(request.node, "report_call", None)
@@ -47,15 +54,19 @@ def _driven(driver: FrontEndPage, request: pytest.FixtureRequest) -> Iterator[An
             driver.page.screenshot(path=str(path))
             report.sections.append(("screenshot", str(path)))
         uncaught = driver.uncaught()
+        if isinstance(driver, Lab) and kept is not None and report is not None and report.passed and not uncaught:
+            kept.append(driver.leave())
+            is_kept = True
     finally:
-        driver.close()
+        if not is_kept:
+            driver.close()
     assert not uncaught, f"uncaught in the page: {uncaught}"
 
 
 @pytest.fixture
-def lab(server: Any, chromium: Any, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Give a page in JupyterLab."""
-    yield from _driven(Lab(server(LabServer), chromium), request)
+def lab(server: Any, chromium: Any, kept: list[Any], request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Give JupyterLab, without a notebook."""
+    yield from _driven(Lab(server(LabServer), chromium, kept.pop() if kept else None), request, kept)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 r"""Drive a real JupyterLab, Notebook 7 or Voilà in Chromium.
 
-A test takes the fixture `lab` (JupyterLab), `notebook7` or `voila`: a page of its own, with a folder of its own and a
-fresh kernel for each notebook that it opens.
+A test takes the fixture `lab` (JupyterLab), `notebook7` or `voila`: a folder of its own and a fresh kernel for each
+notebook that it opens. Notebook 7 and Voilà are pages of their own; JupyterLab, which takes seconds to load, stays
+open for the tests of a module, each of which finds it without a notebook; after a failure it is loaded anew.
 
     lab.write("a.ipynb", ["%load_ext wan_notebook", "%%wan\na fox", "import time; time.sleep(3)"])
     lab.open("a.ipynb")             # waits until the kernel has really answered this page
@@ -47,6 +48,21 @@ _READY = """async idle => {
   await kernel.requestKernelInfo();
   return kernel.status === 'idle';
 }"""
+# Another notebook in a JupyterLab that is open: the launcher, which stands where nothing is open, goes.
+_OPEN = """async path => {
+  const app = window.jupyterapp;
+  const others = [...app.shell.widgets('main')];
+  window.testsRunning = 0;
+  await app.serviceManager.kernelspecs.refreshSpecs();
+  await app.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+  others.forEach(widget => widget.close());
+}"""
+_LEAVE = """() => {
+  for (const widget of [...window.jupyterapp.shell.widgets('main')]) {
+    if (widget.context) widget.context.model.dirty = false;  // else it asks
+    widget.close();
+  }
+}"""
 # A cell that was sent off is running from the call on, whatever its prompt shows yet.
 _START = """([command, index]) => {
   const app = window.jupyterapp;
@@ -88,17 +104,18 @@ def notebook_of(cells: list[str], kernel: str = "python3") -> nbformat.NotebookN
 class FrontEndPage:
     """One browser page and a folder of notebooks."""
 
-    def __init__(self, server: Server, browser: Any) -> None:
+    def __init__(self, server: Server, browser: Any, page: Any = None) -> None:
         self.server = server
         self.folder = server.root / uuid.uuid4().hex[:12]
         self.folder.mkdir()
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
-        self.page = self.context.new_page()
+        if page is None:
+            page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            page.set_default_timeout(60_000)
+            page.on("dialog", lambda dialog: dialog.accept())  # "unsaved changes"
+        self.page, self.context = page, page.context
         self._errors: list[str] = []
         self._forgiven = [*FORGIVEN, *server.forgiven]
-        self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self._errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: dialog.accept())  # "unsaved changes"
+        self.page.on("pageerror", self._note_error)
 
     def write(self, name: str, cells: list[str], *, kernel: str = "python3") -> None:
         """Write a notebook of code cells into the folder."""
@@ -108,6 +125,9 @@ class FrontEndPage:
         """Return the address of a notebook of the folder, in a new workspace."""
         path = (self.folder / name).relative_to(self.server.root).as_posix()
         return self.server.url + self.server.page_path.format(workspace=f"t{uuid.uuid4().hex[:8]}", notebook=path)
+
+    def _note_error(self, error: Any) -> None:
+        self._errors.append(str(error))
 
     def uncaught(self) -> list[str]:
         """Return the uncaught JavaScript errors that nobody forgave."""
@@ -140,10 +160,18 @@ class Lab(FrontEndPage):
     def saved(self) -> nbformat.NotebookNode:
         return self.read(self._name)
 
+    def __init__(self, server: Server, browser: Any, page: Any = None) -> None:
+        """Take over a page that `leave` left behind, if any."""
+        super().__init__(server, browser, page)
+        self._is_loaded = page is not None
+
     def open(self, name: str) -> None:
-        """Open a notebook of the folder in a new workspace and wait until its kernel answers this page."""
+        """Open a notebook of the folder and wait until its kernel answers this page."""
         self._name = name
-        self.page.goto(self.url(name), wait_until="domcontentloaded", timeout=OPEN_S * 1000)
+        if self._is_loaded:
+            self.page.evaluate(_OPEN, (self.folder / name).relative_to(self.server.root).as_posix())
+        else:
+            self.page.goto(self.url(name), wait_until="domcontentloaded", timeout=OPEN_S * 1000)
         self._settle()
 
     def reload(self) -> None:
@@ -152,8 +180,9 @@ class Lab(FrontEndPage):
         self._settle(idle=False)
 
     def reopen(self) -> None:
-        """End the kernel and open the saved file anew."""
+        """End the kernel and open the saved file in a new workspace."""
         self._end_sessions()
+        self._is_loaded = False
         self.open(self._name)
 
     def _settle(self, *, idle: bool = True) -> None:
@@ -189,6 +218,16 @@ class Lab(FrontEndPage):
             self._end_sessions()
         finally:
             super().close()
+
+    def leave(self) -> Any:
+        """Close the notebook and end its kernel; return the page, for the next test."""
+        self.page.remove_listener("pageerror", self._note_error)
+        if self._dark:
+            self.theme("light")
+        self.page.evaluate(_LEAVE)
+        self._end_sessions()
+        self.context.clear_permissions()
+        return self.page
 
     # -------------------------------------------------------------- run
 

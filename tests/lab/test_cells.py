@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from wan_notebook.simulator import Simulator, SimulatorConfig, create_app, serve
 
 SETUP = "%load_ext wan_notebook"
 FOX = "%%wan --as fox --seed 5\na red fox in snow [[seconds:0.5]]"
-LONG = "%%wan --as fox --seed 5\na red fox in snow [[seconds:15]]"
+LONG = "%%wan --as fox --seed 5\na red fox in snow [[seconds:100]]"
 BUSY = "import os\nopen('busy', 'w').close()\nwhile not os.path.exists('go'): pass\nprint('computed')"
 CANCEL = ".wan-act:not([data-absent]) button"
 FALLBACK = ".wan-card-static"
@@ -28,9 +29,16 @@ KERNELS = ["ipykernel7", "ipykernel6"]
 
 
 @pytest.fixture
-def service() -> Iterator[tuple[Simulator, str]]:
+def ahead_s() -> list[float]:
+    """Give what the service's clock is ahead by, in sum; a test that adds to it need not wait."""
+    return []
+
+
+@pytest.fixture
+def service(ahead_s: list[float]) -> Iterator[tuple[Simulator, str]]:
     """Both services on a free port: the simulator, and its URL."""
-    app = create_app(SimulatorConfig(seconds=0.5, queries_per_s=0, submits_per_s=0, in_flight=0))
+    limits = {"queries_per_s": 0, "submits_per_s": 0, "in_flight": 0}
+    app = create_app(SimulatorConfig(seconds=0.5, clock=lambda: time.time() + sum(ahead_s), **limits))
     with serve_in_thread(app) as url:
         yield app.state.simulator, url
 
@@ -174,7 +182,7 @@ def test_a_notebook_of_the_first_edition_replays(
 
 def test_a_restarted_kernel_takes_the_job_up(lab: Lab) -> None:
     """After a restart in mid-run the old card says so, `%load_ext` what is open; `%wan show` brings the picture."""
-    lab.write("restart.ipynb", [SETUP, LONG.replace("15", "8"), "%wan show", "%wan history"])
+    lab.write("restart.ipynb", [SETUP, LONG.replace("100", "8"), "%wan show", "%wan history"])
     lab.open("restart.ipynb")
     lab.run_cell(0, 1)
     lab.wait_text(1, "running")
@@ -200,9 +208,12 @@ def test_an_unsaved_notebook_is_not_packed(lab: Lab) -> None:
     lab.wait_text(1, "Save the notebook")
 
 
-def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab) -> None:
+def test_an_interrupt_ends_the_waiting_never_the_job(
+    lab: Lab, service: tuple[Simulator, str], ahead_s: list[float]
+) -> None:
     """Kernel → Interrupt comes through at once, in `job.images` and in `await job`, and says how to come back."""
-    lab.write("interrupt.ipynb", [SETUP, LONG, "fox.images", "await fox", "fox.wait(); print(fox.status)"])
+    cells = [SETUP, LONG, "fox.images", "await fox", "fox.wait(); print(fox.status)"]
+    lab.write("interrupt.ipynb", cells, kernel=kernel(lab, url=service[1]))
     lab.open("interrupt.ipynb")
     lab.run_cell(0, 1)
     for cell in (2, 3):
@@ -211,6 +222,7 @@ def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab) -> None:
         lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
         lab.wait_text(cell, "goes on")
         lab.wait_idle()  # what is sent before the interrupted cell has answered is dropped by the kernel
+    ahead_s.append(100)
     lab.run_cell(4)
 
     assert "%wan wait" in lab.out_text(2)
@@ -221,7 +233,7 @@ def test_an_interrupt_ends_the_waiting_never_the_job(lab: Lab) -> None:
 
 def test_a_card_after_a_reload_and_on_the_next_day(lab: Lab) -> None:
     """After a reload the lasting output cannot arrive: the card shows it; without its kernel a text tells the way."""
-    lab.write("reload.ipynb", [SETUP, LONG.replace("15", "6"), "%wan show"])
+    lab.write("reload.ipynb", [SETUP, LONG.replace("100", "6"), "%wan show"])
     lab.open("reload.ipynb")
     lab.run_cell(0, 1)
     lab.wait_text(1, "running")
