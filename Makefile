@@ -12,6 +12,8 @@ TWO    := -n 2 --dist loadfile
 FAST   := -m "not notebook and not process and not nightly" --ignore=tests/browser --ignore=tests/lab tests
 # What `make nightly` tries beside .venv, where it is installed.
 PYTHONS ?= python3.12 python3.13 python3.14
+# The files of tests with a marker: to read all of them takes longer than some of them run.
+MARKED  = $$(grep -rlE 'mark\.$(1)\b' tests --include='*.py')
 TITLE   = @printf '\n=== %s ===\n' "$(1)"
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -50,23 +52,19 @@ unit: .venv/.full ## Unit and acceptance tests, in two processes
 
 processes: .venv/.full ## Tests that start processes: killed kernels, forks, scripts, command lines
 	$(call TITLE,tests with processes of their own)
-	@$(PYTEST) $(TWO) -m "process and not notebook and not nightly" tests || [ $$? = 5 ]
+	@$(PYTEST) $(TWO) -m "process and not notebook and not nightly" $(call MARKED,process) || [ $$? = 5 ]
 
 notebooks: .venv/.full ## Whole notebooks: their tests, and nbval's comparison with the saved outputs
 	$(call TITLE,notebooks)
-	@$(PYTEST) $(TWO) -m "notebook and not nightly" tests || [ $$? = 5 ]
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && for notebook in notebooks/*.ipynb; do \
-	  $(CLEAN) HOME="$$home" IPYTHONDIR="$$home/.ipython" JUPYTER_RUNTIME_DIR="$$home/.run" \
-	  WAN_HOME="$$home/$$(basename "$$notebook")" WAN_PROVIDER=simulator WAN_SIMULATOR_SECONDS=0.3 PYTHONPATH="$(CURDIR)" \
-	  $(PY) -m pytest -q -p no:cacheprovider -p nbval --nbval --nbval-current-env \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg "$$notebook" || exit 1; \
-	done
+	@$(PYTEST) $(TWO) --no-loadscope-reorder -m "notebook and not nightly" -p nbval -p tests.nbval_homes \
+	  --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(call MARKED,notebook) notebooks
 
+# Long files first, so that the two processes end together.
 browser: .venv/.full ## Front-end modules, JupyterLab, Notebook 7 and Voilà, in Chromium
 	$(call TITLE,browser tests)
 	@scripts/ensure_browser.sh
 	@$(PY) -m tests.lab.kernels
-	@$(PYTEST) $(TWO) -m "(browser or lab) and not nightly" tests
+	@$(PYTEST) $(TWO) --no-loadscope-reorder -m "not nightly" $$(ls -S tests/lab/test_*.py) tests/browser
 
 nightly: .venv/.full ## Everything, with the full fault matrix, long property tests, lowest versions, other Pythons
 	@for check in lint types; do $(MAKE) --no-print-directory $$check || exit 1; done
