@@ -11,8 +11,8 @@ from decimal import Decimal
 from os.path import samestat
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, true, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, and_, bindparam, delete, func, insert, inspect, or_, select, true, tuple_, update
+from sqlalchemy.orm import Session, joinedload
 
 from ..errors import StoreError
 from ..text import one_line
@@ -20,6 +20,7 @@ from .engine import DatabaseEngine
 from .models import (
     HINT,
     IS_OPEN,
+    KIND,
     TIME_MAX_S,
     Base,
     EventRow,
@@ -112,9 +113,8 @@ class Jobs(DatabaseEngine):
 
     def results(self, request_hash: str, with_seed: bool = False) -> list[JobRow]:
         """Return every job of a request that is not in the trash, oldest first, but none whose hashes were edited."""
-        column = JobRow.request_hash_with_seed if with_seed else JobRow.request_hash
-        found = select(JobRow).where(column == request_hash, JobRow.trashed_at.is_(None))
-        return [row for row in self._rows(found.order_by(JobRow.created_at, JobRow.seq)) if row.hashes_agree()]
+        found = _SENT if with_seed else _ASKED
+        return [row for row in self._rows(found, {"request_hash": request_hash}) if row.hashes_agree()]
 
     def events(self, job_id: str) -> list[EventRow]:
         """Return what happened to a job, oldest first."""
@@ -123,14 +123,11 @@ class Jobs(DatabaseEngine):
 
     def durations(self, row: JobRow) -> list[float]:
         """Return the newest durations of jobs of a row's kind in seconds."""
-        alike = {name: getattr(row, name) for name in ("provider", "model", "mode", "size_tier", "n")}
-        found = select(JobSummary.duration_s).filter_by(**alike).where(JobSummary.duration_s.between(0, TIME_MAX_S))
-        return self._rows(found.order_by(JobSummary.finished_at.desc(), JobSummary.seq.desc()).limit(200))
+        return self._rows(_DURATIONS, {column.key: getattr(row, column.key) for column in KIND})
 
     def has_real_jobs(self) -> bool:
         """Say whether any job went to a real service and may have made something."""
-        real = (JobSummary.is_simulated == 0, JobSummary.status.not_in(FREE))
-        return bool(self._rows(select(JobSummary.seq).where(*real).limit(1)))
+        return bool(self._rows(_REAL))
 
     def task_ids(self) -> frozenset[str]:
         """Return the service's ids of all jobs that have one."""
@@ -138,11 +135,11 @@ class Jobs(DatabaseEngine):
 
     def meta_get(self, key: str) -> str | None:
         """Return a remembered value."""
-        return next((row.value for row in self._rows(select(MetaRow).where(MetaRow.key == key))), None)
+        return next((row.value for row in self._rows(_META, {"key": key})), None)
 
-    def _rows(self, found: Select[Any]) -> list[Any]:
+    def _rows(self, found: Select[Any], values: Mapping[str, Any] | None = None) -> list[Any]:
         with self.reading() as session:
-            return list(session.scalars(found))
+            return list(session.scalars(found, values))
 
     def create_or_join(
         self,
@@ -271,7 +268,6 @@ class Jobs(DatabaseEngine):
             if not is_expected or not may_follow(row.status, to):
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
             row.status = to
-            append_event(session, row.seq, now, "state", status=to, detail=detail)
             if to in _TIMES:
                 setattr(row, _TIMES[to], now)
             if to is Status.INTENT:
@@ -282,6 +278,7 @@ class Jobs(DatabaseEngine):
                 row.finished_at = row.finished_at or now  # what has ended once keeps its time
             _set_columns(row, columns)
             _put_pictures(row, pictures)
+            append_event(session, row.seq, now, "state", status=to, detail=detail)
             return row
 
     def update(
@@ -370,9 +367,9 @@ class Jobs(DatabaseEngine):
             if wait_s:
                 return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
             row.hold(owner, now + LEASE_S)
+            row.status, row.sending_at = Status.SENDING, now
             session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
             session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
-            row.status, row.sending_at = Status.SENDING, now
             append_event(session, row.seq, now, "state", status=Status.SENDING)
             return Claim(row=row, running=running + 1)
 
@@ -409,6 +406,31 @@ class Jobs(DatabaseEngine):
 
 # Inside a transaction ------------------------------------------------------------------------------------------------
 
+# Statements that every job needs are put together once, which takes longer than running them.
+_KEPT: Final = select(JobRow).where(JobRow.trashed_at.is_(None)).order_by(JobRow.created_at, JobRow.seq)
+_ASKED: Final = _KEPT.where(JobRow.request_hash == bindparam("request_hash"))
+_SENT: Final = _KEPT.where(JobRow.request_hash_with_seed == bindparam("request_hash"))
+_REAL: Final = select(JobSummary.seq).where(JobSummary.is_simulated == 0, JobSummary.status.not_in(FREE)).limit(1)
+_META: Final = select(MetaRow).where(MetaRow.key == bindparam("key"))
+_DURATIONS: Final = (
+    select(JobSummary.duration_s)
+    .where(*(column == bindparam(column.key) for column in KIND), JobSummary.duration_s.between(0, TIME_MAX_S))
+    .order_by(JobSummary.finished_at.desc(), JobSummary.seq.desc())
+    .limit(200)
+)
+_EVENTS: Final = Base.metadata.tables["events"]
+_OF_JOB: Final = _EVENTS.c.job_seq == bindparam("of_job")
+_APPEND: Final = insert(_EVENTS).values(
+    nr=select(func.coalesce(func.max(_EVENTS.c.nr) + 1, 0)).where(_OF_JOB).scalar_subquery()
+)
+_LOCKED: Final = (
+    select(JobRow)
+    .where(JobRow.id == bindparam("job_id"))
+    .options(joinedload(JobRow.inputs), joinedload(JobRow.pictures))
+    .with_for_update(of=JobSummary)
+    .execution_options(populate_existing=True)
+)
+
 
 def _answers(
     session: Session, new_jobs: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
@@ -442,15 +464,13 @@ def append_event(
     session: Session, seq: int, now: float, kind: str, *, status: str = "", detail: Mapping[str, Any] | None = None
 ) -> None:
     """Append to a job's events."""
-    number = select(func.coalesce(func.max(EventRow.number) + 1, 0)).where(EventRow.job_seq == seq).scalar_subquery()
-    values = {"at": now, "kind": kind, "status": status, "detail": detail or {}}
-    session.execute(insert(EventRow).values(job_seq=seq, number=number, **values))
+    values = {"job_seq": seq, "at": now, "kind": kind, "state": status, "detail": detail or {}}
+    session.execute(_APPEND, {"of_job": seq, **values})
 
 
 def locked_job(session: Session, job_id: str) -> JobRow:
     """Return a job that nobody else changes before this transaction ends."""
-    found = select(JobRow).where(JobRow.id == job_id).with_for_update()
-    row = session.scalar(found.execution_options(populate_existing=True))
+    row = session.scalars(_LOCKED, {"job_id": job_id}).unique().one_or_none()
     if row is None:
         raise StoreError(f"The ledger has no job {job_id!r}.", hint="`%wan history` lists the jobs of this folder.")
     return row
@@ -458,12 +478,14 @@ def locked_job(session: Session, job_id: str) -> JobRow:
 
 def reindex(session: Session, rows: Collection[JobRow]) -> None:
     """Write anew what the search and the tag filters look through."""
+    known = [row.seq for row in rows if inspect(row).persistent]  # a new row has no entries yet
     session.flush()
     searched = [(row, (row.prompt, row.negative_prompt, row.name, row.id, row.seed, *row.tags)) for row in rows]
     texts = [{"job_seq": row.seq, "haystack": search_text(*parts)} for row, parts in searched]
     tags = [{"job_seq": row.seq, "tag": storable(tag)} for row in rows for tag in dict.fromkeys(row.tags)]
     for table, new in ((job_search, texts), (job_tags, tags)):
-        session.execute(delete(table).where(table.c.job_seq.in_([row.seq for row in rows])))
+        if known:
+            session.execute(delete(table).where(table.c.job_seq.in_(known)))
         if new:
             session.execute(insert(table), new)
 

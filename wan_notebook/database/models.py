@@ -14,14 +14,14 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple, Self
 
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, event, text
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, event, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
@@ -315,10 +315,11 @@ Index(  # holds all that a sum over the history reads
     *(JobSummary.cost_currency, JobSummary.cost_nano, JobSummary.cost_amount),
 )
 Index("jobs_notebook", JobSummary.notebook, JobSummary.created_at)
-_LIKE: Final = (JobSummary.provider, JobSummary.model, JobSummary.mode, JobSummary.size_tier, JobSummary.n)
-_partial_index("jobs_durations", "duration_s IS NOT NULL", *_LIKE, JobSummary.finished_at)
+KIND: Final = (JobSummary.provider, JobSummary.model, JobSummary.mode, JobSummary.size_tier, JobSummary.n)
+"""Jobs that are alike in these take about as long."""
+_partial_index("jobs_durations", "duration_s IS NOT NULL", *KIND, JobSummary.finished_at)
 _partial_index("jobs_open", _OPEN_CLAUSE, JobSummary.status)
-_partial_index("jobs_prices", "cost_source = 'reported'", *_LIKE[:2], JobSummary.created_at)
+_partial_index("jobs_prices", "cost_source = 'reported'", *KIND[:2], JobSummary.created_at)
 _partial_index("jobs_starred", "starred = 1", JobSummary.seq)
 
 _PARAMETERS: Final = _object_of(
@@ -534,15 +535,25 @@ def _defaults(model: type[Base]) -> Mapping[str, Any]:
     return {name: getattr(c.default, "arg", None) for name, c in columns if c.default is not None or not c.primary_key}
 
 
-def _misfits(row: Base) -> dict[str, Any]:
-    """Return the values that their columns cannot hold, by attribute."""
-    found = {}
-    for name, column in columns_of(type(row)).items():
-        value, kind = getattr(row, name), column.type
-        may_be_none = column.nullable or column.primary_key
-        if isinstance(kind, Stored) and not (may_be_none if value is None else kind.fits(value)):
-            found[name] = value
-    return found
+@cache
+def _rules(model: type[Base]) -> Mapping[str, Callable[[Any], bool]]:
+    """Return what tells whether a value fits, by attribute."""
+    stored = {name: c for name, c in columns_of(model).items() if isinstance(c.type, Stored)}
+    return {
+        name: partial(_none_or, column.type.fits) if column.nullable or column.primary_key else column.type.fits
+        for name, column in stored.items()
+    }
+
+
+def _none_or(fits: Callable[[Any], bool], value: Any) -> bool:
+    return value is None or fits(value)
+
+
+def _misfits(row: Base, names: Collection[str]) -> dict[str, Any]:
+    """Return those values of some attributes that their columns cannot hold."""
+    values = inspect(row).dict  # past the attributes: for each row that is read, they would take most of the time
+    fit = _rules(type(row)).items()
+    return {name: values.get(name) for name, fits in fit if name in names and not fits(values.get(name))}
 
 
 @event.listens_for(Base, "init", propagate=True)
@@ -555,18 +566,19 @@ def _fill_in(row: Base, _args: Any, given: dict[str, Any]) -> None:
 def check(*event_and_row: Any) -> None:
     """Make texts storable. Raise ``StoreError`` for what cannot be stored, or would be wrong in every sum."""
     row: Base = event_and_row[-1]
-    for name, column in columns_of(type(row)).items():
+    changed = columns_of(type(row)).keys() - inspect(row).unmodified
+    for name in changed:
         value = getattr(row, name)
-        if column.type in (TEXT, FILE) and isinstance(value, str) and value != (safe := storable(value)):
+        if isinstance(value, str) and value != (safe := storable(value)):
             setattr(row, name, safe)
-    for name, value in _misfits(row).items():
+    for name, value in _misfits(row, changed).items():
         raise StoreError(f"{name} = {one_line(repr(value))} cannot be stored in the ledger.")
 
 
 @event.listens_for(Base, "load", propagate=True)
 @event.listens_for(Base, "refresh", propagate=True)
 def _check_what_is_read(row: Base, *_: object) -> None:
-    odd = _misfits(row)
+    odd = _misfits(row, columns_of(type(row)))
     row.own_damage = "; ".join(f"{name} ({one_line(repr(value), 40)}) cannot be read" for name, value in odd.items())
     for name in odd:
         set_committed_value(row, name, _defaults(type(row)).get(name))
