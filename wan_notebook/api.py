@@ -311,7 +311,10 @@ def compare(
     rows = [value.tracked.row for value in flat if isinstance(value, Picture)]
     names = Counter(name for name, _ in {(given.name, given.sha256) for row in rows for given in row.inputs})
     items = [_compare_item(value, number, resolver, names) for number, value in enumerate(flat, 1)]
-    shared = set(items[0].facts).intersection(*(item.facts for item in items)) if len(items) > 1 else set()
+    made = [item for item in items if item.job_id]
+    shared = set(made[0].facts).intersection(*(item.facts for item in made)) if len(made) > 1 else set()
+    # A photo beside them has a size and nothing else.
+    shared = {fact for fact in shared if fact[0] != "size" or all(fact in item.facts for item in items)}
     items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
     return Comparison(tuple(items), tuple(sorted(shared)), columns)
 

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import pytest
+
 from tests.browser.page import Widget, WidgetPage
 from tests.browser.panel_page import HOSTILE
 from tests.browser.panel_page import JOB as ROW_OF_JOB
@@ -76,3 +78,12 @@ def test_hostile_text_stays_text(widgets: WidgetPage) -> None:
     assert widgets.page.locator("img, .wan-card script").count() == 0
     assert HOSTILE[0] in text_of(widget)
     assert widget.el.locator("code").first.inner_text() == "code"
+
+
+@pytest.mark.parametrize(("width", "count"), [(420, 1), (640, 1), (1000, 1), (1000, 2)])
+def test_the_place_in_the_queue_is_read_whole(widgets: WidgetPage, width: int, count: int) -> None:
+    """Who waits wants to know the end of the line: how many are ahead."""
+    widgets.page.set_viewport_size({"width": width, "height": 600})
+    job = {**JOB, "eta": "waiting: 5 of 5 running, 1,234 ahead"}
+    eta = mount(widgets, *({**job, "id": f"a{n}"} for n in range(count))).el.locator(".wan-eta").first
+    assert eta.evaluate("e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight")

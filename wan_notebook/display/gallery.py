@@ -166,7 +166,7 @@ def compare_bundle(
     items
         The pictures, at most 64 are shown.
     common
-        Facts that all pictures share, as pairs of name and value: said once.
+        Facts that the results share, as pairs of name and value: said once.
     columns
         Pictures a row; as many as there is room for if None.
     """
@@ -187,7 +187,7 @@ def compare_bundle(
         layout=layout,
         left_off=len(items) - len(shown),
     )
-    lines = ["Compare", *(f"all: {name} {value}" for name, value in common)]
+    lines = ["Compare", *(f"in common: {name} {value}" for name, value in common)]
     lines += [join_facts([item.label, *(f"{name} {value}" for name, value in item.facts)]) for item in items[:100]]
     jobs = list(dict.fromkeys(item.job_id for item in shown if item.job_id))
     metadata = {"schema": 1, "view": "compare", "ids": jobs, "sha256": [item.sha256 for item in shown if item.sha256]}

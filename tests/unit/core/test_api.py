@@ -214,6 +214,9 @@ def test_a_comparison_names_what_differs_and_saves_itself(session: Session, tmp_
     assert [item.label for item in compared.items] == [f"{job.id}[0]", f"{job.id}[1]"]
     assert [item.facts for item in compared.items] == [(("seed", "1"),), (("seed", "2"),)]
     assert {name for name, _ in compared.common} == {"cost", "input", "mode", "prompt", "size"}
+    beside = wan.compare(photo, job, session=session)  # only its size can differ
+    assert [dict(item.facts).keys() for item in beside.items] == [{"size"}, {"seed", "size"}, {"seed", "size"}]
+    assert {name for name, _ in beside.common} == {"cost", "input", "mode", "prompt"}
     other = ask(session, images=[Image.new("RGB", (300, 300))], seed=1).result(WAIT_S)  # of the same name
     differing = [dict(item.facts)["input"] for item in wan.compare(job[0], other, session=session).items]
     assert differing == [f"image 1 ({made.rows[0].inputs[0].sha256[:6]})" for made in (job, other)]

@@ -226,6 +226,7 @@ def test_commands_answer_in_an_empty_folder(notebook: Notebook, command: str) ->
 def test_settings_and_budgets_say_what_changed(notebook: Notebook) -> None:
     """`%wan config x=y` names the change, `%wan budget off` what it removed (USER_TRIAL P1.5, P1.7)."""
     assert "wait: auto → off; price.gateway: not set → $0.03" in notebook.run("%wan config wait=off price.gateway=0.03")
+    assert "$0.03 → $0.02 after a restart; this kernel keeps" in notebook.run("%wan config price.gateway=0.02")
     assert "wait: off → auto" in notebook.run("%wan config wait=auto")
     assert "set: 40 pictures in total" in notebook.run("%wan budget 40 pictures")
     notebook.run("%wan budget $5 --per day")

@@ -206,7 +206,11 @@ def _change_price(service: str, value: str, changes: dict[str, Any], session: Se
     if price is not None:
         prices[service] = [str(price[0]), price[1]]
     changes["prices"] = prices
-    return f"price.{service}: {' '.join(map(str, before))} → {format_amount(*price) if price else 'not set'}"
+    old = read_amount(" ".join(map(str, before)))
+    is_lower = old is not None and (price is None or (price[1] == old[1] and price < old))
+    later = " after a restart; this kernel keeps the higher price" if is_lower else ""
+    before_text, after_text = (format_amount(*amount) if amount else "not set" for amount in (old, price))
+    return f"price.{service}: {before_text} → {after_text}{later}"
 
 
 # Doctor and nest -----------------------------------------------------------------------------------------------------
