@@ -39,6 +39,9 @@ _REASONS: Final = {
 # What changes, hides or refuses rows by itself: `imported_at … ON CONFLICT REPLACE DEFAULT 1` would lift every budget.
 _ACTS: Final = re.compile(r"(?i)^(trigger|view)|\b(AS|CASCADE|CHECK|CONFLICT|VIRTUAL)\b|\bUNIQUE\b(?! \(id\))")
 
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+"""Ends a journal that names a "super-journal", as those of transactions on several files do; ours never are."""
+
 
 class DatabaseUnavailable(StoreError):
     """The file or server cannot be read or written now: disk full, locked, connection lost. Later it may be."""
@@ -83,6 +86,8 @@ class DatabaseEngine:
         for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
             if file.is_symlink():
                 raise StoreError(f"{file} is a link; a ledger is not opened through one.", hint="Put the file there.")
+            if file.name.endswith("-journal") and file.is_file() and _last_bytes(file) == _JOURNAL_MAGIC:
+                raise StoreError(f"{file} names another file, which SQLite would delete.", hint="Delete it.")
         if not read_only:
             try:
                 return cls(_open_file(path), str(path), path, wall_clock)
@@ -144,6 +149,12 @@ class DatabaseEngine:
         if self.path is None or os.name == "nt" or not self.path.stat().st_mode & 0o002:
             return ""
         return f"{self.path} can be changed by every user of this machine. Run: chmod o-rwx {self.path}"
+
+
+def _last_bytes(file: Path) -> bytes:
+    with explained(str(file)), file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - len(_JOURNAL_MAGIC)))
+        return opened.read()
 
 
 @contextmanager

@@ -172,8 +172,8 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with _explained(str(source)):
         file = zipfile.ZipFile(source)
-    with file:
         archive = Archive(file)
+    with file:
         rows = _checked_rows(archive)
         storage.check_writable(need_bytes=sum(size for size, _ in archive.contents.files.values()))
         known = database.jobs(row.id for row, _ in rows)

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -120,6 +121,21 @@ def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path,
             ledger(tmp_path, read_only=read_only)
         assert caught.value.hint
     assert path.read_bytes() == before
+
+
+def test_opening_a_ledger_deletes_no_other_file(tmp_path: Path, path: Path) -> None:
+    """SQLite deletes the "super-journal" that a hot journal names, wherever it is: a planted one is refused."""
+    ledger(tmp_path).close()
+    victim = tmp_path / "thesis.tex"
+    victim.write_text("precious")
+    name, magic = str(victim).encode(), bytes.fromhex("d9d505f920a163d7")
+    pages, page_bytes = path.stat().st_size // 4096, 4096
+    head = (magic + struct.pack(">5I", 0, 0, pages, 512, page_bytes)).ljust(512, b"\0")
+    tail = struct.pack(">I", 2**30 // page_bytes + 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    path.with_name("ledger.db-journal").write_bytes(head + tail)
+    with pytest.raises(StoreError, match="would delete"):
+        ledger(tmp_path)
+    assert victim.read_text() == "precious"
 
 
 def test_a_file_of_another_program_is_refused_unchanged(tmp_path: Path, path: Path) -> None:
