@@ -173,7 +173,9 @@ def test_odd_keys_and_lists_of_folders_stop_nothing(make: Make) -> None:
         assert (make().known_folders(), make().keys.read("gateway")) == ([], (None, ""))
 
 
-def test_a_stored_key_can_be_read_by_its_owner_alone(make: Make, tmp_path: Path) -> None:
+def test_a_stored_key_can_be_read_by_its_owner_alone(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file is 0600, and reported else; a planted link is replaced, never written through; other keys stay."""
     store = make().keys
     (tmp_path / "trap").touch(mode=0o644)
@@ -188,6 +190,11 @@ def test_a_stored_key_can_be_read_by_its_owner_alone(make: Make, tmp_path: Path)
     assert store.exposure() == ""
     store.path.chmod(0o644)
     assert f"(mode 0644): run chmod 600 {store.path}" in store.exposure()
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    store.path.with_name(".guessed.tmp").symlink_to(tmp_path / "trap")
+    with pytest.raises(SettingsError, match="could not be stored"):
+        store.write("gateway", SecretStr("one"))
+    assert (tmp_path / "trap").read_text() == ""
 
 
 # Folders -------------------------------------------------------------------------------------------------------------
