@@ -32,6 +32,8 @@ def echoes(key: str) -> Iterator[tuple[str, str]]:
     yield "percent", "".join(f"%{byte:02x}" for byte in key.encode())
     yield "quoted", urllib.parse.quote(f"Bearer {key}")
     yield "split", f"{key[: len(key) // 2]} {key[len(key) // 2 :]}"
+    yield "first half", key[: len(key) // 2]
+    yield "second half", key[len(key) // 2 :]
     yield "apart", "/".join(key)
     yield "partly percent", "".join(f"%{ord(char):02X}" if at % 2 else char for at, char in enumerate(key))
     yield "escapes", "".join(f"\\x{byte:02x}" for byte in key.encode())

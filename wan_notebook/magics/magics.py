@@ -51,9 +51,12 @@ class Extension:
         summary = count_open(self.loader.folder / LEDGER_NAME)
         lines = open_lines(summary, time.time())
         if summary.sending or summary.running or summary.to_fetch:
-            session = self.runner().session
-            session.resume()
-            lines += filter(None, [session.left_alone])
+            from .runner import last_resort
+
+            with last_resort():
+                session = self.runner().session
+                session.resume()
+                lines += filter(None, [session.left_alone])
         if lines:
             print("\n".join(lines))  # noqa: T201 - in the cell that loads the extension
 

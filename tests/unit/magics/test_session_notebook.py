@@ -299,11 +299,16 @@ def test_no_object_shows_a_persons_variables(notebook: Notebook) -> None:
 
 
 @pytest.mark.parametrize("place", [(SettingsLoader, "known_keys"), (SettingsLoader, "stored"), (ClientPool, "client")])
-@pytest.mark.parametrize("cell", ["wan.generate('a fox', seed=5)", "%wan make a fox", "%wan doctor", "%wan"])
+@pytest.mark.parametrize(
+    "cell", ["wan.generate('a fox', seed=5)", "%%wan\na fox", "%wan make a fox", "%wan doctor", "%wan"]
+)
 def test_no_verbose_traceback_shows_a_secret(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str], cell: str
 ) -> None:
-    """`%xmode Verbose` prints the variables of every frame: none holds a key or the environment in clear."""
+    """`%xmode Verbose` prints the variables of every frame: none holds a key or the environment in clear.
+
+    A cell or command shows no frames at all, but one line.
+    """
     for name in ("WAN_API_KEY", "DASHSCOPE_API_KEY", "OTHER_SECRET"):
         monkeypatch.setenv(name, "sk-veryverysecret0123456789")
     monkeypatch.setenv("WAN_BASE_URL", "http://127.0.0.1:9")
@@ -312,4 +317,5 @@ def test_no_verbose_traceback_shows_a_secret(
     with capture_output() as captured:
         result = notebook.shell.run_cell(cell)
     assert result.error_in_exec is not None or "ZeroDivision" not in captured.stdout
+    assert cell[0] != "%" or isinstance(result.error_in_exec, WanError | None)
     assert "veryverysecret" not in captured.stdout + captured.stderr
