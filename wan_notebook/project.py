@@ -93,8 +93,8 @@ def _software() -> dict[str, str]:
 def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
     """Return the request that a row was made from.
 
-    An input whose kept copy is gone stands as an empty picture of its recorded size and name: enough to show and to
-    write a cell, and refused by the service if it were sent.
+    An input whose kept copy is gone, or is another file, stands as an empty picture of its recorded size and name:
+    enough to show and to write a cell, and refused by the service if it were sent.
     """
     fields: dict[str, Any] = {
         **fields_of(row.parameters, row.mode),
@@ -114,6 +114,7 @@ def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
 def _input_of_row(record: "InputRow", storage: Storage) -> InputImage:
     image = InputImage(data=b"", **{name: getattr(record, name) for name in KEPT_OF_INPUTS})
     try:
-        return replace(image, data=storage.read(record.file))
+        kept = replace(image, data=storage.read(record.file))
     except WanError:
         return image
+    return kept if record.sha256 in ("", kept.sha256) else image  # a foreign record may name any file of the folder

@@ -202,6 +202,17 @@ def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change:
     assert sorted(elsewhere.folder.parent.parent.glob("*")) == before
 
 
+def test_a_record_cannot_name_another_file_as_its_input(elsewhere: House) -> None:
+    """A picture that the person never gave would be sent when the job is asked again."""
+    session = elsewhere.kernel()
+    job = ask(session, images=[small_png()], seed=5).result(20)
+    assert session.request_of(job.rows[0]).images[0].data
+    session.close()
+    sql(elsewhere.folder, f"UPDATE inputs SET file = '{job.rows[0].pictures[0].file}'")
+    later = elsewhere.kernel()
+    assert not later.job(job.id).request.images[0].data
+
+
 def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, elsewhere: House) -> None:
     """A stranger's picture does not answer the person's own `-i https://…`."""
     key = "url:" + hashlib.sha256(b"https://example.org/mine.png").hexdigest()
