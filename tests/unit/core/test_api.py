@@ -143,9 +143,7 @@ def test_calls_know_their_notebook_without_the_extension(session: Session, monke
 
 
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt", "tags"])
-def test_a_call_that_holds_the_key_is_refused_before_anything_is_written(
-    house: House, tmp_path: Path, field: str
-) -> None:
+def test_a_call_that_holds_the_key_is_refused_unwritten(house: House, tmp_path: Path, field: str) -> None:
     """In any of its forms: it would land in the ledger, in file names and at the service."""
     session = house.kernel(WAN_API_KEY=KEY, WAN_PROVIDER="simulator")
     packed = base64.b64encode(f"key={KEY}".encode()).decode()

@@ -173,9 +173,7 @@ def test_odd_keys_and_lists_of_folders_stop_nothing(make: Make) -> None:
         assert (make().known_folders(), make().keys.read("gateway")) == ([], (None, ""))
 
 
-def test_a_stored_key_can_be_read_by_its_owner_alone(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stored_key_is_its_owners_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is 0600, and reported else; a planted link is replaced, never written through; other keys stay."""
     store = make().keys
     (tmp_path / "trap").touch(mode=0o644)

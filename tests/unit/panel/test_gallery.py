@@ -87,6 +87,8 @@ def test_marks_of_several_pictures(page):
     page.send("history", "trash", job=jobs[1].id, on=False)
     page.wait(lambda _: page.images == keys[:1])
     assert jobs[0].files[0].exists()
+    page.send("gallery", "mark", what="star")  # what no page sends: one line, as from a cell
+    page.wait(lambda panel: "something unexpected" in "".join(panel.notice))
 
 
 def test_copies_whole_files_and_downloads(page):

@@ -141,9 +141,7 @@ ATTACKS: dict[str, Change] = {
     "prompt": in_ledger(prompt="another prompt"),
     "hash": in_ledger(fp_sent="wan1:sha256:" + "0" * 64),
     "seed": in_ledger(seed=99),
-    "mode": in_ledger(mode="a bogus mode"),
     "time": in_ledger(created_at=1e308),
-    "not a number": in_ledger(created_at=float("nan")),
     "any hash": in_ledger("pictures", sha256="*"),
     "the ledger as a picture": in_ledger("pictures", file="ledger.db"),
     "outside": in_ledger("pictures", file="../study.ipynb"),
@@ -173,7 +171,9 @@ def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
     sent = {**job.rows[0].parameters, "n": 99, "size": "1*1"}
     other.project().database.update(job.id, parameters=sent, n=99)
     other.close()
+    sql(elsewhere.folder, "UPDATE inputs SET file = (SELECT file FROM pictures)")
     later = elsewhere.kernel()
+    assert not later.job(job.id).request.images[0].data, "a picture that nobody gave would be sent"
     assert "data:image" in job_bundle(later.job(job.id), later)[0]["text/html"]
     assert "-n 99" in in_shell(later, line=f"recall {job.id}")[0]
 
@@ -200,17 +200,6 @@ def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change:
     assert job.id in job_bundle(later.job(job.id), later)[0]["text/html"]
     assert in_shell(later, line=f"recall {job.id}")
     assert sorted(elsewhere.folder.parent.parent.glob("*")) == before
-
-
-def test_a_record_cannot_name_another_file_as_its_input(elsewhere: House) -> None:
-    """A picture that the person never gave would be sent when the job is asked again."""
-    session = elsewhere.kernel()
-    job = ask(session, images=[small_png()], seed=5).result(20)
-    assert session.request_of(job.rows[0]).images[0].data
-    session.close()
-    sql(elsewhere.folder, "UPDATE inputs SET file = (SELECT file FROM pictures)")
-    later = elsewhere.kernel()
-    assert not later.job(job.id).request.images[0].data
 
 
 def test_a_kept_copy_of_an_address_serves_its_own_bundle_only(study: Study, elsewhere: House) -> None:
