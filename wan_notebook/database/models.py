@@ -181,7 +181,7 @@ TIME: Final = Stored("FLOAT", lambda value: type(value) in (int, float) and 0 <=
 """Unix seconds, or a duration in seconds."""
 TEXT: Final = Stored(
     "TEXT",
-    lambda value: isinstance(value, str) and not _HALF.search(value),
+    lambda value: isinstance(value, str) and (value.isascii() or not _HALF.search(value)),
     read=lambda value: _unescaped(value) if str(value).startswith(_ESCAPED) else value,
 )
 FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or is_inside(value)))
@@ -552,8 +552,8 @@ def _none_or(fits: Callable[[Any], bool], value: Any) -> bool:
 def _misfits(row: Base, names: Collection[str]) -> dict[str, Any]:
     """Return those values of some attributes that their columns cannot hold."""
     values = inspect(row).dict  # past the attributes: for each row that is read, they would take most of the time
-    fit = _rules(type(row)).items()
-    return {name: values.get(name) for name, fits in fit if name in names and not fits(values.get(name))}
+    rules = _rules(type(row))
+    return {name: values.get(name) for name in names if name in rules and not rules[name](values.get(name))}
 
 
 @event.listens_for(Base, "init", propagate=True)

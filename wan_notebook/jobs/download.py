@@ -35,11 +35,12 @@ ENDS = (Action.STOP, Action.EXPIRE, Action.KEEP_ASIDE)
 async def download(worker: "Worker", job: TrackedJob) -> None:
     """Fetch every picture that is not there yet, and record the job's end."""
     wanted = [picture for picture in job.row.pictures if not picture.saved_at and not picture.corrupt_file]
-    ends = await asyncio.gather(*(_Download(worker, job, picture).run() for picture in wanted))
-    pictures = job.row.pictures
+    fetches = [_Download(worker, job, picture) for picture in wanted]
+    ends = await asyncio.gather(*(fetch.run() for fetch in fetches))
+    pictures, fetched = job.row.pictures, [fetch.saved for fetch in fetches if fetch.saved]
     left = [reason for action, reason in ends if action is Action.STOP]
     gone = [reason for action, reason in ends if action is Action.EXPIRE]
-    saved = sum(1 for picture in pictures if picture.saved_at)
+    saved = len({picture.index for picture in pictures if picture.saved_at} | {each["index"] for each in fetched})
     if left:
         what = f"{pluralize(len(left), 'picture')} could not be fetched"
         raise JobError(f"{what}: {left[0].rstrip('.')}. `%wan resume` tries again.", job_id=job.id)
@@ -47,7 +48,7 @@ async def download(worker: "Worker", job: TrackedJob) -> None:
         await worker.move(job, Status.EXPIRED, error_message=gone[0])
     else:  # illustrated text promises only an upper limit
         missing = 0 if job.row.mode == Mode.ILLUSTRATED else max(0, fewest_pictures(job.row) - saved)
-        await worker.move(job, Status.SAVED, missing=missing, detail={"pictures": saved})
+        await worker.move(job, Status.SAVED, missing=missing, detail={"pictures": saved}, pictures=fetched)
 
 
 class _Download:
@@ -59,6 +60,7 @@ class _Download:
         self.file, self.file_sha256 = picture.file, picture.file_sha256
         self.part = self.storage.part_path(job.id, picture.index)
         self.failures = self.refreshed = 0
+        self.saved: dict[str, Any] = {}
 
     async def run(self) -> tuple[Action | None, str]:
         """Fetch the picture; if it does not come, return what became of it (KEEP_ASIDE, STOP or EXPIRE) and why."""
@@ -71,7 +73,9 @@ class _Download:
                     client = self.worker.client(self.job.row)
                     mime = await client.download(self.url, part=self.part, max_bytes=RESULT_MAX_BYTES)
                     await self.worker.in_thread(self._save, mime)
-                await self._record(file=self.file, saved_at=self.worker.wall_clock())
+                self.saved = {"index": self.index, "file": self.file, "saved_at": self.worker.wall_clock()}
+                if len(self.job.row.pictures) > 1:  # a single one is recorded with the job's end
+                    await self._record(**self.saved)
                 return None, ""
             except WanError as error:
                 if (action := await self._after(error)) in ENDS:
@@ -136,7 +140,7 @@ class _Download:
         return self.storage.picture_name(made_at, row.prompt, row.seed, self.index, suffix, named)
 
     async def _record(self, **columns: Any) -> None:
-        update, pictures = self.worker.database.update, [{"index": self.index, **columns}]
+        update, pictures = self.worker.database.update, [{"index": self.index} | columns]
         self.job.changed(await self.worker.in_thread(update, self.job.id, pictures=pictures))
 
     async def _after(self, error: WanError) -> Action:

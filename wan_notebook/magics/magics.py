@@ -41,7 +41,8 @@ class Extension:
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
-        Extension.on_line.__doc__ = Extension.on_cell.__doc__ = help_text()  # what `%wan?` shows
+        for magic in (Extension.on_line, Extension.on_cell):
+            magic.__dict__["getdoc"] = help_text  # what `%wan?` and Shift-Tab show: IPython calls it then
         self.shell.register_magic_function(self.on_line, "line", "wan")
         self.shell.register_magic_function(self.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
