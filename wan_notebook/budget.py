@@ -226,22 +226,27 @@ class BudgetBook:
     def _elsewhere(self, budgets: Sequence[Budget]) -> tuple[Price | None, list[list[Spend]]]:
         """Return the price that budgets are checked with, and what counts against each in the person's other folders.
 
-        A set price does not lower what was last billed here; where there is none, it is what another folder paid.
+        A set price does not lower what was last billed here; where there is none, it is what another folder paid. Only
+        bills of the key in use count: a folder from somebody else could make pictures look cheap.
         """
-        provider, billed, spends = self.settings.provider, [], [list[Spend]() for _ in budgets]
+        provider, key = self.settings.provider, self.settings.key_fingerprint
+        billed, spends = [], [list[Spend]() for _ in budgets]
         self.skipped.clear()
         for folder in self.loader.known_folders():
             if folder == self.settings.folder:
                 continue
             try:
                 with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-                    billed.append(database.last_price(provider, MODEL))
+                    billed.append(database.last_price(provider, MODEL, key))
                     for budget, found in zip(budgets, spends, strict=True):
                         found += [self._spend(database, budget)] if budget.per != "notebook" else []
             except Exception:  # noqa: BLE001 - whatever is wrong with another folder, it stops no call in this one
                 self.skipped.append(str(folder))
-        own, last = self.unit_price(provider), self.database.last_price(provider, MODEL) if self.database else None
-        if own and last and own.currency == last.currency:
+        own = self.unit_price(provider)
+        last = self.database.last_price(provider, MODEL, key) if self.database else None
+        if own and own.day:  # as billed, to whom ever
+            own = last
+        elif own and last and own.currency == last.currency:
             own = max(own, last, key=lambda price: price.amount)
         return own or max(filter(None, billed), key=lambda price: price.day or dt.date.min, default=None), spends
 

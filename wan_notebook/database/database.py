@@ -241,12 +241,16 @@ class Database(Transfer):
         with self.reading() as session:
             return sorted(_add_up(session, wanted, labels[by], key_of).values(), key=lambda row: row.key)
 
-    def last_price(self, provider: str, model: str) -> Price | None:
-        """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none."""
+    def last_price(self, provider: str, model: str, key_fingerprint: str = "") -> Price | None:
+        """Return the newest reported cost of one picture, rounded up to a millionth; None if there is none.
+
+        With ``key_fingerprint`` only what was made with that key counts: what somebody else wrote cannot know it.
+        """
         delivered = sa.select(sa.func.count()).where(PictureRow.job_seq == JobSummary.seq).scalar_subquery()
         found = (
             sa.select(JobSummary.cost_amount, JobSummary.cost_currency, JobSummary.created_at, delivered)
             .where(JobSummary.provider == provider, JobSummary.model == model, IS_OURS)
+            .where(JobSummary.key_fingerprint == key_fingerprint if key_fingerprint else sa.true())
             .where(sa.text("jobs.cost_source = 'reported'"))  # worded like the partial index, or it is not used
             .where(JobSummary.cost_amount.is_not(None), delivered > 0)
             .where(JobSummary.created_at.between(0, TIME_MAX_S))  # an odd row must not stop every call

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.magic import needs_local_scope, no_var_expand
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from ..session import Session
     from .runner import Runner
 
+F = TypeVar("F", bound=Callable[..., Any])
 LAST: Final = "_wan"
 """The variable that holds the last job of another cell."""
+
+
+def with_help(magic: F) -> F:
+    """Let ``%wan?`` and Shift-Tab show our help, which is written when IPython asks for it."""
+    magic.getdoc = help_text  # type: ignore[attr-defined] # IPython's own name for it
+    return magic
 
 
 class Extension:
@@ -41,8 +48,6 @@ class Extension:
 
     def load(self) -> None:
         """Register magics, completion and the input transformer; say in a line what is open."""
-        for magic in (Extension.on_line, Extension.on_cell):
-            magic.__dict__["getdoc"] = help_text  # what `%wan?` and Shift-Tab show: IPython calls it then
         self.shell.register_magic_function(self.on_line, "line", "wan")
         self.shell.register_magic_function(self.on_cell, "cell", "wan")
         if self.shell.Completer is not None:
@@ -82,12 +87,14 @@ class Extension:
         names = {**self.shell.user_ns, **(local_ns or {})}
         return Runner(self.shell, self.session, names, front_end(self.shell), self.panel)
 
+    @with_help
     @no_var_expand
     @needs_local_scope
     def on_line(self, line: str, local_ns: Any = None) -> Any:
         """Run a command, or make a picture from one line."""
         return self.runner(local_ns).line(line)
 
+    @with_help
     @no_var_expand
     def on_cell(self, line: str, cell: str) -> None:
         """Make pictures: the cell's text is the prompt."""

@@ -149,10 +149,15 @@ def test_two_kernels_cannot_both_slip_under_a_budget(desk: Purse) -> None:
 
 
 def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Purse) -> None:
-    """A set price below what the service last billed would loosen every budget: the higher one is checked."""
-    finish(desk.database, seed=1, cost=reported("0.03"))
-    desk.loader.store(prices={"gateway": ["0.0001", "USD"]})
+    """A set price below what the service last billed would loosen every budget: the higher one is checked.
+
+    What was billed to another key makes nothing cheap: the folder may come from somebody else.
+    """
+    finish(desk.database, seed=1, cost=reported("0.000001"), key_fingerprint="somebody's")
     desk.budget("0.05")
+    assert "a price is not known" in refusal(desk).message
+    finish(desk.database, seed=3, cost=reported("0.03"), key_fingerprint=desk.loader.load().key_fingerprint)
+    desk.loader.store(prices={"gateway": ["0.0001", "USD"]})
     assert "could cost $0.03" in refusal(desk, 2).message
     assert desk.book().unit_price("gateway") == Price(Decimal("0.0001"), "USD")
 
@@ -160,7 +165,7 @@ def test_a_price_that_was_billed_is_not_lowered_by_a_setting(desk: Purse) -> Non
 def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     """Day and total count every folder, prices are known from there; one that cannot be read is skipped and named."""
     one, two, odd = Purse(tmp_path, "one"), Purse(tmp_path, "two"), Purse(tmp_path, "odd")
-    finish(one.database, seed=1, cost=reported("0.04"))
+    finish(one.database, seed=1, cost=reported("0.04"), key_fingerprint=one.loader.load().key_fingerprint)
     finish(odd.database, seed=1, cost=reported("0.01"))
     sql(odd.folder, "UPDATE jobs SET n = 4611686018427387904, picture_count = 9223372036854775807")
     sql(odd.folder, "UPDATE jobs SET cost_currency = CAST(x'ff' AS TEXT), user = CAST(x'ff' AS TEXT)")

@@ -85,7 +85,7 @@ def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:
 
 
 def test_tab_knows_the_tags_before_the_first_cell(fresh: Notebook) -> None:
-    """Those of practice too (USER_TRIAL P7.4); a ledger that cannot be read is no traceback below the cell."""
+    """Those of practice too (USER_TRIAL P7.4); a broken ledger is no traceback. Shift-Tab has the help, too."""
 
     def offered(line: str) -> list[str]:
         with provisionalcompleter():
@@ -96,6 +96,7 @@ def test_tab_knows_the_tags_before_the_first_cell(fresh: Notebook) -> None:
     default_session().close()
     (default_session().settings().folder / "ledger.db").write_bytes(b"broken" * 100)
     assert offered("%%wan --pro") == ["--prompt-extend", "--provider"]
+    assert "--seed SEED" in fresh.shell.object_inspect("%%wan")["docstring"]
 
 
 def test_a_line_is_filled_from_the_variables_where_it_stands(notebook: Notebook) -> None:
