@@ -289,6 +289,6 @@ class Simulator:
 
     def stored(self, task_id: str | None = None) -> list[Task]:
         """Return the tasks, oldest first: all, or the one with this id."""
-        query = "SELECT document FROM simulated_tasks WHERE ?1 IS NULL OR task_id = ?1 ORDER BY submitted_at, rowid"
+        query = "SELECT document FROM simulated_tasks WHERE :id IS NULL OR task_id = :id ORDER BY submitted_at, rowid"
         with self._transaction() as database:
-            return [Task.model_validate_json(document) for (document,) in database.execute(query, (task_id,))]
+            return [Task.model_validate_json(document) for (document,) in database.execute(query, {"id": task_id})]
