@@ -152,9 +152,11 @@ class DatabaseEngine:
 
 
 def _last_bytes(file: Path) -> bytes:
-    with explained(str(file)), file.open("rb") as opened:
+    # Another kernel may just have ended its transaction, and the journal with it.
+    with explained(str(file)), suppress(FileNotFoundError), file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - len(_JOURNAL_MAGIC)))
         return opened.read()
+    return b""
 
 
 @contextmanager
@@ -215,15 +217,14 @@ def _open_file(path: Path) -> sa.Engine:
         with closing(_connect(uri)) as connection:
             # Without shared memory SQLite itself stays with DELETE.
             connection.execute(f"PRAGMA journal_mode={'DELETE' if on_network_filesystem(path) else 'WAL'}")
-        engine = _sqlite_engine(uri)
-        _create_or_migrate(engine, str(path))
+        with _kept(_sqlite_engine(uri)) as engine:
+            _create_or_migrate(engine, str(path))
         return engine
 
 
 def _open_read_only(path: Path) -> sa.Engine:
     with explained(str(path)):
-        engine = _sqlite_engine(read_only_uri(path))
-        with engine.connect() as connection:
+        with _kept(_sqlite_engine(read_only_uri(path))) as engine, engine.connect() as connection:
             _checked_version(connection, str(path))  # an older one is read as it is: schema 3 only added tables
         return engine
 
@@ -244,6 +245,16 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _sqlite_engine(uri: str) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=sa.QueuePool, hide_parameters=True)
+
+
+@contextmanager
+def _kept(engine: sa.Engine) -> Iterator[sa.Engine]:
+    """Close an engine's connections if it turns out that its ledger is not used."""
+    try:
+        yield engine
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _create_or_migrate(engine: sa.Engine, place: str) -> None:
