@@ -95,7 +95,7 @@ class Worker:
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row))
-        if job.work is None:  # what another kernel did
+        if job.work is None or job.status in SETTLED:  # what another kernel or a person did
             before, job.row = job.row, row
             if (before.status, before.picture_count) != (row.status, row.picture_count):
                 self.background.call(job.changed)
