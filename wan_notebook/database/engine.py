@@ -233,13 +233,17 @@ def _connect(uri: str) -> sqlite3.Connection:
     # Our transactions take milliseconds; a backup program may hold the file for seconds.
     connection = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False)
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # one odd text stops no query
-    for pragma in (
-        "foreign_keys=ON",
-        "synchronous=FULL",  # a commit survives a power cut, in a write-ahead log too
-        "secure_delete=ON",  # emptying the trash leaves no prompt in the free space of the file
-        "trusted_schema=OFF",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "foreign_keys=ON",
+            "synchronous=FULL",  # a commit survives a power cut, in a write-ahead log too
+            "secure_delete=ON",  # emptying the trash leaves no prompt in the free space of the file
+            "trusted_schema=OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:  # a damaged file, or none of ours: nothing keeps it open
+        connection.close()
+        raise
     return connection
 
 
