@@ -330,6 +330,7 @@ def submission_of(session: Session, line: str, body: str | None, namespace: Mapp
 
 def shown_by_objects() -> str:
     """Return the reprs of all objects of the package that are alive, as debuggers and verbose tracebacks show them."""
+    gc.collect()  # what nobody holds any more may have no session to show itself with
     return "\n".join(repr(one) for one in gc.get_objects() if str(type(one).__module__).startswith("wan_notebook"))
 
 

@@ -160,6 +160,8 @@ class Session:
     def project(self) -> Project:
         """Return the folder of pictures in use, made if need be."""
         with self._guard:
+            if self.is_closed:
+                raise StoreError("This session of wan_notebook was closed.", hint="Run the cell again.")
             if self._project is None:
                 settings = self.settings()
                 storage = Storage(settings.folder)
@@ -421,8 +423,9 @@ class Session:
 
         What is about to be sent gets ``grace_s`` for it.
         """
-        self.is_closed = True
-        project, self._project = self._project, None
+        with self._guard:
+            self.is_closed = True
+            project, self._project = self._project, None
 
         async def end() -> None:
             if project is not None:

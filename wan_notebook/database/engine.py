@@ -127,14 +127,17 @@ class DatabaseEngine:
         if (current := getattr(self._current, "session", None)) is not None:
             yield current  # a method that calls another one: both are one transaction
             return
-        with explained(self.place), Session(self._engine, expire_on_commit=False) as session, session.begin():
-            self._current.session = session
-            try:
+        pool = self._engine.pool
+        try:
+            with explained(self.place), Session(self._engine, expire_on_commit=False) as session, session.begin():
+                self._current.session = session
                 if self.path is not None:
                     session.connection().exec_driver_sql(begin)
                 yield session
-            finally:
-                self._current.session = None
+        finally:
+            self._current.session = None
+            if pool is not self._engine.pool:  # closed meanwhile: what this transaction used has come back after that
+                pool.dispose()
 
     def now(self) -> float:
         """Return the time in Unix seconds: the server's if there is one, since hosts disagree."""

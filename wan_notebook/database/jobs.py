@@ -368,8 +368,8 @@ class Jobs(DatabaseEngine):
                 return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
             row.hold(owner, now + LEASE_S)
             row.status, row.sending_at = Status.SENDING, now
-            session.execute(delete(job_accounts).where(job_accounts.c.job_seq == row.seq))
-            session.execute(insert(job_accounts).values(job_seq=row.seq, account=account))
+            session.execute(_UNPLACE, {"of_job": row.seq})
+            session.execute(_PLACE, {"job_seq": row.seq, "account": account})
             append_event(session, row.seq, now, "state", status=Status.SENDING)
             return Claim(row=row, running=running + 1)
 
@@ -420,6 +420,8 @@ _DURATIONS: Final = (
 )
 _EVENTS: Final = Base.metadata.tables["events"]
 _OF_JOB: Final = _EVENTS.c.job_seq == bindparam("of_job")
+_UNPLACE: Final = delete(job_accounts).where(job_accounts.c.job_seq == bindparam("of_job"))
+_PLACE: Final = insert(job_accounts)
 _APPEND: Final = insert(_EVENTS).values(
     nr=select(func.coalesce(func.max(_EVENTS.c.nr) + 1, 0)).where(_OF_JOB).scalar_subquery()
 )

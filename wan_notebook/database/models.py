@@ -551,9 +551,9 @@ def _none_or(fits: Callable[[Any], bool], value: Any) -> bool:
 
 def _misfits(row: Base, names: Collection[str]) -> dict[str, Any]:
     """Return those values of some attributes that their columns cannot hold."""
-    values = inspect(row).dict  # past the attributes: for each row that is read, they would take most of the time
+    value_of = inspect(row).dict.get  # past the attributes: for each row that is read, they would take most of the time
     rules = _rules(type(row))
-    return {name: values.get(name) for name in names if name in rules and not rules[name](values.get(name))}
+    return {name: value_of(name) for name in rules.keys() & names if not rules[name](value_of(name))}
 
 
 @event.listens_for(Base, "init", propagate=True)

@@ -81,7 +81,7 @@ class Extension:
         from .frontend import front_end
         from .runner import Runner
 
-        if self.session is None:
+        if self.session is None or self.session.is_closed:
             self.session = default_session(self.loader)
             self.before_cell()
         names = {**self.shell.user_ns, **(local_ns or {})}

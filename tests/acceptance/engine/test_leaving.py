@@ -1,7 +1,6 @@
 """The end of a program: what it asked for is sent, what goes on is said, and what was never sent is called so."""
 
 import re
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from tests.fakes.faults import Faults
 from tests.kit import NO_LIMITS, WAIT_S, Rig, ask, ended, project_of, run_script, unlimited
 from wan_notebook.__main__ import main
 from wan_notebook.display import job_bundle
-from wan_notebook.errors import JobNotSent
+from wan_notebook.errors import JobNotSent, StoreError
 from wan_notebook.simulator import create_app, serve_in_thread
 
 SCRIPT = 'import wan_notebook as wan\nprint(wan.generate("a fox", seed=1).id, flush=True)'
@@ -27,25 +26,20 @@ SOON_S = 3.0  # two seconds at most until the first submit begins, then half a s
 SHELL = "from IPython.core.interactiveshell import InteractiveShell\nInteractiveShell.instance()\n"
 
 
-def run(script: str, folder: Path, url: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a script that ends at once after it asked."""
-    return run_script(script, url, WAN_HOME=str(folder), **more)
-
-
 @pytest.mark.process
 def test_a_script_that_ends_at_once_has_sent_its_request(tmp_path: Path) -> None:
     """No request is lost: it is sent, its id is on disk, one line says what goes on; in IPython none does."""
     app = create_app(unlimited())
     with serve_in_thread(app) as url:
-        done = run(SCRIPT, tmp_path / "script", url)
+        done = run_script(SCRIPT, url, WAN_HOME=str(tmp_path / "script"))
         assert done.returncode == 0
         (line,) = done.stderr.splitlines()
         assert all(words in line for words in ("1 job", done.stdout.strip(), "python -m wan_notebook fetch"))
         assert app.state.simulator.tasks_created == 1
-        assert run(SHELL + SCRIPT, tmp_path / "shell", url).stderr == ""
+        assert run_script(SHELL + SCRIPT, url, WAN_HOME=str(tmp_path / "shell")).stderr == ""
         assert app.state.simulator.tasks_created == 2
         waited = SCRIPT.replace(".id", ".result().id")
-        assert run(waited, tmp_path / "waited", url).stderr == ""
+        assert run_script(waited, url, WAN_HOME=str(tmp_path / "waited")).stderr == ""
 
 
 def test_what_was_never_sent_is_sent_by_the_same_call(
@@ -82,9 +76,9 @@ def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None
     faults = Faults(create_app(unlimited()))
     faults.add("submit.stall_after:always")
     with faults.serve() as url:
-        idle = run("import time, wan_notebook.api\nprint(time.time(), flush=True)", tmp_path / "idle", url)
+        idle = run_script("import time, wan_notebook.api\nprint(time.time(), flush=True)", url, WAN_HOME=str(tmp_path))
         idle_s = time.time() - float(idle.stdout)
-        done = run(STALLED, tmp_path / "stalled", url, **NO_LIMITS)
+        done = run_script(STALLED, url, WAN_HOME=str(tmp_path / "stalled"), **NO_LIMITS)
         took_s = time.time() - float(done.stdout)
     assert took_s - idle_s < SOON_S
     counts = [int(count) for count in re.findall(r"(\d+) jobs? (?:being sent|not sent|in doubt)", done.stderr)]
@@ -92,7 +86,7 @@ def test_a_service_that_does_not_answer_holds_no_exit_up(tmp_path: Path) -> None
 
 
 def test_a_closed_session_leaves_no_thread(made: Rig) -> None:
-    """Opening and closing sessions all day collects no threads, and nothing that these would hold."""
+    """Opening and closing sessions all day collects no threads, and nothing that these would hold, also not later."""
     before = set(threading.enumerate())
     session = made.kernel()
     ended(ask(session))
@@ -102,3 +96,5 @@ def test_a_closed_session_leaves_no_thread(made: Rig) -> None:
         thread.join(5)
     assert started
     assert not [thread.name for thread in started if thread.is_alive()]
+    with pytest.raises(StoreError, match="was closed"):
+        session.project()
