@@ -81,7 +81,7 @@ class Background:
         with self._guard:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
-                self._calls = asyncio.Semaphore(6)  # of calls to the database and the disk, which mostly wait for it
+                self._calls = asyncio.Semaphore(3)  # of calls to the database and the disk; more would only wait
                 self._loop.set_exception_handler(_log_unhandled)
                 self._thread = self._new_thread(_run_loop, self._loop)
                 atexit.register(self._exit)
