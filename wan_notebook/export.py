@@ -20,6 +20,7 @@ from .errors import CellError
 from .files import atomic_write, explained
 from .jobs import cost_of
 from .money import read_amount
+from .storage import refuse_kept
 
 if TYPE_CHECKING:
     from .database import JobRow, PictureRow
@@ -262,7 +263,8 @@ def _in_cell(kind: Kind, value: Any) -> str:
 def write_file(path: str | Path, data: bytes) -> Path:
     """Write a file that a person named, and return its path. Raise ``StoreError``."""
     with explained(path):
-        target = Path(path).expanduser()
+        target = Path(path).expanduser().resolve()  # a link stays a link
+        refuse_kept(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(target, data)
     return Path(path)

@@ -37,6 +37,22 @@ _HINT: Final = (
 )
 
 
+def refuse_kept(target: Path) -> None:
+    """Raise ``StoreError`` for a place whose file is not ours to replace: a device, or what a folder of pictures keeps.
+
+    That is its ledger and every picture in it, which may be the only one.
+    """
+    target, why = target.resolve(), ""
+    if target.exists() and not target.is_file():
+        why = "it is not a file"
+    for folder in target.parents:
+        first = target.relative_to(folder).parts[0]
+        if (_FOLDERS.fullmatch(first) or _FILES.fullmatch(first)) and (folder / "ledger.db").exists():
+            why = "a folder of pictures keeps it"
+    if why:
+        raise StoreError(f"cannot write {target} ({why}).", hint="Choose another place.")
+
+
 class Storage:
     """One folder of pictures. Nothing is created before something is written.
 

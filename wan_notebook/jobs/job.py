@@ -24,7 +24,7 @@ from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, Recip
 from ..files import atomic_write, explained
 from ..money import Cost, Total
 from ..request import ImageRequest
-from ..storage import Storage
+from ..storage import refuse_kept
 from ..text import pluralize
 from .status import TrackedJob, all_settled, cost_of, error_of, status_line, status_words
 from .worker import Worker
@@ -599,7 +599,7 @@ def save_copies(pictures: Sequence[Picture], path: str | Path, *, clean: bool, o
         for picture, target in zip(pictures, targets, strict=True):
             data = picture.data if clean else storage.read(picture.row.file)
             data = _converted(data, picture.file.suffix.lower(), target)
-            if _is_wanted(target, data, storage, overwrite=overwrite):
+            if _is_wanted(target, data, overwrite=overwrite):
                 wanted.append((target, data))
         for target, data in wanted:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -644,7 +644,7 @@ def _converted(data: bytes, own: str, target: Path) -> bytes:
     return embed(buffer.getvalue(), metadata) if metadata and not exif else buffer.getvalue()
 
 
-def _is_wanted(path: Path, data: bytes, storage: Storage, *, overwrite: bool) -> bool:
+def _is_wanted(path: Path, data: bytes, *, overwrite: bool) -> bool:
     """Say whether a file is to be written, since it does not hold these bytes yet.
 
     Raises ``StoreError`` if what is there must not be replaced.
@@ -654,9 +654,8 @@ def _is_wanted(path: Path, data: bytes, storage: Storage, *, overwrite: bool) ->
     if not path.exists():
         return True
     old = path.read_bytes() if path.is_file() else b""
-    if path.resolve().is_relative_to(storage.folder.resolve()) and old != data:
-        message = f"{path} is in the folder of pictures, whose files are kept as they are: nothing was written."
-        raise StoreError(message, hint="Choose another place.")
+    if old != data:
+        refuse_kept(path)
     is_ours = overwrite and path.is_file()
     with suppress(RecipeError):  # damaged or of a newer version: not ours to throw away
         is_ours = is_ours or old == data or read_metadata(old) is not None

@@ -95,6 +95,6 @@ def test_a_closed_session_leaves_no_thread(made: Rig) -> None:
     for thread in started:
         thread.join(5)
     assert started
-    assert not [thread.name for thread in started if thread.is_alive()]
+    assert not list(filter(threading.Thread.is_alive, started))
     with pytest.raises(StoreError, match="was closed"):
         session.project()
