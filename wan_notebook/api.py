@@ -144,7 +144,7 @@ def generate(
         Problem(field, shown_value(value), "must be text.") for field, value in texts if not isinstance(value, str)
     ]
     inputs, former_inputs, refused = _inputs(resolver, images, "image")
-    mode = mode_for(inputs, interleave=interleave)
+    mode = mode_for(inputs, interleave=interleave is True)
     if like is not None:
         shapes, _, more = _inputs(resolver, like, "like")
         if not more:

@@ -90,11 +90,11 @@ def test_several_pictures_are_selected(widgets: WidgetPage) -> None:
 
 
 def test_what_is_done_with_several_pictures(widgets: WidgetPage) -> None:
-    """Star, tags, download and trash are one message for all of them."""
-    widget = shown(widgets, item(1), item(2, tags=["old"]), item(3))
+    """Star, tags, download and trash are one message for all of them; the full view compares one with the others."""
+    widget = shown(widgets, item(1), item(2, tags=["old"]), item(3), item(4))
     page, bar = widgets.page, widgets.page.locator(".wan-inspector")
     page.locator(".wan-tile").nth(0).click()
-    page.locator(".wan-tile").nth(1).click(modifiers=["Shift"])
+    page.locator(".wan-tile").nth(2).click(modifiers=["Shift"])
     assert bar.get_by_text("More ▾").is_hidden()  # it has nothing for several
     bar.get_by_text("☆ Star").click()
     bar.get_by_text("Tag…").click()
@@ -103,7 +103,7 @@ def test_what_is_done_with_several_pictures(widgets: WidgetPage) -> None:
     bar.get_by_role("button", name="Remove the tag old").click()
     bar.get_by_text("Download").click()
     bar.get_by_text("Trash").click()
-    ids = ["0001/0", "0002/0"]
+    ids = ["0001/0", "0002/0", "0003/0"]
     marks = [(m["what"], m["ids"] == ids, m["on"], m.get("tag", "")) for m in sent(widget, "mark")]
     tags = [("tag", True, True, "two words"), ("tag", True, False, "old")]
     assert marks == [("star", True, True, ""), *tags, ("trash", True, True, "")]
@@ -116,6 +116,7 @@ def test_what_is_done_with_several_pictures(widgets: WidgetPage) -> None:
     send_full(widget, "0002/0", "blue")
     page.locator(".wan-slider").wait_for()
     assert page.locator(".wan-slider .wan-badge").all_inner_texts() == ["seed 2", "seed 1"]
+    assert page.locator(".wan-light .wan-choice").all_inner_texts() == ["seed 2", "seed 3"]
 
 
 def test_seeds_stack_and_open(widgets: WidgetPage) -> None:

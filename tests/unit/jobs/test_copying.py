@@ -66,8 +66,7 @@ def test_the_same_bytes_are_no_conflict(jobs: tuple[Job, Job], tmp_path: Path) -
 
 def test_the_kept_pictures_are_never_replaced(jobs: tuple[Job, Job], tmp_path: Path) -> None:
     """Not even with overwrite, nor by an export: what is in the folder of pictures is the only original."""
-    file = jobs[0].files[0]
-    originals = {kept: kept.read_bytes() for kept in (file, file.parents[1] / "ledger.db")}
+    originals = {kept: kept.read_bytes() for kept in (jobs[0].files[0], jobs[0].files[0].parents[1] / "ledger.db")}
     os.mkfifo(pipe := tmp_path / "pipe.png")  # as a device would be, a file over it is no use to anybody
     for kept in (*originals, pipe):
         for write in (partial(jobs[1].save, kept, overwrite=True), partial(to_csv, (), kept, "job")):

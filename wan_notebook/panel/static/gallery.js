@@ -9,7 +9,7 @@ const ACTIONS = [
   ["use", "Use as input", "Add it to the pictures of the next request", 1],
   ["recall", "Recall", "Fill the form with what made it; nothing runs", 1],
   ["copy", "Copy cell", "Copy the %%wan cell that made it", 1],
-  ["compare", "Compare", "Lay the two pictures over each other", 2, 2],
+  ["compare", "Compare", "Lay one picture over the others", Infinity, 2],
   ["download", "Download", "Save the file with its settings inside; several as a zip"],
   ["trash", "Trash", "Put what made it into the trash, for 30 days"],
 ];
@@ -216,7 +216,7 @@ function makeGallery(link, pictures, onForm) {
     else if (what === "reject") mark("reject", "is_rejected", chosen);
     else if (what === "tag") tag && send("mark", { what, ids, ...tag });
     else if (what === "trash") send("mark", { what, ids, on: true });
-    else if (what === "compare") light.show(item, ids[1]);
+    else if (what === "compare") light.show(item, chosen.slice(1));
     else if (what === "download") {
       send("download", { ids });
       answerOn(button, "Fetching…");

@@ -124,6 +124,7 @@ function makeLightbox(link, pictures, host) {
   dialog.ariaLabel = "Picture";
   let item = null;
   let other = ""; // the key of the picture that is compared with
+  let chosen = []; // the pictures that were selected to be compared with
   let wheeledMs = 0;
   const showWaiting = afterPause(() => (waiting.hidden = Boolean(pictures.full(item.id))), 700, link.signal);
 
@@ -139,10 +140,11 @@ function makeLightbox(link, pictures, host) {
     if (next) show(next);
   }
 
-  function show(next, compareWith = "") {
+  function show(next, compareWith = []) {
     item = next;
+    chosen = compareWith;
     host.select([item.id]);
-    strip.hidden = !compareWith;
+    strip.hidden = !chosen.length;
     picking.ariaPressed = String(!strip.hidden);
     zoom(0);
     setText(title, item.label);
@@ -152,14 +154,14 @@ function makeLightbox(link, pictures, host) {
     showWaiting();
     pictures.want("full", item.id, refresh);
     if (!dialog.open) dialog.showModal();
-    if (compareWith) compare(compareWith);
+    if (chosen.length) compare(chosen[0].id);
     refresh();
   }
 
-  /** Return what the picture can be compared with: its inputs, and its neighbours in the gallery. */
+  /** Return what the picture can be compared with: its inputs, and those selected or its neighbours in the gallery. */
   function choices() {
     const inputs = (host.details(item.id)?.inputs ?? []).map(({ id, label }) => [id, `input: ${label}`]);
-    const others = host.others(item).map(({ id, caption, expression }) => [id, caption || expression]);
+    const others = (chosen.length ? chosen : host.others(item)).map(({ id, caption, expression }) => [id, caption || expression]);
     return [...inputs, ...others].map(([id, label]) => ({ id, label, key: id }));
   }
 
