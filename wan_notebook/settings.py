@@ -151,7 +151,11 @@ class SettingsLoader:
 
     def known_keys(self) -> KeyMask:
         """Return a mask of the keys that must not leave this machine: set or stored, of every provider."""
-        held = [self._key(provider, in_process=False)[0] for provider in KEY_VARIABLE]
+        held = [
+            self._key(provider, in_process=False)[0]
+            for provider, variable in KEY_VARIABLE.items()
+            if self._variable(variable) or self.keys.may_hold(provider)
+        ]
         # A shorter one stands in for a key in a test.
         return _mask_of(*(key.get_secret_value() for key in held if key and len(key) >= 8))
 
@@ -282,6 +286,11 @@ class KeyStore:
         found = {"keyring": self._in_keyring[provider], str(self.path): _json_in(self.path, dict).get(provider)}
         where = next((place for place, value in found.items() if isinstance(value, str) and value), "")
         return SecretStr(found[where]) if where else None, where
+
+    def may_hold(self, provider: str) -> bool:
+        """Say whether a key was read, or was ever stored from here: asking a keyring takes time, and may ask back."""
+        paths = self.path, self.path.with_name("config.json")  # which a login writes, too
+        return provider in self._in_keyring or any(os.access(path, os.F_OK) for path in paths)
 
     def write(self, provider: str, key: "SecretStr") -> str:
         """Store a key and return where it went. Raise ``SettingsError`` if it cannot be stored anywhere."""

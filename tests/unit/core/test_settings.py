@@ -158,6 +158,16 @@ def test_a_key_shows_nowhere(make: Make) -> None:
     assert "geheim" not in shown
 
 
+def test_a_keyring_that_holds_nothing_is_not_asked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes its time, and may ask for a password, though the key is in a variable; after a login all are known."""
+    asked: list[str] = []
+    monkeypatch.setattr("keyring.get_keyring", lambda: asked.append("keyring"))
+    given = make(WAN_API_KEY=KEY)
+    assert (given.known_keys().is_in(KEY), asked) == (True, [])
+    given.keys.write("dashscope", SecretStr("sk-stored-before-8R0a"))
+    assert given.known_keys().is_in("sk-stored-before-8R0a")
+
+
 def test_odd_keys_and_lists_of_folders_stop_nothing(make: Make) -> None:
     """Bytes that are no text, and files that somebody edited: a key that cannot be one is refused when it is used."""
     given = make(WAN_API_KEY="\udcff-no-text-at-all")
