@@ -25,7 +25,7 @@ from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .methods import render
-from .notebook_file import read_notebook, select_jobs
+from .notebook_file import NotebookFile, history_of, read_notebook, select_jobs
 from .redact import Redactor, imports_of, json_bytes, pictures_in_code
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names
 
@@ -113,8 +113,12 @@ def write_bundle(
     check_names([*files, CRATE])
     facts = {path: _facts(path, content, stored.get(path)) for path, content in files.items()}
     ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": list(packed), "kept": kept}
+    unsaved, unpacked = _left_out(database, document, rows, str(notebook))
+    unpacked = [] if tags else unpacked
     remarks = {
         "not shown by the saved notebook (save it and repeat), jobs": sorted(set(shown) - set(saved)) if saved else [],
+        "made by cells that the notebook on disk does not have (save it and repeat), jobs": unsaved,
+        "not packed, since no output of their cells shows them (run these cells and repeat), jobs": unpacked,
         "without a picture here, so that their cells cannot be replayed, jobs": lost,
         "kept copies of inputs are gone": [r.name for row in rows for r in row.inputs if r.file not in records],
         "links in cells lead to files that are not packed": document.dead_links(PurePosixPath(name).parent, files),
@@ -125,6 +129,25 @@ def write_bundle(
         *(f"{path} · {file_size(int(fact['contentSize']))}" for path, fact in facts.items()),
         *(f"note: {what}: {', '.join(found)}" for what, found in remarks.items() if found),
     ]
+
+
+def _left_out(
+    database: Database, document: NotebookFile, packed: Sequence[JobRow], notebook: str
+) -> tuple[list[str], list[str]]:
+    """Return the packed jobs of cells that are not on disk, and the jobs of cells on disk that are not packed.
+
+    A loop that shows nothing names no job in the saved outputs, and another kernel than its own does not know them.
+    """
+    named = {
+        str(cell["id"]): any(item.job_id for item in document._replace(content={"cells": [cell]}).named())
+        for cell in document.code_cells
+        if "id" in cell  # since format 4.5
+    }
+    own = [row for row in packed if named and row.cell_id and row.notebook == notebook]
+    hashes = {row.request_hash for row in packed}
+    silent = [row for row in history_of(database, notebook=notebook) if named.get(row.cell_id) is False]
+    left = [row.id for row in reversed(silent) if row.is_result and row.request_hash not in hashes]
+    return [row.id for row in own if row.cell_id not in named], left
 
 
 def _write(target: Path, files: Mapping[str, bytes | Path]) -> None:

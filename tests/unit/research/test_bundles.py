@@ -124,6 +124,20 @@ def test_links_that_will_be_dead_for_its_reader_are_named(study: Study, elsewher
     assert dead == ["note: links in cells lead to files that are not packed: data/my table.csv"]
 
 
+def test_what_a_bundle_lacks_is_said(study: Study, elsewhere: House) -> None:
+    """Another kernel does not know the jobs of a loop that shows nothing; a cell that is not saved cannot be packed."""
+    notebook = elsewhere.folder.parent / "study.ipynb"
+    open_bundle(study.archive, session := elsewhere.kernel())
+    document = json.loads(notebook.read_text("utf-8"))
+    document["cells"] += [{"cell_type": "code", "id": "loop", "source": "ask()", "outputs": [], "metadata": {}}]
+    notebook.write_text(json.dumps(document), "utf-8")
+    job = ask(session, "a boat", seed=1).result(20)
+    for cell, shown, words in (("loop", [], "not packed, since"), ("new", [job.id], "the notebook on disk")):
+        session.project().database.update(job.id, notebook=str(notebook), cell_id=cell)
+        lines = write_bundle(session, notebook, notebook.with_suffix(".zip"), shown=shown)
+        assert [line for line in lines if words in line and line.endswith(f"jobs: {job.id}")], lines
+
+
 def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
     """A bundle that would hold the key is refused before anything is written."""
     session = elsewhere.kernel(WAN_API_KEY="sk-secret1234567890abcdef")
