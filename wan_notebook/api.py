@@ -19,7 +19,7 @@ from .models import MODEL
 from .replay import Submission
 from .request import ImageRequest, build_requests
 from .session import Session, default_session
-from .text import one_line
+from .text import one_line, pluralize
 from .validation import (
     mode_for,
     name_problems,
@@ -339,7 +339,9 @@ def _compare_item(value: object, number: int, resolver: "Resolver", names: Count
             "mode": row.mode,
             "prompt": row.prompt,
             "negative prompt": row.negative_prompt,
-            "cost": str(cost_of(row)),
+            f"cost of {pluralize(row.picture_count, 'picture')}" if row.picture_count > 1 else "cost": str(
+                cost_of(row)
+            ),
             "record": "" if row.imported_at is None else "imported",
         }
         said = tuple((name, fact) for name, fact in facts.items() if fact)

@@ -171,6 +171,8 @@ class Card:
             is_practice = {each.source for each in costs} == {Source.SIMULATED}
             cost = "$0.00 simulated" if is_practice else f"total {Total.of(costs)}" if costs else ""
         pictures = pluralize(count, "picture") if count or first.is_saved else ""
+        if self.only and first.row.picture_count > count:  # the cost is that of all
+            pictures = f"{count} of {pluralize(first.row.picture_count, 'picture')}"
         facts = [meaning, self.title, first.row.mode if len(modes) == 1 else "", pictures, cost]
         return [safe_line(fact, 120) for fact in facts if fact]
 

@@ -76,10 +76,10 @@ def test_all_problems_come_at_once_and_nothing_is_sent(house: House, session: Se
     """Misspelled parameters, pictures, seeds, names and types are one error, which shows no environment."""
     wrong = {"images": ["nothing.png"], "size": "huge", "name": "class", "fresh": "no", "embed": 1, "tags": [3]}
     with pytest.raises(RequestError) as caught:
-        ask(session, "", seeed=3, seed=[-1, 2**31], enviroment={"A": KEY}, **wrong)
+        ask(session, "", seeed=3, seed=[-1, 2**31], enviroment={"A": KEY}, interleave=np.arange(2), **wrong)
     found = {problem.field: f"{problem}" for problem in caught.value.problems}
 
-    assert set(found) == {"seeed", "image", "prompt", "size", "name", "seed", "fresh", "embed", "tags", "enviroment"}
+    assert {*found, "images"} == {*wrong, "seeed", "image", "prompt", "seed", "enviroment", "interleave"}
     assert "Did you mean seed?" in found["seeed"]
     assert KEY not in str(caught.value)
     assert (house.service.tasks_created, session.known_project()) == (0, None)
@@ -218,6 +218,8 @@ def test_a_comparison_names_what_differs_and_saves_itself(session: Session, tmp_
     other = ask(session, images=[Image.new("RGB", (300, 300))], seed=1).result(WAIT_S)  # of the same name
     differing = [dict(item.facts)["input"] for item in wan.compare(job[0], other, session=session).items]
     assert differing == [f"image 1 ({made.rows[0].inputs[0].sha256[:6]})" for made in (job, other)]
+    story = wan.compare(ask(session, interleave=True, max_images=2, seed=1).result(WAIT_S), session=session)
+    assert next(name for name, _ in story.common) == "cost of 2 pictures"  # not of each
     for name, start in (("c.png", b"\x89PNG"), ("c.jpg", b"\xff\xd8"), ("c.pdf", b"%PDF"), ("c.html", b"<!doctype")):
         assert compared.save(tmp_path / "out" / name).read_bytes().startswith(start)
     with pytest.raises(StoreError, match=r"c\.gif: unknown ending"):
