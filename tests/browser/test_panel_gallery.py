@@ -72,7 +72,7 @@ def test_the_grid_is_walked_with_the_keyboard(widgets: WidgetPage) -> None:
 
 
 def test_several_pictures_are_selected(widgets: WidgetPage) -> None:
-    """A click selects one, Shift a range, Ctrl one more or less, Ctrl+A all; keys do the same."""
+    """A click selects one, Shift a range, Ctrl one more or less, Ctrl+A all, Esc none; keys do the same."""
     widget = shown(widgets, *(item(k) for k in range(6)))
     page, tiles = widgets.page, widgets.page.locator(".wan-tile")
     tiles.nth(1).click()
@@ -86,6 +86,8 @@ def test_several_pictures_are_selected(widgets: WidgetPage) -> None:
     assert selected(page) == [3, 4]
     page.keyboard.press("Control+a")
     page.keyboard.press("s")
+    page.keyboard.press("Escape")
+    assert selected(page) == []
     assert sent(widget, "mark")[-1]["ids"] == [f"{k:04x}/0" for k in range(6)]
 
 

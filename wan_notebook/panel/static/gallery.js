@@ -11,7 +11,7 @@ const ACTIONS = [
   ["copy", "Copy cell", "Copy the %%wan cell that made it", 1],
   ["compare", "Compare", "Lay one picture over the others", Infinity, 2],
   ["download", "Download", "Save the file with its settings inside; several as a zip"],
-  ["trash", "Trash", "Put what made it into the trash, for 30 days"],
+  ["trash", "Trash", "Put what made it into the trash, for 30 days: History, Include trash, Restore brings it back"],
 ];
 const MORE = [
   ["edit", "Edit this", "Make it the only input, and write what to change", 1],
@@ -198,7 +198,7 @@ function makeGallery(link, pictures, onForm) {
     actions.set(chosen);
     const one = chosen[0]?.label ?? "Select a picture to see its settings and actions.";
     setText(caption, several ? `${chosen.length} pictures selected` : one);
-    setFacts(facts, several ? ["Ctrl adds one", "Shift a range", "Ctrl+A all"] : chosen[0]?.facts ?? []);
+    setFacts(facts, several ? ["Ctrl adds one", "Shift a range", "Ctrl+A all", "Esc none"] : chosen[0]?.facts ?? []);
   }
 
   function mark(what, field, chosen) {
@@ -330,6 +330,7 @@ function makeGallery(link, pictures, onForm) {
     const chosen = selected.length ? selected.map(find) : [item];
     if (!item || event.altKey || (hasCtrl && event.key !== "a")) return;
     if (hasCtrl) select(items.map(({ id }) => id));
+    else if (event.key === "Escape" && selected.length) select([]);
     else if (event.key === "Enter") light.show(item);
     else if (event.key === "s") act("star", chosen);
     else if (event.key === "x") act("reject", chosen);
