@@ -199,14 +199,17 @@ def status_table(session: Session) -> Table:
     ways = {
         "`%wan history --state in_doubt`, then `%wan resolve JOB`": summary.in_doubt,
         "`%wan resume` to fetch what is finished": running or summary.to_fetch,
-        "`%wan login` for real pictures": settings.provider == "simulator",
+        "`%wan login` for real pictures": settings.provider == "simulator" or not settings.key,
         "`%wan history`": True,
     }
     first = next(way for way, holds in ways.items() if holds)
     return Table(
         columns=_PAIR,
         rows=[
-            ["service", f"{settings.provider} ({settings.chosen_because})"],
+            [
+                "service",
+                f"{settings.provider} ({settings.chosen_because}){'' if settings.key else ': no key was found'}",
+            ],
             ["pictures", f"{made} in {relative_path(settings.folder)}, {spent} spent"],
             ["jobs", summary.problem or jobs],
             ["budget", "; ".join(session.budgets.lines())],

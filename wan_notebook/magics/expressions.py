@@ -143,7 +143,8 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
 
 def near_names(word: str, names: Iterable[object]) -> str:
     """Return ``Did you mean photo?`` for the nearest public name, or an empty text."""
-    return did_you_mean(word, [name for name in names if isinstance(name, str) and name[:1] != "_"], cutoff=0.5)
+    own = [name for name in names if isinstance(name, str) and name[:1] != "_" and not hasattr(builtins, name)]
+    return did_you_mean(word, own, cutoff=0.5)
 
 
 def failed(field: str, text: str, error: BaseException, names: Iterable[object] = (), hint: str = "") -> RequestError:

@@ -164,8 +164,12 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
     if parser is None:
         if any(map(looks_like_key, line.split())):
             raise CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-        near = did_you_mean(first.lower(), filter(None, command_parsers()), cutoff=0.75)
-        hint = f"{near} For a picture: `%wan make {one_line(line.strip(), 80)}`. `%wan?` lists all commands.".strip()
+        options, text = command_parsers()["make"].named, one_line(line.strip(), 80)
+        near = did_you_mean(first.lower(), filter(None, (*command_parsers(), *options)), cutoff=0.75)
+        if first[:1] == "-" and near:  # the advice is to be one that works
+            text = f"{near[:-1].split()[-1]}{text.removeprefix(first)}"
+        near = "" if first in options else near
+        hint = f"{near} For a picture: `%wan make {text}`. `%wan?` lists all commands.".strip()
         raise CellError(f"{first!r} is not a command.", hint=hint)
     rest = line[words[0].end :] if words else ""
     if parser.prog == "%wan help":  # `%wan help --size` asks about the option

@@ -109,6 +109,12 @@ def test_hostile_text_stays_text(outputs: dict[str, str]) -> None:
         assert kind in ("cost", "status") or "alert(1)" in page.text, kind
 
 
+def test_the_status_of_a_service_without_a_key_says_what_to_do(house: House) -> None:
+    """The next step is a key, not a picture that would be refused."""
+    text = status_table(house.kernel(WAN_PROVIDER="gateway", WAN_API_KEY="")).to_text()
+    assert re.search(r"gateway \(set in WAN_PROVIDER\): no key was found[^✓]*%wan login", text), text
+
+
 def test_a_link_planted_in_the_cache_is_not_shown(house: House, tmp_path: Path) -> None:
     """What it leads to would stand in the saved notebook as a picture's small copy."""
     session = house.kernel()

@@ -59,6 +59,7 @@ def test_since_reads_days_as_people_say_them(since, days):
     ("line", "parts"),
     [
         ("histroy", ["'histroy' is not a command", "Did you mean history?"]),
+        ("--siez 16:9 a fox", ["Did you mean --size?", "`%wan make --size 16:9 a fox`"]),
         ("star", ["needs JOB", "%wan star fox[0]"]),
         ("cancel a b", ["'b' is unexpected. Example: `%wan cancel fox`"]),
         ("show --nosuchthing", ["`%wan help show` lists the options"]),

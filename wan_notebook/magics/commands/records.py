@@ -4,6 +4,7 @@ import argparse
 import os
 from contextlib import suppress
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ...budget import parse_budget
@@ -131,7 +132,7 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
         runner.say(*open_bundle(Path(options.open).expanduser(), runner.session))
         return
     if not options.path:
-        raise CellError("`%wan bundle` needs a path.", hint="Write `%wan bundle paper.zip`, or `--open paper.zip`")
+        raise CellError("`%wan bundle` needs a path.", hint="Write `%wan bundle paper.zip`, or `--open paper.zip`.")
     target = Path(options.path).expanduser()
     lines = write_bundle(
         runner.session,
@@ -163,7 +164,9 @@ def run_methods(options: argparse.Namespace, runner: Runner) -> None:
 
     path, kernel = _this_notebook(runner)
     text = methods_paragraph(runner.session, path, tags=options.tags or (), latex=options.latex, **kernel)
-    data = {"text/plain": text} if options.latex else {"text/markdown": text, "text/plain": text}
+    # Line ends mean nothing to LaTeX, and a notebook breaks a long line within a word.
+    lines = fill(text, 88, break_long_words=False, break_on_hyphens=False)
+    data = {"text/plain": lines} if options.latex else {"text/markdown": text, "text/plain": text}
     publish((data, {"wan": {"schema": 1, "view": "methods"}}))
 
 
