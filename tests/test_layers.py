@@ -131,9 +131,7 @@ def _called(func: ast.expr) -> str:
 
 
 def layer_problems(
-    folder: Path,
-    layers: tuple[tuple[str, ...], ...] = LAYERS,
-    may_import: Mapping[str, frozenset[str]] = MAY_IMPORT,
+    folder: Path, layers: tuple[tuple[str, ...], ...] = LAYERS, may_import: Mapping[str, frozenset[str]] = MAY_IMPORT
 ) -> list[str]:
     """Return every import against the layers, and every circle, each with file and line."""
     tree = Tree(folder)

@@ -48,11 +48,7 @@ def test_adding_the_seed_that_a_caption_shows_is_free(house: House) -> None:
 # Each kernel's runs as cell and execution ("-": a tool that names no cell); then the pictures that they show.
 SEEDLESS = {
     "a cell that is run again asks anew": [("a1", "A"), ("a1 a2", "AB")],
-    "a loop that was made longer replays all of it": [
-        ("a1 a1", "AB"),
-        ("a2 a2 a2", "ABC"),
-        ("a3 a3 a3", "ABC"),
-    ],
+    "a loop that was made longer replays all of it": [("a1 a1", "AB"), ("a2 a2 a2", "ABC"), ("a3 a3 a3", "ABC")],
     "so does one in a tool that names no cells": [("-1 -1", "AB"), ("-2 -2 -2", "ABC"), ("-3 -3 -3", "ABC")],
     "a twin cell that came later replays for nothing": [("-1", "A"), ("-1 -2", "AB"), ("-1 -2", "AB")],
     # first seen in a new cell: shown, and asked anew when that cell is run again

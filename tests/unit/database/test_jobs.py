@@ -7,18 +7,7 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from tests.unit.database.kit import (
-    NOON,
-    PATH,
-    PICTURE,
-    Clock,
-    create,
-    finish,
-    move,
-    new,
-    owner,
-    reported,
-)
+from tests.unit.database.kit import NOON, PATH, PICTURE, Clock, create, finish, move, new, owner, reported
 from wan_notebook.database import NOT_SENT, OPEN, Conflict, Database, JobRow, Owner, Status, may_follow
 from wan_notebook.errors import StoreError
 from wan_notebook.money import Cost, Source

@@ -42,11 +42,7 @@ class Pictures:
 
 def notebook(**more: Any) -> Pictures:
     """Return a notebook's variables."""
-    names = {
-        "photo": picture("x"),
-        "photo1": picture("y", 300, 900),
-        "running": PendingImage("z", "a3f9c2", 0),
-    }
+    names = {"photo": picture("x"), "photo1": picture("y", 300, 900), "running": PendingImage("z", "a3f9c2", 0)}
     values = {"animal": "fox", "count": 3, "seeds": [3, 4, 5], "width": 1280, "shape": (1024, 768), "nothing": None}
     return Pictures(**(names | values | more))
 

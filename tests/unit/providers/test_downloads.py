@@ -13,15 +13,7 @@ from hypothesis import strategies as st
 
 from tests.environment import ROOT
 from tests.fakes.attacks import PRIVATE_ADDRESSES, nested_gzip
-from tests.fakes.network import (
-    RESULT_URL,
-    Answers,
-    FileServer,
-    failure_of,
-    make_client,
-    pieces,
-    run,
-)
+from tests.fakes.network import RESULT_URL, Answers, FileServer, failure_of, make_client, pieces, run
 from wan_notebook.errors import DownloadError, StoreError
 from wan_notebook.providers import IN_PROCESS_URL, ServiceClient, Timeouts
 
