@@ -164,11 +164,11 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
     if parser is None:
         if any(map(looks_like_key, line.split())):
             raise CellError("that looks like a key; it was not used.", hint=EXPOSED_HINT)
-        options, text = command_parsers()["make"].named, one_line(line.strip(), 80)
-        near = did_you_mean(first.lower(), filter(None, (*command_parsers(), *options)), cutoff=0.75)
-        if first[:1] == "-" and near:  # the advice is to be one that works
+        parsers, text = command_parsers(), one_line(line.strip(), 80)
+        known = parsers["make"].named if first[:1] == "-" else parsers
+        near = "" if first in known else did_you_mean(first.lower(), filter(None, known), cutoff=0.75)
+        if near and first[:1] == "-":  # the advice is to be one that works
             text = f"{near[:-1].split()[-1]}{text.removeprefix(first)}"
-        near = "" if first in options else near
         hint = f"{near} For a picture: `%wan make {text}`. `%wan?` lists all commands.".strip()
         raise CellError(f"{first!r} is not a command.", hint=hint)
     rest = line[words[0].end :] if words else ""

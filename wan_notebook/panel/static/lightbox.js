@@ -190,7 +190,9 @@ function makeLightbox(link, pictures, host) {
     if (!strip.hidden) strip.update(choices(), [other], "There is no other picture.");
     if (!other || !pictures.full(other)) return;
     const label = choices().find((one) => one.id === other)?.label ?? "before";
-    slider.show(pictures.full(other), whole || pictures.thumb(item.id), label, item.caption || item.expression);
+    const names = [label, item.caption || item.expression];
+    const prompts = [host.find(other)?.label ?? label, item.label]; // where the seeds are one, these differ
+    slider.show(pictures.full(other), whole || pictures.thumb(item.id), ...(names[0] === names[1] ? prompts : names));
   }
 
   const keys = {
