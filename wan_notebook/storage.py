@@ -67,7 +67,8 @@ class Storage:
     def ensure(self) -> None:
         """Create the folder, with a ``.gitignore`` that keeps it out of version control.
 
-        Refuses links in the places of our own files and folders, which would lead pictures elsewhere.
+        Refuses links in the places of our own files and folders, which would lead pictures elsewhere, and pipes, which
+        SQLite would wait for without end.
         """
         with explained(self.folder, "create", _HINT):
             if not self.folder.is_dir():
@@ -79,7 +80,7 @@ class Storage:
             for path in self.folder.iterdir():
                 is_folder = _FOLDERS.fullmatch(path.name) is not None
                 is_ours = is_folder or _FILES.fullmatch(path.name)
-                if is_ours and (path.is_symlink() or (is_folder and not path.is_dir())):
+                if is_ours and (path.is_symlink() or path.is_fifo() or (is_folder and not path.is_dir())):
                     message = f"{one_line(path, 200)} is a link or a file where a folder of pictures belongs."
                     raise StoreError(message, hint="Remove it, or set WAN_HOME to another folder.")
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from ..database import Database, HistoryQuery, JobRow
 from ..errors import CellError
-from ..files import explained
+from ..files import explained, read_file
 
 _LINK: Final = re.compile(r"""(?:\b(?:href|src)=["']|\]\()(?!\w+:|//)([^\s"')#?]+)""")
 
@@ -107,7 +107,7 @@ def _source_of(cell: Mapping[str, Any], name: str = "source") -> str:
 def read_notebook(path: Path) -> NotebookFile:
     """Read a notebook's file. Raise ``StoreError`` if it cannot be read or is not a notebook."""
     with explained(path, "read", "Name a notebook's file (.ipynb); one of format 3 must be saved anew first."):
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
         cells = content.get("cells") if isinstance(content, dict) else None
         if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
             raise ValueError("it is not a notebook")

@@ -1,7 +1,9 @@
 """What an earlier kernel left is taken up: by loading, by hand, from a command line; not where nothing may be asked."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,16 +86,24 @@ def test_fetching_without_a_notebook(service: Rig, program: Callable[..., str]) 
 def test_fetching_what_cannot_be_had_ends(
     service: Rig, program: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job in doubt, pictures that cannot be fetched, a key that Cron does not have: named, with a code."""
+    """A job in doubt, pictures that cannot be fetched, a key that Cron does not have: named, with a code.
+
+    Attack: words that somebody wrote into the ledger would steer the terminal.
+    """
     session = service.kernel()
     service.arm("submit.reset_after")
     doubtful = ended(ask(session, "in doubt", seed=1))
     session.close()
     (job_id,) = left_behind(service, 1)
     service.arm("download.endless:always")
+    with closing(sqlite3.connect(service.folder / "ledger.db", isolation_level=None)) as ledger:
+        ledger.execute("UPDATE job_texts SET error_message = ?", ["evil\x1b]52;c;cm0=\x07\x9b2J\u202e"])
     said = program("fetch", service.folder, "--timeout", 30, code=1)
     assert re.search(rf"{doubtful.id}\s+in.doubt", said)
     assert re.search(rf"{job_id}\s+", said)
+    said += program("resolve", doubtful.id, "--folder", service.folder, code=1)
+    assert said.count("evil[U+001B]]52") == 2
+    assert not set(said) & set("\x1b\x07\x9b\u202e")
     monkeypatch.delenv("WAN_API_KEY")
     said = program("fetch", service.folder, "--timeout", 0.1, code=1)
     assert "WAN_API_KEY" in said

@@ -126,11 +126,8 @@ ENDINGS = [
     (row(Status.FAILED, error_message="bad", error_hint="Run again."), "JobFailed", "Bad. Run again."),
     (row(Status.FAILED, request_id="r-1"), "JobFailed", "Request id r-1. Change the prompt"),
     (row(Status.CANCELLED), "JobCancelled", "was cancelled. Run the cell again"),
-    (
-        row(Status.IN_DOUBT, error_hint="Check the network."),
-        "JobInDoubt",
-        "Check the network. Decide with `%wan resolve",
-    ),
+    (row(Status.FAILED, error_message="a\x1b]0;b\x07\u202ec"), "JobFailed", "A[U+001B]]0;b[U+0007][U+202E]c."),
+    (row(Status.IN_DOUBT, error_hint="Check the net."), "JobInDoubt", "Check the net. Decide with `%wan resolve"),
     (row(Status.EXPIRED, task_id="t-1", finished_at=1.0, expires_at=9.0), "JobExpired", "resolve f00 adopt t-1`"),
     (row(Status.EXPIRED, task_id="t-1", finished_at=9.0, expires_at=1.0), "JobExpired", "run with --fresh"),
     (row(Status.RUNNING), "JobError", "is running. Wait for it with `%wan wait f00`"),
@@ -139,7 +136,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("ending", "kind", "words"), ENDINGS)
 def test_an_ending_says_what_happened_and_what_to_do(ending: JobRow, kind: str, words: str) -> None:
-    """The service's own code and words stand as they came; ours read as sentences."""
+    """The service's own code and words stand as they came, but for what steers a terminal; ours read as sentences."""
     error = error_of(ending)
     assert (type(error).__name__, error.job_id) == (kind, "f00")
     assert words in str(error)

@@ -30,14 +30,22 @@ def back(cell):
     "prompt",
     [
         *("%%time\nfoo?", "!ls", "a\n  >>> b\n... c", "...: a\nIn [1]: b", "a\\\nb\\", "Negative prompt: dark"),
-        *("{name} {{x}} } {", "\n\t\na ", "a\r\nb\rc\u2028d\x0b\x85\x00", "a\nSteps: 20, Sampler: x"),
+        *(
+            "{name} {{x}} } {",
+            "\n\t\na ",
+            "a\r\nb\rc\u2028d\x0b\x85\x00",
+            "\x1b[2J\u202ea\u2066",
+            "a\nSteps: 20, Sampler: x",
+        ),
     ],
 )
 def test_awkward_texts_come_back(prompt):
-    """Whatever a prompt holds, the cell that is written asks for exactly that."""
+    """Whatever a prompt holds, the cell that is written asks for exactly that, in the order that is seen."""
     for negative in ("", "two\nlines", " edges ", "{x}", "Negative prompt: y", ">>> x", "\u2028", "Steps: 1, A: b"):
+        cell = write_cell(escape(prompt), escape(negative))
         asked = ImageRequest(prompt=prompt, negative_prompt=negative)
-        assert back(write_cell(escape(prompt), escape(negative))).requests == (asked,), negative
+        assert back(cell).requests == (asked,), negative
+        assert not set(str(cell)) & set("\x1b\u202e\u2066")
 
 
 @pytest.mark.parametrize(

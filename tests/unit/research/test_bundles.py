@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import tomllib
 import zipfile
@@ -102,11 +103,16 @@ def test_a_file_that_is_here_is_never_overwritten(study: Study, elsewhere: House
 
 
 def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
-    """A bundle is written over nothing but an older bundle."""
+    """A bundle is written over nothing but an older bundle; neither it nor a notebook is looked for in a pipe."""
     mine = study.notebook.with_name("mine.zip")
     mine.write_bytes(b"my own file")
-    with pytest.raises(StoreError, match="not a bundle"):
-        write_bundle(study.session, study.notebook, mine)
+    os.mkfifo(pipe := study.notebook.with_name("pipe.ipynb"))
+    for target in (mine, pipe):
+        with pytest.raises(StoreError, match="not a bundle"):
+            write_bundle(study.session, study.notebook, target)
+    with pytest.raises(StoreError, match="not a file"):
+        verify_notebook(study.session, pipe)
+    pipe.unlink()
     assert mine.read_bytes() == b"my own file"
 
 

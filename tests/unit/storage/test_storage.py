@@ -248,20 +248,21 @@ def test_no_path_leads_out_of_the_folder(storage: Storage, bad: str) -> None:
         assert len(str(caught.value)) < 400
 
 
-OURS = ["2026-11-24", ".parts", ".cache", "inputs", "ledger.db", "ledger.db-wal", ".gitignore"]
+OURS = ["2026-11-24", ".parts", ".cache", "inputs", "ledger.db", "ledger.db-wal", "ledger.db-journal", ".gitignore"]
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_planted_links_are_refused_before_anything_is_sent(storage: Storage, tmp_path: Path, name: str) -> None:
-    """Attack: a folder of somebody else's leads pictures, inputs or the ledger elsewhere by a link."""
+    """Attack: somebody else's folder leads pictures, inputs or the ledger elsewhere, or has us wait for a pipe."""
     storage.ensure()
-    (storage.folder / name).unlink(missing_ok=True)
     (tmp_path / "outside").mkdir()
-    (storage.folder / name).symlink_to(tmp_path / "outside")
-    for check in (storage.ensure, storage.check_writable, lambda: storage.save_input(image())):
-        with pytest.raises(StoreError, match=r"is a link|leads out") as caught:
-            check()
-        assert "Remove" in caught.value.hint
+    for plant in (os.mkfifo, lambda path: path.symlink_to(tmp_path / "outside")):
+        (storage.folder / name).unlink(missing_ok=True)
+        plant(storage.folder / name)
+        for check in (storage.ensure, storage.check_writable, lambda: storage.save_input(image())):
+            with pytest.raises(StoreError, match=r"is a link|leads out") as caught:
+                check()
+            assert "Remove" in caught.value.hint
     assert not list((tmp_path / "outside").iterdir())
     assert not name[0].isdigit() or not storage.folder.joinpath(".parts").exists()
 
