@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SettingsError, WanError
 from .settings import FOLDER_NAME, KEY_VARIABLE, LEDGER_NAME, SettingsLoader
+from .text import safe_text
 
 if TYPE_CHECKING:
     from .jobs import TrackedJob
@@ -139,7 +140,7 @@ def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, 
         provider, no_key = one.row.provider, ""
         if provider in KEY_VARIABLE and session.settings(provider).key is None:  # cron has another environment
             no_key = f"no key for {provider} in {KEY_VARIABLE[provider]} or from `%wan login`"
-        print(f"{one.id}  {_for_command_line(_report(session, one, no_key), option)}")
+        print(_for_command_line(f"{one.id}  {_report(session, one, no_key)}", option))
         needs_person |= one.status == "in_doubt" or bool(not one.row.is_final and (one.stopped or no_key))
     return needs_person
 
@@ -163,8 +164,8 @@ def _report(session: "Session", tracked: "TrackedJob", no_key: str) -> str:
 
 
 def _for_command_line(text: str, option: str) -> str:
-    """Word a notebook's advice for a command line."""
-    text = re.sub(r"%wan (resolve \S+(?: adopt TASK| again| abandon)?)", rf"{COMMAND} \1{option}", text)
+    """Word a notebook's advice for a command line; a ledger's words must not steer the terminal."""
+    text = re.sub(r"%wan (resolve \S+(?: adopt TASK| again| abandon)?)", rf"{COMMAND} \1{option}", safe_text(text))
     return text.replace("%wan resume", f"{COMMAND} fetch{option}")
 
 

@@ -45,7 +45,7 @@ import textwrap
 from dataclasses import dataclass, field
 from types import UnionType
 
-from .text import mask_keys, one_line, pluralize
+from .text import mask_keys, one_line, pluralize, safe_text
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Problem:
     hint: str = ""
 
     def masked(self) -> Problem:
-        """Return the problem without keys: what was typed is repeated, and a key may have been typed by mistake."""
-        return Problem(self.field, *map(mask_keys, (self.value, self.message, self.hint)))
+        """Return the problem without keys and controls: what was typed is repeated, which may be a key by mistake."""
+        return Problem(self.field, *(safe_text(mask_keys(text)) for text in (self.value, self.message, self.hint)))
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
@@ -74,7 +74,7 @@ class WanError(Exception):
     hint: str = ""
 
     def __post_init__(self) -> None:
-        self.message, self.hint = mask_keys(self.message), mask_keys(self.hint)
+        self.message, self.hint = safe_text(mask_keys(self.message)), safe_text(mask_keys(self.hint))
         super().__init__(self.message)
 
     def __str__(self) -> str:

@@ -7,6 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+# Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
+_SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
+_LINE_BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
+
 
 def pluralize(count: int, noun: str) -> str:
     """Return ``1 picture``, ``3 pictures``."""
@@ -25,6 +29,11 @@ def file_size(size_bytes: float) -> str:
     for larger in ("KB", "MB", "GB"):
         size, unit = (size / 1000, larger) if size >= 1000 else (size, unit)
     return f"{size:.{0 if unit == 'bytes' or size >= 100 else 1}f} {unit}"
+
+
+def safe_text(text: object) -> str:
+    """Return text whose control and reordering characters are visible and do not act; newlines and tabs stay."""
+    return _SUSPICIOUS.sub(lambda found: f"[U+{ord(found[0]):04X}]", _LINE_BREAKS.sub("\n", str(text)))
 
 
 def one_line(text: object, max_chars: int = 80) -> str:

@@ -6,7 +6,6 @@ on white as well as on JupyterLab's dark ground, since a saved page cannot know 
 
 import datetime as dt
 import os
-import re
 import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
@@ -16,17 +15,10 @@ from typing import Final, NamedTuple
 from ..database import JobRow
 from ..money import format_amount
 from ..request import ImageRequest
+from ..text import safe_text
 from ..validation import expected_size
 
 SEPARATOR: Final = " · "
-# Embeddings, overrides and isolates would reorder what stands around them; marks (LRM, RLM) cannot leave a <bdi>.
-_SUSPICIOUS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]")
-_LINE_BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
-
-
-def safe_text(text: object) -> str:
-    """Return text whose control and reordering characters are visible and do not act; newlines and tabs stay."""
-    return _SUSPICIOUS.sub(lambda found: f"[U+{ord(found[0]):04X}]", _LINE_BREAKS.sub("\n", str(text)))
 
 
 def safe_line(text: object, max_chars: int = 0) -> str:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .formatting import SEPARATOR, STYLES, format_time, safe_line, safe_text
+from ..text import safe_text
+from .formatting import SEPARATOR, STYLES, format_time, safe_line
 
 _CODE: Final = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _MATH: Final = re.compile(r"<[^>]*>|[$\\]")

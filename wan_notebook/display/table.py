@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .formatting import STYLES, Tone, join_facts, safe_line, safe_text, terminal_width
+from ..text import safe_text
+from .formatting import STYLES, Tone, join_facts, safe_line, terminal_width
 from .html import block_bar, plain_text, render
 
 Bundle = tuple[dict[str, str], dict[str, Any]]

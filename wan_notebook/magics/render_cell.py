@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..metadata import ForeignMetadata, Metadata
     from ..session import Session
 
-_LOST: Final = re.compile(r"\A\s+|\s+\Z|[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
-"""White space at the edges, and what an editor, a notebook file or IPython takes out of a cell."""
+_LOST: Final = re.compile(r"\A\s+|\s+\Z|[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]+")
+"""White space at the edges, what an editor, a notebook file or IPython takes out of a cell, and what reorders it."""
 _LINE_STARTS: Final = re.compile(  # IPython removes prompts of a console; the others begin a part of the text
     r"^([ \t]*)(>>>|\.{3}(?=[ \t]|$)|\.{3,}:|In \[|n(?=egative prompt[ \t]*[:：])|s(?=teps: \d))",
     re.MULTILINE | re.IGNORECASE,

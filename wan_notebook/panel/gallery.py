@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..database import HistoryQuery, JobRow, PictureRow
-from ..display import history_facts, safe_line, safe_text, small_copy
+from ..display import history_facts, safe_line, small_copy
 from ..errors import WanError
 from ..images import mime_of, thumbnail
 from ..request import hash_of_canonical
+from ..text import safe_text
 from .feeds import Feed, Message
 
 JOBS_MAX: Final = 500
