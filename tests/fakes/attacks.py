@@ -56,8 +56,6 @@ def nested_gzip(size_bytes: int = 64 * 2**20, layers: int = 3, content_type: str
     return Reply(headers=[("content-type", content_type), ("content-encoding", encoding)], body=body)
 
 
-# Bundles and ledgers -------------------------------------------------------------------------------------------------
-
 CRATE = "ro-crate-metadata.json"
 LIFTS_BUDGETS = "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN UPDATE jobs SET imported_at = 1; END"
 """Imported jobs count towards no budget: with this in its ledger, a folder would have none."""

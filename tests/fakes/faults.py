@@ -404,9 +404,6 @@ def _spoil(name: str, reply: Reply) -> Reply:
     return replace(reply, **changes[name])
 
 
-# ------------------------------------------------------------------ in process
-
-
 class _FaultTransport(httpx.AsyncBaseTransport):
     """Hands requests to an application, and raises what httpx raises where a connection breaks."""
 

@@ -40,9 +40,6 @@ def test_many_pictures_of_unknown_price_are_pointed_out(made: Rig, n: int, notes
     ] * notes
 
 
-# ------------------------------------------------------------------ practice
-
-
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session without a key: its simulator reads the environment, as in a notebook."""

@@ -57,9 +57,6 @@ def test_loading_where_there_is_nothing_says_nothing(service: Rig) -> None:
     assert not service.folder.exists()
 
 
-# ------------------------------------------------------------------ from a command line
-
-
 @pytest.fixture
 def program(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """``python -m wan_notebook``: it must end with a code, and what it says is returned."""

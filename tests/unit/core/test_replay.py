@@ -32,9 +32,6 @@ def test_an_index_of_somebody_elses_ledger_does_no_harm(noted: str) -> None:
     assert Occurrences().choose([row], "hash", CellId(cell_id="a", execution="9"))[1] in (row, None)
 
 
-# Lookups in a ledger -------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """Give an empty ledger."""

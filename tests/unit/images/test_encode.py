@@ -90,9 +90,6 @@ def test_large_files_are_reduced_just_enough() -> None:
     assert load_image(bare + b"\0" * (LIMIT + 1), name="motion").data == bare
 
 
-# ------------------------------------------------------------------ several pictures in one request
-
-
 def upload(name: str, size: tuple[int, int], kind: str = "PNG", **options: object) -> InputImage:
     """A picture that is large for its size."""
     return load_image(encoded(noise(*size), kind, **options), name=name)

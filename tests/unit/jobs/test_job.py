@@ -106,9 +106,6 @@ def test_waiting_has_a_limit(session: Session) -> None:
         job.result(0.01)
 
 
-# ------------------------------------------------------------------ endings in words
-
-
 def row(status: Status, **columns: Any) -> JobRow:
     """Return a row that was never on disk."""
     made = JobRow(id="f00", status=status, prompt="a fox", seed=5, mode="text to image", pictures=[], inputs=[])

@@ -98,9 +98,6 @@ def test_broken_clocks_teach_nothing() -> None:
     assert DurationLaw([-1.0, math.nan, math.inf, 90_000.0]).count == 0
 
 
-# ------------------------------------------------------------------ the limit on queries
-
-
 def drive(limit: RateLimit, until_s: float) -> list[float]:
     """Query as fast as the limit allows; return when."""
     now_s, sent = 0.0, list[float]()

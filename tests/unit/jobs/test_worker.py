@@ -78,9 +78,6 @@ def test_what_cannot_be_sent_is_not_in_doubt(made: Rig, monkeypatch: pytest.Monk
     assert made.service.tasks_created == 1
 
 
-# ------------------------------------------------------------------ how a task ends
-
-
 PART = {"finish_reason": "stop", "code": "DataInspectionFailed", "message": {"role": "assistant", "content": []}}
 
 

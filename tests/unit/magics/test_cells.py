@@ -174,9 +174,6 @@ def test_what_is_hardly_meant_draws_a_note(body, part):
     assert call("-i [photo, photo1]", text)[0].notes == ()
 
 
-# `%wan make`, and the first edition -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("line", "prompt", "options"),
     [

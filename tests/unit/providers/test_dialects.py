@@ -214,8 +214,6 @@ def test_task_ids_are_quoted_in_paths() -> None:
         assert answers.requests[0].url.raw_path.decode() == f"{path}a%2Fb%3F"
 
 
-# Anything at all ------------------------------------------------------------------------------------------------------
-
 NAMES = (
     "id status task_id task_status output outputs choices message content type url image text jobId error code data "
     "usage cost progress created_at metadata results tasks total submit_time end_time provider_error request_id"

@@ -187,9 +187,6 @@ def test_a_persons_own_address_says_what_its_server_said(answer: httpx.Response,
     assert f"(+{address})" in agent
 
 
-# Where a download may lead --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirects_are_followed_without_the_key_and_limited(part: Path, code: int) -> None:
     """Object storage redirects; not even the configured host gets the key for a download."""
