@@ -63,7 +63,7 @@ def check_names(names: Iterable[str]) -> None:
             raise _refused(f"The name {name[:80]!a} leads out of a folder or is not valid on every system")
         key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
         above = {key[:at] for at, char in enumerate(key) if char == "/"}
-        if key in files | folders or above & files:
+        if key in files or key in folders or above & files:
             raise _refused(f"The bundle names {name[:80]!a} twice")
         files.add(key)
         folders |= above
