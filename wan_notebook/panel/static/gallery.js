@@ -223,7 +223,7 @@ function makeGallery(link, pictures, onForm) {
     } else if (what === "copy") {
       if (details.has(item.id)) copyText(details.get(item.id).cell, button);
       else answerOn(button, "Not here yet");
-    } else if (what === "open") openFile(pictures, item, details.get(item.id)?.paths ?? [], button);
+    } else if (what === "open") openFile(pictures, item, () => details.get(item.id)?.paths ?? [], button);
     else fillForm(what, item, button);
   }
 
@@ -357,7 +357,7 @@ function makeGallery(link, pictures, onForm) {
 
 /** Open a picture in a tab of its own: by the server's address where it serves the file, else from the kernel. */
 function openFile(pictures, item, paths, button) {
-  const address = servedAddress(paths);
+  const address = servedAddress(paths());
   const tab = address ? null : window.open("", "_blank"); // a browser allows one with the click, none later
   if (address) window.open(address, "_blank", "noopener");
   else if (!tab) answerOn(button, "Not allowed");
@@ -366,7 +366,8 @@ function openFile(pictures, item, paths, button) {
     tab.document.title = item.label;
     tab.document.body.textContent = "The picture appears as soon as the kernel is free.";
     pictures.want("full", item.id, (url) => {
-      if (url) tab.location.replace(url);
+      const found = servedAddress(paths()) || url; // its paths may just have come
+      if (found) tab.location.replace(found);
       else tab.document.body.textContent = "The file is missing.";
     });
   }
