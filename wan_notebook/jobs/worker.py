@@ -106,10 +106,16 @@ class Worker:
 
         What is not known to be over is watched: a person may decide on a job in doubt in another kernel.
         """
+
+        def begin() -> None:
+            for job in jobs:  # again: the loop may just have heard why it stops
+                job.stopped = ""
+            self.wake()
+            self.follow(jobs)
+
         for job in jobs:
             job.request, job.stopped = requests.get(job.id, job.request), ""
-        self.background.call(self.wake)
-        self.background.call(self.follow, jobs)
+        self.background.call(begin)
 
     def tag(self, job_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
         """Add and remove tags of a job, and return what it has. Raises ``RequestError`` for one that holds a key."""
