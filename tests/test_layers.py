@@ -22,7 +22,7 @@ PACKAGE = "wan_notebook"
 # A name is a module or a package directly in wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "errors", "models", "money", "text", "files"),
-    ("environment", "settings", "request", "validation", "images", "metadata"),
+    ("environment", "settings", "request", "validation", "images", "metadata", "template"),
     ("providers", "database", "storage"),
     ("jobs",),
     ("session", "project", "replay", "budget", "resolver", "kernel"),

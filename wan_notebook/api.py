@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
 from .history import whole_number
-from .images import InputImage, PendingImage, load_image, open_image, saved
+from .images import load_image, open_image, saved
 from .jobs import Job, Picture, cost_of
 from .kernel import current_shell
 from .magics import show_jobs_in_cells
@@ -34,8 +34,6 @@ from .validation import (
 if TYPE_CHECKING:
     from .display import CompareItem
     from .resolver import Resolver
-
-Inputs = tuple[InputImage | PendingImage, ...]
 
 
 def generate(
@@ -143,10 +141,10 @@ def generate(
     problems += [
         Problem(field, shown_value(value), "must be text.") for field, value in texts if not isinstance(value, str)
     ]
-    inputs, former_inputs, refused = _inputs(resolver, images, "image")
+    inputs, former_inputs, refused = resolver.inputs(images, "image")
     mode = mode_for(inputs, interleave=interleave is True)
     if like is not None:
-        shapes, _, more = _inputs(resolver, like, "like")
+        shapes, _, more = resolver.inputs(like, "like")
         if not more:
             shown = like if isinstance(like, str) else "like"
             size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
@@ -179,39 +177,6 @@ def generate(
 def _resolver(session: Session) -> "Resolver":
     shell = current_shell()
     return session.resolver(shell.user_ns if shell is not None else {})
-
-
-def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
-    """Return the pictures that a value is, the same as the first edition took them if some are refused, and why."""
-    values = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
-    found: list[InputImage | PendingImage] = []
-    former: list[InputImage | PendingImage | None] = []
-    problems: list[Problem] = []
-    for number, value in enumerate(values, 1):
-        label = _label(resolver, value) or (f"{field} {number}" if field == "image" else field)
-        try:
-            images = resolver.image(value, label)
-            found += images
-            former += images
-        except ImageInputError as error:
-            problems += [replace(problem, field=field) for problem in error.problems]
-            found.append(PendingImage(name=label, job_id=""))  # keeps the count, and so the mode
-            former.append(resolver.former_image(value, label))
-    whole = tuple(image for image in former if image is not None)
-    return tuple(found), whole if problems and len(whole) == len(former) else (), problems
-
-
-def _label(resolver: "Resolver", value: object) -> str:
-    """Return what a person calls a value: the file's name, its text, or the variable that holds it."""
-    if isinstance(value, str | Path):
-        text = str(value)
-        name = text if "://" in text or text[:5] == "data:" else Path(text).name  # records hold no local folders
-        return name if len(name) < 200 else ""
-    if name := resolver.variable_name(value):
-        return name
-    if isinstance(value, Picture):
-        return f"{value.job.name or value.job.id}[{value.index}]"
-    return value.name or value.id if isinstance(value, Job) else ""
 
 
 # Side by side --------------------------------------------------------------------------------------------------------
@@ -328,7 +293,7 @@ def _flat(value: object) -> list[object]:
 def _compare_item(value: object, number: int, resolver: "Resolver", names: Counter[str]) -> "CompareItem":
     from .display import CompareItem
 
-    label = _label(resolver, value) or f"image {number}"
+    label = resolver.label(value) or f"image {number}"
     if isinstance(value, Picture):
         row, picture = value.tracked.row, value.row
         facts = {

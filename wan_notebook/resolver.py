@@ -3,18 +3,20 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from .database import SETTLED, Status
-from .errors import ImageInputError, StoreError, WanError
+from .errors import ImageInputError, Problem, StoreError, WanError
 from .images import UNFETCHED, InputImage, PendingImage, PictureOf, former_identity, load_image, mime_of
 from .jobs import Job, Picture, TrackedJob, image_of_picture, status_words
 from .project import Project
 from .text import pluralize
 
 INPUTS: Final = "inputs"
+Inputs = tuple[InputImage | PendingImage, ...]
 
 
 @dataclass(repr=False)  # a person's variables belong in no traceback
@@ -68,6 +70,37 @@ class Resolver:
     def variable_name(self, value: object) -> str:
         """Return the notebook's variable that holds a picture in memory; empty if there is none."""
         return next((name for name, held in self.namespace.items() if held is value and name[:1] != "_"), "")
+
+    def label(self, value: object) -> str:
+        """Return what a person calls a value: the file's name, its text, or the variable that holds it."""
+        if isinstance(value, str | Path):
+            text = str(value)
+            name = text if "://" in text or text[:5] == "data:" else Path(text).name  # records hold no local folders
+            return name if len(name) < 200 else ""
+        if name := self.variable_name(value):
+            return name
+        if isinstance(value, Picture):
+            return f"{value.job.name or value.job.id}[{value.index}]"
+        return value.name or value.id if isinstance(value, Job) else ""
+
+    def inputs(self, given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
+        """Return the pictures that a value is, the same as the first edition took them if some are refused, and why."""
+        values = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+        found: list[InputImage | PendingImage] = []
+        former: list[InputImage | PendingImage | None] = []
+        problems: list[Problem] = []
+        for number, value in enumerate(values, 1):
+            label = self.label(value) or (f"{field} {number}" if field == "image" else field)
+            try:
+                images = self.image(value, label)
+                found += images
+                former += images
+            except ImageInputError as error:
+                problems += [replace(problem, field=field) for problem in error.problems]
+                found.append(PendingImage(name=label, job_id=""))  # keeps the count, and so the mode
+                former.append(self.former_image(value, label))
+        whole = tuple(image for image in former if image is not None)
+        return tuple(found), whole if problems and len(whole) == len(former) else (), problems
 
     # ------------------------------------------------------------------------------------------------------------------
 

@@ -9,18 +9,17 @@ from .options import cell_parser, command_parsers, help_text, option_rows, topic
 if TYPE_CHECKING:
     from .cell import read_cell, split_negative
     from .completion import Known, complete
-    from .expressions import escape, expand
     from .frontend import show_jobs_in_cells
     from .render_cell import CellText, cell_of_job, cell_of_metadata, cell_of_row, quoted_path
     from .render_cell import write_cell as write_cell
     from .runner import Runner, last_resort, read_command
 
-_LATER = ("frontend", "cell", "expressions", "completion", "render_cell", "runner")
+_LATER = ("frontend", "cell", "completion", "render_cell", "runner")
 """Modules that are loaded on first use: `%load_ext` does not need them."""
 
 __all__ = ["Extension", "Known", "Runner", "cell_parser", "command_parsers", "complete", "read_cell", "read_command"]
 __all__ += ["CellText", "cell_of_job", "cell_of_metadata", "cell_of_row", "quoted_path"]
-__all__ += ["escape", "expand", "help_text", "last_resort", "open_lines", "option_rows", "show_jobs_in_cells"]
+__all__ += ["help_text", "last_resort", "open_lines", "option_rows", "show_jobs_in_cells"]
 __all__ += ["split_negative", "topic_help", "transform_lines", "write_cell"]
 
 

@@ -11,9 +11,10 @@ from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
+from ..template import expand, refuse
 from ..text import one_line
 from ..validation import Mode, mode_for, name_problems, size_from_image, split_seeds
-from .expressions import expand, image_values, read_value, refuse
+from .expressions import image_values, read_value
 from .options import cell_parser
 from .parser import ReadLine
 

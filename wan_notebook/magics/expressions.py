@@ -1,9 +1,4 @@
-r"""What a cell says, with the notebook's variables: texts with ``{fields}``, numbers, seeds, times, pictures.
-
-Fields of a text are those of ``str.format``: ``{name}``, ``{obj.attr}``, ``{d[key]}``, each with ``!r`` and ``:spec``;
-also ``{d["key"]}``, but no calls. ``{{`` and ``}}`` are braces, and ``{"\u2028"}`` stands for characters that editors
-lose. Everything is replaced once: braces in a value stay as they are.
-"""
+"""Values of options, with the notebook's variables: numbers, seeds, times, pictures."""
 
 import argparse
 import ast
@@ -14,32 +9,18 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
-from string import Formatter
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final
 
-from ..errors import Problem, RequestError
+from ..errors import RequestError
 from ..images import PictureOf, looks_like_image
 from ..jobs import Job
 from ..models import TASKS_PER_CALL_MAX
-from ..text import did_you_mean, one_line, shown
+from ..template import evaluate, expand, failed, parse_expression, refuse
+from ..text import did_you_mean, shown
 from ..validation import parse_size, plain_integer
-from .parser import LOCATION, Kind, quoted, split_list, unescape, unquoted
-
-_PIECE: Final = re.compile(
-    r'\{\{|\}\}|\{"(?P<literal>(?:[^"\\\n]|\\.)*)"\}|(?P<field>\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})|[{}]'
-)
-_FIELD: Final = re.compile(
-    r"""\{\s*(?P<path>(?P<name>[^\W\d]\w*)
-    (?:\.\s*(?!__)[^\W\d]\w* | \[\s*(?:"(?:\\.|[^\\"\n])*"|'(?:\\.|[^\\'\n])*')\s*\] | \[[^\[\]{}"'\n]+\])*)
-    \s*(?:!(?P<conversion>\w))?(?::(?P<spec>.*))?\}""",
-    re.VERBOSE | re.DOTALL,
-)
-_BARE_KEY: Final = re.compile(r"\[(?!-?(?:0|[1-9]\d{0,17})\])([^\[\]{}\"'\n]+)\]")  # `d[key]`, but not `d[0]`
-_REPR: Final = re.compile(r"None|<.* at 0x[0-9A-Fa-f]+.*>", re.DOTALL)
-_AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
+from .parser import LOCATION, Kind, split_list, unquoted
 
 _RANGE: Final = re.compile(r"(.+?)(?:\.{2,3}|…)(.+)", re.DOTALL)
-_HINTS: Final = {"seed": "Write a number, 5..8 or 5,9,12.", "image": "Quote it if it is a path."}
 LONE_FIELD: Final = re.compile(r"\A\{\s*([^\W\d]\w*(?:\.[^\W\d]\w*|\[[^\[\]{}]+\])*)\s*\}\Z")
 """``{name}`` alone is that variable, whichever option it stands in."""
 _JOB: Final = re.compile(r"([0-9a-f]{3,64})(?:\[\s*(-?\d{1,6})\s*\])?")
@@ -48,70 +29,7 @@ _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smh]?)", re.IGNORECA
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-# Texts ---------------------------------------------------------------------------------------------------------------
-
-
-class Expanded(NamedTuple):
-    """A text with its fields replaced, what is wrong with it, and what is worth a note."""
-
-    text: str
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") -> Expanded:
-    """Replace every field once; where one is wrong it stays, and a problem says why."""
-    problems: list[Problem] = []
-    notes: list[str] = []
-
-    def replacement(match: re.Match[str]) -> str:
-        piece = match[0]
-        if piece in ("{{", "}}"):
-            return piece[0]
-        if match["literal"] is not None:
-            return unescape(match["literal"])
-        parts = _FIELD.fullmatch(piece)
-        try:
-            if parts is None:
-                refuse(field, "not a field such as {name}, {obj.attr} or {d[key]}.", _AS_TYPED, piece)
-            if parts["name"] not in namespace:  # nor may a builtin be text
-                raise failed(field, piece, NameError(name=parts["name"]), namespace, _AS_TYPED)
-            found = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
-            try:
-                value = format(Formatter().convert_field(found, parts["conversion"]), parts["spec"] or "")
-            except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
-                raise failed(field, piece, error, hint=_AS_TYPED) from None
-        except RequestError as error:
-            problems.extend(error.problems)
-            return piece
-        if _REPR.fullmatch(value) or ("\n" in value and not isinstance(found, str)):  # a table or an array
-            notes.append(f"{piece} became {one_line(value, 40)} in the {field.replace('_', ' ')}")
-        return value
-
-    return Expanded(_PIECE.sub(replacement, text), tuple(problems), tuple(notes))
-
-
-def escape(text: str) -> str:
-    """Double the braces, so that ``expand`` gives the text back."""
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def literal(text: str) -> str:
-    """Write characters that an editor or a cell would lose, as a field that gives them back."""
-    return "{" + quoted(text) + "}"
-
-
 # Expressions ---------------------------------------------------------------------------------------------------------
-
-
-def evaluate(text: str, namespace: Mapping[str, Any], field: str, tree: ast.Expression | None = None) -> Any:
-    """Evaluate an expression once. Raise ``RequestError`` with the nearest name, or the exception's type and text."""
-    tree = tree or parse_expression(text, field)
-    try:
-        # A copy: eval would add __builtins__ to the notebook's own namespace.
-        return eval(compile(tree, "<%%wan>", "eval"), dict(namespace))  # noqa: S307 - what its owner typed
-    except Exception as error:  # noqa: BLE001 - a person's own code may raise anything
-        raise failed(field, text, error, namespace, _HINTS.get(field, "")) from None
 
 
 def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[Any, int | None]:
@@ -128,38 +46,9 @@ def evaluate_item(text: str, namespace: Mapping[str, Any], field: str) -> tuple[
     return evaluate(text, {**namespace, "value before the bracket": value}, field, tree), None
 
 
-def parse_expression(text: str, field: str) -> ast.Expression:
-    """Parse a Python expression. Raise ``RequestError``."""
-    try:
-        return ast.parse(re.sub(r"[\s\u200b\u2060\ufeff]", " ", text).strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        refuse(field, "not a Python expression.", _HINTS.get(field, ""), text)
-
-
 def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether a name can be evaluated."""
     return name in namespace or hasattr(builtins, name)
-
-
-def near_names(word: str, names: Iterable[object]) -> str:
-    """Return ``Did you mean photo?`` for the nearest public name, or an empty text."""
-    own = [name for name in names if isinstance(name, str) and name[:1] != "_" and not hasattr(builtins, name)]
-    return did_you_mean(word, own, cutoff=0.5)
-
-
-def failed(field: str, text: str, error: BaseException, names: Iterable[object] = (), hint: str = "") -> RequestError:
-    """Return the error for what a person's own code raised: the nearest name, or the exception's type and text."""
-    message, near = f"raised {type(error).__name__}.", ""
-    with suppress(Exception):  # even an exception's text and attributes are a person's own code
-        if isinstance(error, NameError):
-            message, near = (
-                f"no variable {error.name}.",
-                near_names(str(error.name), names) or "Define it in a cell above.",
-            )
-        else:
-            message = f"raised {type(error).__name__}: {one_line(error, 200)}".rstrip(": .") + "."
-            near = near_names(str(error.name), dir(error.obj)) if isinstance(error, AttributeError) else ""
-    return RequestError([Problem(field, one_line(text, 60), message, f"{near} {hint}".strip())])
 
 
 # Values of options ---------------------------------------------------------------------------------------------------
@@ -203,11 +92,6 @@ def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any],
         hint = did_you_mean(found.lower(), choices) or f"Choose {', '.join(choices)}."
         refuse(name, f"{shown(found)} is not one of the choices.", hint)
     return found.lower()
-
-
-def refuse(field: str, message: str, hint: str = "", value: str = "") -> NoReturn:
-    """Raise ``RequestError`` with one problem."""
-    raise RequestError([Problem(field, one_line(value, 60), message, hint)])
 
 
 def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:

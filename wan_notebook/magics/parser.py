@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import Problem
 from ..images import looks_like_image
+from ..template import quoted, unescape
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, one_line
 
 DASHES: Final = "-‐‑‒–—―−"
@@ -30,9 +31,6 @@ _PIECE: Final = re.compile(rf"(?<!\w)[rbfu]{{0,2}}{_STRING}|\w+|.", re.DOTALL | 
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
 LOCATION: Final = re.compile(r"(?i)(https?|file|s3|gs)://|data:|~[^\s/\\]*[/\\]|\.{0,2}[/\\]|[a-z]:[/\\]")
 """How a URL or a path begins, whatever follows."""
-_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
-_ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
-_WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != "'"}
 _NEEDS_NO_QUOTES: Final = re.compile(r"[\w.:/*+@#%,;&=<>|~^$][\w.:/*+@#%,;&=<>|~^$-]*")
 
 
@@ -106,19 +104,6 @@ def unquoted(text: str) -> str | None:
 def quote(text: str) -> str:
     """Write a text so that it is read back as one value: bare if it can be, else in quotes."""
     return text if _NEEDS_NO_QUOTES.fullmatch(text) else quoted(text)
-
-
-def quoted(text: str) -> str:
-    """Write a text in double quotes, on one line, so that ``unescape`` gives it back."""
-    # A joiner is part of an emoji or a letter; beyond the first plane \u cannot name a character.
-    odd = (char for char in text if not (char.isprintable() or char in "\u200c\u200d" or ord(char) > 0xFFFF))
-    written = {char: f"\\u{ord(char):04x}" for char in odd} | _WRITTEN
-    return f'"{"".join(written.get(char, char) for char in text)}"'
-
-
-def unescape(text: str) -> str:
-    r"""Replace ``\n``, ``\t``, ``\\``, ``\"`` and ``\u2028``; every other backslash stays."""
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES[m[2]], text)
 
 
 def _end_of_value(line: str, start: int, stop: re.Pattern[str]) -> tuple[int, int | None]:

@@ -10,9 +10,9 @@ from ..display import relative_path
 from ..errors import RequestError
 from ..images import looks_like_image
 from ..request import ImageRequest, fields_of
+from ..template import escape, literal, parse_expression
 from ..text import one_line, ranges
 from ..validation import Mode
-from .expressions import escape, literal, parse_expression
 from .options import cell_parser
 from .parser import EXPRESSIONS, LOCATION, flag_of, quote, split_line
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 from ..display import format_expected_size, safe_line
 from ..errors import CellError, Problem, RequestError, WanError
 from ..jobs import Job
-from ..magics import CellText, cell_parser, expand, read_cell, split_negative, write_cell
+from ..magics import CellText, cell_parser, read_cell, split_negative, write_cell
 from ..models import MODEL, MODELS, PROVIDERS, RATIOS
 from ..resolver import Resolver
 from ..session import Plan
+from ..template import expand
 from ..text import one_line, pluralize, safe_text
 from ..validation import Mode, mode_for, size_text
 from .feeds import Feed, Message

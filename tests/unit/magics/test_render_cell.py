@@ -9,8 +9,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.unit.magics.names import Pictures, call, picture
 from wan_notebook.errors import RequestError
-from wan_notebook.magics import escape, quoted_path, transform_lines, write_cell
+from wan_notebook.magics import quoted_path, transform_lines, write_cell
 from wan_notebook.request import ImageRequest
+from wan_notebook.template import escape
 
 NAMES = Pictures(d={"key": "1", "a b": "2"}, photo="1", a=["1", "2"], f=lambda *_: "1")
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wan_notebook.magics import escape, expand, split_negative
+from wan_notebook.magics import split_negative
+from wan_notebook.template import escape, expand
 
 
 class Grumpy:

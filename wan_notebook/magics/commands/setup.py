@@ -21,8 +21,8 @@ from ...money import format_amount, read_amount
 from ...providers import ServiceClient
 from ...session import Session
 from ...settings import check_key
+from ...template import refuse
 from ...text import EXPOSED_HINT, looks_like_key
-from ..expressions import refuse
 from ..frontend import front_end
 from ..options import CONFIG_KEYS, SERVICES
 from ..runner import Runner
