@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from ._version import __version__
-from .database import Database, JobRow
+from .database import BATCH_KEY, OCCURRENCE_KEY, Database, JobRow
 from .environment import Settings
 from .errors import RequestError, WanError
 from .images import InputImage, PendingImage
 from .jobs import KEPT_OF_INPUTS, Worker, new_inputs
-from .replay import OCCURRENCE_KEY, RUN_KEY, PlannedJob, Submission
+from .replay import RUN_KEY, PlannedJob, Submission
 from .request import ImageRequest, fields_of
 from .settings import LEDGER_NAME
 from .storage import Storage
@@ -52,6 +52,7 @@ def new_job(
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
     made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), _EMBED_KEY: submission.embed}
+    made_by[BATCH_KEY] = submission.batch
     same_names = (
         (settings, "provider base_url is_simulated user key_fingerprint"),
         (request, "model prompt negative_prompt seed"),

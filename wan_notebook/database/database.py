@@ -16,11 +16,14 @@ from sqlalchemy.orm import Session
 from ..errors import StoreError
 from ..money import Cost, Source, Total, read_amount
 from ..text import did_you_mean
+from .batches import WAITING_LEASE_S, has_batches
 from .jobs import locked_job, reindex
 from .models import (
     INTEGER_MAX,
     IS_OPEN,
     TIME_MAX_S,
+    BatchRow,
+    BatchTaskRow,
     EventRow,
     InputRow,
     JobRow,
@@ -208,7 +211,12 @@ class Database(Transfer):
         with self.writing() as session:
             session.merge(MetaRow(key=key, value=value))
 
-    def spend(self, since: float | None = None, notebook: str | None = None, simulated: bool = False) -> Spend:
+    def spend(
+        self,
+        since: float | None = None,
+        notebook: str | None = None,
+        simulated: bool = False,
+    ) -> Spend:
         """Return what jobs created since a time, or of one notebook, cost and may still cost.
 
         Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
@@ -217,6 +225,16 @@ class Database(Transfer):
         wanted = [JobSummary.is_simulated == int(simulated), JobSummary.imported_at.is_(None)]
         wanted += [JobSummary.created_at >= since] if since is not None else []
         wanted += [JobSummary.notebook == notebook] if notebook is not None else []
+        with self.reading() as session:
+            found = _add_up(session, wanted).get("", Spend())
+            _add_reserved(session, self.now(), wanted, found)
+            _add_unwritten(session, self.now(), {"notebook": notebook, "is_simulated": simulated}, found)
+            return found
+
+    def batch_spend(self, batch: BatchRow) -> Spend:
+        """Return what the jobs of a batch cost, whoever paid for them, and may still cost."""
+        of_batch = sa.select(BatchTaskRow.job_seq).where(BatchTaskRow.batch_seq == batch.seq)
+        wanted = [JobSummary.seq.in_(of_batch)]
         with self.reading() as session:
             found = _add_up(session, wanted).get("", Spend())
             _add_reserved(session, self.now(), wanted, found)
@@ -368,6 +386,20 @@ def _add_reserved(session: Session, now: float, wanted: Sequence[sa.ColumnElemen
         else:
             found.reserved_unknown += jobs
             found.reserved_unpriced += asked
+
+
+def _add_unwritten(session: Session, now: float, of: Mapping[str, object], found: Spend) -> None:
+    """Add what batches reserve whose jobs are just being written; a kernel that was killed writes no more."""
+    alive = (BatchRow.written_at.is_(None), BatchRow.reserved_at > now - WAITING_LEASE_S)
+    wanted = [getattr(BatchRow, name) == value for name, value in of.items() if value is not None]
+    for row in session.scalars(sa.select(BatchRow).where(*alive, *wanted)) if has_batches(session) else ():
+        found.pictures_reserved += row.reserved_pictures
+        if row.reserved_amount is not None:
+            known = found.reserved.get(row.reserved_currency, Decimal(0))
+            found.reserved[row.reserved_currency] = known + row.reserved_amount
+        elif row.reserved_pictures:
+            found.reserved_unknown += 1
+            found.reserved_unpriced += row.reserved_pictures
 
 
 def _grouped(session: Session, wanted: Sequence[sa.ColumnElement[bool]], *columns: Any) -> Iterable[Any]:

@@ -151,13 +151,16 @@ class Jobs(DatabaseEngine):
         replacing: Sequence[str] = (),
         fresh: bool = False,
         replay: bool = True,
+        answers_of: "Answers | None" = None,
+        lease_s: float = LEASE_S,
     ) -> list[tuple[JobRow, bool]]:
         """Create jobs, or join those that answer them already, in one transaction.
 
         Parameters
         ----------
         new_jobs : sequence of JobRow
-            In order; the tasks of one request stand together. Those without a ``group_id`` become one group.
+            In order; the tasks of one request stand together. Those without a ``group_id`` become one group; one with
+            a group has its id, too.
         owner : Owner
             Who holds the new ones.
         simulated_ok : bool
@@ -170,6 +173,10 @@ class Jobs(DatabaseEngine):
             Join nothing.
         replay : bool
             Whether a stored result also answers a request with a seed: another process may just have made it.
+        answers_of : callable, optional
+            Looks up what answers the new jobs, inside the transaction, in place of the rule for single calls.
+        lease_s : float
+            How long the new ones are held at first, in seconds.
 
         Returns
         -------
@@ -190,7 +197,8 @@ class Jobs(DatabaseEngine):
             )
         with self.writing("create") as session:
             now = self.now()
-            found = [None] * len(new_jobs) if fresh else _answers(session, new_jobs, now, simulated_ok, replay)
+            look_up = answers_of or _answers
+            found = [None] * len(new_jobs) if fresh else look_up(session, new_jobs, now, simulated_ok, replay)
             answers: list[tuple[JobRow, bool]] = []
             started: dict[JobRow, JobRow] = {}  # what is to be sent, and what was asked for
             by_hash: dict[str, JobRow] = {}
@@ -206,13 +214,12 @@ class Jobs(DatabaseEngine):
             made: list[JobRow] = []
             for row, asked in started.items():
                 row.created_at = now  # of one that is taken over too: the day on which it is paid
-                row.hold(owner, now + LEASE_S)
+                row.hold(owner, now + lease_s)
                 if row is not asked:
                     for name in _WHO_AND_WHERE:
                         setattr(row, name, getattr(asked, name))
                     continue
-                # Ten hex digits that begin with a letter, so that no tool takes them for a number.
-                row.id = secrets.choice("abcdef") + secrets.token_hex(5)[:9]
+                row.id = row.id or new_id()
                 row.status, row.pictures = Status.INTENT, []  # loaded: it is read detached
                 if not row.group_id:
                     row.group_id, row.group_position = made[0].group_id if made else row.id, len(made)
@@ -402,6 +409,15 @@ class Jobs(DatabaseEngine):
         mine = (JobSummary.id.in_(list(job_ids)), JobSummary.owner_token == owner.token)
         with self.writing() as session:
             session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
+
+
+Answers = Callable[[Session, Sequence[JobRow], float, bool, bool], Sequence[JobRow | None]]
+"""Returns the job that answers each new one: (session, new jobs, now, simulated_ok, replay)."""
+
+
+def new_id() -> str:
+    """Return ten hex digits that begin with a letter, so that no tool takes them for a number."""
+    return secrets.choice("abcdef") + secrets.token_hex(5)[:9]
 
 
 # Inside a transaction ------------------------------------------------------------------------------------------------

@@ -500,6 +500,61 @@ class LimitRow(Base):
     paused_reason: Mapped[Words]
 
 
+class BatchRow(Base):
+    """One call of ``map``: its identity, how many rows and tasks it has, and how it stands.
+
+    ``reserved_pictures`` and ``reserved_amount`` are for tasks whose jobs are not written yet; they hold for a minute
+    after ``reserved_at``, since a kernel that was killed writes no more. ``details`` has what a later kernel needs.
+    """
+
+    __tablename__ = "batches"
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str] = mapped_column(TEXT, unique=True, default="")
+    name: Mapped[Words]
+    notebook: Mapped[Words]
+    cell_id: Mapped[Words]
+    user: Mapped[Words]
+    provider: Mapped[Words]
+    created_at: Mapped[float] = mapped_column(TIME, default=0.0)
+    is_simulated: Mapped[Flag] = mapped_column("simulated")
+    rows_hash: Mapped[Words]
+    row_count: Mapped[Count]
+    task_count: Mapped[Count]
+    reserved_pictures: Mapped[Count]
+    reserved_amount: Mapped[Amount | None]
+    reserved_currency: Mapped[Words]
+    reserved_at: Mapped[Moment | None]
+    written_at: Mapped[Moment | None]
+    finished_at: Mapped[Moment | None]
+    cancelled_at: Mapped[Moment | None]
+    paused_reason: Mapped[Words]
+    details: Mapped[Object]
+
+
+class BatchTaskRow(Base):
+    """One task of a batch: the ``part``-th of a row, and the job that answers it; the first has the caller's row."""
+
+    __tablename__ = "batch_rows"
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    batch_seq: Mapped[int] = mapped_column(Integer, ForeignKey("batches.seq"))
+    position: Mapped[Count]
+    part: Mapped[Count]
+    occurrence: Mapped[Count]
+    is_current: Mapped[bool] = mapped_column("current", FLAG, default=True, server_default="1")
+    request_hash: Mapped[Words]
+    columns: Mapped[Object] = mapped_column("row")
+    job_seq: Mapped[int | None] = mapped_column(Integer, ForeignKey("jobs.seq"))
+
+
+Index("batches_name", BatchRow.name)
+Index("batches_cell", BatchRow.notebook, BatchRow.cell_id)
+Index("batch_rows_position", BatchTaskRow.batch_seq, BatchTaskRow.position, BatchTaskRow.part)
+Index("batch_rows_request", BatchTaskRow.batch_seq, BatchTaskRow.request_hash, BatchTaskRow.occurrence)
+Index("batch_rows_job", BatchTaskRow.job_seq)
+
+
 class MetaRow(Base):
     """A remembered value of this folder."""
 

@@ -57,6 +57,12 @@ IN_FLIGHT: Final = frozenset({Status.SENDING, Status.ACCEPTED, Status.RUNNING})
 NOT_SENT: Final = "not_sent"
 """Key of a transition's detail, and an ``error_code``: the reason why the service certainly made no task."""
 
+BATCH_KEY: Final = "batch"
+"""Key in a row's ``versions``: the name or cell of its batch, by which requests without a seed find their pictures."""
+
+OCCURRENCE_KEY: Final = "meeting"
+"""Key in a row's ``versions``: which occurrence of its request (in its cell, kernel or batch) it answers, from 0."""
+
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.INTENT: frozenset({Status.SENDING, Status.REFUSED, Status.CANCELLED}),
     Status.SENDING: frozenset(

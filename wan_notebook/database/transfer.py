@@ -13,7 +13,8 @@ from sqlalchemy import select
 from ..errors import StoreError
 from ..text import one_line
 from ..validation import Mode
-from .jobs import Jobs, append_event, reindex
+from .batches import Batches
+from .jobs import append_event, reindex
 from .models import AMOUNT, STATUS, Base, EventRow, InputRow, JobRow, JobSummary, PictureRow, check, columns_of
 from .status import FINAL, Status
 
@@ -37,7 +38,7 @@ class ImportReport:
     conflicts: list[str] = field(default_factory=list)
 
 
-class Transfer(Jobs):
+class Transfer(Batches):
     """Exports and imports jobs."""
 
     def export_rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:

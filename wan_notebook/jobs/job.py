@@ -11,10 +11,10 @@ import math
 import os
 import textwrap
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
@@ -254,6 +254,8 @@ class Job(Marked):
         Remarks on this call, if it made nothing new whose row would hold them.
     shown_in : str
         Where it is displayed.
+    columns : mapping
+        The columns of its batch row; empty for others.
 
     Examples
     --------
@@ -273,6 +275,7 @@ class Job(Marked):
     replayed: Collection[str] = ()
     notes: Sequence[str] = ()
     shown_in: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     # What is known now -----------------------------------------------------------------------------------------------
 

@@ -135,6 +135,8 @@ class TrackedJob:
         Whether its POST is under way.
     unwritten_task
         The id of the task that the service has made while the disk does not take it.
+    in_batch
+        Whether a batch sends it: it then goes on waiting when its account is refused.
     """
 
     def __init__(self, row: JobRow) -> None:
@@ -144,7 +146,7 @@ class TrackedJob:
         self.progress: float | None = None
         self.note = self.stopped = self.unwritten_task = ""
         self.work: asyncio.Task[None] | None = None
-        self.is_sending = False
+        self.is_sending = self.in_batch = False
         self._listeners: list[Listener] = []
 
     @property

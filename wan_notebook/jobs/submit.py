@@ -71,10 +71,13 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
     async with account.claiming:
         while job.status is Status.INTENT:
             if account.stopped_by is not None:
+                if job.in_batch:
+                    raise account.stopped_by
                 code = "" if isinstance(account.stopped_by, ServiceError) else NOT_SENT
                 await worker.fail(job, Status.REFUSED, account.stopped_by, code=code)
                 break
             settings = worker.settings(job.row.provider)
+            account.freed.clear()
             limits = {"account": account.name, "in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
             claim = await worker.in_thread(worker.database.claim_to_send, job.id, worker.owner, **limits)
             if claim.row is not None:
@@ -86,7 +89,7 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
                 queue = [one for one in unsent if one.row.provider == job.row.provider and not one.row.pending_inputs]
                 for place, waiting in enumerate(queue, claim.ahead):
                     waiting.noted(f"waiting: {claim.running} of {settings.in_flight} running, {place} ahead")
-            await worker.sleep(min(claim.wait_s, 1.0))
+            await worker.sleep_until(account.freed, min(claim.wait_s, 1.0))
     return False
 
 
@@ -105,6 +108,9 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
     rule = decide("submit", fault, attempt, worker.rng)
     if rule.stops_queue:
         account.stopped_by = fault
+        if job.in_batch:  # a refusal is proof that no task was made
+            await worker.move(job, Status.INTENT, expect=Status.SENDING, detail={NOT_SENT: fault.message})
+            raise fault
     if rule.action in (Action.RETRY, Action.PAUSE):  # proof that no task was made
         if rule.action is Action.PAUSE:  # first: the others must not be sent meanwhile
             await worker.in_thread(worker.database.pause_account, account.name, rule.delay_s)

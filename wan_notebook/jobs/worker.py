@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
-from ..database import FINAL, SETTLED, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
+from ..database import FINAL, IN_FLIGHT, SETTLED, Conflict, Database, DatabaseUnavailable, JobRow, Owner, Price, Status
 from ..environment import Settings
 from ..errors import Problem, RequestError, ServiceError, StoreError, WanError
 from ..models import RESULT_LIFETIME_S
@@ -44,13 +45,14 @@ class Account:
     """What the jobs of one account at one service share in this kernel.
 
     ``stopped_by`` is the error after which no further submit can succeed until a person acts; ``wake_ups`` counts the
-    times that everybody who sleeps was told to query at once.
+    times that everybody who sleeps was told to query at once; ``freed`` is set when a task has left its place.
     """
 
     name: str
     limit: RateLimit = field(default_factory=RateLimit)
     stopped_by: WanError | None = None
     wake_ups: int = 0
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     posting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(5))
 
@@ -81,7 +83,9 @@ class Worker:
         self.in_thread, self.client = background.in_thread, clients.client_for
         self.known_keys = clients.loader.known_keys
         self.owner = Owner.this_process()
-        self._tracked: dict[str, TrackedJob] = {}
+        self._tracked: WeakValueDictionary[str, TrackedJob] = WeakValueDictionary()
+        self._open: dict[str, TrackedJob] = {}
+        """Those that are not over, which nobody else may hold."""
         self._accounts: dict[str, Account] = {}
         self._keeper: asyncio.Task[None] | None = None
 
@@ -95,6 +99,8 @@ class Worker:
     def track(self, row: JobRow) -> TrackedJob:
         """Return this kernel's view of a job, the same object each time."""
         job = self._tracked.setdefault(row.id, TrackedJob(row))
+        if row.status not in FINAL:
+            self._open[row.id] = job
         if job.work is None or job.status in SETTLED:  # what another kernel or a person did
             before, job.row = job.row, row
             if (before.status, before.picture_count) != (row.status, row.picture_count):
@@ -165,12 +171,13 @@ class Worker:
 
     def remaining_s(self, row: JobRow) -> tuple[float, float] | None:
         """Return the interval of seconds in which a task probably ends; None if nothing is known."""
-        law = self._tracked[row.id].law if row.status in (Status.ACCEPTED, Status.RUNNING) else None
+        job = self._tracked.get(row.id) if row.status in (Status.ACCEPTED, Status.RUNNING) else None
+        law = job.law if job else None
         age_s = max(0.0, self.wall_clock() - (row.accepted_at or self.wall_clock()))
         return law.remaining_s(age_s) if law else None
 
     def _jobs(self) -> list[TrackedJob]:
-        return list(self._tracked.values())  # a copy: other threads add to it
+        return list(self._open.values())  # a copy: other threads add to it
 
     # One job, on the loop --------------------------------------------------------------------------------------------
 
@@ -206,6 +213,9 @@ class Worker:
         """Commit a transition (see ``Database.transition``), then tell everybody who listens."""
         row = await self.in_thread(self.database.transition, job.id, to, **change)
         job.note = job.stopped = job.unwritten_task = ""
+        if to not in IN_FLIGHT:
+            for account in self._accounts.values():
+                account.freed.set()
         job.changed(row)
 
     async def fail(self, job: TrackedJob, to: Status, error: WanError, *, code: str = "") -> None:
@@ -242,6 +252,15 @@ class Worker:
         account.limit.per_s = settings.queries_per_s
         return account
 
+    async def sleep_until(self, event: asyncio.Event, longest_s: float) -> None:
+        """Sleep until an event is set, at most so long."""
+        waits = [asyncio.ensure_future(wait) for wait in (self.sleep(longest_s), event.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     # All jobs, on the loop -------------------------------------------------------------------------------------------
 
     def follow(self, jobs: Sequence[TrackedJob]) -> None:
@@ -267,6 +286,9 @@ class Worker:
         """Renew the leases of this kernel's jobs, and take over what others did with those that it only watches."""
         await self.sleep(LOOK_EVERY_S)  # what is followed was just read
         while open_jobs := [job for job in self._jobs() if not (job.stopped or job.status in FINAL)]:
+            for job in self._jobs():
+                if job.status in FINAL:
+                    del self._open[job.id]
             try:
                 working = {job.id: job for job in self.mine if job.work is not None}
                 held = await self.in_thread(self.database.renew, list(working), self.owner)
