@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from ..database import PictureRow
+from ..database import JobRow, PictureRow
 from ..errors import StoreError
 from ..files import atomic_write
 from ..images import BadImageError, contact_sheet, data_url, thumbnail
@@ -56,7 +56,7 @@ def shown_size(width_px: int | None, height_px: int | None, max_width_px: int, m
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _plan(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, Any]]:
+def layout_of(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, Any]]:
     """Return the layout of so many pictures, and the longest side in px and most bytes of each one's copy."""
     side_px, enough_bytes = (1024, 180_000) if count <= 1 else (640, 54_000) if count <= 4 else (256, 12_000)
     share = (OUTPUT_MAX_BYTES - _SHEET_MAX_BYTES * 4 // 3 - _TEXT_BYTES) // max(1, min(count, MAX_SHOWN))
@@ -99,29 +99,14 @@ def pages_bundles(job: Job, session: Session) -> list[Bundle]:
 def _card_bundle(card: Card) -> Bundle:
     pictures, entries = card.pictures, card.entries[:MAX_SHOWN]
     shown = pictures[:MAX_SHOWN]
-    layout, limits = _plan(max(len(pictures), len(entries)), is_alone=len(card.entries) == 1)
+    layout, limits = layout_of(max(len(pictures), len(entries)), is_alone=len(card.entries) == 1)
     copies = [small_copy(card.storage, picture.record, **limits) for picture in shown]
     for picture, copy in zip(shown, copies, strict=True):
         picture.url = data_url(copy, "image/webp") if copy else ""
-    jobs = [
-        {
-            "id": safe_line(entry.row.id, 80),
-            "state": entry.row.status.value,
-            "fingerprint_asked": safe_line(entry.row.request_hash, 120),
-            "fingerprint_sent": safe_line(entry.row.request_hash_with_seed, 120),
-            "sha256": [safe_line(picture.record.sha256, 80) for picture in entry.pictures[:MAX_SHOWN]],
-        }
-        for entry in entries
-    ]
-    left_off = {"jobs_left_off": len(card.entries) - len(jobs)} if len(card.entries) > len(jobs) else {}
-    data, metadata = {"text/plain": card_text(card)}, {"wan": {"schema": 1, "jobs": jobs, **left_off}}
-    if sources := [copy for copy in copies if copy is not None]:
-        records = [picture.record for picture in shown]
-        # One JPEG of all pictures, for readers that take no HTML.
-        make = partial(contact_sheet, sources, max_bytes=_SHEET_MAX_BYTES, max_px=512)
-        sheet = _kept(card.storage, "-sheet.jpg", records, make)
-        data["image/jpeg"] = base64.b64encode(sheet).decode("ascii")
-    left_bytes = OUTPUT_MAX_BYTES - _json_bytes([data, metadata])
+    named = [(entry.row, [picture.record for picture in entry.pictures]) for entry in entries]
+    data, metadata = {"text/plain": card_text(card)}, jobs_metadata(named, len(card.entries))
+    data |= sheet_data(card.storage, [picture.record for picture in shown], copies)
+    left_bytes = OUTPUT_MAX_BYTES - json_bytes([data, metadata])
     for text_scale in (1.0, 0.4, 0.15, 0.05, 0.01):  # long texts are cut as far as the bytes demand
         data["text/html"] = render(
             "card",
@@ -136,12 +121,37 @@ def _card_bundle(card: Card) -> Bundle:
             prompt_chars=max(60, int(2_500 * text_scale)),
             article_chars=int(40_000 * text_scale) // len(entries),
         )
-        if _json_bytes(data["text/html"]) <= left_bytes:
+        if json_bytes(data["text/html"]) <= left_bytes:
             break
     return data, metadata
 
 
-def _json_bytes(value: Any) -> int:
+def jobs_metadata(jobs: Sequence[tuple[JobRow, Sequence[PictureRow]]], count: int) -> dict[str, Any]:
+    """Return the metadata that names jobs and pictures to programs; of ``count`` jobs those left off are counted."""
+    named = [
+        {
+            "id": safe_line(row.id, 80),
+            "state": row.status.value,
+            "fingerprint_asked": safe_line(row.request_hash, 120),
+            "fingerprint_sent": safe_line(row.request_hash_with_seed, 120),
+            "sha256": [safe_line(record.sha256, 80) for record in records[:MAX_SHOWN]],
+        }
+        for row, records in jobs
+    ]
+    left_off = {"jobs_left_off": count - len(named)} if count > len(named) else {}
+    return {"wan": {"schema": 1, "jobs": named, **left_off}}
+
+
+def sheet_data(storage: Storage, records: Sequence[PictureRow], copies: Sequence[bytes | None]) -> dict[str, str]:
+    """Return one JPEG of all pictures, for readers that take no HTML; nothing if there are none."""
+    if not (sources := [copy for copy in copies if copy is not None]):
+        return {}
+    make = partial(contact_sheet, sources, max_bytes=_SHEET_MAX_BYTES, max_px=512)
+    return {"image/jpeg": base64.b64encode(_kept(storage, "-sheet.jpg", records, make)).decode("ascii")}
+
+
+def json_bytes(value: Any) -> int:
+    """Return how many bytes a value takes in a notebook's file."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
@@ -171,7 +181,7 @@ def compare_bundle(
         Pictures a row; as many as there is room for if None.
     """
     shown, urls = items[:MAX_SHOWN], list[str]()
-    layout, limits = _plan(len(shown))
+    layout, limits = layout_of(len(shown))
     for item in shown:
         try:
             urls.append(data_url(thumbnail(item.data, **limits)[0], "image/webp"))

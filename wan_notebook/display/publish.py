@@ -1,4 +1,4 @@
-"""Showing a job: a live card that turns into the static output in the same place, or waiting and then the output.
+"""Showing a job or a batch: a live card that gives its place to the static output, or waiting and then that output.
 
 Who waits and what is displayed follows the front end. Nothing is printed or first displayed from the background thread.
 """
@@ -6,16 +6,23 @@ Who waits and what is displayed follows the front end. Nothing is printed or fir
 import math
 import shutil
 import time
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..database import SETTLED, Status
-from ..errors import JobTimeout
+from ..errors import JobError, JobTimeout
 from ..jobs import Job, error_of
 from ..session import Session
+from .batch_card import batch_bundle, batch_text, done_of, show_command
 from .card import Card
 from .formatting import join_facts, safe_line
 from .gallery import job_bundle
 from .table import Bundle
+
+if TYPE_CHECKING:
+    from ..batch import Batch  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 HEADLESS_TIMEOUT_S = 15 * 60.0
 
@@ -78,10 +85,11 @@ def show_job(
 
         LiveCard(job, session).start()
     if waits:
-        limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else None)
-        has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
-        if not (_wait_with_line(job, session, limit_s) if has_line else job.wait(limit_s)):
-            raise JobTimeout(job.still_open(limit_s or 0.0), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
+        limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else math.inf)
+        has_line, end_s = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL), time.monotonic() + limit_s
+        line = partial(_job_line, job, session) if has_line else None
+        if not _wait_with_line(job.wait, lambda: end_s - time.monotonic(), line):
+            raise JobTimeout(job.still_open(limit_s), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
     if not is_live:
         publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
     ended = [tracked.row for tracked in job.tracked if tracked.status in SETTLED and tracked.status is not Status.SAVED]
@@ -89,19 +97,98 @@ def show_job(
         raise error_of(ended[0])
 
 
-def _wait_with_line(job: Job, session: Session, timeout_s: float | None) -> bool:
-    """Wait with one line that is written over; return whether all is settled."""
-    end_s, width = time.monotonic() + (math.inf if timeout_s is None else timeout_s), 0
-    while not job.wait(max(0.0, min(1.0, end_s - time.monotonic()))):
-        if time.monotonic() >= end_s:
-            return False
-        card, width = Card(job, session), max(8, shutil.get_terminal_size().columns - 1)
-        first = card.entries[0]
-        parts = [f"{card.style.icon} {card.summary}", f"{first.elapsed_s:.0f} s", first.eta, first.tracked.note]
-        line = safe_line(join_facts([*parts, f"job {first.row.id}"]))
-        _write(f"\r{line[:width]:<{width}}")  # a longer line could not be written over
+def show_batch(
+    batch: "Batch",
+    session: Session,
+    front_end: FrontEnd,
+    *,
+    wait: bool | None = None,
+    timeout_s: float | None = None,
+    raises: bool = True,
+) -> None:
+    """Display a batch in the cell that runs now; see ``show_job``.
+
+    Where nobody watches, 15 minutes of patience run anew with each row that settles. A batch that is paused and has
+    nothing under way is not waited for.
+
+    Raises
+    ------
+    JobTimeout
+        If it goes on after the wait; what is there is shown.
+    JobError
+        If a row ended without its pictures, or if it is paused, and ``raises``.
+    """
+    waits = front_end is not FrontEnd.LIVE if wait is None else wait
+    is_live = front_end is FrontEnd.LIVE and not batch.is_done
+    if is_live:
+        from .live_card import LiveBatchCard  # it needs a widget library, which a script does without
+
+        LiveBatchCard(batch, session).start()
+    is_over = batch.is_done or (waits and _wait_for_batch(batch, front_end, timeout_s))
+    if not is_live:
+        publish(batch_bundle(batch, full_paths=front_end is FrontEnd.TERMINAL))
+    progress = batch.progress
+    if waits and not is_over and not progress.paused:
+        message = f"batch {batch.name or batch.id}: {done_of(progress)} of {progress.total} are over; it goes on."
+        raise JobTimeout(message, hint=f"`{show_command(batch)}` shows it; `.wait()` waits for it.")
+    if raises and waits and progress.paused:
+        raise JobError(f"batch {batch.name or batch.id} is paused: {progress.paused}")
+    if raises and is_over:
+        batch.result()
+
+
+def _wait_for_batch(batch: "Batch", front_end: FrontEnd, timeout_s: float | None) -> bool:
+    """Wait for a batch; return whether it is over."""
+    patience_s = HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS and not timeout_s else math.inf
+    end_s, done, moved_s = time.monotonic() + (timeout_s or math.inf), -1, time.monotonic()
+
+    def left_s() -> float:
+        nonlocal done, moved_s
+        progress, now_s = batch.progress, time.monotonic()
+        if done_of(progress) != done:
+            done, moved_s = done_of(progress), now_s
+        if progress.paused and not progress.running:
+            return 0.0
+        return min(end_s, moved_s + patience_s) - now_s
+
+    has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
+    return _wait_with_line(batch.wait, left_s, (lambda: batch_text(batch)) if has_line else None)
+
+
+def _wait_with_line(
+    wait: Callable[[float], bool], left_s: Callable[[], float], line: Callable[[], str] | None = None
+) -> bool:
+    """Wait, if need be with one line that is written over.
+
+    Parameters
+    ----------
+    wait
+        Waits so many seconds at most, and returns whether all is over.
+    left_s
+        Returns how many seconds of patience are left.
+    line
+        Returns what to write, once a second; None: nothing.
+
+    Returns
+    -------
+    bool
+        Whether all is over.
+    """
+    width, is_over = 0, wait(0.0)
+    while not is_over and (most_s := left_s()) > 0:
+        is_over = wait(min(1.0, most_s))
+        if line and not is_over:
+            width = max(8, shutil.get_terminal_size().columns - 1)
+            _write(f"\r{safe_line(line())[:width]:<{width}}")  # a longer line could not be written over
     _write(f"\r{' ' * width}\r" if width else "")
-    return True
+    return is_over
+
+
+def _job_line(job: Job, session: Session) -> str:
+    card = Card(job, session)
+    first = card.entries[0]
+    parts = [f"{card.style.icon} {card.summary}", f"{first.elapsed_s:.0f} s", first.eta, first.tracked.note]
+    return join_facts([*parts, f"job {first.row.id}"])
 
 
 def _write(text: str) -> None:

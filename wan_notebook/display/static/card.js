@@ -162,23 +162,9 @@ function render({ model, el, signal }) {
   /** Show the static output here, once it is clear that it does not take this card's place. */
   function updateResult() {
     clearTimeout(showTimer);
-    const { html } = view();
+    const { html, folder, show } = view();
     const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished job: at once
-    if (html) showTimer = setTimeout(() => showResult(html), wait);
-  }
-
-  function showResult(html) {
-    const result = make("div");
-    const hint = make("div");
-    result.innerHTML = html; // the very HTML of the output, in which Python escapes everything
-    for (const link of result.querySelectorAll("a")) {
-      const address = servedAddress([link.getAttribute("href")], view().folder); // its own holds in an output only
-      if (address) link.href = address;
-      else link.replaceWith(...link.childNodes);
-    }
-    hint.append(...richNodes(`This view ends with the kernel: \`${view().show}\` in a cell keeps the pictures.`));
-    parts.root.toggleAttribute("data-result", true);
-    parts.root.replaceChildren(result, hint, parts.said);
+    if (html) showTimer = setTimeout(() => showResult(parts, html, folder, show), wait);
   }
 
   function updateAll() {

@@ -133,3 +133,21 @@ function servedAddress(paths, folder = "") {
     return ""; // Voilà says nothing, or the file lies elsewhere
   }
 }
+
+/**
+ * Put the static output in the place of a card's parts (`root`, `said`), as a page shows it that was reloaded in mid-run.
+ * `folder` is where its links begin, `show` the command that brings it again.
+ */
+function showResult({ root, said }, html, folder, show) {
+  const result = make("div");
+  const hint = make("div");
+  result.innerHTML = html; // the very HTML of the output, in which Python escapes everything
+  for (const link of result.querySelectorAll("a")) {
+    const address = servedAddress([link.getAttribute("href")], folder); // its own holds in an output only
+    if (address) link.href = address;
+    else link.replaceWith(...link.childNodes);
+  }
+  hint.append(...richNodes(`This view ends with the kernel: \`${show}\` in a cell keeps the pictures.`));
+  root.toggleAttribute("data-result", true);
+  root.replaceChildren(result, hint, said);
+}
