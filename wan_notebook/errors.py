@@ -95,13 +95,15 @@ class WanError(Exception):
 class RequestError(WanError, ValueError):
     """A request breaks one or more rules; nothing was sent."""
 
-    def __init__(self, problems: list[Problem] | tuple[Problem, ...]) -> None:
-        self.problems = tuple(problem.masked() for problem in problems)
-        super().__init__("; ".join(str(p) for p in self.problems))
+    def __init__(self, problems: list[Problem] | tuple[Problem, ...], *, more: str = "") -> None:
+        self.problems, self.more = tuple(problem.masked() for problem in problems), more
+        super().__init__("; ".join([*map(str, self.problems), *filter(None, [more])]))
 
     def lines(self) -> list[str]:
-        """Return one line a problem, and that nothing was sent."""
-        return [f"{pluralize(len(self.problems), 'problem')}, nothing was sent", *(f"  • {p}" for p in self.problems)]
+        """Return one line a problem, and that nothing was sent; ``more`` says what is not listed."""
+        count = f"{pluralize(len(self.problems), 'problem')}{' and more' if self.more else ''}"
+        told = [*map(str, self.problems), *filter(None, [self.more])]
+        return [f"{count}, nothing was sent", *(f"  • {line}" for line in told)]
 
 
 class ImageInputError(RequestError):

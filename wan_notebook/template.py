@@ -126,6 +126,8 @@ def _part(match: re.Match[str], columns: Collection[str]) -> str | Field:
         return piece[0]
     if match["literal"] is not None:
         return unescape(match["literal"])
+    if (name := piece[1:-1].strip()) in columns:
+        return Field(piece, name, name)
     column = _COLUMN.fullmatch(piece) if columns else None
     if column and column["name"] in columns:
         return Field(piece, column["name"], column["name"], column["conversion"], column["spec"] or "")

@@ -203,6 +203,12 @@ class Seeds:
     problems: tuple[Problem, ...] = ()
 
 
+SEEDS_OVERLAP: Final = (
+    "without input pictures, n pictures take the n seeds that follow, and here they overlap.",
+    "List every seed, or give one seed with n.",
+)
+
+
 def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
     """Read what was given as seed: None, a number, or several (a range, list, array or Series).
 
@@ -218,10 +224,9 @@ def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
     each = n if type(n) is int and len(seeds) > 1 and mode is not Mode.ILLUSTRATED else 1
     ordered = sorted(seed for seed in seeds if type(seed) is int)
     overlap = mode is Mode.TEXT_TO_IMAGE and any(later - earlier < each for earlier, later in pairwise(ordered))
-    overlapping = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
     rules: list[Rule] = [
         (not seeds, "seed", "[]", "the list is empty.", "Give at least one seed, or leave it out."),
-        (overlap, "n", n, overlapping, "List every seed, or give one seed with n."),
+        (overlap, "n", n, *SEEDS_OVERLAP),
         (len(seeds) * max(1, each) > most, "seed", "", f"more than {most} pictures in one call.", "Use fewer seeds."),
     ]
     return Seeds(
