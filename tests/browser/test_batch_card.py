@@ -65,7 +65,7 @@ def test_nothing_jumps_while_it_counts(widgets: WidgetPage, width: int) -> None:
     widgets.page.set_viewport_size({"width": width, "height": 700})
     before, after = (0, 0, 19_253, 0, 0, 0, 4_000), (9_999, 5, 8_000, 1_234, 12, 3, 4_000)
     widget = mount(widgets, *before, facts=["spent $0.00", "up to $0.72", "", ""])
-    each = "[...el.querySelectorAll('li, progress, button, .wan-more')]"
+    each = "[...el.querySelectorAll('.wan-cells li, progress, button, .wan-more')]"
     places = f"el => {each}.map(e => JSON.stringify(e.getBoundingClientRect()))"
     at_first = widget.el.evaluate(places)
     widget.set(view=view(*after, facts=["", "x" * 90, "12 a minute", "about 23.5 h more"]))

@@ -2,24 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anywidget
 import traitlets
 
 from ..errors import StoreError, WanError
-from ..jobs import Job
 from ..session import Session
-from .batch_card import batch_bundle, batch_state, batch_text
+from .batch_card import batch_bundle, batch_state, batch_text, show_command
 from .card import Card, card_text, live_state
 from .gallery import job_bundle
 from .html import STATIC, static_module
 from .table import Bundle, Table
-
-if TYPE_CHECKING:
-    from ..batch import Batch  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 log = logging.getLogger(__name__)
 
@@ -33,40 +30,25 @@ SILENCE_S: Final = 8.0
 """The longest that nothing is sent although nothing has changed."""
 
 
-class _Live(anywidget.AnyWidget):
-    """One card in one cell: a widget while something runs, then the static output in its place.
+class LiveCard(anywidget.AnyWidget):
+    """One card in one cell: a widget while the job runs, then the static output in its place.
 
-    Its trait holds plain JSON.
+    Its trait holds plain JSON; it counts seconds by itself.
     """
 
+    _esm = static_module(STATIC / "card.js")
     _css = STATIC / "card.css"
     view = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, shown: Any, session: Session) -> None:
+        self._shown, self._session = shown, session
         super().__init__()
         self.refresh()
         self.on_msg(self._receive)
 
-    def state(self) -> dict[str, Any]:
-        """Return what the page shows, as plain JSON."""
-        raise NotImplementedError
-
-    def bundle(self) -> Bundle:
-        """Return the static output."""
-        raise NotImplementedError
-
-    def last_words(self) -> Table:
-        """Return what is told once the kernel is gone."""
-        raise NotImplementedError
-
-    def cancel(self, jobs: Any) -> None:
-        """Cancel what the page asks for, without waiting."""
-        raise NotImplementedError
-
-    async def watch(self) -> None:
-        """Bring changes to the page until all is over."""
-        raise NotImplementedError
+    def __repr__(self) -> str:
+        # A widget's own repr lists its traits, pictures included, in every text/plain.
+        return card_text(Card(self._shown, self._session))
 
     def start(self) -> None:
         """Display the card from the cell's own thread, then follow what it shows on the background loop.
@@ -95,10 +77,10 @@ class _Live(anywidget.AnyWidget):
             # The page's clock may be wrong; a reloaded page counts on from this answer.
             self.send({"kind": "clock", "now": self._session.wall_clock()})
         elif kind == "cancel":
-            self._session.background.call_back(self.cancel, content.get("jobs", ()))
+            self._session.background.call_back(self.cancel, *content.get("jobs", ()))
 
     async def _follow(self, handle: Any, fallback: Any) -> None:
-        """Replace both outputs once everything is settled."""
+        """Bring changes to the page; replace both outputs once everything is settled."""
         in_thread = self._session.background.in_thread
         try:
             await self.watch()
@@ -109,42 +91,34 @@ class _Live(anywidget.AnyWidget):
             # JupyterLab and nbconvert show nothing for it, and nbval compares nothing.
             fallback.update({"text/latex": ""}, raw=True)
         except Exception:  # the thread's boundary: a display that failed must not look like a job that runs for ever
-            log.exception("a live card")
+            log.exception("the card of %s", self._shown.id)
 
-
-class LiveCard(_Live):
-    """The card of a job; it counts seconds by itself."""
-
-    _esm = static_module(STATIC / "card.js")
-
-    def __init__(self, job: Job, session: Session) -> None:
-        self._job = job
-        super().__init__(session)
-
-    def __repr__(self) -> str:
-        # A widget's own repr lists its traits, pictures included, in every text/plain.
-        return card_text(Card(self._job, self._session))
+    # What differs between a job and a batch ---------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        return live_state(Card(self._job, self._session))
+        """Return what the page shows, as plain JSON."""
+        return live_state(Card(self._shown, self._session))
 
     def bundle(self) -> Bundle:
-        return job_bundle(self._job, self._session)
+        """Return the static output."""
+        return job_bundle(self._shown, self._session)
 
     def last_words(self) -> Table:
-        card = Card(self._job, self._session)
-        told = f"The live card ended with its kernel: `{card.show_command}` brings the pictures of job {self._job.id}."
+        """Return what is told once the kernel is gone."""
+        card, job_id = Card(self._shown, self._session), self._shown.id
+        told = f"The live card ended with its kernel: `{card.show_command}` brings the pictures of job {job_id}."
         return Table(lines=[told, "The cell that asks the same:"], code=card.cell_text)
 
-    def cancel(self, jobs: Any) -> None:
-        self._job.worker.cancel([tracked for tracked in self._job.tracked if tracked.id in jobs])
+    def cancel(self, *jobs: str) -> None:
+        """Cancel what the page asks for."""
+        self._shown.worker.cancel([tracked for tracked in self._shown.tracked if tracked.id in jobs])
 
     async def watch(self) -> None:
-        """Coalesce changes: hundreds a second would be dropped."""
+        """Bring changes to the page until all is over; coalesced, since hundreds a second would be dropped."""
         changed = asyncio.Event()
-        unsubscribe = [tracked.listen(lambda _: changed.set()) for tracked in self._job.tracked]
+        unsubscribe = [tracked.listen(lambda _: changed.set()) for tracked in self._shown.tracked]
         try:
-            while not self._job.is_done:
+            while not self._shown.is_done:
                 changed.clear()
                 await self._session.background.in_thread(self.refresh)
                 await asyncio.sleep(UPDATE_EVERY_S)
@@ -155,44 +129,34 @@ class LiveCard(_Live):
                 stop()
 
 
-class LiveBatchCard(_Live):
+class LiveBatchCard(LiveCard):
     """The card of a batch, whose counts are asked for once a second, whatever its size."""
 
     _esm = static_module(STATIC / "batch.js")
-
-    def __init__(self, batch: "Batch", session: Session) -> None:
-        self._batch, self._is_over = batch, False
-        self._asked, self._answer = "", list[str]()
-        super().__init__(session)
+    _asked = ""
+    _answer: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return batch_text(self._batch)
+        return batch_text(self._shown)
 
     def state(self) -> dict[str, Any]:
-        state = batch_state(self._batch)
-        self._is_over = state["is_over"]
-        return {**state, "asked": self._asked, "answer": self._answer}
+        return {**batch_state(self._shown), "asked": self._asked, "answer": list(self._answer)}
 
     def bundle(self) -> Bundle:
-        return batch_bundle(self._batch)
+        return batch_bundle(self._shown)
 
     def last_words(self) -> Table:
-        show = batch_state(self._batch)["show"]
-        return Table(
-            lines=[f"The live card ended with its kernel: `{show}` brings the pictures, and its cell goes on."]
-        )
+        return Table(lines=[f"The live card ended with its kernel: `{show_command(self._shown)}` brings the pictures."])
 
-    def cancel(self, jobs: Any) -> None:  # noqa: ARG002 - there is one button
-        self._asked, self._answer = "asked", []
-        self.refresh()
+    def cancel(self, *_jobs: str) -> None:
         try:
-            self._answer = self._batch.cancel().splitlines()
+            self._asked, self._answer = "asked", self._shown.cancel().splitlines()
         except WanError as error:
             self._asked, self._answer = "refused", error.lines()
         self.refresh()
 
     async def watch(self) -> None:
-        while not self._is_over:
+        while not self.view["is_over"]:
             await asyncio.sleep(COUNT_EVERY_S)
             with suppress(StoreError):  # a ledger that is locked for a while
                 await self._session.background.in_thread(self.refresh)

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from ..database import SETTLED, Status
 from ..errors import JobError, JobTimeout
 from ..jobs import Job, error_of
 from ..session import Session
-from .batch_card import batch_bundle, batch_text, done_of, show_command
+from .batch_card import batch_bundle, batch_text
 from .card import Card
 from .formatting import join_facts, safe_line
 from .gallery import job_bundle
@@ -106,17 +107,10 @@ def show_batch(
     timeout_s: float | None = None,
     raises: bool = True,
 ) -> None:
-    """Display a batch in the cell that runs now; see ``show_job``.
+    """Display a batch in the cell that runs now, as ``show_job`` does.
 
-    Where nobody watches, 15 minutes of patience run anew with each row that settles. A batch that is paused and has
-    nothing under way is not waited for.
-
-    Raises
-    ------
-    JobTimeout
-        If it goes on after the wait; what is there is shown.
-    JobError
-        If a row ended without its pictures, or if it is paused, and ``raises``.
+    Where nobody watches, 15 minutes of patience run anew with each row that settles. Then what is there is shown, and
+    the error of ``batch.result`` is this cell's error if ``raises``.
     """
     waits = front_end is not FrontEnd.LIVE if wait is None else wait
     is_live = front_end is FrontEnd.LIVE and not batch.is_done
@@ -124,35 +118,31 @@ def show_batch(
         from .live_card import LiveBatchCard  # it needs a widget library, which a script does without
 
         LiveBatchCard(batch, session).start()
-    is_over = batch.is_done or (waits and _wait_for_batch(batch, front_end, timeout_s))
+    with suppress(JobError):  # it does not go on: what is there is shown first
+        if waits:
+            has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
+            line = partial(batch_text, batch) if has_line else None
+            _wait_with_line(batch.wait, _patience(batch, front_end, timeout_s), line)
     if not is_live:
-        publish(batch_bundle(batch, full_paths=front_end is FrontEnd.TERMINAL))
-    progress = batch.progress
-    if waits and not is_over and not progress.paused:
-        message = f"batch {batch.name or batch.id}: {done_of(progress)} of {progress.total} are over; it goes on."
-        raise JobTimeout(message, hint=f"`{show_command(batch)}` shows it; `.wait()` waits for it.")
-    if raises and waits and progress.paused:
-        raise JobError(f"batch {batch.name or batch.id} is paused: {progress.paused}")
-    if raises and is_over:
-        batch.result()
+        publish(batch_bundle(batch))
+    if raises and (waits or batch.is_done):
+        batch.result(0.0)
 
 
-def _wait_for_batch(batch: "Batch", front_end: FrontEnd, timeout_s: float | None) -> bool:
-    """Wait for a batch; return whether it is over."""
+def _patience(batch: "Batch", front_end: FrontEnd, timeout_s: float | None) -> Callable[[], float]:
+    """Return what tells how many seconds a batch is still waited for."""
     patience_s = HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS and not timeout_s else math.inf
-    end_s, done, moved_s = time.monotonic() + (timeout_s or math.inf), -1, time.monotonic()
+    left, moved_s = None, time.monotonic()
+    end_s = moved_s + (timeout_s or math.inf)
 
     def left_s() -> float:
-        nonlocal done, moved_s
+        nonlocal left, moved_s
         progress, now_s = batch.progress, time.monotonic()
-        if done_of(progress) != done:
-            done, moved_s = done_of(progress), now_s
-        if progress.paused and not progress.running:
-            return 0.0
+        if left != (left := progress.running + progress.waiting):
+            moved_s = now_s
         return min(end_s, moved_s + patience_s) - now_s
 
-    has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
-    return _wait_with_line(batch.wait, left_s, (lambda: batch_text(batch)) if has_line else None)
+    return left_s
 
 
 def _wait_with_line(

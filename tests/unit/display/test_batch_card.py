@@ -88,14 +88,23 @@ class FakeBatch:
 
     def wait(self, timeout: float | None = None) -> bool:
         end_s = time.monotonic() + (timeout or 0.0)
-        while not self.is_done and time.monotonic() < end_s:
+        while not (now := self.progress).is_over:
+            if now.paused:
+                raise JobError("batch zoo does not go on: 401")
+            if time.monotonic() >= end_s:
+                return False
             self.cancelled.wait(0.01)
-        return self.is_done
+        return True
 
-    def result(self) -> "FakeBatch":
+    def result(self, timeout: float | None = None) -> "FakeBatch":
+        if not self.wait(timeout):
+            raise JobTimeout("batch zoo is not over")
         for job in self.jobs:
             job.result(5)
         return self
+
+    def failures(self) -> list[tuple[int, str]]:
+        return [(at, "the reason") for at, job in enumerate(self.jobs) if job.status != "saved"]
 
     def cancel(self) -> str:
         self.cancelled.set()
@@ -150,7 +159,7 @@ def test_the_lasting_output_has_counts_pictures_columns_and_what_failed(house: H
     ):
         assert said in text
         assert said in data["text/plain"]
-    assert re.search(r"Rows without pictures.*3.*failed.*animal bat", text, re.DOTALL)
+    assert re.search(r"1 row without pictures.*3.*animal bat.*the reason", text, re.DOTALL)
     assert "<img src=x" not in html
     assert "\u202e" not in html
     assert html.count("data:image/webp") == 2
@@ -187,7 +196,16 @@ def test_the_dry_run_says_rows_price_and_time() -> None:
     row = SimpleNamespace(columns={"animal": "fox", "empty": None}, request=ImageRequest(prompt=HOSTILE))
     counts = {"new_tasks": 20, "from_store": 4, "pictures_max": 20, "cost_text": "up to $0.60"}
     data, _ = plan_bundle(SimpleNamespace(rows=(row,) * 24, **counts, duration_s=125.0, in_flight=5))
-    wanted = ("nothing was sent", "24 rows", "20 tasks", "4", "up to $0.60", "2 min 5 s at 5 at once", "and 14 more")
+    wanted = (
+        "nothing was sent",
+        "24 rows",
+        "20 new",
+        "4 from store",
+        "At most 20 new pictures",
+        "up to $0.60",
+        "2 min 5 s at 5 at once",
+        "and 14 more",
+    )
     for said in (*wanted, "animal", "fox"):
         assert said in data["text/plain"]
     assert "<img" not in data["text/html"]
@@ -227,7 +245,7 @@ def test_patience_runs_anew_with_each_row_that_settles(house: House, monkeypatch
             batch.said = FakeProgress(total=4, saved=saved, running=4 - saved)
 
     threading.Thread(target=settle, daemon=True).start()
-    with capture_output() as captured, pytest.raises(JobTimeout, match="3 of 4"):
+    with capture_output() as captured, pytest.raises(JobTimeout, match="not over"):
         show_batch(batch, batch.session, FrontEnd.HEADLESS)
     assert time.monotonic() - started_s > 0.6
     assert "3 of 4 saved" in captured.outputs[0].data["text/plain"]
@@ -237,7 +255,7 @@ def test_a_paused_batch_is_not_waited_for(house: House) -> None:
     """Nobody can go on with it before a person acts: the reason is shown, and is the cell's error."""
     batch = batch_of(house, {"animal": "fox"})
     batch.said = FakeProgress(total=4, saved=1, waiting=3, paused="401: the key is not valid. `%wan login`")
-    with capture_output() as captured, pytest.raises(JobError, match="paused: 401"):
+    with capture_output() as captured, pytest.raises(JobError, match="401"):
         show_batch(batch, batch.session, FrontEnd.HEADLESS)
     assert "‖ paused" in captured.outputs[0].data["text/plain"]
 
@@ -248,7 +266,7 @@ def test_a_terminal_has_one_line_that_is_written_over(house: House) -> None:
     batch.said = FakeProgress(total=3, saved=1, running=2, rate_per_min=8.24, left_s=42.0)
     with capture_output() as captured, pytest.raises(JobTimeout):
         show_batch(batch, batch.session, FrontEnd.TERMINAL, timeout_s=0.1)
-    assert "\r◐ zoo · 1 of 3 · 1 saved · 2 running · 8.2 a minute · about 40 s more" in captured.stdout
+    assert "\r◐ running · zoo · 1 of 3 saved · 2 running · about 40 s more · 8.2 a minute" in captured.stdout
 
 
 # ------------------------------------------------------------------ the live card
@@ -295,4 +313,4 @@ def test_the_live_card_gives_its_place_to_the_lasting_output(house: House, handl
     until(lambda: fallback.updates)
     assert "row 1" in card.updates[0]["text/html"].replace("\xa0", " ")
     assert card.shown.view["html"] == card.updates[0]["text/html"]
-    assert "1 saved · 2 cancelled" in repr(card.shown)
+    assert "1 of 3 saved · 2 cancelled" in repr(card.shown)

@@ -3,60 +3,28 @@
 
 const RESULT_DELAY_MS = 1500; // the static output usually replaces the card well within this
 const TICK_MS = 1000;
+const SAY_EVERY_MS = 30_000;
 
-/** Build the card's skeleton: every count and fact has its place from the beginning, so that nothing jumps. */
-function makeParts({ name, plan, counts, facts }, onCancel) {
-  const parts = {
-    root: make("section", "wan-card wan-batch"),
-    icon: make("span", "wan-icon"),
-    word: make("b"),
-    plan: make("div", "wan-cut wan-muted"),
-    bar: make("progress"),
-    done: make("span", "wan-time"),
-    button: make("button", "", "Cancel"),
-    counts: counts.map(() => makeCount()),
-    facts: facts.map(() => make("bdi", "wan-cut")),
-    more: make("div", "wan-more"),
-    answer: make("div", "wan-lines"),
-    said: make("div", "wan-said"),
-  };
-  parts.root.ariaLabel = `Wan batch ${name}`;
-  parts.icon.ariaHidden = "true";
-  parts.said.role = "status"; // polite: what changes is read out, the time left is not
-  parts.button.type = "button";
-  parts.button.addEventListener("click", onCancel);
-  const head = make("div", "wan-cut");
-  head.append(parts.icon, " ", parts.word, " · ", make("bdi", "", name));
-  const act = make("div", "wan-act");
-  act.append(parts.button);
-  const row = make("div", "wan-batch-row");
-  row.append(parts.bar, parts.done, act);
-  const list = make("ul", "wan-batch-counts");
-  list.append(...parts.counts.map((count) => count.item));
-  const line = make("div", "wan-batch-facts wan-muted");
-  line.append(...parts.facts);
-  setFacts(parts.plan, plan);
-  parts.root.append(head, parts.plan, row, list, line, parts.more, parts.answer, parts.said);
-  return parts;
-}
-
-function makeCount() {
-  const item = make("li");
-  const icon = make("span", "wan-icon");
-  icon.ariaHidden = "true";
-  const number = make("b");
-  const word = make("span");
-  item.append(icon, " ", number, " ", word);
-  return {
-    item,
-    update({ icon: sign, word: name, tone, count }) {
+/** Make a grid of counts or facts: each keeps its place from the beginning, so that nothing jumps. */
+function makeCells(className, cells) {
+  const list = make("ul", className);
+  const items = cells.map(() => {
+    const item = make("li", "wan-cut");
+    const parts = [make("span", "wan-icon"), make("b"), make("bdi")];
+    parts[0].ariaHidden = "true";
+    item.append(parts[0], " ", parts[1], " ", parts[2]);
+    list.append(item);
+    return { item, parts };
+  });
+  const update = (next) =>
+    next.forEach(({ icon, count, word, tone }, at) => {
+      const { item, parts } = items[at];
       item.style.setProperty("--wan-tone", tone);
-      item.classList.toggle("wan-muted", !count);
-      setText(icon, sign);
-      setText(number, count.toLocaleString("en"));
-      setText(word, name);
-    },
-  };
+      item.classList.toggle("wan-muted", count === 0);
+      item.title = word;
+      [icon, count?.toLocaleString("en") ?? "", word].forEach((text, part) => setText(parts[part], text));
+    });
+  return { list, update };
 }
 
 function render({ model, el, signal }) {
@@ -67,85 +35,84 @@ function render({ model, el, signal }) {
   let told = ""; // what was last said of a kernel that is silent
   let saidAt = -Infinity;
   let showTimer = 0;
-  const parts = makeParts(view(), cancel);
 
-  function cancel() {
-    if (parts.button.ariaDisabled === "true") return;
+  const root = make("section", "wan-card wan-batch");
+  const head = make("div", "wan-cut");
+  const icon = make("span", "wan-icon");
+  const word = make("b");
+  const plan = make("div", "wan-cut wan-muted");
+  const bar = make("progress");
+  const done = make("span", "wan-time");
+  const button = make("button", "", "Cancel");
+  const act = make("div", "wan-act");
+  const row = make("div", "wan-batch-row");
+  const counts = makeCells("wan-cells", view().counts);
+  const facts = makeCells("wan-cells wan-wide wan-muted", view().facts);
+  const more = make("div", "wan-more");
+  const answer = make("div", "wan-lines");
+  const said = make("div", "wan-said");
+  root.ariaLabel = `Wan batch ${view().name}`;
+  icon.ariaHidden = "true";
+  said.role = "status"; // polite: what happens is read out, the time left is not
+  button.type = "button";
+  button.addEventListener("click", () => {
+    if (isAsked) return;
     isAsked = true;
-    updateButton();
-    setText(parts.said, "cancel requested");
+    updateAll();
     model.send({ kind: "cancel" });
+  });
+  head.append(icon, " ", word, " · ", make("bdi", "", view().name));
+  act.append(button);
+  row.append(bar, done, act);
+  root.append(head, plan, row, counts.list, facts.list, more, answer, said);
+
+  function updateAll() {
+    const now = view();
+    if (now.asked) isAsked = now.asked === "asked";
+    root.style.setProperty("--wan-tone", now.tone);
+    root.toggleAttribute("data-silent", Boolean(told));
+    setText(icon, now.icon);
+    setText(word, isAsked && !now.is_over ? `${now.word}, cancel requested` : now.word);
+    setFacts(plan, now.plan);
+    bar.max = Math.max(now.total, 1);
+    bar.value = now.done;
+    bar.ariaLabel = `progress of ${now.name}`;
+    const [ended, all] = [now.done, now.total].map((count) => count.toLocaleString("en"));
+    done.style.minWidth = `${2 * all.length + 4}ch`; // as wide as it will be
+    setText(done, `${ended} of ${all}`);
+    button.ariaDisabled = String(isAsked); // not `disabled`: that would throw the keyboard's focus away
+    button.ariaLabel = isAsked ? null : `Cancel ${now.name}`;
+    setText(button, isAsked ? "cancel requested" : "Cancel");
+    act.toggleAttribute("data-absent", now.is_over || Boolean(told));
+    counts.update(now.counts);
+    facts.update(now.facts.map((fact) => ({ icon: "", word: told ? "" : fact })));
+    // Where all of it is; in the same place why it is paused, or that the kernel is silent.
+    const line = told || now.paused;
+    setLines(more, [line || `\`${now.show}\` in a cell shows it again, from any kernel`], line ? "" : "wan-muted");
+    setLines(answer, now.answer);
+    say([`${now.name}: ${word.textContent}`, line, ...now.answer].filter(Boolean).join(". "), ended, all);
+    clearTimeout(showTimer);
+    const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished batch: at once
+    if (now.html) showTimer = setTimeout(() => showResult({ root, said }, now.html, now.folder, now.show), wait);
   }
 
-  function updateButton() {
-    // Not `disabled`: that would throw the keyboard's focus away.
-    parts.button.ariaDisabled = String(isAsked);
-    setText(parts.button, isAsked ? "cancel requested" : "Cancel");
-    parts.button.ariaLabel = isAsked ? null : `Cancel ${view().name}`;
-    parts.button.toggleAttribute("data-absent", view().is_over || Boolean(told));
-  }
-
-  function updateCounts() {
-    const { icon, word, tone, done, total, counts, facts } = view();
-    parts.root.style.setProperty("--wan-tone", tone);
-    setText(parts.icon, icon);
-    setText(parts.word, isAsked && !view().is_over ? `${word}, cancel requested` : word);
-    parts.bar.max = Math.max(total, 1);
-    parts.bar.value = done;
-    parts.bar.ariaLabel = `progress of ${view().name}`;
-    parts.done.style.minWidth = `${2 * total.toLocaleString("en").length + 4}ch`; // as wide as it will be
-    setText(parts.done, `${done.toLocaleString("en")} of ${total.toLocaleString("en")}`);
-    counts.forEach((count, at) => parts.counts[at].update(count));
-    parts.counts.at(-1).item.hidden = !counts.at(-1).count; // from the store: known from the beginning
-    facts.forEach((fact, at) => {
-      setText(parts.facts[at], told ? "" : fact);
-      parts.facts[at].title = fact;
-    });
-  }
-
-  /** Say where all of it is; in the same place why it is paused, or that the kernel is silent. */
-  function updateLines() {
-    const { paused, answer, show } = view();
-    const line = told || paused || `\`${show}\` in a cell shows it again, from any kernel`;
-    setLines(parts.more, [line], told || paused ? "" : "wan-muted");
-    setLines(parts.answer, answer);
-  }
-
-  /** Read the counts out every half minute; at once what a person should know. */
-  function say() {
-    const { word, done, total, paused, answer, name } = view();
-    const news = [told, paused, ...answer].filter(Boolean).join(" ");
-    const now = performance.now();
-    if (news !== parts.said.dataset.news || now - saidAt > 30_000 || view().is_over) {
-      parts.said.dataset.news = news;
-      saidAt = now;
-      setText(parts.said, [`${name}: ${word}, ${done} of ${total}`, news].filter(Boolean).join(". "));
-    }
+  /** Read news out at once, and every half minute how many are done. */
+  function say(news, ended, all) {
+    if (news === said.dataset.news && performance.now() - saidAt < SAY_EVERY_MS) return;
+    said.dataset.news = news;
+    saidAt = performance.now();
+    setText(said, `${news}. ${ended} of ${all}`);
   }
 
   function updateSilence() {
     const line = view().is_over ? "" : silence.line(view().show);
-    if (line !== told) {
-      told = line;
-      parts.root.toggleAttribute("data-silent", Boolean(told));
-      updateAll();
-    }
-  }
-
-  function updateAll() {
-    const { asked, html, folder, show } = view();
-    if (asked) isAsked = asked === "asked";
-    updateCounts();
-    updateButton();
-    updateLines();
-    say();
-    clearTimeout(showTimer);
-    const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished batch: at once
-    if (html) showTimer = setTimeout(() => showResult(parts, html, folder, show), wait);
+    if (line === told) return;
+    told = line;
+    updateAll();
   }
 
   updateAll();
-  el.append(parts.root);
+  el.append(root);
   model.on("change:view", updateAll);
   const ticker = setInterval(updateSilence, TICK_MS);
   model.send({ kind: "hello" });
