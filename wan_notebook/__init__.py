@@ -15,7 +15,8 @@ from ._version import __version__
 from .errors import WanError
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
-    from .api import Comparison, compare, generate, panel
+    from .api import compare, generate, panel
+    from .figure import Comparison
     from .history import History, history
     from .jobs import Job, Picture
     from .request import ImageRequest
@@ -26,9 +27,10 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = ["Comparison", "History", "ImageRequest", "Job", "Picture", "WanError", "__version__", "errors"]
 __all__ += ["compare", "generate", "history", "panel"]
 _MODULE_OF = {
-    **dict.fromkeys(("Comparison", "compare", "generate", "panel"), "api"),
+    **dict.fromkeys(("compare", "generate", "panel"), "api"),
     **dict.fromkeys(("History", "history"), "history"),
     **dict.fromkeys(("Job", "Picture"), "jobs"),
+    "Comparison": "figure",
     "ImageRequest": "request",
 }
 _EXTENSION = "_wan_notebook_extension"

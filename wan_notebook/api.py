@@ -1,25 +1,23 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
-from .export import write_file
-from .history import whole_number
-from .images import load_image, open_image, saved
-from .jobs import Job, Picture, cost_of
+from .errors import CellError, ImageInputError, JobError, Problem, RequestError
+from .figure import CompareItem, Comparison, comparison_of, items_of, side_by_side
+from .history import History, whole_number
+from .images import load_image, saved
+from .jobs import Job, Picture
 from .kernel import current_shell
 from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
 from .request import ImageRequest, build_requests
 from .session import Session, default_session
-from .text import one_line, pluralize
 from .validation import (
     mode_for,
     name_problems,
@@ -32,7 +30,6 @@ from .validation import (
 )
 
 if TYPE_CHECKING:
-    from .display import CompareItem
     from .resolver import Resolver
 
 
@@ -182,70 +179,28 @@ def _resolver(session: Session) -> "Resolver":
 # Side by side --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Pictures side by side; it shows itself, and ``save`` writes it as PNG, PDF or HTML."""
-
-    items: "tuple[CompareItem, ...]"
-    common: tuple[tuple[str, str], ...] = ()
-    columns: int | None = None
-
-    def save(self, path: str | Path) -> Path:
-        """Write the comparison; the ending says the format: .png, .jpg, .pdf or .html.
-
-        Raises
-        ------
-        StoreError
-            If the ending is not known or the place cannot be written.
-
-        Examples
-        --------
-        >>> wan.compare(cat, fox, columns=2).save("figure.pdf")
-        """
-        kind = Path(path).suffix.lower()
-        if kind == ".html":
-            html = self._repr_mimebundle_()[0]["text/html"]
-            page = f'<!doctype html>\n<meta charset="utf-8">\n<title>Comparison</title>\n{html}'
-            return write_file(path, page.encode())
-        if kind not in (".png", ".jpg", ".jpeg", ".pdf"):
-            raise StoreError(f"{Path(path).name}: unknown ending.", hint="Use .png, .jpg, .pdf or .html.")
-        return write_file(path, self._figure("JPEG" if kind == ".jpg" else kind[1:].upper()))
-
-    def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
-        from .display import compare_bundle
-
-        return compare_bundle(self.items, common=self.common, columns=self.columns)
-
-    def _figure(self, format: str) -> bytes:
-        """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
-        cell_px, margin_px, line_px = 480, 8, 22
-        columns = self.columns or min(len(self.items), 4)
-        captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
-        height_px = cell_px + (max(map(len, captions)) + 1) * line_px
-        figure = Image.new("RGB", (columns * cell_px, -(-len(self.items) // columns) * height_px), "white")
-        draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=16)
-        for at, (item, caption) in enumerate(zip(self.items, captions, strict=True)):
-            left, top = at % columns * cell_px + margin_px, at // columns * height_px + margin_px
-            picture = open_image(item.data).convert("RGB")
-            picture.thumbnail((cell_px - 2 * margin_px, cell_px - 2 * margin_px))
-            figure.paste(picture, (left, top))
-            text = "\n".join(one_line(line, 56) for line in caption)
-            draw.text((left, top + picture.height + margin_px), text, fill="black", font=font)
-        return saved(figure, format)
-
-
 def compare(
-    *pictures: object, columns: int | None = None, session: Session | None = None, **unknown: object
+    *pictures: object,
+    rows: str | None = None,
+    columns: int | str | None = None,
+    session: Session | None = None,
+    **unknown: object,
 ) -> Comparison:
-    """Put pictures side by side, each with its label and the facts in which it differs from the others.
+    """Put pictures side by side, or into a table by what they were made with.
+
+    Side by side each has its label and the facts in which it differs from the others. In a table the rows and columns
+    have heads, further differences stand as small labels, and what is missing says why.
 
     Parameters
     ----------
     *pictures
-        Pictures of jobs, jobs for all of theirs (waits), or anything that is an image: PIL images, arrays, paths,
-        bytes, figures; also lists of these.
-    columns : int, optional
-        Pictures in a row; by default as many as fit.
+        Pictures of jobs, jobs for all of theirs (waits), a batch or a history, or anything that is an image: PIL
+        images, arrays, paths, bytes, figures; also lists of these.
+    rows : str, optional
+        What the rows of a table are: a column of the batch, or ``seed``, ``size``, ``model``, ``prompt``,
+        ``negative_prompt``, ``n``, ``image``, ``tag``, ``name`` or ``provider``. A table needs jobs.
+    columns : str or int, optional
+        The same for the columns; or, without a table, the number of pictures in a row: by default as many as fit.
     session : Session, optional
         The session to use; this process's own by default.
     **unknown
@@ -259,7 +214,7 @@ def compare(
     Raises
     ------
     CellError
-        If there is nothing to compare, or a parameter is misspelled.
+        If there is nothing to compare, an axis does not exist, or a parameter is misspelled.
     ImageInputError
         If something is not a picture.
 
@@ -267,51 +222,49 @@ def compare(
     --------
     >>> wan.compare(photo, fox[0], night[0])
     >>> wan.compare(variations, columns=4).save("variations.png")
+    >>> wan.compare(jobs, rows="prompt", columns="seed").save("figure.pdf")
     """
     refuse_unknown(compare, unknown)
+    if rows is not None or isinstance(columns, str):
+        return _table(pictures, rows, columns)
     if not (flat := _flat(pictures)):
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
     resolver = _resolver(session or default_session())
-    rows = [value.tracked.row for value in flat if isinstance(value, Picture)]
-    names = Counter(name for name, _ in {(given.name, given.sha256) for row in rows for given in row.inputs})
-    items = [_compare_item(value, number, resolver, names) for number, value in enumerate(flat, 1)]
-    made = [item for item in items if item.job_id]
-    shared = set(made[0].facts).intersection(*(item.facts for item in made)) if len(made) > 1 else set()
-    # A photo beside them has a size and nothing else.
-    shared = {fact for fact in shared if fact[0] != "size" or all(fact in item.facts for item in items)}
-    items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
-    return Comparison(tuple(items), tuple(sorted(shared)), columns)
+    labels = [resolver.label(value) or f"image {number}" for number, value in enumerate(flat, 1)]
+    pairs = list(zip(labels, flat, strict=True))
+    made = iter(items_of((label, value) for label, value in pairs if isinstance(value, Picture)))
+    return side_by_side([next(made) if isinstance(v, Picture) else _other(v, label) for label, v in pairs], columns)
+
+
+def _table(pictures: object, rows: str | None, columns: int | str | None) -> Comparison:
+    """Return a table of jobs, once they are over."""
+    if isinstance(columns, int):
+        hint = "Leave rows out for so many pictures in a row."
+        raise CellError(f"columns = {columns}: beside rows it is the name of an axis, such as 'seed'.", hint=hint)
+    jobs = _parts(pictures)
+    if odd := [value for value in jobs if not isinstance(value, Job | Picture)]:
+        hint = f"Leave out rows and columns: {type(odd[0]).__name__} was not made by a job."
+        raise CellError("Only jobs and their pictures have rows and columns.", hint=hint)
+    for job in jobs:
+        with suppress(JobError):  # what does not go on is missing, and says so
+            (job.job if isinstance(job, Picture) else job).wait()
+    return comparison_of(jobs, rows=rows, columns=columns)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what lists, batches and histories hold, however deep, in their order."""
+    is_several = isinstance(value, list | tuple | History) or hasattr(value, "jobs")
+    return [each for part in value for each in _parts(part)] if is_several else [value]
 
 
 def _flat(value: object) -> list[object]:
     """Return the pictures of jobs and lists, however deep, in their order."""
-    inner = value.pictures if isinstance(value, Job) else value
-    return [each for part in inner for each in _flat(part)] if isinstance(inner, list | tuple) else [value]
+    return [each for part in _parts(value) for each in (part.pictures if isinstance(part, Job) else (part,))]
 
 
-def _compare_item(value: object, number: int, resolver: "Resolver", names: Counter[str]) -> "CompareItem":
-    from .display import CompareItem
-
-    label = resolver.label(value) or f"image {number}"
-    if isinstance(value, Picture):
-        row, picture = value.tracked.row, value.row
-        facts = {
-            # Two inputs of one name, as a loop makes them, are told apart by their hashes.
-            "input": ", ".join(f"{i.name} ({i.sha256[:6]})" if names[i.name] > 1 else i.name for i in row.inputs),
-            "seed": str(row.seed),
-            "size": f"{picture.width_px}×{picture.height_px}" if picture.width_px else "",
-            "mode": row.mode,
-            "prompt": row.prompt,
-            "negative prompt": row.negative_prompt,
-            f"cost of {pluralize(row.picture_count, 'picture')}" if row.picture_count > 1 else "cost": str(
-                cost_of(row)
-            ),
-            "record": "" if row.imported_at is None else "imported",
-        }
-        said = tuple((name, fact) for name, fact in facts.items() if fact)
-        size = (picture.width_px or 0, picture.height_px or 0)
-        return CompareItem(label, value.data, size, said, row.id, picture.sha256)
+def _other(value: object, label: str) -> CompareItem:
+    """Return a picture that no job made."""
     try:
         image = load_image(value, name=label)
         data, size = image.data, (image.width_px, image.height_px)

@@ -43,7 +43,9 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import UnionType
+from typing import Any
 
 from .text import mask_keys, one_line, pluralize, safe_text
 
@@ -262,3 +264,12 @@ class JobExpired(JobError):
 
 class JobTimeout(JobError, TimeoutError):
     """Only the waiting ended; the job goes on and its pictures will be fetched."""
+
+
+def import_optional(name: str) -> Any:
+    """Import what only exports need. Raise ``CellError`` where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        hint = 'Run `pip install "wan-notebook[pandas]"`; Excel needs `pip install openpyxl` too.'
+        raise CellError(f"{name.partition('.')[0]} is not installed.", hint=hint) from error

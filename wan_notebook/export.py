@@ -11,16 +11,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .database import FREE
-from .errors import CellError
-from .files import atomic_write, explained
+from .errors import CellError, import_optional
 from .jobs import cost_of
 from .money import read_amount
-from .storage import refuse_kept
+from .storage import write_file
 
 if TYPE_CHECKING:
     from .database import JobRow, PictureRow
@@ -156,17 +154,9 @@ def _whole(value: Any) -> Any:
 # Frames and files ----------------------------------------------------------------------------------------------------
 
 
-def _optional(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        hint = 'Run `pip install "wan-notebook[pandas]"`; Excel needs `pip install openpyxl` too.'
-        raise CellError(f"{name.partition('.')[0]} is not installed.", hint=hint) from error
-
-
 def to_pandas(records: Iterable[Record], by: By) -> Any:
     """Return a DataFrame of nullable types; money is ``Decimal``. Raise ``CellError`` without pandas."""
-    pd, columns = _optional("pandas"), columns_of(by)
+    pd, columns = import_optional("pandas"), columns_of(by)
     types = {"text": "string", "whole": "Int64", "number": "Float64", "flag": "boolean"}
     frame = pd.DataFrame(list(records), columns=list(columns))
     for name, column in columns.items():
@@ -185,7 +175,7 @@ def to_excel(records: Iterable[Record], path: str | Path, by: By) -> Path:
     Raises ``CellError`` without pandas and openpyxl, ``StoreError`` if the place cannot be written.
     """
     frame, buffer = to_pandas(records, by), io.BytesIO()
-    _optional("openpyxl")
+    import_optional("openpyxl")
     local = dt.datetime.now().astimezone().tzinfo
     for name, column in columns_of(by).items():
         if column.kind == "time":
@@ -202,7 +192,12 @@ def to_parquet(records: Iterable[Record], path: str | Path, by: By) -> Path:
 
     Each column says what it means in its metadata. Raises ``CellError`` without pyarrow, or ``StoreError``.
     """
-    pa, parquet, columns, buffer = _optional("pyarrow"), _optional("pyarrow.parquet"), columns_of(by), io.BytesIO()
+    pa, parquet, columns, buffer = (
+        import_optional("pyarrow"),
+        import_optional("pyarrow.parquet"),
+        columns_of(by),
+        io.BytesIO(),
+    )
     types = {
         "text": pa.string(),
         "whole": pa.int64(),
@@ -258,13 +253,3 @@ def _in_cell(kind: Kind, value: Any) -> str:
     if not isinstance(plain, str):
         return json.dumps(plain, ensure_ascii=False)
     return _FORMULA.sub(r"\1'", plain) if kind == "text" else plain
-
-
-def write_file(path: str | Path, data: bytes) -> Path:
-    """Write a file that a person named, and return its path. Raise ``StoreError``."""
-    with explained(path):
-        target = Path(path).expanduser().resolve()  # a link stays a link
-        refuse_kept(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(target, data)
-    return Path(path)

@@ -53,6 +53,16 @@ def refuse_kept(target: Path) -> None:
         raise StoreError(f"cannot write {target} ({why}).", hint="Choose another place.")
 
 
+def write_file(path: str | Path, data: bytes) -> Path:
+    """Write a file that a person named, and return its path. Raise ``StoreError``."""
+    with explained(path):
+        target = Path(path).expanduser().resolve()  # a link stays a link
+        refuse_kept(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(target, data)
+    return Path(path)
+
+
 class Storage:
     """One folder of pictures. Nothing is created before something is written.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from .export import save_sheet, to_dataset, to_pandas
     from .rows import PlannedRow, plan_rows
     from .tables import Grid, grid
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     BatchProgress: TypeAlias = Any
 
 __all__ = ["Batch", "BatchPlan", "BatchProgress", "Grid", "PlannedRow", "grid", "plan_rows"]
+__all__ += ["save_sheet", "to_dataset", "to_pandas"]
 _HOMES = {"PlannedRow": "rows", "plan_rows": "rows", "Grid": "tables", "grid": "tables"}
+_HOMES |= dict.fromkeys(("save_sheet", "to_dataset", "to_pandas"), "export")
 
 
 def __getattr__(name: str) -> Any:

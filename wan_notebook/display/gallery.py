@@ -8,13 +8,14 @@ does not have.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..database import JobRow, PictureRow
 from ..errors import StoreError
+from ..figure import CompareItem, Comparison
 from ..files import atomic_write
 from ..images import BadImageError, contact_sheet, data_url, thumbnail
 from ..jobs import Job, Picture
@@ -155,53 +156,71 @@ def json_bytes(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
-class CompareItem(NamedTuple):
-    """One picture of a comparison: its bytes, ``label`` above it, and below it the facts in which it differs."""
+def compare_bundle(comparison: Comparison) -> Bundle:
+    """Return pictures side by side or in a table, within the bytes of one output; what is left off is counted."""
+    items, axes = comparison.items, comparison.axes
+    layout, limits = layout_of(min(len(items), MAX_SHOWN))
+    cells = [[tuple(range(len(items)))[:MAX_SHOWN]]]
+    if axes is not None:
+        layout, cells = _table_plan(comparison)
+        share = (OUTPUT_MAX_BYTES - 1.5 * _TEXT_BYTES) // sum(len(cell) for line in cells for cell in line)
+        side_px = 480 if layout.max_width_px > 200 else 256
+        limits = {"max_px": side_px, "max_bytes": int(min(40_000, share * 0.75 - 600))}
+    numbers = [at for line in cells for cell in line for at in cell]
+    shown, count = [items[at] for at in numbers], sum(not item.missing for item in items)
+    urls = {at: _url_of(items[at], limits) for at in numbers}
+    missing = [pluralize(count, "picture"), f"{len(items) - count} missing" if count < len(items) else ""]
+    data = {"text/plain": _compare_text(comparison, missing)}
+    for text_chars in (1.0, 0.4, 0.1):
+        data["text/html"] = render(
+            "compare",
+            comparison=comparison,
+            urls=urls,
+            cells=cells,
+            shown_size=shown_size,
+            layout=layout,
+            head_facts=missing,
+            label_chars=int(160 * text_chars),
+            fact_chars=int(300 * text_chars),
+            left_off=count - sum(not item.missing for item in shown),
+        )
+        if json_bytes(data) <= OUTPUT_MAX_BYTES - 10_000:
+            break
+    jobs = list(dict.fromkeys(item.picture.tracked.id for item in shown if item.picture))
+    hashes = [item.picture.row.sha256 for item in shown if item.picture]
+    return data, {"wan": {"schema": 1, "view": "compare", "ids": jobs, "sha256": hashes}}
 
-    label: str
-    data: bytes
-    size_px: tuple[int, int] = (0, 0)
-    facts: tuple[tuple[str, str], ...] = ()
-    job_id: str = ""
-    sha256: str = ""
+
+def _table_plan(comparison: Comparison) -> tuple[Layout, list[list[tuple[int, ...]]]]:
+    """Return how pictures stand in the cells of a table, and those cells that are shown."""
+    per_cell, columns = max(len(cell) for line in comparison.cells for cell in line), len(comparison.cells[0])
+    columns = min(columns, 16)
+    per_cell = min(per_cell, 2 * MAX_SHOWN // columns)
+    rows = max(1, 2 * MAX_SHOWN // (columns * per_cell))
+    per_line = min(per_cell, max(1, 8 // columns))
+    width_px = max(64, min(320, 880 // (columns * per_line) - 14))
+    layout = Layout(f"width:calc({100 / per_line:.3f}% - 15px)", width_px, width_px * 3 // 2, per_line)
+    return layout, [[cell[:per_cell] for cell in line[:columns]] for line in comparison.cells[:rows]]
 
 
-def compare_bundle(
-    items: Sequence[CompareItem], *, common: Sequence[tuple[str, str]] = (), columns: int | None = None
-) -> Bundle:
-    """Return pictures side by side.
+def _url_of(item: CompareItem, limits: Mapping[str, Any]) -> str:
+    """Return a small copy of a picture as a data URL; empty if there is none."""
+    with suppress(BadImageError, StoreError):
+        if item.picture is not None:
+            copy = small_copy(item.picture.job.worker.storage, item.picture.row, **limits)
+        else:
+            copy = thumbnail(item.data, **limits)[0] if item.data else None
+        return data_url(copy, "image/webp") if copy else ""
+    return ""
 
-    Parameters
-    ----------
-    items
-        The pictures, at most 64 are shown.
-    common
-        Facts that the results share, as pairs of name and value: said once.
-    columns
-        Pictures a row; as many as there is room for if None.
-    """
-    shown, urls = items[:MAX_SHOWN], list[str]()
-    layout, limits = layout_of(len(shown))
-    for item in shown:
-        try:
-            urls.append(data_url(thumbnail(item.data, **limits)[0], "image/webp"))
-        except BadImageError:
-            urls.append("")
-    html = render(
-        "compare",
-        items=shown,
-        urls=urls,
-        shown_size=shown_size,
-        columns=columns,
-        common=common,
-        layout=layout,
-        left_off=len(items) - len(shown),
-    )
-    lines = ["Compare", *(f"in common: {name} {value}" for name, value in common)]
-    lines += [join_facts([item.label, *(f"{name} {value}" for name, value in item.facts)]) for item in items[:100]]
-    jobs = list(dict.fromkeys(item.job_id for item in shown if item.job_id))
-    metadata = {"schema": 1, "view": "compare", "ids": jobs, "sha256": [item.sha256 for item in shown if item.sha256]}
-    return {"text/html": html, "text/plain": "\n  ".join(safe_line(line, 300) for line in lines)}, {"wan": metadata}
+
+def _compare_text(comparison: Comparison, head: Sequence[str]) -> str:
+    """Return one line a picture, in a table with its place."""
+    items, lines = comparison.items, [join_facts([comparison.title, *(head if comparison.axes else ())])]
+    lines += [f"in common: {name} {value}" for name, value in comparison.common]
+    for at, item in enumerate(items[:100]):
+        lines.append(join_facts([*comparison.place(at), *item.caption, item.missing]))
+    return "\n  ".join(safe_line(line, 300) for line in lines)
 
 
 def small_copy(storage: Storage, record: PictureRow, *, max_px: int, max_bytes: int) -> bytes | None:

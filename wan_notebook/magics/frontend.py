@@ -8,12 +8,14 @@ from ..display import (
     Bundle,
     FrontEnd,
     batch_bundle,
+    compare_bundle,
     job_bundle,
     picture_bundle,
     plan_bundle,
     show_batch,
     show_job,
 )
+from ..figure import Comparison
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
@@ -60,8 +62,10 @@ def _show(shown: "Job | Batch") -> bool:
     return True
 
 
-def _bundle(shown: "Job | Picture | Batch | BatchPlan") -> "Bundle | None":
+def _bundle(shown: "Job | Picture | Comparison | Batch | BatchPlan") -> "Bundle | None":
     """Return the static output of what shows itself; None for what is of another folder."""
+    if isinstance(shown, Comparison):
+        return compare_bundle(shown)
     if not isinstance(shown, Job | Picture):
         return batch_bundle(shown) if hasattr(shown, "progress") else plan_bundle(shown)
     if (session := _session_of(shown.job if isinstance(shown, Picture) else shown)) is None:

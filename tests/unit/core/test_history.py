@@ -274,7 +274,8 @@ def test_odd_pictures_stop_neither_export_nor_trash(
         (lambda session: wan.history(5, session=session), "words = 5: must be text"),
         (lambda session: wan.history(tag=[1], session=session), "tag = .1.: must be text"),
         (lambda session: wan.history(since=10**400, session=session), "is not a valid time"),
-        (lambda session: wan.compare(small_png(), columns="a", session=session), "columns = 'a': must"),
+        (lambda session: wan.compare(small_png(), columns="a", session=session), "Only jobs and their pictures have"),
+        (lambda session: wan.compare(small_png(), columns=0, session=session), "columns = 0: must"),
         (lambda session: wan.compare([], session=session), "compare needs pictures"),
     ],
 )

@@ -13,7 +13,6 @@ from wan_notebook.database import HistoryQuery
 from wan_notebook.display import (
     Card,
     Column,
-    CompareItem,
     Table,
     compare_bundle,
     cost_table,
@@ -27,6 +26,7 @@ from wan_notebook.display import (
     set_cell_text,
     status_table,
 )
+from wan_notebook.figure import Axis, CompareItem, Comparison
 from wan_notebook.magics import cell_of_job
 from wan_notebook.replay import Submission
 from wan_notebook.request import ImageRequest
@@ -87,6 +87,8 @@ def outputs(house: House) -> dict[str, str]:
     article = ask(session, HOSTILE, seed=3, interleave=True, max_images=2).result(20)
     plan = session.plan(Submission(requests=(ImageRequest(prompt=HOSTILE, n=3),), notes=(HOSTILE,)))
     item = CompareItem(label=HOSTILE, data=b"no picture", facts=((HOSTILE, HOSTILE),))
+    lost, axis = CompareItem(label=HOSTILE, missing=HOSTILE), Axis(HOSTILE, (HOSTILE,), (HOSTILE,))
+    table = Comparison((item, lost), axes=(axis, axis), cells=(((0, 1),),))
     return {
         "job": job_bundle(job, session)[0]["text/html"],
         "picture": picture_bundle(job[1], session)[0]["text/html"],
@@ -97,7 +99,8 @@ def outputs(house: House) -> dict[str, str]:
         "status": status_table(session).to_html(),
         "doctor": doctor_table([(HOSTILE, "problem", HOSTILE, HOSTILE)]).to_html(),
         "dry run": dry_run_bundle(plan)[0]["text/html"],
-        "compare": compare_bundle([item, item], common=[(HOSTILE, HOSTILE)], columns=2)[0]["text/html"],
+        "compare": compare_bundle(Comparison((item, item), ((HOSTILE, HOSTILE),), columns=2))[0]["text/html"],
+        "table": compare_bundle(table)[0]["text/html"],
         "message": message_bundle(HOSTILE)[0]["text/html"],
     }
 
