@@ -15,7 +15,8 @@ from ._version import __version__
 from .errors import WanError
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not run __getattr__
-    from .api import compare, generate, panel
+    from .api import batch, compare, generate, map, panel
+    from .batch import Batch, BatchPlan, grid
     from .figure import Comparison
     from .history import History, history
     from .jobs import Job, Picture
@@ -25,9 +26,10 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run __getatt
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = ["Comparison", "History", "ImageRequest", "Job", "Picture", "WanError", "__version__", "errors"]
-__all__ += ["compare", "generate", "history", "panel"]
+__all__ += ["Batch", "BatchPlan", "batch", "compare", "generate", "grid", "history", "map", "panel"]
 _MODULE_OF = {
-    **dict.fromkeys(("compare", "generate", "panel"), "api"),
+    **dict.fromkeys(("batch", "compare", "generate", "map", "panel"), "api"),
+    **dict.fromkeys(("Batch", "BatchPlan", "grid"), "batch"),
     **dict.fromkeys(("History", "history"), "history"),
     **dict.fromkeys(("Job", "Picture"), "jobs"),
     "Comparison": "figure",

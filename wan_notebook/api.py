@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from .errors import CellError, ImageInputError, JobError, Problem, RequestError
+from .batch import PARAMETERS, Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
+from .errors import CellError, ImageInputError, JobError, Problem, RequestError, require
 from .figure import CompareItem, Comparison, comparison_of, items_of, side_by_side
 from .history import History, whole_number
 from .images import load_image, saved
@@ -169,6 +170,131 @@ def generate(
         former = build_requests({**fields, "images": former_inputs}, seeds)
         submission = replace(submission, former=former, refusal=error)
     return session.submit(submission)
+
+
+def map(
+    rows: object,
+    prompt: str | None = None,
+    *,
+    images: object = None,
+    name: str = "",
+    limit: int | None = None,
+    dry_run: bool = False,
+    fresh: bool = False,
+    provider: str | None = None,
+    embed: bool | None = None,
+    raw: bool = False,
+    session: Session | None = None,
+    **parameters: object,
+) -> Batch | BatchPlan:
+    """Make pictures from every row of a table, and return their batch once all rows are checked.
+
+    The same call again adds nothing: it shows what is there and runs what is missing. A batch is known by its notebook
+    and name, without a name by its cell. Rows are sent in their order, as many at once as the account allows.
+
+    Parameters
+    ----------
+    rows : table
+        ``wan.grid(…)``, a list of dicts, a DataFrame of pandas or polars, an Arrow table, or the path of a CSV, JSON,
+        JSONL or Parquet file. Columns that stand in the prompt's braces fill them; any other column with the name of
+        a parameter (``prompt``, ``image``, ``seed``, ``size``, ``n``, ``negative_prompt``, ``model``, ``tags`` …) sets
+        it for its row; the rest is kept with the pictures.
+    prompt : str, optional
+        A text whose ``{braces}`` are filled from the row, then from the notebook's variables. By default the column
+        ``prompt``.
+    images : picture, str or list, optional
+        Input pictures for every row, or the names of the columns that hold them.
+    name : str
+        The name of the batch; ``wan.batch(name)`` finds it from any kernel.
+    limit : int, optional
+        Take the first so many rows only.
+    dry_run : bool
+        Return the plan (``BatchPlan``: tasks, price, time) and write and send nothing. Default False.
+    fresh : bool
+        Ask for new pictures, whatever the store has. Default False.
+    provider : str, optional
+        ``gateway``, ``dashscope`` or ``simulator`` for this call.
+    embed : bool, optional
+        Write metadata into the picture files. Default as configured: True.
+    raw : bool
+        Take the prompt as it stands, braces too. Default False.
+    session : Session, optional
+        The session to use; this process's own by default.
+    **parameters
+        Parameters of ``generate`` for all rows: ``size``, ``n``, ``negative_prompt``, ``model``, ``tags`` and so on.
+        Several seeds (``seed=range(4)``) multiply the rows.
+
+    Returns
+    -------
+    Batch
+        A handle of all jobs; a ``BatchPlan`` with ``dry_run``.
+
+    Raises
+    ------
+    RequestError
+        With every problem of every row.
+    BudgetError
+        If the batch could exceed a budget; ``limit=`` makes it smaller.
+    ReplayError
+        If nothing may be bought and the store has no answer.
+    SettingsError, StoreError
+        If a setting or the folder of pictures is wrong. In each case nothing was written or sent.
+
+    Examples
+    --------
+    >>> rows = wan.grid(animal=["fox", "owl"], style=["ink", "oil"], seed=[1, 2])
+    >>> zoo = wan.map(rows, "A {animal} in {style}", size="1:1", name="zoo")
+    >>> zoo.result().figure(rows="style", columns="animal").save("zoo.pdf")
+    """
+    given = dict(locals())
+    session = session or default_session()
+    problems = unknown_parameters(map, {key: value for key, value in parameters.items() if key not in PARAMETERS})
+    flags = [flag for flag in ("dry_run", "fresh", "embed", "raw") if not isinstance(given[flag], bool | None)]
+    problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
+    texts = [("name", name), ("provider", "" if provider is None else provider)]
+    problems += [Problem(field, shown_value(text), "must be text.") for field, text in texts if type(text) is not str]
+    if problems:
+        raise RequestError(problems)
+    resolver, axes = _resolver(session), tuple(rows.axes) if isinstance(rows, Grid) else ()
+    planned, notes = plan_rows(
+        rows, prompt, images=images, limit=limit, raw=raw, parameters=parameters, resolver=resolver
+    )
+    cell = session.cell()
+    submission = Submission(
+        requests=(),
+        name=name,
+        fresh=fresh,
+        provider=provider,
+        embed=embed,
+        notes=notes,
+        cell=cell,
+        batch=name or cell.cell_id,
+    )
+    plan = plan_batch(session, planned, submission, axes)
+    return plan if dry_run else start_batch(session, plan)
+
+
+def batch(name: str, *, session: Session | None = None) -> Batch:
+    """Return a batch by its name, from any kernel: this notebook's, else the newest of that name.
+
+    Parameters
+    ----------
+    name : str
+        The name that ``map`` gave it, or its id.
+    session : Session, optional
+        The session to use; this process's own by default.
+
+    Raises
+    ------
+    StoreError
+        If there is none; it names those that there are.
+
+    Examples
+    --------
+    >>> wan.batch("zoo").wait()
+    """
+    require("name", name, str, "text, such as 'zoo'")
+    return find_batch(session or default_session(), name)
 
 
 def _resolver(session: Session) -> "Resolver":

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .budget import BudgetBook
 from .database import FINAL, Database, JobRow, Price, Status
 from .environment import Settings
-from .errors import Problem, RequestError, SettingsError, StoreError
+from .errors import Problem, RequestError, SettingsError, StoreError, WanError
 from .images import fit_request_body
 from .jobs import Background, Job, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
@@ -46,6 +46,7 @@ from .storage import Storage
 from .text import EXPOSED_HINT, pluralize
 
 if TYPE_CHECKING:
+    from .batch.run import Run
     from .jobs import TrackedJob
     from .request import ImageRequest
 
@@ -92,16 +93,20 @@ class Plan:
     @property
     def cost_text(self) -> str:
         """The most that it can cost: ``up to $0.12 (price as set)``, ``$0.00``, ``price unknown (…)``."""
-        price, pictures, settings = self.price, self.pictures_max, self.settings
-        if self.is_free:
-            return "$0.00"
-        if settings.is_simulated:
-            would = settings.simulator_price * pictures if settings.in_process else None
-            return str(Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else ""))
-        if price is None:
-            return f"price unknown ({pluralize(pictures, 'picture')} at most)"
-        cost = Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note)
-        return f"up to {str(cost).removeprefix('≈')}"
+        return cost_text(self.settings, self.price, self.pictures_max)
+
+
+def cost_text(settings: Settings, price: Price | None, pictures: int) -> str:
+    """Return the most that so many pictures can cost: ``up to $0.12 (price as set)``, ``$0.00`` if there are none."""
+    if not pictures:
+        return "$0.00"
+    if settings.is_simulated:
+        would = settings.simulator_price * pictures if settings.in_process else None
+        return str(Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else ""))
+    if price is None:
+        return f"price unknown ({pluralize(pictures, 'picture')} at most)"
+    cost = Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note)
+    return f"up to {str(cost).removeprefix('≈')}"
 
 
 class Session:
@@ -117,6 +122,8 @@ class Session:
         Returns the cell that runs now.
     last
         The jobs of this kernel with their cells, oldest first.
+    runs
+        What runs batches in this kernel, by the ids of the batches.
     left_alone
         A line about open jobs that ``resume`` did not touch; empty if there are none.
     """
@@ -140,9 +147,10 @@ class Session:
         self.cell: Callable[[], CellId] = self._current_cell
         self._notebook: str | None = None
         self.last: list[tuple[CellId, Job]] = []
+        self.runs: dict[str, Run] = {}
         self._asked_for: set[str] = set()
         self.left_alone, self.is_closed = "", False
-        self._rng, self._clock, self._sleep = rng or random.SystemRandom(), clock, sleep
+        self.rng, self._clock, self._sleep = rng or random.SystemRandom(), clock, sleep
         self._occurrences = Occurrences()
         self._project: Project | None = None
         self._guard = threading.RLock()
@@ -175,8 +183,8 @@ class Session:
                     storage,
                     self.clients,
                     settings=self.settings,
-                    price_for=lambda row: self._budgets(self.settings(), row.notebook).unit_price(row.provider),
-                    rng=self._rng,
+                    price_for=lambda row: self.budgets_of(self.settings(), row.notebook).unit_price(row.provider),
+                    rng=self.rng,
                     clock=self._clock,
                     wall_clock=self.wall_clock,
                     sleep=self._sleep,
@@ -188,9 +196,10 @@ class Session:
     @property
     def budgets(self) -> BudgetBook:
         """The budgets that bind a call from this notebook."""
-        return self._budgets(self.settings(), self.cell().notebook)
+        return self.budgets_of(self.settings(), self.cell().notebook)
 
-    def _budgets(self, settings: Settings, notebook: str) -> BudgetBook:
+    def budgets_of(self, settings: Settings, notebook: str) -> BudgetBook:
+        """Return the budgets that bind calls from a notebook to the service of these settings."""
         project = self.known_project()
         database = project.database if project else None
         return BudgetBook(self.loader, settings, database, notebook, self.wall_clock, lambda: self.project().database)
@@ -219,7 +228,7 @@ class Session:
             replay=self.replay_mode(settings),
             # An opened bundle shows its record as it is, whatever key its reader has.
             simulated_ok=settings.is_simulated or (project is not None and project.replays_only),
-            rng=self._rng,
+            rng=self.rng,
             now=self.wall_clock(),
         )
         requests, jobs = read_submission(submission, lookup)
@@ -246,7 +255,7 @@ class Session:
             # A loop without a seed gets one picture each time round, where it may have meant several.
             note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
             submission = replace(submission, notes=(*submission.notes, note))
-        price = self._budgets(settings, cell.notebook).unit_price(settings.provider)
+        price = self.budgets_of(settings, cell.notebook).unit_price(settings.provider)
         pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
         if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
             note = f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
@@ -270,10 +279,18 @@ class Session:
             refuse_unanswered(plan.jobs, fresh=submission.fresh, by_store=settings.replay != "only")
         if all(job.result and not job.is_open for job in plan.jobs):
             return self._place(plan)
+        self.require_usable(settings)
+        return self.background.submit(self.background.in_thread(self._place, plan)).result()
+
+    def require_usable(self, settings: Settings) -> None:
+        """Raise ``SettingsError`` if nothing could be sent with these settings."""
         project, is_simulator = self.known_project(), settings.provider == "simulator"
         has_real_jobs = is_simulator and project is not None and project.database.has_real_jobs()
         self.clients.require_usable(settings, has_real_jobs)
-        return self.background.submit(self.background.in_thread(self._place, plan)).result()
+
+    def run_of(self, cell: CellId) -> str:
+        """Return the name of this execution of a cell, as rows keep it."""
+        return self._occurrences.run(cell)
 
     def _place(self, plan: Plan) -> Job:
         """Write down what is new within the budget, start it, follow what is open, and return the job."""
@@ -285,7 +302,7 @@ class Session:
         wanted = [at for at, job in enumerate(plan.jobs) if (not job.result or job.is_open) and not is_former]
         if wanted:
             project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
-            budgets, run = self._budgets(settings, cell.notebook), self._occurrences.run(cell)
+            budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
             price = plan.price or (budgets.known_price() if budgets.all() else None)
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
             with budgets.checked() as check:
@@ -437,6 +454,9 @@ class Session:
                 self.background.submit(end()).result(grace_s + END_S)
             self.background.stop()
         if project is not None:
+            for run in self.runs.values():
+                with suppress(WanError):
+                    project.database.release_batch(run.batch, project.worker.owner)
             project.worker.close()
             project.database.close()
 

@@ -23,7 +23,7 @@ from .status import (
 )
 
 if TYPE_CHECKING:
-    from .batches import NewTask, Wanted
+    from .batches import WRITTEN_AT_ONCE, NewTask, TaskPlace, Wanted
     from .database import CostKey, Database, HistoryPage, HistoryQuery, Spend
     from .engine import DatabaseUnavailable, on_network_filesystem
     from .jobs import Claim, Conflict
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
 __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
 __all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "may_follow"]
-__all__ += ["BATCH_KEY", "IN_FLIGHT", "OCCURRENCE_KEY", "BatchRow", "NewTask", "Wanted", "on_network_filesystem"]
+__all__ += [
+    "BATCH_KEY",
+    "IN_FLIGHT",
+    "OCCURRENCE_KEY",
+    "WRITTEN_AT_ONCE",
+    "BatchRow",
+    "NewTask",
+    "TaskPlace",
+    "Wanted",
+    "on_network_filesystem",
+]
 
 
 def __getattr__(name: str) -> Any:

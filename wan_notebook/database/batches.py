@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, and_, delete, func, insert, inspect, or_, select, true, update
+from sqlalchemy import Select, and_, delete, func, insert, inspect, or_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -35,7 +35,10 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NewTask:
-    """A task to write down: its row of the caller, and the new job, or the number (``seq``) of the one it has."""
+    """A task to write down: its row of the caller, and the new job, or the number (``job_seq``) of the one it has.
+
+    With ``seq`` it is there already, and only gets another job.
+    """
 
     position: int
     part: int
@@ -43,9 +46,10 @@ class NewTask:
     columns: Mapping[str, Any]
     job: JobRow | None = None
     job_seq: int | None = None
+    seq: int | None = None
 
 
-class TaskState(NamedTuple):
+class TaskPlace(NamedTuple):
     """Where one task stands."""
 
     seq: int
@@ -90,11 +94,12 @@ class Batches(Jobs):
         check : callable, optional
             Raises ``BudgetError`` if so many new pictures would break a budget; then nothing is written.
         """
-        which = ("notebook", "name") if new.name else ("notebook", "name", "cell_id", "rows_hash")
         with self.writing("create") as session:
             if check is not None and new.reserved_pictures:
                 check(new.reserved_pictures)
-            known = session.scalar(select(BatchRow).filter_by(**{name: getattr(new, name) for name in which}).limit(1))
+            known = session.scalar(
+                select(BatchRow).filter_by(**{name: getattr(new, name) for name in new.identity}).limit(1)
+            )
             new.id, new.created_at = new_id(), self.now()
             new.reserved_at = new.created_at
             if known is not None:
@@ -122,22 +127,29 @@ class Batches(Jobs):
             made = self.create_or_join(
                 list(wanted), owner=owner, answers_of=answers, lease_s=WAITING_LEASE_S, **joining
             )
-            session.flush()
             job_of = {asked: row.seq for asked, (row, _) in zip(wanted, made, strict=True)}
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {
                     "batch_seq": batch.seq,
                     "position": task.position,
                     "part": task.part,
                     "occurrence": task.wanted.occurrence,
-                    "current": True,
                     "request_hash": task.wanted.request_hash,
-                    "row": task.columns,
+                    "columns": task.columns,
                     "job_seq": job_of[task.job] if task.job is not None else task.job_seq,
                 }
                 for task in tasks
             ]
-            session.execute(insert(BatchTaskRow.__table__), rows)  # type: ignore[arg-type] # a table, says the manual
+            places = tuple_(BatchTaskRow.position, BatchTaskRow.part)
+            ends = [tuple_(task.position, task.part) for task in (tasks[0], tasks[-1])]
+            if new := [row for row, task in zip(rows, tasks, strict=True) if task.seq is None]:
+                # Another kernel may write the same batch down at this moment.
+                twice = (BatchTaskRow.batch_seq == batch.seq, places >= ends[0], places <= ends[1])
+                session.execute(delete(BatchTaskRow).where(*twice))
+                session.execute(insert(BatchTaskRow), new)
+            for row, task in zip(rows, tasks, strict=True):
+                if task.seq is not None:
+                    session.get_one(BatchTaskRow, task.seq).job_seq = row["job_seq"]
             now, stored = self.now(), session.get_one(BatchRow, batch.seq)
             pictures = sum(row.n for row in wanted)
             each = stored.reserved_amount / stored.reserved_pictures if stored.reserved_amount else None
@@ -166,21 +178,21 @@ class Batches(Jobs):
 
     def batch_tasks(
         self, batch: BatchRow, *, after: int = 0, limit: int = -1, only_open: bool = False
-    ) -> list[TaskState]:
+    ) -> list[TaskPlace]:
         """Return tasks in the order of rows, those with a larger number (``seq``) than ``after``."""
         columns = (BatchTaskRow.seq, BatchTaskRow.position, JobSummary.id, JobSummary.status)
         found = _tasks(batch, *columns).where(BatchTaskRow.seq > after, IS_OPEN if only_open else true())
         found = found.order_by(BatchTaskRow.seq)
         with self.reading() as session:
             rows = session.execute(found if limit < 0 else found.limit(limit)).all()
-            return [TaskState(*row) for row in rows]
+            return [TaskPlace(*row) for row in rows]
 
     def batch_jobs(self, batch: BatchRow, positions: range) -> list[tuple[int, Mapping[str, Any], JobRow]]:
         """Return position, the caller's row and the job of each task of some rows, in their order."""
         within = BatchTaskRow.position.between(positions.start, positions.stop - 1)
         found = _tasks(batch, BatchTaskRow.position, BatchTaskRow.columns, JobRow, of=JobRow).where(within)
         with self.reading() as session:
-            return [tuple(row) for row in session.execute(found.order_by(BatchTaskRow.seq))]
+            return [tuple(row) for row in session.execute(found.order_by(BatchTaskRow.position, BatchTaskRow.part))]
 
     def batch_of_job(self, job: JobSummary) -> BatchRow | None:
         """Return the newest batch that a job belongs to."""
@@ -211,6 +223,32 @@ class Batches(Jobs):
                 .where(_waits(batch), or_(mine, nobodys) if take else mine)
                 .values(**held, lease_until=now + WAITING_LEASE_S)
             )
+
+    def take_batch(self, batch: BatchRow, owner: Owner, check: Callable[[int], None] | None) -> BatchRow:
+        """Let ``owner`` send the waiting jobs that nobody living holds, if the budget has room for them."""
+        with self.writing("create") as session:
+            now = self.now()
+            waiting = session.scalars(select(JobSummary).where(_waits(batch)))
+            pictures = sum(row.n for row in waiting if not row.is_held(now))
+            if check is not None and pictures:
+                check(pictures)
+            self.hold_batch(batch, owner, take=True)
+            return self.set_batch(batch, paused_reason="", cancelled_at=None, finished_at=None)
+
+    def relink_batch(self, batch: BatchRow) -> None:
+        """Give tasks whose job was given up the job that was sent in its place."""
+        with self.writing() as session:
+            given_up = _tasks(batch, BatchTaskRow, JobSummary).where(JobSummary.status == Status.EXPIRED)
+            for task, job in session.execute(given_up).all():
+                same = (JobSummary.request_hash_with_seed == job.request_hash_with_seed, JobSummary.seq > job.seq)
+                newest = session.scalar(select(JobSummary.seq).where(*same).order_by(JobSummary.seq.desc()).limit(1))
+                task.job_seq = newest or task.job_seq
+
+    def batch_columns(self, batch: BatchRow) -> list[Mapping[str, Any]]:
+        """Return the caller's rows, in their order."""
+        first = (BatchTaskRow.batch_seq == batch.seq, BatchTaskRow.part == 0)
+        with self.reading() as session:
+            return list(session.scalars(select(BatchTaskRow.columns).where(*first).order_by(BatchTaskRow.position)))
 
     def release_batch(self, batch: BatchRow, owner: Owner) -> None:
         """Let go of what ``owner`` holds of the waiting jobs."""

@@ -531,6 +531,11 @@ class BatchRow(Base):
     paused_reason: Mapped[Words]
     details: Mapped[Object]
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that say which batch it is: by its name, else by its cell and rows."""
+        return ("notebook", "name") if self.name else ("notebook", "name", "cell_id", "rows_hash")
+
 
 class BatchTaskRow(Base):
     """One task of a batch: the ``part``-th of a row, and the job that answers it; the first has the caller's row."""

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..database import NOT_SENT, SETTLED, Conflict, InputRow, JobRow, PictureRow, Status
-from ..errors import CellError, ConnectionLostError, ImageInputError, JobNotSent, ServiceError, StoreError, WanError
+from ..errors import (
+    CellError,
+    ConnectionLostError,
+    ForbiddenError,
+    ImageInputError,
+    JobNotSent,
+    ServiceError,
+    StoreError,
+    WanError,
+)
 from ..images import InputImage, PendingImage, load_image
 from ..providers import Phase, TaskState
 from ..request import ImageRequest
@@ -106,7 +115,7 @@ async def _post(worker: "Worker", job: TrackedJob, request: ImageRequest, accoun
         await worker.accept(job, reply)
         return 0.0
     rule = decide("submit", fault, attempt, worker.rng)
-    if rule.stops_queue:
+    if rule.stops_queue or (job.in_batch and isinstance(fault, ForbiddenError)):  # arrears would refuse every row
         account.stopped_by = fault
         if job.in_batch:  # a refusal is proof that no task was made
             await worker.move(job, Status.INTENT, expect=Status.SENDING, detail={NOT_SENT: fault.message})

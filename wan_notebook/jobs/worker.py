@@ -272,7 +272,8 @@ class Worker:
             if job.work or job.stopped or job.status in SETTLED or is_elsewhere:
                 continue
             if job.status is Status.INTENT and job.request is None:  # only the call that asks for it sends it
-                job.stop(NOT_SENT_YET)
+                if job.row.owner_token != self.owner.token:  # else its batch does, in its turn
+                    job.stop(NOT_SENT_YET)
             else:
                 job.work = asyncio.create_task(self._work(job), name=f"wan-job-{job.id}")
 
@@ -295,7 +296,8 @@ class Worker:
                 for job_id in working.keys() - held:  # another kernel took it while this one was asleep
                     if working[job_id].status not in SETTLED and not working[job_id].stopped:  # or is about to say so
                         _cancel_work(working[job_id])
-                if watched := [job.id for job in open_jobs if job.work is None]:
+                waits = {job.id for job in self.mine if job.status is Status.INTENT}  # for their turn in a batch
+                if watched := [job.id for job in open_jobs if job.work is None and job.id not in waits]:
                     rows = await self.in_thread(self.database.jobs, watched)
                     self.follow([self.track(row) for row in rows.values()])
             except WanError as error:  # a locked or full ledger must not end this
