@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from .batch import PARAMETERS, Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
+from .batch import Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
 from .errors import CellError, ImageInputError, JobError, Problem, RequestError, require
 from .figure import CompareItem, Comparison, comparison_of, items_of, side_by_side
 from .history import History, whole_number
@@ -248,7 +248,7 @@ def map(
     """
     given = dict(locals())
     session = session or default_session()
-    problems = unknown_parameters(map, {key: value for key, value in parameters.items() if key not in PARAMETERS})
+    problems: list[Problem] = []
     flags = [flag for flag in ("dry_run", "fresh", "embed", "raw") if not isinstance(given[flag], bool | None)]
     problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     texts = [("name", name), ("provider", "" if provider is None else provider)]

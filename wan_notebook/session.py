@@ -46,7 +46,7 @@ from .storage import Storage
 from .text import EXPOSED_HINT, pluralize
 
 if TYPE_CHECKING:
-    from .batch.run import Run
+    from .batch import Run
     from .jobs import TrackedJob
     from .request import ImageRequest
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
 
 from ..database import (
@@ -26,12 +27,14 @@ from ..database import (
     Wanted,
 )
 from ..errors import BudgetError, JobError, JobTimeout, NoSuchPictureError, require
+from ..figure import Comparison, comparison_of
 from ..jobs import DISPLAY, HEARTBEAT_S, Job, WaitInterrupted, error_of
 from ..money import Total
 from ..project import new_job, request_of_row
 from ..replay import CellId, PlannedJob, Submission
 from ..session import FREE_BYTES_PER_PICTURE, cost_text
 from ..text import pluralize
+from .export import save_sheet, to_dataset, to_pandas
 from .plan import BatchPlan, PlannedTask, new_tasks
 from .run import Run
 
@@ -428,6 +431,38 @@ class Batch:
         return "\n".join(said) or f"Nothing of {self._title} is in doubt."
 
     # Showing and exporting -------------------------------------------------------------------------------------------
+
+    def to_pandas(self) -> Any:
+        """Return the caller's rows as a pandas DataFrame, with state, seed, cost and file of each."""
+        return to_pandas(self)
+
+    def figure(self, rows: str | None = None, columns: str | None = None) -> "Comparison":
+        """Return all pictures as a figure with axes; it shows itself, and ``save`` writes PNG, PDF or HTML.
+
+        Parameters
+        ----------
+        rows, columns : str, optional
+            A column of the table, or a fact such as ``seed`` or ``model``, down and across. By default the first two
+            axes of a grid. Further axes stand side by side in a cell.
+
+        Raises
+        ------
+        CellError
+            For an axis that there is not; it names those that there are.
+
+        Examples
+        --------
+        >>> zoo.figure(rows="style", columns="animal").save("zoo.pdf")
+        """
+        return comparison_of(self.jobs, rows=rows, columns=columns, axes=self.axes)
+
+    def sheet(self, path: str | Path) -> Path:
+        """Write a contact sheet of all saved pictures (.png, .jpg or .pdf), and return its path."""
+        return save_sheet(self, path)
+
+    def to_dataset(self, folder: str | Path) -> Path:
+        """Write the pictures with ``metadata.jsonl``, as ``datasets.load_dataset("imagefolder", …)`` reads them."""
+        return to_dataset(self, folder)
 
     def _ipython_display_(self) -> None:
         if not DISPLAY["show"](self):

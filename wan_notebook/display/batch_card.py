@@ -17,7 +17,7 @@ from .html import plain_text, render
 from .table import Bundle, Column, Table, table_bundle
 
 if TYPE_CHECKING:
-    from ..batch import Batch, BatchPlan, BatchProgress  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from ..batch import Batch, BatchPlan, BatchProgress
 
 PICTURES_SHOWN: Final = 24
 FAILED_SHOWN: Final = 20

@@ -23,7 +23,7 @@ from .gallery import job_bundle
 from .table import Bundle
 
 if TYPE_CHECKING:
-    from ..batch import Batch  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from ..batch import Batch
 
 HEADLESS_TIMEOUT_S = 15 * 60.0
 

@@ -21,7 +21,7 @@ from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
 
 if TYPE_CHECKING:
-    from ..batch import Batch, BatchPlan  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from ..batch import Batch, BatchPlan
 
 
 def front_end(shell: Any) -> "FrontEnd":
