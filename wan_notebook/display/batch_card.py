@@ -160,7 +160,7 @@ def batch_bundle(batch: "Batch") -> Bundle:
     lines = [progress.paused] if progress.paused else []
     lines.append(f"All of it: `{show_command(batch)}` · `%wan history --batch {batch.name or batch.id}`")
     table = [_failed_table(batch)] if progress.failed + progress.in_doubt + progress.cancelled else []
-    said = [join_facts([one[name] for name in ("label", "expression", "columns", "path")]) for one in pictures]
+    said = [join_facts([str(one[name]) for name in ("label", "expression", "columns", "path")]) for one in pictures]
     text = [safe_line(plain_text(line), 400) for line in (batch_text(batch), *lines, *said)]
     data = {"text/plain": "\n".join(["\n  ".join(text), *(each.to_text() for each in table)])}
     data |= gallery.sheet_data(storage, [picture.row for *_, picture in shown], copies)

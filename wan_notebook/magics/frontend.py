@@ -2,8 +2,9 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..batch import Batch, BatchPlan
 from ..display import (
     Bundle,
     FrontEnd,
@@ -19,9 +20,6 @@ from ..figure import Comparison
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
-
-if TYPE_CHECKING:
-    from ..batch import Batch, BatchPlan
 
 
 def front_end(shell: Any) -> "FrontEnd":
@@ -66,8 +64,10 @@ def _bundle(shown: "Job | Picture | Comparison | Batch | BatchPlan") -> "Bundle 
     """Return the static output of what shows itself; None for what is of another folder."""
     if isinstance(shown, Comparison):
         return compare_bundle(shown)
-    if not isinstance(shown, Job | Picture):
-        return batch_bundle(shown) if hasattr(shown, "progress") else plan_bundle(shown)
+    if isinstance(shown, Batch):
+        return batch_bundle(shown)
+    if isinstance(shown, BatchPlan):
+        return plan_bundle(shown)
     if (session := _session_of(shown.job if isinstance(shown, Picture) else shown)) is None:
         return None
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
@@ -75,9 +75,8 @@ def _bundle(shown: "Job | Picture | Comparison | Batch | BatchPlan") -> "Bundle 
 
 def _session_of(shown: "Job | Batch") -> Session | None:
     """Return the session of a batch, or this process's, if the job belongs to its folder."""
-    if not isinstance(shown, Job):
-        of_batch: Session = shown.session
-        return of_batch
+    if isinstance(shown, Batch):
+        return shown.session
     session = default_session()
     project = session.known_project()
     return session if project is not None and project.worker is shown.worker else None
