@@ -203,31 +203,27 @@ class Seeds:
     problems: tuple[Problem, ...] = ()
 
 
-SEEDS_OVERLAP: Final = (
-    "without input pictures, n pictures take the n seeds that follow, and here they overlap.",
-    "List every seed, or give one seed with n.",
-)
-
-
-def split_seeds(given: object, *, n: object, mode: Mode) -> Seeds:
+def split_seeds(given: object, *, n: object, mode: Mode, most: int = TASKS_PER_CALL_MAX) -> Seeds:
     """Read what was given as seed: None, a number, or several (a range, list, array or Series).
 
     Values that are not whole numbers are passed on: the request says what is wrong with them.
     """
-    most, items = TASKS_PER_CALL_MAX, [given]
+    items = [given]
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
         with suppress(TypeError):  # an array without a dimension
             items = list(islice(given, most + 1))
     listed = [plain_integer(item) for item in items]
-    seeds = [seed for at, seed in enumerate(listed) if type(seed) is not int or seed not in listed[:at]]
+    first = {seed: at for at, seed in reversed([*enumerate(listed)]) if type(seed) is int}
+    seeds = [seed for at, seed in enumerate(listed) if type(seed) is not int or first[seed] == at]
     notes = ("a seed that is listed twice is asked once",) if len(seeds) < len(listed) else ()
     each = n if type(n) is int and len(seeds) > 1 and mode is not Mode.ILLUSTRATED else 1
     ordered = sorted(seed for seed in seeds if type(seed) is int)
     overlap = mode is Mode.TEXT_TO_IMAGE and any(later - earlier < each for earlier, later in pairwise(ordered))
+    overlapping = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
     rules: list[Rule] = [
         (not seeds, "seed", "[]", "the list is empty.", "Give at least one seed, or leave it out."),
-        (overlap, "n", n, *SEEDS_OVERLAP),
-        (len(seeds) * max(1, each) > most, "seed", "", f"more than {most} pictures in one call.", "Use fewer seeds."),
+        (overlap, "n", n, overlapping, "List every seed, or give one seed with n."),
+        (len(seeds) * max(1, each) > most, "seed", "", f"more than {most:,} pictures in one call.", "Use fewer seeds."),
     ]
     return Seeds(
         tuple(seeds),

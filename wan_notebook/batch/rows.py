@@ -3,22 +3,21 @@
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, time, timedelta
+from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from ..errors import Problem, RequestError
 from ..images import InputImage, PendingImage, is_job, looks_like_image
 from ..request import ImageRequest
 from ..template import Template, near_names
 from ..text import did_you_mean, one_line
-from ..validation import SEEDS_OVERLAP, Mode, mode_for, plain_integer, shown_value, size_from_image, size_text
+from ..validation import Mode, mode_for, plain_integer, shown_value, size_from_image, size_text, split_seeds
 from .tables import ROWS_MAX, Table, raise_problems, read_table
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ PARAMETERS: Final = (*ImageRequest.model_fields, "like", "tags")
 _TEXTS: Final = ("prompt", "negative_prompt")
 _PICTURES: Final = ("images", "like")
 _NOTES_MAX: Final = 10
+_TEXT_MAX_CHARS: Final = 200
 _BRACES: Final = "For literal braces write {{ and }}, or set raw (--raw)."
 
 
@@ -109,7 +109,7 @@ class _Plan:
             self.problems.append(Problem(name, shown_value(self.arguments[name]), "not a parameter.", hint))
         self.seeds = self._seeds()
         self.columns = tuple(dict.fromkeys([*self.table.columns, *["seed"][: len(self.seeds)]]))
-        self.known = f"Columns: {one_line(', '.join(self.columns), 200)}."
+        self.known = f"Columns: {one_line(', '.join(self.columns), _TEXT_MAX_CHARS)}."
         self.templates = self._templates()
         in_braces = {part.name: (one.field, part.typed) for one in self.templates for part in one.fields if part.name}
         self.variables = {name: self._variable(name, *place) for name, place in in_braces.items()}
@@ -130,19 +130,12 @@ class _Plan:
         given = self.arguments.get("seed")
         if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
             return ()
-        try:
-            listed = [plain_integer(seed) for seed in islice(given, ROWS_MAX + 1)]
-            seeds = tuple(dict.fromkeys(listed))
-        except TypeError:  # an array without a dimension, or lists in the list: no seed
-            return ()
-        if not seeds:
-            self.problems.append(Problem("seed", "[]", "the list is empty.", "Give a seed, or leave it out."))
-            del self.arguments["seed"]
-        elif "seed" in self.table.columns:
-            self.problems.append(_both("seed", "seed"))
-        if len(seeds) < len(listed):
-            self.notes["a seed that is listed twice is asked once"] = None
-        return seeds
+        has_images = "images" in self.arguments or {"image", "images"} & {*self.table.columns}
+        mode = Mode.EDIT if has_images else Mode.TEXT_TO_IMAGE
+        seeds = split_seeds(given, n=self.arguments.get("n", 1), mode=mode, most=ROWS_MAX)
+        self.notes |= dict.fromkeys(seeds.notes)
+        self.problems += [*seeds.problems, *([_both("seed", "seed")] if "seed" in self.table.columns else [])]
+        return seeds.values or (None,)
 
     def _templates(self) -> list[Template]:
         """Read the texts of the call, in which columns and variables stand unless it is raw."""
@@ -168,12 +161,13 @@ class _Plan:
 
     def _name_pictures(self, name: str, given: object) -> None:
         """Tell the names of columns from pictures that all rows share."""
-        for value in _listed(given):
+        for number, value in enumerate(_listed(given), 1):
             is_column = isinstance(value, str) and value in self.columns
             self.sources.setdefault(name, []).append((value, None) if is_column else ("", value))
             if not is_column:
                 near = did_you_mean(value, self.columns) if isinstance(value, str) else ""
-                self.problems += [replace(p, hint=f"{p.hint} {near}".strip()) for p in self._load(value, name)[1]]
+                wrong = self._load(value, name, f"image {number}" if name == "images" else name)[1]
+                self.problems += [replace(one, hint=f"{one.hint} {near}".strip()) for one in wrong]
 
     def _setters(self, taken: Collection[str]) -> dict[str, str]:
         """Return the column that sets each parameter; those that stand in braces or hold the call's pictures do not."""
@@ -199,12 +193,10 @@ class _Plan:
     def rows(self, limit: int | None) -> tuple[PlannedRow, ...]:
         """Return the rows, each with each seed. Raise ``RequestError`` with what is wrong with any of them."""
         planned, by_row = list[PlannedRow](), dict[int, list[Problem]]()
-        count, seeds = len(self.table.rows), self.seeds or (None,)
-        if min(count * len(seeds), limit or math.inf) > ROWS_MAX:
+        seeds, number = self.seeds or (None,), 0
+        if min(len(self.table.rows) * len(seeds), limit or math.inf) > ROWS_MAX:
             self.problems.append(Problem("rows", "", f"are more than {ROWS_MAX:,}.", "Take the first ones with limit."))
             limit = 1
-        numbers = sorted(seed for seed in self.seeds if type(seed) is int)
-        self.gap = min((later - earlier for earlier, later in pairwise(numbers)), default=math.inf)
         each = ((number, row, seed) for number, row in enumerate(self.table.rows, 1) for seed in seeds)
         for number, row, seed in islice(each, limit):
             values = {name: _plain(row.get(name)) for name in self.columns}
@@ -214,7 +206,7 @@ class _Plan:
                 planned.append(self._row(values))
             except RequestError as error:
                 by_row.setdefault(number, []).extend(error.problems)
-        if by_row and len(by_row) == count:  # what is wrong with an argument is said once
+        if by_row and len(by_row) == number:  # what is wrong with an argument is said once
             shared = [one for one in by_row[1] if one.field in self.arguments]
             shared = [one for one in shared if all(one in others for others in by_row.values())]
             self.problems += shared
@@ -226,7 +218,7 @@ class _Plan:
         """Return a row from its values. Raise ``RequestError`` with everything that is wrong with it."""
         problems = list[Problem]()
         given = {name: values[column] for name, column in self.setters.items() if not _is_blank(values[column])}
-        fields = self.fixed | {name: _READERS.get(name, _as_it_is)(value) for name, value in given.items()}
+        fields = self.fixed | {name: _READERS.get(name, lambda it: it)(value) for name, value in given.items()}
         tags = fields.pop("tags", [])
         for template in self.templates:
             text = self._text(template, values, problems)
@@ -245,8 +237,6 @@ class _Plan:
             request = ImageRequest(**fields)
         except RequestError as error:
             raise RequestError([*problems, *error.problems]) from None
-        if mode is Mode.TEXT_TO_IMAGE and self.gap < request.n:
-            problems.append(Problem("n", str(request.n), *SEEDS_OVERLAP))
         if problems:
             raise RequestError(problems)
         columns = {name: self._json(value) for name, value in values.items()}
@@ -273,18 +263,18 @@ class _Plan:
                 images, wrong = self._load(given, column or name)
                 found += images
                 problems += wrong if column else ()
-            elif name in self.arguments:  # leaving it out would make another picture "image 2"
+            elif column and name in self.arguments:  # leaving it out would make another picture "image 2"
                 problems.append(Problem(column, "", "holds no picture.", "Fill it in, or leave the row out."))
         return found
 
-    def _load(self, value: object, field: str) -> tuple[Inputs, list[Problem]]:
+    def _load(self, value: object, field: str, name: str = "") -> tuple[Inputs, list[Problem]]:
         """Return the pictures that a value is, read once for all rows, and what is wrong with them."""
         if isinstance(value, list | tuple):
-            each = [self._load(one, field) for one in value]
+            each = [self._load(one, field, f"image {number}") for number, one in enumerate(value, 1)]
             return tuple(one for images, _ in each for one in images), [one for _, wrong in each for one in wrong]
         key = (type(value), value) if isinstance(value, str | PurePath) else id(value)
         if key not in self.loaded:
-            images, _, problems = self.resolver.inputs(value, "image")
+            images, _, problems = self.resolver.inputs(value, name or field)
             self.loaded[key] = value, images, problems
         _, images, problems = self.loaded[key]
         return images, [replace(one, field=field) for one in problems]
@@ -294,22 +284,25 @@ class _Plan:
         match value:
             case None | bool():
                 return value
-            case Enum():
-                return self._json(value.value)
-            case int():
+            case int() if not isinstance(value, Enum):
                 return int(value)
-            case float():
-                return float(value) if math.isfinite(value) else str(value)
+            case float() if math.isfinite(value):
+                return float(value)
             case date() | time():
                 return value.isoformat()
-            case str() | PurePath() | Decimal() | Fraction() | UUID() | timedelta():
-                return text if (text := str(value))[:5] != "data:" else "picture"
             case Mapping():
                 return {str(name): self._json(_plain(inner)) for name, inner in value.items()}
             case list() | tuple() | Set():
                 return [self._json(_plain(inner)) for inner in value]
-        is_picture = looks_like_image(value) or is_job(value)
-        return self.resolver.label(value) or ("picture" if is_picture else f"<{type(value).__name__}>")
+            case str():
+                return str(value) if value[:5] != "data:" else "picture"
+        name = self.resolver.label(value) if not isinstance(value, PurePath) else ""
+        if name or looks_like_image(value) or is_job(value):
+            return name or "picture"
+        with suppress(Exception):  # a person's own class may raise anything
+            if " at 0x" not in (text := str(value)):
+                return one_line(text, _TEXT_MAX_CHARS)
+        return f"<{type(value).__name__}>"
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -320,7 +313,8 @@ def _plain(value: Any) -> Any:
     if type(value) in (str, int, bool):
         return value
     if hasattr(type(value), "dtype") and getattr(value, "shape", None) == ():
-        value = value.item() if value.dtype.kind not in "mM" else str(value).replace("NaT", "") or None
+        is_time = getattr(value.dtype, "kind", "") in ("m", "M")  # whose item may be a bare number
+        value = str(value).replace("NaT", "") or None if is_time else value.item()
     is_nan = (isinstance(value, float) and value != value) or (isinstance(value, Decimal) and value.is_nan())
     return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value
 
@@ -344,10 +338,6 @@ def _words(value: Any) -> list[Any]:
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     return list(value) if isinstance(value, list | tuple | Set) else [value]
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {

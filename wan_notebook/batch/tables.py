@@ -6,7 +6,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple, NoReturn
@@ -62,7 +63,7 @@ def grid(**axes: Iterable[Any]) -> Grid:
     found: dict[str, list[Any]] = {}
     for name, given in axes.items():
         is_one = isinstance(given, str | bytes | PurePath) or is_job(given) or looks_like_image(given)
-        if isinstance(given, Mapping | Set):
+        if isinstance(given, Mapping | set | frozenset):
             hint = f"Give a list, for example {name}=sorted(…)."
             problems.append(Problem(name, shown_value(given), "has no order of its own.", hint))
         elif is_one or not isinstance(given, Iterable):
@@ -114,40 +115,27 @@ def read_table(given: Any, most: int) -> Table:
 
 def raise_problems(problems: Iterable[Problem], by_row: Mapping[int, Iterable[Problem]]) -> None:
     """Raise ``RequestError`` with the problems of a table and the first ones of its rows, if there are any."""
-    found = list(dict.fromkeys(problems))
-    listed = left_out = 0
-    for number, each in by_row.items():
-        of_row = dict.fromkeys(each)
-        if not of_row:
-            continue
-        if listed >= PROBLEMS_MAX:
-            left_out += 1
-            continue
-        where = (f"row {number:,}{f', {problem.field}' if problem.field else ''}" for problem in of_row)
-        named = [Problem(name, one.value, one.message, one.hint) for name, one in zip(where, of_row, strict=True)]
-        found += named[: PROBLEMS_MAX - listed]
-        listed += len(named)
-    if found:
-        raise RequestError(found, more=f"and {pluralize(left_out, 'more row')} with problems" if left_out else "")
+    of_rows = [(number, one) for number, each in by_row.items() for one in dict.fromkeys(each)]
+    named = [replace(one, field=f"row {number:,}, {one.field}".removesuffix(", ")) for number, one in of_rows]
+    left_out = len({number for number, _ in of_rows} - {number for number, _ in of_rows[:PROBLEMS_MAX]})
+    more = f"and {pluralize(left_out, 'more row')} with problems" if left_out else ""
+    if found := [*dict.fromkeys(problems), *named[:PROBLEMS_MAX]]:
+        raise RequestError(found, more=more)
 
 
-def _table(given: list[Any]) -> Table:
+def _table(rows: list[Any]) -> Table:
     """Return rows as a table: each a mapping from names to values."""
-    if not given:
+    if not rows:
         _refuse("the table is empty.", "Give at least one row.")
-    rows: list[Mapping[str, Any]] = []
-    wrong: dict[int, list[Problem]] = {}
-    for number, row in enumerate(given, 1):
-        if not isinstance(row, Mapping) and callable(getattr(type(row), "keys", None)):  # sqlite3.Row
-            row = dict(row)
-        if not isinstance(row, Mapping):
-            hint = 'Write for example [{"animal": "fox"}, {"animal": "owl"}].'
-            message = f"is of type {type(row).__name__}, not a dict of columns."
-            wrong[number] = [Problem("", shown_value(row), message, hint)]
-        elif not all(type(name) is str for name in row):
-            row = {str(name): value for name, value in row.items()}
-        rows.append(row)
+    hint = 'Write for example [{"animal": "fox"}, {"animal": "owl"}].'
+    wrong = {
+        number: [Problem("", shown_value(row), f"is of type {type(row).__name__}, not a dict of columns.", hint)]
+        for number, row in enumerate(rows, 1)
+        if not isinstance(row, Mapping)
+    }
     raise_problems((), wrong)
+    if not all(type(name) is str for row in rows for name in row):
+        rows = [{str(name): value for name, value in row.items()} for row in rows]
     return Table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
@@ -159,58 +147,57 @@ def _read_file(path: Path, most: int) -> Table:
     try:
         if kind in (".parquet", ".pq"):
             return read_table(_read_parquet(path), most)
-        if kind not in (".csv", ".tsv", ".jsonl", ".ndjson", ".json"):
+        if kind not in _READERS:
             hint = "Read it with pandas.read_excel, and give the DataFrame." if kind[:4] == ".xls" else ""
             _refuse(f"not a table that can be read: {_KINDS}.", hint, path.name)
-        text = path.read_text("utf-8-sig")
-        if kind in (".csv", ".tsv"):
-            return _table(_read_csv(text)[:most])
-        if kind != ".json":
-            return _table(_read_lines(text)[:most])
-        rows = json.loads(text, object_pairs_hook=_object)
-        if not isinstance(rows, list):
-            _refuse("not a list of objects.", 'Write [{"animal": "fox"}, …] (pandas: orient="records").', path.name)
-        return _table(rows[:most])
-    except UnicodeDecodeError:
-        _refuse("not UTF-8 text.", "Save it as UTF-8 (Excel: CSV UTF-8).", path.name)
-    except OSError as error:
-        _refuse(f"cannot be read: {error.strerror or type(error).__name__}.", "Check the path.", path.name)
-    except csv.Error as error:
-        _refuse(f"not a valid CSV file: {error}.", "Put quotes around texts that hold commas or quotes.", path.name)
+        return _table(_READERS[kind](path.read_text("utf-8-sig"))[:most])
     except RequestError:
         raise
-    except (ValueError, RecursionError) as error:
-        _refuse(f"cannot be read: {one_line(error, 100)}.", "", path.name)
+    except UnicodeDecodeError:
+        _refuse("not UTF-8 text.", "Save it as UTF-8 (Excel: CSV UTF-8).", path.name)
+    except csv.Error as error:
+        _refuse(f"not a valid CSV file: {error}.", "Put quotes around texts that hold commas or quotes.", path.name)
+    except (OSError, ValueError, RecursionError) as error:  # of files that are gone, JSON and Parquet
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error, 100)
+        _refuse(f"cannot be read: {reason}.", "Check the path and the file.", path.name)
 
 
 def _read_csv(text: str) -> list[dict[str, Any]]:
     # Not csv.Sniffer: prompts are full of commas, and it counts those too.
     header = re.sub('"[^"]*"', "", text.partition("\n")[0])
     delimiter = max("\t;,", key=header.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    names = [name.strip() for name in next(lines, [])]
-    _refuse_repeated(filter(None, names))  # a column without a name is an index, or the end of a line
-    rows, wrong = list[dict[str, Any]](), dict[int, list[Problem]]()
-    for cells in filter(any, lines):
-        rows.append({name: cell or None for name, cell in zip(names, cells, strict=False) if name})
-        if any(cells[len(names) :]):
-            message = f"has {len(cells)} cells, but the header has {len(names)}."
-            hint = f"Put quotes around texts that hold {delimiter!r}."
-            wrong[len(rows)] = [Problem("", "", message, hint)]
-    raise_problems((), wrong)
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    # A column without a name is an index, or the end of a line.
+    _refuse_repeated(name for name in map(str.strip, lines.fieldnames or ()) if name)
+    rows = [row for row in lines if any(row.values())]
+    message, hint = "has more cells than the header.", f"Put quotes around texts that hold {delimiter!r}."
+    long = [number for number, row in enumerate(rows, 1) if any(row.get(None) or ())]  # DictReader's rest of a line
+    raise_problems((), {number: [Problem("", "", message, hint)] for number in long})
+    return [{name.strip(): cell or None for name, cell in row.items() if name and name.strip()} for row in rows]
+
+
+def _read_json(text: str) -> list[Any]:
+    rows = json.loads(text, object_pairs_hook=_object)
+    if not isinstance(rows, list):
+        _refuse("not a list of objects.", 'Write [{"animal": "fox"}, …] (pandas: orient="records").')
     return rows
 
 
 def _read_lines(text: str) -> list[Any]:
-    rows, wrong = list[Any](), dict[int, list[Problem]]()
+    rows: list[Any] = []
     for line in filter(str.strip, text.split("\n")):
         try:
             rows.append(json.loads(line, object_pairs_hook=_object))
-        except ValueError as error:
-            rows.append({})
-            wrong[len(rows)] = [Problem("", one_line(line, 40), f"not JSON: {one_line(error, 80)}.")]
-    raise_problems((), wrong)
+        except json.JSONDecodeError as error:
+            _refuse(f"row {len(rows) + 1} is not JSON: {error}.", "Put one object in each line.", one_line(line, 40))
     return rows
+
+
+_READERS: Final[Mapping[str, Callable[[str], list[Any]]]] = {
+    **dict.fromkeys((".csv", ".tsv"), _read_csv),
+    **dict.fromkeys((".jsonl", ".ndjson"), _read_lines),
+    ".json": _read_json,
+}
 
 
 def _read_parquet(path: Path) -> Any:

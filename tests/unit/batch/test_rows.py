@@ -1,6 +1,9 @@
 """Rows of a table become valid requests, or one error that names every row."""
 
+import csv
+import io
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -131,11 +134,11 @@ def test_polars_frames_are_tables() -> None:
     [
         ("a.csv", b"", "empty"),
         ("a.csv", b"animal,seed\n", "empty"),
-        ("a.csv", b"animal,seed\nfox,1,2\n", "row 1: has 3 cells, but the header has 2."),
+        ("a.csv", b"animal,seed\nfox,1,2\n", "row 1: has more cells than the header."),
         ("a.csv", b"a,b,a\n1,2,3\n", "rows = a: more than one column has this name."),
         ("a.csv", b'a,b\n"fox,2\n', "not a valid CSV file"),
         ("a.csv", "a\nfür\n".encode("latin-1"), "not UTF-8"),
-        ("a.jsonl", b'{"a": 1}\n{"a": 2\n[3]', "row 2 = {"),
+        ("a.jsonl", b'{"a": 1}\n{"a": 2\n[3]', "row 2 is not JSON"),
         ("a.jsonl", b'{"a": 1}\n[3]', "row 2 = [3]: is of type list"),
         ("a.jsonl", b'{"a": 1, "a": 2}', "more than one column"),
         ("a.json", b'{"a": [1, 2]}', "not a list of objects"),
@@ -372,6 +375,35 @@ def test_ten_thousand_rows_are_planned_in_seconds() -> None:
 
 
 # ------------------------------------------------------------------ any table
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1, max_size=9)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5), st.sampled_from(",;\t"), st.booleans())
+def test_what_a_file_holds_is_what_is_asked(cells: list[tuple[str, str]], delimiter: str, has_mark: bool) -> None:
+    """Any text comes out of CSV and JSONL as it went in, whatever separates it and however Excel marks the file."""
+    rows = [{"a,b": one, "c;d": other} for one, other in cells]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0], delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        table, lines = Path(folder, "t.csv"), Path(folder, "t.jsonl")
+        table.write_text(text.getvalue(), "utf-8-sig" if has_mark else "utf-8", newline="")
+        lines.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+        for path in (table, lines):
+            assert [row.columns for row in plan(path)] == rows
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=9), st.integers(1, 5), st.none() | st.integers(1, 30))
+def test_seeds_multiply_row_by_row(seeds: list[int], count: int, limit: int | None) -> None:
+    """Each row with each seed, each seed once; a limit takes the first ones of the same list."""
+    each = list(dict.fromkeys(seeds))
+    rows = plan([{"k": k} for k in range(count)], "{k}", seed=seeds, limit=limit)
+    wanted = [(str(k), seed) for k in range(count) for seed in each][:limit]
+    assert [(row.request.prompt, row.request.seed) for row in rows] == wanted
+    assert [row.columns["seed"] for row in rows] == [seed for _, seed in wanted]
+
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.decimals(), st.dates(), st.binary()
