@@ -1,5 +1,6 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -173,7 +174,11 @@ def generate(
         # The first edition took these pictures: what it made of them is shown, whatever is refused today.
         former = build_requests({**fields, "images": former_inputs}, seeds)
         submission = replace(submission, former=former, refusal=error)
-    return session.submit(submission)
+    job = session.submit(submission)
+    for note in job.notes:
+        if note not in seeds.notes:  # a list of jobs shows no cards: whoever meant several pictures is told here
+            warnings.warn(note, stacklevel=2)
+    return job
 
 
 def _resolver(session: Session) -> "Resolver":
