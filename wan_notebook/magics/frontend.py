@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from ..display import Bundle, FrontEnd, job_bundle, picture_bundle, show_job
+from ..display import HEADLESS_TIMEOUT_S, Bundle, FrontEnd, job_bundle, picture_bundle, show_job
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
@@ -49,6 +49,8 @@ def _bundle(shown: Job | Picture) -> "Bundle | None":
     """Return the static output of a job or a picture; None for one of another folder."""
     if (session := _session_of(shown.job if isinstance(shown, Picture) else shown)) is None:
         return None
+    if isinstance(shown, Job) and current_shell() is None:  # marimo takes one output, once
+        shown.wait(HEADLESS_TIMEOUT_S)
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
 
 
