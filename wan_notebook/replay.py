@@ -9,11 +9,11 @@ one cell.
 import random
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from .database import OCCURRENCE_KEY, OPEN, Status
+from .database import OPEN, Status
 from .errors import ReplayError, WanError
 from .images import InputImage
 from .request import ImageRequest
@@ -27,6 +27,12 @@ Replay = Literal["on", "only", "off"]
 
 RUN_KEY: Final = "run"
 """Key in a row's ``versions``: the session and execution that made it, ``session:execution``."""
+
+OCCURRENCE_KEY: Final = "meeting"
+"""Key in a row's ``versions``: which occurrence in its cell (or kernel, without cell ids) it answers, from 0.
+
+``0-2`` where a loop asked again while the job was open, and got the same.
+"""
 
 _DIGITS_MAX: Final = 4
 
@@ -48,8 +54,7 @@ class CellId:
 class Submission:
     """What a cell, ``generate`` or the panel wants: validated requests, and how they are to be treated.
 
-    ``replacing`` are jobs in doubt that a person gives up for these. ``batch`` is the key of the batch that asks.
-    ``former`` are the requests that the first
+    ``replacing`` are jobs in doubt that a person gives up for these. ``former`` are the requests that the first
     edition read in the same cell, if they differ; ``refusal`` is why the cell is refused today (``requests`` is then
     empty), unless the store answers ``former``.
     """
@@ -62,7 +67,6 @@ class Submission:
     embed: bool | None = None
     notes: tuple[str, ...] = ()
     replacing: tuple[str, ...] = ()
-    batch: str = ""
     cell: CellId = field(default_factory=CellId)
     former: tuple[ImageRequest, ...] = ()
     refusal: WanError | None = None
@@ -127,11 +131,27 @@ def _occurrences_of(results: Sequence["JobRow"]) -> "list[tuple[tuple[str, int],
     found = []
     for row in reversed(results):
         run = _run_of(row) if row.cell_id else _session_of(row)
-        noted = str(row.versions.get(OCCURRENCE_KEY, ""))  # perhaps of somebody else's ledger
-        index = int(noted) if noted.isdecimal() and len(noted) <= _DIGITS_MAX else in_run[run]
-        found.append(((row.cell_id, index), row))
+        first, last = _noted(row)
+        index = in_run[run] if first is None else first
+        found += [((row.cell_id, at), row) for at in range(index, max(index, last or 0) + 1)]
         in_run[run] += 1
     return found
+
+
+def _noted(row: "JobRow") -> list[int | None]:
+    """Return the first and the last occurrence that a row answers, as far as it says; it may be somebody else's."""
+    first, _, last = str(row.versions.get(OCCURRENCE_KEY, "")).partition("-")
+    return [int(each) if each.isdecimal() and len(each) <= _DIGITS_MAX else None for each in (first, last)]
+
+
+def shared_versions(row: "JobRow", occurrence: int, cell: CellId) -> Mapping[str, object] | None:
+    """Return the ``versions`` of an open job that answers a later occurrence of its cell, too; None if they say so.
+
+    So that the loop that joined it is shown the same when it is run again, instead of buying what it never had.
+    """
+    first, last = _noted(row)
+    is_known = row.cell_id != cell.cell_id or occurrence <= max(first or 0, last or 0)
+    return None if is_known else {**row.versions, OCCURRENCE_KEY: f"{first or 0}-{occurrence}"}
 
 
 def _in_order(results: Sequence["JobRow"]) -> list["JobRow"]:
@@ -211,7 +231,7 @@ class Lookup:
             chosen = complete[0]  # a store that only replays shows what it has, however often a cell is run
         running = self._running(request, rows) if chosen is None else None
         if running is not None:  # its tasks are known by their seeds, whichever of them are done
-            return self._by_seeds(request, running.seed or 0)
+            return [replace(job, occurrence=occurrence) for job in self._by_seeds(request, running.seed or 0)]
         seed = chosen.seed or 0 if chosen else self.rng.randint(0, record_of(request.model).seed_max - request.n)
         first, *others = self._by_seeds(request, seed, is_drawn=chosen is None)
         # Only the first of several tasks stands for the request; the others go by their seeds.

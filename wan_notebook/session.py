@@ -39,6 +39,7 @@ from .replay import (
     former_readings,
     read_submission,
     refuse_unanswered,
+    shared_versions,
 )
 from .resolver import Resolver
 from .settings import LEDGER_NAME, SettingsLoader
@@ -251,7 +252,9 @@ class Session:
                 for job in jobs
             )
         run = self._occurrences.run(cell)
-        if any(job.result and job.is_open and job.result.versions.get(RUN_KEY) == run for job in jobs):
+        joined = [job.result for job in jobs if job.result and job.is_open]
+        is_seedless = any(request.seed is None for request in requests)
+        if is_seedless and any(row.versions.get(RUN_KEY) == run for row in joined):
             # A loop without a seed gets one picture each time round, where it may have meant several.
             note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
             submission = replace(submission, notes=(*submission.notes, note))
@@ -315,6 +318,9 @@ class Session:
                     fresh=submission.fresh,
                     replay=settings.replay != "off",
                 )
+        for at, (answer, is_new) in zip(wanted, made, strict=True):
+            if not is_new and (versions := shared_versions(answer, plan.jobs[at].occurrence, cell)):
+                project.database.update(answer.id, versions=versions)
         rows = {at: row for at, (row, _) in zip(wanted, made, strict=True)}
         fresh = {row.id for row, is_new in made if is_new}
         tracked = [worker.track(row) for at, job in enumerate(plan.jobs) if (row := rows.get(at, job.result))]

@@ -125,6 +125,7 @@ def test_cancel_is_seen_at_once_and_acts_when_the_kernel_is_free(
     assert "cancel requested" in lab.out_text(1)  # by the page alone: nothing has answered
     let_go(lab, 3)
     lab.output(1).locator(HTML).first.wait_for()  # the lasting output, without a picture
+    assert "jp-Cell" in lab.page.evaluate("document.activeElement.className"), "the keyboard goes on from there"
     lab.run_cell(4)
 
     assert "cancelled" in lab.out_text(1)

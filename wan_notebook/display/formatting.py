@@ -72,7 +72,7 @@ def format_eta(remaining_s: tuple[float, float] | None) -> str:
     low, high = remaining_s
     middle = (max(0.0, low) + high) / 2
     if high < 1 or middle < 4:
-        return "longer than usual" if high < 1 else "any moment now"
+        return "longer than usual" if high < 1 else "a few seconds more"
     step = 1 if middle < 10 else 5
     return f"about {round(middle / step) * step} s more" if middle < 90 else f"about {round(middle / 60)} min more"
 

@@ -46,6 +46,11 @@ class Layout(NamedTuple):
 # Of two columns one is left where both would be cramped: the middle term is huge below 560 px and negative above.
 _ALONE: Final = Layout("width:100%", 854, 480)
 _PAIRS: Final = Layout("width:clamp(50% - 16px,(560px - 100%)*999,100% - 14px);max-width:640px", 640, 480)
+_THREE: Final = Layout(
+    "width:max(clamp(33.3% - 16px,(720px - 100%)*999,50% - 16px),min((560px - 100%)*999,100% - 14px));max-width:640px",
+    640,
+    480,
+)
 _GRID: Final = Layout("width:clamp(148px,25% - 16px,256px)", 256, 256, per_row=3)
 _ARTICLE: Final = Layout("width:100%;max-width:640px", 640, 480)
 
@@ -61,7 +66,7 @@ def layout_of(count: int, *, is_alone: bool = False) -> tuple[Layout, dict[str, 
     """Return the layout of so many pictures, and the longest side in px and most bytes of each one's copy."""
     side_px, enough_bytes = (1024, 180_000) if count <= 1 else (640, 54_000) if count <= 4 else (256, 12_000)
     share = (OUTPUT_MAX_BYTES - _SHEET_MAX_BYTES * 4 // 3 - _TEXT_BYTES) // max(1, min(count, MAX_SHOWN))
-    layout = _ALONE if is_alone and count <= 1 else _PAIRS if count <= 4 else _GRID
+    layout = _ALONE if is_alone and count <= 1 else _THREE if count == 3 else _PAIRS if count <= 4 else _GRID
     return layout, {"max_px": side_px, "max_bytes": min(enough_bytes, (share - 1_500) * 3 // 4)}
 
 

@@ -208,6 +208,7 @@ def _read_path(text: str) -> bytes:
     if found is None:
         names = [entry.name for entry in islice(path.parent.glob("*"), 5000)]
         near = [path.parent / name for name in get_close_matches(path.name[:255], names, n=1)]
+        near = [path for path in near if path.exists()]  # a link to nowhere has a name, too
         near = [above] if (above := ".." / path).is_file() else near
         hint = f"Did you mean {one_line(near[0], 300)}?" if near else "Check it: it starts from the notebook's folder."
         raise BadImageError(f"there is no file {one_line(path, 200)}", hint=hint)

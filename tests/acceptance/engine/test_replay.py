@@ -69,12 +69,16 @@ def test_seedless_cells_show_what_they_showed(house: House, kernels: list[tuple[
     assert house.service.tasks_created == len(letters)
 
 
-def test_a_loop_that_shares_a_running_job_says_so(house: House) -> None:
-    """Whoever wanted several pictures is told how; the note stays when the job is saved."""
+@pytest.mark.parametrize("cells", ["aa", "--", "a-"])
+def test_a_loop_that_shares_a_running_job_says_so(house: House, cells: str) -> None:
+    """Whoever wanted several pictures is told how; the note stays when the job is saved. Run again, it is free."""
     house.configure(seconds=0.3)
-    session = at_cell(house.kernel(), "a", "1")
-    first, again = ask(session), ask(session)
+    session, later = (at_cell(house.kernel(), cell.strip("-"), "1") for cell in cells)
+    first = ask(session)
+    with pytest.warns(UserWarning, match="the same request in this run"):
+        again = ask(session)
     assert again.result(WAIT_S).id == first.id
+    assert [ask(later).id for _ in range(2)] == [first.id] * 2
     assert "Note: the same request in this run" in job_bundle(again, session)[0]["text/plain"]
     assert house.service.tasks_created == 1
 

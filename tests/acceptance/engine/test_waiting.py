@@ -57,13 +57,14 @@ async def main():
 
 done = threading.Event()
 wan.generate("a hen", seed=4).add_done_callback(lambda job: (job.result(30), done.set()))
-print(*asyncio.run(main()), done.wait(30))
+output = wan.generate("a lime", seed=6)._repr_mimebundle_()[0]["text/plain"]
+print(*asyncio.run(main()), done.wait(30), output.split()[1])
 """
 
 
 @pytest.mark.process
 def test_nest_asyncio_applied_after_our_import_does_no_harm() -> None:
-    """Waiting, awaiting and callbacks work over HTTP; JupyterLab's tests apply it before."""
+    """Waiting, awaiting, callbacks and outputs outside IPython work over HTTP; JupyterLab's tests apply it before."""
     with serve_in_thread(create_app(unlimited(0.05))) as url:
         done = run_script(NEST, url)
-    assert done.stdout.split() == ["saved", "saved", "True"], done.stderr[-1500:]
+    assert done.stdout.split() == ["saved", "saved", "True", "saved"], done.stderr[-1500:]

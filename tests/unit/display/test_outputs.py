@@ -156,7 +156,7 @@ def test_a_table_is_the_same_in_html_and_text() -> None:
     [
         (None, ""),
         ((0.0, 0.5), "longer than usual"),
-        ((1.0, 4.0), "any moment now"),
+        ((1.0, 4.0), "a few seconds more"),
         ((18.0, 26.0), "about 20 s more"),
         ((100.0, 200.0), "about 2 min more"),
     ],

@@ -41,7 +41,10 @@ function makeRow(several, onCancel) {
     button.ariaDisabled = String(requested);
     button.ariaLabel = requested ? null : `Cancel ${job.label}`;
     setText(button, requested ? "cancel requested" : "Cancel");
-    act.toggleAttribute("data-absent", !(job.can_cancel || (requested && job.ticking)));
+    const absent = !(job.can_cancel || (requested && job.ticking));
+    // What is hidden loses the keyboard's focus to the page: its cell takes it.
+    if (absent && act.contains(document.activeElement)) act.closest('[tabindex="0"]')?.focus();
+    act.toggleAttribute("data-absent", absent);
   }
 
   return {
