@@ -57,7 +57,8 @@ async def main():
 
 done = threading.Event()
 wan.generate("a hen", seed=4).add_done_callback(lambda job: (job.result(30), done.set()))
-print(*asyncio.run(main()), done.wait(30), wan.generate("a lime", seed=6)._repr_mimebundle_()[0]["text/plain"].split()[1])
+output = wan.generate("a lime", seed=6)._repr_mimebundle_()[0]["text/plain"]
+print(*asyncio.run(main()), done.wait(30), output.split()[1])
 """
 
 
