@@ -1,26 +1,25 @@
 """The same as Python: ``generate``, ``compare``, ``panel``. None of them needs IPython."""
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
-from .export import write_file
-from .history import whole_number
-from .images import InputImage, PendingImage, load_image, open_image, saved
-from .jobs import Job, Picture, cost_of
+from .batch import Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
+from .errors import CellError, ImageInputError, JobError, Problem, RequestError, require
+from .figure import CompareItem, Comparison, comparison_of, items_of, side_by_side
+from .history import History, whole_number
+from .images import load_image, saved
+from .jobs import Job, Picture
 from .kernel import current_shell
 from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
 from .request import ImageRequest, build_requests
 from .session import Session, default_session
-from .text import one_line, pluralize
 from .validation import (
     mode_for,
     name_problems,
@@ -33,10 +32,7 @@ from .validation import (
 )
 
 if TYPE_CHECKING:
-    from .display import CompareItem
     from .resolver import Resolver
-
-Inputs = tuple[InputImage | PendingImage, ...]
 
 
 def generate(
@@ -144,10 +140,10 @@ def generate(
     problems += [
         Problem(field, shown_value(value), "must be text.") for field, value in texts if not isinstance(value, str)
     ]
-    inputs, former_inputs, refused = _inputs(resolver, images, "image")
+    inputs, former_inputs, refused = resolver.inputs(images, "image")
     mode = mode_for(inputs, interleave=interleave is True)
     if like is not None:
-        shapes, _, more = _inputs(resolver, like, "like")
+        shapes, _, more = resolver.inputs(like, "like")
         if not more:
             shown = like if isinstance(like, str) else "like"
             size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
@@ -181,111 +177,161 @@ def generate(
     return job
 
 
+def map(
+    rows: object,
+    prompt: str | None = None,
+    *,
+    images: object = None,
+    name: str = "",
+    limit: int | None = None,
+    dry_run: bool = False,
+    fresh: bool = False,
+    provider: str | None = None,
+    embed: bool | None = None,
+    raw: bool = False,
+    session: Session | None = None,
+    **parameters: object,
+) -> Batch | BatchPlan:
+    """Make pictures from every row of a table, and return their batch once all rows are checked.
+
+    The same call again adds nothing: it shows what is there and runs what is missing. A batch is known by its notebook
+    and name, without a name by its cell. Rows are sent in their order, as many at once as the account allows.
+
+    Parameters
+    ----------
+    rows : table
+        ``wan.grid(…)``, a list of dicts, a DataFrame of pandas or polars, an Arrow table, or the path of a CSV, JSON,
+        JSONL or Parquet file. Columns that stand in the prompt's braces fill them; any other column with the name of
+        a parameter (``prompt``, ``image``, ``seed``, ``size``, ``n``, ``negative_prompt``, ``model``, ``tags`` …) sets
+        it for its row; the rest is kept with the pictures.
+    prompt : str, optional
+        A text whose ``{braces}`` are filled from the row, then from the notebook's variables. By default the column
+        ``prompt``.
+    images : picture, str or list, optional
+        Input pictures for every row, or the names of the columns that hold them.
+    name : str
+        The name of the batch; ``wan.batch(name)`` finds it from any kernel.
+    limit : int, optional
+        Take the first so many rows only.
+    dry_run : bool
+        Return the plan (``BatchPlan``: tasks, price, time) and write and send nothing. Default False.
+    fresh : bool
+        Ask for new pictures, whatever the store has. Default False.
+    provider : str, optional
+        ``gateway``, ``dashscope`` or ``simulator`` for this call.
+    embed : bool, optional
+        Write metadata into the picture files. Default as configured: True.
+    raw : bool
+        Take the prompt as it stands, braces too. Default False.
+    session : Session, optional
+        The session to use; this process's own by default.
+    **parameters
+        Parameters of ``generate`` for all rows: ``size``, ``n``, ``negative_prompt``, ``model``, ``tags`` and so on.
+        Several seeds (``seed=range(4)``) multiply the rows.
+
+    Returns
+    -------
+    Batch
+        A handle of all jobs; a ``BatchPlan`` with ``dry_run``.
+
+    Raises
+    ------
+    RequestError
+        With every problem of every row.
+    BudgetError
+        If the batch could exceed a budget; ``limit=`` makes it smaller.
+    ReplayError
+        If nothing may be bought and the store has no answer.
+    SettingsError, StoreError
+        If a setting or the folder of pictures is wrong. In each case nothing was written or sent.
+
+    Examples
+    --------
+    >>> rows = wan.grid(animal=["fox", "owl"], style=["ink", "oil"], seed=[1, 2])
+    >>> zoo = wan.map(rows, "A {animal} in {style}", size="1:1", name="zoo")
+    >>> zoo.result().figure(rows="style", columns="animal").save("zoo.pdf")
+    """
+    given = dict(locals())
+    session = session or default_session()
+    problems: list[Problem] = []
+    flags = [flag for flag in ("dry_run", "fresh", "embed", "raw") if not isinstance(given[flag], bool | None)]
+    problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
+    texts = [("name", name), ("provider", "" if provider is None else provider)]
+    problems += [Problem(field, shown_value(text), "must be text.") for field, text in texts if type(text) is not str]
+    if problems:
+        raise RequestError(problems)
+    resolver, axes = _resolver(session), tuple(rows.axes) if isinstance(rows, Grid) else ()
+    planned, notes = plan_rows(
+        rows, prompt, images=images, limit=limit, raw=raw, parameters=parameters, resolver=resolver
+    )
+    cell = session.cell()
+    submission = Submission(
+        requests=(),
+        name=name,
+        fresh=fresh,
+        provider=provider,
+        embed=embed,
+        notes=notes,
+        cell=cell,
+        batch=name or cell.cell_id,
+    )
+    plan = plan_batch(session, planned, submission, axes)
+    return plan if dry_run else start_batch(session, plan)
+
+
+def batch(name: str, *, session: Session | None = None) -> Batch:
+    """Return a batch by its name, from any kernel: this notebook's, else the newest of that name.
+
+    Parameters
+    ----------
+    name : str
+        The name that ``map`` gave it, or its id.
+    session : Session, optional
+        The session to use; this process's own by default.
+
+    Raises
+    ------
+    StoreError
+        If there is none; it names those that there are.
+
+    Examples
+    --------
+    >>> wan.batch("zoo").wait()
+    """
+    require("name", name, str, "text, such as 'zoo'")
+    return find_batch(session or default_session(), name)
+
+
 def _resolver(session: Session) -> "Resolver":
     shell = current_shell()
     return session.resolver(shell.user_ns if shell is not None else {})
 
 
-def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
-    """Return the pictures that a value is, the same as the first edition took them if some are refused, and why."""
-    values = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
-    found: list[InputImage | PendingImage] = []
-    former: list[InputImage | PendingImage | None] = []
-    problems: list[Problem] = []
-    for number, value in enumerate(values, 1):
-        label = _label(resolver, value) or (f"{field} {number}" if field == "image" else field)
-        try:
-            images = resolver.image(value, label)
-            found += images
-            former += images
-        except ImageInputError as error:
-            problems += [replace(problem, field=field) for problem in error.problems]
-            found.append(PendingImage(name=label, job_id=""))  # keeps the count, and so the mode
-            former.append(resolver.former_image(value, label))
-    whole = tuple(image for image in former if image is not None)
-    return tuple(found), whole if problems and len(whole) == len(former) else (), problems
-
-
-def _label(resolver: "Resolver", value: object) -> str:
-    """Return what a person calls a value: the file's name, its text, or the variable that holds it."""
-    if isinstance(value, str | Path):
-        text = str(value)
-        name = text if "://" in text or text[:5] == "data:" else Path(text).name  # records hold no local folders
-        return name if len(name) < 200 else ""
-    if name := resolver.variable_name(value):
-        return name
-    if isinstance(value, Picture):
-        return f"{value.job.name or value.job.id}[{value.index}]"
-    return value.name or value.id if isinstance(value, Job) else ""
-
-
 # Side by side --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Pictures side by side; it shows itself, and ``save`` writes it as PNG, PDF or HTML."""
-
-    items: "tuple[CompareItem, ...]"
-    common: tuple[tuple[str, str], ...] = ()
-    columns: int | None = None
-
-    def save(self, path: str | Path) -> Path:
-        """Write the comparison; the ending says the format: .png, .jpg, .pdf or .html.
-
-        Raises
-        ------
-        StoreError
-            If the ending is not known or the place cannot be written.
-
-        Examples
-        --------
-        >>> wan.compare(cat, fox, columns=2).save("figure.pdf")
-        """
-        kind = Path(path).suffix.lower()
-        if kind == ".html":
-            html = self._repr_mimebundle_()[0]["text/html"]
-            page = f'<!doctype html>\n<meta charset="utf-8">\n<title>Comparison</title>\n{html}'
-            return write_file(path, page.encode())
-        if kind not in (".png", ".jpg", ".jpeg", ".pdf"):
-            raise StoreError(f"{Path(path).name}: unknown ending.", hint="Use .png, .jpg, .pdf or .html.")
-        return write_file(path, self._figure("JPEG" if kind == ".jpg" else kind[1:].upper()))
-
-    def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
-        from .display import compare_bundle
-
-        return compare_bundle(self.items, common=self.common, columns=self.columns)
-
-    def _figure(self, format: str) -> bytes:
-        """Draw the pictures in a grid, each over its label and the facts that tell it from the others."""
-        cell_px, margin_px, line_px = 480, 8, 22
-        columns = self.columns or min(len(self.items), 4)
-        captions = [[item.label, *(f"{name} {value}" for name, value in item.facts)] for item in self.items]
-        height_px = cell_px + (max(map(len, captions)) + 1) * line_px
-        figure = Image.new("RGB", (columns * cell_px, -(-len(self.items) // columns) * height_px), "white")
-        draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=16)
-        for at, (item, caption) in enumerate(zip(self.items, captions, strict=True)):
-            left, top = at % columns * cell_px + margin_px, at // columns * height_px + margin_px
-            picture = open_image(item.data).convert("RGB")
-            picture.thumbnail((cell_px - 2 * margin_px, cell_px - 2 * margin_px))
-            figure.paste(picture, (left, top))
-            text = "\n".join(one_line(line, 56) for line in caption)
-            draw.text((left, top + picture.height + margin_px), text, fill="black", font=font)
-        return saved(figure, format)
-
-
 def compare(
-    *pictures: object, columns: int | None = None, session: Session | None = None, **unknown: object
+    *pictures: object,
+    rows: str | None = None,
+    columns: int | str | None = None,
+    session: Session | None = None,
+    **unknown: object,
 ) -> Comparison:
-    """Put pictures side by side, each with its label and the facts in which it differs from the others.
+    """Put pictures side by side, or into a table by what they were made with.
+
+    Side by side each has its label and the facts in which it differs from the others. In a table the rows and columns
+    have heads, further differences stand as small labels, and what is missing says why.
 
     Parameters
     ----------
     *pictures
-        Pictures of jobs, jobs for all of theirs (waits), or anything that is an image: PIL images, arrays, paths,
-        bytes, figures; also lists of these.
-    columns : int, optional
-        Pictures in a row; by default as many as fit.
+        Pictures of jobs, jobs for all of theirs (waits), a batch or a history, or anything that is an image: PIL
+        images, arrays, paths, bytes, figures; also lists of these.
+    rows : str, optional
+        What the rows of a table are: a column of the batch, or ``seed``, ``size``, ``model``, ``prompt``,
+        ``negative_prompt``, ``n``, ``image``, ``tag``, ``name`` or ``provider``. A table needs jobs.
+    columns : str or int, optional
+        The same for the columns; or, without a table, the number of pictures in a row: by default as many as fit.
     session : Session, optional
         The session to use; this process's own by default.
     **unknown
@@ -299,7 +345,7 @@ def compare(
     Raises
     ------
     CellError
-        If there is nothing to compare, or a parameter is misspelled.
+        If there is nothing to compare, an axis does not exist, or a parameter is misspelled.
     ImageInputError
         If something is not a picture.
 
@@ -307,51 +353,49 @@ def compare(
     --------
     >>> wan.compare(photo, fox[0], night[0])
     >>> wan.compare(variations, columns=4).save("variations.png")
+    >>> wan.compare(jobs, rows="prompt", columns="seed").save("figure.pdf")
     """
     refuse_unknown(compare, unknown)
+    if rows is not None or isinstance(columns, str):
+        return _table(pictures, rows, columns)
     if not (flat := _flat(pictures)):
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
     resolver = _resolver(session or default_session())
-    rows = [value.tracked.row for value in flat if isinstance(value, Picture)]
-    names = Counter(name for name, _ in {(given.name, given.sha256) for row in rows for given in row.inputs})
-    items = [_compare_item(value, number, resolver, names) for number, value in enumerate(flat, 1)]
-    made = [item for item in items if item.job_id]
-    shared = set(made[0].facts).intersection(*(item.facts for item in made)) if len(made) > 1 else set()
-    # A photo beside them has a size and nothing else.
-    shared = {fact for fact in shared if fact[0] != "size" or all(fact in item.facts for item in items)}
-    items = [item._replace(facts=tuple(fact for fact in item.facts if fact not in shared)) for item in items]
-    return Comparison(tuple(items), tuple(sorted(shared)), columns)
+    labels = [resolver.label(value) or f"image {number}" for number, value in enumerate(flat, 1)]
+    pairs = list(zip(labels, flat, strict=True))
+    made = iter(items_of((label, value) for label, value in pairs if isinstance(value, Picture)))
+    return side_by_side([next(made) if isinstance(v, Picture) else _other(v, label) for label, v in pairs], columns)
+
+
+def _table(pictures: object, rows: str | None, columns: int | str | None) -> Comparison:
+    """Return a table of jobs, once they are over."""
+    if isinstance(columns, int):
+        hint = "Leave rows out for so many pictures in a row."
+        raise CellError(f"columns = {columns}: beside rows it is the name of an axis, such as 'seed'.", hint=hint)
+    jobs = _parts(pictures)
+    if odd := [value for value in jobs if not isinstance(value, Job | Picture)]:
+        hint = f"Leave out rows and columns: {type(odd[0]).__name__} was not made by a job."
+        raise CellError("Only jobs and their pictures have rows and columns.", hint=hint)
+    for job in jobs:
+        with suppress(JobError):  # what does not go on is missing, and says so
+            (job.job if isinstance(job, Picture) else job).wait()
+    return comparison_of(jobs, rows=rows, columns=columns)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what lists, batches and histories hold, however deep, in their order."""
+    is_several = isinstance(value, list | tuple | History) or hasattr(value, "jobs")
+    return [each for part in value for each in _parts(part)] if is_several else [value]
 
 
 def _flat(value: object) -> list[object]:
     """Return the pictures of jobs and lists, however deep, in their order."""
-    inner = value.pictures if isinstance(value, Job) else value
-    return [each for part in inner for each in _flat(part)] if isinstance(inner, list | tuple) else [value]
+    return [each for part in _parts(value) for each in (part.pictures if isinstance(part, Job) else (part,))]
 
 
-def _compare_item(value: object, number: int, resolver: "Resolver", names: Counter[str]) -> "CompareItem":
-    from .display import CompareItem
-
-    label = _label(resolver, value) or f"image {number}"
-    if isinstance(value, Picture):
-        row, picture = value.tracked.row, value.row
-        facts = {
-            # Two inputs of one name, as a loop makes them, are told apart by their hashes.
-            "input": ", ".join(f"{i.name} ({i.sha256[:6]})" if names[i.name] > 1 else i.name for i in row.inputs),
-            "seed": str(row.seed),
-            "size": f"{picture.width_px}×{picture.height_px}" if picture.width_px else "",
-            "mode": row.mode,
-            "prompt": row.prompt,
-            "negative prompt": row.negative_prompt,
-            f"cost of {pluralize(row.picture_count, 'picture')}" if row.picture_count > 1 else "cost": str(
-                cost_of(row)
-            ),
-            "record": "" if row.imported_at is None else "imported",
-        }
-        said = tuple((name, fact) for name, fact in facts.items() if fact)
-        size = (picture.width_px or 0, picture.height_px or 0)
-        return CompareItem(label, value.data, size, said, row.id, picture.sha256)
+def _other(value: object, label: str) -> CompareItem:
+    """Return a picture that no job made."""
     try:
         image = load_image(value, name=label)
         data, size = image.data, (image.width_px, image.height_px)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from .database import OPEN, Status
+from .database import OCCURRENCE_KEY, OPEN, Status
 from .errors import ReplayError, WanError
 from .images import InputImage
 from .request import ImageRequest
@@ -27,12 +27,6 @@ Replay = Literal["on", "only", "off"]
 
 RUN_KEY: Final = "run"
 """Key in a row's ``versions``: the session and execution that made it, ``session:execution``."""
-
-OCCURRENCE_KEY: Final = "meeting"
-"""Key in a row's ``versions``: which occurrence in its cell (or kernel, without cell ids) it answers, from 0.
-
-``0-2`` where a loop asked again while the job was open, and got the same.
-"""
 
 _DIGITS_MAX: Final = 4
 
@@ -54,7 +48,8 @@ class CellId:
 class Submission:
     """What a cell, ``generate`` or the panel wants: validated requests, and how they are to be treated.
 
-    ``replacing`` are jobs in doubt that a person gives up for these. ``former`` are the requests that the first
+    ``replacing`` are jobs in doubt that a person gives up for these. ``batch`` is the key of the batch that asks.
+    ``former`` are the requests that the first
     edition read in the same cell, if they differ; ``refusal`` is why the cell is refused today (``requests`` is then
     empty), unless the store answers ``former``.
     """
@@ -67,6 +62,7 @@ class Submission:
     embed: bool | None = None
     notes: tuple[str, ...] = ()
     replacing: tuple[str, ...] = ()
+    batch: str = ""
     cell: CellId = field(default_factory=CellId)
     former: tuple[ImageRequest, ...] = ()
     refusal: WanError | None = None

@@ -61,7 +61,10 @@ BATCH_KEY: Final = "batch"
 """Key in a row's ``versions``: the name or cell of its batch, by which requests without a seed find their pictures."""
 
 OCCURRENCE_KEY: Final = "meeting"
-"""Key in a row's ``versions``: which occurrence of its request (in its cell, kernel or batch) it answers, from 0."""
+"""Key in a row's ``versions``: which occurrence of its request (in its cell, kernel or batch) it answers, from 0.
+
+``0-2`` where a loop asked again while the job was open, and got the same.
+"""
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.INTENT: frozenset({Status.SENDING, Status.REFUSED, Status.CANCELLED}),

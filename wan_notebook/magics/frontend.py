@@ -4,7 +4,20 @@ import os
 import sys
 from typing import Any
 
-from ..display import HEADLESS_TIMEOUT_S, Bundle, FrontEnd, job_bundle, picture_bundle, show_job
+from ..batch import Batch, BatchPlan
+from ..display import (
+    HEADLESS_TIMEOUT_S,
+    Bundle,
+    FrontEnd,
+    batch_bundle,
+    compare_bundle,
+    job_bundle,
+    picture_bundle,
+    plan_bundle,
+    show_batch,
+    show_job,
+)
+from ..figure import Comparison
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
@@ -28,25 +41,34 @@ def cells_run(shell: Any) -> frozenset[str]:
 
 
 def show_jobs_in_cells() -> None:
-    """Let a job or a picture that is a cell's last line show itself as the cell's own output."""
+    """Let a job, a picture or a batch that is a cell's last line show itself as the cell's own output."""
     set_display(_show, _bundle)
 
 
-def _show(job: Job) -> bool:
-    """Display a job unless this very cell has shown it; False for a job of another folder."""
-    if (session := _session_of(job)) is None:
+def _show(shown: "Job | Batch") -> bool:
+    """Display a job or batch unless this very cell has shown it; False for one of another folder."""
+    if (session := _session_of(shown)) is None:
         return False
-    execution = session.cell().execution
-    if job.shown_in != execution:
-        job.shown_in = execution
-        show_job(job, session, front_end(current_shell()), raises=False)
-    elif front_end(current_shell()) is FrontEnd.TERMINAL:
-        print(repr(job))  # noqa: T201 - the prompt `Out[3]:` is there already
+    execution, where = session.cell().execution, front_end(current_shell())
+    if shown.shown_in != execution:
+        shown.shown_in = execution
+        if isinstance(shown, Job):
+            show_job(shown, session, where, raises=False)
+        else:
+            show_batch(shown, session, where, raises=False)
+    elif where is FrontEnd.TERMINAL:
+        print(repr(shown))  # noqa: T201 - the prompt `Out[3]:` is there already
     return True
 
 
-def _bundle(shown: Job | Picture) -> "Bundle | None":
-    """Return the static output of a job or a picture; None for one of another folder."""
+def _bundle(shown: "Job | Picture | Comparison | Batch | BatchPlan") -> "Bundle | None":
+    """Return the static output of what shows itself; None for what is of another folder."""
+    if isinstance(shown, Comparison):
+        return compare_bundle(shown)
+    if isinstance(shown, Batch):
+        return batch_bundle(shown)
+    if isinstance(shown, BatchPlan):
+        return plan_bundle(shown)
     if (session := _session_of(shown.job if isinstance(shown, Picture) else shown)) is None:
         return None
     if isinstance(shown, Job) and current_shell() is None:  # marimo takes one output, once
@@ -54,8 +76,10 @@ def _bundle(shown: Job | Picture) -> "Bundle | None":
     return picture_bundle(shown, session) if isinstance(shown, Picture) else job_bundle(shown, session)
 
 
-def _session_of(job: Job) -> Session | None:
-    """Return this process's session, if the job belongs to its folder."""
+def _session_of(shown: "Job | Batch") -> Session | None:
+    """Return the session of a batch, or this process's, if the job belongs to its folder."""
+    if isinstance(shown, Batch):
+        return shown.session
     session = default_session()
     project = session.known_project()
-    return session if project is not None and project.worker is job.worker else None
+    return session if project is not None and project.worker is shown.worker else None
