@@ -65,7 +65,7 @@ class History:
         return self._rows_of(project.database) if project else ()
 
     def _rows_of(self, database: Database) -> "tuple[JobRow, ...]":
-        return database.history(replace(self.query, limit=self.limit or sys.maxsize)).rows
+        return database.history(replace(self.query, limit=self.limit or sys.maxsize, is_folded=False)).rows
 
     def __len__(self) -> int:
         return min(self.page.total_rows, self.limit or self.page.total_rows)
@@ -189,6 +189,7 @@ def history(
     notebook: str = "",
     user: str = "",
     seed: int | None = None,
+    batch: str = "",
     starred: bool = False,
     running: bool = False,
     trash: bool = False,
@@ -214,6 +215,8 @@ def history(
         Path of a notebook, name of a user.
     seed : int, optional
         A seed.
+    batch : str
+        The name of a batch, or its id. Without one the table has one line for all jobs of a batch.
     starred : bool
         Only jobs with a star, or with a picture that has one.
     running : bool
@@ -260,6 +263,8 @@ def history(
         notebook="".join(_texts("notebook", notebook)),
         user="".join(_texts("user", user)),
         seed=whole_number("seed", seed, 0),
+        batch=(of_batch := "".join(_texts("batch", batch))),
+        is_folded=not of_batch,
         starred=starred,
         only_trashed=trash,
         limit=min(count, TABLE_ROWS),

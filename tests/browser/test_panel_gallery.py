@@ -286,3 +286,18 @@ def test_a_rows_buttons(widgets: WidgetPage) -> None:
     page.get_by_role("button", name="Recall job a1").click()
     assert sent(widget, "recall") == [{"to": "history", "kind": "recall", "job": "a1"}]
     assert page.locator(".wan-f-prompt textarea").is_visible()  # the form, with what comes
+
+
+def test_a_batch_opens_and_closes(widgets: WidgetPage) -> None:
+    """Its line has one button, which asks for its jobs; the way back is in sight."""
+    line = {**ROW, "prompt": "zoo: 24 rows, 22 saved, 2 failed", "batch": "zoo", "status": "batch"}
+    widget, page = mount(widgets, history=history(line, {**ROW, "id": "b2"})), widgets.page
+    page.get_by_role("tab", name="History").click()
+    back = page.locator(".wan-history").get_by_role("button", name="Back to all jobs")
+    assert back.is_hidden()
+    assert page.locator("tr[data-job=a1]").get_by_role("button").count() == 1
+    page.get_by_role("button", name="Open batch zoo").press("Enter")
+    widget.set(history=history(ROW, batch="zoo"))
+    assert back.inner_text() == "‹ All jobs · batch zoo"
+    back.click()
+    assert [message["batch"] for message in sent(widget, "query")] == ["zoo", ""]

@@ -80,6 +80,10 @@ class HistoryQuery:
     notebook: str = ""
     user: str = ""
     seed: int | None = None
+    batch: str = ""
+    """Jobs of the newest batch of this name or id."""
+    is_folded: bool = False
+    """Of each batch only its newest job that matches; ``HistoryPage.batches`` says of which."""
     starred: bool = False
     rejected: bool | None = None
     include_trashed: bool = False
@@ -105,9 +109,14 @@ class HistoryQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPage:
-    """One page, and what the whole filter adds up to; ``pictures`` counts pictures on disk."""
+    """One page, and what the whole filter adds up to; ``pictures`` counts pictures on disk.
+
+    ``lines`` counts what pages have: jobs, or with ``is_folded`` one a batch, which ``batches`` has by its job's id.
+    """
 
     rows: tuple[JobRow, ...] = ()
+    batches: Mapping[str, BatchRow] = field(default_factory=dict)
+    lines: int = 0
     total_rows: int = 0
     total: Total = field(default_factory=Total)
     pictures: int = 0
@@ -157,9 +166,28 @@ class Database(Transfer):
         if query.sort == "prompt":
             page = page.join(job_search, job_search.c.job_seq == JobRow.seq)
         with self.reading() as session:
+            if query.batch and not has_batches(session):
+                return HistoryPage()
             found = _add_up(session, wanted).get("", Spend())
+            lines, batches = found.jobs, dict[str, BatchRow]()
+            if is_folded := query.is_folded and has_batches(session):
+                folded = _folded(wanted)
+                page = page.where(folded)
+                lines = session.scalar(sa.select(sa.func.count(JobSummary.seq)).where(*wanted, folded)) or 0
             rows = session.scalars(page).all() if found.jobs else ()
-        return HistoryPage(rows=tuple(rows), total_rows=found.jobs, total=found.total, pictures=found.pictures_saved)
+            if is_folded:
+                shown = sa.select(JobSummary.id, BatchRow).join(_BATCH_OF, _BATCH_OF.c.job_seq == JobSummary.seq)
+                shown = shown.join(BatchRow, BatchRow.seq == _BATCH_OF.c.batch_seq)
+                shown = shown.where(JobSummary.seq.in_([row.seq for row in rows]))
+                batches = dict(session.execute(shown).all())
+        return HistoryPage(
+            rows=tuple(rows),
+            batches=batches,
+            lines=lines,
+            total_rows=found.jobs,
+            total=found.total,
+            pictures=found.pictures_saved,
+        )
 
     def mark(self, job_id: str, index: int | None = None, **marks: bool) -> None:
         """Set ``is_starred`` or ``is_rejected`` of a job, or of one picture of it; what is rejected still answers."""
@@ -305,8 +333,29 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     if query.starred:
         pictures = sa.select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
         wanted.append(job.seq.in_(sa.union(sa.select(job.seq).where(job.is_starred == 1), pictures)))
+    if query.batch:
+        is_named = sa.or_(BatchRow.name == query.batch, BatchRow.id == query.batch)
+        newest = sa.select(sa.func.max(BatchRow.seq)).where(is_named).scalar_subquery()
+        tasks = sa.select(BatchTaskRow.job_seq).where(BatchTaskRow.batch_seq == newest, BatchTaskRow.is_current == 1)
+        wanted.append(job.seq.in_(tasks))
     wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
     return wanted
+
+
+_BATCH_OF: Final = (
+    sa.select(BatchTaskRow.job_seq, sa.func.max(BatchTaskRow.batch_seq).label("batch_seq"))
+    .where(BatchTaskRow.is_current == 1, BatchTaskRow.job_seq.is_not(None))
+    .group_by(BatchTaskRow.job_seq)
+    .subquery()
+)
+"""The newest batch of each job that has one."""
+
+
+def _folded(wanted: Sequence[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    """Return the condition that leaves of each batch its newest job that is wanted."""
+    newest = sa.select(sa.func.max(JobSummary.seq)).join(_BATCH_OF, _BATCH_OF.c.job_seq == JobSummary.seq)
+    newest = newest.where(*wanted).group_by(_BATCH_OF.c.batch_seq)
+    return sa.or_(JobSummary.seq.not_in(sa.select(_BATCH_OF.c.job_seq)), JobSummary.seq.in_(newest))
 
 
 def _has_status(words: Sequence[str]) -> list[sa.ColumnElement[bool]]:

@@ -12,7 +12,7 @@ from ..errors import WanError
 from ..images import data_url
 from ..text import pluralize
 from . import gallery
-from .formatting import STYLES, StatusStyle, Tone, format_duration, format_eta, join_facts, relative_path, safe_line
+from .formatting import STYLES, StatusStyle, Tone, join_facts, relative_path, safe_line
 from .html import plain_text, render
 from .table import Bundle, Column, Table, table_bundle
 
@@ -42,12 +42,16 @@ def style_of(progress: "BatchProgress") -> StatusStyle:
 
 def money_and_time(progress: "BatchProgress") -> list[str]:
     """Return what is spent and still to come, the pace, and the time left; each may be empty."""
-    rate, left_s = progress.rate_per_min, progress.left_s
+    rate, left_s, most = progress.rate_per_min, progress.left_s, progress.most.partition(" (")[0]
     pace = "" if rate is None else f"{rate:.{0 if rate >= 10 else 1}f} a minute"
-    left = format_eta((left_s, left_s)) if left_s is not None and not progress.paused else ""
-    if left_s and left_s >= 90 * 60:
-        left = f"about {left_s / 3600:.1f} h more"
-    return [f"spent {progress.spent}", progress.most and f"to come: {progress.most}", pace, left]
+    left = "" if left_s is None or progress.paused else f"{_about(left_s)} more"
+    return [f"spent {progress.spent}", most and f"to come: {most}", pace, left]
+
+
+def _about(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(5, round(seconds / 5) * 5)} s"
+    return f"about {round(seconds / 60)} min" if seconds < 90 * 60 else f"about {seconds / 3600:.1f} h"
 
 
 def batch_facts(progress: "BatchProgress") -> list[str]:
@@ -75,7 +79,8 @@ def batch_text(batch: "Batch") -> str:
 
 
 def _plan_facts(plan: "BatchPlan") -> list[str]:
-    time = f"about {format_duration(plan.duration_s)} at {plan.in_flight or 'all'} at once" if plan.duration_s else ""
+    at_once = f" at {plan.in_flight} at once" if plan.in_flight else ""
+    time = f"{_about(plan.duration_s)}{at_once}" if plan.duration_s else ""
     stored = f"{plan.from_store:,} from store" if plan.from_store else ""
     return [f"{plan.new_tasks:,} new", *filter(None, [stored]), plan.cost_text, *filter(None, [time])]
 
@@ -83,7 +88,8 @@ def _plan_facts(plan: "BatchPlan") -> list[str]:
 def batch_state(batch: "Batch") -> dict[str, Any]:
     """Return what the live card shows, as plain JSON."""
     progress = batch.progress
-    counts = [(getattr(progress, name), _COUNTS[name]) for name in _ORDER]
+    names = _ORDER if progress.from_store else _ORDER[:-1]
+    counts = [(getattr(progress, name), _COUNTS[name]) for name in names]
     return {
         **{name: getattr(style_of(progress), name) for name in ("icon", "word", "tone")},
         "name": batch_title(batch),
@@ -124,14 +130,13 @@ def _failed_table(batch: "Batch") -> Table:
     )
 
 
-def _figure(batch: "Batch") -> tuple[dict[str, Any], dict[str, Any]]:
+def _figure(batch: "Batch") -> dict[str, str]:
     """Return the figure of a grid of two axes, also beside seeds; nothing for other batches and large ones."""
     axes = batch.axes if len(batch.axes) == 2 else [axis for axis in batch.axes if axis != "seed"]
-    bundle: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     with suppress(WanError):  # there is no picture
         if len(axes) == 2 and len(batch) <= gallery.MAX_SHOWN:
-            bundle = batch.figure()._repr_mimebundle_()
-    return bundle
+            return gallery.compare_bundle(batch.figure())[0]
+    return {}
 
 
 def batch_bundle(batch: "Batch") -> Bundle:
@@ -142,6 +147,7 @@ def batch_bundle(batch: "Batch") -> Bundle:
     storage, progress, first = batch.session.project().storage, batch.progress, batch[: gallery.MAX_SHOWN]
     named = {row.id: (row, [one for one in row.pictures if one.saved_at]) for job in first for row in job.rows}
     metadata = gallery.jobs_metadata(list(named.values())[: gallery.MAX_SHOWN], progress.total)
+    metadata["wan"]["batch"] = batch.id
     found = [(at, job, picture) for at, job in enumerate(first, 1) for picture in job.saved_pictures]
     shown = found[:PICTURES_SHOWN]
     layout, limits = gallery.layout_of(len(shown))
@@ -172,7 +178,7 @@ def batch_bundle(batch: "Batch") -> Bundle:
         card = render("batch", **facts, **where, lines=lines, shown_size=gallery.shown_size)
         return "\n".join([card, *filter(None, [figure]), *(each.to_html() for each in table)])
 
-    if figure := _figure(batch)[0]:
+    if figure := _figure(batch):
         whole = {**data, **figure, "text/plain": data["text/plain"], "text/html": html(figure["text/html"])}
         if gallery.json_bytes([whole, metadata]) <= gallery.OUTPUT_MAX_BYTES:
             return whole, metadata

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,8 @@ UPDATE_EVERY_S: Final = 0.1
 REFRESH_EVERY_S: Final = 2.0
 """The time left changes with the time alone; and a page takes a long silence for a restart of the kernel."""
 COUNT_EVERY_S: Final = 1.0
-"""The counts of a batch of 10,000 cost the ledger about ten milliseconds."""
+COUNT_SHARE: Final = 0.02
+"""The most of a core that counting may take: a batch of 10,000 costs the ledger tens of milliseconds a look."""
 SILENCE_S: Final = 8.0
 """The longest that nothing is sent although nothing has changed."""
 
@@ -156,7 +158,15 @@ class LiveBatchCard(LiveCard):
         self.refresh()
 
     async def watch(self) -> None:
-        while not self.view["is_over"]:
-            await asyncio.sleep(COUNT_EVERY_S)
+        cost_s = 0.0
+
+        def look() -> None:
+            nonlocal cost_s
+            began_s = time.thread_time()
             with suppress(StoreError):  # a ledger that is locked for a while
-                await self._session.background.in_thread(self.refresh)
+                self.refresh()
+            cost_s = time.thread_time() - began_s
+
+        while not self.view["is_over"]:
+            await asyncio.sleep(max(COUNT_EVERY_S, cost_s / COUNT_SHARE))
+            await self._session.background.in_thread(look)

@@ -66,6 +66,8 @@ def _bundle(shown: "Job | Picture | Comparison | Batch | BatchPlan") -> "Bundle 
     if isinstance(shown, Comparison):
         return compare_bundle(shown)
     if isinstance(shown, Batch):
+        if current_shell() is None:  # as below
+            shown.wait(HEADLESS_TIMEOUT_S)
         return batch_bundle(shown)
     if isinstance(shown, BatchPlan):
         return plan_bundle(shown)

@@ -132,6 +132,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
         _arg("--notebook", Kind.TEXT, "of this notebook, or the one named", nargs="?", const="", metavar="NAME"),
         _WITH_TAG,
         _arg("--seed", Kind.NUMBER, "with this seed"),
+        _arg("--batch", Kind.TEXT, "each job of the batch of this name", metavar="NAME"),
         _arg("--state", Kind.TEXT, f"in this state: {', '.join(STATES)}", metavar="STATE", choices=STATES),
         _EVERYWHERE,
         _arg("--limit", Kind.NUMBER, "at most so many (20)"),

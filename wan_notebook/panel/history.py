@@ -3,7 +3,7 @@
 from typing import Final
 
 from ..database import SETTLED, STATES, HistoryQuery, Status
-from ..display import Card, history_facts, live_state, safe_line
+from ..display import Card, batch_facts_of, history_facts, live_state, safe_line
 from ..text import pluralize
 from .feeds import Feed, Message
 
@@ -62,17 +62,22 @@ class HistoryFeed(Feed):
 
     name = "history"
 
-    _query = HistoryQuery(limit=PAGE)
+    _query = HistoryQuery(limit=PAGE, is_folded=True)
 
     def update(self) -> None:
         """Show the page that was asked for."""
-        query, page = self._query, self.project.database.history(self._query)
+        query, database = self._query, self.project.database
+        is_batch_running = any(not run.done.done() for run in tuple(self.session.runs.values()))
+        self.repeat_s = REFRESH_EVERY_S if is_batch_running else None
+        page = database.history(query)
         rows = [
             {
                 **history_facts(row),
                 "key": f"{row.id}/0",
                 "is_trashed": row.trashed_at is not None,
                 "is_settled": row.status in SETTLED,
+                "batch": "",
+                **(batch_facts_of(database, page.batches[row.id]) if row.id in page.batches else {}),
             }
             for row in page.rows
         ]
@@ -80,7 +85,8 @@ class HistoryFeed(Feed):
             history={
                 "statuses": ["open", *STATES],
                 "rows": rows,
-                "total_rows": page.total_rows,
+                "total_rows": page.lines,
+                "batch": query.batch,
                 "totals": f"{pluralize(page.total_rows, 'job')} · {pluralize(page.pictures, 'picture')} · {page.total}",
                 "offset": query.offset,
                 "limit": query.limit,
@@ -91,8 +97,9 @@ class HistoryFeed(Feed):
 
     def on_query(self, message: Message) -> None:
         """Show another page, in another order or of another filter."""
-        asked = ("words", "status", "include_trashed", "sort", "descending", "offset")
-        self._query = HistoryQuery(limit=PAGE, **{name: message[name] for name in asked})
+        asked = ("words", "status", "include_trashed", "sort", "descending", "offset", "batch")
+        given = {name: message[name] for name in asked}
+        self._query = HistoryQuery(limit=PAGE, is_folded=not given["batch"], **given)
         self.touch()
 
     def on_recall(self, message: Message) -> None:

@@ -15,9 +15,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from tests.kit import House, ask, until
+from tests.kit import House, ask, command, small_png, until
+from wan_notebook import api
+from wan_notebook.batch import Batch, grid
 from wan_notebook.display import FrontEnd, batch_bundle, plan_bundle, show_batch
 from wan_notebook.errors import JobError, JobFailed, JobTimeout
+from wan_notebook.figure import CompareItem, Comparison
+from wan_notebook.history import history
 from wan_notebook.jobs import Job
 from wan_notebook.money import Total
 from wan_notebook.request import ImageRequest
@@ -111,7 +115,7 @@ class FakeBatch:
         return "2 rows were not sent and are cancelled; 1 that runs is still made and paid."
 
     def figure(self) -> Any:
-        return SimpleNamespace(_repr_mimebundle_=lambda: ({"text/html": "<p>figure</p>", "text/plain": "figure"}, {}))
+        return Comparison((CompareItem("a cell", small_png()),))
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +192,7 @@ def test_many_rows_stay_within_the_bytes_of_one_output(house: House) -> None:
 def test_a_grid_of_two_axes_is_shown_as_its_figure(house: House, axes: tuple[str, ...], is_figure: bool) -> None:
     """Seeds beside two axes stand in the cells; any other batch shows its first rows."""
     html = batch_bundle(batch_of(house, {"a": 1}, axes=axes))[0]["text/html"]
-    assert ("<p>figure</p>" in html, "row" in html) == (is_figure, not is_figure)
+    assert ("a cell" in html, "row\xa01" in html) == (is_figure, not is_figure)
 
 
 def test_the_dry_run_says_rows_price_and_time() -> None:
@@ -203,12 +207,34 @@ def test_the_dry_run_says_rows_price_and_time() -> None:
         "4 from store",
         "At most 20 new pictures",
         "up to $0.60",
-        "2 min 5 s at 5 at once",
+        "about 2 min at 5 at once",
         "and 14 more",
     )
     for said in (*wanted, "animal", "fox"):
         assert said in data["text/plain"]
     assert "<img" not in data["text/html"]
+
+
+def test_the_history_has_one_line_a_batch(house: House) -> None:
+    """In the place of its newest job, with what opens it; other tools, and the data, have every job."""
+    session = house.kernel()
+    ask(session, "before", seed=70).result(20)
+    rows = grid(animal=["fox", "owl [[fail]]"], seed=[71, 72])
+    batch = api.map(rows, "a {animal}", name="ark", session=session)
+    assert isinstance(batch, Batch)
+    batch.wait(20)
+    ask(session, "after", seed=73).result(20)
+    found = history(session=session)
+    text = repr(found._repr_mimebundle_()[0]["text/plain"])
+    assert re.search(r"after.*ark: 4 rows, 2 saved, 2 failed +%wan history --batch ark.*before", text)
+    assert text.count("ark") == 2
+    opened = history(batch="ark", session=session)
+    assert (len(opened), len(opened.to_dicts())) == (4, 4)
+    assert len(found.to_dicts()) == len(found) >= 6
+    with capture_output() as captured:
+        command(session, "history --batch ark --state failed")
+    (output,) = captured.outputs
+    assert "2 of 2 jobs" in output.data["text/plain"]
 
 
 # ------------------------------------------------------------------ waiting

@@ -5,13 +5,16 @@ import zipfile
 
 import pytest
 
+import wan_notebook as wan
 from tests.fakes.pictures import gradient
 from tests.kit import ask, ended
 from tests.unit.database.kit import sql
 from tests.unit.panel.conftest import Shell
+from wan_notebook import api
 
 NO_FILTER = {"words": "", "tag": "", "starred": False, "rejected": False}
 NEWEST = {"words": "", "status": None, "include_trashed": False, "offset": 0, "sort": "created", "descending": True}
+NEWEST["batch"] = ""
 
 
 @pytest.fixture
@@ -107,6 +110,33 @@ def test_copies_whole_files_and_downloads(page):
     job.files[1].unlink()
     assert page.ask("gallery", "want", "full", size="full", keys=[keys[0]])[1] == [b""]
     assert page.ask("gallery", "download", "save", ids=keys)[1] == [second]
+
+
+def test_a_batch_is_one_line_that_opens(page):
+    """It stands in the place of its newest job; opened, each of its jobs has a line; filters hold in both."""
+    made(page, "before")
+    batch = api.map(
+        wan.grid(animal=["fox", "owl [[fail]]"], seed=[1, 2]), "a {animal}", name="zoo", session=page.session
+    )
+    page.panel.refresh()
+    batch.wait(20)
+    made(page, "after")
+    line = "zoo: 4 rows, 2 saved, 2 failed"
+    page.wait(lambda panel: [row["prompt"] for row in panel.history["rows"]] == ["after", line, "before"])
+    row, shown = page.panel.history["rows"][1], page.panel.history
+    assert (row["batch"], row["status"], row["pictures"], row["cost"], row["seed"]) == (
+        "zoo",
+        "batch",
+        "2",
+        "$0.00",
+        "",
+    )
+    assert (shown["total_rows"], shown["totals"]) == (3, "6 jobs · 4 pictures · $0.00")
+    page.send("history", "query", **{**NEWEST, "words": "fox"})
+    page.wait(lambda panel: [row["prompt"] for row in panel.history["rows"]] == [line])
+    page.send("history", "query", **{**NEWEST, "batch": "zoo", "status": "saved"})
+    page.wait(lambda panel: [row["prompt"] for row in panel.history["rows"]] == ["a fox"] * 2)
+    assert page.panel.history["batch"] == "zoo"
 
 
 def test_history(page):

@@ -41,6 +41,8 @@ def run_history(options: argparse.Namespace, runner: Runner) -> None:
         tags=tuple(options.tags or ()),
         notebook="" if options.notebook is None else options.notebook or notebook_path(runner.shell),
         seed=options.seed,
+        batch=options.batch or "",
+        is_folded=not options.batch,
         starred=options.starred,
         only_trashed=options.trash,
         limit=20 if options.limit is None else options.limit,

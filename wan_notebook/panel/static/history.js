@@ -28,10 +28,18 @@ function makeHistory(link, pictures, onForm) {
   const scroll = makeBox("div", "wan-history-scroll wan-frame", table);
   const root = makeBox("section", "wan-history", filters, totals, scroll, foot);
   root.ariaLabel = "History";
+  const back = makeButton("", () => open(""), { label: "Back to all jobs" });
+  filters.prepend(back);
+  let batch = ""; // the one whose jobs are shown
   let order = { sort: "created", descending: true };
 
   function ask(offset) {
-    send("query", { words: words.value, status: status.value || null, include_trashed: hasTrash, ...order, offset });
+    send("query", { words: words.value, status: status.value || null, include_trashed: hasTrash, ...order, offset, batch });
+  }
+
+  function open(name) {
+    batch = name;
+    ask(0);
   }
 
   function turn(by) {
@@ -57,6 +65,7 @@ function makeHistory(link, pictures, onForm) {
   }
 
   function makeActs(job) {
+    if (job.batch) return [makeButton("Open", () => open(job.batch), { label: `Open batch ${job.batch}: each of its jobs` })];
     const recall = makeButton("Recall", () => {
       send("recall", { job: job.id });
       onForm();
@@ -99,6 +108,8 @@ function makeHistory(link, pictures, onForm) {
     body.replaceChildren(...(rows.length ? rows.map(makeRow) : [makeBox("tr", "", nothing)]));
     if (focused) [...table.querySelectorAll("button")].find((button) => button.ariaLabel === focused)?.focus();
     setText(totals, text);
+    setText(back, page.batch ? `‹ All jobs · batch ${page.batch}` : "");
+    back.hidden = !page.batch;
     const numbers = [offset + 1, Math.min(offset + limit, total), total].map((number) => number.toLocaleString("en"));
     setText(place, total ? `${numbers[0]}–${numbers[1]} of ${numbers[2]}` : "");
     setDisabled(newer, offset <= 0);
