@@ -79,6 +79,8 @@ def plan_rows(
     ------
     RequestError
         With the problems of all rows asked for, each with the number of its row in the table.
+    CellError
+        If Parquet is to be read without pyarrow.
     """
     arguments = {"prompt": prompt, "images": images, **parameters}
     number = plain_integer(limit)
@@ -104,7 +106,7 @@ class _Plan:
     sources: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)  # of pictures: columns, or pictures of all
 
     def __post_init__(self) -> None:
-        for name in self.arguments.keys() - {*PARAMETERS}:
+        for name in (name for name in self.arguments if name not in PARAMETERS):
             hint = did_you_mean(name, PARAMETERS) or f"Known parameters: {', '.join(PARAMETERS)}."
             self.problems.append(Problem(name, shown_value(self.arguments[name]), "not a parameter.", hint))
         self.seeds = self._seeds()
@@ -113,7 +115,7 @@ class _Plan:
         self.templates = self._templates()
         in_braces = {part.name: (one.field, part.typed) for one in self.templates for part in one.fields if part.name}
         self.variables = {name: self._variable(name, *place) for name, place in in_braces.items()}
-        for name in self.arguments.keys() & {*_PICTURES}:
+        for name in (name for name in _PICTURES if name in self.arguments):
             self._name_pictures(name, self.arguments[name])
         self.setters = self._setters(in_braces.keys() | {column for one in self.sources.values() for column, _ in one})
         self.sources |= {name: [(self.setters.pop(name), None)] for name in _PICTURES if name in self.setters}

@@ -12,7 +12,7 @@ from itertools import islice, product
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple, NoReturn
 
-from ..errors import Problem, RequestError
+from ..errors import Problem, RequestError, import_optional
 from ..images import is_job, looks_like_image
 from ..text import one_line, pluralize
 from ..validation import shown_value
@@ -94,6 +94,8 @@ def read_table(given: Any, most: int) -> Table:
     ------
     RequestError
         If it is not a table, has no rows, or some of them cannot be read.
+    CellError
+        If Parquet is to be read without pyarrow.
     """
     if isinstance(given, str | PurePath):
         return _read_file(Path(given).expanduser(), most)
@@ -146,7 +148,7 @@ def _read_file(path: Path, most: int) -> Table:
     kind = path.suffix.lower()
     try:
         if kind in (".parquet", ".pq"):
-            return read_table(_read_parquet(path), most)
+            return read_table(import_optional("pyarrow.parquet").read_table(path), most)
         if kind not in _READERS:
             hint = "Read it with pandas.read_excel, and give the DataFrame." if kind[:4] == ".xls" else ""
             _refuse(f"not a table that can be read: {_KINDS}.", hint, path.name)
@@ -198,14 +200,6 @@ _READERS: Final[Mapping[str, Callable[[str], list[Any]]]] = {
     **dict.fromkeys((".jsonl", ".ndjson"), _read_lines),
     ".json": _read_json,
 }
-
-
-def _read_parquet(path: Path) -> Any:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        _refuse("needs pyarrow, which is not installed.", "Install it: `%pip install pyarrow`.", path.name)
-    return parquet.read_table(path)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from wan_notebook.batch import Grid, PlannedRow, grid, plan_rows
-from wan_notebook.errors import Problem, RequestError
+from wan_notebook.errors import CellError, Problem, RequestError
 from wan_notebook.request import ImageRequest
 from wan_notebook.resolver import Resolver
 
@@ -152,6 +153,13 @@ def test_a_file_that_is_no_table_is_refused_with_its_reason(tmp_path: Path, name
     """The file, the row or column, and what to do."""
     (tmp_path / name).write_bytes(data)
     assert words in refusal(tmp_path / name)[0]
+
+
+def test_parquet_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no dependency: without it the error says what to install."""
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(CellError, match="pyarrow is not installed"):
+        plan("a.parquet")
 
 
 @pytest.mark.parametrize(
