@@ -10,7 +10,7 @@ from PIL import Image
 
 from .batch import Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
 from .errors import CellError, ImageInputError, JobError, Problem, RequestError, require
-from .figure import CompareItem, Comparison, comparison_of, items_of, side_by_side
+from .figure import CompareItem, Comparison, comparison_of, side_by_side
 from .history import History, whole_number
 from .images import load_image, saved
 from .jobs import Job, Picture
@@ -356,31 +356,22 @@ def compare(
     >>> wan.compare(jobs, rows="prompt", columns="seed").save("figure.pdf")
     """
     refuse_unknown(compare, unknown)
+    parts = _parts(pictures)
     if rows is not None or isinstance(columns, str):
-        return _table(pictures, rows, columns)
-    if not (flat := _flat(pictures)):
+        if odd := [part for part in parts if not isinstance(part, Job | Picture)]:
+            hint = f"Leave out rows and columns: {type(odd[0]).__name__} was not made by a job."
+            raise CellError("Only jobs and their pictures have rows and columns.", hint=hint)
+        for part in parts:
+            with suppress(JobError):  # what does not go on is missing, and says so
+                (part.job if isinstance(part, Picture) else part).wait()
+        return comparison_of(parts, rows=rows, columns=columns)  # type: ignore[arg-type] # 3 is no axis, and told so
+    flat = [each for part in parts for each in (part.pictures if isinstance(part, Job) else (part,))]
+    if not flat:
         raise CellError("compare needs pictures.", hint="Write for example wan.compare(a[0], b[2]).")
     columns = whole_number("columns", columns, 1)
     resolver = _resolver(session or default_session())
-    labels = [resolver.label(value) or f"image {number}" for number, value in enumerate(flat, 1)]
-    pairs = list(zip(labels, flat, strict=True))
-    made = iter(items_of((label, value) for label, value in pairs if isinstance(value, Picture)))
-    return side_by_side([next(made) if isinstance(v, Picture) else _other(v, label) for label, v in pairs], columns)
-
-
-def _table(pictures: object, rows: str | None, columns: int | str | None) -> Comparison:
-    """Return a table of jobs, once they are over."""
-    if isinstance(columns, int):
-        hint = "Leave rows out for so many pictures in a row."
-        raise CellError(f"columns = {columns}: beside rows it is the name of an axis, such as 'seed'.", hint=hint)
-    jobs = _parts(pictures)
-    if odd := [value for value in jobs if not isinstance(value, Job | Picture)]:
-        hint = f"Leave out rows and columns: {type(odd[0]).__name__} was not made by a job."
-        raise CellError("Only jobs and their pictures have rows and columns.", hint=hint)
-    for job in jobs:
-        with suppress(JobError):  # what does not go on is missing, and says so
-            (job.job if isinstance(job, Picture) else job).wait()
-    return comparison_of(jobs, rows=rows, columns=columns)
+    items = [_item(value, resolver.label(value) or f"image {number}") for number, value in enumerate(flat, 1)]
+    return side_by_side(items, columns)
 
 
 def _parts(value: Any) -> list[Any]:
@@ -389,13 +380,9 @@ def _parts(value: Any) -> list[Any]:
     return [each for part in value for each in _parts(part)] if is_several else [value]
 
 
-def _flat(value: object) -> list[object]:
-    """Return the pictures of jobs and lists, however deep, in their order."""
-    return [each for part in _parts(value) for each in (part.pictures if isinstance(part, Job) else (part,))]
-
-
-def _other(value: object, label: str) -> CompareItem:
-    """Return a picture that no job made."""
+def _item(value: object, label: str) -> CompareItem:
+    if isinstance(value, Picture):
+        return CompareItem(label, picture=value)
     try:
         image = load_image(value, name=label)
         data, size = image.data, (image.width_px, image.height_px)

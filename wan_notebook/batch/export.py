@@ -2,38 +2,41 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
 from ..errors import CellError, StoreError, import_optional
-from ..figure import comparison_of, drawn, save_pages
+from ..figure import comparison_of, drawn, head, pasted, save_pages
 from ..files import explained
 from ..jobs import Job
 from ..storage import write_file
 from ..text import one_line, pluralize
 
+if TYPE_CHECKING:
+    from .batch import Batch
 
-class Exported(Protocol):
-    """What is asked of a batch here."""
+_TYPES: Final = {
+    "state": "string",
+    "seed": "Int64",
+    "cost": "object",
+    "currency": "string",
+    "file": "string",
+    "files": "object",
+    "job": "string",
+    "prompt": "string",
+}
+_SHEET_MAX_PX: Final = 12_000
+_PAGE: Final = (5, 6)
+_METADATA: Final = "metadata.jsonl"
+_OURS: Final = re.compile(r"row\d{5,}-\d+\.\w+|metadata\.jsonl")
+_A_PICTURE: Final = re.compile(r"image|(.*_)?file_names?")
+"""Names of columns that ``imagefolder`` takes for pictures."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def jobs(self) -> Sequence[Job]: ...
-    @property
-    def rows(self) -> Sequence[Mapping[str, Any]]: ...
 
-
-# Frames --------------------------------------------------------------------------------------------------------------
-
-_TYPES: Final = {"seed": "Int64"} | dict.fromkeys(("state", "currency", "file", "job", "prompt"), "string")
-
-
-def to_pandas(batch: Exported) -> Any:
+def to_pandas(batch: "Batch") -> Any:
     """Return a DataFrame with a row for each row of the batch: the caller's columns, then what became of it.
 
     Those are ``state``, ``seed``, ``cost`` (a ``Decimal``, missing where it is not known), ``currency``, ``file`` (of
@@ -45,54 +48,30 @@ def to_pandas(batch: Exported) -> Any:
     CellError
         Without pandas.
     """
-    pd = import_optional("pandas")
-    rows = [dict(row) for row in batch.rows]
-    frame = pd.DataFrame(rows, dtype=object).convert_dtypes()
-    records = [_record_of(job) for _, job in zip_longest(rows, batch.jobs)]
-    for name, column in _columns_for(rows, records).items():
-        frame[column] = pd.Series([record[name] for record in records], frame.index, _TYPES.get(name, object))
-    return frame
+    pd, jobs = import_optional("pandas"), batch.jobs
+    theirs = pd.DataFrame([dict(job.columns) for job in jobs], dtype=object).convert_dtypes()
+    ours = pd.DataFrame([_record_of(job) for job in jobs], columns=list(_TYPES)).astype(_TYPES)
+    ours = ours.drop(columns=[name for name in ours if name in theirs and ours[name].equals(theirs[name])])
+    return pd.concat([theirs, ours.rename(columns=lambda name: f"wan_{name}" if name in theirs else name)], axis=1)
 
 
-def _columns_for(rows: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return where each value of ours goes: beside a column of the caller's that says something else, as ``wan_…``.
-
-    One that says the same in every row is left out.
-    """
-    ours, theirs = dict.fromkeys(records[0] if records else ()), {name for row in rows for name in row}
-    pairs = list(zip(rows, records, strict=True))
-    same = {name for name in ours if name in theirs and all(row.get(name) == record[name] for row, record in pairs)}
-    return {name: f"wan_{name}" if name in theirs else name for name in ours if name not in same}
-
-
-def _record_of(job: Job | None) -> dict[str, Any]:
-    """Return what became of a row; of one that is not written yet, that it waits."""
-    files = [_shown(picture.file) for picture in job.saved_pictures] if job else []
-    amount = job.cost.amount if job else None
+def _record_of(job: Job) -> dict[str, Any]:
+    """Return what became of a row. Files are named from this folder: a full path would tell whose computer it was."""
+    paths, here, cost = [picture.file for picture in job.saved_pictures], Path.cwd(), job.cost
+    files = [(path.relative_to(here) if path.is_relative_to(here) else path).as_posix() for path in paths]
     return {
-        "state": job.status if job else "intent",
-        "seed": job.seed if job else None,
-        "cost": amount,
-        "currency": job.cost.currency if job and amount is not None else None,
-        "file": files[0] if files else None,
+        "state": job.status,
+        "seed": job.seed,
+        "job": job.id,
+        "prompt": job.prompt,
+        "cost": cost.amount,
+        "currency": None if cost.amount is None else cost.currency,
+        "file": next(iter(files), None),
         "files": files,
-        "job": job.id if job else None,
-        "prompt": job.prompt if job else None,
     }
 
 
-def _shown(path: Path) -> str:
-    """Return a path from this folder if it lies in it: a full one would tell whose computer it was."""
-    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
-
-
-# Contact sheets ------------------------------------------------------------------------------------------------------
-
-_SHEET_MAX_PX: Final = 12_000
-_PAGE: Final = (5, 6)
-
-
-def save_sheet(batch: Exported, path: str | Path) -> Path:
+def save_sheet(batch: "Batch", path: str | Path) -> Path:
     """Write all saved pictures with small labels: a .pdf of as many pages as that takes, or one .png or .jpg.
 
     An image is at most 12,000 px high; its head says how many pictures had no room.
@@ -104,37 +83,29 @@ def save_sheet(batch: Exported, path: str | Path) -> Path:
     StoreError
         If the ending is not known or the place cannot be written.
     """
-    items = [item for item in comparison_of(batch.jobs).items if item.picture]
+    items = [item for item in comparison_of(batch.jobs).items if item.picture] if batch.jobs else []
     if not items:
-        raise CellError("No picture of the batch is saved yet.", hint="Wait for it: batch.wait().")
+        raise _nothing_yet()
     title = f"{batch.name} · {pluralize(len(items), 'picture')}".removeprefix(" · ")
 
     def pages(kind: str) -> Iterator[Image.Image]:
-        if kind == ".pdf":
-            across, down = _PAGE
-            count = -(-len(items) // (across * down))
-            for number in range(count):
-                part = items[number * across * down :][: across * down]
-                yield drawn(part, across, 240, title=f"{title} · page {number + 1} of {count}")
-            return
-        across, side_px = (6, 240) if len(items) <= 240 else (16, 160)
-        shown = items[: across * (_SHEET_MAX_PX // (side_px + 50) - 1)]
-        left_off = f", {len(items) - len(shown):,} of them left off: a .pdf has all" if len(shown) < len(items) else ""
-        yield drawn(shown, min(across, len(items)), side_px, title=f"{title}{left_off}")
+        (across, down), side_px = _PAGE, 240
+        if kind != ".pdf":
+            across, side_px = (6, 240) if len(items) <= 240 else (16, 160)
+            down = _SHEET_MAX_PX // (side_px + 60) - 1
+        step = across * down
+        for at in range(0, len(items) if kind == ".pdf" else 1, step):
+            last = min(at + step, len(items))
+            shown = (
+                f", {at + 1:,} to {last:,}" if kind == ".pdf" else f", {len(items) - last:,} left off: a .pdf has all"
+            )
+            page = drawn(items[at : at + step], min(across, len(items)), side_px, 11)
+            yield pasted([[head(title + shown if len(items) > step else title, "", 12, page.width)], [page]])
 
     return save_pages(path, pages)
 
 
-# Datasets ------------------------------------------------------------------------------------------------------------
-
-_METADATA: Final = "metadata.jsonl"
-_OURS: Final = re.compile(r"row\d{5,}-\d+\.\w+")
-_A_PICTURE: Final = re.compile(r"image|(.*_)?file_names?")
-"""Names of columns that ``imagefolder`` takes for pictures."""
-_SAID: Final = ("prompt", "seed", "model")
-
-
-def to_dataset(batch: Exported, folder: str | Path) -> Path:
+def to_dataset(batch: "Batch", folder: str | Path) -> Path:
     """Write all saved pictures with ``metadata.jsonl``, the form that ``datasets`` reads as ``imagefolder``.
 
     Each line has ``file_name``, the caller's columns (those that would be taken for pictures with ``_`` behind them),
@@ -156,32 +127,29 @@ def to_dataset(batch: Exported, folder: str | Path) -> Path:
     target = Path(folder).expanduser()
     with explained(target):
         former = {path.name for path in target.iterdir() if path.name[0] != "."} if target.exists() else set()
-        if former and not _is_ours(target, former):
-            other = min(former - {_METADATA} or former)
-            message = f"{one_line(target, 200)} holds files that were not written here ({one_line(other)})."
-            raise StoreError(message, hint="Give a new folder, or an empty one.")
+    if strange := sorted(name for name in former if not _OURS.fullmatch(name) or former == {_METADATA}):
+        message = f"{one_line(target, 200)} holds files that were not written here ({one_line(strange[0])})."
+        raise StoreError(message, hint="Give a new folder, or an empty one.")
     made = {
-        f"row{number:05}-{picture.index + 1}{picture.file.suffix}": (row, picture)
-        for number, (row, job) in enumerate(zip(batch.rows, batch.jobs, strict=False), 1)
+        f"row{number:05}-{picture.index + 1}{picture.file.suffix}": picture
+        for number, job in enumerate(batch.jobs, 1)
         for picture in job.saved_pictures
         if picture.row.kind == "image"
     }
     if not made:
-        raise CellError("No picture of the batch is saved yet.", hint="Wait for it: batch.wait().")
-    for name, (_, picture) in made.items():
-        write_file(target / name, picture.data)
-    rows, pictures = [row for row, _ in made.values()], [picture for _, picture in made.values()]
-    records = [{name: getattr(picture.tracked.row, name) for name in _SAID} for picture in pictures]
-    columns = _columns_for(rows, records)
-    lines = _alike(
-        [
-            {"file_name": file}
-            | {f"{name}_" if _A_PICTURE.fullmatch(name) else name: value for name, value in row.items()}
-            | {column: record[name] for name, column in columns.items()}
-            for file, row, record in zip(made, rows, records, strict=True)
-        ]
-    )
-    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+        raise _nothing_yet()
+    lines: list[dict[str, Any]] = []
+    for file, picture in made.items():
+        write_file(target / file, picture.data)
+        columns = picture.job.columns.items()
+        given = {f"{name}_" if _A_PICTURE.fullmatch(name) else name: value for name, value in columns}
+        lines.append({"file_name": file, **given})
+    rows = [picture.tracked.row for picture in made.values()]
+    for name, values in {n: [getattr(row, n) for row in rows] for n in ("prompt", "seed", "model")}.items():
+        if values != [line.get(name) for line in lines]:
+            column = f"wan_{name}" if any(name in line for line in lines) else name
+            lines = [{**line, column: value} for line, value in zip(lines, values, strict=True)]
+    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in _alike(lines))
     write_file(target / _METADATA, text.encode("utf-8", "replace"))
     with explained(target):
         for name in former - made.keys() - {_METADATA}:
@@ -189,23 +157,18 @@ def to_dataset(batch: Exported, folder: str | Path) -> Path:
     return Path(folder)
 
 
-def _is_ours(folder: Path, names: set[str]) -> bool:
-    """Say whether a folder holds nothing but what `to_dataset` writes, which may have been interrupted."""
-    if not all(name == _METADATA or _OURS.fullmatch(name) for name in names):
-        return False
-    if _METADATA not in names:
-        return True
-    with (folder / _METADATA).open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith('{"file_name": "row')
+def _nothing_yet() -> CellError:
+    return CellError("No picture of the batch is saved yet.", hint="Wait for it: batch.wait().")
 
 
-def _alike(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return records that have the same columns, each of one type: others cannot be read as a table."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    kinds = {name: {type(record.get(name)) for record in records} - {type(None)} for name in names}
-    mixed = {name for name, found in kinds.items() if len(found) > 1 and not found <= {int, float}}
-
-    def plain(name: str, value: Any) -> Any:
-        return str(value) if name in mixed and value is not None else value
-
-    return [{name: plain(name, record.get(name)) for name in names} for record in records]
+def _alike(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return lines that have the same columns, each of one type: others cannot be read as a table."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    lines = [{name: line.get(name) for name in names} for line in lines]
+    for name in names:
+        values = [line[name] for line in lines]
+        kinds = {type(value) for value in values if value is not None}
+        is_mixed = len(kinds) > 1 and not kinds <= {int, float}
+        texts = [str(value) if is_mixed and value is not None else value for value in values]
+        lines = [{**line, name: value} for line, value in zip(lines, texts, strict=True)]
+    return lines

@@ -165,7 +165,7 @@ def compare_bundle(comparison: Comparison) -> Bundle:
     """Return pictures side by side or in a table, within the bytes of one output; what is left off is counted."""
     items, axes = comparison.items, comparison.axes
     layout, limits = layout_of(min(len(items), MAX_SHOWN))
-    cells = [[tuple(range(len(items)))[:MAX_SHOWN]]]
+    cells: list[list[Sequence[int]]] = [[range(len(items))[:MAX_SHOWN]]]
     if axes is not None:
         layout, cells = _table_plan(comparison)
         share = (OUTPUT_MAX_BYTES - 1.5 * _TEXT_BYTES) // sum(len(cell) for line in cells for cell in line)
@@ -196,13 +196,11 @@ def compare_bundle(comparison: Comparison) -> Bundle:
     return data, {"wan": {"schema": 1, "view": "compare", "ids": jobs, "sha256": hashes}}
 
 
-def _table_plan(comparison: Comparison) -> tuple[Layout, list[list[tuple[int, ...]]]]:
+def _table_plan(comparison: Comparison) -> tuple[Layout, list[list[Sequence[int]]]]:
     """Return how pictures stand in the cells of a table, and those cells that are shown."""
-    per_cell, columns = max(len(cell) for line in comparison.cells for cell in line), len(comparison.cells[0])
-    columns = min(columns, 16)
-    per_cell = min(per_cell, 2 * MAX_SHOWN // columns)
+    columns, per_line = min(len(comparison.cells[0]), 16), comparison.per_line
+    per_cell = min(max(len(cell) for line in comparison.cells for cell in line), 2 * MAX_SHOWN // columns)
     rows = max(1, 2 * MAX_SHOWN // (columns * per_cell))
-    per_line = min(per_cell, max(1, 8 // columns))
     width_px = max(64, min(320, 880 // (columns * per_line) - 14))
     layout = Layout(f"width:calc({100 / per_line:.3f}% - 15px)", width_px, width_px * 3 // 2, per_line)
     return layout, [[cell[:per_cell] for cell in line[:columns]] for line in comparison.cells[:rows]]
@@ -223,8 +221,8 @@ def _compare_text(comparison: Comparison, head: Sequence[str]) -> str:
     """Return one line a picture, in a table with its place."""
     items, lines = comparison.items, [join_facts([comparison.title, *(head if comparison.axes else ())])]
     lines += [f"in common: {name} {value}" for name, value in comparison.common]
-    for at, item in enumerate(items[:100]):
-        lines.append(join_facts([*comparison.place(at), *item.caption, item.missing]))
+    for item in items[:100]:
+        lines.append(join_facts([*item.place, *item.caption, item.missing]))
     return "\n  ".join(safe_line(line, 300) for line in lines)
 
 
