@@ -27,6 +27,7 @@ Inputs = tuple[InputImage | PendingImage, ...]
 
 PARAMETERS: Final = (*ImageRequest.model_fields, "like", "tags")
 """What an argument or a column of that name sets; a column ``image`` sets ``images``."""
+_OF_THE_CALL: Final = ("name", "limit", "dry_run", "fresh", "provider", "embed", "raw", "session")
 _TEXTS: Final = ("prompt", "negative_prompt")
 _PICTURES: Final = ("images", "like")
 _NOTES_MAX: Final = 10
@@ -107,7 +108,7 @@ class _Plan:
 
     def __post_init__(self) -> None:
         for name in (name for name in self.arguments if name not in PARAMETERS):
-            hint = did_you_mean(name, PARAMETERS) or f"Known parameters: {', '.join(PARAMETERS)}."
+            hint = did_you_mean(name, (*PARAMETERS, *_OF_THE_CALL)) or f"Known parameters: {', '.join(PARAMETERS)}."
             self.problems.append(Problem(name, shown_value(self.arguments[name]), "not a parameter.", hint))
         self.seeds = self._seeds()
         self.columns = tuple(dict.fromkeys([*self.table.columns, *["seed"][: len(self.seeds)]]))

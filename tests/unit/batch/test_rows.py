@@ -329,7 +329,16 @@ def test_a_picture_that_cannot_be_used_is_named_once_or_with_its_row() -> None:
         ([{"image": PHOTO}], "x", {"images": PHOTO}, ["images: is an argument, and the column image"]),
         ([{"seed": 1}], "x", {"seed": [1, 2]}, ["seed: is an argument, and the column seed"]),
         ([{"seed": 1}], "{seed}", {"seed": [1, 2]}, ["seed: is an argument, and the column seed"]),
-        ([{"a": 1}] * 2, "x", {"sede": 1, "limit": 0}, ["sede = 1: not a parameter.", "limit = 0: must be"]),
+        (
+            [{"a": 1}] * 2,
+            "x",
+            {"sede": 1, "nam": "zoo", "limit": 0},
+            [
+                "sede = 1: not a parameter. Did you mean seed?",
+                "nam = 'zoo': not a parameter. Did you mean name?",
+                "limit = 0: must be",
+            ],
+        ),
         ([{"a": 1}] * 2, "x", {"seed": [1, "b"]}, ["seed = 'b': must be a whole number."]),
         ([{"a": 1}] * 2, "x", {"seed": []}, ["seed = []: the list is empty."]),
         ([{"a": 1}] * 2, "x", {"seed": [1, 2], "n": 2}, ["n = 2: without input pictures"]),
