@@ -49,6 +49,8 @@ def generate(
     watermark: bool = False,
     seed: int | Iterable[int] | None = None,
     model: str = MODEL,
+    sequential: bool = False,
+    thinking: bool | None = None,
     name: str = "",
     tags: str | Sequence[str] = (),
     fresh: bool = False,
@@ -66,31 +68,36 @@ def generate(
     Parameters
     ----------
     prompt : str
-        Description of the picture, or of the edit; at most 2000 characters.
+        Description of the picture, or of the edit; of Wan 2.6 Image at most 2000 characters.
     images : picture or sequence of pictures
-        1 to 4 input pictures to edit: PIL images, arrays, bytes, paths, addresses, figures, jobs or pictures of jobs.
-        Without any, the picture is made from text alone.
+        1 to 4 input pictures to edit (Wan 2.7: to 9): PIL images, arrays, bytes, paths, addresses, figures, jobs or
+        pictures of jobs. Without any, the picture is made from text alone.
     negative_prompt : str
-        Description of what to avoid; at most 500 characters.
+        Description of what to avoid; at most 500 characters. Wan 2.7 has none.
     size : str or (int, int), optional
-        ``1K`` or ``2K`` (edits), ``1280x720`` or ``(1280, 720)`` in pixels, or a ratio such as ``16:9``. By default
-        the service decides: the shape of the last input, or 1280×1280.
+        ``1K`` or ``2K`` (edits; Wan 2.7 always), ``1280x720`` or ``(1280, 720)`` in pixels, or a ratio such as
+        ``16:9``. By default the service decides: the shape of the last input, or a square.
     like : picture, optional
         A picture whose shape the result gets.
     n : int
-        Number of pictures, 1 to 4 in edits; without inputs each is a task of its own with seeds s … s+n−1. Default 1.
+        Number of pictures, 1 to 4; without inputs each of Wan 2.6 Image's is a task of its own with seeds s … s+n−1,
+        as many as you like. Default 1.
     max_images : int, optional
         Most pictures in illustrated text, 1 to 5. Default 5.
     interleave : bool
         Make illustrated text: paragraphs and pictures in turn. Default False.
     prompt_extend : bool, optional
-        Let the service rewrite the prompt (edits only). Default True.
+        Let the service rewrite the prompt (edits, and ``wan2.6-t2i``). Default True.
     watermark : bool
         Let the service mark the picture as generated. Default False.
     seed : int or iterable of int, optional
         0 to 2147483647; several make one job each. Without a seed one is drawn, and stays in ``job.seed``.
     model : str
-        Name of the model. Default ``wan2.6-image``.
+        ``wan2.6-image``, ``wan2.6-t2i``, ``wan2.7-image`` or ``wan2.7-image-pro``. Default ``wan2.6-image``.
+    sequential : bool
+        Make a set of pictures that belong together, at most ``n`` (2 to 12; Wan 2.7 only). Default False.
+    thinking : bool, optional
+        Let the model think before it draws (text to image by Wan 2.7). Default True.
     name : str
         A name for the history, as ``--as`` gives it.
     tags : str or sequence of str
@@ -141,15 +148,15 @@ def generate(
         Problem(field, shown_value(value), "must be text.") for field, value in texts if not isinstance(value, str)
     ]
     inputs, former_inputs, refused = resolver.inputs(images, "image")
-    mode = mode_for(inputs, interleave=interleave is True)
+    mode = mode_for(inputs, interleave=interleave is True, sequential=sequential is True)
     if like is not None:
         shapes, _, more = resolver.inputs(like, "like")
         if not more:
             shown = like if isinstance(like, str) else "like"
-            size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode)
+            size, more = size_from_image(shapes, shown=shown, size=size_text(size), mode=mode, model=str(model))
         problems += more
     problems += name_problems(name) if isinstance(given["name"], str) else []
-    seeds = split_seeds(seed, n=n, mode=mode)
+    seeds = split_seeds(seed, n=n, mode=mode, model=str(model))
     fields = {name: given[name] for name in ImageRequest.model_fields if name != "seed"}
     fields |= {"images": inputs, "size": size}
     submission = Submission(

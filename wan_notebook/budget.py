@@ -7,16 +7,17 @@ loaded and can only be tightened from a notebook. The check itself is inside the
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from .database import Database, Price, Spend
 from .errors import BudgetError
 from .files import locked
-from .models import MODEL
+from .models import DASHSCOPE_REGIONS, GATEWAY_URL, MODEL, MODELS, WORKSPACE_HOST, WORKSPACE_REGIONS
 from .money import format_amount, read_amount
 from .settings import LEDGER_NAME
 from .text import did_you_mean, pluralize, shown
@@ -63,6 +64,23 @@ class Budget:
         if self.counts_pictures:
             return Decimal(pictures)
         return price.amount * pictures if price and price.currency == self.currency else None
+
+    def most(
+        self, prices: Mapping[str, Price | None], wanted: Mapping[str, int], pictures: int
+    ) -> tuple[Decimal | None, Price | None]:
+        """Return what ``pictures`` of those that are wanted of each model take of it at most, and the dearest price.
+
+        If one is not known, or is in another currency, it is None, and that price.
+        """
+        each = {model: self.of(prices[model], 1) for model in wanted}
+        in_order = sorted(wanted, key=lambda model: (each[model] is None, each[model] or 0), reverse=True)
+        total, left = Decimal(0), pictures
+        for model in in_order:
+            if (amount := each[model]) is None:
+                return None, prices[model]
+            count = min(left, wanted[model])
+            total, left = total + amount * count, left - count
+        return total, prices[in_order[0]]
 
     def used(self, price: Price | None, spends: Sequence[Spend]) -> "Used":
         """Return what counts against it; pictures of unknown price count like the next one."""
@@ -142,7 +160,8 @@ class BudgetBook:
         budgets, lines = self.all(), []
         if not budgets:
             return ["no budget set (`%wan budget 5.00 --per day`)"]
-        price, elsewhere = self._elsewhere(budgets)
+        prices, elsewhere = self._elsewhere(budgets)
+        price = prices[MODEL]
         for budget, others in zip(budgets, elsewhere, strict=True):
             is_blind = budget.of(price, 1) is None and not self.settings.is_simulated
             blocked = f"; refuses every call until a picture's price is known in {budget.currency}" if is_blind else ""
@@ -157,7 +176,7 @@ class BudgetBook:
         price = self.known_price()
         if budget.of(price, 1) is None and not self.settings.is_simulated:
             why = f"in {price.currency}" if price else "not known yet"
-            hint = f"Set it: `%wan config price=0.03{budget.currency}`; or count pictures: `%wan budget 40 pictures`."
+            hint = f"{self._set_price(budget, 'Set it')}; or count pictures: `%wan budget 40 pictures`."
             raise BudgetError(f"a budget of {budget.text} cannot be kept: the price of a picture is {why}.", hint=hint)
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
         self._write([*self._stored(budget.per), budget.text], budget.per)
@@ -174,11 +193,12 @@ class BudgetBook:
         return removed
 
     @contextmanager
-    def checked(self) -> Iterator[Callable[[int], None] | None]:
+    def checked(self, wanted: Mapping[str, int] | None = None) -> Iterator[Callable[[int], None] | None]:
         """Give the check that ``create_or_join`` makes inside its transaction: may so many pictures be ordered?
 
-        None without a budget. A budget that counts every folder is checked by one process at a time, since the
-        transaction holds only one folder. Practice costs no money.
+        ``wanted`` are the pictures of each model, all of the default one if it is left out; if only some of them are
+        ordered, they count as the dearest. None without a budget. A budget that counts every folder is checked by one
+        process at a time, since the transaction holds only one folder. Practice costs no money.
         """
         budgets = [budget for budget in self.all() if budget.counts_pictures or not self.settings.is_simulated]
         with ExitStack() as stack:
@@ -188,28 +208,37 @@ class BudgetBook:
                 except TimeoutError as error:
                     message = f"the budget cannot be checked: {error}. Nothing was sent."
                     raise BudgetError(message, hint="End that process if it hangs, then run the cell again.") from None
-            price, elsewhere = self._elsewhere(budgets) if budgets else (None, [])
+            prices, elsewhere = self._elsewhere(budgets, wanted or [MODEL]) if budgets else ({}, [])
 
             def check(pictures: int) -> None:
                 for budget, others in zip(budgets, elsewhere, strict=True):
+                    asked, price = budget.most(prices, wanted or {MODEL: pictures}, pictures)
                     used = budget.used(price, [self._spend(self.database, budget), *others])
-                    _refuse(budget, used, budget.of(price, pictures), price)
+                    self._refuse(budget, used, asked, price)
 
             yield check if budgets else None
 
     # Prices, and what counts ------------------------------------------------------------------------------------------
 
-    def unit_price(self, provider: str) -> Price | None:
-        """Return the price of one picture: as set, else as last billed in this folder; None if nobody said."""
+    def unit_price(self, provider: str, model: str = MODEL, base_url: str | None = None) -> Price | None:
+        """Return the price of one picture of a model: as set, as last billed in this folder, or as listed.
+
+        None if nobody said. What is only listed at an address (the configured one) is an estimate: see ``counted``.
+        """
         if provider == "simulator":
             return Price(Decimal(0), "USD")
         if provider in self.settings.prices:
             return Price(*self.settings.prices[provider])
-        return self.database.last_price(provider, MODEL) if self.database else None
+        billed = self.database.last_price(provider, model) if self.database else None
+        return billed or list_price(provider, model, self.settings.base_url if base_url is None else base_url)
 
-    def known_price(self) -> Price | None:
-        """Return the price of one picture, as last billed in any folder of the person if this one has none."""
-        return self.unit_price(self.settings.provider) or self._elsewhere([])[0]
+    def counted(self, price: Price | None) -> Price | None:
+        """Return a price that budgets may go by: a list price only if the person said so."""
+        return None if price and price.listed and self.settings.provider not in self.settings.by_list else price
+
+    def known_price(self, model: str = MODEL) -> Price | None:
+        """Return the price of one picture that budgets go by, as last billed in any folder if this one has none."""
+        return self.counted(self.unit_price(self.settings.provider, model)) or self._elsewhere([], [model])[0][model]
 
     def _spend(self, database: Database | None, budget: Budget) -> Spend:
         """Return what counts against a budget in a folder."""
@@ -221,34 +250,43 @@ class BudgetBook:
             since=midnight if budget.per == "day" else None,
             notebook=self.notebook if budget.per == "notebook" else None,
             simulated=budget.counts_pictures and self.settings.is_simulated,
+            listed=self.settings.provider in self.settings.by_list,
         )
 
-    def _elsewhere(self, budgets: Sequence[Budget]) -> tuple[Price | None, list[list[Spend]]]:
-        """Return the price that budgets are checked with, and what counts against each in the person's other folders.
+    def _elsewhere(
+        self, budgets: Sequence[Budget], models: Iterable[str] = (MODEL,)
+    ) -> tuple[dict[str, Price | None], list[list[Spend]]]:
+        """Return each model's price that budgets go by, and what counts against each in the person's other folders.
 
         A set price does not lower what was last billed here; where there is none, it is what another folder paid. Only
         bills of the key in use count: a folder from somebody else could make pictures look cheap.
         """
         provider, key = self.settings.provider, self.settings.key_fingerprint
-        billed, spends = [], [list[Spend]() for _ in budgets]
+        billed: dict[str, list[Price | None]] = {model: [] for model in models}
+        spends = [list[Spend]() for _ in budgets]
         self.skipped.clear()
         for folder in self.loader.known_folders():
             if folder == self.settings.folder:
                 continue
             try:
                 with Database.open(folder / LEDGER_NAME, read_only=True) as database:
-                    billed.append(database.last_price(provider, MODEL, key))
-                    for budget, found in zip(budgets, spends, strict=True):
-                        found += [self._spend(database, budget)] if budget.per != "notebook" else []
+                    for model, found in billed.items():
+                        found.append(database.last_price(provider, model, key))
+                    for budget, others in zip(budgets, spends, strict=True):
+                        others += [self._spend(database, budget)] if budget.per != "notebook" else []
             except Exception:  # noqa: BLE001 - whatever is wrong with another folder, it stops no call in this one
                 self.skipped.append(str(folder))
-        own = self.unit_price(provider)
-        last = self.database.last_price(provider, MODEL, key) if self.database else None
-        if own and own.day:  # as billed, to whom ever
-            own = last
-        elif own and last and own.currency == last.currency:
-            own = max(own, last, key=lambda price: price.amount)
-        return own or max(filter(None, billed), key=lambda price: price.day or dt.date.min, default=None), spends
+        prices: dict[str, Price | None] = {}
+        for model, found in billed.items():
+            own = self.counted(self.unit_price(provider, model))
+            last = self.database.last_price(provider, model, key) if self.database else None
+            if own and (own.day or own.listed):  # as billed, to whom ever; the list is for what was never billed
+                own = last
+            elif own and last and own.currency == last.currency:
+                own = max(own, last, key=lambda price: price.amount)
+            own = own or max(filter(None, found), key=lambda price: price.day or dt.date.min, default=None)
+            prices[model] = own or self.counted(list_price(provider, model, self.settings.base_url))
+        return prices, spends
 
     # Where they are kept ----------------------------------------------------------------------------------------------
 
@@ -264,25 +302,47 @@ class BudgetBook:
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
+    # Refusals ---------------------------------------------------------------------------------------------------------
 
-# Refusals ------------------------------------------------------------------------------------------------------------
+    def _refuse(self, budget: Budget, used: Used, asked: Decimal | None, price: Price | None) -> None:
+        """Refuse a call that could break a budget, or may for all that is known, with a way out that works."""
+        name, is_ours = f"the budget of {budget.text} ({budget.source})", budget.source == COMMAND
+        if asked is None or used.unknown:
+            why = "a price is not known"
+            if price and price.currency != budget.currency:
+                why = f"a picture's price is in {price.currency}, and amounts are not converted"
+            hint = (
+                f"`{COMMAND} off --per {budget.per}` removes it" if is_ours else "Restart the kernel without WAN_BUDGET"
+            )
+            hint += f"; or {self._set_price(budget, 'set the price')}."
+            raise BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
+        needed = used.spent + used.reserved + asked
+        if needed > budget.amount:
+            could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(asked)}"
+            raised = f"{needed.normalize():f} {budget.currency or 'pictures'}"
+            hint = f"raise it: `{COMMAND} {raised} --per {budget.per}`"
+            hint = hint if is_ours else f"restart the kernel with `{raised} per {budget.per}` in WAN_BUDGET"
+            message = f"{could} and exceed {name}: {used}. Nothing was sent."
+            raise BudgetError(message, hint=f"Ask for fewer pictures, or {hint}.")
+
+    def _set_price(self, budget: Budget, how: str) -> str:
+        """Return how a price becomes known in a budget's currency."""
+        hint = f"{how}: `%wan config price=0.03{budget.currency}`"
+        listed = list_price(self.settings.provider, MODEL, self.settings.base_url)
+        if listed and listed.currency == budget.currency:
+            hint += f", or `price=list` ({format_amount(listed.amount, listed.currency)}, {listed.note})"
+        return hint
 
 
-def _refuse(budget: Budget, used: Used, asked: Decimal | None, price: Price | None) -> None:
-    """Refuse a call that could break a budget, or may for all that is known, with a way out that works."""
-    name, is_ours = f"the budget of {budget.text} ({budget.source})", budget.source == COMMAND
-    if asked is None or used.unknown:
-        why = "a price is not known"
-        if price and price.currency != budget.currency:
-            why = f"a picture's price is in {price.currency}, and amounts are not converted"
-        hint = f"`{COMMAND} off --per {budget.per}` removes it" if is_ours else "Restart the kernel without WAN_BUDGET"
-        hint += f"; or set the price: `%wan config price=0.03{budget.currency}`."
-        raise BudgetError(f"{name} cannot be kept: {why}. Nothing was sent.", hint=hint)
-    needed = used.spent + used.reserved + asked
-    if needed > budget.amount:
-        could = f"this call could {'make' if budget.counts_pictures else 'cost'} {budget.in_words(asked)}"
-        raised = f"{needed.normalize():f} {budget.currency or 'pictures'}"
-        hint = f"raise it: `{COMMAND} {raised} --per {budget.per}`"
-        hint = hint if is_ours else f"restart the kernel with `{raised} per {budget.per}` in WAN_BUDGET"
-        message = f"{could} and exceed {name}: {used}. Nothing was sent."
-        raise BudgetError(message, hint=f"Ask for fewer pictures, or {hint}.")
+def list_price(provider: str, model: str, base_url: str) -> Price | None:
+    """Return the list price of one picture of a model at an address; None for an address without a list."""
+    host, record = urlsplit(base_url).hostname or "", MODELS.get(model)
+    urls = {"gateway": GATEWAY_URL} if provider == "gateway" else DASHSCOPE_REGIONS if provider == "dashscope" else {}
+    ends = {place: f".{region}.{WORKSPACE_HOST}" for place, region in WORKSPACE_REGIONS.items() if place in urls}
+    place = next(
+        (at for at, url in urls.items() if urlsplit(url).hostname == host or host.endswith(ends.get(at, " "))), ""
+    )
+    if record is None or place not in record.list_prices:
+        return None
+    amount, currency = record.list_prices[place]
+    return Price(Decimal(amount), currency, listed=record.list_date)

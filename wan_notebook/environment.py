@@ -64,6 +64,8 @@ class Settings(BaseModel):
     polling: Literal["prompt", "economical"] = "prompt"
     embed: bool = True
     prices: Mapping[str, tuple[Decimal, str]]
+    by_list: tuple[str, ...]
+    """The services whose list prices budgets may go by."""
     user: str
     notes: tuple[str, ...]
     queries_per_s: Number = QUERIES_PER_S

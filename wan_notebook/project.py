@@ -98,12 +98,11 @@ def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
     enough to show and to write a cell, and refused by the service if it were sent.
     """
     fields: dict[str, Any] = {
-        **fields_of(row.parameters, row.mode),
+        **fields_of(row.parameters, row.mode, row.model),
         "prompt": row.prompt,
         "negative_prompt": row.negative_prompt,
         "images": tuple(_input_of_row(record, storage) for record in row.inputs),
         "seed": row.seed,
-        "model": row.model,
     }
     try:
         return ImageRequest(**fields)

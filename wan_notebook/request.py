@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, Va
 
 from .errors import Problem, RequestError
 from .images import InputImage, PendingImage
-from .models import MODEL
+from .models import MODEL, ModeLimits
 from .validation import (
-    DEFAULT_TIER,
     Mode,
     Seeds,
+    limits_of,
     mode_for,
     parse_size,
     plain_integer,
@@ -30,24 +30,27 @@ from .validation import (
 
 _PLAIN: Final = {"n": plain_integer, "max_images": plain_integer, "seed": plain_integer, "size": size_text}
 """What is plain to a person: NumPy's integers, a size as a pair of numbers."""
+_SWITCHES: Final = {"prompt_extend": "prompt_extend", "thinking": "thinking_mode"}
+"""What a service does unless it is told not to: the field, and its name there."""
 
 
 class ImageRequest(BaseModel):
     """A valid request for pictures.
 
-    In text to image a request may ask for several pictures; ``split`` turns it into the service's tasks.
+    Limits are those of the model and its mode. Where each of several pictures is a task of its own, ``split`` turns a
+    request into the service's tasks.
 
     Parameters
     ----------
     prompt : str
-        Description of the picture or of the edit; at most 2000 characters.
+        Description of the picture or of the edit.
     images : sequence of InputImage or PendingImage
-        Input pictures, 1 to 4 to edit, at most 1 for illustrated text.
+        Input pictures.
     negative_prompt : str
-        Description of what to avoid; at most 500 characters.
+        Description of what to avoid.
     size : str or (int, int), optional
         ``1K``, ``2K``, ``1280x720`` or ``(1280, 720)`` in pixels, or a recommended ratio such as ``16:9``.
-        None leaves it to the service.
+        None means the model's own, or leaves it to the service.
     n : int
         Number of pictures.
     max_images : int, optional
@@ -55,13 +58,17 @@ class ImageRequest(BaseModel):
     interleave : bool
         Whether to make illustrated text.
     prompt_extend : bool, optional
-        Whether the service rewrites the prompt (edits only; None means its default, on).
+        Whether the service rewrites the prompt; None means its default, on.
     watermark : bool
         Whether the service marks the picture as generated.
     seed : int, optional
         None means that a seed is drawn when the request is submitted.
     model : str
         Name of the model.
+    sequential : bool
+        Whether to make a set of pictures that belong together, at most ``n``.
+    thinking : bool, optional
+        Whether the model thinks before it draws (text to image only); None means its default, on.
 
     Raises
     ------
@@ -82,6 +89,8 @@ class ImageRequest(BaseModel):
     watermark: StrictBool = False
     seed: StrictInt | None = None
     model: StrictStr = MODEL
+    sequential: StrictBool = False
+    thinking: StrictBool | None = None
 
     def __init__(self, **data: Any) -> None:
         data = {name: _PLAIN[name](value) if name in _PLAIN else value for name, value in data.items()}
@@ -99,8 +108,13 @@ class ImageRequest(BaseModel):
 
     @cached_property
     def mode(self) -> Mode:
-        """Edit, text to image, or illustrated text; it follows from the input."""
-        return mode_for(self.images, interleave=self.interleave)
+        """Edit, text to image, illustrated text or picture set; it follows from the input."""
+        return mode_for(self.images, interleave=self.interleave, sequential=self.sequential)
+
+    @property
+    def limits(self) -> ModeLimits:
+        """What its model takes in its mode."""
+        return limits_of(self.model, self.mode)
 
     @property
     def pictures_asked(self) -> int:
@@ -116,28 +130,26 @@ class ImageRequest(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
     def split(self, seed: int) -> tuple[Self, ...]:
-        """Return the service's tasks: seeds s … s+n−1 in text to image, else one task with seed s."""
-        if self.mode is not Mode.TEXT_TO_IMAGE:
+        """Return the service's tasks: one with seed s, or n with seeds s … s+n−1 where each picture is one."""
+        if not self.limits.splits:
             return (self.replace(seed=seed),)
         seeds = record_of(self.model).seed_max + 1
         return tuple(self.replace(n=1, seed=(seed + position) % seeds) for position in range(self.n))
 
     def parameters(self) -> dict[str, Any]:
         """Return the service's ``parameters`` (§1): ``n`` always, every other field only in its own mode."""
-        mode = self.mode
-        shown: dict[str, Any] = {"enable_interleave": mode is not Mode.EDIT, "watermark": self.watermark}
-        if mode is Mode.EDIT:
-            shown |= {"n": self.n, "prompt_extend": self.prompt_extend is not False}
-        else:
-            shown |= {"n": 1, "max_images": 1 if mode is Mode.TEXT_TO_IMAGE else self.pictures_asked}
-        usual = DEFAULT_TIER if mode is Mode.EDIT else None
-        size = usual if self.size is None else parse_size(self.size)
-        if isinstance(size, tuple):
-            size = f"{size[0]}*{size[1]}"
-        elif size == DEFAULT_TIER and mode is Mode.TEXT_TO_IMAGE:
-            size = "1280*1280"  # tiers are not documented there; without an input it can only mean this
+        mode, limits, record = self.mode, self.limits, record_of(self.model)
+        sent: dict[str, Any] = {"watermark": self.watermark, "n": 1 if limits.n_max == 1 else self.n}
+        if Mode.ILLUSTRATED in record.modes:
+            sent["enable_interleave"] = mode is not Mode.EDIT
+            sent |= {} if mode is Mode.EDIT else {"max_images": 1 if limits.splits else self.pictures_asked}
+        if Mode.SET in record.modes:
+            sent["enable_sequential"] = mode is Mode.SET
+        sent |= {wire: getattr(self, name) is not False for name, wire in _SWITCHES.items() if name in limits.options}
+        size = parse_size(limits.size or "" if self.size is None else self.size, record)
+        size = f"{size[0]}*{size[1]}" if isinstance(size, tuple) else limits.sent_as.get(size or "", size)
         optional = {"size": size, "negative_prompt": self.negative_prompt or None, "seed": self.seed}
-        return shown | {name: value for name, value in optional.items() if value is not None}
+        return sent | {name: value for name, value in optional.items() if value is not None}
 
     def canonical(self, *, with_seed: bool) -> dict[str, Any]:
         """Return what identifies the request, without names, tags or provider: the subject of its hash."""
@@ -153,15 +165,14 @@ class ImageRequest(BaseModel):
         return hash_of_canonical(self.canonical(with_seed=with_seed))
 
 
-def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
-    """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
-    # These say something in one mode only, or have a place of their own.
-    others = {"n", "prompt_extend", "max_images", "negative_prompt"}
-    own: Mapping[str, set[str]] = {Mode.EDIT: {"n", "prompt_extend"}, Mode.ILLUSTRATED: {"max_images"}}
-    names = ImageRequest.model_fields.keys() - others | own.get(mode, set())
-    usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}
-    told = {name: value for name, value in parameters.items() if name in names and value not in (None, usual.get(name))}
-    return told | {"interleave": mode == Mode.ILLUSTRATED}
+def fields_of(parameters: Mapping[str, Any], mode: str, model: str = MODEL) -> dict[str, Any]:
+    """Return the fields of a request from the ``parameters`` that it sent, without what its mode has by default."""
+    limits = limits_of(model, mode)
+    # Others say something in another mode only, or have a place of their own.
+    names = {"size", "seed", "watermark", *({"n"} if limits.n_max > 1 else ()), *(limits.options & {"max_images"})}
+    told = {name: parameters[name] for name in names if parameters.get(name) not in (None, limits.size)}
+    told |= {name: False for name in limits.options & _SWITCHES.keys() if parameters.get(_SWITCHES[name]) is False}
+    return told | {"interleave": mode == Mode.ILLUSTRATED, "sequential": mode == Mode.SET, "model": model or MODEL}
 
 
 def hash_of_canonical(canonical: Mapping[str, Any]) -> str:

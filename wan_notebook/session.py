@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -184,7 +185,9 @@ class Session:
                     storage,
                     self.clients,
                     settings=self.settings,
-                    price_for=lambda row: self.budgets_of(self.settings(), row.notebook).unit_price(row.provider),
+                    price_for=lambda row: self.budgets_of(self.settings(), row.notebook).unit_price(
+                        row.provider, row.model, row.base_url
+                    ),
                     rng=self.rng,
                     clock=self._clock,
                     wall_clock=self.wall_clock,
@@ -258,7 +261,7 @@ class Session:
             # A loop without a seed gets one picture each time round, where it may have meant several.
             note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
             submission = replace(submission, notes=(*submission.notes, note))
-        price = self.budgets_of(settings, cell.notebook).unit_price(settings.provider)
+        price = self.budgets_of(settings, cell.notebook).unit_price(settings.provider, requests[0].model)
         pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
         if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
             note = f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
@@ -306,9 +309,13 @@ class Session:
         if wanted:
             project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
             budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
-            price = plan.price or (budgets.known_price() if budgets.all() else None)
+            asked = Counter[str]()
+            for at in wanted:
+                asked[plan.jobs[at].request.model] += plan.jobs[at].request.pictures_asked
+            model = plan.requests[0].model
+            price = budgets.counted(plan.price) or (budgets.known_price(model) if budgets.all() else None)
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
-            with budgets.checked() as check:
+            with budgets.checked(asked) as check:
                 made = project.database.create_or_join(
                     new,
                     check=check,

@@ -32,6 +32,8 @@ FOLDER_NAME: Final = "wan-pictures"
 LEDGER_NAME: Final = "ledger.db"
 IN_PROCESS_URL: Final = "http://simulator.invalid"
 """Stands for the simulator inside this process, in settings and in rows."""
+BY_LIST: Final = "list"
+"""Stands for the list price among the stored prices."""
 KEY_VARIABLE: Final = {"gateway": "WAN_API_KEY", "dashscope": "DASHSCOPE_API_KEY"}
 
 _APP: Final = "wan_notebook"
@@ -141,6 +143,7 @@ class SettingsLoader:
             "budget_texts": tuple(dict.fromkeys(text for text in budgets if text.lower() not in ("", "off", "none"))),
             "account": self._frozen["WAN_ACCOUNT"] or fingerprint,
             "prices": self._protected_prices(stored.get("prices", {})),
+            "by_list": tuple(name for name, price in stored.get("prices", {}).items() if price == BY_LIST),
             "user": next(filter(None, map(self._variable, ("JUPYTERHUB_USER", "USER", "USERNAME"))), ""),
             "notes": tuple(f"{name} was changed after loading; restart the kernel to use it" for name in changed),
         }

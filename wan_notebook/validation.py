@@ -13,14 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from inspect import signature
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import CellError, Problem
 from .images import InputImage, PendingImage
-from .models import MODEL, MODELS, RATIOS, TASKS_PER_CALL_MAX, ModelRecord
+from .models import LIKE_STEP_PX, MODEL, MODELS, TASKS_PER_CALL_MAX, TIERS, ModeLimits, ModelRecord
+from .models import Mode as Mode
 from .text import did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -33,17 +33,24 @@ Rule = tuple[bool, str, object, str, str]
 """Whether it is broken; field, value, message and hint of the problem."""
 
 
-class Mode(StrEnum):
-    """The service's task; it follows from the input."""
+_MODES: Final = {  # what makes a request one of a mode that some models lack, and how the mode is called there
+    Mode.EDIT: ("images", "edits"),
+    Mode.ILLUSTRATED: ("interleave", "illustrated text"),
+    Mode.SET: ("sequential", "picture sets"),
+}
+_OPTIONS: Final = {  # what only some models or modes have: what a mode without it is told, hints of mode and model
+    "negative_prompt": ("", "", "Say it in the prompt"),
+    "prompt_extend": ("only edits are rewritten", "Leave it out.", "Leave it out"),
+    "max_images": ("needs illustrated text", "Use n, or add interleave.", "Use n"),
+    "thinking": ("needs text to image", "Leave it out.", "Leave it out"),
+}
 
-    EDIT = "edit"
-    TEXT_TO_IMAGE = "text to image"
-    ILLUSTRATED = "illustrated text"
 
-
-def mode_for(images: Sequence[object], *, interleave: bool) -> Mode:
+def mode_for(images: Sequence[object], *, interleave: bool, sequential: bool = False) -> Mode:
     """Return the mode that these inputs lead to."""
-    return Mode.ILLUSTRATED if interleave else Mode.EDIT if images else Mode.TEXT_TO_IMAGE
+    if interleave or sequential:
+        return Mode.ILLUSTRATED if interleave else Mode.SET
+    return Mode.EDIT if images else Mode.TEXT_TO_IMAGE
 
 
 def record_of(model: str) -> ModelRecord:
@@ -51,46 +58,81 @@ def record_of(model: str) -> ModelRecord:
     return MODELS.get(model, MODELS[MODEL])
 
 
+def limits_of(model: str, mode: str) -> ModeLimits:
+    """Return what a mode of a model takes; of one that it does not have (a problem of its own) what another takes."""
+    modes = record_of(model).modes
+    return next((limits for known, limits in modes.items() if known == mode), next(iter(modes.values())))
+
+
+def models_with(has: Callable[[ModelRecord], bool]) -> str:
+    """Return the names of the models of which something is true, to be read."""
+    *others, last = [name for name, record in MODELS.items() if has(record)]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def problems_of(request: ImageRequest) -> list[Problem]:
     """Return every rule that a request breaks, each with its field, value, message and hint."""
-    record, mode, count = record_of(request.model), request.mode, len(request.images)
+    record, mode, count, limits = record_of(request.model), request.mode, len(request.images), request.limits
     is_story, in_range = mode is Mode.ILLUSTRATED, "Choose a number in that range."
-    n_max = {Mode.EDIT: record.n_max, Mode.TEXT_TO_IMAGE: TASKS_PER_CALL_MAX, Mode.ILLUSTRATED: 1}[mode]
+    least, n_max = limits.n_min, TASKS_PER_CALL_MAX if limits.splits else limits.n_max
     n_hint = "Set the number of pictures with max_images." if is_story else in_range
-    images_max = record.illustrated_images_max if is_story else record.edit_images_max
-    seed, most, rewrites = request.seed or 0, request.max_images, request.prompt_extend
-    only_story = f"needs illustrated text, but this is {mode}."
-    is_rewritten = rewrites is not None and mode is not Mode.EDIT
+    seed, most, over = request.seed or 0, request.max_images, count - limits.images_max
     is_most = most is None or not is_story or 1 <= most <= record.max_images_max
     rules: list[Rule] = [
         (not request.prompt.strip(), "prompt", "", "must not be empty.", "Describe the picture that you want."),
         (request.model not in MODELS, "model", request.model, "unknown model.", f"Use {', '.join(MODELS)}."),
-        (count > images_max, "images", count, f"at most {images_max} ({mode}).", f"Leave out {count - images_max}."),
+        (request.interleave and request.sequential, "sequential", True, "is not for illustrated text.", "Keep one."),
         (
-            not 1 <= request.n <= n_max,
+            not least <= request.n <= n_max,
             "n",
             request.n,
-            f"must be {'1' if is_story else f'1 to {n_max}'} ({mode}).",
+            f"must be {'1' if is_story else f'{least} to {n_max}'} ({mode}).",
             n_hint,
         ),
-        (most is not None and not is_story, "max_images", most, only_story, "Use n, or add interleave."),
         (not is_most, "max_images", most, f"must be 1 to {record.max_images_max}.", in_range),
-        (is_rewritten, "prompt_extend", rewrites, f"only edits are rewritten, but this is {mode}.", "Leave it out."),
         (not 0 <= seed <= record.seed_max, "seed", seed, f"must be 0 to {record.seed_max}.", in_range),
     ]
+    if mode in record.modes:
+        rules.append((over > 0, "images", count, f"at most {limits.images_max} ({mode}).", f"Leave out {over}."))
+    else:
+        (field, what), others = _MODES[mode], models_with(lambda one: mode in one.modes)
+        hint = f"Leave {'them' if field == 'images' else 'it'} out, or use {others}."
+        rules.append((True, field, count if field == "images" else True, f"{record.name} makes no {what}.", hint))
+    for name in _OPTIONS.keys() - limits.options:
+        if (value := getattr(request, name)) not in (None, ""):
+            rules += _option_rules(name, value, mode, record)
     for name, text, most_chars in (
         ("prompt", request.prompt, record.prompt_max_chars),
-        ("negative_prompt", request.negative_prompt, record.negative_prompt_max_chars),
+        ("negative_prompt", request.negative_prompt, record.negative_prompt_max_chars or len(request.negative_prompt)),
     ):
-        over, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
+        extra, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
         message = f"has {len(text)} characters, but the model reads at most {most_chars} and drops the rest."
         rules += [
-            (over > 0, name, f"{text[:24]}…", message, f"Shorten it by {over} characters."),
+            (extra > 0, name, f"{text[:24]}…", message, f"Shorten it by {extra} characters."),
             (bool(re.search("[\ud800-\udfff]", text)), name, "", half, "Type the text again."),
         ]
+    longest = record.image_aspect_max or math.inf
+    for image in request.images:
+        if isinstance(image, InputImage) and (shorter := min(image.width_px, image.height_px)):
+            is_long = max(image.width_px, image.height_px) > longest * shorter
+            shape = f"{image.width_px}×{image.height_px}, and {record.name} takes 1:{longest:g} to {longest:g}:1."
+            rules.append((is_long, "images", image.name, f"is {shape}", "Crop it."))
     if request.size is not None:
         rules += _size_rules(request.size, mode, record)
     return [Problem(field, _text(value), *said) for is_broken, field, value, *said in rules if is_broken]
+
+
+def _option_rules(name: str, value: object, mode: Mode, record: ModelRecord) -> list[Rule]:
+    """Return what is wrong with a field that this model does not have, or not in this mode."""
+    of_mode, mode_hint, model_hint = _OPTIONS[name]
+
+    def has(one: ModelRecord) -> bool:
+        return any(name in limits.options for limits in one.modes.values())
+
+    if has(record):  # a mode that the model does not have is a problem of its own
+        return [(mode in record.modes, name, value, f"{of_mode}, but this is {mode}.", mode_hint)]
+    shown = f"{value[:24]}…" if isinstance(value, str) else value
+    return [(True, name, shown, f"{record.name} has no {name}.", f"{model_hint}, or use {models_with(has)}.")]
 
 
 # Sizes ---------------------------------------------------------------------------------------------------------------
@@ -98,16 +140,16 @@ def problems_of(request: ImageRequest) -> list[Problem]:
 DEFAULT_TIER: Final = "1K"
 
 
-def parse_size(text: str) -> str | tuple[int, int] | None:
+def parse_size(text: str, record: ModelRecord = MODELS[MODEL]) -> str | tuple[int, int] | None:
     """Read a size: a tier name (``1K``), or (width, height) in pixels; None if the text is neither.
 
-    A recommended ratio such as ``16:9`` gives its size in pixels.
+    A ratio such as ``16:9`` gives the size in pixels that the model has for it.
     """
     name = text.strip()
-    if any(name.upper() in record.tiers for record in MODELS.values()):
+    if name.upper() in TIERS:
         return name.upper()
     match = re.fullmatch(r"\(?\s*(\d{1,6})\s*[*xX×,]\s*(\d{1,6})\s*\)?", name)
-    return (int(match[1]), int(match[2])) if match else RATIOS.get(name)
+    return (int(match[1]), int(match[2])) if match else record.ratios.get(name)
 
 
 def size_text(size: Any) -> Any:
@@ -121,23 +163,30 @@ def size_text(size: Any) -> Any:
 
 
 def _size_rules(asked: str, mode: Mode, record: ModelRecord) -> list[Rule]:
-    size = parse_size(asked)
+    size, limits = parse_size(asked, record), limits_of(record.name, mode)
     if size is None:
-        hint = f"Use 1K or 2K for edits, {', '.join(RATIOS)}, or width x height in pixels."
+        hint = f"Use {', '.join((*limits.tiers, *record.ratios))}, or width x height in pixels."
         return [(True, "size", repr(asked), "not a valid size.", hint)]
     if isinstance(size, str):
-        is_wrong = mode is Mode.ILLUSTRATED or (mode is Mode.TEXT_TO_IMAGE and size != DEFAULT_TIER)
-        hint = "Give a size in pixels, at most 1280x1280 in total, or leave it out; then edit the result at 2K."
-        return [(is_wrong, "size", size, f"belongs to edits, but this is {mode}.", hint)]
+        modes = [_MODES.get(one, ("", one))[1] for one, its in record.modes.items() if size in its.tiers]
+        message = f"belongs to {' and '.join(modes)}, but this is {mode}." if modes else f"not a size of {record.name}."
+        pixels = (
+            f"a size in pixels, at most {math.isqrt(limits.total_max_px)}x{math.isqrt(limits.total_max_px)} in total"
+        )
+        hint = f"Use {' or '.join(limits.tiers)}, or {pixels}." if limits.tiers else f"Give {pixels}, or leave it out"
+        if not limits.tiers:
+            hint += "; then edit the result at 2K." if Mode.EDIT in record.modes else ", or name a shape such as 16:9."
+        return [(size not in (*limits.tiers, *limits.sent_as), "size", size, message, hint)]
     width, height = size
-    most_px = record.edit_total_max_px if mode is Mode.EDIT else record.text_total_max_px
-    low, high = math.isqrt(record.total_min_px), math.isqrt(most_px)
+    low, high = math.isqrt(limits.total_min_px), math.isqrt(limits.total_max_px)
     message = f"has {width * height:,} pixels, but the total must be {low}×{low} to {high}×{high} ({mode})."
-    hint = "Choose a size in that range, or a ratio such as 16:9."
-    is_odd = not height or not record.aspect_min <= width / height <= record.aspect_max
+    hint, longest = "Choose a size in that range, or a ratio such as 16:9.", record.aspect_max
+    is_total = limits.total_min_px <= width * height <= limits.total_max_px or size in record.ratios.values()
+    is_odd = not width or not height or max(width, height) / min(width, height) > longest
+    odd = f"the sides must be between 1:{longest:g} and {longest:g}:1."
     return [
-        (not record.total_min_px <= width * height <= most_px, "size", asked, message, hint),
-        (is_odd, "size", asked, "the sides must be between 1:4 and 4:1.", "Make the shorter side longer."),
+        (not is_total, "size", asked, message, hint),
+        (is_odd, "size", asked, odd, "Make the shorter side longer."),
     ]
 
 
@@ -149,13 +198,14 @@ def _fit_total(width_px: float, height_px: float, total_px: int, *, step_px: int
 
 
 def size_from_image(
-    found: Sequence[InputImage | PendingImage], *, shown: str, size: str | None, mode: Mode
+    found: Sequence[InputImage | PendingImage], *, shown: str, size: str | None, mode: Mode, model: str = MODEL
 ) -> tuple[str | None, list[Problem]]:
     """Return the size that ``like`` sends at the tier of ``size``, and what is wrong with asking for it.
 
     ``shown`` is the picture as it was typed, ``found`` what it turned out to be.
     """
-    tier = parse_size(size) if size else DEFAULT_TIER
+    record, limits = record_of(model), limits_of(model, mode)
+    tier = parse_size(size, record) if size else None
     image = found[0] if found else None
     both = f"cannot be combined with size {size}: both set the shape."
     rules = (
@@ -166,26 +216,25 @@ def size_from_image(
     problems = [Problem("like", shown, message, hint) for is_broken, message, hint in rules if is_broken][:1]
     if problems or not isinstance(image, InputImage) or isinstance(tier, tuple):
         return size, problems
-    if tier != DEFAULT_TIER and (tier is None or mode is not Mode.EDIT):
+    if size and tier not in (*limits.tiers, DEFAULT_TIER):
         return size, []  # a tier that this mode does not have stays, so that the request says why
-    record = record_of(MODEL)
-    total_px = record.tiers[tier] if mode is Mode.EDIT else record.text_total_max_px
-    width, height = _fit_total(image.width_px, image.height_px, total_px, step_px=record.size_step_px)
+    total_px = limits.tiers.get(tier or limits.size or "", limits.total_max_px)
+    width, height = _fit_total(image.width_px, image.height_px, total_px, step_px=LIKE_STEP_PX)
     return f"{width}*{height}", []
 
 
 def expected_size(request: ImageRequest) -> tuple[int, int, str] | None:
     """Return the expected width and height in pixels and whose shape it is; None while an input is unknown (§1)."""
-    record = record_of(request.model)
-    size = parse_size(request.size) if request.size else None
+    record, limits = record_of(request.model), request.limits
+    size = parse_size(request.size or limits.size or "", record)
     if isinstance(size, tuple):
         step = record.size_step_px
-        return round(size[0] / step) * step, round(size[1] / step) * step, "as asked"
+        return round(size[0] / step) * step, round(size[1] / step) * step, "as asked" if request.size else "default"
+    total_px = limits.tiers.get(size or "", limits.total_max_px)
     last = request.images[-1] if request.images else None
     if not isinstance(last, InputImage):
-        return None if last else (1280, 1280, "default")
+        return None if last else (math.isqrt(total_px), math.isqrt(total_px), "default")
     whose = f"shape of image {len(request.images)} ({last.name})"
-    total_px = record.tiers[size or DEFAULT_TIER]
     if request.mode is Mode.ILLUSTRATED and last.width_px * last.height_px <= total_px:
         return last.width_px, last.height_px, whose
     return *_fit_total(last.width_px, last.height_px, total_px), whose
@@ -203,7 +252,9 @@ class Seeds:
     problems: tuple[Problem, ...] = ()
 
 
-def split_seeds(given: object, *, n: object, mode: Mode, most: int = TASKS_PER_CALL_MAX) -> Seeds:
+def split_seeds(
+    given: object, *, n: object, mode: Mode, model: str = MODEL, most: int = TASKS_PER_CALL_MAX
+) -> Seeds:
     """Read what was given as seed: None, a number, or several (a range, list, array or Series).
 
     Values that are not whole numbers are passed on: the request says what is wrong with them.
@@ -218,7 +269,8 @@ def split_seeds(given: object, *, n: object, mode: Mode, most: int = TASKS_PER_C
     notes = ("a seed that is listed twice is asked once",) if len(seeds) < len(listed) else ()
     each = n if type(n) is int and len(seeds) > 1 and mode is not Mode.ILLUSTRATED else 1
     ordered = sorted(seed for seed in seeds if type(seed) is int)
-    overlap = mode is Mode.TEXT_TO_IMAGE and any(later - earlier < each for earlier, later in pairwise(ordered))
+    splits = limits_of(model, mode).splits
+    overlap = splits and any(later - earlier < each for earlier, later in pairwise(ordered))
     overlapping = "without input pictures, n pictures take the n seeds that follow, and here they overlap."
     rules: list[Rule] = [
         (not seeds, "seed", "[]", "the list is empty.", "Give at least one seed, or leave it out."),

@@ -7,7 +7,8 @@ from typing import Any
 from PIL import Image
 
 from tests.browser.page import Widget, WidgetPage
-from wan_notebook.panel import FIELDS, SIZES, Panel
+from wan_notebook.models import MODELS
+from wan_notebook.panel import FIELDS, Panel, model_facts
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='owned'\">",
@@ -105,9 +106,9 @@ def mount(
     widgets: WidgetPage, *, check: dict[str, Any] | None = None, form: dict[str, Any] | None = None, **traits: Any
 ) -> Widget:
     """Render a panel; traits that are not given are those of an empty folder."""
-    limits = {"prompt": 2000, "negative_prompt": 500}
+    models = {name: model_facts(record) for name, record in MODELS.items()}
     state = {
-        "fixed": {"service": "simulator", "services": ["gateway"], "limits": limits, "sizes": SIZES},
+        "fixed": {"service": "simulator", "services": ["gateway"], "models": models},
         "values": form or {**FIELDS, "prompt": "a fox"},
         "check": {**CHECK, **(check or {})},
         "answered": 0,

@@ -21,6 +21,7 @@ from .jobs import locked_job, reindex
 from .models import (
     INTEGER_MAX,
     IS_OPEN,
+    LISTED,
     TIME_MAX_S,
     BatchRow,
     BatchTaskRow,
@@ -244,8 +245,11 @@ class Database(Transfer):
         since: float | None = None,
         notebook: str | None = None,
         simulated: bool = False,
+        listed: bool = True,
     ) -> Spend:
         """Return what jobs created since a time, or of one notebook, cost and may still cost.
+
+        Without ``listed`` the price of what only the price list knows is unknown.
 
         Real ones, or with ``simulated`` the simulated ones alone: practice is never added to money. Imported jobs
         were paid elsewhere and count nowhere.
@@ -254,7 +258,7 @@ class Database(Transfer):
         wanted += [JobSummary.created_at >= since] if since is not None else []
         wanted += [JobSummary.notebook == notebook] if notebook is not None else []
         with self.reading() as session:
-            found = _add_up(session, wanted).get("", Spend())
+            found = _add_up(session, wanted, listed=listed).get("", Spend())
             _add_reserved(session, self.now(), wanted, found)
             _add_unwritten(session, self.now(), {"notebook": notebook, "is_simulated": simulated}, found)
             return found
@@ -389,7 +393,12 @@ def _is_used(session: Session, file: str, by_others_than: JobRow) -> bool:
 
 
 def _add_up(
-    session: Session, wanted: Sequence[sa.ColumnElement[bool]], label: Any = None, key_of: Callable[[Any], str] = str
+    session: Session,
+    wanted: Sequence[sa.ColumnElement[bool]],
+    label: Any = None,
+    key_of: Callable[[Any], str] = str,
+    *,
+    listed: bool = True,
 ) -> dict[str, Spend]:
     """Add up jobs by ``key_of`` the value of a column, under "" without one.
 
@@ -405,6 +414,7 @@ def _add_up(
         row.jobs, row.pictures_saved = row.jobs + jobs, row.pictures_saved + saved
         row.pictures_made, row.free = row.pictures_made + billed, row.free + (jobs if status in FREE else 0)
         is_known = is_plausible(amount) and isinstance(currency, str) and currency.isascii()
+        is_known = is_known and (listed or not str(note).startswith(LISTED))
         if is_ours and not is_known and status in BILLED:
             row.unpriced += billed
             row.total += Total(unknown=jobs)

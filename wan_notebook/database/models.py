@@ -31,7 +31,7 @@ from ..files import is_inside
 from ..money import Cost, Source, to_decimal
 from ..request import hash_of_canonical
 from ..text import one_line
-from ..validation import Mode
+from ..validation import Mode, limits_of
 from .status import FINAL, OPEN, Status
 
 TIME_MAX_S: Final = 7_258_118_400
@@ -50,16 +50,27 @@ _OPEN_CLAUSE: Final = f"state IN ({', '.join(repr(status.value) for status in so
 IS_OPEN: Final = text(f"jobs.{_OPEN_CLAUSE}")
 
 
+LISTED: Final = "list price"
+"""How the note of a cost begins that nobody but the price list said."""
+
+
 class Price(NamedTuple):
-    """The price of one picture; ``day`` is the local one on which the service billed it, None for a price as set."""
+    """The price of one picture.
+
+    ``day`` is the local one on which the service billed it; ``listed`` says when it was in the service's price list.
+    With neither it is a price as set.
+    """
 
     amount: Decimal
     currency: str
     day: dt.date | None = None
+    listed: str = ""
 
     @property
     def note(self) -> str:
         """Who says so."""
+        if self.listed:
+            return f"{LISTED}, {self.listed}"
         return f"as billed {self.day:%-d %b}" if self.day else "price as set"
 
 
@@ -325,7 +336,7 @@ _partial_index("jobs_starred", "starred = 1", JobSummary.seq)
 _PARAMETERS: Final = _object_of(
     **dict.fromkeys(("size", "negative_prompt"), str),
     **dict.fromkeys(("n", "max_images", "seed"), int),
-    **dict.fromkeys(("enable_interleave", "watermark", "prompt_extend"), bool),
+    **dict.fromkeys(("enable_interleave", "enable_sequential", "watermark", "prompt_extend", "thinking_mode"), bool),
 )
 
 
@@ -410,8 +421,9 @@ class JobRow(JobSummary):
 
     @property
     def rewrite(self) -> bool | None:
-        """Whether the service rewrote the prompt: None where it was not said, and in every mode but editing."""
-        said = self.parameters.get("prompt_extend") if self.mode == Mode.EDIT else None
+        """Whether the service rewrote the prompt: None where it was not said, and where it is never done."""
+        is_rewritten = "prompt_extend" in limits_of(self.model, self.mode).options
+        said = self.parameters.get("prompt_extend") if is_rewritten else None
         return None if said is None else bool(said)
 
     @property

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from ..errors import StoreError
 from ..text import one_line
-from ..validation import Mode
+from ..validation import Mode, mode_for
 from .batches import Batches
 from .jobs import append_event, reindex
 from .models import AMOUNT, STATUS, Base, EventRow, InputRow, JobRow, JobSummary, PictureRow, check, columns_of
@@ -157,7 +157,9 @@ def _problem(row: JobRow) -> str:
     if not row.hashes_agree():
         return "has hashes that are not those of its request and inputs"
     parameters = row.request["parameters"]
-    is_edit = parameters["enable_interleave"] is False
+    is_story = parameters.get("enable_interleave") is True
+    is_set = parameters.get("enable_sequential") is True
+    mode = mode_for(row.request["images"], interleave=is_story, sequential=is_set)
     expected = {
         "model": row.request["model"],
         "prompt": row.request["prompt"],
@@ -165,10 +167,12 @@ def _problem(row: JobRow) -> str:
         "negative_prompt": parameters.get("negative_prompt", ""),
         "seed": parameters.get("seed"),
         "size_tier": str(parameters.get("size", "")),
-        "n": parameters["n" if is_edit else "max_images"],
+        "n": parameters["max_images" if is_story else "n"],
     }
     different = [name for name, value in expected.items() if getattr(row, name) != value]
-    different += [] if (row.mode == Mode.EDIT) is is_edit and row.mode else ["mode"]
+    # One picture of illustrated text is how Wan 2.6 Image makes a picture from text.
+    is_mode = row.mode == mode or (is_story and row.mode == Mode.TEXT_TO_IMAGE)
+    different += [] if is_mode else ["mode"]
     if different:
         return f"contradicts its request: {', '.join(different)}"
     if not all(isinstance(value, str | int | float) and value == value for value in parameters.values()):

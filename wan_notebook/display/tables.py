@@ -288,7 +288,7 @@ def dry_run_bundle(plan: Plan) -> Bundle:
     empty = InputImage(name="", identity="", data=b"", mime="", width_px=0, height_px=0)
     dialect = dialect_for(settings.provider, settings.envelope)
     sent = request.model_copy(update={"images": (empty,) * len(request.images)})
-    call = dialect.submit(sent, envelope=dialect.envelopes[0])
+    call = dialect.submit(sent, envelope=dialect.envelopes_for(request.model)[0])
     unknown = {"seed": "(chosen when it is sent)"} if is_open_seed else {}
     images = iter(request.images)
 
@@ -296,7 +296,7 @@ def dry_run_bundle(plan: Plan) -> Bundle:
         """Put words in the place of each picture, and of what is not known yet."""
         if "image" in node:
             node["image"] = f"<{next(images).name}>"
-        return {**node, **unknown} if "enable_interleave" in node else node
+        return {**node, **unknown} if "watermark" in node else node
 
     shown = json.dumps(json.loads(json.dumps(call.body), object_hook=in_words), indent=2, ensure_ascii=False)
     pairs = [

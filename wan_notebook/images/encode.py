@@ -14,14 +14,15 @@ from typing import Any, Final
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from ..errors import ImageInputError
-from ..models import REQUEST_BODY_MAX_BYTES, WAN26_IMAGE
+from ..models import MODELS, REQUEST_BODY_MAX_BYTES
 from ..text import file_size
 from .inputs import InputImage, PendingImage, mime_of
 from .inspect import MAX_PIXELS, BadImageError, open_image, open_verified, strip_metadata, too_many_pixels
 
-_SIDE_MIN_PX: Final = WAN26_IMAGE.image_side_min_px
-_SIDE_MAX_PX: Final = WAN26_IMAGE.image_side_max_px
-_FILE_MAX_BYTES: Final = WAN26_IMAGE.image_file_max_bytes
+# A picture is read before anybody knows which model gets it: what every model takes.
+_SIDE_MIN_PX: Final = max(record.image_side_min_px for record in MODELS.values())
+_SIDE_MAX_PX: Final = min(record.image_side_max_px for record in MODELS.values())
+_FILE_MAX_BYTES: Final = min(record.image_file_max_bytes for record in MODELS.values())
 READ_MAX_BYTES: Final = 256 * 1024**2
 """A larger file is not a photograph."""
 _TOLERANCE: Final = 1e-3  # resampling overshoots 0 to 1 by a hair

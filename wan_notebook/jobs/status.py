@@ -42,9 +42,9 @@ def cost_of(row: JobRow) -> Cost:
 
 
 def fewest_pictures(row: JobRow) -> int:
-    """Return how many pictures a success promises at least: ``n`` when editing, else 1 (WAN_API §1)."""
+    """Return how many pictures a success promises at least: ``n``, where it is not an upper limit (WAN_API §1)."""
     asked = row.parameters.get("n")
-    return asked if row.mode == Mode.EDIT and isinstance(asked, int) else 1
+    return asked if row.mode in (Mode.EDIT, Mode.TEXT_TO_IMAGE) and isinstance(asked, int) else 1
 
 
 _ENDINGS: Mapping[Status, tuple[type[JobError], str, str]] = {

@@ -227,7 +227,7 @@ def _candidates(worker: "Worker", row: JobRow) -> list[str]:
         look = "" if row.is_simulated else "; look at its web page"
         return [f"  The {row.provider} has no list of tasks{look}."]
     at, claimed = dt.datetime.fromtimestamp(sent_at, tz=dt.UTC).replace(tzinfo=None), worker.database.task_ids()
-    listing = worker.background.submit(client.list_tasks(start=at - WINDOW, end=at + WINDOW))
+    listing = worker.background.submit(client.list_tasks(start=at - WINDOW, end=at + WINDOW, model=row.model))
     for task in listing.result(ANSWER_TIMEOUT_S):
         off_s = _apart_s(task, sent_at)
         if task.task_id not in claimed and task.model in ("", row.model) and off_s <= CLOSE_S:

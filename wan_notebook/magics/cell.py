@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
+from ..models import MODEL
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..template import expand, refuse
@@ -135,8 +136,9 @@ class _Reader:
         found = [self._once(place, text, lambda text: self._images(text, "image")) for place, text in given]
         # One that cannot be read keeps the count, and so the mode, while the rest is checked.
         images = tuple(image for one in found for image in one or [PendingImage(name="", job_id="")])
-        mode = mode_for(images, interleave=options.interleave)
-        seeds = split_seeds(self.value("seed"), n=self.value("n") or 1, mode=mode)
+        mode = mode_for(images, interleave=options.interleave, sequential=options.sequential)
+        model = self.value("model") or MODEL
+        seeds = split_seeds(self.value("seed"), n=self.value("n") or 1, mode=mode, model=model)
         names = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
         fields = {
             **{name: value for name in names if name != "seed" and (value := self.value(name)) is not None},
@@ -145,7 +147,7 @@ class _Reader:
             "images": images,
         }
         if options.like is not None:
-            fields["size"] = self._size_like(options.like, mode)
+            fields["size"] = self._size_like(options.like, mode, model)
         self.notes += seeds.notes
         return build_requests(fields, seeds, self.problems)
 
@@ -185,11 +187,11 @@ class _Reader:
                 images.append(former)
         return images or refuse(field, "holds no picture.", "Leave it out, or add one.", text)
 
-    def _size_like(self, like: str, mode: Mode) -> str | None:
+    def _size_like(self, like: str, mode: Mode, model: str) -> str | None:
         given = self.options.image or ()
         place = given.index(like) if like in given else "like"  # the same expression is the same picture
         images = self._once(place, like, lambda text: self._images(text, "like")) or ()
         found = [one for one in images if isinstance(one, PendingImage) or one.data]
-        size, problems = size_from_image(found, shown=like, size=self.value("size"), mode=mode)
+        size, problems = size_from_image(found, shown=like, size=self.value("size"), mode=mode, model=model)
         self.problems += problems
         return size

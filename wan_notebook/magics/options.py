@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from ..database import STATES
 from ..errors import CellError
-from ..models import MODEL, MODELS, PROVIDERS, RATIOS
+from ..models import MODEL, MODELS, PROVIDERS, RATIOS, TIERS, Mode
 from ..text import did_you_mean, shown
 from .parser import Argument, Kind, LineParser
 
 SERVICES: Final = tuple(name for name in PROVIDERS if name != "simulator")
 """The services that take a key."""
 CONFIG_KEYS: Final = {
-    "price": "price of a picture: price.gateway=0.03; off forgets it",
+    "price": "price of a picture: price.gateway=0.03; list: budgets go by the list price; off forgets it",
     "provider": "gateway, dashscope, simulator, or auto: the one that has a key",
     "wait": "on: cells wait for their pictures; off: they return at once; auto: as the front end needs",
     "embed": "on: write the recipe into picture files; off: leave it out",
@@ -36,26 +36,31 @@ def _switches(**helps: str) -> list[Argument]:
     return [_arg(f"--{name.replace('_', '-')}", None, text) for name, text in helps.items()]
 
 
-_LIMITS: Final = MODELS[MODEL]
+_RECORD: Final = MODELS[MODEL]
+_SETS: Final = max(one.modes[Mode.SET].n_max for one in MODELS.values() if Mode.SET in one.modes)
 _YES_NO: Final[dict[str, Any]] = {"action": argparse.BooleanOptionalAction}
 _IMAGE_HELP: Final = """\
 a picture to use: a variable or expression (photo, d['key'], a[0], a list), a path, a URL, or a job's id \
 (a3f9c2[0]); repeat it for image 1, image 2, …"""
-_N_HELP: Final = f"how many pictures (1): up to {_LIMITS.n_max} when editing, one task each without images"
-_MAX_HELP: Final = f"at most so many pictures, 1 to {_LIMITS.max_images_max} ({_LIMITS.max_images_default})"
+_N_HELP: Final = f"""how many pictures (1): up to {_RECORD.modes[Mode.EDIT].n_max}; of {MODEL} without images one task \
+each; at most, in a set"""
+_MAX_HELP: Final = f"at most so many pictures, 1 to {_RECORD.max_images_max} ({_RECORD.max_images_default})"
 _CELL: Final = (
     _arg("-i --image", Kind.IMAGE, _IMAGE_HELP),
     _arg("-n", Kind.NUMBER, _N_HELP),
+    _arg("--model", Kind.CHOICE, f"which model ({MODEL})", metavar="NAME", choices=tuple(MODELS)),
     *_switches(interleave="illustrated text: paragraphs and pictures in turn"),
     _arg("--max-images", Kind.NUMBER, f"illustrated text: {_MAX_HELP}"),
     _arg(
         "--size --ar",
         Kind.SIZE,
         "1K or 2K (editing), a ratio such as 16:9, or pixels: 1280x720",
-        choices=(*_LIMITS.tiers, *RATIOS),
+        choices=(*TIERS, *RATIOS),
     ),
+    *_switches(sequential=f"wan2.7: a set of pictures that belong together, -n 2 to {_SETS} at most"),
+    _arg("--thinking", help="wan2.7: the model thinks before it draws a text (on)", **_YES_NO),
     _arg("--like", Kind.IMAGE, "the result takes this picture's shape, at the tier of --size"),
-    _arg("--seed", Kind.SEED, f"0 to {_LIMITS.seed_max}; 5..8, 5,9,12 or a list make one job per seed"),
+    _arg("--seed", Kind.SEED, f"0 to {_RECORD.seed_max}; 5..8, 5,9,12 or a list make one job per seed"),
     _arg("--negative", Kind.TEXT, "what to avoid; or a last paragraph 'Negative prompt: …'"),
     _arg(
         "--rewrite --prompt-extend",
@@ -99,7 +104,11 @@ _COMMANDS: Final = (  # synopsis, summary, example
     ("star JOB", "star a job or one picture (job[0]), or take the star away", "fox[0]"),
     ("tag JOB TAG … [--remove]", "add tags to a job, or take them away", "fox poster final"),
     ("trash JOB [--undo]", "delete pictures, inputs and prompt after 30 days; the cost stays", "fox"),
-    ("login [gateway | dashscope]", "choose the service and give it a key; nothing typed is shown", "gateway"),
+    (
+        "login [gateway | dashscope [WORKSPACE]]",
+        "choose the service and give it a key; nothing typed is shown",
+        "gateway",
+    ),
     ("logout [gateway | dashscope]", "remove the stored key of a service, or of both", "gateway"),
     ("config [KEY=VALUE …]", "show or set defaults", "price.gateway=0.03"),
     ("doctor", "check keys, service, folder and front end", ""),
@@ -142,7 +151,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "star": (_JOB,),
     "tag": (_JOB, _arg("words", Kind.TAG), *_switches(remove="take these tags away")),
     "trash": (_JOB, *_switches(undo="take it out of the trash")),
-    "login": (_SERVICE,),
+    "login": (_SERVICE, _arg("workspace", Kind.TEXT)),
     "logout": (_SERVICE,),
     "config": (_arg("words", Kind.TEXT, choices=tuple(f"{key}=" for key in CONFIG_KEYS)),),
     "help": (_arg("topic", Kind.TEXT),),
@@ -197,6 +206,8 @@ _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
     "%%wan --interleave --max-images 3 --raw",
     "%%wan --wait --timeout 5m --provider simulator --no-embed",
     "%%wan -n 3 --dry-run",
+    "%%wan --model wan2.7-image --sequential -n 4",
+    "%%wan --model wan2.7-image --no-thinking",
 )
 
 

@@ -12,7 +12,6 @@ from ..images import looks_like_image
 from ..request import ImageRequest, fields_of
 from ..template import escape, literal, parse_expression
 from ..text import one_line, ranges
-from ..validation import Mode
 from .options import cell_parser
 from .parser import EXPRESSIONS, LOCATION, flag_of, quote, split_line
 
@@ -96,9 +95,9 @@ def cell_of_job(job: "Job", session: "Session") -> str:
     if len(set(seeds)) != len(job.rows):
         return ""
     seed = ",".join(ranges(seeds, "..")).replace(" ", "")
-    if request.mode is Mode.TEXT_TO_IMAGE and seeds == list(range(seeds[0], seeds[0] + request.n)):
+    if request.limits.splits and seeds == list(range(seeds[0], seeds[0] + request.n)):
         seed = str(seeds[0])
-    elif request.mode is Mode.TEXT_TO_IMAGE:
+    elif request.limits.splits:
         request = request.model_copy(update={"n": 1})
     return str(cell_of_row(request, job.rows[0], session.project().storage.folder, seed=seed))
 
@@ -118,7 +117,7 @@ def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") ->
     kept = {image: _kept_input(image.sha256, session.loader.folder) for image in found.inputs}
     missing = [f"{image.name} ({image.width_px}×{image.height_px})" for image in found.inputs if not kept[image]]
     images = [kept[image] or "MISSING" for image in found.inputs]
-    cell = write_cell(*texts, images=images, **fields_of(found.parameters.model_dump(), found.mode))
+    cell = write_cell(*texts, images=images, **fields_of(found.parameters.model_dump(), found.mode, found.model))
     return cell, tuple(f"the input {one_line(name)} is not in this folder: name it" for name in missing)
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
-from ..models import WAN26_IMAGE
+from ..models import WAN26_IMAGE, Mode
 from ..text import one_line
 from .comfyui import read_graph
 from .embed import Metadata, load_json, read_metadata, texts_of
@@ -222,21 +222,19 @@ def _carried(
     notes: Sequence[str] = (),
 ) -> ForeignMetadata:
     """Keep what Wan 2.6 takes, and note the rest."""
-    limits, remarks = WAN26_IMAGE, list(notes)
+    record, limits, remarks = WAN26_IMAGE, WAN26_IMAGE.modes[Mode.TEXT_TO_IMAGE], list(notes)
     if networks := re.findall(_NETWORK, prompt):
         prompt = re.sub(r"[ \t]{2,}", " ", re.sub(_NETWORK, "", prompt)).strip(" ,")
         remarks += [f"{network} (Wan 2.6 loads no networks)" for network in networks]
     number = int(str(seed)) if re.fullmatch(r"[0-9]{1,20}", str(seed), re.ASCII) else None
-    if seed not in _NOTHING and (number is None or number > limits.seed_max):
-        remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {limits.seed_max})")
+    if seed not in _NOTHING and (number is None or number > record.seed_max):
+        remarks.append(f"seed = {seed} (Wan 2.6 takes 0 to {record.seed_max})")
         number = None
     # `1024x768`, `(1024, 768)`, or two numbers
     found = re.fullmatch(r"\(?\s*(\d{1,5})\s*[x*×,]\s*(\d{1,5})\s*\)?", str(size))
     width, height = map(int, found.groups()) if found else (0, 0)
-    total_px, aspect = width * height, width / max(height, 1)
-    is_fit = (
-        limits.total_min_px <= total_px <= limits.text_total_max_px and limits.aspect_min <= aspect <= limits.aspect_max
-    )
+    is_shape = 0 < max(width, height) <= record.aspect_max * min(width, height)
+    is_fit = is_shape and limits.total_min_px <= width * height <= limits.total_max_px
     if size not in (*_NOTHING, "x", (None, None)) and not is_fit:
         told = f"{width}x{height}" if found else size
         remarks.append(f"size = {told} (Wan 2.6 makes 768×768 to 1280×1280 pixels in total, 1:4 to 4:1)")

@@ -1,6 +1,6 @@
 """The panel: requests with the mouse, in a notebook. All rules are those of the cell that it stands for."""
 
-from .form import FIELDS, SIZES, cell_of_values, read_values, values_of_cell
+from .form import FIELDS, cell_of_values, model_facts, read_values, values_of_cell
 from .panel import Panel, latest
 
-__all__ = ["FIELDS", "SIZES", "Panel", "cell_of_values", "latest", "read_values", "values_of_cell"]
+__all__ = ["FIELDS", "Panel", "cell_of_values", "latest", "model_facts", "read_values", "values_of_cell"]

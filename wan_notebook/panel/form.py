@@ -15,22 +15,22 @@ from ..display import format_expected_size, safe_line
 from ..errors import CellError, Problem, RequestError, WanError
 from ..jobs import Job
 from ..magics import CellText, cell_parser, read_cell, split_negative, write_cell
-from ..models import MODEL, MODELS, PROVIDERS, RATIOS
+from ..models import MODEL, MODELS, PROVIDERS, ModelRecord
 from ..resolver import Resolver
 from ..session import Plan
 from ..template import expand
 from ..text import one_line, pluralize, safe_text
-from ..validation import Mode, mode_for, size_text
+from ..validation import Mode, limits_of, mode_for, record_of, size_text
 from .feeds import Feed, Message
 
-LIMITS: Final = MODELS[MODEL]
 FIELDS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("prompt", "negative_prompt", "size", "seed", "provider", "tags", "name"), ""),
-    **dict.fromkeys(("interleave", "watermark"), False),
+    **dict.fromkeys(("interleave", "sequential", "watermark"), False),
+    **dict.fromkeys(("prompt_extend", "thinking"), True),
+    "model": MODEL,
     "images": [],
     "n": 1,
-    "max_images": LIMITS.max_images_default,
-    "prompt_extend": True,
+    "max_images": MODELS[MODEL].max_images_default,
 }
 """The fields, named as the parameters of ``generate``, with what they hold at first.
 
@@ -39,10 +39,8 @@ may be ``5``, ``5..8`` or ``5,9``. ``images`` are what stands after ``-i``. An e
 """
 _NUMBER_OR_NAME: Final = r"(?:\d{1,12}|[^\W\d]\w*)"
 _SEEDS: Final = re.compile(rf"{_NUMBER_OR_NAME}(?:(?:\.\.\.?|…|,){_NUMBER_OR_NAME})*|")
-_SAME: Final = ("interleave", "n", "max_images", "seed", "size", "watermark", "tags", "name")
+_SAME: Final = (*("model", "interleave", "sequential", "n", "max_images", "seed", "size", "watermark", "tags", "name"),)
 """Fields that a cell's options have under the same names."""
-SIZES: Final = {**dict.fromkeys(LIMITS.tiers), **RATIOS}
-"""Width and height in px by name; None for what an edit alone has."""
 _NAMES: Final = {"image": "images", "tag": "tags", "--as": "name"}
 """The form's names for fields that problems call otherwise."""
 _DESCRIBE: Final = "Describe the picture that you want."
@@ -62,7 +60,8 @@ def values_of_cell(cell: str) -> dict[str, Any]:
     prompt, negative, _ = split_negative(body)
     texts = {"prompt": prompt.strip(), "negative_prompt": options.negative or negative, "images": options.image}
     same = {name: getattr(options, name) for name in _SAME}
-    return read_values({**texts, **same, "prompt_extend": options.prompt_extend is not False})
+    switches = {name: getattr(options, name) is not False for name in ("prompt_extend", "thinking")}
+    return read_values({**texts, **same, **switches})
 
 
 def seeds_of(values: Mapping[str, Any]) -> str | None:
@@ -72,16 +71,22 @@ def seeds_of(values: Mapping[str, Any]) -> str | None:
 
 
 def cell_of_values(values: Mapping[str, Any]) -> CellText:
-    """Return the cell that asks the same, without a seed that cannot be read."""
+    """Return the cell that asks the same, without a seed that cannot be read and what the model does not have."""
     cell = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
-    mode = mode_for(values["images"], interleave=values["interleave"])
-    is_limited = mode is Mode.ILLUSTRATED and values["max_images"] != LIMITS.max_images_default
+    record = record_of(cell["model"])
+    is_story = values["interleave"] and Mode.ILLUSTRATED in record.modes
+    is_set = values["sequential"] and Mode.SET in record.modes
+    mode = mode_for(values["images"], interleave=is_story, sequential=is_set)
+    options = limits_of(cell["model"], mode).options
+    is_limited = "max_images" in options and values["max_images"] != record.max_images_default
     cell |= {
+        "interleave": is_story,
+        "sequential": is_set,
         "seed": seeds_of(values),
         "tags": dict.fromkeys(tag for part in values["tags"].split(",") if (tag := " ".join(part.split()))),
         "n": 1 if mode is Mode.ILLUSTRATED else values["n"],
         "max_images": values["max_images"] if is_limited else None,
-        "prompt_extend": None if mode is not Mode.EDIT or values["prompt_extend"] else False,
+        **{name: False if name in options and not values[name] else None for name in ("prompt_extend", "thinking")},
     }
     return write_cell(cell.pop("prompt"), cell.pop("negative_prompt"), **cell)
 
@@ -120,8 +125,7 @@ class FormFeed(Feed):
             fixed={
                 "service": f"{settings.provider}: {settings.chosen_because}",
                 "services": PROVIDERS,
-                "sizes": SIZES,
-                "limits": {"prompt": LIMITS.prompt_max_chars, "negative_prompt": LIMITS.negative_prompt_max_chars},
+                "models": {name: model_facts(record) for name, record in MODELS.items()},
             }
         )
 
@@ -132,7 +136,8 @@ class FormFeed(Feed):
     def plan(self, resolver: Resolver) -> Plan | None:
         """Plan the form without sending anything, and show what that means; None if something is wrong."""
         form, plan, found = read_values(self.panel.values), None, list[Problem]()
-        cell, prompt, seed = cell_of_values(form), form["prompt"], form["seed"].strip()
+        cell, record = cell_of_values(form), record_of(form["model"])
+        prompt, seed = form["prompt"], form["seed"].strip()
         if seeds_of(form) is None:
             found.append(Problem("seed", one_line(seed, 40), "not a seed.", "Write 5, 5..8 or 5,9,12."))
         execution = f"panel-{id(self)}-{self._runs}"  # each click is one of its own, so that the same form asks anew
@@ -148,7 +153,7 @@ class FormFeed(Feed):
         except WanError as failure:
             found.append(Problem("", "", str(failure)))
         label, detail = _button(plan)
-        preview = safe_text(expand(prompt, resolver.namespace).text)[: LIMITS.prompt_max_chars]
+        preview = safe_text(expand(prompt, resolver.namespace).text)[: record.prompt_max_chars]
         hint = _DESCRIBE if not prompt.strip() else " · ".join(plan.submission.notes) if plan else ""
         self.panel.show(
             check={
@@ -159,8 +164,8 @@ class FormFeed(Feed):
                 "problems": _by_field(one for one in found if one.field != "prompt" or prompt.strip()),
                 "hints": {
                     "prompt": safe_line(hint, 300),
-                    "n": f"1 to {LIMITS.n_max} in an edit; else each with the next seed",
-                    "max_images": f"1 to {LIMITS.max_images_max}; the text decides",
+                    "n": _n_hint(record),
+                    "max_images": f"1 to {record.max_images_max}; the text decides",
                     "seed": "a new one each time if empty · 5..8 or 5,9,12 for several",
                 },
                 "preview": "" if preview == prompt else preview,
@@ -201,9 +206,30 @@ class FormFeed(Feed):
                 self.panel.show(answered=message["click"])
 
 
+def model_facts(record: ModelRecord) -> dict[str, Any]:
+    """Return what the page's fields know of a model.
+
+    ``sizes`` are width and height in px by name, None for tiers; ``modes`` say which tiers and options each has.
+    """
+    tiers = dict.fromkeys(tier for limits in record.modes.values() for tier in limits.tiers)
+    return {
+        "sizes": {**tiers, **record.ratios},
+        "modes": {mode: [*limits.tiers, *limits.options] for mode, limits in record.modes.items()},
+        "limits": {"prompt": record.prompt_max_chars, "negative_prompt": record.negative_prompt_max_chars},
+    }
+
+
+def _n_hint(record: ModelRecord) -> str:
+    limits = record.modes.get(Mode.EDIT, record.modes[Mode.TEXT_TO_IMAGE])
+    if record.modes[Mode.TEXT_TO_IMAGE].splits:
+        return f"1 to {limits.n_max} in an edit; else each with the next seed"
+    sets = record.modes.get(Mode.SET)
+    return f"1 to {limits.n_max}" + (f"; a set has {sets.n_min} to {sets.n_max} at most" if sets else "")
+
+
 def _terms(plan: Plan | None) -> list[object]:
-    """Return what a person agrees to with a click: the service, how many new pictures, and the most that they cost."""
-    return [plan.settings.provider, plan.pictures_max, plan.cost_text] if plan else []
+    """Return what a person agrees to with a click: service, model, how many new pictures, and the most they cost."""
+    return [plan.settings.provider, plan.requests[0].model, plan.pictures_max, plan.cost_text] if plan else []
 
 
 def _button(plan: Plan | None) -> tuple[str, str]:

@@ -63,6 +63,10 @@ class Gateway:
         """Return the URL without the API's own path or a trailing slash."""
         return read.read_base_url(url).removesuffix("/generation").removesuffix("/model/v1")
 
+    def envelopes_for(self, model: str) -> tuple[str, ...]:
+        """Return the forms in the order for a model: the pages of its siblings document ``params``."""
+        return self.envelopes if model == MODEL else self.envelopes[::-1]
+
     def submit(self, request: ImageRequest, *, envelope: str) -> Call:
         """Build the submit: one text, then the pictures in their order.
 
@@ -164,12 +168,12 @@ class DashScope(Gateway):
             ended_at_text=read.first_line(output, "end_time"),
         )
 
-    def list_tasks(self, *, start: datetime, end: datetime, page: int) -> Call:
-        """Build the call for one page (from 1) of the default model's tasks; the times go out without a zone."""
+    def list_tasks(self, *, start: datetime, end: datetime, page: int, model: str = MODEL) -> Call:
+        """Build the call for one page (from 1) of a model's tasks; the times go out without a zone."""
         params = {
             "start_time": start.strftime(_TIME),
             "end_time": end.strftime(_TIME),
-            "model_name": MODELS[MODEL].dashscope_name,
+            "model_name": self.model_names.get(model, model),
             "page_no": str(page),
             "page_size": "50",
         }

@@ -24,7 +24,7 @@ from .. import errors
 from .._version import __version__
 from ..database import JobRow
 from ..environment import Settings
-from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, RESULT_MAX_BYTES
+from ..models import DASHSCOPE_REGIONS, GATEWAY_URL, MODEL, RESULT_MAX_BYTES
 from ..request import ImageRequest
 from ..settings import KEY_VARIABLE, SettingsLoader, check_key
 from ..text import HIDDEN, KeyMask, one_line
@@ -99,6 +99,7 @@ class ServiceClient:
     ) -> None:
         self.name = settings.provider
         self._dialect = dialect_for(settings.provider, settings.envelope)
+        self._worked: dict[str, tuple[str, ...]] = {}
         self.base_url = self._dialect.base_url(settings.base_url)
         self._base = httpx.URL(self.base_url)
         self._host = self._base.netloc.decode("ascii")
@@ -145,7 +146,7 @@ class ServiceClient:
             The service answered with an error.
         """
         refusals: list[errors.InvalidRequestError] = []
-        for envelope in self._dialect.envelopes:
+        for envelope in self._worked.get(request.model) or self._dialect.envelopes_for(request.model):
             try:
                 reply = (await self._send(self._dialect.submit(request, envelope=envelope))).checked()
             except errors.InvalidRequestError as error:
@@ -156,7 +157,7 @@ class ServiceClient:
             found = self._dialect.read_submit(reply.body)
             if found is None or HIDDEN in found.task_id:  # an echoed key, which must not become the job's record
                 raise reply.error_in_success() or reply.unreadable("task id")
-            self._dialect.envelopes = (envelope,)
+            self._worked[request.model] = (envelope,)
             return found
         raise refusals[0]
 
@@ -181,8 +182,8 @@ class ServiceClient:
             raise reply.unreadable("answer to the cancel")
         return reply.error_in_success() is None
 
-    async def list_tasks(self, *, start: datetime, end: datetime) -> list[TaskState]:
-        """Return the tasks submitted between two times, which lie a day apart at most; each once, at most 5000.
+    async def list_tasks(self, *, start: datetime, end: datetime, model: str = MODEL) -> list[TaskState]:
+        """Return a model's tasks submitted between two times, a day apart at most; each once, at most 5000.
 
         The times go out as they stand: the service's clock has no zone (WAN_API §3). Raises like ``status``, and
         ``InvalidRequestError`` where the service has no list.
@@ -191,7 +192,7 @@ class ServiceClient:
             raise errors.InvalidRequestError(f"The {self.name} has no list of tasks.")
         found: dict[str, TaskState] = {}
         for page in range(1, 101):
-            reply = (await self._send(self._dialect.list_tasks(start=start, end=end, page=page))).checked()
+            reply = (await self._send(self._dialect.list_tasks(start=start, end=end, page=page, model=model))).checked()
             tasks = self._dialect.read_list(reply.body)
             if tasks is None and (page == 1 or reply.body is None):
                 raise self._query_error(reply, "list of tasks")

@@ -14,6 +14,7 @@ from ..jobs import cost_of
 from ..money import Source, Total, format_amount
 from ..session import Session
 from ..text import pluralize, ranges
+from ..validation import Mode, limits_of
 from .notebook_file import read_notebook, select_jobs
 
 _SERVICES: Final = {"gateway": "the Vtrix gateway", "dashscope": "Alibaba Cloud Model Studio (DashScope)"}
@@ -53,7 +54,8 @@ def methods_paragraph(
     rows, _ = select_jobs(session.project().database, jobs, tags=tags, notebook=str(notebook or ""))
     escape = _latex if latex else _markdown
     real = [row for row in rows if not row.is_simulated]
-    edits = [row for row in rows if row.mode == "edit"]
+    # Where the service rewrites prompts: in edits, of some models in others too.
+    rewritable = [row for row in rows if "prompt_extend" in limits_of(row.model, row.mode).options]
     sizes = Counter(f"{p.width_px}×{p.height_px} px" for row in rows for p in row.pictures if p.saved_at and p.width_px)
     total = Total.of([cost_of(row) for row in real])
     costs = [
@@ -81,8 +83,9 @@ def methods_paragraph(
         negative=sum(bool(row.negative_prompt) for row in rows),
         inputs=len({record.sha256 for row in rows for record in row.inputs if not record.source_job}),
         watermarks=sum(bool(row.parameters.get("watermark")) for row in rows),
-        edits=len(edits),
-        rewritten=sum(row.rewrite is not False for row in edits),
+        rewritable=len(rewritable),
+        rewritable_noun="editing request" if {row.mode for row in rewritable} == {Mode.EDIT} else "rewritable request",
+        rewritten=sum(row.rewrite is not False for row in rewritable),
         seeds=ranges(sorted({row.seed for row in rows if row.seed is not None}), "--" if latex else "–"),
         chosen=sum(row.request_hash != row.request_hash_with_seed for row in rows),
         costs=costs,

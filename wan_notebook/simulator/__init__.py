@@ -1,4 +1,4 @@
-"""A simulator of the Wan 2.6 Image services: both APIs, their limits and reply forms, free pictures.
+"""A simulator of the Wan image services: both APIs, their limits and reply forms, free pictures.
 
 It is a second, independent reading of the services' documentation: it imports nothing else of this package and
 shares no code with the client. Every picture says SIMULATED; nothing is billed.

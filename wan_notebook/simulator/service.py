@@ -276,12 +276,14 @@ class Simulator:
     def contents(self, task: Task, request: Request, url_field: str, **fields: str) -> list[list[dict[str, str]]]:
         """Return what a task made, as groups of content items in order; `fields` are added to each picture.
 
-        Editing gives one group a picture; an illustrated text is one group with a text before each of its pictures.
+        One group a picture; a set is one group, and so is an illustrated text, with a text before each of its pictures.
         """
         asked, base = task.request, f"{request.base_url}results/{task.task_id}"
         query = f"Expires={task.expires}&OSSAccessKeyId=SIMULATED&Signature=SIMULATED"
         urls = [f"{base}/{index}.png?{query}" for index in range(asked.images_n)]
         pictures = [{"type": "image", url_field: url, **fields} for url in urls]
+        if asked.is_set:
+            return [pictures]
         if not asked.is_interleaved or asked.images_n == 1:
             return [[picture] for picture in pictures]
         text = {"type": "text", "text": f"Simulated text for: {asked.prompt[:200]}"}

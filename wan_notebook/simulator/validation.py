@@ -7,8 +7,8 @@ import math
 import re
 import reprlib
 import secrets
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 from PIL import Image
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
@@ -17,10 +17,26 @@ from starlette.exceptions import HTTPException
 Provider = Literal["gateway", "dashscope"]
 Size = tuple[int, int]
 
-MODELS: Mapping[Provider, str] = {"gateway": "wan26_image", "dashscope": "wan2.6-image"}
+MODELS: Mapping[Provider, Mapping[str, str]] = {
+    "gateway": {
+        "wan26_image": "wan2.6-image",
+        "wan26_t2i": "wan2.6-t2i",
+        "wan27_image": "wan2.7-image",
+        "wan27_image_pro": "wan2.7-image-pro",
+    },
+    "dashscope": {name: name for name in ("wan2.6-image", "wan2.6-t2i", "wan2.7-image", "wan2.7-image-pro")},
+}
+"""The names at each service, with the name of the model."""
 BODY_MAX_BYTES = 16 * 1024 * 1024  # all pictures of a request together, decoded
-INPUT_MAX_BYTES = 10 * 1024 * 1024
-TIERS_PX: Mapping[str, int] = {"1K": 1280**2, "2K": 2048**2}  # total pixels; only in editing
+T2I_SIZES = ("1280*1280", "1104*1472", "1472*1104", "960*1696", "1696*960")
+"""What the page of wan2.6-t2i recommends: three of them have fewer pixels than it says."""
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "wan2.6-image": frozenset({"enable_interleave", "max_images", "negative_prompt", "prompt_extend"}),
+    "wan2.6-t2i": frozenset({"negative_prompt", "prompt_extend"}),
+    "wan2.7-image": frozenset({"enable_sequential", "thinking_mode"}),
+    "wan2.7-image-pro": frozenset({"enable_sequential", "thinking_mode"}),
+}
+"""The parameters that not every model has."""
 
 ERRORS: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "current user api does not support asynchronous calls"),
@@ -60,6 +76,7 @@ class TaskRequest(BaseModel, frozen=True):
 
     model: str
     is_interleaved: bool
+    is_set: bool = False
     prompt: str
     width_px: int
     height_px: int
@@ -79,8 +96,6 @@ def _read_picture(source: Any) -> tuple[Size, int]:
     if match is None:
         raise ValueError("must be an http(s) URL or data:{MIME};base64,{data} of a JPEG, PNG, BMP or WEBP picture")
     content = base64.b64decode(source[match.end() :], validate=True)
-    if len(content) > INPUT_MAX_BYTES:
-        raise ValueError(f"file size must not exceed 10MB, got {len(content)} bytes")
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "BMP", "WEBP")) as picture:
             picture.load()
@@ -109,7 +124,9 @@ class _Input(BaseModel, strict=True):
 
 class _Parameters(BaseModel, strict=True):
     enable_interleave: bool = False
-    n: Annotated[int, Field(ge=1, le=4)] | None = None
+    enable_sequential: bool = False
+    thinking_mode: bool = True
+    n: Annotated[int, Field(ge=1, le=12)] | None = None
     max_images: Annotated[int, Field(ge=1, le=5)] = 5
     size: str | None = None
     negative_prompt: str = ""
@@ -148,29 +165,42 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         detail = f"{field[1:] or 'body'}: {first['msg'].removeprefix('Value error, ')}"
         raise ApiError(400, "InvalidParameter", detail) from None
-    require(asked.model == MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
-    given, items = asked.parameters, asked.input.messages[0].content
-    is_interleaved = given.enable_interleave
+    require(asked.model in MODELS[provider], "model", f"{reprlib.repr(asked.model)} does not exist")
+    model, given, items = MODELS[provider][asked.model], asked.parameters, asked.input.messages[0].content
+    for name in sorted(frozenset().union(*OPTIONS.values()) - OPTIONS[model]):
+        require(name not in given.model_fields_set, f"parameters.{name}", f"is not supported by {model}")
     texts, pictures = [item.text for item in items if item.text.strip()], [item.image for item in items if item.image]
-    least, most = (0, 1) if is_interleaved else (1, 4)
+    rules = _rules_of(model, given, has_pictures=bool(pictures))
+    least, most = rules.images
     require(
         len(texts) == 1 and len(items) == 1 + len(pictures) and least <= len(pictures) <= most,
         "input.messages[0].content",
         f"must contain one text object and, in this mode, {least} to {most} images",
     )
-    n = given.n or (4 if provider == "dashscope" and not is_interleaved else 1)
-    require(n == 1 or not is_interleaved, "parameters.n", f"must be 1 when enable_interleave is true, got {n}")
+    for at, item in enumerate(items):
+        if item.image is not None:
+            (width, height), size_bytes = item.image
+            shape = max(width, height) / min(width, height)
+            is_fit = size_bytes <= rules.file_mb * 1024**2 and shape <= rules.input_aspect
+            wrong = f"must have at most {rules.file_mb}MB and an aspect ratio of at most {rules.input_aspect:g}:1"
+            require(is_fit, f"input.messages[0].content[{at}].image", wrong)
+    # The pages of the newer models do not agree on 1 or 4: whoever forgets it pays for 4 here.
+    usual = 1 if given.enable_interleave or asked.model == "wan26_image" else 12 if given.enable_sequential else 4
+    n = given.n or usual
+    require(n <= rules.n_max, "parameters.n", f"must be 1 to {rules.n_max}, got {n}")
     if sum(size_bytes for _, size_bytes in pictures) > BODY_MAX_BYTES:
         raise ApiError(413, "BadRequest.TooLarge", f"Payload Too Large: at most {BODY_MAX_BYTES} bytes of pictures")
-    width, height = _output_size(given.size, pictures[-1][0] if pictures else None, is_interleaved=is_interleaved)
+    width, height = _output_size(given.size, [size for size, _ in pictures], rules)
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
-    if is_interleaved:  # an illustrated text may stop before its limit
-        n = min(given.max_images, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
+    if given.enable_interleave or given.enable_sequential:  # it may stop before its limit
+        most = n if given.enable_sequential else given.max_images
+        n = min(most, 2 + hashlib.sha256(f"{seed} {texts[0]}".encode()).digest()[0] % 4)
     withheld = 1 if n > 1 and "[[partial]]" in texts[0] else 0
     return TaskRequest(
         model=asked.model,
-        is_interleaved=is_interleaved,
-        prompt=texts[0][:2000],
+        is_interleaved=given.enable_interleave,
+        is_set=given.enable_sequential,
+        prompt=texts[0][: rules.prompt_chars],
         width_px=width,
         height_px=height,
         images_n=0 if "[[empty]]" in texts[0] else n - withheld,
@@ -179,21 +209,54 @@ def read_request(body: bytes, provider: Provider) -> TaskRequest:
     )
 
 
-def _output_size(size: str | None, last_input_px: Size | None, *, is_interleaved: bool) -> Size:
+class _Rules(NamedTuple):
+    """What a model takes in a mode (WAN_API §1 and §5). ``follows``: small inputs keep their size."""
+
+    images: tuple[int, int]
+    n_max: int
+    prompt_chars: int
+    tiers: Mapping[str, int]
+    usual_px: int
+    pixels: tuple[int, int]
+    aspect: float = 4.0
+    file_mb: int = 10
+    input_aspect: float = 34.0
+    listed: Sequence[str] = ()
+    follows: bool = False
+    step_px: int = 16
+
+
+def _rules_of(model: str, given: _Parameters, *, has_pictures: bool) -> _Rules:
+    if model == "wan2.6-t2i":
+        return _Rules((0, 0), 4, 2100, {}, 1280**2, (1280**2, 1440**2), listed=T2I_SIZES)
+    if model == "wan2.6-image":
+        if given.enable_interleave:
+            return _Rules((0, 1), 1, 2000, {}, 1280**2, (768**2, 1280**2), follows=True)
+        return _Rules((1, 4), 4, 2000, {"1K": 1280**2, "2K": 2048**2}, 1280**2, (768**2, 2048**2))
+    tiers, most = {"1K": 1024**2, "2K": 2048**2}, 2048**2
+    if model == "wan2.7-image-pro" and not has_pictures and not given.enable_sequential:
+        tiers["4K"] = most = 4096**2
+    n_max = 12 if given.enable_sequential else 4
+    return _Rules((0, 9), n_max, 5000, tiers, 2048**2, (768**2, most), 8.0, 20, 8.0, step_px=1)
+
+
+def _output_size(size: str | None, inputs_px: Sequence[Size], rules: _Rules) -> Size:
     """Return width and height of the results; raise ApiError for a size that the mode does not allow."""
-    width, height = last_input_px or (1, 1)
-    scale, side = 1.0, 1280 if is_interleaved else 2048
-    if size is None or (size in TIERS_PX and not is_interleaved):
-        total_px = TIERS_PX[size or "1K"]
-        if last_input_px and is_interleaved and width * height <= total_px:
-            return last_input_px
+    width, height = inputs_px[-1] if inputs_px else (1, 1)
+    scale = 1.0
+    if size is None or size in rules.tiers:
+        total_px = rules.tiers[size] if size else rules.usual_px
+        if inputs_px and rules.follows and width * height <= total_px:
+            return width, height
         scale = math.sqrt(total_px / (width * height))
     else:
         width, height = map(int, size.split("*")) if re.fullmatch(r"[0-9]{1,5}\*[0-9]{1,5}", size) else (0, 0)
+        least, most = rules.pixels
+        is_total = least <= width * height <= most or size in rules.listed
         require(
-            768**2 <= width * height <= side**2 and max(width, height) <= 4 * min(width, height),
+            is_total and max(width, height) <= rules.aspect * min(width, height),
             "parameters.size",
-            f"must be W*H of 768*768 to {side}*{side} pixels in all and an aspect ratio of 1:4 to 4:1",
+            f"total pixels must be between {least} and {most}, the aspect ratio at most {rules.aspect:g}:1",
         )
-    columns, rows = (max(1, math.floor(side * scale / 16 + 0.5)) for side in (width, height))
-    return columns * 16, rows * 16
+    columns, rows = (max(1, math.floor(side * scale / rules.step_px + 0.5)) for side in (width, height))
+    return columns * rules.step_px, rows * rules.step_px

@@ -66,7 +66,7 @@ def test_every_field_of_a_request_can_be_asked_for() -> None:
     parameters = {*inspect.signature(wan.generate).parameters}
     dests = {option.dest.replace("negative", "negative_prompt") for option in cell_parser().options}
     assert {*ImageRequest.model_fields} <= parameters
-    assert {*ImageRequest.model_fields} - dests == {"prompt", "images", "model"}
+    assert {*ImageRequest.model_fields} - dests == {"prompt", "images"}
 
 
 # generate ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.database.kit import NOON, PATH, Clock, create, finish, move, new, owner, reported, sql
-from wan_notebook.database import Database, HistoryQuery, Status
+from wan_notebook.database import Database, HistoryQuery, Price, Status
 from wan_notebook.money import Cost, Source, Total
 
 KINDS = st.tuples(
@@ -55,7 +55,7 @@ def test_the_newest_reported_price_is_the_estimate(database: Database, clock: Cl
     finish(database, cost=reported("9", source="estimated"))
     move(database, create(database), *PATH, **reported("0.5"))  # without a picture there is no price of one
     day = dt.datetime.fromtimestamp(NOON, tz=dt.UTC).astimezone().date()
-    assert database.last_price("gateway", "wan2.6-image") == (Decimal("0.033334"), "USD", day)
+    assert database.last_price("gateway", "wan2.6-image") == Price(Decimal("0.033334"), "USD", day)
 
 
 @pytest.mark.parametrize("change", ["created_at = 1e15", "created_at = -1e15", "cost_amount = '1e29'"])

@@ -148,7 +148,7 @@ def test_wan_is_the_last_job_of_another_cell(notebook: Notebook) -> None:
 
 
 def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures by name and size, how many are made, what they cost at most, or that nobody knows (USER_TRIAL P6.5)."""
+    """Pictures by name and size, how many are made, the list price, or that nobody knows it (USER_TRIAL P6.5)."""
     notebook.names["photo"] = np.zeros((300, 400, 3), dtype=np.uint8)
     shown = notebook.run("%%wan --dry-run -i photo -i http://127.0.0.1:9/x.png -n 3\nblue")
     assert "3 pictures" in shown
@@ -156,7 +156,9 @@ def test_a_dry_run_says_how_many_and_sends_nothing(notebook: Notebook, monkeypat
     assert "x.png" in shown
     monkeypatch.setenv("WAN_API_KEY", "sk-dryrun0123456789")
     shown = " ".join(notebook.run("%%wan --dry-run -n 9 --provider gateway\nblue").split())
-    assert "price unknown (9 pictures at most)" in shown
+    assert "up to $0.27 (list price, Dec 2026)" in shown
+    shown = " ".join(notebook.run("%%wan --dry-run -n 3 --provider gateway --model wan2.7-image\nblue").split())
+    assert "price unknown (3 pictures at most)" in shown
     assert notebook.tasks() == 0
 
 

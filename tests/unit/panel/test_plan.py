@@ -35,16 +35,17 @@ def test_every_problem_stands_at_its_field(open_panel):
 
 
 def test_the_button_says_what_a_click_costs(open_panel, house):
-    """Practice is free, a known price is the most that can be billed, what the store has is free."""
+    """Practice is free, a list price or a known one is the most that can be billed, what the store has is free."""
     seeded = {"prompt": "a fox", "n": 4, "seed": 5}
     practice = open_panel(**seeded)
     real = open_panel(house.kernel(WAN_PROVIDER="gateway", WAN_API_KEY="sk-very-secret-123456"), **seeded)
     assert practice.wait(lambda panel: panel.check).check["label"] == "Generate · practice (free)"
-    assert real.wait(lambda panel: panel.check).check["label"] == "Generate · price unknown"
-    real.session.loader.store(prices={"gateway": ["0.03", "USD"]})
+    assert real.wait(lambda panel: panel.check).check["label"] == "Generate · up to $0.12"
+    assert "list price, Dec 2026" in real.panel.check["detail"]
+    real.session.loader.store(prices={"gateway": ["0.04", "USD"]})
     real.shell.run_cell()
-    check = real.wait(lambda panel: "up to" in panel.check["label"]).check
-    assert (check["label"], check["detail"]) == ("Generate · up to $0.12", "4 pictures · price as set")
+    check = real.wait(lambda panel: "as set" in panel.check["detail"]).check
+    assert (check["label"], check["detail"]) == ("Generate · up to $0.16", "4 pictures · price as set")
     assert "very-secret" not in repr(real.panel.get_state())
     ended(practice.panel.generate())
     check = practice.wait(lambda panel: "store" in panel.check["label"]).check

@@ -6,7 +6,8 @@ What is typed at login may be a key, so nothing of it is echoed or repeated.
 import argparse
 import os
 import platform
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +17,11 @@ from urllib.request import getproxies
 from ..._version import __version__
 from ...display import Column, FrontEnd, Table, doctor_table, publish, table_bundle
 from ...errors import AuthError, CellError, InvalidRequestError, SettingsError, WanError
-from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS
+from ...models import DASHSCOPE_REGIONS, GATEWAY_URL, PROVIDERS, WORKSPACE_HOST, WORKSPACE_REGIONS
 from ...money import format_amount, read_amount
 from ...providers import ServiceClient
 from ...session import Session
-from ...settings import check_key
+from ...settings import BY_LIST, check_key
 from ...template import refuse
 from ...text import EXPOSED_HINT, looks_like_key
 from ..frontend import front_end
@@ -53,11 +54,15 @@ def run_login(options: argparse.Namespace, runner: Runner) -> None:
     if runner.front_end is FrontEnd.HEADLESS:
         raise SettingsError("nobody is there to type a key.", hint="Set WAN_API_KEY in the environment instead.")
     session, loader = runner.session, runner.session.loader
+    places = _workspace_urls(options.workspace)
     provider, key = _ask(options.service)
-    url = _find_address(provider, key, session)
+    if places and provider != "dashscope":
+        raise CellError("only DashScope has workspaces.", hint="Write `%wan login dashscope WORKSPACE`.")
+    url = _find_address(provider, key, session, places)
     where = loader.keys.write(provider, key)
     changes: dict[str, Any] = {"provider": provider, "provider_by": "login"}
-    if not session.settings(provider).is_url_named:  # an address of the environment is meant for now: it is not stored
+    # An address of the environment is meant for now: it is not stored.
+    if places or not session.settings(provider).is_url_named:
         changes["base_urls"] = {**loader.stored().get("base_urls", {}), provider: url}
     loader.store(**changes)
     session.forget_clients()
@@ -110,8 +115,23 @@ def _service(word: str) -> str:
     raise CellError("that is not a service.", hint=hint)
 
 
-def _find_address(provider: str, key: "SecretStr", session: Session) -> str:
+def _workspace_urls(word: str | None) -> list[str]:
+    """Return where a workspace of DashScope may be, by its id or host. Raise ``CellError``, which repeats no key."""
+    if not word:
+        return []
+    name = re.sub(r"\Ahttps://|(/api/v1)?/?\Z", "", word.lower())
+    if re.fullmatch(rf"[a-z0-9-]+\.[a-z0-9-]+\.{re.escape(WORKSPACE_HOST)}", name):
+        return [f"https://{name}/api/v1"]
+    if not re.fullmatch(r"(llm|ws)-[a-z0-9-]{1,60}", name):  # a key must not become part of an address
+        hint = EXPOSED_HINT if looks_like_key(word) else f"Write its id (llm-… or ws-…), or ID.REGION.{WORKSPACE_HOST}."
+        raise CellError("that is not a workspace.", hint=hint)
+    return [f"https://{name}.{region}.{WORKSPACE_HOST}/api/v1" for region in WORKSPACE_REGIONS.values()]
+
+
+def _find_address(provider: str, key: "SecretStr", session: Session, places: Sequence[str] = ()) -> str:
     """Return the address that accepts a key, by a free status query: a key belongs to one region.
+
+    ``places`` are the addresses of a workspace, in place of the known ones.
 
     Raises
     ------
@@ -120,7 +140,7 @@ def _find_address(provider: str, key: "SecretStr", session: Session) -> str:
     """
     named = session.settings(provider)
     known = DASHSCOPE_REGIONS.values() if provider == "dashscope" else (GATEWAY_URL,)
-    urls: dict[str, None] = dict.fromkeys([named.base_url, *(() if named.is_url_named else known)])
+    urls: dict[str, None] = dict.fromkeys(places or [named.base_url, *(() if named.is_url_named else known)])
     answers = []
     for url in urls:
         client = session.clients.new(provider=provider, base_url=url, key=key)
@@ -166,7 +186,8 @@ def run_config(options: argparse.Namespace, runner: Runner) -> None:
         session.forget_clients()
     now, stored = session.settings(), loader.stored()
     values = {name: getattr(now, name, "") for name in _SHOWN}
-    values["price"] = ", ".join(f"{name} {format_amount(*price)}" for name, price in now.prices.items()) or "not set"
+    prices = [f"{name} {format_amount(*price)}" for name, price in now.prices.items()]
+    values["price"] = ", ".join([*prices, *(f"{name} as listed" for name in now.by_list)]) or "not set"
     sources = {name: "%wan config" for name in CONFIG_KEYS if f"{name}s" in stored or name in stored}
     sources["provider"] = now.chosen_because
     words = {"None": "auto", "True": "on", "False": "off"}
@@ -197,19 +218,22 @@ def _change(word: str, changes: dict[str, Any], session: Session) -> str:
 
 
 def _change_price(service: str, value: str, changes: dict[str, Any], session: Session) -> str:
-    price = read_amount(value)
-    if service not in SERVICES or (price is None and value.lower() != "off"):
-        hint = 'Write price.gateway=0.03, "price.dashscope=0.2 CNY", or price.gateway=off.'
+    price, word = read_amount(value), value.lower()
+    if service not in SERVICES or (price is None and word not in ("off", BY_LIST)):
+        hint = 'Write price.gateway=0.03, "price.dashscope=0.2 CNY", price.gateway=list, or price.gateway=off.'
         refuse("config", f"{value!r} is not a price of {service!r}.", hint)
     prices = dict(changes.get("prices", session.loader.stored().get("prices", {})))
     before = prices.pop(service, ["not set"])
-    if price is not None:
-        prices[service] = [str(price[0]), price[1]]
+    if price is not None or word == BY_LIST:
+        prices[service] = [str(price[0]), price[1]] if price else BY_LIST
     changes["prices"] = prices
-    old = read_amount(" ".join(map(str, before)))
+    old = None if before == BY_LIST else read_amount(" ".join(map(str, before)))
     is_lower = old is not None and (price is None or (price[1] == old[1] and price < old))
     later = " after a restart; this kernel keeps the higher price" if is_lower else ""
-    before_text, after_text = (format_amount(*amount) if amount else "not set" for amount in (old, price))
+    told = (BY_LIST if before == BY_LIST else "not set", BY_LIST if word == BY_LIST else "not set")
+    before_text, after_text = (
+        format_amount(*amount) if amount else name for amount, name in zip((old, price), told, strict=True)
+    )
     return f"price.{service}: {before_text} → {after_text}{later}"
 
 

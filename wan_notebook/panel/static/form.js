@@ -1,5 +1,14 @@
 // The form: fields with what is wrong beside them, the button with its price, and the equivalent cell.
 
+/** Return what the chosen model has: sizes, limits, modes; and the names of what acts in the form's own mode. */
+function modelOf(link) {
+  const { model, interleave, sequential, images } = link.get("values");
+  const { sizes = {}, modes = {}, limits = {} } = link.get("fixed").models?.[model] ?? {};
+  const wanted = interleave ? "illustrated text" : sequential ? "picture set" : "";
+  const mode = wanted in modes ? wanted : images.length ? "edit" : "text to image";
+  return { model, sizes, modes, limits, acts: modes[mode] ?? [] };
+}
+
 /** Make a field: its label, its control, and a line for what is wrong, a hint and the length of the text. */
 function makeField(link, name, label, type, { placeholder = "", beside = [] } = {}) {
   const control = makeInput(type, label, { placeholder });
@@ -16,9 +25,12 @@ function makeField(link, name, label, type, { placeholder = "", beside = [] } = 
   control.addEventListener("input", () => link.fill({ [name]: control.value }));
   link.follow(["check", "values", "fixed"], () => {
     const { problems = {}, hints = {} } = link.get("check");
-    const { limits = {}, services = [] } = link.get("fixed");
-    if (name === "provider") setOptions(control, [["", "as set"], ...services.map((one) => [one, one])]);
     const value = String(link.get("values")[name] ?? "");
+    const { models = {}, services = [] } = link.get("fixed");
+    const { limits, modes } = modelOf(link);
+    if (name === "provider") setOptions(control, [["", "as set"], ...services.map((one) => [one, one])]);
+    if (name === "model") setOptions(control, Object.keys(models).map((one) => [one, one]));
+    if (name === "negative_prompt") root.hidden = !value && !Object.values(modes).flat().includes(name);
     if (control.value !== value) control.value = value;
     const wrong = problems[name] ?? [];
     root.toggleAttribute("data-wrong", wrong.length > 0);
@@ -36,12 +48,16 @@ function makeCheckbox(link, name, text) {
   const input = make("input");
   input.type = "checkbox";
   input.addEventListener("change", () => link.fill({ [name]: input.checked }));
-  link.follow(["values"], () => {
-    const values = link.get("values");
-    input.checked = Boolean(values[name]);
-    if (name === "prompt_extend") input.disabled = !values.images.length || values.interleave; // only edits have it
+  const root = makeBox("label", "wan-check", input, text);
+  link.follow(["values", "fixed"], () => {
+    const { modes, acts } = modelOf(link);
+    const mode = { interleave: "illustrated text", sequential: "picture set" }[name];
+    input.checked = Boolean(link.get("values")[name]);
+    if (name === "watermark") return;
+    root.hidden = mode ? !(mode in modes) : !Object.values(modes).flat().includes(name);
+    input.disabled = !mode && !acts.includes(name);
   });
-  return makeBox("label", "wan-check", input, text);
+  return root;
 }
 
 /** Make a button that takes over a seed; `seedOf` gives it, null if there is none. */
@@ -60,7 +76,10 @@ function makeForm(link, picker, seedOf) {
     makeSeedButton(link, "Newest", "Take the seed of the newest picture in the gallery", () => seedOf("newest")),
     makeSeedButton(link, "Selected", "Take the seed of the selected picture", () => seedOf("selected")),
   ];
-  const checks = [["interleave", "Illustrated text"], ["prompt_extend", "Rewrite prompt"], ["watermark", "Watermark"]];
+  const checks = [
+    ...[["interleave", "Illustrated text"], ["sequential", "Picture set"], ["prompt_extend", "Rewrite prompt"]],
+    ...[["thinking", "Thinking"], ["watermark", "Watermark"]],
+  ];
   const field = (...args) => makeField(link, ...args);
   const hint = "What the picture shows. {names} of variables are filled in.";
   const prompt = field("prompt", "Prompt", "textarea", { placeholder: hint });
@@ -69,11 +88,11 @@ function makeForm(link, picker, seedOf) {
   const n = field("n", "How many", "number");
   const most = field("max_images", "How many at most", "number");
   const names = [field("tags", "Tags", "text", { placeholder: "one, two" }), field("name", "Variable", "text")];
-  link.follow(["check", "values"], () => {
+  link.follow(["check", "values", "fixed"], () => {
     const { preview: text = "" } = link.get("check");
     preview.hidden = !text;
     setText(preview, `Sent as: ${text}`);
-    n.hidden = Boolean(link.get("values").interleave);
+    n.hidden = modelOf(link).acts.includes("max_images");
     most.hidden = !n.hidden;
   });
   return makeBox(
@@ -81,6 +100,7 @@ function makeForm(link, picker, seedOf) {
     "wan-form",
     prompt,
     picker,
+    field("model", "Model", "select"),
     makeSize(link),
     makeBox("div", "wan-pair", n, most, field("provider", "Service", "select")),
     field("seed", "Seed", "text", { placeholder: "new each time", beside }),

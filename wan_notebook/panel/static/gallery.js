@@ -230,7 +230,7 @@ function makeGallery(link, pictures, onForm) {
   function fillForm(what, { id, expression, seed }, button) {
     const { images } = link.get("values");
     if (what === "use") link.fill({ images: [...new Set([...images, expression])] });
-    else if (what === "edit") link.fill({ images: [expression], prompt: "", size: "", seed: "", interleave: false });
+    else if (what === "edit") link.fill({ images: [expression], prompt: "", size: "", seed: "", interleave: false, sequential: false });
     else if (what === "seed") link.fill({ seed: String(seed ?? "") });
     else send("recall", { id, new_seed: what === "newseed" });
     answerOn(button, what === "use" ? "Added" : "Filled in");

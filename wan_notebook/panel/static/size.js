@@ -1,4 +1,4 @@
-// The size: tiers, which edits alone have, the recommended ratios drawn as shapes, or free pixels.
+// The size: tiers, which a model may have in some modes only, the recommended ratios drawn as shapes, or free pixels.
 
 const SHAPE_PX = 24;
 
@@ -30,11 +30,14 @@ function makeSize(link) {
 
   function makeChoice([value, pixels]) {
     const titles = { "": "left to the service", free: "free size in pixels" };
-    const label = pixels ? `${value}, ${pixels.join("×")} pixels` : titles[value] ?? `${value}, in edits only`;
+    const modes = Object.entries(modelOf(link).modes);
+    const some = modes.filter(([, has]) => has.includes(value)).map(([mode]) => (mode === "edit" ? "edits" : mode));
+    const tier = some.length < modes.length ? `${value}, in ${some.join(" and ")} only` : value;
+    const label = pixels ? `${value}, ${pixels.join("×")} pixels` : titles[value] ?? tier;
     const button = makeButton("", () => choose(value), { className: "wan-size-choice", label });
     button.role = "radio";
     button.dataset.value = value;
-    button.toggleAttribute("data-edit", !pixels && !(value in titles));
+    button.toggleAttribute("data-tier", !pixels && !(value in titles));
     if (pixels) button.append(makeShape(...pixels));
     button.append(make("span", "", { "": "Auto", free: "Free…" }[value] ?? value));
     return button;
@@ -55,15 +58,17 @@ function makeSize(link) {
 
   function update() {
     const { problems = {}, expected_size: expected = "" } = link.get("check");
-    const { size: value = "", images = [], interleave = false } = link.get("values");
-    const { sizes = {} } = link.get("fixed");
-    if (group.children.length < 3) group.replaceChildren(...[["", null], ...Object.entries(sizes), ["free", null]].map(makeChoice));
+    const { size: value = "" } = link.get("values");
+    const { model, sizes, acts } = modelOf(link);
+    const isNew = group.dataset.model !== model || group.children.length < 3;
+    if (isNew) group.replaceChildren(...[["", null], ...Object.entries(sizes), ["free", null]].map(makeChoice));
+    group.dataset.model = model;
     if (value) isFree = !(value in sizes);
     for (const button of group.children) {
       const isOn = button.dataset.value === (isFree ? "free" : value);
       button.ariaChecked = String(isOn);
       button.tabIndex = isOn ? 0 : -1;
-      setDisabled(button, button.hasAttribute("data-edit") && (interleave || !images.length));
+      setDisabled(button, button.hasAttribute("data-tier") && !acts.includes(button.dataset.value));
     }
     free.hidden = !isFree;
     const given = /^(\d+)\D+(\d+)$/.exec(value);
