@@ -80,7 +80,7 @@ class Budget:
                 return None, prices[model]
             count = min(left, wanted[model])
             total, left = total + amount * count, left - count
-        return total, prices[in_order[0]]
+        return total + left * (each[in_order[0]] or 0), prices[in_order[0]]
 
     def used(self, price: Price | None, spends: Sequence[Spend]) -> "Used":
         """Return what counts against it; pictures of unknown price count like the next one."""
@@ -236,6 +236,11 @@ class BudgetBook:
         """Return a price that budgets may go by: a list price only if the person said so."""
         return None if price and price.listed and self.settings.provider not in self.settings.by_list else price
 
+    def counted_prices(self, provider: str, models: Iterable[str]) -> dict[str, Price | None]:
+        """Return the price of each model that may be reserved."""
+        known = {model: self.counted(self.unit_price(provider, model)) for model in models}
+        return {model: price or (self.known_price(model) if self.all() else None) for model, price in known.items()}
+
     def known_price(self, model: str = MODEL) -> Price | None:
         """Return the price of one picture that budgets go by, as last billed in any folder if this one has none."""
         return self.counted(self.unit_price(self.settings.provider, model)) or self._elsewhere([], [model])[0][model]
@@ -332,6 +337,16 @@ class BudgetBook:
         if listed and listed.currency == budget.currency:
             hint += f", or `price=list` ({format_amount(listed.amount, listed.currency)}, {listed.note})"
         return hint
+
+
+def price_of(wanted: Mapping[str, int], prices: Mapping[str, Price | None]) -> Price | None:
+    """Return the price of all pictures that are wanted of each model, or None: one is not known, or in another coin."""
+    each = [(prices[model], count) for model, count in wanted.items()]
+    known = [price._replace(amount=price.amount * count) for price, count in each if price]
+    if not known or len(known) < len(each) or len({price.currency for price in known}) > 1:
+        return None
+    weakest = max(known, key=lambda price: bool(price.listed))  # says where the whole comes from
+    return weakest._replace(amount=sum((price.amount for price in known), Decimal(0)))
 
 
 def list_price(provider: str, model: str, base_url: str) -> Price | None:

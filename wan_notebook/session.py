@@ -12,14 +12,13 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .budget import BudgetBook
+from .budget import BudgetBook, price_of
 from .database import FINAL, Database, JobRow, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError, WanError
@@ -95,11 +94,13 @@ class Plan:
     @property
     def cost_text(self) -> str:
         """The most that it can cost: ``up to $0.12 (price as set)``, ``$0.00``, ``price unknown (…)``."""
-        return cost_text(self.settings, self.price, self.pictures_max)
+        model = self.requests[0].model  # a call has one
+        return cost_text(self.settings, {model: self.price}, {model: self.pictures_max})
 
 
-def cost_text(settings: Settings, price: Price | None, pictures: int) -> str:
-    """Return the most that so many pictures can cost: ``up to $0.12 (price as set)``, ``$0.00`` if there are none."""
+def cost_text(settings: Settings, prices: Mapping[str, Price | None], wanted: Mapping[str, int]) -> str:
+    """Return the most that pictures of models can cost: ``up to $0.12 (price as set)``, ``$0.00`` if there are none."""
+    pictures, price = sum(wanted.values()), price_of(wanted, prices)
     if not pictures:
         return "$0.00"
     if settings.is_simulated:
@@ -107,7 +108,7 @@ def cost_text(settings: Settings, price: Price | None, pictures: int) -> str:
         return str(Cost.zero(Source.SIMULATED, f"would cost up to {format_amount(would)}" if would else ""))
     if price is None:
         return f"price unknown ({pluralize(pictures, 'picture')} at most)"
-    cost = Cost(price.amount * pictures, price.currency, Source.ESTIMATED, price.note)
+    cost = Cost(price.amount, price.currency, Source.ESTIMATED, price.note)
     return f"up to {str(cost).removeprefix('≈')}"
 
 
@@ -309,13 +310,10 @@ class Session:
         if wanted:
             project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
             budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
-            asked = Counter[str]()
-            for at in wanted:
-                asked[plan.jobs[at].request.model] += plan.jobs[at].request.pictures_asked
-            model = plan.requests[0].model
-            price = budgets.counted(plan.price) or (budgets.known_price(model) if budgets.all() else None)
+            model, asked = plan.requests[0].model, sum(plan.jobs[at].request.pictures_asked for at in wanted)
+            price = budgets.counted_prices(settings.provider, [model])[model]
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
-            with budgets.checked(asked) as check:
+            with budgets.checked({model: asked}) as check:
                 made = project.database.create_or_join(
                     new,
                     check=check,

@@ -252,9 +252,7 @@ class Seeds:
     problems: tuple[Problem, ...] = ()
 
 
-def split_seeds(
-    given: object, *, n: object, mode: Mode, model: str = MODEL, most: int = TASKS_PER_CALL_MAX
-) -> Seeds:
+def split_seeds(given: object, *, n: object, mode: Mode, model: str = MODEL, most: int = TASKS_PER_CALL_MAX) -> Seeds:
     """Read what was given as seed: None, a number, or several (a range, list, array or Series).
 
     Values that are not whole numbers are passed on: the request says what is wrong with them.

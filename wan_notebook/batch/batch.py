@@ -12,16 +12,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, overload
 
+from ..budget import price_of
 from ..database import (
     BATCH_KEY,
     FREE,
     OCCURRENCE_KEY,
+    OPEN,
     SETTLED,
     WRITTEN_AT_ONCE,
     BatchRow,
     Database,
     JobRow,
     NewTask,
+    Price,
     Status,
     TaskPlace,
     Wanted,
@@ -156,8 +159,9 @@ class Batch:
         pace_per_s = run.pace_per_s if run and left else None
         expected_s = self.plan.duration_s if self.plan and left and not pace_per_s else None
         settings = self.session.settings(self.row.provider)
-        price = self.session.budgets_of(settings, self.row.notebook).unit_price(settings.provider)
-        pictures = spend.pictures_reserved if left else 0
+        pictures = self._pictures_to_come(spend.pictures_reserved) if left else {}
+        budgets = self.session.budgets_of(settings, self.row.notebook)
+        prices = {model: budgets.unit_price(settings.provider, model) for model in pictures}
         return BatchProgress(
             total=sum(counts.values()),
             saved=counts[Status.SAVED],
@@ -170,7 +174,7 @@ class Batch:
             rate_per_min=pace_per_s * 60 if pace_per_s else None,
             left_s=left / pace_per_s if pace_per_s else expected_s,
             spent=spend.total,
-            most=cost_text(settings, price, pictures) if pictures else "",
+            most=cost_text(settings, prices, pictures) if spend.pictures_reserved and left else "",
             paused=self._reason if left else "",
             is_over=not left,
         )
@@ -369,15 +373,17 @@ class Batch:
             run.leave()
         project, settings = session.project(), session.settings(self.row.provider)
         tasks = [task for task in database.batch_tasks(self.row) if task.status in ended]
-        with session.budgets_of(settings, self.notebook).checked() as check:
+        pictures, budgets = self._database.batch_pictures(self.row, ended), session.budgets_of(settings, self.notebook)
+        prices = budgets.counted_prices(settings.provider, pictures)
+        with budgets.checked(pictures) as check:
             for at in range(0, len(tasks), WRITTEN_AT_ONCE):
                 again = [(task, database.get(task.job_id)) for task in tasks[at : at + WRITTEN_AT_ONCE]]
-                new = [self._again(task, row, settings) for task, row in again]
+                new = [self._again(task, row, settings, prices[row.model]) for task, row in again]
                 how = {"simulated_ok": settings.is_simulated, "check": check}
                 database.write_tasks(self.row, new, owner=project.worker.owner, is_last=True, **how)
         return self.resume()
 
-    def _again(self, task: TaskPlace, row: JobRow, settings: "Settings") -> NewTask:
+    def _again(self, task: TaskPlace, row: JobRow, settings: "Settings", price: Price | None) -> NewTask:
         """Return a task with a new job in place of one that ended."""
         key, occurrence = (
             str(row.versions.get(BATCH_KEY, "")),
@@ -392,7 +398,6 @@ class Batch:
         )
         cell = CellId(notebook=row.notebook, cell_id=row.cell_id)
         submission = Submission((), name=row.name, tags=row.tags, batch=key, cell=cell)
-        price = self.session.budgets_of(settings, self.notebook).unit_price(settings.provider)
         run = self.session.run_of(self.session.cell())
         return NewTask(
             seq=task.seq,
@@ -413,7 +418,8 @@ class Batch:
         settings, owner = self.session.settings(self.row.provider), self.session.project().worker.owner
         if run is not None:
             run.leave()
-        with self.session.budgets_of(settings, self.notebook).checked() as check:
+        pictures = self._database.batch_pictures(self.row, OPEN)
+        with self.session.budgets_of(settings, self.notebook).checked(pictures) as check:
             self.row = self._database.take_batch(self.row, owner, check)
         self._start(Run(self.session, self.row, sends=True))
         return self
@@ -504,6 +510,11 @@ class Batch:
             counts[Status.INTENT] += max(0, self.row.task_count - sum(counts.values()))
         return counts
 
+    def _pictures_to_come(self, pictures: int) -> Mapping[str, int]:
+        """Return how many pictures its open tasks can make, by model: all of one, if there is only one."""
+        models = list(self.plan.prices) if self.plan else []
+        return {models[0]: pictures} if len(models) == 1 else self._database.batch_pictures(self.row, OPEN)
+
     def _start(self, run: Run) -> Run:
         self.session.runs[self.id] = run
         return run
@@ -529,7 +540,8 @@ def start_batch(session: "Session", plan: BatchPlan) -> Batch:
     budgets = session.budgets_of(settings, cell.notebook)
     if plan.new:
         session.require_usable(settings)
-    project, price = session.project(), plan.price or (budgets.known_price() if budgets.all() else None)
+    project, prices = session.project(), budgets.counted_prices(settings.provider, plan.prices)
+    price = price_of(plan.pictures, prices)
     project.storage.check_writable(need_bytes=min(len(plan.new), WRITTEN_AT_ONCE // 10) * FREE_BYTES_PER_PICTURE)
     pictures = plan.pictures_max
     row = BatchRow(
@@ -543,14 +555,14 @@ def start_batch(session: "Session", plan: BatchPlan) -> Batch:
         row_count=len(plan.rows),
         task_count=len(plan.tasks),
         reserved_pictures=pictures,
-        reserved_amount=price.amount * pictures if price else None,
+        reserved_amount=price.amount if price else None,
         reserved_currency=price.currency if price else "",
         details={"axes": list(plan.axes)},
     )
     for run in session.runs.values():
         if all(getattr(run.batch, name) == getattr(row, name) for name in row.identity):
             run.leave()
-    with budgets.checked() as check:
+    with budgets.checked(plan.pictures) as check:
         try:
             row = project.database.open_batch(row, check)
         except BudgetError as error:
@@ -563,7 +575,7 @@ def start_batch(session: "Session", plan: BatchPlan) -> Batch:
     }
 
     def write(part: Sequence[PlannedTask], is_last: bool) -> "Mapping[str, ImageRequest]":
-        tasks = new_tasks(session, plan, part, price)
+        tasks = new_tasks(session, plan, part, prices)
         project.database.write_tasks(row, tasks, owner=project.worker.owner, is_last=is_last, **joining)
         return {
             new.job.id: task.request

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..database import JobRow, NewTask, Price, Status, Wanted
@@ -61,7 +62,7 @@ class BatchPlan:
     tasks: tuple[PlannedTask, ...]
     submission: Submission
     settings: "Settings"
-    price: Price | None
+    prices: Mapping[str, Price | None]
     axes: tuple[str, ...] = ()
     duration_s: float | None = None
 
@@ -83,7 +84,15 @@ class BatchPlan:
     @property
     def pictures_max(self) -> int:
         """The most pictures that new tasks can make."""
-        return sum(task.request.pictures_asked for task in self.new)
+        return sum(self.pictures.values())
+
+    @cached_property
+    def pictures(self) -> Mapping[str, int]:
+        """The most pictures that new tasks of each model can make."""
+        found = Counter[str]()
+        for task in self.new:
+            found[task.request.model] += task.request.pictures_asked
+        return found
 
     @property
     def in_flight(self) -> int:
@@ -93,7 +102,7 @@ class BatchPlan:
     @property
     def cost_text(self) -> str:
         """The most that it can cost: ``up to $6.00 (price as set)``, ``$0.00``, ``price unknown (…)``."""
-        return cost_text(self.settings, self.price, self.pictures_max)
+        return cost_text(self.settings, self.prices, self.pictures)
 
     @property
     def rows_hash(self) -> str:
@@ -133,9 +142,15 @@ def plan_batch(
             raise RequestError([Problem("rows", "", "contain an API key.", EXPOSED_HINT)])
         if session.replay_mode(settings) == "only":
             refuse_unanswered([_planned_job(new[0])], fresh=submission.fresh, by_store=settings.replay != "only")
-    price = session.budgets_of(settings, submission.cell.notebook).unit_price(settings.provider)
+    budgets = session.budgets_of(settings, submission.cell.notebook)
+    models = dict.fromkeys(task.request.model for task in new)
     plan = BatchPlan(
-        rows=tuple(rows), tasks=tuple(tasks), submission=submission, settings=settings, price=price, axes=tuple(axes)
+        rows=tuple(rows),
+        tasks=tuple(tasks),
+        submission=submission,
+        settings=settings,
+        prices={model: budgets.unit_price(settings.provider, model) for model in models},
+        axes=tuple(axes),
     )
     return replace(plan, duration_s=_duration_s(session, plan)) if new else plan
 
@@ -170,7 +185,9 @@ def _planned_job(task: PlannedTask) -> PlannedJob:
     )
 
 
-def new_tasks(session: "Session", plan: BatchPlan, part: Sequence[PlannedTask], price: Price | None) -> list[NewTask]:
+def new_tasks(
+    session: "Session", plan: BatchPlan, part: Sequence[PlannedTask], prices: Mapping[str, Price | None]
+) -> list[NewTask]:
     """Return tasks as the ledger takes them, with a new job for each that nothing answers."""
     storage, made = session.project().storage, []
     for task in part:
@@ -179,6 +196,7 @@ def new_tasks(session: "Session", plan: BatchPlan, part: Sequence[PlannedTask], 
         if task.answer is None:
             submission = replace(plan.submission, tags=(*plan.submission.tags, *row.tags))
             run = session.run_of(submission.cell)
+            price = prices[task.request.model]
             job = new_job(_planned_job(task), submission, plan.settings, price, storage, run)
         columns = row.columns if task.part == 0 else {}
         made.append(

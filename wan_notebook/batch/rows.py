@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import Problem, RequestError
 from ..images import InputImage, PendingImage, is_job, looks_like_image
+from ..models import MODEL
 from ..request import ImageRequest
 from ..template import Template, near_names
 from ..text import did_you_mean, one_line
@@ -135,7 +136,8 @@ class _Plan:
             return ()
         has_images = "images" in self.arguments or {"image", "images"} & {*self.table.columns}
         mode = Mode.EDIT if has_images else Mode.TEXT_TO_IMAGE
-        seeds = split_seeds(given, n=self.arguments.get("n", 1), mode=mode, most=ROWS_MAX)
+        n, model = self.arguments.get("n", 1), str(self.arguments.get("model", MODEL))
+        seeds = split_seeds(given, n=n, mode=mode, model=model, most=ROWS_MAX)
         self.notes |= dict.fromkeys(seeds.notes)
         self.problems += [*seeds.problems, *([_both("seed", "seed")] if "seed" in self.table.columns else [])]
         return seeds.values or (None,)
@@ -231,10 +233,12 @@ class _Plan:
                 fields[template.field] = text
         problems += [_not_text("tags", tag) for tag in tags if not isinstance(tag, str)]
         fields["images"] = self._pictures("images", values, problems)
-        mode = mode_for(fields["images"], interleave=fields.get("interleave") is True)
+        story, in_set = fields.get("interleave") is True, fields.get("sequential") is True
+        mode = mode_for(fields["images"], interleave=story, sequential=in_set)
         shapes, size = self._pictures("like", values, problems), size_text(fields.get("size"))
         if shapes and all(isinstance(one, InputImage) or one.job_id for one in shapes) and isinstance(size, str | None):
-            fields["size"], wrong = size_from_image(shapes, shown=shapes[0].name, size=size, mode=mode)
+            shown, model = shapes[0].name, str(fields.get("model", MODEL))
+            fields["size"], wrong = size_from_image(shapes, shown=shown, size=size, mode=mode, model=model)
             problems += wrong
         try:
             request = ImageRequest(**fields)
@@ -345,7 +349,7 @@ def _words(value: Any) -> list[Any]:
 
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("seed", "n", "max_images"), _number),
-    **dict.fromkeys(("interleave", "prompt_extend", "watermark"), _flag),
+    **dict.fromkeys(("interleave", "prompt_extend", "sequential", "thinking", "watermark"), _flag),
     "tags": _words,
 }
 """How the value of a column is read, as the text of an option is."""

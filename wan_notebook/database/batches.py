@@ -5,7 +5,7 @@ renews all their leases with one statement.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -78,6 +78,12 @@ class Batches(Jobs):
             hint = f"Known: {listed}." if known else "Give one a name: wan.map(rows, prompt, name='zoo')."
             raise StoreError(f"No batch has the name {name[:40]!r}.", hint=hint)
         return next((row for row in found if row.notebook == notebook), found[0])
+
+    def batch_pictures(self, batch: BatchRow, statuses: Collection[Status]) -> dict[str, int]:
+        """Return how many pictures the tasks of a batch in these statuses can make, by model."""
+        found = _tasks(batch, JobSummary.model, func.sum(JobSummary.n)).where(JobSummary.status.in_(statuses))
+        with self.reading() as session:
+            return {model: int(pictures) for model, pictures in session.execute(found.group_by(JobSummary.model))}
 
     def batch_now(self, batch: BatchRow) -> BatchRow:
         """Return a batch as it stands now."""

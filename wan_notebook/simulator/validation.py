@@ -228,7 +228,7 @@ class _Rules(NamedTuple):
 
 def _rules_of(model: str, given: _Parameters, *, has_pictures: bool) -> _Rules:
     if model == "wan2.6-t2i":
-        return _Rules((0, 0), 4, 2100, {}, 1280**2, (1280**2, 1440**2), listed=T2I_SIZES)
+        return _Rules((0, 0), 4, 2100, {}, 1280**2, (1280**2, 1440**2), listed=T2I_SIZES, step_px=1)
     if model == "wan2.6-image":
         if given.enable_interleave:
             return _Rules((0, 1), 1, 2000, {}, 1280**2, (768**2, 1280**2), follows=True)
