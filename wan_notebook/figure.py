@@ -52,9 +52,9 @@ class CompareItem(NamedTuple):
     place: tuple[str, ...] = ()
 
     @property
-    def caption(self) -> list[str]:
+    def caption(self) -> str:
         """The label and the facts, a line each."""
-        return [self.label, *(f"{name} {value}" for name, value in self.facts)]
+        return "\n".join(one_line(said, 400) for said in (self.label, *map(" ".join, self.facts)) if said)
 
     def image(self, side_px: int) -> Image.Image | None:
         """Return a copy of at most so many pixels a side; None if there is none, or none that can be read."""
@@ -139,15 +139,18 @@ class Comparison:
         down = sum(max(-(-len(cell) // per_line) for cell in line) for line in self.cells)
         side_px = max(64, min(480, isqrt(_AREA_MAX_PX // (per_line * len(columns.values) * down))))
         shape = next((item.size_px for item in self.items if item.size_px[0]), (1, 1))
-        width_px = per_line * side_px
-        text_px = min(side_px // 12, max(side_px // 28, width_px * len(columns.values) // 110))  # on paper it is small
-        heads = [head(value, note, text_px, width_px) for value, note in zip(*columns[1:], strict=True)]
-        table = [[head(rows.name, "", text_px, colour=_GREY), *heads]]
-        if columns.name:
-            table.insert(0, [head(text, "", text_px, colour=_GREY) for text in ("", columns.name)])
-        for value, note, line in zip(*rows[1:], self.cells, strict=True):
+        across_px = per_line * side_px * len(columns.values)
+        text_px = max(9, min(side_px // 12, max(side_px // 28, across_px // 110)))  # on paper a wide one is smaller
+
+        def heads(axis: Axis, width_px: int) -> list[Image.Image]:
+            texts = (f"{one_line(value, 400)}\n{note}" for value, note in zip(*axis[1:], strict=True))
+            return [written(text, text_px * 5 // 4, width_px) for text in texts]
+
+        names = [written(name, text_px * 5 // 4, 14 * text_px, _GREY) for name in ("", columns.name, rows.name)]
+        table = [names[:2], [names[2], *heads(columns, per_line * side_px)]]
+        for head, line in zip(heads(rows, 14 * text_px), self.cells, strict=True):
             cells = [drawn([self.items[at] for at in cell], per_line, side_px, text_px, shape) for cell in line]
-            table.append([head(value, note, text_px), *cells])
+            table.append([head, *cells])
         return pasted(table)
 
 
@@ -333,44 +336,32 @@ def save_pages(path: str | Path, pages: Callable[[str], Iterable[Image.Image]]) 
 
 
 def drawn(
-    items: Sequence[CompareItem],
-    per_line: int,
-    side_px: int = 480,
-    text_px: int = 17,
-    shape: tuple[int, int] = (1, 1),
+    items: Sequence[CompareItem], per_line: int, side_px: int = 480, text_px: int = 17, shape: tuple[int, int] = (1, 1)
 ) -> Image.Image:
     """Draw pictures in lines, each over its caption; ``shape`` is that of the box where one is missing."""
+    inner_px = side_px - 2 * _GAP_PX
+
+    def block(item: CompareItem) -> Image.Image:
+        if (picture := item.image(inner_px)) is None:
+            picture = Image.new("RGB", [max(1, side * inner_px // max(shape)) for side in shape], "#f0f0f0")
+            why = item.missing or "its file is missing or damaged"
+            picture.paste(written(why, text_px, inner_px, _GREY, "#f0f0f0"))
+        framed = Image.new("RGB", (side_px, picture.height + _GAP_PX), "white")
+        framed.paste(picture, (_GAP_PX, _GAP_PX))
+        return pasted([[framed], [written(item.caption, text_px, side_px)]])
+
     with ThreadPoolExecutor(4) as pool:
-        blocks = list(pool.map(lambda item: _block(item, side_px, text_px, shape), items))
+        blocks = list(pool.map(block, items))
     return pasted([blocks[at : at + per_line] for at in range(0, len(blocks), per_line)])
 
 
-def _block(item: CompareItem, side_px: int, text_px: int, shape: tuple[int, int]) -> Image.Image:
-    inner_px, font = side_px - 2 * _GAP_PX, _font(text_px, *item.caption)
-    picture = item.image(inner_px)
-    if picture is None:
-        size = [max(1, side * inner_px // max(shape)) for side in shape]
-        picture = Image.new("RGB", size, "#f0f0f0")
-        why = _wrapped(item.missing or "its file is missing or damaged", font, inner_px - 2 * _GAP_PX, 4)
-        ImageDraw.Draw(picture).text((_GAP_PX, _GAP_PX), why, fill=_GREY, font=font)
-    text = "\n".join(_wrapped(said, font, inner_px, 3) for said in item.caption if said)
-    height_px = picture.height + _line_px(font) * (text.count("\n") + bool(text))
-    block = Image.new("RGB", (side_px, height_px + 2 * _GAP_PX), "white")
-    block.paste(picture, (_GAP_PX, _GAP_PX))
-    ImageDraw.Draw(block).text((_GAP_PX, picture.height + _GAP_PX * 3 // 2), text, fill="black", font=font)
-    return block
-
-
-def head(text: str, note: str, text_px: int, width_px: int = 0, colour: str = "black") -> Image.Image:
-    """Draw the head of a row or column, with a note below it, as wide as that needs; long text is broken or cut."""
-    font = _font(text_px * 5 // 4, text)
-    said = _wrapped(text, font, (width_px or 14 * text_px) - 3 * _GAP_PX, 5)
-    lines = [*said.split("\n"), *([note] if note else [])]
-    size = (int(max(map(font.getlength, lines))) + 3 * _GAP_PX, len(lines) * _line_px(font) + _GAP_PX)
-    block = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(block)
-    draw.text((_GAP_PX, _GAP_PX), said, fill=colour, font=font)
-    draw.text((_GAP_PX, _GAP_PX + (len(lines) - 1) * _line_px(font)), note, fill=_GREY, font=font)
+def written(text: str, text_px: int, width_px: int, colour: str = "black", ground: str = "white") -> Image.Image:
+    """Draw lines of text as wide as they are, at most ``width_px``: long ones are broken, and cut in the end."""
+    font = _font(text_px, text)
+    lines = [part for line in text.splitlines() for part in _wrapped(line, font, width_px - 2 * _GAP_PX)]
+    wide_px = max([0, *map(font.getlength, lines)])
+    block = Image.new("RGB", (int(wide_px) + 2 * _GAP_PX, len(lines) * text_px * 4 // 3 + _GAP_PX), ground)
+    ImageDraw.Draw(block).text((_GAP_PX, _GAP_PX // 2), "\n".join(lines), fill=colour, font=font)
     return block
 
 
@@ -388,25 +379,19 @@ def pasted(table: Sequence[Sequence[Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _font(size_px: int, *texts: str) -> Any:
-    """Return Pillow's own font; for texts that it has no letters for, one of the system's, if there is any."""
-    size_px = max(11, size_px)
-    if any(ord(char) > 0x2FF and char.isalpha() for char in "".join(texts)):
+def _font(size_px: int, text: str) -> Any:
+    """Return Pillow's own font; for a text that it has no letters for, one of the system's, if there is any."""
+    if any(ord(char) > 0x2FF and char.isalpha() for char in text):
         for name in ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "DejaVuSans.ttf"):
             with suppress(OSError):
                 return ImageFont.truetype(name, size_px)
     return ImageFont.load_default(size=size_px)
 
 
-def _line_px(font: Any) -> int:
-    return int(font.size * 4 / 3)
-
-
-def _wrapped(text: str, font: Any, width_px: int, most: int) -> str:
-    """Break a text into lines of a width; what is more than ``most`` lines is cut."""
-    line = one_line(text, 400)
+def _wrapped(line: str, font: Any, width_px: int) -> list[str]:
+    """Break a line into at most four of a width; the rest is cut."""
     for chars in range(int(1.2 * len(line) * width_px / (font.getlength(line) or 1)), 1, -1):
-        lines = textwrap.wrap(line, chars, max_lines=most, placeholder="…")
+        lines = textwrap.wrap(line, chars, max_lines=4, placeholder="…")
         if all(font.getlength(part) <= width_px for part in lines):
-            return "\n".join(lines)
-    return line[:1]
+            return lines
+    return [line[:1]]

@@ -9,25 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from PIL import Image
 
 from ..errors import CellError, StoreError, import_optional
-from ..figure import comparison_of, drawn, head, pasted, save_pages
+from ..figure import comparison_of, drawn, pasted, save_pages, written
 from ..files import explained
-from ..jobs import Job
+from ..jobs import Job, Picture
 from ..storage import write_file
 from ..text import one_line, pluralize
 
 if TYPE_CHECKING:
     from .batch import Batch
 
-_TYPES: Final = {
-    "state": "string",
-    "seed": "Int64",
-    "cost": "object",
-    "currency": "string",
-    "file": "string",
-    "files": "object",
-    "job": "string",
-    "prompt": "string",
-}
 _SHEET_MAX_PX: Final = 12_000
 _PAGE: Final = (5, 6)
 _METADATA: Final = "metadata.jsonl"
@@ -50,7 +40,7 @@ def to_pandas(batch: "Batch") -> Any:
     """
     pd, jobs = import_optional("pandas"), batch.jobs
     theirs = pd.DataFrame([dict(job.columns) for job in jobs], dtype=object).convert_dtypes()
-    ours = pd.DataFrame([_record_of(job) for job in jobs], columns=list(_TYPES)).astype(_TYPES)
+    ours = pd.DataFrame([_record_of(job) for job in jobs], dtype=object).convert_dtypes()
     ours = ours.drop(columns=[name for name in ours if name in theirs and ours[name].equals(theirs[name])])
     return pd.concat([theirs, ours.rename(columns=lambda name: f"wan_{name}" if name in theirs else name)], axis=1)
 
@@ -62,12 +52,12 @@ def _record_of(job: Job) -> dict[str, Any]:
     return {
         "state": job.status,
         "seed": job.seed,
-        "job": job.id,
-        "prompt": job.prompt,
         "cost": cost.amount,
         "currency": None if cost.amount is None else cost.currency,
         "file": next(iter(files), None),
         "files": files,
+        "job": job.id,
+        "prompt": job.prompt,
     }
 
 
@@ -83,9 +73,7 @@ def save_sheet(batch: "Batch", path: str | Path) -> Path:
     StoreError
         If the ending is not known or the place cannot be written.
     """
-    items = [item for item in comparison_of(batch.jobs).items if item.picture] if batch.jobs else []
-    if not items:
-        raise _nothing_yet()
+    items = comparison_of([picture for _, picture in _saved(batch)]).items
     title = f"{batch.name} · {pluralize(len(items), 'picture')}".removeprefix(" · ")
 
     def pages(kind: str) -> Iterator[Image.Image]:
@@ -100,7 +88,7 @@ def save_sheet(batch: "Batch", path: str | Path) -> Path:
                 f", {at + 1:,} to {last:,}" if kind == ".pdf" else f", {len(items) - last:,} left off: a .pdf has all"
             )
             page = drawn(items[at : at + step], min(across, len(items)), side_px, 11)
-            yield pasted([[head(title + shown if len(items) > step else title, "", 12, page.width)], [page]])
+            yield pasted([[written(title + shown if len(items) > step else title, 15, page.width)], [page]])
 
     return save_pages(path, pages)
 
@@ -130,14 +118,7 @@ def to_dataset(batch: "Batch", folder: str | Path) -> Path:
     if strange := sorted(name for name in former if not _OURS.fullmatch(name) or former == {_METADATA}):
         message = f"{one_line(target, 200)} holds files that were not written here ({one_line(strange[0])})."
         raise StoreError(message, hint="Give a new folder, or an empty one.")
-    made = {
-        f"row{number:05}-{picture.index + 1}{picture.file.suffix}": picture
-        for number, job in enumerate(batch.jobs, 1)
-        for picture in job.saved_pictures
-        if picture.row.kind == "image"
-    }
-    if not made:
-        raise _nothing_yet()
+    made = {f"row{row:05}-{picture.index + 1}{picture.file.suffix}": picture for row, picture in _saved(batch)}
     lines: list[dict[str, Any]] = []
     for file, picture in made.items():
         write_file(target / file, picture.data)
@@ -157,8 +138,12 @@ def to_dataset(batch: "Batch", folder: str | Path) -> Path:
     return Path(folder)
 
 
-def _nothing_yet() -> CellError:
-    return CellError("No picture of the batch is saved yet.", hint="Wait for it: batch.wait().")
+def _saved(batch: "Batch") -> list[tuple[int, Picture]]:
+    """Return the pictures that are on disk, each with the number of its row. Raise ``CellError`` if there is none."""
+    pairs = [(row, picture) for row, job in enumerate(batch.jobs, 1) for picture in job.saved_pictures]
+    if found := [(row, picture) for row, picture in pairs if picture.row.kind == "image"]:
+        return found
+    raise CellError("No picture of the batch is saved yet.", hint="Wait for it: batch.wait().")
 
 
 def _alike(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

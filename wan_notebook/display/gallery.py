@@ -222,7 +222,7 @@ def _compare_text(comparison: Comparison, head: Sequence[str]) -> str:
     items, lines = comparison.items, [join_facts([comparison.title, *(head if comparison.axes else ())])]
     lines += [f"in common: {name} {value}" for name, value in comparison.common]
     for item in items[:100]:
-        lines.append(join_facts([*item.place, *item.caption, item.missing]))
+        lines.append(join_facts([*item.place, item.label, *map(" ".join, item.facts), item.missing]))
     return "\n  ".join(safe_line(line, 300) for line in lines)
 
 
