@@ -77,6 +77,8 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
             if parts["name"] not in namespace:  # nor may a builtin be text
                 raise failed(field, piece, NameError(name=parts["name"]), namespace, _AS_TYPED)
             found = evaluate(_BARE_KEY.sub(lambda key: f"[{key[1].strip()!r}]", parts["path"]), namespace, field)
+            if isinstance(found, Job):  # its text says how it stands: no run would be like another
+                refuse(field, "a job, not text.", "Give its picture with -i, and write 'image 1' in the text.", piece)
             try:
                 value = format(Formatter().convert_field(found, parts["conversion"]), parts["spec"] or "")
             except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything
@@ -84,7 +86,8 @@ def expand(text: str, namespace: Mapping[str, Any], *, field: str = "prompt") ->
         except RequestError as error:
             problems.extend(error.problems)
             return piece
-        if _REPR.fullmatch(value) or ("\n" in value and not isinstance(found, str)):  # a table or an array
+        is_odd = ("\n" in value or "<" in value) and not isinstance(found, str)  # a table, an array or an object
+        if is_odd or _REPR.fullmatch(value):
             notes.append(f"{piece} became {one_line(value, 40)} in the {field.replace('_', ' ')}")
         return value
 
