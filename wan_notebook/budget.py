@@ -8,7 +8,7 @@ loaded and can only be tightened from a notebook. The check itself is inside the
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -255,7 +255,7 @@ class BudgetBook:
     def _stored(self, per: str) -> list[str]:
         if per == "notebook":
             text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
-            return [part for part in (text or "").split(",") if part]
+            return [*_readable((text or "").split(","))]
         return [str(text) for text in self.loader.stored().get("budgets", {}).get(per, ())]
 
     def _write(self, texts: Sequence[str], per: str) -> None:
@@ -263,6 +263,14 @@ class BudgetBook:
             self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: list(texts)})
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
+
+
+def _readable(texts: Sequence[str]) -> Iterator[str]:
+    """Leave out what cannot be read: the ledger of somebody else may hold anything."""
+    for text in texts:
+        with suppress(BudgetError):
+            parse_budget(text)
+            yield text
 
 
 # Refusals ------------------------------------------------------------------------------------------------------------

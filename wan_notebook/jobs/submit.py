@@ -75,8 +75,9 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
                 await worker.fail(job, Status.REFUSED, account.stopped_by, code=code)
                 break
             settings = worker.settings(job.row.provider)
-            limits = {"account": account.name, "in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
-            claim = await worker.in_thread(worker.database.claim_to_send, job.id, worker.owner, **limits)
+            told = {name: getattr(settings, name) for name in ("in_flight", "submits_per_s", "key_fingerprint")}
+            claim_to_send = worker.database.claim_to_send
+            claim = await worker.in_thread(claim_to_send, job.id, worker.owner, account=account.name, **told)
             if claim.row is not None:
                 job.note = ""
                 job.changed(claim.row)
