@@ -211,8 +211,6 @@ class Poll:
             await worker.move(self.job, Status.SUCCEEDED, **change, **_made(state, row, price))
         else:
             to = Status.CANCELLED if state.phase is Phase.CANCELLED else Status.FAILED
-            if state.cost_usd and not row.is_simulated:  # against what is documented, but it was billed
-                change |= {"cost_amount": state.cost_usd, "cost_currency": "USD", "cost_source": Source.REPORTED}
             said = {name: getattr(state, name) for name in ("error_code", "error_message", "error_hint")}
             await worker.move(self.job, to, **change, **said)
 

@@ -36,7 +36,7 @@ def status_words(row: JobRow) -> str:
 
 def cost_of(row: JobRow) -> Cost:
     """Return what a job cost. Failed, refused and cancelled jobs cost nothing (WAN_API §4)."""
-    if (row.status in FREE and not row.cost_amount) or (row.is_simulated and row.cost_amount is None):
+    if row.status in FREE or (row.is_simulated and row.cost_amount is None):
         return Cost.zero(Source.SIMULATED if row.is_simulated else Source.REPORTED)
     return row.cost
 
