@@ -127,7 +127,8 @@ async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> TaskSta
     """Return the task whose id a cut reply held, if the service knows it; the id is kept for a person who decides."""
     # First: a kernel that is killed while it confirms must not take the id with it.
     await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
-    for wait_s in (0.0, 2.0, 2.0, 2.0, 2.0):
+    is_taken = task_id in await worker.in_thread(worker.database.task_ids)
+    for wait_s in () if is_taken else (0.0, 2.0, 2.0, 2.0, 2.0):
         await worker.sleep(wait_s)
         with suppress(WanError):
             state = await worker.client(job.row).status(task_id)
