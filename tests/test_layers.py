@@ -22,10 +22,10 @@ PACKAGE = "wan_notebook"
 # A name is a module or a package directly in wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "errors", "models", "money", "text", "files"),
-    ("environment", "settings", "request", "validation", "images", "metadata", "template"),
+    ("environment", "settings", "request", "validation", "images", "metadata"),
     ("providers", "database", "storage"),
     ("jobs",),
-    ("session", "project", "replay", "budget", "resolver", "kernel", "figure", "batch"),
+    ("session", "project", "replay", "budget", "resolver", "kernel", "template", "figure", "batch"),
     ("display",),
     ("magics", "panel", "research", "api", "history", "export"),
     ("__init__", "__main__", "testing", "demo", "exporter"),

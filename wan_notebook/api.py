@@ -179,7 +179,7 @@ def generate(
         submission = replace(submission, former=former, refusal=error)
     job = session.submit(submission)
     for note in job.notes:
-        if note not in seeds.notes:  # a list of jobs shows no cards: whoever meant several pictures is told here
+        if note not in seeds.notes:  # a list of jobs shows no cards; several may have been meant
             warnings.warn(note, stacklevel=2)
     return job
 

@@ -8,7 +8,7 @@ loaded and can only be tightened from a notebook. The check itself is inside the
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -298,7 +298,7 @@ class BudgetBook:
     def _stored(self, per: str) -> list[str]:
         if per == "notebook":
             text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
-            return [part for part in (text or "").split(",") if part]
+            return [*_readable((text or "").split(","))]
         return [str(text) for text in self.loader.stored().get("budgets", {}).get(per, ())]
 
     def _write(self, texts: Sequence[str], per: str) -> None:
@@ -337,6 +337,14 @@ class BudgetBook:
         if listed and listed.currency == budget.currency:
             hint += f", or `price=list` ({format_amount(listed.amount, listed.currency)}, {listed.note})"
         return hint
+
+
+def _readable(texts: Sequence[str]) -> Iterator[str]:
+    """Leave out what cannot be read: the ledger of somebody else may hold anything."""
+    for text in texts:
+        with suppress(BudgetError):
+            parse_budget(text)
+            yield text
 
 
 def price_of(wanted: Mapping[str, int], prices: Mapping[str, Price | None]) -> Price | None:

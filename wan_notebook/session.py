@@ -303,13 +303,14 @@ class Session:
         """Write down what is new within the budget, start it, follow what is open, and return the job."""
         submission, settings, cell = plan.submission, plan.settings, plan.submission.cell
         project = self._project or self.project()
-        worker, made = project.worker, list[tuple[JobRow, bool]]()
+        worker, made, skipped = project.worker, list[tuple[JobRow, bool]](), list[str]()
         # What was found open may have ended since: the transaction that would create its twin looks again.
         is_former = plan.requests != submission.requests
         wanted = [at for at, job in enumerate(plan.jobs) if (not job.result or job.is_open) and not is_former]
         if wanted:
             project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
             budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
+            skipped = budgets.skipped
             model, asked = plan.requests[0].model, sum(plan.jobs[at].request.pictures_asked for at in wanted)
             price = budgets.counted_prices(settings.provider, [model])[model]
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
@@ -339,6 +340,7 @@ class Session:
             requests = {row.id: plan.jobs[at].request.replace(seed=row.seed) for at, row in intents.items()}
             worker.start(open_jobs, requests)
         request, notes = plan.requests[0].replace(seed=tracked[0].row.seed), () if fresh else submission.notes
+        notes = (*notes, *(f"the budget does not count {folder}, which cannot be read" for folder in skipped))
         job = Job(tracked, worker, request=request, name=submission.name, replayed=replayed, notes=notes)
         self.last.append((cell, job))
         return job

@@ -101,7 +101,9 @@ class SettingsLoader:
         name, because, is_named = self._usual_provider(stored)
         self._real_urls |= {url} if name in KEY_VARIABLE else set()
         if provider:
-            name, because, is_named = provider.strip().lower(), "named for this call", True
+            usual, because, is_named = name, "named for this call", True
+            name = provider.strip().lower()
+            url = url if name == usual else ""  # it is the address of the service that has the key here
         if name not in PROVIDERS:
             raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
         is_simulated = name == "simulator"

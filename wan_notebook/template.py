@@ -100,19 +100,26 @@ class Template:
                 problems += error.problems
                 texts.append(part.typed)
                 continue
-            if _REPR.fullmatch(text) or ("\n" in text and not isinstance(found, str)):  # a table or an array
+            is_odd = ("\n" in text or "<" in text) and not isinstance(found, str)  # a table, an array or an object
+            if is_odd or _REPR.fullmatch(text):
                 notes.append(f"{part.typed} became {one_line(text, 40)} in the {self.field.replace('_', ' ')}")
             texts.append(text)
         return Expanded("".join(texts), tuple(problems), tuple(notes))
 
     def _value(self, part: Field, namespace: Mapping[str, Any]) -> tuple[Any, str]:
         """Return what a field holds, and its text. Raise ``RequestError``."""
+        from .jobs import Job  # not by `%load_ext`, which reads this module
+
         if not part.name:
             refuse(self.field, "not a field such as {name}, {obj.attr} or {d[key]}.", self.hint, part.typed)
         if part.name not in namespace:  # nor may a builtin be text
             raise failed(self.field, part.typed, NameError(name=part.name), namespace, self.hint)
         is_plain = part.path == part.name
         found = namespace[part.name] if is_plain else evaluate(part.path, namespace, self.field)
+        if isinstance(found, Job):  # its text says how it stands: no run would be like another
+            refuse(
+                self.field, "a job, not text.", "Give its picture with -i, and write 'image 1' in the text.", part.typed
+            )
         try:
             return found, format(Formatter().convert_field(found, part.conversion), part.spec)
         except Exception as error:  # noqa: BLE001 - a person's own objects may raise anything

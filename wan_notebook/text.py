@@ -109,7 +109,7 @@ def _patterns(key: str) -> Iterator[str]:
     for raw in (key.encode(), key[::-1].encode()):
         # As it is or by its code, in hex (%73, %2573, 0x73, \\x73, \\u0073, U+0073, &#x73;), decimal (&#115;) or octal.
         spelled = [f"(?:{re.escape(chr(byte))}|{byte:02x}|{byte}|{byte:03o})" for byte in raw]
-        yield rf"{_SPLIT}(?:(?:25)+|0?x|u\+?0{{2,6}})?".join(spelled)
+        yield rf"{_SPLIT}(?:(?:25){{1,3}}|0?x|u\+?0{{2,6}})?".join(spelled)
     for encode, block_bytes, block_chars in ((base64.b64encode, 3, 4), (base64.b32encode, 5, 8)):
         for offset in range(block_bytes):  # of a longer text that holds the key at any offset
             encoded = encode(b"\0" * offset + key.encode()).decode()

@@ -309,7 +309,7 @@ class Database(Transfer):
         with self.reading() as session:
             newest: Any = session.execute(found.limit(1)).first() or (None, "", 0, 1)
         amount, currency, created_at, count = newest
-        if not is_plausible(amount) or amount >= 10**9 or not currency:
+        if not (is_plausible(amount) and amount < 10**9 and isinstance(currency, str) and currency.isalpha()):
             return None
         day = dt.datetime.fromtimestamp(created_at, tz=dt.UTC).astimezone().date()
         each = (amount / count).quantize(Decimal("0.000001"), rounding=ROUND_UP)

@@ -84,8 +84,8 @@ class DatabaseEngine:
             return cls(*_open_server(path_or_url), None, wall_clock)
         path = Path(path_or_url)
         for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
-            if file.is_symlink():
-                raise StoreError(f"{file} is a link; a ledger is not opened through one.", hint="Put the file there.")
+            if file.is_symlink() or file.is_fifo():
+                raise StoreError(f"{file} is a link or a pipe; no ledger is opened through one.", hint="Remove it.")
             if file.name.endswith("-journal") and file.is_file() and _last_bytes(file) == _JOURNAL_MAGIC:
                 raise StoreError(f"{file} names another file, which SQLite would delete.", hint="Delete it.")
         if not read_only:
@@ -294,10 +294,14 @@ def _checked_version(connection: sa.Connection, place: str) -> int:
         if version == 0 and made:
             hint = "Move it away, or set WAN_HOME to another folder."
             raise StoreError(f"{place} is the database of another program.", hint=hint)
-        if any(map(_ACTS.search, made)):
+        what = "triggers, views or constraints" if any(map(_ACTS.search, made)) else ""
+        for table in Base.metadata.sorted_tables:  # a column of another type changes what is written into it
+            for _, name, kind, *_ in connection.exec_driver_sql(f"PRAGMA table_info({table.name})"):
+                if name in table.c and kind != table.c[name].type.compile(connection.dialect):
+                    what = f"columns of other types ({table.name}.{name})"
+        if what:
             hint = "Do not use it; restore it from a backup."
-            what = "triggers, views or constraints, which wan_notebook never makes"
-            raise StoreError(f"The ledger {place} has {what}.", hint=hint)
+            raise StoreError(f"The ledger {place} has {what}, which wan_notebook never makes.", hint=hint)
     if version > SCHEMA_VERSION:
         known = f"schema {version}; this one knows {SCHEMA_VERSION}"
         message = f"The ledger {place} was written by a newer wan_notebook ({known}). Nothing was changed."

@@ -40,6 +40,8 @@ from .models import (
 )
 from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
 
+PAUSE_MAX_S: Final = 600.0
+"""The longest pause of an account, and for how long a task that nobody follows may hold a place."""
 LEASE_S: Final = 15.0
 """How long a process holds a job without saying so again."""
 
@@ -323,7 +325,9 @@ class Jobs(DatabaseEngine):
                 detail = {"how": reason}
                 self.transition(job_id, Status.EXPIRED, expect=Status.IN_DOUBT, detail=detail, error_message=reason)
 
-    def claim_to_send(self, job_id: str, owner: Owner, *, account: str, in_flight: int, submits_per_s: float) -> Claim:
+    def claim_to_send(
+        self, job_id: str, owner: Owner, *, account: str, in_flight: int, submits_per_s: float, key_fingerprint: str
+    ) -> Claim:
         """Move an intent to ``sending`` if the account has room; only who gets the row may send it.
 
         Parameters
@@ -338,6 +342,8 @@ class Jobs(DatabaseEngine):
             Most tasks at once; 0 for no limit.
         submits_per_s : float
             Most submits a second; 0 for no limit.
+        key_fingerprint : str
+            The key that sends it, which may be another one than when it was asked for.
 
         Raises
         ------
@@ -358,11 +364,13 @@ class Jobs(DatabaseEngine):
                 at_service = JobSummary.status.in_(IN_FLIGHT)
                 is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
                 last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
-                is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), last_sign > now - 600)
+                is_recent = last_sign.between(now - PAUSE_MAX_S, now + PAUSE_MAX_S)
+                is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), is_recent)
                 counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
                 is_of = job_accounts.c.job_seq == JobSummary.seq
                 running = session.scalar(select(func.count()).where(*counts, is_of)) or 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
+            wait_s = wait_s if wait_s <= PAUSE_MAX_S else 0.0  # longer: the clock was set back
             if in_flight and running >= in_flight:
                 wait_s = max(wait_s, 1.0)  # another process may free a place at any time
             elif not wait_s and submits_per_s:  # GCRA without bursts, at 95 %: clocks differ
@@ -374,7 +382,7 @@ class Jobs(DatabaseEngine):
             if wait_s:
                 return Claim(wait_s=wait_s, running=running, ahead=_count_ahead(session, row, now))
             row.hold(owner, now + LEASE_S)
-            row.status, row.sending_at = Status.SENDING, now
+            row.status, row.sending_at, row.key_fingerprint = Status.SENDING, now, key_fingerprint
             session.execute(_UNPLACE, {"of_job": row.seq})
             session.execute(_PLACE, {"job_seq": row.seq, "account": account})
             append_event(session, row.seq, now, "state", status=Status.SENDING)

@@ -195,8 +195,8 @@ TEXT: Final = Stored(
     lambda value: isinstance(value, str) and (value.isascii() or not _HALF.search(value)),
     read=lambda value: _unescaped(value) if str(value).startswith(_ESCAPED) else value,
 )
-FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or is_inside(value)))
-"""A path relative to the project's folder."""
+FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or ("/" in value and is_inside(value))))
+"""A picture's path, relative to the project's folder: beside the ledger stands none, so that none can be its name."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
 AMOUNT: Final = Stored("TEXT", is_plausible, lambda value: value if value is None else str(value), _amount)
@@ -309,7 +309,8 @@ class JobSummary(Base):
     def is_held(self, now: float) -> bool:
         """Say whether somebody who may live has a lease of it that is good at a time."""
         owner = self.owner
-        return owner is not None and (self.lease_until or 0) >= now and not owner.is_dead()
+        left_s = (self.lease_until or 0.0) - now  # an hour of it: a clock was wrong
+        return owner is not None and 0 <= left_s < 3600 and not owner.is_dead()
 
     def is_abandoned(self, now: float) -> bool:
         """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""

@@ -123,7 +123,7 @@ class OpenSummary:
 
 def count_open(path: Path) -> OpenSummary:
     """Count the open jobs of the ledger in a file; an empty summary if there is no file."""
-    if not path.is_file():
+    if not path.is_file() or path.with_name(f"{path.name}-journal").is_fifo():  # SQLite would wait for ever
         return OpenSummary()
     columns = "state, count(*), min(CASE WHEN expires_at BETWEEN 0 AND 1e10 THEN expires_at END)"
     states = ", ".join(f"'{status}'" for status in OPEN)

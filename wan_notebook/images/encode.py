@@ -127,8 +127,10 @@ def _encoded(picture: Image.Image, notes: tuple[str, ...], *, name: str, identit
             if len(data) <= _FILE_MAX_BYTES:
                 if size != full or (format_name == "JPEG" and not is_jpeg):
                     limits = f"at most {_SIDE_MAX_PX} px a side and {file_size(_FILE_MAX_BYTES)} a file"
-                    made = f"{size[0]}×{size[1]}, {file_size(len(data))} as {format_name} ({limits})"
-                    notes += (f"reduced from {full[0]}×{full[1]} to {made}",)
+                    made = (
+                        "re-encoded to" if size == full else f"reduced from {full[0]}×{full[1]} to {size[0]}×{size[1]},"
+                    )
+                    notes += (f"{made} {file_size(len(data))} as {format_name} ({limits})",)
                 return InputImage(name, identity, data, f"image/{format_name.lower()}", *size, notes)
         scale *= min(0.95, math.sqrt(0.97 * _FILE_MAX_BYTES / len(data)))
         steps = steps[-1:]

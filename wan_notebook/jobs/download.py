@@ -60,6 +60,7 @@ class _Download:
         self.file, self.file_sha256 = picture.file, picture.file_sha256
         self.part = self.storage.part_path(job.id, picture.index)
         self.failures = self.refreshed = 0
+        self.denied_at = 0.0
         self.saved: dict[str, Any] = {}
 
     async def run(self) -> tuple[Action | None, str]:
@@ -147,9 +148,12 @@ class _Download:
         """Do what the table says after a fault."""
         worker, row, noted = self.worker, self.job.row, {"note": error.message}
         self.failures += 1
-        attempt = self.refreshed + 1 if kind_of(error) in ("expired", "gone") else self.failures
+        is_denied = kind_of(error) in ("expired", "gone")
+        attempt = self.refreshed + 1 if is_denied else self.failures
+        self.denied_at = (self.denied_at or worker.clock()) if is_denied else 0.0
         age_s = worker.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
-        rule = decide("download", error, attempt, worker.rng, age_s=age_s)
+        denied_s = worker.clock() - self.denied_at
+        rule = decide("download", error, attempt, worker.rng, age_s=age_s, denied_s=denied_s)
         self.job.noted(f"picture {self.index + 1}: {error.message}")
         if rule.action in ENDS:
             try:

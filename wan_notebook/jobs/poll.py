@@ -128,7 +128,7 @@ class Poll:
     def __init__(self, worker: "Worker", job: TrackedJob) -> None:
         self.worker, self.job, self.account = worker, job, worker.account(job.row)
         self.last_s: float | None = None
-        self.failures = Counter[str]()
+        self.failures, self._failing_at = Counter[str](), dict[str, float]()
 
     def age_s(self) -> float:
         return max(0.0, self.worker.wall_clock() - (self.job.row.accepted_at or self.job.row.created_at))
@@ -184,8 +184,11 @@ class Poll:
         """Do what the table says after the n-th fault of a kind; return the seconds to the next poll."""
         worker, row = self.worker, self.job.row
         self.failures[kind] += 1
+        if self.failures[kind] == 1:
+            self._failing_at[kind] = worker.clock()
+        times = {"age_s": self.age_s(), "denied_s": worker.clock() - self._failing_at[kind]}
         same_key = row.key_fingerprint in ("", worker.settings(row.provider).key_fingerprint)
-        rule = decide("poll", fault, self.failures[kind], worker.rng, age_s=self.age_s(), same_key=same_key)
+        rule = decide("poll", fault, self.failures[kind], worker.rng, same_key=same_key, **times)
         if rule.action is Action.EXPIRE:
             await worker.move(self.job, Status.EXPIRED, error_message=told)
         else:
@@ -198,7 +201,7 @@ class Poll:
     async def _end(self, state: TaskState, asked_age_s: float) -> None:
         """Record how a finished task ended, with its pictures and its cost."""
         worker, row = self.worker, self.job.row
-        change = {
+        change: dict[str, Any] = {
             "request_id": state.request_id or row.request_id,
             "service_submit_text": state.submitted_at_text,
             "service_end_text": state.ended_at_text,

@@ -64,6 +64,11 @@ class Rule(NamedTuple):
 PERSON_LOOK_S = 60.0
 """Between two looks while a person has to act (another key, a certificate): notices when they did so elsewhere."""
 
+DENIED_S = 300.0
+"""A task or picture counts as gone before its time only when that has been said for so long: a proxy or a service that
+is being renewed says so for seconds.
+"""
+
 A = Action
 OTHERWISE = ""
 RULES: Mapping[Step, Mapping[str, Rule]] = {
@@ -109,6 +114,7 @@ def decide(
     *,
     age_s: float = 0.0,
     same_key: bool = True,
+    denied_s: float = 0.0,
 ) -> Rule:
     """Look up what follows a fault.
 
@@ -124,8 +130,12 @@ def decide(
         Seconds since the task was accepted (or, for a download, finished).
     same_key
         Whether the task was submitted with the key in force: "no such task" said to another key proves nothing.
+    denied_s
+        Seconds since the first of the failures in a row.
     """
     kind = fault if isinstance(fault, str) else kind_of(fault)
+    if step == "poll" and getattr(fault, "is_page", False):  # not the service's word
+        kind = OTHERWISE
     rule = RULES[step].get(kind, RULES[step][OTHERWISE])
     action = rule.then if rule.then is not None and attempt >= rule.attempts else rule.action
     told_s = (isinstance(fault, errors.ServiceError | errors.DownloadError) and fault.retry_after_s) or 0.0
@@ -136,9 +146,8 @@ def decide(
         # front of the service or a clock that jumped prove nothing.
         is_silent = step == "poll" and kind != "not found" and attempt < 6
         action = A.RETRY if is_silent else A.EXPIRE
-    elif step == "poll" and kind == "not found" and (age_s < 60 or not same_key):
-        # A task just accepted may not be known everywhere yet.
-        action, delay_s = A.RETRY, delay_s if same_key else PERSON_LOOK_S
+    elif action is A.EXPIRE and (denied_s < DENIED_S or not same_key):
+        action, delay_s = rule.action, delay_s if same_key else PERSON_LOOK_S
     elif step == "download" and action in (A.RETRY, A.RESTART) and attempt % 5 == 0:  # the address may be stale
         action = A.REFRESH_URL
     return rule._replace(action=action, delay_s=delay_s)

@@ -102,10 +102,16 @@ def seeds_text(seeds: Sequence[int | None]) -> str:
 def status_line(rows: Sequence[JobRow], mode: str, replayed: Collection[str] = ()) -> str:
     """Return one line about one or several jobs that belong together; ``replayed`` are those from the store."""
     statuses = " ".join(sorted({status_words(row) for row in rows}))
-    pictures = pluralize(sum(1 for row in rows for picture in row.pictures if picture.saved_at), "picture")
-    seeds, prompt = seeds_text([row.seed for row in rows]), one_line(rows[0].prompt, 41)
-    stored = ", from store" if all(row.id in replayed for row in rows) else ""
-    return f"<Job {rows[0].id}: {statuses}{stored}, {mode}, {pictures}, {seeds}, {prompt!r}>"
+    count = sum(1 for row in rows for picture in row.pictures if picture.saved_at)
+    stored = "from store" if all(row.id in replayed for row in rows) else ""
+    facts = [
+        statuses,
+        stored,
+        mode,
+        pluralize(count, "picture") if count else "",
+        seeds_text([row.seed for row in rows]),
+    ]
+    return f"<Job {rows[0].id}: {', '.join(filter(None, facts))}, {one_line(rows[0].prompt, 41)!r}>"
 
 
 # A job as this kernel follows it --------------------------------------------------------------------------------------

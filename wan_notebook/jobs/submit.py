@@ -87,8 +87,9 @@ async def _claim(worker: "Worker", job: TrackedJob, account: "Account") -> bool:
                 break
             settings = worker.settings(job.row.provider)
             account.freed.clear()
-            limits = {"account": account.name, "in_flight": settings.in_flight, "submits_per_s": settings.submits_per_s}
-            claim = await worker.in_thread(worker.database.claim_to_send, job.id, worker.owner, **limits)
+            told = {name: getattr(settings, name) for name in ("in_flight", "submits_per_s", "key_fingerprint")}
+            claim_to_send = worker.database.claim_to_send
+            claim = await worker.in_thread(claim_to_send, job.id, worker.owner, account=account.name, **told)
             if claim.row is not None:
                 job.note = ""
                 job.changed(claim.row)
@@ -141,7 +142,8 @@ async def _confirmed(worker: "Worker", job: TrackedJob, task_id: str) -> TaskSta
     """Return the task whose id a cut reply held, if the service knows it; the id is kept for a person who decides."""
     # First: a kernel that is killed while it confirms must not take the id with it.
     await worker.in_thread(worker.database.add_event, job.id, SALVAGED, {SALVAGED: task_id})
-    for wait_s in (0.0, 2.0, 2.0, 2.0, 2.0):
+    is_taken = task_id in await worker.in_thread(worker.database.task_ids)
+    for wait_s in () if is_taken else (0.0, 2.0, 2.0, 2.0, 2.0):
         await worker.sleep(wait_s)
         with suppress(WanError):
             state = await worker.client(job.row).status(task_id)

@@ -200,7 +200,7 @@ Negative prompt: text, frame
 %wan make TEXT      the same in one line; options before or after the text
 _wan                the last job of another cell: -i _wan goes on from its picture"""
 _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
-    "%%wan -i photo -n 3 --size 16:9 --seed 5..8",
+    "%%wan -i photo --size 16:9 --seed 5..8",
     '%%wan --negative "text, frame" --as fox --tag poster --fresh',
     "%%wan -i cat -i photo --like photo --no-rewrite --watermark",
     "%%wan --interleave --max-images 3 --raw",

@@ -15,6 +15,8 @@ _COMBINED: Final = re.compile(r"conditioning(_?\w+)?|cond\d")
 _STRINGS: Final = ("value", "string", "String", "text")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
 _MAX_HOPS: Final = 60
+_MAX_CHARS: Final = 20_000
+_MAX_LINKS: Final = 5_000
 
 Inputs = Mapping[str, Any]
 
@@ -103,7 +105,7 @@ class _Graph:
     def _text(self, waiting: list[Any], what: str) -> str:
         """Return the texts behind conditionings, joined; empty, with a note, if one of them is not understood."""
         texts, unknown, seen = list[str](), list[str](), set[tuple[str, int]]()
-        while waiting:  # each output of a node is looked at once
+        while waiting and len(seen) < _MAX_LINKS:  # each output of a node is looked at once
             link = _link(value := waiting.pop(0))
             key, slot = link or ("", 0)
             inputs, kind = self.inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
@@ -124,6 +126,7 @@ class _Graph:
                 waiting[:0] = inputs.values()
             else:
                 unknown.append(f"node {key} {kind}")
+        unknown += ["more links than are followed"] if waiting else []
         joined = ", ".join(dict.fromkeys(filter(None, texts)))
         found = f"; found on the way: {joined}" if joined else ""
         self.notes += [f"the {what} is not understood ({', '.join(unknown[:5])}){found}"] if unknown else []
@@ -138,7 +141,8 @@ class _Graph:
         parts = sorted(name for name in inputs if re.fullmatch(r"(?:string|text)_?[a-z1-9]", name))
         if 1 < len(parts) < 20:
             texts = [self._string(inputs[name], hops + 20) for name in parts]
-            return None if None in texts else str(inputs.get("delimiter", "")).join(text or "" for text in texts)
+            joined = str(inputs.get("delimiter", "")).join(text or "" for text in texts)
+            return None if None in texts or len(joined) > _MAX_CHARS else joined
         names = [name for name in _STRINGS if name in inputs]
         others = [name for name, held in inputs.items() if name not in names and (isinstance(held, str) or _link(held))]
         return self._string(inputs[names[0]], hops + 1) if len(names) == 1 and not others else None

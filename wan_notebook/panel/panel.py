@@ -209,7 +209,7 @@ class Panel(anywidget.AnyWidget):
         from IPython.display import display
 
         data, metadata = self._repr_mimebundle_() or ({}, {})
-        data["text/plain"] = ""  # whoever shows no widgets shows what stands below
+        data["text/plain"] = ""  # where widgets are not shown, what stands below is
         display(data, raw=True, metadata=metadata)
         self._static = display(self._static_bundle(), raw=True, display_id=True)
 

@@ -124,7 +124,12 @@ class Downloader:
         total = done + int(length) if re.fullmatch("[0-9]{1,18}", length) else 0
         kind, start_s, start_bytes = "", self.monotonic(), done
         try:
-            async for chunk in raw_chunks(response):
+            chunks = aiter(raw_chunks(response))
+            while True:
+                async with asyncio.timeout(self.timeouts.stall_window_s):  # a chunk's head that trickles is no data
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
                 done += len(chunk)
                 if max(done, total) > max_bytes:
                     message = f"The file is larger than {file_size(max_bytes)}, the most that is taken."
@@ -135,7 +140,7 @@ class Downloader:
                 if passed_s >= self.timeouts.stall_window_s and is_slow:
                     kind = "stalled"
                     break
-        except httpx.ReadTimeout:
+        except (httpx.ReadTimeout, TimeoutError):
             kind = "stalled"
         except httpx.RemoteProtocolError:
             kind = "truncated"

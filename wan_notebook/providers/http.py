@@ -273,7 +273,9 @@ class ServiceClient:
                             break
             except Exception as error:  # noqa: BLE001 - whatever broke, it may have arrived, and its frames hold the key
                 proxy = network.proxy_for(self._base) if is_traced else None
-                failure = network.explain(error, self._host, proxy, is_unsent=is_traced and not is_sending)
+                failure = network.explain(
+                    error, self._host, proxy, is_unsent=is_traced and not is_sending, is_sent=is_sending
+                )
                 cut = failure.message
         if response is None:
             raise failure

@@ -86,7 +86,9 @@ def new_transport(proxy: Proxy | None, limits: httpx.Limits) -> httpx.AsyncHTTPT
     raise NotSentError(message, kind="setting", hint=hint)
 
 
-def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool = False) -> ConnectionFailedError:
+def explain(
+    error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool = False, is_sent: bool = False
+) -> ConnectionFailedError:
     """Return our error for an exception of a connection; ``kind`` tells what happened.
 
     Kinds of ``NotSentError``: ``unreachable`` and ``proxy`` (may pass by themselves), ``setting``, ``tls``, ``url``
@@ -94,7 +96,8 @@ def explain(error: Exception, host: str, proxy: Proxy | None, *, is_unsent: bool
     """
     if isinstance(error, NotSentError):  # the connection could not be built
         return error
-    if not (isinstance(error, _NEVER_SENT) or is_unsent):
+    is_never = isinstance(error, _NEVER_SENT) and not (is_sent and isinstance(error, httpx.InvalidURL))
+    if not (is_never or is_unsent):  # an odd address in a reply is an error of httpx's, too
         if isinstance(error, TimeoutError | httpx.TimeoutException):
             return ConnectionLostError(f"{host} did not answer in time.", kind="timeout")
         return ConnectionLostError(f"The connection to {host} broke before the answer was complete.", kind="lost")

@@ -246,10 +246,11 @@ def test_odd_pictures_stop_neither_export_nor_trash(
     """A row that leads elsewhere, and a file that is a link or gone, are left out and named; the others come."""
     session = house.kernel()
     odd, sound = (ask(session, seed=seed).result(WAIT_S) for seed in ([1, 2, 3, 4], 5))
-    (house.folder / "link.png").symlink_to(tmp_path / "outside.png")
+    sound.files[0].with_name("link.png").symlink_to(tmp_path / "outside.png")
+    day = sound.files[0].parent.name
     (tmp_path / "outside.png").write_bytes(small_png())
     session.close()
-    for number, file in enumerate(("../outside.png", "", "link.png", "gone.png"), 1):
+    for number, file in enumerate(("../outside.png", "", f"{day}/link.png", f"{day}/gone.png"), 1):
         sql(house.folder, f"UPDATE pictures SET file = '{file}' WHERE job_seq = {number}")  # noqa: S608
     session = house.kernel()
     written = wan.history(session=session).export(tmp_path / "chosen", csv=True)

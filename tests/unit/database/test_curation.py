@@ -42,7 +42,7 @@ def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(databa
     }
     pictures = [
         {"index": 0, "file": "2026-11-25/garden.png", "note": secret, **PICTURE},
-        {"index": 1, "corrupt_file": "garden.corrupt"},
+        {"index": 1, "corrupt_file": "2026-11-25/garden.corrupt"},
     ]
     move(database, job_id, *PATH[:4], pictures=pictures, error_message=secret, **reported("0.05"), **said)
     move(database, job_id, Status.SAVED)
@@ -51,7 +51,7 @@ def test_emptying_the_trash_forgets_what_was_said_and_keeps_what_was_paid(databa
     assert purge(database, clock.now - 30 * DAY_S) == []
     clock.now += 2 * DAY_S
     files = purge(database, clock.now - 30 * DAY_S)
-    assert files == ["2026-11-25/garden.png", "garden.corrupt", "inputs/abc.png"]
+    assert files == ["2026-11-25/garden.corrupt", "2026-11-25/garden.png", "inputs/abc.png"]
     row = database.get(job_id)
     assert (row.status, row.seed, row.picture_count, row.purged_at, row.prompt) == (Status.SAVED, 5, 1, clock.now, "")
     assert database.history(HistoryQuery(words="garden", include_trashed=True)).total_rows == 0

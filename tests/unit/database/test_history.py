@@ -69,7 +69,7 @@ def test_only_a_complete_result_answers(database: Database) -> None:
     move(database, job_id, *PATH, pictures=[{"index": 0}, {"index": 1}])
     database.update(job_id, pictures=[{"index": 0, **PICTURE}])
     assert answer(database) is None
-    database.update(job_id, pictures=[{"index": 1, "corrupt_file": "x.png.corrupt"}])
+    database.update(job_id, pictures=[{"index": 1, "corrupt_file": "d/x.png.corrupt"}])
     assert answer(database) == job_id
     database.trash(job_id)
     text_alone = create(database)

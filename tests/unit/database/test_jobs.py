@@ -106,12 +106,12 @@ def test_success_and_its_pictures_are_one_commit(database: Database) -> None:
     row = move(database, job_id, *PATH[:4], pictures=found, usage={"n": 2}, items=[{"picture": 0}])
     assert [(p.index, p.kind, p.url) for p in row.pictures] == [(k, "image", found[k]["url"]) for k in (0, 1)]
     assert (row.usage, row.items, row.picture_count) == ({"n": 2}, ({"picture": 0},), 0)
-    database.update(job_id, pictures=[{"index": 0, "file": "a.png", **PICTURE}])
+    database.update(job_id, pictures=[{"index": 0, "file": "d/a.png", **PICTURE}])
     database.mark(job_id, 0, is_starred=True)
     row = database.update(job_id, pictures=[{"index": 0, "url": "https://files.test/0?sig=y", "file": ""}])
-    assert (row.pictures[0].url, row.pictures[0].file, row.pictures[0].is_starred) == ("", "a.png", True)
+    assert (row.pictures[0].url, row.pictures[0].file, row.pictures[0].is_starred) == ("", "d/a.png", True)
     row = database.update(job_id, pictures=[{"index": 0, "width_px": 1280, "saved_at": NOON}])
-    assert (row.pictures[0].width_px, row.pictures[0].file, row.picture_count) == (1280, "a.png", 1)
+    assert (row.pictures[0].width_px, row.pictures[0].file, row.picture_count) == (1280, "d/a.png", 1)
     with pytest.raises(StoreError, match="width_px"):
         move(database, job_id, Status.SAVED, pictures=[{"index": 1, "width_px": "wide"}])
     assert database.get(job_id).status is Status.SUCCEEDED

@@ -4,7 +4,7 @@ from tests.unit.database.kit import ACCOUNT, Clock, at_once, create, move, new, 
 from wan_notebook.database import Claim, Conflict, Database, Status
 
 ME = owner("me")
-LIMITS = {"account": ACCOUNT, "in_flight": 2, "submits_per_s": 0}
+LIMITS = {"account": ACCOUNT, "in_flight": 2, "submits_per_s": 0, "key_fingerprint": "k"}
 PACE = {"account": ACCOUNT, "in_flight": 0, "submits_per_s": 5}
 
 

@@ -72,7 +72,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job=jobs, kernel=KERNELS, in_flight=st.integers(0, 2))
     def claim(self, job: str, kernel: str, in_flight: int) -> None:
         """A kernel wants to send a job: only an intent that nobody else holds, and only within the limit."""
-        limits = {"account": ACCOUNT, "in_flight": in_flight, "submits_per_s": 0}
+        limits = {"account": ACCOUNT, "in_flight": in_flight, "submits_per_s": 0, "key_fingerprint": "k"}
         may = self.status[job] is Status.INTENT and self.held_by(job) in ("", kernel)
         try:
             claim = self.kernels[kernel].claim_to_send(job, owner(kernel), **limits)

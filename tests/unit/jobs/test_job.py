@@ -152,6 +152,6 @@ def test_several_jobs_are_one_line() -> None:
     for seed, one in enumerate(rows, 5):
         one.seed = seed
     line = status_line(rows, "edit")
-    assert line == "<Job f00: not sent saved, edit, 0 pictures, seeds 5, 6, 7, 'a fox'>"
+    assert line == "<Job f00: not sent saved, edit, seeds 5, 6, 7, 'a fox'>"
     job = Job([TrackedJob(one) for one in rows], None, request=None)  # type: ignore[arg-type]
     assert (job.status, job.seeds, job.is_done) == ("refused", (5, 6, 7), True)

@@ -180,7 +180,10 @@ def test_marks_take_expressions(notebook: Notebook) -> None:
     assert "No job has a tag yet." in notebook.run("%wan cost --by tag")
     assert "best[0] is starred" in notebook.run("%wan star best[0]")
     assert [picture.row.is_starred for picture in notebook.names["fox"]] == [False, True]
-    assert "no longer starred" in notebook.run("%wan star rows.job[1]")
+    assert ["no longer" in notebook.run("%wan star best") for _ in range(2)] == [False, True], "all of it, then none"
+    assert "is starred" in notebook.run("%wan star rows.job[1]")
+    with pytest.raises(RequestError, match="a job, not text"):
+        notebook.run("%wan make {fox} at night")
     assert "poster, final" in notebook.run("%wan tag best poster final")
     assert "a fox" in notebook.run("%wan history --tag poster")
     assert "none" in notebook.run("%wan tag {fox.id} poster final --remove")

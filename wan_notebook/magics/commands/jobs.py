@@ -111,7 +111,7 @@ def run_save(options: argparse.Namespace, runner: Runner) -> None:
 def run_star(options: argparse.Namespace, runner: Runner) -> None:
     """Star jobs or pictures, or take the star away."""
     picks = [job if index is None else job[index] for job, index in runner.picks(options.job)]
-    is_starred = (picks[0].rows[0] if isinstance(picks[0], Job) else picks[0].row).is_starred
+    is_starred = all((pick.rows[0] if isinstance(pick, Job) else pick.row).is_starred for pick in picks)
     for pick in picks:
         pick.mark(is_starred=not is_starred)
     runner.say(f"{options.job} is {'no longer starred' if is_starred else 'starred'}.")

@@ -11,6 +11,7 @@ from ...budget import parse_budget
 from ...database import HistoryQuery
 from ...display import FrontEnd, Table, cost_table, history_table, publish, status_table, table_bundle
 from ...errors import CellError, RecipeError, StoreError
+from ...files import read_file
 from ...images import looks_like_image
 from ...kernel import notebook_path
 from ..frontend import cells_run
@@ -114,9 +115,9 @@ def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
     from ...metadata import read_any, read_sidecar
 
     sidecar = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
-    found = None if path is sidecar else read_any(path.read_bytes())
+    found = None if path is sidecar else read_any(read_file(path))
     if found is None and sidecar.is_file():
-        found = read_sidecar(sidecar.read_bytes().decode("utf-8", "replace"))
+        found = read_sidecar(read_file(sidecar).decode("utf-8", "replace"))
     if found is None:
         hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
         raise RecipeError(f"{path.name} carries no recipe.", hint=hint)

@@ -275,8 +275,9 @@ def _checks(session: Session, shell: Any) -> Iterator[Check]:
         session.background.submit(_probe(session.clients.client(now))).result(PROBE_TIMEOUT_S)
         yield "base URL", "ok", f"{now.base_url} answers", ""
     except WanError as error:
+        where = "an address with a user name or password" if "@" in now.base_url else now.base_url
         hint = error.hint if "%wan doctor" not in error.hint else "Check the network, the proxy and the base URL."
-        yield "base URL", "problem", f"{now.base_url}: {error.message}", hint
+        yield "base URL", "problem", f"{where}: {error.message}", hint
     for name, address in getproxies().items():  # never with a password
         url = urlsplit(address if "//" in address else f"//{address}")
         if name != "no":
