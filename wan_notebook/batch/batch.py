@@ -303,12 +303,13 @@ class Batch:
 
     def failures(self) -> list[tuple[int, str]]:
         """Return the rows that ended without their pictures: their numbers, from 0, and why."""
-        found = dict[int, str]()
+        ended = dict[int, str]()
         for task in self._database.batch_tasks(self.row):
-            if task.status in SETTLED and task.status is not Status.SAVED and task.position not in found:
-                row = self._database.get(task.job_id)
-                found[task.position] = row.error_message.rstrip(".") or error_of(row).message.rstrip(".")
-        return list(found.items())
+            if task.status in SETTLED and task.status is not Status.SAVED:
+                ended.setdefault(task.position, task.job_id)
+        rows = self._database.jobs(ended.values())
+        reasons = {job_id: row.error_message or error_of(row).message for job_id, row in rows.items()}
+        return [(position, reasons[job_id].rstrip(".")) for position, job_id in ended.items()]
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
         """Give the jobs of rows as they end, well or badly; first those that have ended already.

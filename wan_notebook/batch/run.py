@@ -130,7 +130,8 @@ class Run:
             waits = [*live, *([] if is_written else [writing])]
             await asyncio.wait(waits, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             for job in [live.pop(future) for future in list(live) if future.done()]:
-                self._ended_at_s.append(self.worker.clock())
+                if job.status is not Status.CANCELLED:
+                    self._ended_at_s.append(self.worker.clock())
                 if self.sends and job.status not in SETTLED:
                     self.stop(job.stopped)
 

@@ -5,7 +5,7 @@ Sums are exact and never of two kinds: money, and practice.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Decimal
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -112,11 +112,11 @@ class HistoryQuery:
 class HistoryPage:
     """One page, and what the whole filter adds up to; ``pictures`` counts pictures on disk.
 
-    ``lines`` counts what pages have: jobs, or with ``is_folded`` one a batch, which ``batches`` has by its job's id.
+    ``lines`` counts what pages have: jobs, or with ``is_folded`` one a batch. ``batches`` has those by ``JobRow.seq``.
     """
 
     rows: tuple[JobRow, ...] = ()
-    batches: Mapping[str, BatchRow] = field(default_factory=dict)
+    batches: Mapping[int, BatchRow] = field(default_factory=dict)
     lines: int = 0
     total_rows: int = 0
     total: Total = field(default_factory=Total)
@@ -167,28 +167,17 @@ class Database(Transfer):
         if query.sort == "prompt":
             page = page.join(job_search, job_search.c.job_seq == JobRow.seq)
         with self.reading() as session:
-            if query.batch and not has_batches(session):
-                return HistoryPage()
-            found = _add_up(session, wanted).get("", Spend())
-            lines, batches = found.jobs, dict[str, BatchRow]()
-            if is_folded := query.is_folded and has_batches(session):
-                folded = _folded(wanted)
-                page = page.where(folded)
-                lines = session.scalar(sa.select(sa.func.count(JobSummary.seq)).where(*wanted, folded)) or 0
-            rows = session.scalars(page).all() if found.jobs else ()
-            if is_folded:
-                shown = sa.select(JobSummary.id, BatchRow).join(_BATCH_OF, _BATCH_OF.c.job_seq == JobSummary.seq)
-                shown = shown.join(BatchRow, BatchRow.seq == _BATCH_OF.c.batch_seq)
-                shown = shown.where(JobSummary.seq.in_([row.seq for row in rows]))
-                batches = dict(session.execute(shown).all())
-        return HistoryPage(
-            rows=tuple(rows),
-            batches=batches,
-            lines=lines,
-            total_rows=found.jobs,
-            total=found.total,
-            pictures=found.pictures_saved,
-        )
+            found, is_folded = _add_up(session, wanted).get("", Spend()), query.is_folded and has_batches(session)
+            folded = [_folded(wanted)] if is_folded else []
+            rows = session.scalars(page.where(*folded)).all() if found.jobs else ()
+            totals = HistoryPage(total_rows=found.jobs, total=found.total, pictures=found.pictures_saved)
+            if not is_folded:
+                return replace(totals, rows=tuple(rows), lines=found.jobs)
+            lines = session.scalar(sa.select(sa.func.count(JobSummary.seq)).where(*wanted, *folded)) or 0
+            shown = _BATCH_OF.c.job_seq.in_([row.seq for row in rows])
+            of_rows = sa.select(_BATCH_OF.c.job_seq, BatchRow).join(BatchRow, BatchRow.seq == _BATCH_OF.c.batch_seq)
+            batches: dict[int, BatchRow] = dict(session.execute(of_rows.where(shown)).all())
+            return replace(totals, rows=tuple(rows), lines=lines, batches=batches)
 
     def mark(self, job_id: str, index: int | None = None, **marks: bool) -> None:
         """Set ``is_starred`` or ``is_rejected`` of a job, or of one picture of it; what is rejected still answers."""
@@ -346,12 +335,8 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     return wanted
 
 
-_BATCH_OF: Final = (
-    sa.select(BatchTaskRow.job_seq, sa.func.max(BatchTaskRow.batch_seq).label("batch_seq"))
-    .where(BatchTaskRow.is_current == 1, BatchTaskRow.job_seq.is_not(None))
-    .group_by(BatchTaskRow.job_seq)
-    .subquery()
-)
+_PARTS: Final = sa.select(BatchTaskRow.job_seq, sa.func.max(BatchTaskRow.batch_seq).label("batch_seq"))
+_BATCH_OF: Final = _PARTS.where(BatchTaskRow.is_current == 1).group_by(BatchTaskRow.job_seq).subquery()
 """The newest batch of each job that has one."""
 
 

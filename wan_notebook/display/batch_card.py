@@ -34,8 +34,10 @@ _ORDER: Final = ("saved", "running", "waiting", "failed", "in_doubt", "cancelled
 
 def style_of(progress: "BatchProgress") -> StatusStyle:
     """Return the style that stands for a whole batch."""
-    if progress.paused or (progress.is_over and 0 < progress.saved < progress.total):
-        return StatusStyle(*(("‖", "paused") if progress.paused else ("◑", "partly saved")), "", Tone.AMBER)
+    if progress.paused and progress.waiting:  # what was cancelled only runs out
+        return StatusStyle("‖", "paused", "", Tone.AMBER)
+    if progress.is_over and 0 < progress.saved < progress.total:
+        return StatusStyle("◑", "partly saved", "", Tone.AMBER)
     order = ("in_doubt", "failed", "cancelled", "saved") if progress.is_over else ("running", "waiting")
     return next((_COUNTS[name] for name in order if getattr(progress, name)), _COUNTS[order[-1]])
 
@@ -113,21 +115,12 @@ def _columns_text(columns: Mapping[str, Any], seed: int | None) -> str:
     return join_facts(list(islice(said, _COLUMNS_SHOWN)))
 
 
-def _failed_table(batch: "Batch") -> Table:
-    failures = batch.failures()
-    jobs = [(at, batch[at], reason) for at, reason in failures[:FAILED_SHOWN]]
-    left = f"and {len(failures) - len(jobs):,} more: `%wan history --batch {batch.name or batch.id}`"
-    columns = (Column(title="Row", is_number=True), Column(title="Job"), Column(title="Columns"))
-    return Table(
-        title=f"{pluralize(len(failures), 'row')} without pictures",
-        columns=[*columns, Column(title="Reason", is_wide=True, is_whole=True)],
-        rows=[
-            [str(at + 1), f"`{job.id}`", _columns_text(job.columns, job.seed), safe_line(reason, 300)]
-            for at, job, reason in jobs
-        ],
-        notes=[left] if len(failures) > len(jobs) else [],
-        tone=Tone.RED,
-    )
+def _failures(batch: "Batch", progress: "BatchProgress") -> list[str]:
+    """Return a line for each of the first rows without pictures: its number, its columns, and the reason."""
+    failures = batch.failures() if progress.failed + progress.in_doubt else []
+    rows = [(at, batch[at], reason) for at, reason in failures[:FAILED_SHOWN]]
+    lines = [f"✕ row {at + 1} · {_columns_text(job.columns, job.seed)} · `{job.id}`: {why}" for at, job, why in rows]
+    return [*lines, *([f"and {len(failures) - len(rows):,} more"] if len(failures) > len(rows) else [])]
 
 
 def _figure(batch: "Batch") -> dict[str, str]:
@@ -151,38 +144,37 @@ def batch_bundle(batch: "Batch") -> Bundle:
     found = [(at, job, picture) for at, job in enumerate(first, 1) for picture in job.saved_pictures]
     shown = found[:PICTURES_SHOWN]
     layout, limits = gallery.layout_of(len(shown))
-    copies = [gallery.small_copy(storage, picture.row, **limits) for *_, picture in shown]
-    pictures = [
-        {
-            "label": f"row {at}",
-            "expression": f"{picture.tracked.id}[{picture.position}]",
-            "columns": _columns_text(job.columns, job.seed),
-            "url": data_url(copy, "image/webp") if copy else "",
-            "path": relative_path(storage.path(picture.row.file)),
-            "record": picture.row,
-        }
-        for (at, job, picture), copy in zip(shown, copies, strict=True)
+    records = [picture.row for *_, picture in shown]
+    copies = [gallery.small_copy(storage, record, **limits) for record in records]
+    urls = [data_url(copy, "image/webp") if copy else "" for copy in copies]
+    captions = [
+        (f"row {at}", f"{picture.tracked.id}[{picture.position}]", _columns_text(job.columns, job.seed))
+        for at, job, picture in shown
     ]
+    paths = [relative_path(storage.path(record.file)) for record in records]
     lines = [progress.paused] if progress.paused else []
     lines.append(f"All of it: `{show_command(batch)}` · `%wan history --batch {batch.name or batch.id}`")
-    table = [_failed_table(batch)] if progress.failed + progress.in_doubt + progress.cancelled else []
-    said = [join_facts([str(one[name]) for name in ("label", "expression", "columns", "path")]) for one in pictures]
-    text = [safe_line(plain_text(line), 400) for line in (batch_text(batch), *lines, *said)]
-    data = {"text/plain": "\n".join(["\n  ".join(text), *(each.to_text() for each in table)])}
-    data |= gallery.sheet_data(storage, [picture.row for *_, picture in shown], copies)
-
-    def html(figure: str = "") -> str:
-        facts = {"style": style_of(progress), "title": batch_title(batch), "facts_of_batch": batch_facts(progress)}
-        more = progress.saved - len(shown)
-        where = {"pictures": [] if figure else pictures, "more": 0 if figure else more, "layout": layout}
-        card = render("batch", **facts, **where, lines=lines, shown_size=gallery.shown_size)
-        return "\n".join([card, *filter(None, [figure]), *(each.to_html() for each in table)])
-
-    if figure := _figure(batch):
-        whole = {**data, **figure, "text/plain": data["text/plain"], "text/html": html(figure["text/html"])}
-        if gallery.json_bytes([whole, metadata]) <= gallery.OUTPUT_MAX_BYTES:
-            return whole, metadata
-    return {**data, "text/html": html()}, metadata
+    failures = [safe_line(line, 400) for line in _failures(batch, progress)]
+    said = [join_facts([*caption, path]) for caption, path in zip(captions, paths, strict=True)]
+    text = "\n  ".join(safe_line(plain_text(line), 400) for line in (batch_text(batch), *lines, *failures, *said))
+    for figure in (_figure(batch), {}):  # one that is too large is left out
+        html = render(
+            "batch",
+            style=style_of(progress),
+            title=batch_title(batch),
+            about=batch_facts(progress),
+            lines=lines,
+            failures=failures,
+            figures=[] if figure else list(zip(captions, paths, records, urls, strict=True)),
+            more=0 if figure else progress.saved - len(shown),
+            layout=layout,
+            shown_size=gallery.shown_size,
+        )
+        html += figure.get("text/html", "")
+        data = {**gallery.sheet_data(storage, records, copies), **figure, "text/plain": text, "text/html": html}
+        if gallery.json_bytes([data, metadata]) <= gallery.OUTPUT_MAX_BYTES:
+            break
+    return data, metadata
 
 
 def plan_bundle(plan: "BatchPlan") -> Bundle:

@@ -142,7 +142,9 @@ class LiveBatchCard(LiveCard):
         return batch_text(self._shown)
 
     def state(self) -> dict[str, Any]:
-        return {**batch_state(self._shown), "asked": self._asked, "answer": list(self._answer)}
+        began_s, state = time.thread_time(), batch_state(self._shown)
+        self._pause_s = max(COUNT_EVERY_S, (time.thread_time() - began_s) / COUNT_SHARE)
+        return {**state, "asked": self._asked, "answer": list(self._answer)}
 
     def bundle(self) -> Bundle:
         return batch_bundle(self._shown)
@@ -158,15 +160,7 @@ class LiveBatchCard(LiveCard):
         self.refresh()
 
     async def watch(self) -> None:
-        cost_s = 0.0
-
-        def look() -> None:
-            nonlocal cost_s
-            began_s = time.thread_time()
-            with suppress(StoreError):  # a ledger that is locked for a while
-                self.refresh()
-            cost_s = time.thread_time() - began_s
-
         while not self.view["is_over"]:
-            await asyncio.sleep(max(COUNT_EVERY_S, cost_s / COUNT_SHARE))
-            await self._session.background.in_thread(look)
+            await asyncio.sleep(self._pause_s)
+            with suppress(StoreError):  # a ledger that is locked for a while
+                await self._session.background.in_thread(self.refresh)

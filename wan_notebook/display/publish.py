@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..database import SETTLED, Status
 from ..errors import JobError, JobTimeout
@@ -39,6 +39,9 @@ class FrontEnd(StrEnum):
     """VS Code and Colab: the cell waits with a line of text, then shows the static output."""
     TERMINAL = "terminal"
     """IPython in a terminal: the cell waits with a line of text."""
+
+
+_WITH_LINE: Final = (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
 
 
 def publish(bundle: Bundle) -> None:
@@ -87,9 +90,8 @@ def show_job(
         LiveCard(job, session).start()
     if waits:
         limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else math.inf)
-        has_line, end_s = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL), time.monotonic() + limit_s
-        line = partial(_job_line, job, session) if has_line else None
-        if not _wait_with_line(job.wait, lambda: end_s - time.monotonic(), line):
+        line = partial(_job_line, job, session) if front_end in _WITH_LINE else None
+        if not _wait_with_line(job, limit_s, line):
             raise JobTimeout(job.still_open(limit_s), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
     if not is_live:
         publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
@@ -118,55 +120,40 @@ def show_batch(
         from .live_card import LiveBatchCard  # it needs a widget library, which a script does without
 
         LiveBatchCard(batch, session).start()
+    limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else math.inf)
     with suppress(JobError):  # it does not go on: what is there is shown first
         if waits:
-            has_line = front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
-            line = partial(batch_text, batch) if has_line else None
-            _wait_with_line(batch.wait, _patience(batch, front_end, timeout_s), line)
+            line = partial(batch_text, batch) if front_end in _WITH_LINE else None
+            _wait_with_line(batch, limit_s, line, lambda: None if timeout_s else batch.status)
     if not is_live:
         publish(batch_bundle(batch))
     if raises and (waits or batch.is_done):
         batch.result(0.0)
 
 
-def _patience(batch: "Batch", front_end: FrontEnd, timeout_s: float | None) -> Callable[[], float]:
-    """Return what tells how many seconds a batch is still waited for."""
-    patience_s = HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS and not timeout_s else math.inf
-    left, moved_s = None, time.monotonic()
-    end_s = moved_s + (timeout_s or math.inf)
-
-    def left_s() -> float:
-        nonlocal left, moved_s
-        progress, now_s = batch.progress, time.monotonic()
-        if left != (left := progress.running + progress.waiting):
-            moved_s = now_s
-        return min(end_s, moved_s + patience_s) - now_s
-
-    return left_s
-
-
 def _wait_with_line(
-    wait: Callable[[float], bool], left_s: Callable[[], float], line: Callable[[], str] | None = None
+    job: "Job | Batch", patience_s: float, line: Callable[[], str] | None, moved: Callable[[], object] = lambda: None
 ) -> bool:
-    """Wait, if need be with one line that is written over.
+    """Wait, if need be with one line that is written over; return whether all is over.
 
     Parameters
     ----------
-    wait
-        Waits so many seconds at most, and returns whether all is over.
-    left_s
-        Returns how many seconds of patience are left.
+    job
+        What is waited for.
+    patience_s
+        The longest wait; it runs anew whenever what ``moved`` returns has changed.
     line
         Returns what to write, once a second; None: nothing.
-
-    Returns
-    -------
-    bool
-        Whether all is over.
+    moved
+        See ``patience_s``.
     """
-    width, is_over = 0, wait(0.0)
-    while not is_over and (most_s := left_s()) > 0:
-        is_over = wait(min(1.0, most_s))
+    width, end_s, before, is_over = 0, math.inf, object(), job.wait(0.0)
+    while not is_over:
+        if before != (before := moved()):
+            end_s = time.monotonic() + patience_s
+        if (most_s := end_s - time.monotonic()) <= 0:
+            break
+        is_over = job.wait(min(1.0, most_s))
         if line and not is_over:
             width = max(8, shutil.get_terminal_size().columns - 1)
             _write(f"\r{safe_line(line())[:width]:<{width}}")  # a longer line could not be written over

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any, Final
 
-from ..database import FREE, BatchRow, CostKey, Database, HistoryPage, HistoryQuery, JobRow, Spend, Status, count_open
+from ..database import FREE, CostKey, Database, HistoryPage, HistoryQuery, JobRow, Spend, Status, count_open
 from ..images import InputImage, PendingImage, data_url
 from ..jobs import cost_of, seeds_text, status_words
 from ..money import Total, format_amount
@@ -39,20 +38,16 @@ def history_table(session: Session, query: HistoryQuery, *, everywhere: bool = F
 
     Raises ``StoreError`` for a sort or status that does not exist.
     """
-    pages, found = list[HistoryPage](), list[tuple[float, list[Cell | str]]]()
+    pages, found = list[HistoryPage](), list[tuple[JobRow, Storage, dict[str, str]]]()
     for database, storage in folders_of(session, everywhere=everywhere):
-        page = database.history(query)
-        pages.append(page)
-        for row in page.rows[:_ROWS_MAX]:
-            batch = page.batches.get(row.id)
-            cells = _batch_row(database, batch, row, storage) if batch else _history_row(row, storage)
-            found.append((row.created_at, cells))
+        pages.append(page := database.history(query))
+        found += [(row, storage, history_facts(row, database, page)) for row in page.rows[:_ROWS_MAX]]
     if everywhere:
-        found.sort(key=itemgetter(0), reverse=query.descending)
+        found.sort(key=lambda item: item[0].created_at, reverse=query.descending)
     shown = found[: min(query.limit, _ROWS_MAX)]
     count, pictures = sum(page.lines for page in pages), sum(page.pictures for page in pages)
     jobs, total = sum(page.total_rows for page in pages), str(sum((page.total for page in pages), Total()))
-    lines = pluralize(count, "job" if count == jobs else "line") + (f", {jobs:,} jobs" if count < jobs else "")
+    lines = pluralize(count, "line") + f", {jobs:,} jobs" if count < jobs else pluralize(jobs, "job")
     notes = {
         join_facts([f"{len(shown)} of {lines}", pluralize(pictures, "picture"), total]): shown,
         f"More: `%wan history --limit {min(count, query.limit * 5)}`": count > len(shown),
@@ -67,17 +62,20 @@ def history_table(session: Session, query: HistoryQuery, *, everywhere: bool = F
             *(Column(title="Seed", is_number=True), Column(title="n", is_number=True)),
             *(Column(title="State"), Column(title="Cost", is_number=True)),
         ],
-        rows=[cells for _, cells in shown],
+        rows=[_history_row(*one) for one in shown],
         lines=[] if shown else ["Nothing found."],
         notes=[note for note, holds in notes.items() if holds],
     )
 
 
-def history_facts(row: JobRow) -> dict[str, str]:
-    """Return what a line of the history says of a job, each as text."""
+_WORDS: Final = {Status.INTENT: "waiting", Status.IN_DOUBT: "in doubt"}
+
+
+def history_facts(row: JobRow, database: Database | None = None, page: HistoryPage | None = None) -> dict[str, str]:
+    """Return what a line of the history says of a job, or of the batch that it stands for, each as text."""
     saved, style, cost = sum(1 for picture in row.pictures if picture.saved_at), STYLES[status_words(row)], cost_of(row)
     amount = str(replace(cost, note="")) if row.is_simulated or row.status not in FREE else "not billed"
-    return {
+    facts = {
         "id": row.id,
         "when": format_time(row.created_at),
         "prompt": safe_line(row.prompt, 200),
@@ -92,44 +90,28 @@ def history_facts(row: JobRow) -> dict[str, str]:
         "cost": amount,
         "source": "" if amount == "not billed" or cost.source.value in amount else cost.source.value,
         "tags": safe_line(" ".join(f"#{tag}" for tag in row.tags), 60),
+        "batch": "",
     }
+    if database and page and (batch := page.batches.get(row.seq)):
+        counts, name = database.batch_counts(batch), safe_line(batch.name or batch.id, 60)
+        statuses = sorted(counts, key=lambda status: status is not Status.SAVED)
+        words = [f"{counts[status]:,} {_WORDS.get(status, status)}" for status in statuses]
+        facts |= dict.fromkeys(("mode", "size", "seed", "took", "source", "tags"), "")
+        facts |= {"batch": name, "status": "batch", "icon": "▦", "tone": Tone.GREY}
+        facts["prompt"] = f"{name}: {', '.join([pluralize(batch.row_count, 'row'), *words])}"
+        facts |= {"pictures": str(counts[Status.SAVED]), "cost": str(database.batch_spend(batch).total)}
+    return facts
 
 
-def batch_facts_of(database: Database, batch: BatchRow) -> dict[str, str]:
-    """Return what the one line of a batch in the history says, each as text."""
-    counts, name = database.batch_counts(batch), batch.name or batch.id
-    saved, words = counts.pop(Status.SAVED, 0), {Status.INTENT: "waiting", Status.IN_DOUBT: "in doubt"}
-    others = [f"{count:,} {words.get(status, status)}" for status, count in counts.items()]
-    facts = [pluralize(batch.row_count, "row"), f"{saved:,} saved", *others]
-    return {
-        **dict.fromkeys(("mode", "size", "seed", "took", "source", "tags"), ""),
-        "status": "batch",
-        "icon": "▦",
-        "tone": Tone.GREY,
-        "prompt": f"{safe_line(name, 60)}: {', '.join(facts)}",
-        "pictures": str(saved),
-        "cost": str(database.batch_spend(batch).total),
-        "batch": safe_line(name, 60),
-    }
-
-
-def _batch_row(database: Database, batch: BatchRow, row: JobRow, storage: Storage) -> list[Cell | str]:
-    said = batch_facts_of(database, batch)
-    text = Cell(text=said["prompt"], below=f"`%wan history --batch {said['batch']}`")
-    when = Cell(text=format_time(row.created_at), below="newest of a batch")
-    return [_thumb(row, storage), when, text, "", said["pictures"], "", said["cost"]]
-
-
-def _thumb(row: JobRow, storage: Storage) -> Cell:
+def _history_row(row: JobRow, storage: Storage, said: dict[str, str]) -> list[Cell | str]:
+    thumb = Cell()
     for record in row.pictures[:1]:
         if copy := small_copy(storage, record, max_px=64, max_bytes=1_800):
             image = (data_url(copy, "image/webp"), *shown_size(record.width_px, record.height_px, 64, 48))
-            return Cell(text=row.id, thumb=image, path=relative_path(storage.path(record.file)))
-    return Cell()
-
-
-def _history_row(row: JobRow, storage: Storage) -> list[Cell | str]:
-    said = history_facts(row)
+            thumb = Cell(text=row.id, thumb=image, path=relative_path(storage.path(record.file)))
+    if said["batch"]:
+        text = Cell(text=said["prompt"], below=f"`%wan history --batch {said['batch']}`")
+        return [thumb, Cell(text=said["when"], below="newest of a batch"), text, "", said["pictures"], "", said["cost"]]
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
     marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
     facts = [
@@ -137,7 +119,7 @@ def _history_row(row: JobRow, storage: Storage) -> list[Cell | str]:
         *("imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""),
     ]
     return [
-        _thumb(row, storage),
+        thumb,
         Cell(text=said["when"], below=f"`{row.id}`"),
         Cell(text=f"{marks}{safe_line(row.prompt, 90)}", below=join_facts(facts)),
         said["seed"],

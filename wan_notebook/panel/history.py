@@ -3,7 +3,7 @@
 from typing import Final
 
 from ..database import SETTLED, STATES, HistoryQuery, Status
-from ..display import Card, batch_facts_of, history_facts, live_state, safe_line
+from ..display import Card, history_facts, live_state, safe_line
 from ..text import pluralize
 from .feeds import Feed, Message
 
@@ -72,12 +72,10 @@ class HistoryFeed(Feed):
         page = database.history(query)
         rows = [
             {
-                **history_facts(row),
+                **history_facts(row, database, page),
                 "key": f"{row.id}/0",
                 "is_trashed": row.trashed_at is not None,
                 "is_settled": row.status in SETTLED,
-                "batch": "",
-                **(batch_facts_of(database, page.batches[row.id]) if row.id in page.batches else {}),
             }
             for row in page.rows
         ]

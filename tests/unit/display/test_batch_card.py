@@ -87,6 +87,11 @@ class FakeBatch:
         return FakeProgress(**counts, is_over=not running)
 
     @property
+    def status(self) -> dict[str, int]:
+        now = self.progress
+        return {"saved": now.saved, "running": now.running}
+
+    @property
     def is_done(self) -> bool:
         return self.progress.is_over
 
@@ -163,7 +168,7 @@ def test_the_lasting_output_has_counts_pictures_columns_and_what_failed(house: H
     ):
         assert said in text
         assert said in data["text/plain"]
-    assert re.search(r"1 row without pictures.*3.*animal bat.*the reason", text, re.DOTALL)
+    assert re.search(r"✕ row 3 · animal bat · .*: the reason", text, re.DOTALL)
     assert "<img src=x" not in html
     assert "\u202e" not in html
     assert html.count("data:image/webp") == 2
@@ -333,6 +338,11 @@ def test_the_live_card_gives_its_place_to_the_lasting_output(house: House, handl
     assert 'wan.batch("zoo")' in fallback.shown["text/plain"]
     card.shown._receive(None, {"kind": "cancel"}, [])
     until(lambda: card.shown.view["answer"])
+    batch.said = replace(batch.said, waiting=0, cancelled=1, paused="It was cancelled.")
+    until(lambda: card.shown.view["paused"])
+    assert card.shown.view["word"] == "running"
+    batch.said = replace(batch.said, waiting=1, cancelled=0, paused="")
+    until(lambda: not card.shown.view["paused"])
     assert card.shown.view["answer"] == [batch.cancel()]
     assert [one["count"] for one in card.shown.view["counts"]] == [1, 1, 1, 0, 0, 0, 1]
     batch.said = replace(batch.said, saved=1, running=0, waiting=0, cancelled=2, is_over=True)

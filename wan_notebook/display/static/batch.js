@@ -90,7 +90,7 @@ function render({ model, el, signal }) {
     const line = told || now.paused;
     setLines(more, [line || `\`${now.show}\` in a cell shows it again, from any kernel`], line ? "" : "wan-muted");
     setLines(answer, now.answer);
-    say([`${now.name}: ${word.textContent}`, line, ...now.answer].filter(Boolean).join(". "), ended, all);
+    say([`${now.name}: ${word.textContent}.`, line, ...now.answer].filter(Boolean).join(" "), ended, all);
     clearTimeout(showTimer);
     const wait = performance.now() - opened < 200 ? 0 : RESULT_DELAY_MS; // a page that opens on a finished batch: at once
     if (now.html) showTimer = setTimeout(() => showResult({ root, said }, now.html, now.folder, now.show), wait);
@@ -101,7 +101,7 @@ function render({ model, el, signal }) {
     if (news === said.dataset.news && performance.now() - saidAt < SAY_EVERY_MS) return;
     said.dataset.news = news;
     saidAt = performance.now();
-    setText(said, `${news}. ${ended} of ${all}`);
+    setText(said, `${news} ${ended} of ${all}`);
   }
 
   function updateSilence() {
