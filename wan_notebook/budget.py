@@ -65,22 +65,9 @@ class Budget:
             return Decimal(pictures)
         return price.amount * pictures if price and price.currency == self.currency else None
 
-    def most(
-        self, prices: Mapping[str, Price | None], wanted: Mapping[str, int], pictures: int
-    ) -> tuple[Decimal | None, Price | None]:
-        """Return what ``pictures`` of those that are wanted of each model take of it at most, and the dearest price.
-
-        If one is not known, or is in another currency, it is None, and that price.
-        """
-        each = {model: self.of(prices[model], 1) for model in wanted}
-        in_order = sorted(wanted, key=lambda model: (each[model] is None, each[model] or 0), reverse=True)
-        total, left = Decimal(0), pictures
-        for model in in_order:
-            if (amount := each[model]) is None:
-                return None, prices[model]
-            count = min(left, wanted[model])
-            total, left = total + amount * count, left - count
-        return total + left * (each[in_order[0]] or 0), prices[in_order[0]]
+    def dearest(self, prices: Iterable[Price | None]) -> Price | None:
+        """Return the highest of several prices, or one that is not known or in another currency."""
+        return max(prices, key=lambda price: (self.of(price, 1) is None, self.of(price, 1) or 0))
 
     def used(self, price: Price | None, spends: Sequence[Spend]) -> "Used":
         """Return what counts against it; pictures of unknown price count like the next one."""
@@ -197,8 +184,8 @@ class BudgetBook:
         """Give the check that ``create_or_join`` makes inside its transaction: may so many pictures be ordered?
 
         ``wanted`` are the pictures of each model, all of the default one if it is left out; if only some of them are
-        ordered, they count as the dearest. None without a budget. A budget that counts every folder is checked by one
-        process at a time, since the transaction holds only one folder. Practice costs no money.
+        ordered, they count as the dearest ones. None without a budget. A budget that counts every folder is checked by
+        one process at a time, since the transaction holds only one folder. Practice costs no money.
         """
         budgets = [budget for budget in self.all() if budget.counts_pictures or not self.settings.is_simulated]
         with ExitStack() as stack:
@@ -212,7 +199,9 @@ class BudgetBook:
 
             def check(pictures: int) -> None:
                 for budget, others in zip(budgets, elsewhere, strict=True):
-                    asked, price = budget.most(prices, wanted or {MODEL: pictures}, pictures)
+                    price, each = budget.dearest(prices.values()), wanted or {MODEL: pictures}
+                    is_whole = pictures == sum(each.values()) and not budget.counts_pictures
+                    asked = budget.of(price_of(each, prices), 1) if is_whole else budget.of(price, pictures)
                     used = budget.used(price, [self._spend(self.database, budget), *others])
                     self._refuse(budget, used, asked, price)
 
@@ -236,9 +225,9 @@ class BudgetBook:
         """Return a price that budgets may go by: a list price only if the person said so."""
         return None if price and price.listed and self.settings.provider not in self.settings.by_list else price
 
-    def counted_prices(self, provider: str, models: Iterable[str]) -> dict[str, Price | None]:
+    def counted_prices(self, models: Iterable[str]) -> dict[str, Price | None]:
         """Return the price of each model that may be reserved."""
-        known = {model: self.counted(self.unit_price(provider, model)) for model in models}
+        known = {model: self.counted(self.unit_price(self.settings.provider, model)) for model in models}
         return {model: price or (self.known_price(model) if self.all() else None) for model, price in known.items()}
 
     def known_price(self, model: str = MODEL) -> Price | None:
@@ -359,13 +348,9 @@ def price_of(wanted: Mapping[str, int], prices: Mapping[str, Price | None]) -> P
 
 def list_price(provider: str, model: str, base_url: str) -> Price | None:
     """Return the list price of one picture of a model at an address; None for an address without a list."""
-    host, record = urlsplit(base_url).hostname or "", MODELS.get(model)
-    urls = {"gateway": GATEWAY_URL} if provider == "gateway" else DASHSCOPE_REGIONS if provider == "dashscope" else {}
-    ends = {place: f".{region}.{WORKSPACE_HOST}" for place, region in WORKSPACE_REGIONS.items() if place in urls}
-    place = next(
-        (at for at, url in urls.items() if urlsplit(url).hostname == host or host.endswith(ends.get(at, " "))), ""
-    )
-    if record is None or place not in record.list_prices:
-        return None
-    amount, currency = record.list_prices[place]
-    return Price(Decimal(amount), currency, listed=record.list_date)
+    ends: dict[str, tuple[str, ...]] = {"gateway": (GATEWAY_URL.removeprefix("https:"),)}
+    for region, url in DASHSCOPE_REGIONS.items():
+        ends[region] = (f"//{urlsplit(url).hostname}", f".{WORKSPACE_REGIONS[region]}.{WORKSPACE_HOST}")
+    place = next((place for place, end in ends.items() if f"//{urlsplit(base_url).hostname}".endswith(end)), "")
+    listed = MODELS[model].list_prices.get(place) if model in MODELS and provider != "simulator" else None
+    return Price(Decimal(listed[0]), listed[1], listed=MODELS[model].list_date) if listed else None

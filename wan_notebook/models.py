@@ -52,16 +52,15 @@ class ModeLimits:
 class ModelRecord:
     """One model: its names at the services, its modes, and every limit that a request must keep.
 
-    ``aspect_max`` is the longer side of a result by the shorter one, ``image_aspect_max`` that of an input picture
-    (None: not stated). ``ratios`` are sizes by the names of their shapes: those that the service recommends, or of the
-    same kind. ``list_prices`` are amounts and currencies of one picture by place (``gateway`` or a region of
-    DashScope), as seen in ``list_date``; ``sources`` say where all of this stands. ``n`` is always sent: where it is
-    not, the services make 4 pictures, and 12 of a set.
+    ``name`` is that at DashScope. ``aspect_max`` is the longer side of a result by the shorter one,
+    ``image_aspect_max`` that of an input picture. ``ratios`` are sizes by the names of their shapes: those that the
+    service recommends, or of the same kind. ``list_prices`` are amounts and currencies of one picture by place
+    (``gateway`` or a region of DashScope), as listed in ``list_date``. ``n`` is always sent: where it is not, the
+    services make 4 pictures, and 12 of a set. The sources stand below each record.
     """
 
     name: str
     gateway_name: str
-    dashscope_name: str
     modes: Mapping[Mode, ModeLimits]
     prompt_max_chars: int
     negative_prompt_max_chars: int = 500
@@ -71,143 +70,91 @@ class ModelRecord:
     image_side_min_px: int = 240
     image_side_max_px: int = 8000
     image_file_max_bytes: int = 10 * 1024 * 1024
-    image_aspect_max: float | None = None
+    image_aspect_max: float = 8000 / 240  # no page states another
     aspect_max: float = 4.0
     size_step_px: int = 1
     ratios: Mapping[str, Size]
     list_prices: Mapping[str, tuple[str, str]]
     list_date: str = "Dec 2026"
-    sources: tuple[str, ...]
 
 
-_MODEL_STUDIO: Final = "help.aliyun.com/zh/model-studio"
-_EDITS: Final = frozenset({"negative_prompt", "prompt_extend"})
-_TIERS: Final = MappingProxyType({"1K": 1280 * 1280, "2K": 2048 * 2048})
+def _ratios(sizes: str) -> Mapping[str, Size]:
+    """Return sizes by the names of their shapes, in that order."""
+    names = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
+    pairs = (size.split("x") for size in sizes.split())
+    return {name: (int(width), int(height)) for name, (width, height) in zip(names, pairs, strict=True)}
+
+
+_AVOIDS: Final = frozenset({"negative_prompt"})
+_REWRITES: Final = _AVOIDS | {"prompt_extend"}
+_TIERS: Final = {"1K": 1280 * 1280, "2K": 2048 * 2048}
 WAN26_IMAGE: Final = ModelRecord(
     name=MODEL,
     gateway_name="wan26_image",
-    dashscope_name="wan2.6-image",
-    modes=MappingProxyType(
-        {
-            Mode.EDIT: ModeLimits(images_max=4, options=_EDITS, tiers=_TIERS, size="1K"),
-            # The service makes it as illustrated text of one picture, which has no tiers: 1K can only mean this.
-            Mode.TEXT_TO_IMAGE: ModeLimits(
-                n_max=1,
-                splits=True,
-                options=frozenset({"negative_prompt"}),
-                sent_as=MappingProxyType({"1K": "1280*1280"}),
-                total_max_px=1280 * 1280,
-            ),
-            Mode.ILLUSTRATED: ModeLimits(
-                images_max=1, n_max=1, options=frozenset({"negative_prompt", "max_images"}), total_max_px=1280 * 1280
-            ),
-        }
-    ),
+    modes={
+        Mode.EDIT: ModeLimits(images_max=4, options=_REWRITES, tiers=_TIERS, size="1K"),
+        # It is illustrated text of one picture, which has no tiers: 1K can only mean this.
+        Mode.TEXT_TO_IMAGE: ModeLimits(
+            n_max=1, splits=True, options=_AVOIDS, sent_as={"1K": "1280*1280"}, total_max_px=1280 * 1280
+        ),
+        Mode.ILLUSTRATED: ModeLimits(images_max=1, n_max=1, options=_AVOIDS | {"max_images"}, total_max_px=1280 * 1280),
+    },
     prompt_max_chars=2000,
     size_step_px=16,
-    ratios=MappingProxyType(  # §1 `size`, the recommended table
-        {
-            "1:1": (1280, 1280),
-            "2:3": (800, 1200),
-            "3:2": (1200, 800),
-            "3:4": (960, 1280),
-            "4:3": (1280, 960),
-            "9:16": (720, 1280),
-            "16:9": (1280, 720),
-            "21:9": (1344, 576),
-        }
-    ),
-    list_prices=MappingProxyType(
-        {"gateway": ("0.03", "USD"), "Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")}
-    ),
-    sources=("the gateway's page of the model (§1, §2)", f"{_MODEL_STUDIO}/model-pricing"),
+    ratios=_ratios("1280x1280 800x1200 1200x800 960x1280 1280x960 720x1280 1280x720 1344x576"),
+    list_prices={"gateway": ("0.03", "USD"), "Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")},
 )
+"""The gateway's page of the model (§1, §2); help.aliyun.com/zh/model-studio/model-pricing."""
 WAN26_T2I: Final = ModelRecord(
     name="wan2.6-t2i",
     gateway_name="wan26_t2i",  # §2; no other page names it
-    dashscope_name="wan2.6-t2i",
-    modes=MappingProxyType(
-        {
-            # Three of the recommended sizes have less than the least total that the same page states: both are taken.
-            Mode.TEXT_TO_IMAGE: ModeLimits(
-                options=_EDITS, size="1280*1280", total_min_px=1280 * 1280, total_max_px=1440 * 1440
-            )
-        }
-    ),
+    modes={
+        # Three recommended sizes have fewer pixels in all than the same page allows: they are taken, too.
+        Mode.TEXT_TO_IMAGE: ModeLimits(
+            options=_REWRITES, size="1280*1280", total_min_px=1280 * 1280, total_max_px=1440 * 1440
+        )
+    },
     prompt_max_chars=2100,
-    ratios=MappingProxyType(  # 2:3, 3:2 and 21:9 are ours: no page recommends any
-        {
-            "1:1": (1280, 1280),
-            "2:3": (1088, 1632),
-            "3:2": (1632, 1088),
-            "3:4": (1104, 1472),
-            "4:3": (1472, 1104),
-            "9:16": (960, 1696),
-            "16:9": (1696, 960),
-            "21:9": (2016, 864),
-        }
-    ),
-    list_prices=MappingProxyType({"Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")}),
-    sources=(
-        f"{_MODEL_STUDIO}/text-to-image-v2-api-reference",
-        "docs.qwencloud.com/api-reference/image-generation/wan-text-to-image-v2/create-task",
-        f"{_MODEL_STUDIO}/model-pricing",
-    ),
+    # 2:3, 3:2 and 21:9 are ours, here and below: no page recommends any.
+    ratios=_ratios("1280x1280 1088x1632 1632x1088 1104x1472 1472x1104 960x1696 1696x960 2016x864"),
+    list_prices={"Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")},
 )
-_TIERS_27: Final = MappingProxyType({"1K": 1024 * 1024, "2K": 2048 * 2048})
-_THINKS: Final = frozenset({"thinking"})
-_EDIT_27: Final = ModeLimits(images_max=9, tiers=_TIERS_27, size="2K")
-_TEXT_27: Final = ModeLimits(options=_THINKS, tiers=_TIERS_27, size="2K")
-_SET_27: Final = ModeLimits(images_max=9, n_min=2, n_max=12, tiers=_TIERS_27, size="2K")
+"""help.aliyun.com/zh/model-studio/text-to-image-v2-api-reference and …/model-pricing;
+docs.qwencloud.com/api-reference/image-generation/wan-text-to-image-v2/create-task."""
+_TIERS_27: Final = {"1K": 1024 * 1024, "2K": 2048 * 2048}
+_TEXT_27: Final = ModeLimits(options=frozenset({"thinking"}), tiers=_TIERS_27, size="2K")
 WAN27_IMAGE: Final = ModelRecord(
     name="wan2.7-image",
     gateway_name="wan27_image",
-    dashscope_name="wan2.7-image",
-    modes=MappingProxyType({Mode.EDIT: _EDIT_27, Mode.TEXT_TO_IMAGE: _TEXT_27, Mode.SET: _SET_27}),
+    modes={
+        Mode.EDIT: ModeLimits(images_max=9, tiers=_TIERS_27, size="2K"),
+        Mode.TEXT_TO_IMAGE: _TEXT_27,
+        Mode.SET: ModeLimits(images_max=9, n_min=2, n_max=12, tiers=_TIERS_27, size="2K"),
+    },
     prompt_max_chars=5000,
-    negative_prompt_max_chars=0,
     image_file_max_bytes=20_000_000,
     image_aspect_max=8.0,
     aspect_max=8.0,
-    ratios=MappingProxyType(  # 2:3, 3:2 and 21:9 are ours: no page recommends any
-        {
-            "1:1": (2048, 2048),
-            "2:3": (1664, 2496),
-            "3:2": (2496, 1664),
-            "3:4": (1728, 2368),
-            "4:3": (2368, 1728),
-            "9:16": (1536, 2688),
-            "16:9": (2688, 1536),
-            "21:9": (3024, 1296),
-        }
-    ),
-    list_prices=MappingProxyType({"Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")}),
-    sources=(
-        f"{_MODEL_STUDIO}/wan-image-generation-and-editing-api-reference",
-        "docs.qwencloud.com/api-reference/image-generation/wan27-image-gen-edit/create-task",
-        "docs.qwencloud.com/developer-guides/image-generation/text-to-image",
-        f"{_MODEL_STUDIO}/model-pricing",
-        "the gateway's command-line client (its name there)",
-    ),
+    ratios=_ratios("2048x2048 1664x2496 2496x1664 1728x2368 2368x1728 1536x2688 2688x1536 3024x1296"),
+    list_prices={"Beijing": ("0.20", "CNY"), "Singapore": ("0.03", "USD")},
 )
+"""help.aliyun.com/zh/model-studio/wan-image-generation-and-editing-api-reference and …/model-pricing;
+docs.qwencloud.com/api-reference/image-generation/wan27-image-gen-edit/create-task and
+…/developer-guides/image-generation/text-to-image; names at the gateway: its command-line client."""
 WAN27_IMAGE_PRO: Final = replace(
     WAN27_IMAGE,
     name="wan2.7-image-pro",
     gateway_name="wan27_image_pro",
-    dashscope_name="wan2.7-image-pro",
-    modes=MappingProxyType(
-        {
-            **WAN27_IMAGE.modes,
-            Mode.TEXT_TO_IMAGE: replace(
-                _TEXT_27, tiers=MappingProxyType({**_TIERS_27, "4K": 4096 * 4096}), total_max_px=4096 * 4096
-            ),
-        }
-    ),
-    list_prices=MappingProxyType({"Beijing": ("0.50", "CNY"), "Singapore": ("0.075", "USD")}),
+    modes={
+        **WAN27_IMAGE.modes,
+        Mode.TEXT_TO_IMAGE: replace(_TEXT_27, tiers={**_TIERS_27, "4K": 4096 * 4096}, total_max_px=4096 * 4096),
+    },
+    list_prices={"Beijing": ("0.50", "CNY"), "Singapore": ("0.075", "USD")},
 )
-MODELS: Final[Mapping[str, ModelRecord]] = MappingProxyType(
-    {record.name: record for record in (WAN26_IMAGE, WAN26_T2I, WAN27_IMAGE, WAN27_IMAGE_PRO)}
-)
+"""As ``WAN27_IMAGE``."""
+MODELS: Final[Mapping[str, ModelRecord]] = {
+    record.name: record for record in (WAN26_IMAGE, WAN26_T2I, WAN27_IMAGE, WAN27_IMAGE_PRO)
+}
 TIERS: Final = tuple(
     dict.fromkeys(tier for record in MODELS.values() for limits in record.modes.values() for tier in limits.tiers)
 )

@@ -312,7 +312,7 @@ class Session:
             budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
             skipped = budgets.skipped
             model, asked = plan.requests[0].model, sum(plan.jobs[at].request.pictures_asked for at in wanted)
-            price = budgets.counted_prices(settings.provider, [model])[model]
+            price = budgets.counted_prices([model])[model]
             new = [new_job(plan.jobs[at], submission, settings, price, project.storage, run) for at in wanted]
             with budgets.checked({model: asked}) as check:
                 made = project.database.create_or_join(

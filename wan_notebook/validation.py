@@ -103,7 +103,7 @@ def problems_of(request: ImageRequest) -> list[Problem]:
             rules += _option_rules(name, value, mode, record)
     for name, text, most_chars in (
         ("prompt", request.prompt, record.prompt_max_chars),
-        ("negative_prompt", request.negative_prompt, record.negative_prompt_max_chars or len(request.negative_prompt)),
+        ("negative_prompt", request.negative_prompt, record.negative_prompt_max_chars),
     ):
         extra, half = len(text) - most_chars, "contains half a character (a lone surrogate), which cannot be sent."
         message = f"has {len(text)} characters, but the model reads at most {most_chars} and drops the rest."
@@ -111,7 +111,7 @@ def problems_of(request: ImageRequest) -> list[Problem]:
             (extra > 0, name, f"{text[:24]}…", message, f"Shorten it by {extra} characters."),
             (bool(re.search("[\ud800-\udfff]", text)), name, "", half, "Type the text again."),
         ]
-    longest = record.image_aspect_max or math.inf
+    longest = record.image_aspect_max
     for image in request.images:
         if isinstance(image, InputImage) and (shorter := min(image.width_px, image.height_px)):
             is_long = max(image.width_px, image.height_px) > longest * shorter

@@ -375,7 +375,7 @@ class Batch:
         project, settings = session.project(), session.settings(self.row.provider)
         tasks = [task for task in database.batch_tasks(self.row) if task.status in ended]
         pictures, budgets = self._database.batch_pictures(self.row, ended), session.budgets_of(settings, self.notebook)
-        prices = budgets.counted_prices(settings.provider, pictures)
+        prices = budgets.counted_prices(pictures)
         with budgets.checked(pictures) as check:
             for at in range(0, len(tasks), WRITTEN_AT_ONCE):
                 again = [(task, database.get(task.job_id)) for task in tasks[at : at + WRITTEN_AT_ONCE]]
@@ -541,7 +541,7 @@ def start_batch(session: "Session", plan: BatchPlan) -> Batch:
     budgets = session.budgets_of(settings, cell.notebook)
     if plan.new:
         session.require_usable(settings)
-    project, prices = session.project(), budgets.counted_prices(settings.provider, plan.prices)
+    project, prices = session.project(), budgets.counted_prices(plan.prices)
     price = price_of(plan.pictures, prices)
     project.storage.check_writable(need_bytes=min(len(plan.new), WRITTEN_AT_ONCE // 10) * FREE_BYTES_PER_PICTURE)
     pictures = plan.pictures_max

@@ -132,7 +132,7 @@ class DashScope(Gateway):
     """Flat bodies, tasks with the server's own times, cancelling while pending, a task list; no prices."""
 
     envelopes = ("flat",)
-    model_names: Mapping[str, str] = {name: record.dashscope_name for name, record in MODELS.items()}
+    model_names: Mapping[str, str] = {name: name for name in MODELS}
     submit_path = "/services/aigc/image-generation/generation"
     submit_headers: Mapping[str, str] = {"X-DashScope-Async": "enable"}  # else it is taken for a synchronous call
     task_path = "/tasks"

@@ -17,24 +17,20 @@ from starlette.exceptions import HTTPException
 Provider = Literal["gateway", "dashscope"]
 Size = tuple[int, int]
 
+NAMES = ("wan2.6-image", "wan2.6-t2i", "wan2.7-image", "wan2.7-image-pro")
 MODELS: Mapping[Provider, Mapping[str, str]] = {
-    "gateway": {
-        "wan26_image": "wan2.6-image",
-        "wan26_t2i": "wan2.6-t2i",
-        "wan27_image": "wan2.7-image",
-        "wan27_image_pro": "wan2.7-image-pro",
-    },
-    "dashscope": {name: name for name in ("wan2.6-image", "wan2.6-t2i", "wan2.7-image", "wan2.7-image-pro")},
+    "gateway": {name.replace(".", "").replace("-", "_"): name for name in NAMES},
+    "dashscope": {name: name for name in NAMES},
 }
 """The names at each service, with the name of the model."""
 BODY_MAX_BYTES = 16 * 1024 * 1024  # all pictures of a request together, decoded
 T2I_SIZES = ("1280*1280", "1104*1472", "1472*1104", "960*1696", "1696*960")
 """What the page of wan2.6-t2i recommends: three of them have fewer pixels than it says."""
+NEWER = frozenset({"enable_sequential", "thinking_mode"})
 OPTIONS: Mapping[str, frozenset[str]] = {
     "wan2.6-image": frozenset({"enable_interleave", "max_images", "negative_prompt", "prompt_extend"}),
     "wan2.6-t2i": frozenset({"negative_prompt", "prompt_extend"}),
-    "wan2.7-image": frozenset({"enable_sequential", "thinking_mode"}),
-    "wan2.7-image-pro": frozenset({"enable_sequential", "thinking_mode"}),
+    **dict.fromkeys(("wan2.7-image", "wan2.7-image-pro"), NEWER),
 }
 """The parameters that not every model has."""
 
