@@ -23,6 +23,7 @@ from .formatting import (
     format_eta,
     format_expected_size,
     join_facts,
+    other_model,
     relative_path,
     safe_line,
     size_of,
@@ -173,7 +174,7 @@ class Card:
         pictures = pluralize(count, "picture") if count or first.is_saved else ""
         if self.only and first.row.picture_count > count:  # the cost is that of all
             pictures = f"{count} of {pluralize(first.row.picture_count, 'picture')}"
-        facts = [meaning, self.title, first.row.mode if len(modes) == 1 else "", pictures, cost]
+        facts = [meaning, self.title, other_model(first.row), first.row.mode if len(modes) == 1 else "", pictures, cost]
         return [safe_line(fact, 120) for fact in facts if fact]
 
     @property

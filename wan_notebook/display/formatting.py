@@ -12,7 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..budget import list_price, price_of
 from ..database import JobRow
+from ..models import MODEL
 from ..money import format_amount
 from ..request import ImageRequest
 from ..text import safe_text
@@ -102,9 +104,17 @@ def format_expected_size(request: ImageRequest) -> str:
 
 def format_cost_max(row: JobRow) -> str:
     """Return the most that an open job can cost."""
-    most = row.reserved_amount
-    known = "price unknown" if most is None else f"up to {format_amount(most, row.reserved_currency or 'USD')}"
-    return "$0.00 simulated" if row.is_simulated else known
+    if row.is_simulated:
+        return "$0.00 simulated"
+    if row.reserved_amount is not None:
+        return f"up to {format_amount(row.reserved_amount, row.reserved_currency or 'USD')}"
+    listed = price_of({row.model: row.n}, {row.model: list_price(row.provider, row.model, row.base_url)})
+    return f"up to {format_amount(listed.amount, listed.currency)} ({listed.note})" if listed else "price unknown"
+
+
+def other_model(row: JobRow) -> str:
+    """Return the model of a job, if it is not the usual one."""
+    return "" if row.model == MODEL else safe_line(row.model, 40)
 
 
 def duration_of(row: JobRow) -> float | None:

@@ -22,6 +22,7 @@ from .formatting import (
     format_expected_size,
     format_time,
     join_facts,
+    other_model,
     relative_path,
     safe_line,
     size_of,
@@ -115,7 +116,7 @@ def _history_row(row: JobRow, storage: Storage, said: dict[str, str]) -> list[Ce
     is_starred = row.is_starred or any(picture.is_starred for picture in row.pictures)
     marks = f"{'★ ' if is_starred else ''}{'(in the trash) ' if row.trashed_at is not None else ''}"
     facts = [
-        *(said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]),
+        *(other_model(row), said["mode"], said["size"], f"`{row.name}`" if row.name else "", said["tags"]),
         *("imported" if row.imported_at is not None else "", f"damaged: {row.damage}" if row.damage else ""),
     ]
     return [

@@ -1,5 +1,9 @@
 """The models: what each takes, what each is told, what each costs; the simulator is a second reading of the same."""
 
+import json
+import runpy
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,14 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import wan_notebook as wan
+from tests.environment import ROOT
 from tests.fakes.pictures import encoded
+from tests.kit import House, Rig, ask, command, database_of, ended, history_of, rig
 from tests.unit.simulator.conftest import Caller
 from wan_notebook.budget import list_price
-from wan_notebook.errors import Problem, RequestError
+from wan_notebook.database import HistoryQuery, Price
+from wan_notebook.display import history_table, job_bundle
+from wan_notebook.errors import BudgetError, Problem, RequestError
 from wan_notebook.images import InputImage
+from wan_notebook.magics import cell_of_metadata, cell_of_row
+from wan_notebook.metadata import read_any
 from wan_notebook.models import GATEWAY_URL, MODEL, MODELS, RATIOS, WORKSPACE_REGIONS
 from wan_notebook.providers import dialect_for
 from wan_notebook.request import ImageRequest, fields_of
+from wan_notebook.research import methods_paragraph, open_bundle, write_bundle
 from wan_notebook.validation import Mode, expected_size, size_from_image, split_seeds
 
 SMALL = encoded(Image.new("RGB", (320, 240)), "PNG")
@@ -277,3 +289,171 @@ def test_the_list_price_is_that_of_the_model_and_the_place() -> None:
         (PRO, "Singapore"): f"(Decimal('0.075'), 'USD', {listed}",
         **{(model, where): "None" for model in (MODEL, PRO) for where in ("Frankfurt", "elsewhere")},
     }
+
+
+def test_the_readme_has_every_model() -> None:
+    """Its tables are written from the same records."""
+    filled = runpy.run_path(str(ROOT / "scripts/readme_tables.py"))["filled"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert filled(readme) == readme
+
+
+# From a call to its picture ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ["gateway", "dashscope"])
+@pytest.mark.parametrize(
+    ("fields", "tasks", "pictures", "mode"),
+    [
+        ({"model": T2I, "n": 3}, 1, 3, "text to image"),
+        ({"model": WAN27, "n": 2, "images": [Image.new("RGB", (300, 300))]}, 1, 2, "edit"),
+        ({"model": WAN27, "n": 12, "sequential": True}, 1, 2, "picture set"),
+        ({"model": PRO, "thinking": False}, 1, 1, "text to image"),
+        ({"model": MODEL, "n": 2}, 2, 2, "text to image"),
+    ],
+)
+def test_every_model_answers(
+    tmp_path: Path, provider: str, fields: dict[str, Any], tasks: int, pictures: int, mode: str
+) -> None:
+    """One submit a task in each service's own words; the same call again, and its recalled cell, cost nothing."""
+    with rig(tmp_path, provider=provider) as at:
+        session = at.kernel()
+        job = ended(ask(session, "a fox", seed=5, **fields))
+        assert (len(job.images), job.mode, at.service.requests["submit"]) == (pictures, mode, tasks)
+        assert {row.model for row in history_of(session)} == {fields["model"]}
+        assert all(row.is_complete and row.missing == 0 for row in history_of(session))
+        again = ask(at.kernel(), "a fox", seed=5, **fields)
+        assert (len(again.replayed), at.service.tasks_created) == (tasks, tasks)
+        cell = str(cell_of_row(job.request, job.rows[0], at.folder))
+        assert (f"--model {fields['model']}" in cell) is (fields["model"] != MODEL)
+
+
+def test_a_sibling_is_asked_in_the_form_that_its_page_documents(tmp_path: Path) -> None:
+    """The gateway's siblings take ``params``: one POST, not a refused one first; each model keeps what worked."""
+    with rig(tmp_path) as at:
+        session = at.kernel()
+        for model in (MODEL, WAN27, MODEL):
+            ended(ask(session, "a fox", model=model, fresh=True))
+        assert at.service.requests["submit"] == 3
+
+
+# Money ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_price_of_one_model_is_none_of_another(tmp_path: Path) -> None:
+    """Neither an estimate nor a budget goes by what another model was billed."""
+    with rig(tmp_path) as at:
+        session = at.kernel(WAN_BUDGET="1 USD")
+        session.loader.store(prices={"gateway": ["0.05", "USD"]})
+        ended(ask(session, "a fox", model=PRO))
+        session.loader.store(prices={})
+        other = at.kernel(WAN_BUDGET="1 USD")
+        assert other.budgets.unit_price("gateway", PRO) is not None
+        assert other.budgets.unit_price("gateway", WAN27) is None
+        with pytest.raises(BudgetError, match="a price is not known"):
+            ask(other, "a fox", model=WAN27)
+        ended(ask(other, "an owl", model=PRO))
+
+
+@pytest.fixture
+def beijing(tmp_path: Path) -> Any:
+    """A rig at DashScope's own address, which reports no prices."""
+    with rig(tmp_path, provider="dashscope") as at:
+        yield at
+
+
+def test_an_estimate_is_there_from_the_first_picture_on(beijing: Rig) -> None:
+    """The list price, marked as such; a budget goes by it only when the person says so."""
+    address = {"WAN_BASE_URL": "https://dashscope.aliyuncs.com"}
+    session = beijing.kernel(**address)
+    job = ended(ask(session, "a fox", model=PRO, seed=1))
+    assert str(job.cost) == "≈¥0.50 (list price, Dec 2026)"
+    limited = beijing.kernel(**address, WAN_BUDGET="2 CNY")
+    with pytest.raises(BudgetError, match="a price is not known") as caught:
+        ask(limited, "an owl", model=PRO)
+    assert "`price=list` (¥0.20, list price, Dec 2026)" in caught.value.hint
+    command(limited, "config price.dashscope=list")
+    ended(ask(limited, "an owl", model=PRO, seed=2))
+    assert database_of(limited).spend().total.known("CNY") == 1
+    with pytest.raises(BudgetError, match=r"could cost ¥1\.50 and exceed .* ¥1\.00 used"):
+        ask(limited, "a hen", model=PRO, n=3)
+    ended(ask(limited, "a hen", n=4, seed=3))
+    assert limited.budgets.lines() == ["¥2.00 in total (WAN_BUDGET): ¥1.80 used, ¥0.00 reserved for running jobs"]
+
+
+def test_a_list_price_gives_way_to_a_bill_and_to_a_setting(tmp_path: Path) -> None:
+    """It is for what nobody said."""
+    with rig(tmp_path) as at:
+        session = at.kernel()
+        book = session.budgets
+        assert book.unit_price("gateway", MODEL, GATEWAY_URL) == Price(Decimal("0.03"), "USD", listed="Dec 2026")
+        at.configure(price=Decimal("0.04"))
+        ended(ask(session, "a fox"))
+        assert session.budgets.unit_price("gateway", MODEL, GATEWAY_URL).note.startswith("as billed")
+        session.loader.store(prices={"gateway": ["0.05", "USD"]})
+        assert session.budgets.unit_price("gateway", MODEL, GATEWAY_URL).note == "price as set"
+
+
+def test_a_batch_of_several_models_costs_what_each_costs(beijing: Rig) -> None:
+    """The plan, the reservation, the check of the budget and the bill: none of them takes one price for all."""
+    address = {"WAN_BASE_URL": "https://dashscope.aliyuncs.com"}
+    session = beijing.kernel(**address, WAN_BUDGET="0.8 CNY")
+    rows = wan.grid(model=[MODEL, PRO], animal=["fox"])
+    call = {"size": "16:9", "seed": 5, "name": "zoo", "session": session}
+    plan = wan.map(rows, "a {animal}", dry_run=True, **call)
+    assert plan.cost_text == "up to ¥0.70 (list price, Dec 2026)"
+    with pytest.raises(BudgetError, match="a price is not known"):
+        wan.map(rows, "a {animal}", **call)
+    command(session, "config price.dashscope=list")
+    batch = wan.map(rows, "a {animal}", **call).result(30)
+    assert [str(job.cost) for job in batch] == [f"≈¥{price} (list price, Dec 2026)" for price in ("0.20", "0.50")]
+    assert [job.rows[0].parameters["size"] for job in batch] == ["1280*720", "2688*1536"]
+    with pytest.raises(BudgetError, match=r"could cost ¥0\.20 and exceed"):
+        wan.map([{"model": MODEL}], "an owl", session=session)
+
+
+def test_a_wrong_model_or_option_is_said_with_its_row(beijing: Rig) -> None:
+    """Before anything is written."""
+    rows = [{"model": MODEL, "n": 2}, {"model": "wan9"}, {"model": T2I, "n": 5}, {"model": PRO, "interleave": True}]
+    with pytest.raises(RequestError) as caught:
+        wan.map(rows, "a fox", session=beijing.kernel())
+    said = "\n".join(caught.value.lines())
+    assert "row 1" not in said
+    for row, words in ((2, "wan9"), (3, "1 to 4"), (4, "makes no illustrated text")):
+        assert f"row {row}" in said
+        assert words in said
+
+
+# The record ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_names_the_model(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card, the history, the methods paragraph, the picture's own metadata, and a bundle that opens elsewhere."""
+    session = house.kernel()
+    job = ended(ask(session, "a fox", model=T2I, n=2, seed=5))
+    other = ended(
+        ask(session, "a fox", model=WAN27, sequential=True, n=3, seed=5, images=[Image.new("RGB", (300, 300))])
+    )
+    assert "wan2.6-t2i · text to image" in job_bundle(job, session)[0]["text/plain"]
+    assert "wan2.7-image · picture set" in history_table(session, HistoryQuery()).to_text()
+    text = methods_paragraph(session, None, shown=[job.id, other.id])
+    assert "rewriting of prompts was on in 1 of 1 rewritable request" in text
+    metadata = read_any(other.files[0].read_bytes())
+    assert metadata is not None
+    cell, _ = cell_of_metadata(metadata, session)
+    assert cell.line.endswith("-n 3 --model wan2.7-image --sequential --seed 5")
+    notebook = house.folder.parent / "study.ipynb"
+    source = [f"%%wan --model {row.model}\na fox" for row in history_of(session)]
+    cells = [
+        {"cell_type": "code", "id": f"c{at}", "metadata": {}, "source": text, "outputs": []}
+        for at, text in enumerate(source)
+    ]
+    notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}), "utf-8")
+    write_bundle(session, notebook, tmp_path / "out.zip", shown=[job.id, other.id])
+    there = House(tmp_path / "there")
+    monkeypatch.chdir(there.folder.parent)
+    reader = there.kernel()
+    assert "2 jobs added" in open_bundle(tmp_path / "out.zip", reader)[0]
+    assert ask(reader, "a fox", model=T2I, n=2, seed=5).id == job.id
+    assert there.service.tasks_created == 0
+    there.close()

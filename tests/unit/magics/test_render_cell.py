@@ -77,7 +77,7 @@ texts = st.lists(st.one_of(nasty, st.text(max_size=5)), max_size=10).map("".join
 @st.composite
 def requests(draw):
     """Make a request that the rules allow, of any mode."""
-    mode = draw(st.sampled_from(["edit", "text", "illustrated"]))
+    mode = draw(st.sampled_from(["edit", "text", "illustrated", "set"]))
     images = tuple(picture("photo") for _ in range({"edit": draw(st.integers(1, 4))}.get(mode, 0)))
     fields = {
         "prompt": draw(texts.filter(str.strip)),
@@ -89,6 +89,14 @@ def requests(draw):
     }
     if mode == "edit":
         fields |= {"n": draw(st.integers(1, 4)), "prompt_extend": draw(st.none() | st.booleans())}
+    elif mode == "set":
+        fields |= {"model": "wan2.7-image", "sequential": True, "n": draw(st.integers(2, 12)), "negative_prompt": ""}
+        fields |= {"size": draw(st.none() | st.sampled_from(["1K", "2K", "16:9"]))}
+    elif mode == "text" and draw(st.booleans()):
+        model = draw(st.sampled_from(["wan2.6-t2i", "wan2.7-image-pro"]))
+        field = {"wan2.6-t2i": "prompt_extend"}.get(model, "thinking")
+        fields |= {"model": model, "n": draw(st.integers(1, 4)), field: draw(st.none() | st.just(False))}
+        fields |= {"size": draw(st.none() | st.just("9:16")), "negative_prompt": ""}
     elif mode == "text":
         fields |= {"n": draw(st.integers(1, 100))}
     else:

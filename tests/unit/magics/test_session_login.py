@@ -14,7 +14,7 @@ import pytest
 from wan_notebook.errors import AuthError, CellError, SettingsError, WanError
 from wan_notebook.jobs import Background
 from wan_notebook.magics import Runner
-from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
+from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL, WORKSPACE_REGIONS
 from wan_notebook.providers import ClientPool
 from wan_notebook.session import Session
 from wan_notebook.settings import SettingsLoader
@@ -77,6 +77,27 @@ def test_login_finds_the_region_of_a_key(desk: Any, capsys: Any) -> None:
     now = at.session.settings()
     assert (now.provider, now.base_url, now.key.get_secret_value()) == ("dashscope", SINGAPORE, KEY)
     assert at.session.loader.keys.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_login_takes_a_workspace(desk: Any, capsys: Any) -> None:
+    """By its id, in whichever region accepts the key, or by its host; a key is never asked at another address."""
+    hosts = [f"https://ws-abc123.{region}.maas.aliyuncs.com/api/v1" for region in WORKSPACE_REGIONS.values()]
+    at = desk(KEY, KEY, answers={host: UNKNOWN if "eu-central" in host else WRONG_KEY for host in hosts})
+    said = at.run("login dashscope ws-abc123", capsys)
+    assert f"works at {hosts[3]}" in said
+    assert (at.asked, at.session.settings().base_url) == (hosts[:4], hosts[3])
+    assert f"works at {hosts[3]}" in at.run("login d https://WS-abc123.eu-central-1.maas.aliyuncs.com/api/v1/", capsys)
+    for line in (
+        "login dashscope abc123",
+        "login dashscope ws-1.example.com",
+        f"login dashscope {KEY}",
+        "login g ws-1",
+    ):
+        at.typed[:] = [KEY]
+        with pytest.raises(CellError) as caught:
+            at.run(line, capsys)
+        assert KEY not in "".join(caught.value.lines())
+    assert len(at.asked) == 5
 
 
 @pytest.mark.parametrize("silent", [WRONG_KEY, PORTAL, (404, "<html>404</html>"), (502, {}), httpx.ConnectError("no")])

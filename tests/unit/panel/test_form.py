@@ -18,18 +18,27 @@ a {animal}
 Negative prompt: rain"""
 
 
+SET = "%%wan -i fox -n 4 --model wan2.7-image-pro --size 1K --sequential\na"
+
+
 @pytest.mark.parametrize(
     ("values", "cell"),
     [
         ({}, "%%wan\nx"),
         ({"interleave": True, "max_images": 3, "n": 4}, "%%wan --interleave --max-images 3\nx"),
         ({"prompt_extend": False}, "%%wan\nx"),  # only edits have it
+        ({"model": "wan2.7-image", "thinking": False, "n": 3}, "%%wan -n 3 --model wan2.7-image --no-thinking\nx"),
+        ({"model": "wan2.7-image", "interleave": True, "prompt_extend": False}, "%%wan --model wan2.7-image\nx"),
+        ({"model": "wan2.7-image", "sequential": True, "n": 9}, "%%wan -n 9 --model wan2.7-image --sequential\nx"),
+        ({"model": "wan2.6-t2i", "prompt_extend": False}, "%%wan --model wan2.6-t2i --no-rewrite\nx"),
+        ({"sequential": True, "thinking": False}, "%%wan\nx"),
         ({"seed": " 5 .. 8 "}, "%%wan --seed 5..8\nx"),
         ({"tags": "one, two  words,, one"}, '%%wan --tag one --tag "two words"\nx'),
         ({"provider": "simulator"}, "%%wan --provider simulator\nx"),
         ({"seed": "f()"}, "%%wan\nx"),  # what cannot be written is not
         (values_of_cell("%%wan --size 16:9 --negative {x}\na"), "%%wan --size 16:9\na\nNegative prompt: {x}"),
         (values_of_cell(FULL), FULL),
+        (values_of_cell(SET), SET),
     ],
 )
 def test_the_cell_is_what_a_person_would_write(values, cell):
