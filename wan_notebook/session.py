@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .request import ImageRequest
 
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
-"""Asked for before a call: a 2048² PNG has at most about 13 MB."""
+"""Asked for before a call: a 2048² PNG has at most about 13 MB, a 4096² one four times as much."""
 MANY_PICTURES: Final = 4
 """More new pictures than these are pointed out where no price is known."""
 TRASH_KEPT_S: Final = 30 * 24 * 3600.0
@@ -308,7 +308,8 @@ class Session:
         is_former = plan.requests != submission.requests
         wanted = [at for at, job in enumerate(plan.jobs) if (not job.result or job.is_open) and not is_former]
         if wanted:
-            project.storage.check_writable(need_bytes=len(wanted) * FREE_BYTES_PER_PICTURE)
+            large = 4 if plan.requests[0].limits.total_max_px > 2048**2 else 1
+            project.storage.check_writable(need_bytes=len(wanted) * large * FREE_BYTES_PER_PICTURE)
             budgets, run = self.budgets_of(settings, cell.notebook), self._occurrences.run(cell)
             skipped = budgets.skipped
             model, asked = plan.requests[0].model, sum(plan.jobs[at].request.pictures_asked for at in wanted)

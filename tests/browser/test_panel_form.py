@@ -211,3 +211,26 @@ def test_a_removed_panel_leaves_nothing_behind(widgets: WidgetPage) -> None:
     assert widget.listeners() == 0
     on_body = PASTE.replace("document.querySelector('.wan-f-prompt textarea')", "document.body")
     assert not widgets.page.evaluate(on_body, ["drop", "a.png", ""])
+
+
+def test_a_model_enables_what_it_has(widgets: WidgetPage) -> None:
+    """Sizes, modes and limits are those of the chosen model; what it never has is not there."""
+    widget = mount(widgets)
+    page, box = widgets.page, widgets.page.locator(".wan-f-model select")
+    shown = lambda: [text for text in page.locator(".wan-checks label:visible").all_inner_texts()]  # noqa: E731
+    assert shown() == ["Illustrated text", "Rewrite prompt", "Watermark"]
+    assert page.locator("[data-value='4K']").count() == 0
+    box.select_option("wan2.7-image-pro")
+    assert widget.get("values")["model"] == "wan2.7-image-pro"
+    assert shown() == ["Picture set", "Thinking", "Watermark"]
+    assert page.locator("[data-value='16:9']").get_attribute("aria-label") == "16:9, 2688×1536 pixels"
+    assert page.locator(".wan-f-prompt .wan-count").inner_text() == "5 / 5,000"
+    assert page.locator(".wan-f-negative_prompt").is_hidden()
+    page.locator("[data-value='4K']").click()
+    assert widget.get("values")["size"] == "4K"
+    page.get_by_label("Picture set").check()
+    assert page.get_by_label("Thinking").is_disabled()
+    assert page.locator("[data-value='4K']").get_attribute("aria-label") == "4K, in text to image only"
+    box.select_option("wan2.6-image")
+    assert shown() == ["Illustrated text", "Rewrite prompt", "Watermark"]
+    assert page.locator(".wan-f-negative_prompt").is_visible()

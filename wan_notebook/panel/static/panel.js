@@ -53,12 +53,12 @@ function render({ model, el, signal }) {
     history.hidden = at === 0;
   }, "wan-tab");
   const service = make("span", "wan-service wan-cut wan-muted");
-  const head = makeBox("header", "wan-head", make("b", "", "Wan 2.6 Image"), service, tabs.bar);
+  const head = makeBox("header", "wan-head", make("b", "", "Wan Image"), service, tabs.bar);
   const body = makeBox("div", "wan-body", head, create, history);
   const gone = make("div", "wan-gone", "The kernel was restarted. Run this cell again.");
   gone.role = "alert";
   const root = makeBox("section", "wan-panel", body, gone);
-  root.ariaLabel = "Wan 2.6 Image panel";
+  root.ariaLabel = "Wan Image panel";
 
   /** Show the form, with what was filled in. */
   function showForm(writes = false) {
