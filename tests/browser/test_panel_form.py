@@ -217,7 +217,7 @@ def test_a_model_enables_what_it_has(widgets: WidgetPage) -> None:
     """Sizes, modes and limits are those of the chosen model; what it never has is not there."""
     widget = mount(widgets)
     page, box = widgets.page, widgets.page.locator(".wan-f-model select")
-    shown = lambda: [text for text in page.locator(".wan-checks label:visible").all_inner_texts()]  # noqa: E731
+    shown = page.locator(".wan-checks label:visible").all_inner_texts
     assert shown() == ["Illustrated text", "Rewrite prompt", "Watermark"]
     assert page.locator("[data-value='4K']").count() == 0
     box.select_option("wan2.7-image-pro")
