@@ -442,7 +442,9 @@ def test_the_record_names_the_model(house: House, tmp_path: Path, monkeypatch: p
     cell, _ = cell_of_metadata(metadata, session)
     assert cell.line.endswith("-n 3 --model wan2.7-image --sequential --seed 5")
     notebook = house.folder.parent / "study.ipynb"
-    notebook.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}), "utf-8")
+    cell_of_note = {"cell_type": "markdown", "id": "c1", "metadata": {}, "source": "two foxes"}
+    document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell_of_note]}
+    notebook.write_text(json.dumps(document), "utf-8")
     write_bundle(session, notebook, tmp_path / "out.zip", shown=[job.id, other.id])
     there = House(tmp_path / "there")
     monkeypatch.chdir(there.folder.parent)
