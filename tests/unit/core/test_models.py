@@ -442,8 +442,8 @@ def test_the_record_names_the_model(house: House, tmp_path: Path, monkeypatch: p
     cell, _ = cell_of_metadata(metadata, session)
     assert cell.line.endswith("-n 3 --model wan2.7-image --sequential --seed 5")
     notebook = house.folder.parent / "study.ipynb"
-    cell_of_note = {"cell_type": "markdown", "id": "c1", "metadata": {}, "source": "two foxes"}
-    document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell_of_note]}
+    shown = {"cell_type": "code", "id": "c1", "metadata": {}, "execution_count": 1, "source": "job", "outputs": []}
+    document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [shown]}
     notebook.write_text(json.dumps(document), "utf-8")
     write_bundle(session, notebook, tmp_path / "out.zip", shown=[job.id, other.id])
     there = House(tmp_path / "there")
