@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from .batch import Batch, BatchPlan, Grid, find_batch, plan_batch, plan_rows, start_batch
+from .batch import Batch, BatchPlan, find_batch, plan_batch, start_batch
 from .errors import CellError, ImageInputError, JobError, Problem, RequestError, require
 from .figure import CompareItem, Comparison, comparison_of, side_by_side
 from .history import History, whole_number
@@ -265,24 +265,23 @@ def map(
     problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     texts = [("name", name), ("provider", "" if provider is None else provider)]
     problems += [Problem(field, shown_value(text), "must be text.") for field, text in texts if type(text) is not str]
-    if problems:
-        raise RequestError(problems)
-    resolver, axes = _resolver(session), tuple(rows.axes) if isinstance(rows, Grid) else ()
-    planned, notes = plan_rows(
-        rows, prompt, images=images, limit=limit, raw=raw, parameters=parameters, resolver=resolver
-    )
-    cell = session.cell()
-    submission = Submission(
-        requests=(),
+    plan = plan_batch(
+        session,
+        rows,
+        prompt,
+        images=images,
+        limit=limit,
+        raw=raw,
+        parameters=parameters,
+        problems=problems,
+        resolver=_resolver(session, may_fetch=not dry_run),
         name=name,
         fresh=fresh,
         provider=provider,
         embed=embed,
-        notes=notes,
-        cell=cell,
-        batch=name or cell.cell_id,
     )
-    plan = plan_batch(session, planned, submission, axes)
+    for note in plan.submission.notes:
+        warnings.warn(note, stacklevel=2)
     return plan if dry_run else start_batch(session, plan)
 
 
@@ -309,9 +308,9 @@ def batch(name: str, *, session: Session | None = None) -> Batch:
     return find_batch(session or default_session(), name)
 
 
-def _resolver(session: Session) -> "Resolver":
+def _resolver(session: Session, *, may_fetch: bool = True) -> "Resolver":
     shell = current_shell()
-    return session.resolver(shell.user_ns if shell is not None else {})
+    return session.resolver(shell.user_ns if shell is not None else {}, may_fetch=may_fetch)
 
 
 # Side by side --------------------------------------------------------------------------------------------------------

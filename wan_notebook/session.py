@@ -383,8 +383,11 @@ class Session:
         somebody else's folder. ``left_alone`` says so.
         """
         self.left_alone = ""
-        project = self.known_project()
-        return self.follow(project.database.open_jobs(), foreign=foreign) if project else []
+        if (project := self.known_project()) is None:
+            return []
+        rows = project.database.open_jobs()
+        rows = [row for row in rows if row.status is not Status.INTENT or project.worker.may_send(row)]
+        return self.follow(rows, foreign=foreign)
 
     def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
         """Go on with these open jobs, as ``resume`` does with all."""

@@ -34,7 +34,11 @@ AS_TYPED: Final = "For literal braces write {{ and }}, or add --raw."
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE: Final = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nrt\\"']))""")
 _WRITTEN: Final = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != "'"}
-_HINTS: Final = {"seed": "Write a number, 5..8 or 5,9,12.", "image": "Quote it if it is a path."}
+_HINTS: Final = {
+    "seed": "Write a number, 5..8 or 5,9,12.",
+    "image": "Quote it if it is a path.",
+    "--over": "Give a table: a DataFrame, a list of dicts, wan.grid(…), or a path such as rows.csv.",
+}
 
 # Texts ---------------------------------------------------------------------------------------------------------------
 

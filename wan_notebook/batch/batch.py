@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent import futures
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -29,9 +30,9 @@ from ..database import (
     TaskPlace,
     Wanted,
 )
-from ..errors import BudgetError, JobError, JobTimeout, NoSuchPictureError, require
+from ..errors import BudgetError, JobError, JobTimeout, NoSuchPictureError, StoreError, WanError, require
 from ..figure import Comparison, comparison_of
-from ..jobs import DISPLAY, HEARTBEAT_S, Job, WaitInterrupted, error_of
+from ..jobs import DISPLAY, FORMATS, HEARTBEAT_S, Job, Marked, WaitInterrupted, error_of, save_copies
 from ..money import Total
 from ..project import new_job, request_of_row
 from ..replay import CellId, PlannedJob, Submission
@@ -43,6 +44,7 @@ from .run import Run
 
 if TYPE_CHECKING:
     from ..environment import Settings
+    from ..jobs import TrackedJob, Worker
     from ..request import ImageRequest
     from ..session import Session
     from .run import Write
@@ -77,7 +79,7 @@ class BatchProgress:
 
 
 @dataclass(eq=False, repr=False)
-class Batch:
+class Batch(Marked):
     """The jobs of the rows of a table, as ``wan.map`` returns them at once.
 
     It knows how many rows it has (``len``), gives their jobs in the order of rows (iteration, ``batch[3]``), and shows
@@ -463,6 +465,17 @@ class Batch:
         """
         return comparison_of(self.jobs, rows=rows, columns=columns, axes=self.axes)
 
+    def save(self, folder: str | Path, *, clean: bool = False, overwrite: bool = False) -> list[Path]:
+        """Copy all pictures into a folder under their own names, as ``job.save`` does. Waits; return the files."""
+        if Path(folder).suffix.lower() in FORMATS:
+            message = f"{self._title} has many pictures: {folder} cannot hold them."
+            raise StoreError(message, hint="Name a folder, or use batch.sheet: one picture of all.")
+        with suppress(JobError):  # it does not go on: what is there
+            self.wait()
+        saved = [pictures for job in self if (pictures := job.saved_pictures)]
+        how = {"clean": clean, "overwrite": overwrite}
+        return [file for pictures in saved for file in save_copies(pictures, f"{folder}/", **how)]
+
     def sheet(self, path: str | Path) -> Path:
         """Write a contact sheet of all saved pictures (.png, .jpg or .pdf), and return its path."""
         return save_sheet(self, path)
@@ -475,11 +488,13 @@ class Batch:
         if not DISPLAY["show"](self):
             raise NotImplementedError  # IPython then asks for the bundle
 
-    def _repr_mimebundle_(self, **_: Any) -> Any:
-        return DISPLAY["bundle"](self)
+    def _marked(self) -> "tuple[Worker, list[tuple[TrackedJob, int | None]]]":
+        return self.session.project().worker, [(tracked, None) for job in self for tracked in job.tracked]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in self.status.items())
+        counts = ""
+        with suppress(WanError):  # of a session that was closed
+            counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in self.status.items())
         return f"<Batch {self.name or self.id}: {pluralize(len(self), 'row')}, {counts or 'nothing yet'}>"
 
     # Inside ----------------------------------------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from ..replay import PlannedJob, Submission, refuse_unanswered
 from ..session import cost_text
 from ..text import EXPOSED_HINT, pluralize
 from ..validation import record_of
+from .rows import PlannedRow, plan_rows
+from .tables import Grid, Table
 
 if TYPE_CHECKING:
     from ..environment import Settings
     from ..request import ImageRequest
     from ..session import Session
-    from .rows import PlannedRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class BatchPlan:
         Tasks at once; 0 for no limit.
     """
 
-    rows: "tuple[PlannedRow, ...]"
+    rows: tuple[PlannedRow, ...]
     tasks: tuple[PlannedTask, ...]
     submission: Submission
     settings: "Settings"
@@ -119,14 +120,35 @@ class BatchPlan:
 
 
 def plan_batch(
-    session: "Session", rows: "Sequence[PlannedRow]", submission: Submission, axes: Sequence[str]
+    session: "Session",
+    rows: object,
+    prompt: str | None,
+    *,
+    name: str = "",
+    fresh: bool = False,
+    provider: str | None = None,
+    embed: bool | None = None,
+    notes: Sequence[str] = (),
+    **how: Any,
 ) -> BatchPlan:
-    """Return what a batch of these rows would do, without doing it.
+    """Return what ``map``, or a cell with ``--over``, would do, without doing it; ``how`` is as in ``plan_rows``.
 
-    Raises ``RequestError`` for a request that holds a key, and ``ReplayError`` where nothing may be bought.
+    Raises ``RequestError`` with every problem, for a request that holds a key too, and ``ReplayError`` where nothing
+    may be bought.
     """
+    cell, (planned, more) = session.cell(), plan_rows(rows, prompt, **how)
+    submission = Submission(
+        requests=(),
+        name=name,
+        fresh=fresh,
+        provider=provider,
+        embed=embed,
+        notes=(*notes, *more),
+        cell=cell,
+        batch=name or cell.cell_id,
+    )
     settings, project = session.settings(submission.provider), session.known_project()
-    tasks = list(_tasks(session, rows, submission.batch))
+    tasks = list(_tasks(session, planned, submission.batch))
     if project is not None and not submission.fresh:
         mode = session.replay_mode(settings)
         simulated_ok = settings.is_simulated or project.replays_only
@@ -137,7 +159,7 @@ def plan_batch(
     if new:
         keys = session.loader.known_keys()
         texts = dict.fromkeys(text for task in new for text in (task.request.prompt, task.request.negative_prompt))
-        tags = (tag for row in rows for tag in row.tags)
+        tags = (tag for row in planned for tag in row.tags)
         if keys.is_in(submission.name, *texts, *dict.fromkeys(tags)):
             raise RequestError([Problem("rows", "", "contain an API key.", EXPOSED_HINT)])
         if session.replay_mode(settings) == "only":
@@ -145,17 +167,17 @@ def plan_batch(
     budgets = session.budgets_of(settings, submission.cell.notebook)
     models = dict.fromkeys(task.request.model for task in new)
     plan = BatchPlan(
-        rows=tuple(rows),
+        rows=planned,
         tasks=tuple(tasks),
         submission=submission,
         settings=settings,
         prices={model: budgets.unit_price(settings.provider, model) for model in models},
-        axes=tuple(axes),
+        axes=tuple(rows.axes) if isinstance(rows, Grid | Table) else (),
     )
     return replace(plan, duration_s=_duration_s(session, plan)) if new else plan
 
 
-def _tasks(session: "Session", rows: "Sequence[PlannedRow]", key: str) -> "Sequence[PlannedTask]":
+def _tasks(session: "Session", rows: Sequence[PlannedRow], key: str) -> "Sequence[PlannedTask]":
     met, found = Counter[str](), []
     for position, row in enumerate(rows):
         request, drawn = row.request, row.request.seed

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, time
@@ -57,6 +57,7 @@ def plan_rows(
     limit: int | None = None,
     raw: bool = False,
     parameters: Mapping[str, Any],
+    problems: Sequence[Problem] = (),
 ) -> tuple[tuple[PlannedRow, ...], tuple[str, ...]]:
     """Return the rows of a batch, each with a valid request, and notes; nothing is written or sent.
 
@@ -76,6 +77,8 @@ def plan_rows(
         Whether braces stay as they are.
     parameters : mapping
         Other parameters of ``generate``, for all rows; several seeds multiply the rows: each row with each seed.
+    problems : sequence of Problem
+        What else is wrong with the call: it is told together with the rest.
 
     Raises
     ------
@@ -89,6 +92,7 @@ def plan_rows(
     most: int | None = number if type(number) is int and number > 0 else None
     table = read_table(rows, most or ROWS_MAX + 1)
     plan = _Plan(table, resolver, {name: value for name, value in arguments.items() if value is not None}, raw)
+    plan.problems[:0] = problems
     if limit is not None and most is None:
         plan.problems.append(Problem("limit", shown_value(limit), "must be a whole number from 1.", "Write limit=100."))
     return plan.rows(most), tuple(plan.notes)[:_NOTES_MAX]
@@ -236,7 +240,8 @@ class _Plan:
         story, in_set = fields.get("interleave") is True, fields.get("sequential") is True
         mode = mode_for(fields["images"], interleave=story, sequential=in_set)
         shapes, size = self._pictures("like", values, problems), size_text(fields.get("size"))
-        if shapes and all(isinstance(one, InputImage) or one.job_id for one in shapes) and isinstance(size, str | None):
+        is_known = all(one.data if isinstance(one, InputImage) else one.job_id for one in shapes)
+        if shapes and is_known and isinstance(size, str | None):
             shown, model = shapes[0].name, str(fields.get("model", MODEL))
             fields["size"], wrong = size_from_image(shapes, shown=shown, size=size, mode=mode, model=model)
             problems += wrong
@@ -276,6 +281,8 @@ class _Plan:
 
     def _load(self, value: object, field: str, name: str = "") -> tuple[Inputs, list[Problem]]:
         """Return the pictures that a value is, read once for all rows, and what is wrong with them."""
+        if isinstance(value, InputImage | PendingImage):
+            return (value,), []
         if isinstance(value, list | tuple):
             each = [self._load(one, field, f"image {number}") for number, one in enumerate(value, 1)]
             return tuple(one for images, _ in each for one in images), [one for _, wrong in each for one in wrong]

@@ -81,13 +81,14 @@ def grid(**axes: Iterable[Any]) -> Grid:
 
 
 class Table(NamedTuple):
-    """The rows of a table and the names of its columns, in the order in which they appear."""
+    """The rows of a table and the names of its columns, in the order in which they appear; ``axes`` are a grid's."""
 
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
+    axes: tuple[str, ...] = ()
 
 
-def read_table(given: Any, most: int) -> Table:
+def read_table(given: Any, most: int = ROWS_MAX + 1) -> Table:
     """Return the rows of a grid, a list of dicts, a data frame (pandas, polars, Arrow) or a file, at most ``most``.
 
     Raises
@@ -97,6 +98,8 @@ def read_table(given: Any, most: int) -> Table:
     CellError
         If Parquet is to be read without pyarrow.
     """
+    if isinstance(given, Table):
+        return given
     if isinstance(given, str | PurePath):
         return _read_file(Path(given).expanduser(), most)
     if isinstance(given, Mapping):
@@ -112,7 +115,7 @@ def read_table(given: Any, most: int) -> Table:
         given = to_dict(orient="records")
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         _refuse("not a table.", f"Give a list of dicts, a DataFrame, or a file: {_KINDS}.", shown_value(given))
-    return _table(list(islice(given, most)))
+    return _table(list(islice(given, most)))._replace(axes=tuple(given.axes) if isinstance(given, Grid) else ())
 
 
 def raise_problems(problems: Iterable[Problem], by_row: Mapping[int, Iterable[Problem]]) -> None:
@@ -200,6 +203,8 @@ _READERS: Final[Mapping[str, Callable[[str], list[Any]]]] = {
     **dict.fromkeys((".jsonl", ".ndjson"), _read_lines),
     ".json": _read_json,
 }
+TABLE_FILES: Final = (*_READERS, ".parquet", ".pq")
+"""The endings of files that hold a table."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Jobs: what a person holds (``Job``, ``Picture``), and the worker that brings them to their end."""
 
 from .background import Background
-from .job import DISPLAY, HEARTBEAT_S, Job, Picture, WaitInterrupted, set_display
+from .job import DISPLAY, FORMATS, HEARTBEAT_S, Job, Marked, Picture, WaitInterrupted, save_copies, set_display
 from .poll import ECONOMICAL, PROMPT, DurationLaw, PollSetting, RateLimit
 from .retry import Action, backoff_s, decide, kind_of
 from .status import TrackedJob, cost_of, error_of, goodbye, is_not_sent, seeds_text, status_line, status_words
@@ -12,4 +12,4 @@ __all__ = ["Background", "Job", "Picture", "TrackedJob", "WaitInterrupted", "Wor
 __all__ += ["DISPLAY", "ECONOMICAL", "HEARTBEAT_S", "PROMPT", "Action", "DurationLaw", "PollSetting", "RateLimit"]
 __all__ += ["backoff_s", "cost_of", "decide", "error_of", "explain", "goodbye", "is_not_sent", "kind_of", "seeds_text"]
 __all__ += ["KEPT_OF_INPUTS", "NOT_SENT_YET", "image_of_picture", "new_inputs", "resolve_job", "status_line"]
-__all__ += ["status_words"]
+__all__ += ["FORMATS", "Marked", "save_copies", "status_words"]

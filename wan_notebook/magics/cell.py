@@ -2,25 +2,29 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ..batch import ROWS_MAX, plan_batch, read_table
 from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
-from ..models import MODEL
+from ..models import MODEL, TASKS_PER_CALL_MAX
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..template import expand, refuse
 from ..text import one_line
 from ..validation import Mode, mode_for, name_problems, size_from_image, split_seeds
-from .expressions import image_values, read_value
+from .expressions import image_values, read_value, table_value
 from .options import cell_parser
-from .parser import ReadLine
+from .parser import ReadLine, unquoted
 
 if TYPE_CHECKING:
+    from ..batch import BatchPlan
     from ..resolver import Resolver
+    from ..session import Session
 
 _NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
 _SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
@@ -55,14 +59,15 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     reader = _Reader(options, resolver, problems, is_raw=options.raw)
     name, timeout_s = reader.value("name") or "", reader.value("timeout")
     problems += name_problems(name, field="--as")
+    if options.limit is not None:
+        problems.append(Problem("--limit", options.limit, "needs --over.", "-n says how many pictures."))
     tags = tuple(dict.fromkeys(reader.text(tag, "tag") for tag in options.tags or ()))
     provider = reader.value("provider")
     prompt, negative, notes = split_negative(body)
     requests, former, refusal = tuple[ImageRequest, ...](), tuple[ImageRequest, ...](), None
     try:
         requests = reader.requests(prompt, negative)
-        marks = dict.fromkeys(_LOOKS_LIKE_OPTION.findall(requests[0].prompt))
-        notes += (*reader.notes, *(f"'{mark}' is part of the prompt: put options before the text" for mark in marks))
+        notes += (*reader.notes, *_marks_in(requests[0].prompt))
     except RequestError as error:
         refusal = error
     # What the first edition read in the same cell, if that differs. It took the text of %wan make verbatim.
@@ -91,6 +96,60 @@ def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submissi
     return submission, timeout_s
 
 
+def read_batch(read: ReadLine, body: str, session: "Session", resolver: "Resolver") -> tuple["BatchPlan", float | None]:
+    """Read a cell with ``--over`` whose line is read already: what its batch would do, and the longest wait.
+
+    In its braces, and after ``-i`` and ``--like``, columns of the table come before the notebook's variables.
+
+    Raises
+    ------
+    RequestError
+        With everything that is wrong with the line, the table and its rows.
+    """
+    options, problems = read.options, list(read.problems)
+    reader = _Reader(options, resolver, problems, is_raw=options.raw, seeds_max=ROWS_MAX)
+    name, timeout_s = reader.value("name") or "", reader.value("timeout")
+    problems += name_problems(name, field="--as")
+    prompt, negative, notes = split_negative(body)
+    reader.check_negative(negative)
+    table = reader.once("--over", options.over, lambda text: read_table(table_value(text, resolver.namespace)))
+    if table is None:
+        raise RequestError(problems)
+    seeds, dests = reader.value("seed"), [option.dest for option in cell_parser().options]
+    given = {dest: reader.value(dest) for dest in dests if dest in ImageRequest.model_fields and dest != "seed"}
+    given |= {
+        "interleave": options.interleave or None,
+        "sequential": options.sequential or None,
+        "seed": seeds[0] if seeds and len(seeds) == 1 else seeds,
+        "negative_prompt": options.negative or negative or None,
+        "like": reader.row_images("like", [options.like] if options.like else [], table.columns),
+        "tags": options.tags,
+    }
+    plan = plan_batch(
+        session,
+        table,
+        prompt or None,
+        images=reader.row_images("image", options.image or (), table.columns),
+        parameters=given,
+        resolver=resolver,
+        problems=problems,
+        limit=reader.value("limit"),
+        raw=options.raw,
+        name=name,
+        fresh=options.fresh,
+        provider=reader.value("provider"),
+        embed=options.embed,
+        notes=(*notes, *_marks_in(prompt)),
+    )
+    return plan, timeout_s
+
+
+def _marks_in(prompt: str) -> list[str]:
+    """Return notes on what looks like an option in a prompt."""
+    marks = dict.fromkeys(_LOOKS_LIKE_OPTION.findall(prompt))
+    return [f"'{mark}' is part of the prompt: put options before the text" for mark in marks]
+
+
 def split_negative(body: str) -> tuple[str, str | None, tuple[str, ...]]:
     """Split a text at its last line ``Negative prompt: …``: the prompt, the negative prompt or None, and notes.
 
@@ -117,6 +176,7 @@ class _Reader:
     resolver: "Resolver"
     problems: list[Problem]
     is_raw: bool
+    seeds_max: int = TASKS_PER_CALL_MAX
     notes: list[str] = field(default_factory=list)
     known: dict[tuple[object, str], Any] = field(default_factory=dict)
 
@@ -124,16 +184,15 @@ class _Reader:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
         option = next(option for option in cell_parser().options if option.dest == name)
         given, names = getattr(self.options, name), self.resolver.namespace
-        is_text = isinstance(given, str)
-        return self._once(name, given, lambda text: read_value(option, text, names, name=name)) if is_text else given
+        read = partial(read_value, option, namespace=names, name=name, seeds_max=self.seeds_max)
+        return self.once(name, given, read) if isinstance(given, str) else given
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""
         options = self.options
-        if options.negative is not None and negative:
-            self.problems.append(Problem("negative_prompt", "", "is an option and stands below.", "Keep one."))
+        self.check_negative(negative)
         given = enumerate(options.image or ())
-        found = [self._once(place, text, lambda text: self._images(text, "image")) for place, text in given]
+        found = [self.once(place, text, lambda text: self._images(text, "image")) for place, text in given]
         # One that cannot be read keeps the count, and so the mode, while the rest is checked.
         images = tuple(image for one in found for image in one or [PendingImage(name="", job_id="")])
         mode = mode_for(images, interleave=options.interleave, sequential=options.sequential)
@@ -151,6 +210,22 @@ class _Reader:
         self.notes += seeds.notes
         return build_requests(fields, seeds, self.problems)
 
+    def check_negative(self, below: str | None) -> None:
+        """Refuse a negative prompt that is given twice."""
+        if self.options.negative is not None and below:
+            self.problems.append(Problem("negative_prompt", "", "is an option and stands below.", "Keep one."))
+
+    def row_images(self, field: str, texts: Sequence[str], columns: Collection[str]) -> list[Any] | None:
+        """Return columns of a table by their names, and pictures; None if there are neither."""
+        found: list[Any] = []
+        for place, text in enumerate(texts):
+            is_column = (name := unquoted(text) or text) in columns
+            unread = [PendingImage(name="", job_id="")]
+            found += (
+                [name] if is_column else self.once((field, place), text, partial(self._images, field=field)) or unread
+            )
+        return found or None
+
     def text(self, text: str, field: str) -> str:
         """Return a text with its fields filled in, unless the cell is raw."""
         if self.is_raw:
@@ -160,7 +235,7 @@ class _Reader:
         self.notes += expanded.notes
         return expanded.text
 
-    def _once(self, place: object, text: str, read: Callable[[str], Any]) -> Any:
+    def once(self, place: object, text: str, read: Callable[[str], Any]) -> Any:
         """Evaluate what stands in a place, once in all readings of a cell; None, with a problem, if that fails."""
         if (place, text) not in self.known:
             try:
@@ -190,7 +265,7 @@ class _Reader:
     def _size_like(self, like: str, mode: Mode, model: str) -> str | None:
         given = self.options.image or ()
         place = given.index(like) if like in given else "like"  # the same expression is the same picture
-        images = self._once(place, like, lambda text: self._images(text, "like")) or ()
+        images = self.once(place, like, lambda text: self._images(text, "like")) or ()
         found = [one for one in images if isinstance(one, PendingImage) or one.data]
         size, problems = size_from_image(found, shown=like, size=self.value("size"), mode=mode, model=model)
         self.problems += problems

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..batch import TABLE_FILES, Batch
 from ..images import is_job, looks_like_image
 from .options import cell_parser, command_parsers, find_command, help_topics
 from .parser import EXPRESSIONS, QUOTES, Kind, LineParser, ReadLine, Word, flag_of, quote, split_line
@@ -26,11 +27,12 @@ class Completion(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What exists: the notebook's variables, ids of jobs (newest first), and a call that returns the tags in use."""
+    """What exists: the notebook's variables, ids of jobs (newest first), and calls that return tags and batches."""
 
     names: Mapping[str, object]
     jobs: Sequence[str] = ()
     tags: Callable[[], Iterable[str]] = tuple
+    batches: Callable[[], Iterable[str]] = tuple
 
 
 def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
@@ -39,8 +41,14 @@ def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
     if session is None or project is None:
         return Known(names)
     ids = dict.fromkeys(job.id for _, job in reversed(session.last))
-    rows = (row for free in (False, True) for row in project.database.cost_by("tag", simulated=free))
-    return Known(names, tuple(ids), lambda: [row.key for row in rows if row.key])
+    database = project.database
+    rows = (row for free in (False, True) for row in database.cost_by("tag", simulated=free))
+    return Known(
+        names,
+        tuple(ids),
+        lambda: [row.key for row in rows if row.key],
+        lambda: [row.name for row in database.batches() if row.name],
+    )
 
 
 def complete(before: str, known: Known) -> Completion:
@@ -86,18 +94,31 @@ def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
         return [choice if choice.endswith("=") else quote(choice) for choice in choices]
     if kind is Kind.TAG:
         return map(quote, known.tags())
+    if kind is Kind.BATCH:
+        return map(quote, known.batches())
     if kind is Kind.PATH:
-        return _files(typed, images_only=False)
-    if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE):
+        return _files(typed, lambda _name: True)
+    if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE):
         return ()
     values = [(name, value) for name, value in list(known.names.items()) if not name.startswith("_") or name == "_wan"]
-    names = [name for name, value in values if is_job(value) or (kind is Kind.IMAGE and _is_image(value))]
-    return [*names, *known.jobs, *(_files(typed, images_only=True) if kind is not Kind.JOB else ())]
+    if kind is Kind.TABLE:
+        tables = _files(typed, lambda name: name.lower().endswith(TABLE_FILES))
+        return [*(name for name, value in values if _is_table(value)), *tables]
+    is_other = _is_image if kind is Kind.IMAGE else lambda value: kind is Kind.JOB and isinstance(value, Batch)
+    names = [name for name, value in values if is_job(value) or is_other(value)]
+    return [*names, *known.jobs, *(_files(typed, looks_like_image) if kind is not Kind.JOB else ())]
 
 
 def _is_image(value: object) -> bool:
     """Say whether a variable may be a picture, or a list of some: its first item stands for all of them."""
     return looks_like_image(next(iter(value), None) if isinstance(value, list | tuple) else value)
+
+
+def _is_table(value: object) -> bool:
+    """Say whether a variable may be a table: rows as dicts, of which the first stands for all, or a data frame."""
+    if isinstance(value, list | tuple):
+        return isinstance(next(iter(value), None), Mapping)
+    return any(hasattr(type(value), name) for name in ("to_dicts", "to_pylist", "iterrows"))
 
 
 def _matching(typed: str, candidates: Iterable[str]) -> Completion:
@@ -107,14 +128,14 @@ def _matching(typed: str, candidates: Iterable[str]) -> Completion:
     return Completion(tuple(found), typed)
 
 
-def _files(typed: str, *, images_only: bool) -> list[str]:
-    """Return paths that go on from what is typed: folders, and files (images only, if asked)."""
+def _files(typed: str, is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return paths that go on from what is typed: folders, and the files that are wanted."""
     path = typed.lstrip("\"'")
     folder, found = path[: path.rfind("/") + 1], []
     with suppress(OSError, ValueError, RuntimeError):
         for entry in islice(Path(folder or ".").expanduser().iterdir(), 5000):
             name, end = folder + entry.name, "/" if entry.is_dir() else ""
-            if not entry.name.startswith(".") and (end or not images_only or looks_like_image(name)):
+            if not entry.name.startswith(".") and (end or is_wanted(name)):
                 mark = typed[:1] if path != typed else '"' if " " in name else ""
                 found.append(f"{mark}{name}{end or mark}")
     return sorted(found)

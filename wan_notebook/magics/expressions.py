@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
+from ..batch import TABLE_FILES
 from ..errors import RequestError
 from ..images import PictureOf, looks_like_image
 from ..jobs import Job
@@ -54,8 +55,17 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
 # Values of options ---------------------------------------------------------------------------------------------------
 
 
-def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any], *, name: str) -> Any:
+def read_value(
+    action: argparse.Action,
+    text: Any,
+    namespace: Mapping[str, Any],
+    *,
+    name: str,
+    seeds_max: int = TASKS_PER_CALL_MAX,
+) -> Any:
     """Return the value of an option or word in its type; jobs stay as typed, since the session looks them up.
+
+    Of seeds at most one more than ``seeds_max`` are returned.
 
     Raises
     ------
@@ -65,12 +75,12 @@ def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any],
     if not isinstance(text, str):  # several texts, a switch, or nothing
         return [read_value(action, one, namespace, name=name) for one in text] if isinstance(text, list) else text
     match action.type:
-        case Kind.JOB | Kind.JOB_OR_FILE:
+        case Kind.JOB | Kind.JOB_OR_FILE | Kind.TABLE:
             return text
         case Kind.DURATION:
             return _seconds(text, namespace, name)
         case Kind.SEED:
-            return _seeds(text, namespace)
+            return _seeds(text, namespace, seeds_max)
         case Kind.NUMBER:
             return plain_integer(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name))
     expanded = expand(text, namespace, field=name)
@@ -103,11 +113,8 @@ def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     return seconds or refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
 
 
-def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
-    """Read ``5``, ``5..8``, ``5,9,12`` or an expression that gives a number, a range or a list, in order.
-
-    At most one more than ``TASKS_PER_CALL_MAX`` are returned.
-    """
+def _seeds(text: str, namespace: Mapping[str, Any], most: int) -> list[Any]:
+    """Read ``5``, ``5..8``, ``5,9,12`` or an expression that gives a number, a range or a list, in order."""
     text, found = LONE_FIELD.sub(r"\1", text), list[Any]()
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
     for part in split_list(f"[{text}]") if _RANGE.search(text) else [text]:
@@ -115,19 +122,28 @@ def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
             first, last = (plain_integer(evaluate(end, namespace, "seed")) for end in match.groups())
             if {type(first), type(last)} != {int} or first > last:
                 refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
-            found += range(first, min(last, first + TASKS_PER_CALL_MAX) + 1)
+            found += range(first, min(last, first + most) + 1)
             continue
         value = evaluate(part, namespace, "seed")
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             value = [value]
         try:
-            found += islice(value, TASKS_PER_CALL_MAX + 1)
+            found += islice(value, most + 1)
         except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
             raise failed("seed", part, error) from None
-    return found[: TASKS_PER_CALL_MAX + 1]
+    return found[: most + 1]
 
 
-# Pictures ------------------------------------------------------------------------------------------------------------
+# Tables and pictures -------------------------------------------------------------------------------------------------
+
+
+def table_value(text: str, names: Mapping[str, Any]) -> object:
+    """Return the table that ``--over`` names, or its path: a variable of the notebook comes before a file."""
+    text = LONE_FIELD.sub(r"\1", text)
+    path = unquoted(text)
+    if path is None and text not in names and (LOCATION.match(text) or _is_path(text, names)):
+        path = text
+    return evaluate(text, names, "--over") if path is None else path
 
 
 def image_values(text: str, names: Mapping[str, Any], field: str = "image") -> list[tuple[object, str]]:
@@ -163,7 +179,7 @@ def job_reference(text: str) -> tuple[str, int | None] | None:
 
 def _is_path(text: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether a word without quotes is a path: by its suffix or a slash, unless its variables exist."""
-    if not (looks_like_image(text) or "/" in text or "\\" in text):
+    if not (looks_like_image(text) or text.lower().endswith(TABLE_FILES) or "/" in text or "\\" in text):
         return False
     if dotted := _DOTTED.fullmatch(text):
         # Not hasattr: a property of a job would wait for it.

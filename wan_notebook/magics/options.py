@@ -69,7 +69,20 @@ _CELL: Final = (
         **_YES_NO,
     ),
     _arg("--watermark", help="'AI Generated' in the lower right corner (off)", **_YES_NO),
-    _arg("--as", Kind.TEXT, "bind the job to this variable", dest="name", metavar="NAME"),
+    _arg(
+        "--over",
+        Kind.TABLE,
+        "a batch: a picture for each row of a table (DataFrame, list, wan.grid(…), CSV file); columns fill {braces}",
+        metavar="ROWS",
+    ),
+    _arg("--limit", Kind.NUMBER, "with --over: the first so many rows only"),
+    _arg(
+        "--as",
+        Kind.TEXT,
+        "bind the job to this variable; with --over also the batch's name",
+        dest="name",
+        metavar="NAME",
+    ),
     _arg("--wait", help="wait for the pictures, or return at once", **_YES_NO),
     _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the job itself goes on"),
     *_switches(
@@ -92,17 +105,25 @@ _OPEN: Final = _arg("--open", Kind.PATH, "merge a bundle into this project")
 _COMMANDS: Final = (  # synopsis, summary, example
     ("", "status, and what to do next", ""),
     ("make [options] TEXT", "make a picture from one line of text", "a fox in snow --seed 5"),
-    ("show [JOB] [--all] [--takes]", "show a job's pictures again (the last job's)", "fox"),
-    ("wait [JOB] [--timeout SECONDS]", "wait for a job, or for all", "fox --timeout 5m"),
-    ("cancel JOB | --all", "cancel a job, where the service can", "fox"),
+    ("show [JOB | BATCH] [--all] [--takes]", "show a job's or batch's pictures again (the last job's)", "fox"),
+    ("wait [JOB | BATCH] [--timeout SECONDS]", "wait for a job or batch, or for all", "fox --timeout 5m"),
+    ("cancel JOB | BATCH | --all", "cancel a job, where the service can; send no more of a batch", "fox"),
     ("resume [--all]", "pick up unfinished jobs and download what is ready", "--all"),
-    ("resolve JOB [adopt TASK | again | abandon]", "decide about a job that may or may not have arrived", "a3f9 again"),
-    ("save JOB PATH [--clean] [--force]", "save its pictures, or one (job[0]), as .png, .jpg or .webp", "fox fox.jpg"),
+    (
+        "resolve JOB [adopt TASK | again | abandon] | --batch NAME again | abandon",
+        "decide about a job that may or may not have arrived",
+        "a3f9 again",
+    ),
+    (
+        "save JOB | BATCH PATH [--clean] [--force]",
+        "save its pictures, or one (job[0]), as .png, .jpg or .webp",
+        "fox fox.jpg",
+    ),
     ("history [WORDS] [options]", "what was asked and made, newest first", "fox --since 7d"),
     ("cost [--by day|notebook|tag|user] [--everywhere]", "what it cost", "--by day"),
     ("budget [AMOUNT [pictures] | off] [--per day|notebook|total]", "show or set limits on spending", "5.00 --per day"),
-    ("star JOB", "star a job or one picture (job[0]), or take the star away", "fox[0]"),
-    ("tag JOB TAG … [--remove]", "add tags to a job, or take them away", "fox poster final"),
+    ("star JOB | BATCH", "star a job or one picture (job[0]), or take the star away", "fox[0]"),
+    ("tag JOB | BATCH TAG … [--remove]", "add tags to a job, or take them away", "fox poster final"),
     ("trash JOB [--undo]", "delete pictures, inputs and prompt after 30 days; the cost stays", "fox"),
     (
         "login [gateway | dashscope [WORKSPACE]]",
@@ -126,7 +147,12 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "wait": (_JOB, _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the jobs go on")),
     "cancel": (_JOB, *_switches(all="everything that is not finished")),
     "resume": (*_switches(all="also jobs that were made with another key"),),
-    "resolve": (_JOB, _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon")), _arg("task", Kind.TEXT)),
+    "resolve": (
+        _arg("--batch", Kind.BATCH, "in place of a job: all that is in doubt of this batch", metavar="NAME"),
+        _JOB,
+        _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon")),
+        _arg("task", Kind.TEXT),
+    ),
     "save": (_JOB, _PATH, *_switches(clean="without the recipe", force="replace whatever file is there")),
     "history": (
         _arg("words", Kind.TEXT),
@@ -141,7 +167,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
         _arg("--notebook", Kind.TEXT, "of this notebook, or the one named", nargs="?", const="", metavar="NAME"),
         _WITH_TAG,
         _arg("--seed", Kind.NUMBER, "with this seed"),
-        _arg("--batch", Kind.TEXT, "each job of the batch of this name", metavar="NAME"),
+        _arg("--batch", Kind.BATCH, "each job of the batch of this name", metavar="NAME"),
         _arg("--state", Kind.TEXT, f"in this state: {', '.join(STATES)}", metavar="STATE", choices=STATES),
         _EVERYWHERE,
         _arg("--limit", Kind.NUMBER, "at most so many (20)"),
@@ -161,7 +187,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "verify": (_PATH,),
     "methods": (_WITH_TAG, *_switches(latex="as LaTeX")),
 }
-_LEAST: Final = {"resolve": 1, "save": 2, "star": 1, "tag": 2, "trash": 1, "recall": 1}
+_LEAST: Final = {"save": 2, "star": 1, "tag": 2, "trash": 1, "recall": 1}
 """How many words a command needs."""
 
 
@@ -206,6 +232,7 @@ _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
     "%%wan --interleave --max-images 3 --raw",
     "%%wan --wait --timeout 5m --provider simulator --no-embed",
     "%%wan -n 3 --dry-run",
+    "%%wan --over rows --limit 4 --as zoo",
     "%%wan --model wan2.7-image --sequential -n 4",
     "%%wan --model wan2.7-image --no-thinking",
 )

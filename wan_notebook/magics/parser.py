@@ -141,6 +141,8 @@ class Kind(StrEnum):
     SINCE = "time"
     JOB = "job"
     JOB_OR_FILE = "job or file"
+    BATCH = "batch"
+    TABLE = "table"
     PATH = "path"
 
     def __call__(self, text: str) -> str:
@@ -148,7 +150,7 @@ class Kind(StrEnum):
         return text
 
 
-EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE})
+EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE})
 REPEATABLE: Final = frozenset({"image", "tags", "words"})
 _METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."

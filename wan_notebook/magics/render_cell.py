@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..database import BATCH_KEY
 from ..display import relative_path
 from ..errors import RequestError
 from ..images import looks_like_image
@@ -80,7 +81,8 @@ def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str
     ]
     images += [_result(pending.get("job"), pending.get("index")) for pending in row.pending_inputs]
     options = {field: value for field, value in request if field not in ("prompt", "negative_prompt")}
-    options |= {"images": images, "seed": seed or row.seed, "name": row.name, "tags": map(escape, row.tags)}
+    name = "" if BATCH_KEY in row.versions else row.name  # of the batch, which is another thing
+    options |= {"images": images, "seed": seed or row.seed, "name": name, "tags": map(escape, row.tags)}
     return write_cell(escape(request.prompt), escape(request.negative_prompt), **options)
 
 

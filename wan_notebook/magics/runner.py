@@ -12,13 +12,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..batch import Batch, find_batch, start_batch
 from ..database import HistoryQuery
-from ..display import FrontEnd, dry_run_bundle, message_bundle, publish, set_cell_text, show_job
-from ..errors import CellError, RequestError, WanError
+from ..display import (
+    FrontEnd,
+    dry_run_bundle,
+    message_bundle,
+    plan_bundle,
+    publish,
+    set_cell_text,
+    show_batch,
+    show_job,
+)
+from ..errors import CellError, RequestError, StoreError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
-from .cell import read_cell
+from .cell import read_batch, read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
 from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
@@ -68,8 +78,8 @@ class Runner:
     panel: Callable[[], ModuleType] | None = None
 
     @last_resort()
-    def line(self, line: str) -> Job | None:
-        """Run one command. ``make`` returns its job."""
+    def line(self, line: str) -> Job | Batch | None:
+        """Run one command. ``make`` returns its job, or its batch."""
         words = split_line(line)
         if words and words[0].text == "make":
             return self.make(line[words[0].end :])
@@ -80,7 +90,7 @@ class Runner:
         return None
 
     @last_resort()
-    def make(self, line: str, body: str | None = None) -> Job | None:
+    def make(self, line: str, body: str | None = None) -> Job | Batch | None:
         """Make the pictures of a cell; without ``body``, of a line that has the text in it."""
         read = command_parsers()["make"].read_with_text(line) if body is None else cell_parser().read(line)
         session, options, cell = self.session, read.options, self.session.cell()
@@ -88,18 +98,32 @@ class Runner:
             self.show_text(help_text())
             return None
         resolver = session.resolver(self.namespace, may_fetch=not options.dry_run)
-        submission, timeout_s = read_cell(read, read.text if body is None else body, resolver)
-        submission = replace(submission, cell=cell)
-        if options.dry_run:
-            publish(dry_run_bundle(session.plan(submission)))
+        made: Job | Batch | None = None
+        body = read.text if body is None else body
+        if options.over is not None:
+            plan, timeout_s = read_batch(read, body, session, resolver)
+            submission = plan.submission
+            if submission.notes:
+                self.say(*submission.notes)
+            if options.dry_run:
+                publish(plan_bundle(plan))
+            else:
+                made = start_batch(session, plan)
+        else:
+            submission, timeout_s = read_cell(read, body, resolver)
+            submission = replace(submission, cell=cell)
+            if options.dry_run:
+                publish(dry_run_bundle(session.plan(submission)))
+            else:
+                made = session.submit(submission)
+        if made is None:
             return None
-        job = session.submit(submission)
         if submission.name:
-            self.shell.user_ns[submission.name] = job
-        job.shown_in = cell.execution
+            self.shell.user_ns[submission.name] = made
+        made.shown_in = cell.execution
         wait = session.settings(submission.provider).wait if options.wait is None else options.wait
-        show_job(job, session, self.front_end, wait=wait, timeout_s=timeout_s)
-        return job
+        self.show(made, wait=wait, timeout_s=timeout_s, raises=True)
+        return made
 
     # For commands --------------------------------------------------------------------------------------------------
 
@@ -111,9 +135,12 @@ class Runner:
         """Write text as it is, where columns matter or a cell is to be copied."""
         print(text)  # noqa: T201 - on the cell's own thread
 
-    def show(self, job: Job, *, wait: bool | None = None) -> None:
-        """Show a job; that it ended badly is not an error of this cell."""
-        show_job(job, self.session, self.front_end, wait=wait, raises=False)
+    def show(self, shown: Job | Batch, *, raises: bool = False, **how: Any) -> None:
+        """Show a job or a batch, as ``show_job`` does; that it ended badly fails the cell if it ``raises``."""
+        if isinstance(shown, Batch):
+            show_batch(shown, self.session, self.front_end, raises=raises, **how)
+        else:
+            show_job(shown, self.session, self.front_end, raises=raises, **how)
 
     def picks(self, word: str | None) -> list[Pick]:
         """Return the jobs and pictures that a word names, as ``-i`` takes it; without one the last job.
@@ -121,13 +148,26 @@ class Runner:
         Raises
         ------
         CellError, RequestError, StoreError
-            With the nearest name or id.
+            With the nearest name or id; also for a batch.
         """
+        found = self.named(word)
+        if isinstance(found, Batch):
+            hint = f"`%wan history --batch {found.name or found.id}` lists them."
+            raise CellError(f"{word} is a batch; this takes one of its jobs.", hint=hint)
+        return found
+
+    def named(self, word: str | None) -> Batch | list[Pick]:
+        """Return the batch that a word names, by a variable or its own name; else jobs and pictures, as ``picks``."""
         if not word:
             return [(self._newest(), None)]
         text = LONE_FIELD.sub(r"\1", unquoted(word) or word)
+        if text not in self.namespace and self.session.known_project():
+            with suppress(StoreError):
+                return find_batch(self.session, text)
         is_id = (reference := job_reference(text)) and not is_known(reference[0], self.namespace)
         value, index = (text, None) if is_id else evaluate_item(text, self.namespace, "job")
+        if isinstance(value, Batch):
+            return value
         given = value if isinstance(value, list | tuple) else [value]
         if not given or not all(isinstance(one, Job | Picture | str) for one in given):
             hint = "All of them: `--all`." if word == "all" else "`%wan history` lists the jobs."

@@ -1,75 +1,27 @@
 """Cells and commands in IPython, over the built-in simulator: what they do, show and leave behind."""
 
-import atexit
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from traitlets.config import Config
 
-from tests.kit import shown_by_objects, small_png
+from tests.kit import shown_by_objects
 from tests.unit.database.kit import sql
+from tests.unit.magics.conftest import Notebook
 from wan_notebook import load_ipython_extension, unload_ipython_extension
 from wan_notebook.errors import BudgetError, CellError, RequestError, StoreError, WanError
 from wan_notebook.jobs import Job
-from wan_notebook.magics import Extension, Runner
+from wan_notebook.magics import Runner
 from wan_notebook.providers import ClientPool
 from wan_notebook.replay import Submission
 from wan_notebook.request import ImageRequest
 from wan_notebook.session import default_session
 from wan_notebook.settings import SettingsLoader
-
-
-class Notebook:
-    """A shell in which cells run, as a person would run them."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self.shell = shell
-        self.names = shell.user_ns
-
-    def run(self, cell: str) -> str:
-        """Run a cell; return what it shows as plain text. Raises the cell's error."""
-        with capture_output() as captured:
-            result = self.shell.run_cell(cell, store_history=True)
-        if result.error_in_exec or result.error_before_exec:
-            raise result.error_in_exec or result.error_before_exec
-        shown = [output.data.get("text/plain", "") for output in captured.outputs]
-        return "\n".join([captured.stdout, *shown])
-
-    def tasks(self) -> int:
-        """Count what was made at the service."""
-        return default_session().clients.simulator_app().state.simulator.tasks_created
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    """A shell with the extension loaded, in which no setting has been read."""
-    monkeypatch.setenv("WAN_SIMULATOR_SECONDS", "0")
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    extension = Extension(shell)
-    extension.load()
-    yield Notebook(shell)
-    extension.unload()
-    default_session().close()
-    atexit.unregister(shell.atexit_operations)
-    InteractiveShell.clear_instance()
-
-
-@pytest.fixture
-def notebook(fresh: Notebook) -> Notebook:
-    """The same on a simulator that paints nothing."""
-    simulator = default_session().clients.simulator_app().state.simulator
-    simulator.config = replace(simulator.config, fixed_picture=small_png())
-    return fresh
 
 
 def test_a_cell_makes_a_picture_and_binds_its_job(notebook: Notebook) -> None:

@@ -179,15 +179,18 @@ def _this_notebook(runner: Runner) -> tuple[Path | None, dict[str, Any]]:
     No file if its outputs are not those of this run: headless, it is written when the run ends.
     """
     kernel = {"shown": _shown(runner), "cells_run": cells_run(runner.shell)}
-    if not (runner.front_end is FrontEnd.HEADLESS and runner.session.last):
+    if not (runner.front_end is FrontEnd.HEADLESS and kernel["shown"]):
         with suppress(CellError):
             return _notebook(runner), kernel
     return None, kernel
 
 
 def _shown(runner: Runner) -> list[str]:
-    """Return the ids of the jobs that this kernel showed, oldest first."""
-    return list(dict.fromkeys(row.id for _, job in runner.session.last for row in job.rows))
+    """Return the ids of the jobs that this kernel showed, oldest first; then those of its batches."""
+    session, found = runner.session, dict.fromkeys(row.id for _, job in runner.session.last for row in job.rows)
+    for run in session.runs.values():
+        found |= dict.fromkeys(task.job_id for task in session.project().database.batch_tasks(run.batch))
+    return list(found)
 
 
 def _notebook(runner: Runner) -> Path:
