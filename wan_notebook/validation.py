@@ -72,6 +72,8 @@ def models_with(has: Callable[[ModelRecord], bool]) -> str:
 
 def problems_of(request: ImageRequest) -> list[Problem]:
     """Return every rule that a request breaks, each with its field, value, message and hint."""
+    if request.model not in MODELS:  # nobody knows its limits
+        return [Problem("model", _text(request.model), "unknown model.", f"Use {', '.join(MODELS)}.")]
     record, mode, count, limits = record_of(request.model), request.mode, len(request.images), request.limits
     is_story, in_range = mode is Mode.ILLUSTRATED, "Choose a number in that range."
     least, n_max = limits.n_min, TASKS_PER_CALL_MAX if limits.splits else limits.n_max
@@ -80,7 +82,6 @@ def problems_of(request: ImageRequest) -> list[Problem]:
     is_most = most is None or not is_story or 1 <= most <= record.max_images_max
     rules: list[Rule] = [
         (not request.prompt.strip(), "prompt", "", "must not be empty.", "Describe the picture that you want."),
-        (request.model not in MODELS, "model", request.model, "unknown model.", f"Use {', '.join(MODELS)}."),
         (request.interleave and request.sequential, "sequential", True, "is not for illustrated text.", "Keep one."),
         (
             not least <= request.n <= n_max,

@@ -52,6 +52,7 @@ _HINTS: Final = {
     "Arrearage": "The account has an unpaid bill: settle it in the provider's console.",
     "AllocationQuota.FreeTierOnly": "The free quota is used up: switch paid use on in the provider's console.",
     "AccessDenied": "The key may not use this model at this address: check the model, the region and WAN_BASE_URL.",
+    "ModelNotFound": "Not every model is served everywhere: check the region and WAN_BASE_URL, or use another --model.",
     NO_PICTURE: "Run the cell again, with another seed or prompt. A task without a picture costs nothing.",
     "401": f"A key belongs to one service and region ({', '.join(DASHSCOPE_REGIONS)}): `%wan login` stores another.",
     "413": "Send fewer or smaller pictures.",

@@ -170,7 +170,7 @@ def test_every_model_has_every_shape(model: str, ratio: str) -> None:
 @pytest.mark.parametrize(
     ("field", "fields", "words"),
     [
-        ("model", {"model": "wan3"}, "wan2.7-image-pro"),
+        ("model", {"model": "wan3", "sequential": True, "n": 300}, "Use wan2.6-image, wan2.6-t2i, wan2.7-image, wan2"),
         (
             "images",
             {"model": T2I, "images": [picture()]},
