@@ -84,7 +84,7 @@ def problems_of(request: ImageRequest) -> list[Problem]:
         (not request.prompt.strip(), "prompt", "", "must not be empty.", "Describe the picture that you want."),
         (request.interleave and request.sequential, "sequential", True, "is not for illustrated text.", "Keep one."),
         (
-            not least <= request.n <= n_max,
+            mode in record.modes and not least <= request.n <= n_max,
             "n",
             request.n,
             f"must be {'1' if is_story else f'{least} to {n_max}'} ({mode}).",
@@ -132,7 +132,7 @@ def _option_rules(name: str, value: object, mode: Mode, record: ModelRecord) -> 
 
     if has(record):  # a mode that the model does not have is a problem of its own
         return [(mode in record.modes, name, value, f"{of_mode}, but this is {mode}.", mode_hint)]
-    shown = f"{value[:24]}…" if isinstance(value, str) else value
+    shown = one_line(value, 24) if isinstance(value, str) else value
     return [(True, name, shown, f"{record.name} has no {name}.", f"{model_hint}, or use {models_with(has)}.")]
 
 
@@ -170,13 +170,15 @@ def _size_rules(asked: str, mode: Mode, record: ModelRecord) -> list[Rule]:
         return [(True, "size", repr(asked), "not a valid size.", hint)]
     if isinstance(size, str):
         modes = [_MODES.get(one, ("", one))[1] for one, its in record.modes.items() if size in its.tiers]
-        message = f"belongs to {' and '.join(modes)}, but this is {mode}." if modes else f"not a size of {record.name}."
-        pixels = (
-            f"a size in pixels, at most {math.isqrt(limits.total_max_px)}x{math.isqrt(limits.total_max_px)} in total"
-        )
-        hint = f"Use {' or '.join(limits.tiers)}, or {pixels}." if limits.tiers else f"Give {pixels}, or leave it out"
-        if not limits.tiers:
-            hint += "; then edit the result at 2K." if Mode.EDIT in record.modes else ", or name a shape such as 16:9."
+        belongs, side = f"belongs to {' and '.join(modes)}, but this is {mode}.", math.isqrt(limits.total_max_px)
+        message = belongs if modes else f"not a size of {record.name}."
+        if limits.tiers or not modes:
+            owners = models_with(lambda one: any(size in its.tiers for its in one.modes.values()))
+            hint = f"Use {', '.join((*limits.tiers, 'a shape such as 16:9'))} or pixels; {size} is of {owners}."
+        else:
+            hint = (
+                f"Give a size in pixels, at most {side}x{side} in total, or leave it out; then edit the result at 2K."
+            )
         return [(size not in (*limits.tiers, *limits.sent_as), "size", size, message, hint)]
     width, height = size
     low, high = math.isqrt(limits.total_min_px), math.isqrt(limits.total_max_px)

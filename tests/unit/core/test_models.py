@@ -203,10 +203,14 @@ def test_every_model_has_every_shape(model: str, ratio: str) -> None:
         (
             "size",
             {"model": WAN27, "size": "4K"},
-            "not a size of wan2.7-image. Use 1K or 2K, or a size in pixels",
+            "Use 1K, 2K, a shape such as 16:9 or pixels; 4K is of wan2.7-image-pro.",
         ),
         ("size", {"model": PRO, "size": "4K", "images": [picture()]}, "belongs to text to image, but this is edit."),
-        ("size", {"model": T2I, "size": "2K"}, "at most 1440x1440 in total, or leave it out"),
+        (
+            "size",
+            {"model": T2I, "size": "2K"},
+            "not a size of wan2.6-t2i. Use a shape such as 16:9 or pixels; 2K is of wan2.6-image,",
+        ),
         ("size", {"model": T2I, "size": "1024x1024"}, "1280×1280 to 1440×1440"),
         ("size", {"model": PRO, "size": "8000x900"}, "between 1:8 and 8:1"),
     ],

@@ -55,9 +55,9 @@ def run_login(options: argparse.Namespace, runner: Runner) -> None:
         raise SettingsError("nobody is there to type a key.", hint="Set WAN_API_KEY in the environment instead.")
     session, loader = runner.session, runner.session.loader
     places = _workspace_urls(options.workspace)
-    provider, key = _ask(options.service)
-    if places and provider != "dashscope":
+    if places and _service(options.service) != "dashscope":
         raise CellError("only DashScope has workspaces.", hint="Write `%wan login dashscope WORKSPACE`.")
+    provider, key = _ask(options.service)
     url = _find_address(provider, key, session, places)
     where = loader.keys.write(provider, key)
     changes: dict[str, Any] = {"provider": provider, "provider_by": "login"}
