@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..database import JobRow, NewTask, Price, Status, Wanted
-from ..errors import Problem, RequestError
-from ..images import fit_request_body
+from ..database import JobRow, NewTask, Price, Status, Wanted, new_id
+from ..errors import Problem, RequestError, StoreError
+from ..images import InputImage, fit_request_body
 from ..jobs import DISPLAY, DurationLaw
 from ..project import new_job
 from ..replay import PlannedJob, Submission, refuse_unanswered
@@ -22,6 +22,7 @@ from .tables import Grid, Table
 if TYPE_CHECKING:
     from ..environment import Settings
     from ..request import ImageRequest
+    from ..resolver import Resolver
     from ..session import Session
 
 
@@ -163,7 +164,9 @@ def plan_batch(
         if keys.is_in(submission.name, *texts, *dict.fromkeys(tags)):
             raise RequestError([Problem("rows", "", "contain an API key.", EXPOSED_HINT)])
         if session.replay_mode(settings) == "only":
-            refuse_unanswered([_planned_job(new[0])], fresh=submission.fresh, by_store=settings.replay != "only")
+            refuse_unanswered(
+                [_planned_job(new[0], new[0].request)], fresh=submission.fresh, by_store=settings.replay != "only"
+            )
     budgets = session.budgets_of(settings, submission.cell.notebook)
     models = dict.fromkeys(task.request.model for task in new)
     plan = BatchPlan(
@@ -194,11 +197,22 @@ def _tasks(session: "Session", rows: Sequence[PlannedRow], key: str) -> "Sequenc
     return found
 
 
-def _planned_job(task: PlannedTask) -> PlannedJob:
+def _with_data(resolver: "Resolver", row: "PlannedRow", request: "ImageRequest") -> "ImageRequest":
+    """Return a request with the bytes of its pictures, read again from their files. Raises ``StoreError``."""
+    images = list(request.images)
+    for at, image in enumerate(images):
+        if isinstance(image, InputImage) and not image.data:
+            (images[at],) = resolver.image(row.files[image.identity], image.name)
+            if getattr(images[at], "identity", "") != image.identity:
+                message = f"{image.name} was changed after its row had been checked. Its row was not sent."
+                raise StoreError(message, hint="Run the cell again.")
+    return request.replace(images=fit_request_body(tuple(images)))
+
+
+def _planned_job(task: PlannedTask, request: "ImageRequest") -> PlannedJob:
     """Return a task as ``new_job`` takes it."""
     wanted = task.wanted
     with_seed = wanted.request_hash if wanted.has_seed else task.request.request_hash(with_seed=True)
-    request = task.request.replace(images=fit_request_body(task.request.images))
     return PlannedJob(
         request=request,
         request_hash=wanted.request_hash,
@@ -211,7 +225,8 @@ def new_tasks(
     session: "Session", plan: BatchPlan, part: Sequence[PlannedTask], prices: Mapping[str, Price | None]
 ) -> list[NewTask]:
     """Return tasks as the ledger takes them, with a new job for each that nothing answers."""
-    storage, made = session.project().storage, []
+    storage, resolver, made = session.project().storage, session.resolver({}), []
+    groups: dict[int, str] = {}
     for task in part:
         row = plan.rows[task.position]
         job = None
@@ -219,7 +234,10 @@ def new_tasks(
             submission = replace(plan.submission, tags=(*plan.submission.tags, *row.tags))
             run = session.run_of(submission.cell)
             price = prices[task.request.model]
-            job = new_job(_planned_job(task), submission, plan.settings, price, storage, run)
+            planned = _planned_job(task, _with_data(resolver, row, task.request))
+            job = new_job(planned, submission, plan.settings, price, storage, run)
+            job.id, job.group_position = new_id(), task.part
+            job.group_id = groups.setdefault(task.position, job.id)  # the tasks of one row are one job of a person
         columns = row.columns if task.part == 0 else {}
         made.append(
             NewTask(

@@ -40,12 +40,14 @@ _BRACES: Final = "For literal braces write {{ and }}, or set raw (--raw)."
 class PlannedRow:
     """A row of a batch: its columns as JSON holds them, with ``seed`` where seeds multiply the rows, and its request.
 
-    The request has no seed if none was asked.
+    The request has no seed if none was asked. Its pictures of ``files`` (by identity) are without data, since a table
+    may name thousands: they are read again when the row is written down.
     """
 
     columns: Mapping[str, Any]
     request: ImageRequest
     tags: tuple[str, ...] = ()
+    files: Mapping[str, str | PurePath] = field(default_factory=dict)
 
 
 def plan_rows(
@@ -110,6 +112,7 @@ class _Plan:
     notes: dict[str, None] = field(default_factory=dict)
     loaded: dict[object, tuple[object, Inputs, list[Problem]]] = field(default_factory=dict)
     sources: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)  # of pictures: columns, or pictures of all
+    files: dict[str, str | PurePath] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (name for name in self.arguments if name not in PARAMETERS):
@@ -175,7 +178,7 @@ class _Plan:
             self.sources.setdefault(name, []).append((value, None) if is_column else ("", value))
             if not is_column:
                 near = did_you_mean(value, self.columns) if isinstance(value, str) else ""
-                wrong = self._load(value, name, f"image {number}" if name == "images" else name)[1]
+                wrong = self._load(value, name, f"image {number}" if name == "images" else name, is_shared=True)[1]
                 self.problems += [replace(one, hint=f"{one.hint} {near}".strip()) for one in wrong]
 
     def _setters(self, taken: Collection[str]) -> dict[str, str]:
@@ -252,7 +255,7 @@ class _Plan:
         if problems:
             raise RequestError(problems)
         columns = {name: self._json(value) for name, value in values.items()}
-        return PlannedRow(columns=columns, request=request, tags=tuple(dict.fromkeys(tags)))
+        return PlannedRow(columns=columns, request=request, tags=tuple(dict.fromkeys(tags)), files=self.files)
 
     def _text(self, template: Template, values: dict[str, Any], problems: list[Problem]) -> str:
         """Return a text with the fields of a row filled in."""
@@ -279,7 +282,9 @@ class _Plan:
                 problems.append(Problem(column, "", "holds no picture.", "Fill it in, or leave the row out."))
         return found
 
-    def _load(self, value: object, field: str, name: str = "") -> tuple[Inputs, list[Problem]]:
+    def _load(
+        self, value: object, field: str, name: str = "", *, is_shared: bool = False
+    ) -> tuple[Inputs, list[Problem]]:
         """Return the pictures that a value is, read once for all rows, and what is wrong with them."""
         if isinstance(value, InputImage | PendingImage):
             return (value,), []
@@ -289,6 +294,13 @@ class _Plan:
         key = (type(value), value) if isinstance(value, str | PurePath) else id(value)
         if key not in self.loaded:
             images, _, problems = self.resolver.inputs(value, name or field)
+            if (
+                not is_shared
+                and isinstance(value, str | PurePath)
+                and not re.match(r"(?i)\s*(https?|data):", str(value))
+            ):
+                self.files |= {one.identity: value for one in images if isinstance(one, InputImage)}
+                images = tuple(replace(one, data=b"") if isinstance(one, InputImage) else one for one in images)
             self.loaded[key] = value, images, problems
         _, images, problems = self.loaded[key]
         return images, [replace(one, field=field) for one in problems]

@@ -132,6 +132,7 @@ class Run:
             for job in [live.pop(future) for future in list(live) if future.done()]:
                 if job.status is not Status.CANCELLED:
                     self._ended_at_s.append(self.worker.clock())
+                job.request = None  # it may hold pictures
                 if self.sends and job.status not in SETTLED:
                     self.stop(job.stopped)
 

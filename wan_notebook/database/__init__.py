@@ -26,24 +26,15 @@ if TYPE_CHECKING:
     from .batches import WRITTEN_AT_ONCE, NewTask, TaskPlace, Wanted
     from .database import CostKey, Database, HistoryPage, HistoryQuery, Spend
     from .engine import DatabaseUnavailable, on_network_filesystem
-    from .jobs import Claim, Conflict
+    from .jobs import Claim, Conflict, new_id
     from .models import BatchRow, EventRow, InputRow, JobRow, Owner, PictureRow, Price
     from .transfer import ImportReport
 
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
 __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
 __all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "may_follow"]
-__all__ += [
-    "BATCH_KEY",
-    "IN_FLIGHT",
-    "OCCURRENCE_KEY",
-    "WRITTEN_AT_ONCE",
-    "BatchRow",
-    "NewTask",
-    "TaskPlace",
-    "Wanted",
-    "on_network_filesystem",
-]
+__all__ += ["BATCH_KEY", "IN_FLIGHT", "OCCURRENCE_KEY", "WRITTEN_AT_ONCE", "BatchRow", "NewTask", "TaskPlace", "Wanted"]
+__all__ += ["new_id", "on_network_filesystem"]
 
 
 def __getattr__(name: str) -> Any:

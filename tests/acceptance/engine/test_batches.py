@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.kit import WAIT_S, Rig, at_cell, database_of, ended, history_of, rig, side_by_side, until
+from tests.kit import WAIT_S, Rig, at_cell, database_of, ended, history_of, rig, side_by_side, small_png, until
 from wan_notebook import api
-from wan_notebook.batch import Batch, BatchPlan
+from wan_notebook.batch import Batch, BatchPlan, start_batch
 from wan_notebook.errors import BudgetError, JobError, ReplayError, RequestError, StoreError
 from wan_notebook.session import Session
 
@@ -91,8 +91,26 @@ def test_text_to_image_rows_with_n_have_several_tasks(made: Rig) -> None:
     """A row's job has all of its pictures."""
     batch = done(ask_rows(made.kernel(), [{"animal": "fox", "n": 3}, {"animal": "owl", "seed": 9, "n": 2}]))
     assert [len(job.files) for job in batch] == [3, 2]
+    shown = [batch.session.job(job.id) for job in batch]
+    assert [len(job.files) for job in shown] == [3, 2], "a row's tasks are one job of the history, others' are not"
     assert batch[1].seeds == (9, 10)
     assert batch.progress.total == 5
+
+
+def test_a_picture_that_changes_before_its_row_is_written_is_not_sent(made: Rig, tmp_path: Path) -> None:
+    """Pictures of a table are read again for their job: what was checked is sent, or nothing."""
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(small_png())
+    session = made.kernel()
+    plan = api.map([{"image": path, "seed": 1} for path in paths], "at night", session=session, dry_run=True)
+    assert isinstance(plan, BatchPlan)
+    assert [image.data for row in plan.rows for image in row.request.images] == [b""] * 3, "a table may name thousands"
+    paths[1].write_bytes(small_png("red"))
+    batch = start_batch(session, plan)
+    with pytest.raises(JobError, match=r"1.png was changed after its row"):
+        batch.wait(WAIT_S)
+    assert made.service.tasks_created == 0
 
 
 def test_a_budget_is_checked_once_for_the_whole_batch(made: Rig) -> None:
