@@ -356,7 +356,10 @@ class Batch(Marked):
         if (run := self._run) is not None:
             run.stop(CANCELLED)
         worker, database = self.session.project().worker, self._database
-        lines = [f"{pluralize(database.cancel_batch(self.row), 'task')} not sent, nothing is paid for them."]
+        if run is not None:
+            futures.wait([run.written])
+        self.row, unsent = database.cancel_batch(self.row)
+        lines = [f"{pluralize(unsent, 'task')} not sent, nothing is paid for them."]
         tasks = database.batch_tasks(self.row, only_open=True)
         rows = database.jobs([task.job_id for task in tasks if task.status is Status.ACCEPTED])
         if rows:
@@ -522,8 +525,8 @@ class Batch(Marked):
 
     def _counts(self) -> Counter[Status]:
         counts: Counter[Status] = self._database.batch_counts(self.row)
-        if (run := self._run) is not None and not run.written.done():
-            counts[Status.INTENT] += max(0, self.row.task_count - sum(counts.values()))
+        if (unwritten := self.row.task_count - sum(counts.values())) > 0:
+            counts[Status.INTENT] += unwritten
         return counts
 
     def _pictures_to_come(self, pictures: int) -> Mapping[str, int]:

@@ -262,8 +262,8 @@ class Batches(Jobs):
             mine = (_waits(batch), JobSummary.owner_token == owner.token)
             session.execute(update(JobSummary).where(*mine).values(owner_token="", lease_until=None))
 
-    def cancel_batch(self, batch: BatchRow) -> int:
-        """Cancel what is not sent, for free; return how many jobs that were."""
+    def cancel_batch(self, batch: BatchRow) -> tuple[BatchRow, int]:
+        """Cancel what is not sent, for free; return the batch as it is now, and how many tasks that were."""
         with self.writing() as session:
             now, seqs = self.now(), list(session.scalars(select(JobSummary.seq).where(_waits(batch))))
             session.execute(update(JobSummary).where(_waits(batch)).values(status=Status.CANCELLED, finished_at=now))
@@ -272,7 +272,10 @@ class Batches(Jobs):
                 append_event(session, seq, now, "state", status=Status.CANCELLED, detail=how)
             stored = session.get_one(BatchRow, batch.seq)
             stored.cancelled_at, stored.reserved_pictures, stored.reserved_amount = now, 0, None
-            return len(seqs)
+            written = select(func.count()).where(BatchTaskRow.batch_seq == batch.seq)
+            unwritten = stored.task_count - (session.scalar(written) or 0)
+            stored.task_count -= unwritten
+            return stored, len(seqs) + unwritten
 
 
 def has_batches(session: Session) -> bool:
