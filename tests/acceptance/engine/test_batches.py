@@ -99,16 +99,16 @@ def test_text_to_image_rows_with_n_have_several_tasks(made: Rig) -> None:
 
 def test_a_picture_that_changes_before_its_row_is_written_is_not_sent(made: Rig, tmp_path: Path) -> None:
     """Pictures of a table are read again for their job: what was checked is sent, or nothing."""
-    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    paths = [tmp_path / f"{colour}.png" for colour in ("teal", "blue", "green")]
     for path in paths:
-        path.write_bytes(small_png())
+        path.write_bytes(small_png(path.stem))
     session = made.kernel()
     plan = api.map([{"image": path, "seed": 1} for path in paths], "at night", session=session, dry_run=True)
     assert isinstance(plan, BatchPlan)
     assert [image.data for row in plan.rows for image in row.request.images] == [b""] * 3, "a table may name thousands"
     paths[1].write_bytes(small_png("red"))
     batch = start_batch(session, plan)
-    with pytest.raises(JobError, match=r"1.png was changed after its row"):
+    with pytest.raises(JobError, match=r"blue.png was changed after its row"):
         batch.wait(WAIT_S)
     assert made.service.tasks_created == 0
 
