@@ -265,20 +265,17 @@ def map(
     problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     texts = [("name", name), ("provider", "" if provider is None else provider)]
     problems += [Problem(field, shown_value(text), "must be text.") for field, text in texts if type(text) is not str]
+    how: dict[str, Any] = {
+        "name": name,
+        "fresh": fresh,
+        "provider": provider,
+        "embed": embed,
+        "images": images,
+        "limit": limit,
+    }
+    resolver = _resolver(session, may_fetch=not dry_run)
     plan = plan_batch(
-        session,
-        rows,
-        prompt,
-        images=images,
-        limit=limit,
-        raw=raw,
-        parameters=parameters,
-        problems=problems,
-        resolver=_resolver(session, may_fetch=not dry_run),
-        name=name,
-        fresh=fresh,
-        provider=provider,
-        embed=embed,
+        session, rows, prompt, resolver=resolver, raw=raw, parameters=parameters, problems=problems, **how
     )
     for note in plan.submission.notes:
         warnings.warn(note, stacklevel=2)

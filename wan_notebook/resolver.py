@@ -49,6 +49,8 @@ class Resolver:
             return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
         if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
             return (self._of_address(value.strip(), name),)
+        if hasattr(type(value), "as_completed"):  # its display has a sheet of all, which would be taken for the picture
+            raise ImageInputError(name, "it is a batch, not a picture.", hint=f"Choose one of its jobs: {name}[0].")
         return (load_image(value, name=name, fetch=self.download),)
 
     def former_image(self, value: object, name: str) -> InputImage | None:

@@ -359,13 +359,15 @@ class Batch(Marked):
         if run is not None:
             futures.wait([run.written])
         self.row, unsent = database.cancel_batch(self.row)
-        lines = [f"{pluralize(unsent, 'task')} not sent, nothing is paid for them."]
-        tasks = database.batch_tasks(self.row, only_open=True)
+        tasks = [task for task in database.batch_tasks(self.row, only_open=True) if task.status not in SETTLED]
+        if not (unsent or tasks):
+            return f"Nothing of {self._title} is running."
+        lines = [f"{self._title}: {pluralize(unsent, 'task')} not sent, nothing is paid for them."]
         rows = database.jobs([task.job_id for task in tasks if task.status is Status.ACCEPTED])
         if rows:
             lines.append(worker.cancel([worker.track(row) for row in rows.values()]))
         if going := len(tasks) - len(rows):
-            lines.append(f"{pluralize(going, 'task')} run at the service and will be fetched.")
+            lines.append(f"{pluralize(going, 'task')} at the service will be fetched.")
         worker.refresh(worker.mine)
         return "\n".join(lines)
 

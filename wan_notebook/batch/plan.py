@@ -125,7 +125,7 @@ def plan_batch(
     rows: object,
     prompt: str | None,
     *,
-    name: str = "",
+    name: str | None = None,
     fresh: bool = False,
     provider: str | None = None,
     embed: bool | None = None,
@@ -140,7 +140,7 @@ def plan_batch(
     cell, (planned, more) = session.cell(), plan_rows(rows, prompt, **how)
     submission = Submission(
         requests=(),
-        name=name,
+        name=name or "",
         fresh=fresh,
         provider=provider,
         embed=embed,

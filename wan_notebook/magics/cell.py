@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..batch import ROWS_MAX, plan_batch, read_table
+from ..batch import plan_batch, read_table
 from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
-from ..models import MODEL, TASKS_PER_CALL_MAX
+from ..models import MODEL
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
 from ..template import expand, refuse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
 _SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
+_SWITCHES: Final = ("interleave", "sequential")
 _LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
 
 
@@ -107,41 +108,25 @@ def read_batch(read: ReadLine, body: str, session: "Session", resolver: "Resolve
         With everything that is wrong with the line, the table and its rows.
     """
     options, problems = read.options, list(read.problems)
-    reader = _Reader(options, resolver, problems, is_raw=options.raw, seeds_max=ROWS_MAX)
-    name, timeout_s = reader.value("name") or "", reader.value("timeout")
-    problems += name_problems(name, field="--as")
+    reader, names = _Reader(options, resolver, problems, is_raw=options.raw), resolver.namespace
+    how = {name: reader.value(name) for name in ("name", "timeout", "provider", "limit")}
+    problems += name_problems(how["name"] or "", field="--as")
     prompt, negative, notes = split_negative(body)
     reader.check_negative(negative)
-    table = reader.once("--over", options.over, lambda text: read_table(table_value(text, resolver.namespace)))
+    table = reader.once("--over", options.over, lambda text: read_table(table_value(text, names)))
     if table is None:
         raise RequestError(problems)
-    seeds, dests = reader.value("seed"), [option.dest for option in cell_parser().options]
-    given = {dest: reader.value(dest) for dest in dests if dest in ImageRequest.model_fields and dest != "seed"}
-    given |= {
-        "interleave": options.interleave or None,
-        "sequential": options.sequential or None,
-        "seed": seeds[0] if seeds and len(seeds) == 1 else seeds,
-        "negative_prompt": options.negative or negative or None,
-        "like": reader.row_images("like", [options.like] if options.like else [], table.columns),
-        "tags": options.tags,
-    }
-    plan = plan_batch(
-        session,
-        table,
-        prompt or None,
-        images=reader.row_images("image", options.image or (), table.columns),
-        parameters=given,
-        resolver=resolver,
-        problems=problems,
-        limit=reader.value("limit"),
-        raw=options.raw,
-        name=name,
-        fresh=options.fresh,
-        provider=reader.value("provider"),
-        embed=options.embed,
-        notes=(*notes, *_marks_in(prompt)),
-    )
-    return plan, timeout_s
+    fields = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
+    given = {name: reader.value(name) or None if name in _SWITCHES else reader.value(name) for name in fields}
+    given |= {"negative_prompt": options.negative or negative or None, "tags": options.tags}
+    given["like"] = reader.row_images("like", [options.like] if options.like else (), table.columns)
+    if given["seed"] and len(given["seed"]) == 1:
+        given["seed"] = given["seed"][0]
+    how |= {name: getattr(options, name) for name in ("raw", "fresh", "embed")}
+    how |= {"images": reader.row_images("image", options.image or (), table.columns), "parameters": given}
+    how |= {"problems": problems, "notes": (*notes, *_marks_in(prompt)), "resolver": resolver}
+    timeout_s: float | None = how.pop("timeout")
+    return plan_batch(session, table, prompt or None, **how), timeout_s
 
 
 def _marks_in(prompt: str) -> list[str]:
@@ -176,7 +161,6 @@ class _Reader:
     resolver: "Resolver"
     problems: list[Problem]
     is_raw: bool
-    seeds_max: int = TASKS_PER_CALL_MAX
     notes: list[str] = field(default_factory=list)
     known: dict[tuple[object, str], Any] = field(default_factory=dict)
 
@@ -184,8 +168,8 @@ class _Reader:
         """Return an option's value in its type; None where it is not given, or is wrong, which is a problem."""
         option = next(option for option in cell_parser().options if option.dest == name)
         given, names = getattr(self.options, name), self.resolver.namespace
-        read = partial(read_value, option, namespace=names, name=name, seeds_max=self.seeds_max)
-        return self.once(name, given, read) if isinstance(given, str) else given
+        is_text = isinstance(given, str)
+        return self.once(name, given, lambda text: read_value(option, text, names, name=name)) if is_text else given
 
     def requests(self, prompt: str, negative: str | None) -> tuple[ImageRequest, ...]:
         """Return one request a seed. Raise ``RequestError`` with everything that is wrong."""

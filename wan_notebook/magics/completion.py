@@ -43,12 +43,8 @@ def known_to(session: "Session | None", names: Mapping[str, object]) -> Known:
     ids = dict.fromkeys(job.id for _, job in reversed(session.last))
     database = project.database
     rows = (row for free in (False, True) for row in database.cost_by("tag", simulated=free))
-    return Known(
-        names,
-        tuple(ids),
-        lambda: [row.key for row in rows if row.key],
-        lambda: [row.name for row in database.batches() if row.name],
-    )
+    tags, batches = (lambda: [row.key for row in rows if row.key]), (lambda: [row.name for row in database.batches()])
+    return Known(names, tuple(ids), tags, batches)
 
 
 def complete(before: str, known: Known) -> Completion:
@@ -95,7 +91,7 @@ def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
     if kind is Kind.TAG:
         return map(quote, known.tags())
     if kind is Kind.BATCH:
-        return map(quote, known.batches())
+        return map(quote, filter(None, known.batches()))
     if kind is Kind.PATH:
         return _files(typed, lambda _name: True)
     if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE):

@@ -11,11 +11,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from ..batch import TABLE_FILES
+from ..batch import ROWS_MAX, TABLE_FILES
 from ..errors import RequestError
 from ..images import PictureOf, looks_like_image
 from ..jobs import Job
-from ..models import TASKS_PER_CALL_MAX
 from ..template import evaluate, expand, failed, parse_expression, refuse
 from ..text import did_you_mean, shown
 from ..validation import parse_size, plain_integer
@@ -55,17 +54,8 @@ def is_known(name: str, namespace: Mapping[str, Any]) -> bool:
 # Values of options ---------------------------------------------------------------------------------------------------
 
 
-def read_value(
-    action: argparse.Action,
-    text: Any,
-    namespace: Mapping[str, Any],
-    *,
-    name: str,
-    seeds_max: int = TASKS_PER_CALL_MAX,
-) -> Any:
+def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any], *, name: str) -> Any:
     """Return the value of an option or word in its type; jobs stay as typed, since the session looks them up.
-
-    Of seeds at most one more than ``seeds_max`` are returned.
 
     Raises
     ------
@@ -80,7 +70,7 @@ def read_value(
         case Kind.DURATION:
             return _seconds(text, namespace, name)
         case Kind.SEED:
-            return _seeds(text, namespace, seeds_max)
+            return _seeds(text, namespace)
         case Kind.NUMBER:
             return plain_integer(evaluate(LONE_FIELD.sub(r"\1", text), namespace, name))
     expanded = expand(text, namespace, field=name)
@@ -113,7 +103,7 @@ def _seconds(text: str, namespace: Mapping[str, Any], field: str) -> float:
     return seconds or refuse(field, f"{shown(text)} is not a valid time.", "Write seconds, 90s or 15m.")
 
 
-def _seeds(text: str, namespace: Mapping[str, Any], most: int) -> list[Any]:
+def _seeds(text: str, namespace: Mapping[str, Any]) -> list[Any]:
     """Read ``5``, ``5..8``, ``5,9,12`` or an expression that gives a number, a range or a list, in order."""
     text, found = LONE_FIELD.sub(r"\1", text), list[Any]()
     text = unquoted(text) or text  # "5, 9" in quotes means what it says
@@ -122,16 +112,16 @@ def _seeds(text: str, namespace: Mapping[str, Any], most: int) -> list[Any]:
             first, last = (plain_integer(evaluate(end, namespace, "seed")) for end in match.groups())
             if {type(first), type(last)} != {int} or first > last:
                 refuse("seed", "is not a range of seeds.", "Write 5..8, the smaller number first.", part)
-            found += range(first, min(last, first + most) + 1)
+            found += range(first, min(last, first + ROWS_MAX) + 1)
             continue
         value = evaluate(part, namespace, "seed")
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             value = [value]
         try:
-            found += islice(value, most + 1)
+            found += islice(value, ROWS_MAX + 1)
         except Exception as error:  # noqa: BLE001 - a person's own iterator may raise anything
             raise failed("seed", part, error) from None
-    return found[: most + 1]
+    return found[: ROWS_MAX + 1]
 
 
 # Tables and pictures -------------------------------------------------------------------------------------------------

@@ -69,20 +69,9 @@ _CELL: Final = (
         **_YES_NO,
     ),
     _arg("--watermark", help="'AI Generated' in the lower right corner (off)", **_YES_NO),
-    _arg(
-        "--over",
-        Kind.TABLE,
-        "a batch: a picture for each row of a table (DataFrame, list, wan.grid(…), CSV file); columns fill {braces}",
-        metavar="ROWS",
-    ),
+    _arg("--over", Kind.TABLE, "a picture for each row of a table (variable or file); columns fill {braces}"),
     _arg("--limit", Kind.NUMBER, "with --over: the first so many rows only"),
-    _arg(
-        "--as",
-        Kind.TEXT,
-        "bind the job to this variable; with --over also the batch's name",
-        dest="name",
-        metavar="NAME",
-    ),
+    _arg("--as", Kind.TEXT, "bind the job, or the batch, to this variable", dest="name", metavar="NAME"),
     _arg("--wait", help="wait for the pictures, or return at once", **_YES_NO),
     _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the job itself goes on"),
     *_switches(
@@ -96,6 +85,8 @@ _CELL: Final = (
 )
 _JOB: Final = _arg("job", Kind.JOB)
 _PATH: Final = _arg("path", Kind.PATH)
+_CHOICE: Final = _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon"))
+_BATCH: Final = _arg("--batch", Kind.BATCH, "all jobs of the batch of this name")
 _SERVICE: Final = _arg("service", Kind.TEXT, choices=SERVICES)
 _WITH_TAG: Final = _arg("--tag", Kind.TAG, "with this tag; of several, with all", dest="tags")
 _EVERYWHERE: Final = _arg("--everywhere", None, "in all your folders")
@@ -105,25 +96,17 @@ _OPEN: Final = _arg("--open", Kind.PATH, "merge a bundle into this project")
 _COMMANDS: Final = (  # synopsis, summary, example
     ("", "status, and what to do next", ""),
     ("make [options] TEXT", "make a picture from one line of text", "a fox in snow --seed 5"),
-    ("show [JOB | BATCH] [--all] [--takes]", "show a job's or batch's pictures again (the last job's)", "fox"),
-    ("wait [JOB | BATCH] [--timeout SECONDS]", "wait for a job or batch, or for all", "fox --timeout 5m"),
-    ("cancel JOB | BATCH | --all", "cancel a job, where the service can; send no more of a batch", "fox"),
+    ("show [JOB] [--all] [--takes]", "show a job's pictures again (the last job's)", "fox"),
+    ("wait [JOB] [--timeout SECONDS]", "wait for a job, or for all", "fox --timeout 5m"),
+    ("cancel JOB | --all", "cancel a job, where the service can", "fox"),
     ("resume [--all]", "pick up unfinished jobs and download what is ready", "--all"),
-    (
-        "resolve JOB [adopt TASK | again | abandon] | --batch NAME again | abandon",
-        "decide about a job that may or may not have arrived",
-        "a3f9 again",
-    ),
-    (
-        "save JOB | BATCH PATH [--clean] [--force]",
-        "save its pictures, or one (job[0]), as .png, .jpg or .webp",
-        "fox fox.jpg",
-    ),
+    ("resolve JOB [adopt TASK | again | abandon]", "decide about a job that may or may not have arrived", "a3f9 again"),
+    ("save JOB PATH [--clean] [--force]", "save its pictures, or one (job[0]), as .png, .jpg or .webp", "fox fox.jpg"),
     ("history [WORDS] [options]", "what was asked and made, newest first", "fox --since 7d"),
     ("cost [--by day|notebook|tag|user] [--everywhere]", "what it cost", "--by day"),
     ("budget [AMOUNT [pictures] | off] [--per day|notebook|total]", "show or set limits on spending", "5.00 --per day"),
-    ("star JOB | BATCH", "star a job or one picture (job[0]), or take the star away", "fox[0]"),
-    ("tag JOB | BATCH TAG … [--remove]", "add tags to a job, or take them away", "fox poster final"),
+    ("star JOB", "star a job or one picture (job[0]), or take the star away", "fox[0]"),
+    ("tag JOB TAG … [--remove]", "add tags to a job, or take them away", "fox poster final"),
     ("trash JOB [--undo]", "delete pictures, inputs and prompt after 30 days; the cost stays", "fox"),
     (
         "login [gateway | dashscope [WORKSPACE]]",
@@ -147,12 +130,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
     "wait": (_JOB, _arg("--timeout", Kind.DURATION, "wait at most so long: 90, 90s, 15m; the jobs go on")),
     "cancel": (_JOB, *_switches(all="everything that is not finished")),
     "resume": (*_switches(all="also jobs that were made with another key"),),
-    "resolve": (
-        _arg("--batch", Kind.BATCH, "in place of a job: all that is in doubt of this batch", metavar="NAME"),
-        _JOB,
-        _arg("choice", Kind.CHOICE, choices=("adopt", "again", "abandon")),
-        _arg("task", Kind.TEXT),
-    ),
+    "resolve": (_JOB, _CHOICE, _arg("task", Kind.TEXT), _BATCH),
     "save": (_JOB, _PATH, *_switches(clean="without the recipe", force="replace whatever file is there")),
     "history": (
         _arg("words", Kind.TEXT),
@@ -167,7 +145,7 @@ _ARGUMENTS: Final[dict[str, tuple[Argument, ...]]] = {
         _arg("--notebook", Kind.TEXT, "of this notebook, or the one named", nargs="?", const="", metavar="NAME"),
         _WITH_TAG,
         _arg("--seed", Kind.NUMBER, "with this seed"),
-        _arg("--batch", Kind.BATCH, "each job of the batch of this name", metavar="NAME"),
+        _BATCH,
         _arg("--state", Kind.TEXT, f"in this state: {', '.join(STATES)}", metavar="STATE", choices=STATES),
         _EVERYWHERE,
         _arg("--limit", Kind.NUMBER, "at most so many (20)"),
@@ -224,6 +202,7 @@ Negative prompt: text, frame
 
 %%wan [options]     the text below is the prompt; {name} stands for a variable
 %wan make TEXT      the same in one line; options before or after the text
+%wan show zoo       also wait, cancel, save, star, tag, resolve: JOB may be a batch
 _wan                the last job of another cell: -i _wan goes on from its picture"""
 _EXAMPLES: Final = (  # `%wan help size` shows the first one with that option
     "%%wan -i photo --size 16:9 --seed 5..8",

@@ -152,7 +152,13 @@ class Kind(StrEnum):
 
 EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE})
 REPEATABLE: Final = frozenset({"image", "tags", "words"})
-_METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
+_METAVARS: Final = {
+    Kind.NUMBER: "N",
+    Kind.DURATION: "SECONDS",
+    Kind.JOB_OR_FILE: "JOB",
+    Kind.TABLE: "ROWS",
+    Kind.BATCH: "NAME",
+}
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 

@@ -98,8 +98,8 @@ class Runner:
             self.show_text(help_text())
             return None
         resolver = session.resolver(self.namespace, may_fetch=not options.dry_run)
-        made: Job | Batch | None = None
         body = read.text if body is None else body
+        made: Job | Batch
         if options.over is not None:
             plan, timeout_s = read_batch(read, body, session, resolver)
             submission = plan.submission
@@ -107,17 +107,15 @@ class Runner:
                 self.say(*submission.notes)
             if options.dry_run:
                 publish(plan_bundle(plan))
-            else:
-                made = start_batch(session, plan)
+                return None
+            made = start_batch(session, plan)
         else:
             submission, timeout_s = read_cell(read, body, resolver)
             submission = replace(submission, cell=cell)
             if options.dry_run:
                 publish(dry_run_bundle(session.plan(submission)))
-            else:
-                made = session.submit(submission)
-        if made is None:
-            return None
+                return None
+            made = session.submit(submission)
         if submission.name:
             self.shell.user_ns[submission.name] = made
         made.shown_in = cell.execution
@@ -150,29 +148,27 @@ class Runner:
         CellError, RequestError, StoreError
             With the nearest name or id; also for a batch.
         """
-        found = self.named(word)
-        if isinstance(found, Batch):
-            hint = f"`%wan history --batch {found.name or found.id}` lists them."
+        found = self.things(word)
+        if batches := [one for one, _ in found if isinstance(one, Batch)]:
+            hint = f"`%wan history --batch {batches[0].name or batches[0].id}` lists them."
             raise CellError(f"{word} is a batch; this takes one of its jobs.", hint=hint)
         return found
 
-    def named(self, word: str | None) -> Batch | list[Pick]:
-        """Return the batch that a word names, by a variable or its own name; else jobs and pictures, as ``picks``."""
+    def things(self, word: str | None) -> list[tuple[Any, int | None]]:
+        """Return what ``picks`` does, and batches, which a word names by a variable or by their own name."""
         if not word:
             return [(self._newest(), None)]
         text = LONE_FIELD.sub(r"\1", unquoted(word) or word)
         if text not in self.namespace and self.session.known_project():
             with suppress(StoreError):
-                return find_batch(self.session, text)
+                return [(find_batch(self.session, text), None)]
         is_id = (reference := job_reference(text)) and not is_known(reference[0], self.namespace)
         value, index = (text, None) if is_id else evaluate_item(text, self.namespace, "job")
-        if isinstance(value, Batch):
-            return value
         given = value if isinstance(value, list | tuple) else [value]
-        if not given or not all(isinstance(one, Job | Picture | str) for one in given):
+        if not given or not all(isinstance(one, Job | Picture | Batch | str) for one in given):
             hint = "All of them: `--all`." if word == "all" else "`%wan history` lists the jobs."
             raise CellError(f"{word} is not a job (type {type(value).__name__}).", hint=hint)
-        return [self._pick(one, index) for one in given]
+        return [(one, None) if isinstance(one, Batch) else self._pick(one, index) for one in given]
 
     def _pick(self, value: Job | Picture | str, index: int | None) -> Pick:
         if isinstance(value, str):

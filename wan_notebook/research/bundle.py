@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from .._version import __version__
+from ..batch import TABLE_FILES
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, StoreError
 from ..files import explained, read_file
@@ -25,11 +26,12 @@ from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
 from .methods import render
-from .notebook_file import NotebookFile, history_of, read_notebook, select_jobs
+from .notebook_file import NotebookFile, history_of, ids_of, read_notebook, select_jobs
 from .redact import Redactor, imports_of, json_bytes, pictures_in_code
 from .unbundle import CRATE, FOLDER, LEDGER_LINES, VERSION, change_of, check_names
 
 _RO_CRATE: Final = "https://w3id.org/ro/crate/1.1"
+_TABLE: Final = re.compile(rf"[^\s\"'=(,]+({'|'.join(map(re.escape, TABLE_FILES))})\b", re.IGNORECASE)
 _URL: Final = re.compile(r"https?://[^\s\"'<>\\]{1,2000}")
 
 
@@ -84,7 +86,7 @@ def write_bundle(
         raise CellError(f"{notebook.name} holds no cell on disk.", hint="Save the notebook (Ctrl+S) and repeat.")
     keys = session.loader.known_keys()
     redactor = Redactor(root=root, pictures=pictures, keys=keys)
-    saved = [item.job_id for item in document.named() if item.job_id]
+    saved = ids_of(document.named(), database)
     rows, lost = select_jobs(database, [*saved, *shown], tags=tags, all_versions=all_versions, notebook=str(notebook))
     named = pictures_in_code(document.code, rows, folder=notebook.parent, root=root, pictures=pictures)
     kept = _kept_addresses(database, storage, [*document.code, *texts])
@@ -117,12 +119,14 @@ def write_bundle(
     ours = {"version": VERSION, "made_by": f"wan-notebook {__version__}", "named": list(packed), "kept": kept}
     unsaved, unpacked = _left_out(database, document, rows, str(notebook))
     unpacked = [] if tags else unpacked
+    tables = {match[0] for text in document.code for match in _TABLE.finditer(text)}
     remarks = {
         "not shown by the saved notebook (save it and repeat), jobs": sorted(set(shown) - set(saved)) if saved else [],
         "made by cells that the notebook on disk does not have (save it and repeat), jobs": unsaved,
         "not packed, since no output of their cells shows them (run these cells and repeat), jobs": unpacked,
         "without a picture here, so that their cells cannot be replayed, jobs": lost,
         "kept copies of inputs are gone": [r.name for row in rows for r in row.inputs if r.file not in records],
+        "tables that cells read are not packed": sorted(name for name in tables if (notebook.parent / name).is_file()),
         "links in cells lead to files that are not packed": document.dead_links(PurePosixPath(name).parent, files),
     }
     _write(target, {**files, CRATE: _crate(name, rows, facts, json.dumps(ours, sort_keys=True))})

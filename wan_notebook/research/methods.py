@@ -15,7 +15,7 @@ from ..money import Source, Total, format_amount
 from ..session import Session
 from ..text import pluralize, ranges
 from ..validation import Mode, limits_of
-from .notebook_file import read_notebook, select_jobs
+from .notebook_file import ids_of, read_notebook, select_jobs
 
 _SERVICES: Final = {"gateway": "the Vtrix gateway", "dashscope": "Alibaba Cloud Model Studio (DashScope)"}
 _LATEX: Final = {char: f"\\{char}" for char in "{}$&#%_"} | {
@@ -50,8 +50,8 @@ def methods_paragraph(
         If there is no finished picture, or the file is not a notebook.
     """
     named = read_notebook(notebook).without(cells_run).named() if notebook else []
-    jobs = [*(item.job_id for item in named if item.job_id), *shown]
-    rows, _ = select_jobs(session.project().database, jobs, tags=tags, notebook=str(notebook or ""))
+    database = session.project().database
+    rows, _ = select_jobs(database, [*ids_of(named, database), *shown], tags=tags, notebook=str(notebook or ""))
     escape = _latex if latex else _markdown
     real = [row for row in rows if not row.is_simulated]
     # Where the service rewrites prompts: in edits, of some models in others too.

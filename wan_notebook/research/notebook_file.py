@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from ..database import Database, HistoryQuery, JobRow
-from ..errors import CellError
+from ..errors import CellError, StoreError
 from ..files import explained, read_file
 
 _LINK: Final = re.compile(r"""(?:\b(?:href|src)=["']|\]\()(?!\w+:|//)([^\s"')#?]+)""")
@@ -35,19 +35,37 @@ class _Shown(BaseModel):
     sha256: Hashes = ()
     jobs: tuple[_Job, ...] = ()
     jobs_left_off: NonNegativeInt = 0
+    batch: str = Field("", max_length=40)
 
 
 class NamedJob(NamedTuple):
     """A job that an output names, with the SHA-256 of its pictures as the service sent them, in their order.
 
     A picture that was not there yet has an empty hash. ``job_id`` is empty for pictures that are named by hash alone
-    (a comparison). ``stands_for_group``: the output had no room to name the other jobs of the same call.
+    (a comparison). ``stands_for_group``: the output had no room to name the other jobs of the same call, or of
+    ``batch``.
     """
 
     cell: str
     job_id: str
     sha256: tuple[str, ...]
     stands_for_group: bool = False
+    batch: str = ""
+
+    def others(self, database: Database, row: JobRow | None) -> list[JobRow]:
+        """Return the jobs for which this one stands, as far as they are here."""
+        if self.batch and self.stands_for_group:
+            with suppress(StoreError):  # an opened bundle has the jobs, but no batches
+                tasks = database.batch_tasks(database.batch(self.batch))
+                return [*database.jobs(task.job_id for task in tasks).values()]
+        return database.group(row.group_id) if row and self.stands_for_group else []
+
+
+def ids_of(named: Sequence[NamedJob], database: Database) -> list[str]:
+    """Return the ids of the jobs that outputs name, and of those for which these stand."""
+    rows = database.jobs(item.job_id for item in named if item.job_id)
+    groups = ((item.job_id, *(row.id for row in item.others(database, rows.get(item.job_id)))) for item in named)
+    return [job_id for ids in groups for job_id in ids if job_id]
 
 
 class NotebookFile(NamedTuple):
@@ -81,7 +99,7 @@ class NotebookFile(NamedTuple):
                     found += [NamedJob(label, "", tuple(filter(None, shown.sha256)))] if shown.sha256 else []
                     found += [NamedJob(label, job.id, job.sha256) for job in shown.jobs]
                     if shown.jobs_left_off and shown.jobs:
-                        found[-1] = found[-1]._replace(stands_for_group=True)
+                        found[-1] = found[-1]._replace(stands_for_group=True, batch=shown.batch)
         return found
 
     def dead_links(self, folder: PurePosixPath, files: Collection[str]) -> list[str]:

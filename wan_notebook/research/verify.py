@@ -132,8 +132,7 @@ def _shown_pictures(
             found = (p for p in pictures if (p.sha256 == sha256 if sha256 else p.index == position))
             job_id, record = (item.job_id, next(found, None)) if item.job_id else by_hash.get(sha256, ("", None))
             yield item, job_id, position, record
-        if row and item.stands_for_group:
-            yield from _shown_pictures(database, [_named(one, item.cell) for one in database.group(row.group_id)])
+        yield from _shown_pictures(database, [_named(one, item.cell) for one in item.others(database, row)])
 
 
 def _finding(record: PictureRow | None, storage: Storage) -> str:

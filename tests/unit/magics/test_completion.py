@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,10 +30,12 @@ NAMES = {
     "phone": "not an image",
     "count": 3,
     "job": Job(),
+    "table": [{"animal": "fox"}],
+    "frame": pandas.DataFrame(),
     "_hidden": PHOTO,
     "Image": Image,
 }
-KNOWN = Known(NAMES, ("a3f9c2", "b77d01"), lambda: ["poster", "fig 2"])
+KNOWN = Known(NAMES, ("a3f9c2", "b77d01"), lambda: ["poster", "fig 2"], lambda: ["zoo", "", "an ark"])
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,10 @@ KNOWN = Known(NAMES, ("a3f9c2", "b77d01"), lambda: ["poster", "fig 2"])
         ("%%wan -i [photo, ph", "ph", ["photo", "photos"], []),
         ("%%wan --tag ", "", ["poster", '"fig 2"'], ["photo", "cat.jpg"]),
         ("%wan history --state ", "", ["running", "saved", '"in doubt"', '"not sent"'], ["intent", "in_doubt"]),
+        ("%%wan --over ", "", ["table", "frame", "rows.csv", "sub/"], ["photos", "count", "job", "cat.jpg"]),
+        ("%%wan --over [ta", "ta", ["table"], []),
+        ("%wan history --batch ", "", ["zoo", '"an ark"'], ["", "poster"]),
+        ("%wan resolve --batch z", "z", ["zoo"], []),
         ("%wan show ", "", ["job", "a3f9c2", "--all"], ["photo"]),
         ("%wan save job ", "", ["cat.jpg", "notes.txt", "--clean"], ["job"]),
         ("%wan help s", "s", ["show", "size", "seed"], []),
@@ -60,7 +67,7 @@ KNOWN = Known(NAMES, ("a3f9c2", "b77d01"), lambda: ["poster", "fig 2"])
 )
 def test_what_fits_is_offered(line, fragment, wanted, unwanted):
     """Commands, options not yet given, and values by their kind."""
-    for name in ("cat.jpg", "my cat.png", "notes.txt", ".hidden.png", "sub/dog.png", "sub/notes.txt"):
+    for name in ("cat.jpg", "my cat.png", "notes.txt", "rows.csv", ".hidden.png", "sub/dog.png", "sub/notes.txt"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
     found = complete(line, KNOWN)

@@ -132,16 +132,32 @@ def test_commands_take_a_batch_where_that_makes_sense(zoo: Notebook) -> None:
         assert "4 of 4 saved" in shown
     assert "4 of 4 jobs" in zoo.run("%wan history --batch zoo")
     assert "zoo is starred" in zoo.run("%wan star zoo")
-    assert "tags of 4 jobs of zoo: poster" in zoo.run("%wan tag zoo poster")
+    assert "tags of batch zoo: poster" in zoo.run("%wan tag zoo poster")
     assert len(zoo.shell.ev("wan.history(tag='poster', starred=True, batch='zoo')")) == 4
-    assert "saved 4 pictures in figures" in zoo.run("%wan save zoo figures")
+    assert zoo.run("%wan save zoo figures").count("saved figures/") == 4
     assert len(list(Path("figures").iterdir())) == 4
     with pytest.raises(StoreError, match="sheet"):
         zoo.run("%wan save zoo figures.png")
-    for command in ("trash zoo", "recall zoo", "show zoo --takes", "resolve zoo", "resolve --batch zoo adopt"):
+    for command in (
+        "trash zoo",
+        "recall zoo",
+        "show zoo --takes",
+        "resolve zoo",
+        "resolve --batch zoo adopt",
+        "resolve --batch zoo",
+    ):
         with pytest.raises(CellError, match="batch"):
             zoo.run(f"%wan {command}")
+    assert "Nothing of batch zoo is running" in zoo.run("%wan cancel zoo")
     assert "Nothing of batch zoo is in doubt" in zoo.run("%wan resolve zoo again\n%wan resolve --batch zoo abandon")
+
+
+def test_a_batch_is_no_picture(zoo: Notebook) -> None:
+    """Its display holds a sheet of all pictures, which must not be edited by mistake; a job of it is one."""
+    for call in ("%%wan -i zoo\nnight", "wan.generate('night', images=zoo)", "%%wan --over rows -i zoo\nnight"):
+        assert "Choose one of its jobs: zoo[0]" in "".join(problems_of(zoo, call))
+    zoo.run("%%wan -i zoo[1] --as edit\nat night")
+    assert zoo.names["edit"].rows[0].inputs[0].source_job == zoo.names["zoo"][1].id
 
 
 def test_a_row_is_recalled_as_a_cell_of_its_own(zoo: Notebook) -> None:
