@@ -7,14 +7,5 @@ from .rows import PlannedRow, plan_rows
 from .run import Run
 from .tables import ROWS_MAX, TABLE_FILES, Grid, grid, read_table
 
-__all__ = ["Batch", "BatchPlan", "BatchProgress", "Grid", "PlannedRow", "Run", "find_batch", "grid", "plan_batch"]
-__all__ += [
-    "ROWS_MAX",
-    "TABLE_FILES",
-    "plan_rows",
-    "read_table",
-    "save_sheet",
-    "start_batch",
-    "to_dataset",
-    "to_pandas",
-]
+__all__ = ["ROWS_MAX", "TABLE_FILES", "Batch", "BatchPlan", "BatchProgress", "Grid", "PlannedRow", "Run", "find_batch"]
+__all__ += ["grid", "plan_batch", "plan_rows", "read_table", "save_sheet", "start_batch", "to_dataset", "to_pandas"]

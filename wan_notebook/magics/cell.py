@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
 _SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
-_SWITCHES: Final = ("interleave", "sequential")
 _LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
 
 
@@ -117,7 +116,8 @@ def read_batch(read: ReadLine, body: str, session: "Session", resolver: "Resolve
     if table is None:
         raise RequestError(problems)
     fields = [option.dest for option in cell_parser().options if option.dest in ImageRequest.model_fields]
-    given = {name: reader.value(name) or None if name in _SWITCHES else reader.value(name) for name in fields}
+    given = {name: reader.value(name) for name in fields}
+    given |= {name: None for name in ("interleave", "sequential") if not given[name]}
     given |= {"negative_prompt": options.negative or negative or None, "tags": options.tags}
     given["like"] = reader.row_images("like", [options.like] if options.like else (), table.columns)
     if given["seed"] and len(given["seed"]) == 1:

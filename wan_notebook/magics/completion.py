@@ -94,10 +94,10 @@ def _values(action: argparse.Action, typed: str, known: Known) -> Iterable[str]:
         return map(quote, filter(None, known.batches()))
     if kind is Kind.PATH:
         return _files(typed, lambda _name: True)
-    if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE):
+    if kind not in (Kind.IMAGE, Kind.JOB, Kind.JOB_OR_FILE, Kind.ROWS):
         return ()
     values = [(name, value) for name, value in list(known.names.items()) if not name.startswith("_") or name == "_wan"]
-    if kind is Kind.TABLE:
+    if kind is Kind.ROWS:
         tables = _files(typed, lambda name: name.lower().endswith(TABLE_FILES))
         return [*(name for name, value in values if _is_table(value)), *tables]
     is_other = _is_image if kind is Kind.IMAGE else lambda value: kind is Kind.JOB and isinstance(value, Batch)

@@ -65,7 +65,7 @@ def read_value(action: argparse.Action, text: Any, namespace: Mapping[str, Any],
     if not isinstance(text, str):  # several texts, a switch, or nothing
         return [read_value(action, one, namespace, name=name) for one in text] if isinstance(text, list) else text
     match action.type:
-        case Kind.JOB | Kind.JOB_OR_FILE | Kind.TABLE:
+        case Kind.JOB | Kind.JOB_OR_FILE | Kind.ROWS:
             return text
         case Kind.DURATION:
             return _seconds(text, namespace, name)

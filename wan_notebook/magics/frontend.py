@@ -45,6 +45,14 @@ def show_jobs_in_cells() -> None:
     set_display(_show, _bundle)
 
 
+def show(shown: "Job | Batch", session: Session, where: FrontEnd, *, raises: bool = False, **how: Any) -> None:
+    """Show a job or a batch as ``show_job`` does; that it ended badly fails the cell if it ``raises``."""
+    if isinstance(shown, Job):
+        show_job(shown, session, where, raises=raises, **how)
+    else:
+        show_batch(shown, session, where, raises=raises, **how)
+
+
 def _show(shown: "Job | Batch") -> bool:
     """Display a job or batch unless this very cell has shown it; False for one of another folder."""
     if (session := _session_of(shown)) is None:
@@ -52,10 +60,7 @@ def _show(shown: "Job | Batch") -> bool:
     execution, where = session.cell().execution, front_end(current_shell())
     if shown.shown_in != execution:
         shown.shown_in = execution
-        if isinstance(shown, Job):
-            show_job(shown, session, where, raises=False)
-        else:
-            show_batch(shown, session, where, raises=False)
+        show(shown, session, where)
     elif where is FrontEnd.TERMINAL:
         print(repr(shown))  # noqa: T201 - the prompt `Out[3]:` is there already
     return True

@@ -69,7 +69,7 @@ _CELL: Final = (
         **_YES_NO,
     ),
     _arg("--watermark", help="'AI Generated' in the lower right corner (off)", **_YES_NO),
-    _arg("--over", Kind.TABLE, "a picture for each row of a table (variable or file); columns fill {braces}"),
+    _arg("--over", Kind.ROWS, "a picture for each row of a table (variable or file); columns fill {braces}"),
     _arg("--limit", Kind.NUMBER, "with --over: the first so many rows only"),
     _arg("--as", Kind.TEXT, "bind the job, or the batch, to this variable", dest="name", metavar="NAME"),
     _arg("--wait", help="wait for the pictures, or return at once", **_YES_NO),

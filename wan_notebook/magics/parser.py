@@ -142,7 +142,7 @@ class Kind(StrEnum):
     JOB = "job"
     JOB_OR_FILE = "job or file"
     BATCH = "batch"
-    TABLE = "table"
+    ROWS = "rows"
     PATH = "path"
 
     def __call__(self, text: str) -> str:
@@ -150,15 +150,9 @@ class Kind(StrEnum):
         return text
 
 
-EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE, Kind.TABLE})
+EXPRESSIONS: Final = frozenset({Kind.IMAGE, Kind.NUMBER, Kind.SEED, Kind.JOB, Kind.JOB_OR_FILE, Kind.ROWS})
 REPEATABLE: Final = frozenset({"image", "tags", "words"})
-_METAVARS: Final = {
-    Kind.NUMBER: "N",
-    Kind.DURATION: "SECONDS",
-    Kind.JOB_OR_FILE: "JOB",
-    Kind.TABLE: "ROWS",
-    Kind.BATCH: "NAME",
-}
+_METAVARS: Final = {Kind.NUMBER: "N", Kind.DURATION: "SECONDS", Kind.JOB_OR_FILE: "JOB"}
 _AS_IT_IS: Final = "In quotes or with --raw it is sent as it is."
 
 

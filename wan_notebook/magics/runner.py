@@ -14,23 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch import Batch, find_batch, start_batch
 from ..database import HistoryQuery
-from ..display import (
-    FrontEnd,
-    dry_run_bundle,
-    message_bundle,
-    plan_bundle,
-    publish,
-    set_cell_text,
-    show_batch,
-    show_job,
-)
+from ..display import FrontEnd, dry_run_bundle, message_bundle, plan_bundle, publish, set_cell_text
 from ..errors import CellError, RequestError, StoreError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_batch, read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
-from .frontend import show_jobs_in_cells
+from .frontend import show, show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import split_line, unquoted
 from .render_cell import cell_of_job
@@ -133,12 +124,9 @@ class Runner:
         """Write text as it is, where columns matter or a cell is to be copied."""
         print(text)  # noqa: T201 - on the cell's own thread
 
-    def show(self, shown: Job | Batch, *, raises: bool = False, **how: Any) -> None:
-        """Show a job or a batch, as ``show_job`` does; that it ended badly fails the cell if it ``raises``."""
-        if isinstance(shown, Batch):
-            show_batch(shown, self.session, self.front_end, raises=raises, **how)
-        else:
-            show_job(shown, self.session, self.front_end, raises=raises, **how)
+    def show(self, shown: Job | Batch, **how: Any) -> None:
+        """Show a job or a batch; ``how`` is as in ``frontend.show``."""
+        show(shown, self.session, self.front_end, **how)
 
     def picks(self, word: str | None) -> list[Pick]:
         """Return the jobs and pictures that a word names, as ``-i`` takes it; without one the last job.
