@@ -161,7 +161,8 @@ def plan_batch(
         keys = session.loader.known_keys()
         texts = dict.fromkeys(text for task in new for text in (task.request.prompt, task.request.negative_prompt))
         tags = (tag for row in planned for tag in row.tags)
-        if keys.is_in(submission.name, *texts, *dict.fromkeys(tags)):
+        cells = (cell for row in planned for cell in row.columns.values() if isinstance(cell, str))
+        if keys.is_in(submission.name, *texts, *dict.fromkeys([*tags, *cells])):
             raise RequestError([Problem("rows", "", "contain an API key.", EXPOSED_HINT)])
         if session.replay_mode(settings) == "only":
             refuse_unanswered(

@@ -120,6 +120,15 @@ def test_a_dry_run_shows_the_plan_and_a_budget_stops_the_whole(notebook: Noteboo
     assert notebook.tasks() == 3
 
 
+def test_a_key_in_the_table_is_not_written_down(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even in a column that nothing uses: the ledger keeps the rows."""
+    monkeypatch.setenv("WAN_API_KEY", key := "sk-veryverysecret0123456789")
+    notebook.names["rows"] = [{"animal": "fox", "note": f"asked with {key}"}]
+    told = problems_of(notebook, "%%wan --provider simulator --over rows\n{animal}")
+    assert "contain an API key" in told[1]
+    assert not default_session().loader.folder.exists()
+
+
 def test_what_nothing_uses_is_said(notebook: Notebook) -> None:
     """A misspelled column is a note above the pictures."""
     notebook.names["rows"] = [{"animal": "fox", "sizes": "1:1"}]
