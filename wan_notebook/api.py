@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .display import CompareItem, compare_bundle
 from .errors import CellError, ImageInputError, Problem, RequestError, StoreError
 from .export import write_file
 from .history import whole_number
@@ -19,6 +20,7 @@ from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
 from .request import ImageRequest, build_requests
+from .resolver import Resolver
 from .session import Session, default_session
 from .text import one_line, pluralize
 from .validation import (
@@ -31,10 +33,6 @@ from .validation import (
     split_seeds,
     unknown_parameters,
 )
-
-if TYPE_CHECKING:
-    from .display import CompareItem
-    from .resolver import Resolver
 
 Inputs = tuple[InputImage | PendingImage, ...]
 
@@ -181,12 +179,12 @@ def generate(
     return job
 
 
-def _resolver(session: Session) -> "Resolver":
+def _resolver(session: Session) -> Resolver:
     shell = current_shell()
     return session.resolver(shell.user_ns if shell is not None else {})
 
 
-def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
+def _inputs(resolver: Resolver, given: object, field: str) -> tuple[Inputs, Inputs, list[Problem]]:
     """Return the pictures that a value is, the same as the first edition took them if some are refused, and why."""
     values = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
     found: list[InputImage | PendingImage] = []
@@ -206,7 +204,7 @@ def _inputs(resolver: "Resolver", given: object, field: str) -> tuple[Inputs, In
     return tuple(found), whole if problems and len(whole) == len(former) else (), problems
 
 
-def _label(resolver: "Resolver", value: object) -> str:
+def _label(resolver: Resolver, value: object) -> str:
     """Return what a person calls a value: the file's name, its text, or the variable that holds it."""
     if isinstance(value, str | Path):
         text = str(value)
@@ -226,7 +224,7 @@ def _label(resolver: "Resolver", value: object) -> str:
 class Comparison:
     """Pictures side by side; it shows itself, and ``save`` writes it as PNG, PDF or HTML."""
 
-    items: "tuple[CompareItem, ...]"
+    items: tuple[CompareItem, ...]
     common: tuple[tuple[str, str], ...] = ()
     columns: int | None = None
 
@@ -252,8 +250,6 @@ class Comparison:
         return write_file(path, self._figure("JPEG" if kind == ".jpg" else kind[1:].upper()))
 
     def _repr_mimebundle_(self, **_: Any) -> "tuple[dict[str, Any], dict[str, Any]]":
-        from .display import compare_bundle
-
         return compare_bundle(self.items, common=self.common, columns=self.columns)
 
     def _figure(self, format: str) -> bytes:
@@ -330,9 +326,7 @@ def _flat(value: object) -> list[object]:
     return [each for part in inner for each in _flat(part)] if isinstance(inner, list | tuple) else [value]
 
 
-def _compare_item(value: object, number: int, resolver: "Resolver", names: Counter[str]) -> "CompareItem":
-    from .display import CompareItem
-
+def _compare_item(value: object, number: int, resolver: Resolver, names: Counter[str]) -> CompareItem:
     label = _label(resolver, value) or f"image {number}"
     if isinstance(value, Picture):
         row, picture = value.tracked.row, value.row

@@ -11,19 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from .database import Database, Price, Spend
+from .environment import Settings
 from .errors import BudgetError
 from .files import locked
 from .models import MODEL
 from .money import format_amount, read_amount
-from .settings import LEDGER_NAME
+from .settings import LEDGER_NAME, SettingsLoader
 from .text import did_you_mean, pluralize, shown
-
-if TYPE_CHECKING:
-    from .environment import Settings
-    from .settings import SettingsLoader
 
 Per = Literal["day", "notebook", "total"]
 PERIODS: Final[tuple[Per, ...]] = get_args(Per)
@@ -117,8 +114,8 @@ class BudgetBook:
     lists the other folders that could not be counted.
     """
 
-    loader: "SettingsLoader"
-    settings: "Settings"
+    loader: SettingsLoader
+    settings: Settings
     database: Database | None
     notebook: str
     wall_clock: Callable[[], float]

@@ -16,14 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from .budget import BudgetBook
 from .database import FINAL, Database, JobRow, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError
 from .images import fit_request_body
-from .jobs import Background, Job, Worker, goodbye, resolve_job
+from .jobs import Background, Job, TrackedJob, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
 from .money import Cost, Source, format_amount
 from .project import REPLAY_META, Project, ledger_exists, new_job, request_of_row
@@ -41,14 +41,11 @@ from .replay import (
     refuse_unanswered,
     shared_versions,
 )
+from .request import ImageRequest
 from .resolver import Resolver
 from .settings import LEDGER_NAME, SettingsLoader
 from .storage import Storage
 from .text import EXPOSED_HINT, pluralize
-
-if TYPE_CHECKING:
-    from .jobs import TrackedJob
-    from .request import ImageRequest
 
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB."""
@@ -71,7 +68,7 @@ class Plan:
 
     submission: Submission
     settings: Settings
-    requests: "tuple[ImageRequest, ...]"
+    requests: tuple[ImageRequest, ...]
     jobs: tuple[PlannedJob, ...]
     price: Price | None
 
@@ -334,7 +331,7 @@ class Session:
         """Return a job of the history. Raises ``StoreError`` naming the newest ids."""
         return self.job_of_row(self.project().database.get(id_or_prefix))
 
-    def job_of_row(self, row: "JobRow", *, is_alone: bool = False) -> Job:
+    def job_of_row(self, row: JobRow, *, is_alone: bool = False) -> Job:
         """Return a row's job; one that is open is followed.
 
         The first row of a group stands for all of it, unless ``is_alone``.
@@ -342,18 +339,18 @@ class Session:
         is_group = row.id == row.group_id and not is_alone
         return self.job_of_rows(self.project().database.group(row.group_id) if is_group else [row])
 
-    def job_of_rows(self, rows: "Sequence[JobRow]") -> Job:
+    def job_of_rows(self, rows: Sequence[JobRow]) -> Job:
         """Return one job for these rows, as ``job_of_row`` does."""
         worker = self.project().worker
         tracked = [worker.track(row) for row in rows]
         self.follow([job.row for job in tracked if job.status not in FINAL])
         return Job(tracked, worker, request=self.request_of(rows[0]), name=rows[0].name)
 
-    def request_of(self, row: "JobRow") -> "ImageRequest":
+    def request_of(self, row: JobRow) -> ImageRequest:
         """Return the request that a row was made from."""
         return request_of_row(row, self.project().storage)
 
-    def resume(self, *, foreign: bool = False) -> "list[TrackedJob]":
+    def resume(self, *, foreign: bool = False) -> list[TrackedJob]:
         """Go on with every open job that no living kernel works on.
 
         Jobs that were made with a key which is not in use here are left alone unless ``foreign``: they may come from
@@ -363,7 +360,7 @@ class Session:
         project = self.known_project()
         return self.follow(project.database.open_jobs(), foreign=foreign) if project else []
 
-    def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
+    def follow(self, rows: Sequence[JobRow], *, foreign: bool = False) -> list[TrackedJob]:
         """Go on with these open jobs, as ``resume`` does with all."""
         if not rows or self.replay_mode(self.settings()) == "only":
             return []
@@ -379,7 +376,7 @@ class Session:
             worker.start(jobs, {})
         return jobs
 
-    def _is_ours(self, row: "JobRow") -> bool:
+    def _is_ours(self, row: JobRow) -> bool:
         if row.is_simulated and row.provider == "simulator":
             return True
         with suppress(SettingsError):

@@ -15,14 +15,12 @@ import sys
 import time
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .errors import StoreError
 from .files import atomic_write, explained, is_inside, read_file
+from .images import SUFFIXES, InputImage
 from .text import one_line
-
-if TYPE_CHECKING:
-    from .images import InputImage
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +109,8 @@ class Storage:
 
     # Saving -----------------------------------------------------------------------------------------------------------
 
-    def save_input(self, image: "InputImage") -> str:
+    def save_input(self, image: InputImage) -> str:
         """Keep an input picture as it is sent, and return its path; beside a kept file that was edited by hand."""
-        from .images import SUFFIXES
-
         relative = f"inputs/{image.sha256[:16]}{SUFFIXES.get(image.mime, '.bin')}"
         return relative if self.holds(relative, image.sha256) else self.add(relative, image.data)
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..database import JobRow, PictureRow, Status
 from ..errors import DownloadError, JobError, StoreError, WanError
 from ..files import explained
+from ..images import SUFFIXES, BadImageError, image_info
+from ..metadata import Metadata, embed, public_name
 from ..models import RESULT_MAX_BYTES
 from ..text import pluralize
 from ..validation import Mode
@@ -23,7 +25,6 @@ from .retry import Action, decide, kind_of
 from .status import TrackedJob, cost_of, fewest_pictures
 
 if TYPE_CHECKING:
-    from ..metadata import Metadata
     from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -102,8 +103,6 @@ class _Download:
 
     def _checked(self, data: bytes, mime: str) -> tuple[dict[str, Any], str]:
         """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
-        from ..images import SUFFIXES, BadImageError, image_info
-
         columns: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data), "mime": mime}
         try:
             # Far above any size that can be asked for: more is a decompression bomb, not a surprise.
@@ -123,8 +122,6 @@ class _Download:
         wants_metadata = row.versions.get("embed", self.worker.settings(row.provider).embed)  # `--no-embed` of its cell
         try:
             if wants_metadata and columns["mime"].startswith("image/"):
-                from ..metadata import embed
-
                 metadata = metadata_of(row, PictureRow(index=self.index, **columns))
                 return embed(data, metadata), metadata.to_json(indent=2) + "\n"
         except Exception:  # metadata that cannot be written must not cost a paid picture
@@ -132,8 +129,6 @@ class _Download:
         return data, ""
 
     def _name(self, suffix: str) -> str:
-        from ..metadata import public_name
-
         row = self.job.row
         made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
         names = [public_name(image.name) for image in row.inputs]
@@ -176,10 +171,8 @@ class _Download:
         return rule.action
 
 
-def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
+def metadata_of(row: JobRow, picture: PictureRow) -> Metadata:
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
-    from ..metadata import Metadata
-
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
     fields = {
         **{name: getattr(row, name) for name in ("model", "provider", "mode", "prompt", "negative_prompt", "task_id")},

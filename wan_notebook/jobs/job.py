@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 from ..database import SETTLED, JobRow, PictureRow, Status
 from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, RecipeError, StoreError, require
 from ..files import atomic_write, explained
+from ..images import BadImageError, open_image, plain_rgb
+from ..metadata import embed, exif_block, read_metadata, strip
 from ..money import Cost, Total
 from ..request import ImageRequest
 from ..storage import refuse_kept
@@ -153,8 +155,6 @@ class Picture(Marked):
     @property
     def image(self) -> "Image":
         """The picture as a PIL image (RGB). Raises ``StoreError`` if its file is gone or damaged."""
-        from ..images import BadImageError, open_image
-
         try:
             return open_image(self.job.worker.storage.read(self.row.file)).convert("RGB")
         except BadImageError as error:
@@ -189,8 +189,6 @@ class Picture(Marked):
     @property
     def data(self) -> bytes:
         """The file's bytes as the service sent them, without metadata of ours."""
-        from ..metadata import strip
-
         return strip(self.job.worker.storage.read(self.row.file))
 
     def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> Path:
@@ -622,9 +620,6 @@ def _targets_of(given: str | Path, names: Sequence[str]) -> list[Path]:
 
 def _converted(data: bytes, own: str, target: Path) -> bytes:
     """Return a picture in the format that a file name says; ``own`` is its own ending."""
-    from ..images import BadImageError, open_image, plain_rgb
-    from ..metadata import embed, exif_block, read_metadata
-
     wanted = target.suffix.lower()
     if FORMATS.get(wanted, wanted) == FORMATS.get(own, own):
         return data
@@ -649,8 +644,6 @@ def _is_wanted(path: Path, data: bytes, *, overwrite: bool) -> bool:
 
     Raises ``StoreError`` if what is there must not be replaced.
     """
-    from ..metadata import read_metadata
-
     if not path.exists():
         return True
     old = path.read_bytes() if path.is_file() else b""

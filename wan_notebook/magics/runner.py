@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..database import HistoryQuery
 from ..display import FrontEnd, dry_run_bundle, message_bundle, publish, set_cell_text, show_job
 from ..errors import CellError, RequestError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
+from ..session import Session
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
@@ -24,9 +25,6 @@ from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import split_line, unquoted
 from .render_cell import cell_of_job
-
-if TYPE_CHECKING:
-    from ..session import Session
 
 Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
@@ -62,7 +60,7 @@ class Runner:
     """
 
     shell: Any
-    session: "Session"
+    session: Session
     namespace: Mapping[str, Any]
     front_end: FrontEnd = FrontEnd.TERMINAL
     panel: Callable[[], ModuleType] | None = None
