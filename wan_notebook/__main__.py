@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from .database import FINAL
 from .errors import SettingsError, WanError
 from .jobs import TrackedJob, error_of, explain, is_not_sent, status_words
 from .research import verify_notebook
@@ -132,7 +133,7 @@ def _followed(session: Session, tracked: Sequence[TrackedJob], option: str, end:
         if provider in KEY_VARIABLE and session.settings(provider).key is None:  # cron has another environment
             no_key = f"no key for {provider} in {KEY_VARIABLE[provider]} or from `%wan login`"
         print(_for_command_line(f"{one.id}  {_report(session, one, no_key)}", option))
-        needs_person |= one.status == "in_doubt" or bool(not one.row.is_final and (one.stopped or no_key))
+        needs_person |= one.status == "in_doubt" or bool(one.status not in FINAL and (one.stopped or no_key))
     return needs_person
 
 
@@ -146,7 +147,7 @@ def _report(session: Session, tracked: TrackedJob, no_key: str) -> str:
         return "not sent: nothing was paid. Run the script again to send it."
     if row.status == "in_doubt":
         return f"in doubt\n{explain(session.job(row.id))}"
-    if row.is_final:
+    if row.status in FINAL:
         return f"{status_words(row)}: {error_of(row).message}"
     why = no_key or tracked.note or "it goes on at the service"
     return f"{status_words(row)}, not finished: {why}. `%wan resume` looks again"

@@ -126,7 +126,7 @@ class BudgetBook:
         """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
         found = [
             *(parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts),
-            *(parse_budget(text) for per in PERIODS for text in self._stored(per)),
+            *(budget for per in PERIODS for budget in self._stored(per)),
         ]
         lowest: dict[tuple[Per, str], Budget] = {}
         for budget in found:
@@ -157,16 +157,16 @@ class BudgetBook:
             hint = f"Set it: `%wan config price=0.03{budget.currency}`; or count pictures: `%wan budget 40 pictures`."
             raise BudgetError(f"a budget of {budget.text} cannot be kept: the price of a picture is {why}.", hint=hint)
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
-        self._write([*self._stored(budget.per), budget.text], budget.per)
+        self._write([*self._stored(budget.per), budget], budget.per)
 
     def remove(self, per: str | None = None, *, counts_pictures: bool | None = None) -> list[Budget]:
         """Forget the budgets of a period (of all without one) and return them; ``WAN_BUDGET`` stays."""
         removed = []
         for period in PERIODS if per is None else (per,):
-            budgets = [parse_budget(text) for text in self._stored(period)]
+            budgets = self._stored(period)
             gone = [b for b in budgets if counts_pictures is None or b.counts_pictures is counts_pictures]
             if gone:
-                self._write([b.text for b in budgets if b not in gone], period)
+                self._write([b for b in budgets if b not in gone], period)
             removed += gone
         return removed
 
@@ -249,25 +249,21 @@ class BudgetBook:
 
     # Where they are kept ----------------------------------------------------------------------------------------------
 
-    def _stored(self, per: str) -> list[str]:
-        if per == "notebook":
-            text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
-            return [*_readable((text or "").split(","))]
-        return [str(text) for text in self.loader.stored().get("budgets", {}).get(per, ())]
-
-    def _write(self, texts: Sequence[str], per: str) -> None:
+    def _stored(self, per: str) -> list[Budget]:
         if per != "notebook":
-            self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: list(texts)})
+            return [parse_budget(str(text)) for text in self.loader.stored().get("budgets", {}).get(per, ())]
+        found, text = list[Budget](), self.database.meta_get(f"{_META}:{self.notebook}") if self.database else None
+        for part in (text or "").split(","):
+            with suppress(BudgetError):  # the ledger of somebody else may hold anything
+                found.append(parse_budget(part))
+        return found
+
+    def _write(self, budgets: Sequence[Budget], per: str) -> None:
+        texts = [budget.text for budget in budgets]
+        if per != "notebook":
+            self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: texts})
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
-
-
-def _readable(texts: Sequence[str]) -> Iterator[str]:
-    """Leave out what cannot be read: the ledger of somebody else may hold anything."""
-    for text in texts:
-        with suppress(BudgetError):
-            parse_budget(text)
-            yield text
 
 
 # Refusals ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from .database import SETTLED, Status
 from .errors import ImageInputError, StoreError, WanError
@@ -13,8 +13,6 @@ from .images import UNFETCHED, InputImage, PendingImage, PictureOf, former_ident
 from .jobs import Job, Picture, TrackedJob, image_of_picture, status_words
 from .project import Project
 from .text import pluralize
-
-INPUTS: Final = "inputs"
 
 
 @dataclass(repr=False)  # a person's variables belong in no traceback
@@ -112,6 +110,6 @@ class Resolver:
         if self.project is not None:
             data = download(url)
             suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
-            file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+            file = f"inputs/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
             self.project.database.meta_set(key, self.project.storage.add(file, data))
         return image

@@ -306,9 +306,6 @@ class Session:
         fresh = {row.id for row, is_new in made if is_new}
         tracked = [worker.track(row) for at, job in enumerate(plan.jobs) if (row := rows.get(at, job.result))]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
-        for job_id in replayed:
-            shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
-            project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
             # One that was joined is sent, too: its owner may never do it.
             intents = {at: row for at, row in rows.items() if row.status is Status.INTENT}

@@ -6,7 +6,7 @@ What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs witho
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, OpenSummary, Status, count_open, may_follow
+from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, TRANSITIONS, OpenSummary, Status, count_open
 
 if TYPE_CHECKING:
     from .database import CostKey, Database, HistoryPage, HistoryQuery, Spend
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .models import EventRow, InputRow, JobRow, Owner, PictureRow, Price
     from .transfer import ImportReport
 
-__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
+__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "TRANSITIONS", "OpenSummary", "Status"]
 __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
-__all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "may_follow"]
+__all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "count_open"]
 __all__ += ["on_network_filesystem"]
 
 

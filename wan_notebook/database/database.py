@@ -34,7 +34,7 @@ from .models import (
     search_text,
     storable,
 )
-from .status import BILLED, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
+from .status import BILLED, FINAL, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
 from .transfer import Transfer
 
 CostKey = Literal["day", "notebook", "tag", "user"]
@@ -78,7 +78,6 @@ class HistoryQuery:
     user: str = ""
     seed: int | None = None
     starred: bool = False
-    rejected: bool | None = None
     include_trashed: bool = False
     only_trashed: bool = False
     """What is in the trash and can be taken out again."""
@@ -180,7 +179,7 @@ class Database(Transfer):
         """Put a job into the trash, or take it out. An open one stays: it still costs or owes something."""
         with self.writing() as session:
             row = locked_job(session, job_id)
-            if on and not row.is_final:
+            if on and row.status not in FINAL:
                 hint = f"Cancel it, wait for it, or run `%wan resolve {job_id}`."
                 raise StoreError(f"Job {job_id} is {row.status}, so it cannot go to the trash.", hint=hint)
             row.trashed_at = self.now() if on else None
@@ -287,7 +286,6 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     if query.starred:
         pictures = sa.select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
         wanted.append(job.seq.in_(sa.union(sa.select(job.seq).where(job.is_starred == 1), pictures)))
-    wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
     return wanted
 
 

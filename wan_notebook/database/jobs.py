@@ -38,7 +38,7 @@ from .models import (
     search_text,
     storable,
 )
-from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
+from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, TRANSITIONS, Status
 
 PAUSE_MAX_S: Final = 600.0
 """The longest pause of an account, and for how long a task that nobody follows may hold a place."""
@@ -267,7 +267,7 @@ class Jobs(DatabaseEngine):
             row, now = locked_job(session, job_id), self.now()
             # Of two kernels that both mean intent → sending, the second one must not pass as sending → sending.
             is_expected = row.status is expect if expect else row.status is not to
-            if not is_expected or not may_follow(row.status, to):
+            if not is_expected or to not in TRANSITIONS[row.status]:
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
             row.status = to
             if to in _TIMES:

@@ -32,7 +32,7 @@ from ..money import Cost, Source, to_decimal
 from ..request import hash_of_canonical
 from ..text import one_line
 from ..validation import Mode
-from .status import FINAL, OPEN, Status
+from .status import OPEN, Status
 
 TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
@@ -284,22 +284,15 @@ class JobSummary(Base):
     missing: Mapped[Count]
     """Pictures that were asked for and not delivered."""
 
-    @property
-    def owner(self) -> Owner | None:
-        """The process that holds it, or held it last; see ``is_held``."""
-        return (
-            Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token) if self.owner_token else None
-        )
-
     def hold(self, owner: Owner, until: float) -> None:
         """Write down who works on it, and until when (Unix seconds)."""
         self.owner_host, self.owner_pid, self.owner_token, self.lease_until = owner.host, owner.pid, owner.token, until
 
     def is_held(self, now: float) -> bool:
         """Say whether somebody who may live has a lease of it that is good at a time."""
-        owner = self.owner
+        owner = Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token)
         left_s = (self.lease_until or 0.0) - now  # an hour of it: a clock was wrong
-        return owner is not None and 0 <= left_s < 3600 and not owner.is_dead()
+        return owner.token != "" and 0 <= left_s < 3600 and not owner.is_dead()
 
     def is_abandoned(self, now: float) -> bool:
         """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""
@@ -363,11 +356,6 @@ class JobRow(JobSummary):
 
     request_position = 0
     """Of a new job: counts the tasks of one request. Only the first bears the hash of a request without a seed."""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more happens to it and no money is reserved."""
-        return self.status in FINAL
 
     @property
     def cost(self) -> Cost:

@@ -46,10 +46,14 @@ _FURTHEST_FIRST = [
 ]
 """Statuses of one group's jobs, from the furthest from being saved."""
 
-DISPLAY: dict[str, Callable[[Any], Any]] = {"show": lambda _job: False, "bundle": lambda _shown: None}
+DISPLAY: dict[str, Callable[..., Any]] = {
+    "show": lambda _job: False,
+    "bundle": lambda _shown: None,
+    "cell": lambda _job, _session: "",
+}
 
 
-def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> None:
+def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any], cell: Callable[[Any, Any], str]) -> None:
     """Say how jobs and pictures show themselves in a cell: this layer knows no display.
 
     Parameters
@@ -58,8 +62,10 @@ def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> No
         Displays a job, live where that is possible, and returns whether it did.
     bundle : callable
         Returns the static MIME bundle ``(data, metadata)`` of a job or a picture, or None: IPython shows the repr.
+    cell : callable
+        Writes the ``%%wan`` cell that asks for a job, which it is given with its session.
     """
-    DISPLAY.update(show=show, bundle=bundle)
+    DISPLAY.update(show=show, bundle=bundle, cell=cell)
 
 
 class Marked:

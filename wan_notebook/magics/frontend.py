@@ -8,6 +8,7 @@ from ..display import HEADLESS_TIMEOUT_S, Bundle, FrontEnd, job_bundle, picture_
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
+from .render_cell import cell_of_job
 
 
 def front_end(shell: Any) -> "FrontEnd":
@@ -29,7 +30,7 @@ def cells_run(shell: Any) -> frozenset[str]:
 
 def show_jobs_in_cells() -> None:
     """Let a job or a picture that is a cell's last line show itself as the cell's own output."""
-    set_display(_show, _bundle)
+    set_display(_show, _bundle, cell_of_job)
 
 
 def _show(job: Job) -> bool:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ..database import HistoryQuery
-from ..display import FrontEnd, dry_run_bundle, message_bundle, publish, set_cell_text, show_job
+from ..display import FrontEnd, Table, dry_run_bundle, publish, show_job, table_bundle
 from ..errors import CellError, RequestError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
@@ -24,7 +24,6 @@ from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, rea
 from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import split_line, unquoted
-from .render_cell import cell_of_job
 
 Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
@@ -103,7 +102,7 @@ class Runner:
 
     def say(self, *lines: str) -> None:
         """Show a message, in which text between backticks is a command."""
-        publish(message_bundle("\n".join(lines)))
+        publish(table_bundle(Table(lines="\n".join(lines).split("\n")), "message"))
 
     def show_text(self, text: str) -> None:
         """Write text as it is, where columns matter or a cell is to be copied."""
@@ -188,5 +187,4 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
     return name, read.options
 
 
-set_cell_text(cell_of_job)
 show_jobs_in_cells()
