@@ -21,9 +21,6 @@ from .storage import Storage
 REPLAY_META: Final = "replay"
 """The ledger's note that a folder only replays: the folder of an opened bundle."""
 
-_EMBED_KEY: Final = "embed"
-"""Key in a row's ``versions`` that keeps what ``--no-embed`` said, so that a later kernel obeys it too."""
-
 
 @dataclass(eq=False)
 class Project:
@@ -48,7 +45,8 @@ def new_job(
 ) -> JobRow:
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
-    made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), _EMBED_KEY: submission.embed}
+    # What `--no-embed` said is kept, so that a later kernel obeys it too.
+    made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), "embed": submission.embed}
     same_names = (
         (settings, "provider base_url is_simulated user key_fingerprint"),
         (request, "model prompt negative_prompt seed"),

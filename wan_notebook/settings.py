@@ -40,8 +40,6 @@ _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
-_TABLES: Final = ("base_urls", "budgets", "prices")
-_BUILT_IN: Final = "built in"
 _mask_of: Final = lru_cache(maxsize=4)(KeyMask)
 
 
@@ -169,7 +167,7 @@ class SettingsLoader:
             return {}
         try:
             stored = dict(json.loads(self.config_path.read_text("utf-8")))
-            tables = {name: dict(stored[name]) for name in _TABLES if name in stored}
+            tables = {name: dict(stored[name]) for name in ("base_urls", "budgets", "prices") if name in stored}
             for per, texts in tables.get("budgets", {}).items():
                 tables["budgets"][per] = list(texts)
             return stored | tables
@@ -219,7 +217,7 @@ class SettingsLoader:
         variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
         if not in_process and self._variable(variable):
             return SecretStr(self._variable(variable)), variable
-        return (SecretStr("simulator"), _BUILT_IN) if provider == "simulator" else self.keys.read(provider)
+        return (SecretStr("simulator"), "built in") if provider == "simulator" else self.keys.read(provider)
 
     def _variable(self, name: str) -> str:
         # One value at a time: no frame, and so no verbose traceback, holds the whole environment.

@@ -78,6 +78,7 @@ class HistoryQuery:
     user: str = ""
     seed: int | None = None
     starred: bool = False
+    rejected: bool | None = None
     include_trashed: bool = False
     only_trashed: bool = False
     """What is in the trash and can be taken out again."""
@@ -286,6 +287,7 @@ def _conditions(query: HistoryQuery) -> list[sa.ColumnElement[bool]]:
     if query.starred:
         pictures = sa.select(PictureRow.job_seq).where(PictureRow.is_starred == 1)
         wanted.append(job.seq.in_(sa.union(sa.select(job.seq).where(job.is_starred == 1), pictures)))
+    wanted += [job.is_rejected == int(query.rejected)] if query.rejected is not None else []
     return wanted
 
 

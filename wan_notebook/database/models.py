@@ -130,11 +130,6 @@ def _unescaped(text: str) -> str:
     return _HALF.sub("?", text)
 
 
-def _amount(value: Any) -> Any:
-    amount = to_decimal(value)
-    return value if amount is None else amount
-
-
 def is_plausible(amount: object) -> bool:
     """Say whether something can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
     return (
@@ -188,7 +183,12 @@ FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or ("
 """A picture's path, relative to the project's folder: beside the ledger stands none, so that none can be its name."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
-AMOUNT: Final = Stored("TEXT", is_plausible, lambda value: value if value is None else str(value), _amount)
+AMOUNT: Final = Stored(
+    "TEXT",
+    is_plausible,
+    write=lambda value: value if value is None else str(value),
+    read=lambda value: value if (amount := to_decimal(value)) is None else amount,
+)
 """A decimal amount of money, exactly as it was reported."""
 STATUS: Final = Stored("TEXT", lambda v: isinstance(v, Status), str, lambda v: Status(v) if v in list(Status) else v)
 JSON: Final = _object_of()
