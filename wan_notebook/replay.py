@@ -268,7 +268,9 @@ class Lookup:
         return next((row for row in rows if row.group_id in groups or self._is_running(row)), None)
 
     def _is_running(self, row: JobRow) -> bool:
-        return row.status in OPEN and not row.is_abandoned(self.now)
+        # What has expired before its time may still be fetched: only --fresh pays for it again.
+        may_come = row.status is Status.EXPIRED and bool(row.task_id) and self.now < (row.expires_at or 0.0)
+        return may_come or (row.status in OPEN and not row.is_abandoned(self.now))
 
 
 def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.faults import Reply
 from tests.kit import KEY_VARIABLE, WAIT_S, Rig, ask, database_of, ended, rig, set_env, until
+from wan_notebook.database import FINAL
 from wan_notebook.display import job_bundle
 from wan_notebook.errors import JobError, JobExpired, JobRefused
 
@@ -37,6 +38,7 @@ def test_a_refused_address_is_fetched_once_more_by_hand(made: Rig) -> None:
     with pytest.raises(JobExpired, match=f"`%wan resolve {job.id} adopt {task_id}`"):
         job.result(1)
     made.arm()
+    assert ask(made.kernel(), seed=5).id == job.id, "what may still be fetched is not bought again"
     session.resolve(job, "adopt", task_id)
     until(lambda: job.status == "saved")
     assert made.service.tasks_created == 1
@@ -120,7 +122,7 @@ def test_unknown_to_another_key_is_not_expired(tmp_path: Path) -> None:
         new = ended(ask(other, "a cat", seed=1))
         polls = made.service.requests["poll"] - polls
         assert new.status == "saved"
-        assert not tracked.row.is_final
+        assert tracked.row.status not in FINAL
         assert polls < 60
         set_env(other, DASHSCOPE_API_KEY="key-one")
         other.forget_clients()

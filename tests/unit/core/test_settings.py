@@ -65,7 +65,10 @@ def test_practice_is_not_sent_to_a_real_service(make: Make, reads_first: bool) -
     assert (found.in_process, found.is_url_named, found.key == SecretStr(KEY)) == (True, False, False)
     env["WAN_BASE_URL"] = "http://127.0.0.1:9"  # a simulator's own
     assert given.load().base_url == "http://127.0.0.1:9"
-    assert make(WAN_PROVIDER="simulator", **REAL).load("simulator").base_url == "https://real.test"
+    others = {name: given.load(name).base_url for name in ("gateway", "dashscope")}
+    assert (others["gateway"], "real.test" in others["dashscope"]) == ("https://real.test", False), "its own address"
+    elsewhere = make(WAN_PROVIDER="simulator", **REAL).load("simulator")
+    assert (elsewhere.base_url, elsewhere.key) == ("https://real.test", SecretStr("simulator"))
 
 
 @pytest.mark.parametrize(

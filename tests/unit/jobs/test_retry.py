@@ -23,6 +23,7 @@ SUBMIT = {
         *(e.ConnectionLostError("", kind=kind) for kind in ("lost", "timeout")),
         *(e.ServerError("", http_status=status) for status in (500, 503)),
         *(e.UnexpectedReplyError("", http_status=status) for status in (303, 408)),
+        e.ServerError("", http_status=503, retry_after_s=1.0, is_page=True),
     ],
     Action.SALVAGE: [e.UnexpectedReplyError("", http_status=200)],
 }
@@ -68,3 +69,5 @@ def test_a_clock_that_jumped_gives_up_no_paid_picture(fault: e.WanError | str) -
     found = [decide("poll", fault, attempt, random.Random(0), age_s=1e6).action for attempt in (1, 5, 6)]  # noqa: S311
     first = Action.EXPIRE if isinstance(fault, e.InvalidRequestError) else Action.RETRY
     assert found == [first, first, Action.EXPIRE]
+    once = e.DownloadError("", kind="server")
+    assert decide("download", once, 1, random.Random(0), age_s=1e6).action is Action.RETRY  # noqa: S311
