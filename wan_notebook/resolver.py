@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from .database import SETTLED, Status
 from .errors import ImageInputError, StoreError, WanError
@@ -13,6 +13,9 @@ from .images import UNFETCHED, InputImage, PendingImage, PictureOf, former_ident
 from .jobs import Job, Picture, TrackedJob, image_of_picture, status_words
 from .project import Project
 from .text import pluralize
+
+FETCHED: Final = "inputs/fetched-"
+"""How the names of pictures from addresses begin."""
 
 
 @dataclass(repr=False)  # a person's variables belong in no traceback
@@ -100,7 +103,8 @@ class Resolver:
         """Download an address once: what came is kept and serves every later run."""
         short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
         key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
-        if self.project is not None and (kept := self.project.database.meta_get(key)):
+        kept = (self.project.database.meta_get(key) if self.project else "") or ""
+        if self.project is not None and kept.startswith(FETCHED):  # a foreign ledger may name any file
             with suppress(WanError):  # the kept copy is gone: download it again
                 return load_image(self.project.storage.read(kept), name=short)
         if not self.may_fetch:
@@ -110,6 +114,6 @@ class Resolver:
         if self.project is not None:
             data = download(url)
             suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
-            file = f"inputs/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+            file = f"{FETCHED}{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
             self.project.database.meta_set(key, self.project.storage.add(file, data))
         return image

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import logging
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,7 @@ class _Download:
         self.index, self.kind, self.url = picture.index, picture.kind, picture.url
         self.file, self.file_sha256 = picture.file, picture.file_sha256
         self.part = self.storage.part_path(job.id, picture.index)
-        self.failures = self.refreshed = 0
-        self.denied_at = 0.0
+        self.failures, self.refreshed, self.got_bytes, self.failing_at = Counter[str](), 0, 0, 0.0
         self.saved: dict[str, Any] = {}
 
     async def run(self) -> tuple[Action | None, str]:
@@ -142,12 +142,15 @@ class _Download:
     async def _after(self, error: WanError) -> Action:
         """Do what the table says after a fault."""
         worker, row, noted = self.worker, self.job.row, {"note": error.message}
-        self.failures += 1
-        is_denied = kind_of(error) in ("expired", "gone")
-        attempt = self.refreshed + 1 if is_denied else self.failures
-        self.denied_at = (self.denied_at or worker.clock()) if is_denied else 0.0
+        kind, got_bytes = kind_of(error), self.part.stat().st_size if self.part.is_file() else 0
+        if got_bytes > self.got_bytes or not self.failures[kind]:  # it goes on, or fails in another way
+            self.failures.clear()
+            self.failing_at = worker.clock()
+        self.got_bytes = max(self.got_bytes, got_bytes)
+        self.failures[kind] += 1
+        attempt = self.refreshed + 1 if kind in ("expired", "gone") else self.failures[kind]
         age_s = worker.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
-        denied_s = worker.clock() - self.denied_at
+        denied_s = worker.clock() - self.failing_at
         rule = decide("download", error, attempt, worker.rng, age_s=age_s, denied_s=denied_s)
         self.job.noted(f"picture {self.index + 1}: {error.message}")
         if rule.action in ENDS:

@@ -103,10 +103,11 @@ def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
 
 REFUSED = {
     "PRAGMA user_version=7": r"newer wan_notebook \(schema 7",
-    LIFTS_BUDGETS: "triggers",
-    "CREATE VIEW v AS SELECT 1": "views",
-    "CREATE UNIQUE INDEX i ON jobs (state)": "constraints",
-    "ALTER TABLE jobs ADD x INT NOT NULL ON CONFLICT REPLACE DEFAULT 1": "constraints",
+    LIFTS_BUDGETS: "trigger",
+    "CREATE VIEW v AS SELECT 1": "view",
+    "CREATE UNIQUE INDEX i ON jobs (state)": "index",
+    "INSERT INTO pictures (job_seq, idx, saved_at) VALUES (99, 0, 1.0)": "pictures of no job",
+    "ALTER TABLE jobs ADD x INT NOT NULL ON CONFLICT REPLACE DEFAULT 1": "table",
 }
 
 

@@ -62,12 +62,11 @@ def test_a_retry_after_is_obeyed_within_reason(told_s: float) -> None:
         e.ServerError("", http_status=502),
         e.NotSentError("", kind="dns"),
         e.InvalidRequestError("", http_status=404),
+        e.DownloadError("", kind="server"),
     ],
 )
 def test_a_clock_that_jumped_gives_up_no_paid_picture(fault: e.WanError | str) -> None:
-    """When the 24 hours seem to be over, only the service's word that there is no such task ends it at once."""
-    found = [decide("poll", fault, attempt, random.Random(0), age_s=1e6).action for attempt in (1, 5, 6)]  # noqa: S311
-    first = Action.EXPIRE if isinstance(fault, e.InvalidRequestError) else Action.RETRY
-    assert found == [first, first, Action.EXPIRE]
-    once = e.DownloadError("", kind="server")
-    assert decide("download", once, 1, random.Random(0), age_s=1e6).action is Action.RETRY  # noqa: S311
+    """When the 24 hours seem to be over, only what has been so for five minutes ends a job."""
+    rng, step = random.Random(0), "download" if isinstance(fault, e.DownloadError) else "poll"  # noqa: S311
+    found = [decide(step, fault, 9, rng, age_s=1e6, denied_s=for_s).action for for_s in (0.0, 299.0, 300.0)]
+    assert [action is Action.EXPIRE for action in found] == [False, False, True]
