@@ -350,8 +350,7 @@ def _add_up(
 
 def _add_reserved(session: Session, now: float, wanted: Sequence[sa.ColumnElement[bool]], found: Spend) -> None:
     # An intent whose owner is gone reserves nothing: the same call again sends it, and then reserves anew.
-    is_held = sa.and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    reserves = sa.and_(IS_OPEN, sa.or_(JobSummary.status != Status.INTENT, is_held))
+    reserves = sa.and_(IS_OPEN, sa.or_(JobSummary.status != Status.INTENT, JobSummary.has_lease(now)))
     is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
     price = (JobSummary.reserved_currency, JobSummary.reserved_amount)
     rows = _grouped(session, [reserves, *wanted], is_made, is_priced, *price)

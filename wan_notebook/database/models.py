@@ -21,7 +21,7 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple, Self
 
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, event, inspect, text
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, and_, event, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
@@ -37,6 +37,8 @@ from .status import OPEN, Status
 TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
+LEFT_MAX_S: Final = 3600.0
+"""A lease that ends later than this was given by a clock that was wrong: it holds nothing."""
 _ESCAPED: Final = "wan-escaped:"
 """Marks a text in which the first edition escaped NUL and lone surrogates."""
 _HALF: Final = re.compile("[\ud800-\udfff]")
@@ -291,8 +293,12 @@ class JobSummary(Base):
     def is_held(self, now: float) -> bool:
         """Say whether somebody who may live has a lease of it that is good at a time."""
         owner = Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token)
-        left_s = (self.lease_until or 0.0) - now  # an hour of it: a clock was wrong
-        return owner.token != "" and 0 <= left_s < 3600 and not owner.is_dead()
+        return owner.token != "" and 0 <= (self.lease_until or 0.0) - now <= LEFT_MAX_S and not owner.is_dead()
+
+    @classmethod
+    def has_lease(cls, now: float) -> Any:
+        """Return the same for statements, which cannot look for a process."""
+        return and_(cls.owner_token != "", cls.lease_until.between(now, now + LEFT_MAX_S))
 
     def is_abandoned(self, now: float) -> bool:
         """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""

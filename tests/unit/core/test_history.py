@@ -277,9 +277,14 @@ def test_odd_pictures_stop_neither_export_nor_trash(
         (lambda session: wan.history(since=10**400, session=session), "is not a valid time"),
         (lambda session: wan.compare(small_png(), columns="a", session=session), "columns = 'a': must"),
         (lambda session: wan.compare([], session=session), "compare needs pictures"),
+        (lambda session: wan.history(sinse=3, session=session), r"sinse = 3: not a parameter\. Did you mean since\?"),
+        (
+            lambda session: wan.compare(colums=3, session=session),
+            "Did you mean columns",
+        ),
     ],
 )
-def test_a_wrong_type_is_one_clear_error(desk: Archive, wrong: Callable[[Session], Any], words: str) -> None:
+def test_a_wrong_type_or_name_is_one_clear_error(desk: Archive, wrong: Callable[[Session], Any], words: str) -> None:
     """It repeats the value and says what to write instead of what Python would say."""
     with pytest.raises(CellError, match=words) as caught:
         wrong(desk.session)

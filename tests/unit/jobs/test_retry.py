@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,21 @@ def test_a_retry_after_is_obeyed_within_reason(told_s: float) -> None:
     delay_s = decide("submit", error, 1, random.Random(0)).delay_s  # noqa: S311
     assert 0.25 <= delay_s <= 600
     assert delay_s >= 30 or told_s < 30 or math.isnan(told_s)
+
+
+@pytest.mark.parametrize(
+    ("step", "fault", "denied_s", "action"),
+    [
+        ("poll", e.InvalidRequestError("", http_status=404), 10, Action.RETRY),
+        ("poll", e.InvalidRequestError("", http_status=404), 300, Action.EXPIRE),
+        ("poll", e.InvalidRequestError("", http_status=404, is_page=True), 3000, Action.RETRY),
+        ("download", e.DownloadError("", kind="gone", http_status=404), 10, Action.REFRESH_URL),
+        ("download", e.DownloadError("", kind="http", http_status=451), 300, Action.EXPIRE),
+    ],
+)
+def test_a_denial_counts_once_it_lasts(step: Any, fault: e.WanError | str, denied_s: float, action: Action) -> None:
+    """A proxy, or a store that is being renewed, denies a paid picture for seconds: only five minutes end its job."""
+    assert decide(step, fault, 4, random.Random(0), denied_s=denied_s).action is action  # noqa: S311
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import atexit
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -250,8 +251,11 @@ def test_recall_writes_the_cell_that_made_a_picture(notebook: Notebook) -> None:
         notebook.run(cell.replace("--as fox", ""))
         assert "from store" in notebook.run(f"{cell}\n")
     assert notebook.tasks() == 1
-    with pytest.raises(WanError, match="no recipe"):
-        notebook.run("%wan recall clean.png")
+    with Path("huge.png").open("wb") as file:
+        file.truncate(40 * 2**30)  # one hole
+    for name, words in (("clean.png", "no recipe"), ("huge.png", "too large")):
+        with pytest.raises(WanError, match=words):
+            notebook.run(f"%wan recall {name}")
 
 
 def test_no_text_of_a_foreign_ledger_is_run_as_code(notebook: Notebook) -> None:

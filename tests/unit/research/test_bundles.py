@@ -159,11 +159,9 @@ def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
 
 ATTACKS: dict[str, Change] = {
     "prompt": in_ledger(prompt="another prompt"),
-    "hash": in_ledger(fp_sent="wan1:sha256:" + "0" * 64),
-    "seed": in_ledger(seed=99),
-    "time": in_ledger(created_at=1e308),
     "any hash": in_ledger("pictures", sha256="*"),
     "the ledger as a picture": in_ledger("pictures", file="ledger.db"),
+    "the ledger aside": in_ledger("pictures", corrupt_file="ledger.db"),
     "outside": in_ledger("pictures", file="../study.ipynb"),
     "picture": other_picture,
     "newer": lambda files: files.update({CRATE: files[CRATE].replace(b'\\"version\\": 2', b'\\"version\\": 9')}),

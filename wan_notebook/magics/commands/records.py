@@ -11,7 +11,7 @@ from ...budget import parse_budget
 from ...database import HistoryQuery
 from ...display import FrontEnd, Table, cost_table, history_table, publish, status_table, table_bundle
 from ...errors import CellError, RecipeError, StoreError
-from ...files import read_file
+from ...files import explained, read_file
 from ...images import looks_like_image
 from ...kernel import notebook_path
 from ...metadata import ForeignMetadata, Metadata, read_any, read_sidecar
@@ -110,9 +110,10 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
 def _metadata_of(path: Path) -> Metadata | ForeignMetadata:
     """Return what a picture or its sidecar says about its making."""
     sidecar = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
-    found = None if path is sidecar else read_any(read_file(path))
-    if found is None and sidecar.is_file():
-        found = read_sidecar(read_file(sidecar).decode("utf-8", "replace"))
+    with explained(path, "read", "Give a picture, or its .json."):
+        found = None if path is sidecar else read_any(read_file(path))
+        if found is None and sidecar.is_file():
+            found = read_sidecar(read_file(sidecar).decode("utf-8", "replace"))
     if found is None:
         hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
         raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
