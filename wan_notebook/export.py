@@ -252,8 +252,8 @@ def _plain(kind: Kind, value: Any) -> Any:
 
 def _in_cell(kind: Kind, value: Any) -> str:
     plain = "" if value is None else _plain(kind, value)
-    if not isinstance(plain, str):
-        return json.dumps(plain, ensure_ascii=False)
+    if not isinstance(plain, str):  # a list is the same JSON without semicolons, which would begin a cell
+        return json.dumps(plain, ensure_ascii=False).replace(";", "\\u003b")
     return _FORMULA.sub(r"\1'", plain) if kind == "text" else plain
 
 

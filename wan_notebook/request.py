@@ -156,7 +156,7 @@ class ImageRequest(BaseModel):
 def fields_of(parameters: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """Return the fields of a request from the ``parameters`` that it sent, without what editing has by default."""
     # These say something in one mode only, or have a place of their own.
-    others = {"n", "prompt_extend", "max_images", "negative_prompt"}
+    others = {"n", "prompt_extend", "max_images", "prompt", "negative_prompt", "images"}
     own: Mapping[str, set[str]] = {Mode.EDIT: {"n", "prompt_extend"}, Mode.ILLUSTRATED: {"max_images"}}
     names = ImageRequest.model_fields.keys() - others | own.get(mode, set())
     usual = {"size": "1K", "prompt_extend": True} if mode == Mode.EDIT else {}

@@ -181,7 +181,10 @@ TEXT: Final = Stored(
     lambda value: isinstance(value, str) and (value.isascii() or not _HALF.search(value)),
     read=lambda value: _unescaped(value) if str(value).startswith(_ESCAPED) else value,
 )
-FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or ("/" in value and is_inside(value))))
+FILE: Final = Stored(
+    "TEXT",
+    lambda value: TEXT.fits(value) and (not value or ("/" in value and is_inside(value) and value.isprintable())),
+)
 """A picture's path, relative to the project's folder: beside the ledger stands none, so that none can be its name."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""

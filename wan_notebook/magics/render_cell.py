@@ -15,6 +15,7 @@ from ..jobs import Job
 from ..metadata import ForeignMetadata, Metadata
 from ..request import ImageRequest, fields_of
 from ..session import Session
+from ..storage import Storage
 from ..text import one_line, ranges
 from ..validation import Mode
 from .expressions import escape, literal, parse_expression
@@ -121,7 +122,8 @@ def _kept_input(sha256: str, folder: Path) -> str:
     """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):  # a picture's own words must not name another file
         return ""
-    return next((quoted_path(relative_path(path)) for path in sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), "")
+    paths, holds = sorted((folder / "inputs").glob(f"{sha256[:16]}.*")), Storage(folder).holds
+    return next((quoted_path(relative_path(path)) for path in paths if holds(f"inputs/{path.name}", sha256)), "")
 
 
 def _image_argument(text: str) -> str:

@@ -146,9 +146,13 @@ def parse_json(text: str, mask: KeyMask) -> Any:
 
     try:
         # No documented reply nests deeper than 10; what lies below 50 is dropped.
-        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number), 50)
-    except (ValueError, RecursionError):  # also a number of absurdly many digits
+        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number, parse_int=_integer), 50)
+    except (ValueError, RecursionError):
         return None
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) < 4000 else None  # Python reads no longer ones
 
 
 def mapping(value: Any, *path: str) -> Mapping[str, Any]:

@@ -73,9 +73,9 @@ def write_bundle(
     CellError, StoreError, RecipeError
         For what would make the bundle incomplete or give something away; then nothing was written.
     """
-    if target.exists() and not (
-        target.is_file() and zipfile.is_zipfile(target) and zipfile.Path(target, CRATE).exists()
-    ):
+    with explained(target):
+        is_free = not target.exists()
+    if not is_free and not (target.is_file() and zipfile.is_zipfile(target) and zipfile.Path(target, CRATE).exists()):
         raise StoreError(f"{target} exists and is not a bundle: it was left alone.", hint="Choose another name.")
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()

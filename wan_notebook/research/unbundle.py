@@ -171,6 +171,8 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     database, storage = project.database, project.storage
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with _explained(str(source)):
+        if not stat.S_ISREG(source.stat().st_mode):  # a pipe would wait for ever
+            raise RecipeError(f"{source} is not a file.", hint="Check the path.")
         file = zipfile.ZipFile(source)
         archive = Archive(file)
     with file:

@@ -152,7 +152,7 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Archive, tmp_path: Path) -> None
     guarded = ["'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "\t'=1", "\n'=1", "'＝1", "a;'=1", "a; b\n'@c", "a;b -1"]
     prompts = [text.replace("'", "") for text in guarded]
     for prompt in reversed(prompts):
-        desk.job(prompt, seed=8, price="", name=prompt.strip())
+        desk.job(prompt, seed=8, price="", name=prompt.strip(), tags=("t;=1",))
     history = desk.history(seed=8)
     with history.to_csv(tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
         assert [row["prompt"] for row in csv.DictReader(file)] == guarded

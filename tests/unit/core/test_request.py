@@ -107,6 +107,7 @@ def test_what_was_sent_gives_back_the_request(fields: dict[str, Any]) -> None:
     asked = ImageRequest(prompt="a", **fields)
     found = ImageRequest(prompt="a", images=asked.images, **fields_of(asked.parameters(), asked.mode))
     assert found.request_hash(with_seed=True) == asked.request_hash(with_seed=True)
+    assert not {"prompt", "images"} & fields_of({"prompt": 1, "images": 2}, asked.mode).keys(), "of a foreign picture"
 
 
 def test_the_last_of_consecutive_seeds_wraps() -> None:

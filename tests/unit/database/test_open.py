@@ -236,6 +236,7 @@ DAMAGE = {
     "pictures SET file = '../../x.png'": "file",
     "pictures SET corrupt_file = 'ledger.db'": "corrupt_file",
     "inputs SET file = 'ledger.db-wal'": "file",
+    "inputs SET file = 'inputs/' || char(27) || '.png'": "file",
     "jobs SET picture_count = 9223372036854775807": "picture_count",
     "jobs SET user = CAST(x'ff' AS TEXT)": "user",
     "jobs SET cost_amount = x'31'": "cost_amount",

@@ -251,6 +251,8 @@ def test_recall_writes_the_cell_that_made_a_picture(notebook: Notebook) -> None:
         notebook.run(cell.replace("--as fox", ""))
         assert "from store" in notebook.run(f"{cell}\n")
     assert notebook.tasks() == 1
+    next(default_session().settings().folder.glob("inputs/*")).write_bytes(small_png())  # another one
+    assert "-i MISSING" in notebook.run("%wan recall fox.png")
     with Path("huge.png").open("wb") as file:
         file.truncate(40 * 2**30)  # one hole
     for name, words in (("clean.png", "no recipe"), ("huge.png", "too large")):
