@@ -25,7 +25,6 @@ from .text import did_you_mean, pluralize, shown
 Per = Literal["day", "notebook", "total"]
 PERIODS: Final[tuple[Per, ...]] = get_args(Per)
 COMMAND: Final = "%wan budget"
-VARIABLE: Final = "WAN_BUDGET"
 
 _META: Final = "budget"
 _PERIOD: Final = re.compile(r"(?P<amount>.*?)\s*(?:/|\bper\b|\bin\b)\s*(?P<per>\w+)\s*", re.IGNORECASE | re.ASCII)
@@ -125,7 +124,7 @@ class BudgetBook:
     def all(self) -> list[Budget]:
         """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
         found = [
-            *(parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts),
+            *(parse_budget(text, source="WAN_BUDGET") for text in self.settings.budget_texts),
             *(budget for per in PERIODS for budget in self._stored(per)),
         ]
         lowest: dict[tuple[Per, str], Budget] = {}

@@ -15,7 +15,8 @@ from tests.environment import ROOT
 from tests.fakes.attacks import PRIVATE_ADDRESSES, nested_gzip
 from tests.fakes.network import RESULT_URL, Answers, FileServer, failure_of, make_client, pieces, run
 from wan_notebook.errors import DownloadError, StoreError
-from wan_notebook.providers import IN_PROCESS_URL, ServiceClient, Timeouts
+from wan_notebook.providers import ServiceClient, Timeouts
+from wan_notebook.settings import IN_PROCESS_URL
 
 DATA = hashlib.shake_256(b"a picture").digest(300_000)
 ETAG = '"e-1"'
