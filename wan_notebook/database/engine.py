@@ -36,7 +36,11 @@ _REASONS: Final = {
     sqlite3.SQLITE_CORRUPT: ("it is damaged", "Restore it from a backup; the picture files are not affected."),
     sqlite3.SQLITE_NOTADB: ("it is not a ledger", "Move the file away, or set WAN_HOME to another folder."),
 }
-_MADE: Final = "SELECT type, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+_MADE: Final = """
+SELECT type, sql FROM sqlite_master
+WHERE sql IS NOT NULL AND NOT (type = 'table' AND name LIKE 'sqlite~_%' ESCAPE '~')
+"""
+"""What the file was made with, but tables of SQLite's own."""
 _JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 """Ends a journal that names a "super-journal", as those of transactions on several files do; ours never are."""
 

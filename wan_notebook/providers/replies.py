@@ -238,7 +238,7 @@ def read_items(items: Any) -> tuple[list[Output], list[ServiceFault]]:
         url = next((value.strip() for value in urls if isinstance(value, str) and value.strip()), "")
         text = found.get("text")
         if url:
-            is_video = first_line(found, "type").startswith("video") or "video" in found
+            is_video = first_line(found, "type").startswith("video") or bool(found.get("video"))
             outputs.append(Output("video" if is_video else "image", url=url, remote_id=first_line(found, "jobId")))
         elif isinstance(text, str) and text:
             outputs.append(Output("text", text=text))

@@ -19,7 +19,7 @@ from .._version import __version__
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, StoreError
 from ..files import explained, read_file
-from ..images import SUFFIXES
+from ..images import SUFFIXES, mime_of
 from ..project import REPLAY_META
 from ..resolver import FETCHED
 from ..session import Session
@@ -170,9 +170,9 @@ def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) 
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
     addresses = {match[0].rstrip(",;)]}") for text in texts for match in _URL.finditer(text)}
     keys = ["url:" + hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest() for address in addresses]
-    return {
-        key: file for key in keys if (file := database.meta_get(key) or "").startswith(FETCHED) and storage.exists(file)
-    }
+    kept = {key: database.meta_get(key) or "" for key in keys}
+    kept = {key: file for key, file in kept.items() if file.startswith(FETCHED) and storage.exists(file)}
+    return {key: file for key, file in kept.items() if mime_of(storage.read(file))}  # a hard link may be any file
 
 
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:
