@@ -3,9 +3,9 @@
 What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs without it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazily
 from .status import FINAL, FREE, NOT_SENT, OPEN, SETTLED, STATES, TRANSITIONS, OpenSummary, Status, count_open
 
 if TYPE_CHECKING:
@@ -20,9 +20,4 @@ __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "
 __all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "count_open"]
 __all__ += ["on_network_filesystem"]
 
-
-def __getattr__(name: str) -> Any:
-    for module in ("database", "engine", "jobs", "models", "transfer") if name in __all__ else ():
-        if hasattr(loaded := import_module(f".{module}", __name__), name):
-            return getattr(loaded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, ("database", "engine", "jobs", "models", "transfer"), __all__)
