@@ -239,18 +239,17 @@ class Session:
                 else replace(job, request=job.request.replace(images=fit_request_body(job.request.images)))
                 for job in jobs
             )
-        run = self._occurrences.run(cell)
+        run, notes = self._occurrences.run(cell), list(submission.notes)
         joined = [job.result for job in jobs if job.result and job.is_open]
         is_seedless = any(request.seed is None for request in requests)
         if is_seedless and any(row.versions.get(RUN_KEY) == run for row in joined):
             # A loop without a seed gets one picture each time round, where it may have meant several.
-            note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
-            submission = replace(submission, notes=(*submission.notes, note))
+            notes.append("the same request in this run, shown again; -n 3 (n=3) makes three different pictures")
         price = self._budgets(settings, cell.notebook).unit_price(settings.provider)
         pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
         if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
-            note = f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
-            submission = replace(submission, notes=(*submission.notes, note))
+            notes.append(f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost")
+        submission = replace(submission, notes=tuple(notes))
         return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price)
 
     def submit(self, what: Submission | Plan) -> Job:
