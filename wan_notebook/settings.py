@@ -40,6 +40,7 @@ _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
+_THIS_MACHINE: Final = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 _mask_of: Final = lru_cache(maxsize=4)(KeyMask)
 
 
@@ -99,7 +100,8 @@ class SettingsLoader:
         if provider:
             usual, because, is_named = name, "named for this call", True
             name = provider.strip().lower()
-            url = url if name == usual else self._real_urls.get(name, "")  # it is one service's address
+            if name != usual:  # an address elsewhere belongs to one service
+                url = self._real_urls.get(name) or (url if _THIS_MACHINE.match(url) else "")
         if name not in PROVIDERS:
             raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
         is_simulated = name == "simulator"

@@ -579,7 +579,7 @@ class Job(Marked):
             raise NotImplementedError  # IPython then asks for the bundle
 
     def __repr__(self) -> str:
-        return status_line(self.rows, self.mode, self.replayed)
+        return status_line(self.rows, self.mode)
 
 
 # Copies ------------------------------------------------------------------------------------------------------------

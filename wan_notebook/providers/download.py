@@ -127,7 +127,7 @@ class Downloader:
         try:
             chunks = aiter(raw_chunks(response))
             while True:
-                async with asyncio.timeout(self.timeouts.stall_window_s):  # a chunk's head that trickles is no data
+                async with asyncio.timeout(self.timeouts.stall_window_s):  # a trickling chunk header does not count
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     break
