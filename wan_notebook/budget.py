@@ -252,7 +252,7 @@ class BudgetBook:
         if per != "notebook":
             return [parse_budget(str(text)) for text in self.loader.stored().get("budgets", {}).get(per, ())]
         found, text = list[Budget](), self.database.meta_get(f"{_META}:{self.notebook}") if self.database else None
-        for part in (text or "").split(","):
+        for part in text.split(",") if text else ():
             with suppress(BudgetError):  # the ledger of somebody else may hold anything
                 found.append(parse_budget(part))
         return found
