@@ -317,7 +317,7 @@ def _checked_version(connection: sa.Connection, place: str) -> int:
 @cache
 def _our_statements() -> frozenset[str]:
     """Return what makes our tables and indexes: others may change, hide or refuse what is written."""
-    engine = sa.create_engine("sqlite://")
+    engine = sa.create_engine("sqlite://", poolclass=sa.NullPool)  # which closes what it opened
     with engine.begin() as connection:
         _create_all(connection)
         return frozenset(_spelled(sql) for _, sql in connection.exec_driver_sql(_MADE))
