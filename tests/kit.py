@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -32,7 +32,7 @@ from tests.environment import ROOT
 from tests.fakes.clock import FastClock
 from tests.fakes.faults import Faults
 from wan_notebook.api import generate
-from wan_notebook.database import Database, HistoryQuery, JobRow, Owner
+from wan_notebook.database import Database, HistoryQuery, JobRow
 from wan_notebook.environment import Settings
 from wan_notebook.errors import WanError
 from wan_notebook.jobs import Background, Job
@@ -360,26 +360,3 @@ def kernel_in(folder: Path, transport: httpx.AsyncBaseTransport, *, provider: st
     loader = SettingsLoader(env=variables, cwd=folder, use_keyring=False)
     pool = ClientPool(loader, transport_for=lambda _settings: transport)
     return Session(loader, background=Background("test"), clients=pool)
-
-
-def ids(jobs: Iterable[Job]) -> list[str]:
-    """Return the ids of jobs."""
-    return [job.id for job in jobs]
-
-
-__all__ = [
-    "WAIT_S",
-    "CellId",
-    "House",
-    "Kernel",
-    "NoRequests",
-    "Owner",
-    "Rig",
-    "ask",
-    "at_cell",
-    "command",
-    "database_of",
-    "ended",
-]
-__all__ += ["history_of", "ids", "in_shell", "kernel_in", "project_of", "rig", "row_of", "set_env", "small_png"]
-__all__ += ["side_by_side", "submission_of", "until"]

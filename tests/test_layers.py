@@ -21,7 +21,7 @@ PACKAGE = "wan_notebook"
 
 # A name is a module or a package directly in wan_notebook/.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "models", "money", "text", "files"),
+    ("_version", "errors", "lazy", "models", "money", "text", "files"),
     ("environment", "settings", "request", "validation", "images", "metadata"),
     ("providers", "database", "storage"),
     ("jobs",),

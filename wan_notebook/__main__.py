@@ -9,15 +9,14 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from .database import FINAL
 from .errors import SettingsError, WanError
+from .jobs import TrackedJob, error_of, explain, is_not_sent, status_words
+from .research import verify_notebook
+from .session import Session
 from .settings import FOLDER_NAME, KEY_VARIABLE, LEDGER_NAME, SettingsLoader
 from .text import safe_text
-
-if TYPE_CHECKING:
-    from .jobs import TrackedJob
-    from .session import Session
 
 COMMAND = "python -m wan_notebook"
 
@@ -63,9 +62,6 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from .research import verify_notebook
-    from .session import Session
-
     with closing(Session(SettingsLoader(cwd=arguments.notebook.absolute().parent))) as session:
         try:
             found = verify_notebook(session, arguments.notebook)
@@ -104,8 +100,6 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 def _resolve(arguments: argparse.Namespace) -> int:
     """Decide about a job in doubt; without a choice say what is known. 1 while it still needs a person."""
-    from .jobs import explain
-
     option = _option(arguments.folder)
     with closing(_session(arguments.folder)) as session:
         job = session.job(arguments.job)
@@ -119,9 +113,7 @@ def _resolve(arguments: argparse.Namespace) -> int:
         return int(_followed(session, tracked, option, time.monotonic() + arguments.timeout))
 
 
-def _session(folder: Path | None) -> "Session":
-    from .session import Session
-
+def _session(folder: Path | None) -> Session:
     if folder is None:
         return Session(SettingsLoader())
     for found in (folder, folder / FOLDER_NAME):
@@ -131,7 +123,7 @@ def _session(folder: Path | None) -> "Session":
     raise SettingsError(message, hint=f"Name a folder such as {FOLDER_NAME}, or one that holds it.")
 
 
-def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, end: float) -> bool:
+def _followed(session: Session, tracked: Sequence[TrackedJob], option: str, end: float) -> bool:
     """Wait for jobs, say how each ended, and return whether any needs a person."""
     needs_person = False
     for one in tracked:
@@ -141,14 +133,12 @@ def _followed(session: "Session", tracked: "Sequence[TrackedJob]", option: str, 
         if provider in KEY_VARIABLE and session.settings(provider).key is None:  # cron has another environment
             no_key = f"no key for {provider} in {KEY_VARIABLE[provider]} or from `%wan login`"
         print(_for_command_line(f"{one.id}  {_report(session, one, no_key)}", option))
-        needs_person |= one.status == "in_doubt" or bool(not one.row.is_final and (one.stopped or no_key))
+        needs_person |= one.status == "in_doubt" or bool(one.status not in FINAL and (one.stopped or no_key))
     return needs_person
 
 
-def _report(session: "Session", tracked: "TrackedJob", no_key: str) -> str:
+def _report(session: Session, tracked: TrackedJob, no_key: str) -> str:
     """Say in words how a job stands, and what to do where a person has to."""
-    from .jobs import error_of, explain, is_not_sent, status_words
-
     row = tracked.row
     if row.status == "saved":
         missing = f"  ({row.missing} of those asked for did not come)" if row.missing else ""
@@ -157,7 +147,7 @@ def _report(session: "Session", tracked: "TrackedJob", no_key: str) -> str:
         return "not sent: nothing was paid. Run the script again to send it."
     if row.status == "in_doubt":
         return f"in doubt\n{explain(session.job(row.id))}"
-    if row.is_final:
+    if row.status in FINAL:
         return f"{status_words(row)}: {error_of(row).message}"
     why = no_key or tracked.note or "it goes on at the service"
     return f"{status_words(row)}, not finished: {why}. `%wan resume` looks again"

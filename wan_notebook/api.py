@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -19,6 +19,7 @@ from .magics import show_jobs_in_cells
 from .models import MODEL
 from .replay import Submission
 from .request import ImageRequest, build_requests
+from .resolver import Resolver
 from .session import Session, default_session
 from .validation import (
     mode_for,
@@ -30,9 +31,6 @@ from .validation import (
     split_seeds,
     unknown_parameters,
 )
-
-if TYPE_CHECKING:
-    from .resolver import Resolver
 
 
 def generate(

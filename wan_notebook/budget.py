@@ -11,25 +11,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from .database import Database, Price, Spend
+from .environment import Settings
 from .errors import BudgetError
 from .files import locked
 from .models import DASHSCOPE_REGIONS, GATEWAY_URL, MODEL, MODELS, WORKSPACE_HOST, WORKSPACE_REGIONS
 from .money import format_amount, read_amount
-from .settings import LEDGER_NAME
+from .settings import LEDGER_NAME, SettingsLoader
 from .text import did_you_mean, pluralize, shown
-
-if TYPE_CHECKING:
-    from .environment import Settings
-    from .settings import SettingsLoader
 
 Per = Literal["day", "notebook", "total"]
 PERIODS: Final[tuple[Per, ...]] = get_args(Per)
 COMMAND: Final = "%wan budget"
-VARIABLE: Final = "WAN_BUDGET"
 
 _META: Final = "budget"
 _PERIOD: Final = re.compile(r"(?P<amount>.*?)\s*(?:/|\bper\b|\bin\b)\s*(?P<per>\w+)\s*", re.IGNORECASE | re.ASCII)
@@ -122,8 +118,8 @@ class BudgetBook:
     lists the other folders that could not be counted.
     """
 
-    loader: "SettingsLoader"
-    settings: "Settings"
+    loader: SettingsLoader
+    settings: Settings
     database: Database | None
     notebook: str
     wall_clock: Callable[[], float]
@@ -133,8 +129,8 @@ class BudgetBook:
     def all(self) -> list[Budget]:
         """Return the budgets in force, of ``WAN_BUDGET``, the person and this notebook: the lowest on each thing."""
         found = [
-            *(parse_budget(text, source=VARIABLE) for text in self.settings.budget_texts),
-            *(parse_budget(text) for per in PERIODS for text in self._stored(per)),
+            *(parse_budget(text, source="WAN_BUDGET") for text in self.settings.budget_texts),
+            *(budget for per in PERIODS for budget in self._stored(per)),
         ]
         lowest: dict[tuple[Per, str], Budget] = {}
         for budget in found:
@@ -166,16 +162,16 @@ class BudgetBook:
             hint = f"{self._set_price(budget, 'Set it')}; or count pictures: `%wan budget 40 pictures`."
             raise BudgetError(f"a budget of {budget.text} cannot be kept: the price of a picture is {why}.", hint=hint)
         self.remove(per=budget.per, counts_pictures=budget.counts_pictures)
-        self._write([*self._stored(budget.per), budget.text], budget.per)
+        self._write([*self._stored(budget.per), budget], budget.per)
 
     def remove(self, per: str | None = None, *, counts_pictures: bool | None = None) -> list[Budget]:
         """Forget the budgets of a period (of all without one) and return them; ``WAN_BUDGET`` stays."""
         removed = []
         for period in PERIODS if per is None else (per,):
-            budgets = [parse_budget(text) for text in self._stored(period)]
+            budgets = self._stored(period)
             gone = [b for b in budgets if counts_pictures is None or b.counts_pictures is counts_pictures]
             if gone:
-                self._write([b.text for b in budgets if b not in gone], period)
+                self._write([b for b in budgets if b not in gone], period)
             removed += gone
         return removed
 
@@ -284,15 +280,19 @@ class BudgetBook:
 
     # Where they are kept ----------------------------------------------------------------------------------------------
 
-    def _stored(self, per: str) -> list[str]:
-        if per == "notebook":
-            text = self.database.meta_get(f"{_META}:{self.notebook}") if self.database else ""
-            return [*_readable((text or "").split(","))]
-        return [str(text) for text in self.loader.stored().get("budgets", {}).get(per, ())]
-
-    def _write(self, texts: Sequence[str], per: str) -> None:
+    def _stored(self, per: str) -> list[Budget]:
         if per != "notebook":
-            self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: list(texts)})
+            return [parse_budget(str(text)) for text in self.loader.stored().get("budgets", {}).get(per, ())]
+        found, text = list[Budget](), self.database.meta_get(f"{_META}:{self.notebook}") if self.database else None
+        for part in text.split(",") if text else ():
+            with suppress(BudgetError):  # the ledger of somebody else may hold anything
+                found.append(parse_budget(part))
+        return found
+
+    def _write(self, budgets: Sequence[Budget], per: str) -> None:
+        texts = [budget.text for budget in budgets]
+        if per != "notebook":
+            self.loader.store(budgets={**self.loader.stored().get("budgets", {}), per: texts})
         else:
             (self.database or self.make_database()).meta_set(f"{_META}:{self.notebook}", ",".join(texts))
 
@@ -328,12 +328,7 @@ class BudgetBook:
         return hint
 
 
-def _readable(texts: Sequence[str]) -> Iterator[str]:
-    """Leave out what cannot be read: the ledger of somebody else may hold anything."""
-    for text in texts:
-        with suppress(BudgetError):
-            parse_budget(text)
-            yield text
+# Refusals ------------------------------------------------------------------------------------------------------------
 
 
 def price_of(wanted: Mapping[str, int], prices: Mapping[str, Price | None]) -> Price | None:

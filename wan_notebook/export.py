@@ -12,16 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from .database import FREE
+from .database import FREE, JobRow, PictureRow
 from .errors import CellError, import_optional
 from .jobs import cost_of
 from .money import read_amount
 from .storage import write_file
-
-if TYPE_CHECKING:
-    from .database import JobRow, PictureRow
 
 Kind = Literal["text", "whole", "number", "flag", "time", "money", "texts"]
 By = Literal["job", "picture"]
@@ -35,8 +32,8 @@ _NOT_IN_EXCEL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 class Subject(NamedTuple):
     """What one record is about: a job with all its saved pictures, or with one of them."""
 
-    row: "JobRow"
-    pictures: "tuple[PictureRow, ...]"
+    row: JobRow
+    pictures: tuple[PictureRow, ...]
     folder: str
 
 
@@ -114,14 +111,14 @@ def _marked(subject: Subject, name: str) -> bool:
     return any(getattr(marked, name) for marked in (subject.row, *subject.pictures))
 
 
-def _cost(row: "JobRow", name: str) -> Any:
+def _cost(row: JobRow, name: str) -> Any:
     """Return a part of the cost of a whole job; of one that was never billed nobody reported an amount."""
     if row.status in FREE and not row.is_simulated:
         return "not billed" if name == "source" else None
     return getattr(cost_of(row), name)
 
 
-def _practice_price(row: "JobRow") -> Decimal | None:
+def _practice_price(row: JobRow) -> Decimal | None:
     amount = read_amount(cost_of(row).note.removeprefix("would cost ")) if row.is_simulated else None
     return amount[0] if amount else None
 
@@ -133,14 +130,14 @@ def columns_of(by: By) -> Mapping[str, Column]:
     return COLUMNS if by == "job" else PICTURE_COLUMNS
 
 
-def records_of(row: "JobRow", folder: str, by: By) -> list[dict[str, Any]]:
+def records_of(row: JobRow, folder: str, by: By) -> list[dict[str, Any]]:
     """Return a job as flat records: times in Unix seconds, money as ``Decimal``, None for what is missing."""
     saved = tuple(picture for picture in row.pictures if picture.saved_at)
     parts = [saved] if by == "job" else [(picture,) for picture in saved]
     return [record_of(row, pictures, folder, by) for pictures in parts]
 
 
-def record_of(row: "JobRow", pictures: "tuple[PictureRow, ...]", folder: str, by: By) -> dict[str, Any]:
+def record_of(row: JobRow, pictures: tuple[PictureRow, ...], folder: str, by: By) -> dict[str, Any]:
     """Return the record of a job with these pictures of it."""
     subject = Subject(row, pictures, folder)
     return {name: _whole(column.value(subject)) for name, column in columns_of(by).items()}
@@ -252,6 +249,6 @@ def _plain(kind: Kind, value: Any) -> Any:
 
 def _in_cell(kind: Kind, value: Any) -> str:
     plain = "" if value is None else _plain(kind, value)
-    if not isinstance(plain, str):
-        return json.dumps(plain, ensure_ascii=False)
+    if not isinstance(plain, str):  # a list is the same JSON without semicolons, which would begin a cell
+        return json.dumps(plain, ensure_ascii=False).replace(";", "\\u003b")
     return _FORMULA.sub(r"\1'", plain) if kind == "text" else plain

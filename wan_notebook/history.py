@@ -10,19 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import Any, Final, overload
 
 from . import export as formats
-from .database import Database, HistoryPage, HistoryQuery
+from .database import Database, HistoryPage, HistoryQuery, JobRow
+from .display import folders_of, history_table, table_bundle
 from .errors import CellError, StoreError
 from .export import By
+from .jobs import Job, Picture
+from .session import Session, default_session
 from .text import pluralize
 from .validation import plain_integer, refuse_unknown, shown_value
-
-if TYPE_CHECKING:
-    from .database import JobRow
-    from .jobs import Job, Picture
-    from .session import Session
 
 TABLE_ROWS: Final = 20
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -47,7 +45,7 @@ class History:
     >>> wan.history(starred=True).export("chosen/", csv=True)
     """
 
-    session: "Session"
+    session: Session
     query: HistoryQuery
     everywhere: bool = False
     limit: int | None = None
@@ -59,25 +57,25 @@ class History:
         return project.database.history(self.query) if project else HistoryPage()
 
     @cached_property
-    def rows(self) -> "tuple[JobRow, ...]":
+    def rows(self) -> tuple[JobRow, ...]:
         """The ledger's rows, of this folder."""
         project = self.session.known_project()
         return self._rows_of(project.database) if project else ()
 
-    def _rows_of(self, database: Database) -> "tuple[JobRow, ...]":
+    def _rows_of(self, database: Database) -> tuple[JobRow, ...]:
         return database.history(replace(self.query, limit=self.limit or sys.maxsize, is_folded=False)).rows
 
     def __len__(self) -> int:
         return min(self.page.total_rows, self.limit or self.page.total_rows)
 
-    def __iter__(self) -> "Iterator[Job]":
+    def __iter__(self) -> Iterator[Job]:
         return (self.session.job_of_row(row, is_alone=True) for row in self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> "Job": ...
+    def __getitem__(self, index: int) -> Job: ...
     @overload
-    def __getitem__(self, index: slice) -> "list[Job]": ...
-    def __getitem__(self, index: int | slice) -> "Job | list[Job]":
+    def __getitem__(self, index: slice) -> list[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | list[Job]:
         try:
             rows = self.rows[index] if isinstance(index, slice) else (self.rows[index],)
         except (IndexError, TypeError):
@@ -87,7 +85,7 @@ class History:
         return jobs if isinstance(index, slice) else jobs[0]
 
     @property
-    def pictures(self) -> "list[Picture]":
+    def pictures(self) -> list[Picture]:
         """The saved pictures, without waiting; of ``starred=True`` those that have a star, or whose job has one."""
         found = [picture for job in self for picture in job.saved_pictures]
         return [p for p in found if not self.query.starred or p.row.is_starred or p.tracked.row.is_starred]
@@ -130,8 +128,6 @@ class History:
 
         Times are Unix seconds, money is ``Decimal``, None is missing.
         """
-        from .display import folders_of
-
         formats.columns_of(by)
         folders = folders_of(self.session, everywhere=self.everywhere)
         found = [(row, str(storage.folder)) for database, storage in folders for row in self._rows_of(database)]
@@ -170,8 +166,6 @@ class History:
         return formats.to_jsonl(self.to_dicts(by), path, by)
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
-        from .display import history_table, table_bundle
-
         return table_bundle(history_table(self.session, self.query, everywhere=self.everywhere))
 
     def __repr__(self) -> str:
@@ -195,7 +189,7 @@ def history(
     trash: bool = False,
     limit: int | None = None,
     everywhere: bool = False,
-    session: "Session | None" = None,
+    session: Session | None = None,
     **unknown: object,
 ) -> History:
     """Return the jobs that match, newest first.
@@ -249,8 +243,6 @@ def history(
     >>> wan.history("fox", since="yesterday")
     >>> for job in wan.history(starred=True): print(job.id, job.cost)
     """
-    from .session import default_session
-
     refuse_unknown(history, unknown)
     count = whole_number("limit", limit, 1) or sys.maxsize
     states = _texts("state", state)

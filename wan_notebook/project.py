@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ._version import __version__
-from .database import BATCH_KEY, OCCURRENCE_KEY, Database, JobRow
+from .database import BATCH_KEY, OCCURRENCE_KEY, Database, InputRow, JobRow, Price
 from .environment import Settings
 from .errors import RequestError, WanError
 from .images import InputImage, PendingImage
@@ -18,14 +18,8 @@ from .request import ImageRequest, fields_of
 from .settings import LEDGER_NAME
 from .storage import Storage
 
-if TYPE_CHECKING:
-    from .database import InputRow, JobRow, Price
-
 REPLAY_META: Final = "replay"
 """The ledger's note that a folder only replays: the folder of an opened bundle."""
-
-_EMBED_KEY: Final = "embed"
-"""Key in a row's ``versions`` that keeps what ``--no-embed`` said, so that a later kernel obeys it too."""
 
 
 @dataclass(eq=False)
@@ -47,11 +41,12 @@ def ledger_exists(settings: Settings) -> bool:
 
 
 def new_job(
-    job: PlannedJob, submission: Submission, settings: Settings, price: "Price | None", storage: Storage, run: str
-) -> "JobRow":
+    job: PlannedJob, submission: Submission, settings: Settings, price: Price | None, storage: Storage, run: str
+) -> JobRow:
     """Return the row that is committed before anything is sent; its input pictures are on disk then too."""
     request, parameters = job.request, job.request.parameters()
-    made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), _EMBED_KEY: submission.embed}
+    # What `--no-embed` said is kept, so that a later kernel obeys it too.
+    made_by = {RUN_KEY: run, OCCURRENCE_KEY: str(job.occurrence or ""), "embed": submission.embed}
     made_by[BATCH_KEY] = submission.batch
     same_names = (
         (settings, "provider base_url is_simulated user key_fingerprint"),
@@ -91,7 +86,7 @@ def _software() -> dict[str, str]:
     return found
 
 
-def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
+def request_of_row(row: JobRow, storage: Storage) -> ImageRequest:
     """Return the request that a row was made from.
 
     An input whose kept copy is gone, or is another file, stands as an empty picture of its recorded size and name:
@@ -111,7 +106,7 @@ def request_of_row(row: "JobRow", storage: Storage) -> ImageRequest:
         return ImageRequest.model_construct(**fields)
 
 
-def _input_of_row(record: "InputRow", storage: Storage) -> InputImage:
+def _input_of_row(record: InputRow, storage: Storage) -> InputImage:
     image = InputImage(data=b"", **{name: getattr(record, name) for name in KEPT_OF_INPUTS})
     try:
         kept = replace(image, data=storage.read(record.file))

@@ -11,17 +11,14 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-from .database import OCCURRENCE_KEY, OPEN, Status
+from .database import OCCURRENCE_KEY, OPEN, Database, JobRow, Status
 from .errors import ReplayError, WanError
 from .images import InputImage
 from .request import ImageRequest
 from .text import one_line
 from .validation import record_of
-
-if TYPE_CHECKING:
-    from .database import Database, JobRow
 
 Replay = Literal["on", "only", "off"]
 
@@ -89,8 +86,8 @@ class Occurrences:
         self._in_cell[cell.cell_id, request_hash].append(cell.execution)
 
     def choose(
-        self, results: Sequence["JobRow"], request_hash: str, cell: CellId, *, ahead: int = 0
-    ) -> "tuple[int, JobRow | None]":
+        self, results: Sequence[JobRow], request_hash: str, cell: CellId, *, ahead: int = 0
+    ) -> tuple[int, JobRow | None]:
         """Return the number of the next occurrence in its run and the result that it shows, None to ask anew.
 
         Nothing is counted. ``results`` are complete, newest first; ``ahead`` more of the same cell come before it. The
@@ -113,15 +110,15 @@ class Occurrences:
         return index, None if index else _at(_in_order(others), in_kernel) or _at(others, 0)
 
 
-def _run_of(row: "JobRow") -> str:
+def _run_of(row: JobRow) -> str:
     return str(row.versions.get(RUN_KEY, ""))
 
 
-def _session_of(row: "JobRow") -> str:
+def _session_of(row: JobRow) -> str:
     return _run_of(row).partition(":")[0]
 
 
-def _occurrences_of(results: Sequence["JobRow"]) -> "list[tuple[tuple[str, int], JobRow]]":
+def _occurrences_of(results: Sequence[JobRow]) -> list[tuple[tuple[str, int], JobRow]]:
     """Return each result with its cell and occurrence, oldest first; without cell ids a kernel's count through."""
     in_run: Counter[str] = Counter()
     found = []
@@ -134,13 +131,13 @@ def _occurrences_of(results: Sequence["JobRow"]) -> "list[tuple[tuple[str, int],
     return found
 
 
-def _noted(row: "JobRow") -> list[int | None]:
+def _noted(row: JobRow) -> list[int | None]:
     """Return the first and the last occurrence that a row answers, as far as it says; it may be somebody else's."""
     first, _, last = str(row.versions.get(OCCURRENCE_KEY, "")).partition("-")
     return [int(each) if each.isdecimal() and len(each) <= _DIGITS_MAX else None for each in (first, last)]
 
 
-def shared_versions(row: "JobRow", occurrence: int, cell: CellId) -> Mapping[str, object] | None:
+def shared_versions(row: JobRow, occurrence: int, cell: CellId) -> Mapping[str, object] | None:
     """Return the ``versions`` of an open job that answers a later occurrence of its cell, too; None if they say so.
 
     So that the loop that joined it is shown the same when it is run again, instead of buying what it never had.
@@ -150,7 +147,7 @@ def shared_versions(row: "JobRow", occurrence: int, cell: CellId) -> Mapping[str
     return None if is_known else {**row.versions, OCCURRENCE_KEY: f"{first or 0}-{occurrence}"}
 
 
-def _in_order(results: Sequence["JobRow"]) -> list["JobRow"]:
+def _in_order(results: Sequence[JobRow]) -> list[JobRow]:
     """Return what a kernel without cell ids shows, by occurrence.
 
     Cells come in the order of their first results; what was made without cell ids has the place of its occurrence. Of
@@ -163,7 +160,7 @@ def _in_order(results: Sequence["JobRow"]) -> list["JobRow"]:
     return [placed[place] for place in sorted(placed)]
 
 
-def _at(results: Sequence["JobRow"], index: int) -> "JobRow | None":
+def _at(results: Sequence[JobRow], index: int) -> JobRow | None:
     return results[index] if index < len(results) else None
 
 
@@ -183,7 +180,7 @@ class PlannedJob:
     request_hash_with_seed: str
     position: int = 0
     occurrence: int = 0
-    result: "JobRow | None" = None
+    result: JobRow | None = None
 
     @property
     def is_open(self) -> bool:
@@ -198,7 +195,7 @@ class Lookup:
     ``now`` (Unix seconds) tells which leases are alive.
     """
 
-    database: "Database | None"
+    database: Database | None
     occurrences: Occurrences
     cell: CellId
     replay: Replay
@@ -253,12 +250,12 @@ class Lookup:
             found.append(job)
         return found
 
-    def _rows(self, request_hash: str, *, with_seed: bool) -> list["JobRow"]:
+    def _rows(self, request_hash: str, *, with_seed: bool) -> list[JobRow]:
         """Return the jobs of a request that may answer it, newest first."""
         rows = self.database.results(request_hash, with_seed=with_seed) if self.database else []
         return [row for row in reversed(rows) if self.simulated_ok or not row.is_simulated]
 
-    def _running(self, request: ImageRequest, rows: Sequence["JobRow"]) -> "JobRow | None":
+    def _running(self, request: ImageRequest, rows: Sequence[JobRow]) -> JobRow | None:
         """Return the first job of the newest call of which any task is still open."""
         if self.database is None or not rows:
             return None
@@ -266,8 +263,10 @@ class Lookup:
         groups = {row.group_id for row in open_rows if row.group_id} if request.n > 1 else set()
         return next((row for row in rows if row.group_id in groups or self._is_running(row)), None)
 
-    def _is_running(self, row: "JobRow") -> bool:
-        return row.status in OPEN and not row.is_abandoned(self.now)
+    def _is_running(self, row: JobRow) -> bool:
+        # What has expired before its time may still be fetched: only --fresh pays for it again.
+        may_come = row.status is Status.EXPIRED and bool(row.task_id) and self.now < (row.expires_at or 0.0)
+        return may_come or (row.status in OPEN and not row.is_abandoned(self.now))
 
 
 def former_readings(submission: Submission) -> list[tuple[ImageRequest, ...]]:

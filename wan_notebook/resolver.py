@@ -13,10 +13,12 @@ from .errors import ImageInputError, Problem, StoreError, WanError
 from .images import UNFETCHED, InputImage, PendingImage, PictureOf, former_identity, load_image, mime_of
 from .jobs import Job, Picture, TrackedJob, image_of_picture, status_words
 from .project import Project
+from .storage import Storage
 from .text import pluralize
 
-INPUTS: Final = "inputs"
 Inputs = tuple[InputImage | PendingImage, ...]
+FETCHED: Final = "inputs/fetched-"
+"""How the names of pictures from addresses begin."""
 
 
 @dataclass(repr=False)  # a person's variables belong in no traceback
@@ -38,13 +40,13 @@ class Resolver:
         Raises ``ImageInputError``.
         """
         if isinstance(value, Job):
-            return (self._of_jobs(value.tracked, None, name),)
+            return (self._of_jobs(value.tracked, value.worker.storage, None, name),)
         if isinstance(value, PictureOf):
             if isinstance(value.job, Job):
-                return (self._of_jobs(value.job.tracked, value.index, name),)
+                return (self._of_jobs(value.job.tracked, value.job.worker.storage, value.index, name),)
             return (self.job_image(str(value.job), value.index, name),)
         if isinstance(value, Picture):
-            return (self._of_picture(value.tracked, value.position, name),)
+            return (_of_picture(value.tracked, value.job.worker.storage, value.position, name),)
         if isinstance(value, list | tuple):
             return tuple(image for at, item in enumerate(value) for image in self.image(item, f"{name}[{at}]"))
         if isinstance(value, str) and value.strip().lower().startswith(("http://", "https://")):
@@ -67,7 +69,7 @@ class Resolver:
             row = self.project.database.get(job_id)
         except StoreError as error:
             raise ImageInputError(name, error.message, hint=error.hint) from None
-        return self._of_jobs([self.project.worker.track(row)], index, name)
+        return self._of_jobs([self.project.worker.track(row)], self.project.storage, index, name)
 
     def variable_name(self, value: object) -> str:
         """Return the notebook's variable that holds a picture in memory; empty if there is none."""
@@ -106,7 +108,9 @@ class Resolver:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _of_jobs(self, jobs: Sequence[TrackedJob], index: int | None, name: str) -> InputImage | PendingImage:
+    def _of_jobs(
+        self, jobs: Sequence[TrackedJob], storage: Storage, index: int | None, name: str
+    ) -> InputImage | PendingImage:
         """Return the picture of a call's tasks, which make theirs in order, or name the one that will make it."""
         is_open = any(job.status not in SETTLED for job in jobs)
         saved = [(job, p.index) for job in jobs for p in job.row.pictures if p.saved_at and p.kind == "image"]
@@ -123,21 +127,16 @@ class Resolver:
             raise ImageInputError(name, message, hint=f"Choose one: {base}[0] to {base}[{count - 1}].")
         job, position = choices[at]
         if not is_open:
-            return self._of_picture(job, position, name)
+            return _of_picture(job, storage, position, name)
         # Of one task it counts from the end once they are made: they may be fewer.
         return PendingImage(name=name, job_id=job.id, index=at if len(jobs) == 1 else position)
-
-    def _of_picture(self, job: TrackedJob, index: int, name: str) -> InputImage:
-        if self.project is None:
-            raise AssertionError  # there is no job without a project
-        picture = next(picture for picture in job.row.pictures if picture.index == index)
-        return image_of_picture(self.project.storage, job.row, picture, name)
 
     def _of_address(self, url: str, name: str) -> InputImage | PendingImage:
         """Download an address once: what came is kept and serves every later run."""
         short = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] or name
         key = "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
-        if self.project is not None and (kept := self.project.database.meta_get(key)):
+        kept = (self.project.database.meta_get(key) if self.project else "") or ""
+        if self.project is not None and kept.startswith(FETCHED):  # a foreign ledger may name any file
             with suppress(WanError):  # the kept copy is gone: download it again
                 return load_image(self.project.storage.read(kept), name=short)
         if not self.may_fetch:
@@ -147,6 +146,11 @@ class Resolver:
         if self.project is not None:
             data = download(url)
             suffix = (mime_of(data) or image.mime).rpartition("/")[2].replace("jpeg", "jpg")
-            file = f"{INPUTS}/fetched-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+            file = f"{FETCHED}{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
             self.project.database.meta_set(key, self.project.storage.add(file, data))
         return image
+
+
+def _of_picture(job: TrackedJob, storage: Storage, index: int, name: str) -> InputImage:
+    picture = next(picture for picture in job.row.pictures if picture.index == index)
+    return image_of_picture(storage, job.row, picture, name)

@@ -23,7 +23,7 @@ from .database import FINAL, Database, JobRow, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError, WanError
 from .images import fit_request_body
-from .jobs import Background, Job, Worker, goodbye, resolve_job
+from .jobs import Background, Job, TrackedJob, Worker, goodbye, resolve_job
 from .kernel import current_cell, current_shell
 from .money import Cost, Source, format_amount
 from .project import REPLAY_META, Project, ledger_exists, new_job, request_of_row
@@ -41,6 +41,7 @@ from .replay import (
     refuse_unanswered,
     shared_versions,
 )
+from .request import ImageRequest
 from .resolver import Resolver
 from .settings import LEDGER_NAME, SettingsLoader
 from .storage import Storage
@@ -48,8 +49,6 @@ from .text import EXPOSED_HINT, pluralize
 
 if TYPE_CHECKING:
     from .batch import Run
-    from .jobs import TrackedJob
-    from .request import ImageRequest
 
 FREE_BYTES_PER_PICTURE: Final = 16 * 1024 * 1024
 """Asked for before a call: a 2048² PNG has at most about 13 MB, a 4096² one four times as much."""
@@ -72,7 +71,7 @@ class Plan:
 
     submission: Submission
     settings: Settings
-    requests: "tuple[ImageRequest, ...]"
+    requests: tuple[ImageRequest, ...]
     jobs: tuple[PlannedJob, ...]
     price: Price | None
 
@@ -255,18 +254,17 @@ class Session:
                 else replace(job, request=job.request.replace(images=fit_request_body(job.request.images)))
                 for job in jobs
             )
-        run = self._occurrences.run(cell)
+        run, notes = self._occurrences.run(cell), list(submission.notes)
         joined = [job.result for job in jobs if job.result and job.is_open]
         is_seedless = any(request.seed is None for request in requests)
         if is_seedless and any(row.versions.get(RUN_KEY) == run for row in joined):
             # A loop without a seed gets one picture each time round, where it may have meant several.
-            note = "the same request in this run, shown again; -n 3 (n=3) makes three different pictures"
-            submission = replace(submission, notes=(*submission.notes, note))
+            notes.append("the same request in this run, shown again; -n 3 (n=3) makes three different pictures")
         price = self.budgets_of(settings, cell.notebook).unit_price(settings.provider, requests[0].model)
         pictures = sum(job.request.pictures_asked for job in jobs if job.result is None)
         if pictures > MANY_PICTURES and price is None and not settings.is_simulated:
-            note = f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost"
-            submission = replace(submission, notes=(*submission.notes, note))
+            notes.append(f"{pictures} pictures, price unknown: `%wan budget 40 pictures` limits what a slip can cost")
+        submission = replace(submission, notes=tuple(notes))
         return Plan(submission=submission, settings=settings, requests=requests, jobs=jobs, price=price)
 
     def submit(self, what: Submission | Plan) -> Job:
@@ -332,9 +330,6 @@ class Session:
         fresh = {row.id for row, is_new in made if is_new}
         tracked = [worker.track(row) for at, job in enumerate(plan.jobs) if (row := rows.get(at, job.result))]
         replayed = frozenset(job.id for job in tracked if job.id not in fresh and job.status in FINAL)
-        for job_id in replayed:
-            shown = {"notebook": cell.notebook, "cell_id": cell.cell_id, "how": "replay"}
-            project.database.add_event(job_id, "shown", shown)
         if open_jobs := [job for job in tracked if job.status not in FINAL]:
             # One that was joined is sent, too: its owner may never do it.
             intents = {at: row for at, row in rows.items() if row.status is Status.INTENT}
@@ -357,7 +352,7 @@ class Session:
         """Return a job of the history. Raises ``StoreError`` naming the newest ids."""
         return self.job_of_row(self.project().database.get(id_or_prefix))
 
-    def job_of_row(self, row: "JobRow", *, is_alone: bool = False) -> Job:
+    def job_of_row(self, row: JobRow, *, is_alone: bool = False) -> Job:
         """Return a row's job; one that is open is followed.
 
         The first row of a group stands for all of it, unless ``is_alone``.
@@ -365,18 +360,18 @@ class Session:
         is_group = row.id == row.group_id and not is_alone
         return self.job_of_rows(self.project().database.group(row.group_id) if is_group else [row])
 
-    def job_of_rows(self, rows: "Sequence[JobRow]") -> Job:
+    def job_of_rows(self, rows: Sequence[JobRow]) -> Job:
         """Return one job for these rows, as ``job_of_row`` does."""
         worker = self.project().worker
         tracked = [worker.track(row) for row in rows]
         self.follow([job.row for job in tracked if job.status not in FINAL])
         return Job(tracked, worker, request=self.request_of(rows[0]), name=rows[0].name)
 
-    def request_of(self, row: "JobRow") -> "ImageRequest":
+    def request_of(self, row: JobRow) -> ImageRequest:
         """Return the request that a row was made from."""
         return request_of_row(row, self.project().storage)
 
-    def resume(self, *, foreign: bool = False) -> "list[TrackedJob]":
+    def resume(self, *, foreign: bool = False) -> list[TrackedJob]:
         """Go on with every open job that no living kernel works on.
 
         Jobs that were made with a key which is not in use here are left alone unless ``foreign``: they may come from
@@ -389,7 +384,7 @@ class Session:
         rows = [row for row in rows if row.status is not Status.INTENT or project.worker.may_send(row)]
         return self.follow(rows, foreign=foreign)
 
-    def follow(self, rows: "Sequence[JobRow]", *, foreign: bool = False) -> "list[TrackedJob]":
+    def follow(self, rows: Sequence[JobRow], *, foreign: bool = False) -> list[TrackedJob]:
         """Go on with these open jobs, as ``resume`` does with all."""
         if not rows or self.replay_mode(self.settings()) == "only":
             return []
@@ -405,7 +400,7 @@ class Session:
             worker.start(jobs, {})
         return jobs
 
-    def _is_ours(self, row: "JobRow") -> bool:
+    def _is_ours(self, row: JobRow) -> bool:
         if row.is_simulated and row.provider == "simulator":
             return True
         with suppress(SettingsError):

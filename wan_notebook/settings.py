@@ -42,8 +42,7 @@ _FROZEN: Final = (
     *("WAN_HOME", "WAN_LEDGER", "WAN_BUDGET", "WAN_ACCOUNT"),
     *("WAN_QUERIES_PER_S", "WAN_IN_FLIGHT", "WAN_SUBMITS_PER_S"),
 )
-_TABLES: Final = ("base_urls", "budgets", "prices")
-_BUILT_IN: Final = "built in"
+_THIS_MACHINE: Final = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 _mask_of: Final = lru_cache(maxsize=4)(KeyMask)
 
 
@@ -89,7 +88,7 @@ class SettingsLoader:
         self._protected_prices(prices if isinstance(prices := stored.get("prices"), dict) else {})
         # An address of a real service, which gets no practice when the provider is changed later.
         is_real = self._usual_provider(stored)[0] in KEY_VARIABLE
-        self._real_urls = {self._variable("WAN_BASE_URL")} if is_real else set()
+        self._real_urls = {self._usual_provider(stored)[0]: self._variable("WAN_BASE_URL")} if is_real else {}
 
     def load(self, provider: str | None = None) -> "Settings":
         """Return all settings as they are now; ``provider`` names one for a single call. Raise ``SettingsError``."""
@@ -99,19 +98,20 @@ class SettingsLoader:
 
         stored, url = self.stored(), self._variable("WAN_BASE_URL")
         name, because, is_named = self._usual_provider(stored)
-        self._real_urls |= {url} if name in KEY_VARIABLE else set()
+        self._real_urls |= {name: url} if name in KEY_VARIABLE else {}
         if provider:
             usual, because, is_named = name, "named for this call", True
             name = provider.strip().lower()
-            url = url if name == usual else ""  # it is the address of the service that has the key here
+            if name != usual:  # an address elsewhere belongs to one service
+                url = self._real_urls.get(name) or (url if _THIS_MACHINE.match(url) else "")
         if name not in PROVIDERS:
             raise SettingsError(f"{shown(name)} is not a known provider.", hint=f"Use one of: {', '.join(PROVIDERS)}.")
         is_simulated = name == "simulator"
-        if is_simulated and url in self._real_urls:  # which would take practice for an order
+        if is_simulated and url in self._real_urls.values():  # which would take practice for an order
             url = ""
         base_url = url or str(stored.get("base_urls", {}).get(name) or _URLS[name])
         in_process = is_simulated and base_url == IN_PROCESS_URL
-        key, source = self._key(name, in_process=in_process)
+        key, source = self._key(name)
         # Tells keys apart without giving one away.
         fingerprint = (
             hashlib.sha256(b"wan-notebook key\0" + key.get_secret_value().encode(errors="replace")).hexdigest()[:12]
@@ -157,7 +157,7 @@ class SettingsLoader:
     def known_keys(self) -> KeyMask:
         """Return a mask of the keys that must not leave this machine: set or stored, of every provider."""
         held = [
-            self._key(provider, in_process=False)[0]
+            self._key(provider)[0]
             for provider, variable in KEY_VARIABLE.items()
             if self._variable(variable) or self.keys.may_hold(provider)
         ]
@@ -172,7 +172,7 @@ class SettingsLoader:
             return {}
         try:
             stored = dict(json.loads(self.config_path.read_text("utf-8")))
-            tables = {name: dict(stored[name]) for name in _TABLES if name in stored}
+            tables = {name: dict(stored[name]) for name in ("base_urls", "budgets", "prices") if name in stored}
             for per, texts in tables.get("budgets", {}).items():
                 tables["budgets"][per] = list(texts)
             return stored | tables
@@ -215,14 +215,14 @@ class SettingsLoader:
             return chosen, f"chosen with %wan {stored.get('provider_by') or 'config'}", True
         return "simulator", "no key was found", False
 
-    def _key(self, provider: str, *, in_process: bool) -> "tuple[SecretStr | None, str]":
+    def _key(self, provider: str) -> "tuple[SecretStr | None, str]":
         from pydantic import SecretStr
 
-        # A simulator at an address takes any bearer; if a key is set, that one.
-        variable = KEY_VARIABLE.get(provider, "WAN_API_KEY")
-        if not in_process and self._variable(variable):
-            return SecretStr(self._variable(variable)), variable
-        return (SecretStr("simulator"), _BUILT_IN) if provider == "simulator" else self.keys.read(provider)
+        if provider == "simulator":  # which takes any bearer, wherever it is
+            return SecretStr("simulator"), "built in"
+        variable = KEY_VARIABLE[provider]
+        given = self._variable(variable)
+        return (SecretStr(given), variable) if given else self.keys.read(provider)
 
     def _variable(self, name: str) -> str:
         # One value at a time: no frame, and so no verbose traceback, holds the whole environment.

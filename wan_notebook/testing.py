@@ -19,14 +19,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from unittest import mock
 
 from .errors import CellError, WanError
 from .images import assert_same_picture, assert_similar, distance
-
-if TYPE_CHECKING:
-    import pytest
 
 REPLAY_ONLY: Final[Mapping[str, str]] = {
     "WAN_REPLAY": "only",

@@ -226,8 +226,7 @@ def test_every_row_reads_as_it_did(session: Session) -> None:
         cost, shown = cost_of(row), frozen["cost_text"]
         # "not sent" says more than "$0.00"; practice has one currency sign today.
         assert str(cost) == shown or frozen["state"] == "refused" or shown.startswith(f"{cost}"[:15]), shown
-        owner = row.owner
-        assert (owner.token if owner else "") == frozen["owner_token"]
+        assert row.owner_token == frozen["owner_token"]
     assert {frozen["state"] for frozen in JOBS.values()} == {
         *("intent", "sending", "accepted", "running", "succeeded", "saved"),
         *("refused", "failed", "cancelled", "in_doubt", "expired"),

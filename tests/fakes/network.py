@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from wan_notebook.environment import Settings
 from wan_notebook.errors import WanError
-from wan_notebook.providers import IN_PROCESS_URL, ServiceClient
+from wan_notebook.providers import ServiceClient
 from wan_notebook.request import ImageRequest
+from wan_notebook.settings import IN_PROCESS_URL
 
 KEY = "sk-TEST-0123456789abcdef"
 BASE_URL = "https://service.example"

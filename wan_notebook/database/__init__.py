@@ -3,9 +3,9 @@
 What needs SQLAlchemy is loaded on first use: `%load_ext` counts open jobs without it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazily
 from .status import (
     BATCH_KEY,
     FINAL,
@@ -16,10 +16,10 @@ from .status import (
     OPEN,
     SETTLED,
     STATES,
+    TRANSITIONS,
     OpenSummary,
     Status,
     count_open,
-    may_follow,
 )
 
 if TYPE_CHECKING:
@@ -30,15 +30,10 @@ if TYPE_CHECKING:
     from .models import BatchRow, EventRow, InputRow, JobRow, Owner, PictureRow, Price
     from .transfer import ImportReport
 
-__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "OpenSummary", "Status", "count_open"]
+__all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "TRANSITIONS", "OpenSummary", "Status"]
 __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
-__all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "may_follow"]
+__all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "count_open"]
 __all__ += ["BATCH_KEY", "IN_FLIGHT", "OCCURRENCE_KEY", "WRITTEN_AT_ONCE", "BatchRow", "NewTask", "TaskPlace", "Wanted"]
 __all__ += ["new_id", "on_network_filesystem"]
 
-
-def __getattr__(name: str) -> Any:
-    for module in ("database", "batches", "engine", "jobs", "models", "transfer") if name in __all__ else ():
-        if hasattr(loaded := import_module(f".{module}", __name__), name):
-            return getattr(loaded, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, ("database", "batches", "engine", "jobs", "models", "transfer"), __all__)

@@ -38,7 +38,7 @@ from .models import (
     search_text,
     storable,
 )
-from .status import BILLED, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
+from .status import BILLED, FINAL, FREE, NOT_SENT, PLAIN_WORDS, STATES, Status
 from .transfer import Transfer
 
 CostKey = Literal["day", "notebook", "tag", "user"]
@@ -201,7 +201,7 @@ class Database(Transfer):
         """Put a job into the trash, or take it out. An open one stays: it still costs or owes something."""
         with self.writing() as session:
             row = locked_job(session, job_id)
-            if on and not row.is_final:
+            if on and row.status not in FINAL:
                 hint = f"Cancel it, wait for it, or run `%wan resolve {job_id}`."
                 raise StoreError(f"Job {job_id} is {row.status}, so it cannot go to the trash.", hint=hint)
             row.trashed_at = self.now() if on else None
@@ -412,8 +412,7 @@ def _add_up(
 
 def _add_reserved(session: Session, now: float, wanted: Sequence[sa.ColumnElement[bool]], found: Spend) -> None:
     # An intent whose owner is gone reserves nothing: the same call again sends it, and then reserves anew.
-    is_held = sa.and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
-    reserves = sa.and_(IS_OPEN, sa.or_(JobSummary.status != Status.INTENT, is_held))
+    reserves = sa.and_(IS_OPEN, sa.or_(JobSummary.status != Status.INTENT, JobSummary.has_lease(now)))
     is_made, is_priced = JobSummary.status == Status.SUCCEEDED, JobSummary.cost_amount.is_not(None)
     price = (JobSummary.reserved_currency, JobSummary.reserved_amount)
     rows = _grouped(session, [reserves, *wanted], is_made, is_priced, *price)

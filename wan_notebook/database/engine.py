@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -36,9 +36,11 @@ _REASONS: Final = {
     sqlite3.SQLITE_CORRUPT: ("it is damaged", "Restore it from a backup; the picture files are not affected."),
     sqlite3.SQLITE_NOTADB: ("it is not a ledger", "Move the file away, or set WAN_HOME to another folder."),
 }
-# What changes, hides or refuses rows by itself: `imported_at … ON CONFLICT REPLACE DEFAULT 1` would lift every budget.
-_ACTS: Final = re.compile(r"(?i)^(trigger|view)|\b(AS|CASCADE|CHECK|CONFLICT|VIRTUAL)\b|\bUNIQUE\b(?! \(id\))")
-
+_MADE: Final = """
+SELECT type, sql FROM sqlite_master
+WHERE sql IS NOT NULL AND NOT (type = 'table' AND name LIKE 'sqlite~_%' ESCAPE '~')
+"""
+"""What the file was made with, but tables of SQLite's own."""
 _JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 """Ends a journal that names a "super-journal", as those of transactions on several files do; ours never are."""
 
@@ -236,6 +238,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     # Our transactions take milliseconds; a backup program may hold the file for seconds.
     connection = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False)
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")  # one odd text stops no query
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 16 * 2**20)  # one row of a foreign file must not fill the memory
     try:
         for pragma in (
             "foreign_keys=ON",
@@ -274,13 +277,17 @@ def _create_or_migrate(engine: sa.Engine, place: str) -> None:
             return
         if found == 1:  # all else that a later schema has are tables
             connection.exec_driver_sql("ALTER TABLE pictures ADD COLUMN recipe_sha256 TEXT DEFAULT '' NOT NULL")
-        Base.metadata.create_all(connection)
-        for statement in Path(__file__).with_name("unused.sql").read_text(encoding="utf-8").split(";\n")[:-1]:
-            connection.exec_driver_sql(statement)
+        _create_all(connection)
         if is_server:
             connection.execute(sa.insert(MetaRow).values(key="schema", value=str(SCHEMA_VERSION)))
         else:
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _create_all(connection: sa.Connection) -> None:
+    Base.metadata.create_all(connection)
+    for statement in Path(__file__).with_name("unused.sql").read_text(encoding="utf-8").split(";\n")[:-1]:
+        connection.exec_driver_sql(statement)
 
 
 def _checked_version(connection: sa.Connection, place: str) -> int:
@@ -290,23 +297,44 @@ def _checked_version(connection: sa.Connection, place: str) -> int:
         version = int(connection.scalar(sa.select(MetaRow.value).where(schema)) or 0) if has_tables else 0
     else:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        made = set(connection.exec_driver_sql("SELECT type || ' ' || coalesce(sql, '') FROM sqlite_master").scalars())
+        made = connection.exec_driver_sql(_MADE).all()
         if version == 0 and made:
             hint = "Move it away, or set WAN_HOME to another folder."
             raise StoreError(f"{place} is the database of another program.", hint=hint)
-        what = "triggers, views or constraints" if any(map(_ACTS.search, made)) else ""
-        for table in Base.metadata.sorted_tables:  # a column of another type changes what is written into it
-            for _, name, kind, *_ in connection.exec_driver_sql(f"PRAGMA table_info({table.name})"):
-                if name in table.c and kind != table.c[name].type.compile(connection.dialect):
-                    what = f"columns of other types ({table.name}.{name})"
-        if what:
+        what = ", ".join({kind for kind, sql in made if _spelled(sql) not in _our_statements()})
+        if made and not what:
+            what = _orphans(connection)
+        if what and version <= SCHEMA_VERSION:
             hint = "Do not use it; restore it from a backup."
-            raise StoreError(f"The ledger {place} has {what}, which wan_notebook never makes.", hint=hint)
+            raise StoreError(f"The ledger {place} has what wan_notebook never makes: {what}.", hint=hint)
     if version > SCHEMA_VERSION:
         known = f"schema {version}; this one knows {SCHEMA_VERSION}"
         message = f"The ledger {place} was written by a newer wan_notebook ({known}). Nothing was changed."
         raise StoreError(message, hint="Upgrade: pip install --upgrade wan-notebook")
     return version
+
+
+@cache
+def _our_statements() -> frozenset[str]:
+    """Return what makes our tables and indexes: others may change, hide or refuse what is written."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.NullPool)  # which closes what it opened
+    with engine.begin() as connection:
+        _create_all(connection)
+        return frozenset(_spelled(sql) for _, sql in connection.exec_driver_sql(_MADE))
+
+
+def _spelled(sql: str) -> str:
+    """Return a statement without white space, and without the column that an update of schema 1 puts last."""
+    return re.sub(r",recipe_sha256TEXTDEFAULT''NOTNULL|WITHOUTROWID", "", re.sub(r"\s", "", sql))
+
+
+def _orphans(connection: sa.Connection) -> str:
+    """Name a table with rows of a job that is still to come, which would take them for its own."""
+    last = connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM jobs").scalar_one()
+    tables = [table for table in Base.metadata.sorted_tables if "job_seq" in table.primary_key.columns]
+    later = ((table.name, sa.select(table.c.job_seq).where(table.c.job_seq > last).limit(1)) for table in tables)
+    known = set(sa.inspect(connection).get_table_names())
+    return next((f"{name} of no job" for name, rows in later if name in known and connection.execute(rows).first()), "")
 
 
 def _lock(what: str) -> sa.Select[Any]:

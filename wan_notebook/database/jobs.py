@@ -38,7 +38,7 @@ from .models import (
     search_text,
     storable,
 )
-from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, Status, may_follow
+from .status import FINAL, FREE, IN_FLIGHT, NOT_SENT, OPEN, TRANSITIONS, Status
 
 PAUSE_MAX_S: Final = 600.0
 """The longest pause of an account, and for how long a task that nobody follows may hold a place."""
@@ -274,7 +274,7 @@ class Jobs(DatabaseEngine):
             row, now = locked_job(session, job_id), self.now()
             # Of two kernels that both mean intent → sending, the second one must not pass as sending → sending.
             is_expected = row.status is expect if expect else row.status is not to
-            if not is_expected or not may_follow(row.status, to):
+            if not is_expected or to not in TRANSITIONS[row.status]:
                 raise Conflict(row, f"{row.status}, so it cannot become {to}")
             row.status = to
             if to in _TIMES:
@@ -362,11 +362,11 @@ class Jobs(DatabaseEngine):
             running = 0
             if in_flight:  # tasks that a living process holds, and for ten minutes those of a dead one
                 at_service = JobSummary.status.in_(IN_FLIGHT)
-                is_held = and_(JobSummary.owner_token != "", JobSummary.lease_until >= now)
                 last_sign = func.coalesce(JobSummary.first_running_at, JobSummary.accepted_at, JobSummary.sending_at)
                 is_recent = last_sign.between(now - PAUSE_MAX_S, now + PAUSE_MAX_S)
                 is_orphan = and_(or_(at_service, JobSummary.status == Status.IN_DOUBT), is_recent)
-                counts = (IS_OPEN, job_accounts.c.account == account, or_(and_(at_service, is_held), is_orphan))
+                takes_place = or_(and_(at_service, JobSummary.has_lease(now)), is_orphan)
+                counts = (IS_OPEN, job_accounts.c.account == account, takes_place)
                 is_of = job_accounts.c.job_seq == JobSummary.seq
                 running = session.scalar(select(func.count()).where(*counts, is_of)) or 0
             wait_s = max((gate.paused_until or 0.0) - now, 0.0)
@@ -549,5 +549,5 @@ def _count_ahead(session: Session, row: JobRow, now: float) -> int:
     """Count the intents of the same service and key that somebody holds and that were asked before this one."""
     same = (JobSummary.provider == row.provider, JobSummary.key_fingerprint == row.key_fingerprint)
     earlier = tuple_(JobSummary.created_at, JobSummary.seq) < tuple_(row.created_at, row.seq)
-    waits = (IS_OPEN, JobSummary.status == Status.INTENT, JobSummary.owner_token != "", JobSummary.lease_until >= now)
+    waits = (IS_OPEN, JobSummary.status == Status.INTENT, JobSummary.has_lease(now))
     return session.scalar(select(func.count()).select_from(JobSummary).where(*waits, *same, earlier)) or 0

@@ -21,7 +21,7 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple, Self
 
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, event, inspect, text
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, Table, Text, and_, event, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import UserDefinedType
@@ -32,11 +32,13 @@ from ..money import Cost, Source, to_decimal
 from ..request import hash_of_canonical
 from ..text import one_line
 from ..validation import Mode, limits_of
-from .status import FINAL, OPEN, Status
+from .status import OPEN, Status
 
 TIME_MAX_S: Final = 7_258_118_400
 """1 January 2200: pandas ends in 2262."""
 INTEGER_MAX: Final = 2**31 - 1
+LEFT_MAX_S: Final = 3600.0
+"""A lease that ends later than this was given by a clock that was wrong: it holds nothing."""
 _ESCAPED: Final = "wan-escaped:"
 """Marks a text in which the first edition escaped NUL and lone surrogates."""
 _HALF: Final = re.compile("[\ud800-\udfff]")
@@ -141,11 +143,6 @@ def _unescaped(text: str) -> str:
     return _HALF.sub("?", text)
 
 
-def _amount(value: Any) -> Any:
-    amount = to_decimal(value)
-    return value if amount is None else amount
-
-
 def is_plausible(amount: object) -> bool:
     """Say whether something can be a price: ``1e999999`` is a number, and writing it out takes a megabyte."""
     return (
@@ -195,11 +192,19 @@ TEXT: Final = Stored(
     lambda value: isinstance(value, str) and (value.isascii() or not _HALF.search(value)),
     read=lambda value: _unescaped(value) if str(value).startswith(_ESCAPED) else value,
 )
-FILE: Final = Stored("TEXT", lambda value: TEXT.fits(value) and (not value or ("/" in value and is_inside(value))))
+FILE: Final = Stored(
+    "TEXT",
+    lambda value: TEXT.fits(value) and (not value or ("/" in value and is_inside(value) and value.isprintable())),
+)
 """A picture's path, relative to the project's folder: beside the ledger stands none, so that none can be its name."""
 FLAG: Final = Stored("INTEGER", lambda value: type(value) is bool, int, bool)
 """Partial indexes say ``= 1``, so statements compare it with a number."""
-AMOUNT: Final = Stored("TEXT", is_plausible, lambda value: value if value is None else str(value), _amount)
+AMOUNT: Final = Stored(
+    "TEXT",
+    is_plausible,
+    write=lambda value: value if value is None else str(value),
+    read=lambda value: value if (amount := to_decimal(value)) is None else amount,
+)
 """A decimal amount of money, exactly as it was reported."""
 STATUS: Final = Stored("TEXT", lambda v: isinstance(v, Status), str, lambda v: Status(v) if v in list(Status) else v)
 JSON: Final = _object_of()
@@ -295,22 +300,19 @@ class JobSummary(Base):
     missing: Mapped[Count]
     """Pictures that were asked for and not delivered."""
 
-    @property
-    def owner(self) -> Owner | None:
-        """The process that holds it, or held it last; see ``is_held``."""
-        return (
-            Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token) if self.owner_token else None
-        )
-
     def hold(self, owner: Owner, until: float) -> None:
         """Write down who works on it, and until when (Unix seconds)."""
         self.owner_host, self.owner_pid, self.owner_token, self.lease_until = owner.host, owner.pid, owner.token, until
 
     def is_held(self, now: float) -> bool:
         """Say whether somebody who may live has a lease of it that is good at a time."""
-        owner = self.owner
-        left_s = (self.lease_until or 0.0) - now  # an hour of it: a clock was wrong
-        return owner is not None and 0 <= left_s < 3600 and not owner.is_dead()
+        owner = Owner(host=self.owner_host, pid=self.owner_pid or 0, token=self.owner_token)
+        return owner.token != "" and 0 <= (self.lease_until or 0.0) - now <= LEFT_MAX_S and not owner.is_dead()
+
+    @classmethod
+    def has_lease(cls, now: float) -> Any:
+        """Return the same for statements, which cannot look for a process."""
+        return and_(cls.owner_token != "", cls.lease_until.between(now, now + LEFT_MAX_S))
 
     def is_abandoned(self, now: float) -> bool:
         """Say whether it was never sent and nobody will: the same call sends it, and pays for it."""
@@ -374,11 +376,6 @@ class JobRow(JobSummary):
 
     request_position = 0
     """Of a new job: counts the tasks of one request. Only the first bears the hash of a request without a seed."""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more happens to it and no money is reserved."""
-        return self.status in FINAL
 
     @property
     def cost(self) -> Cost:

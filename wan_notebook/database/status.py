@@ -67,6 +67,7 @@ OCCURRENCE_KEY: Final = "meeting"
 """
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
+    **dict.fromkeys(FINAL, frozenset()),
     Status.INTENT: frozenset({Status.SENDING, Status.REFUSED, Status.CANCELLED}),
     Status.SENDING: frozenset(
         {Status.INTENT, Status.SENDING, Status.ACCEPTED, Status.REFUSED, Status.CANCELLED, Status.IN_DOUBT}
@@ -93,11 +94,6 @@ PLAIN_WORDS: Final[Mapping[str, frozenset[Status]]] = {
     "unsure": frozenset({Status.IN_DOUBT}),
 }
 """What people say for statuses. "not sent" is an error code, see database.py."""
-
-
-def may_follow(old: Status, new: Status) -> bool:
-    """Say whether ``new`` may follow ``old``."""
-    return new in TRANSITIONS.get(old, frozenset())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ class Transfer(Batches):
         made = []
         with self.reading():
             for row in map(self.get, ids):
-                if not row.is_final or row.purged_at is not None or row.damage:
+                if row.status not in FINAL or row.purged_at is not None or row.damage:
                     why = "purged" if row.purged_at is not None else row.damage or row.status
                     raise StoreError(f"Job {row.id} cannot be exported: it is {why}.")
                 usage = json.loads(re.sub(r"https?://[^\s\"'\\]+", "(address removed)", json.dumps(row.usage)))

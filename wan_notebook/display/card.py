@@ -4,13 +4,12 @@ The same facts become HTML in ``templates/card.html.j2``.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from ..database import FREE, SETTLED, JobRow, PictureRow, Status
 from ..errors import WanError
-from ..jobs import Job, TrackedJob, cost_of, error_of, seeds_text, status_words
+from ..jobs import DISPLAY, Job, TrackedJob, cost_of, error_of, seeds_text, status_words
 from ..money import Source, Total
 from ..session import Session
 from ..text import pluralize
@@ -30,14 +29,7 @@ from .formatting import (
 )
 from .html import plain_text
 
-CellText = Callable[[Job, Session], str]
-_hooks: dict[str, CellText] = {}
 _LINES_MAX: Final = 100
-
-
-def set_cell_text(cell_text: CellText) -> None:
-    """Say what writes the ``%%wan`` cell that asks for a job: the layer of magics does, which display cannot import."""
-    _hooks["cell_text"] = cell_text
 
 
 class PictureItem:
@@ -202,7 +194,7 @@ class Card:
     @property
     def cell_text(self) -> str:
         """The ``%%wan`` cell that asks the same, if somebody can write it."""
-        return _hooks["cell_text"](self.job, self.session) if _hooks else ""
+        return str(DISPLAY["cell"](self.job, self.session))
 
 
 def card_text(card: Card) -> str:

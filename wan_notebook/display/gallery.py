@@ -88,7 +88,7 @@ def versions_bundle(job: Job, session: Session) -> Bundle:
     """Return every stored result of a job's request, newest first."""
     row, worker = job.rows[0], job.worker
     rows = worker.database.results(row.request_hash, with_seed=row.request_hash == row.request_hash_with_seed)
-    versions = Job([worker.track(one) for one in reversed(rows)], worker, request=job.request)
+    versions = Job([worker.track(one) for one in reversed(rows or [row])], worker, request=job.request)
     return _card_bundle(
         Card(versions, session, title=f"{pluralize(len(rows), 'version')} of one request, newest first")
     )
@@ -246,8 +246,9 @@ def _kept(storage: Storage, suffix: str, records: Sequence[PictureRow], make: Ca
     relative = f".cache/{name}{suffix}"
     with suppress(StoreError):
         return storage.read(relative)
-    data, path = make(), storage.folder / relative
-    with suppress(OSError):
+    data = make()
+    with suppress(OSError, StoreError):
+        path = storage.path(relative)
         path.parent.mkdir(exist_ok=True)
         atomic_write(path, data)
     return data

@@ -128,8 +128,3 @@ class Table:
 def table_bundle(table: Table, view: str = "table") -> Bundle:
     """Return a table's MIME bundle; ``view`` names it to programs."""
     return {"text/html": table.to_html(), "text/plain": table.to_text()}, {"wan": {"schema": 1, "view": view}}
-
-
-def message_bundle(text: str) -> Bundle:
-    """Return a short message in the look of all commands; pieces between backticks are commands to paste."""
-    return table_bundle(Table(lines=text.split("\n")), "message")

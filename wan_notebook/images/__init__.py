@@ -3,9 +3,9 @@
 Pillow is imported by the first name that needs it, NumPy never.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazily
 from .inputs import SUFFIXES, UNFETCHED, InputImage, PendingImage, PictureOf, is_job, looks_like_image, mime_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,4 @@ __all__ += ["BadImageError", "image_info", "open_header", "open_image", "png_chu
 __all__ += ["fit_request_body", "former_identity", "load_image", "pixel_identity", "plain_rgb", "saved"]
 __all__ += ["assert_same_picture", "assert_similar", "contact_sheet", "data_url", "distance", "thumbnail"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    modules = (import_module(f".{m}", __name__) for m in ("inspect", "encode", "load", "thumbnails"))
-    return next(getattr(module, name) for module in modules if hasattr(module, name))
+__getattr__ = lazily(__name__, ("inspect", "encode", "load", "thumbnails"), __all__)

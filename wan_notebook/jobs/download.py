@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import logging
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..database import JobRow, PictureRow, Status
 from ..errors import DownloadError, JobError, StoreError, WanError
 from ..files import explained
+from ..images import SUFFIXES, BadImageError, image_info
+from ..metadata import Metadata, embed, public_name
 from ..models import RESULT_MAX_BYTES
 from ..text import pluralize
 from ..validation import Mode
@@ -23,7 +26,6 @@ from .retry import Action, decide, kind_of
 from .status import TrackedJob, cost_of, fewest_pictures
 
 if TYPE_CHECKING:
-    from ..metadata import Metadata
     from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,7 @@ class _Download:
         self.index, self.kind, self.url = picture.index, picture.kind, picture.url
         self.file, self.file_sha256 = picture.file, picture.file_sha256
         self.part = self.storage.part_path(job.id, picture.index)
-        self.failures = self.refreshed = 0
-        self.denied_at = 0.0
+        self.failures, self.refreshed, self.got_bytes, self.failing_at = Counter[str](), 0, 0, 0.0
         self.saved: dict[str, Any] = {}
 
     async def run(self) -> tuple[Action | None, str]:
@@ -102,8 +103,6 @@ class _Download:
 
     def _checked(self, data: bytes, mime: str) -> tuple[dict[str, Any], str]:
         """Return what the bytes say, and their ending. Raises ``DownloadError`` if they are not a whole picture."""
-        from ..images import SUFFIXES, BadImageError, image_info
-
         columns: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data), "mime": mime}
         try:
             # Far above any size that can be asked for: more is a decompression bomb, not a surprise.
@@ -123,8 +122,6 @@ class _Download:
         wants_metadata = row.versions.get("embed", self.worker.settings(row.provider).embed)  # `--no-embed` of its cell
         try:
             if wants_metadata and columns["mime"].startswith("image/"):
-                from ..metadata import embed
-
                 metadata = metadata_of(row, PictureRow(index=self.index, **columns))
                 return embed(data, metadata), metadata.to_json(indent=2) + "\n"
         except Exception:  # metadata that cannot be written must not cost a paid picture
@@ -132,8 +129,6 @@ class _Download:
         return data, ""
 
     def _name(self, suffix: str) -> str:
-        from ..metadata import public_name
-
         row = self.job.row
         made_at = dt.datetime.fromtimestamp(row.created_at, tz=dt.UTC).astimezone()
         names = [public_name(image.name) for image in row.inputs]
@@ -147,12 +142,15 @@ class _Download:
     async def _after(self, error: WanError) -> Action:
         """Do what the table says after a fault."""
         worker, row, noted = self.worker, self.job.row, {"note": error.message}
-        self.failures += 1
-        is_denied = kind_of(error) in ("expired", "gone")
-        attempt = self.refreshed + 1 if is_denied else self.failures
-        self.denied_at = (self.denied_at or worker.clock()) if is_denied else 0.0
+        kind, got_bytes = kind_of(error), self.part.stat().st_size if self.part.is_file() else 0
+        if got_bytes > self.got_bytes or not self.failures[kind]:  # it goes on, or fails in another way
+            self.failures.clear()
+            self.failing_at = worker.clock()
+        self.got_bytes = max(self.got_bytes, got_bytes)
+        self.failures[kind] += 1
+        attempt = self.refreshed + 1 if kind in ("expired", "gone") else self.failures[kind]
         age_s = worker.wall_clock() - (row.finished_at or row.accepted_at or row.created_at)
-        denied_s = worker.clock() - self.denied_at
+        denied_s = worker.clock() - self.failing_at
         rule = decide("download", error, attempt, worker.rng, age_s=age_s, denied_s=denied_s)
         self.job.noted(f"picture {self.index + 1}: {error.message}")
         if rule.action in ENDS:
@@ -176,10 +174,8 @@ class _Download:
         return rule.action
 
 
-def metadata_of(row: JobRow, picture: PictureRow) -> "Metadata":
+def metadata_of(row: JobRow, picture: PictureRow) -> Metadata:
     """Return what a picture's file says about itself: never a key, a signed address or a local path."""
-    from ..metadata import Metadata
-
     times = {"created": row.created_at, "accepted": row.accepted_at, "finished": row.finished_at}
     fields = {
         **{name: getattr(row, name) for name in ("model", "provider", "mode", "prompt", "negative_prompt", "task_id")},

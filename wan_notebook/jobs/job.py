@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 from ..database import SETTLED, JobRow, PictureRow, Status
 from ..errors import JobError, JobNotSent, JobTimeout, NoSuchPictureError, RecipeError, StoreError, require
 from ..files import atomic_write, explained
+from ..images import BadImageError, open_image, plain_rgb
+from ..metadata import embed, exif_block, read_metadata, strip
 from ..money import Cost, Total
 from ..request import ImageRequest
 from ..storage import refuse_kept
@@ -44,10 +46,14 @@ _FURTHEST_FIRST = [
 ]
 """Statuses of one group's jobs, from the furthest from being saved."""
 
-DISPLAY: dict[str, Callable[[Any], Any]] = {"show": lambda _job: False, "bundle": lambda _shown: None}
+DISPLAY: dict[str, Callable[..., Any]] = {
+    "show": lambda _job: False,
+    "bundle": lambda _shown: None,
+    "cell": lambda _job, _session: "",
+}
 
 
-def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> None:
+def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any], cell: Callable[[Any, Any], str]) -> None:
     """Say how jobs and pictures show themselves in a cell: this layer knows no display.
 
     Parameters
@@ -56,8 +62,10 @@ def set_display(show: Callable[[Any], bool], bundle: Callable[[Any], Any]) -> No
         Displays a job, live where that is possible, and returns whether it did.
     bundle : callable
         Returns the static MIME bundle ``(data, metadata)`` of a job or a picture, or None: IPython shows the repr.
+    cell : callable
+        Writes the ``%%wan`` cell that asks for a job, which it is given with its session.
     """
-    DISPLAY.update(show=show, bundle=bundle)
+    DISPLAY.update(show=show, bundle=bundle, cell=cell)
 
 
 class Marked:
@@ -153,8 +161,6 @@ class Picture(Marked):
     @property
     def image(self) -> "Image":
         """The picture as a PIL image (RGB). Raises ``StoreError`` if its file is gone or damaged."""
-        from ..images import BadImageError, open_image
-
         try:
             return open_image(self.job.worker.storage.read(self.row.file)).convert("RGB")
         except BadImageError as error:
@@ -189,8 +195,6 @@ class Picture(Marked):
     @property
     def data(self) -> bytes:
         """The file's bytes as the service sent them, without metadata of ours."""
-        from ..metadata import strip
-
         return strip(self.job.worker.storage.read(self.row.file))
 
     def save(self, path: str | Path, *, clean: bool = False, overwrite: bool = False) -> Path:
@@ -578,7 +582,7 @@ class Job(Marked):
             raise NotImplementedError  # IPython then asks for the bundle
 
     def __repr__(self) -> str:
-        return status_line(self.rows, self.mode, self.replayed)
+        return status_line(self.rows, self.mode)
 
 
 # Copies ------------------------------------------------------------------------------------------------------------
@@ -625,9 +629,6 @@ def _targets_of(given: str | Path, names: Sequence[str]) -> list[Path]:
 
 def _converted(data: bytes, own: str, target: Path) -> bytes:
     """Return a picture in the format that a file name says; ``own`` is its own ending."""
-    from ..images import BadImageError, open_image, plain_rgb
-    from ..metadata import embed, exif_block, read_metadata
-
     wanted = target.suffix.lower()
     if FORMATS.get(wanted, wanted) == FORMATS.get(own, own):
         return data
@@ -652,8 +653,6 @@ def _is_wanted(path: Path, data: bytes, *, overwrite: bool) -> bool:
 
     Raises ``StoreError`` if what is there must not be replaced.
     """
-    from ..metadata import read_metadata
-
     if not path.exists():
         return True
     old = path.read_bytes() if path.is_file() else b""

@@ -17,7 +17,7 @@ from ..errors import JobError, WanError
 from ..models import RESULT_LIFETIME_S
 from ..money import Cost, Source, format_amount
 from ..providers import NO_PICTURE, Phase, TaskState
-from .retry import Action, decide
+from .retry import DENIED_S, Action, decide, kind_of
 from .status import TrackedJob, fewest_pictures
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Poll:
     def __init__(self, worker: "Worker", job: TrackedJob) -> None:
         self.worker, self.job, self.account = worker, job, worker.account(job.row)
         self.last_s: float | None = None
-        self.failures, self._failing_at = Counter[str](), dict[str, float]()
+        self.failures, self._failing_at = Counter[str](), 0.0
 
     def age_s(self) -> float:
         return max(0.0, self.worker.wall_clock() - (self.job.row.accepted_at or self.job.row.created_at))
@@ -157,12 +157,12 @@ class Poll:
         try:
             state = await worker.client(job.row).status(job.row.task_id)
         except WanError as error:
-            return await self._after(error, "error", error.message)
-        self.failures["error"] = 0
+            return await self._after(error, kind_of(error), error.message)
         if state.phase is Phase.UNKNOWN:
             return await self._after("not found", "not found", "the service does not know the task")
         if state.phase in (Phase.PENDING, Phase.RUNNING):
-            self.failures["not found"], self.last_s = 0, age_s
+            self.failures.clear()
+            self.last_s = age_s
             if state.phase is Phase.RUNNING and job.status is Status.ACCEPTED:
                 await worker.move(job, Status.RUNNING)
             job.progress, job.note = state.progress, ""
@@ -174,19 +174,22 @@ class Poll:
         # Pictures that are missing without a reason may still come.
         accounted = len(state.files) + len(state.missing_reasons) if state.phase is Phase.SUCCEEDED else math.inf
         is_incomplete = accounted < fewest_pictures(job.row) or state.error_code == NO_PICTURE
-        if is_incomplete and self.failures["incomplete"] < 3:
+        # Without any picture and without a reason it would count as failed, and be bought again.
+        is_early = not state.files and worker.clock() - self._failing_at < DENIED_S
+        if is_incomplete and (self.failures["incomplete"] < 3 or is_early):
             return await self._after("incomplete", "incomplete", "fewer pictures came than were asked for")
         job.progress = None
         await self._end(state, age_s)
         return None
 
     async def _after(self, fault: WanError | str, kind: str, told: str) -> float:
-        """Do what the table says after the n-th fault of a kind; return the seconds to the next poll."""
+        """Do what the table says after the n-th fault in a row of a kind; return the seconds to the next poll."""
         worker, row = self.worker, self.job.row
+        if not self.failures[kind]:  # another kind in between begins anew
+            self.failures.clear()
+            self._failing_at = worker.clock()
         self.failures[kind] += 1
-        if self.failures[kind] == 1:
-            self._failing_at[kind] = worker.clock()
-        times = {"age_s": self.age_s(), "denied_s": worker.clock() - self._failing_at[kind]}
+        times = {"age_s": self.age_s(), "denied_s": worker.clock() - self._failing_at}
         same_key = row.key_fingerprint in ("", worker.settings(row.provider).key_fingerprint)
         rule = decide("poll", fault, self.failures[kind], worker.rng, same_key=same_key, **times)
         if rule.action is Action.EXPIRE:

@@ -142,14 +142,12 @@ def decide(
     wait_s = max(backoff_s(attempt, rng), min(told_s, 600.0))  # no longer than this, whatever a Retry-After says
     delay_s = 0.0 if rule.at_once and attempt == 1 else rule.delay_s or wait_s
     if step != "submit" and age_s >= RESULT_LIFETIME_S and kind not in ("disk", "too-large"):
-        # Polls that do not deny the task count only from the sixth on: a network that has just come back, a page in
-        # front of the service or a clock that jumped prove nothing.
-        is_silent = step == "poll" and kind != "not found" and attempt < 6
-        action = A.RETRY if is_silent else A.EXPIRE
-    elif action is A.EXPIRE and (denied_s < DENIED_S or not same_key):
-        action, delay_s = rule.action, delay_s if same_key else PERSON_LOOK_S
+        action = A.EXPIRE
     elif step == "download" and action in (A.RETRY, A.RESTART) and attempt % 5 == 0:  # the address may be stale
         action = A.REFRESH_URL
+    if action is A.EXPIRE and (denied_s < DENIED_S or not same_key):
+        # A clock that jumped, a network that has just come back and a proxy that is being renewed prove nothing.
+        action, delay_s = A.RETRY if rule.action is A.EXPIRE else rule.action, delay_s if same_key else PERSON_LOOK_S
     return rule._replace(action=action, delay_s=delay_s)
 
 
@@ -203,7 +201,7 @@ def _service_kind(error: errors.ServiceError, status: int) -> str:
     if status < 300:
         return "bad body" if isinstance(error, errors.UnexpectedReplyError) else "rejected"
     is_not_accepted = plain_code(error.code).startswith(NOT_ACCEPTED_CODES)
-    if status == 503 and (is_not_accepted or error.retry_after_s is not None):
+    if status == 503 and (is_not_accepted or (error.retry_after_s is not None and not error.is_page)):
         return "unavailable"
     if is_not_accepted and status >= 500:
         return "rejected"

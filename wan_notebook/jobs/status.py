@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
@@ -99,14 +99,12 @@ def seeds_text(seeds: Sequence[int | None]) -> str:
     return f"seed{'s' if len(known) > 1 else ''} {', '.join(map(str, known[:4]))}{more}"
 
 
-def status_line(rows: Sequence[JobRow], mode: str, replayed: Collection[str] = ()) -> str:
-    """Return one line about one or several jobs that belong together; ``replayed`` are those from the store."""
+def status_line(rows: Sequence[JobRow], mode: str) -> str:
+    """Return one line about one or several jobs that belong together, the same whether made or from the store."""
     statuses = " ".join(sorted({status_words(row) for row in rows}))
     count = sum(1 for row in rows for picture in row.pictures if picture.saved_at)
-    stored = "from store" if all(row.id in replayed for row in rows) else ""
     facts = [
         statuses,
-        stored,
         mode,
         pluralize(count, "picture") if count else "",
         seeds_text([row.seed for row in rows]),

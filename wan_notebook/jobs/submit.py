@@ -23,6 +23,7 @@ from ..errors import (
     WanError,
 )
 from ..images import InputImage, PendingImage, load_image
+from ..metadata import strip
 from ..providers import Phase, TaskState
 from ..request import ImageRequest
 from ..storage import Storage
@@ -193,8 +194,6 @@ async def _finished(worker: "Worker", job: TrackedJob, image: PendingImage) -> I
 
 def image_of_picture(storage: Storage, row: JobRow, picture: PictureRow, name: str) -> InputImage:
     """Return a job's saved picture as an input, as the service sent it. Raises ``ImageInputError``."""
-    from ..metadata import strip
-
     try:
         image = load_image(strip(storage.read(picture.file)), name=name)
     except StoreError as error:

@@ -1,8 +1,8 @@
 """``%wan`` and ``%%wan``: lines and cells read into requests, requests written as cells, and every command."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazily
 from .magics import Extension, open_lines, transform_lines
 from .options import cell_parser, command_parsers, help_text, option_rows, topic_help
 
@@ -14,18 +14,9 @@ if TYPE_CHECKING:
     from .render_cell import write_cell as write_cell
     from .runner import Runner, last_resort, read_command
 
-_LATER = ("frontend", "cell", "completion", "render_cell", "runner")
-"""Modules that are loaded on first use: `%load_ext` does not need them."""
-
 __all__ = ["Extension", "Known", "Runner", "cell_parser", "command_parsers", "complete", "read_cell", "read_command"]
 __all__ += ["CellText", "cell_of_job", "cell_of_metadata", "cell_of_row", "quoted_path"]
 __all__ += ["help_text", "last_resort", "open_lines", "option_rows", "show_jobs_in_cells"]
 __all__ += ["split_negative", "topic_help", "transform_lines", "write_cell"]
 
-
-def __getattr__(name: str) -> Any:
-    for module in _LATER if name in __all__ else ():
-        if hasattr(found := import_module(f"{__name__}.{module}"), name):
-            return getattr(found, name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+__getattr__ = lazily(__name__, ("frontend", "cell", "expressions", "completion", "render_cell", "runner"), __all__)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ..batch import plan_batch, read_table
+from ..batch import BatchPlan, plan_batch, read_table
 from ..errors import ImageInputError, Problem, RequestError
 from ..images import InputImage, PendingImage
 from ..models import MODEL
 from ..replay import Submission
 from ..request import ImageRequest, build_requests
+from ..resolver import Resolver
+from ..session import Session
 from ..template import expand, refuse
 from ..text import one_line
 from ..validation import Mode, mode_for, name_problems, size_from_image, split_seeds
@@ -21,17 +23,12 @@ from .expressions import image_values, read_value, table_value
 from .options import cell_parser
 from .parser import ReadLine, unquoted
 
-if TYPE_CHECKING:
-    from ..batch import BatchPlan
-    from ..resolver import Resolver
-    from ..session import Session
-
 _NEGATIVE: Final = re.compile(r"^[ \t]*negative prompt[ \t]*[:：][ \t]*", re.IGNORECASE | re.MULTILINE)
 _SETTINGS: Final = re.compile(r"(?:\A|\n)[ \t]*(Steps: \d+, [^\n]*\b[A-Z][\w ]*: [^\n]*)\Z")
 _LOOKS_LIKE_OPTION: Final = re.compile(r"(?<!\S)(--[a-z][a-z-]*|-[in]\s?\d\b)")
 
 
-def read_cell(read: ReadLine, body: str, resolver: "Resolver") -> tuple[Submission, float | None]:
+def read_cell(read: ReadLine, body: str, resolver: Resolver) -> tuple[Submission, float | None]:
     """Read a cell whose line is read already.
 
     Parameters
@@ -158,7 +155,7 @@ class _Reader:
     """
 
     options: argparse.Namespace
-    resolver: "Resolver"
+    resolver: Resolver
     problems: list[Problem]
     is_raw: bool
     notes: list[str] = field(default_factory=list)

@@ -21,6 +21,7 @@ from ..figure import Comparison
 from ..jobs import Job, Picture, set_display
 from ..kernel import current_shell, is_watched
 from ..session import Session, default_session
+from .render_cell import cell_of_job
 
 
 def front_end(shell: Any) -> "FrontEnd":
@@ -42,7 +43,7 @@ def cells_run(shell: Any) -> frozenset[str]:
 
 def show_jobs_in_cells() -> None:
     """Let a job, a picture or a batch that is a cell's last line show itself as the cell's own output."""
-    set_display(_show, _bundle)
+    set_display(_show, _bundle, cell_of_job)
 
 
 def show(shown: "Job | Batch", session: Session, where: FrontEnd, *, raises: bool = False, **how: Any) -> None:

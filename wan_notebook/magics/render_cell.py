@@ -1,28 +1,25 @@
 """Write a request, a job or a form as an editable ``%%wan`` cell that is read back as exactly the same."""
 
+import argparse
 import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ..database import BATCH_KEY
+from ..database import BATCH_KEY, JobRow
 from ..display import relative_path
 from ..errors import RequestError
 from ..images import looks_like_image
+from ..jobs import Job
+from ..metadata import ForeignMetadata, Metadata
 from ..request import ImageRequest, fields_of
+from ..session import Session
+from ..storage import Storage
 from ..template import escape, literal, parse_expression
 from ..text import one_line, ranges
 from .options import cell_parser
 from .parser import EXPRESSIONS, LOCATION, flag_of, quote, split_line
-
-if TYPE_CHECKING:
-    import argparse
-
-    from ..database import JobRow
-    from ..jobs import Job
-    from ..metadata import ForeignMetadata, Metadata
-    from ..session import Session
 
 _LOST: Final = re.compile(r"\A\s+|\s+\Z|[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]+")
 """White space at the edges, what an editor, a notebook file or IPython takes out of a cell, and what reorders it."""
@@ -73,7 +70,7 @@ def _option(option: "argparse.Action", value: Any) -> str:
     return f"{flag} {quote(str(value))}"
 
 
-def cell_of_row(request: ImageRequest, row: "JobRow", folder: Path, *, seed: str = "") -> CellText:
+def cell_of_row(request: ImageRequest, row: JobRow, folder: Path, *, seed: str = "") -> CellText:
     """Write the cell of a job, with inputs named so that it runs in any kernel; ``folder`` holds the pictures."""
     images = [
         _result(one.source_job, one.source_index) if one.source_job else quoted_path(relative_path(folder / one.file))
@@ -91,7 +88,7 @@ def _result(job: Any, index: Any) -> str:
     return f"{job}[{index or 0}]" if re.fullmatch(r"\w+(None|\d+)", f"{job}{index}") else "MISSING"
 
 
-def cell_of_job(job: "Job", session: "Session") -> str:
+def cell_of_job(job: Job, session: Session) -> str:
     """Write the cell that asks for all of a job's pictures; empty where no single cell does, as for versions."""
     request, seeds = job.request, [seed for seed in job.seeds if seed is not None]
     if len(set(seeds)) != len(job.rows):
@@ -104,14 +101,12 @@ def cell_of_job(job: "Job", session: "Session") -> str:
     return str(cell_of_row(request, job.rows[0], session.project().storage.folder, seed=seed))
 
 
-def cell_of_metadata(found: "Metadata | ForeignMetadata", session: "Session") -> tuple[CellText, tuple[str, ...]]:
+def cell_of_metadata(found: Metadata | ForeignMetadata, session: Session) -> tuple[CellText, tuple[str, ...]]:
     """Write the cell of what a picture's metadata says, and notes on what could not be carried over.
 
     Nothing is guessed: an input that is not here is written as ``MISSING``, and an unknown prompt stays empty; both
     are refused when the cell is run.
     """
-    from ..metadata import ForeignMetadata
-
     texts = escape(found.prompt), escape(found.negative_prompt)
     if isinstance(found, ForeignMetadata):
         size = f"{found.width_px}x{found.height_px}" if found.width_px and found.height_px else None
@@ -127,7 +122,8 @@ def _kept_input(sha256: str, folder: Path) -> str:
     """Return the path of the kept copy of an input, from the notebook's folder, or an empty text."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):  # a picture's own words must not name another file
         return ""
-    return next((quoted_path(relative_path(path)) for path in sorted((folder / "inputs").glob(f"{sha256[:16]}.*"))), "")
+    paths, holds = sorted((folder / "inputs").glob(f"{sha256[:16]}.*")), Storage(folder).holds
+    return next((quoted_path(relative_path(path)) for path in paths if holds(f"inputs/{path.name}", sha256)), "")
 
 
 def _image_argument(text: str) -> str:

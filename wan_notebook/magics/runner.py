@@ -10,24 +10,21 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..batch import Batch, find_batch, start_batch
 from ..database import HistoryQuery
-from ..display import FrontEnd, dry_run_bundle, message_bundle, plan_bundle, publish, set_cell_text
+from ..display import FrontEnd, Table, dry_run_bundle, plan_bundle, publish, table_bundle
 from ..errors import CellError, RequestError, StoreError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
+from ..session import Session
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_batch, read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
 from .frontend import show, show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import split_line, unquoted
-from .render_cell import cell_of_job
-
-if TYPE_CHECKING:
-    from ..session import Session
 
 Pick = tuple[Job, int | None]
 """A job, or one of its pictures by index: looking at the picture itself would wait for the job."""
@@ -63,7 +60,7 @@ class Runner:
     """
 
     shell: Any
-    session: "Session"
+    session: Session
     namespace: Mapping[str, Any]
     front_end: FrontEnd = FrontEnd.TERMINAL
     panel: Callable[[], ModuleType] | None = None
@@ -118,7 +115,7 @@ class Runner:
 
     def say(self, *lines: str) -> None:
         """Show a message, in which text between backticks is a command."""
-        publish(message_bundle("\n".join(lines)))
+        publish(table_bundle(Table(lines="\n".join(lines).split("\n")), "message"))
 
     def show_text(self, text: str) -> None:
         """Write text as it is, where columns matter or a cell is to be copied."""
@@ -214,5 +211,4 @@ def read_command(line: str, namespace: Mapping[str, Any]) -> tuple[str, argparse
     return name, read.options
 
 
-set_cell_text(cell_of_job)
 show_jobs_in_cells()

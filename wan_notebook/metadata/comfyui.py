@@ -16,7 +16,8 @@ _STRINGS: Final = ("value", "string", "String", "text")
 _NUMBERS: Final = ("seed", "noise_seed", "value", "int", "number", "Number")
 _MAX_HOPS: Final = 60
 _MAX_CHARS: Final = 20_000
-_MAX_LINKS: Final = 5_000
+_MAX_STEPS: Final = 20_000
+"""A graph may be made to be followed for ever."""
 
 Inputs = Mapping[str, Any]
 
@@ -50,6 +51,7 @@ def read_graph(nodes: Mapping[str, Any]) -> dict[str, Any]:
 class _Graph:
     nodes: Mapping[str, Inputs]
     notes: list[str] = field(default_factory=list)
+    steps: int = 0
 
     def inputs(self, key: str) -> Inputs:
         found = self.nodes.get(key, {}).get("inputs")
@@ -105,7 +107,8 @@ class _Graph:
     def _text(self, waiting: list[Any], what: str) -> str:
         """Return the texts behind conditionings, joined; empty, with a note, if one of them is not understood."""
         texts, unknown, seen = list[str](), list[str](), set[tuple[str, int]]()
-        while waiting and len(seen) < _MAX_LINKS:  # each output of a node is looked at once
+        while waiting and self.steps < _MAX_STEPS:  # each output of a node is looked at once
+            self.steps += 1
             link = _link(value := waiting.pop(0))
             key, slot = link or ("", 0)
             inputs, kind = self.inputs(key), str(self.nodes.get(key, {}).get("class_type", key))
@@ -117,7 +120,7 @@ class _Graph:
             if slot in (0, 1) and "positive" in inputs and "negative" in inputs:  # each passes by its own output
                 waiting.insert(0, inputs[("positive", "negative")[slot]])
             elif combined := [held for name, held in inputs.items() if _COMBINED.fullmatch(name) and _link(held)]:
-                waiting[:0] = combined
+                waiting[:0] = combined[:_MAX_HOPS]
             elif names := [name for name in _ENCODER_TEXTS if name in inputs and "TextEncode" in kind]:
                 read = {name: self._string(inputs[name]) for name in names}
                 texts += [text.strip() for text in read.values() if text is not None]
@@ -135,7 +138,8 @@ class _Graph:
     def _string(self, value: Any, hops: int = 0) -> str | None:
         """Follow a text that is linked from other nodes; None if one of them may change it in an unknown way."""
         link = _link(value)
-        if link is None or hops > _MAX_HOPS:
+        self.steps += 1
+        if link is None or hops > _MAX_HOPS or self.steps > _MAX_STEPS:
             return value if isinstance(value, str) else None
         inputs = self.inputs(link[0])
         parts = sorted(name for name in inputs if re.fullmatch(r"(?:string|text)_?[a-z1-9]", name))

@@ -87,7 +87,7 @@ class Gateway:
     def read_submit(self, body: Any) -> TaskState | None:
         """Read the new task; None without an id."""
         found = self.task_object(body)
-        task_id = read.first_line(found, "id", "task_id")
+        task_id = read.first_line(found, "id", "task_id", max_chars=2000)  # a shortened one would be another
         request_id = read.first_line({**read.mapping(body), **found}, "request_id")
         return TaskState(task_id, Phase.PENDING, request_id=request_id) if task_id else None
 

@@ -178,7 +178,7 @@ class ServiceClient:
             reply = (await self._send(self._dialect.cancel(task_id))).checked()
         except errors.InvalidRequestError:
             return False
-        if reply.cut:
+        if reply.cut or reply.body is None:
             raise reply.unreadable("answer to the cancel")
         return reply.error_in_success() is None
 

@@ -147,9 +147,13 @@ def parse_json(text: str, mask: KeyMask) -> Any:
 
     try:
         # No documented reply nests deeper than 10; what lies below 50 is dropped.
-        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number), 50)
-    except (ValueError, RecursionError):  # also a number of absurdly many digits
+        return clean(json.loads(text, parse_constant=lambda _: None, parse_float=number, parse_int=_integer), 50)
+    except (ValueError, RecursionError):
         return None
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) < 4000 else None  # Python reads no longer ones
 
 
 def mapping(value: Any, *path: str) -> Mapping[str, Any]:
@@ -235,7 +239,7 @@ def read_items(items: Any) -> tuple[list[Output], list[ServiceFault]]:
         url = next((value.strip() for value in urls if isinstance(value, str) and value.strip()), "")
         text = found.get("text")
         if url:
-            is_video = first_line(found, "type").startswith("video") or "video" in found
+            is_video = first_line(found, "type").startswith("video") or bool(found.get("video"))
             outputs.append(Output("video" if is_video else "image", url=url, remote_id=first_line(found, "jobId")))
         elif isinstance(text, str) and text:
             outputs.append(Output("text", text=text))

@@ -20,8 +20,9 @@ from ..batch import TABLE_FILES
 from ..database import Database, InputRow, JobRow, PictureRow
 from ..errors import CellError, StoreError
 from ..files import explained, read_file
-from ..images import SUFFIXES
+from ..images import SUFFIXES, mime_of
 from ..project import REPLAY_META
+from ..resolver import FETCHED
 from ..session import Session
 from ..storage import Storage
 from ..text import file_size, pluralize
@@ -74,9 +75,9 @@ def write_bundle(
     CellError, StoreError, RecipeError
         For what would make the bundle incomplete or give something away; then nothing was written.
     """
-    if target.exists() and not (
-        target.is_file() and zipfile.is_zipfile(target) and zipfile.Path(target, CRATE).exists()
-    ):
+    with explained(target):
+        is_free = not target.exists()
+    if not is_free and not (target.is_file() and zipfile.is_zipfile(target) and zipfile.Path(target, CRATE).exists()):
         raise StoreError(f"{target} exists and is not a bundle: it was left alone.", hint="Choose another name.")
     project, notebook = session.project(), notebook.resolve()
     database, storage, pictures = project.database, project.storage, project.storage.folder.resolve()
@@ -173,7 +174,9 @@ def _kept_addresses(database: Database, storage: Storage, texts: Iterable[str]) 
     """Return the kept copies of addresses that the cells name, by the address's hash, as the resolver keeps them."""
     addresses = {match[0].rstrip(",;)]}") for text in texts for match in _URL.finditer(text)}
     keys = ["url:" + hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest() for address in addresses]
-    return {key: file for key in keys if (file := database.meta_get(key)) and storage.exists(file)}
+    kept = {key: database.meta_get(key) or "" for key in keys}
+    kept = {key: file for key, file in kept.items() if file.startswith(FETCHED) and storage.exists(file)}
+    return {key: file for key, file in kept.items() if mime_of(storage.read(file))}  # a hard link may be any file
 
 
 def _ledger(lines: Sequence[Mapping[str, Any]], kept: Mapping[str, str], at: float) -> bytes:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from ..database import Database, HistoryQuery, JobRow
+from ..database import FINAL, Database, HistoryQuery, JobRow
 from ..errors import CellError, StoreError
 from ..files import explained, read_file
 
@@ -182,13 +182,13 @@ def select_jobs(
     """
     rows = database.jobs(shown)
     found = [rows[job_id] for job_id in dict.fromkeys(shown) if job_id in rows and rows[job_id].trashed_at is None]
-    lost = sorted(set(shown) - {row.id for row in found if row.is_result or not row.is_final})
+    lost = sorted(set(shown) - {row.id for row in found if row.is_result or row.status not in FINAL})
     if tags:
         tagged = history_of(database, tags=tuple(tags))
         found = [row for row in found if row.id in {one.id for one in tagged}] or _newest(tagged)
     elif not shown:
         found = _newest(history_of(database, notebook=notebook)) or _newest(history_of(database))
-    if open_ids := [row.id for row in found if not row.is_final]:
+    if open_ids := [row.id for row in found if row.status not in FINAL]:
         raise CellError(f"jobs not finished yet: {', '.join(open_ids[:5])}.", hint="`%wan wait`, then repeat.")
     for row in [*found] if all_versions else ():
         found += database.results(row.request_hash, with_seed=row.request_hash == row.request_hash_with_seed)

@@ -171,6 +171,8 @@ def open_bundle(source: Path, session: Session) -> list[str]:
     database, storage = project.database, project.storage
     here, above = Path.cwd().resolve(), storage.folder.resolve().parent
     with _explained(str(source)):
+        if not stat.S_ISREG(source.stat().st_mode):  # a pipe would wait for ever
+            raise RecipeError(f"{source} is not a file.", hint="Check the path.")
         file = zipfile.ZipFile(source)
         archive = Archive(file)
     with file:
@@ -179,8 +181,9 @@ def open_bundle(source: Path, session: Session) -> list[str]:
         known = database.jobs(row.id for row, _ in rows)
         for row, line in rows:
             names = _place_files(row, known.get(row.id), archive, storage)
-            for record in (*line["inputs"], *line["pictures"]):
-                record["file"] = names.get(record["file"], record["file"])
+            for record in (*line["inputs"], *line["pictures"]):  # what is not packed may name a file of this folder
+                record["file"] = names.get(record["file"], "")
+                record.pop("corrupt_file", None)
         report = database.import_rows(line for _, line in rows)
         done = list(_place_beside(above if here.is_relative_to(above) else here, archive))
     added = f"{pluralize(len(report.added), 'job')} added, {len(report.present)} already here"

@@ -66,7 +66,7 @@ POLLED_ON = [
     *_all("poll", "400 404 500 500:6 500_after 502_html 502_html_after 503 503_retry_after 504_html", "saved", 1, 1),
     *_all("poll", "504_html_after 429 429_retry_after 429_retry_after_date 429:3 html_200 redirect", "saved", 1, 1),
     *_all("poll", "redirect_away truncated_json truncated_json_early no_task_id odd_status", "saved", 1, 1),
-    *_all("poll", "unknown unknown:5 no_urls no_urls:2 fewer_images error_200", "saved", 1, 1),
+    *_all("poll", "unknown unknown:5 404:5 no_urls no_urls:2 fewer_images error_200", "saved", 1, 1),
     *_all("poll", "401 403 401:2", "saved", 1, 1),  # paused until a person acts; a look every minute
 ]
 ENDED = [
@@ -86,7 +86,7 @@ FETCHED_ON = [
     *_all("download", "502_html 502_html_after 503 503_retry_after 504_html 504_html_after", "saved", 1, 1),
     *_all("download", "redirect redirect_away html_200 html_200:6", "saved", 1, 1),
     *_all("download", "truncate truncate:4 xml_200 empty_200", "saved", 1, 1),
-    *_all("download", "corrupt_crc corrupt_crc:2 expired_url", "saved", 1, 1),
+    *_all("download", "corrupt_crc corrupt_crc:2 expired_url 403:5 404:5", "saved", 1, 1),
     Case("download.reset_mid_body download.no_range", "saved", 1, 1, only_socket=True),
     # One of two pictures is struck: the other one is not held back.
     Case("download.500:3", "saved", 1, 2, edit=True),

@@ -54,14 +54,18 @@ def test_yesterday_does_not_count_today(made: Rig) -> None:
 
 
 def test_several_budgets_hold_at_once(made: Rig) -> None:
-    """Money per day and pictures in total are both kept; the tightest refuses."""
+    """Money per day and pictures in total are both kept; the tightest refuses. What it cannot count is said."""
     session = made.kernel()
+    (other := made.folder.parent / "other").mkdir()
+    (other / "ledger.db").write_text("not a ledger")
+    session.loader.remember_folder(other)
     set_price(session)
     command(session, "budget 5.00 --per day")
     command(session, "budget 2 pictures --per total")
     refused(lambda: ask(session, n=3), "2 pictures in total", "3 pictures")
-    assert ended(ask(session, n=2)).status == "saved"
-    assert len(session.budgets.lines()) == 2
+    with pytest.warns(UserWarning, match=f"does not count {other}"):
+        assert ended(ask(session, n=2)).status == "saved"
+    assert len(session.budgets.lines()) == 3
 
 
 def test_an_environments_budget_is_only_tightened(made: Rig) -> None:

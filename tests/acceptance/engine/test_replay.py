@@ -37,14 +37,6 @@ def test_a_picture_that_is_refused_today_shows_what_was_made_of_it(house: House)
     assert house.service.tasks_created == 1
 
 
-def test_adding_the_seed_that_a_caption_shows_is_free(house: House) -> None:
-    """A picture made without a seed answers the same request with its seed."""
-    session = house.kernel()
-    first = ask(session).result(WAIT_S)
-    assert ask(session, seed=first.seed).id == first.id
-    assert house.service.tasks_created == 1
-
-
 # Each kernel's runs as cell and execution ("-": a tool that names no cell); then the pictures that they show.
 SEEDLESS = {
     "a cell that is run again asks anew": [("a1", "A"), ("a1 a2", "AB")],
@@ -83,13 +75,13 @@ def test_a_loop_that_shares_a_running_job_says_so(house: House, cells: str) -> N
     assert house.service.tasks_created == 1
 
 
-def test_fresh_always_asks(house: House) -> None:
-    """--fresh buys, and both results stay."""
+def test_adding_the_seed_that_a_caption_shows_is_free_unless_fresh(house: House) -> None:
+    """A picture made without a seed answers the same request with its seed; --fresh buys, and both results stay."""
     session = house.kernel()
-    first = ask(session, seed=5).result(WAIT_S)
-    second = ask(session, seed=5, fresh=True).result(WAIT_S)
-    assert first.id != second.id
-    assert house.service.tasks_created == 2
+    first = ask(session).result(WAIT_S)
+    assert ask(session, seed=first.seed).id == first.id
+    second = ask(session, seed=first.seed, fresh=True).result(WAIT_S)
+    assert (first.id != second.id, house.service.tasks_created) == (True, 2)
 
 
 @pytest.mark.parametrize("bundle", [False, True])

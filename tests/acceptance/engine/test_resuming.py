@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import NO_LIMITS, Kernel, Rig, ask, database_of, ended, ids, rig, until
+from tests.kit import NO_LIMITS, Kernel, Rig, ask, database_of, ended, rig, until
 from wan_notebook.__main__ import main
 from wan_notebook.session import default_session
 
@@ -20,7 +20,7 @@ def left_behind(made: Rig, count: int = 2, seed: int = 0) -> list[str]:
     until(lambda: all(job.rows[0].task_id for job in jobs))
     session.close()
     made.time.jump(3600)
-    return ids(jobs)
+    return [job.id for job in jobs]
 
 
 @pytest.fixture

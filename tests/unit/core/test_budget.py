@@ -100,9 +100,6 @@ def test_any_text_is_a_budget_or_an_error(text: str) -> None:
         assert parse_budget(text).amount >= 0
 
 
-# Keeping -------------------------------------------------------------------------------------------------------------
-
-
 # Refusing ------------------------------------------------------------------------------------------------------------
 
 
@@ -180,5 +177,7 @@ def test_other_folders_of_the_person_count(tmp_path: Path) -> None:
     *lines, skipped = two.book().lines()
     assert any(line.startswith("1 picture in total (%wan budget): 1 used") for line in lines)
     assert skipped == f"Not counted, since it cannot be read: {broken}"
+    sql(two.folder, "UPDATE meta SET value = 'nonsense,1 picture per notebook' WHERE key LIKE 'budget:%'")
+    assert {budget.per for budget in two.book().all()} == {"total", "notebook"}
     for desk in (one, two, odd):
         desk.close()

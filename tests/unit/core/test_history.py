@@ -152,7 +152,7 @@ def test_a_prompt_is_not_run_as_a_formula(desk: Archive, tmp_path: Path) -> None
     guarded = ["'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(A1)", "\t'=1", "\n'=1", "'＝1", "a;'=1", "a; b\n'@c", "a;b -1"]
     prompts = [text.replace("'", "") for text in guarded]
     for prompt in reversed(prompts):
-        desk.job(prompt, seed=8, price="", name=prompt.strip())
+        desk.job(prompt, seed=8, price="", name=prompt.strip(), tags=("t;=1",))
     history = desk.history(seed=8)
     with history.to_csv(tmp_path / "h.csv").open(encoding="utf-8", newline="") as file:
         assert [row["prompt"] for row in csv.DictReader(file)] == guarded
@@ -278,9 +278,14 @@ def test_odd_pictures_stop_neither_export_nor_trash(
         (lambda session: wan.compare(small_png(), columns="a", session=session), "Only jobs and their pictures have"),
         (lambda session: wan.compare(small_png(), columns=0, session=session), "columns = 0: must"),
         (lambda session: wan.compare([], session=session), "compare needs pictures"),
+        (lambda session: wan.history(sinse=3, session=session), r"sinse = 3: not a parameter\. Did you mean since\?"),
+        (
+            lambda session: wan.compare(colums=3, session=session),
+            "Did you mean columns",
+        ),
     ],
 )
-def test_a_wrong_type_is_one_clear_error(desk: Archive, wrong: Callable[[Session], Any], words: str) -> None:
+def test_a_wrong_type_or_name_is_one_clear_error(desk: Archive, wrong: Callable[[Session], Any], words: str) -> None:
     """It repeats the value and says what to write instead of what Python would say."""
     with pytest.raises(CellError, match=words) as caught:
         wrong(desk.session)

@@ -17,9 +17,7 @@ from wan_notebook.validation import Mode, Seeds, expected_size, name_problems, s
 SEED_MAX = MODELS["wan2.6-image"].seed_max
 
 
-def picture(
-    name: str = "ref", width_px: int = 900, height_px: int = 1200, identity: str = "bytes:sha256:00"
-) -> InputImage:
+def picture(name: str = "ref", width_px: int = 900, height_px: int = 1200, identity: Any = "bytes:sha256:00") -> Any:
     """Return an input of a given shape."""
     return InputImage(name=name, identity=identity, data=b"x", mime="image/png", width_px=width_px, height_px=height_px)
 
@@ -109,6 +107,7 @@ def test_what_was_sent_gives_back_the_request(fields: dict[str, Any]) -> None:
     asked = ImageRequest(prompt="a", **fields)
     found = ImageRequest(prompt="a", images=asked.images, **fields_of(asked.parameters(), asked.mode))
     assert found.request_hash(with_seed=True) == asked.request_hash(with_seed=True)
+    assert not {"prompt", "images"} & fields_of({"prompt": 1, "images": 2}, asked.mode).keys(), "of a foreign picture"
 
 
 def test_the_last_of_consecutive_seeds_wraps() -> None:

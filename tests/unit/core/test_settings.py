@@ -64,8 +64,11 @@ def test_practice_is_not_sent_to_a_real_service(make: Make, reads_first: bool) -
     found = given.load()
     assert (found.in_process, found.is_url_named, found.key == SecretStr(KEY)) == (True, False, False)
     env["WAN_BASE_URL"] = "http://127.0.0.1:9"  # a simulator's own
-    assert given.load().base_url == "http://127.0.0.1:9"
-    assert make(WAN_PROVIDER="simulator", **REAL).load("simulator").base_url == "https://real.test"
+    urls = [given.load(name).base_url for name in (None, "gateway", "dashscope")]
+    assert urls == ["http://127.0.0.1:9", "https://real.test", "http://127.0.0.1:9"]
+    assert "real.test" not in make(WAN_PROVIDER="gateway", **REAL).load("dashscope").base_url
+    elsewhere = make(WAN_PROVIDER="simulator", **REAL).load("simulator")
+    assert (elsewhere.base_url, elsewhere.key) == ("https://real.test", SecretStr("simulator"))
 
 
 @pytest.mark.parametrize(

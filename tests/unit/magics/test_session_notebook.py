@@ -1,6 +1,7 @@
 """Cells and commands in IPython, over the built-in simulator: what they do, show and leave behind."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.kit import shown_by_objects
+from tests.kit import shown_by_objects, small_png
 from tests.unit.database.kit import sql
 from tests.unit.magics.conftest import Notebook
 from wan_notebook import load_ipython_extension, unload_ipython_extension
@@ -204,8 +205,13 @@ def test_recall_writes_the_cell_that_made_a_picture(notebook: Notebook) -> None:
         notebook.run(cell.replace("--as fox", ""))
         assert "from store" in notebook.run(f"{cell}\n")
     assert notebook.tasks() == 1
-    with pytest.raises(WanError, match="no recipe"):
-        notebook.run("%wan recall clean.png")
+    next(default_session().settings().folder.glob("inputs/*")).write_bytes(small_png())  # another one
+    assert "-i MISSING" in notebook.run("%wan recall fox.png")
+    with Path("huge.png").open("wb") as file:
+        file.truncate(40 * 2**30)  # one hole
+    for name, words in (("clean.png", "no recipe"), ("huge.png", "too large")):
+        with pytest.raises(WanError, match=words):
+            notebook.run(f"%wan recall {name}")
 
 
 def test_no_text_of_a_foreign_ledger_is_run_as_code(notebook: Notebook) -> None:

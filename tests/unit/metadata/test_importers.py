@@ -232,6 +232,8 @@ REFINER = "20 KSamplerAdvanced noise_seed=9 positive=@15/0 negative=@7/0 latent_
 SDXL = "6 CLIPTextEncodeSDXL text_g='a lighthouse' text_l='at dusk' width=1"
 COMBINE = "8 ConditioningCombine conditioning_1=@6/0 conditioning_2=@9/0"
 CONCAT = "31 StringConcatenate string_a='a lighthouse' string_b=@32/0 delimiter=' '"
+GROWING = [f"{k} Concat " + " ".join(f"text_{c}=@{k + 1}/0" for c in "abcdefghijklmnopqrs") for k in (31, 32, 33)]
+WIDE = [f"{k} Combine " + " ".join(f"conditioning_{s}=@{k + 1}/{s}" for s in range(9, 69)) for k in range(100, 200)]
 AGAIN = "20 KSampler seed=7 model=@4/0 positive=@6/0 negative=@7/0 latent_image=@5/0"
 
 
@@ -280,6 +282,8 @@ def test_graphs_are_followed_from_the_sampler(lines: tuple[str, ...], expected: 
             r"its samplers have different texts.*: a lighthouse at dusk \| a boat",
         ),
         (("-3",), "no sampler that is known .*CLIPTextEncode"),
+        (("6 CLIPTextEncode text=@31/0", *GROWING, f"34 String value={'x' * 1000}"), "node 6 CLIPTextEncode: text"),
+        ((*WIDE, "200 CLIPTextEncode text=x", "3.positive=@100/0"), "more links than are followed"),
     ],
 )
 def test_what_is_not_understood_is_said(lines: tuple[str, ...], note: str) -> None:

@@ -1,6 +1,7 @@
 """ServiceClient: what is sent, how replies become results and errors, and that nothing is ever repeated by itself."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from wan_notebook.errors import (
     WanError,
 )
 from wan_notebook.providers import Phase, TaskState
+from wan_notebook.text import KeyMask
 
 ACCEPTED = {"id": "task-7f3a", "status": "in_progress"}
 
@@ -224,6 +226,13 @@ def test_a_service_that_echoes_the_key_does_not_show_it(form: str) -> None:
             answer = httpx.Response(code, headers=headers, **content)
             error = failure_of(make_client(Answers(answer), envelope="flat"), submit)  # it searches for the key
             assert echo not in str(error) + repr(vars(error))
+
+
+def test_a_text_made_to_be_slow_is_masked_at_once() -> None:
+    """What a service sends must not stop the kernel: a key is looked for in one pass."""
+    text, begin_s = "52" * 100_000, time.perf_counter()
+    assert KeyMask(f"{KEY}5").mask(text) == text
+    assert time.perf_counter() - begin_s < 1
 
 
 @pytest.mark.parametrize("form", ECHOES)

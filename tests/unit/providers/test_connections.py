@@ -102,6 +102,18 @@ def test_a_proxy_that_opens_no_tunnel_has_sent_nothing(monkeypatch: pytest.Monke
     assert_no_key(error)
 
 
+def test_an_odd_address_in_a_reply_leaves_a_doubt() -> None:
+    """303 says that it is done: what httpx cannot read of it proves nothing about the request."""
+
+    async def main() -> list[bytes]:
+        async with raw_server(http_reply(b"", "303 See Other", "Location: urn:a:b")) as (url, requests):
+            with pytest.raises(ConnectionLostError):
+                await submit(real_client(url))
+            return requests
+
+    assert len(asyncio.run(main())) == 1
+
+
 def test_a_key_in_the_head_of_a_reply_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """The reason of a reply is logged by httpx, its headers by httpcore; a service may put anything there."""
 

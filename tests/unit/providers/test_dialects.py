@@ -50,9 +50,11 @@ def poll(body: Any, provider: str = "gateway") -> TaskState:
 
 
 def test_a_task_with_thousands_of_pictures_fills_no_disk() -> None:
-    """A reply of a megabyte can name thousands of pictures of 64 MB each: a hundred are kept."""
+    """A reply of a megabyte can name thousands of pictures of 64 MB each: a hundred are kept. Long ids stay whole."""
     items = [{"type": "image", "url": f"https://example.com/{k}.png"} for k in range(3000)]
     assert len(poll({"id": "t", "status": "completed", "output": [{"content": items}]}).outputs) == 100
+    text = json.dumps({"id": "t" * 300, "n": 0})[:-2] + "9" * 5000 + "}"
+    assert run(make_client(Answers(httpx.Response(200, text=text))), submit).task_id == "t" * 300
 
 
 @pytest.mark.parametrize("name", [name for name, example in EXAMPLES.items() if example["kind"] != "list"])

@@ -13,8 +13,8 @@ from tests.fakes.network import KEY, Answers, run, submit
 from wan_notebook.database import JobRow
 from wan_notebook.errors import AuthError, MissingKeyError, SettingsError
 from wan_notebook.models import DASHSCOPE_REGIONS, GATEWAY_URL
-from wan_notebook.providers import IN_PROCESS_URL, ClientPool
-from wan_notebook.settings import SettingsLoader
+from wan_notebook.providers import ClientPool
+from wan_notebook.settings import IN_PROCESS_URL, SettingsLoader
 
 GATEWAY = {"WAN_PROVIDER": "gateway", "WAN_API_KEY": KEY}
 DASHSCOPE = {"WAN_PROVIDER": "dashscope", "DASHSCOPE_API_KEY": KEY}

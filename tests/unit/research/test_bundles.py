@@ -107,8 +107,8 @@ def test_a_file_that_is_not_a_bundle_is_left_alone(study: Study) -> None:
     mine = study.notebook.with_name("mine.zip")
     mine.write_bytes(b"my own file")
     os.mkfifo(pipe := study.notebook.with_name("pipe.ipynb"))
-    for target in (mine, pipe):
-        with pytest.raises(StoreError, match="not a bundle"):
+    for target in (mine, pipe, mine.with_name("n" * 300)):
+        with pytest.raises(StoreError, match=r"not a bundle|cannot write"):
             write_bundle(study.session, study.notebook, target)
     with pytest.raises(StoreError, match="not a file"):
         verify_notebook(study.session, pipe)
@@ -159,11 +159,9 @@ def test_a_key_in_a_cell_is_not_packed(study: Study, elsewhere: House) -> None:
 
 ATTACKS: dict[str, Change] = {
     "prompt": in_ledger(prompt="another prompt"),
-    "hash": in_ledger(fp_sent="wan1:sha256:" + "0" * 64),
-    "seed": in_ledger(seed=99),
-    "time": in_ledger(created_at=1e308),
     "any hash": in_ledger("pictures", sha256="*"),
     "the ledger as a picture": in_ledger("pictures", file="ledger.db"),
+    "the ledger aside": in_ledger("pictures", corrupt_file="ledger.db"),
     "outside": in_ledger("pictures", file="../study.ipynb"),
     "picture": other_picture,
     "newer": lambda files: files.update({CRATE: files[CRATE].replace(b'\\"version\\": 2', b'\\"version\\": 9')}),
@@ -205,6 +203,7 @@ def test_a_record_of_other_rules_is_shown(elsewhere: House) -> None:
         "pictures SET file = '../../../x', sha256 = '../../../x'",
         "pictures SET file = x'ff', sha256 = ''",
         "jobs SET mode = 'bogus', state = 'happy', cost_source = 'guess', created_at = 1e308",
+        "job_texts SET request = '[]'",
         """job_texts SET pending_inputs = '[{"a": 1}]', parameters = '{"n": "x", "size": 5}'""",
     ],
 )
@@ -219,6 +218,7 @@ def test_an_odd_row_of_a_foreign_folder_breaks_nothing(elsewhere: House, change:
     assert re.search(rf"{job.id}[^✓]*damaged: ", history_table(later, HistoryQuery()).to_html())
     assert job.id in job_bundle(later.job(job.id), later)[0]["text/html"]
     assert in_shell(later, line=f"recall {job.id}")
+    in_shell(later, line=f"show {job.id} --takes")
     assert sorted(elsewhere.folder.parent.parent.glob("*")) == before
 
 
@@ -258,8 +258,9 @@ def test_a_damaged_file_is_refused_in_one_sentence(study: Study, elsewhere: Hous
     """Whatever a file is, opening it says what is wrong and writes nothing."""
     archive = elsewhere.folder.parent / "damaged.zip"
     archive.write_bytes(study.archive.read_bytes()[:5000] if data is None else data)
-    for path in (archive, archive.with_name("misspelt.zip")):
-        with pytest.raises(RecipeError, match=r"cannot be read.*Check the path"):
+    os.mkfifo(pipe := archive.with_name("pipe.zip"))
+    for path in (archive, archive.with_name("misspelt.zip"), pipe):
+        with pytest.raises(RecipeError, match=r"(cannot be read|not a file).*Check the path"):
             open_bundle(path, elsewhere.kernel())
 
 

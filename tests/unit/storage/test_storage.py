@@ -260,7 +260,7 @@ def test_planted_links_are_refused_before_anything_is_sent(storage: Storage, tmp
         (storage.folder / name).unlink(missing_ok=True)
         plant(storage.folder / name)
         for check in (storage.ensure, storage.check_writable, lambda: storage.save_input(image())):
-            with pytest.raises(StoreError, match=r"is a link|leads out") as caught:
+            with pytest.raises(StoreError, match=r"is a link|through a link") as caught:
                 check()
             assert "Remove" in caught.value.hint
     assert not list((tmp_path / "outside").iterdir())
@@ -275,7 +275,7 @@ def test_what_stands_in_the_way_is_told_early_and_no_link_is_followed(storage: S
         storage.check_writable()
     (storage.folder / "own").symlink_to(tmp_path)
     for use in (storage.read, storage.exists, storage.delete):
-        with pytest.raises(StoreError, match="leads out"):
+        with pytest.raises(StoreError, match="through a link"):
             use("own/x.png")
 
 

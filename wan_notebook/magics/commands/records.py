@@ -5,22 +5,21 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...budget import parse_budget
 from ...database import HistoryQuery
 from ...display import FrontEnd, Table, cost_table, history_table, publish, status_table, table_bundle
 from ...errors import CellError, RecipeError, StoreError
-from ...files import read_file
+from ...files import explained, read_file
 from ...images import looks_like_image
 from ...kernel import notebook_path
+from ...metadata import ForeignMetadata, Metadata, read_any, read_sidecar
+from ...research import find_notebook, methods_paragraph, open_bundle, verify_notebook, write_bundle
 from ..frontend import cells_run
 from ..options import help_text, topic_help
 from ..render_cell import cell_of_metadata, cell_of_row
 from ..runner import Runner
-
-if TYPE_CHECKING:
-    from ...metadata import ForeignMetadata, Metadata
 
 
 def run_status(_options: argparse.Namespace, runner: Runner) -> None:
@@ -110,14 +109,13 @@ def _recall(word: str, runner: Runner) -> tuple[str, tuple[str, ...]]:
     return str(cell_of_row(runner.session.request_of(row), row, runner.session.project().storage.folder)), ()
 
 
-def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
+def _metadata_of(path: Path) -> Metadata | ForeignMetadata:
     """Return what a picture or its sidecar says about its making."""
-    from ...metadata import read_any, read_sidecar
-
     sidecar = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
-    found = None if path is sidecar else read_any(read_file(path))
-    if found is None and sidecar.is_file():
-        found = read_sidecar(read_file(sidecar).decode("utf-8", "replace"))
+    with explained(path, "read", "Give a picture, or its .json."):
+        found = None if path is sidecar else read_any(read_file(path))
+        if found is None and sidecar.is_file():
+            found = read_sidecar(read_file(sidecar).decode("utf-8", "replace"))
     if found is None:
         hint = "Only pictures made here or by a tool such as A1111, InvokeAI or ComfyUI say how they were made."
         raise RecipeError(f"{path.name} carries no recipe.", hint=hint)
@@ -129,8 +127,6 @@ def _metadata_of(path: Path) -> "Metadata | ForeignMetadata":
 
 def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
     """Pack this notebook with its pictures, or open somebody's bundle."""
-    from ...research import open_bundle, write_bundle
-
     if options.open:
         runner.say(*open_bundle(Path(options.open).expanduser(), runner.session))
         return
@@ -152,8 +148,6 @@ def run_bundle(options: argparse.Namespace, runner: Runner) -> None:
 
 def run_verify(options: argparse.Namespace, runner: Runner) -> None:
     """Check that every picture that the notebook shows is present and unchanged; a problem fails the cell."""
-    from ...research import verify_notebook
-
     path, kernel = (Path(options.path).expanduser(), {}) if options.path else _this_notebook(runner)
     found = verify_notebook(runner.session, path, **kernel)
     publish(table_bundle(found.table(), "verify"))
@@ -163,8 +157,6 @@ def run_verify(options: argparse.Namespace, runner: Runner) -> None:
 
 def run_methods(options: argparse.Namespace, runner: Runner) -> None:
     """Show the paragraph for the paper, about the pictures that this notebook shows."""
-    from ...research import methods_paragraph
-
     path, kernel = _this_notebook(runner)
     text = methods_paragraph(runner.session, path, tags=options.tags or (), latex=options.latex, **kernel)
     # Line ends mean nothing to LaTeX, and a notebook breaks a long line within a word.
@@ -194,6 +186,4 @@ def _shown(runner: Runner) -> list[str]:
 
 
 def _notebook(runner: Runner) -> Path:
-    from ...research import find_notebook
-
     return find_notebook(notebook_path(runner.shell), Path.cwd())

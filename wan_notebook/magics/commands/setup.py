@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from pydantic import SecretStr
 
 from ..._version import __version__
 from ...display import Column, FrontEnd, Table, doctor_table, publish, table_bundle
@@ -27,9 +29,6 @@ from ...text import EXPOSED_HINT, looks_like_key
 from ..frontend import front_end
 from ..options import CONFIG_KEYS, SERVICES
 from ..runner import Runner
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
 
 PROBE_TIMEOUT_S: Final = 60.0
 _VALUES: Final[dict[str, dict[str, str | bool | None]]] = {  # what is typed, and what is stored
@@ -88,11 +87,9 @@ def run_logout(options: argparse.Namespace, runner: Runner) -> None:
     runner.say(f"Keys that are still found: {left}. From now on %wan uses {now.provider}: {now.chosen_because}.")
 
 
-def _ask(service: str | None) -> "tuple[str, SecretStr]":
+def _ask(service: str | None) -> tuple[str, SecretStr]:
     """Return the service and the key that are typed, both unseen: many paste their key first."""
     from getpass import getpass
-
-    from pydantic import SecretStr
 
     try:
         provider = _service(
@@ -128,7 +125,7 @@ def _workspace_urls(word: str | None) -> list[str]:
     return [f"https://{name}.{region}.{WORKSPACE_HOST}/api/v1" for region in WORKSPACE_REGIONS.values()]
 
 
-def _find_address(provider: str, key: "SecretStr", session: Session, places: Sequence[str] = ()) -> str:
+def _find_address(provider: str, key: SecretStr, session: Session, places: Sequence[str] = ()) -> str:
     """Return the address that accepts a key, by a free status query: a key belongs to one region.
 
     ``places`` are the addresses of a workspace, in place of the known ones.
