@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .budget import BudgetBook, price_of
-from .database import FINAL, Database, JobRow, Price, Status
+from .database import BATCH_KEY, FINAL, Database, JobRow, Price, Status
 from .environment import Settings
 from .errors import Problem, RequestError, SettingsError, StoreError, WanError
 from .images import fit_request_body
@@ -378,10 +378,10 @@ class Session:
         somebody else's folder. ``left_alone`` says so.
         """
         self.left_alone = ""
-        if (project := self.known_project()) is None:
-            return []
-        rows = project.database.open_jobs()
-        rows = [row for row in rows if row.status is not Status.INTENT or project.worker.may_send(row)]
+        project = self.known_project()
+        rows = project.database.open_jobs() if project else []
+        # What waits in a batch is the batch's to send.
+        rows = [row for row in rows if row.status is not Status.INTENT or not row.versions.get(BATCH_KEY)]
         return self.follow(rows, foreign=foreign)
 
     def follow(self, rows: Sequence[JobRow], *, foreign: bool = False) -> list[TrackedJob]:

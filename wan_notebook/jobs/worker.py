@@ -123,11 +123,6 @@ class Worker:
             job.request, job.stopped = requests.get(job.id, job.request), ""
         self.background.call(begin)
 
-    def may_send(self, row: JobRow) -> bool:
-        """Say whether this kernel sends a waiting job by itself: it was asked for here, and by no batch."""
-        job = self._tracked.get(row.id)
-        return job is not None and job.request is not None and not job.in_batch
-
     def tag(self, job_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
         """Add and remove tags of a job, and return what it has. Raises ``RequestError`` for one that holds a key."""
         if self.known_keys().is_in(*add):
