@@ -48,14 +48,14 @@ reset_before reset_after fin_after stall_before stall_after stall_mid_body reset
 html_200 redirect redirect_away 400 401 403 404 429 500 503 500_after 502_html 502_html_after 504_html 504_html_after
 429_retry_after 429_retry_after_date 503_retry_after
 """
-_JSON = "truncated_json truncated_json_early no_task_id error_200"
+_JSON = "truncated_json truncated_json_early no_task_id error_200 failed_200"
 _STATE = "unknown failed failed_plain canceled odd_status fewer_images no_urls"  # what a poll says of its task
 # no_range: the whole picture, whatever was asked for; expired_url: void for good, the next poll gives a fresh one.
 _PICTURE = "truncate corrupt_crc bomb xml_200 empty_200 endless no_range 403_html expired_url"
 FAULTS = f"{UNSENT} {_ANY} {_JSON} {_STATE} {_PICTURE}".split()
 
-LASTING = {"failed", "failed_plain", "canceled"}
-ON_SUCCESS = {"fewer_images", "no_urls"}
+LASTING, ON_SUCCESS = {"failed", "failed_plain", "canceled"}, {"fewer_images", "no_urls"}
+FAILED_UNNAMED = {"status": "failed", "output": {"task_status": "FAILED"}, "message": "upstream timeout"}
 REWRITES = LASTING | ON_SUCCESS | {"unknown", "odd_status"}
 EARLY_BYTES = 8
 ENDLESS_BYTES = 96 * 2**20  # where an endless picture ends
@@ -244,8 +244,8 @@ class Faults:
             return Reply(status=302, headers=[("location", _location(request.url, is_away=name == "redirect_away"))])
         if name == "html_200":
             return Reply.html("Welcome to the hotel's network: please sign in")
-        if name == "error_200":
-            return replace(_error(request, 500), status=200)
+        if name in ("error_200", "failed_200"):
+            return replace(_error(request, 500), status=200) if name == "error_200" else Reply.json(FAILED_UNNAMED)
         if name == "expired_url":
             self._voided[_task_id(request)] += 1
             return _storage_error(403, "AccessDenied", "Request has expired.")

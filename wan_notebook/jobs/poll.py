@@ -178,6 +178,9 @@ class Poll:
         is_early = not state.files and worker.clock() - self._failing_at < DENIED_S
         if is_incomplete and (self.failures["incomplete"] < 3 or is_early):
             return await self._after("incomplete", "incomplete", "fewer pictures came than were asked for")
+        is_doubtful = state.phase is Phase.FAILED and not (state.is_named or is_incomplete)
+        if is_doubtful and self.failures["unnamed"] < 3:
+            return await self._after("unnamed", "unnamed", state.error_message or "an error that names no task")
         job.progress = None
         await self._end(state, age_s)
         return None

@@ -98,6 +98,7 @@ class TaskState:
     ``missing_reasons`` are the service's words for pictures that it withheld from an otherwise successful task.
     ``duration_s`` is the server's own (end − submit, one clock); the two texts are its times as it wrote them, without
     a zone. ``created_at`` (in Unix seconds), ``prompt`` and ``model`` are there if a task list gives them.
+    ``is_named`` says that the reply itself names this task: an error that does not may be about something else.
     """
 
     task_id: str
@@ -119,6 +120,7 @@ class TaskState:
     created_at: int | None = None
     prompt: str = ""
     model: str = ""
+    is_named: bool = True
 
     @property
     def files(self) -> tuple[Output, ...]:

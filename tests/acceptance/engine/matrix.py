@@ -66,7 +66,7 @@ POLLED_ON = [
     *_all("poll", "400 404 500 500:6 500_after 502_html 502_html_after 503 503_retry_after 504_html", "saved", 1, 1),
     *_all("poll", "504_html_after 429 429_retry_after 429_retry_after_date 429:3 html_200 redirect", "saved", 1, 1),
     *_all("poll", "redirect_away truncated_json truncated_json_early no_task_id odd_status", "saved", 1, 1),
-    *_all("poll", "unknown unknown:5 404:5 no_urls no_urls:2 fewer_images error_200", "saved", 1, 1),
+    *_all("poll", "unknown unknown:5 404:5 no_urls no_urls:2 fewer_images error_200 failed_200", "saved", 1, 1),
     *_all("poll", "401 403 401:2", "saved", 1, 1),  # paused until a person acts; a look every minute
 ]
 ENDED = [
