@@ -22,13 +22,11 @@ from ..database import (
     SETTLED,
     WRITTEN_AT_ONCE,
     BatchRow,
+    BatchTaskRow,
     Database,
     JobRow,
-    NewTask,
     Price,
     Status,
-    TaskPlace,
-    Wanted,
 )
 from ..errors import BudgetError, JobError, JobTimeout, NoSuchPictureError, StoreError, WanError, require
 from ..figure import Comparison, comparison_of
@@ -391,30 +389,21 @@ class Batch(Marked):
                 database.write_tasks(self.row, new, owner=project.worker.owner, is_last=True, **how)
         return self.resume()
 
-    def _again(self, task: TaskPlace, row: JobRow, settings: "Settings", price: Price | None) -> NewTask:
+    def _again(self, task: Any, row: JobRow, settings: "Settings", price: Price | None) -> tuple[BatchTaskRow, JobRow]:
         """Return a task with a new job in place of one that ended."""
-        key, occurrence = (
-            str(row.versions.get(BATCH_KEY, "")),
-            int(str(row.versions.get(OCCURRENCE_KEY) or 0).partition("-")[0]),
-        )
-        has_seed, project = row.request_hash == row.request_hash_with_seed, self.session.project()
+        project, session = self.session.project(), self.session
+        told = str(row.versions.get(OCCURRENCE_KEY) or 0).partition("-")[0]
         planned = PlannedJob(
             request=request_of_row(row, project.storage),
             request_hash=row.request_hash,
             request_hash_with_seed=row.request_hash_with_seed,
-            occurrence=occurrence,
+            occurrence=int(told),
         )
         cell = CellId(notebook=row.notebook, cell_id=row.cell_id)
+        key = str(row.versions.get(BATCH_KEY, ""))
         submission = Submission((), name=row.name, tags=row.tags, batch=key, cell=cell)
-        run = self.session.run_of(self.session.cell())
-        return NewTask(
-            seq=task.seq,
-            position=task.position,
-            part=0,
-            wanted=Wanted(row.request_hash, has_seed, key, occurrence),
-            columns={},
-            job=new_job(planned, submission, settings, price, project.storage, run),
-        )
+        run = session.run_of(session.cell())
+        return BatchTaskRow(seq=task.seq), new_job(planned, submission, settings, price, project.storage, run)
 
     def resume(self) -> "Batch":
         """Send what is waiting, after a pause or from another kernel, within the budget; return this batch.
@@ -599,9 +588,9 @@ def start_batch(session: "Session", plan: BatchPlan) -> Batch:
         tasks = new_tasks(session, plan, part, prices)
         project.database.write_tasks(row, tasks, owner=project.worker.owner, is_last=is_last, **joining)
         return {
-            new.job.id: task.request
-            for new, task in zip(tasks, part, strict=True)
-            if new.job and new.job.pending_inputs
+            job.id: task.job.request
+            for (_, job), task in zip(tasks, part, strict=True)
+            if job is not None and job.pending_inputs
         }
 
     parts = [plan.tasks[at : at + WRITTEN_AT_ONCE] for at in range(0, len(plan.tasks), WRITTEN_AT_ONCE)]

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..database import JobRow, NewTask, Price, Status, Wanted, new_id
+from ..database import BATCH_KEY, OCCURRENCE_KEY, BatchTaskRow, JobRow, Price, Status, new_id
 from ..errors import Problem, RequestError, StoreError
 from ..images import InputImage, fit_request_body
 from ..jobs import DISPLAY, DurationLaw
@@ -26,17 +26,11 @@ if TYPE_CHECKING:
     from ..session import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedTask:
-    """One task of the service: the ``part``-th of a row, its request with a seed, and what may answer it.
+class PlannedTask(NamedTuple):
+    """One task of the row at ``row`` (from 0), and the number (``seq``) and status of the job that answers it."""
 
-    ``answer`` is the number (``seq``) and status of the job that does.
-    """
-
-    position: int
-    part: int
-    request: "ImageRequest"
-    wanted: Wanted
+    row: int
+    job: PlannedJob
     answer: tuple[int, Status] | None = None
 
 
@@ -93,7 +87,7 @@ class BatchPlan:
         """The most pictures that new tasks of each model can make."""
         found = Counter[str]()
         for task in self.new:
-            found[task.request.model] += task.request.pictures_asked
+            found[task.job.request.model] += task.job.request.pictures_asked
         return found
 
     @property
@@ -109,7 +103,7 @@ class BatchPlan:
     @property
     def rows_hash(self) -> str:
         """A hash of all requests, in the order of rows."""
-        hashes = "\n".join(task.wanted.request_hash for task in self.tasks)
+        hashes = "\n".join(task.job.request_hash for task in self.tasks)
         return hashlib.sha256(hashes.encode()).hexdigest()
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
@@ -149,27 +143,26 @@ def plan_batch(
         batch=name or cell.cell_id,
     )
     settings, project = session.settings(submission.provider), session.known_project()
-    tasks = list(_tasks(session, planned, submission.batch))
+    tasks = list(_tasks(session, planned))
     if project is not None and not submission.fresh:
         mode = session.replay_mode(settings)
         simulated_ok = settings.is_simulated or project.replays_only
-        wanted = [task.wanted for task in tasks]
+        wanted = [_wanted(task.job, submission.batch) for task in tasks]
         found = project.database.answers(wanted, simulated_ok=simulated_ok, replay=mode != "off")
-        tasks = [replace(task, answer=answer) for task, answer in zip(tasks, found, strict=True)]
+        tasks = [task._replace(answer=answer) for task, answer in zip(tasks, found, strict=True)]
     new = [task for task in tasks if task.answer is None]
     if new:
         keys = session.loader.known_keys()
-        texts = dict.fromkeys(text for task in new for text in (task.request.prompt, task.request.negative_prompt))
+        requests = [task.job.request for task in new]
+        texts = dict.fromkeys(text for request in requests for text in (request.prompt, request.negative_prompt))
         tags = (tag for row in planned for tag in row.tags)
         cells = (cell for row in planned for cell in row.columns.values() if isinstance(cell, str))
         if keys.is_in(submission.name, *texts, *dict.fromkeys([*tags, *cells])):
             raise RequestError([Problem("rows", "", "contain an API key.", EXPOSED_HINT)])
         if session.replay_mode(settings) == "only":
-            refuse_unanswered(
-                [_planned_job(new[0], new[0].request)], fresh=submission.fresh, by_store=settings.replay != "only"
-            )
+            refuse_unanswered([new[0].job], fresh=submission.fresh, by_store=settings.replay != "only")
     budgets = session.budgets_of(settings, submission.cell.notebook)
-    models = dict.fromkeys(task.request.model for task in new)
+    models = dict.fromkeys(task.job.request.model for task in new)
     plan = BatchPlan(
         rows=planned,
         tasks=tuple(tasks),
@@ -181,21 +174,31 @@ def plan_batch(
     return replace(plan, duration_s=_duration_s(session, plan)) if new else plan
 
 
-def _tasks(session: "Session", rows: Sequence[PlannedRow], key: str) -> "Sequence[PlannedTask]":
-    met, found = Counter[str](), []
-    for position, row in enumerate(rows):
-        request, drawn = row.request, row.request.seed
-        asked = "" if drawn is not None else request.request_hash(with_seed=False)
-        if drawn is None:
-            drawn = session.rng.randint(0, record_of(request.model).seed_max - request.n)
-        for part, task in enumerate(request.split(drawn)):
-            if asked:
-                wanted = Wanted(asked, False, key, met[asked])
-                met[asked] += 1
-            else:
-                wanted = Wanted(task.request_hash(with_seed=True), True)
-            found.append(PlannedTask(position=position, part=part, request=task, wanted=wanted))
-    return found
+def _tasks(session: "Session", rows: Sequence[PlannedRow]) -> Iterator[PlannedTask]:
+    """Give the tasks of each row; one without a seed is the n-th of its kind in the batch."""
+    met = Counter[str]()
+    for at, row in enumerate(rows):
+        request, seed = row.request, row.request.seed
+        asked = request.request_hash(with_seed=False) if seed is None else ""
+        if seed is None:
+            seed = session.rng.randint(0, record_of(request.model).seed_max - request.n)
+        for part, task in enumerate(request.split(seed)):
+            with_seed, occurrence = task.request_hash(with_seed=True), met[asked]
+            met[asked] += bool(asked)
+            job = PlannedJob(
+                request=task,
+                request_hash=asked or with_seed,
+                request_hash_with_seed=with_seed,
+                position=part,
+                occurrence=occurrence,
+            )
+            yield PlannedTask(at, job)
+
+
+def _wanted(job: PlannedJob, key: str) -> JobRow:
+    """Return a job as far as it says what may answer it."""
+    hashes = {"request_hash": job.request_hash, "request_hash_with_seed": job.request_hash_with_seed}
+    return JobRow(**hashes, versions={BATCH_KEY: key, OCCURRENCE_KEY: job.occurrence})
 
 
 def _with_data(resolver: "Resolver", row: "PlannedRow", request: "ImageRequest") -> "ImageRequest":
@@ -210,52 +213,36 @@ def _with_data(resolver: "Resolver", row: "PlannedRow", request: "ImageRequest")
     return request.replace(images=fit_request_body(tuple(images)))
 
 
-def _planned_job(task: PlannedTask, request: "ImageRequest") -> PlannedJob:
-    """Return a task as ``new_job`` takes it."""
-    wanted = task.wanted
-    with_seed = wanted.request_hash if wanted.has_seed else task.request.request_hash(with_seed=True)
-    return PlannedJob(
-        request=request,
-        request_hash=wanted.request_hash,
-        request_hash_with_seed=with_seed,
-        occurrence=wanted.occurrence,
-    )
-
-
 def new_tasks(
     session: "Session", plan: BatchPlan, part: Sequence[PlannedTask], prices: Mapping[str, Price | None]
-) -> list[NewTask]:
+) -> list[tuple[BatchTaskRow, JobRow | None]]:
     """Return tasks as the ledger takes them, with a new job for each that nothing answers."""
-    storage, resolver, made = session.project().storage, session.resolver({}), []
-    groups: dict[int, str] = {}
-    for task in part:
-        row = plan.rows[task.position]
-        job = None
-        if task.answer is None:
+    storage, resolver, run = session.project().storage, session.resolver({}), session.run_of(plan.submission.cell)
+    made, groups = list[tuple[BatchTaskRow, JobRow | None]](), dict[int, str]()
+    for at, planned, answer in part:
+        row, job = plan.rows[at], None
+        if answer is None:
             submission = replace(plan.submission, tags=(*plan.submission.tags, *row.tags))
-            run = session.run_of(submission.cell)
-            price = prices[task.request.model]
-            planned = _planned_job(task, _with_data(resolver, row, task.request))
-            job = new_job(planned, submission, plan.settings, price, storage, run)
-            job.id, job.group_position = new_id(), task.part
-            job.group_id = groups.setdefault(task.position, job.id)  # the tasks of one row are one job of a person
-        columns = row.columns if task.part == 0 else {}
-        made.append(
-            NewTask(
-                position=task.position,
-                part=task.part,
-                wanted=task.wanted,
-                columns=columns,
-                job=job,
-                job_seq=task.answer[0] if task.answer else None,
-            )
+            whole = replace(planned, request=_with_data(resolver, row, planned.request))
+            job = new_job(whole, submission, plan.settings, prices[planned.request.model], storage, run)
+            job.id = new_id()
+            # The tasks of one row are one job of a person.
+            job.group_id, job.group_position = groups.setdefault(at, job.id), planned.position
+        task = BatchTaskRow(
+            position=at,
+            part=planned.position,
+            occurrence=planned.occurrence,
+            request_hash=planned.request_hash,
+            columns={} if planned.position else dict(row.columns),
+            job_seq=answer[0] if answer else None,
         )
+        made.append((task, job))
     return made
 
 
 def _duration_s(session: "Session", plan: BatchPlan) -> float:
     """Return how long the new tasks take: by what such tasks took here, at the account's limits."""
-    first, project, settings = plan.new[0].request, session.known_project(), plan.settings
+    first, project, settings = plan.new[0].job.request, session.known_project(), plan.settings
     kind = JobRow(
         provider=settings.provider,
         model=first.model,

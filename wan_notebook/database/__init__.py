@@ -23,7 +23,7 @@ from .status import (
 )
 
 if TYPE_CHECKING:
-    from .batches import WRITTEN_AT_ONCE, NewTask, TaskPlace, Wanted
+    from .batches import WRITTEN_AT_ONCE
     from .database import CostKey, Database, HistoryPage, HistoryQuery, Spend
     from .engine import DatabaseUnavailable, on_network_filesystem
     from .jobs import Claim, Conflict, new_id
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FINAL", "FREE", "NOT_SENT", "OPEN", "SETTLED", "STATES", "TRANSITIONS", "OpenSummary", "Status"]
 __all__ += ["Claim", "Conflict", "CostKey", "Database", "DatabaseUnavailable", "EventRow", "HistoryPage"]
 __all__ += ["HistoryQuery", "ImportReport", "InputRow", "JobRow", "Owner", "PictureRow", "Price", "Spend", "count_open"]
-__all__ += ["BATCH_KEY", "IN_FLIGHT", "OCCURRENCE_KEY", "WRITTEN_AT_ONCE", "BatchRow", "NewTask", "TaskPlace", "Wanted"]
-__all__ += ["new_id", "on_network_filesystem"]
+__all__ += ["BATCH_KEY", "IN_FLIGHT", "OCCURRENCE_KEY", "WRITTEN_AT_ONCE", "BatchRow", "BatchTaskRow", "new_id"]
+__all__ += ["on_network_filesystem"]
 
 __getattr__ = lazily(__name__, ("database", "batches", "engine", "jobs", "models", "transfer"), __all__)

@@ -6,10 +6,9 @@ renews all their leases with one statement.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, func, insert, inspect, or_, select, true, tuple_, update
+from sqlalchemy import Select, and_, delete, func, inspect, or_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..errors import StoreError
@@ -22,40 +21,6 @@ WAITING_LEASE_S: Final = 60.0
 """How long a waiting job of a batch is held: the leases of 10,000 are not renewed every second."""
 WRITTEN_AT_ONCE: Final = 500
 """The most tasks in one transaction: other kernels wait for it."""
-
-
-class Wanted(NamedTuple):
-    """What may answer a task: a request by its hash; without a seed by the batch's key and its occurrence, too."""
-
-    request_hash: str
-    has_seed: bool
-    key: str = ""
-    occurrence: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewTask:
-    """A task to write down: its row of the caller, and the new job, or the number (``job_seq``) of the one it has.
-
-    With ``seq`` it is there already, and only gets another job.
-    """
-
-    position: int
-    part: int
-    wanted: Wanted
-    columns: Mapping[str, Any]
-    job: JobRow | None = None
-    job_seq: int | None = None
-    seq: int | None = None
-
-
-class TaskPlace(NamedTuple):
-    """Where one task stands."""
-
-    seq: int
-    position: int
-    job_id: str
-    status: Status
 
 
 class Batches(Jobs):
@@ -117,60 +82,55 @@ class Batches(Jobs):
             return new
 
     def write_tasks(
-        self, batch: BatchRow, tasks: Sequence[NewTask], *, owner: Owner, is_last: bool, **joining: Any
+        self,
+        batch: BatchRow,
+        tasks: Sequence[tuple[BatchTaskRow, JobRow | None]],
+        *,
+        owner: Owner,
+        is_last: bool,
+        **joining: Any,
     ) -> None:
-        """Write down some tasks, with new jobs for those that nothing answers, in one transaction.
+        """Write down some tasks, in one transaction: new ones, and such as get another job.
 
-        ``joining`` is as in ``create_or_join``: ``simulated_ok``, ``fresh``, ``replay``. The reservation of a new job
-        takes the place of its part of the batch's.
+        Each comes with a new job, unless it names the one that answers it. ``joining`` is as in ``create_or_join``:
+        ``simulated_ok``, ``fresh``, ``replay``. The reservation of a new job takes the place of its part of the
+        batch's.
         """
-        wanted = {task.job: task.wanted for task in tasks if task.job is not None}
-
-        def answers(session: Session, new: Sequence[JobRow], *how: Any) -> list[JobRow | None]:
-            return _answers(session, [wanted[row] for row in new], *how)
-
+        asked = [(task, job) for task, job in tasks if job is not None]
         with self.writing("create") as session:
-            made = self.create_or_join(
-                list(wanted), owner=owner, answers_of=answers, lease_s=WAITING_LEASE_S, **joining
-            )
-            job_of = {asked: row.seq for asked, (row, _) in zip(wanted, made, strict=True)}
-            rows: list[dict[str, Any]] = [
-                {
-                    "batch_seq": batch.seq,
-                    "position": task.position,
-                    "part": task.part,
-                    "occurrence": task.wanted.occurrence,
-                    "request_hash": task.wanted.request_hash,
-                    "columns": task.columns,
-                    "job_seq": job_of[task.job] if task.job is not None else task.job_seq,
-                }
-                for task in tasks
-            ]
-            places = tuple_(BatchTaskRow.position, BatchTaskRow.part)
-            ends = [tuple_(task.position, task.part) for task in (tasks[0], tasks[-1])]
-            if new := [row for row, task in zip(rows, tasks, strict=True) if task.seq is None]:
+            how = {"owner": owner, "answers_of": _answers, "lease_s": WAITING_LEASE_S, **joining}
+            made = self.create_or_join([job for _, job in asked], **how)
+            for (task, _), (row, _) in zip(asked, made, strict=True):
+                task.job_seq = row.seq
+            new = [task for task, _ in tasks if not task.seq]
+            if new:
                 # Another kernel may write the same batch down at this moment.
+                places = tuple_(BatchTaskRow.position, BatchTaskRow.part)
+                ends = [tuple_(task.position, task.part) for task in (new[0], new[-1])]
                 twice = (BatchTaskRow.batch_seq == batch.seq, places >= ends[0], places <= ends[1])
                 session.execute(delete(BatchTaskRow).where(*twice))
-                session.execute(insert(BatchTaskRow), new)
-            for row, task in zip(rows, tasks, strict=True):
-                if task.seq is not None:
-                    session.get_one(BatchTaskRow, task.seq).job_seq = row["job_seq"]
+            for task, _ in tasks:
+                task.batch_seq = batch.seq
+                if task.seq:
+                    session.get_one(BatchTaskRow, task.seq).job_seq = task.job_seq
+            session.add_all(new)
             now, stored = self.now(), session.get_one(BatchRow, batch.seq)
-            pictures = sum(row.n for row in wanted)
+            pictures = sum(job.n for _, job in asked)
             each = stored.reserved_amount / stored.reserved_pictures if stored.reserved_amount else None
             stored.reserved_pictures = max(0, stored.reserved_pictures - pictures)
             stored.reserved_amount = None if each is None else each * stored.reserved_pictures
             stored.reserved_at, stored.written_at = now, now if is_last else None
 
-    def answers(self, wanted: Sequence[Wanted], *, simulated_ok: bool, replay: bool) -> list[tuple[int, Status] | None]:
-        """Return, for each, the number (``seq``) and status of the job that answers it."""
+    def answers(self, wanted: Sequence[JobRow], *, simulated_ok: bool, replay: bool) -> list[tuple[int, Status] | None]:
+        """Return, for each, the number (``seq``) and status of the job that answers it.
+
+        Of the jobs that are wanted their hashes count, and without a seed the batch's key and the occurrence, too.
+        """
         found = list[tuple[int, Status] | None]()
         for at in range(0, len(wanted), WRITTEN_AT_ONCE):
-            part = wanted[at : at + WRITTEN_AT_ONCE]
             with self.reading() as session:
                 now = self.now()
-                rows = _answers(session, part, now, simulated_ok, replay)
+                rows = _answers(session, wanted[at : at + WRITTEN_AT_ONCE], now, simulated_ok, replay)
                 found += [None if row is None or row.is_abandoned(now) else (row.seq, row.status) for row in rows]
         return found
 
@@ -182,16 +142,13 @@ class Batches(Jobs):
         with self.reading() as session:
             return Counter(dict(map(tuple, session.execute(counted))))
 
-    def batch_tasks(
-        self, batch: BatchRow, *, after: int = 0, limit: int = -1, only_open: bool = False
-    ) -> list[TaskPlace]:
-        """Return tasks in the order of rows, those with a larger number (``seq``) than ``after``."""
-        columns = (BatchTaskRow.seq, BatchTaskRow.position, JobSummary.id, JobSummary.status)
+    def batch_tasks(self, batch: BatchRow, *, after: int = 0, limit: int = -1, only_open: bool = False) -> list[Any]:
+        """Return ``seq``, ``position``, ``job_id`` and ``status`` of tasks in the order of rows, after a ``seq``."""
+        columns = (BatchTaskRow.seq, BatchTaskRow.position, JobSummary.id.label("job_id"), JobSummary.status)
         found = _tasks(batch, *columns).where(BatchTaskRow.seq > after, IS_OPEN if only_open else true())
-        found = found.order_by(BatchTaskRow.seq)
+        found = found.order_by(BatchTaskRow.seq).limit(limit)
         with self.reading() as session:
-            rows = session.execute(found if limit < 0 else found.limit(limit)).all()
-            return [TaskPlace(*row) for row in rows]
+            return list(session.execute(found))
 
     def batch_jobs(self, batch: BatchRow, positions: range) -> list[tuple[int, Mapping[str, Any], JobRow]]:
         """Return position, the caller's row and the job of each task of some rows, in their order."""
@@ -296,29 +253,29 @@ def _waits(batch: BatchRow) -> Any:
 
 
 def _answers(
-    session: Session, wanted: Sequence[Wanted], now: float, simulated_ok: bool, replay: bool
+    session: Session, wanted: Sequence[JobRow], now: float, simulated_ok: bool, replay: bool
 ) -> list[JobRow | None]:
     """Return the job that answers each, the newest of several."""
-    with_seed = {one.request_hash for one in wanted if one.has_seed}
-    asked = {one.request_hash for one in wanted if not one.has_seed}
+    with_seed = {one.request_hash for one in wanted if _has_seed(one)}
+    asked = {one.request_hash for one in wanted if not _has_seed(one)}
     hits = (JobRow.request_hash_with_seed.in_(with_seed), JobRow.request_hash.in_(asked))
     found = select(JobRow).where(or_(*hits), JobRow.trashed_at.is_(None)).order_by(*NEWEST)
-    by_hash = defaultdict[str, list[JobRow]](list)
+    by_hash = defaultdict[Any, list[JobRow]](list)
     for row in session.scalars(found if simulated_ok else found.where(JobRow.is_simulated == 0)):
         if (row.status in OPEN or (replay and row.is_complete)) and row.hashes_agree():
-            for request_hash in {row.request_hash, row.request_hash_with_seed}:
-                by_hash[request_hash].append(row)
-    answers: list[JobRow | None] = []
-    for one in wanted:
-        rows = by_hash[one.request_hash]
-        if one.has_seed:
-            rows = [row for row in rows if row.request_hash_with_seed == one.request_hash]
-        else:
-            place = (one.key, str(one.occurrence))
-            rows = [row for row in rows if place == _place(row) and row.request_hash == one.request_hash]
-        # What is on its way, else what is complete; what was left unsent would have to be paid.
-        answers.append(min(rows, key=lambda row: 2 if row.is_abandoned(now) else row.status not in OPEN, default=None))
-    return answers
+            by_hash[row.request_hash_with_seed].append(row)
+            by_hash[row.request_hash, *_place(row)].append(row)
+
+    def rank(row: JobRow) -> int:
+        """Prefer what is on its way, else what is complete; what was left unsent would have to be paid."""
+        return 2 if row.is_abandoned(now) else row.status not in OPEN
+
+    keys = ((one.request_hash if _has_seed(one) else (one.request_hash, *_place(one))) for one in wanted)
+    return [min(by_hash[key], key=rank, default=None) for key in keys]
+
+
+def _has_seed(row: JobRow) -> bool:
+    return row.request_hash == row.request_hash_with_seed
 
 
 def _place(row: JobRow) -> tuple[str, str]:
