@@ -87,6 +87,9 @@ class Table(NamedTuple):
     rows: Sequence[Mapping[str, Any]]
     axes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:  # a person's data belong in no traceback
+        return f"<Table: {pluralize(len(self.rows), 'row')}>"
+
 
 def read_table(given: Any, most: int = ROWS_MAX + 1) -> Table:
     """Return the rows of a grid, a list of dicts, a data frame (pandas, polars, Arrow) or a file, at most ``most``.

@@ -5,14 +5,14 @@ from .card import Card, live_state
 from .formatting import format_duration, format_expected_size, format_time, relative_path, safe_line
 from .gallery import compare_bundle, job_bundle, pages_bundles, picture_bundle, small_copy, versions_bundle
 from .html import STATIC, static_module
-from .publish import HEADLESS_TIMEOUT_S, FrontEnd, publish, show_batch, show_job
+from .publish import HEADLESS_TIMEOUT_S, FrontEnd, publish, show
 from .table import Bundle, Cell, Column, Table, table_bundle
 from .tables import cost_table, doctor_table, dry_run_bundle, folders_of, history_facts, history_table, status_table
 
 __all__ = ["STATIC", "Bundle", "Card", "Cell", "Column", "FrontEnd", "Table", "batch_bundle"]
-__all__ += ["compare_bundle", "plan_bundle", "show_batch"]
+__all__ += ["compare_bundle", "plan_bundle"]
 __all__ += ["cost_table", "doctor_table", "dry_run_bundle", "folders_of", "format_duration", "format_expected_size"]
 __all__ += ["format_time", "history_facts", "history_table", "job_bundle", "live_state"]
 __all__ += ["pages_bundles", "picture_bundle", "publish", "relative_path", "safe_line"]
 __all__ += ["HEADLESS_TIMEOUT_S"]
-__all__ += ["show_job", "small_copy", "static_module", "status_table", "table_bundle", "versions_bundle"]
+__all__ += ["show", "small_copy", "static_module", "status_table", "table_bundle", "versions_bundle"]

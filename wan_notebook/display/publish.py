@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..database import SETTLED, Status
 from ..errors import JobError, JobTimeout
@@ -41,9 +41,6 @@ class FrontEnd(StrEnum):
     """IPython in a terminal: the cell waits with a line of text."""
 
 
-_WITH_LINE: Final = (FrontEnd.UNTESTED, FrontEnd.TERMINAL)
-
-
 def publish(bundle: Bundle) -> None:
     """Display a MIME bundle ``(data, metadata)`` in the cell that runs now."""
     from IPython.display import publish_display_data
@@ -51,110 +48,83 @@ def publish(bundle: Bundle) -> None:
     publish_display_data(*bundle)
 
 
-def show_job(
-    job: Job,
+def show(
+    shown: "Job | Batch",
     session: Session,
     front_end: FrontEnd,
     *,
     wait: bool | None = None,
     timeout_s: float | None = None,
-    raises: bool = True,
+    raises: bool = False,
 ) -> None:
-    """Display a job in the cell that runs now.
+    """Display a job or a batch in the cell that runs now.
 
     Parameters
     ----------
-    job, session
-        The job, and the session that follows it.
+    shown, session
+        The job or batch, and the session that follows it.
     front_end
         Who watches.
     wait
-        Whether the cell waits for the job; None: as the front end needs it.
+        Whether the cell waits for it; None: as the front end needs it.
     timeout_s
-        The longest wait in seconds; None: 15 minutes where nobody watches, else for ever.
+        The longest wait in seconds; None: 15 minutes where nobody watches (of a batch anew with each row that settles),
+        else for ever.
     raises
-        Whether a job that ended badly is this cell's error, so that Run All stops there.
+        Whether what ended badly is this cell's error, so that Run All stops there. Of a batch what is there is shown
+        before.
 
     Raises
     ------
     JobTimeout
-        If the job goes on after ``timeout_s``.
+        If it goes on after ``timeout_s``.
     JobError
         If it ended without its pictures, and ``raises``.
     """
     waits = front_end is not FrontEnd.LIVE if wait is None else wait
-    is_live = front_end is FrontEnd.LIVE and not job.is_done
+    is_live = front_end is FrontEnd.LIVE and not shown.is_done
     if is_live:
-        from .live_card import LiveCard  # it needs a widget library, which a script does without
+        from .live_card import LiveBatchCard, LiveCard  # they need a widget library, which a script does without
 
-        LiveCard(job, session).start()
-    if waits:
-        limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else math.inf)
-        line = partial(_job_line, job, session) if front_end in _WITH_LINE else None
-        if not _wait_with_line(job, limit_s, line):
-            raise JobTimeout(job.still_open(limit_s), job_id=job.id, hint=f"`%wan show {job.id}` fetches it.")
-    if not is_live:
-        publish(job_bundle(job, session, full_paths=front_end is FrontEnd.TERMINAL))
-    ended = [tracked.row for tracked in job.tracked if tracked.status in SETTLED and tracked.status is not Status.SAVED]
-    if raises and ended and (waits or job.is_done):
-        raise error_of(ended[0])
-
-
-def show_batch(
-    batch: "Batch",
-    session: Session,
-    front_end: FrontEnd,
-    *,
-    wait: bool | None = None,
-    timeout_s: float | None = None,
-    raises: bool = True,
-) -> None:
-    """Display a batch in the cell that runs now, as ``show_job`` does.
-
-    Where nobody watches, 15 minutes of patience run anew with each row that settles. Then what is there is shown, and
-    the error of ``batch.result`` is this cell's error if ``raises``.
-    """
-    waits = front_end is not FrontEnd.LIVE if wait is None else wait
-    is_live = front_end is FrontEnd.LIVE and not batch.is_done
-    if is_live:
-        from .live_card import LiveBatchCard  # it needs a widget library, which a script does without
-
-        LiveBatchCard(batch, session).start()
+        (LiveCard if isinstance(shown, Job) else LiveBatchCard)(shown, session).start()
     limit_s = timeout_s or (HEADLESS_TIMEOUT_S if front_end is FrontEnd.HEADLESS else math.inf)
+    if isinstance(shown, Job):
+        if waits and not _wait(shown, limit_s, front_end, partial(_job_line, shown, session)):
+            raise JobTimeout(shown.still_open(limit_s), job_id=shown.id, hint=f"`%wan show {shown.id}` fetches it.")
+        if not is_live:
+            publish(job_bundle(shown, session, full_paths=front_end is FrontEnd.TERMINAL))
+        ended = [tracked.row for tracked in shown.tracked if tracked.status in SETTLED - {Status.SAVED}]
+        if raises and ended and (waits or shown.is_done):
+            raise error_of(ended[0])
+        return
     with suppress(JobError):  # it does not go on: what is there is shown first
         if waits:
-            line = partial(batch_text, batch) if front_end in _WITH_LINE else None
-            _wait_with_line(batch, limit_s, line, lambda: None if timeout_s else batch.status)
+            _wait(shown, limit_s, front_end, partial(batch_text, shown), lambda: None if timeout_s else shown.status)
     if not is_live:
-        publish(batch_bundle(batch))
-    if raises and (waits or batch.is_done):
-        batch.result(0.0)
+        publish(batch_bundle(shown))
+    if raises and (waits or shown.is_done):
+        shown.result(0.0)
 
 
-def _wait_with_line(
-    job: "Job | Batch", patience_s: float, line: Callable[[], str] | None, moved: Callable[[], object] = lambda: None
+def _wait(
+    shown: "Job | Batch",
+    patience_s: float,
+    front_end: FrontEnd,
+    line: Callable[[], str],
+    moved: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Wait, if need be with one line that is written over; return whether all is over.
+    """Wait, where it is read with one line that is written over each second; return whether all is over.
 
-    Parameters
-    ----------
-    job
-        What is waited for.
-    patience_s
-        The longest wait; it runs anew whenever what ``moved`` returns has changed.
-    line
-        Returns what to write, once a second; None: nothing.
-    moved
-        See ``patience_s``.
+    ``patience_s`` runs anew whenever what ``moved`` returns has changed.
     """
-    width, end_s, before, is_over = 0, math.inf, object(), job.wait(0.0)
+    width, end_s, before, is_over = 0, math.inf, object(), shown.wait(0.0)
     while not is_over:
         if before != (before := moved()):
             end_s = time.monotonic() + patience_s
         if (most_s := end_s - time.monotonic()) <= 0:
             break
-        is_over = job.wait(min(1.0, most_s))
-        if line and not is_over:
+        is_over = shown.wait(min(1.0, most_s))
+        if front_end in (FrontEnd.UNTESTED, FrontEnd.TERMINAL) and not is_over:
             width = max(8, shutil.get_terminal_size().columns - 1)
             _write(f"\r{safe_line(line())[:width]:<{width}}")  # a longer line could not be written over
     _write(f"\r{' ' * width}\r" if width else "")

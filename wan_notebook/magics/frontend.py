@@ -14,8 +14,7 @@ from ..display import (
     job_bundle,
     picture_bundle,
     plan_bundle,
-    show_batch,
-    show_job,
+    show,
 )
 from ..figure import Comparison
 from ..jobs import Job, Picture, set_display
@@ -44,14 +43,6 @@ def cells_run(shell: Any) -> frozenset[str]:
 def show_jobs_in_cells() -> None:
     """Let a job, a picture or a batch that is a cell's last line show itself as the cell's own output."""
     set_display(_show, _bundle, cell_of_job)
-
-
-def show(shown: "Job | Batch", session: Session, where: FrontEnd, *, raises: bool = False, **how: Any) -> None:
-    """Show a job or a batch as ``show_job`` does; that it ended badly fails the cell if it ``raises``."""
-    if isinstance(shown, Job):
-        show_job(shown, session, where, raises=raises, **how)
-    else:
-        show_batch(shown, session, where, raises=raises, **how)
 
 
 def _show(shown: "Job | Batch") -> bool:

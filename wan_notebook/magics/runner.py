@@ -14,7 +14,7 @@ from typing import Any
 
 from ..batch import Batch, find_batch, start_batch
 from ..database import HistoryQuery
-from ..display import FrontEnd, Table, dry_run_bundle, plan_bundle, publish, table_bundle
+from ..display import FrontEnd, Table, dry_run_bundle, plan_bundle, publish, show, table_bundle
 from ..errors import CellError, RequestError, StoreError, WanError
 from ..files import write_private
 from ..jobs import Job, Picture
@@ -22,7 +22,7 @@ from ..session import Session
 from ..text import EXPOSED_HINT, did_you_mean, looks_like_key, mask_keys, one_line
 from .cell import read_batch, read_cell
 from .expressions import LONE_FIELD, evaluate_item, is_known, job_reference, read_value
-from .frontend import show, show_jobs_in_cells
+from .frontend import show_jobs_in_cells
 from .options import cell_parser, command_parsers, find_command, help_text
 from .parser import split_line, unquoted
 
@@ -122,7 +122,7 @@ class Runner:
         print(text)  # noqa: T201 - on the cell's own thread
 
     def show(self, shown: Job | Batch, **how: Any) -> None:
-        """Show a job or a batch; ``how`` is as in ``frontend.show``."""
+        """Show a job or a batch; ``how`` is as in ``display.show``."""
         show(shown, self.session, self.front_end, **how)
 
     def picks(self, word: str | None) -> list[Pick]:

@@ -18,7 +18,7 @@ from traitlets.config import Config
 from tests.kit import House, ask, command, small_png, until
 from wan_notebook import api
 from wan_notebook.batch import Batch, grid
-from wan_notebook.display import FrontEnd, batch_bundle, plan_bundle, show_batch
+from wan_notebook.display import FrontEnd, batch_bundle, plan_bundle, show
 from wan_notebook.errors import JobError, JobFailed, JobTimeout
 from wan_notebook.figure import CompareItem, Comparison
 from wan_notebook.history import history
@@ -144,9 +144,9 @@ def batch_of(house: House, *rows: Mapping[str, Any], **options: Any) -> FakeBatc
 
 
 def published(*args: Any, **options: Any) -> list[Any]:
-    """Return the outputs that `show_batch` displays."""
+    """Return the outputs that `show` displays."""
     with capture_output() as captured:
-        show_batch(*args, **options)
+        show(*args, **options)
     return list(captured.outputs)
 
 
@@ -258,7 +258,7 @@ def test_where_nobody_watches_the_cell_waits_and_fails_with_a_row(house: House) 
     """The output is there first, then the error of the row: Run All stops."""
     batch = batch_of(house, {"animal": "fox"}, {"prompt": "[[fail]]"})
     with capture_output() as captured, pytest.raises(JobFailed):
-        show_batch(batch, batch.session, FrontEnd.HEADLESS)
+        show(batch, batch.session, FrontEnd.HEADLESS, raises=True)
     assert "1 of 2 saved" in captured.outputs[0].data["text/plain"]
     (output,) = published(batch, batch.session, FrontEnd.HEADLESS, raises=False)
     assert "1 failed" in output.data["text/plain"]
@@ -266,7 +266,7 @@ def test_where_nobody_watches_the_cell_waits_and_fails_with_a_row(house: House) 
 
 def test_patience_runs_anew_with_each_row_that_settles(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody watches a batch may take hours, as long as something comes; then what is there is shown."""
-    monkeypatch.setattr(sys.modules[show_batch.__module__], "HEADLESS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(sys.modules[show.__module__], "HEADLESS_TIMEOUT_S", 0.3)
     batch = batch_of(house, {"animal": "fox"})
     batch.said, started_s = FakeProgress(total=4, running=4), time.monotonic()
 
@@ -277,7 +277,7 @@ def test_patience_runs_anew_with_each_row_that_settles(house: House, monkeypatch
 
     threading.Thread(target=settle, daemon=True).start()
     with capture_output() as captured, pytest.raises(JobTimeout, match="not over"):
-        show_batch(batch, batch.session, FrontEnd.HEADLESS)
+        show(batch, batch.session, FrontEnd.HEADLESS, raises=True)
     assert time.monotonic() - started_s > 0.6
     assert "3 of 4 saved" in captured.outputs[0].data["text/plain"]
 
@@ -287,7 +287,7 @@ def test_a_paused_batch_is_not_waited_for(house: House) -> None:
     batch = batch_of(house, {"animal": "fox"})
     batch.said = FakeProgress(total=4, saved=1, waiting=3, paused="401: the key is not valid. `%wan login`")
     with capture_output() as captured, pytest.raises(JobError, match="401"):
-        show_batch(batch, batch.session, FrontEnd.HEADLESS)
+        show(batch, batch.session, FrontEnd.HEADLESS, raises=True)
     assert "‖ paused" in captured.outputs[0].data["text/plain"]
 
 
@@ -296,7 +296,7 @@ def test_a_terminal_has_one_line_that_is_written_over(house: House) -> None:
     batch = batch_of(house, {"animal": "fox"})
     batch.said = FakeProgress(total=3, saved=1, running=2, rate_per_min=8.24, left_s=42.0)
     with capture_output() as captured, pytest.raises(JobTimeout):
-        show_batch(batch, batch.session, FrontEnd.TERMINAL, timeout_s=0.1)
+        show(batch, batch.session, FrontEnd.TERMINAL, timeout_s=0.1, raises=True)
     assert "\r◐ running · zoo · 1 of 3 saved · 2 running · about 40 s more · 8.2 a minute" in captured.stdout
 
 
@@ -328,7 +328,7 @@ def test_the_live_card_gives_its_place_to_the_lasting_output(house: House, handl
     batch = batch_of(house, {"animal": "fox"})
     batch.said = FakeProgress(total=3, saved=1, running=1, waiting=1, from_store=1, most="up to $0.06")
     batch.session.wall_clock = lambda: 1e9  # no time goes by: only what is new is sent
-    show_batch(batch, batch.session, FrontEnd.LIVE)
+    show(batch, batch.session, FrontEnd.LIVE)
     card, fallback = handles
     views: list[Any] = []
     card.shown.observe(lambda change: views.append(change["new"]), "view")
