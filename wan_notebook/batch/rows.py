@@ -36,7 +36,7 @@ _TEXT_MAX_CHARS: Final = 200
 _BRACES: Final = "For literal braces write {{ and }}, or set raw (--raw)."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PlannedRow:
     """A row of a batch: its columns as JSON holds them, with ``seed`` where seeds multiply the rows, and its request.
 
