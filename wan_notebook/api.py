@@ -263,17 +263,17 @@ def map(
     problems += [Problem(flag, shown_value(given[flag]), "must be True or False.") for flag in flags]
     texts = [("name", name), ("provider", "" if provider is None else provider)]
     problems += [Problem(field, shown_value(text), "must be text.") for field, text in texts if type(text) is not str]
-    how: dict[str, Any] = {
-        "name": name,
-        "fresh": fresh,
-        "provider": provider,
-        "embed": embed,
-        "images": images,
-        "limit": limit,
-    }
-    resolver = _resolver(session, may_fetch=not dry_run)
     plan = plan_batch(
-        session, rows, prompt, resolver=resolver, raw=raw, parameters=parameters, problems=problems, **how
+        session,
+        rows,
+        prompt,
+        Submission((), name=name, fresh=fresh, provider=provider, embed=embed),
+        images=images,
+        limit=limit,
+        resolver=_resolver(session, may_fetch=not dry_run),
+        raw=raw,
+        parameters=parameters,
+        problems=problems,
     )
     for note in plan.submission.notes:
         warnings.warn(note, stacklevel=2)

@@ -118,12 +118,7 @@ def plan_batch(
     session: "Session",
     rows: object,
     prompt: str | None,
-    *,
-    name: str | None = None,
-    fresh: bool = False,
-    provider: str | None = None,
-    embed: bool | None = None,
-    notes: Sequence[str] = (),
+    submission: Submission,
     **how: Any,
 ) -> BatchPlan:
     """Return what ``map``, or a cell with ``--over``, would do, without doing it; ``how`` is as in ``plan_rows``.
@@ -131,17 +126,9 @@ def plan_batch(
     Raises ``RequestError`` with every problem, for a request that holds a key too, and ``ReplayError`` where nothing
     may be bought.
     """
-    cell, (planned, more) = session.cell(), plan_rows(rows, prompt, **how)
-    submission = Submission(
-        requests=(),
-        name=name or "",
-        fresh=fresh,
-        provider=provider,
-        embed=embed,
-        notes=(*notes, *more),
-        cell=cell,
-        batch=name or cell.cell_id,
-    )
+    cell, (planned, notes) = session.cell(), plan_rows(rows, prompt, **how)
+    batch = submission.name or cell.cell_id
+    submission = replace(submission, notes=(*submission.notes, *notes), cell=cell, batch=batch)
     settings, project = session.settings(submission.provider), session.known_project()
     tasks = list(_tasks(session, planned))
     if project is not None and not submission.fresh:

@@ -119,11 +119,27 @@ def read_batch(read: ReadLine, body: str, session: "Session", resolver: "Resolve
     given["like"] = reader.row_images("like", [options.like] if options.like else (), table.columns)
     if given["seed"] and len(given["seed"]) == 1:
         given["seed"] = given["seed"][0]
-    how |= {name: getattr(options, name) for name in ("raw", "fresh", "embed")}
-    how |= {"images": reader.row_images("image", options.image or (), table.columns), "parameters": given}
-    how |= {"problems": problems, "notes": (*notes, *_marks_in(prompt)), "resolver": resolver}
-    timeout_s: float | None = how.pop("timeout")
-    return plan_batch(session, table, prompt or None, **how), timeout_s
+    submission = Submission(
+        (),
+        name=how["name"] or "",
+        fresh=options.fresh,
+        provider=how["provider"],
+        embed=options.embed,
+        notes=(*notes, *_marks_in(prompt)),
+    )
+    plan = plan_batch(
+        session,
+        table,
+        prompt or None,
+        submission,
+        images=reader.row_images("image", options.image or (), table.columns),
+        limit=how["limit"],
+        resolver=resolver,
+        raw=options.raw,
+        parameters=given,
+        problems=problems,
+    )
+    return plan, how["timeout"]
 
 
 def _marks_in(prompt: str) -> list[str]:
